@@ -1,0 +1,56 @@
+"""caflow: conditional autoregressive flows for images, with the exact log-likelihood.
+
+Importing this package imports no torch; the names below are loaded at first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import CaflowError
+    from .hub import load
+    from .inference import Candidates, Score, restore, score
+    from .model import CAFlow, Config
+    from .training import RunConfig, train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CAFlow": ".model",
+    "CaflowError": ".errors",
+    "Candidates": ".inference",
+    "Config": ".model",
+    "RunConfig": ".training",
+    "Score": ".inference",
+    "load": ".hub",
+    "restore": ".inference",
+    "score": ".inference",
+    "train": ".training",
+}
+
+__all__ = [
+    "CAFlow",
+    "CaflowError",
+    "Candidates",
+    "Config",
+    "RunConfig",
+    "Score",
+    "load",
+    "restore",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

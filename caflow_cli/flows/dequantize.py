@@ -1,0 +1,72 @@
+"""Between 8-bit pixels and the real line (paper appendix A.1, uniform dequantization).
+
+Pixels live on [0, 256): `v = w + u`, w the 8-bit value and u in [0, 1). All densities are stated on
+this scale, where the bin of a pixel value has unit width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..layers.terms import sum_per_image
+
+__all__ = ["NOISE_LATTICE", "Logit", "fixed_noise", "lattice_noise", "to_uint8"]
+
+# Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
+NOISE_LATTICE = 2**16
+# The noise of every score. Changing it changes every published log-likelihood.
+_SCORE_SEED = 20210604
+
+
+class Logit(nn.Module):
+    """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.
+
+    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`, so a density of h becomes
+    one of v, in bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows: a flow
+    puts a little of its mass there.
+
+    Shapes: (B, C, H, W).
+    """
+
+    def __init__(self, alpha: float = 0.05, levels: float = 256.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.levels = levels
+
+    def _logdet(self, h: Tensor) -> Tensor:
+        # -log p - log(1 - p) as softplus: sampled h can be so large that p rounds to 0 or 1.
+        constant = h[0].numel() * math.log((1 - self.alpha) / self.levels)
+        return sum_per_image(F.softplus(h) + F.softplus(-h)) + constant
+
+    def forward(self, v: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
+        h = torch.log(p) - torch.log1p(-p)
+        return h, self._logdet(h)
+
+    def inverse(self, h: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        v = (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
+        return v, -self._logdet(h)
+
+
+def lattice_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Uniform noise on {0, 1, ..., 65535} / 65536, float32, from a CPU generator."""
+    return torch.randint(NOISE_LATTICE, shape, generator=generator).float() / NOISE_LATTICE
+
+
+def fixed_noise(shape: tuple[int, int, int], samples: int) -> Tensor:
+    """The K noise draws of a score, (K, C, H, W) float32: the same for every image of a size.
+
+    Common noise makes a score deterministic and candidates comparable; the first K of more draws
+    are the K draws.
+    """
+    generator = torch.Generator().manual_seed(_SCORE_SEED)
+    return torch.stack([lattice_noise(shape, generator) for _ in range(samples)])
+
+
+def to_uint8(v: Tensor) -> Tensor:
+    """Back to 8 bits: `clamp(floor(v), 0, 255)`."""
+    return v.floor().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,58 @@
+"""The unconditional multi-scale flows R and T (paper section 4, appendix A.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .scale import Scale
+
+__all__ = ["MultiScaleFlow", "latent_channels"]
+
+
+def latent_channels(image_channels: int, index: int, scales: int) -> int:
+    """Channels of L_i (of D_i): C 2^(n-i), and twice that for i = 0, which is not split."""
+    return image_channels * 2 ** (scales - index) * (2 if index == 0 else 1)
+
+
+class MultiScaleFlow(nn.Module):
+    """T(w) = [L_{n-1}, ..., L_0], each scale's output split in halves, one of which goes on.
+
+    The lists are indexed by i: element 0 is the coarsest, L_0. L_i has the shape
+    (B, `latent_channels(C, i, n)`, H / 2^(n-i), W / 2^(n-i)).
+
+    Args:
+        image_channels: C.
+        scales: n.
+        steps, hidden, bound: As in `Scale`, the same at every scale.
+    """
+
+    def __init__(
+        self, image_channels: int, scales: int, steps: int, hidden: int, bound: float
+    ) -> None:
+        super().__init__()
+        # Scale k works on the half that k splits have left: C 2^k channels before its squeeze.
+        self.scales = nn.ModuleList(
+            Scale(4 * image_channels * 2**k, steps, hidden, bound) for k in range(scales)
+        )
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
+        latents: list[Tensor] = []
+        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        for k, scale in enumerate(self.scales):
+            x, term = scale(x)
+            logdet = logdet + term
+            if k < len(self.scales) - 1:
+                x, latent = x.chunk(2, dim=1)
+                latents.insert(0, latent)
+        return [x, *latents], logdet
+
+    def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
+        x, *latents = y
+        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        for k, scale in reversed(list(enumerate(self.scales))):
+            if k < len(self.scales) - 1:
+                x = torch.cat([x, latents.pop(0)], dim=1)
+            x, term = scale.inverse(x)
+            logdet = logdet + term
+        return x, logdet

@@ -1,0 +1,118 @@
+"""One scale of a flow: squeeze, two transition steps, K flow steps (paper appendix A)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import ChannelAffine, Conv, Squeeze
+from ..layers.terms import per_candidate
+from .step import ConditionalStep, Step
+
+__all__ = ["ConditionalScale", "Scale"]
+
+TRANSITIONS = 2
+
+
+class Scale(nn.Module):
+    """One scale of R or T. (B, C, H, W) <-> (B, 4C, H/2, W/2); the flow does the split.
+
+    Args:
+        channels: 4C, the channels behind the squeeze.
+        steps: K.
+        hidden: Kernels of the nets.
+        bound: Bound of the log-scales.
+    """
+
+    def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
+        self.steps = nn.ModuleList(Step(channels, hidden, bound) for _ in range(steps))
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        x, logdet = self.squeeze(x)
+        for layer in (*self.transitions, *self.steps):
+            x, term = layer(x)
+            logdet = logdet + term
+        return x, logdet
+
+    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
+        for layer in reversed((*self.transitions, *self.steps)):
+            y, term = layer.inverse(y)
+            logdet = logdet + term
+        y, term = self.squeeze.inverse(y)
+        return y, logdet + term
+
+
+class ConditionalScale(nn.Module):
+    """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
+
+    Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
+    the condition, is one convolution over D_j and one over L_j: computed in one go, and the part
+    of D_j, the same for all candidates of an image, once an image.
+
+    Args:
+        channels: Channels of x behind the squeeze, 4C.
+        d_channels, l_channels: Channels of D_j and of L_j (0: no L_j, that is i = j).
+        steps, hidden, bound: As in `Scale`.
+
+    Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
+    d_channels, H, W), L_j (B, l_channels, H, W).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        d_channels: int,
+        l_channels: int,
+        steps: int,
+        hidden: int,
+        bound: float,
+    ) -> None:
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
+        features = 2 * steps * hidden  # one half for the injectors, one for the couplings
+        self.embed_d = Conv(4 * d_channels, features, 3)
+        self.embed_l = Conv(4 * l_channels, features, 3, bias=False) if l_channels else None
+        std = (2 / (9 * 4 * (d_channels + l_channels))) ** 0.5
+        for embed in (self.embed_d, self.embed_l):
+            if embed is not None:
+                nn.init.normal_(embed.weight, std=std)
+        nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
+        self.steps = nn.ModuleList(ConditionalStep(channels, hidden, bound) for _ in range(steps))
+
+    def _features(self, cond: tuple[Tensor, Tensor | None]) -> list[tuple[Tensor, Tensor]]:
+        d, l = cond
+        features = self.embed_d(self.squeeze(d)[0])
+        if self.embed_l is not None:
+            assert l is not None, "this function has an L among its conditions"
+            own = self.embed_l(self.squeeze(l)[0])
+            features = per_candidate(features, own.shape[0]) + own
+        parts = features.chunk(2 * len(self.steps), dim=1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    def forward(self, x: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+        features = self._features(cond)
+        x, logdet = self.squeeze(x)
+        for transition in self.transitions:
+            x, term = transition(x)
+            logdet = logdet + term
+        for step, step_features in zip(self.steps, features, strict=True):
+            x, term = step(x, step_features)
+            logdet = logdet + term
+        return x, logdet
+
+    def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+        features = self._features(cond)
+        logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
+        for step, step_features in zip(reversed(self.steps), reversed(features), strict=True):
+            y, term = step.inverse(y, step_features)
+            logdet = logdet + term
+        for transition in reversed(self.transitions):
+            y, term = transition.inverse(y)
+            logdet = logdet + term
+        y, term = self.squeeze.inverse(y)
+        return y, logdet + term

@@ -1,0 +1,62 @@
+"""Activation normalisation (paper section 2.1; Glow)."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from .terms import volume
+
+__all__ = ["ActNorm"]
+
+
+class ActNorm(nn.Module):
+    """`y = exp(log_scale) (x + bias)`, one scale and one bias a channel.
+
+    `initialize` sets both so that the first training batch leaves with mean 0 and variance 1. It
+    happens once: `initialized` is a buffer, so a loaded or resumed model never does it again, and
+    neither does a model in `eval()`. With several ranks the moments are all-reduced first, so that
+    every rank gets the same values.
+
+    Shapes: x (B, C, H, W).
+    """
+
+    initialized: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.log_scale = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("initialized", torch.tensor(False))
+        # A mirror of the buffer, so that a step on a GPU need not wait to read it.
+        self._known_initialized = False
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Set scale and bias from the moments of x, unless that has happened or in `eval()`."""
+        if not self.training or self._known_initialized:
+            return
+        if not bool(self.initialized):
+            count = torch.tensor(float(x.numel() // x.shape[1]), dtype=torch.float64)
+            wide = x.double()
+            moments = torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))])
+            count = count.to(x.device)
+            if dist.is_available() and dist.is_initialized():
+                dist.all_reduce(moments)
+                dist.all_reduce(count)
+            mean = moments[0] / count
+            variance = (moments[1] / count - mean.square()).clamp_min(1e-8)
+            self.bias.copy_(-mean)
+            self.log_scale.copy_(-0.5 * variance.log())
+            self.initialized.fill_(True)
+        self._known_initialized = True
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        self.initialize(x)
+        scale = self.log_scale.exp()[:, None, None]
+        return (x + self.bias[:, None, None]) * scale, volume(self.log_scale, x)
+
+    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        scale = self.log_scale.neg().exp()[:, None, None]
+        return y * scale - self.bias[:, None, None], -volume(self.log_scale, y)

@@ -1,0 +1,64 @@
+"""Invertible 1×1 convolution (paper section 2.1; Glow)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .terms import volume
+
+__all__ = ["InvConv1x1"]
+
+
+class InvConv1x1(nn.Module):
+    """`y = W x` at every pixel, `W = P L (U + diag(sign * exp(log_diag)))`.
+
+    P is a fixed permutation, L unit lower and U strictly upper triangular (kept together in `lu`),
+    so `log|det W| = sum(log_diag)` and W is invertible whatever training does. Starts as a random
+    rotation. The inverse is solved in float64, whatever the parameters' type.
+
+    Shapes: x (B, C, H, W).
+    """
+
+    permutation: Tensor
+    sign: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
+        p, lower, upper = torch.linalg.lu(rotation)
+        diag = upper.diagonal()
+        self.lu = nn.Parameter((lower.tril(-1) + upper.triu(1)).float())
+        self.log_diag = nn.Parameter(diag.abs().log().float())
+        self.register_buffer("sign", diag.sign().float())
+        # Row r of P L U is row permutation[r] of L U.
+        self.register_buffer("permutation", p.argmax(1))
+
+    def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        lu = self.lu.to(dtype)
+        lower = lu.tril(-1) + torch.eye(lu.shape[0], dtype=dtype, device=lu.device)
+        diag = self.sign.to(dtype) * self.log_diag.to(dtype).exp()
+        return lower, lu.triu(1) + torch.diag(diag)
+
+    def weight(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """W, (C, C), composed in `dtype`."""
+        lower, upper = self._factors(dtype)
+        return (lower @ upper)[self.permutation]
+
+    def inverse_weight(self) -> Tensor:
+        """W^-1, (C, C), float64, by two triangular solves."""
+        lower, upper = self._factors(torch.float64)
+        eye = torch.eye(lower.shape[0], dtype=torch.float64, device=lower.device)
+        half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
+        inverse = torch.linalg.solve_triangular(upper, half, upper=True)
+        # W^-1 = (L U)^-1 P^T: column permutation[r] of (L U)^-1 moves to column r.
+        return inverse[:, self.permutation]
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        weight = self.weight(x.dtype)[:, :, None, None]
+        return F.conv2d(x, weight), volume(self.log_diag, x)
+
+    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        weight = self.inverse_weight().to(y.dtype)[:, :, None, None]
+        return F.conv2d(y, weight), -volume(self.log_diag, y)

@@ -1,0 +1,65 @@
+"""The networks inside couplings and injectors: not invertible, and they need not be."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .terms import per_candidate
+
+__all__ = ["Conv", "ConvNet"]
+
+
+class Conv(nn.Conv2d):
+    """A same-size convolution that runs in bfloat16 in training where `bf16` says so.
+
+    Only nets may: they need not invert. Outside `train()` the parameters' own type is used, so a
+    score or a sample never sees bfloat16.
+    """
+
+    bf16 = False  # set on all by `CAFlow.use_bf16`
+
+    def __init__(self, in_channels: int, out_channels: int, size: int, *, bias: bool = True) -> None:
+        super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype = torch.bfloat16 if self.bf16 and self.training else self.weight.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        return F.conv2d(x.to(dtype), self.weight.to(dtype), bias, padding=self.padding)
+
+
+class ConvNet(nn.Module):
+    """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1), the last one zero-initialised.
+
+    `forward(x, features)` adds `features`, (B, hidden, H, W), behind the first convolution. For a
+    first convolution over the concatenation of x and a condition that is the same function, and it
+    lets the owner compute the condition's part for all steps at once, once for all candidates.
+    With `in_channels=0` there is no x: the net reads the condition alone.
+
+    Shapes: x (B, in, H, W) or None -> (B, out, H, W) in the parameters' type.
+    """
+
+    def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
+        super().__init__()
+        self.first = Conv(in_channels, hidden, 3) if in_channels else None
+        self.second = Conv(hidden, hidden, 1)
+        self.last = Conv(hidden, out_channels, 3)
+        for conv in (self.first, self.second):
+            if conv is not None:
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor | None, features: Tensor | None = None) -> Tensor:
+        if x is None or self.first is None:
+            assert features is not None, "a net without input needs features"
+            hidden = features
+        else:
+            hidden = self.first(x)
+            if features is not None:
+                hidden = hidden + per_candidate(features, hidden.shape[0])
+        hidden = F.relu(hidden)
+        hidden = F.relu(self.second(hidden))
+        return self.last(hidden).to(self.last.weight.dtype)

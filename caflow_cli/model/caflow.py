@@ -1,0 +1,329 @@
+"""The model: log p(w|y) and its samples (paper equations 8 and 9)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from ..errors import CaflowError
+from ..flows import (
+    ConditionalFlow,
+    Logit,
+    MultiScaleFlow,
+    fixed_noise,
+    standard_normal_log_prob,
+)
+from ..flows.multiscale import latent_channels
+from ..layers import Conv
+from .config import Config
+
+__all__ = ["CAFlow", "Encoding", "LossTerms", "bits_per_dim"]
+
+
+class Encoding(NamedTuple):
+    """R(y): all that scoring and sampling need of a condition, computed once."""
+
+    d: list[Tensor]  # D_i, indexed by i
+    size: tuple[int, int]  # height and width of y
+
+
+class LossTerms(NamedTuple):
+    """What `CAFlow.forward` returns, each (B,) float64, in nats on the 8-bit scale."""
+
+    log_prob: Tensor  # log p(w|y)
+    cond_log_prob: Tensor  # log p(y)
+
+
+def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
+    """`-log_prob / (D ln 2)`: nats to bits a dimension."""
+    return -log_prob / (dims * math.log(2))
+
+
+class CAFlow(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="caflow",
+    tags=["caflow", "normalizing-flow", "image-to-image"],
+):
+    """Conditional autoregressive flow.
+
+        log p(w|y) = log|det dT/dw| + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
+
+    Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
+    2^(n+1). Likelihoods are float64, (B,), in nats, densities on the 8-bit scale. Where a method
+    takes `cond`, it takes the uint8 image at target size or what `encode_condition` made of it. A
+    condition may hold one entry an image for M neighbouring candidates each in the target.
+
+    Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        super().__init__()
+        config = config or Config()
+        self.config = config
+        flow = config.flow
+        n, bound = flow.scales, flow.scale_bound
+        self.logit = Logit(flow.alpha)
+        self.R = MultiScaleFlow(flow.cond_channels, n, flow.r_steps, flow.hidden, bound)
+        self.T = MultiScaleFlow(flow.target_channels, n, flow.t_steps, flow.hidden, bound)
+        self.F = nn.ModuleList(
+            ConditionalFlow(
+                i,
+                flow.target_channels,
+                flow.cond_channels,
+                n,
+                flow.f_steps,
+                flow.f_hidden,
+                bound,
+            )
+            for i in range(n)
+        )
+
+    # --- the density and its sampler, at float points --------------------------------------------
+
+    def _encode_target(self, v: Tensor, d: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Equation 9 at v: latents and log p(v | D)."""
+        h, log_prob = self.logit(v)
+        l, logdet = self.T(h)
+        log_prob = log_prob + logdet
+        latents: list[Tensor] = []
+        for i in reversed(range(len(self.F))):
+            z, logdet = self.F[i](l[i], (d, l[:i]))
+            log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in z)
+            latents.extend(reversed(z))
+        return latents, log_prob
+
+    def _decode_target(
+        self, latents: Sequence[Tensor], d: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p at the end."""
+        z = self._by_index(latents)
+        l: list[Tensor] = []
+        log_prob = torch.zeros((), dtype=torch.float64, device=latents[0].device)
+        for i, flow in enumerate(self.F):
+            l_i, logdet = flow.inverse(z[i], (d, l))
+            l.append(l_i)
+            log_prob = log_prob - logdet + sum(standard_normal_log_prob(z_j) for z_j in z[i])
+        h, logdet = self.T.inverse(l)
+        log_prob = log_prob - logdet
+        v, logdet = self.logit.inverse(h)
+        return v, log_prob - logdet
+
+    def forward(self, target: Tensor, cond: Tensor) -> LossTerms:
+        """Loss terms at exactly these points.
+
+        Args:
+            target: w + u, float (B, C, H, W) in [0, 256).
+            cond: y + u', likewise; the same draw serves log p(y) and the condition.
+        """
+        y, logdet = self.logit(self._pixels(cond, "condition", self.config.flow.cond_channels))
+        d, term = self.R(y)
+        cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
+        v = self._pixels(target, "target", self.config.flow.target_channels)
+        _, log_prob = self._encode_target(v, d)
+        return LossTerms(log_prob, cond_log_prob)
+
+    # --- the public operations --------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_condition(self, cond: Tensor | Encoding) -> Encoding:
+        """R(y), with y at its bin centres (u = 1/2). cond: uint8 (B, C, H, W)."""
+        if isinstance(cond, Encoding):
+            return cond
+        v = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        d, _ = self.R(self.logit(v)[0])
+        return Encoding(d, (cond.shape[-2], cond.shape[-1]))
+
+    @torch.no_grad()
+    def encode(self, target: Tensor, cond: Tensor | Encoding) -> tuple[list[Tensor], Tensor]:
+        """Latents and log-density of one point.
+
+        Args:
+            target: Floats are that point. uint8 is taken at the bin centres, w + 1/2, where
+                `to_uint8(decode(latents))` gives w back; a score of w is `log_prob`'s.
+            cond: uint8 at target size, or `encode_condition`'s result.
+        """
+        encoding = self.encode_condition(cond)
+        v = self._pixels(target, "target", self.config.flow.target_channels)
+        self._check_match(v, encoding)
+        return self._encode_target(v, encoding.d)
+
+    @torch.no_grad()
+    def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
+        """The float target of these latents, and the log-density of exactly that point."""
+        return self._decode_target(latents, self.encode_condition(cond).d)
+
+    @torch.no_grad()
+    def log_prob(
+        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
+    ) -> Tensor:
+        """Mean over K fixed noise draws of log p(w + u_k | y): (B,).
+
+        An estimate of a lower bound on the discrete log-probability of the 8-bit image. The draws
+        are the same for every image of a size: the same pair always scores the same.
+
+        Args:
+            target: uint8 (B, C, H, W).
+            cond: uint8 at target size, or `encode_condition`'s result.
+            noise_samples: K.
+        """
+        return self.log_prob_samples(target, cond, noise_samples).mean(0)
+
+    @torch.no_grad()
+    def log_prob_samples(
+        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
+    ) -> Tensor:
+        """The K terms of `log_prob`, (K, B): their spread gives its standard error."""
+        if target.dtype != torch.uint8:
+            raise CaflowError(
+                f"log_prob scores uint8 images, not {target.dtype}",
+                "use encode for the density at a float point",
+            )
+        encoding = self.encode_condition(cond)
+        self._pixels(target, "target", self.config.flow.target_channels)
+        self._check_match(target, encoding)
+        _, c, h, w = target.shape
+        noise = fixed_noise((c, h, w), noise_samples)
+        pixels = target.to(self.device, self.dtype)
+        return torch.stack(
+            [
+                self._encode_target(self._layout(pixels + u.to(pixels)), encoding.d)[1]
+                for u in noise
+            ]
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        cond: Tensor | Encoding,
+        tau: float = 1.0,
+        candidates: int = 1,
+        seed: int | Sequence[int] = 0,
+        first: int = 0,
+    ) -> Tensor:
+        """Draws from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
+
+        Candidate k of every image uses the noise of generator `seed + k`, whatever the batch.
+
+        Args:
+            cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
+            tau: Standard deviation of the latents.
+            candidates: M.
+            seed: One for all images, or one an image.
+            first: k of the first candidate, for callers that draw in several batches.
+        """
+        encoding = self.encode_condition(cond)
+        batch = encoding.d[0].shape[0]
+        seeds = [seed] * batch if isinstance(seed, int) else list(seed)
+        draws: dict[int, list[Tensor]] = {}
+        noise: list[list[Tensor]] = []
+        for s in seeds:
+            for k in range(first, first + candidates):
+                if s + k not in draws:
+                    draws[s + k] = self.latent_noise(s + k, encoding.size)
+                noise.append(draws[s + k])
+        latents = [
+            self._layout(tau * torch.stack(z).to(self.device, self.dtype))
+            for z in zip(*noise, strict=True)
+        ]
+        v, _ = self._decode_target(latents, encoding.d)
+        return v.unflatten(0, (batch, candidates))
+
+    def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
+        """Standard normal latents of one image of that height and width, float32, on the CPU."""
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
+
+    # --- shapes, types, checks --------------------------------------------------------------------
+
+    def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
+        """(C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
+        flow, (height, width) = self.config.flow, size
+        shapes = []
+        for i in reversed(range(flow.scales)):
+            channels = latent_channels(flow.target_channels, i, flow.scales)
+            for j in reversed(range(i + 1)):
+                # f_j^i sees L_i squeezed 1 + i - j times and halved before each but the first;
+                # its output is halved once more unless it is the last.
+                c = 4 * channels * 2 ** (i - j) // (2 if j else 1)
+                side = 2 ** (flow.scales - j + 1)
+                shapes.append((c, height // side, width // side))
+        return shapes
+
+    def _by_index(self, latents: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The flat list as z[i][j]."""
+        n = len(self.F)
+        if len(latents) != n * (n + 1) // 2:
+            raise CaflowError(
+                f"{len(latents)} latents for a model of {n} scales",
+                f"pass the {n * (n + 1) // 2} latents of encode, in its order",
+            )
+        queue, z = list(latents), []
+        for i in reversed(range(n)):
+            z.insert(0, [queue.pop(0) for _ in range(i + 1)][::-1])
+        return z
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    def dims(self, size: tuple[int, int]) -> int:
+        """D = dim(w) of an image of that height and width."""
+        return self.config.flow.target_channels * size[0] * size[1]
+
+    def use_bf16(self, enabled: bool = True) -> None:
+        """Let the nets run in bfloat16 while in `train()`; scores and samples never do."""
+        for module in self.modules():
+            if isinstance(module, Conv):
+                module.bf16 = enabled
+
+    def _layout(self, x: Tensor) -> Tensor:
+        # Convolutions of this size are several times faster in this layout.
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _pixels(self, image: Tensor, what: str, channels: int) -> Tensor:
+        """Floats on the 8-bit scale, in the model's type, device and layout; uint8 at u = 1/2."""
+        multiple = self.config.flow.multiple
+        if image.ndim != 4 or image.shape[1] != channels:
+            raise CaflowError(
+                f"the {what} has shape {tuple(image.shape)}", f"pass (B, {channels}, H, W)"
+            )
+        height, width = image.shape[-2:]
+        if height % multiple or width % multiple:
+            raise CaflowError(
+                f"the {what} is {width}×{height} pixels", f"pad its sides to multiples of {multiple}"
+            )
+        pixels = image.to(self.device, self.dtype)
+        return self._layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)
+
+    def _check_match(self, target: Tensor, encoding: Encoding) -> None:
+        images, batch = encoding.d[0].shape[0], target.shape[0]
+        if tuple(target.shape[-2:]) != encoding.size or batch % images:
+            raise CaflowError(
+                f"{batch} targets of {tuple(target.shape[-2:])} pixels with {images} conditions of "
+                f"{encoding.size}",
+                "pass a condition of the target's size for each image",
+            )
+
+    # --- files and the Hub ------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from .checkpoint import save_pretrained
+
+        save_pretrained(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> CAFlow:
+        from .checkpoint import from_pretrained
+
+        return from_pretrained(model_id, **kwargs)

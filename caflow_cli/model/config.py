@@ -1,0 +1,136 @@
+"""What a model is, as frozen dataclasses, and the presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ..errors import EXIT_USAGE, CaflowError
+
+__all__ = ["PRESETS", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
+
+_T = TypeVar("_T")
+
+
+def _require(condition: bool, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise CaflowError(f"{name} is {value!r}", f"set {name} to {wanted}", EXIT_USAGE)
+
+
+@dataclass(frozen=True)
+class FlowConfig:
+    """The architecture (DESIGN section 2)."""
+
+    scales: int = 3  # n; image sides must be multiples of 2^(n+1)
+    target_channels: int = 3
+    cond_channels: int = 3
+    r_steps: int = 4  # flow steps a scale of R, the condition's flow
+    t_steps: int = 8  # of T, the target's flow
+    f_steps: int = 5  # of each f_j^i
+    hidden: int = 48  # kernels of the nets of R and T
+    f_hidden: int = 32  # of the nets of F
+    conditional: str = "caflow"  # "shared" and "dual-glow" are reserved
+    dequantization: str = "uniform"  # "variational" is reserved
+    alpha: float = 0.05  # of the logit
+    scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
+
+    def __post_init__(self) -> None:
+        _require(self.conditional == "caflow", "conditional", self.conditional, "caflow")
+        _require(self.dequantization == "uniform", "dequantization", self.dequantization, "uniform")
+        _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
+        _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")
+        for name in ("scales", "target_channels", "cond_channels", "hidden", "f_hidden", "f_steps"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name in ("r_steps", "t_steps"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+
+    @property
+    def multiple(self) -> int:
+        """Image sides must be multiples of this: R and T squeeze n times, F once more."""
+        return int(2 ** (self.scales + 1))
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """What the model was trained to do, and how it samples unless told otherwise."""
+
+    name: str = "superres"
+    factor: int = 4  # superres: how many times larger
+    size: int = 64  # side of the training images
+    tau: float | None = None  # None: the task's default
+    candidates: int | None = None  # M; None: the task's default
+
+    def __post_init__(self) -> None:
+        _require(self.factor >= 2, "factor", self.factor, "2 or more")
+        _require(self.size >= 4, "size", self.size, "4 or more")
+        if self.tau is not None:
+            _require(self.tau >= 0, "tau", self.tau, "0 or more")
+        if self.candidates is not None:
+            _require(self.candidates >= 1, "candidates", self.candidates, "1 or more")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a model file says of itself."""
+
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as JSON and TOML keep them; `parse(Config, d)` reads them back."""
+        return dataclasses.asdict(self)
+
+
+PRESETS: dict[str, FlowConfig] = {
+    # Sized for training on a CPU.
+    "compact": FlowConfig(),
+}
+
+
+def preset(name: str) -> FlowConfig:
+    """The architecture of that name. Unknown: CaflowError with the nearest one."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)[0]
+        raise CaflowError(f"unknown preset {name!r}", f"--preset {near}", EXIT_USAGE)
+    return PRESETS[name]
+
+
+def parse(cls: type[_T], values: Any, where: str = "") -> _T:
+    """A dataclass from nested plain values, strictly.
+
+    Raises:
+        CaflowError: An unknown key (the hint names the nearest one), or a value of a wrong type.
+    """
+    if not isinstance(values, dict):
+        raise CaflowError(
+            f"{where or 'the config'} is {values!r}, not a table", "see the config of a run"
+        )
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    kwargs: dict[str, Any] = {}
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else key
+        if key not in names:
+            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0)[0]
+            known = f"{where}.{near}" if where else near
+            raise CaflowError(f"unknown config key {path!r}", f"did you mean {known!r}?", EXIT_USAGE)
+        kwargs[key] = _parse_value(hints[key], value, path)
+    return cls(**kwargs)
+
+
+def _parse_value(kind: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        return parse(kind, value, path)  # type: ignore[arg-type]
+    allowed = typing.get_args(kind) or (kind,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    for option in allowed:
+        if isinstance(value, option) and not (option in (int, float) and isinstance(value, bool)):
+            return value
+    names = " or ".join("none" if a is type(None) else a.__name__ for a in allowed)
+    raise CaflowError(
+        f"config key {path!r} is {value!r}, not {names}", f"set {path} to {names}", EXIT_USAGE
+    )

@@ -1,0 +1,112 @@
+"""What a training run is, as frozen dataclasses, and its `config.toml`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..model import FlowConfig, TaskConfig, parse
+
+__all__ = ["OptimConfig", "RunConfig", "apply_settings", "to_toml"]
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser, schedule and budget (paper appendix B)."""
+
+    batch_size: int = 32
+    lr: float = 2e-3  # peak
+    lr_floor: float = 0.01  # the cosine ends at this share of the peak
+    warmup: int = 500  # steps of linear warm-up
+    beta2: float = 0.99  # of Adam
+    clip: float = 1.0  # norm of the gradient
+    ema: float = 0.999
+    cond_weight: float = 0.01  # λ
+    bf16: bool = True  # in the nets
+    images: int | None = None  # budget; the schedule spans it
+    minutes: float | None = None  # or this one
+
+    def __post_init__(self) -> None:
+        if (self.images is None) == (self.minutes is None):
+            raise CaflowError(
+                f"the budget is images={self.images}, minutes={self.minutes}",
+                "give one of --images N and --minutes M",
+                EXIT_USAGE,
+            )
+        for name in ("batch_size", "lr", "clip", "images", "minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise CaflowError(
+                    f"optim.{name} is {value}", f"set optim.{name} above 0", EXIT_USAGE
+                )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run: what is learned from what, how, and where it is written."""
+
+    data: str  # folder or zip
+    out: str  # the run's folder
+    optim: OptimConfig
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    seed: int = 0
+    flip: bool = True
+    validate_every: int = 250  # steps
+    grid_every: int = 4  # validations
+    device: str = "auto"
+    init_from: str | None = None  # a model file to start from
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def apply_settings(values: dict[str, Any], settings: list[str]) -> RunConfig:
+    """The config of `values` (nested) with every `key=value` of `settings` put over it.
+
+    Raises:
+        CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
+    """
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise CaflowError(
+                f"setting {setting!r} has no value", "--set optim.lr=0.001", EXIT_USAGE
+            )
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
+        table[name] = _value(text.strip())
+    return parse(RunConfig, values)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def to_toml(config: RunConfig) -> str:
+    """The resolved config as TOML; unset values are left out."""
+    lines: list[str] = []
+
+    def table(values: dict[str, Any], name: str = "") -> None:
+        if name:
+            lines.append(f"\n[{name}]")
+        for key, value in values.items():
+            if value is not None and not isinstance(value, dict):
+                # JSON's strings, numbers and booleans are TOML's.
+                lines.append(f"{key} = {json.dumps(value)}")
+        for key, value in values.items():
+            if isinstance(value, dict):
+                table(value, f"{name}.{key}" if name else key)
+
+    table(config.to_dict())
+    return "\n".join(lines) + "\n"

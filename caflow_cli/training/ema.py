@@ -1,0 +1,35 @@
+"""Exponential moving average of the weights (paper appendix B: rate 0.999)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from ..model import CAFlow
+
+__all__ = ["EMA"]
+
+
+class EMA:
+    """A second model, in `eval()`, whose parameters follow the trained one's.
+
+    Early on the rate is `(1 + n) / (10 + n)` after n updates, so the first steps, far from
+    anything good, are forgotten soon.
+    """
+
+    def __init__(self, model: CAFlow, rate: float) -> None:
+        self.model = copy.deepcopy(model).eval()
+        self.model.requires_grad_(False)
+        self.rate = rate
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, model: CAFlow) -> None:
+        """`average += (1 - rate) (weights - average)`; buffers are copied."""
+        rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
+        averages = list(self.model.parameters())
+        torch._foreach_lerp_(averages, list(model.parameters()), 1 - rate)
+        for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+            average.copy_(buffer)
+        self.updates += 1
