@@ -19,7 +19,7 @@ from .errors import CaflowError
 
 __all__ = [
     "SUFFIXES",
-    "atomic_write_bytes",
+    "atomic_write",
     "encode_png",
     "read_image",
     "read_text_chunk",
@@ -45,7 +45,7 @@ _TRANSPOSE = {
 _open_lock = threading.Lock()
 
 
-def read_image(source: str | Path | BinaryIO, *, name: str | None = None) -> npt.NDArray[np.uint8]:
+def read_image(source: str | Path | BinaryIO, name: str | None = None) -> npt.NDArray[np.uint8]:
     """A picture as sRGB: uint8 (H, W, 3), 0-255.
 
     EXIF orientation is applied and an embedded ICC profile converted to sRGB (one that is sRGB up
@@ -65,12 +65,6 @@ def read_image(source: str | Path | BinaryIO, *, name: str | None = None) -> npt
     """
     data, label = _read(source, name)
     with _open(data, label) as picture:
-        frames = getattr(picture, "n_frames", 1)
-        # MPO is a camera's JPEG with previews behind the picture.
-        if frames > 1 and picture.format != "MPO":
-            raise CaflowError(
-                f"{label!r} has {frames} frames", "save one frame as a PNG and give that file"
-            )
         profile = picture.info.get("icc_profile")
         # Asked for after the pixels: a PNG may hold EXIF behind them, TIFF turns itself.
         turn = _TRANSPOSE.get(_orientation(picture))
@@ -108,12 +102,14 @@ def _read(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
 
 
 def _open(data: bytes, label: str) -> Image.Image:
-    """The decoded picture, whatever its mode."""
+    """The decoded picture, whatever its mode; never one of several frames."""
     try:
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+        # Before the pixels: counting pages moves through a TIFF, which then decodes again.
+        frames = getattr(picture, "n_frames", 1)
         picture.load()
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise CaflowError(
@@ -124,12 +120,19 @@ def _open(data: bytes, label: str) -> Image.Image:
         raise CaflowError(f"{label!r} is not a picture", _COMPLETE) from error
     except Exception as error:  # plugins raise whatever a broken file leads them to
         raise CaflowError(f"{label!r} is damaged or truncated", _COMPLETE) from error
+    # MPO is a camera's JPEG with previews behind the picture.
+    if frames > 1 and picture.format != "MPO":
+        raise CaflowError(
+            f"{label!r} has {frames} frames", "save one frame as a PNG and give that file"
+        )
     return picture
 
 
 def _orientation(picture: Image.Image) -> int:
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
+        with _open_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # broken EXIF is no reason to refuse the pixels
         return 1
 
@@ -212,8 +215,8 @@ def encode_png(image: npt.NDArray[np.uint8], text: dict[str, str] | None = None)
 
 
 def write_png(path: Path, image: npt.NDArray[np.uint8], text: dict[str, str] | None = None) -> None:
-    """Write `encode_png(image, text)` by `atomic_write_bytes`, with its errors."""
-    atomic_write_bytes(path, encode_png(image, text))
+    """Write `encode_png(image, text)` by `atomic_write`, with its errors."""
+    atomic_write(path, encode_png(image, text))
 
 
 def read_text_chunk(path: Path, key: str) -> str | None:
@@ -230,7 +233,7 @@ def read_text_chunk(path: Path, key: str) -> str | None:
     return None if value is None else str(value)
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old one or all of the new one.
 
     A temporary file in the same folder is written, synced and renamed; it is removed on any error.
@@ -257,11 +260,11 @@ def _write_and_rename(target: Path, data: bytes) -> None:
     # Opened by hand: `tempfile` would give the file mode 0600.
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

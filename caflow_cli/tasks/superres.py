@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -89,16 +87,11 @@ class SuperRes:
 
         conditions = torch.empty_like(images, memory_format=torch.contiguous_format)
         source, result = images.permute(0, 2, 3, 1).numpy(), conditions.permute(0, 2, 3, 1).numpy()
-
-        def convert(row: int) -> None:
-            result[row] = self.condition(self.degrade(source[row]))
-
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            for _ in pool.map(convert, range(len(images))):
-                pass
+        for row, target in enumerate(source):
+            result[row] = self.condition(self.degrade(target))
         return conditions
 
 
 def _resize(image: Picture, width: int, height: int) -> Picture:
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(resized)
+    return np.array(resized)  # `asarray` would be read-only, which torch warns of

@@ -1,0 +1,26 @@
+"""Files that come with the package: model weights and public-domain example pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import EXIT_USAGE, CaflowError
+
+__all__ = ["ASSETS", "WEIGHTS_DIR", "example_path"]
+
+ASSETS = Path(__file__).parent
+WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled models
+
+
+def example_path(name: str) -> Path:
+    """The PNG file of the bundled example of that name (`face`, `face_64`).
+
+    Raises:
+        CaflowError: (exit 2) no such example; the hint lists those that there are.
+    """
+    examples = {path.stem: path for path in sorted((ASSETS / "examples").glob("*.png"))}
+    if name not in examples:
+        raise CaflowError(
+            f"no example {name!r}", f"the examples are {', '.join(examples)}", EXIT_USAGE
+        )
+    return examples[name]

@@ -1,0 +1,108 @@
+"""The program: commands, exit codes, and what an error looks like."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from .console import Console
+from .models import models_app
+from .score import score_command
+from .superres import superres_command
+from .train import train_command
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="caflow",
+    help="Sample p(w|y) for images with conditional autoregressive flows, and score any pair.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command("superres")(superres_command)
+app.command("score")(score_command)
+app.command("train")(train_command)
+app.add_typer(models_app, name="models")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"caflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Sample p(w|y) for images with conditional autoregressive flows, and score any pair."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code.
+
+    0 all done (and a closed pipe); 1 some input failed, the rest completed; 2 usage; 3 weights;
+    130 interrupted.
+    """
+    console = Console()
+    debug = os.environ.get("CAFLOW_DEBUG") == "1"
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except CaflowError as error:
+        if debug:
+            raise
+        console.error(error)
+        sys.exit(error.exit_code)
+    except typer.TyperException as error:  # usage: an unknown option, a missing argument, ...
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
+        command = " ".join(["caflow", *_command_words(sys.argv[1:])])
+        console.error(
+            CaflowError(_one_line(error.format_message()), f"{command} --help", error.exit_code)
+        )
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has seen enough. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if debug:
+            raise
+        console.error(
+            CaflowError(
+                f"{type(error).__name__}: {_one_line(str(error))}",
+                "this is a defect: set CAFLOW_DEBUG=1 for the traceback, and report it",
+            )
+        )
+        sys.exit(EXIT_FAILED)
+
+
+def _command_words(arguments: list[str]) -> list[str]:
+    names = {"superres", "score", "train", "models", "list", "pack"}
+    words = []
+    for argument in arguments:
+        if argument not in names:
+            break
+        words.append(argument)
+    return words
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).rstrip(".")

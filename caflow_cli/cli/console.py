@@ -1,0 +1,71 @@
+"""The one sink: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CaflowError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Console"]
+
+
+class Console:
+    """Streams of a command. `quiet` drops notes and progress, never errors or results."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+
+    def result(self, line: str) -> None:
+        """A line on stdout, flushed as it happens."""
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def json(self, record: dict[str, Any]) -> None:
+        """A JSON line on stdout."""
+        self.result(json.dumps(record, ensure_ascii=False, allow_nan=False))
+
+    def note(self, text: str) -> None:
+        """A line on stderr, unless `-q`."""
+        if not self.quiet:
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+
+    def detail(self, text: str) -> None:
+        """A line on stderr, with `-v`."""
+        if self.verbose:
+            self.note(text)
+
+    def error(self, error: CaflowError) -> None:
+        """What is wrong, and what to type instead: two lines on stderr."""
+        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        sys.stderr.flush()
+
+    @property
+    def live(self) -> bool:
+        """Whether a progress bar makes sense: stderr is a terminal."""
+        return not self.quiet and sys.stderr.isatty()
+
+    @contextmanager
+    def progress(self, *columns: str) -> Iterator[Progress]:
+        """A Rich progress display on stderr; silent where stderr is no terminal."""
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        display = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *[TextColumn(column) for column in columns],
+            TimeRemainingColumn(),
+            console=RichConsole(stderr=True),
+            transient=True,
+            disable=not self.live,
+        )
+        with display:
+            yield display

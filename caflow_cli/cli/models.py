@@ -1,0 +1,83 @@
+"""`caflow models`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import options
+from .console import Console
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(help="Models: what there is, and packing a new one.", no_args_is_help=True)
+
+
+@models_app.command("list")
+def list_command(as_json: options.Json = False) -> None:
+    """List the models of the manifest: id, task, size, terms.
+
+    Example: caflow models list
+    """
+    from dataclasses import asdict
+
+    from ..hub.manifest import load_manifest
+
+    console = Console()
+    for entry in load_manifest().values():
+        if as_json:
+            console.json({"schema": 1, "command": "models list", **asdict(entry)})
+        else:
+            size = f"{entry.bytes / 1e6:.1f} MB"
+            mark = "default" if entry.default else ""
+            console.result("\t".join([entry.id, entry.task, size, entry.license, mark]).rstrip())
+
+
+@models_app.command("pack")
+def pack_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
+    model_id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the model.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")
+    ] = ".",
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Write into this installation's package instead.")
+    ] = False,
+    default: Annotated[
+        bool, typer.Option("--default", help="Make it the default model of its task.")
+    ] = False,
+    data: Annotated[
+        str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
+    ] = "",
+    license_terms: Annotated[
+        str, typer.Option("--license", metavar="TEXT", help="Terms of the weights.")
+    ] = "see the training data's terms",
+    as_json: options.Json = False,
+) -> None:
+    """Pack a run: its best EMA weights as one small file, and a manifest entry with the sha256.
+
+    Net convolutions are stored in bfloat16, everything else in float32.
+
+    Example: caflow models pack run --id my-faces
+    """
+    from dataclasses import asdict
+
+    from ..hub import pack
+
+    entry = pack(
+        Path(run),
+        model_id,
+        output=Path(output),
+        bundle=bundle,
+        default=default,
+        data_terms=data,
+        license_terms=license_terms,
+    )
+    console = Console()
+    if as_json:
+        console.json({"schema": 1, "command": "models pack", **asdict(entry)})
+    else:
+        console.result(entry.file if bundle else str(Path(output) / entry.file))
+    console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")

@@ -1,0 +1,118 @@
+"""From a model's name to its file: an id of the manifest, a file, a folder, a Hub repository."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+from ..assets import WEIGHTS_DIR
+from ..errors import EXIT_WEIGHTS, CaflowError
+from ..model import CAFlow, load_checkpoint
+from ..model.checkpoint import sha256_of
+from .manifest import load_manifest
+
+__all__ = ["Resolved", "default_model", "load", "resolve"]
+
+_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A model's file and its identity."""
+
+    id: str  # manifest id, Hub repository, or the file's name: never a local path
+    path: Path
+    sha256: str
+
+
+def default_model(task: str) -> str:
+    """Id of the model that a task uses where none is named."""
+    for entry in load_manifest().values():
+        if entry.task == task and entry.default:
+            return entry.id
+    raise CaflowError(
+        f"no bundled model for {task}", f"caflow train --task {task}, or --model FILE", EXIT_WEIGHTS
+    )
+
+
+def resolve(name: str) -> Resolved:
+    """Find a model's file, and check it where its sha256 is known.
+
+    Args:
+        name: An id of the manifest; a `.safetensors` file; a folder that holds
+            `model.safetensors` or, a run of `caflow train`, `best.safetensors`; a Hub repository
+            `user/name` or `user/name@revision`.
+
+    Raises:
+        CaflowError: Nothing of that name, or a wrong checksum (exit code 3).
+    """
+    entries = load_manifest()
+    if name in entries:
+        entry, path = entries[name], WEIGHTS_DIR / entries[name].file
+        if not path.exists():
+            raise CaflowError(
+                f"the bundled weights of {name!r} are missing",
+                "pip install --force-reinstall caflow-cli",
+                EXIT_WEIGHTS,
+            )
+        digest = sha256_of(path)
+        if digest != entry.sha256:
+            raise CaflowError(
+                f"the weights of {name!r} have sha256 {digest[:12]}…, expected "
+                f"{entry.sha256[:12]}…",
+                "pip install --force-reinstall caflow-cli",
+                EXIT_WEIGHTS,
+            )
+        return Resolved(name, path, digest)
+
+    path = Path(name)
+    if path.is_dir():
+        for file in ("model.safetensors", "best.safetensors"):
+            if (path / file).is_file():
+                return Resolved(path.resolve().name, path / file, sha256_of(path / file))
+        raise CaflowError(f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS)
+    if path.is_file():
+        return Resolved(path.name, path, _readable_sha256(path))
+    match = _REPO.fullmatch(name)
+    if match and path.suffix != ".safetensors":
+        return _from_hub(name, match["repo"], match["revision"])
+    near = difflib.get_close_matches(name, entries, n=1)
+    hint = f"--model {near[0]}" if near else "caflow models list"
+    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+
+
+def _readable_sha256(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise CaflowError(
+            f"cannot read {str(path)!r}: {error.strerror}", "check its permissions", EXIT_WEIGHTS
+        ) from error
+
+
+def _from_hub(name: str, repo: str, revision: str | None) -> Resolved:
+    try:
+        path = Path(hf_hub_download(repo, "model.safetensors", revision=revision))
+    except LocalEntryNotFoundError as error:
+        raise CaflowError(
+            f"model {name!r} is not in the cache, and the Hub cannot be reached",
+            "connect, or use a bundled model: caflow models list",
+            EXIT_WEIGHTS,
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CaflowError(
+            f"cannot download model {name!r}: {' '.join(str(error).split())[:200]}",
+            "caflow models list",
+            EXIT_WEIGHTS,
+        ) from error
+    return Resolved(name, path, sha256_of(path))
+
+
+def load(name: str) -> CAFlow:
+    """The model of that name (see `resolve`), in `eval()`, on the CPU."""
+    return load_checkpoint(resolve(name).path)[0]

@@ -1,0 +1,16 @@
+"""From a picture to ranked candidates, and from a pair to its likelihood."""
+
+from .device import select_device
+from .restore import Candidate, Candidates, check_sampling, restore
+from .score import Score, score, task_of
+
+__all__ = [
+    "Candidate",
+    "Candidates",
+    "Score",
+    "check_sampling",
+    "restore",
+    "score",
+    "select_device",
+    "task_of",
+]

@@ -1,0 +1,157 @@
+"""Draw M candidates, round them, score them, keep the best N (paper section 4.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..flows import to_uint8
+from ..model import CAFlow
+from ..tasks import pad
+from .score import Score, check_noise_samples, score_pairs, task_of, to_batch
+
+__all__ = ["Candidate", "Candidates", "check_sampling", "restore"]
+
+_SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+_MAX_PIXELS = 2**22  # of one output: what fits into memory in one piece
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One draw, composed and rounded to 8 bits, and its score."""
+
+    k: int
+    seed: int  # replays it: `--seed SEED -m 1`
+    rank: int  # from 1
+    image: np.ndarray  # uint8 (H, W, 3)
+    score: Score
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All M candidates of a picture, best first, and how they were drawn."""
+
+    ranked: list[Candidate]
+    keep: int
+    tau: float
+    estimator: dict[str, Any]
+
+    @property
+    def kept(self) -> list[Candidate]:
+        return self.ranked[: self.keep]
+
+
+def check_sampling(
+    *,
+    tau: float | None,
+    candidates: int | None,
+    keep: int,
+    seed: int,
+    batch_size: int | None,
+    noise_samples: int,
+    rank: str,
+) -> None:
+    """Refuse what cannot be sampled, before anything is loaded. CaflowError, exit code 2."""
+
+    def require(condition: bool, message: str, hint: str) -> None:
+        if not condition:
+            raise CaflowError(message, hint, EXIT_USAGE)
+
+    require(tau is None or 0 <= tau < float("inf"), f"tau is {tau}", "--tau 0.5, or any from 0 up")
+    m = candidates if candidates is not None else max(1, keep)
+    require(m >= 1, f"{m} candidates are too few", "-m 10")
+    require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
+    require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
+    require(
+        0 <= seed <= _SEEDS - m,
+        f"seed {seed} is out of range",
+        f"--seed 0, or any with seed + m up to {_SEEDS}",
+    )
+    require(batch_size is None or batch_size >= 1, f"batch size {batch_size}", "--batch-size 10")
+    check_noise_samples(noise_samples)
+    require(rank in ("likelihood", "none"), f"cannot rank by {rank!r}", "--rank likelihood or none")
+
+
+def restore(
+    model: CAFlow,
+    image: np.ndarray,
+    tau: float | None = None,
+    candidates: int | None = None,
+    keep: int = 1,
+    seed: int = 0,
+    *,
+    batch_size: int | None = None,
+    noise_samples: int = 1,
+    rank: str = "likelihood",
+) -> Candidates:
+    """Draw candidates of p(w|y), each one sample, and rank them by log-likelihood.
+
+    Each draw is composed with the input and rounded to 8 bits first, and scored then: `score` on
+    the written picture repeats the number that ranked it.
+
+    Args:
+        model: Any model; its task says what is made of `image`.
+        image: uint8 (H, W, 3).
+        tau: Temperature; default: the model's, else the task's.
+        candidates: M; default likewise.
+        keep: N, how many of them `kept` holds.
+        seed: Candidate k draws from generator `seed + k`.
+        batch_size: Candidates at a time; default: all.
+        noise_samples: K of the scores.
+        rank: "likelihood", or "none" for the order of k.
+
+    Raises:
+        CaflowError: Arguments out of range, or a picture too large.
+    """
+    task, config = task_of(model), model.config
+    if tau is None:
+        tau = config.task.tau if config.task.tau is not None else task.tau
+    if candidates is None:
+        candidates = config.task.candidates or task.candidates
+    check_sampling(
+        tau=tau,
+        candidates=candidates,
+        keep=keep,
+        seed=seed,
+        batch_size=batch_size,
+        noise_samples=noise_samples,
+        rank=rank,
+    )
+    condition = pad(task.condition(image), config.flow.multiple)
+    height, width = condition.shape[:2]
+    if height * width > _MAX_PIXELS:
+        raise CaflowError(
+            f"the output would have {width}×{height} pixels, more than {_MAX_PIXELS}",
+            "crop or shrink the picture first",
+        )
+    encoding = model.encode_condition(to_batch([condition]))
+    images: list[np.ndarray] = []
+    scores: list[Score] = []
+    batch_size = batch_size or candidates
+    for first in range(0, candidates, batch_size):
+        count = min(batch_size, candidates - first)
+        draws = to_uint8(model.sample(encoding, tau, count, seed, first)[0])
+        drawn = draws.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        composed = [task.compose(image, draw) for draw in drawn]
+        pairs = [task.reduce(image, target, config.flow.multiple) for target in composed]
+        # Where the reduced condition is the one that was sampled from, it is encoded already.
+        shared = all(np.array_equal(reduced, condition) for reduced, _ in pairs)
+        scores += score_pairs(model, pairs, composed, noise_samples, encoding if shared else None)
+        images += composed
+
+    order = list(range(candidates))
+    if rank == "likelihood":
+        order.sort(key=lambda k: (-scores[k].log_likelihood, k))
+    ranked = [
+        Candidate(k, seed + k, position + 1, images[k], scores[k])
+        for position, k in enumerate(order)
+    ]
+    estimator = {
+        "dequantization": config.flow.dequantization,
+        "noise_samples": noise_samples,
+        "bound": "mean over draws of log p(w + u | y)",
+    }
+    return Candidates(ranked, keep, tau, estimator)

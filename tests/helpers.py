@@ -1,0 +1,138 @@
+"""What the tests of the mathematics share: weights that are not the identity, images, flattening.
+
+The last layer of a fresh net is zero, so a fresh flow is nearly the identity and hides sign errors.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+
+from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
+from caflow_cli.model import CAFlow, Config, FlowConfig
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(shape, seed, dtype=torch.float64):
+    return torch.randn(shape, generator=generator(seed), dtype=dtype)
+
+
+def _add_noise(parameter, std, gen):
+    noise = torch.randn(parameter.shape, generator=gen, dtype=torch.float64)
+    parameter += (std * noise).to(parameter)
+
+
+@torch.no_grad()
+def randomise(module, seed=0, last=0.5, affine=0.2):
+    """In place: every parameter away from where it starts.
+
+    Args:
+        module: Any layer, flow or model.
+        seed: Of the generator of all noise.
+        last: Relative size of the last convolution of each net, 0 in a fresh one.
+        affine: Standard deviation of what actnorm and the 1×1 convolutions get.
+    """
+    gen = generator(seed)
+    for child in module.modules():
+        if isinstance(child, ConvNet):
+            fan_in = child.last.weight[0].numel()
+            _add_noise(child.last.weight, last * fan_in**-0.5, gen)
+            _add_noise(child.last.bias, 0.4 * last, gen)
+        elif isinstance(child, Conv) and child.bias is not None:
+            _add_noise(child.bias, 0.2, gen)
+        elif isinstance(child, ActNorm):
+            _add_noise(child.bias, affine, gen)
+            _add_noise(child.log_scale, affine, gen)
+            child.initialized.fill_(True)
+        elif isinstance(child, InvConv1x1):
+            _add_noise(child.lu, affine * child.lu.shape[0] ** -0.5, gen)
+            _add_noise(child.log_diag, affine, gen)
+    return module
+
+
+def seeded(build, seed):
+    """`build()` under a global seed of its own: initialisation draws from the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build()
+
+
+def small_config(**flow):
+    values = {"r_steps": 1, "t_steps": 2, "f_steps": 1, "hidden": 8, "f_hidden": 8} | flow
+    return Config(flow=FlowConfig(**values))
+
+
+def as_double(model):
+    return copy.deepcopy(model).double()
+
+
+def smooth_image(batch, channels, size, seed):
+    """uint8 images that look like blurred photographs: few edges, a little noise."""
+    height, width = (size, size) if isinstance(size, int) else size
+    gen = generator(seed)
+    coarse = torch.rand((batch, channels, 4, 4), generator=gen) * 200 + 28
+    image = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
+    image = image + 3 * torch.randn(image.shape, generator=gen)
+    return image.clamp(0, 255).to(torch.uint8)
+
+
+def image_pair(model, batch, size, seed=11):
+    """(target, condition), uint8; the condition is a blurred target where channels allow."""
+    flow = model.config.flow
+    target = smooth_image(batch, flow.target_channels, size, seed)
+    if flow.target_channels == flow.cond_channels:
+        cond = F.avg_pool2d(target.float(), 3, stride=1, padding=1, count_include_pad=False)
+        return target, cond.round().to(torch.uint8)
+    return target, smooth_image(batch, flow.cond_channels, size, seed + 1)
+
+
+@torch.no_grad()
+def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
+    """A model like one after some training, float32, in `eval()`.
+
+    Nets and 1×1 convolutions are perturbed, then one training batch sets the actnorms, so that
+    activations have a moderate scale throughout, then these are perturbed as well.
+    """
+    model = seeded(lambda: CAFlow(config), seed)
+    randomise(model, seed + 100, last, affine)
+    for child in model.modules():
+        if isinstance(child, ActNorm):
+            child.initialized.fill_(False)
+    target, cond = image_pair(model, batch, size, seed + 200)
+    noise = torch.rand(target.shape, generator=generator(seed + 300))
+    model.train()
+    model(target + noise, cond + 0.5)
+    gen = generator(seed + 400)
+    for child in model.modules():
+        if isinstance(child, ActNorm):
+            assert child.initialized
+            _add_noise(child.bias, affine, gen)
+            _add_noise(child.log_scale, affine, gen)
+    return model.eval()
+
+
+def tensors(value):
+    """A tensor, or a list of tensors, as a list."""
+    return [value] if isinstance(value, torch.Tensor) else list(value)
+
+
+def flat(value):
+    """(B, all dimensions) of a tensor or of a list of them."""
+    return torch.cat([t.flatten(1) for t in tensors(value)], dim=1)
+
+
+def unflat(values, like):
+    """The inverse of `flat`, in the shapes of `like`."""
+    parts = values.split([t[0].numel() for t in tensors(like)], dim=1)
+    shaped = [part.reshape(-1, *t.shape[1:]) for part, t in zip(parts, tensors(like), strict=True)]
+    return shaped[0] if isinstance(like, torch.Tensor) else shaped
+
+
+def jacobian(function, value):
+    """d flat(function(x)) / d flat(x) at `value`: (B, D, B, D)."""
+    return torch.autograd.functional.jacobian(
+        lambda x: flat(function(unflat(x, value))), flat(value)
+    )

@@ -1,0 +1,130 @@
+"""Data-dependent initialisation: on the first training batch, once, and never elsewhere."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.layers import ActNorm, ChannelAffine
+from caflow_cli.model import CAFlow
+
+
+def batch(seed=1):
+    scale = torch.tensor([0.1, 1.0, 30.0])[:, None, None]
+    return helpers.normal((5, 3, 4, 6), seed, torch.float32) * scale + 7 * scale
+
+
+def state(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(before, module):
+    return [name for name, old in before.items() if not torch.equal(old, module.state_dict()[name])]
+
+
+@torch.no_grad()
+def test_first_training_batch_leaves_with_mean_0_and_variance_1():
+    layer = ActNorm(3).train()
+    y, logdet = layer(batch())
+    torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-4)
+    torch.testing.assert_close(y.var((0, 2, 3), correction=0), torch.ones(3), rtol=1e-4, atol=0)
+    # The log-determinant of that very call is already the initialised one's.
+    expected = -24 * batch().double().std((0, 2, 3), correction=0).log().sum()
+    torch.testing.assert_close(logdet, expected.expand(5), rtol=1e-5, atol=0)
+
+
+@torch.no_grad()
+def test_initialisation_happens_once():
+    layer = ActNorm(3).train()
+    layer(batch())
+    before = state(layer)
+    y, _ = layer(3 * batch(2) - 100)
+    assert changed(before, layer) == []
+    assert y.mean().abs() > 1
+
+
+@torch.no_grad()
+def test_a_module_in_eval_never_initialises():
+    layer = ActNorm(3).eval()
+    before = state(layer)
+    y, logdet = layer(batch())
+    assert changed(before, layer) == []
+    assert torch.equal(y, batch())
+    assert not logdet.any()
+    layer.train()
+    layer(batch())
+    assert changed(before, layer) == ["bias", "log_scale", "initialized"]
+
+
+@pytest.mark.parametrize("after_a_step", [False, True])
+@torch.no_grad()
+def test_a_loaded_module_never_initialises(after_a_step):
+    source = ActNorm(3).train()
+    source(batch())
+    layer = ActNorm(3)
+    if after_a_step:
+        layer.train()(batch(2))
+    layer.load_state_dict(source.state_dict())
+    assert bool(layer.initialized)
+    before = state(source)
+    layer.train()(3 * batch(3) + 100)
+    assert changed(before, layer) == []
+
+
+@torch.no_grad()
+def test_a_constant_channel_stays_finite():
+    layer = ActNorm(3).train()
+    y, logdet = layer(torch.full((2, 3, 4, 4), 0.3))
+    assert y.isfinite().all()
+    assert logdet.isfinite().all()
+    x, _ = layer.inverse(y)
+    torch.testing.assert_close(x, torch.full((2, 3, 4, 4), 0.3))
+
+
+def test_initialized_is_a_buffer_of_every_actnorm():
+    model = CAFlow(helpers.small_config(scales=2))
+    names = [name for name, child in model.named_modules() if isinstance(child, ActNorm)]
+    assert names
+    assert {f"{name}.initialized" for name in names} <= model.state_dict().keys()
+    assert not any("_known_initialized" in name for name in model.state_dict())
+
+
+@torch.no_grad()
+def test_one_training_batch_initialises_the_whole_model_in_order():
+    model = helpers.seeded(lambda: CAFlow(helpers.small_config(scales=2)), 1)
+    outputs = {}
+
+    def keep(name):
+        # Every actnorm is inside a ChannelAffine, whose W is a rotation at the start: its output
+        # has mean 0 and, over all channels together, variance 1.
+        return lambda module, args, output: outputs.update({name: output[0]})
+
+    for name, child in model.named_modules():
+        if isinstance(child, ChannelAffine):
+            child.register_forward_hook(keep(name))
+    target, cond = helpers.image_pair(model, 3, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(5))
+    model.train()(target + noise, cond + noise)
+    assert all(child.initialized for child in model.modules() if isinstance(child, ActNorm))
+    for name, y in outputs.items():
+        torch.testing.assert_close(y.mean((0, 2, 3)), torch.zeros(y.shape[1]), atol=1e-3, rtol=0)
+        assert float(y.square().mean()) == pytest.approx(1, abs=1e-2), name
+
+
+@torch.no_grad()
+def test_ranks_share_the_moments_of_all_batches(monkeypatch):
+    """Two ranks, one after the other: what `all_reduce` adds is what the other rank would send."""
+    mine, other = batch(1), 2 * batch(2) + 1
+    both = ActNorm(3).train()
+    both(torch.cat([mine, other]))
+
+    wide = other.double()
+    sent = {
+        (2, 3): torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))]),
+        (): torch.tensor(float(wide.numel() // 3), dtype=torch.float64),
+    }
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda t: t.add_(sent[tuple(t.shape)]))
+    rank = ActNorm(3).train()
+    rank(mine)
+    for name, tensor in both.state_dict().items():
+        torch.testing.assert_close(rank.state_dict()[name], tensor)

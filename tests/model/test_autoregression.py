@@ -1,0 +1,126 @@
+"""Equation 8: p(L_i | L_{i-1}..L_0, D_i..D_0), function by function."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.model import CAFlow
+
+SCALES, SIDE = 3, 32
+
+
+@pytest.fixture(scope="module")
+def model():
+    config = helpers.small_config(target_channels=1, cond_channels=1)
+    return helpers.randomise(helpers.seeded(lambda: CAFlow(config), 1), 2).double().eval()
+
+
+def leaves(image, flow):
+    with torch.no_grad():
+        values, _ = flow(helpers.normal(image, 3))
+    return [t.requires_grad_() for t in values]
+
+
+def nonzero(output, inputs):
+    """Which inputs the output depends on: a gradient that is exactly zero, or none, is no."""
+    weights = helpers.normal(output.shape, 5)
+    gradients = torch.autograd.grad(
+        (output * weights).sum(), inputs, retain_graph=True, allow_unused=True
+    )
+    return [g is not None and bool(g.any()) for g in gradients]
+
+
+def test_z_sees_only_the_allowed_l_and_d(model):
+    """z_j^i reads L_k and D_k for j <= k <= i and no others."""
+    image = (1, 1, SIDE, SIDE)
+    l, d = leaves(image, model.T), leaves(image, model.R)
+    # T's output replaced by leaves: all that the model makes of them is seen.
+    hook = model.T.register_forward_hook(lambda module, args, output: (l, output[1]))
+    try:
+        z, _ = model._encode_target(128 + 30 * helpers.normal(image, 4), d)
+    finally:
+        hook.remove()
+    table = [(i, j) for i in reversed(range(SCALES)) for j in reversed(range(i + 1))]
+    for (i, j), z_j in zip(table, z, strict=True):
+        allowed = [j <= k <= i for k in range(SCALES)]
+        assert nonzero(z_j, l) == allowed, f"L in z_{j}^{i}"
+        assert nonzero(z_j, d) == allowed, f"D in z_{j}^{i}"
+
+
+@pytest.mark.parametrize("index", range(SCALES))
+def test_the_log_determinant_of_a_factor_sees_what_the_factor_may_see(model, index):
+    image = (1, 1, SIDE, SIDE)
+    l, d = leaves(image, model.T), leaves(image, model.R)
+    # All L are on offer: those at and above i, as conditions, must be left alone.
+    x = l[index].detach().clone().requires_grad_()
+    _, logdet = model.F[index](x, (d, l))
+    assert nonzero(logdet, l) == [k < index for k in range(SCALES)]
+    assert nonzero(logdet, d) == [k <= index for k in range(SCALES)]
+    assert nonzero(logdet, [x]) == [True]
+
+
+def test_sampling_a_factor_sees_only_what_is_below_it(model):
+    image = (1, 1, SIDE, SIDE)
+    d = leaves(image, model.R)
+    shapes = model.latent_shapes((SIDE, SIDE))
+    z = [helpers.normal((1, *shape), 6 + k).requires_grad_() for k, shape in enumerate(shapes)]
+    captured = []
+    inverse = model.T.inverse
+    try:
+        model.T.inverse = lambda l, cond=None: (captured.extend(l), inverse(l))[1]
+        model._decode_target(z, d)
+    finally:
+        del model.T.inverse
+    table = [(i, j) for i in reversed(range(SCALES)) for j in reversed(range(i + 1))]
+    for i, l_i in enumerate(captured):
+        assert nonzero(l_i, d) == [k <= i for k in range(SCALES)]
+        assert nonzero(l_i, z) == [k <= i for k, _ in table], f"L_{i}"
+
+
+def test_the_density_is_the_sum_of_equation_9(model):
+    """Written out from the paper: f_j^i by f_j^i, without `ConditionalFlow`'s own loop."""
+    v = 256 * torch.rand((2, 1, SIDE, SIDE), generator=helpers.generator(7), dtype=torch.float64)
+    cond = helpers.smooth_image(2, 1, SIDE, 8)
+    with torch.no_grad():
+        d, _ = model.R(model.logit(cond.double() + 0.5)[0])
+        h, log_prob = model.logit(v)
+        l, term = model.T(h)
+        log_prob = log_prob + term
+        expected_z = {}
+        for i in range(SCALES):
+            x = l[i]
+            for j in range(i, -1, -1):
+                x, term = model.F[i].functions[j](x, (d[j], None if j == i else l[j]))
+                log_prob = log_prob + term
+                if j:
+                    x, expected_z[i, j] = x.chunk(2, 1)
+            expected_z[i, 0] = x
+        normal = torch.distributions.Normal(0.0, 1.0)
+        log_prob += sum(normal.log_prob(z).flatten(1).sum(1) for z in expected_z.values())
+    z, actual = model.encode(v, cond)
+    torch.testing.assert_close(actual, log_prob, rtol=1e-12, atol=1e-8)
+    for z_j, key in zip(z, [(2, 2), (2, 1), (2, 0), (1, 1), (1, 0), (0, 0)], strict=True):
+        torch.testing.assert_close(z_j, expected_z[key], rtol=0, atol=1e-12)
+
+
+def test_the_density_of_the_condition_is_that_of_r(model):
+    v, y = (256 * torch.rand((2, 2, 1, SIDE, SIDE), generator=helpers.generator(9))).double()
+    terms = model(v, y)
+    h, expected = model.logit(y)
+    d, logdet = model.R(h)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    expected = expected + logdet + sum(normal.log_prob(t).flatten(1).sum(1) for t in d)
+    torch.testing.assert_close(terms.cond_log_prob, expected, rtol=0, atol=1e-8)
+    # The condition of the loss is y itself, not y at the centre of its bin.
+    _, log_prob = model._encode_target(v, d)
+    torch.testing.assert_close(terms.log_prob, log_prob, rtol=0, atol=1e-8)
+    assert terms.log_prob.dtype == terms.cond_log_prob.dtype == torch.float64
+
+
+def test_gradients_reach_r_through_the_condition(model):
+    """The encoder of the condition learns from log p(w|y), not only from λ log p(y)."""
+    v, y = (256 * torch.rand((2, 2, 1, SIDE, SIDE), generator=helpers.generator(9))).double()
+    model.zero_grad()
+    model(v, y).log_prob.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.R.parameters())
+    model.zero_grad()

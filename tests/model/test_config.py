@@ -1,0 +1,112 @@
+"""Configs are parsed strictly: a typing error never trains another model than was asked for."""
+
+import dataclasses
+import json
+
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import PRESETS, CAFlow, Config, FlowConfig, TaskConfig, parse, preset
+
+
+def test_a_config_survives_json():
+    config = Config(
+        FlowConfig(scales=2, cond_channels=4, alpha=0.1), TaskConfig("inpaint", tau=0.5)
+    )
+    assert parse(Config, json.loads(json.dumps(config.to_dict()))) == config
+    assert parse(Config, {}) == Config()
+    assert parse(Config, {"flow": {"scales": 2}}) == Config(FlowConfig(scales=2))
+
+
+def test_configs_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().flow.scales = 4
+
+
+@pytest.mark.parametrize(
+    ("values", "key", "near"),
+    [
+        ({"flow": {"scale": 3}}, "flow.scale", "flow.scales"),
+        ({"flow": {"f_step": 3}}, "flow.f_step", "flow.f_steps"),
+        ({"task": {"taus": 1.0}}, "task.taus", "task.tau"),
+        ({"flows": {}}, "flows", "flow"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(values, key, near):
+    with pytest.raises(CaflowError) as caught:
+        parse(Config, values)
+    assert repr(key) in caught.value.message
+    assert repr(near) in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"flow": {"scales": "3"}}, "flow.scales"),
+        ({"flow": {"scales": 3.0}}, "flow.scales"),
+        ({"flow": {"scales": True}}, "flow.scales"),
+        ({"flow": {"scales": None}}, "flow.scales"),
+        ({"flow": {"alpha": "0.05"}}, "flow.alpha"),
+        ({"flow": {"alpha": True}}, "flow.alpha"),
+        ({"task": {"name": 3}}, "task.name"),
+        ({"task": {"candidates": 1.5}}, "task.candidates"),
+        ({"task": {"tau": True}}, "task.tau"),
+        ({"flow": 3}, "flow"),
+        ([], "config"),
+        (None, "config"),
+    ],
+)
+def test_a_wrong_type_is_refused(values, key):
+    with pytest.raises(CaflowError) as caught:
+        parse(Config, values)
+    assert key in caught.value.message
+
+
+def test_an_int_is_a_float_and_none_is_optional():
+    flow = parse(Config, {"flow": {"scale_bound": 3}, "task": {"tau": 1, "candidates": None}})
+    assert flow.flow.scale_bound == 3.0
+    assert isinstance(flow.flow.scale_bound, float)
+    assert isinstance(flow.task.tau, float)
+    assert flow.task.candidates is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"scales": 0},
+        {"target_channels": 0},
+        {"cond_channels": 0},
+        {"hidden": 0},
+        {"f_hidden": 0},
+        {"f_steps": 0},
+        {"r_steps": -1},
+        {"alpha": 0.0},
+        {"alpha": 1.0},
+        {"scale_bound": 0.0},
+        {"conditional": "other"},
+        {"dequantization": "other"},
+    ],
+)
+def test_values_without_a_meaning_are_refused(values):
+    with pytest.raises(CaflowError) as caught:
+        parse(Config, {"flow": values})
+    assert next(iter(values)) in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_flows_without_steps_are_models():
+    CAFlow(Config(FlowConfig(scales=1, r_steps=0, t_steps=0, f_steps=1)))
+
+
+@pytest.mark.parametrize(("scales", "multiple"), [(1, 4), (2, 8), (3, 16), (4, 32)])
+def test_multiple(scales, multiple):
+    assert FlowConfig(scales=scales).multiple == multiple
+
+
+def test_presets():
+    assert preset("compact") == PRESETS["compact"]
+    with pytest.raises(CaflowError) as caught:
+        preset("compacct")
+    assert "compact" in caught.value.hint
+    assert caught.value.exit_code == 2

@@ -1,0 +1,68 @@
+"""What a caller gets wrong is a CaflowError that names it, not a traceback from a convolution."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+
+
+def uint8(*shape):
+    return torch.zeros(shape, dtype=torch.uint8)
+
+
+GOOD = uint8(2, 3, 32, 32)
+
+
+def fails(named, call, *args, **kwargs):
+    with pytest.raises(CaflowError) as caught:
+        call(*args, **kwargs)
+    assert named in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("method", ["log_prob", "encode"])
+@pytest.mark.parametrize(
+    ("target", "cond", "named"),
+    [
+        (uint8(2, 1, 32, 32), GOOD, "the target has shape (2, 1, 32, 32)"),
+        (uint8(3, 32, 32), GOOD, "the target has shape (3, 32, 32)"),
+        (GOOD, uint8(2, 4, 32, 32), "the condition has shape (2, 4, 32, 32)"),
+        (uint8(2, 3, 24, 32), uint8(2, 3, 24, 32), "32×24"),
+        (uint8(2, 3, 32, 40), GOOD, "the target is 40×32"),
+        (GOOD, uint8(2, 3, 32, 40), "the condition is 40×32"),
+        (GOOD, uint8(2, 3, 16, 16), "(16, 16)"),
+        (GOOD, uint8(2, 3, 64, 32), "(64, 32)"),
+        (uint8(3, 3, 32, 32), GOOD, "3 targets"),
+        (uint8(1, 3, 32, 32), GOOD, "1 targets"),
+    ],
+)
+def test_wrong_images(small_model, method, target, cond, named):
+    fails(named, getattr(small_model, method), target, cond)
+
+
+def test_an_encoded_condition_of_another_size(small_model):
+    encoding = small_model.encode_condition(uint8(2, 3, 16, 16))
+    fails("(16, 16)", small_model.log_prob, GOOD, encoding)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_log_prob_scores_8_bit_images_only(small_model, dtype):
+    fails("uint8", small_model.log_prob, GOOD.to(dtype), GOOD)
+
+
+def test_forward_and_sample_check_their_images(small_model):
+    fails("the target has shape", small_model, uint8(2, 1, 32, 32).float(), GOOD.float())
+    fails("the condition has shape", small_model, GOOD.float(), uint8(2, 1, 32, 32).float())
+    fails("20×32", small_model.sample, uint8(2, 3, 32, 20))
+
+
+@pytest.mark.parametrize("count", [0, 5, 7])
+def test_wrong_number_of_latents(small_model, count):
+    z, _ = small_model.encode(GOOD, GOOD)
+    fails(f"{count} latents", small_model.decode, (z + z)[:count], GOOD)
+
+
+def test_a_condition_for_several_targets_is_no_error(small_model):
+    target, cond = helpers.image_pair(small_model, 2, 32)
+    assert small_model.log_prob(target, cond[:1]).shape == (2,)

@@ -1,0 +1,274 @@
+"""Every invertible module against the definition: its inverse undoes it, and its log-determinants
+are those of its Jacobians."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import helpers
+import pytest
+import torch
+from helpers import normal
+from torch import nn
+
+import caflow_cli.flows
+import caflow_cli.layers
+from caflow_cli.flows import (
+    ConditionalFlow,
+    ConditionalScale,
+    ConditionalStep,
+    Logit,
+    MultiScaleFlow,
+    Scale,
+    Step,
+    standard_normal_log_prob,
+)
+from caflow_cli.flows.multiscale import latent_channels
+from caflow_cli.layers import ActNorm, ChannelAffine, Coupling, Injector, InvConv1x1, Squeeze
+from caflow_cli.model import CAFlow
+
+BATCH, HIDDEN, BOUND = 2, 6, 2.0
+
+
+class CAFlowMap(nn.Module):
+    """w -> all z of equation 9, without the prior: `CAFlow` as one layer."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, cond):
+        z, log_prob = self.model._encode_target(x, cond)
+        return z, log_prob - sum(standard_normal_log_prob(z_j) for z_j in z)
+
+    def inverse(self, y, cond):
+        x, log_prob = self.model._decode_target(y, cond)
+        return x, -(log_prob - sum(standard_normal_log_prob(z_j) for z_j in y))
+
+
+class Case(NamedTuple):
+    build: Any  # () -> module
+    x: torch.Tensor
+    cond: Any = None
+    shape: Any = None  # of the output, (C, H, W) or a list of them; None: that of x
+
+
+def pixels(shape, seed):
+    return 256 * torch.rand(shape, generator=helpers.generator(seed), dtype=torch.float64)
+
+
+def pyramid(channels, scales, side, seed, batch=BATCH):
+    """[L_0, ..., L_{n-1}], as T makes them of images of that side."""
+    return [
+        normal(
+            (batch, latent_channels(channels, i, scales), *[side // 2 ** (scales - i)] * 2),
+            seed + i,
+        )
+        for i in range(scales)
+    ]
+
+
+def conditional_flow(index, scales, batch_of_d=BATCH):
+    """F_i between one-channel images with 2^(n+1) pixels a side: the smallest."""
+    side = 2 ** (scales + 1)
+    l = pyramid(1, scales, side, 40)
+    d = pyramid(1, scales, side, 50, batch_of_d)
+    shapes = []
+    for j in range(index + 1):
+        half = side // 2 ** (scales - j + 1)
+        # f_j^i sees 4 C 2^(n-i) 2^(i-j) channels and passes half of them on, but for j = 0.
+        channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
+        shapes.append((channels, half, half))
+    return Case(
+        lambda: ConditionalFlow(index, 1, 1, scales, 1, HIDDEN, BOUND),
+        l[index],
+        (d, l[:index]),
+        shapes,
+    )
+
+
+def caflow(scales, side, t_steps=1):
+    model = helpers.small_config(
+        scales=scales, target_channels=1, cond_channels=1, t_steps=t_steps, hidden=6, f_hidden=6
+    )
+    shapes = CAFlow(model).latent_shapes((side, side))
+    return Case(
+        lambda: CAFlowMap(CAFlow(model)),
+        pixels((BATCH, 1, side, side), 60),
+        pyramid(1, scales, side, 70),
+        shapes,
+    )
+
+
+def step_features(batch, h, w):
+    return normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21)
+
+
+CASES = {
+    "ActNorm": Case(lambda: ActNorm(3), normal((BATCH, 3, 2, 3), 1)),
+    "InvConv1x1": Case(lambda: InvConv1x1(4), normal((BATCH, 4, 2, 3), 2)),
+    "ChannelAffine": Case(lambda: ChannelAffine(4), normal((BATCH, 4, 3, 2), 3)),
+    "Squeeze": Case(Squeeze, normal((BATCH, 2, 4, 6), 4), None, (8, 2, 3)),
+    "Coupling": Case(lambda: Coupling(4, HIDDEN, BOUND), normal((BATCH, 4, 3, 4), 5)),
+    "Coupling/cond": Case(
+        lambda: Coupling(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 3, 4), 6),
+        normal((BATCH, HIDDEN, 3, 4), 7),
+    ),
+    "Coupling/candidates": Case(
+        lambda: Coupling(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 3, 4), 6),
+        normal((1, HIDDEN, 3, 4), 7),
+    ),
+    "Injector": Case(
+        lambda: Injector(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 3, 4), 8),
+        normal((BATCH, HIDDEN, 3, 4), 9),
+    ),
+    "Injector/candidates": Case(
+        lambda: Injector(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 3, 4), 8),
+        normal((1, HIDDEN, 3, 4), 9),
+    ),
+    "Step": Case(lambda: Step(4, HIDDEN, BOUND), normal((BATCH, 4, 4, 4), 10)),
+    "ConditionalStep": Case(
+        lambda: ConditionalStep(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 4, 3), 11),
+        step_features(BATCH, 4, 3),
+    ),
+    "ConditionalStep/candidates": Case(
+        lambda: ConditionalStep(4, HIDDEN, BOUND),
+        normal((BATCH, 4, 4, 3), 11),
+        step_features(1, 4, 3),
+    ),
+    "Scale": Case(
+        lambda: Scale(8, 2, HIDDEN, BOUND), normal((BATCH, 2, 4, 6), 12), None, (8, 2, 3)
+    ),
+    "Scale/no steps": Case(
+        lambda: Scale(8, 0, HIDDEN, BOUND), normal((BATCH, 2, 4, 6), 12), None, (8, 2, 3)
+    ),
+    "ConditionalScale": Case(
+        lambda: ConditionalScale(8, 3, 0, 2, HIDDEN, BOUND),
+        normal((BATCH, 2, 4, 6), 13),
+        (normal((BATCH, 3, 4, 6), 14), None),
+        (8, 2, 3),
+    ),
+    "ConditionalScale/L": Case(
+        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND),
+        normal((BATCH, 2, 4, 6), 15),
+        (normal((BATCH, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
+        (8, 2, 3),
+    ),
+    "ConditionalScale/L, candidates": Case(
+        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND),
+        normal((BATCH, 2, 4, 6), 15),
+        (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
+        (8, 2, 3),
+    ),
+    "MultiScaleFlow/1": Case(
+        lambda: MultiScaleFlow(1, 1, 2, HIDDEN, BOUND),
+        normal((BATCH, 1, 4, 6), 18),
+        None,
+        [(4, 2, 3)],
+    ),
+    "MultiScaleFlow/3": Case(
+        lambda: MultiScaleFlow(1, 3, 1, HIDDEN, BOUND),
+        normal((BATCH, 1, 8, 8), 19),
+        None,
+        [(16, 1, 1), (4, 2, 2), (2, 4, 4)],
+    ),
+    "ConditionalFlow/0 of 3": conditional_flow(0, 3),
+    "ConditionalFlow/1 of 3": conditional_flow(1, 3),
+    "ConditionalFlow/2 of 3": conditional_flow(2, 3),
+    "ConditionalFlow/1 of 2, candidates": conditional_flow(1, 2, batch_of_d=1),
+    "Logit": Case(Logit, pixels((BATCH, 2, 3, 3), 30)),
+    "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels((BATCH, 2, 3, 3), 31) / 256),
+    "CAFlow/1": caflow(1, 4),
+    "CAFlow/2": caflow(2, 8),
+}
+NOT_INVERTIBLE = {"Conv", "ConvNet"}
+
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+def build(name):
+    case = CASES[name]
+    module = helpers.randomise(helpers.seeded(case.build, 1), seed=2)
+    return module.double().eval(), case.x, case.cond
+
+
+@pytest.mark.parametrize("package", [caflow_cli.layers, caflow_cli.flows])
+def test_the_walk_has_every_exported_layer_and_flow(package):
+    classes = {name for name in package.__all__ if inspect.isclass(getattr(package, name))}
+    assert classes - NOT_INVERTIBLE == {
+        name for name in classes if any(case.split("/")[0] == name for case in CASES)
+    }
+
+
+@every_case
+@torch.no_grad()
+def test_shape_type_and_inverse(name):
+    module, x, cond = build(name)
+    y, logdet = module(x, cond)
+    shapes = [tuple(t.shape[1:]) for t in helpers.tensors(y)]
+    expected = CASES[name].shape or tuple(x.shape[1:])
+    assert shapes == (expected if isinstance(expected, list) else [expected])
+    # Not the identity, or all of this file would show nothing.
+    assert not torch.allclose(helpers.flat(y), helpers.flat(x), atol=1e-2)
+
+    back, logdet_back = module.inverse(y, cond)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-10 * float(x.abs().max().clamp(min=1)))
+    for term in (logdet, logdet_back):
+        assert term.shape == (BATCH,)
+        assert term.dtype == torch.float64
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-9)
+
+    again, _ = module(back, cond)
+    torch.testing.assert_close(again, y, rtol=0, atol=1e-9)
+
+
+@every_case
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_logdet_is_that_of_the_jacobian(name, direction):
+    module, x, cond = build(name)
+    module.requires_grad_(False)
+    function = module.forward if direction == "forward" else module.inverse
+    start = x if direction == "forward" else module(x, cond)[0]
+    logdet = function(start, cond)[1]
+    jacobian = helpers.jacobian(lambda value: function(value, cond)[0], start)
+    for b in range(BATCH):
+        expected = torch.linalg.slogdet(jacobian[b, :, b]).logabsdet
+        torch.testing.assert_close(logdet[b], expected, rtol=0, atol=1e-8)
+        for other in set(range(BATCH)) - {b}:
+            assert not jacobian[b, :, other].any(), "images of a batch touch each other"
+
+
+@every_case
+@torch.no_grad()
+def test_float32_logdet_is_summed_in_float64(name):
+    module, x, cond = build(name)
+
+    def as_float(value):
+        if isinstance(value, (list, tuple)):
+            return type(value)(as_float(v) for v in value)
+        return None if value is None else value.float()
+
+    y, logdet = module(x, cond)
+    small, logdet_small = module.float()(as_float(x), as_float(cond))
+    assert all(t.dtype == torch.float32 for t in helpers.tensors(small))
+    assert logdet_small.dtype == torch.float64
+    torch.testing.assert_close(logdet_small, logdet, rtol=1e-5, atol=1e-3)
+    _, logdet_back = module.inverse(small, as_float(cond))
+    assert logdet_back.dtype == torch.float64
+
+
+def test_the_walk_reaches_every_parameter():
+    """Nothing of a model is left at the identity by `randomise`, nor unused by its density."""
+    case = CASES["CAFlow/2"]
+    model = helpers.randomise(helpers.seeded(case.build, 1), seed=2).double().model
+    cond = pixels(case.x.shape, 61)
+    terms = model(case.x, cond)
+    (terms.log_prob + terms.cond_log_prob).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.detach().any(), name
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name

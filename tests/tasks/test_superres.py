@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caflow_cli.data import load_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.tasks import SuperRes, get_task, pad
+
+BICUBIC = Image.Resampling.BICUBIC
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_defaults():
+    task = SuperRes()
+    assert (task.name, task.factor, task.cond_channels) == ("superres", 4, 3)
+    assert (task.tau, task.candidates) == (0.5, 10)
+
+
+@pytest.mark.parametrize(("factor", "height", "width"), [(4, 64, 64), (4, 8, 20), (2, 6, 4)])
+def test_degrade_and_condition_are_pillow_bicubic(factor, height, width):
+    task, target = SuperRes(factor), picture(height, width)
+    small = Image.fromarray(target).resize((width // factor, height // factor), BICUBIC)
+    degraded = task.degrade(target)
+    assert degraded.dtype == np.uint8
+    np.testing.assert_array_equal(degraded, np.asarray(small))
+    condition = task.condition(degraded)
+    np.testing.assert_array_equal(condition, np.asarray(small.resize((width, height), BICUBIC)))
+    pair = task.training_pair(target)
+    np.testing.assert_array_equal(pair[0], condition)
+    np.testing.assert_array_equal(pair[1], target)
+
+
+def test_condition_has_not_the_kernel_of_torch():
+    task, target = SuperRes(), picture(16, 16)
+    small = torch.from_numpy(task.degrade(target)).permute(2, 0, 1)[None].float()
+    torch_way = torch.nn.functional.interpolate(small, scale_factor=4, mode="bicubic")
+    torch_way = torch_way.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
+    assert not np.array_equal(torch_way, task.condition(task.degrade(target)))
+
+
+def test_degraded_pictures_are_writable():
+    task = SuperRes()
+    assert task.degrade(picture(8, 8)).flags.writeable
+    assert task.condition(picture(2, 2)).flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop"), [(10, 8, "8x8"), (8, 10, "8x8"), (3, 9, "8x4")]
+)
+def test_degrade_refuses_broken_pixels(height, width, crop):
+    with pytest.raises(CaflowError) as caught:
+        SuperRes().degrade(picture(height, width))
+    assert f"{width}x{height}" in caught.value.message
+    assert caught.value.hint == f"crop it to {crop}"
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("factor", [1, 0, -4])
+def test_factors_below_two_are_refused(factor):
+    with pytest.raises(CaflowError) as caught:
+        SuperRes(factor)
+    assert caught.value.message == f"factor is {factor}"
+    assert caught.value.exit_code == 2
+
+
+def test_compose_crops_the_padding():
+    image, draw = picture(5, 3), picture(32, 16, 1)
+    np.testing.assert_array_equal(SuperRes().compose(image, draw), draw[:20, :12])
+
+
+def test_reduce_pads_both():
+    task, image, target = SuperRes(), picture(5, 3), picture(20, 12, 1)
+    condition, scored = task.reduce(image, target, 16)
+    assert condition.shape == scored.shape == (32, 16, 3)
+    np.testing.assert_array_equal(condition, pad(task.condition(image), 16))
+    np.testing.assert_array_equal(scored, pad(target, 16))
+    np.testing.assert_array_equal(task.compose(image, scored), target)
+
+
+def test_reduce_at_model_size_is_the_identity():
+    task, target = SuperRes(), picture(32, 48)
+    condition, scored = task.reduce(task.degrade(target), target, 16)
+    np.testing.assert_array_equal(condition, task.training_pair(target)[0])
+    np.testing.assert_array_equal(scored, target)
+
+
+@pytest.mark.parametrize("shape", [(20, 13), (19, 12), (5, 3), (12, 20)])
+def test_reduce_refuses_other_sizes(shape):
+    with pytest.raises(CaflowError) as caught:
+        SuperRes().reduce(picture(5, 3), picture(*shape), 16)
+    assert f"{shape[1]}x{shape[0]}" in caught.value.message
+    assert "3x5" in caught.value.message
+    assert "12x20" in caught.value.hint
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_conditions_are_those_of_each_picture(layout):
+    task = SuperRes()
+    targets = np.stack([picture(16, 24, seed) for seed in range(20)])
+    images = torch.from_numpy(targets).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    before = images.clone()
+    result = task.conditions(images)
+    assert result.dtype == torch.uint8
+    assert result.is_contiguous()
+    expected = np.stack([task.training_pair(target)[0] for target in targets])
+    np.testing.assert_array_equal(result.permute(0, 2, 3, 1).numpy(), expected)
+    assert torch.equal(images, before)
+
+
+def test_conditions_refuse_broken_pixels():
+    with pytest.raises(CaflowError, match="10x8"):
+        SuperRes().conditions(torch.zeros(2, 3, 8, 10, dtype=torch.uint8))
+
+
+def test_pad_reflects_right_and_bottom():
+    image = np.arange(3 * 5, dtype=np.uint8).reshape(3, 5, 1)
+    padded = pad(image, 4)
+    assert padded.shape == (4, 8, 1)
+    np.testing.assert_array_equal(padded[:3, :5], image)
+    np.testing.assert_array_equal(padded[3], padded[1])  # the last row is not repeated
+    np.testing.assert_array_equal(padded[:, 5:, 0], padded[:, [3, 2, 1], 0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 16), (2, 1), (2, 3), (17, 15)])
+def test_pad_takes_any_size(height, width):
+    image = picture(height, width)
+    padded = pad(image, 16)
+    assert padded.dtype == np.uint8
+    assert padded.shape == (-(-height // 16) * 16, -(-width // 16) * 16, 3)
+    np.testing.assert_array_equal(padded[:height, :width], image)
+    assert {tuple(p) for p in padded.reshape(-1, 3)} == {tuple(p) for p in image.reshape(-1, 3)}
+
+
+def test_pad_leaves_multiples_alone():
+    image = picture(16, 32)
+    np.testing.assert_array_equal(pad(image, 16), image)
+
+
+def test_get_task():
+    assert get_task("superres") == SuperRes(4)
+    assert get_task("superres", factor=2) == SuperRes(2)
+
+
+@pytest.mark.parametrize("name", ["super-res", "SUPERRES", "", "xyz"])
+def test_unknown_tasks_name_the_nearest(name):
+    with pytest.raises(CaflowError) as caught:
+        get_task(name)
+    assert caught.value.message == f"unknown task {name!r}"
+    assert caught.value.hint == "--task superres"
+    assert caught.value.exit_code == 2
+
+
+def test_bicubic_error_on_ffhq_is_that_of_the_paper():
+    folder = os.environ.get("CAFLOW_TEST_DATA")
+    archive = Path(folder or ".") / "faces64.zip"
+    if not folder or not archive.is_file():
+        pytest.skip("CAFLOW_TEST_DATA names no folder with faces64.zip")
+    faces = load_split(archive, "val", 64)
+    rows = [i for i, name in enumerate(faces.names) if name.startswith("ffhq_")]
+    images = faces.images[rows]
+    error = (SuperRes().conditions(images).double() - images.double()).square()
+    rmse = error.mean(dim=(1, 2, 3)).sqrt().mean()
+    assert len(rows) == 100
+    assert rmse == pytest.approx(20.1, abs=1.0)
