@@ -10,7 +10,7 @@ import typer
 
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
-from .console import Console
+from .console import ClosedPipe, Console
 from .models import models_app
 from .score import score_command
 from .superres import superres_command
@@ -78,7 +78,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except ClosedPipe:
         # The reader has seen enough. Nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -13,7 +13,11 @@ from ..errors import CaflowError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Console"]
+__all__ = ["ClosedPipe", "Console"]
+
+
+class ClosedPipe(Exception):
+    """The reader of stdout has seen enough (`caflow ... | head -1`)."""
 
 
 class Console:
@@ -24,8 +28,15 @@ class Console:
 
     def result(self, line: str) -> None:
         """A line on stdout, flushed as it happens."""
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        self.binary((line + "\n").encode())
+
+    def binary(self, data: bytes) -> None:
+        """Bytes on stdout."""
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
 
     def json(self, record: dict[str, Any]) -> None:
         """A JSON line on stdout."""

@@ -12,9 +12,7 @@ _MODEL_HELP = "Model: an id of `caflow models list`, a file, a folder, or a Hub 
 
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model", metavar="ID|PATH|REPO[@REV]", help=_MODEL_HELP, envvar="CAFLOW_MODEL"
-    ),
+    typer.Option("--model", metavar="ID|PATH|REPO[@REV]", help=_MODEL_HELP, envvar="CAFLOW_MODEL"),
 ]
 # For `score`, where the target's own word comes before the environment's.
 ModelOnly = Annotated[
@@ -22,9 +20,13 @@ ModelOnly = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.", envvar="CAFLOW_DEVICE"),
+    typer.Option(
+        "--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.", envvar="CAFLOW_DEVICE"
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Candidate k draws from seed S + k.")]
+Seed = Annotated[
+    int, typer.Option("--seed", metavar="S", help="Candidate k draws from seed S + k.")
+]
 NoiseSamples = Annotated[
     int,
     typer.Option(

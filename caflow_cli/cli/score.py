@@ -30,9 +30,9 @@ def score_command(
 ) -> None:
     """Score a picture given its condition: log p(B | A), exact and repeatable.
 
-    Prints nats, bits/dim and the target, with tabs between. The model is --model, else the
-    one that the target says it was made with, else CAFLOW_MODEL, else the default. Nothing else is taken from
-    the target's metadata: on a written candidate, this repeats the number that ranked it.
+    Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
+    the target says it was made with, else CAFLOW_MODEL, else the default. Nothing else is taken
+    from the target's metadata: on a written candidate, this repeats the number that ranked it.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -63,7 +63,9 @@ def score_command(
     if not as_json:
         console.result(f"{result.log_likelihood:.4f}\t{result.bits_per_dim:.6f}\t{target}")
         if result.standard_error is not None:
-            console.note(f"standard error {result.standard_error:.4f} nats over {noise_samples} draws")
+            console.note(
+                f"standard error {result.standard_error:.4f} nats over {noise_samples} draws"
+            )
         return
     console.json(
         {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,13 +32,16 @@ def superres_command(
         typer.Option(
             "--tau",
             metavar="T",
-            help="Temperature: lower is smoother, higher more varied. Default: the model's, else 0.5.",
+            help="Temperature: lower is smoother. Default: the model's, else 0.5.",
         ),
     ] = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            "--candidates", "-m", metavar="M", help="Candidates to draw. Default: the model's, else 10."
+            "--candidates",
+            "-m",
+            metavar="M",
+            help="Candidates to draw. Default: the model's, else 10.",
         ),
     ] = None,
     keep: Annotated[
@@ -136,8 +138,7 @@ def _run(
     for candidate in result.kept:
         text = {"caflow": json.dumps(_provenance(candidate, result, loaded), ensure_ascii=False)}
         if not job.outputs:
-            sys.stdout.buffer.write(encode_png(candidate.image, text))
-            sys.stdout.buffer.flush()
+            console.binary(encode_png(candidate.image, text))
             continue
         path = job.outputs[candidate.rank - 1]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +187,7 @@ def _record(
 
 
 def _provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> dict[str, Any]:
-    """What the PNG says of itself. No path: a picture may travel, its maker's folders should not."""
+    """What the PNG says of itself. Pictures travel: no local path is in it."""
     from .. import __version__
 
     return {

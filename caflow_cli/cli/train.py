@@ -23,9 +23,7 @@ def train_command(
         ),
     ] = None,
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="superres.")] = "superres",
-    preset: Annotated[
-        str, typer.Option("--preset", metavar="P", help="Architecture.")
-    ] = "compact",
+    preset: Annotated[str, typer.Option("--preset", metavar="P", help="Architecture.")] = "compact",
     config: Annotated[
         str | None, typer.Option("--config", metavar="FILE", help="TOML, as in RUN/config.toml.")
     ] = None,

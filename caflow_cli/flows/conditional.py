@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,8 @@ class ConditionalFlow(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         x, *latents = y
         logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
-        for j, function in enumerate(self.functions):
+        functions: list[Any] = list(self.functions)
+        for j, function in enumerate(functions):
             if j > 0:
                 x = torch.cat([x, latents[j - 1]], dim=1)
             x, term = function.inverse(x, self._condition(j, cond))

@@ -26,8 +26,8 @@ class Logit(nn.Module):
     """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.
 
     The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`, so a density of h becomes
-    one of v, in bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows: a flow
-    puts a little of its mass there.
+    one of v, in bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows: a
+    flow puts a little of its mass there.
 
     Shapes: (B, C, H, W).
     """

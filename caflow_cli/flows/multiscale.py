@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +14,7 @@ __all__ = ["MultiScaleFlow", "latent_channels"]
 
 def latent_channels(image_channels: int, index: int, scales: int) -> int:
     """Channels of L_i (of D_i): C 2^(n-i), and twice that for i = 0, which is not split."""
-    return image_channels * 2 ** (scales - index) * (2 if index == 0 else 1)
+    return int(image_channels * 2 ** (scales - index) * (2 if index == 0 else 1))
 
 
 class MultiScaleFlow(nn.Module):
@@ -50,7 +52,8 @@ class MultiScaleFlow(nn.Module):
     def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
         x, *latents = y
         logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
-        for k, scale in reversed(list(enumerate(self.scales))):
+        scales: list[Any] = list(self.scales)
+        for k, scale in reversed(list(enumerate(scales))):
             if k < len(self.scales) - 1:
                 x = torch.cat([x, latents.pop(0)], dim=1)
             x, term = scale.inverse(x)

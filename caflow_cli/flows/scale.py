@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor, nn
 
 from ..layers import ChannelAffine, Conv, Squeeze
 from ..layers.terms import per_candidate
+from .chain import Link, forward_through, inverse_through
 from .step import ConditionalStep, Step
 
 __all__ = ["ConditionalScale", "Scale"]
@@ -30,20 +32,15 @@ class Scale(nn.Module):
         self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
         self.steps = nn.ModuleList(Step(channels, hidden, bound) for _ in range(steps))
 
+    def _links(self) -> list[Link]:
+        layers: list[Any] = [self.squeeze, *self.transitions, *self.steps]
+        return [(layer, None) for layer in layers]
+
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        x, logdet = self.squeeze(x)
-        for layer in (*self.transitions, *self.steps):
-            x, term = layer(x)
-            logdet = logdet + term
-        return x, logdet
+        return forward_through(self._links(), x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
-        for layer in reversed((*self.transitions, *self.steps)):
-            y, term = layer.inverse(y)
-            logdet = logdet + term
-        y, term = self.squeeze.inverse(y)
-        return y, logdet + term
+        return inverse_through(self._links(), y)
 
 
 class ConditionalScale(nn.Module):
@@ -94,25 +91,16 @@ class ConditionalScale(nn.Module):
         parts = features.chunk(2 * len(self.steps), dim=1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
+    def _links(self, cond: tuple[Tensor, Tensor | None]) -> list[Link]:
+        plain: list[Any] = [self.squeeze, *self.transitions]
+        steps: list[Any] = list(self.steps)
+        return [
+            *((layer, None) for layer in plain),
+            *zip(steps, self._features(cond), strict=True),
+        ]
+
     def forward(self, x: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        features = self._features(cond)
-        x, logdet = self.squeeze(x)
-        for transition in self.transitions:
-            x, term = transition(x)
-            logdet = logdet + term
-        for step, step_features in zip(self.steps, features, strict=True):
-            x, term = step(x, step_features)
-            logdet = logdet + term
-        return x, logdet
+        return forward_through(self._links(cond), x)
 
     def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        features = self._features(cond)
-        logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
-        for step, step_features in zip(reversed(self.steps), reversed(features), strict=True):
-            y, term = step.inverse(y, step_features)
-            logdet = logdet + term
-        for transition in reversed(self.transitions):
-            y, term = transition.inverse(y)
-            logdet = logdet + term
-        y, term = self.squeeze.inverse(y)
-        return y, logdet + term
+        return inverse_through(self._links(cond), y)

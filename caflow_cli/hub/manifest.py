@@ -52,7 +52,9 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             raise ValueError(f"schema {content['schema']!r}")
         entries = {id_: Entry(id=id_, **fields) for id_, fields in content["models"].items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CaflowError(f"unusable manifest {str(path)!r}: {error}", hint, EXIT_WEIGHTS) from error
+        raise CaflowError(
+            f"unusable manifest {str(path)!r}: {error}", hint, EXIT_WEIGHTS
+        ) from error
     for entry in entries.values():
         if Path(entry.file).name != entry.file:
             raise CaflowError(

@@ -53,7 +53,8 @@ class InvConv1x1(nn.Module):
         half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
         inverse = torch.linalg.solve_triangular(upper, half, upper=True)
         # W^-1 = (L U)^-1 P^T: column permutation[r] of (L U)^-1 moves to column r.
-        return inverse[:, self.permutation]
+        result: Tensor = inverse[:, self.permutation]
+        return result
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = self.weight(x.dtype)[:, :, None, None]

@@ -20,7 +20,9 @@ class Conv(nn.Conv2d):
 
     bf16 = False  # set on all by `CAFlow.use_bf16`
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, *, bias: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, *, bias: bool = True
+    ) -> None:
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,4 +64,5 @@ class ConvNet(nn.Module):
                 hidden = hidden + per_candidate(features, hidden.shape[0])
         hidden = F.relu(hidden)
         hidden = F.relu(self.second(hidden))
-        return self.last(hidden).to(self.last.weight.dtype)
+        raw: Tensor = self.last(hidden)
+        return raw.to(self.last.weight.dtype)

@@ -102,11 +102,12 @@ class CAFlow(
     def _decode_target(
         self, latents: Sequence[Tensor], d: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p at the end."""
+        """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
         z = self._by_index(latents)
         l: list[Tensor] = []
         log_prob = torch.zeros((), dtype=torch.float64, device=latents[0].device)
-        for i, flow in enumerate(self.F):
+        flows: list[Any] = list(self.F)
+        for i, flow in enumerate(flows):
             l_i, logdet = flow.inverse(z[i], (d, l))
             l.append(l_i)
             log_prob = log_prob - logdet + sum(standard_normal_log_prob(z_j) for z_j in z[i])
@@ -160,9 +161,7 @@ class CAFlow(
         return self._decode_target(latents, self.encode_condition(cond).d)
 
     @torch.no_grad()
-    def log_prob(
-        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
-    ) -> Tensor:
+    def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
         """Mean over K fixed noise draws of log p(w + u_k | y): (B,).
 
         An estimate of a lower bound on the discrete log-probability of the 8-bit image. The draws
@@ -192,10 +191,7 @@ class CAFlow(
         noise = fixed_noise((c, h, w), noise_samples)
         pixels = target.to(self.device, self.dtype)
         return torch.stack(
-            [
-                self._encode_target(self._layout(pixels + u.to(pixels)), encoding.d)[1]
-                for u in noise
-            ]
+            [self._encode_target(self._layout(pixels + u.to(pixels)), encoding.d)[1] for u in noise]
         )
 
     @torch.no_grad()
@@ -221,19 +217,20 @@ class CAFlow(
         encoding = self.encode_condition(cond)
         batch = encoding.d[0].shape[0]
         seeds = [seed] * batch if isinstance(seed, int) else list(seed)
-        draws: dict[int, list[Tensor]] = {}
+        known: dict[int, list[Tensor]] = {}
         noise: list[list[Tensor]] = []
         for s in seeds:
             for k in range(first, first + candidates):
-                if s + k not in draws:
-                    draws[s + k] = self.latent_noise(s + k, encoding.size)
-                noise.append(draws[s + k])
+                if s + k not in known:
+                    known[s + k] = self.latent_noise(s + k, encoding.size)
+                noise.append(known[s + k])
         latents = [
             self._layout(tau * torch.stack(z).to(self.device, self.dtype))
             for z in zip(*noise, strict=True)
         ]
         v, _ = self._decode_target(latents, encoding.d)
-        return v.unflatten(0, (batch, candidates))
+        draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
+        return draws
 
     def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
         """Standard normal latents of one image of that height and width, float32, on the CPU."""
@@ -264,7 +261,8 @@ class CAFlow(
                 f"{len(latents)} latents for a model of {n} scales",
                 f"pass the {n * (n + 1) // 2} latents of encode, in its order",
             )
-        queue, z = list(latents), []
+        queue = list(latents)
+        z: list[list[Tensor]] = []
         for i in reversed(range(n)):
             z.insert(0, [queue.pop(0) for _ in range(i + 1)][::-1])
         return z
@@ -301,7 +299,8 @@ class CAFlow(
         height, width = image.shape[-2:]
         if height % multiple or width % multiple:
             raise CaflowError(
-                f"the {what} is {width}×{height} pixels", f"pad its sides to multiples of {multiple}"
+                f"the {what} is {width}×{height} pixels",
+                f"pad its sides to multiples of {multiple}",
             )
         pixels = image.to(self.device, self.dtype)
         return self._layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import EXIT_WEIGHTS, CaflowError
@@ -33,6 +33,7 @@ __all__ = [
     "save_checkpoint",
     "save_pretrained",
     "sha256_of",
+    "write_tensors",
 ]
 
 SCHEMA = 1
@@ -50,16 +51,10 @@ class CheckpointInfo:
 
 def sha256_of(path: Path) -> str:
     """Hex sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(
-            hashlib, "file_digest"
-        ) else _digest(file)
-
-
-def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
     digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -79,15 +74,22 @@ def save_checkpoint(
         bf16_convs: Store the nets' convolutions in bfloat16 (half the size, a few nats an image).
             Actnorm and LU factors always stay float32.
     """
-    tensors = {
-        name: _stored(tensor, bf16_convs)
-        for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: _stored(tensor, bf16_convs) for name, tensor in model.state_dict().items()}
     header = {"schema": SCHEMA, "config": model.config.to_dict(), "training": training or {}}
+    write_tensors(path, tensors, {_KEY: json.dumps(header)})
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file, whole or not at all, with the permissions of any new file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
-        os.replace(temporary, path)
+        with temporary.open("wb") as file:
+            file.write(save(tensors, metadata))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError as error:
         raise CaflowError(
             f"cannot write {str(path)!r}: {error.strerror or error}", "choose a writable folder"
@@ -112,7 +114,9 @@ def read_info(path: Path) -> CheckpointInfo:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except FileNotFoundError as error:
-        raise CaflowError(f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS) from error
+        raise CaflowError(
+            f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
+        ) from error
     except (SafetensorError, OSError) as error:
         raise CaflowError(
             f"{str(path)!r} is not a readable safetensors file: {_one_line(error)}",

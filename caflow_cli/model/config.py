@@ -116,7 +116,9 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         if key not in names:
             near = difflib.get_close_matches(str(key), names, n=1, cutoff=0)[0]
             known = f"{where}.{near}" if where else near
-            raise CaflowError(f"unknown config key {path!r}", f"did you mean {known!r}?", EXIT_USAGE)
+            raise CaflowError(
+                f"unknown config key {path!r}", f"did you mean {known!r}?", EXIT_USAGE
+            )
         kwargs[key] = _parse_value(hints[key], value, path)
     return cls(**kwargs)
 

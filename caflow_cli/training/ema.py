@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
 
 from ..model import CAFlow
 
@@ -28,8 +29,8 @@ class EMA:
     def update(self, model: CAFlow) -> None:
         """`average += (1 - rate) (weights - average)`; buffers are copied."""
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        averages = list(self.model.parameters())
-        torch._foreach_lerp_(averages, list(model.parameters()), 1 - rate)
+        averages: list[Tensor] = list(self.model.parameters())
+        torch._foreach_lerp_(averages, list[Tensor](model.parameters()), 1 - rate)
         for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
             average.copy_(buffer)
         self.updates += 1

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data import load_split
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import write_png
-from ..model import CAFlow, LossTerms, bits_per_dim, load_checkpoint, save_checkpoint
+from ..model import CAFlow, Config, LossTerms, bits_per_dim, load_checkpoint, save_checkpoint
 from ..tasks import get_task
 from .batches import Batches
 from .config import RunConfig, to_toml
@@ -123,7 +123,7 @@ class _Run:
                     EXIT_USAGE,
                 )
         else:
-            self.model = CAFlow(_model_config(config))
+            self.model = CAFlow(Config(config.flow, config.task))
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.use_bf16(optim.bf16)
         self.model.train()
@@ -164,7 +164,9 @@ class _Run:
             figures = self._step(lr)
             self.step += 1
             if self.step % _LOG_EVERY == 0:
-                speed = (self.step - first_step) * optim.batch_size / (time.monotonic() - first_time)
+                speed = (
+                    (self.step - first_step) * optim.batch_size / (time.monotonic() - first_time)
+                )
                 self._log("step", lr=lr, images_per_second=speed, progress=progress, **figures)
             if self.step % self.config.validate_every == 0:
                 self._validate()
@@ -302,9 +304,7 @@ class _Run:
         )
 
     def resume(self) -> None:
-        record = load_state(
-            latest_state(self.out / "state"), self.model, self.ema, self.optimizer
-        )
+        record = load_state(latest_state(self.out / "state"), self.model, self.ema, self.optimizer)
         self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
         self.train_bpd, self.validations = record["train_bits_per_dim"], record["validations"]
         self.lr_scale = record["lr_scale"]
@@ -320,9 +320,3 @@ class _Run:
             file.write(json.dumps(line) + "\n")
         if self.report is not None:
             self.report(line)
-
-
-def _model_config(config: RunConfig) -> Any:
-    from ..model import Config
-
-    return Config(config.flow, config.task)

@@ -7,9 +7,7 @@ import math
 __all__ = ["learning_rate"]
 
 
-def learning_rate(
-    step: int, progress: float, *, peak: float, warmup: int, floor: float
-) -> float:
+def learning_rate(step: int, progress: float, *, peak: float, warmup: int, floor: float) -> float:
     """Linear warm-up to `peak`, times a cosine from 1 to `floor` over the budget.
 
     Args:

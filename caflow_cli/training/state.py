@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
+from ..model.checkpoint import write_tensors
 from .ema import EMA
 
 __all__ = ["latest_state", "load_state", "save_state"]
@@ -31,18 +32,18 @@ def save_state(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        save_file(_plain(model.state_dict()), temporary / "model.safetensors")
-        save_file(_plain(ema.model.state_dict()), temporary / "ema.safetensors")
+        write_tensors(temporary / "model.safetensors", _plain(model.state_dict()))
+        write_tensors(temporary / "ema.safetensors", _plain(ema.model.state_dict()))
         moments = {
             f"{index}.{name}": value
             for index, state in optimizer.state_dict()["state"].items()
             for name, value in state.items()
         }
-        save_file(_plain(moments), temporary / "optimizer.safetensors")
+        write_tensors(temporary / "optimizer.safetensors", _plain(moments))
         record = {**record, "ema_updates": ema.updates}
         (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
         shutil.rmtree(final, ignore_errors=True)
-        os.rename(temporary, final)
+        temporary.rename(final)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     for old in sorted(folder.glob("step-*"))[:-_KEEP]:

@@ -37,8 +37,11 @@ def header(path):
 def rewrite(path, tensors=None, **changes):
     """The same file with another header or other tensors."""
     values = header(path) | changes
-    save_file(load_file(path) if tensors is None else tensors, path,
-              metadata={"caflow": json.dumps(values)})
+    save_file(
+        load_file(path) if tensors is None else tensors,
+        path,
+        metadata={"caflow": json.dumps(values)},
+    )
 
 
 def test_round_trip(path, model):
@@ -74,9 +77,7 @@ def test_a_model_without_a_record(tmp_path, model):
 def test_bf16_is_for_convolutions_alone(tmp_path, path, model):
     small = tmp_path / "small.safetensors"
     save_checkpoint(small, model, bf16_convs=True)
-    convs = {
-        f"{name}.weight" for name, child in model.named_modules() if isinstance(child, Conv)
-    }
+    convs = {f"{name}.weight" for name, child in model.named_modules() if isinstance(child, Conv)}
     state = model.state_dict()
     stored = load_file(small)
     assert {name for name, t in stored.items() if t.dtype == torch.bfloat16} == convs
@@ -107,8 +108,10 @@ def test_writing_again_replaces_the_file(path, model):
     save_checkpoint(path, other)
     loaded, info = load_checkpoint(path)
     assert info.training == {}
-    assert torch.equal(loaded.state_dict()["T.scales.0.transitions.0.invconv.lu"],
-                       other.state_dict()["T.scales.0.transitions.0.invconv.lu"])
+    assert torch.equal(
+        loaded.state_dict()["T.scales.0.transitions.0.invconv.lu"],
+        other.state_dict()["T.scales.0.transitions.0.invconv.lu"],
+    )
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

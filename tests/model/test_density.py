@@ -70,8 +70,8 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
 
 
 def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_model64):
-    """The base density of z is |det dv/dz| / 256^D, of the inverse pass; log p(v) adds log|det dz/dv|
-    of the forward pass. They cancel, whatever the model, and -log p(v) is 8 bits a dimension."""
+    """The base density of z is |det dv/dz| / 256^D, by the inverse pass; log p(v) adds
+    log|det dz/dv| of the forward pass. They cancel: 8 bits a dimension, whatever the model."""
     target, cond = helpers.image_pair(small_model64, 4, SIZE)
     u = torch.rand(target.shape, generator=helpers.generator(6), dtype=torch.float64)
     dims = small_model64.dims((SIZE, SIZE))

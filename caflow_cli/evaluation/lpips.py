@@ -1,0 +1,82 @@
+"""LPIPS (AlexNet), computed by the `lpips` package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..errors import EXIT_WEIGHTS, CaflowError
+from .metrics import check_pairs
+
+__all__ = ["LpipsDistance"]
+
+_TRUNK_FILE = "alexnet-owt-7be5be79.pth"  # what torchvision downloads
+_HINT = "set CAFLOW_LPIPS_WEIGHTS to a safetensors file of AlexNet's trunk (keys net.slice*)"
+
+
+class LpipsDistance:
+    """Perceptual distance, 0 for equal images and about 1 for unrelated ones; lower is better.
+
+    The linear heads come with the `lpips` package. The trunk, ImageNet's AlexNet, comes from
+    `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache, else it
+    is downloaded: never from a random initialisation.
+
+    Args:
+        weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS(net="alex")`.
+        device: Where to compute.
+
+    Raises:
+        CaflowError: No trunk to be had, or a file with other tensors (exit code 3).
+    """
+
+    def __init__(
+        self, weights: str | Path | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        import lpips
+
+        weights = weights or os.environ.get("CAFLOW_LPIPS_WEIGHTS") or None
+        if weights is not None:
+            self._net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+            self._load_trunk(Path(weights))
+        else:
+            try:
+                self._net = lpips.LPIPS(net="alex", verbose=False)
+            except OSError as error:  # URLError is one
+                cached = Path(torch.hub.get_dir()) / "checkpoints" / _TRUNK_FILE
+                raise CaflowError(
+                    f"no LPIPS trunk: {str(cached)!r} is not there, and the download failed",
+                    _HINT,
+                    EXIT_WEIGHTS,
+                ) from error
+        self._net = self._net.eval().requires_grad_(False).to(device)
+        self._device = device
+
+    def _load_trunk(self, path: Path) -> None:
+        try:
+            tensors = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise CaflowError(
+                f"cannot read LPIPS trunk {str(path)!r}", _HINT, EXIT_WEIGHTS
+            ) from error
+        wanted = {key for key in self._net.state_dict() if key.startswith("net.")}
+        if tensors.keys() != wanted:
+            raise CaflowError(
+                f"{str(path)!r} is not AlexNet's trunk: {len(tensors.keys() & wanted)} of "
+                f"{len(wanted)} tensors match",
+                _HINT,
+                EXIT_WEIGHTS,
+            )
+        self._net.load_state_dict(tensors, strict=False)
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, references: Tensor) -> Tensor:
+        """Distance of each pair: (B,) float64. images, references: uint8 (B, 3, H, W)."""
+        check_pairs(images, references)
+        a, b = (x.to(self._device).float() / 127.5 - 1 for x in (images, references))
+        distance: Tensor = self._net(a, b)
+        return distance.flatten().double().cpu()

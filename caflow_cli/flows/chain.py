@@ -1,0 +1,38 @@
+"""Composition of layers, with the log-determinants added up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Link", "forward_through", "inverse_through"]
+
+
+class _Invertible(Protocol):
+    def __call__(self, x: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]: ...
+
+    def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]: ...
+
+
+Link = tuple[_Invertible, Any]  # a layer and its condition, None for most
+
+
+def forward_through(links: Sequence[Link], x: Tensor) -> tuple[Tensor, Tensor]:
+    """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2)."""
+    logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+    for layer, cond in links:
+        x, term = layer(x, cond)
+        logdet = logdet + term
+    return x, logdet
+
+
+def inverse_through(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor]:
+    """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
+    logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
+    for layer, cond in reversed(links):
+        y, term = layer.inverse(y, cond)
+        logdet = logdet + term
+    return y, logdet
