@@ -1,15 +1,11 @@
 """Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
 
-import sys
 from pathlib import Path
 
+import helpers
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import helpers
-
-from caflow_cli.model import CAFlow, Config
+from caflow_cli.model import CAFlow, Config, save_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +24,11 @@ def small_model() -> CAFlow:
 def small_model64(small_model: CAFlow) -> CAFlow:
     """`small_model` in float64. Shared likewise."""
     return helpers.as_double(small_model)
+
+
+@pytest.fixture(scope="session")
+def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_model` as a file: superres x4, random weights."""
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    save_checkpoint(path, small_model, {"images": 0})
+    return path

@@ -69,8 +69,12 @@ def load_state(
     ema.model.load_state_dict(load_file(state / "ema.safetensors"))
     ema.updates = record["ema_updates"]
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in load_file(state / "optimizer.safetensors").items():
         index, name = key.split(".", 1)
+        if value.ndim:
+            # The fused optimiser walks memory: moments must lie as their parameter does.
+            value = torch.empty_like(parameters[int(index)]).copy_(value)
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return record

@@ -231,7 +231,7 @@ def test_a_failed_write_keeps_the_old_file(path, model, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("caflow_cli.model.checkpoint.os.replace", fail)
+    monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(CaflowError, match="No space left"):
         save_checkpoint(path, model)
     assert path.read_bytes() == before

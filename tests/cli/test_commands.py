@@ -1,0 +1,446 @@
+"""The program as a process: streams, exit codes, files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli import __version__
+from caflow_cli.images import read_text_chunk
+
+
+def caflow(*arguments: object, cwd: Path, stdin: bytes | None = None, **environment: str):
+    """Run `caflow` in a process of its own."""
+    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment},
+        timeout=120,
+    )
+
+
+def assert_refused(result, exit_code: int, message: str) -> None:
+    """One `error:` line, one `hint:` line, nothing on stdout, no traceback."""
+    lines = result.stderr.decode().splitlines()
+    assert result.returncode == exit_code, lines
+    assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
+    assert message in lines[0]
+    assert len(lines[1]) > len("hint: ")
+    assert result.stdout == b""
+
+
+@pytest.fixture(scope="module")
+def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pictures") / "small.png"
+    values = np.add.outer(np.arange(8) * 20, np.arange(8) * 5)[..., None] + [0, 20, 40]
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path
+
+
+# --- what needs no model ------------------------------------------------------------------------
+
+
+def test_version_and_help_come_without_torch(tmp_path):
+    probe = (
+        "import sys; sys.argv = ['caflow', *sys.argv[1:]]\n"
+        "from caflow_cli.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    for arguments in (["--version"], ["--help"], ["superres", "--help"], ["train", "--help"]):
+        result = subprocess.run(
+            [sys.executable, "-c", probe, *arguments], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert result.returncode == 0
+        assert result.stderr.splitlines() == ["False"]
+    result = caflow("--version", cwd=tmp_path)
+    assert result.stdout.decode() == f"caflow {__version__}\n"
+
+
+def test_every_command_has_help_with_an_example(tmp_path):
+    for command in (["superres"], ["score"], ["train"], ["models", "list"], ["models", "pack"]):
+        result = caflow(*command, "--help", cwd=tmp_path)
+        assert result.returncode == 0
+        assert f"Example: caflow {' '.join(command)}" in result.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["superres"], "IMAGE"),
+        (["superres", "x.png", "--frobnicate"], "--frobnicate"),
+        (["superres", "x.png", "--tau", "warm"], "warm"),
+        (["superres", "x.png", "--tau", "-1"], "tau is -1.0"),
+        (["superres", "x.png", "-m", "2", "-n", "3"], "cannot keep 3 of 2"),
+        (["superres", "x.png", "-m", "0", "-n", "0"], "cannot keep 0"),
+        (["superres", "x.png", "--device", "abacus"], "'abacus'"),
+        (["superres", "x.png", "--device", "cuda:77"], "'cuda:77'"),
+        (["superres", "x.png", "--seed", "-5"], "seed -5"),
+        (["superres", "x.png", "--rank", "beauty"], "'beauty'"),
+        (["superres", "x.png", "--noise-samples", "0"], "0 noise samples"),
+        (["superres", "x.png", "-o", "out.jpg"], "'out.jpg'"),
+        (["superres", "x.png", "y.png", "-o", "out.png"], "one file for 2 inputs"),
+        (["superres", "x.png", "-n", "2", "-o", "-"], "one picture, not 2"),
+        (["superres", "x.png", "-o", "-", "--json"], "stdout"),
+        (["superres", "example:cat"], "'cat'"),
+        (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
+        (["score", "--cond", "x.png"], "--target"),
+        (["score", "--cond", "x", "--target", "y", "--noise-samples", "0"], "0 noise samples"),
+        (["train", "--out", "r"], "no data"),
+        (["train", "--out", "r", "--data", "d"], "budget"),
+        (["train", "--out", "r", "--data", "d", "--images", "9", "--preset", "huge"], "'huge'"),
+        (["train", "--out", "r", "--data", "d", "--images", "9", "--set", "optim.x=1"], "optim.x"),
+        (["train", "--out", "r", "--data", "d", "--images", "9"], "'d'"),
+        (["paint"], "paint"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(tmp_path, arguments, message):
+    result = caflow(*arguments, cwd=tmp_path)
+    assert_refused(result, 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"\xff" * 64])
+def test_unreadable_weights_exit_3(tmp_path, small_picture, content):
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(content)
+    result = caflow("superres", small_picture, "--model", bad, "-o", "out/", cwd=tmp_path)
+    assert_refused(result, 3, "bad.safetensors")
+    result = caflow("superres", small_picture, "--model", "none.safetensors", cwd=tmp_path)
+    assert_refused(result, 3, "none.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
+
+
+def test_a_checkpoint_of_another_schema_exits_3(tmp_path, small_picture, model_file):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(model_file, framework="pt") as file:
+        header = json.loads(file.metadata()["caflow"])
+    path = tmp_path / "next.safetensors"
+    save_file(load_file(model_file), path, {"caflow": json.dumps({**header, "schema": 2})})
+    result = caflow("superres", small_picture, "--model", path, cwd=tmp_path)
+    assert_refused(result, 3, "schema 2")
+
+
+def test_a_model_of_another_task_exits_2(tmp_path, small_picture, model_file):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(model_file, framework="pt") as file:
+        header = json.loads(file.metadata()["caflow"])
+    header["config"]["task"]["name"] = "colorize"
+    path = tmp_path / "grey.safetensors"
+    save_file(load_file(model_file), path, {"caflow": json.dumps(header)})
+    result = caflow("superres", small_picture, "--model", path, cwd=tmp_path)
+    assert_refused(result, 2, "is for colorize, not superres")
+
+
+# --- superres -----------------------------------------------------------------------------------
+
+
+def test_superres_prints_the_paths_it_wrote(tmp_path, small_picture, model_file):
+    result = caflow(
+        "superres",
+        small_picture,
+        "-m",
+        3,
+        "-n",
+        2,
+        "-o",
+        "out/",
+        "--model",
+        model_file,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    written = ["out/small_superres_01.png", "out/small_superres_02.png"]
+    assert result.stdout.decode().splitlines() == written
+    assert result.stderr == b""
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == written
+    for path in written:
+        assert Image.open(tmp_path / path).size == (32, 32)
+
+
+def test_the_default_output_lies_beside_the_input(tmp_path, small_picture, model_file):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a b.png").write_bytes(small_picture.read_bytes())
+    result = caflow("superres", "in/a b.png", "-m", 1, "--model", model_file, cwd=tmp_path)
+    assert result.stdout.decode() == "in/a b_superres.png\n"
+    assert (folder / "a b_superres.png").exists()
+
+
+def test_pictures_flow_through_pipes(tmp_path, small_picture, model_file):
+    shared = ("-m", 2, "--model", model_file)
+    piped = caflow(
+        "superres", "-", "-o", "-", *shared, cwd=tmp_path, stdin=small_picture.read_bytes()
+    )
+    assert piped.returncode == 0
+    assert piped.stderr == b""
+    assert not list(tmp_path.iterdir())
+    caflow("superres", small_picture, "-o", "file.png", *shared, cwd=tmp_path)
+    assert piped.stdout == (tmp_path / "file.png").read_bytes()
+    assert Image.open(io.BytesIO(piped.stdout)).size == (32, 32)
+
+
+def test_existing_outputs_are_kept_unless_told_otherwise(tmp_path, small_picture, model_file):
+    out = tmp_path / "x.png"
+    out.write_bytes(b"precious")
+    shared = ("superres", small_picture, "-m", 1, "-o", "x.png", "--model", model_file)
+    assert_refused(caflow(*shared, cwd=tmp_path), 2, "'x.png' exists")
+    assert out.read_bytes() == b"precious"
+    assert caflow(*shared, "--overwrite", cwd=tmp_path).returncode == 0
+    assert Image.open(out).size == (32, 32)
+
+
+def test_an_output_is_never_an_input(tmp_path, small_picture, model_file):
+    copy = tmp_path / "y.png"
+    copy.write_bytes(small_picture.read_bytes())
+    result = caflow(
+        "superres", "y.png", "-o", "y.png", "--overwrite", "--model", model_file, cwd=tmp_path
+    )
+    assert_refused(result, 2, "is an input")
+    assert copy.read_bytes() == small_picture.read_bytes()
+
+
+def test_one_bad_picture_does_not_stop_the_others(tmp_path, small_picture, model_file):
+    good = small_picture.read_bytes()
+    contents = {
+        "1.png": good,
+        "2.png": b"",
+        "3.png": good[: len(good) // 2],
+        "4.png": b"not an image",
+        "5.png": good,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "6.png").mkdir()
+    inputs = [*contents, "6.png", "7.png"]
+    result = caflow(
+        "superres", *inputs, "-m", 1, "-o", "out/", "--json", "--model", model_file, cwd=tmp_path
+    )
+    assert result.returncode == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(r["input"], r["status"]) for r in records] == [
+        (name, "ok" if name in ("1.png", "5.png") else "error") for name in inputs
+    ]
+    stderr = result.stderr.decode().splitlines()
+    assert [line.split(":")[0] for line in stderr] == ["error", "hint"] * 5
+    for record in records:
+        if record["status"] == "error":
+            assert record["error"]["code"] == 1
+            assert record["input"] in record["error"]["message"]
+            assert record["error"]["hint"]
+    outputs = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert outputs == ["1_superres.png", "5_superres.png"]
+    for name, content in contents.items():
+        assert (tmp_path / name).read_bytes() == content
+
+
+def test_json_holds_every_candidate_and_the_written_ones(tmp_path, small_picture, model_file):
+    result = caflow(
+        *("superres", small_picture, "-m", 4, "-n", 2, "--seed", 9, "--tau", 0.8),
+        *("-o", "out/", "--noise-samples", 2, "--json", "--model", model_file),
+        cwd=tmp_path,
+    )
+    (line,) = result.stdout.splitlines()
+    record = json.loads(line)
+    assert record["schema"] == 1
+    assert record["command"] == "superres"
+    assert record["input"] == str(small_picture)
+    assert record["model"]["id"] == "small.safetensors"
+    assert record["model"]["sha256"] == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert record["params"]["tau"] == 0.8
+    assert record["params"]["candidates"] == 4
+    assert record["estimator"]["noise_samples"] == 2
+    assert record["estimator"]["dequantization"] == "uniform"
+    assert record["elapsed_s"] > 0
+    assert [c["rank"] for c in record["candidates"]] == [1, 2, 3, 4]
+    assert sorted(c["seed"] for c in record["candidates"]) == [9, 10, 11, 12]
+    assert [o["rank"] for o in record["outputs"]] == [1, 2]
+    for output, candidate in zip(record["outputs"], record["candidates"], strict=False):
+        assert Path(tmp_path, output["path"]).exists()
+        assert output["log_likelihood"] == candidate["log_likelihood"]
+        assert output["standard_error"] > 0
+        bits = -output["log_likelihood"] / (32 * 32 * 3 * np.log(2))
+        assert output["bits_per_dim"] == pytest.approx(bits)
+        assert output["score_domain"] == "image"
+        assert output["scored_size"] == [32, 32]
+        assert output["score_exact"] is True
+
+
+def test_provenance_names_model_and_seed_but_no_path(tmp_path, small_picture, model_file):
+    caflow("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file, cwd=tmp_path)
+    text = read_text_chunk(tmp_path / "x.png", "caflow")
+    record = json.loads(text)
+    assert record["model"]["id"] == "small.safetensors"
+    assert record["rank"] == 1
+    assert record["seed"] in (0, 1)
+    assert "/" not in text
+
+
+def test_an_unwritable_folder_is_one_error(tmp_path, small_picture, model_file):
+    (tmp_path / "file").write_bytes(b"")
+    result = caflow(
+        "superres", small_picture, "-o", "file/x.png", "--model", model_file, cwd=tmp_path
+    )
+    assert_refused(result, 1, "file")
+
+
+# --- score --------------------------------------------------------------------------------------
+
+
+def test_score_repeats_the_number_of_every_written_file(tmp_path, small_picture, model_file):
+    result = caflow(
+        *("superres", small_picture, "-m", 3, "-n", 3, "-o", "out/", "--json"),
+        *("--model", model_file),
+        cwd=tmp_path,
+    )
+    for output in json.loads(result.stdout)["outputs"]:
+        arguments = ("score", "--cond", small_picture, "--target", output["path"])
+        text = caflow(*arguments, "--model", model_file, cwd=tmp_path)
+        nats, bits, target = text.stdout.decode().rstrip("\n").split("\t")
+        assert float(nats) == pytest.approx(output["log_likelihood"], abs=1e-2)
+        assert float(bits) == pytest.approx(output["bits_per_dim"], abs=1e-5)
+        assert target == output["path"]
+    record = json.loads(
+        caflow(*arguments, "--json", CAFLOW_MODEL=str(model_file), cwd=tmp_path).stdout or "{}"
+    )
+    # The target says it was made with a file, which is not bundled: only --model can name it.
+    assert record == {}
+
+
+def test_score_as_json(tmp_path, small_picture, model_file):
+    target = tmp_path / "t.png"
+    Image.open(small_picture).resize((32, 32)).save(target)
+    result = caflow(
+        *("score", "--cond", small_picture, "--target", target, "--json", "--noise-samples", 4),
+        cwd=tmp_path,
+        CAFLOW_MODEL=str(model_file),
+    )
+    record = json.loads(result.stdout)
+    assert record["status"] == "ok"
+    assert record["cond"] == str(small_picture)
+    assert record["target"] == str(target)
+    assert record["model"]["id"] == "small.safetensors"
+    assert record["standard_error"] > 0
+    assert record["log_likelihood"] < 0
+
+
+def test_score_refuses_a_target_that_is_not_exactly_larger(tmp_path, small_picture, model_file):
+    target = tmp_path / "t.png"
+    Image.open(small_picture).resize((33, 32)).save(target)
+    result = caflow(
+        "score", "--cond", small_picture, "--target", target, "--model", model_file, cwd=tmp_path
+    )
+    assert_refused(result, 1, "33x32")
+
+
+# --- models and train ---------------------------------------------------------------------------
+
+
+def test_models_list_and_pack(tmp_path, model_file):
+    listed = caflow("models", "list", cwd=tmp_path).stdout.decode().splitlines()
+    assert any(line.startswith("faces-superres-x4\tsuperres\t") for line in listed)
+    packed = caflow("models", "pack", model_file, "--id", "mine", cwd=tmp_path)
+    assert packed.stdout.decode() == "mine.safetensors\n"
+    entry = json.loads((tmp_path / "weights_manifest.json").read_text())["models"]["mine"]
+    digest = hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
+    assert entry["sha256"] == digest
+
+
+def test_train_pack_restore_as_a_user_would(tmp_path, small_picture):
+    generator = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(12):
+        corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+        image = Image.fromarray(corners).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(tmp_path / "photos" / f"{index}.png")
+    architecture = [
+        f"flow.{key}"
+        for key in ("scales=2", "r_steps=1", "t_steps=1", "f_steps=1", "hidden=8", "f_hidden=8")
+    ]
+    settings = [x for s in (*architecture, "task.size=32") for x in ("--set", s)]
+    trained = caflow(
+        *("train", "--data", "photos", "--out", "run", "--images", 64, "--batch-size", 8),
+        *settings,
+        cwd=tmp_path,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.decode() == "run/best.safetensors\n"
+    assert "validation" in trained.stderr.decode()
+    again = caflow("train", "--data", "photos", "--out", "run", "--images", 64, cwd=tmp_path)
+    assert_refused(again, 2, "holds a run already")
+    restored = caflow("superres", small_picture, "-o", "x.png", "--model", "run", cwd=tmp_path)
+    assert restored.returncode == 0, restored.stderr
+    resumed = caflow("train", "--out", "run", "--resume", "--images", 128, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    steps = [
+        json.loads(x)["step"] for x in (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps[-1] == 16
+
+
+def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
+    tmp_path, small_picture, model_file
+):
+    import signal
+    import time
+
+    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
+    inputs = []
+    for index in range(60):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(small_picture.read_bytes())
+        inputs.append(path.name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "superres", *inputs, "-o", "out/", "--model", str(model_file)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    process.stdout.readline()  # the first picture is written
+    process.send_signal(signal.SIGINT)
+    time.sleep(0)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    for path in (tmp_path / "out").iterdir():
+        assert path.suffix == ".png"
+        Image.open(path).load()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
+    inputs = []
+    for index in range(4):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(small_picture.read_bytes())
+        inputs.append(path.name)
+    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "superres", *inputs, "-m", "1", "--model", str(model_file)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 0
+    assert stderr == b""

@@ -1,0 +1,124 @@
+"""Candidates: drawn, rounded, scored, ranked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.inference import restore, score
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    rows = np.linspace(30, 200, height)[:, None, None]
+    columns = np.linspace(0, 40, width)[None, :, None]
+    noise = np.random.default_rng(seed).normal(0, 5, (height, width, 3))
+    return np.clip(rows + columns + noise, 0, 255).astype(np.uint8)
+
+
+def levels_apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.abs(a.astype(int) - b.astype(int))
+
+
+@pytest.mark.parametrize(
+    ("size", "domain", "scored"), [((8, 12), "image", (48, 32)), ((9, 7), "reduced", (32, 48))]
+)
+def test_every_candidate_scores_what_ranked_it(small_model, size, domain, scored):
+    image = picture(*size)
+    result = restore(small_model, image, 0.8, 5, 2, seed=3)
+    assert [c.rank for c in result.ranked] == [1, 2, 3, 4, 5]
+    assert sorted(c.k for c in result.ranked) == [0, 1, 2, 3, 4]
+    assert [c.seed for c in result.ranked] == [3 + c.k for c in result.ranked]
+    assert result.kept == result.ranked[:2]
+    values = [c.score.log_likelihood for c in result.ranked]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 5
+    for candidate in result.ranked:
+        assert candidate.image.shape == (4 * size[0], 4 * size[1], 3)
+        again = score(small_model, image, candidate.image)
+        assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
+        assert again.score_domain == candidate.score.score_domain == domain
+        assert again.scored_size == scored
+
+
+def test_a_candidate_is_replayed_by_its_seed(small_model):
+    image = picture(8, 8)
+    five = restore(small_model, image, 0.8, 5, seed=11)
+    for candidate in five.ranked:
+        alone = restore(small_model, image, 0.8, 1, seed=candidate.seed).ranked[0]
+        apart = levels_apart(alone.image, candidate.image)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-4
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 9])
+def test_the_batch_size_changes_nothing(small_model, batch_size):
+    image = picture(8, 8)
+    whole = restore(small_model, image, 0.8, 5)
+    parts = restore(small_model, image, 0.8, 5, batch_size=batch_size)
+    assert [c.k for c in whole.ranked] == [c.k for c in parts.ranked]
+    for a, b in zip(whole.ranked, parts.ranked, strict=True):
+        apart = levels_apart(a.image, b.image)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-4
+
+
+def test_unranked_candidates_come_in_the_order_of_drawing(small_model):
+    result = restore(small_model, picture(8, 8), 0.8, 4, rank="none")
+    assert [c.k for c in result.ranked] == [0, 1, 2, 3]
+    values = [c.score.log_likelihood for c in result.ranked]
+    assert values != sorted(values, reverse=True)
+
+
+def test_at_temperature_0_all_are_equal_and_ties_break_by_k(small_model):
+    result = restore(small_model, picture(8, 8), 0.0, 3)
+    assert np.array_equal(result.ranked[0].image, result.ranked[1].image)
+    assert [c.k for c in result.ranked] == [0, 1, 2]
+
+
+def test_temperature_and_m_default_to_the_tasks(small_model):
+    result = restore(small_model, picture(4, 4))
+    assert result.tau == 0.5
+    assert len(result.ranked) == 10
+
+
+def test_more_noise_draws_give_a_standard_error(small_model):
+    image = picture(8, 8)
+    target = restore(small_model, image, 0.8, 1).ranked[0].image
+    one, eight = (score(small_model, image, target, noise_samples=k) for k in (1, 8))
+    assert one.standard_error is None
+    assert 0 < eight.standard_error < 50
+    assert one.log_likelihood != eight.log_likelihood
+    assert abs(one.log_likelihood - eight.log_likelihood) < 8 * eight.standard_error * 8**0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tau": -0.5}, "tau is -0.5"),
+        ({"tau": float("nan")}, "tau is nan"),
+        ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2"),
+        ({"candidates": 0}, "0 candidates"),
+        ({"keep": 0}, "0 pictures"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 2**32}, "out of range"),
+        ({"batch_size": 0}, "batch size 0"),
+        ({"noise_samples": 0}, "0 noise samples"),
+        ({"rank": "beauty"}, "'beauty'"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(small_model, arguments, message):
+    with pytest.raises(CaflowError, match=message) as caught:
+        restore(small_model, picture(4, 4), **arguments)
+    assert caught.value.exit_code == 2
+
+
+def test_a_target_of_another_size_is_refused(small_model):
+    with pytest.raises(CaflowError, match="the target is 31x32") as caught:
+        score(small_model, picture(8, 8), picture(32, 31))
+    assert "32x32" in caught.value.hint
+
+
+def test_a_picture_too_large_is_refused_before_memory_is_taken(small_model):
+    with pytest.raises(CaflowError, match="pixels, more than"):
+        restore(small_model, np.zeros((600, 600, 3), np.uint8))

@@ -1,0 +1,204 @@
+"""Batches, schedule, average and guard, each alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import small_config
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import CAFlow
+from caflow_cli.training.batches import Batches
+from caflow_cli.training.config import RunConfig, apply_settings, to_toml
+from caflow_cli.training.ema import EMA
+from caflow_cli.training.guard import Guard
+from caflow_cli.training.schedule import learning_rate
+
+
+def batches(count=10, batch_size=4, seed=0, flip=True):
+    targets = torch.arange(count * 12, dtype=torch.uint8).view(count, 3, 2, 2)
+    return Batches(targets, targets.flip(1), batch_size, seed, flip)
+
+
+def test_a_batch_does_not_depend_on_what_was_drawn_before():
+    first, second = batches(), batches()
+    for step in range(7):
+        first(step)
+    for a, b in zip(first(7), second(7), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_ranks_share_out_the_same_batch():
+    whole, _ = batches()(3)
+    shares = [batches()(3, rank, 2)[0] for rank in range(2)]
+    assert torch.equal(whole[0::2], shares[0])
+    assert torch.equal(whole[1::2], shares[1])
+
+
+def test_an_epoch_holds_every_image_once_and_the_next_another_order():
+    stream = batches(count=8, batch_size=4, flip=False)
+    orders = []
+    for epoch in range(2):
+        rows = [w for step in (0, 1) for w in stream(2 * epoch + step)[0].floor()]
+        orders.append([int(w[0, 0, 0]) for w in rows])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(0, 96, 12))
+    assert orders[0] != orders[1]
+
+
+def test_noise_lies_in_the_bin_and_differs_between_target_condition_and_visits():
+    stream = batches(count=4, batch_size=4, flip=False)
+    w, y = stream(0)
+    assert torch.equal(w.floor(), y.floor().flip(1))
+    assert not torch.equal(w - w.floor(), (y - y.floor()).flip(1))
+    fractions = [(w - w.floor()).flatten() for w in (stream(0)[0], stream(1)[0])]
+    assert not torch.equal(*fractions)
+    assert float(torch.cat(fractions).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_flips_mirror_target_and_condition_together():
+    stream = batches(count=8, batch_size=8)
+    flipped = 0
+    for step in range(8):
+        for w, y in zip(*(x.floor() for x in stream(step)), strict=True):
+            assert torch.equal(w, y.flip(0))
+            flipped += int(w[0, 0, 0] > w[0, 0, 1])
+    assert 16 < flipped < 48  # 64 fair coins
+
+
+def test_other_seeds_draw_other_batches():
+    assert not torch.equal(batches(seed=0)(0)[0], batches(seed=1)(0)[0])
+
+
+def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
+    def rate(step, progress):
+        return learning_rate(step, progress, peak=2.0, warmup=100, floor=0.1)
+
+    assert rate(0, 0.0) == pytest.approx(0.02)
+    assert rate(49, 0.0) == pytest.approx(1.0)
+    assert rate(99, 0.0) == pytest.approx(2.0)
+    assert rate(10_000, 0.5) == pytest.approx(2 * (0.1 + 0.9 / 2))
+    assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.2)
+
+
+def test_the_average_is_the_recursion_it_claims_to_be():
+    model = CAFlow(small_config(scales=1))
+    ema = EMA(model, 0.999)
+    parameter = next(model.parameters())
+    average = next(ema.model.parameters())
+    expected = None
+    for update in range(5):
+        with torch.no_grad():
+            parameter.add_(update + 1.0)
+        ema.update(model)
+        rate = min(0.999, (1 + update) / (10 + update)) if update else 0.0
+        current = parameter.detach().clone()
+        expected = current if expected is None else rate * expected + (1 - rate) * current
+        torch.testing.assert_close(average, expected)
+    assert not ema.model.training
+    assert not any(p.requires_grad for p in ema.model.parameters())
+
+
+def test_the_average_follows_actnorms_flag():
+    model = CAFlow(small_config(scales=1)).train()
+    ema = EMA(model, 0.9)
+    flags = [b for name, b in ema.model.named_buffers() if name.endswith("initialized")]
+    assert not any(flags)
+    x = torch.rand(4, 3, 8, 8) * 255
+    model(x, x)
+    ema.update(model)
+    assert all(b for name, b in ema.model.named_buffers() if name.endswith("initialized"))
+
+
+def guarded():
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    return layer, Guard({"layer": layer, "optimizer": optimizer})
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (3.0, math.nan), (3.0, math.inf)]
+)
+def test_non_finite_steps_are_refused_and_counted(loss, norm):
+    _, guard = guarded()
+    assert guard.accepts(3.0, 1.0)
+    assert not guard.accepts(loss, norm)
+    assert guard.skipped == 1
+    assert guard.accepts(3.0, 1.0)
+    assert not guard.wants_rollback()
+
+
+def test_a_jump_of_the_loss_is_refused_but_a_fall_is_not():
+    _, guard = guarded()
+    assert guard.accepts(5.0, 1.0)
+    assert guard.accepts(3.0, 1.0)
+    assert not guard.accepts(8.0, 1.0)
+
+
+def test_twenty_bad_steps_in_a_row_lead_back_to_the_last_good_state():
+    layer, guard = guarded()
+    assert guard.accepts(3.0, 1.0)
+    guard.after_step()
+    good = layer.weight.detach().clone()
+    with torch.no_grad():
+        layer.weight.fill_(math.nan)
+    for step in range(20):
+        assert not guard.wants_rollback(), step
+        assert not guard.accepts(math.nan, 1.0)
+    assert guard.wants_rollback()
+    assert guard.roll_back()
+    assert torch.equal(layer.weight, good)
+    assert guard.rollbacks == 1
+    assert not guard.wants_rollback()
+
+
+def test_without_a_good_state_there_is_no_way_back():
+    _, guard = guarded()
+    assert not guard.roll_back()
+
+
+def minimal(**optim):
+    return {"data": "d", "out": "o", "optim": {"images": 64, **optim}}
+
+
+def test_settings_reach_nested_fields_with_their_types():
+    config = apply_settings(
+        minimal(), ["optim.lr=1e-3", "flow.t_steps=3", "flip=false", "task.tau=1"]
+    )
+    assert config.optim.lr == 1e-3
+    assert config.flow.t_steps == 3
+    assert config.flip is False
+    assert config.task.tau == 1.0
+    assert isinstance(config.task.tau, float)
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("optim.learning_rate=1", "optim."),
+        ("flow.tsteps=3", "flow.t_steps"),
+        ("flow.t_steps=3.5", "int"),
+        ("optim.bf16=1", "bool"),
+        ("novalue", "--set"),
+    ],
+)
+def test_unusable_settings_name_what_would_work(setting, hint):
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(minimal(), [setting])
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("optim", [{"images": None}, {"minutes": 1.0}, {"images": -3}])
+def test_exactly_one_positive_budget(optim):
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(minimal(**optim), [])
+    assert caught.value.exit_code == 2
+
+
+def test_the_config_file_reads_back():
+    tomllib = pytest.importorskip("tomllib")
+    config = apply_settings(minimal(), ['data=a "quoted" ünïcode path', "task.tau=0.7"])
+    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
+    assert isinstance(config, RunConfig)
