@@ -18,28 +18,7 @@ from PIL import Image
 from caflow_cli import __version__
 from caflow_cli.images import read_text_chunk
 
-
-def caflow(*arguments: object, cwd: Path, stdin: bytes | None = None, **environment: str):
-    """Run `caflow` in a process of its own."""
-    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment},
-        timeout=120,
-    )
-
-
-def assert_refused(result, exit_code: int, message: str) -> None:
-    """One `error:` line, one `hint:` line, nothing on stdout, no traceback."""
-    lines = result.stderr.decode().splitlines()
-    assert result.returncode == exit_code, lines
-    assert [line.split(":")[0] for line in lines] == ["error", "hint"], lines
-    assert message in lines[0]
-    assert len(lines[1]) > len("hint: ")
-    assert result.stdout == b""
+from .process import ENTRY, assert_refused, caflow
 
 
 @pytest.fixture(scope="module")
@@ -394,14 +373,23 @@ def test_train_pack_restore_as_a_user_would(tmp_path, small_picture):
 def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
     tmp_path, small_picture, model_file
 ):
-    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
     inputs = []
     for index in range(60):
         path = tmp_path / f"{index}.png"
         path.write_bytes(small_picture.read_bytes())
         inputs.append(path.name)
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "superres", *inputs, "-o", "out/", "--model", str(model_file)],
+        [
+            sys.executable,
+            "-c",
+            ENTRY,
+            "superres",
+            *inputs,
+            "-o",
+            "out/",
+            "--model",
+            str(model_file),
+        ],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -424,9 +412,8 @@ def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
         path = tmp_path / f"{index}.png"
         path.write_bytes(small_picture.read_bytes())
         inputs.append(path.name)
-    code = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
     process = subprocess.Popen(
-        [sys.executable, "-c", code, "superres", *inputs, "-m", "1", "--model", str(model_file)],
+        [sys.executable, "-c", ENTRY, "superres", *inputs, "-m", "1", "--model", str(model_file)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -74,3 +74,14 @@ def test_channel_affine_is_actnorm_and_then_the_convolution(mode):
     back, logdet_back = layer.inverse(y)
     torch.testing.assert_close(back, x, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_outside_training_the_affine_map_is_rounded_once():
+    """Its rounding error is the same at every pixel and adds up: one of float32, not several."""
+    layer = helpers.randomise(helpers.seeded(lambda: ChannelAffine(48), 7), seed=8).eval()
+    layer.actnorm.bias.zero_()
+    units = torch.eye(48)[:, :, None, None]
+    columns = layer(units)[0].flatten(1).T
+    exact = layer.invconv.weight() * layer.actnorm.log_scale.double().exp()
+    assert torch.equal(columns, exact.float())

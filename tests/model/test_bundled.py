@@ -1,0 +1,63 @@
+"""The bundled model, on real pictures: invertible, finite, and the same in float32 and float64."""
+
+from __future__ import annotations
+
+import copy
+import os
+
+import pytest
+import torch
+
+from caflow_cli.data import load_split
+from caflow_cli.flows import to_uint8
+from caflow_cli.hub import load
+from caflow_cli.tasks import get_task
+
+pytestmark = pytest.mark.skipif(
+    "CAFLOW_TEST_DATA" not in os.environ, reason="CAFLOW_TEST_DATA is not set"
+)
+COUNT = 20
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load("faces-superres-x4")
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    path = os.path.join(os.environ["CAFLOW_TEST_DATA"], "faces64.zip")  # noqa: PTH118
+    targets = load_split(path, "test", 64).images[:COUNT]
+    return targets, get_task("superres").conditions(targets)
+
+
+def assert_round_trip(model, images, conditions):
+    latents, forward = model.encode(images, conditions)
+    v, backward = model.decode(latents, conditions)
+    assert torch.equal(to_uint8(v).cpu(), images)
+    for value in (*latents, v, forward, backward):
+        assert bool(torch.isfinite(value).all())
+
+
+def test_test_images_come_back_as_the_same_8_bits(model, pairs):
+    assert_round_trip(model, *pairs)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0, 1.2])
+def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
+    _, conditions = pairs
+    draws = model.sample(conditions, tau, 1, seed=range(COUNT))[:, 0]
+    assert bool(torch.isfinite(draws).all())
+    assert_round_trip(model, to_uint8(draws), conditions)
+
+
+def test_float32_scores_are_float64_scores(model, pairs):
+    targets, conditions = (x[:8] for x in pairs)
+    wide = copy.deepcopy(model).double()
+    a, b = (m.log_prob(targets, conditions) for m in (model, wide))
+    assert float((a - b).abs().max()) < 0.02
+
+
+def test_it_scores_the_truth_far_below_8_bits(model, pairs):
+    bits = -model.log_prob(*pairs).mean() / (3 * 64 * 64) / torch.tensor(2.0).log()
+    assert float(bits) < 4.0
