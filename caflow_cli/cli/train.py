@@ -96,18 +96,16 @@ def train_command(
     run = apply_settings(values, settings or [])
     select_device(run.device)
 
-    with console.progress(
-        "{task.fields[speed]:.0f} images/s", "{task.fields[bpd]:.3f} bits/dim"
-    ) as progress:
-        bar = progress.add_task("training", total=1.0, speed=0.0, bpd=float("nan"))
+    with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
+        bar = progress.add_task("training", total=1.0, figures="")
 
         def report(event: dict[str, Any]) -> None:
             if event["event"] == "step":
                 progress.update(
                     bar,
                     completed=event["progress"],
-                    speed=event["images_per_second"],
-                    bpd=event["train_bits_per_dim"],
+                    figures=f"{event['images_per_second']:.0f} images/s  "
+                    f"{event['train_bits_per_dim']:.3f} bits/dim",
                 )
                 if not console.live:
                     console.note(

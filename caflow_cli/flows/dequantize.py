@@ -37,6 +37,11 @@ class Logit(nn.Module):
         self.alpha = alpha
         self.levels = levels
 
+    def supports(self, v: Tensor) -> bool:
+        """Whether every value has a density: 0 < p < 1."""
+        margin = self.levels * self.alpha / (2 * (1 - self.alpha))
+        return bool(((v > -margin) & (v < self.levels + margin)).all())
+
     def _logdet(self, h: Tensor) -> Tensor:
         # -log p - log(1 - p) as softplus: sampled h can be so large that p rounds to 0 or 1.
         constant = h[0].numel() * math.log((1 - self.alpha) / self.levels)

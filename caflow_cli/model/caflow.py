@@ -127,6 +127,7 @@ class CAFlow(
         d, term = self.R(y)
         cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         v = self._pixels(target, "target", self.config.flow.target_channels)
+        self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1])))
         _, log_prob = self._encode_target(v, d)
         return LossTerms(log_prob, cond_log_prob)
 
@@ -137,6 +138,7 @@ class CAFlow(
         """R(y), with y at its bin centres (u = 1/2). cond: uint8 (B, C, H, W)."""
         if isinstance(cond, Encoding):
             return cond
+        self._check_uint8(cond, "condition")
         v = self._pixels(cond, "condition", self.config.flow.cond_channels)
         d, _ = self.R(self.logit(v)[0])
         return Encoding(d, (cond.shape[-2], cond.shape[-1]))
@@ -153,12 +155,24 @@ class CAFlow(
         encoding = self.encode_condition(cond)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(v, encoding)
+        if not self.logit.supports(v):
+            raise CaflowError(
+                f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
+                "pass floats in [0, 256), on the scale of 8-bit pixels",
+            )
         return self._encode_target(v, encoding.d)
 
     @torch.no_grad()
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
         """The float target of these latents, and the log-density of exactly that point."""
-        return self._decode_target(latents, self.encode_condition(cond).d)
+        encoding = self.encode_condition(cond)
+        found = [tuple(z.shape[1:]) for z in latents]
+        if found != self.latent_shapes(encoding.size):
+            raise CaflowError(
+                f"{len(found)} latents of shapes {found}",
+                f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
+            )
+        return self._decode_target(latents, encoding.d)
 
     @torch.no_grad()
     def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
@@ -179,11 +193,9 @@ class CAFlow(
         self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
     ) -> Tensor:
         """The K terms of `log_prob`, (K, B): their spread gives its standard error."""
-        if target.dtype != torch.uint8:
-            raise CaflowError(
-                f"log_prob scores uint8 images, not {target.dtype}",
-                "use encode for the density at a float point",
-            )
+        self._check_uint8(target, "target of a score")
+        if noise_samples < 1:
+            raise CaflowError(f"noise_samples is {noise_samples}", "pass 1 or more")
         encoding = self.encode_condition(cond)
         self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(target, encoding)
@@ -217,6 +229,11 @@ class CAFlow(
         encoding = self.encode_condition(cond)
         batch = encoding.d[0].shape[0]
         seeds = [seed] * batch if isinstance(seed, int) else list(seed)
+        if candidates < 1 or len(seeds) != batch:
+            raise CaflowError(
+                f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
+                "pass candidates of 1 or more, and one seed, or one an image",
+            )
         known: dict[int, list[Tensor]] = {}
         noise: list[list[Tensor]] = []
         for s in seeds:
@@ -256,11 +273,6 @@ class CAFlow(
     def _by_index(self, latents: Sequence[Tensor]) -> list[list[Tensor]]:
         """The flat list as z[i][j]."""
         n = len(self.F)
-        if len(latents) != n * (n + 1) // 2:
-            raise CaflowError(
-                f"{len(latents)} latents for a model of {n} scales",
-                f"pass the {n * (n + 1) // 2} latents of encode, in its order",
-            )
         queue = list(latents)
         z: list[list[Tensor]] = []
         for i in reversed(range(n)):
@@ -292,7 +304,7 @@ class CAFlow(
     def _pixels(self, image: Tensor, what: str, channels: int) -> Tensor:
         """Floats on the 8-bit scale, in the model's type, device and layout; uint8 at u = 1/2."""
         multiple = self.config.flow.multiple
-        if image.ndim != 4 or image.shape[1] != channels:
+        if image.ndim != 4 or image.shape[1] != channels or not image.numel():
             raise CaflowError(
                 f"the {what} has shape {tuple(image.shape)}", f"pass (B, {channels}, H, W)"
             )
@@ -303,7 +315,16 @@ class CAFlow(
                 f"pad its sides to multiples of {multiple}",
             )
         pixels = image.to(self.device, self.dtype)
-        return self._layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)
+        if image.dtype == torch.uint8:
+            pixels = pixels + 0.5
+        return self._layout(pixels)
+
+    def _check_uint8(self, image: Tensor, what: str) -> None:
+        if image.dtype != torch.uint8:
+            raise CaflowError(
+                f"the {what} is {image.dtype}, not uint8",
+                "pass 8-bit images; encode takes a target at a float point",
+            )
 
     def _check_match(self, target: Tensor, encoding: Encoding) -> None:
         images, batch = encoding.d[0].shape[0], target.shape[0]

@@ -31,7 +31,7 @@ __all__ = ["Event", "Summary", "train"]
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
-_LOG_EVERY = 25  # steps
+_LOG_EVERY = 10  # steps
 _GRID_IMAGES, _GRID_CANDIDATES = 6, 4
 _VALIDATION_BATCH = 50
 
@@ -141,7 +141,7 @@ class _Run:
         self.best = math.inf
         self.train_bpd = math.nan
         self.val_bpd = math.nan
-        self.validations = 0
+        self.validations, self.validated_at = 0, -1
         self.lr_scale = 1.0
 
     # --- the loop ---------------------------------------------------------------------------------
@@ -171,8 +171,9 @@ class _Run:
             if self.step % self.config.validate_every == 0:
                 self._validate()
                 self._save()
-        self._validate()
-        self._save()
+        if self.validated_at != self.step:
+            self._validate()
+            self._save()
         seconds = time.monotonic() - first_time
         summary = Summary(
             steps=self.step,
@@ -253,6 +254,7 @@ class _Run:
             )
             write_png(self.out / "samples" / f"step-{self.step:08d}.png", grid)
         self.validations += 1
+        self.validated_at = self.step
 
     # --- bookkeeping ------------------------------------------------------------------------------
 

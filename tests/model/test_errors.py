@@ -66,3 +66,42 @@ def test_wrong_number_of_latents(small_model, count):
 def test_a_condition_for_several_targets_is_no_error(small_model):
     target, cond = helpers.image_pair(small_model, 2, 32)
     assert small_model.log_prob(target, cond[:1]).shape == (2,)
+
+
+def test_a_condition_is_8_bits(small_model):
+    target, cond = helpers.image_pair(small_model, 2, 32)
+    for call in (small_model.log_prob, small_model.encode):
+        with pytest.raises(CaflowError, match=r"the condition is torch\.float32"):
+            call(target, cond.float())
+
+
+@pytest.mark.parametrize("offset", [300.0, -300.0, float("nan")])
+def test_points_without_a_density_are_refused(small_model, offset):
+    target, cond = helpers.image_pair(small_model, 1, 32)
+    with pytest.raises(CaflowError, match="target values reach from"):
+        small_model.encode(target.float() + offset, cond)
+
+
+def test_forward_wants_a_condition_of_the_targets_size(small_model):
+    target, cond = (x.float() for x in helpers.image_pair(small_model, 2, 32))
+    with pytest.raises(CaflowError, match="targets of"):
+        small_model(target, cond[:, :, :16, :16])
+
+
+def test_latents_of_other_shapes_are_refused(small_model):
+    target, cond = helpers.image_pair(small_model, 1, 32)
+    latents, _ = small_model.encode(target, cond)
+    with pytest.raises(CaflowError, match="latents of shapes"):
+        small_model.decode(latents[::-1], cond)
+
+
+def test_empty_batches_and_counts_are_refused(small_model):
+    target, cond = helpers.image_pair(small_model, 2, 32)
+    with pytest.raises(CaflowError, match="noise_samples is 0"):
+        small_model.log_prob(target, cond, 0)
+    with pytest.raises(CaflowError, match="1 seeds for 2 images"):
+        small_model.sample(cond, seed=[1])
+    with pytest.raises(CaflowError, match="0 candidates"):
+        small_model.sample(cond, candidates=0)
+    with pytest.raises(CaflowError, match="shape"):
+        small_model.log_prob(target[:0], cond[:0])
