@@ -1,19 +1,25 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
-from .conditional import ConditionalFlow
+from .conditional import Autoregressive, ConditionalFlow
 from .dequantize import Logit, fixed_noise, to_uint8
+from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale
+from .shared import SharedAutoregressive
 from .step import ConditionalStep, Step
 
 __all__ = [
+    "Autoregressive",
     "ConditionalFlow",
+    "ConditionalGaussian",
     "ConditionalScale",
     "ConditionalStep",
+    "DualGlow",
     "Logit",
     "MultiScaleFlow",
     "Scale",
+    "SharedAutoregressive",
     "Step",
     "fixed_noise",
     "standard_normal_log_prob",

@@ -11,7 +11,42 @@ from torch import Tensor, nn
 from .multiscale import latent_channels
 from .scale import ConditionalScale
 
-__all__ = ["ConditionalFlow"]
+__all__ = ["Autoregressive", "ConditionalFlow", "Latents", "function", "latent_layout"]
+
+Latents = list[list[Tensor]]  # z[i][j] = z_j^i
+
+
+def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
+    """Channels of z_j^i and how often its image's sides are halved, as `[i][j]`."""
+    layout = []
+    for i in range(scales):
+        own = 4 * latent_channels(target_channels, i, scales)
+        # f_j^i sees its channels doubled i - j times, and hands half of its output on unless j = 0.
+        layout.append(
+            [(own * 2 ** (i - j) // (2 if j else 1), scales - j + 1) for j in range(i + 1)]
+        )
+    return layout
+
+
+def function(
+    i: int,
+    j: int,
+    target_channels: int,
+    cond_channels: int,
+    scales: int,
+    steps: int,
+    hidden: int,
+    bound: float,
+) -> ConditionalScale:
+    """A new f_j^i. For j < i its shapes and conditions are the same for every i."""
+    return ConditionalScale(
+        4 * latent_channels(target_channels, i, scales) * 2 ** (i - j),
+        latent_channels(cond_channels, j, scales),
+        latent_channels(target_channels, j, scales) if j < i else 0,
+        steps,
+        hidden,
+        bound,
+    )
 
 
 class ConditionalFlow(nn.Module):
@@ -42,16 +77,8 @@ class ConditionalFlow(nn.Module):
         bound: float,
     ) -> None:
         super().__init__()
-        own = 4 * latent_channels(target_channels, index, scales)
         self.functions = nn.ModuleList(
-            ConditionalScale(
-                own * 2 ** (index - j),
-                latent_channels(cond_channels, j, scales),
-                latent_channels(target_channels, j, scales) if j < index else 0,
-                steps,
-                hidden,
-                bound,
-            )
+            function(index, j, target_channels, cond_channels, scales, steps, hidden, bound)
             for j in range(index + 1)
         )
 
@@ -86,3 +113,47 @@ class ConditionalFlow(nn.Module):
             x, term = function.inverse(x, self._condition(j, cond))
             logdet = logdet + term
         return x, logdet
+
+
+class Autoregressive(nn.ModuleList):
+    """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
+
+    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under the list D, to `z[i][j]`;
+    `inverse` builds L_0 first and each L_i on those below it.
+
+    Args: As in `ConditionalFlow`.
+    """
+
+    def __init__(
+        self,
+        target_channels: int,
+        cond_channels: int,
+        scales: int,
+        steps: int,
+        hidden: int,
+        bound: float,
+    ) -> None:
+        super().__init__(
+            ConditionalFlow(i, target_channels, cond_channels, scales, steps, hidden, bound)
+            for i in range(scales)
+        )
+        self.layout = latent_layout(target_channels, scales)
+
+    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+        z: Latents = []
+        logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
+        for i, flow in enumerate(self):
+            z_i, term = flow(x[i], (cond, x[:i]))
+            z.append(z_i)
+            logdet = logdet + term
+        return z, logdet
+
+    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        l: list[Tensor] = []
+        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        flows: list[Any] = list(self)
+        for i, flow in enumerate(flows):
+            l_i, term = flow.inverse(y[i], (cond, l))
+            l.append(l_i)
+            logdet = logdet + term
+        return l, logdet

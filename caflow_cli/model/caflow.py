@@ -13,15 +13,22 @@ from torch import Tensor, nn
 
 from ..errors import CaflowError
 from ..flows import (
-    ConditionalFlow,
+    Autoregressive,
+    DualGlow,
     Logit,
     MultiScaleFlow,
+    SharedAutoregressive,
     fixed_noise,
     standard_normal_log_prob,
 )
-from ..flows.multiscale import latent_channels
 from ..layers import Conv
 from .config import Config
+
+_CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
+    "caflow": Autoregressive,
+    "shared": SharedAutoregressive,
+    "dual-glow": DualGlow,
+}
 
 __all__ = ["CAFlow", "Encoding", "LossTerms", "bits_per_dim"]
 
@@ -63,6 +70,8 @@ class CAFlow(
     Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
     """
 
+    F: Autoregressive | SharedAutoregressive | DualGlow
+
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         config = config or Config()
@@ -72,17 +81,8 @@ class CAFlow(
         self.logit = Logit(flow.alpha)
         self.R = MultiScaleFlow(flow.cond_channels, n, flow.r_steps, flow.hidden, bound)
         self.T = MultiScaleFlow(flow.target_channels, n, flow.t_steps, flow.hidden, bound)
-        self.F = nn.ModuleList(
-            ConditionalFlow(
-                i,
-                flow.target_channels,
-                flow.cond_channels,
-                n,
-                flow.f_steps,
-                flow.f_hidden,
-                bound,
-            )
-            for i in range(n)
+        self.F = _CONDITIONALS[flow.conditional](
+            flow.target_channels, flow.cond_channels, n, flow.f_steps, flow.f_hidden, bound
         )
 
     # --- the density and its sampler, at float points --------------------------------------------
@@ -92,25 +92,19 @@ class CAFlow(
         h, log_prob = self.logit(v)
         l, logdet = self.T(h)
         log_prob = log_prob + logdet
-        latents: list[Tensor] = []
-        for i in reversed(range(len(self.F))):
-            z, logdet = self.F[i](l[i], (d, l[:i]))
-            log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in z)
-            latents.extend(reversed(z))
+        z, logdet = self.F(l, d)
+        latents = [z_j for z_i in reversed(z) for z_j in reversed(z_i)]
+        log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
         return latents, log_prob
 
     def _decode_target(
         self, latents: Sequence[Tensor], d: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
-        z = self._by_index(latents)
-        l: list[Tensor] = []
-        log_prob = torch.zeros((), dtype=torch.float64, device=latents[0].device)
-        flows: list[Any] = list(self.F)
-        for i, flow in enumerate(flows):
-            l_i, logdet = flow.inverse(z[i], (d, l))
-            l.append(l_i)
-            log_prob = log_prob - logdet + sum(standard_normal_log_prob(z_j) for z_j in z[i])
+        queue = list(latents)
+        z = [[queue.pop() for _ in z_i] for z_i in self.F.layout]
+        l, logdet = self.F.inverse(z, d)
+        log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
         h, logdet = self.T.inverse(l)
         log_prob = log_prob - logdet
         v, logdet = self.logit.inverse(h)
@@ -258,26 +252,12 @@ class CAFlow(
 
     def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
         """(C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
-        flow, (height, width) = self.config.flow, size
-        shapes = []
-        for i in reversed(range(flow.scales)):
-            channels = latent_channels(flow.target_channels, i, flow.scales)
-            for j in reversed(range(i + 1)):
-                # f_j^i sees L_i squeezed 1 + i - j times and halved before each but the first;
-                # its output is halved once more unless it is the last.
-                c = 4 * channels * 2 ** (i - j) // (2 if j else 1)
-                side = 2 ** (flow.scales - j + 1)
-                shapes.append((c, height // side, width // side))
-        return shapes
-
-    def _by_index(self, latents: Sequence[Tensor]) -> list[list[Tensor]]:
-        """The flat list as z[i][j]."""
-        n = len(self.F)
-        queue = list(latents)
-        z: list[list[Tensor]] = []
-        for i in reversed(range(n)):
-            z.insert(0, [queue.pop(0) for _ in range(i + 1)][::-1])
-        return z
+        height, width = size
+        return [
+            (channels, height >> halvings, width >> halvings)
+            for z_i in reversed(self.F.layout)
+            for channels, halvings in reversed(z_i)
+        ]
 
     @property
     def device(self) -> torch.device:

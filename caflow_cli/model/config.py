@@ -32,13 +32,14 @@ class FlowConfig:
     f_steps: int = 5  # of each f_j^i
     hidden: int = 48  # kernels of the nets of R and T
     f_hidden: int = 32  # of the nets of F
-    conditional: str = "caflow"  # "shared" and "dual-glow" are reserved
+    conditional: str = "caflow"  # or "shared" (appendix D), "dual-glow" (the baseline, equation 6)
     dequantization: str = "uniform"  # "variational" is reserved
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
 
     def __post_init__(self) -> None:
-        _require(self.conditional == "caflow", "conditional", self.conditional, "caflow")
+        kinds = ("caflow", "shared", "dual-glow")
+        _require(self.conditional in kinds, "conditional", self.conditional, " or ".join(kinds))
         _require(self.dequantization == "uniform", "dequantization", self.dequantization, "uniform")
         _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
         _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")

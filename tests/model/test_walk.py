@@ -13,12 +13,16 @@ from torch import nn
 import caflow_cli.flows
 import caflow_cli.layers
 from caflow_cli.flows import (
+    Autoregressive,
     ConditionalFlow,
+    ConditionalGaussian,
     ConditionalScale,
     ConditionalStep,
+    DualGlow,
     Logit,
     MultiScaleFlow,
     Scale,
+    SharedAutoregressive,
     Step,
     standard_normal_log_prob,
 )
@@ -43,6 +47,23 @@ class CAFlowMap(nn.Module):
     def inverse(self, y, cond):
         x, log_prob = self.model._decode_target(y, cond)
         return x, -(log_prob - sum(standard_normal_log_prob(z_j) for z_j in y))
+
+
+class Levels(nn.Module):
+    """[L_0, ...] under [D_0, ...] -> all z_j^i as one list: all of F as one layer."""
+
+    def __init__(self, conditional):
+        super().__init__()
+        self.conditional = conditional
+
+    def forward(self, x, cond):
+        z, logdet = self.conditional(x, cond)
+        return [z_j for z_i in z for z_j in z_i], logdet
+
+    def inverse(self, y, cond):
+        queue = list(y)
+        z = [[queue.pop(0) for _ in z_i] for z_i in self.conditional.layout]
+        return self.conditional.inverse(z, cond)
 
 
 class Case(NamedTuple):
@@ -86,9 +107,26 @@ def conditional_flow(index, scales, batch_of_d=BATCH):
     )
 
 
-def caflow(scales, side, t_steps=1):
+def levels(kind, scales, batch_of_d=BATCH):
+    side = 2 ** (scales + 1)
+    layout = kind(1, 1, scales, 1, HIDDEN, BOUND).layout
+    return Case(
+        lambda: Levels(kind(1, 1, scales, 1, HIDDEN, BOUND)),
+        pyramid(1, scales, side, 80),
+        pyramid(1, scales, side, 90, batch_of_d),
+        [(c, side >> halvings, side >> halvings) for z_i in layout for c, halvings in z_i],
+    )
+
+
+def caflow(scales, side, conditional="caflow"):
     model = helpers.small_config(
-        scales=scales, target_channels=1, cond_channels=1, t_steps=t_steps, hidden=6, f_hidden=6
+        scales=scales,
+        target_channels=1,
+        cond_channels=1,
+        t_steps=1,
+        hidden=6,
+        f_hidden=6,
+        conditional=conditional,
     )
     shapes = CAFlow(model).latent_shapes((side, side))
     return Case(
@@ -180,10 +218,24 @@ CASES = {
     "ConditionalFlow/1 of 3": conditional_flow(1, 3),
     "ConditionalFlow/2 of 3": conditional_flow(2, 3),
     "ConditionalFlow/1 of 2, candidates": conditional_flow(1, 2, batch_of_d=1),
+    "Autoregressive/2": levels(Autoregressive, 2),
+    "Autoregressive/3, candidates": levels(Autoregressive, 3, batch_of_d=1),
+    "SharedAutoregressive/1": levels(SharedAutoregressive, 1),
+    "SharedAutoregressive/3": levels(SharedAutoregressive, 3),
+    "SharedAutoregressive/3, candidates": levels(SharedAutoregressive, 3, batch_of_d=1),
+    "ConditionalGaussian": Case(
+        lambda: ConditionalGaussian(4, 2, HIDDEN, BOUND),
+        normal((BATCH, 4, 3, 4), 8),
+        normal((BATCH, 2, 3, 4), 9),
+    ),
+    "DualGlow/3": levels(DualGlow, 3),
+    "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
     "Logit": Case(Logit, pixels((BATCH, 2, 3, 3), 30)),
     "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels((BATCH, 2, 3, 3), 31) / 256),
     "CAFlow/1": caflow(1, 4),
     "CAFlow/2": caflow(2, 8),
+    "CAFlow/2, shared": caflow(2, 8, "shared"),
+    "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
 }
 NOT_INVERTIBLE = {"Conv", "ConvNet"}
 
@@ -216,7 +268,9 @@ def test_shape_type_and_inverse(name):
     assert not torch.allclose(helpers.flat(y), helpers.flat(x), atol=1e-2)
 
     back, logdet_back = module.inverse(y, cond)
-    torch.testing.assert_close(back, x, rtol=0, atol=1e-10 * float(x.abs().max().clamp(min=1)))
+    torch.testing.assert_close(
+        back, x, rtol=0, atol=1e-10 * float(helpers.flat(x).abs().max().clamp(min=1))
+    )
     for term in (logdet, logdet_back):
         assert term.shape == (BATCH,)
         assert term.dtype == torch.float64

@@ -1,0 +1,86 @@
+"""The baseline of the paper: Dual-Glow's independent Gaussians (section 3.1, equation 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import ConvNet
+from ..layers.terms import bounded, per_candidate, sum_per_image
+from .conditional import Latents
+from .multiscale import latent_channels
+
+__all__ = ["ConditionalGaussian", "DualGlow"]
+
+
+class ConditionalGaussian(nn.Module):
+    """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
+
+    Shapes: x (B, channels, H, W); cond D_i, (B or B / M, d_channels, H, W).
+    """
+
+    def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+        self.net = ConvNet(d_channels, hidden, 2 * channels)
+
+    def _moments(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+        raw, mean = self.net(cond).chunk(2, dim=1)
+        s = bounded(raw, self.bound)
+        terms = (s, mean, sum_per_image(s))
+        s, mean, logdet = (per_candidate(term, batch) for term in terms)
+        return s, mean, logdet
+
+    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        s, mean, logdet = self._moments(cond, x.shape[0])
+        return s.neg().exp() * (x - mean), -logdet
+
+    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        s, mean, logdet = self._moments(cond, y.shape[0])
+        return s.exp() * y + mean, logdet
+
+
+class DualGlow(nn.Module):
+    """p(L | D) = Π_i p(L_i | D_i): nothing passes between scales. z[i] holds one latent, of L_i.
+
+    Contract and arguments: as `Autoregressive`; `steps` is not used, a Gaussian has none.
+    """
+
+    def __init__(
+        self,
+        target_channels: int,
+        cond_channels: int,
+        scales: int,
+        steps: int,
+        hidden: int,
+        bound: float,
+    ) -> None:
+        super().__init__()
+        channels = [latent_channels(target_channels, i, scales) for i in range(scales)]
+        self.gaussians = nn.ModuleList(
+            ConditionalGaussian(c, latent_channels(cond_channels, i, scales), hidden, bound)
+            for i, c in enumerate(channels)
+        )
+        self.layout = [[(c, scales - i)] for i, c in enumerate(channels)]
+
+    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+        z: Latents = []
+        logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
+        for l_i, d_i, gaussian in zip(x, cond, self.gaussians, strict=True):
+            z_i, term = gaussian(l_i, d_i)
+            z.append([z_i])
+            logdet = logdet + term
+        return z, logdet
+
+    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        l: list[Tensor] = []
+        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        gaussians: list[Any] = list(self.gaussians)
+        for z_i, d_i, gaussian in zip(y, cond, gaussians, strict=True):
+            l_i, term = gaussian.inverse(z_i[0], d_i)
+            l.append(l_i)
+            logdet = logdet + term
+        return l, logdet

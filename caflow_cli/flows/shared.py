@@ -1,0 +1,80 @@
+"""Weight sharing between the conditional flows (paper appendix D)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .conditional import Latents, function, latent_layout
+
+__all__ = ["SharedAutoregressive"]
+
+
+class SharedAutoregressive(nn.Module):
+    """f_k^{k+1}, ..., f_k^{n-1} are one function f_k: 2n - 1 functions in place of n (n + 1) / 2.
+
+    They have the same conditions, D_k and L_k, and the same shapes. `forward` goes down the levels
+    and runs the uses of f_k as one batch, those of an image side by side: its nets read the
+    condition once for all uses, and its actnorms initialise on all of them together.
+
+    Contract and arguments: as `Autoregressive`.
+    """
+
+    def __init__(
+        self,
+        target_channels: int,
+        cond_channels: int,
+        scales: int,
+        steps: int,
+        hidden: int,
+        bound: float,
+    ) -> None:
+        super().__init__()
+        sizes = (target_channels, cond_channels, scales, steps, hidden, bound)
+        self.own = nn.ModuleList(function(i, i, *sizes) for i in range(scales))
+        self.shared = nn.ModuleList(function(k + 1, k, *sizes) for k in range(scales - 1))
+        self.layout = latent_layout(target_channels, scales)
+
+    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+        n, batch = len(x), x[0].shape[0]
+        z: Latents = [[] for _ in range(n)]
+        z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
+        logdet = x[0].new_zeros(batch, dtype=torch.float64)
+        for j in reversed(range(n)):
+            outputs: dict[int, Tensor] = {}
+            outputs[j], term = self.own[j](x[j], (cond[j], None))
+            logdet = logdet + term
+            users = range(j + 1, n)
+            if users:
+                uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
+                y, term = self.shared[j](uses, (cond[j], x[j]))
+                logdet = logdet + term.view(batch, len(users)).sum(1)
+                outputs.update(zip(users, y.unflatten(0, (batch, -1)).unbind(1), strict=True))  # type: ignore[no-untyped-call]
+            for i, output in outputs.items():
+                if j == 0:
+                    z[i].insert(0, output)
+                else:
+                    z_prime[i], latent = output.chunk(2, dim=1)
+                    z[i].insert(0, latent)
+        return z, logdet
+
+    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        l: list[Tensor] = []
+        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        own: list[Any] = list(self.own)
+        shared: list[Any] = list(self.shared)
+        for i, z in enumerate(y):
+            x = z[0]
+            for j in range(i + 1):
+                if j > 0:
+                    x = torch.cat([x, z[j]], dim=1)
+                if j == i:
+                    x, term = own[i].inverse(x, (cond[i], None))
+                else:
+                    x, term = shared[j].inverse(x, (cond[j], l[j]))
+                logdet = logdet + term
+            l.append(x)
+        return l, logdet

@@ -1,0 +1,77 @@
+"""Weight sharing (appendix D), against the flows that do not share."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.flows import Autoregressive, SharedAutoregressive
+from caflow_cli.flows.multiscale import latent_channels
+from caflow_cli.layers import ActNorm
+from caflow_cli.model import CAFlow
+
+BATCH, HIDDEN, BOUND = 2, 6, 2.0
+
+
+def pyramid(scales, seed, batch=BATCH):
+    side = 2 ** (scales + 1)
+    return [
+        helpers.normal(
+            (batch, latent_channels(1, i, scales), *[side >> (scales - i)] * 2), seed + i
+        )
+        for i in range(scales)
+    ]
+
+
+def pair(scales):
+    """A shared model, and one that does not share whose functions are copies of the shared."""
+    sizes = (1, 1, scales, 1, HIDDEN, BOUND)
+    shared = helpers.randomise(SharedAutoregressive(*sizes), 3).double().eval()
+    plain = Autoregressive(*sizes).double().eval()
+    for i, flow in enumerate(plain):
+        for j, function in enumerate(flow.functions):
+            source = shared.own[i] if i == j else shared.shared[j]
+            function.load_state_dict(source.state_dict())
+    return shared, plain
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 4])
+def test_sharing_is_the_plain_model_with_equal_weights(scales):
+    shared, plain = pair(scales)
+    l, d = pyramid(scales, 10), pyramid(scales, 20)
+    (z, logdet), (expected, expected_logdet) = shared(l, d), plain(l, d)
+    torch.testing.assert_close(z, expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logdet, expected_logdet, rtol=0, atol=1e-10)
+    back, _ = shared.inverse(z, d)
+    torch.testing.assert_close(back, plain.inverse(z, d)[0], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 4, 5])
+def test_the_number_of_functions(scales):
+    config = helpers.small_config(scales=scales, target_channels=1, cond_channels=1)
+    shared = helpers.small_config(
+        scales=scales, target_channels=1, cond_channels=1, conditional="shared"
+    )
+    functions = [len(flow.functions) for flow in CAFlow(config).F]
+    assert sum(functions) == scales * (scales + 1) // 2
+    sharing = CAFlow(shared).F
+    assert len(sharing.own) + len(sharing.shared) == 2 * scales - 1
+    parameters = [sum(p.numel() for p in CAFlow(c).F.parameters()) for c in (config, shared)]
+    assert (parameters[1] < parameters[0]) == (scales > 2)
+
+
+def test_a_shared_actnorm_initialises_on_all_of_its_uses():
+    scales = 3
+    model = SharedAutoregressive(1, 1, scales, 1, HIDDEN, BOUND).double().train()
+    seen = {}
+    actnorm = model.shared[0].transitions[0].actnorm
+    model.shared[0].transitions[0].register_forward_pre_hook(
+        lambda module, args: seen.setdefault("x", args[0].clone())
+    )
+    model(pyramid(scales, 30, 6), pyramid(scales, 40, 6))
+    x = seen["x"]
+    assert x.shape[0] == 2 * 6  # f_0 of F_1 and of F_2
+    torch.testing.assert_close(actnorm.bias.detach(), -x.mean((0, 2, 3)))
+    torch.testing.assert_close(
+        actnorm.log_scale.detach(), -x.var((0, 2, 3), unbiased=False).log() / 2
+    )
+    assert all(m.initialized for m in model.modules() if isinstance(m, ActNorm))
