@@ -102,9 +102,10 @@ def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
         if isinstance(child, ActNorm):
             child.initialized.fill_(False)
     target, cond = image_pair(model, batch, size, seed + 200)
-    noise = torch.rand(target.shape, generator=generator(seed + 300))
+    draw = torch.rand if model.Q is None else torch.randn
+    noise = draw(target.shape, generator=generator(seed + 300))
     model.train()
-    model(target + noise, cond + 0.5)
+    model(target.float(), cond + 0.5, noise)
     gen = generator(seed + 400)
     for child in model.modules():
         if isinstance(child, ActNorm):

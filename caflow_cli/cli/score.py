@@ -52,7 +52,7 @@ def score_command(
         condition_image, target_image = read_input(cond), read_input(target)
         loaded = load_model(_model_name(model, target), device, None)
 
-        from ..inference import score
+        from ..inference import estimator_of, score
 
         result = score(loaded.model, condition_image, target_image, noise_samples=noise_samples)
     except CaflowError as error:
@@ -75,10 +75,7 @@ def score_command(
             "cond": cond,
             "target": target,
             "model": loaded.identity,
-            "estimator": {
-                "dequantization": loaded.model.config.flow.dequantization,
-                "noise_samples": noise_samples,
-            },
+            "estimator": estimator_of(loaded.model, noise_samples),
             **score_fields(result),
             "elapsed_s": round(time.perf_counter() - start, 3),
         }

@@ -1,13 +1,14 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
 from .conditional import Autoregressive, ConditionalFlow
-from .dequantize import Logit, fixed_noise, to_uint8
+from .dequantize import Logit, fixed_noise, fixed_normal, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale
 from .shared import SharedAutoregressive
 from .step import ConditionalStep, Step
+from .variational import VariationalNoise
 
 __all__ = [
     "Autoregressive",
@@ -21,7 +22,9 @@ __all__ = [
     "Scale",
     "SharedAutoregressive",
     "Step",
+    "VariationalNoise",
     "fixed_noise",
+    "fixed_normal",
     "standard_normal_log_prob",
     "to_uint8",
 ]

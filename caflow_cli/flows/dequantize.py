@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..layers.terms import sum_per_image
 
-__all__ = ["NOISE_LATTICE", "Logit", "fixed_noise", "lattice_noise", "to_uint8"]
+__all__ = ["NOISE_LATTICE", "Logit", "fixed_noise", "fixed_normal", "lattice_noise", "to_uint8"]
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
 NOISE_LATTICE = 2**16
@@ -70,6 +70,12 @@ def fixed_noise(shape: tuple[int, int, int], samples: int) -> Tensor:
     """
     generator = torch.Generator().manual_seed(_SCORE_SEED)
     return torch.stack([lattice_noise(shape, generator) for _ in range(samples)])
+
+
+def fixed_normal(shape: tuple[int, int, int], samples: int) -> Tensor:
+    """As `fixed_noise`, standard normal: what variational dequantization starts from."""
+    generator = torch.Generator().manual_seed(_SCORE_SEED)
+    return torch.stack([torch.randn(shape, generator=generator) for _ in range(samples)])
 
 
 def to_uint8(v: Tensor) -> Tensor:

@@ -2,13 +2,14 @@
 
 from .device import select_device
 from .restore import Candidate, Candidates, check_sampling, restore
-from .score import Score, score, task_of
+from .score import Score, estimator_of, score, task_of
 
 __all__ = [
     "Candidate",
     "Candidates",
     "Score",
     "check_sampling",
+    "estimator_of",
     "restore",
     "score",
     "select_device",

@@ -11,7 +11,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow
 from ..tasks import pad
-from .score import Score, check_noise_samples, score_pairs, task_of, to_batch
+from .score import Score, check_noise_samples, estimator_of, score_pairs, task_of, to_batch
 
 __all__ = ["Candidate", "Candidates", "check_sampling", "restore"]
 
@@ -149,9 +149,4 @@ def restore(
         Candidate(k, seed + k, position + 1, images[k], scores[k])
         for position, k in enumerate(order)
     ]
-    estimator = {
-        "dequantization": config.flow.dequantization,
-        "noise_samples": noise_samples,
-        "bound": "mean over draws of log p(w + u | y)",
-    }
-    return Candidates(ranked, keep, tau, estimator)
+    return Candidates(ranked, keep, tau, estimator_of(model, noise_samples))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, Encoding, bits_per_dim
 from ..tasks import Task, get_task
 
-__all__ = ["Score", "score", "score_pairs", "task_of", "to_batch"]
+__all__ = ["Score", "estimator_of", "score", "score_pairs", "task_of", "to_batch"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,16 @@ def score(
     return score_pairs(model, [pair], [target], noise_samples)[0]
 
 
+def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
+    """What a log-likelihood estimates, as JSON states it."""
+    bounds = {
+        "uniform": "mean over draws of log p(w + u | y)",
+        "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
+    }
+    kind = model.config.flow.dequantization
+    return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
+
+
 def check_noise_samples(noise_samples: int) -> None:
     if noise_samples < 1:
         raise CaflowError(
@@ -82,9 +92,8 @@ def score_pairs(
     """
     cond = encoding if encoding is not None else to_batch([condition for condition, _ in pairs])
     batch = to_batch([target for _, target in pairs])
-    terms = model.log_prob_samples(batch, cond, noise_samples).cpu()
-    values = terms.mean(0).tolist()
-    errors = (terms.std(0) / math.sqrt(noise_samples)).tolist() if noise_samples > 1 else None
+    value, error = model.log_prob_with_error(batch, cond, noise_samples)
+    values, errors = value.tolist(), error.tolist()
     scores = []
     for index, ((_, reduced), target) in enumerate(zip(pairs, targets, strict=True)):
         height, width = reduced.shape[:2]
@@ -92,7 +101,7 @@ def score_pairs(
             Score(
                 log_likelihood=values[index],
                 bits_per_dim=bits_per_dim(values[index], reduced.size),
-                standard_error=errors[index] if errors is not None else None,
+                standard_error=errors[index] if noise_samples > 1 else None,
                 score_domain="image" if reduced.shape == target.shape else "reduced",
                 scored_size=(width, height),
             )

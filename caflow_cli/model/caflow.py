@@ -18,7 +18,9 @@ from ..flows import (
     Logit,
     MultiScaleFlow,
     SharedAutoregressive,
+    VariationalNoise,
     fixed_noise,
+    fixed_normal,
     standard_normal_log_prob,
 )
 from ..layers import Conv
@@ -80,6 +82,11 @@ class CAFlow(
         n, bound = flow.scales, flow.scale_bound
         self.logit = Logit(flow.alpha)
         self.R = MultiScaleFlow(flow.cond_channels, n, flow.r_steps, flow.hidden, bound)
+        self.Q = (
+            VariationalNoise(flow.target_channels, flow.f_hidden, bound)
+            if flow.dequantization == "variational"
+            else None
+        )
         self.T = MultiScaleFlow(flow.target_channels, n, flow.t_steps, flow.hidden, bound)
         self.F = _CONDITIONALS[flow.conditional](
             flow.target_channels, flow.cond_channels, n, flow.f_steps, flow.f_hidden, bound
@@ -110,20 +117,33 @@ class CAFlow(
         v, logdet = self.logit.inverse(h)
         return v, log_prob - logdet
 
-    def forward(self, target: Tensor, cond: Tensor) -> LossTerms:
-        """Loss terms at exactly these points.
+    def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """w + u, and log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
+        if self.Q is None:
+            return w + noise, w.new_zeros(w.shape[0], dtype=torch.float64)
+        u, logdet = self.Q(noise, w)
+        return w + u, standard_normal_log_prob(noise) - logdet
+
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
+        """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
 
         Args:
-            target: w + u, float (B, C, H, W) in [0, 256).
-            cond: y + u', likewise; the same draw serves log p(y) and the condition.
+            target: With `noise`, w as floats (B, C, H, W); without, a point w + u, whose
+                log-density is taken as it is.
+            cond: y + u', float in [0, 256); the same draw serves log p(y) and the condition.
+            noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
+                "variational".
         """
         y, logdet = self.logit(self._pixels(cond, "condition", self.config.flow.cond_channels))
         d, term = self.R(y)
         cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1])))
+        log_q: Tensor | float = 0.0
+        if noise is not None:
+            v, log_q = self._dequantize(v, self._layout(noise.to(v)))
         _, log_prob = self._encode_target(v, d)
-        return LossTerms(log_prob, cond_log_prob)
+        return LossTerms(log_prob - log_q, cond_log_prob)
 
     # --- the public operations --------------------------------------------------------------------
 
@@ -170,23 +190,41 @@ class CAFlow(
 
     @torch.no_grad()
     def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
-        """Mean over K fixed noise draws of log p(w + u_k | y): (B,).
+        """Log-likelihood of 8-bit images, (B,) float64: an estimate of a lower bound on their
+        discrete log-probability.
 
-        An estimate of a lower bound on the discrete log-probability of the 8-bit image. The draws
-        are the same for every image of a size: the same pair always scores the same.
+        Uniform dequantization: `mean_k log p(w + u_k | y)` over K fixed noise draws. Variational:
+        `log mean_k p(w + u_k | y) / q(u_k | w)`. The draws are the same for every image of a size:
+        the same pair always scores the same.
 
         Args:
             target: uint8 (B, C, H, W).
             cond: uint8 at target size, or `encode_condition`'s result.
             noise_samples: K.
         """
-        return self.log_prob_samples(target, cond, noise_samples).mean(0)
+        return self.log_prob_with_error(target, cond, noise_samples)[0]
+
+    @torch.no_grad()
+    def log_prob_with_error(
+        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """`log_prob`, and its standard error over the draws, nats: NaN for K = 1."""
+        terms = self.log_prob_samples(target, cond, noise_samples)
+        if self.Q is None:
+            value, deviations = terms.mean(0), terms
+        else:
+            value = terms.logsumexp(0) - math.log(noise_samples)
+            # The delta method, for the logarithm of a mean.
+            deviations = (terms - value).exp()
+        if noise_samples == 1:
+            return value, torch.full_like(value, math.nan)
+        return value, deviations.std(0) / math.sqrt(noise_samples)
 
     @torch.no_grad()
     def log_prob_samples(
         self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
     ) -> Tensor:
-        """The K terms of `log_prob`, (K, B): their spread gives its standard error."""
+        """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
         self._check_uint8(target, "target of a score")
         if noise_samples < 1:
             raise CaflowError(f"noise_samples is {noise_samples}", "pass 1 or more")
@@ -194,11 +232,13 @@ class CAFlow(
         self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(target, encoding)
         _, c, h, w = target.shape
-        noise = fixed_noise((c, h, w), noise_samples)
-        pixels = target.to(self.device, self.dtype)
-        return torch.stack(
-            [self._encode_target(self._layout(pixels + u.to(pixels)), encoding.d)[1] for u in noise]
-        )
+        draw = fixed_noise if self.Q is None else fixed_normal
+        pixels = self._layout(target.to(self.device, self.dtype))
+        terms = []
+        for noise in draw((c, h, w), noise_samples):
+            v, log_q = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
+            terms.append(self._encode_target(v, encoding.d)[1] - log_q)
+        return torch.stack(terms)
 
     @torch.no_grad()
     def sample(

@@ -33,14 +33,17 @@ class FlowConfig:
     hidden: int = 48  # kernels of the nets of R and T
     f_hidden: int = 32  # of the nets of F
     conditional: str = "caflow"  # or "shared" (appendix D), "dual-glow" (the baseline, equation 6)
-    dequantization: str = "uniform"  # "variational" is reserved
+    dequantization: str = "uniform"  # or "variational" (appendix A.1)
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
         _require(self.conditional in kinds, "conditional", self.conditional, " or ".join(kinds))
-        _require(self.dequantization == "uniform", "dequantization", self.dequantization, "uniform")
+        draws = ("uniform", "variational")
+        _require(
+            self.dequantization in draws, "dequantization", self.dequantization, " or ".join(draws)
+        )
         _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
         _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")
         for name in ("scales", "target_channels", "cond_channels", "hidden", "f_hidden", "f_steps"):
@@ -88,6 +91,14 @@ class Config:
 PRESETS: dict[str, FlowConfig] = {
     # Sized for training on a CPU.
     "compact": FlowConfig(),
+    # Paper appendix B.
+    "ffhq-superres-x4": FlowConfig(
+        r_steps=16, t_steps=32, f_steps=12, hidden=64, f_hidden=32, dequantization="variational"
+    ),
+    "lsun-colorize": FlowConfig(
+        cond_channels=1, r_steps=24, t_steps=24, f_steps=12, hidden=64, f_hidden=32
+    ),
+    "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
 
 

@@ -19,25 +19,33 @@ class Batches:
 
     Args:
         targets, conditions: uint8 (N, C, H, W), aligned.
+        normal_noise: Draw the target's noise standard normal, for variational dequantization.
         batch_size: Of all ranks together.
         seed: Of the run.
         flip: Mirror half of the pairs.
     """
 
     def __init__(
-        self, targets: Tensor, conditions: Tensor, batch_size: int, seed: int, flip: bool
+        self,
+        targets: Tensor,
+        conditions: Tensor,
+        batch_size: int,
+        seed: int,
+        flip: bool,
+        normal_noise: bool = False,
     ) -> None:
         self.targets, self.conditions = targets, conditions
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
+        self.normal_noise = normal_noise
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
 
-    def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor]:
-        """The rank's share of batch `step`: (w + u, y + u'), float32 in [0, 256)."""
+    def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+        """The rank's share of batch `step`: (w, y + u', noise of w), float32 (B, C, H, W)."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)[rank::ranks]
-        pairs = [self._sample(p) for p in positions]
-        return torch.stack([w for w, _ in pairs]), torch.stack([y for _, y in pairs])
+        w, y, noise = zip(*(self._sample(p) for p in positions), strict=True)
+        return torch.stack(w), torch.stack(y), torch.stack(noise)
 
-    def _sample(self, position: int) -> tuple[Tensor, Tensor]:
+    def _sample(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
         epoch, offset = divmod(position, len(self.targets))
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(_key(self.seed, epoch, 1))
@@ -48,10 +56,13 @@ class Batches:
         w, y = self.targets[index], self.conditions[index]
         if self.flip and bool(torch.randint(2, (), generator=generator)):
             w, y = w.flip(-1), y.flip(-1)
-        return (
-            w + lattice_noise(tuple(w.shape), generator),
-            y + lattice_noise(tuple(y.shape), generator),
+        shape = tuple(w.shape)
+        noise = (
+            torch.randn(shape, generator=generator)
+            if self.normal_noise
+            else lattice_noise(shape, generator)
         )
+        return w.float(), y + lattice_noise(tuple(y.shape), generator), noise
 
 
 def _key(seed: int, index: int, stream: int) -> int:

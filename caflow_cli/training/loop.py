@@ -110,6 +110,7 @@ class _Run:
             optim.batch_size,
             config.seed,
             config.flip,
+            normal_noise=config.flow.dequantization == "variational",
         )
         self.val = (val_set.images, task.conditions(val_set.images))
 
@@ -194,10 +195,10 @@ class _Run:
         optim = self.config.optim
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        w, y = self.batches(
+        w, y, noise = self.batches(
             self.step, self.accelerator.process_index, self.accelerator.num_processes
         )
-        terms: LossTerms = self.ddp(self._place(w), self._place(y))
+        terms: LossTerms = self.ddp(self._place(w), self._place(y), self._place(noise))
         dims = w[0].numel()
         target_bpd = bits_per_dim(terms.log_prob.mean(), dims)
         loss = target_bpd + bits_per_dim(optim.cond_weight * terms.cond_log_prob.mean(), dims)

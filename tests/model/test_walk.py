@@ -24,6 +24,7 @@ from caflow_cli.flows import (
     Scale,
     SharedAutoregressive,
     Step,
+    VariationalNoise,
     standard_normal_log_prob,
 )
 from caflow_cli.flows.multiscale import latent_channels
@@ -230,6 +231,11 @@ CASES = {
     ),
     "DualGlow/3": levels(DualGlow, 3),
     "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
+    "VariationalNoise": Case(
+        lambda: VariationalNoise(1, HIDDEN, BOUND),
+        normal((BATCH, 1, 4, 6), 32),
+        pixels((BATCH, 1, 4, 6), 33).floor(),
+    ),
     "Logit": Case(Logit, pixels((BATCH, 2, 3, 3), 30)),
     "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels((BATCH, 2, 3, 3), 31) / 256),
     "CAFlow/1": caflow(1, 4),

@@ -170,3 +170,26 @@ def test_fewer_images_than_a_batch_are_refused(pictures, tmp_path):
     with pytest.raises(CaflowError, match="40 training images are fewer than a batch") as caught:
         train(config(pictures, tmp_path / "x", "optim.batch_size=64"))
     assert caught.value.hint == "--batch-size 40"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["flow.conditional=shared", "flow.conditional=dual-glow", "flow.dequantization=variational"],
+)
+def test_every_variant_trains_and_restores(pictures, tmp_path, setting):
+    from caflow_cli.inference import restore, score
+
+    out = tmp_path / "variant"
+    summary = train(config(pictures, out, setting, "optim.images=48"))
+    assert summary.skipped_steps == 0
+    assert summary.val_bits_per_dim < 8
+    model, info = load_checkpoint(out / "best.safetensors")
+    assert setting.partition("=")[2] in (
+        info.config.flow.conditional,
+        info.config.flow.dequantization,
+    )
+    image = np.full((8, 8, 3), 90, np.uint8)
+    best = restore(model, image, 0.5, 3).ranked[0]
+    assert score(model, image, best.image).log_likelihood == pytest.approx(
+        best.score.log_likelihood, abs=1e-2
+    )

@@ -31,17 +31,17 @@ def test_a_batch_does_not_depend_on_what_was_drawn_before():
 
 
 def test_ranks_share_out_the_same_batch():
-    whole, _ = batches()(3)
-    shares = [batches()(3, rank, 2)[0] for rank in range(2)]
-    assert torch.equal(whole[0::2], shares[0])
-    assert torch.equal(whole[1::2], shares[1])
+    whole, shares = batches()(3), [batches()(3, rank, 2) for rank in range(2)]
+    for part in range(3):
+        assert torch.equal(whole[part][0::2], shares[0][part])
+        assert torch.equal(whole[part][1::2], shares[1][part])
 
 
 def test_an_epoch_holds_every_image_once_and_the_next_another_order():
     stream = batches(count=8, batch_size=4, flip=False)
     orders = []
     for epoch in range(2):
-        rows = [w for step in (0, 1) for w in stream(2 * epoch + step)[0].floor()]
+        rows = [w for step in (0, 1) for w in stream(2 * epoch + step)[0]]
         orders.append([int(w[0, 0, 0]) for w in rows])
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(0, 96, 12))
     assert orders[0] != orders[1]
@@ -49,19 +49,30 @@ def test_an_epoch_holds_every_image_once_and_the_next_another_order():
 
 def test_noise_lies_in_the_bin_and_differs_between_target_condition_and_visits():
     stream = batches(count=4, batch_size=4, flip=False)
-    w, y = stream(0)
-    assert torch.equal(w.floor(), y.floor().flip(1))
-    assert not torch.equal(w - w.floor(), (y - y.floor()).flip(1))
-    fractions = [(w - w.floor()).flatten() for w in (stream(0)[0], stream(1)[0])]
-    assert not torch.equal(*fractions)
-    assert float(torch.cat(fractions).mean()) == pytest.approx(0.5, abs=0.1)
+    w, y, u = stream(0)
+    assert torch.equal(w, w.floor())
+    assert torch.equal(w, y.floor().flip(1))
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert not torch.equal(u, (y - y.floor()).flip(1))
+    later = stream(1)[2]
+    assert not torch.equal(u, later)
+    assert float(torch.cat([u, later]).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_noise_for_variational_dequantization_is_normal():
+    stream = batches(count=4, batch_size=4)
+    stream.normal_noise = True
+    noise = torch.cat([stream(step)[2] for step in range(20)])
+    assert float(noise.mean()) == pytest.approx(0, abs=0.1)
+    assert float(noise.std()) == pytest.approx(1, abs=0.1)
 
 
 def test_flips_mirror_target_and_condition_together():
     stream = batches(count=8, batch_size=8)
     flipped = 0
     for step in range(8):
-        for w, y in zip(*(x.floor() for x in stream(step)), strict=True):
+        for w, y in zip(*(x.floor() for x in stream(step)[:2]), strict=True):
             assert torch.equal(w, y.flip(0))
             flipped += int(w[0, 0, 0] > w[0, 0, 1])
     assert 16 < flipped < 48  # 64 fair coins

@@ -1,0 +1,58 @@
+"""Variational dequantization: noise that a conditional flow draws (paper appendix A.1; Flow++)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..layers import Conv, Squeeze
+from ..layers.terms import sum_per_image
+from .chain import Link, forward_through, inverse_through
+from .step import ConditionalStep
+
+__all__ = ["VariationalNoise"]
+
+_STEPS = 4
+
+
+class VariationalNoise(nn.Module):
+    """q(u|w), as the map from standard normal ε to u in (0, 1): squeeze, four conditional steps,
+    sigmoid, unsqueeze. `log q(u|w) = log N(ε; 0, I) - logdet`.
+
+    Args:
+        channels: C of the images.
+        hidden, bound: As in `ConditionalStep`.
+
+    Shapes: x = ε and y = u (B, C, H, W); cond = w on [0, 256), likewise.
+    """
+
+    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.embed = Conv(4 * channels, 2 * _STEPS * hidden, 3)
+        nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
+        nn.init.zeros_(self.embed.bias)  # type: ignore[arg-type]
+        self.steps = nn.ModuleList(
+            ConditionalStep(4 * channels, hidden, bound) for _ in range(_STEPS)
+        )
+
+    def _links(self, cond: Tensor) -> list[Link]:
+        centred = self.squeeze(cond / 128 - 1)[0]
+        parts = self.embed(centred).chunk(2 * _STEPS, dim=1)
+        steps: list[Any] = list(self.steps)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        return [(self.squeeze, None), *zip(steps, pairs, strict=True)]
+
+    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        h, logdet = forward_through(self._links(cond), x)
+        u, _ = self.squeeze.inverse(torch.sigmoid(h))
+        return u, logdet - sum_per_image(F.softplus(h) + F.softplus(-h))
+
+    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        u, _ = self.squeeze(y)
+        h = torch.log(u) - torch.log1p(-u)
+        x, logdet = inverse_through(self._links(cond), h)
+        return x, logdet + sum_per_image(F.softplus(h) + F.softplus(-h))

@@ -1,0 +1,46 @@
+"""The presets of appendix B: they build, and are as large as the documentation says."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import PRESETS, CAFlow, Config, preset
+
+# Parameters of R, T, F and Q, in thousands.
+PARAMETERS = {
+    "compact": (267, 526, 6297, 0),
+    "ffhq-superres-x4": (1424, 2842, 14938, 86),
+    "lsun-colorize": (896, 2133, 11731, 0),
+    "celeba-inpaint": (2665, 2665, 19876, 0),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_builds_at_its_size(name):
+    model = CAFlow(Config(flow=preset(name)))
+    parts = (model.R, model.T, model.F, model.Q)
+    thousands = [
+        0 if m is None else round(sum(p.numel() for p in m.parameters()) / 1e3) for m in parts
+    ]
+    assert tuple(thousands) == PARAMETERS[name]
+    target, cond = helpers.image_pair(model, 1, 16)
+    with torch.no_grad():
+        v, _ = model.decode(model.encode(target, cond)[0], cond)
+    torch.testing.assert_close(v, target + 0.5, rtol=0, atol=1e-2)
+
+
+def test_the_paper_presets_have_the_paper_depths():
+    depths = {name: (f.r_steps, f.t_steps, f.f_steps) for name, f in PRESETS.items()}
+    assert depths["ffhq-superres-x4"] == (16, 32, 12)
+    assert depths["lsun-colorize"] == (24, 24, 12)
+    assert depths["celeba-inpaint"] == (30, 30, 16)
+    for name in depths.keys() - {"compact"}:
+        assert (PRESETS[name].scales, PRESETS[name].hidden, PRESETS[name].f_hidden) == (3, 64, 32)
+    assert PRESETS["ffhq-superres-x4"].dequantization == "variational"
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(CaflowError, match="'compat'") as caught:
+        preset("compat")
+    assert caught.value.hint == "--preset compact"

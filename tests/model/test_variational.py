@@ -1,0 +1,100 @@
+"""Variational dequantization: q is a density on the cube, and scores weigh by it."""
+
+import math
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.flows import VariationalNoise, fixed_normal, standard_normal_log_prob
+from caflow_cli.inference import score
+from caflow_cli.model import CAFlow, bits_per_dim, load_checkpoint, save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def model():
+    return helpers.data_like_model(helpers.small_config(dequantization="variational"), 5, 32)
+
+
+def test_q_integrates_to_one_over_the_cube():
+    """Of a 1×2×2 image: four values, on a grid in the logit of u."""
+    q = helpers.randomise(VariationalNoise(1, 6, 1.0), 3, last=0.3).double().eval()
+    w = torch.tensor([[10.0, 200.0], [90.0, 31.0]], dtype=torch.float64)[None, None]
+    points = 24
+    edge = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    # u = (1 - cos(π t)) / 2 crowds the grid where the density changes fast, at 0 and 1.
+    axis, weight = (1 - torch.cos(math.pi * edge)) / 2, math.pi / 2 * torch.sin(math.pi * edge)
+    u = torch.cartesian_prod(*[axis] * 4).view(-1, 1, 2, 2)
+    weights = torch.cartesian_prod(*[weight / points] * 4).prod(1)
+    total = 0.0
+    with torch.no_grad():
+        for part, part_weights in zip(u.split(50_000), weights.split(50_000), strict=True):
+            noise, logdet = q.inverse(part, w.expand(len(part), -1, -1, -1))
+            total += float(((standard_normal_log_prob(noise) + logdet).exp() * part_weights).sum())
+    assert total == pytest.approx(1, abs=0.01)
+
+
+def test_the_noise_lies_in_the_bin(model):
+    target, _ = helpers.image_pair(model, 2, 32)
+    w = target.float()
+    with torch.no_grad():
+        u, _ = model.Q(3 * helpers.normal(w.shape, 4, torch.float32), w)
+    assert u.min() >= 0
+    assert u.max() <= 1
+    assert not torch.allclose(u.mean(), torch.tensor(0.5), atol=1e-3)
+
+
+def test_terms_are_log_p_minus_log_q(model):
+    wide = helpers.as_double(model)
+    target, cond = helpers.image_pair(wide, 2, 32)
+    terms = wide.log_prob_samples(target, cond, 3)
+    for k, noise in enumerate(fixed_normal((3, 32, 32), 3)):
+        noise = noise.double().expand(2, -1, -1, -1)
+        w = target.double()
+        with torch.no_grad():
+            u, logdet = wide.Q(noise, w)
+        log_q = standard_normal_log_prob(noise) - logdet
+        _, log_p = wide.encode(w + u, cond)
+        torch.testing.assert_close(terms[k], log_p - log_q, rtol=0, atol=1e-7)
+
+
+def test_a_score_is_the_importance_weighted_bound_and_rises_with_k(model):
+    target, cond = helpers.image_pair(model, 4, 32)
+    terms = model.log_prob_samples(target, cond, 16)
+    assert not torch.equal(terms[0], terms[1])
+    for k in (1, 4, 16):
+        expected = terms[:k].logsumexp(0) - math.log(k)
+        torch.testing.assert_close(model.log_prob(target, cond, k), expected, rtol=0, atol=1e-6)
+    # Never below the mean of the single terms (Jensen), and above it as they differ.
+    assert (model.log_prob(target, cond, 16) > terms.mean(0)).all()
+    value, error = model.log_prob_with_error(target, cond, 16)
+    assert torch.equal(value, model.log_prob(target, cond, 16))
+    assert (error > 0).all()
+
+
+def test_the_loss_is_the_term_of_its_noise_and_reaches_q(model):
+    target, cond = helpers.image_pair(model, 2, 32)
+    noise = fixed_normal((3, 32, 32), 1).expand(2, -1, -1, -1)
+    terms = model(target.float(), cond.float() + 0.5, noise)
+    expected = model.log_prob_samples(target, cond, 1)[0]
+    torch.testing.assert_close(terms.log_prob.detach(), expected, rtol=0, atol=1e-2)
+    terms.log_prob.sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.Q.parameters())
+    model.zero_grad()
+
+
+def test_scores_are_deterministic_and_their_estimator_is_named(model, tmp_path):
+    image = helpers.smooth_image(1, 3, 8, 1)[0].permute(1, 2, 0).numpy()
+    target = helpers.smooth_image(1, 3, 32, 1)[0].permute(1, 2, 0).numpy()
+    first = score(model, image, target, noise_samples=4)
+    assert first == score(model, image, target, noise_samples=4)
+    assert first.standard_error > 0
+    assert first.bits_per_dim == bits_per_dim(first.log_likelihood, 32 * 32 * 3)
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    loaded, _ = load_checkpoint(tmp_path / "m.safetensors")
+    assert isinstance(loaded.Q, VariationalNoise)
+    assert score(loaded, image, target, noise_samples=4) == first
+
+
+def test_uniform_models_have_no_q():
+    assert CAFlow(helpers.small_config()).Q is None
