@@ -21,6 +21,7 @@ __all__ = [
     "SUFFIXES",
     "atomic_write",
     "encode_png",
+    "make_folder",
     "read_image",
     "read_text_chunk",
     "write_png",
@@ -231,6 +232,16 @@ def read_text_chunk(path: Path, key: str) -> str | None:
             return None
         value = picture.text.get(key)
     return None if value is None else str(value)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its parents. CaflowError where that is impossible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CaflowError(
+            f"cannot create the folder {str(path)!r}: {error.strerror}", "choose another -o"
+        ) from error
 
 
 def atomic_write(path: Path, data: bytes) -> None:

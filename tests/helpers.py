@@ -4,10 +4,12 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 """
 
 import copy
+import itertools
 
 import torch
 import torch.nn.functional as F
 
+from caflow_cli.flows import noise_draws
 from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
 from caflow_cli.model import CAFlow, Config, FlowConfig
 
@@ -137,3 +139,8 @@ def jacobian(function, value):
     return torch.autograd.functional.jacobian(
         lambda x: flat(function(unflat(x, value))), flat(value)
     )
+
+
+def first_noise(shape, count, normal=False):
+    """The first draws of a score's noise, (K, C, H, W)."""
+    return torch.stack(list(itertools.islice(noise_draws(shape, normal=normal), count)))

@@ -33,7 +33,7 @@ app.add_typer(models_app, name="models")
 
 def _print_version(value: bool) -> None:
     if value:
-        typer.echo(f"caflow {__version__}")
+        Console().result(f"caflow {__version__}")
         raise typer.Exit
 
 

@@ -37,6 +37,8 @@ class Console:
             sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise ClosedPipe from error
+        except OSError as error:
+            raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
 
     def json(self, record: dict[str, Any]) -> None:
         """A JSON line on stdout."""
@@ -64,8 +66,12 @@ class Console:
         return not self.quiet and sys.stderr.isatty()
 
     @contextmanager
-    def progress(self, *columns: str) -> Iterator[Progress]:
-        """A Rich progress display on stderr; silent where stderr is no terminal."""
+    def progress(self, *columns: str, results: bool = False) -> Iterator[Progress]:
+        """A Rich progress display on stderr; silent where stderr is no terminal.
+
+        With `results`, lines go to stdout meanwhile: on a terminal they are progress enough, and
+        would be written into the bar.
+        """
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -76,7 +82,7 @@ class Console:
             TimeRemainingColumn(),
             console=RichConsole(stderr=True),
             transient=True,
-            disable=not self.live,
+            disable=not self.live or (results and sys.stdout.isatty()),
         )
         with display:
             yield display

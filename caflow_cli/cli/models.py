@@ -48,6 +48,9 @@ def pack_command(
     default: Annotated[
         bool, typer.Option("--default", help="Make it the default model of its task.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model of that id.")
+    ] = False,
     data: Annotated[
         str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
     ] = "",
@@ -72,6 +75,7 @@ def pack_command(
         output=Path(output),
         bundle=bundle,
         default=default,
+        overwrite=overwrite,
         data_terms=data,
         license_terms=license_terms,
     )

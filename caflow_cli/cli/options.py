@@ -6,8 +6,19 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Device", "Json", "Model", "ModelOnly", "NoiseSamples", "Quiet", "Seed", "Verbose"]
+__all__ = [
+    "Device",
+    "DeviceOrConfigs",
+    "Json",
+    "Model",
+    "ModelOnly",
+    "NoiseSamples",
+    "Quiet",
+    "Seed",
+    "Verbose",
+]
 
+_DEVICE_HELP = "auto, cpu, cuda or cuda:N."
 _MODEL_HELP = "Model: an id of `caflow models list`, a file, a folder, or a Hub repository."
 
 Model = Annotated[
@@ -20,9 +31,12 @@ ModelOnly = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(
-        "--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.", envvar="CAFLOW_DEVICE"
-    ),
+    typer.Option("--device", metavar="NAME", help=_DEVICE_HELP, envvar="CAFLOW_DEVICE"),
+]
+# For `train`, where a config may say.
+DeviceOrConfigs = Annotated[
+    str | None,
+    typer.Option("--device", metavar="NAME", help=_DEVICE_HELP, envvar="CAFLOW_DEVICE"),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", metavar="S", help="Candidate k draws from seed S + k.")

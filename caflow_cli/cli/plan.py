@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ def plan(
             is an input, an unknown example, or an `output` that does not fit (exit code 2).
     """
     if output == "-":
+        if sys.stdout.isatty():
+            raise CaflowError("-o - would write image bytes to the terminal", "-o FILE", EXIT_USAGE)
         if len(inputs) > 1 or keep > 1:
             raise CaflowError(
                 f"-o - writes one picture, not {len(inputs) * keep}", "-n 1 -o -", EXIT_USAGE
@@ -74,6 +77,7 @@ def plan(
     }
     for job in jobs:
         for path in job.outputs:
+            _check_writable(path)
             if path.resolve() in sources:
                 raise CaflowError(
                     f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
@@ -85,6 +89,25 @@ def plan(
                     f"{str(path)!r} exists", "add --overwrite, or choose another -o", EXIT_USAGE
                 )
     return jobs
+
+
+def _check_writable(path: Path) -> None:
+    """CaflowError unless the folder of `path` is there to write to, or can be made."""
+    try:
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        path.exists()  # a name that is too long shows itself here
+    except OSError as error:
+        raise CaflowError(
+            f"cannot write {str(path)[:80]!r}: {error.strerror}", "-o DIR/", EXIT_USAGE
+        ) from error
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise CaflowError(
+            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
+            "-o DIR/",
+            EXIT_USAGE,
+        )
 
 
 def _check_examples(inputs: Sequence[str]) -> None:
@@ -100,6 +123,8 @@ def _outputs(name: str, label: str, output: str | None, keep: int, inputs: int) 
         source = Path(name.removeprefix(_EXAMPLE))
     else:
         source = Path(name)
+    if not source.name:
+        raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
     base = source.with_name(f"{source.stem}_{label}{_SUFFIX}")
     if output is not None:
         if output.endswith(("/", "\\")) or Path(output).is_dir():

@@ -83,31 +83,43 @@ def score_command(
 
 
 def _model_name(model: str | None, target: str) -> str | None:
-    return model or _provenance_model(target) or os.environ.get("CAFLOW_MODEL") or None
+    """--model, else the model that the target names, else CAFLOW_MODEL; None: the default.
+
+    Raises:
+        CaflowError: The target names a model that cannot be found (exit code 2).
+    """
+    from ..hub import load_manifest, resolve
+
+    given = os.environ.get("CAFLOW_MODEL") or None
+    identity = None if model is not None else _provenance(target)
+    if identity is None:
+        return model or given
+    name, sha256 = identity
+    entry = load_manifest().get(name)
+    if entry is not None and entry.sha256 == sha256:
+        return name
+    if given is not None and resolve(given).sha256 == sha256:
+        return given
+    if entry is None and "/" in name and resolve(name).sha256 == sha256:
+        return name
+    raise CaflowError(
+        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
+        "--model PATH of that model",
+        EXIT_USAGE,
+    )
 
 
-def _provenance_model(target: str) -> str | None:
-    """The bundled model that a PNG of ours names, if its digest still is that model's."""
+def _provenance(target: str) -> tuple[str, str] | None:
+    """Id and sha256 of the model that a PNG of ours names."""
     from pathlib import Path
 
-    from ..hub import load_manifest
     from ..images import read_text_chunk
 
     if target == "-" or target.startswith("example:"):
         return None
     text = read_text_chunk(Path(target), "caflow")
-    if text is None:
-        return None
     try:
-        identity = json.loads(text)["model"]
-        name, sha256 = str(identity["id"]), str(identity["sha256"])
+        identity = json.loads(text or "")["model"]
+        return str(identity["id"]), str(identity["sha256"])
     except (ValueError, KeyError, TypeError):
         return None
-    entry = load_manifest().get(name)
-    if entry is None or entry.sha256 != sha256:
-        raise CaflowError(
-            f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not bundled here",
-            "--model PATH of that model",
-            EXIT_USAGE,
-        )
-    return name

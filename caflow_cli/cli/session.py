@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,14 @@ if TYPE_CHECKING:
     from ..inference import Score
     from ..model import CAFlow
 
-__all__ = ["JSON_SCHEMA", "LoadedModel", "error_record", "load_model", "score_fields"]
+__all__ = [
+    "JSON_SCHEMA",
+    "LoadedModel",
+    "error_record",
+    "load_model",
+    "memory_errors",
+    "score_fields",
+]
 
 JSON_SCHEMA = 1
 
@@ -55,6 +64,20 @@ def load_model(name: str | None, device: str, task: str | None) -> LoadedModel:
         )
     model, _ = load_checkpoint(resolved.path)
     return LoadedModel(model.to(target), resolved.id, resolved.sha256)
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Out of memory, on whichever device, as the failure of one input."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        # The CPU's allocator raises a plain RuntimeError.
+        if type(error) is RuntimeError and "alloc" not in str(error):
+            raise
+        raise CaflowError("not enough memory for this picture", "--batch-size 1") from error
 
 
 def score_fields(score: Score) -> dict[str, Any]:

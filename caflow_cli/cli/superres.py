@@ -58,7 +58,7 @@ def superres_command(
     seed: options.Seed = 0,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", metavar="B", help="Candidates at a time. Default: all M."),
+        typer.Option("--batch-size", metavar="B", help="Candidates at a time. Default: by size."),
     ] = None,
     noise_samples: options.NoiseSamples = 1,
     rank: Annotated[
@@ -94,7 +94,7 @@ def superres_command(
     jobs = plan(images, label=_TASK, output=output, keep=keep, overwrite=overwrite)
 
     from ..inference import check_sampling
-    from .session import error_record, load_model
+    from .session import error_record, load_model, memory_errors
 
     sampling: dict[str, Any] = {
         "tau": tau,
@@ -108,11 +108,12 @@ def superres_command(
     check_sampling(**sampling)
     loaded = load_model(model, device, _TASK)
     failed = False
-    with console.progress("{task.completed}/{task.total}") as progress:
+    with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(_TASK, total=len(jobs))
         for job in jobs:
             try:
-                _run(job, loaded, sampling, console, as_json)
+                with memory_errors():
+                    _run(job, loaded, sampling, console, as_json)
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
                     raise
@@ -128,7 +129,7 @@ def superres_command(
 def _run(
     job: Job, loaded: LoadedModel, sampling: dict[str, Any], console: Console, as_json: bool
 ) -> None:
-    from ..images import encode_png, write_png
+    from ..images import encode_png, make_folder, write_png
     from ..inference import restore
     from .plan import read_input
 
@@ -141,7 +142,7 @@ def _run(
             console.binary(encode_png(candidate.image, text))
             continue
         path = job.outputs[candidate.rank - 1]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_png(path, candidate.image, text)
         written.append({"path": str(path), **_fields(candidate)})
         if not as_json:

@@ -22,8 +22,12 @@ def train_command(
             "--data", metavar="FOLDER|ZIP", help="Pictures; train/, val/, test/ are used if there."
         ),
     ] = None,
-    task: Annotated[str, typer.Option("--task", metavar="TASK", help="superres.")] = "superres",
-    preset: Annotated[str, typer.Option("--preset", metavar="P", help="Architecture.")] = "compact",
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="Default: superres.")
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", metavar="P", help="Architecture. Default: compact.")
+    ] = None,
     config: Annotated[
         str | None, typer.Option("--config", metavar="FILE", help="TOML, as in RUN/config.toml.")
     ] = None,
@@ -48,8 +52,11 @@ def train_command(
         int | None, typer.Option("--batch-size", metavar="B", help="Images a step.")
     ] = None,
     lr: Annotated[float | None, typer.Option("--lr", metavar="X", help="Peak rate.")] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of order, noise, start.")] = 0,
-    device: options.Device = "auto",
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="S", help="Of order, noise, start. Default: 0."),
+    ] = None,
+    device: options.DeviceOrConfigs = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -62,39 +69,46 @@ def train_command(
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
     console = Console(quiet, verbose)
-    out_path = Path(out)
-    values: dict[str, Any] = {}
-    source = str(out_path / "config.toml") if resume and config is None else config
-    if source is not None:
-        values = _read_toml(source)
-    given = {"batch_size": batch_size, "lr": lr, "images": images, "minutes": minutes}
-    optim = values.setdefault("optim", {})
+    fixed = {"--task": task, "--preset": preset, "--init-from": init_from, "--seed": seed}
+    if resume:
+        for option, value in fixed.items():
+            if value is not None:
+                raise CaflowError(
+                    f"{option} cannot change what a run is when it goes on",
+                    f"caflow train --out {out} --resume",
+                    EXIT_USAGE,
+                )
+    values = _read_config(out, config, resume)
+    optim = values["optim"]
     if minutes is not None or images is not None:
         optim.pop("images", None)
         optim.pop("minutes", None)
+    given = {"batch_size": batch_size, "lr": lr, "images": images, "minutes": minutes}
     optim.update({key: value for key, value in given.items() if value is not None})
-    values["out"] = out
-    if data is not None:
-        values["data"] = data
+    overlay = {"out": out, "data": data, "seed": seed, "device": device}
+    values.update({key: value for key, value in overlay.items() if value is not None})
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
 
+    from dataclasses import asdict
+
     from ..hub import resolve
-    from ..inference import select_device
     from ..model import preset as preset_flow
     from ..model import read_info
     from ..training import train
     from ..training.config import apply_settings
 
-    if source is None:
-        values.update(task={"name": task}, seed=seed, device=device)
-        if init_from is None:
-            values["flow"] = _fields(preset_flow(preset))
+    if preset is not None:
+        values["flow"] = asdict(preset_flow(preset))
     if init_from is not None:
-        path = resolve(init_from).path
-        values["init_from"], values["flow"] = str(path), _fields(read_info(path).config.flow)
+        path = resolve(init_from).path.resolve()
+        source = read_info(path).config
+        values["init_from"] = str(path)
+        values.setdefault("flow", asdict(source.flow))
+        values.setdefault("task", asdict(source.task))
+    if task is not None:
+        values.setdefault("task", {})["name"] = task
     run = apply_settings(values, settings or [])
-    select_device(run.device)
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         bar = progress.add_task("training", total=1.0, figures="")
@@ -119,19 +133,20 @@ def train_command(
                     f"train {event['train_bits_per_dim']:.4f}"
                 )
                 progress.console.print(text) if console.live else console.note(text)
+            elif event["event"] == "data" and event["skipped"]:
+                names = ", ".join(event["skipped_names"])
+                console.note(f"{event['skipped']} damaged pictures left out: {names}")
             elif event["event"] == "rollback":
                 console.note(
-                    f"step {event['step']}: non-finite steps; back to the last good state with "
+                    f"step {event['step']}: unstable; back to the last good state with "
                     f"{event['lr_scale']:g} times the learning rate"
                 )
 
         summary = train(run, resume=resume, report=report)
     if as_json:
-        from dataclasses import asdict
-
         console.json({"schema": 1, "command": "train", "status": "ok", **asdict(summary)})
     else:
-        console.result(str(out_path / "best.safetensors"))
+        console.result(str(Path(out) / "best.safetensors"))
     console.note(
         f"{summary.images} images in {summary.minutes:.1f} minutes "
         f"({summary.images_per_second:.1f} a second); bits/dim: train "
@@ -140,10 +155,21 @@ def train_command(
     )
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(value)
+def _read_config(out: str, config: str | None, resume: bool) -> dict[str, Any]:
+    """The config to start from: a file, the run's own, or nothing."""
+    if config is None and resume:
+        own = Path(out) / "config.toml"
+        if not own.is_file():
+            raise CaflowError(
+                f"no run to resume in {out!r}", "leave --resume out to start one", EXIT_USAGE
+            )
+        config = str(own)
+    values = _read_toml(config) if config is not None else {}
+    for name in ("optim", "flow", "task"):
+        if not isinstance(values.get(name, {}), dict):
+            raise CaflowError(f"{name!r} in {config!r} is no table", f"a line [{name}]", EXIT_USAGE)
+    values.setdefault("optim", {})
+    return values
 
 
 def _read_toml(path: str) -> dict[str, Any]:
@@ -160,7 +186,7 @@ def _read_toml(path: str) -> dict[str, Any]:
         raise CaflowError(
             f"cannot read config {path!r}: {error.strerror}", "--config FILE.toml", EXIT_USAGE
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not UTF-8
         raise CaflowError(
             f"config {path!r} is not TOML: {error}", "see RUN/config.toml of a run", EXIT_USAGE
         ) from error

@@ -1,7 +1,7 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
 from .conditional import Autoregressive, ConditionalFlow
-from .dequantize import Logit, fixed_noise, fixed_normal, to_uint8
+from .dequantize import Logit, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
@@ -23,8 +23,7 @@ __all__ = [
     "SharedAutoregressive",
     "Step",
     "VariationalNoise",
-    "fixed_noise",
-    "fixed_normal",
+    "noise_draws",
     "standard_normal_log_prob",
     "to_uint8",
 ]

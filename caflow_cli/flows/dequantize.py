@@ -7,6 +7,7 @@ this scale, where the bin of a pixel value has unit width.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from ..layers.terms import sum_per_image
 
-__all__ = ["NOISE_LATTICE", "Logit", "fixed_noise", "fixed_normal", "lattice_noise", "to_uint8"]
+__all__ = ["NOISE_LATTICE", "Logit", "lattice_noise", "noise_draws", "to_uint8"]
 
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
 NOISE_LATTICE = 2**16
@@ -62,20 +63,15 @@ def lattice_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randint(NOISE_LATTICE, shape, generator=generator).float() / NOISE_LATTICE
 
 
-def fixed_noise(shape: tuple[int, int, int], samples: int) -> Tensor:
-    """The K noise draws of a score, (K, C, H, W) float32: the same for every image of a size.
+def noise_draws(shape: tuple[int, int, int], *, normal: bool = False) -> Iterator[Tensor]:
+    """The noise draws of a score, (C, H, W) float32 each: the same for every image of a size.
 
-    Common noise makes a score deterministic and candidates comparable; the first K of more draws
-    are the K draws.
+    Common noise makes a score deterministic and candidates comparable; K draws are the first K of
+    more. Uniform on the lattice, or standard normal, which variational dequantization starts from.
     """
     generator = torch.Generator().manual_seed(_SCORE_SEED)
-    return torch.stack([lattice_noise(shape, generator) for _ in range(samples)])
-
-
-def fixed_normal(shape: tuple[int, int, int], samples: int) -> Tensor:
-    """As `fixed_noise`, standard normal: what variational dequantization starts from."""
-    generator = torch.Generator().manual_seed(_SCORE_SEED)
-    return torch.stack([torch.randn(shape, generator=generator) for _ in range(samples)])
+    while True:
+        yield torch.randn(shape, generator=generator) if normal else lattice_noise(shape, generator)
 
 
 def to_uint8(v: Tensor) -> Tensor:

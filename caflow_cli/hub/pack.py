@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import atomic_write
+from ..images import atomic_write, make_folder
 from ..model import load_checkpoint, save_checkpoint
 from ..model.checkpoint import sha256_of
 from .manifest import MANIFEST_SCHEMA, Entry, load_manifest, manifest_path
@@ -27,6 +27,7 @@ def pack(
     output: Path = Path(),
     bundle: bool = False,
     default: bool = False,
+    overwrite: bool = False,
     data_terms: str = "",
     license_terms: str = "see the training data's terms",
     metrics: dict[str, Any] | None = None,
@@ -38,22 +39,36 @@ def pack(
         model_id: Becomes the file's name.
         output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it.
         bundle: Write into this installation's package instead, at most 16 MB.
-        default: The task's model where none is named.
+        default: The task's model where none is named; no other is then.
+        overwrite: Replace a model of that id.
         data_terms, license_terms: For the manifest.
         metrics: Measured on exactly this file; an entry's earlier ones are dropped.
 
     Raises:
-        CaflowError: No model there, an unusable id, or a bundle that is too large.
+        CaflowError: No model there, an unusable id, one that exists, an unwritable folder, or a
+            bundle that is too large. Nothing is written then.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", model_id):
         raise CaflowError(
             f"{model_id!r} is no model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
         )
+    folder = WEIGHTS_DIR if bundle else output
+    path = folder / f"{model_id}.safetensors"
+    manifest = manifest_path() if bundle else folder / manifest_path().name
+    if not bundle and manifest.resolve() == manifest_path().resolve():
+        raise CaflowError(
+            f"{str(manifest)!r} is this installation's own manifest",
+            "-o DIR, or --bundle to add a bundled model",
+            EXIT_USAGE,
+        )
+    entries = load_manifest(manifest) if manifest.exists() else {}
+    if not overwrite and (path.exists() or model_id in entries):
+        raise CaflowError(
+            f"there is a model {model_id!r} in {str(folder)!r}", "--overwrite", EXIT_USAGE
+        )
     source = run / "best.safetensors" if run.is_dir() else run
     model, info = load_checkpoint(source)
-    folder = WEIGHTS_DIR if bundle else output
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{model_id}.safetensors"
+    make_folder(folder)
     temporary = folder / f".{model_id}.packing"
     try:
         save_checkpoint(temporary, model, info.training, bf16_convs=True)
@@ -79,8 +94,11 @@ def pack(
         config=info.config.to_dict(),
         metrics=metrics or {},
     )
-    manifest = manifest_path() if bundle else folder / manifest_path().name
-    entries = load_manifest(manifest) if manifest.exists() else {}
+    if default:
+        entries = {
+            id_: replace(other, default=other.default and other.task != entry.task)
+            for id_, other in entries.items()
+        }
     entries[model_id] = entry
     atomic_write(manifest, _to_json(entries).encode())
     return entry

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub import logging as hub_logging
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_WEIGHTS, CaflowError
@@ -18,7 +19,7 @@ from .manifest import load_manifest
 
 __all__ = ["Resolved", "default_model", "load", "resolve"]
 
-_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,22 @@ def resolve(name: str) -> Resolved:
         return Resolved(name, path, digest)
 
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_dir, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise CaflowError(
+            f"no model {name[:80]!r}: {error.strerror}", "caflow models list", EXIT_WEIGHTS
+        ) from error
+    if is_dir:
         for file in ("model.safetensors", "best.safetensors"):
             if (path / file).is_file():
                 return Resolved(path.resolve().name, path / file, sha256_of(path / file))
         raise CaflowError(f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS)
-    if path.is_file():
+    if is_file:
         return Resolved(path.name, path, _readable_sha256(path))
     match = _REPO.fullmatch(name)
-    if match and path.suffix != ".safetensors":
+    # A path that is wrong must not be taken for a repository, and sent over the network.
+    if match and path.suffix != ".safetensors" and not Path(path.parts[0]).exists():
         return _from_hub(name, match["repo"], match["revision"])
     near = difflib.get_close_matches(name, entries, n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
@@ -96,6 +104,7 @@ def _readable_sha256(path: Path) -> str:
 
 
 def _from_hub(name: str, repo: str, revision: str | None) -> Resolved:
+    hub_logging.set_verbosity_error()  # its retries are no news to a user who gets the error
     try:
         path = Path(hf_hub_download(repo, "model.safetensors", revision=revision))
     except LocalEntryNotFoundError as error:
@@ -104,7 +113,7 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Resolved:
             "connect, or use a bundled model: caflow models list",
             EXIT_WEIGHTS,
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise CaflowError(
             f"cannot download model {name!r}: {' '.join(str(error).split())[:200]}",
             "caflow models list",

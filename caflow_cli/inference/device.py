@@ -14,8 +14,6 @@ __all__ = ["select_device"]
 def select_device(name: str = "auto") -> torch.device:
     """The device of `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is CUDA where there is one.
 
-    TF32 is switched off: a score with ten bits of mantissa is not the score.
-
     Raises:
         CaflowError: An unknown name, or a device that this machine lacks (exit code 2).
     """
@@ -33,6 +31,4 @@ def select_device(name: str = "auto") -> torch.device:
             "--device cpu",
             EXIT_USAGE,
         )
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device("cuda", index)

@@ -17,6 +17,7 @@ __all__ = ["Candidate", "Candidates", "check_sampling", "restore"]
 
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _MAX_PIXELS = 2**22  # of one output: what fits into memory in one piece
+_BATCH_PIXELS = 2**18  # of all outputs at a time, unless the batch size is given
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def check_sampling(
 
     require(tau is None or 0 <= tau < float("inf"), f"tau is {tau}", "--tau 0.5, or any from 0 up")
     m = candidates if candidates is not None else max(1, keep)
-    require(m >= 1, f"{m} candidates are too few", "-m 10")
+    require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
     require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
     require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
     require(
@@ -99,12 +100,12 @@ def restore(
         candidates: M; default likewise.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
-        batch_size: Candidates at a time; default: all.
+        batch_size: Candidates at a time; default: as many as fit well into memory.
         noise_samples: K of the scores.
         rank: "likelihood", or "none" for the order of k.
 
     Raises:
-        CaflowError: Arguments out of range, or a picture too large.
+        CaflowError: Arguments out of range, a picture too large, or a draw that is not finite.
     """
     task, config = task_of(model), model.config
     if tau is None:
@@ -120,20 +121,23 @@ def restore(
         noise_samples=noise_samples,
         rank=rank,
     )
-    condition = pad(task.condition(image), config.flow.multiple)
-    height, width = condition.shape[:2]
+    height, width = task.target_size(image)
     if height * width > _MAX_PIXELS:
         raise CaflowError(
             f"the output would have {width}×{height} pixels, more than {_MAX_PIXELS}",
             "crop or shrink the picture first",
         )
+    condition = pad(task.condition(image), config.flow.multiple)
     encoding = model.encode_condition(to_batch([condition]))
     images: list[np.ndarray] = []
     scores: list[Score] = []
-    batch_size = batch_size or candidates
+    batch_size = batch_size or max(1, _BATCH_PIXELS // (height * width))
     for first in range(0, candidates, batch_size):
         count = min(batch_size, candidates - first)
-        draws = to_uint8(model.sample(encoding, tau, count, seed, first)[0])
+        points = model.sample(encoding, tau, count, seed, first)[0]
+        if not bool(points.isfinite().all()):
+            raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")
+        draws = to_uint8(points)
         drawn = draws.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         composed = [task.compose(image, draw) for draw in drawn]
         pairs = [task.reduce(image, target, config.flow.multiple) for target in composed]

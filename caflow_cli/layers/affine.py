@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .actnorm import ActNorm
+from .conv import conv2d
 from .invconv import InvConv1x1
 from .terms import volume
 
@@ -36,11 +36,11 @@ class ChannelAffine(nn.Module):
         dtype = x.dtype if self.training else torch.float64
         scale, bias = self.actnorm.log_scale.to(dtype).exp(), self.actnorm.bias.to(dtype)
         weight = self.invconv.weight(dtype) * scale
-        y = F.conv2d(x, weight.to(x.dtype)[:, :, None, None], (weight @ bias).to(x.dtype))
+        y = conv2d(x, weight.to(x.dtype)[:, :, None, None], (weight @ bias).to(x.dtype))
         return y, volume(self._log_scale(), x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         scale = self.actnorm.log_scale.double().neg().exp()
         weight = self.invconv.inverse_weight() * scale[:, None]
-        x = F.conv2d(y, weight.to(y.dtype)[:, :, None, None], -self.actnorm.bias.to(y.dtype))
+        x = conv2d(y, weight.to(y.dtype)[:, :, None, None], -self.actnorm.bias.to(y.dtype))
         return x, -volume(self._log_scale(), y)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .conv import conv2d
 from .terms import volume
 
 __all__ = ["InvConv1x1"]
@@ -58,8 +58,8 @@ class InvConv1x1(nn.Module):
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = self.weight(x.dtype)[:, :, None, None]
-        return F.conv2d(x, weight), volume(self.log_diag, x)
+        return conv2d(x, weight), volume(self.log_diag, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = self.inverse_weight().to(y.dtype)[:, :, None, None]
-        return F.conv2d(y, weight), -volume(self.log_diag, y)
+        return conv2d(y, weight), -volume(self.log_diag, y)

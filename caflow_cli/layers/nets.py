@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .conv import conv2d
 from .terms import per_candidate
 
 __all__ = ["Conv", "ConvNet"]
@@ -28,7 +29,7 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         dtype = torch.bfloat16 if self.bf16 and self.training else self.weight.dtype
         bias = None if self.bias is None else self.bias.to(dtype)
-        return F.conv2d(x.to(dtype), self.weight.to(dtype), bias, padding=self.padding)
+        return conv2d(x.to(dtype), self.weight.to(dtype), bias, self.kernel_size[0] // 2)
 
 
 class ConvNet(nn.Module):

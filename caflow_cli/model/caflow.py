@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +20,12 @@ from ..flows import (
     MultiScaleFlow,
     SharedAutoregressive,
     VariationalNoise,
-    fixed_noise,
-    fixed_normal,
+    noise_draws,
     standard_normal_log_prob,
 )
 from ..layers import Conv
 from .config import Config
+from .precision import exactly
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
@@ -92,6 +93,9 @@ class CAFlow(
             flow.target_channels, flow.cond_channels, n, flow.f_steps, flow.f_hidden, bound
         )
 
+        # Convolutions of this size are several times faster in this layout.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
     # --- the density and its sampler, at float points --------------------------------------------
 
     def _encode_target(self, v: Tensor, d: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -147,7 +151,7 @@ class CAFlow(
 
     # --- the public operations --------------------------------------------------------------------
 
-    @torch.no_grad()
+    @exactly
     def encode_condition(self, cond: Tensor | Encoding) -> Encoding:
         """R(y), with y at its bin centres (u = 1/2). cond: uint8 (B, C, H, W)."""
         if isinstance(cond, Encoding):
@@ -157,7 +161,7 @@ class CAFlow(
         d, _ = self.R(self.logit(v)[0])
         return Encoding(d, (cond.shape[-2], cond.shape[-1]))
 
-    @torch.no_grad()
+    @exactly
     def encode(self, target: Tensor, cond: Tensor | Encoding) -> tuple[list[Tensor], Tensor]:
         """Latents and log-density of one point.
 
@@ -176,7 +180,7 @@ class CAFlow(
             )
         return self._encode_target(v, encoding.d)
 
-    @torch.no_grad()
+    @exactly
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
         """The float target of these latents, and the log-density of exactly that point."""
         encoding = self.encode_condition(cond)
@@ -186,9 +190,10 @@ class CAFlow(
                 f"{len(found)} latents of shapes {found}",
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
+        self._check_batch(latents[0].shape[0], encoding)
         return self._decode_target(latents, encoding.d)
 
-    @torch.no_grad()
+    @exactly
     def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
         """Log-likelihood of 8-bit images, (B,) float64: an estimate of a lower bound on their
         discrete log-probability.
@@ -204,7 +209,7 @@ class CAFlow(
         """
         return self.log_prob_with_error(target, cond, noise_samples)[0]
 
-    @torch.no_grad()
+    @exactly
     def log_prob_with_error(
         self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
@@ -220,7 +225,7 @@ class CAFlow(
             return value, torch.full_like(value, math.nan)
         return value, deviations.std(0) / math.sqrt(noise_samples)
 
-    @torch.no_grad()
+    @exactly
     def log_prob_samples(
         self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
     ) -> Tensor:
@@ -232,15 +237,15 @@ class CAFlow(
         self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(target, encoding)
         _, c, h, w = target.shape
-        draw = fixed_noise if self.Q is None else fixed_normal
+        draws = noise_draws((c, h, w), normal=self.Q is not None)
         pixels = self._layout(target.to(self.device, self.dtype))
         terms = []
-        for noise in draw((c, h, w), noise_samples):
+        for noise in islice(draws, noise_samples):
             v, log_q = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
             terms.append(self._encode_target(v, encoding.d)[1] - log_q)
         return torch.stack(terms)
 
-    @torch.no_grad()
+    @exactly
     def sample(
         self,
         cond: Tensor | Encoding,
@@ -262,7 +267,7 @@ class CAFlow(
         """
         encoding = self.encode_condition(cond)
         batch = encoding.d[0].shape[0]
-        seeds = [seed] * batch if isinstance(seed, int) else list(seed)
+        seeds = [int(s) for s in seed] if isinstance(seed, Iterable) else [int(seed)] * batch
         if candidates < 1 or len(seeds) != batch:
             raise CaflowError(
                 f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
@@ -318,7 +323,6 @@ class CAFlow(
                 module.bf16 = enabled
 
     def _layout(self, x: Tensor) -> Tensor:
-        # Convolutions of this size are several times faster in this layout.
         return x.contiguous(memory_format=torch.channels_last)
 
     def _pixels(self, image: Tensor, what: str, channels: int) -> Tensor:
@@ -347,12 +351,19 @@ class CAFlow(
             )
 
     def _check_match(self, target: Tensor, encoding: Encoding) -> None:
-        images, batch = encoding.d[0].shape[0], target.shape[0]
-        if tuple(target.shape[-2:]) != encoding.size or batch % images:
+        if tuple(target.shape[-2:]) != encoding.size:
             raise CaflowError(
-                f"{batch} targets of {tuple(target.shape[-2:])} pixels with {images} conditions of "
-                f"{encoding.size}",
-                "pass a condition of the target's size for each image",
+                f"targets of {tuple(target.shape[-2:])} pixels, conditions of {encoding.size}",
+                "pass a condition of the target's size",
+            )
+        self._check_batch(target.shape[0], encoding)
+
+    def _check_batch(self, batch: int, encoding: Encoding) -> None:
+        images = encoding.d[0].shape[0]
+        if batch % images:
+            raise CaflowError(
+                f"{batch} targets of {images} conditions",
+                "pass one condition an image, with equally many neighbouring targets each",
             )
 
     # --- files and the Hub ------------------------------------------------------------------------

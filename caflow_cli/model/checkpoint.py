@@ -181,7 +181,6 @@ def _load_tensors(model: CAFlow, tensors: dict[str, Tensor], where: str) -> None
         )
     model.load_state_dict(tensors)
     model.eval()
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def save_pretrained(model: CAFlow, folder: Path) -> None:

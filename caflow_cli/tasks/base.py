@@ -37,6 +37,9 @@ class Task(Protocol):
     def degrade(self, target: Picture) -> Picture:
         """The picture a user would have, from the true one."""
 
+    def target_size(self, image: Picture) -> tuple[int, int]:
+        """Height and width of the picture that comes out, before any work."""
+
     def condition(self, image: Picture) -> Picture:
         """The model's condition of a user's picture, at the target's size."""
 

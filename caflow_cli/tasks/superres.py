@@ -51,6 +51,10 @@ class SuperRes:
             )
         return _resize(target, width // s, height // s)
 
+    def target_size(self, image: Picture) -> tuple[int, int]:
+        """Height and width of the picture that comes out."""
+        return self.factor * image.shape[0], self.factor * image.shape[1]
+
     def condition(self, image: Picture) -> Picture:
         """uint8 (h, w, 3) to (factor h, factor w, 3)."""
         height, width = image.shape[:2]

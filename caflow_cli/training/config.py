@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import FlowConfig, TaskConfig, parse
+from ..tasks import get_task
 
 __all__ = ["OptimConfig", "RunConfig", "apply_settings", "to_toml"]
+
+
+def _require(condition: bool, name: str, value: object, wanted: str) -> None:
+    if not condition:
+        raise CaflowError(f"{name} is {value!r}", f"set {name} {wanted}", EXIT_USAGE)
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,13 @@ class OptimConfig:
             )
         for name in ("batch_size", "lr", "clip", "images", "minutes"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise CaflowError(
-                    f"optim.{name} is {value}", f"set optim.{name} above 0", EXIT_USAGE
-                )
+            _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
+        for name in ("lr_floor", "warmup", "cond_weight"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")
+        for name in ("beta2", "ema"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,21 @@ class RunConfig:
     grid_every: int = 4  # validations
     device: str = "auto"
     init_from: str | None = None  # a model file to start from
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")
+        for name in ("validate_every", "grid_every"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
+        task = get_task(self.task.name, factor=self.task.factor)
+        step = math.lcm(self.flow.multiple, self.task.factor)
+        _require(
+            self.task.size % step == 0, "task.size", self.task.size, f"to a multiple of {step}"
+        )
+        channels = (self.flow.target_channels, self.flow.cond_channels)
+        wanted = (3, task.cond_channels)
+        _require(
+            channels == wanted, "flow.target_channels, cond_channels", channels, f"to {wanted}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,34 +1,40 @@
-"""What keeps a run alive: skipped steps, and the way back to the last good state."""
+"""What keeps a run alive: steps not taken, and the way back to the last good state."""
 
 from __future__ import annotations
 
 import copy
 import math
-from typing import Any
-
-import torch
-from torch import nn
+from typing import Any, Protocol
 
 __all__ = ["Guard"]
 
 _BAD_IN_A_ROW = 20  # so many bad steps, and the run goes back
-_SNAPSHOT_EVERY = 200  # good steps
+_ROLLBACKS = 5  # to one and the same state; then it is given up
 _JUMP = 1.0  # bits/dim above the running mean: a bad step
 _SMOOTHING = 0.05  # of the running mean
+
+
+class _Part(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
 class Guard:
     """Judges every step, and keeps a copy of the last state known to be good.
 
-    A step is bad, and not taken, when its loss or the norm of its gradient is not finite or the
+    A step is bad, and not taken, when its loss or the norm of its gradient is not finite, or the
     loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row weights, EMA
-    and optimiser go back to the copy, and the learning rate is halved.
+    and optimiser go back to the copy. The copy is made where the run writes its state, so that a
+    resumed run goes back to the same one.
     """
 
-    def __init__(self, parts: dict[str, nn.Module | torch.optim.Optimizer]) -> None:
+    def __init__(self, parts: dict[str, _Part]) -> None:
         self._parts = parts
-        self._snapshot: dict[str, Any] | None = None
-        self._good, self._bad_in_a_row = 0, 0
+        self._copy: dict[str, Any] | None = None
+        self._copy_mean: float | None = None
+        self._returns = 0  # to this copy
+        self.bad_in_a_row = 0
         self.mean: float | None = None  # running mean of the loss, bits/dim
         self.skipped = 0
         self.rollbacks = 0
@@ -38,29 +44,31 @@ class Guard:
         jumped = self.mean is not None and loss > self.mean + _JUMP
         if not math.isfinite(loss) or not math.isfinite(grad_norm) or jumped:
             self.skipped += 1
-            self._bad_in_a_row += 1
+            self.bad_in_a_row += 1
             return False
-        self._bad_in_a_row = 0
+        if self._copy is None:  # these weights have just shown a good loss
+            self.remember()
+        self.bad_in_a_row = 0
         self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
         return True
 
-    def after_step(self) -> None:
-        """Call once a step was taken: now and then the state is copied."""
-        if self._good % _SNAPSHOT_EVERY == 0:
-            self._snapshot = {k: copy.deepcopy(p.state_dict()) for k, p in self._parts.items()}
-            self._snapshot_mean = self.mean
-        self._good += 1
+    def remember(self) -> None:
+        """Copy the present state as the one to go back to."""
+        self._copy = {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
+        self._copy_mean = self.mean
+        self._returns = 0
 
     def wants_rollback(self) -> bool:
-        return self._bad_in_a_row >= _BAD_IN_A_ROW
+        return self.bad_in_a_row >= _BAD_IN_A_ROW
 
     def roll_back(self) -> bool:
-        """Restore the copy. False: there is none, the run never was good."""
-        if self._snapshot is None:
+        """Restore the copy. False: there is none, or it was restored 5 times without success."""
+        if self._copy is None or self._returns >= _ROLLBACKS:
             return False
-        for key, part in self._parts.items():
-            part.load_state_dict(copy.deepcopy(self._snapshot[key]))
-        self.mean = self._snapshot_mean
-        self._bad_in_a_row = 0
+        for name, part in self._parts.items():
+            part.load_state_dict(copy.deepcopy(self._copy[name]))
+        self.mean = self._copy_mean
+        self.bad_in_a_row = 0
+        self._returns += 1
         self.rollbacks += 1
         return True

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..data import load_split
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import write_png
+from ..images import atomic_write, write_png
+from ..inference import select_device
 from ..model import CAFlow, Config, LossTerms, bits_per_dim, load_checkpoint, save_checkpoint
 from ..tasks import get_task
 from .batches import Batches
@@ -77,10 +78,11 @@ def train(
         raise CaflowError(
             f"{str(out)!r} holds a run already", "add --resume, or choose another --out", EXIT_USAGE
         )
-    accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu")
-    run = _Run(config, accelerator, out, report)
-    if resume:
-        run.resume()
+    device = select_device(config.device)
+    if config.device.startswith("cuda:"):
+        torch.cuda.set_device(device)
+    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
+    run = _Run(config, accelerator, out, report, resume)
     return run.fit()
 
 
@@ -91,6 +93,7 @@ class _Run:
         accelerator: Accelerator,
         out: Path,
         report: Callable[[Event], None] | None,
+        resume: bool = False,
     ) -> None:
         self.config, self.accelerator, self.out, self.report = config, accelerator, out, report
         optim, task = config.optim, get_task(config.task.name, factor=config.task.factor)
@@ -115,7 +118,7 @@ class _Run:
         self.val = (val_set.images, task.conditions(val_set.images))
 
         torch.manual_seed(config.seed)
-        if config.init_from:
+        if config.init_from and not resume:  # a state holds all weights
             self.model, info = load_checkpoint(Path(config.init_from))
             if info.config.flow != config.flow:
                 raise CaflowError(
@@ -123,9 +126,9 @@ class _Run:
                     "take the run's [flow] from that model's config",
                     EXIT_USAGE,
                 )
+            self.model.config = Config(config.flow, config.task)
         else:
             self.model = CAFlow(Config(config.flow, config.task))
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model.use_bf16(optim.bf16)
         self.model.train()
         self.optimizer = torch.optim.Adam(
@@ -134,23 +137,37 @@ class _Run:
         self.model.to(accelerator.device)
         self.ddp, self.optimizer = accelerator.prepare(self.model, self.optimizer)
         self.ema = EMA(self.model, optim.ema)
-        self.guard = Guard(
-            {"model": self.model, "ema": self.ema.model, "optimizer": self.optimizer}
-        )
+        self.guard = Guard({"model": self.model, "ema": self.ema, "optimizer": self.optimizer})
         self.step = 0
         self.elapsed = 0.0  # seconds of earlier sessions of this run
         self.best = math.inf
         self.train_bpd = math.nan
         self.val_bpd = math.nan
+        self.skipped_files = [*train_set.skipped, *val_set.skipped]
         self.validations, self.validated_at = 0, -1
         self.lr_scale = 1.0
+        if resume:
+            self._resume()
 
     # --- the loop ---------------------------------------------------------------------------------
 
     def fit(self) -> Summary:
-        self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "samples").mkdir(exist_ok=True)
-        (self.out / "config.toml").write_text(to_toml(self.config), encoding="utf-8")
+        try:
+            (self.out / "samples").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CaflowError(
+                f"cannot write to {str(self.out)!r}: {error.strerror}",
+                "choose another --out",
+                EXIT_USAGE,
+            ) from error
+        atomic_write(self.out / "config.toml", to_toml(self.config).encode())
+        self._log(
+            "data",
+            train=len(self.batches.targets),
+            val=len(self.val[0]),
+            skipped=len(self.skipped_files),
+            skipped_names=self.skipped_files[:5],
+        )
         optim = self.config.optim
         start = time.monotonic() - self.elapsed
         first_step, first_time = self.step, time.monotonic()
@@ -208,7 +225,6 @@ class _Run:
         if self.guard.accepts(value, norm):
             self.optimizer.step()
             self.ema.update(self.model)
-            self.guard.after_step()
             bpd = float(target_bpd.detach())
             rate = 0.02 if math.isfinite(self.train_bpd) else 1.0
             previous = self.train_bpd if math.isfinite(self.train_bpd) else 0.0
@@ -228,8 +244,9 @@ class _Run:
     def _roll_back(self) -> None:
         if not self.guard.roll_back():
             raise CaflowError(
-                f"the loss was never finite in {self.step + 1} steps",
-                "--set optim.lr=0.0005 and look at the data",
+                f"training does not recover: {self.guard.skipped} of {self.step + 1} steps had a "
+                "loss that was not finite, or far above the last good one",
+                f"--lr {self.config.optim.lr / 4:g}, and look at the data",
             )
         self.lr_scale /= 2
         self._log("rollback", lr_scale=self.lr_scale, rollbacks=self.guard.rollbacks)
@@ -274,6 +291,8 @@ class _Run:
         return x.to(self.accelerator.device, memory_format=torch.channels_last)
 
     def _save(self) -> None:
+        if not math.isfinite(self.val_bpd):
+            return  # what is broken must not replace what is good
         record = {
             "data": Path(self.config.data).name,
             "steps": self.step,
@@ -303,22 +322,44 @@ class _Run:
                 "skipped": self.guard.skipped,
                 "rollbacks": self.guard.rollbacks,
                 "mean": self.guard.mean,
+                "bad_in_a_row": self.guard.bad_in_a_row,
+                "batch_size": self.config.optim.batch_size,
             },
         )
+        self.guard.remember()
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         record = load_state(latest_state(self.out / "state"), self.model, self.ema, self.optimizer)
         self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
         self.train_bpd, self.validations = record["train_bits_per_dim"], record["validations"]
         self.lr_scale = record["lr_scale"]
         self.guard.skipped, self.guard.rollbacks = record["skipped"], record["rollbacks"]
-        self.guard.mean = record["mean"]
+        self.guard.mean, self.guard.bad_in_a_row = record["mean"], record["bad_in_a_row"]
+        self.guard.remember()
+        if record["batch_size"] != self.config.optim.batch_size:
+            raise CaflowError(
+                f"the run has batch size {record['batch_size']}, not "
+                f"{self.config.optim.batch_size}",
+                f"--batch-size {record['batch_size']}, or a new run with --init-from",
+                EXIT_USAGE,
+            )
+        self._forget_after(self.step)
+
+    def _forget_after(self, step: int) -> None:
+        """Drop the lines of steps that will be made again."""
+        path = self.out / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        atomic_write(path, "".join(line + "\n" for line in kept).encode())
 
     def _log(self, event: str, **figures: Any) -> None:
         if not self.accelerator.is_main_process:
             return
         line = {"event": event, "step": self.step, "images": self.images, **figures}
         line["elapsed_s"] = round(self.elapsed, 2)
+        line = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
+        }  # JSON has no NaN
         with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.report is not None:

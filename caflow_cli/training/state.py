@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -63,11 +64,29 @@ def latest_state(folder: Path) -> Path:
 def load_state(
     state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Put a state back in place; returns its record."""
+    """Put a state back in place; returns its record.
+
+    Raises:
+        CaflowError: Damaged, or of another architecture.
+    """
+    try:
+        return _load_state(state, model, ema, optimizer)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise CaflowError(
+            f"cannot resume from {str(state)!r}: {reason}",
+            "remove that folder to go back to the state before it, and change no [flow]",
+            EXIT_USAGE,
+        ) from error
+
+
+def _load_state(
+    state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
     record: dict[str, Any] = json.loads((state / "state.json").read_text(encoding="utf-8"))
     model.load_state_dict(load_file(state / "model.safetensors"))
-    ema.model.load_state_dict(load_file(state / "ema.safetensors"))
-    ema.updates = record["ema_updates"]
+    average = load_file(state / "ema.safetensors")
+    ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
     moments: dict[int, dict[str, Tensor]] = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in load_file(state / "optimizer.safetensors").items():

@@ -78,7 +78,14 @@ def test_every_command_has_help_with_an_example(tmp_path):
         (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
         (["score", "--cond", "x.png"], "--target"),
         (["score", "--cond", "x", "--target", "y", "--noise-samples", "0"], "0 noise samples"),
+        (["superres", "."], "'.' is no picture"),
+        (["superres", ""], "'' is no picture"),
+        (["superres", "x" * 250 + ".png"], "cannot write"),
+        (["superres", "x.png", "-o", "/dev/null/x.png"], "no writable folder"),
         (["train", "--out", "r"], "no data"),
+        (["train", "--out", "r", "--resume"], "no run to resume in 'r'"),
+        (["train", "--out", "r", "--resume", "--seed", "3"], "--seed"),
+        (["train", "--out", "r", "--data", "d", "--minutes", "nan"], "optim.minutes is nan"),
         (["train", "--out", "r", "--data", "d"], "budget"),
         (["train", "--out", "r", "--data", "d", "--images", "9", "--preset", "huge"], "'huge'"),
         (["train", "--out", "r", "--data", "d", "--images", "9", "--set", "optim.x=1"], "optim.x"),
@@ -90,6 +97,27 @@ def test_wrong_usage_exits_2_and_writes_nothing(tmp_path, arguments, message):
     result = caflow(*arguments, cwd=tmp_path)
     assert_refused(result, 2, message)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["./missing", "../runs", "a--b/c", "x" * 300])
+def test_a_model_that_is_nowhere_exits_3(tmp_path, small_picture, name):
+    result = caflow(
+        "superres", small_picture, "-o", "o/", "--model", name, cwd=tmp_path, HF_HUB_OFFLINE="1"
+    )
+    assert_refused(result, 3, name[:20])
+
+
+def test_a_full_stdout_is_one_error(tmp_path):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            [sys.executable, "-c", ENTRY, "models", "list"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: cannot write to stdout: ")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"\xff" * 64])
@@ -277,7 +305,7 @@ def test_an_unwritable_folder_is_one_error(tmp_path, small_picture, model_file):
     result = caflow(
         "superres", small_picture, "-o", "file/x.png", "--model", model_file, cwd=tmp_path
     )
-    assert_refused(result, 1, "file")
+    assert_refused(result, 2, "'file' is no writable folder")
 
 
 # --- score --------------------------------------------------------------------------------------
@@ -296,9 +324,10 @@ def test_score_repeats_the_number_of_every_written_file(tmp_path, small_picture,
         assert float(nats) == pytest.approx(output["log_likelihood"], abs=1e-2)
         assert float(bits) == pytest.approx(output["bits_per_dim"], abs=1e-5)
         assert target == output["path"]
-    # The target says that a file made it, which is not bundled: only --model can name it.
-    refused = caflow(*arguments, CAFLOW_MODEL=str(model_file), cwd=tmp_path)
-    assert_refused(refused, 2, "'small.safetensors'")
+    # The target names a file's model: found if CAFLOW_MODEL is that one, else to be named.
+    assert_refused(caflow(*arguments, cwd=tmp_path), 2, "made with model 'small.safetensors'")
+    found = caflow(*arguments, CAFLOW_MODEL=str(model_file), cwd=tmp_path)
+    assert found.stdout == text.stdout
 
 
 def test_score_as_json(tmp_path, small_picture, model_file):
@@ -335,6 +364,8 @@ def test_models_list_and_pack(tmp_path, model_file):
     assert any(line.startswith("faces-superres-x4\tsuperres\t") for line in listed)
     packed = caflow("models", "pack", model_file, "--id", "mine", cwd=tmp_path)
     assert packed.stdout.decode() == "mine.safetensors\n"
+    again = caflow("models", "pack", model_file, "--id", "mine", cwd=tmp_path)
+    assert_refused(again, 2, "there is a model 'mine'")
     entry = json.loads((tmp_path / "weights_manifest.json").read_text())["models"]["mine"]
     digest = hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
     assert entry["sha256"] == digest
@@ -403,6 +434,15 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
     for path in (tmp_path / "out").iterdir():
         assert path.suffix == ".png"
         Image.open(path).load()
+
+
+def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(tmp_path, small_picture, model_file):
+    result = caflow(
+        *("superres", small_picture, "--tau", "1e30", "-o", "x.png", "--model", model_file),
+        cwd=tmp_path,
+    )
+    assert_refused(result, 1, "no finite draw")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")

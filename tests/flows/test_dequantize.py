@@ -6,13 +6,13 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import Logit, fixed_noise, to_uint8
+from caflow_cli.flows import Logit, to_uint8
 from caflow_cli.flows.dequantize import NOISE_LATTICE, lattice_noise
 from caflow_cli.model import bits_per_dim
 
 
 def test_noise_lies_on_the_lattice():
-    noise = fixed_noise((3, 64, 64), 2)
+    noise = helpers.first_noise((3, 64, 64), 2)
     assert noise.dtype == torch.float32
     assert noise.shape == (2, 3, 64, 64)
     assert noise.min() >= 0
@@ -32,22 +32,22 @@ def test_pixel_plus_noise_is_exact_in_float32_and_stays_in_its_bin():
 
 
 def test_first_draws_of_more_are_the_draws():
-    four, two = fixed_noise((3, 8, 8), 4), fixed_noise((3, 8, 8), 2)
+    four, two = helpers.first_noise((3, 8, 8), 4), helpers.first_noise((3, 8, 8), 2)
     assert torch.equal(four[:2], two)
     assert not torch.equal(four[0], four[1])
 
 
 def test_fixed_noise_ignores_and_spares_the_global_generator():
     state = torch.get_rng_state()
-    first = fixed_noise((1, 4, 4), 1)
+    first = helpers.first_noise((1, 4, 4), 1)
     assert torch.equal(state, torch.get_rng_state())
     torch.rand(5)
-    assert torch.equal(first, fixed_noise((1, 4, 4), 1))
+    assert torch.equal(first, helpers.first_noise((1, 4, 4), 1))
 
 
 def test_the_noise_of_scores_is_pinned():
     """These digits are part of every published log-likelihood: they never change."""
-    first = (fixed_noise((3, 4, 4), 1).flatten()[:4] * NOISE_LATTICE).int().tolist()
+    first = (helpers.first_noise((3, 4, 4), 1).flatten()[:4] * NOISE_LATTICE).int().tolist()
     assert first == [36288, 59689, 14411, 26231]
     other = lattice_noise((2,), helpers.generator(0)) * NOISE_LATTICE
     assert other.int().tolist() == [2732, 43567]

@@ -163,10 +163,38 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
 def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_path):
     first = pack(model_file, "first", output=tmp_path)
     pack(model_file, "second", output=tmp_path)
-    again = pack(model_file, "second", output=tmp_path, default=True, data_terms="ours")
+    with pytest.raises(CaflowError, match="there is a model 'second'"):
+        pack(model_file, "second", output=tmp_path)
+    again = pack(
+        model_file, "second", output=tmp_path, default=True, overwrite=True, data_terms="ours"
+    )
     entries = load_manifest(tmp_path / "weights_manifest.json")
     assert entries == {"first": first, "second": again}
     assert dataclasses.asdict(again)["data"] == "ours"
+    # One default a task.
+    third = pack(model_file, "third", output=tmp_path, default=True)
+    entries = load_manifest(tmp_path / "weights_manifest.json")
+    assert entries == {
+        "first": first,
+        "second": dataclasses.replace(again, default=False),
+        "third": third,
+    }
+
+
+def test_packing_never_touches_the_installations_own_manifest(model_file):
+    before = manifest_path().read_bytes()
+    with pytest.raises(CaflowError, match="own manifest") as caught:
+        pack(model_file, "mine", output=manifest_path().parent)
+    assert caught.value.exit_code == 2
+    assert manifest_path().read_bytes() == before
+    assert not (manifest_path().parent / "mine.safetensors").exists()
+
+
+def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
+    (tmp_path / "weights_manifest.json").write_text("{")
+    with pytest.raises(CaflowError, match="unusable manifest"):
+        pack(model_file, "mine", output=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["weights_manifest.json"]
 
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "x y", "-x", "x/y"])

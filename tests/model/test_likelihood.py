@@ -4,7 +4,6 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import fixed_noise
 from caflow_cli.model import Config
 
 
@@ -75,7 +74,7 @@ def test_noise_samples(small_model64):
     assert torch.equal(small_model64.log_prob(target, cond), four[0])
     assert four.std(0).min() > 0.01
     # Draw k is the density at w + u_k, the same u_k for both images.
-    for k, u in enumerate(fixed_noise((3, 32, 32), 4)):
+    for k, u in enumerate(helpers.first_noise((3, 32, 32), 4)):
         _, log_prob = small_model64.encode(target.double() + u.double(), cond)
         torch.testing.assert_close(four[k], log_prob, rtol=1e-12, atol=0)
 

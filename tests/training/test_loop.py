@@ -144,17 +144,60 @@ def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
 def test_a_diverging_run_goes_back_and_halves_the_rate(pictures, tmp_path):
     out = tmp_path / "wild"
     seen = []
-    settings = ["optim.images=640", "optim.lr=300.0", "optim.warmup=1", "validate_every=1000"]
-    try:
-        summary = train(config(pictures, out, *settings), report=seen.append)
-    except CaflowError:
-        pytest.fail("the guard had a good state to go back to")
+    settings = ["optim.images=800", "optim.lr=0.3", "optim.warmup=1", "validate_every=1000"]
+    summary = train(config(pictures, out, *settings), report=seen.append)
     assert summary.rollbacks >= 1
+    assert summary.val_bits_per_dim < 8
     assert summary.skipped_steps >= 20
     rollbacks = [e for e in seen if e["event"] == "rollback"]
     assert [e["lr_scale"] for e in rollbacks[:2]] == [0.5, 0.25][: len(rollbacks)]
     model, _ = load_checkpoint(out / "last.safetensors")
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+
+
+def test_a_run_that_cannot_recover_says_so(pictures, tmp_path):
+    settings = ["optim.images=8000", "optim.lr=1e30", "optim.warmup=1", "validate_every=1000"]
+    with pytest.raises(CaflowError, match="training does not recover") as caught:
+        train(config(pictures, tmp_path / "lost", *settings))
+    assert "--lr" in caught.value.hint
+
+
+def test_init_from_keeps_the_runs_own_task(pictures, straight, tmp_path):
+    out, _ = straight
+    settings = [f"init_from={out / 'last.safetensors'}", "task.factor=2", "optim.images=8"]
+    train(config(pictures, tmp_path / "x2", *settings))
+    _, info = load_checkpoint(tmp_path / "x2" / "last.safetensors")
+    assert info.config.task.factor == 2
+
+
+def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
+    import shutil
+
+    data = tmp_path / "data"
+    for copy in range(4):
+        shutil.copytree(pictures / "train", data / "train" / str(copy))
+    shutil.copytree(pictures / "val", data / "val")
+    (data / "train" / "broken.png").write_bytes(b"")
+    train(config(data, tmp_path / "run", "optim.images=8"))
+    (event,) = events(tmp_path / "run", "data")
+    assert event["train"] == 157  # three are held out as test
+    assert event["skipped"] == 1
+    assert event["skipped_names"] == ["broken.png"]
+
+
+def test_a_damaged_state_is_one_error(pictures, straight, tmp_path):
+    import shutil
+
+    out, _ = straight
+    run = tmp_path / "run"
+    shutil.copytree(out, run)
+    (run / "state" / "step-00000020" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(CaflowError, match="cannot resume from") as caught:
+        train(config(pictures, run), resume=True)
+    assert caught.value.exit_code == 2
+    shutil.rmtree(run / "state" / "step-00000020")
+    with pytest.raises(CaflowError, match="batch size 8, not 4"):
+        train(config(pictures, run, "optim.batch_size=4"), resume=True)
 
 
 def test_a_folder_with_a_run_is_not_overwritten(pictures, straight):

@@ -150,7 +150,6 @@ def test_a_jump_of_the_loss_is_refused_but_a_fall_is_not():
 def test_twenty_bad_steps_in_a_row_lead_back_to_the_last_good_state():
     layer, guard = guarded()
     assert guard.accepts(3.0, 1.0)
-    guard.after_step()
     good = layer.weight.detach().clone()
     with torch.no_grad():
         layer.weight.fill_(math.nan)
@@ -213,3 +212,53 @@ def test_the_config_file_reads_back():
     config = apply_settings(minimal(), ['data=a "quoted" ünïcode path', "task.tau=0.7"])
     assert apply_settings(tomllib.loads(to_toml(config)), []) == config
     assert isinstance(config, RunConfig)
+
+
+def test_a_state_that_does_not_help_is_given_up():
+    _, guard = guarded()
+    assert guard.accepts(3.0, 1.0)
+    for attempt in range(5):
+        for _ in range(20):
+            guard.accepts(math.nan, 1.0)
+        assert guard.roll_back(), attempt
+    for _ in range(20):
+        guard.accepts(math.nan, 1.0)
+    assert not guard.roll_back()
+
+
+def test_the_copy_is_of_weights_that_showed_a_good_loss():
+    layer, guard = guarded()
+    good = layer.weight.detach().clone()
+    assert guard.accepts(3.0, 1.0)
+    with torch.no_grad():  # the step that was accepted destroys the weights
+        layer.weight.fill_(1e30)
+    for _ in range(20):
+        guard.accepts(math.inf, 1.0)
+    assert guard.roll_back()
+    assert torch.equal(layer.weight, good)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "optim.minutes=NaN",
+        "optim.lr=NaN",
+        "optim.ema=1.0",
+        "optim.warmup=-1",
+        "seed=-1",
+        "validate_every=0",
+        "grid_every=0",
+        "task.size=28",
+        "task.size=40",
+        "flow.target_channels=1",
+        "flow.cond_channels=4",
+        "task.name=paint",
+    ],
+)
+def test_what_cannot_run_is_refused_before_it_does(setting):
+    values = minimal()
+    if "minutes" in setting:
+        del values["optim"]["images"]
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(values, [setting])
+    assert caught.value.exit_code == 2
