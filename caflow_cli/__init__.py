@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import CaflowError
-    from .hub import load
+    from .hub.resolve import load
     from .inference import Candidates, Score, restore, score
     from .model import CAFlow, Config
     from .training import RunConfig, train
@@ -24,7 +24,7 @@ _HOMES = {
     "Config": ".model",
     "RunConfig": ".training",
     "Score": ".inference",
-    "load": ".hub",
+    "load": ".hub.resolve",
     "restore": ".inference",
     "score": ".inference",
     "train": ".training",

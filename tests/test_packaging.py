@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.hub import load_manifest
-from caflow_cli.hub.manifest import manifest_path
+from caflow_cli.hub.manifest import load_manifest, manifest_path
 
 ROOT = Path(__file__).resolve().parent.parent
 

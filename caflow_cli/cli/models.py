@@ -67,7 +67,7 @@ def pack_command(
     """
     from dataclasses import asdict
 
-    from ..hub import pack
+    from ..hub.pack import pack
 
     entry = pack(
         Path(run),

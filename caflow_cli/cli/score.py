@@ -88,7 +88,8 @@ def _model_name(model: str | None, target: str) -> str | None:
     Raises:
         CaflowError: The target names a model that cannot be found (exit code 2).
     """
-    from ..hub import load_manifest, resolve
+    from ..hub.manifest import load_manifest
+    from ..hub.resolve import resolve
 
     given = os.environ.get("CAFLOW_MODEL") or None
     identity = None if model is not None else _provenance(target)

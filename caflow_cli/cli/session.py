@@ -49,7 +49,7 @@ def load_model(name: str | None, device: str, task: str | None) -> LoadedModel:
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
-    from ..hub import default_model, resolve
+    from ..hub.resolve import default_model, resolve
     from ..inference import select_device
     from ..model import load_checkpoint, read_info
 

@@ -92,7 +92,7 @@ def train_command(
 
     from dataclasses import asdict
 
-    from ..hub import resolve
+    from ..hub.resolve import resolve
     from ..model import preset as preset_flow
     from ..model import read_info
     from ..training import train

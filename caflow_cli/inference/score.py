@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,11 @@ def score_pairs(
     batch = to_batch([target for _, target in pairs])
     value, error = model.log_prob_with_error(batch, cond, noise_samples)
     values, errors = value.tolist(), error.tolist()
+    if not all(map(math.isfinite, values)):
+        raise CaflowError(
+            "a log-likelihood is not finite: the picture is too far from what the model knows",
+            "another picture, or another --model",
+        )
     scores = []
     for index, ((_, reduced), target) in enumerate(zip(pairs, targets, strict=True)):
         height, width = reduced.shape[:2]

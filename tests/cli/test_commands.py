@@ -438,7 +438,7 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
 
 def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(tmp_path, small_picture, model_file):
     result = caflow(
-        *("superres", small_picture, "--tau", "1e30", "-o", "x.png", "--model", model_file),
+        *("superres", small_picture, "--tau", "1e39", "-o", "x.png", "--model", model_file),
         cwd=tmp_path,
     )
     assert_refused(result, 1, "no finite draw")

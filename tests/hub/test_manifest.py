@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 import os
 import shutil
@@ -15,19 +14,14 @@ from safetensors.torch import load_file
 
 from caflow_cli.assets import WEIGHTS_DIR
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub import default_model, load, load_manifest, pack, resolve
-from caflow_cli.hub.manifest import manifest_path
-from caflow_cli.hub.pack import MAX_BYTES
+from caflow_cli.hub.manifest import load_manifest, manifest_path
+from caflow_cli.hub.pack import MAX_BYTES, pack
+from caflow_cli.hub.resolve import default_model, load, resolve
 from caflow_cli.model import load_checkpoint, read_info, save_checkpoint
 from caflow_cli.model.checkpoint import sha256_of
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())
-
-
-def module(name):
-    # `hub.pack` the function hides `hub.pack` the module.
-    return importlib.import_module(f"caflow_cli.hub.{name}")
 
 
 def test_there_is_a_default_super_resolution_model():
@@ -96,7 +90,7 @@ def test_a_changed_byte_of_bundled_weights_is_noticed(tmp_path, monkeypatch):
         last = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
-    monkeypatch.setattr(module("resolve"), "WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.resolve.WEIGHTS_DIR", tmp_path)
     with pytest.raises(CaflowError, match="expected") as caught:
         resolve(entry.id)
     assert caught.value.exit_code == 3
@@ -206,8 +200,8 @@ def test_a_model_id_is_a_plain_name(model_file, tmp_path, name):
 
 
 def test_a_bundle_that_is_too_large_is_not_written(model_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(module("pack"), "WEIGHTS_DIR", tmp_path)
-    monkeypatch.setattr(module("pack"), "MAX_BYTES", 1000)
+    monkeypatch.setattr("caflow_cli.hub.pack.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", 1000)
     with pytest.raises(CaflowError, match="more than 1000"):
         pack(model_file, "big", bundle=True)
     assert not list(tmp_path.iterdir())

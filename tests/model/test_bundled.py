@@ -12,7 +12,7 @@ import torch
 from caflow_cli.assets import example_path
 from caflow_cli.data import load_split
 from caflow_cli.flows import to_uint8
-from caflow_cli.hub import load
+from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.inference import restore
 from caflow_cli.tasks import get_task
