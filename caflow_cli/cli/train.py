@@ -96,10 +96,11 @@ def train_command(
     from ..model import preset as preset_flow
     from ..model import read_info
     from ..training import train
-    from ..training.config import apply_settings
+    from ..training.config import PRESET_OPTIM, apply_settings
 
     if preset is not None:
         values["flow"] = asdict(preset_flow(preset))
+        values["optim"] = {**PRESET_OPTIM.get(preset, {}), **optim}
     if init_from is not None:
         path = resolve(init_from).path.resolve()
         source = read_info(path).config

@@ -213,7 +213,11 @@ class CAFlow(
     def log_prob_with_error(
         self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """`log_prob`, and its standard error over the draws, nats: NaN for K = 1."""
+        """`log_prob`, and its standard error over the draws, nats: NaN for K = 1.
+
+        With variational dequantization the weights p/q are heavy-tailed, and the error of their
+        mean is indicative only.
+        """
         terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
             value, deviations = terms.mean(0), terms

@@ -12,7 +12,15 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import FlowConfig, TaskConfig, parse
 from ..tasks import get_task
 
-__all__ = ["OptimConfig", "RunConfig", "apply_settings", "to_toml"]
+__all__ = ["PRESET_OPTIM", "OptimConfig", "RunConfig", "apply_settings", "to_toml"]
+
+
+# What a preset of the paper says beside its architecture (appendix B).
+PRESET_OPTIM: dict[str, dict[str, float]] = {
+    "ffhq-superres-x4": {"lr": 1e-3, "cond_weight": 0.01},
+    "lsun-colorize": {"lr": 1e-3, "cond_weight": 0.01},
+    "celeba-inpaint": {"lr": 1e-4, "cond_weight": 0.05},
+}
 
 
 def _require(condition: bool, name: str, value: object, wanted: str) -> None:
