@@ -1,0 +1,60 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from caflow_cli.assets import example_path
+
+from .cli.process import caflow
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_first_command_writes_what_the_text_says(tmp_path):
+    command = blocks("sh")[0].strip()
+    install, _, run = command.partition(" && ")
+    assert install == "pip install ."
+    program, *arguments = shlex.split(run)
+    assert program == "caflow"
+    result = caflow(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["face_superres_01.png", "face_superres_02.png", "face_superres_03.png"]
+    for name in (names[0], names[-1]):
+        assert f"`{name}`" in README
+
+
+def test_the_score_shown_is_the_score(tmp_path):
+    shown = re.search(r"^# (-\d+\.\d+)\t?\s+(\d\.\d+)\s", README, flags=re.MULTILINE)
+    command = re.search(r"^caflow (score .*)$", README, flags=re.MULTILINE)
+    result = caflow(*shlex.split(command[1]), cwd=tmp_path)
+    nats, bits, _ = result.stdout.decode().split("\t")
+    assert float(nats) == pytest.approx(float(shown[1]), abs=0.5)
+    assert float(bits) == pytest.approx(float(shown[2]), abs=1e-4)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    Path("face.png").write_bytes(example_path("face").read_bytes())
+    exec(compile(code, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    assert all(line.endswith("(64, 64, 3)") for line in lines)
+
+
+def test_links_lead_to_files():
+    root = Path(__file__).resolve().parent.parent
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (root / link).exists(), link
