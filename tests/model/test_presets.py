@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, Config, preset
+from caflow_cli.model import PRESETS, CAFlow, Config, load_checkpoint, preset, save_checkpoint
 
 # Parameters of R, T, F and Q, in thousands.
 PARAMETERS = {
@@ -28,6 +28,26 @@ def test_a_preset_builds_at_its_size(name):
     with torch.no_grad():
         v, _ = model.decode(model.encode(target, cond)[0], cond)
     torch.testing.assert_close(v, target + 0.5, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_learns_saves_and_loads(name, tmp_path):
+    model = helpers.seeded(lambda: CAFlow(Config(flow=preset(name))), 1).train()
+    target, cond = helpers.image_pair(model, 4, 32)
+    noise = helpers.first_noise((3, 32, 32), 4, normal=model.Q is not None)
+    optimizer = torch.optim.Adam(model.parameters(), 2e-5)
+    losses = []
+    for _ in range(4):
+        loss = -model(target.float(), cond.float() + 0.5, noise).log_prob.mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    save_checkpoint(tmp_path / "m.safetensors", model)
+    loaded, info = load_checkpoint(tmp_path / "m.safetensors")
+    assert info.config.flow == preset(name)
+    assert torch.equal(loaded.log_prob(target, cond), model.eval().log_prob(target, cond))
 
 
 def test_the_paper_presets_have_the_paper_depths():
