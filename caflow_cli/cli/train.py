@@ -120,18 +120,18 @@ def train_command(
                     bar,
                     completed=event["progress"],
                     figures=f"{event['images_per_second']:.0f} images/s  "
-                    f"{event['train_bits_per_dim']:.3f} bits/dim",
+                    f"{_number(event['train_bits_per_dim'])} bits/dim",
                 )
                 if not console.live:
                     console.note(
                         f"step {event['step']}  {event['progress']:.1%}  "
                         f"{event['images_per_second']:.1f} images/s  "
-                        f"{event['train_bits_per_dim']:.4f} bits/dim"
+                        f"{_number(event['train_bits_per_dim'])} bits/dim"
                     )
             elif event["event"] == "validation":
                 text = (
-                    f"step {event['step']}  validation {event['val_bits_per_dim']:.4f} bits/dim  "
-                    f"train {event['train_bits_per_dim']:.4f}"
+                    f"step {event['step']}  validation {_number(event['val_bits_per_dim'])} "
+                    f"bits/dim  train {_number(event['train_bits_per_dim'])}"
                 )
                 progress.console.print(text) if console.live else console.note(text)
             elif event["event"] == "data" and event["skipped"]:
@@ -154,6 +154,10 @@ def train_command(
         f"{summary.train_bits_per_dim:.4f}, validation {summary.val_bits_per_dim:.4f}, best "
         f"{summary.best_val_bits_per_dim:.4f}; {summary.skipped_steps} steps skipped"
     )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"  # None: nothing finite yet
 
 
 def _read_config(out: str, config: str | None, resume: bool) -> dict[str, Any]:

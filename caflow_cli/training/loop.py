@@ -70,8 +70,8 @@ def train(
         report: Called with every line of `metrics.jsonl`.
 
     Raises:
-        CaflowError: Unusable data, an output folder that holds another run, or a run that turned
-            non-finite before it was ever good.
+        CaflowError: Unusable data, an output folder that holds another run, or a run that does not
+            recover from steps that are not finite.
     """
     out = Path(config.out)
     if not resume and (out / "metrics.jsonl").exists():
