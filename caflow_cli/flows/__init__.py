@@ -7,7 +7,8 @@ from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale
 from .shared import SharedAutoregressive
-from .step import ConditionalStep, Step
+from .sizes import Sizes
+from .step import ConditionalStep, Step, StepCondition
 from .variational import VariationalNoise
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "MultiScaleFlow",
     "Scale",
     "SharedAutoregressive",
+    "Sizes",
     "Step",
+    "StepCondition",
     "VariationalNoise",
     "noise_draws",
     "standard_normal_log_prob",

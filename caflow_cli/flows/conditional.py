@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .multiscale import latent_channels
 from .scale import ConditionalScale
+from .sizes import Sizes
 
 __all__ = ["Autoregressive", "ConditionalFlow", "Latents", "function", "latent_layout"]
 
@@ -28,24 +29,17 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
     return layout
 
 
-def function(
-    i: int,
-    j: int,
-    target_channels: int,
-    cond_channels: int,
-    scales: int,
-    steps: int,
-    hidden: int,
-    bound: float,
-) -> ConditionalScale:
+def function(i: int, j: int, sizes: Sizes) -> ConditionalScale:
     """A new f_j^i. For j < i its shapes and conditions are the same for every i."""
+    target, cond, n = sizes.target_channels, sizes.cond_channels, sizes.scales
     return ConditionalScale(
-        4 * latent_channels(target_channels, i, scales) * 2 ** (i - j),
-        latent_channels(cond_channels, j, scales),
-        latent_channels(target_channels, j, scales) if j < i else 0,
-        steps,
-        hidden,
-        bound,
+        4 * latent_channels(target, i, n) * 2 ** (i - j),
+        latent_channels(cond, j, n),
+        latent_channels(target, j, n) if j < i else 0,
+        sizes.steps,
+        sizes.hidden,
+        sizes.bound,
+        sizes.trunk,
     )
 
 
@@ -61,26 +55,12 @@ class ConditionalFlow(nn.Module):
 
     Args:
         index: i.
-        target_channels, cond_channels: Channels of the images behind L and D.
-        scales: n.
-        steps, hidden, bound: As in `ConditionalScale`.
+        sizes: Of all functions.
     """
 
-    def __init__(
-        self,
-        index: int,
-        target_channels: int,
-        cond_channels: int,
-        scales: int,
-        steps: int,
-        hidden: int,
-        bound: float,
-    ) -> None:
+    def __init__(self, index: int, sizes: Sizes) -> None:
         super().__init__()
-        self.functions = nn.ModuleList(
-            function(index, j, target_channels, cond_channels, scales, steps, hidden, bound)
-            for j in range(index + 1)
-        )
+        self.functions = nn.ModuleList(function(index, j, sizes) for j in range(index + 1))
 
     def _condition(
         self, j: int, cond: tuple[Sequence[Tensor], Sequence[Tensor]]
@@ -121,23 +101,13 @@ class Autoregressive(nn.ModuleList):
     n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under the list D, to `z[i][j]`;
     `inverse` builds L_0 first and each L_i on those below it.
 
-    Args: As in `ConditionalFlow`.
+    Args:
+        sizes: Of all functions.
     """
 
-    def __init__(
-        self,
-        target_channels: int,
-        cond_channels: int,
-        scales: int,
-        steps: int,
-        hidden: int,
-        bound: float,
-    ) -> None:
-        super().__init__(
-            ConditionalFlow(i, target_channels, cond_channels, scales, steps, hidden, bound)
-            for i in range(scales)
-        )
-        self.layout = latent_layout(target_channels, scales)
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(ConditionalFlow(i, sizes) for i in range(sizes.scales))
+        self.layout = latent_layout(sizes.target_channels, sizes.scales)
 
     def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
         z: Latents = []

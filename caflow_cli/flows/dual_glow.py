@@ -12,6 +12,7 @@ from ..layers import ConvNet
 from ..layers.terms import bounded, per_candidate, sum_per_image
 from .conditional import Latents
 from .multiscale import latent_channels
+from .sizes import Sizes
 
 __all__ = ["ConditionalGaussian", "DualGlow"]
 
@@ -46,25 +47,20 @@ class ConditionalGaussian(nn.Module):
 class DualGlow(nn.Module):
     """p(L | D) = Π_i p(L_i | D_i): nothing passes between scales. z[i] holds one latent, of L_i.
 
-    Contract and arguments: as `Autoregressive`; `steps` is not used, a Gaussian has none.
+    Contract and arguments: as `Autoregressive`; of the sizes, `steps` and `trunk` are not used.
     """
 
-    def __init__(
-        self,
-        target_channels: int,
-        cond_channels: int,
-        scales: int,
-        steps: int,
-        hidden: int,
-        bound: float,
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        channels = [latent_channels(target_channels, i, scales) for i in range(scales)]
+        n = sizes.scales
+        channels = [latent_channels(sizes.target_channels, i, n) for i in range(n)]
         self.gaussians = nn.ModuleList(
-            ConditionalGaussian(c, latent_channels(cond_channels, i, scales), hidden, bound)
+            ConditionalGaussian(
+                c, latent_channels(sizes.cond_channels, i, n), sizes.hidden, sizes.bound
+            )
             for i, c in enumerate(channels)
         )
-        self.layout = [[(c, scales - i)] for i, c in enumerate(channels)]
+        self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
     def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
         z: Latents = []

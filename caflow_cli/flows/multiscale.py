@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,16 +27,17 @@ class MultiScaleFlow(nn.Module):
     Args:
         image_channels: C.
         scales: n.
-        steps, hidden, bound: As in `Scale`, the same at every scale.
+        hidden: Kernels of the nets of each scale, finest first; so many scales there are.
+        steps, bound: As in `Scale`, the same at every scale.
     """
 
     def __init__(
-        self, image_channels: int, scales: int, steps: int, hidden: int, bound: float
+        self, image_channels: int, steps: int, hidden: Sequence[int], bound: float
     ) -> None:
         super().__init__()
         # Scale k works on the half that k splits have left: C 2^k channels before its squeeze.
         self.scales = nn.ModuleList(
-            Scale(4 * image_channels * 2**k, steps, hidden, bound) for k in range(scales)
+            Scale(4 * image_channels * 2**k, steps, width, bound) for k, width in enumerate(hidden)
         )
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from ..layers import ChannelAffine, Conv, Squeeze
+from ..layers import ChannelAffine, Composed, Conv, Squeeze, Trunk, compose
 from ..layers.terms import per_candidate
 from .chain import Link, forward_through, inverse_through
-from .step import ConditionalStep, Step
+from .step import ConditionalStep, Step, StepCondition
 
 __all__ = ["ConditionalScale", "Scale"]
 
@@ -33,8 +34,8 @@ class Scale(nn.Module):
         self.steps = nn.ModuleList(Step(channels, hidden, bound) for _ in range(steps))
 
     def _links(self) -> list[Link]:
-        layers: list[Any] = [self.squeeze, *self.transitions, *self.steps]
-        return [(layer, None) for layer in layers]
+        layers: list[Any] = [*self.transitions, *self.steps]
+        return [(self.squeeze, None), *zip(layers, _composed(self), strict=True)]
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(), x)
@@ -47,13 +48,15 @@ class ConditionalScale(nn.Module):
     """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
 
     Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
-    the condition, is one convolution over D_j and one over L_j: computed in one go, and the part
-    of D_j, the same for all candidates of an image, once an image.
+    the condition, is one convolution over D_j and one over L_j, computed in one go. With a trunk,
+    these two only feed it, and it makes the first layers (`Trunk`). What depends on D_j alone, the
+    same for all candidates of an image, is computed once an image.
 
     Args:
         channels: Channels of x behind the squeeze, 4C.
         d_channels, l_channels: Channels of D_j and of L_j (0: no L_j, that is i = j).
         steps, hidden, bound: As in `Scale`.
+        trunk: Width of the trunk; 0: none.
 
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
     d_channels, H, W), L_j (B, l_channels, H, W).
@@ -67,18 +70,21 @@ class ConditionalScale(nn.Module):
         steps: int,
         hidden: int,
         bound: float,
+        trunk: int = 0,
     ) -> None:
         super().__init__()
         self.squeeze = Squeeze()
         self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
         features = 2 * steps * hidden  # one half for the injectors, one for the couplings
-        self.embed_d = Conv(4 * d_channels, features, 3)
-        self.embed_l = Conv(4 * l_channels, features, 3, bias=False) if l_channels else None
+        width = trunk or features
+        self.embed_d = Conv(4 * d_channels, width, 3)
+        self.embed_l = Conv(4 * l_channels, width, 3, bias=False) if l_channels else None
         std = (2 / (9 * 4 * (d_channels + l_channels))) ** 0.5
         for embed in (self.embed_d, self.embed_l):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
         nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
+        self.trunk = Trunk(trunk, features) if trunk else None
         self.steps = nn.ModuleList(ConditionalStep(channels, hidden, bound) for _ in range(steps))
 
     def _features(self, cond: tuple[Tensor, Tensor | None]) -> list[tuple[Tensor, Tensor]]:
@@ -88,15 +94,23 @@ class ConditionalScale(nn.Module):
             assert l is not None, "this function has an L among its conditions"
             own = self.embed_l(self.squeeze(l)[0])
             features = per_candidate(features, own.shape[0]) + own
+        if self.trunk is not None:
+            features = self.trunk(features)
         parts = features.chunk(2 * len(self.steps), dim=1)
         return list(zip(parts[::2], parts[1::2], strict=True))
 
     def _links(self, cond: tuple[Tensor, Tensor | None]) -> list[Link]:
-        plain: list[Any] = [self.squeeze, *self.transitions]
+        maps = _composed(self)
+        transitions: list[Any] = list(self.transitions)
         steps: list[Any] = list(self.steps)
+        conditions = (
+            StepCondition(*features, affine)
+            for features, affine in zip(self._features(cond), maps[TRANSITIONS:], strict=True)
+        )
         return [
-            *((layer, None) for layer in plain),
-            *zip(steps, self._features(cond), strict=True),
+            (self.squeeze, None),
+            *zip(transitions, maps[:TRANSITIONS], strict=True),
+            *zip(steps, conditions, strict=True),
         ]
 
     def forward(self, x: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
@@ -104,3 +118,10 @@ class ConditionalScale(nn.Module):
 
     def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(cond), y)
+
+
+def _composed(scale: Scale | ConditionalScale) -> Sequence[Composed | None]:
+    """The affine maps of a scale, transitions first."""
+    transitions: list[Any] = list(scale.transitions)
+    steps: list[Any] = list(scale.steps)
+    return compose([*transitions, *(step.affine for step in steps)])

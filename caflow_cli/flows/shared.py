@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .conditional import Latents, function, latent_layout
+from .sizes import Sizes
 
 __all__ = ["SharedAutoregressive"]
 
@@ -23,20 +24,12 @@ class SharedAutoregressive(nn.Module):
     Contract and arguments: as `Autoregressive`.
     """
 
-    def __init__(
-        self,
-        target_channels: int,
-        cond_channels: int,
-        scales: int,
-        steps: int,
-        hidden: int,
-        bound: float,
-    ) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        sizes = (target_channels, cond_channels, scales, steps, hidden, bound)
-        self.own = nn.ModuleList(function(i, i, *sizes) for i in range(scales))
-        self.shared = nn.ModuleList(function(k + 1, k, *sizes) for k in range(scales - 1))
-        self.layout = latent_layout(target_channels, scales)
+        n = sizes.scales
+        self.own = nn.ModuleList(function(i, i, sizes) for i in range(n))
+        self.shared = nn.ModuleList(function(k + 1, k, sizes) for k in range(n - 1))
+        self.layout = latent_layout(sizes.target_channels, n)
 
     def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
         n, batch = len(x), x[0].shape[0]

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor, nn
 
-from ..layers import ChannelAffine, Coupling, Injector
+from ..layers import ChannelAffine, Composed, Coupling, Injector
 
-__all__ = ["ConditionalStep", "Step"]
+__all__ = ["ConditionalStep", "Step", "StepCondition"]
 
 
 class Step(nn.Module):
-    """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W)."""
+    """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).
+
+    `cond` may hold the composed actnorm and 1×1, as for `ChannelAffine`.
+    """
 
     def __init__(self, channels: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
         self.coupling = Coupling(channels, hidden, bound)
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        x, logdet_affine = self.affine(x)
+    def forward(self, x: Tensor, cond: Composed | None = None) -> tuple[Tensor, Tensor]:
+        x, logdet_affine = self.affine(x, cond)
         x, logdet_coupling = self.coupling(x)
         return x, logdet_affine + logdet_coupling
 
@@ -28,11 +33,20 @@ class Step(nn.Module):
         return y, logdet_affine + logdet_coupling
 
 
+class StepCondition(NamedTuple):
+    """What a `ConditionalStep` reads beside x.
+
+    The first-layer features of both nets, each (B, hidden, H, W), or (B / M, ...) for M candidates
+    an image; and, if known, the composed actnorm and 1×1.
+    """
+
+    for_injector: Tensor
+    for_coupling: Tensor
+    affine: Composed | None = None
+
+
 class ConditionalStep(nn.Module):
     """Step of F: actnorm, 1×1, affine injector, conditional affine coupling.
-
-    `cond` is the pair of first-layer features of the injector's and of the coupling's net, each
-    (B, hidden, H, W), or (B / M, ...) for M candidates an image.
 
     Shapes: x (B, C, H, W).
     """
@@ -43,16 +57,14 @@ class ConditionalStep(nn.Module):
         self.injector = Injector(channels, hidden, bound)
         self.coupling = Coupling(channels, hidden, bound)
 
-    def forward(self, x: Tensor, cond: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        for_injector, for_coupling = cond
-        x, logdet_affine = self.affine(x)
-        x, logdet_injector = self.injector(x, for_injector)
-        x, logdet_coupling = self.coupling(x, for_coupling)
+    def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
+        x, logdet_affine = self.affine(x, cond.affine)
+        x, logdet_injector = self.injector(x, cond.for_injector)
+        x, logdet_coupling = self.coupling(x, cond.for_coupling)
         return x, logdet_affine + logdet_injector + logdet_coupling
 
-    def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        for_injector, for_coupling = cond
-        y, logdet_coupling = self.coupling.inverse(y, for_coupling)
-        y, logdet_injector = self.injector.inverse(y, for_injector)
+    def inverse(self, y: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
+        y, logdet_coupling = self.coupling.inverse(y, cond.for_coupling)
+        y, logdet_injector = self.injector.inverse(y, cond.for_injector)
         y, logdet_affine = self.affine.inverse(y)
         return y, logdet_affine + logdet_injector + logdet_coupling

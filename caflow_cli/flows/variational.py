@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..layers import Conv, Squeeze
 from ..layers.terms import sum_per_image
 from .chain import Link, forward_through, inverse_through
-from .step import ConditionalStep
+from .step import ConditionalStep, StepCondition
 
 __all__ = ["VariationalNoise"]
 
@@ -46,8 +46,8 @@ class VariationalNoise(nn.Module):
         centred = self.squeeze(cond / 128 - 1)[0]
         parts = self.embed(centred).chunk(2 * _STEPS, dim=1)
         steps: list[Any] = list(self.steps)
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        return [(self.squeeze, None), *zip(steps, pairs, strict=True)]
+        conditions = map(StepCondition, parts[::2], parts[1::2])
+        return [(self.squeeze, None), *zip(steps, conditions, strict=True)]
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)

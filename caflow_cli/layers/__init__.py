@@ -5,20 +5,23 @@ One contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) 
 """
 
 from .actnorm import ActNorm
-from .affine import ChannelAffine
+from .affine import ChannelAffine, Composed, compose
 from .coupling import Coupling
 from .injector import Injector
 from .invconv import InvConv1x1
-from .nets import Conv, ConvNet
+from .nets import Conv, ConvNet, Trunk
 from .squeeze import Squeeze
 
 __all__ = [
     "ActNorm",
     "ChannelAffine",
+    "Composed",
     "Conv",
     "ConvNet",
     "Coupling",
     "Injector",
     "InvConv1x1",
     "Squeeze",
+    "Trunk",
+    "compose",
 ]

@@ -32,12 +32,17 @@ class ActNorm(nn.Module):
         # A mirror of the buffer, so that a step on a GPU need not wait to read it.
         self._known_initialized = False
 
+    @property
+    def is_initialized(self) -> bool:
+        """Whether scale and bias have been set: then `initialize` does nothing."""
+        if not self._known_initialized:
+            self._known_initialized = bool(self.initialized)
+        return self._known_initialized
+
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Set scale and bias from the moments of x, unless that has happened or in `eval()`."""
-        if not self.training or self._known_initialized:
-            return
-        if not bool(self.initialized):
+        if self.training and not self.is_initialized:
             count = torch.tensor(float(x.numel() // x.shape[1]), dtype=torch.float64)
             wide = x.double()
             moments = torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))])
@@ -50,7 +55,7 @@ class ActNorm(nn.Module):
             self.bias.copy_(-mean)
             self.log_scale.copy_(-0.5 * variance.log())
             self.initialized.fill_(True)
-        self._known_initialized = True
+            self._known_initialized = True
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         self.initialize(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -35,20 +37,20 @@ class InvConv1x1(nn.Module):
         # Row r of P L U is row permutation[r] of L U.
         self.register_buffer("permutation", p.argmax(1))
 
-    def _factors(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        lu = self.lu.to(dtype)
-        lower = lu.tril(-1) + torch.eye(lu.shape[0], dtype=dtype, device=lu.device)
-        diag = self.sign.to(dtype) * self.log_diag.to(dtype).exp()
-        return lower, lu.triu(1) + torch.diag(diag)
+    @staticmethod
+    def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype = torch.float64) -> Tensor:
+        """W of layers of one width, (K, C, C), composed in `dtype` in one batch."""
+        lower, upper = _factors(layers, dtype)
+        rows = torch.stack([layer.permutation for layer in layers])[:, :, None]
+        return (lower @ upper).gather(1, rows.expand_as(lower))
 
     def weight(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """W, (C, C), composed in `dtype`."""
-        lower, upper = self._factors(dtype)
-        return (lower @ upper)[self.permutation]
+        return self.weights([self], dtype)[0]
 
     def inverse_weight(self) -> Tensor:
         """W^-1, (C, C), float64, by two triangular solves."""
-        lower, upper = self._factors(torch.float64)
+        lower, upper = (factor[0] for factor in _factors([self], torch.float64))
         eye = torch.eye(lower.shape[0], dtype=torch.float64, device=lower.device)
         half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
         inverse = torch.linalg.solve_triangular(upper, half, upper=True)
@@ -63,3 +65,12 @@ class InvConv1x1(nn.Module):
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = self.inverse_weight().to(y.dtype)[:, :, None, None]
         return conv2d(y, weight), -volume(self.log_diag, y)
+
+
+def _factors(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """L and U with its diagonal, (K, C, C) each."""
+    lu = torch.stack([layer.lu for layer in layers]).to(dtype)
+    lower = lu.tril(-1) + torch.eye(lu.shape[-1], dtype=dtype, device=lu.device)
+    log_diag = torch.stack([layer.log_diag for layer in layers]).to(dtype)
+    sign = torch.stack([layer.sign for layer in layers]).to(dtype)
+    return lower, lu.triu(1) + torch.diag_embed(sign * log_diag.exp())

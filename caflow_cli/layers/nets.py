@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from .conv import conv2d
 from .terms import per_candidate
 
-__all__ = ["Conv", "ConvNet"]
+__all__ = ["Conv", "ConvNet", "Trunk"]
 
 
 class Conv(nn.Conv2d):
@@ -67,3 +67,29 @@ class ConvNet(nn.Module):
         hidden = F.relu(self.second(hidden))
         raw: Tensor = self.last(hidden)
         return raw.to(self.last.weight.dtype)
+
+
+class Trunk(nn.Module):
+    """What one net makes of a condition for all steps of a function, in place of each step's net.
+
+    Behind the convolution that embeds the condition: a residual block, `h + conv(ReLU(conv(
+    ReLU(h))))`, and a 1×1 head for the first layers of all nets. A step's share is cheap, so the
+    condition can be read through more layers than a step could pay for.
+
+    Shapes: h (B, width, H, W) -> (B, features, H, W).
+    """
+
+    def __init__(self, width: int, features: int) -> None:
+        super().__init__()
+        self.first = Conv(width, width, 3)
+        self.second = Conv(width, width, 1)
+        self.head = Conv(width, features, 1)
+        # The branch starts small beside what it is added to.
+        for conv, gain in ((self.first, 2**0.5), (self.second, 0.1), (self.head, 2**0.5)):
+            nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = h + self.second(F.relu(self.first(F.relu(h))))
+        features: Tensor = self.head(F.relu(h))
+        return features

@@ -19,6 +19,7 @@ from ..flows import (
     Logit,
     MultiScaleFlow,
     SharedAutoregressive,
+    Sizes,
     VariationalNoise,
     noise_draws,
     standard_normal_log_prob,
@@ -80,18 +81,25 @@ class CAFlow(
         config = config or Config()
         self.config = config
         flow = config.flow
-        n, bound = flow.scales, flow.scale_bound
+        bound = flow.scale_bound
         self.logit = Logit(flow.alpha)
-        self.R = MultiScaleFlow(flow.cond_channels, n, flow.r_steps, flow.hidden, bound)
+        self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
         self.Q = (
             VariationalNoise(flow.target_channels, flow.f_hidden, bound)
             if flow.dequantization == "variational"
             else None
         )
-        self.T = MultiScaleFlow(flow.target_channels, n, flow.t_steps, flow.hidden, bound)
-        self.F = _CONDITIONALS[flow.conditional](
-            flow.target_channels, flow.cond_channels, n, flow.f_steps, flow.f_hidden, bound
+        self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow.widths, bound)
+        sizes = Sizes(
+            target_channels=flow.target_channels,
+            cond_channels=flow.cond_channels,
+            scales=flow.scales,
+            steps=flow.f_steps,
+            hidden=flow.f_hidden,
+            bound=bound,
+            trunk=flow.trunk,
         )
+        self.F = _CONDITIONALS[flow.conditional](sizes)
 
         # Convolutions of this size are several times faster in this layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

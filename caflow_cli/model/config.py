@@ -30,8 +30,10 @@ class FlowConfig:
     r_steps: int = 4  # flow steps a scale of R, the condition's flow
     t_steps: int = 8  # of T, the target's flow
     f_steps: int = 5  # of each f_j^i
-    hidden: int = 48  # kernels of the nets of R and T
+    hidden: int | tuple[int, ...] = 48  # kernels of the nets of R and T; or so many a scale,
+    # finest first: coarse scales have many channels, and cost little
     f_hidden: int = 32  # of the nets of F
+    trunk: int = 0  # width of the net that reads the condition once for all steps of an f_j^i
     conditional: str = "caflow"  # or "shared" (appendix D), "dual-glow" (the baseline, equation 6)
     dequantization: str = "uniform"  # or "variational" (appendix A.1)
     alpha: float = 0.05  # of the logit
@@ -46,10 +48,21 @@ class FlowConfig:
         )
         _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
         _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")
-        for name in ("scales", "target_channels", "cond_channels", "hidden", "f_hidden", "f_steps"):
+        for name in ("scales", "target_channels", "cond_channels", "f_hidden", "f_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name in ("r_steps", "t_steps"):
+        _require(
+            len(self.widths) == self.scales and min(self.widths) >= 1,
+            "hidden",
+            self.hidden,
+            f"1 or more, or to {self.scales} such numbers, one a scale",
+        )
+        for name in ("r_steps", "t_steps", "trunk"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Kernels of the nets of R and T at each scale, finest first."""
+        return self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.scales
 
     @property
     def multiple(self) -> int:
@@ -139,6 +152,12 @@ def _parse_value(kind: Any, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return parse(kind, value, path)  # type: ignore[arg-type]
     allowed = typing.get_args(kind) or (kind,)
+    if isinstance(value, list | tuple):
+        for option in allowed:
+            if typing.get_origin(option) is tuple:
+                item = typing.get_args(option)[0]
+                return tuple(_parse_value(item, v, f"{path}[{k}]") for k, v in enumerate(value))
+    allowed = tuple(option for option in allowed if typing.get_origin(option) is None)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     for option in allowed:

@@ -12,6 +12,8 @@ from caflow_cli.flows import (
     ConditionalScale,
     ConditionalStep,
     MultiScaleFlow,
+    Sizes,
+    StepCondition,
     standard_normal_log_prob,
 )
 from caflow_cli.layers import ConvNet
@@ -58,7 +60,7 @@ def test_standard_normal_prior():
 
 @torch.no_grad()
 def test_multiscale_flow_with_constant_nets_is_a_gaussian():
-    flow = constant_nets(MultiScaleFlow(1, 2, 2, 4, 2.0), 3)
+    flow = constant_nets(MultiScaleFlow(1, 2, (4, 4), 2.0), 3)
     x = 2 * helpers.normal((6, 1, 4, 8), 4)
     a, b = affine_map(lambda p: flow(p)[0], x)
     expected = gaussian(a, b).log_prob(x.flatten(1))
@@ -68,7 +70,7 @@ def test_multiscale_flow_with_constant_nets_is_a_gaussian():
 @pytest.mark.parametrize("index", [0, 1])
 @torch.no_grad()
 def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
-    flow = constant_nets(ConditionalFlow(index, 1, 1, 2, 2, 4, 2.0), 5)
+    flow = constant_nets(ConditionalFlow(index, Sizes(1, 1, 2, 2, 4, 2.0)), 5)
     x = helpers.normal((6, *[(8, 2, 2), (2, 4, 4)][index]), 6)
     l = [helpers.normal((1, 8, 2, 2), 7)][:index]
     d = [helpers.normal((1, 8, 2, 2), 8), helpers.normal((1, 2, 4, 4), 9)]
@@ -87,7 +89,7 @@ def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
 def test_a_step_is_the_gaussian_that_its_parameters_say():
     """A and b written out from the parameters of actnorm, 1×1, injector and coupling."""
     step = constant_nets(helpers.seeded(lambda: ConditionalStep(4, 3, 2.0), 1), 10)
-    cond = helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12)
+    cond = StepCondition(helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12))
     scale = torch.diag(step.affine.actnorm.log_scale.exp())
     a = step.affine.invconv.weight() @ scale
     b = a @ step.affine.actnorm.bias
@@ -153,7 +155,9 @@ class Stack(torch.nn.Module):
 def test_a_stack_of_conditional_steps_integrates_to_one(seed):
     stack = helpers.randomise(helpers.seeded(lambda: Stack(4, 8), 2), seed=17, last=0.7)
     stack = stack.double().eval()
-    cond = helpers.normal((1, 8, 1, 1), seed), helpers.normal((1, 8, 1, 1), seed + 100)
+    cond = StepCondition(
+        helpers.normal((1, 8, 1, 1), seed), helpers.normal((1, 8, 1, 1), seed + 100)
+    )
     drawn, _ = stack.inverse(helpers.normal((20_000, 2, 1, 1), 18), cond)
     # A box around all draws with half a width to spare on each side, and a fine grid in it.
     low, high = drawn.flatten(1).amin(0), drawn.flatten(1).amax(0)

@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import Autoregressive, SharedAutoregressive
+from caflow_cli.flows import Autoregressive, SharedAutoregressive, Sizes
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.layers import ActNorm
 from caflow_cli.model import CAFlow
@@ -24,9 +24,9 @@ def pyramid(scales, seed, batch=BATCH):
 
 def pair(scales):
     """A shared model, and one that does not share whose functions are copies of the shared."""
-    sizes = (1, 1, scales, 1, HIDDEN, BOUND)
-    shared = helpers.randomise(SharedAutoregressive(*sizes), 3).double().eval()
-    plain = Autoregressive(*sizes).double().eval()
+    sizes = Sizes(1, 1, scales, 1, HIDDEN, BOUND)
+    shared = helpers.randomise(SharedAutoregressive(sizes), 3).double().eval()
+    plain = Autoregressive(sizes).double().eval()
     for i, flow in enumerate(plain):
         for j, function in enumerate(flow.functions):
             source = shared.own[i] if i == j else shared.shared[j]
@@ -61,7 +61,7 @@ def test_the_number_of_functions(scales):
 
 def test_a_shared_actnorm_initialises_on_all_of_its_uses():
     scales = 3
-    model = SharedAutoregressive(1, 1, scales, 1, HIDDEN, BOUND).double().train()
+    model = SharedAutoregressive(Sizes(1, 1, scales, 1, HIDDEN, BOUND)).double().train()
     seen = {}
     actnorm = model.shared[0].transitions[0].actnorm
     model.shared[0].transitions[0].register_forward_pre_hook(

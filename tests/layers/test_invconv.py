@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.layers import ChannelAffine, InvConv1x1
+from caflow_cli.layers import ChannelAffine, InvConv1x1, compose
 
 sizes = pytest.mark.parametrize("channels", [1, 2, 6, 24, 192])
 
@@ -85,3 +85,26 @@ def test_outside_training_the_affine_map_is_rounded_once():
     columns = layer(units)[0].flatten(1).T
     exact = layer.invconv.weight() * layer.actnorm.log_scale.double().exp()
     assert torch.equal(columns, exact.float())
+
+
+def test_composing_many_at_once_is_composing_each():
+    """In training, and once the actnorms know their data: values and gradients."""
+    layers = [helpers.randomise(ChannelAffine(6), k) for k in range(3)]
+    stack = torch.nn.ModuleList(layers).double()
+    x = helpers.normal((2, 6, 3, 4), 9)
+
+    def through(maps):
+        y, logdet = x, 0.0
+        for layer, composed in zip(layers, maps, strict=True):
+            y, term = layer(y, composed)
+            logdet = logdet + term
+        loss = y.square().sum() + logdet.sum()
+        return y, logdet, torch.autograd.grad(loss, list(stack.parameters()))
+
+    expected = through([None] * 3)
+    maps = compose(layers)
+    assert None not in maps
+    assert compose([layers[0], ChannelAffine(6)]) == [None] * 2  # one has not seen its first batch
+    torch.testing.assert_close(through(maps), expected, rtol=1e-12, atol=1e-12)
+    stack.eval()
+    assert compose(layers) == [None] * 3

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from caflow_cli.flows import ConditionalScale
-from caflow_cli.layers import Conv, ConvNet, Coupling, Injector, Squeeze
+from caflow_cli.layers import Conv, ConvNet, Coupling, Injector, Squeeze, Trunk
 from caflow_cli.layers.terms import bounded, per_candidate, sum_per_image
 
 
@@ -32,9 +32,10 @@ def test_features_are_a_first_layer_over_the_concatenation():
 
 
 @torch.no_grad()
-def test_every_step_reads_its_own_features():
+@pytest.mark.parametrize("trunk", [0, 7])
+def test_every_step_reads_its_own_features(trunk):
     """The condition of a scale is embedded at once: each net gets a part that no other one gets."""
-    scale = helpers.randomise(ConditionalScale(8, 3, 2, 3, 5, 2.0)).double()
+    scale = helpers.randomise(ConditionalScale(8, 3, 2, 3, 5, 2.0, trunk)).double()
     cond = helpers.normal((2, 3, 4, 4), 1), helpers.normal((2, 2, 4, 4), 2)
     parts = [part for pair in scale._features(cond) for part in pair]
     assert [tuple(part.shape) for part in parts] == [(2, 5, 2, 2)] * 6
@@ -73,3 +74,13 @@ def test_candidates_of_an_image_are_neighbours():
     value = torch.tensor([[1.0], [2.0]])
     assert per_candidate(value, 6).flatten().tolist() == [1, 1, 1, 2, 2, 2]
     assert per_candidate(value, 2) is value
+
+
+@torch.no_grad()
+def test_a_fresh_trunk_hands_the_condition_on():
+    """Neither drowned by the residual branch nor blown up by the head."""
+    trunk = helpers.seeded(lambda: Trunk(32, 48), 1).double()
+    h = helpers.normal((4, 32, 8, 8), 2)
+    branch = trunk.second(trunk.first(h.relu()).relu())
+    assert 0.01 < float(branch.std()) < 0.3
+    assert 0.5 < float(trunk(h).std()) < 2

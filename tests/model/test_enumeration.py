@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from caflow_cli.flows import ConditionalStep, Logit, Step, standard_normal_log_prob
+from caflow_cli.flows import ConditionalStep, Logit, Step, StepCondition, standard_normal_log_prob
 from caflow_cli.flows.chain import forward_through, inverse_through
 from caflow_cli.layers import ActNorm, Conv
 from caflow_cli.model import CAFlow
@@ -51,7 +51,8 @@ class TinyF(nn.Module):
         self.steps = nn.ModuleList(ConditionalStep(2, HIDDEN, BOUND) for _ in range(steps))
 
     def _links(self, cond):
-        return list(zip(self.steps, zip(cond[::2], cond[1::2], strict=True), strict=True))
+        conditions = map(StepCondition, cond[::2], cond[1::2])
+        return list(zip(self.steps, conditions, strict=True))
 
     def forward(self, x, cond):
         z, logdet = forward_through(self._links(cond), x[0])
@@ -73,8 +74,8 @@ class TinyQ(nn.Module):
 
     def forward(self, x, cond):
         parts = self.embed(2 * cond / self.levels - 1).chunk(2 * len(self.steps), dim=1)
-        pairs = zip(parts[::2], parts[1::2], strict=True)
-        h, logdet = forward_through(list(zip(self.steps, pairs, strict=True)), x)
+        conditions = map(StepCondition, parts[::2], parts[1::2])
+        h, logdet = forward_through(list(zip(self.steps, conditions, strict=True)), x)
         u = torch.sigmoid(h)
         return u, logdet - (F.softplus(h) + F.softplus(-h)).flatten(1).sum(1)
 

@@ -23,7 +23,9 @@ from caflow_cli.flows import (
     MultiScaleFlow,
     Scale,
     SharedAutoregressive,
+    Sizes,
     Step,
+    StepCondition,
     VariationalNoise,
     standard_normal_log_prob,
 )
@@ -89,7 +91,7 @@ def pyramid(channels, scales, side, seed, batch=BATCH):
     ]
 
 
-def conditional_flow(index, scales, batch_of_d=BATCH):
+def conditional_flow(index, scales, batch_of_d=BATCH, trunk=0):
     """F_i between one-channel images with 2^(n+1) pixels a side: the smallest."""
     side = 2 ** (scales + 1)
     l = pyramid(1, scales, side, 40)
@@ -101,7 +103,7 @@ def conditional_flow(index, scales, batch_of_d=BATCH):
         channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
         shapes.append((channels, half, half))
     return Case(
-        lambda: ConditionalFlow(index, 1, 1, scales, 1, HIDDEN, BOUND),
+        lambda: ConditionalFlow(index, Sizes(1, 1, scales, 1, HIDDEN, BOUND, trunk)),
         l[index],
         (d, l[:index]),
         shapes,
@@ -110,9 +112,9 @@ def conditional_flow(index, scales, batch_of_d=BATCH):
 
 def levels(kind, scales, batch_of_d=BATCH):
     side = 2 ** (scales + 1)
-    layout = kind(1, 1, scales, 1, HIDDEN, BOUND).layout
+    layout = kind(Sizes(1, 1, scales, 1, HIDDEN, BOUND)).layout
     return Case(
-        lambda: Levels(kind(1, 1, scales, 1, HIDDEN, BOUND)),
+        lambda: Levels(kind(Sizes(1, 1, scales, 1, HIDDEN, BOUND))),
         pyramid(1, scales, side, 80),
         pyramid(1, scales, side, 90, batch_of_d),
         [(c, side >> halvings, side >> halvings) for z_i in layout for c, halvings in z_i],
@@ -139,7 +141,7 @@ def caflow(scales, side, conditional="caflow"):
 
 
 def step_features(batch, h, w):
-    return normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21)
+    return StepCondition(normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21))
 
 
 CASES = {
@@ -203,14 +205,20 @@ CASES = {
         (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
         (8, 2, 3),
     ),
+    "ConditionalScale/L, trunk, candidates": Case(
+        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5),
+        normal((BATCH, 2, 4, 6), 15),
+        (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
+        (8, 2, 3),
+    ),
     "MultiScaleFlow/1": Case(
-        lambda: MultiScaleFlow(1, 1, 2, HIDDEN, BOUND),
+        lambda: MultiScaleFlow(1, 2, (HIDDEN,), BOUND),
         normal((BATCH, 1, 4, 6), 18),
         None,
         [(4, 2, 3)],
     ),
     "MultiScaleFlow/3": Case(
-        lambda: MultiScaleFlow(1, 3, 1, HIDDEN, BOUND),
+        lambda: MultiScaleFlow(1, 1, (HIDDEN, 4, 5), BOUND),
         normal((BATCH, 1, 8, 8), 19),
         None,
         [(16, 1, 1), (4, 2, 2), (2, 4, 4)],
@@ -219,6 +227,7 @@ CASES = {
     "ConditionalFlow/1 of 3": conditional_flow(1, 3),
     "ConditionalFlow/2 of 3": conditional_flow(2, 3),
     "ConditionalFlow/1 of 2, candidates": conditional_flow(1, 2, batch_of_d=1),
+    "ConditionalFlow/2 of 3, trunk": conditional_flow(2, 3, trunk=7),
     "Autoregressive/2": levels(Autoregressive, 2),
     "Autoregressive/3, candidates": levels(Autoregressive, 3, batch_of_d=1),
     "SharedAutoregressive/1": levels(SharedAutoregressive, 1),
@@ -243,7 +252,7 @@ CASES = {
     "CAFlow/2, shared": caflow(2, 8, "shared"),
     "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
 }
-NOT_INVERTIBLE = {"Conv", "ConvNet"}
+NOT_INVERTIBLE = {"Composed", "Conv", "ConvNet", "Sizes", "StepCondition", "Trunk"}
 
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -309,7 +318,8 @@ def test_float32_logdet_is_summed_in_float64(name):
 
     def as_float(value):
         if isinstance(value, (list, tuple)):
-            return type(value)(as_float(v) for v in value)
+            build_again = getattr(value, "_make", type(value))
+            return build_again([as_float(v) for v in value])
         return None if value is None else value.float()
 
     _, logdet = module(x, cond)

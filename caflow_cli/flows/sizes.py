@@ -1,0 +1,30 @@
+"""How large the conditional flows are: one record for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Sizes"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What every model of p(L | D) is built from.
+
+    Attributes:
+        target_channels, cond_channels: Channels of the images behind L and D.
+        scales: n.
+        steps: K of each f_j^i; a Gaussian (dual-glow) has none.
+        hidden: Kernels of the nets.
+        bound: Bound of the log-scales.
+        trunk: Width of the net that reads the condition once for all steps of an f_j^i; 0: none,
+            and each net reads the condition itself, as in the paper.
+    """
+
+    target_channels: int
+    cond_channels: int
+    scales: int
+    steps: int
+    hidden: int
+    bound: float
+    trunk: int = 0
