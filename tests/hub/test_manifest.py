@@ -17,7 +17,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES, pack
 from caflow_cli.hub.resolve import default_model, load, resolve
-from caflow_cli.model import load_checkpoint, read_info, save_checkpoint
+from caflow_cli.model import Config, load_checkpoint, parse, read_info, save_checkpoint
 from caflow_cli.model.checkpoint import sha256_of
 from caflow_cli.tasks import TASKS
 
@@ -35,7 +35,7 @@ def test_a_bundled_model_is_what_the_manifest_says(name):
     assert path.stat().st_size == entry.bytes <= MAX_BYTES
     assert sha256_of(path) == entry.sha256
     info = read_info(path)
-    assert info.config.to_dict() == entry.config
+    assert info.config == parse(Config, entry.config)
     assert info.config.task.name == entry.task in TASKS
     assert entry.license
     assert entry.data
