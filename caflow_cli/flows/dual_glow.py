@@ -28,20 +28,17 @@ class ConditionalGaussian(nn.Module):
         self.bound = bound
         self.net = ConvNet(d_channels, hidden, 2 * channels)
 
-    def _moments(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _moments(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         raw, mean = self.net(cond).chunk(2, dim=1)
-        s = bounded(raw, self.bound)
-        terms = (s, mean, sum_per_image(s))
-        s, mean, logdet = (per_candidate(term, batch) for term in terms)
-        return s, mean, logdet
+        return per_candidate(bounded(raw, self.bound), batch), per_candidate(mean, batch)
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, mean, logdet = self._moments(cond, x.shape[0])
-        return s.neg().exp() * (x - mean), -logdet
+        s, mean = self._moments(cond, x.shape[0])
+        return s.neg().exp() * (x - mean), sum_per_image(-s)
 
     def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, mean, logdet = self._moments(cond, y.shape[0])
-        return s.exp() * y + mean, logdet
+        s, mean = self._moments(cond, y.shape[0])
+        return s.exp() * y + mean, sum_per_image(s)
 
 
 class DualGlow(nn.Module):

@@ -7,11 +7,17 @@ import math
 import torch
 from torch import Tensor
 
+from ..layers.terms import observe
+
 __all__ = ["standard_normal_log_prob"]
 
 
-def standard_normal_log_prob(z: Tensor) -> Tensor:
-    """log N(z; 0, I) in nats: (B, ...) -> (B,), summed in float64."""
-    dims = z[0].numel()
+def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
+    """`sign log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64.
+
+    The sign is -1 where a score divides by the density.
+    """
+    constant = math.log(2 * math.pi)
+    observe(lambda: -0.5 * sign * (z.double().square() + constant))
     squares = z.flatten(1).square().sum(1, dtype=torch.float64)
-    return -0.5 * (squares + dims * math.log(2 * math.pi))
+    return -0.5 * sign * (squares + z[0].numel() * constant)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers import Conv, Squeeze
-from ..layers.terms import sum_per_image
+from ..layers.terms import sum_per_image, volume
 from .chain import Link, forward_through, inverse_through
 from .step import ConditionalStep, StepCondition
 
@@ -51,13 +51,16 @@ class VariationalNoise(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)
-        h, logdet = _WIDTH * h, logdet + h[0].numel() * math.log(_WIDTH)
+        h, logdet = _WIDTH * h, logdet + _widening(h)
         u, _ = self.squeeze.inverse(torch.sigmoid(h))
-        return u, logdet - sum_per_image(F.softplus(h) + F.softplus(-h))
+        return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
 
     def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         u, _ = self.squeeze(y)
         h = torch.log(u) - torch.log1p(-u)
         x, logdet = inverse_through(self._links(cond), h / _WIDTH)
-        logdet = logdet - h[0].numel() * math.log(_WIDTH)
-        return x, logdet + sum_per_image(F.softplus(h) + F.softplus(-h))
+        return x, logdet - _widening(h) + sum_per_image(F.softplus(h) + F.softplus(-h))
+
+
+def _widening(h: Tensor) -> Tensor:
+    return volume(h.new_full((h.shape[1],), math.log(_WIDTH), dtype=torch.float64), h)

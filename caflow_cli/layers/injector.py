@@ -24,16 +24,14 @@ class Injector(nn.Module):
         self.bound = bound
         self.net = ConvNet(0, hidden, 2 * channels)
 
-    def _scale_and_bias(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _scale_and_bias(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         raw, bias = self.net(None, cond).chunk(2, dim=1)
-        s = bounded(raw, self.bound)
-        logdet = sum_per_image(s)
-        return per_candidate(s, batch), per_candidate(bias, batch), per_candidate(logdet, batch)
+        return per_candidate(bounded(raw, self.bound), batch), per_candidate(bias, batch)
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, b, logdet = self._scale_and_bias(cond, x.shape[0])
-        return s.exp() * x + b, logdet
+        s, b = self._scale_and_bias(cond, x.shape[0])
+        return s.exp() * x + b, sum_per_image(s)
 
     def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, b, logdet = self._scale_and_bias(cond, y.shape[0])
-        return (y - b) * s.neg().exp(), -logdet
+        s, b = self._scale_and_bias(cond, y.shape[0])
+        return (y - b) * s.neg().exp(), -sum_per_image(s)

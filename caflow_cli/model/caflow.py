@@ -130,11 +130,11 @@ class CAFlow(
         return v, log_prob - logdet
 
     def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """w + u, and log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
+        """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
         if self.Q is None:
             return w + noise, w.new_zeros(w.shape[0], dtype=torch.float64)
         u, logdet = self.Q(noise, w)
-        return w + u, standard_normal_log_prob(noise) - logdet
+        return w + u, logdet + standard_normal_log_prob(noise, -1)
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
         """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
@@ -151,11 +151,11 @@ class CAFlow(
         cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1])))
-        log_q: Tensor | float = 0.0
+        dequantized: Tensor | float = 0.0
         if noise is not None:
-            v, log_q = self._dequantize(v, self._layout(noise.to(v)))
+            v, dequantized = self._dequantize(v, self._layout(noise.to(v)))
         _, log_prob = self._encode_target(v, d)
-        return LossTerms(log_prob - log_q, cond_log_prob)
+        return LossTerms(log_prob + dequantized, cond_log_prob)
 
     # --- the public operations --------------------------------------------------------------------
 
@@ -253,8 +253,8 @@ class CAFlow(
         pixels = self._layout(target.to(self.device, self.dtype))
         terms = []
         for noise in islice(draws, noise_samples):
-            v, log_q = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
-            terms.append(self._encode_target(v, encoding.d)[1] - log_q)
+            v, term = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
+            terms.append(self._encode_target(v, encoding.d)[1] + term)
         return torch.stack(terms)
 
     @exactly

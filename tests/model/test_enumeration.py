@@ -152,8 +152,8 @@ def log_weights(model, cond, w, noise):
     """`log p(w + u) - log q(u|w)` at noise (m, 2), for one state."""
     terms = []
     for part in noise.reshape(-1, 2, 1, 1).split(2**15):
-        v, log_q = model._dequantize(w.view(1, 2, 1, 1).expand_as(part), part)
-        terms.append(model._encode_target(v, cond)[1] - log_q)
+        v, term = model._dequantize(w.view(1, 2, 1, 1).expand_as(part), part)
+        terms.append(model._encode_target(v, cond)[1] + term)
     return torch.cat(terms)
 
 
