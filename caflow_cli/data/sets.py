@@ -1,0 +1,224 @@
+"""Decoding: the pictures of a split as uint8 tensors, in memory or mapped from a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import read_image
+from .source import Example, Source, Split, choose, open_source
+from .store import Store
+
+__all__ = ["ImageSet", "PairSet", "load_pairs", "load_split"]
+
+_MAX_SKIPPED = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """The pictures of one split.
+
+    Attributes:
+        images: uint8 (N, C, H, W), 0-255.
+        names: Path of each within the split, with forward slashes.
+        skipped: Names of files that could not be decoded; not in `images`.
+    """
+
+    images: torch.Tensor
+    names: list[str]
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class PairSet:
+    """The pairs of one split.
+
+    Attributes:
+        conditions: uint8 (N, cond_channels, H, W): those of `A/`.
+        targets: uint8 (N, 3, H, W): those of `B/`.
+        names: Name of each pair, without suffix.
+        skipped: Names of pairs of which a picture could not be decoded.
+    """
+
+    conditions: torch.Tensor
+    targets: torch.Tensor
+    names: list[str]
+    skipped: list[str] = field(default_factory=list)
+
+
+def load_split(
+    path: str | Path,
+    split: Split,
+    size: int,
+    *,
+    channels: int = 3,
+    seed: int = 0,
+    limit: int | None = None,
+    store: Store | None = None,
+) -> ImageSet:
+    """The pictures of a split at `size` x `size`, in order of name.
+
+    Folders `train/`, `val/`, `test/` are used as they stand. Where `val/` or `test/` is missing,
+    2 % of `train/` (at least one picture) is held out for it; with none of the three, 2 % of all
+    pictures for each. What is held out depends on the names and `seed` alone. A picture of another
+    shape is cropped to its largest central square and resized (Pillow LANCZOS).
+
+    Args:
+        path: A folder (searched through, hidden files left out) or a .zip, read in memory.
+        size: Side of the pictures in pixels.
+        channels: 3 for RGB, 1 for grey (Pillow `L`).
+        limit: Decode so many at most, evenly spaced.
+        store: Where a large set is kept; by default always in memory.
+
+    Raises:
+        CaflowError: The path is missing or no folder or zip (exit 2), the split is empty, a picture
+            is smaller than `size`, or more than 1 % of the files are damaged.
+    """
+    (images,), names, skipped = _load(path, split, size, (channels,), seed, limit, store)
+    return ImageSet(images, names, skipped)
+
+
+def load_pairs(
+    path: str | Path,
+    split: Split,
+    size: int,
+    *,
+    cond_channels: int = 3,
+    seed: int = 0,
+    limit: int | None = None,
+    store: Store | None = None,
+) -> PairSet:
+    """The pairs of a split: `A/` holds conditions and `B/` targets, matched by path without suffix.
+
+    `A/` and `B/` lie in `train/`, `val/` and `test/`, or at the top; missing splits are held out as
+    by `load_split`. Both pictures of a pair are cropped and resized alike.
+
+    Args:
+        cond_channels: 3 for RGB, 1 for grey.
+
+    Raises:
+        CaflowError: As `load_split`; a picture without its pair, or pairs of another aspect ratio.
+    """
+    channels = (cond_channels, 3)
+    (conditions, targets), names, skipped = _load(path, split, size, channels, seed, limit, store)
+    return PairSet(conditions, targets, names, skipped)
+
+
+def _load(
+    path: str | Path,
+    split: Split,
+    size: int,
+    channels: tuple[int, ...],
+    seed: int,
+    limit: int | None,
+    store: Store | None,
+) -> tuple[list[torch.Tensor], list[str], list[str]]:
+    """Tensors (one a member of an example), names, and the names of what was skipped."""
+    if not set(channels) <= {1, 3}:
+        raise CaflowError(f"channels is {channels[0]}", "use 3 (RGB) or 1 (grey)", EXIT_USAGE)
+    with open_source(Path(path)) as source:
+        examples = choose(source, split, seed, paired=len(channels) == 2)
+        if limit is not None and len(examples) > limit:
+            examples = [examples[i * len(examples) // limit] for i in range(limit)]
+        shapes: list[tuple[int, ...]] = [(len(examples), c, size, size) for c in channels]
+
+        def fill(tensors: list[torch.Tensor]) -> tuple[list[str], list[str]]:
+            rows = [tensor.numpy() for tensor in tensors]
+            loaded = _decode(source, examples, size, rows)
+            skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
+            _check_skipped(skipped, len(examples), path)
+            kept = [k for k, ok in enumerate(loaded) if ok]
+            if skipped:
+                for tensor in tensors:
+                    for row, k in enumerate(kept):  # in place: the set may not fit in memory
+                        tensor[row] = tensor[k]
+            return [examples[k].name for k in kept], skipped
+
+        store = store or Store()
+        tensors, (names, skipped) = store.build(
+            split, shapes, lambda: _fingerprint(source, examples, shapes), fill
+        )
+        return [tensor[: len(names)] for tensor in tensors], names, skipped
+
+
+def _decode(
+    source: Source, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
+) -> list[bool]:
+    """Every example into its row; False for those with a damaged picture."""
+
+    def load(row: int) -> bool:
+        example = examples[row]
+        try:
+            pictures = [
+                read_image(io.BytesIO(source.read(member)), name=member)
+                for member in example.members
+            ]
+        except (CaflowError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+            return False
+        _check_aspect(pictures, example)
+        for target, picture, member in zip(rows, pictures, example.members, strict=True):
+            target[row] = _square(picture, size, target.shape[1], member).transpose(2, 0, 1)
+        return True
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(load, range(len(examples))))
+
+
+def _check_skipped(skipped: list[str], total: int, path: str | Path) -> None:
+    if len(skipped) > _MAX_SKIPPED * total:
+        raise CaflowError(
+            f"{len(skipped)} of {total} pictures in {str(path)!r} are damaged, "
+            f"first {skipped[0]!r}",
+            "repair or remove them; up to 1 % is skipped",
+        )
+
+
+def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> None:
+    """CaflowError where a pair's pictures have different shapes: a crop would shift one of them."""
+    (height, width), *others = [picture.shape[:2] for picture in pictures]
+    for h, w in others:
+        if abs(h * width - w * height) > max(h, w, height, width):  # more than a pixel apart
+            raise CaflowError(
+                f"{example.members[0]!r} is {width}x{height}, {example.members[1]!r} {w}x{h}",
+                "give both pictures of a pair the same aspect ratio",
+            )
+
+
+def _fingerprint(source: Source, examples: list[Example], shapes: list[tuple[int, ...]]) -> str:
+    """What a decoded set was made from; another where any of it changes."""
+    members = [f"{m} {source.stamp(m)}" for example in examples for m in example.members]
+    return "\n".join([str(shapes), *members])
+
+
+def _square(
+    picture: npt.NDArray[np.uint8], size: int, channels: int, name: str
+) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) to (size, size, channels)."""
+    height, width = picture.shape[:2]
+    if min(height, width) < size:
+        raise CaflowError(
+            f"{name!r} is {width}x{height}, smaller than {size}x{size}",
+            f"remove it, or train at a size of at most {min(height, width)}: --set task.size=N",
+        )
+    if channels == 3 and height == width == size:
+        return picture
+    image = Image.fromarray(picture)
+    if channels == 1:
+        image = image.convert("L")
+    if (width, height) != (size, size):
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(size, size, channels)

@@ -1,0 +1,233 @@
+"""Which pictures a folder or a zip holds, and to which split each belongs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import SUFFIXES, read_image
+
+__all__ = [
+    "Example",
+    "Source",
+    "Split",
+    "choose",
+    "condition_channels",
+    "count_pictures",
+    "open_source",
+]
+
+Split = Literal["train", "val", "test"]
+
+_SPLITS = ("train", "val", "test")
+_HELD_OUT = 50  # one picture in so many goes to val, and as many to test
+_SIDES = ("A", "B")  # of a pair: condition and target
+_PEEK = 32  # pictures that are looked at to tell whether conditions are grey
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture, or a pair, and its name within the split."""
+
+    name: str  # of a pair: without A/ or B/ and without suffix
+    members: tuple[str, ...]  # (picture,), or (condition, target)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pictures under a path, relative to it and with forward slashes, and how to read them."""
+
+    path: Path
+    members: list[str]
+    read: Callable[[str], bytes]
+    stamp: Callable[[str], str]  # changes where a member does
+
+
+def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> list[Example]:
+    """The examples of a split, in order of name.
+
+    Folders `train/`, `val/`, `test/` are used as they stand, and what is missing is held out of
+    `train/`, or of everything, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or
+    within the set as a whole, and match by path without suffix.
+
+    Raises:
+        CaflowError: No pictures in the split, too few to divide, or a picture without its pair.
+    """
+    if split not in _SPLITS:
+        raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
+    where = repr(str(source.path))
+    folders = (*_SPLITS, *_SIDES) if paired else _SPLITS
+    named = list(zip(_unwrap(source.members, folders), source.members, strict=True))
+    if not named:
+        raise CaflowError(
+            f"no pictures in {where}",
+            f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
+        )
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, member in named:
+        top, _, rest = name.partition("/")
+        if rest and top in _SPLITS:
+            groups.setdefault(top, []).append((rest, member))
+    if groups and "train" not in groups and split not in groups:
+        raise CaflowError(
+            f"{where} has {' and '.join(f'{g}/' for g in groups)} but no {split}/",
+            f"add a folder {split}/ to it",
+        )
+    group = _pair if paired else _single
+    if split in groups and split != "train":
+        return group(groups[split], f"{split}/", where)
+    pool = (
+        group(groups["train"], "train/", where)
+        if groups.get("train")
+        else group([] if groups else named, "", where)
+    )
+    missing = [s for s in ("val", "test") if s not in groups]
+    if len(pool) <= len(missing):
+        what = "pairs" if paired else "pictures"
+        raise CaflowError(
+            f"{where} has {len(pool)} {what} to split into train and {' and '.join(missing)}",
+            f"give at least {len(missing) + 1}",
+        )
+    # By digest: a permutation that no library's generator can change, and that barely moves when
+    # pictures are added.
+    order = sorted(pool, key=lambda item: hashlib.sha256(f"{seed}:{item.name}".encode()).digest())
+    count = max(1, len(pool) // _HELD_OUT)
+    parts = {s: order[i * count : (i + 1) * count] for i, s in enumerate(missing)}
+    parts["train"] = order[len(missing) * count :]
+    return sorted(parts[split], key=lambda item: item.name)
+
+
+def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> dict[Split, int]:
+    """How many pictures, or pairs, each split has, by name: nothing is decoded.
+
+    Raises:
+        CaflowError: As `choose`, for the splits that training needs.
+    """
+    with open_source(Path(path)) as source:
+        splits: tuple[Split, ...] = ("train", "val", "test")
+        return {split: len(choose(source, split, seed, paired=paired)) for split in splits}
+
+
+def condition_channels(path: str | Path) -> int:
+    """Channels that the conditions of a paired set ask for: 1 where those looked at are grey."""
+    with open_source(Path(path)) as source:
+        for example in choose(source, "train", 0, paired=True)[:_PEEK]:
+            member = example.members[0]
+            try:
+                picture = read_image(io.BytesIO(source.read(member)), name=member)
+            except CaflowError:
+                continue  # loading names it
+            if (picture != picture[..., :1]).any():
+                return 3
+    return 1
+
+
+def _single(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
+    return sorted((Example(n, (m,)) for n, m in named), key=lambda item: item.name)
+
+
+def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
+    """Pairs of A/ and B/. Two pictures of one stem, or one without its pair: CaflowError."""
+    sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
+    for name, member in named:
+        side, _, rest = name.partition("/")
+        if rest and side in sides:
+            stem = str(PurePosixPath(rest).with_suffix(""))
+            if stem in sides[side]:
+                raise CaflowError(
+                    f"{where} has two pictures {folder}{side}/{stem} with different suffixes",
+                    "remove one of them",
+                )
+            sides[side][stem] = member
+    if not any(sides.values()):
+        raise CaflowError(
+            f"{where} has no pictures in {folder}A/ and {folder}B/",
+            f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
+        )
+    alone = [
+        f"{folder}{side}/{stem}"
+        for side, other in (_SIDES, _SIDES[::-1])
+        for stem in sorted(sides[side].keys() - sides[other].keys())
+    ]
+    if alone:
+        more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
+        raise CaflowError(
+            f"{where} has pictures without their pair: {', '.join(alone[:3])}{more}",
+            "give A and B the same names, whatever the suffix, or remove these",
+        )
+    return [Example(s, tuple(sides[side][s] for side in _SIDES)) for s in sorted(sides["A"])]
+
+
+def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
+    """Members without the one folder they all lie in, where `folders` lie inside it."""
+    known = set(folders)
+    tops = {member.partition("/")[0] for member in members}
+    inner = [member.partition("/")[2] for member in members]
+    inside = {name.partition("/")[0] for name in inner if "/" in name}
+    return inner if len(tops) == 1 and not tops & known and inside & known else members
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """A folder (searched through, hidden files left out) or a zip, read in memory.
+
+    Raises:
+        CaflowError: (exit 2) the path is missing, or is neither.
+    """
+    if path.is_dir():
+
+        def stamp(member: str) -> str:
+            status = (path / member).stat()
+            return f"{status.st_size} {status.st_mtime_ns}"
+
+        yield Source(path, _walk(path), lambda member: (path / member).read_bytes(), stamp)
+        return
+    if not path.exists():
+        raise CaflowError(
+            f"no data at {str(path)!r}", "--data FOLDER or --data FILE.zip", EXIT_USAGE
+        )
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CaflowError(
+            f"{str(path)!r} is neither a folder nor a readable zip",
+            "--data FOLDER or --data FILE.zip",
+            EXIT_USAGE,
+        ) from error
+    with archive:
+        entries = [e for e in archive.infolist() if not e.is_dir() and _is_picture(e.filename)]
+        if any(entry.flag_bits & 1 for entry in entries):
+            raise CaflowError(
+                f"{str(path)!r} is encrypted", "unpack it and give the folder", EXIT_USAGE
+            )
+        members = list({entry.filename: None for entry in entries})
+        yield Source(path, members, archive.read, lambda m: str(archive.getinfo(m).CRC))
+
+
+def _walk(root: Path) -> list[str]:
+    """Pictures under a folder; links to folders are followed, each folder once."""
+    found: list[str] = []
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        inside = Path(folder).relative_to(root)
+        found += [p for file in files if _is_picture(p := (inside / file).as_posix())]
+    return found
+
+
+def _is_picture(member: str) -> bool:
+    path = PurePosixPath(member)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden
