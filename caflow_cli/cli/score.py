@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import Annotated
@@ -111,16 +110,15 @@ def _model_name(model: str | None, target: str) -> str | None:
 
 
 def _provenance(target: str) -> tuple[str, str] | None:
-    """Id and sha256 of the model that a PNG of ours names."""
+    """Id and sha256 of the model that a picture of ours names."""
     from pathlib import Path
 
-    from ..images import read_text_chunk
+    from ..images import read_provenance
 
     if target == "-" or target.startswith("example:"):
         return None
-    text = read_text_chunk(Path(target), "caflow")
     try:
-        identity = json.loads(text or "")["model"]
+        identity = (read_provenance(Path(target)) or {})["model"]
         return str(identity["id"]), str(identity["sha256"])
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli import __version__
-from caflow_cli.images import read_text_chunk
+from caflow_cli.images import read_provenance
 
 from .process import ENTRY, assert_refused, caflow
 
@@ -292,12 +292,11 @@ def test_json_holds_every_candidate_and_the_written_ones(tmp_path, small_picture
 
 def test_provenance_names_model_and_seed_but_no_path(tmp_path, small_picture, model_file):
     caflow("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file, cwd=tmp_path)
-    text = read_text_chunk(tmp_path / "x.png", "caflow")
-    record = json.loads(text)
+    record = read_provenance(tmp_path / "x.png")
     assert record["model"]["id"] == "small.safetensors"
     assert record["rank"] == 1
     assert record["seed"] in (0, 1)
-    assert "/" not in text
+    assert "/" not in json.dumps(record)
 
 
 def test_an_unwritable_folder_is_one_error(tmp_path, small_picture, model_file):

@@ -2,54 +2,19 @@ from __future__ import annotations
 
 import io
 import os
-import stat
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import COLOURS, encoded, linear_profile, png_of_16_bits, tiff_of_16_bits
 from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import (
-    SUFFIXES,
-    atomic_write,
-    encode_png,
-    read_image,
-    read_text_chunk,
-    write_png,
-)
-
-COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-
-
-def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    image.save(buffer, format, **options)
-    return buffer.getvalue()
-
-
-def names_in(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
+from caflow_cli.images import SUFFIXES, decode, read_image
 
 
 def decoded(data: bytes) -> np.ndarray:
     return read_image(io.BytesIO(data))
-
-
-def png_of_16_bits(values: np.ndarray, colour_type: int) -> bytes:
-    """A PNG of uint16 (H, W, channels), which Pillow cannot write in colour."""
-    height, width = values.shape[:2]
-    rows = values.astype(">u2").reshape(height, -1)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    chunks = b""
-    for kind, body in ((b"IHDR", header), (b"IDAT", data), (b"IEND", b"")):
-        crc = struct.pack(">I", zlib.crc32(kind + body))
-        chunks += struct.pack(">I", len(body)) + kind + body + crc
-    return b"\x89PNG\r\n\x1a\n" + chunks
 
 
 def refusal(source, name: str | None = None) -> CaflowError:
@@ -135,7 +100,7 @@ def test_grey_1_bit_and_palette_become_rgb():
     np.testing.assert_array_equal(decoded(encoded(palette)), np.asarray(palette.convert("RGB")))
 
 
-def test_alpha_is_dropped_and_hides_nothing():
+def test_read_image_drops_alpha_and_keeps_what_it_hides():
     alpha = np.zeros((*COLOURS.shape[:2], 1), np.uint8)
     np.testing.assert_array_equal(decoded(encoded(np.concatenate([COLOURS, alpha], 2))), COLOURS)
     grey = np.concatenate([COLOURS[:, :, :1], alpha], 2)
@@ -143,6 +108,56 @@ def test_alpha_is_dropped_and_hides_nothing():
     palette = Image.fromarray(COLOURS).quantize(8)
     expected = np.asarray(palette.convert("RGB"))
     np.testing.assert_array_equal(decoded(encoded(palette, transparency=0)), expected)
+
+
+OPACITY = np.random.default_rng(5).integers(0, 256, COLOURS.shape[:2], dtype=np.uint8)
+
+
+def transparent(mode: str) -> Image.Image:
+    image = Image.fromarray(COLOURS).convert("L" if mode == "LA" else "RGB")
+    image.putalpha(Image.fromarray(OPACITY))
+    return image
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"), [("RGBA", "PNG"), ("RGBA", "TIFF"), ("RGBA", "WEBP"), ("LA", "PNG")]
+)
+def test_alpha_stands_apart_and_turns_with_the_picture(mode, format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    picture = decode(io.BytesIO(encoded(transparent(mode), format, exif=exif, **options)))
+    assert picture.format == format
+    np.testing.assert_array_equal(picture.alpha, np.rot90(OPACITY, -1))
+    colours = np.asarray(transparent(mode).convert("RGB"))
+    np.testing.assert_array_equal(picture.rgb, np.rot90(colours, -1))
+
+
+def test_the_alpha_of_palettes_grey_and_bits():
+    palette = Image.fromarray(COLOURS).quantize(8)
+    levels = bytes(range(0, 256, 36))
+    picture = decode(io.BytesIO(encoded(palette, transparency=levels)))
+    np.testing.assert_array_equal(picture.alpha, np.frombuffer(levels, np.uint8)[palette])
+    np.testing.assert_array_equal(picture.rgb, np.asarray(palette.convert("RGB")))
+    gif = decode(io.BytesIO(encoded(palette, "GIF", transparency=0)))
+    np.testing.assert_array_equal(gif.alpha, np.where(np.asarray(palette) == 0, 0, 255))
+    grey = Image.fromarray(np.array([[1, 2, 3]], np.uint8))
+    np.testing.assert_array_equal(
+        decode(io.BytesIO(encoded(grey, transparency=2))).alpha, [[255, 0, 255]]
+    )
+    bits = grey.point([0, 0, 255, 0] * 64, "1")
+    np.testing.assert_array_equal(
+        decode(io.BytesIO(encoded(bits, transparency=255))).alpha, [[255, 0, 255]]
+    )
+    colour = Image.fromarray(COLOURS)
+    picture = decode(io.BytesIO(encoded(colour, transparency=tuple(map(int, COLOURS[0, 0])))))
+    assert picture.alpha[0, 0] == 0
+    assert picture.alpha.sum() == 255 * (picture.alpha.size - 1)
+
+
+def test_opaque_alpha_is_none():
+    assert decode(io.BytesIO(encoded(Image.fromarray(COLOURS).convert("RGBA")))).alpha is None
+    assert decode(io.BytesIO(encoded(COLOURS, "JPEG"))).alpha is None
 
 
 def test_cmyk_becomes_rgb():
@@ -169,10 +184,50 @@ def test_32_bit_integers_of_16_bit_range_are_rescaled():
     np.testing.assert_array_equal(image[0, :, 0], [0, 1, 128, 255])
 
 
-def test_colour_of_16_bits_is_rescaled():
-    values = np.random.default_rng(1).integers(0, 65536, (5, 4, 3), dtype=np.uint16)
-    image = decoded(png_of_16_bits(values, 2))
-    assert np.abs(image - values / 257).max() < 1
+@pytest.mark.parametrize(
+    ("kind", "transparent"),
+    [(k, t) for k in ("png", "tiff <", "tiff >") for t in (False, True)] + [("png grey", True)],
+)
+def test_colour_of_16_bits_is_rescaled_and_rounded(kind, transparent):
+    values = np.random.default_rng(1).integers(0, 65536, (5, 4, 4), dtype=np.uint16)
+    values[0, 0, :3] = [65535, 0, 129]
+    if kind == "png grey":
+        values[..., 1] = values[..., 2] = values[..., 0]
+        data = png_of_16_bits(values[..., [0, 3]], 4)
+    else:
+        stored = values if transparent else values[..., :3]
+        if kind == "png":
+            data = png_of_16_bits(stored, 6 if transparent else 2)
+        else:
+            data = tiff_of_16_bits(stored, kind[-1], 2 if transparent else None)
+    picture = decode(io.BytesIO(data))
+    np.testing.assert_array_equal(picture.rgb, np.rint(values[..., :3] / 257))
+    if transparent:
+        np.testing.assert_array_equal(picture.alpha, np.rint(values[..., 3] / 257))
+    else:
+        assert picture.alpha is None
+
+
+def test_a_transparent_colour_of_16_bits_is_that_colour_alone():
+    values = np.full((2, 2, 3), 0x1234, np.uint16)
+    values[0, 0] = 0x1233  # the same high bytes
+    data = png_of_16_bits(values, 2, transparent=(0x1234,) * 3)
+    np.testing.assert_array_equal(decode(io.BytesIO(data)).alpha, [[255, 0], [0, 0]])
+    data = png_of_16_bits(values[..., :1], 0, transparent=(0x1234,))
+    np.testing.assert_array_equal(decode(io.BytesIO(data)).alpha, [[255, 0], [0, 0]])
+
+
+def test_premultiplied_colours_are_made_straight():
+    values = np.array([[[0x4000, 0x2000, 0, 0x8000]]], np.uint16)
+    picture = decode(io.BytesIO(tiff_of_16_bits(values, "<", 1)))
+    assert np.abs(picture.rgb - [[[128, 64, 0]]]).max() <= 1
+    assert picture.alpha[0, 0] == 128
+
+
+def test_planes_of_16_bits_are_refused_not_misread():
+    planes = np.random.default_rng(1).integers(0, 65536, (3, 4, 4), dtype=np.uint16)
+    data = tiff_of_16_bits(planes.reshape(4, 4, 3), planar=True)
+    assert "plane by plane" in refusal(io.BytesIO(data)).message
 
 
 @pytest.mark.parametrize(
@@ -197,20 +252,6 @@ def test_a_broken_profile_changes_nothing():
     np.testing.assert_array_equal(decoded(encoded(COLOURS, icc_profile=b"no profile")), COLOURS)
 
 
-def linear_profile() -> bytes:
-    """An ICC profile with sRGB's primaries and no gamma: sRGB's own with three curves exchanged."""
-    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    curve = b"curv" + bytes(4) + struct.pack(">I", 0) + bytes(4)  # no entries: identity
-    offset = len(data)
-    data += curve
-    (count,) = struct.unpack_from(">I", data, 128)
-    for entry in range(132, 132 + 12 * count, 12):
-        if data[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
-            struct.pack_into(">II", data, entry + 4, offset, 12)
-    struct.pack_into(">I", data, 0, len(data))
-    return bytes(data)
-
-
 def test_a_profile_is_converted_to_srgb():
     ramp = np.repeat(np.arange(0, 256, 17, dtype=np.uint8)[None, :, None], 3, 2)
     light = ramp / 255
@@ -230,13 +271,25 @@ def test_a_profile_of_a_16_bit_and_a_palette_picture_is_converted():
     np.testing.assert_array_equal(decoded(palette), expected)
 
 
-@pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "PNG"])
-def test_animations_and_pages_are_refused(format):
+@pytest.mark.parametrize(
+    ("format", "tolerance"), [("GIF", 3), ("WEBP", 0), ("TIFF", 0), ("PNG", 0)]
+)
+def test_animations_and_pages_are_refused_unless_one_is_named(format, tolerance):
     frames = [Image.fromarray(np.roll(COLOURS, i, 0)) for i in range(3)]
-    data = encoded(frames[0], format, save_all=True, append_images=frames[1:])
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
     error = refusal(io.BytesIO(data), "a.gif")
     assert error.message == "'a.gif' has 3 frames"
-    assert "one frame" in error.hint
+    assert error.hint == "--frame N takes one, 1 to 3"
+    for frame in (1, 3):
+        image = decode(io.BytesIO(data), frame=frame).rgb
+        assert np.abs(image.astype(int) - np.roll(COLOURS, frame - 1, 0)).max() <= tolerance
+    with pytest.raises(CaflowError, match="no frame 4"):
+        decode(io.BytesIO(data), frame=4)
+
+
+def test_a_still_picture_is_its_every_frame():
+    np.testing.assert_array_equal(decode(io.BytesIO(encoded(COLOURS)), frame=7).rgb, COLOURS)
 
 
 def test_a_camera_jpeg_with_preview_is_read():
@@ -271,10 +324,10 @@ def test_unreadable(tmp_path):
 
 
 def test_unreadable_as_the_system_says(tmp_path, monkeypatch):
-    def deny(self: Path) -> bytes:
+    def deny(self: Path, mode: str) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", deny)
+    monkeypatch.setattr(Path, "open", deny)
     error = refusal(tmp_path / "a.png")
     assert error.message == f"cannot read '{tmp_path}/a.png': Permission denied"
     assert "permissions" in error.hint
@@ -286,6 +339,12 @@ def test_truncated(format):
     error = refusal(io.BytesIO(data[: len(data) // 2]), "half.png")
     assert error.message.startswith("'half.png' is ")
     assert "complete" in error.hint
+
+
+def test_a_file_too_large_to_be_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.images.source._MAX_BYTES", 99)
+    (tmp_path / "a.png").write_bytes(b"x" * 100)
+    assert "has more than" in refusal(tmp_path / "a.png").message
 
 
 @pytest.mark.parametrize("data", [b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
@@ -305,140 +364,6 @@ def test_bombs_are_refused(monkeypatch):
         assert error.message == f"'a.png' has more than {limit} pixels"
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 54)
     np.testing.assert_array_equal(decoded(data), COLOURS)
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (3, 5, 3), (3, 5, 4)])
-def test_png_round_trip(shape):
-    image = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
-    with Image.open(io.BytesIO(encode_png(image))) as picture:
-        assert picture.format == "PNG"
-        stored = image[:, :, 0] if shape == (3, 5, 1) else image
-        np.testing.assert_array_equal(np.asarray(picture), stored)
-
-
-def test_png_of_a_view_is_that_of_its_copy():
-    view = COLOURS[::-1, 1::2]
-    assert encode_png(view) == encode_png(view.copy())
-
-
-@pytest.mark.parametrize(
-    "image", [np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.uint8), np.zeros(3, np.uint8)]
-)
-def test_png_of_something_else(image):
-    with pytest.raises(ValueError, match=r"uint8|\(H, W\)"):
-        encode_png(image)
-
-
-def test_text_chunks(tmp_path):
-    text = {"caflow": '{"tau": 0.5}', "other": "τ = ½ 日本"}
-    path = tmp_path / "a.png"
-    write_png(path, COLOURS, text)
-    data = path.read_bytes()
-    assert data == encode_png(COLOURS, text)
-    assert b"tEXtcaflow\0" in data
-    assert b"iTXtother\0" in data
-    assert read_text_chunk(path, "caflow") == text["caflow"]
-    assert read_text_chunk(path, "other") == text["other"]
-    assert type(read_text_chunk(path, "other")) is str
-    assert read_text_chunk(path, "none") is None
-    np.testing.assert_array_equal(read_image(path), COLOURS)
-
-
-def test_text_of_files_without(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(encoded(COLOURS, "JPEG", comment="caflow"))
-    assert read_text_chunk(path, "caflow") is None
-    with pytest.raises(CaflowError, match="no file"):
-        read_text_chunk(tmp_path / "gone.png", "caflow")
-
-
-@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_writes_respect_the_umask(tmp_path, umask, mode):
-    old = os.umask(umask)
-    try:
-        atomic_write(tmp_path / "a", b"1")
-        atomic_write(tmp_path / "a", b"2")
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
-    assert (tmp_path / "a").read_bytes() == b"2"
-    assert names_in(tmp_path) == ["a"]
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
-    path = tmp_path / "a"
-    path.write_bytes(b"old")
-
-    def fail(*_args: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, step, fail)
-    with pytest.raises(CaflowError) as caught:
-        atomic_write(path, b"new")
-    assert caught.value.message == f"cannot write '{path}': No space left on device"
-    assert caught.value.hint
-    assert caught.value.exit_code == 1
-    assert path.read_bytes() == b"old"
-    assert names_in(tmp_path) == ["a"]
-
-
-def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        atomic_write(tmp_path / "a", b"new")
-    assert names_in(tmp_path) == []
-
-
-def test_the_rename_is_of_a_whole_file_in_the_same_folder(tmp_path, monkeypatch):
-    seen = []
-    replace = os.replace
-
-    def watch(source: Path, target: Path) -> None:
-        seen.append((Path(source).parent, Path(source).read_bytes(), Path(target)))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", watch)
-    atomic_write(tmp_path / "a", b"data")
-    assert seen == [(tmp_path, b"data", tmp_path / "a")]
-
-
-def test_writes_where_none_can_be(tmp_path):
-    with pytest.raises(CaflowError) as caught:
-        atomic_write(tmp_path / "none" / "a.png", b"")
-    assert caught.value.message.startswith(f"cannot write '{tmp_path}/none/a.png'")
-    assert caught.value.hint == f"mkdir -p {tmp_path}/none"
-    with pytest.raises(CaflowError, match="cannot write"):
-        atomic_write(tmp_path, b"")
-    (tmp_path / "file").touch()
-    with pytest.raises(CaflowError, match="cannot write"):
-        atomic_write(tmp_path / "file" / "a.png", b"")
-    assert names_in(tmp_path) == ["file"]
-
-
-def test_names_as_long_as_the_system_allows(tmp_path):
-    atomic_write(tmp_path / ("é" * 120 + ".png"), b"data")
-    assert (tmp_path / ("é" * 120 + ".png")).read_bytes() == b"data"
-
-
-@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
-def test_links_are_followed(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a").write_bytes(b"old")
-    (tmp_path / "link").symlink_to(tmp_path / "real" / "a")
-    atomic_write(tmp_path / "link", b"new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real" / "a").read_bytes() == b"new"
-
-
-def test_a_device_is_written_not_replaced():
-    atomic_write(Path(os.devnull), b"data")
-    assert Path(os.devnull).exists()
-    assert not Path(os.devnull).is_file()
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])

@@ -1,0 +1,28 @@
+"""Pictures in and out: what decoding means, transparency, the formats written, safe writes.
+
+`docs/pictures.md` states the policy for users.
+"""
+
+from .alpha import fill_transparent, over_white, resize_alpha
+from .atomic import atomic_write, make_folder
+from .decode import SUFFIXES, Decoded, decode, read_image
+from .encode import FORMATS, Encoder, encode_png, format_of, write_png
+from .provenance import read_provenance
+
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Decoded",
+    "Encoder",
+    "atomic_write",
+    "decode",
+    "encode_png",
+    "fill_transparent",
+    "format_of",
+    "make_folder",
+    "over_white",
+    "read_image",
+    "read_provenance",
+    "resize_alpha",
+    "write_png",
+]

@@ -1,0 +1,90 @@
+"""Transparency: kept apart from colour, and put back.
+
+Files store straight (un-premultiplied) colours. Under a transparent pixel that colour means
+nothing, and may be anything; a filter that reads it would bleed it into what is seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+__all__ = ["fill_transparent", "over_white", "resize_alpha"]
+
+Plane = npt.NDArray[np.uint8]
+
+
+def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
+    """The picture with the colours around a transparent pixel in its place: uint8 (H, W, 3).
+
+    The colour put there is the alpha-weighted (premultiplied) mean of the smallest dyadic block
+    around the pixel that shows anything, interpolated. Opaque pixels are never changed, and nothing
+    is where the whole picture is transparent.
+
+    Args:
+        rgb: Straight colours, (H, W, 3).
+        alpha: (H, W), 0 transparent to 255 opaque.
+        faint: Also blend that mean into a pixel fainter than its neighbours, in proportion:
+            `(a c + (m - a) mean) / m`, m being the largest alpha of its 5 x 5 neighbourhood (the
+            support of BICUBIC). For pictures about to be enlarged, where the filter would give its
+            colour the weight of an opaque one. An evenly transparent picture stays as it is.
+    """
+    if not alpha.any():
+        return rgb
+    mean = _mean_around(rgb, alpha)
+    if not faint:
+        filled: Plane = np.where(alpha[..., None] > 0, rgb, mean)
+        return filled
+    reach = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))
+    share = (alpha / np.maximum(reach, 1).astype(np.float32))[..., None]
+    blend: Plane = np.rint(share * rgb + (1 - share) * mean).astype(np.uint8)
+    return blend
+
+
+def _mean_around(rgb: Plane, alpha: Plane) -> Plane:
+    """For each pixel the premultiplied mean of the smallest block of 2, 4, 8, … that is visible."""
+    weight = alpha.astype(np.float32)[..., None]
+    levels = [(_halve(rgb * weight), _halve(weight))]
+    while levels[-1][1].shape[:2] != (1, 1):
+        levels.append((_halve(levels[-1][0]), _halve(levels[-1][1])))
+    sums, weights = levels.pop()
+    mean = sums / weights
+    for sums, weights in reversed(levels):
+        mean = np.where(weights > 0, sums / np.maximum(weights, 1), _resize(mean, weights.shape))
+    return np.rint(_resize(mean, alpha.shape)).astype(np.uint8)
+
+
+def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Sums over blocks of 2 x 2; an odd side's last block is half empty."""
+    padded = np.pad(values, [(0, values.shape[0] % 2), (0, values.shape[1] % 2), (0, 0)])
+    rows = padded[::2] + padded[1::2]
+    return rows[:, ::2] + rows[:, 1::2]
+
+
+def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Bilinear to twice the size, cut to (H, W): blocks stay over their pixels at odd sides."""
+    height, width = values.shape[:2]
+    planes = [
+        np.asarray(
+            Image.fromarray(values[..., c]).resize(
+                (2 * width, 2 * height), Image.Resampling.BILINEAR
+            )
+        )
+        for c in range(3)
+    ]
+    return np.stack(planes, -1)[: shape[0], : shape[1]]
+
+
+def resize_alpha(alpha: Plane, size: tuple[int, int]) -> Plane:
+    """Alpha at (height, width): itself where it has that size, else Pillow BICUBIC, clipped."""
+    if alpha.shape == size:
+        return alpha
+    resized = Image.fromarray(alpha).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.array(resized)
+
+
+def over_white(rgb: Plane, alpha: Plane) -> Plane:
+    """The picture on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
+    a = alpha[..., None].astype(np.uint16)
+    return ((a * rgb + (255 - a) * 255 + 127) // 255).astype(np.uint8)

@@ -1,0 +1,149 @@
+"""Pictures in: the one decoding policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .alpha import fill_transparent
+from .colour import to_srgb
+from .depth import exchanged_layout, grey_to_8_bits, low_bytes, round_to_8_bits
+from .source import damaged, open_picture, quietly, read_source
+
+__all__ = ["SUFFIXES", "Decoded", "decode", "read_image"]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+
+_ORIENTATION = 0x0112  # EXIF tag
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A picture as it is worked on.
+
+    Attributes:
+        rgb: sRGB, uint8 (H, W, 3): straight colours, as stored also where nothing shows.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque; None where every pixel is opaque.
+        format: What the file's content is: PNG, JPEG, WEBP, …
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8] | None
+    format: str
+
+    def seen(self, *, faint: bool = False) -> npt.NDArray[np.uint8]:
+        """`rgb` with the colours around in place of what is transparent: `fill_transparent`."""
+        if self.alpha is None:
+            return self.rgb
+        return fill_transparent(self.rgb, self.alpha, faint=faint)
+
+
+def decode(
+    source: str | Path | BinaryIO, name: str | None = None, frame: int | None = None
+) -> Decoded:
+    """A picture as 8-bit sRGB, with its alpha apart.
+
+    EXIF orientation is applied and an embedded ICC profile converted to sRGB (one that is sRGB up
+    to rounding leaves the pixels as they are; a broken one is ignored). 16 bits are rescaled by
+    255/65535 and rounded. Palette, grey, 1-bit, CMYK and LAB are converted; premultiplied colours
+    are made straight.
+
+    Args:
+        source: A path, or a binary stream that is read to its end.
+        name: What errors call the picture; by default the path or the stream's name.
+        frame: Which frame of an animation, or page, from 1. None: refuse those.
+
+    Raises:
+        CaflowError: (exit 1) missing, a folder, unreadable, empty, truncated, not a picture, an
+            animation or several pages, no such frame, more pixels than Pillow's bomb limit, or
+            values with no stated range (floats, 32-bit integers).
+    """
+    data, label = read_source(source, name)
+    picture, _ = open_picture(data, label, frame)
+    with picture:
+        format = picture.format or ""
+        layout = exchanged_layout(picture)
+        try:
+            picture.load()
+        except Exception as error:  # plugins raise whatever a broken file leads them to
+            raise damaged(label) from error
+        profile = picture.info.get("icc_profile")
+        # Asked for after the pixels: a PNG may hold EXIF behind them, TIFF turns itself.
+        turn = _TRANSPOSE.get(_orientation(picture))
+        low = low_bytes(data, label, frame, layout) if layout is not None else None
+        base, alpha = _apart(picture, low, label)
+    rgb = to_srgb(base, profile)
+    if turn is not None:
+        rgb = rgb.transpose(turn)
+        alpha = alpha.transpose(turn) if alpha is not None else None
+    opacity = np.array(alpha) if alpha is not None else None
+    if opacity is not None and opacity.min() == 255:
+        opacity = None
+    return Decoded(np.array(rgb), opacity, format)
+
+
+def read_image(source: str | Path | BinaryIO, name: str | None = None) -> npt.NDArray[np.uint8]:
+    """The colours of `decode`: uint8 (H, W, 3), 0-255.
+
+    Alpha is dropped: the stored (un-premultiplied) colours come out, also where the picture is
+    transparent. `decode` has the alpha.
+
+    Raises:
+        CaflowError: As `decode`.
+    """
+    return decode(source, name).rgb
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        with quietly():
+            return int(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF is no reason to refuse the pixels
+        return 1
+
+
+def _apart(
+    picture: Image.Image, low: Image.Image | None, label: str
+) -> tuple[Image.Image, Image.Image | None]:
+    """Colours in mode L, RGB, CMYK or LAB with 8 bits, and alpha in mode L if the picture has it.
+
+    Args:
+        low: The low bytes of a colour picture of 16 bits.
+    """
+    mode = picture.mode
+    if mode == "F" or mode.startswith("I"):
+        return grey_to_8_bits(picture, label)
+    hidden = picture.info.get("transparency")
+    if low is not None and low.mode == mode:
+        if mode == "RGB" and isinstance(hidden, tuple):
+            exact = np.asarray(picture).astype(np.uint16) * 256 + np.asarray(low)
+            shown = (exact != np.array(hidden)).any(-1)
+            alpha = Image.fromarray((shown * 255).astype(np.uint8))
+            return round_to_8_bits(picture, low), alpha
+        picture = round_to_8_bits(picture, low)
+    if mode == "La":
+        picture = picture.convert("LA")
+    if picture.mode == "LA":
+        return picture.getchannel("L"), picture.getchannel("A")
+    if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
+        straight = picture.convert("RGBA")
+        alpha = straight.getchannel("A")
+        base = picture.convert("L") if mode in ("1", "L") else straight.convert("RGB")
+        return base, alpha
+    if mode == "1":
+        return picture.convert("L"), None
+    return (picture if mode in ("RGB", "L", "CMYK", "LAB") else picture.convert("RGB")), None

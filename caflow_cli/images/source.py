@@ -1,0 +1,125 @@
+"""From a path or a stream to an opened picture: what is refused before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from ..errors import CaflowError
+
+__all__ = ["damaged", "open_picture", "quietly", "read_source"]
+
+# Named, so that no plugin that starts other programs (EPS) ever sees a file.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
+_BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 258, 284  # TIFF tags
+_MAX_BYTES = 2**30  # more than the pixel limit needs at 64 bits a pixel
+# `warnings.catch_warnings` swaps process-wide state, and data sets are read by threads.
+_warnings_lock = threading.Lock()
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No warnings of damaged metadata; those of decompression bombs are raised."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def damaged(label: str) -> CaflowError:
+    return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
+
+
+def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
+    """All bytes of a source, and what to call it. CaflowError (exit 1) where there are none."""
+    if isinstance(source, str | Path):
+        label = name or str(source)
+        try:
+            with Path(source).open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise CaflowError(f"no file {label!r}", "check the path for a typing error") from None
+        except IsADirectoryError:
+            raise CaflowError(
+                f"{label!r} is a folder", f"name a picture in it: {label}/*"
+            ) from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CaflowError(
+                f"cannot read {label!r}: {reason}", "check the path and its permissions"
+            ) from error
+    else:
+        known = getattr(source, "name", None)
+        label = name or (known if isinstance(known, str) else "<stream>")
+        try:
+            data = source.read(_MAX_BYTES + 1)
+        except OSError as error:
+            raise CaflowError(f"cannot read {label!r}: {error}", _COMPLETE) from error
+    if not data:
+        raise CaflowError(f"{label!r} is empty (0 bytes)", _COMPLETE)
+    if len(data) > _MAX_BYTES:
+        raise CaflowError(
+            f"{label!r} has more than {_MAX_BYTES >> 20} MiB", "crop or shrink the picture first"
+        )
+    return data, label
+
+
+def open_picture(data: bytes, label: str, frame: int | None = None) -> tuple[Image.Image, int]:
+    """A picture at one of its frames, pixels not yet decoded, and how many frames it has.
+
+    Args:
+        frame: From 1; a still picture has one and is taken whatever this says. None: refuse
+            animations and several pages.
+
+    Raises:
+        CaflowError: (exit 1) not a picture, damaged, too many pixels, or no such frame.
+    """
+    try:
+        with quietly():
+            picture = Image.open(io.BytesIO(data), formats=_FORMATS)
+        # Before the pixels: counting pages moves through a TIFF, which then decodes again.
+        frames = getattr(picture, "n_frames", 1)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise CaflowError(
+            f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels",
+            "crop or shrink the picture first",
+        ) from error
+    except UnidentifiedImageError as error:
+        raise CaflowError(f"{label!r} is not a picture", _COMPLETE) from error
+    except Exception as error:  # plugins raise whatever a broken file leads them to
+        raise damaged(label) from error
+    if _deep_planes(picture):
+        raise CaflowError(
+            f"{label!r} stores 16-bit colours plane by plane, uncompressed",
+            "save it with interleaved pixels, or compressed",
+        )
+    # MPO is a camera's JPEG with previews behind the picture.
+    if frames == 1 or picture.format == "MPO":
+        return picture, frames
+    if frame is None:
+        raise CaflowError(f"{label!r} has {frames} frames", f"--frame N takes one, 1 to {frames}")
+    if frame > frames:
+        raise CaflowError(f"{label!r} has {frames} frames, no frame {frame}", f"--frame {frames}")
+    try:
+        picture.seek(frame - 1)
+    except Exception as error:
+        raise damaged(label) from error
+    return picture, frames
+
+
+def _deep_planes(picture: Image.Image) -> bool:
+    """A TIFF that Pillow decodes to noise: it reads its planes as if they had 8 bits."""
+    return (
+        isinstance(picture, TiffImagePlugin.TiffImageFile)
+        and picture.tag_v2.get(_PLANAR_CONFIGURATION) == 2
+        and max(picture.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8
+        and not picture.use_load_libtiff
+    )

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pictures import COLOURS
+from PIL import Image
+
+from caflow_cli.images import fill_transparent, over_white, resize_alpha
+
+
+def disc(side: int) -> np.ndarray:
+    """Alpha of a disc with soft edges."""
+    rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
+    return np.clip((side / 3 - np.hypot(rows, columns)) * 100 + 128, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (17, 30), (64, 64)])
+@pytest.mark.parametrize("faint", [False, True])
+def test_hidden_colours_reach_nothing(shape, faint):
+    alpha = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    alpha.flat[-1] = 0
+    alpha.flat[0] = 255
+    rgb = np.random.default_rng(2).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    other = np.where(alpha[..., None] == 0, 255 - rgb, rgb)
+    np.testing.assert_array_equal(
+        fill_transparent(rgb, alpha, faint=faint), fill_transparent(other, alpha, faint=faint)
+    )
+
+
+def test_what_shows_stays_and_what_does_not_takes_the_colours_around():
+    alpha = disc(48)
+    rgb = np.where(alpha[..., None] > 0, (200, 120, 40), (0, 255, 255)).astype(np.uint8)
+    np.testing.assert_array_equal(fill_transparent(rgb, alpha), np.full_like(rgb, (200, 120, 40)))
+    half = np.zeros((8, 16), np.uint8)
+    half[:, :2], half[:, -2:] = 255, 255
+    rgb = np.zeros((8, 16, 3), np.uint8)
+    rgb[:, -2:] = 240
+    row = fill_transparent(rgb, half)[4, :, 0].astype(int)
+    assert (np.diff(row) >= 0).all()  # from the one colour to the other
+    assert row[0] == 0
+    assert row[-1] == 240
+
+
+def test_a_faint_pixel_counts_as_little_as_it_shows():
+    rgb = np.full((9, 9, 3), 200, np.uint8)
+    alpha = np.full((9, 9), 255, np.uint8)
+    rgb[4, 4], alpha[4, 4] = 0, 5
+    assert fill_transparent(rgb, alpha)[4, 4, 0] == 0
+    # 5 / 255 of its own black, and of the mean in which it hardly counts
+    assert fill_transparent(rgb, alpha, faint=True)[4, 4, 0] == pytest.approx(196, abs=3)
+    even = np.full((9, 9), 40, np.uint8)
+    noise = np.random.default_rng(3).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(fill_transparent(noise, even, faint=True), noise)
+    np.testing.assert_array_equal(
+        fill_transparent(noise, np.full((9, 9), 255, np.uint8), faint=True), noise
+    )
+
+
+def test_a_picture_that_shows_nothing_stays():
+    nothing = np.zeros(COLOURS.shape[:2], np.uint8)
+    np.testing.assert_array_equal(fill_transparent(COLOURS, nothing, faint=True), COLOURS)
+
+
+def test_no_edge_of_another_colour_after_enlarging():
+    """A red disc whose hidden pixels are cyan, enlarged and laid on its own red, is all red."""
+    red, alpha = np.array((220, 20, 20)), disc(24)
+    rgb = np.where(alpha[..., None] > 0, red, (0, 255, 255)).astype(np.uint8)
+    opacity = resize_alpha(alpha, (96, 96)).astype(float)[..., None] / 255
+
+    def wrong(colours: np.ndarray) -> float:
+        large = Image.fromarray(colours).resize((96, 96), Image.Resampling.BICUBIC)
+        return np.abs(opacity * (np.asarray(large) - red)).max()
+
+    assert wrong(rgb) > 10
+    for faint in (False, True):
+        assert wrong(fill_transparent(rgb, alpha, faint=faint)) <= 1
+
+
+def test_alpha_is_resized_by_bicubic_and_left_alone_at_its_size():
+    alpha = disc(12)
+    assert resize_alpha(alpha, (12, 12)) is alpha
+    expected = Image.fromarray(alpha).resize((36, 48), Image.Resampling.BICUBIC)
+    np.testing.assert_array_equal(resize_alpha(alpha, (48, 36)), np.asarray(expected))
+
+
+def test_over_white():
+    rgb = np.array([[[10, 20, 30]]], np.uint8)
+    for a, expected in ((0, [255] * 3), (255, [10, 20, 30]), (51, [206, 208, 210])):
+        np.testing.assert_array_equal(over_white(rgb, np.array([[a]], np.uint8))[0, 0], expected)

@@ -1,0 +1,96 @@
+"""Pictures for tests: files of every kind, made as bytes."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageCms
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def png_of_16_bits(
+    values: np.ndarray, colour_type: int, transparent: tuple[int, ...] | None = None
+) -> bytes:
+    """A PNG of uint16 (H, W, channels), which Pillow cannot write in colour.
+
+    Args:
+        values: Grey, RGB, grey with alpha or RGBA.
+        colour_type: PNG's number of that: 0, 2, 4, 6.
+        transparent: The one value that is transparent.
+    """
+    height, width = values.shape[:2]
+    rows = values.astype(">u2").reshape(height, -1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    chunks = b""
+    hidden = [(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))] if transparent else []
+    for kind, body in ((b"IHDR", header), *hidden, (b"IDAT", data), (b"IEND", b"")):
+        crc = struct.pack(">I", zlib.crc32(kind + body))
+        chunks += struct.pack(">I", len(body)) + kind + body + crc
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def linear_profile() -> bytes:
+    """An ICC profile with sRGB's primaries and no gamma: sRGB's own with three curves exchanged."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    curve = b"curv" + bytes(4) + struct.pack(">I", 0) + bytes(4)  # no entries: identity
+    offset = len(data)
+    data += curve
+    (count,) = struct.unpack_from(">I", data, 128)
+    for entry in range(132, 132 + 12 * count, 12):
+        if data[entry : entry + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            struct.pack_into(">II", data, entry + 4, offset, 12)
+    struct.pack_into(">I", data, 0, len(data))
+    return bytes(data)
+
+
+def tiff_of_16_bits(
+    values: np.ndarray, order: str = "<", extra: int | None = None, planar: bool = False
+) -> bytes:
+    """An uncompressed TIFF of uint16 (H, W, channels), which Pillow cannot write in colour.
+
+    Args:
+        values: RGB, or RGBA with `extra` 1 (premultiplied) or 2 (straight).
+        order: "<" or ">".
+        planar: Plane by plane.
+    """
+    height, width, channels = values.shape
+    body = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
+    strips = channels if planar else 1
+    size = len(body) // strips
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    start = 8 + len(bits)
+    arrays = struct.pack(f"{order}{strips}I", *range(start, start + len(body), size))
+    arrays += struct.pack(f"{order}{strips}I", *[size] * strips)
+    after = start + len(body)  # where the arrays lie, and the directory behind them
+    tags = [
+        (256, 3, 1, width),
+        (257, 3, 1, height),
+        (258, 3, channels, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, strips, after if planar else start),
+        (277, 3, 1, channels),
+        (278, 3, 1, height),
+        (279, 4, strips, after + 4 * strips if planar else size),
+        (284, 3, 1, 2 if planar else 1),
+    ]
+    if extra is not None:
+        tags.append((338, 3, 1, extra))
+    directory = struct.pack(f"{order}H", len(tags))
+    for tag, kind, count, value in tags:
+        inline = f"{order}HHIHxx" if kind == 3 and count == 1 else f"{order}HHII"
+        directory += struct.pack(inline, tag, kind, count, value)
+    header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(
+        f"{order}I", after + len(arrays)
+    )
+    return header + bits + body + arrays + directory + bytes(4)
