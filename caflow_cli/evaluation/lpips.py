@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +18,7 @@ from .metrics import check_pairs
 __all__ = ["LpipsDistance"]
 
 _TRUNK_FILE = "alexnet-owt-7be5be79.pth"  # what torchvision downloads
-_HINT = "set CAFLOW_LPIPS_WEIGHTS to a safetensors file of AlexNet's trunk (keys net.slice*)"
+_HINT = "--lpips-weights FILE, or CAFLOW_LPIPS_WEIGHTS: AlexNet's trunk as safetensors, net.slice*"
 
 
 class LpipsDistance:
@@ -41,11 +43,11 @@ class LpipsDistance:
 
         weights = weights or os.environ.get("CAFLOW_LPIPS_WEIGHTS") or None
         if weights is not None:
-            self._net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+            self._net = _build(lpips.LPIPS, pnet_rand=True)
             self._load_trunk(Path(weights))
         else:
             try:
-                self._net = lpips.LPIPS(net="alex", verbose=False)
+                self._net = _build(lpips.LPIPS)
             except OSError as error:  # URLError is one
                 cached = Path(torch.hub.get_dir()) / "checkpoints" / _TRUNK_FILE
                 raise CaflowError(
@@ -80,3 +82,16 @@ class LpipsDistance:
         a, b = (x.to(self._device).float() / 127.5 - 1 for x in (images, references))
         distance: Tensor = self._net(a, b)
         return distance.flatten().double().cpu()
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """The trunk's last activations, averaged over the image: uint8 (B, 3, H, W) to (B, 256)."""
+        x = images.to(self._device).float() / 127.5 - 1
+        last: Tensor = self._net.net(self._net.scaling_layer(x))[-1]
+        return last.mean((2, 3))
+
+
+def _build(network: Any, **options: bool) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of how lpips calls torchvision
+        return network(net="alex", verbose=False, **options)

@@ -1,4 +1,4 @@
-"""Metrics that are a formula."""
+"""Metrics that are a formula, of uint8 batches (B, 3, H, W)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from torch import Tensor
 
 from ..errors import CaflowError
 
-__all__ = ["check_pairs", "rmse"]
+__all__ = ["check_pairs", "coverage", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
+
+_PEAK = 255.0
+_SIGMA = 1.5  # of SSIM's window, which is cut at 3.5 sigma: 11 pixels
+_MARGIN = 5
 
 
 def check_pairs(images: Tensor, references: Tensor) -> None:
@@ -32,3 +36,97 @@ def rmse(images: Tensor, references: Tensor) -> Tensor:
     """
     check_pairs(images, references)
     return (images.double() - references.double()).square().flatten(1).mean(1).sqrt()
+
+
+def psnr(images: Tensor, references: Tensor) -> Tensor:
+    """`20 log10(255 / rmse)` of each image in dB: (B,) float64, infinite for equal images.
+
+    Args:
+        images, references: uint8 (B, 3, H, W).
+    """
+    return 20 * (_PEAK / rmse(images, references)).log10()
+
+
+def ssim(images: Tensor, references: Tensor) -> Tensor:
+    """Structural similarity of each image: (B,) float64, 1 for equal images.
+
+    Wang et al. 2004: Gaussian window of 11×11 with σ = 1.5, K1 = 0.01, K2 = 0.03, range 255,
+    population covariances; the mean over channels and over the windows that lie inside the image.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 11.
+
+    Raises:
+        CaflowError: A side is shorter than the window.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    check_pairs(images, references)
+    height, width = images.shape[-2:]
+    if min(height, width) <= 2 * _MARGIN:
+        raise CaflowError(
+            f"SSIM of {width}x{height} pixels has no whole window of 11x11",
+            "leave out --metric ssim",
+        )
+    _, full = structural_similarity_index_measure(
+        images.double(),
+        references.double(),
+        sigma=_SIGMA,
+        data_range=_PEAK,
+        reduction="none",
+        return_full_image=True,
+    )
+    inside: Tensor = full[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+    return inside.flatten(1).mean(1)
+
+
+def diversity(candidates: Tensor) -> float:
+    """Spread of M candidates in levels: `sqrt(mean over values of the variance over candidates)`.
+
+    Args:
+        candidates: uint8 (M, 3, H, W), M of at least 2; the variance has the divisor M - 1.
+    """
+    return float(candidates.double().var(0).mean().sqrt())
+
+
+def rank_histogram(
+    candidates: Tensor, truth: Tensor, where: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """How often the true value has each rank among the candidates' values at its place.
+
+    Where truth and candidates are alike, all M + 1 ranks are equally likely. A truth that ties with
+    e candidates counts 1 / (e + 1) for each rank it may have.
+
+    Args:
+        candidates: uint8 (M, C, H, W).
+        truth: uint8 (C, H, W).
+        where: bool (H, W), the pixels that count; default all.
+
+    Returns:
+        Shares, (M + 1,) float64, that sum to 1; and the number of values counted.
+    """
+    m = candidates.shape[0]
+    if where is not None:
+        candidates, truth = candidates[:, :, where], truth[:, where]
+    below = (candidates < truth).sum(0).flatten()
+    equal = (candidates == truth).sum(0).flatten()
+    joint = torch.bincount(below * (m + 1) + equal, minlength=(m + 1) ** 2)
+    histogram = torch.zeros(m + 1, dtype=torch.float64)
+    for index in joint.nonzero().flatten().tolist():
+        first, ties = divmod(index, m + 1)
+        histogram[first : first + ties + 1] += joint[index].item() / (ties + 1)
+    count = truth.numel()
+    return histogram / max(count, 1), count
+
+
+def coverage(histogram: Tensor, share: float) -> float:
+    """Share of true values in the central `share` of the candidates' distribution.
+
+    A rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1): the mass of the
+    histogram, spread so, that falls between `(1 - share) / 2` and `(1 + share) / 2`. Whatever M, it
+    is `share` where truth and candidates are alike.
+    """
+    bins = len(histogram)
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    inside = edges.clamp((1 - share) / 2, (1 + share) / 2).diff() * bins
+    return float((histogram * inside).sum())

@@ -1,0 +1,198 @@
+"""FID and KID between two sets of pictures, through torchmetrics, from streamed features."""
+
+from __future__ import annotations
+
+import io
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import atomic_write
+
+__all__ = ["FEW", "SetFeatures", "fid", "kid"]
+
+FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
+_RESERVOIR = 10_000  # features a side that KID draws its subsets from
+_SUBSETS, _SUBSET_SIZE = 100, 1000
+_HINT = "give a file that --save-stats wrote: mu, sigma, n, extractor"
+
+
+class SetFeatures:
+    """Statistics of a set: streamed, float64, of one size whatever the number of images.
+
+    Sums and products of all features, and for KID a uniform random sample of at most 10,000 of
+    them, drawn by a generator of its own.
+    """
+
+    def __init__(self, extractor: str, keep_features: bool = False) -> None:
+        self.extractor = extractor
+        self.count = 0
+        self.count_is_known = True
+        self.sum = torch.zeros(0, dtype=torch.float64)
+        self.products = torch.zeros(0, 0, dtype=torch.float64)
+        self._kept: list[Tensor] | None = [] if keep_features else None
+        self._generator = torch.Generator().manual_seed(0)
+
+    def add(self, features: Tensor) -> None:
+        """features: (B, d)."""
+        features = features.double()
+        if not self.count:
+            d = features.shape[1]
+            self.sum, self.products = self.sum.new_zeros(d), self.products.new_zeros(d, d)
+        self.sum += features.sum(0)
+        self.products += features.T @ features
+        for row in features if self._kept is not None else ():
+            self._keep(row)
+            self.count += 1
+        if self._kept is None:
+            self.count += len(features)
+
+    def _keep(self, row: Tensor) -> None:
+        assert self._kept is not None
+        if len(self._kept) < _RESERVOIR:
+            self._kept.append(row.clone())
+            return
+        place = int(torch.randint(self.count + 1, (), generator=self._generator))
+        if place < _RESERVOIR:
+            self._kept[place] = row.clone()
+
+    @property
+    def features(self) -> Tensor:
+        """The kept features, (at most 10,000, d)."""
+        if not self._kept:
+            raise CaflowError(
+                "KID needs the pictures, not their statistics", "--metric fid", EXIT_USAGE
+            )
+        return torch.stack(self._kept)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.sum / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """With the divisor n - 1."""
+        mean = self.mean
+        return (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
+
+    def save(self, path: Path) -> None:
+        """An .npz of mu, sigma, n and extractor; CaflowError where it cannot be written."""
+        if self.count < 2:
+            raise CaflowError("statistics need two images", "give a larger set", EXIT_USAGE)
+        buffer = io.BytesIO()
+        np.savez(
+            buffer,
+            mu=self.mean.numpy(),
+            sigma=self.covariance.numpy(),
+            n=np.int64(self.count),
+            extractor=np.str_(self.extractor),
+        )
+        atomic_write(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path, extractor: str) -> SetFeatures:
+        """The statistics of an .npz: ours, or mu and sigma alone as pytorch-fid writes them.
+
+        Raises:
+            CaflowError: (exit 2) not such a file, or of another extractor.
+        """
+        bad = CaflowError(f"{str(path)!r} holds no statistics", _HINT, EXIT_USAGE)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                mean, covariance = (
+                    torch.from_numpy(np.asarray(file[key], np.float64)) for key in ("mu", "sigma")
+                )
+                # Where n is not stated, any will do: neither distance depends on it.
+                count = int(file["n"]) if "n" in file else 2
+                name = str(file["extractor"]) if "extractor" in file else "inception"
+                known = "n" in file
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise bad from error
+        d = mean.numel()
+        if mean.shape != (d,) or covariance.shape != (d, d) or count < 2 or not d:
+            raise bad
+        if not (mean.isfinite().all() and covariance.isfinite().all()):
+            raise bad
+        if name != extractor:
+            raise CaflowError(
+                f"{str(path)!r} is of extractor {name!r}, not {extractor!r}",
+                f"--feature-extractor {name}",
+                EXIT_USAGE,
+            )
+        result = cls(name)
+        result.count, result.count_is_known = count, known
+        result.sum = mean * count
+        result.products = covariance * (count - 1) + count * torch.outer(mean, mean)
+        return result
+
+
+def fid(generated: SetFeatures, reference: SetFeatures) -> float:
+    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, by torchmetrics in float64.
+
+    Raises:
+        CaflowError: A side has fewer than two images.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    _check(generated, reference)
+    metric = FrechetInceptionDistance(feature=_Given(len(reference.sum)))
+    for prefix, side in (("real", reference), ("fake", generated)):
+        setattr(metric, f"{prefix}_features_sum", side.sum)
+        setattr(metric, f"{prefix}_features_cov_sum", side.products)
+        setattr(metric, f"{prefix}_features_num_samples", torch.tensor(side.count))
+    metric.orig_dtype = torch.float64  # of the features, which `update` would have seen
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that `update` was not called
+        return float(metric.compute())
+
+
+def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
+    """Mean and standard deviation over random subsets of the unbiased squared MMD, by torchmetrics.
+
+    Kernel `(x·y / d + 1)³`; 100 subsets of at most 1,000 features a side, drawn with a fixed seed;
+    one where they would all be the whole of both sides. Float64.
+
+    Raises:
+        CaflowError: A side has fewer than two images, or is statistics only.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    _check(generated, reference)
+    sides = generated.features, reference.features
+    size = min(_SUBSET_SIZE, *map(len, sides))
+    subsets = 1 if all(len(side) == size for side in sides) else _SUBSETS
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # that it keeps all features
+        torch.manual_seed(0)
+        metric = KernelInceptionDistance(
+            feature=_Given(sides[0].shape[1]), subsets=subsets, subset_size=size
+        )
+        for side, real in zip(sides, (False, True), strict=True):
+            metric.update(side, real=real)
+        mean, deviation = metric.compute()
+    return float(mean), float(deviation)
+
+
+def _check(generated: SetFeatures, reference: SetFeatures) -> None:
+    for side, name in ((generated, "generated"), (reference, "reference")):
+        if side.count < 2:
+            raise CaflowError(
+                f"the {name} set has {side.count} pictures, too few for a distance of sets",
+                "give at least two, better 2,048",
+            )
+
+
+class _Given(nn.Module):
+    """Stands where torchmetrics expects a network: features come in, and go out."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
