@@ -1,16 +1,20 @@
 """Image sets: folders and zips of pictures, or of pairs, as uint8 tensors."""
 
-from .sets import ImageSet, PairSet, load_pairs, load_split
+from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
 from .source import Split, condition_channels, count_pictures
 from .store import Store
+from .stream import Reader, open_split
 
 __all__ = [
+    "DamagedError",
     "ImageSet",
     "PairSet",
+    "Reader",
     "Split",
     "Store",
     "condition_channels",
     "count_pictures",
     "load_pairs",
     "load_split",
+    "open_split",
 ]

@@ -20,9 +20,21 @@ from ..images import read_image
 from .source import Example, Source, Split, choose, open_source
 from .store import Store
 
-__all__ = ["ImageSet", "PairSet", "load_pairs", "load_split"]
+__all__ = [
+    "DamagedError",
+    "ImageSet",
+    "PairSet",
+    "load_pairs",
+    "load_split",
+    "read_example",
+    "square",
+]
 
 _MAX_SKIPPED = 0.01
+
+
+class DamagedError(CaflowError):
+    """A file of a set that cannot be decoded; the rest of the set may be fine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,19 +172,36 @@ def _decode(
     def load(row: int) -> bool:
         example = examples[row]
         try:
-            pictures = [
-                read_image(io.BytesIO(source.read(member)), name=member)
-                for member in example.members
-            ]
-        except (CaflowError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+            pictures = read_example(source, example)
+        except DamagedError:
             return False
-        _check_aspect(pictures, example)
         for target, picture, member in zip(rows, pictures, example.members, strict=True):
-            target[row] = _square(picture, size, target.shape[1], member).transpose(2, 0, 1)
+            target[row] = square(picture, size, target.shape[1], member).transpose(2, 0, 1)
         return True
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(load, range(len(examples))))
+
+
+def read_example(source: Source, example: Example) -> list[npt.NDArray[np.uint8]]:
+    """The pictures of an example as they are, uint8 (H, W, 3), after one another.
+
+    Raises:
+        DamagedError: One cannot be decoded.
+        CaflowError: A pair's pictures have different shapes.
+    """
+    pictures = []
+    for member in example.members:
+        try:
+            pictures.append(read_image(io.BytesIO(source.read(member)), name=member))
+        except CaflowError as error:
+            raise DamagedError(error.message, error.hint) from error
+        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DamagedError(
+                f"{member!r} cannot be read: {error}", "repair it or remove it"
+            ) from error
+    _check_aspect(pictures, example)
+    return pictures
 
 
 def _check_skipped(skipped: list[str], total: int, path: str | Path) -> None:
@@ -201,7 +230,7 @@ def _fingerprint(source: Source, examples: list[Example], shapes: list[tuple[int
     return "\n".join([str(shapes), *members])
 
 
-def _square(
+def square(
     picture: npt.NDArray[np.uint8], size: int, channels: int, name: str
 ) -> npt.NDArray[np.uint8]:
     """(H, W, 3) to (size, size, channels)."""

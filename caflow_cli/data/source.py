@@ -22,6 +22,7 @@ __all__ = [
     "choose",
     "condition_channels",
     "count_pictures",
+    "has_split",
     "open_source",
 ]
 
@@ -51,8 +52,10 @@ class Source:
     stamp: Callable[[str], str]  # changes where a member does
 
 
-def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> list[Example]:
-    """The examples of a split, in order of name.
+def choose(
+    source: Source, split: Split | Literal["all"], seed: int, *, paired: bool = False
+) -> list[Example]:
+    """The examples of a split, in order of name; "all" is every picture there is.
 
     Folders `train/`, `val/`, `test/` are used as they stand, and what is missing is held out of
     `train/`, or of everything, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or
@@ -61,7 +64,7 @@ def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> 
     Raises:
         CaflowError: No pictures in the split, too few to divide, or a picture without its pair.
     """
-    if split not in _SPLITS:
+    if split not in (*_SPLITS, "all"):
         raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
     where = repr(str(source.path))
     folders = (*_SPLITS, *_SIDES) if paired else _SPLITS
@@ -71,6 +74,9 @@ def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> 
             f"no pictures in {where}",
             f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
         )
+    group = _pair if paired else _single
+    if split == "all":
+        return group(named, "", where)
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, member in named:
         top, _, rest = name.partition("/")
@@ -81,7 +87,6 @@ def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> 
             f"{where} has {' and '.join(f'{g}/' for g in groups)} but no {split}/",
             f"add a folder {split}/ to it",
         )
-    group = _pair if paired else _single
     if split in groups and split != "train":
         return group(groups[split], f"{split}/", where)
     pool = (
@@ -103,6 +108,12 @@ def choose(source: Source, split: Split, seed: int, *, paired: bool = False) -> 
     parts = {s: order[i * count : (i + 1) * count] for i, s in enumerate(missing)}
     parts["train"] = order[len(missing) * count :]
     return sorted(parts[split], key=lambda item: item.name)
+
+
+def has_split(source: Source, split: Split) -> bool:
+    """Whether there is a folder of that name with pictures."""
+    names = _unwrap(source.members, (*_SPLITS, *_SIDES))
+    return any(name.startswith(f"{split}/") for name in names)
 
 
 def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> dict[Split, int]:

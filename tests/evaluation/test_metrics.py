@@ -43,7 +43,7 @@ def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
     a = smooth_image(3, 3, (40, 24), seed=1)
     noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(2))
     b = (0.8 * a + 20 * noise).clamp(0, 255).to(torch.uint8)
-    pairs = [(x.permute(1, 2, 0).numpy(), y.permute(1, 2, 0).numpy()) for x, y in zip(a, b)]
+    pairs = [tuple(x[i].permute(1, 2, 0).numpy() for x in (a, b)) for i in range(3)]
     expected = [
         structural_similarity(
             *pair,
