@@ -27,6 +27,28 @@ def small_model64(small_model: CAFlow) -> CAFlow:
 
 
 @pytest.fixture(scope="session")
+def task_models(small_model: CAFlow) -> dict[str, CAFlow]:
+    """A model like `small_model` for every task, 32x32. Shared likewise."""
+    others = ("colorize", "inpaint", "paired")
+    models = {
+        name: helpers.data_like_model(helpers.task_config(name), seed=seed, size=32)
+        for seed, name in enumerate(others, 3)
+    }
+    return {"superres": small_model, **models}
+
+
+@pytest.fixture(scope="session")
+def model_files(
+    task_models: dict[str, CAFlow], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """`task_models` as files, by task."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, model in task_models.items():
+        save_checkpoint(folder / f"{name}.safetensors", model, {"images": 0})
+    return {name: folder / f"{name}.safetensors" for name in task_models}
+
+
+@pytest.fixture(scope="session")
 def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small_model` as a file: superres x4, random weights."""
     path = tmp_path_factory.mktemp("model") / "small.safetensors"

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from caflow_cli.flows import noise_draws
 from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
-from caflow_cli.model import CAFlow, Config, FlowConfig
+from caflow_cli.model import CAFlow, Config, FlowConfig, TaskConfig
+from caflow_cli.tasks import TASKS
 
 
 def generator(seed):
@@ -65,6 +66,12 @@ def seeded(build, seed):
 def small_config(**flow):
     values = {"r_steps": 1, "t_steps": 2, "f_steps": 1, "hidden": 8, "f_hidden": 8} | flow
     return Config(flow=FlowConfig(**values))
+
+
+def task_config(name, size=32, **flow):
+    """A small model's config for a task, with the condition that the task has by default."""
+    config = small_config(cond_channels=TASKS[name].channels[0], **flow)
+    return Config(config.flow, TaskConfig(name, size=size))
 
 
 def as_double(model):

@@ -95,6 +95,7 @@ def train_command(
     from ..hub.resolve import resolve
     from ..model import preset as preset_flow
     from ..model import read_info
+    from ..tasks import task_named
     from ..training import train
     from ..training.config import PRESET_OPTIM, apply_settings
 
@@ -109,6 +110,11 @@ def train_command(
         values.setdefault("task", asdict(source.task))
     if task is not None:
         values.setdefault("task", {})["name"] = task
+    if init_from is None and preset in (None, "compact"):  # a preset of no task in particular
+        channels = task_named(values.get("task", {}).get("name", "superres")).channels
+        flow = values.setdefault("flow", {})
+        if preset is not None or "cond_channels" not in flow:
+            flow["cond_channels"] = channels[0]
     run = apply_settings(values, settings or [])
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,25 +11,38 @@ import numpy as np
 from ..errors import EXIT_USAGE, CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow
-from ..tasks import pad
-from .score import Score, check_noise_samples, estimator_of, score_pairs, task_of, to_batch
+from .score import (
+    Score,
+    check_mask,
+    check_noise_samples,
+    check_size,
+    estimator_of,
+    score_pairs,
+    task_of,
+    to_batch,
+)
 
 __all__ = ["Candidate", "Candidates", "check_sampling", "restore"]
 
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
-_MAX_PIXELS = 2**22  # of one output: what fits into memory in one piece
-_BATCH_PIXELS = 2**18  # of all outputs at a time, unless the batch size is given
+_BATCH_PIXELS = 2**18  # of the model's pictures at a time, unless the batch size is given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
-    """One draw, composed and rounded to 8 bits, and its score."""
+    """One draw, and the score of what it composes to."""
 
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
     rank: int  # from 1
-    image: np.ndarray  # uint8 (H, W, 3)
     score: Score
+    draw: np.ndarray  # uint8, of the model's size
+    compose: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def image(self) -> np.ndarray:
+        """The picture, uint8 (H, W, 3); composed anew each time: M large ones would fill memory."""
+        return self.compose(self.draw)
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,7 @@ def restore(
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
+    mask: np.ndarray | None = None,
     *,
     batch_size: int | None = None,
     noise_samples: int = 1,
@@ -100,12 +115,14 @@ def restore(
         candidates: M; default likewise.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
+        mask: uint8 (H, W), 128 and up where the picture is to be filled: for inpaint.
         batch_size: Candidates at a time; default: as many as fit well into memory.
         noise_samples: K of the scores.
         rank: "likelihood", or "none" for the order of k.
 
     Raises:
-        CaflowError: Arguments out of range, a picture too large, or a draw that is not finite.
+        CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
+            draw that is not finite.
     """
     task, config = task_of(model), model.config
     if tau is None:
@@ -121,15 +138,16 @@ def restore(
         noise_samples=noise_samples,
         rank=rank,
     )
-    height, width = task.target_size(image)
-    if height * width > _MAX_PIXELS:
-        raise CaflowError(
-            f"the output would have {width}×{height} pixels, more than {_MAX_PIXELS}",
-            "crop or shrink the picture first",
-        )
-    condition = pad(task.condition(image), config.flow.multiple)
+    check_mask(task, mask)
+    height, width = size = task.model_size(image, mask)
+    check_size(size)
+    condition = task.condition(image, mask)
     encoding = model.encode_condition(to_batch([condition]))
-    images: list[np.ndarray] = []
+
+    def compose(draw: np.ndarray) -> np.ndarray:
+        return task.compose(image, draw, mask)
+
+    draws: list[np.ndarray] = []
     scores: list[Score] = []
     batch_size = batch_size or max(1, _BATCH_PIXELS // (height * width))
     for first in range(0, candidates, batch_size):
@@ -137,20 +155,22 @@ def restore(
         points = model.sample(encoding, tau, count, seed, first)[0]
         if not bool(points.isfinite().all()):
             raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")
-        draws = to_uint8(points)
-        drawn = draws.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        composed = [task.compose(image, draw) for draw in drawn]
-        pairs = [task.reduce(image, target, config.flow.multiple) for target in composed]
+        drawn = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        pairs, shapes = [], []
+        for draw in drawn:
+            target = compose(draw)
+            pairs.append(task.reduce(image, target, mask))
+            shapes.append(target.shape)
         # Where the reduced condition is the one that was sampled from, it is encoded already.
         shared = all(np.array_equal(reduced, condition) for reduced, _ in pairs)
-        scores += score_pairs(model, pairs, composed, noise_samples, encoding if shared else None)
-        images += composed
+        scores += score_pairs(model, pairs, shapes, noise_samples, encoding if shared else None)
+        draws += list(drawn)
 
     order = list(range(candidates))
     if rank == "likelihood":
         order.sort(key=lambda k: (-scores[k].log_likelihood, k))
     ranked = [
-        Candidate(k, seed + k, position + 1, images[k], scores[k])
+        Candidate(k, seed + k, position + 1, scores[k], draws[k], compose)
         for position, k in enumerate(order)
     ]
     return Candidates(ranked, keep, tau, estimator_of(model, noise_samples))

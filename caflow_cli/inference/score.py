@@ -15,7 +15,19 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, Encoding, bits_per_dim
 from ..tasks import Task, get_task
 
-__all__ = ["Score", "estimator_of", "score", "score_pairs", "task_of", "to_batch"]
+__all__ = [
+    "Score",
+    "check_mask",
+    "check_noise_samples",
+    "check_size",
+    "estimator_of",
+    "score",
+    "score_pairs",
+    "task_of",
+    "to_batch",
+]
+
+_MAX_PIXELS = 2**22  # of the model's picture: what fits into memory in one piece
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,17 @@ class Score:
 
 def task_of(model: CAFlow) -> Task:
     """The task that the model was trained for."""
-    return get_task(model.config.task.name, factor=model.config.task.factor)
+    return get_task(model.config)
+
+
+def check_mask(task: Task, mask: np.ndarray | None) -> None:
+    """CaflowError (exit code 2) unless there is a mask just where the task needs one."""
+    if task.needs_mask and mask is None:
+        raise CaflowError(
+            f"{task.name} needs a mask", "--mask FILE, white where it fills", EXIT_USAGE
+        )
+    if mask is not None and not task.needs_mask:
+        raise CaflowError(f"{task.name} takes no mask", "leave --mask out", EXIT_USAGE)
 
 
 def to_batch(images: Sequence[np.ndarray]) -> Tensor:
@@ -40,7 +62,12 @@ def to_batch(images: Sequence[np.ndarray]) -> Tensor:
 
 
 def score(
-    model: CAFlow, condition: np.ndarray, target: np.ndarray, *, noise_samples: int = 1
+    model: CAFlow,
+    condition: np.ndarray,
+    target: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    noise_samples: int = 1,
 ) -> Score:
     """Score a target against the picture that it was made from.
 
@@ -48,14 +75,18 @@ def score(
         model: Any model.
         condition: The task's input, uint8 (H, W, 3): for superres the small picture.
         target: uint8 (H', W', 3).
+        mask: uint8 (H, W), 128 and up where the picture was filled: for inpaint.
         noise_samples: K.
 
     Raises:
-        CaflowError: The target does not fit the condition.
+        CaflowError: The target or the mask does not fit the condition.
     """
     check_noise_samples(noise_samples)
-    pair = task_of(model).reduce(condition, target, model.config.flow.multiple)
-    return score_pairs(model, [pair], [target], noise_samples)[0]
+    task = task_of(model)
+    check_mask(task, mask)
+    check_size(task.model_size(condition, mask))
+    pair = task.reduce(condition, target, mask)
+    return score_pairs(model, [pair], [target.shape], noise_samples)[0]
 
 
 def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
@@ -68,6 +99,16 @@ def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
 
 
+def check_size(size: tuple[int, int]) -> None:
+    """CaflowError where the model would work on more pixels than fit into memory."""
+    height, width = size
+    if height * width > _MAX_PIXELS:
+        raise CaflowError(
+            f"the model would work on {width}×{height} pixels, more than {_MAX_PIXELS}",
+            "crop or shrink the picture first",
+        )
+
+
 def check_noise_samples(noise_samples: int) -> None:
     if noise_samples < 1:
         raise CaflowError(
@@ -78,7 +119,7 @@ def check_noise_samples(noise_samples: int) -> None:
 def score_pairs(
     model: CAFlow,
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    targets: Sequence[np.ndarray],
+    shapes: Sequence[tuple[int, ...]],
     noise_samples: int,
     encoding: Encoding | None = None,
 ) -> list[Score]:
@@ -87,7 +128,7 @@ def score_pairs(
     Args:
         model: Any model.
         pairs: What the task's `reduce` gave.
-        targets: The unreduced targets, for the score domain.
+        shapes: Of the unreduced targets, for the score domain.
         noise_samples: K.
         encoding: Of the condition that all pairs share, if they do and it is known.
     """
@@ -101,14 +142,14 @@ def score_pairs(
             "another picture, or another --model",
         )
     scores = []
-    for index, ((_, reduced), target) in enumerate(zip(pairs, targets, strict=True)):
+    for index, ((_, reduced), shape) in enumerate(zip(pairs, shapes, strict=True)):
         height, width = reduced.shape[:2]
         scores.append(
             Score(
                 log_likelihood=values[index],
                 bits_per_dim=bits_per_dim(values[index], reduced.size),
                 standard_error=errors[index] if noise_samples > 1 else None,
-                score_domain="image" if reduced.shape == target.shape else "reduced",
+                score_domain="image" if reduced.shape == shape else "reduced",
                 scored_size=(width, height),
             )
         )

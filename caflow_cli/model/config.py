@@ -77,12 +77,15 @@ class TaskConfig:
     name: str = "superres"
     factor: int = 4  # superres: how many times larger
     size: int = 64  # side of the training images
+    holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
     tau: float | None = None  # None: the task's default
     candidates: int | None = None  # M; None: the task's default
 
     def __post_init__(self) -> None:
         _require(self.factor >= 2, "factor", self.factor, "2 or more")
         _require(self.size >= 4, "size", self.size, "4 or more")
+        holes = ("mixed", "central", "random")
+        _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
         if self.tau is not None:
             _require(self.tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:

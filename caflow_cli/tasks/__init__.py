@@ -3,27 +3,81 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 from .base import Picture, Task, pad
+from .colorize import Colorize
+from .inpaint import Inpaint
+from .paired import Paired
 from .superres import SuperRes
 
-__all__ = ["TASKS", "Picture", "SuperRes", "Task", "get_task", "pad"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-TASKS: dict[str, type[SuperRes]] = {"superres": SuperRes}
+    from ..model import Config
+
+__all__ = [
+    "TASKS",
+    "Colorize",
+    "Inpaint",
+    "Paired",
+    "Picture",
+    "SuperRes",
+    "Task",
+    "get_task",
+    "held_out_conditions",
+    "pad",
+    "task_named",
+]
+
+TASKS: dict[str, type[SuperRes | Colorize | Inpaint | Paired]] = {
+    "superres": SuperRes,
+    "colorize": Colorize,
+    "inpaint": Inpaint,
+    "paired": Paired,
+}
 
 
-def get_task(name: str, *, factor: int = 4) -> Task:
-    """The task of that name.
-
-    Args:
-        name: A key of `TASKS`.
-        factor: How many times larger superres makes a picture; other tasks have no use for it.
-
-    Raises:
-        CaflowError: (exit 2) no such task; the hint has the nearest name.
-    """
+def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
+    """The class of that name, with its defaults. Unknown: CaflowError with the nearest one."""
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown task {name!r}", f"--task {near}", EXIT_USAGE)
-    return TASKS[name](factor)
+    return TASKS[name]
+
+
+def get_task(config: Config) -> Task:
+    """The task of a model.
+
+    Raises:
+        CaflowError: (exit 2) no such task, or a condition of channels that it does not have.
+    """
+    task, flow = config.task, config.flow
+    kind = task_named(task.name)
+    if flow.cond_channels not in kind.channels or flow.target_channels != 3:
+        wanted = " or ".join(map(str, kind.channels))
+        raise CaflowError(
+            f"{task.name} with flow.cond_channels {flow.cond_channels} and flow.target_channels "
+            f"{flow.target_channels}",
+            f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
+            EXIT_USAGE,
+        )
+    multiple = flow.multiple
+    if kind is SuperRes:
+        return SuperRes(task.factor, multiple)
+    if kind is Colorize:
+        return Colorize(task.size, multiple)
+    if kind is Inpaint:
+        return Inpaint(flow.cond_channels, task.size, multiple, task.holes)
+    return Paired(flow.cond_channels, multiple)
+
+
+def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
+    """`held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
+    height, width = targets.shape[2:]
+    conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
+    result = conditions.permute(0, 2, 3, 1).numpy()
+    for index, target in enumerate(targets.permute(0, 2, 3, 1).numpy()):
+        result[index] = task.held_out_condition(target, index)
+    return conditions

@@ -1,26 +1,36 @@
-"""What every task offers, and the padding they share."""
+"""What every task offers, and what they share: padding, resizing, grey."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
+from ..errors import CaflowError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
-__all__ = ["Picture", "Task", "pad"]
+__all__ = ["Picture", "Task", "check_same_size", "grey", "pad", "padded_size", "resize"]
 
-Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255
+Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
 
 
 class Task(Protocol):
-    """From a user's picture to the model's condition, and from the model's draw to a picture."""
+    """From a user's picture to the model's condition, and from the model's draw to a picture.
+
+    A task that takes no mask ignores it; the callers refuse one (`inference`).
+    """
 
     @property
     def name(self) -> str:
         """As in a model's config and on the command line."""
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """What the condition may have; the first is the default."""
 
     @property
     def cond_channels(self) -> int:
@@ -34,35 +44,51 @@ class Task(Protocol):
     def candidates(self) -> int:
         """Draws a picture, where neither a flag nor the model's config says."""
 
-    def degrade(self, target: Picture) -> Picture:
-        """The picture a user would have, from the true one."""
+    @property
+    def needs_mask(self) -> bool:
+        """Whether a mask comes with the picture."""
 
-    def target_size(self, image: Picture) -> tuple[int, int]:
-        """Height and width of the picture that comes out, before any work."""
+    @property
+    def derives_condition(self) -> bool:
+        """Whether the condition follows from the target; else the data set holds it."""
 
-    def condition(self, image: Picture) -> Picture:
-        """The model's condition of a user's picture, at the target's size."""
+    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+        """Height and width of `condition(image, mask)`, before any work."""
 
-    def compose(self, image: Picture, draw: Picture) -> Picture:
-        """The picture that is written, from a user's picture and a draw (padded or not)."""
+    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+        """The model's condition of a user's picture, padded: (h, w, cond_channels)."""
 
-    def reduce(self, image: Picture, target: Picture, multiple: int) -> tuple[Picture, Picture]:
-        """The (condition, target) pair that is scored, with sides of `multiple`.
+    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
+        """The picture that is written, from a user's picture and a draw of the model's size."""
+
+    def reduce(
+        self, image: Picture, target: Picture, mask: Picture | None = None
+    ) -> tuple[Picture, Picture]:
+        """The (condition, target) pair that is scored, of the model's size.
 
         Ranking and `score` both go through here, so a written file scores what ranked it.
+
+        Raises:
+            CaflowError: The target's size does not fit the picture's.
         """
 
-    def training_pair(self, target: Picture) -> tuple[Picture, Picture]:
-        """(condition, target) from the true picture alone."""
+    def training_condition(
+        self, target: Picture, generator: torch.Generator | None = None
+    ) -> Picture:
+        """A condition of a training target, (H, W, cond_channels); random parts from `generator`.
 
-    def conditions(self, images: Tensor) -> Tensor:
-        """The condition of each training picture, (N, C, H, W) to (N, cond_channels, H, W)."""
+        Raises:
+            CaflowError: The condition does not follow from the target (`derives_condition`).
+        """
+
+    def held_out_condition(self, target: Picture, index: int) -> Picture:
+        """The condition of validation picture `index`: always the same."""
 
 
-def pad(image: Picture, multiple: int) -> Picture:
+def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
     """The picture with its right and bottom reflected until both sides are multiples.
 
-    uint8 (H, W, C) to (ceil(H / m) m, ceil(W / m) m, C). A side of one pixel has nothing to reflect
+    (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect
     and is repeated.
     """
     for axis in (0, 1):
@@ -73,3 +99,29 @@ def pad(image: Picture, multiple: int) -> Picture:
             mode = "reflect" if image.shape[axis] > 1 else "edge"
             image = np.pad(image, widths, mode=mode)  # type: ignore[call-overload]
     return image
+
+
+def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
+    """Height and width of `pad`'s result."""
+    return height + -height % multiple, width + -width % multiple
+
+
+def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(resized)  # `asarray` would be read-only, which torch warns of
+
+
+def grey(image: Picture) -> Picture:
+    """Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
+    return np.array(Image.fromarray(image).convert("L"))
+
+
+def check_same_size(image: Picture, target: Picture) -> None:
+    """CaflowError (exit 1) unless the target has the picture's height and width."""
+    (height, width), (h, w) = image.shape[:2], target.shape[:2]
+    if (h, w) != (height, width):
+        raise CaflowError(
+            f"the target is {w}x{h}, the condition {width}x{height}",
+            f"give a target of {width}x{height}, the size of the condition",
+        )

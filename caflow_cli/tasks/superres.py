@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-from PIL import Image
-
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, pad
+from .base import Picture, pad, padded_size, resize
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
 __all__ = ["SuperRes"]
 
@@ -22,22 +19,27 @@ class SuperRes:
     """Pictures `factor` times larger.
 
     Both ways are Pillow BICUBIC with 8 bits after each: `F.interpolate` has another kernel, and a
-    model is only as good as its condition is the one it was trained on.
+    model is only as good as its condition is the one it was trained on. A picture of any size is
+    taken whole and padded.
     """
 
     factor: int = 4
+    multiple: int = 16  # of the flow's sides
 
     name: ClassVar[str] = "superres"
+    channels: ClassVar[tuple[int, ...]] = (3,)
     cond_channels: ClassVar[int] = 3
     tau: ClassVar[float] = 0.5
     candidates: ClassVar[int] = 10
+    needs_mask: ClassVar[bool] = False
+    derives_condition: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.factor < 2:
             raise CaflowError(f"factor is {self.factor}", "set factor to 2 or more", EXIT_USAGE)
 
     def degrade(self, target: Picture) -> Picture:
-        """uint8 (H, W, 3) to (H / factor, W / factor, 3).
+        """The picture a user would have: uint8 (H, W, 3) to (H / factor, W / factor, 3).
 
         Raises:
             CaflowError: A side is not a multiple of the factor.
@@ -49,24 +51,25 @@ class SuperRes:
                 f"a picture of {width}x{height} cannot shrink {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
-        return _resize(target, width // s, height // s)
+        return resize(target, height // s, width // s)
 
-    def target_size(self, image: Picture) -> tuple[int, int]:
-        """Height and width of the picture that comes out."""
-        return self.factor * image.shape[0], self.factor * image.shape[1]
-
-    def condition(self, image: Picture) -> Picture:
-        """uint8 (h, w, 3) to (factor h, factor w, 3)."""
+    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         height, width = image.shape[:2]
-        return _resize(image, self.factor * width, self.factor * height)
+        return padded_size(self.factor * height, self.factor * width, self.multiple)
 
-    def compose(self, image: Picture, draw: Picture) -> Picture:
+    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+        """uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
+        return pad(self._enlarge(image), self.multiple)
+
+    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
         """The draw, without its padding: uint8 (factor h, factor w, 3)."""
         height, width = image.shape[:2]
         return draw[: self.factor * height, : self.factor * width]
 
-    def reduce(self, image: Picture, target: Picture, multiple: int) -> tuple[Picture, Picture]:
-        """The condition of `image` and `target`, both padded to sides of `multiple`.
+    def reduce(
+        self, image: Picture, target: Picture, mask: Picture | None = None
+    ) -> tuple[Picture, Picture]:
+        """The condition of `image` and `target`, both padded.
 
         Raises:
             CaflowError: (exit 1) the target is not exactly `factor` times the picture.
@@ -79,23 +82,16 @@ class SuperRes:
                 f"the condition {width}x{height}",
                 f"give a target of {wanted[1]}x{wanted[0]}, {self.factor} times the condition",
             )
-        return pad(self.condition(image), multiple), pad(target, multiple)
+        return self.condition(image), pad(target, self.multiple)
 
-    def training_pair(self, target: Picture) -> tuple[Picture, Picture]:
-        """`condition(degrade(target))` and the target, both uint8 (H, W, 3)."""
-        return self.condition(self.degrade(target)), target
+    def training_condition(
+        self, target: Picture, generator: torch.Generator | None = None
+    ) -> Picture:
+        """The degraded target, enlarged again: uint8 (H, W, 3) to the same shape."""
+        return self._enlarge(self.degrade(target))
 
-    def conditions(self, images: Tensor) -> Tensor:
-        """The condition of each target of a data set: uint8 (N, 3, H, W) to the same shape."""
-        import torch  # here, so that the defaults above are had without it
+    def held_out_condition(self, target: Picture, index: int) -> Picture:
+        return self.training_condition(target)
 
-        conditions = torch.empty_like(images, memory_format=torch.contiguous_format)
-        source, result = images.permute(0, 2, 3, 1).numpy(), conditions.permute(0, 2, 3, 1).numpy()
-        for row, target in enumerate(source):
-            result[row] = self.condition(self.degrade(target))
-        return conditions
-
-
-def _resize(image: Picture, width: int, height: int) -> Picture:
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(resized)  # `asarray` would be read-only, which torch warns of
+    def _enlarge(self, image: Picture) -> Picture:
+        return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import FlowConfig, TaskConfig, parse
+from ..model import Config, FlowConfig, TaskConfig, parse
 from ..tasks import get_task
 
 __all__ = ["PRESET_OPTIM", "OptimConfig", "RunConfig", "apply_settings", "to_toml"]
@@ -82,15 +82,10 @@ class RunConfig:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")
         for name in ("validate_every", "grid_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
-        task = get_task(self.task.name, factor=self.task.factor)
-        step = math.lcm(self.flow.multiple, self.task.factor)
+        task = get_task(Config(self.flow, self.task))
+        step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(
             self.task.size % step == 0, "task.size", self.task.size, f"to a multiple of {step}"
-        )
-        channels = (self.flow.target_channels, self.flow.cond_channels)
-        wanted = (3, task.cond_channels)
-        _require(
-            channels == wanted, "flow.target_channels, cond_channels", channels, f"to {wanted}"
         )
 
     def to_dict(self) -> dict[str, Any]:

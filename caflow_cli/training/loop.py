@@ -19,7 +19,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, write_png
 from ..inference import select_device
 from ..model import CAFlow, Config, LossTerms, bits_per_dim, load_checkpoint, save_checkpoint
-from ..tasks import get_task
+from ..tasks import get_task, held_out_conditions
 from .batches import Batches
 from .config import RunConfig, to_toml
 from .ema import EMA
@@ -96,7 +96,7 @@ class _Run:
         resume: bool = False,
     ) -> None:
         self.config, self.accelerator, self.out, self.report = config, accelerator, out, report
-        optim, task = config.optim, get_task(config.task.name, factor=config.task.factor)
+        optim, task = config.optim, get_task(Config(config.flow, config.task))
         self.task = task
 
         train_set = load_split(config.data, "train", config.task.size, seed=config.seed)
@@ -109,13 +109,13 @@ class _Run:
             )
         self.batches = Batches(
             train_set.images,
-            task.conditions(train_set.images),
+            held_out_conditions(task, train_set.images),
             optim.batch_size,
             config.seed,
             config.flip,
             normal_noise=config.flow.dequantization == "variational",
         )
-        self.val = (val_set.images, task.conditions(val_set.images))
+        self.val = (val_set.images, held_out_conditions(task, val_set.images))
 
         torch.manual_seed(config.seed)
         if config.init_from and not resume:  # a state holds all weights

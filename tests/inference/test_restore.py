@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +42,60 @@ def test_every_candidate_scores_what_ranked_it(small_model, size, domain, scored
         assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
         assert again.score_domain == candidate.score.score_domain == domain
         assert again.scored_size == scored
+
+
+@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
+@pytest.mark.parametrize(
+    ("size", "domain"), [((32, 32), "image"), ((75, 50), "reduced"), ((20, 30), "reduced")]
+)
+def test_every_task_ranks_by_the_score_of_the_picture(task_models, task, size, domain):
+    """At model size, above and below it; in one batch and in several."""
+    model = task_models[task]
+    image = picture(size[0] // 4, size[1] // 4) if task == "superres" else picture(*size)
+    mask = None
+    if task == "inpaint":
+        mask = np.zeros(size, np.uint8)
+        mask[5:19, 8:20] = 255
+    result = restore(model, image, 0.8, 3, mask=mask, batch_size=2)
+    values = [c.score.log_likelihood for c in result.ranked]
+    assert values == sorted(values, reverse=True)
+    assert len(set(values)) == 3
+    for candidate in result.ranked:
+        target = candidate.image
+        assert target.shape[:2] == (size if task != "superres" else tuple(s // 4 * 4 for s in size))
+        again = score(model, image, target, mask)
+        assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
+        assert again.score_domain == domain
+        if task == "inpaint" or domain == "image":
+            assert again.scored_size == (32, 32)
+        other = np.roll(target, 3, axis=1) if mask is None else np.where(mask[..., None], 9, target)
+        assert score(model, image, other.astype(np.uint8), mask) != again
+    if mask is not None:
+        assert np.array_equal(result.ranked[0].image[mask == 0], image[mask == 0])
+
+
+def test_a_mask_is_for_inpaint(task_models):
+    image, mask = picture(32, 32), np.full((32, 32), 255, np.uint8)
+    for name, given in (("inpaint", None), ("superres", mask), ("paired", mask)):
+        for call in (
+            lambda n=name, m=given: restore(task_models[n], image, mask=m),
+            lambda n=name, m=given: score(task_models[n], image, image, m),
+        ):
+            with pytest.raises(CaflowError, match="mask") as caught:
+                call()
+            assert caught.value.exit_code == 2
+
+
+def test_defaults_are_the_tasks_unless_the_model_has_its_own(task_models):
+    image, mask = picture(16, 16), np.full((16, 16), 255, np.uint8)
+    result = restore(task_models["inpaint"], image, mask=mask)
+    assert (result.tau, len(result.ranked)) == (0.5, 30)
+    assert restore(task_models["colorize"], image, candidates=1).tau == 0.85
+    model = copy.copy(task_models["paired"])
+    assert restore(model, image, candidates=1).tau == 0.8
+    model.config = replace(model.config, task=replace(model.config.task, tau=0.3, candidates=2))
+    result = restore(model, image)
+    assert (result.tau, len(result.ranked)) == (0.3, 2)
 
 
 def test_a_candidate_is_replayed_by_its_seed(small_model):

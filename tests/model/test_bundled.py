@@ -15,7 +15,7 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.inference import restore
-from caflow_cli.tasks import get_task
+from caflow_cli.tasks import SuperRes, held_out_conditions
 
 COUNT = 20
 
@@ -31,7 +31,7 @@ def pairs():
         pytest.skip("CAFLOW_TEST_DATA is not set")
     path = os.path.join(os.environ["CAFLOW_TEST_DATA"], "faces64.zip")  # noqa: PTH118
     targets = load_split(path, "test", 64).images[:COUNT]
-    return targets, get_task("superres").conditions(targets)
+    return targets, held_out_conditions(SuperRes(), targets)
 
 
 def assert_round_trip(model, images, conditions):

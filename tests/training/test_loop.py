@@ -96,10 +96,10 @@ def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straig
     assert not all(torch.equal(v, live[k]) for k, v in model.state_dict().items())
 
     from caflow_cli.data import load_split
-    from caflow_cli.tasks import get_task
+    from caflow_cli.tasks import SuperRes, held_out_conditions
 
     images = load_split(pictures, "val", 32).images
-    score = model.log_prob(images, get_task("superres").conditions(images)).mean()
+    score = model.log_prob(images, held_out_conditions(SuperRes(), images)).mean()
     bits = -float(score) / (3 * 32 * 32 * math.log(2))
     assert bits == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
 

@@ -1,0 +1,123 @@
+"""Colorization: the condition is the picture's grey; its luminance is kept at full resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .base import Picture, check_same_size, grey, pad, padded_size, resize
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Colorize"]
+
+_R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
+_ONE = _R + _G + _B
+_STRIP = 2**20  # pixels composed at a time
+
+
+@dataclass(frozen=True)
+class Colorize:
+    """Colours for a grey picture, of any size.
+
+    Colour is made at model scale: the shorter side is brought to `size` by Pillow BICUBIC (smaller
+    pictures are enlarged), the aspect kept, then padded. The draw gives the chroma alone: it is
+    enlarged, added to the luminance of the picture, and shrunk towards grey until in gamut.
+    """
+
+    size: int = 64  # the shorter side at model scale
+    multiple: int = 16  # of the flow's sides
+
+    name: ClassVar[str] = "colorize"
+    channels: ClassVar[tuple[int, ...]] = (1,)
+    cond_channels: ClassVar[int] = 1
+    tau: ClassVar[float] = 0.85
+    candidates: ClassVar[int] = 10
+    needs_mask: ClassVar[bool] = False
+    derives_condition: ClassVar[bool] = True
+
+    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+        return padded_size(*self._scale(image), self.multiple)
+
+    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+        """The grey of the picture at model scale, padded: uint8 (h, w, 1)."""
+        return pad(resize(grey(image), *self._scale(image)), self.multiple)[..., None]
+
+    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
+        """The picture with the draw's chroma: `convert("L")` of both is the same.
+
+        With Y the luma of the draw and L the grey of the picture, each pixel is
+        `L + k (draw - Y)`, k <= 1 as large as [0, 255] allows.
+        """
+        height, width = image.shape[:2]
+        h, w = self._scale(image)
+        values = draw[:h, :w].astype(np.float32)
+        luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
+        red, green, blue = (resize(values[..., c] - luma, height, width) for c in range(3))
+        level = grey(image)
+        result = np.empty((height, width, 3), np.uint8)
+        rows = max(1, _STRIP // width)
+        for top in range(0, height, rows):
+            part = slice(top, top + rows)
+            result[part] = _tint(level[part], red[part], green[part], blue[part])
+        return result
+
+    def reduce(
+        self, image: Picture, target: Picture, mask: Picture | None = None
+    ) -> tuple[Picture, Picture]:
+        """The target at model scale, and its grey there, both padded.
+
+        A target of another luminance than the picture is scored against the picture's: what their
+        greys differ by at model scale is put into the condition.
+
+        Raises:
+            CaflowError: (exit 1) the target has another size than the picture.
+        """
+        check_same_size(image, target)
+        h, w = self._scale(image)
+        small = resize(target, h, w)
+        wanted, found = (resize(grey(x), h, w).astype(np.int16) for x in (image, target))
+        level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
+        return pad(level[..., None], self.multiple), pad(small, self.multiple)
+
+    def training_condition(
+        self, target: Picture, generator: torch.Generator | None = None
+    ) -> Picture:
+        """The grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
+        return grey(target)[..., None]
+
+    def held_out_condition(self, target: Picture, index: int) -> Picture:
+        return self.training_condition(target)
+
+    def _scale(self, image: Picture) -> tuple[int, int]:
+        """Height and width at model scale, unpadded."""
+        height, width = image.shape[:2]
+        short = min(height, width)
+        return (
+            (2 * height * self.size + short) // (2 * short),
+            (2 * width * self.size + short) // (2 * short),
+        )
+
+
+def _tint(
+    level: Picture,
+    red: npt.NDArray[np.float32],
+    green: npt.NDArray[np.float32],
+    blue: npt.NDArray[np.float32],
+) -> Picture:
+    """uint8 (H, W, 3) of grey `level` with chroma, each (H, W), shrunk into gamut."""
+    luma = level.astype(np.float32)
+    keep = np.ones_like(luma)
+    for chroma in (red, green, blue):
+        room = np.where(chroma > 0, 255 - luma, luma)
+        size = np.abs(chroma)
+        np.minimum(keep, np.divide(room, size, out=np.ones_like(luma), where=size > room), out=keep)
+    r, b = (np.rint(luma + keep * chroma).clip(0, 255) for chroma in (red, blue))
+    # Green last, with the largest weight: it takes up the rounding of the other two, so that the
+    # luminance comes out exact.
+    g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
+    return np.stack([r, g, b], axis=-1).astype(np.uint8)

@@ -1,0 +1,210 @@
+"""Inpainting keeps what is known, and shows the model the hole with its context."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.tasks import Inpaint
+from caflow_cli.tasks.holes import central_hole, draw_hole
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def smooth(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    parts = [120 + 80 * np.sin(rows / 9), 255 * columns / width, 120 + 60 * np.cos(columns / 7)]
+    return np.stack(parts, -1).astype(np.uint8)
+
+
+def box(height: int, width: int, top: int, left: int, h: int, w: int) -> np.ndarray:
+    mask = np.zeros((height, width), np.uint8)
+    mask[top : top + h, left : left + w] = 255
+    return mask
+
+
+CASES = [
+    ((64, 64), (16, 16, 32, 32)),
+    ((300, 200), (50, 60, 80, 70)),
+    ((300, 200), (0, 0, 300, 200)),
+    ((300, 200), (299, 199, 1, 1)),
+    ((40, 50), (10, 10, 9, 9)),
+    ((90, 700), (3, 100, 60, 500)),
+]
+
+
+@pytest.mark.parametrize(("size", "hole"), CASES)
+def test_known_pixels_are_kept_bit_for_bit_and_the_hole_is_filled(size, hole):
+    image, mask = picture(*size), box(*size, *hole)
+    result = Inpaint().compose(image, np.full((64, 64, 3), 77, np.uint8), mask)
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
+    filled = result[mask == 255].astype(int)
+    middle = result[hole[0] + hole[2] // 2, hole[1] + hole[3] // 2]
+    np.testing.assert_array_equal(middle, [77, 77, 77])
+    if mask.shape == (64, 64):
+        assert (filled == 77).all()
+
+
+def test_a_picture_of_model_size_is_seen_whole():
+    image, mask = picture(64, 64), box(64, 64, 5, 40, 50, 20)
+    condition = Inpaint().condition(image, mask)
+    hole = mask == 255
+    np.testing.assert_array_equal(condition[..., :3][~hole], image[~hole])
+    assert (condition[..., :3][hole] == 128).all()
+    np.testing.assert_array_equal(condition[..., 3], mask)
+    paper = Inpaint(3).condition(image, mask)
+    np.testing.assert_array_equal(paper, np.where(hole[..., None], 0, image))
+
+
+def test_what_lies_under_the_mask_changes_nothing():
+    mask = box(300, 200, 50, 60, 80, 70)
+    image, other = picture(300, 200), picture(300, 200, 1)
+    hidden = np.where(mask[..., None] > 0, other, image)
+    task, draw = Inpaint(), picture(64, 64, 2)
+    np.testing.assert_array_equal(task.condition(image, mask), task.condition(hidden, mask))
+    np.testing.assert_array_equal(task.compose(image, draw, mask), task.compose(hidden, draw, mask))
+
+
+@pytest.mark.parametrize(("size", "hole"), CASES)
+def test_the_pair_that_is_scored_agrees_outside_the_hole_with_the_condition_drawn_from(size, hole):
+    task, image, mask = Inpaint(), picture(*size), box(*size, *hole)
+    result = task.compose(image, picture(64, 64, 1), mask)
+    condition, target = task.reduce(image, result, mask)
+    np.testing.assert_array_equal(condition, task.condition(image, mask))
+    known = condition[..., 3] == 0
+    np.testing.assert_array_equal(condition[..., :3][known], target[known])
+
+
+def test_the_hole_takes_half_of_the_window_and_lies_in_its_middle():
+    mask = box(1000, 800, 400, 300, 100, 60)
+    cells = Inpaint().condition(smooth(1000, 800), mask)[..., 3] == 255
+    rows, columns = np.flatnonzero(cells.any(1)), np.flatnonzero(cells.any(0))
+    assert (rows[0], rows[-1]) == (16, 47)
+    assert abs(columns[0] + columns[-1] - 63) <= 1
+    assert len(columns) == pytest.approx(32 * 0.6, abs=2)
+
+
+def test_a_window_at_the_border_is_moved_inside():
+    image = smooth(300, 200)
+    mask = box(300, 200, 270, 170, 30, 30)
+    condition = Inpaint().condition(image, mask)
+    np.testing.assert_array_equal(condition[:34, :34, :3], image[236:270, 136:170])
+    assert (condition[34:, 34:, 3] == 255).all()
+
+
+def test_a_cell_that_touches_the_hole_is_hole():
+    """One pixel anywhere; a cell is about 3.1 pixels, so some pixels touch two."""
+    size, whole = 200, box(200, 200, 0, 0, 200, 200)
+    for row in (0, 3, 4, 24, 25, 199):
+        mask = box(size, size, row, 0, 1, 1) + box(size, size, 199, 199, 1, 1) // 255 * 0
+        mask[199, 199] = mask[0, 0] = 255  # the window stays the whole picture
+        cells = Inpaint().condition(smooth(size, size), mask)[..., 3] == 255
+        step = size / 64
+        touched = range(int(row // step), int(np.ceil((row + 1) / step)))
+        assert all(cells[cell, 0] for cell in touched)
+        assert cells[:, 0].sum() == len(set(touched) | {0})
+    assert (Inpaint().condition(smooth(size, size), whole)[..., 3] == 255).all()
+
+
+def test_a_fill_is_put_back_where_it_was_taken_from():
+    """The window shrunk, its truth as the draw, and put back: smooth pictures come back."""
+    image = smooth(400, 400)
+    for top, left in ((0, 0), (120, 90), (260, 250)):
+        mask = box(400, 400, top, left, 140, 140)
+        task = Inpaint()
+        truth = task.reduce(image, image, mask)[1]
+        result = task.compose(np.where(mask[..., None] > 0, 0, image), truth, mask)
+        assert np.abs(result.astype(int) - image)[4:-4, 4:-4].max() <= 12
+        shifted = np.roll(image, 4, axis=0)
+        error, moved = (np.abs(result.astype(int) - x)[mask > 0].mean() for x in (image, shifted))
+        assert error < 1.5
+        assert moved > 5 * error
+
+
+def test_several_holes_share_one_window():
+    image = smooth(300, 300)
+    mask = box(300, 300, 20, 20, 30, 30) | box(300, 300, 200, 240, 30, 30)
+    condition = Inpaint().condition(image, mask)
+    assert (condition[..., 3] == 255).sum() == pytest.approx(2 * (30 * 64 / 300) ** 2, rel=0.5)
+    result = Inpaint().compose(image, np.full((64, 64, 3), 9, np.uint8), mask)
+    assert (result[30, 30] == 9).all()
+    assert (result[215, 255] == 9).all()
+    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
+
+
+def test_a_smaller_picture_is_padded_with_its_hole():
+    image, mask = picture(40, 50), box(40, 50, 35, 10, 5, 5)
+    condition = Inpaint().condition(image, mask)
+    assert condition.shape == (64, 64, 4)
+    np.testing.assert_array_equal(condition[40:, :50], condition[15:39, :50][::-1])
+    assert (condition[40:43, 10:15, 3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (None, "needs a mask"),
+        (np.full((20, 31), 255, np.uint8), "the mask is 31x20, the picture 30x20"),
+        (np.full((20, 30), 127, np.uint8), "the mask is empty"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(mask, message):
+    with pytest.raises(CaflowError, match=message) as caught:
+        Inpaint().condition(picture(20, 30), mask)
+    assert caught.value.hint
+
+
+def test_the_central_hole_is_a_quarter():
+    hole = central_hole(64, 64)
+    assert hole.mean() == 0.25
+    assert hole[16:48, 16:48].all()
+    for index in range(3):
+        condition = Inpaint(holes="central").held_out_condition(picture(64, 64), index)
+        np.testing.assert_array_equal(condition[..., 3] == 255, hole)
+
+
+def test_random_holes_are_of_three_kinds_and_never_empty():
+    generator = torch.Generator().manual_seed(0)
+    mixed = [draw_hole("mixed", 64, 64, generator) for _ in range(600)]
+    shares = np.array([hole.mean() for hole in mixed])
+    assert shares.min() > 0
+    assert shares.max() < 0.95
+    central = np.array([np.array_equal(hole, central_hole(64, 64)) for hole in mixed])
+    assert 0.25 < central.mean() < 0.42
+    solid = np.array([_is_rectangle(hole) for hole in mixed])
+    assert 0.05 < (solid & ~central).mean() < 0.3  # one rectangle alone
+    rest = [hole for hole, s in zip(mixed, solid, strict=True) if not s]
+    assert len(rest) > 200
+    random = [draw_hole("random", 64, 64, generator) for _ in range(100)]
+    assert not any(np.array_equal(hole, central_hole(64, 64)) for hole in random)
+    everywhere = np.mean(mixed, axis=0)
+    assert everywhere[[0, 0, -1, -1], [0, -1, 0, -1]].min() > 0  # corners too
+
+
+def test_a_hole_takes_equally_many_numbers_whatever_it_is():
+    after = []
+    for kind in ("mixed", "central", "random"):
+        generator = torch.Generator().manual_seed(4)
+        draw_hole(kind, 64, 64, generator)
+        after.append(float(torch.rand((), generator=generator)))
+    assert len(set(after)) == 1
+
+
+def _is_rectangle(hole: np.ndarray) -> bool:
+    rows, columns = hole.any(1), hole.any(0)
+    return bool(np.array_equal(hole, rows[:, None] & columns[None]))
+
+
+def test_holes_fit_small_and_oblong_pictures():
+    generator = torch.Generator().manual_seed(1)
+    for height, width in ((16, 16), (8, 40), (32, 16)):
+        for _ in range(30):
+            hole = draw_hole("mixed", height, width, generator)
+            assert hole.shape == (height, width)
+            assert hole.any()
+    assert Image.fromarray(hole).size == (16, 32)
