@@ -1,149 +1,194 @@
-"""Which file each input becomes: decided, and checked, before any work."""
+"""Which files each input becomes: decided, and checked, before any work."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
+from .inputs import Source, find_inputs
+from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
 
-from ..assets import example_path
-from ..errors import EXIT_USAGE, CaflowError
-from ..images import read_image
-
-__all__ = ["Job", "plan", "read_input"]
-
-_EXAMPLE = "example:"
-_SUFFIX = ".png"
+__all__ = ["Job", "Plan", "plan"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """An input as it was typed, and the files that it becomes, in rank order."""
+    """An input and the files that it becomes, in rank order.
 
-    name: str
-    outputs: list[Path]  # empty: image bytes to stdout
+    Attributes:
+        source: The input.
+        outputs: Empty: image bytes to stdout.
+        skipped: All outputs exist, and existing ones are to be skipped.
+    """
+
+    source: Source
+    outputs: list[Path]
+    skipped: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.source.name
 
 
-def read_input(name: str) -> np.ndarray:
-    """The picture of an argument: a file, `-` for stdin, or `example:NAME`; uint8 (H, W, 3)."""
-    if name == "-":
-        return read_image(BytesIO(sys.stdin.buffer.read()), name="stdin")
-    if name.startswith(_EXAMPLE):
-        return read_image(example_path(name.removeprefix(_EXAMPLE)))
-    return read_image(name)
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a command.
+
+    Attributes:
+        jobs: In the order of the arguments.
+        encoder: How results are written.
+        claims: All files that are read and written; further outputs (`--grid`) claim theirs there.
+        overwrite: Whether existing files may be replaced.
+        skip_existing: Whether existing files stay, and what would replace them is not written.
+        frame: Which frame of an animation is taken.
+        notes: What the user should know before it starts, one line each.
+    """
+
+    jobs: list[Job]
+    encoder: Encoder
+    claims: Claims
+    overwrite: bool
+    skip_existing: bool
+    frame: int | None
+    notes: list[str]
+
+    def read(self, job: Job) -> Decoded:
+        """The picture of a job. CaflowError (exit 1) where it cannot be read."""
+        return job.source.read(self.frame)
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Write one output of a job, whole or not at all, with the folders that it needs."""
+        if not (self.skip_existing and os.path.lexists(path)):
+            make_folder(path.parent)
+            atomic_write(path, data, replace=self.overwrite)
 
 
 def plan(
-    inputs: Sequence[str], *, label: str, output: str | None, keep: int, overwrite: bool
-) -> list[Job]:
-    """Output files of every input.
+    inputs: Sequence[str],
+    *,
+    label: str,
+    output: str | None,
+    keep: int = 1,
+    recursive: bool = False,
+    format: str | None = None,
+    quality: int | None = None,
+    metadata: bool = True,
+    overwrite: bool = False,
+    skip_existing: bool = False,
+    frame: int | None = None,
+) -> Plan:
+    """Find all inputs, name all outputs, and refuse what cannot work.
 
-    `face.png` becomes `face_LABEL.png` in its folder, or in the folder `output`; with N > 1,
-    `face_LABEL_01.png` and so on. With one input, `output` may name the file, or be `-`.
+    `face.png` becomes `face_LABEL.png` in its folder, or in the folder `output`, where folders are
+    mirrored; with one input, `output` may name the file, or be `-`. Names are those of
+    `name_results`.
+
+    From folders, a picture's own earlier results are left out: `face_LABEL.png` beside `face.png`,
+    and, where results go into the folder that they come from, a picture `*_LABEL` whose provenance
+    says that it is one.
 
     Raises:
-        CaflowError: Two outputs of one name, an existing file without `overwrite`, an output that
-            is an input, an unknown example, or an `output` that does not fit (exit code 2).
+        CaflowError: (exit 2) as `find_inputs`; two outputs of one name (also where a file system
+            sees them as one), an output that is an input or exists, a folder that cannot be
+            written, options that do not go together.
     """
-    if output == "-":
-        if sys.stdout.isatty():
-            raise CaflowError("-o - would write image bytes to the terminal", "-o FILE", EXIT_USAGE)
-        if len(inputs) > 1 or keep > 1:
-            raise CaflowError(
-                f"-o - writes one picture, not {len(inputs) * keep}", "-n 1 -o -", EXIT_USAGE
-            )
-        _check_examples(inputs)
-        return [Job(inputs[0], [])]
-    _check_examples(inputs)
-    jobs = [Job(name, _outputs(name, label, output, keep, len(inputs))) for name in inputs]
-    seen: dict[Path, str] = {}
-    for job in jobs:
-        for path in job.outputs:
-            key = path.resolve()
-            if key in seen:
-                raise CaflowError(
-                    f"{seen[key]!r} and {job.name!r} would both be written to {str(path)!r}",
-                    "process them apart, with another -o",
-                    EXIT_USAGE,
-                )
-            seen[key] = job.name
-    sources = {
-        Path(name).resolve() for name in inputs if name != "-" and not name.startswith(_EXAMPLE)
-    }
-    for job in jobs:
-        for path in job.outputs:
-            _check_writable(path)
-            if path.resolve() in sources:
-                raise CaflowError(
-                    f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
-                )
-            if path.is_dir():
-                raise CaflowError(f"the output {str(path)!r} is a folder", "-o DIR/", EXIT_USAGE)
-            if path.exists() and not overwrite:
-                raise CaflowError(
-                    f"{str(path)!r} exists", "add --overwrite, or choose another -o", EXIT_USAGE
-                )
-    return jobs
-
-
-def _check_writable(path: Path) -> None:
-    """CaflowError unless the folder of `path` is there to write to, or can be made."""
-    try:
-        folder = path.parent
-        while not folder.exists():
-            folder = folder.parent
-        path.exists()  # a name that is too long shows itself here
-    except OSError as error:
+    if overwrite and skip_existing:
         raise CaflowError(
-            f"cannot write {str(path)[:80]!r}: {error.strerror}", "-o DIR/", EXIT_USAGE
-        ) from error
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            "--overwrite and --skip-existing contradict each other", "use one of them", EXIT_USAGE
+        )
+    if frame is not None and frame < 1:
+        raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    folder = target_folder(output, single)
+    found = find_inputs(inputs, recursive=recursive, results=folder)
+    sources, own = _without_results(found.sources, label, folder)
+    if not sources:
         raise CaflowError(
-            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
-            "-o DIR/",
+            f"{own} pictures are results of caflow {label}, and there are no others",
+            "name them, to process them again",
             EXIT_USAGE,
         )
-
-
-def _check_examples(inputs: Sequence[str]) -> None:
-    for name in inputs:
-        if name.startswith(_EXAMPLE):
-            example_path(name.removeprefix(_EXAMPLE))
-
-
-def _outputs(name: str, label: str, output: str | None, keep: int, inputs: int) -> list[Path]:
-    if name == "-":
-        source = Path("stdin")
-    elif name.startswith(_EXAMPLE):
-        source = Path(name.removeprefix(_EXAMPLE))
-    else:
-        source = Path(name)
-    if not source.name:
-        raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
-    base = source.with_name(f"{source.stem}_{label}{_SUFFIX}")
-    if output is not None:
-        if output.endswith(("/", "\\")) or Path(output).is_dir():
-            base = Path(output) / base.name
-        elif inputs > 1:
+    notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
+    claims = Claims([s.path for s in sources if s.path is not None])
+    encoder = choose_encoder(output, format, quality, metadata, folder is None and output != "-")
+    if output == "-":
+        _check_stdout(len(sources), keep)
+        jobs = [Job(sources[0], [])]
+        return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
+    if output is not None and folder is None:
+        if len(sources) > 1:
             raise CaflowError(
-                f"-o {output} is one file for {inputs} inputs", f"-o {output}/", EXIT_USAGE
-            )
-        elif Path(output).suffix.lower() != _SUFFIX:
-            raise CaflowError(
-                f"cannot write {output!r}: pictures are written as PNG",
-                f"-o {Path(output).with_suffix(_SUFFIX)}",
+                f"-o {output} is one file for {len(sources)} inputs",
+                f"-o {Path(output).with_suffix('')}/",
                 EXIT_USAGE,
             )
-        else:
-            base = Path(output)
-    if keep == 1:
-        return [base]
-    digits = max(2, len(str(keep)))
-    return [
-        base.with_name(f"{base.stem}_{rank:0{digits}d}{base.suffix}") for rank in range(1, keep + 1)
+        names = [numbered(Path(output), keep)]
+    else:
+        names = name_results(sources, label, encoder.suffix, folder, keep)
+    jobs = [
+        _job(source, paths, claims, overwrite, skip_existing)
+        for source, paths in zip(sources, names, strict=True)
     ]
+    return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
+
+
+def _job(
+    source: Source, outputs: list[Path], claims: Claims, overwrite: bool, skip_existing: bool
+) -> Job:
+    if source.problem is not None:
+        return Job(source, outputs)
+    try:
+        for path in outputs:
+            check_writable(path)
+    except CaflowError as error:
+        if not source.found:
+            raise
+        # One long name in a folder does not stop the others.
+        problem = CaflowError(f"{source.name!r}: {error.message}", error.hint, EXIT_FAILED)
+        return Job(replace(source, problem=problem), outputs)
+    for path in outputs:
+        claims.claim(path, source.name, overwrite, skip_existing)
+    skipped = skip_existing and all(os.path.lexists(path) for path in outputs)
+    return Job(source, outputs, skipped)
+
+
+def _check_stdout(inputs: int, keep: int) -> None:
+    if sys.stdout is None or sys.stdout.isatty():
+        raise CaflowError("-o - would write image bytes to the terminal", "-o FILE", EXIT_USAGE)
+    if inputs * keep > 1:
+        raise CaflowError(f"-o - writes one picture, not {inputs * keep}", "-n 1 -o -", EXIT_USAGE)
+
+
+def _without_results(
+    sources: list[Source], label: str, folder: Path | None
+) -> tuple[list[Source], int]:
+    """Sources without those that are earlier results of others, and how many were left out."""
+    pattern = re.compile(rf"(.+)_{re.escape(label)}(_\d+)?")
+    stems = set()
+    for source in sources:
+        suffix = source.path.suffix[1:] if source.path is not None else ""
+        stems |= {(source.folder, source.stem), (source.folder, f"{source.stem}_{suffix}")}
+
+    def is_result(source: Source) -> bool:
+        match = pattern.fullmatch(source.stem)
+        if not source.found or match is None or source.path is None:
+            return False
+        if (source.folder, match[1]) in stems:
+            return True
+        target = source.folder if folder is None else folder / source.inside
+        if os.path.realpath(target) != os.path.realpath(source.folder):
+            return False
+        try:
+            record = read_provenance(source.path)
+        except CaflowError:  # reported when its turn comes
+            return False
+        return record is not None and record.get("task") == label
+
+    kept = [source for source in sources if not is_result(source)]
+    return kept, len(sources) - len(kept)

@@ -41,14 +41,14 @@ def score_command(
             f"{noise_samples} noise samples are too few", "--noise-samples 1", EXIT_USAGE
         )
 
-    from .plan import read_input
+    from .inputs import read_input
     from .session import JSON_SCHEMA, error_record, load_model, score_fields
 
     start = time.perf_counter()
     try:
         if cond == "-" and target == "-":
             raise CaflowError("stdin cannot be both pictures", "name one file", EXIT_USAGE)
-        condition_image, target_image = read_input(cond), read_input(target)
+        condition_image, target_image = read_input(cond).rgb, read_input(target).rgb
         loaded = load_model(_model_name(model, target), device, None)
 
         from ..inference import estimator_of, score

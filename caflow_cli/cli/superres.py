@@ -91,7 +91,8 @@ def superres_command(
 
     from .plan import plan
 
-    jobs = plan(images, label=_TASK, output=output, keep=keep, overwrite=overwrite)
+    planned = plan(images, label=_TASK, output=output, keep=keep, overwrite=overwrite)
+    jobs = planned.jobs
 
     from ..inference import check_sampling
     from .session import error_record, load_model, memory_errors
@@ -131,10 +132,9 @@ def _run(
 ) -> None:
     from ..images import encode_png, make_folder, write_png
     from ..inference import restore
-    from .plan import read_input
 
     start = time.perf_counter()
-    result = restore(loaded.model, read_input(job.name), **sampling)
+    result = restore(loaded.model, job.source.read().rgb, **sampling)
     written: list[dict[str, Any]] = []
     for candidate in result.kept:
         text = {"caflow": json.dumps(_provenance(candidate, result, loaded), ensure_ascii=False)}

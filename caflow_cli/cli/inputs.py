@@ -1,0 +1,213 @@
+"""What the arguments of a command name: files, folders, globs, stdin, examples."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..assets import example_path
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import SUFFIXES, Decoded, decode
+
+__all__ = ["Inputs", "Source", "find_inputs", "natural_key", "read_input"]
+
+_EXAMPLE = "example:"
+# Files that are taken from a folder; a file that is named is taken whatever its suffix.
+_TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture to be read.
+
+    Attributes:
+        name: What messages and JSON call it: as typed, or the path found in a folder.
+        path: Where its bytes are; None for stdin.
+        stem: What its results are named after.
+        folder: Where they go, unless the user says.
+        inside: Where they go in a folder that the user names: folders are mirrored.
+        found: Whether it was found in a folder, not named.
+        problem: Why it cannot be read, where that is known already.
+    """
+
+    name: str
+    path: Path | None
+    stem: str
+    folder: Path = Path()
+    inside: Path = Path()
+    found: bool = False
+    problem: CaflowError | None = None
+
+    def read(self, frame: int | None = None) -> Decoded:
+        """The picture. CaflowError (exit 1) where it cannot be read."""
+        if self.problem is not None:
+            raise self.problem
+        if self.path is not None:
+            return decode(self.path, name=self.name, frame=frame)
+        if sys.stdin is None:
+            raise CaflowError("stdin is closed", "cat FILE | caflow … -")
+        return decode(sys.stdin.buffer, name="stdin", frame=frame)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The pictures that arguments name, in order, and what was left out of them and why."""
+
+    sources: list[Source]
+    notes: list[str]
+
+
+def read_input(name: str, frame: int | None = None) -> Decoded:
+    """The picture of one argument: a file, `-` for stdin, or `example:NAME`."""
+    return _named(name).read(frame)
+
+
+def find_inputs(
+    arguments: Sequence[str], *, recursive: bool = False, results: Path | None = None
+) -> Inputs:
+    """The pictures that arguments name, each once.
+
+    Arguments keep their order. In a folder, and among the matches of a glob that the shell left as
+    it is, the order is natural: `img2` before `img10`. From folders come files with the suffix of
+    a picture that are not hidden; links to folders are followed, each folder is searched once.
+
+    Args:
+        recursive: Search the folders in folders too.
+        results: The folder that results go to. It is not searched when it lies in a folder that is.
+
+    Raises:
+        CaflowError: (exit 2) no such example, a glob without a match, stdin from a terminal, or
+            nothing but folders without pictures.
+    """
+    sources: list[Source] = []
+    notes: list[str] = []
+    for argument in arguments:
+        for name in _expand_glob(argument):
+            path = Path(name)
+            if name and not name.startswith(_EXAMPLE) and path.is_dir():
+                found = _Search(path, recursive, results)
+                sources += found.sources or [found.nothing()]
+                notes += found.notes()
+            else:
+                sources.append(_named(name))
+    empty = [s.problem for s in sources if s.problem is not None and not s.found]
+    if empty and len(empty) == len(sources):
+        raise CaflowError(empty[0].message, empty[0].hint, EXIT_USAGE)
+    unique: dict[str, Source] = {}
+    for source in sources:
+        unique.setdefault(str(source.path.absolute()) if source.path else source.name, source)
+    return Inputs(list(unique.values()), notes)
+
+
+def natural_key(text: str) -> tuple[list[str | int], str]:
+    """A key that sorts numbers in names by value, and letters whatever their case."""
+    parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
+    parts[1::2] = [int(digits) for digits in parts[1::2]]
+    return parts, text
+
+
+def _named(name: str) -> Source:
+    if name == "-":
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise CaflowError("stdin is a terminal", "cat FILE | caflow … -", EXIT_USAGE)
+        return Source(name, None, "stdin")
+    if name.startswith(_EXAMPLE):
+        path = example_path(name.removeprefix(_EXAMPLE))
+        return Source(name, path, path.stem)
+    path = Path(name)
+    if not path.name:
+        raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
+    return Source(name, path, path.stem, path.parent)
+
+
+def _expand_glob(argument: str) -> list[str]:
+    if not glob.has_magic(argument) or os.path.lexists(argument):
+        return [argument]
+    # `Path.glob` refuses absolute patterns.
+    matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
+    if not matches:
+        raise CaflowError(f"no file matches {argument!r}", "check the pattern", EXIT_USAGE)
+    return matches
+
+
+class _Search:
+    """The pictures in one folder."""
+
+    def __init__(self, root: Path, recursive: bool, results: Path | None) -> None:
+        self.root, self.recursive = root, recursive
+        self.real_root = os.path.realpath(root)
+        self.results = os.path.realpath(results) if results is not None else None
+        self.seen: set[str] = set()
+        self.closed_folders = self.other_files = 0
+        self.sources = list(self._walk(Path()))
+
+    def nothing(self) -> Source:
+        hint = "-r searches its folders too" if self.closed_folders else "name picture files"
+        problem = CaflowError(f"no pictures in the folder {str(self.root)!r}", hint)
+        return Source(str(self.root), self.root, self.root.name, problem=problem)
+
+    def notes(self) -> list[str]:
+        notes = []
+        if self.sources and self.closed_folders:
+            notes.append(f"{self.root}: {self.closed_folders} folders not searched (-r does)")
+        if self.other_files:
+            notes.append(f"{self.root}: {self.other_files} files of other kinds left out")
+        return notes
+
+    def _walk(self, inside: Path) -> Iterator[Source]:
+        folder = self.root / inside
+        self.seen.add(os.path.realpath(folder))
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: natural_key(entry.name))
+        except OSError as error:
+            problem = CaflowError(
+                f"cannot search {str(folder)!r}: {error.strerror}", "check its permissions"
+            )
+            yield self._source(inside / "*", problem)
+            return
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = inside / entry.name
+            if _is(entry.is_dir):
+                if not self.recursive:
+                    self.closed_folders += 1
+                elif self._is_new(entry):
+                    yield from self._walk(path)
+            elif path.suffix.lower() not in _TAKEN:
+                self.other_files += 1
+            elif _is(entry.is_file) or not Path(entry).exists():  # a broken link is reported
+                yield self._source(path, None)
+            else:  # opening a pipe would wait for a writer
+                problem = CaflowError(f"{entry.path!r} is not a regular file", "cat it into `-`")
+                yield self._source(path, problem)
+
+    def _is_new(self, entry: os.DirEntry[str]) -> bool:
+        """Whether to search a folder: not where results go, and not by a second way."""
+        real = os.path.realpath(entry.path)
+        if real == self.results or real in self.seen:
+            return False
+        # A link to what is searched anyway, or to a folder that holds this one.
+        return not entry.is_symlink() or not (
+            _holds(self.real_root, real) or _holds(real, self.real_root)
+        )
+
+    def _source(self, path: Path, problem: CaflowError | None) -> Source:
+        full = self.root / path
+        return Source(str(full), full, full.stem, full.parent, path.parent, True, problem)
+
+
+def _is(check: object) -> bool:
+    try:
+        return bool(check())  # type: ignore[operator]
+    except OSError:  # a link to itself
+        return False
+
+
+def _holds(folder: str, other: str) -> bool:
+    return Path(other).is_relative_to(folder)

@@ -1,0 +1,194 @@
+"""Where results go: names, formats, and what no result may fall on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import Encoder, format_of
+from .inputs import Source
+
+__all__ = [
+    "Claims",
+    "check_writable",
+    "choose_encoder",
+    "ignores_case",
+    "is_device",
+    "name_results",
+    "numbered",
+    "target_folder",
+]
+
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10)}
+
+
+def target_folder(output: str | None, single: bool) -> Path | None:
+    """The folder that `-o` names; None where it names a file, stdout, or nothing.
+
+    Args:
+        single: Whether there is one input, which is a picture. For several, a name without a
+            picture's suffix is that of a folder to be.
+    """
+    if output is None or output == "-":
+        return None
+    path = Path(output)
+    folder = output.endswith(("/", os.sep)) or path.is_dir()
+    return path if folder or (not single and format_of(path) is None) else None
+
+
+def choose_encoder(
+    output: str | None, format: str | None, quality: int | None, metadata: bool, to_file: bool
+) -> Encoder:
+    """The format that `--format` says, else the suffix of an output file, else PNG.
+
+    Raises:
+        CaflowError: (exit 2) the two disagree, or neither names a format.
+    """
+    if not to_file or output is None:
+        return Encoder(format or "png", quality, metadata)
+    named = format_of(Path(output))
+    encoder = Encoder(format or named or "png", quality, metadata)
+    if named is None and format is None:
+        raise CaflowError(
+            f"the name {output!r} ends in no format that can be written",
+            f"-o {Path(output).with_suffix('.png')} for a file, -o {output}/ for a folder",
+            EXIT_USAGE,
+        )
+    if named is not None and named != encoder.format:
+        raise CaflowError(
+            f"{output!r} is not a name for {encoder.format}",
+            f"-o {Path(output).with_suffix(encoder.suffix)}",
+            EXIT_USAGE,
+        )
+    return encoder
+
+
+def name_results(
+    sources: Sequence[Source], label: str, suffix: str, folder: Path | None, keep: int
+) -> list[list[Path]]:
+    """The files of each source, in rank order.
+
+    `face.png` becomes `face_LABEL.png`, with `keep` > 1 `face_LABEL_01.png` and so on. Sources of
+    one folder that differ in their suffix alone keep it: `a.jpg` and `a.png` become
+    `a_jpg_LABEL.png` and `a_png_LABEL.png`.
+    """
+    bases = [
+        (source.folder if folder is None else folder / source.inside, source) for source in sources
+    ]
+    shared = Counter((base, fold(source.stem)) for base, source in bases)
+    result = []
+    for base, source in bases:
+        stem = source.stem
+        if shared[base, fold(stem)] > 1 and source.path is not None:
+            stem = "_".join([stem, *source.path.suffix.split(".")[1:]])
+        result.append(numbered(base / f"{stem}_{label}{suffix}", keep))
+    return result
+
+
+def numbered(path: Path, keep: int) -> list[Path]:
+    """The path for each rank: itself, or with `_01` and so on before its suffix."""
+    if keep == 1:
+        return [path]
+    digits = max(2, len(str(keep)))
+    return [
+        path.with_name(f"{path.stem}_{rank:0{digits}d}{path.suffix}") for rank in range(1, keep + 1)
+    ]
+
+
+def fold(name: str) -> str:
+    """A name as a file system that ignores case sees it."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+class Claims:
+    """The files that a run reads and writes. No output is claimed twice, or is an input."""
+
+    def __init__(self, inputs: Iterable[Path]) -> None:
+        self._folders: dict[Path, bool] = {}
+        self._inputs = {self._key(path) for path in inputs}
+        self._outputs: dict[str, str] = {}
+
+    def claim(self, path: Path, name: str, overwrite: bool, skip: bool = False) -> None:
+        """Claim an output for the input of that name (or the option that names the file).
+
+        Raises:
+            CaflowError: (exit 2) it is claimed, an input, a folder, or exists and neither
+                `overwrite` nor `skip` says what to do.
+        """
+        key = self._key(path)
+        if key in self._outputs:
+            raise CaflowError(
+                f"{self._outputs[key]!r} and {name!r} would both be written to {str(path)!r}",
+                "process them apart, with another -o",
+                EXIT_USAGE,
+            )
+        self._outputs[key] = name
+        if key in self._inputs:
+            raise CaflowError(
+                f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
+            )
+        if os.name == "nt" and is_device(path.name):
+            raise CaflowError(
+                f"{path.name!r} is a device on Windows", f"-o _{path.name}", EXIT_USAGE
+            )
+        if path.is_dir():
+            raise CaflowError(f"the output {str(path)!r} is a folder", "-o DIR/", EXIT_USAGE)
+        if not (overwrite or skip) and os.path.lexists(path):
+            raise CaflowError(
+                f"{str(path)!r} exists",
+                "add --overwrite or --skip-existing, or choose another -o",
+                EXIT_USAGE,
+            )
+
+    def _key(self, path: Path) -> str:
+        real = Path(os.path.realpath(path))
+        if real.parent not in self._folders:
+            self._folders[real.parent] = ignores_case(real.parent)
+        return fold(str(real)) if self._folders[real.parent] else str(real)
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows opens a device under that name: `nul.png`, `Com1.tar.gz`."""
+    return name.split(".")[0].rstrip(" ").lower() in _RESERVED
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether a folder, there or to be made, holds `a` and `A` as one file. Nothing is written."""
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        names = [entry.name for entry in os.scandir(folder)]
+    except OSError:
+        names = []
+    for probe in [*(folder / name for name in names), folder]:
+        other = probe.with_name(probe.name.swapcase())
+        if other.name != probe.name and os.path.lexists(probe):
+            try:
+                return other.samefile(probe)
+            except OSError:
+                return False
+    return sys.platform in ("win32", "darwin")
+
+
+def check_writable(path: Path) -> None:
+    """CaflowError (exit 2) unless the folder of `path` is there to write to, or can be made."""
+    try:
+        folder = path.parent
+        while not folder.exists():
+            folder = folder.parent
+        path.exists()  # a name that is too long shows itself here
+    except OSError as error:
+        raise CaflowError(
+            f"cannot write {str(path)[:80]!r}: {error.strerror}", "-o DIR/", EXIT_USAGE
+        ) from error
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise CaflowError(
+            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
+            "-o DIR/",
+            EXIT_USAGE,
+        )

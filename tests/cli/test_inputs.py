@@ -1,0 +1,170 @@
+"""What arguments name, without a process."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import COLOURS, encoded
+
+from caflow_cli.cli.inputs import find_inputs, natural_key, read_input
+from caflow_cli.errors import CaflowError
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def touch(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def names(*arguments: str, **options) -> list[str]:
+    return [Path(source.name).as_posix() for source in find_inputs(arguments, **options).sources]
+
+
+def refusal(*arguments: str, **options) -> CaflowError:
+    with pytest.raises(CaflowError) as caught:
+        find_inputs(arguments, **options)
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
+    return caught.value
+
+
+def test_natural_order():
+    order = ["2.png", "10.png", "A1b2.png", "a1b10.png", "a2.png", "a٣.png", "b.png", "é.png"]
+    assert sorted(set(order), key=natural_key) == order
+
+
+def test_a_folder_gives_its_pictures_in_natural_order(here):
+    touch("d/img10.png", "d/img2.PNG", "d/img1.gif", "d/.hidden.png", "d/notes.txt", "d/s/x.jpg")
+    touch("d/_.jpeg.tmp", "d/.cache/y.png")
+    found = find_inputs(["d"])
+    expected = ["img1.gif", "img2.PNG", "img10.png"]
+    assert [s.name for s in found.sources] == [str(Path("d", name)) for name in expected]
+    assert all(s.found and s.folder == Path("d") and s.inside == Path() for s in found.sources)
+    assert found.notes == [
+        "d: 1 folders not searched (-r does)",
+        "d: 2 files of other kinds left out",
+    ]
+
+
+def test_folders_are_mirrored(here):
+    touch("d/x.png", "d/a/b/y.png", "d/a.png/z.png")
+    found = find_inputs(["d/"], recursive=True)
+    assert [(Path(s.name).as_posix(), s.inside.as_posix(), s.stem) for s in found.sources] == [
+        ("d/a/b/y.png", "a/b", "y"),
+        ("d/a.png/z.png", "a.png", "z"),
+        ("d/x.png", ".", "x"),
+    ]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_links_are_followed_once_and_loops_end(here):
+    touch("d/a/x.png", "other/z.png", "d/c/y.png")
+    Path("d/a/up").symlink_to("..", target_is_directory=True)
+    Path("d/b").symlink_to("a", target_is_directory=True)
+    Path("d/out").symlink_to("../other", target_is_directory=True)
+    Path("d/out2").symlink_to("../other", target_is_directory=True)
+    Path("d/self.png").symlink_to("self.png")
+    Path("d/gone.png").symlink_to("nowhere.png")
+    Path("d/real.png").symlink_to("a/x.png")
+    os.mkfifo("d/pipe.png")
+    Path("d/piped.png").symlink_to("pipe.png")
+    found = find_inputs(["d"], recursive=True).sources
+    assert [Path(s.name).as_posix() for s in found] == [
+        *("d/a/x.png", "d/c/y.png", "d/gone.png", "d/out/z.png"),
+        *("d/pipe.png", "d/piped.png", "d/real.png", "d/self.png"),
+    ]
+    problems = {s.name: s.problem for s in found if s.problem}
+    assert set(problems) == {"d/pipe.png", "d/piped.png"}
+    assert "not a regular file" in problems["d/pipe.png"].message
+    for name in ("d/pipe.png", "d/self.png", "d/gone.png"):
+        with pytest.raises(CaflowError) as caught:
+            next(s for s in found if s.name == name).read()
+        assert caught.value.exit_code == 1
+
+
+def test_the_folder_of_results_is_not_searched(here):
+    touch("d/x.png", "d/out/x.png")
+    assert names("d", recursive=True, results=Path("d/out")) == ["d/x.png"]
+    assert names("d", recursive=True, results=Path("d")) == ["d/out/x.png", "d/x.png"]
+    assert names("d/out", recursive=True, results=Path("d/out")) == ["d/out/x.png"]
+
+
+def test_arguments_keep_their_order_and_come_once(here):
+    touch("d/1.png", "d/2.png", "z.png", "-x.png")
+    assert names("z.png", "d/2.png", "d", "./z.png", "missing.png", "-x.png") == [
+        *("z.png", "d/2.png", "d/1.png", "missing.png", "-x.png")
+    ]
+
+
+def test_globs_that_the_shell_left_alone(here):
+    touch("i10.png", "i2.png", ".h.png", "d/deep/x.png", "i[1].png", "q/y.png")
+    assert names("i*.png") == ["i2.png", "i10.png", "i[1].png"]
+    assert names("**/x.png") == ["d/deep/x.png"]
+    assert names("i[1].png") == ["i[1].png"]  # a file of that name
+    assert names(str(here / "i?.png")) == [(here / "i2.png").as_posix()]
+    assert names("q*") == ["q/y.png"]
+    assert "'*.tif'" in refusal("*.tif").message
+
+
+def test_folders_without_pictures(here):
+    touch("d/notes.txt", "e/s/x.png", "x.png")
+    Path("empty").mkdir()
+    assert refusal("empty").message == "no pictures in the folder 'empty'"
+    assert "-r" in refusal("e").hint
+    assert "'d'" in refusal("d", "empty").message
+    found = find_inputs(["x.png", "empty"]).sources
+    assert [bool(s.problem) for s in found] == [False, True]
+    assert found[1].problem.exit_code == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may search everything")
+def test_a_folder_that_cannot_be_searched(here):
+    touch("d/x.png", "d/s/y.png")
+    Path("d/s").chmod(0)
+    try:
+        found = find_inputs(["d"], recursive=True).sources
+        assert [Path(s.name).as_posix() for s in found] == ["d/s/*", "d/x.png"]
+        assert "cannot search 'd/s'" in found[0].problem.message
+    finally:
+        Path("d/s").chmod(0o700)
+
+
+@pytest.mark.parametrize("argument", ["", "/", "example:cat"])
+def test_what_names_no_picture(here, argument):
+    refusal(argument)
+
+
+def test_a_file_may_be_called_anything(here):
+    data = encoded(COLOURS)
+    for name in ("-", "example:face", "-x.png", "*.png", "é ß\n日.png"):
+        Path(name).write_bytes(data)
+        np.testing.assert_array_equal(read_input(f"./{name}").rgb, COLOURS)
+
+
+def test_stdin(here, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(encoded(COLOURS)))
+    monkeypatch.setattr(sys, "stdin", stream)
+    np.testing.assert_array_equal(read_input("-").rgb, COLOURS)
+    assert [s.stem for s in find_inputs(["-", "-"]).sources] == ["stdin"]
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    assert "terminal" in refusal("-").message
+    monkeypatch.setattr(sys, "stdin", None)  # caflow … <&-
+    with pytest.raises(CaflowError, match="closed"):
+        read_input("-")
+
+
+def test_examples():
+    (source,) = find_inputs(["example:face"]).sources
+    assert source.read().rgb.shape == (16, 16, 3)
+    assert (source.stem, source.folder) == ("face", Path())
