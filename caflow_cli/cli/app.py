@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from .colorize import colorize_command
 from .console import ClosedPipe, Console
+from .inpaint import inpaint_command
 from .models import models_app
+from .sample import sample_command
 from .score import score_command
 from .superres import superres_command
 from .train import train_command
@@ -26,6 +29,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("superres")(superres_command)
+app.command("colorize")(colorize_command)
+app.command("inpaint")(inpaint_command)
+app.command("sample")(sample_command)
 app.command("score")(score_command)
 app.command("train")(train_command)
 app.add_typer(models_app, name="models")
@@ -78,10 +84,13 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(EXIT_INTERRUPTED)
-    except ClosedPipe:
-        # The reader has seen enough. Nothing may be flushed into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except (ClosedPipe, BrokenPipeError):
+        _reader_has_seen_enough()
+    except SystemExit as error:
+        # Rich, which prints the help, exits with 1 when its pipe is closed.
+        if isinstance(error.__context__, BrokenPipeError):
+            _reader_has_seen_enough()
+        raise
     except Exception as error:
         if debug:
             raise
@@ -94,13 +103,24 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
+def _reader_has_seen_enough() -> NoReturn:
+    # Nothing may be flushed into the closed pipe at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def _command_words(arguments: list[str]) -> list[str]:
-    names = {"superres", "score", "train", "models", "list", "pack"}
-    words = []
+    """The arguments that name commands: what `--help` is asked of."""
+    words: list[str] = []
+    level: typer.Typer | None = app
     for argument in arguments:
-        if argument not in names:
+        if level is None:
+            break
+        groups = {g.name: g.typer_instance for g in level.registered_groups}
+        if argument not in groups and argument not in {c.name for c in level.registered_commands}:
             break
         words.append(argument)
+        level = groups.get(argument)
     return words
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,14 +12,44 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from . import options
 from .console import Console
 
+if TYPE_CHECKING:
+    from .inputs import Source
+    from .pairs import Pair
+    from .session import LoadedModel
+
 __all__ = ["score_command"]
 
 
+@options.expanded
 def score_command(
     cond: Annotated[
-        str, typer.Option("--cond", metavar="A", help="The picture that went in; `example:face`.")
+        str,
+        typer.Option(
+            "--cond",
+            metavar="A",
+            help="The picture that went in, or a folder of them; `example:face`.",
+            rich_help_panel=options.OUTPUT,
+        ),
     ],
-    target: Annotated[str, typer.Option("--target", metavar="B", help="The picture to score.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            metavar="B",
+            help="The picture to score, or a folder: `face.png` and `face_superres_01.png` there "
+            "belong to `face.jpg` in A.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ],
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE|DIR",
+            help="For an inpaint model: the mask, or a folder with one of each condition's name.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
     model: options.ModelOnly = None,
     device: options.Device = "auto",
     noise_samples: options.NoiseSamples = 1,
@@ -36,52 +66,82 @@ def score_command(
     Example: caflow score --cond face.png --target face_superres.png
     """
     console = Console(quiet, verbose)
-    if noise_samples < 1:
-        raise CaflowError(
-            f"{noise_samples} noise samples are too few", "--noise-samples 1", EXIT_USAGE
-        )
 
-    from .inputs import read_input
-    from .session import JSON_SCHEMA, error_record, load_model, score_fields
+    from ..tasks import check_noise_samples
+    from .pairs import plan_pairs
 
-    start = time.perf_counter()
-    try:
-        if cond == "-" and target == "-":
-            raise CaflowError("stdin cannot be both pictures", "name one file", EXIT_USAGE)
-        condition_image, target_image = read_input(cond).rgb, read_input(target).rgb
-        loaded = load_model(_model_name(model, target), device, None)
+    check_noise_samples(noise_samples)
+    pairs = plan_pairs(cond, target, mask)
+    scorer = _Scorer(model, device, noise_samples, as_json, console)
+    failed = False
+    for pair in pairs:
+        try:
+            scorer.score(pair)
+        except CaflowError as error:
+            if as_json and (error.exit_code == EXIT_FAILED or len(pairs) > 1):
+                scorer.report_failure(pair, error)
+            if len(pairs) == 1:
+                raise
+            console.error(error)
+            failed = True
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+class _Scorer:
+    """Scores pairs; targets may name different models, and each is loaded once."""
+
+    def __init__(
+        self, model: str | None, device: str, noise_samples: int, as_json: bool, console: Console
+    ) -> None:
+        self.model, self.device, self.noise_samples = model, device, noise_samples
+        self.as_json, self.console = as_json, console
+        self.loaded: dict[str | None, LoadedModel] = {}
+        if model is not None:  # found wanting before pictures are read
+            self._load(model)
+
+    def score(self, pair: Pair) -> None:
+        """Read, score, report. CaflowError where any of it fails."""
+        from .masks import read_mask
+        from .records import score_record
+
+        start = time.perf_counter()
+        condition, target = pair.cond.read().rgb, pair.target.read().rgb
+        mask = read_mask(pair.mask)
+        loaded = self._load(_model_name(self.model, pair.target))
 
         from ..inference import estimator_of, score
+        from .session import memory_errors
 
-        result = score(loaded.model, condition_image, target_image, noise_samples=noise_samples)
-    except CaflowError as error:
-        if as_json and error.exit_code == EXIT_FAILED:
-            record = error_record("score", target, error)
-            console.json({**record, "cond": cond, "target": target})
-        raise
-    if not as_json:
-        console.result(f"{result.log_likelihood:.4f}\t{result.bits_per_dim:.6f}\t{target}")
+        with memory_errors():
+            result = score(loaded.model, condition, target, mask, noise_samples=self.noise_samples)
+        if self.as_json:
+            estimator = estimator_of(loaded.model, self.noise_samples)
+            elapsed = time.perf_counter() - start
+            self.console.json(score_record(pair.names, loaded, estimator, result, elapsed))
+            return
+        self.console.result(
+            f"{result.log_likelihood:.4f}\t{result.bits_per_dim:.6f}\t{pair.target.name}"
+        )
         if result.standard_error is not None:
-            console.note(
-                f"standard error {result.standard_error:.4f} nats over {noise_samples} draws"
+            self.console.note(
+                f"standard error {result.standard_error:.4f} nats over {self.noise_samples} draws"
             )
-        return
-    console.json(
-        {
-            "schema": JSON_SCHEMA,
-            "command": "score",
-            "status": "ok",
-            "cond": cond,
-            "target": target,
-            "model": loaded.identity,
-            "estimator": estimator_of(loaded.model, noise_samples),
-            **score_fields(result),
-            "elapsed_s": round(time.perf_counter() - start, 3),
-        }
-    )
+
+    def report_failure(self, pair: Pair, error: CaflowError) -> None:
+        from .records import error_record
+
+        self.console.json(error_record("score", pair.names, error))
+
+    def _load(self, name: str | None) -> LoadedModel:
+        from .session import load_model
+
+        if name not in self.loaded:
+            self.loaded[name] = load_model(name, self.device)
+        return self.loaded[name]
 
 
-def _model_name(model: str | None, target: str) -> str | None:
+def _model_name(model: str | None, target: Source) -> str | None:
     """--model, else the model that the target names, else CAFLOW_MODEL; None: the default.
 
     Raises:
@@ -103,22 +163,21 @@ def _model_name(model: str | None, target: str) -> str | None:
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
     raise CaflowError(
-        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
+        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
         "--model PATH of that model",
         EXIT_USAGE,
     )
 
 
-def _provenance(target: str) -> tuple[str, str] | None:
+def _provenance(target: Source) -> tuple[str, str] | None:
     """Id and sha256 of the model that a picture of ours names."""
-    from pathlib import Path
-
     from ..images import read_provenance
 
-    if target == "-" or target.startswith("example:"):
+    if target.path is None:
         return None
+    record = read_provenance(target.path)
     try:
-        identity = (read_provenance(Path(target)) or {})["model"]
+        identity = (record or {})["model"]
         return str(identity["id"]), str(identity["sha256"])
     except (KeyError, TypeError):
         return None

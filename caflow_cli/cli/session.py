@@ -1,28 +1,18 @@
-"""A model in use by a command, and the JSON that all commands write."""
+"""A model in use by a command."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
-    from ..inference import Score
     from ..model import CAFlow
 
-__all__ = [
-    "JSON_SCHEMA",
-    "LoadedModel",
-    "error_record",
-    "load_model",
-    "memory_errors",
-    "score_fields",
-]
-
-JSON_SCHEMA = 1
+__all__ = ["LoadedModel", "load_model", "memory_errors"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +28,16 @@ class LoadedModel:
         return {"id": self.id, "sha256": self.sha256}
 
 
-def load_model(name: str | None, device: str, task: str | None) -> LoadedModel:
+def load_model(
+    name: str | None, device: str, task: str | None = None, default: str = "superres"
+) -> LoadedModel:
     """Load a model for a command, quietly checking first what needs no weights.
 
     Args:
-        name: As typed; None: the default model of `task`.
+        name: As typed; None: the default model of `task`, or of `default`.
         device: As typed.
         task: What the model must do; None: anything.
+        default: A task.
 
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
@@ -54,12 +47,13 @@ def load_model(name: str | None, device: str, task: str | None) -> LoadedModel:
     from ..model import load_checkpoint, read_info
 
     target = select_device(device)
-    resolved = resolve(name if name is not None else default_model(task or "superres"))
+    resolved = resolve(name if name is not None else default_model(task or default))
     trained_for = read_info(resolved.path).config.task.name
     if task is not None and trained_for != task:
         raise CaflowError(
             f"model {resolved.id!r} is for {trained_for}, not {task}",
-            f"caflow {trained_for}, or another --model",
+            f"caflow {'sample --cond' if trained_for == 'paired' else trained_for}, "
+            "or another --model",
             EXIT_USAGE,
         )
     model, _ = load_checkpoint(resolved.path)
@@ -78,22 +72,3 @@ def memory_errors() -> Iterator[None]:
         if type(error) is RuntimeError and "alloc" not in str(error):
             raise
         raise CaflowError("not enough memory for this picture", "--batch-size 1") from error
-
-
-def score_fields(score: Score) -> dict[str, Any]:
-    """The score fields of a JSON line."""
-    fields = asdict(score)
-    if score.standard_error is None:
-        del fields["standard_error"]
-    return {**fields, "score_exact": True}
-
-
-def error_record(command: str, name: str, error: CaflowError) -> dict[str, Any]:
-    """The JSON line of an input that failed."""
-    return {
-        "schema": JSON_SCHEMA,
-        "command": command,
-        "input": name,
-        "status": "error",
-        "error": {"code": error.exit_code, "message": error.message, "hint": error.hint},
-    }

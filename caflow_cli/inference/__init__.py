@@ -1,14 +1,13 @@
 """From a picture to ranked candidates, and from a pair to its likelihood."""
 
 from .device import select_device
-from .restore import Candidate, Candidates, check_sampling, restore
+from .restore import Candidate, Candidates, restore
 from .score import Score, estimator_of, score, task_of
 
 __all__ = [
     "Candidate",
     "Candidates",
     "Score",
-    "check_sampling",
     "estimator_of",
     "restore",
     "score",

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow
+from ..tasks import check_sampling
 from .score import (
     Score,
     check_mask,
-    check_noise_samples,
     check_size,
     estimator_of,
     score_pairs,
@@ -22,9 +22,8 @@ from .score import (
     to_batch,
 )
 
-__all__ = ["Candidate", "Candidates", "check_sampling", "restore"]
+__all__ = ["Candidate", "Candidates", "restore"]
 
-_SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _BATCH_PIXELS = 2**18  # of the model's pictures at a time, unless the batch size is given
 
 
@@ -57,37 +56,6 @@ class Candidates:
     @property
     def kept(self) -> list[Candidate]:
         return self.ranked[: self.keep]
-
-
-def check_sampling(
-    *,
-    tau: float | None,
-    candidates: int | None,
-    keep: int,
-    seed: int,
-    batch_size: int | None,
-    noise_samples: int,
-    rank: str,
-) -> None:
-    """Refuse what cannot be sampled, before anything is loaded. CaflowError, exit code 2."""
-
-    def require(condition: bool, message: str, hint: str) -> None:
-        if not condition:
-            raise CaflowError(message, hint, EXIT_USAGE)
-
-    require(tau is None or 0 <= tau < float("inf"), f"tau is {tau}", "--tau 0.5, or any from 0 up")
-    m = candidates if candidates is not None else max(1, keep)
-    require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
-    require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
-    require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
-    require(
-        0 <= seed <= _SEEDS - m,
-        f"seed {seed} is out of range",
-        f"--seed 0, or any with seed + m up to {_SEEDS}",
-    )
-    require(batch_size is None or batch_size >= 1, f"batch size {batch_size}", "--batch-size 10")
-    check_noise_samples(noise_samples)
-    require(rank in ("likelihood", "none"), f"cannot rank by {rank!r}", "--rank likelihood or none")
 
 
 def restore(

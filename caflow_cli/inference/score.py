@@ -13,12 +13,11 @@ from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, Encoding, bits_per_dim
-from ..tasks import Task, get_task
+from ..tasks import Task, check_noise_samples, get_task
 
 __all__ = [
     "Score",
     "check_mask",
-    "check_noise_samples",
     "check_size",
     "estimator_of",
     "score",
@@ -106,13 +105,6 @@ def check_size(size: tuple[int, int]) -> None:
         raise CaflowError(
             f"the model would work on {width}×{height} pixels, more than {_MAX_PIXELS}",
             "crop or shrink the picture first",
-        )
-
-
-def check_noise_samples(noise_samples: int) -> None:
-    if noise_samples < 1:
-        raise CaflowError(
-            f"{noise_samples} noise samples are too few", "--noise-samples 1", EXIT_USAGE
         )
 
 

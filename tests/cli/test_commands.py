@@ -64,7 +64,7 @@ def test_every_command_has_help_with_an_example(tmp_path):
         (["superres", "x.png", "--tau", "warm"], "--tau"),
         (["superres", "x.png", "--tau", "-1"], "tau is -1.0"),
         (["superres", "x.png", "-m", "2", "-n", "3"], "cannot keep 3 of 2"),
-        (["superres", "x.png", "-m", "0", "-n", "0"], "cannot keep 0"),
+        (["superres", "x.png", "-m", "0", "-n", "0"], "cannot draw 0"),
         (["superres", "x.png", "--device", "abacus"], "'abacus'"),
         (["superres", "x.png", "--device", "cuda:77"], "'cuda:77'"),
         (["superres", "x.png", "--seed", "-5"], "seed -5"),

@@ -1,0 +1,205 @@
+"""What `superres`, `colorize`, `inpaint` and `sample` do: the same, for another task."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from .console import Console
+from .options import Restoration
+
+if TYPE_CHECKING:
+    from .inputs import Source
+    from .plan import Job, Plan
+    from .session import LoadedModel
+
+__all__ = ["restore_pictures"]
+
+
+def restore_pictures(
+    command: str, inputs: Sequence[str], given: Restoration, mask: str | None = None
+) -> None:
+    """Restore every input, one after the other, and report each as it is done.
+
+    Args:
+        command: Its name, which is the task's, and in the names of outputs; "sample": any task.
+        inputs: As typed.
+        given: The options.
+        mask: As typed.
+
+    Raises:
+        CaflowError: Usage (2) or weights (3), before any picture is read.
+        typer.Exit: (1) some input failed; the others are done.
+    """
+    console = Console(given.quiet, given.verbose)
+    _check_usage(given)
+
+    from .masks import plan_masks
+    from .plan import plan
+
+    if command == "inpaint" and mask is None:
+        raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
+    planned = plan(
+        inputs,
+        label=command,
+        output=given.output,
+        keep=given.keep,
+        overwrite=given.overwrite,
+    )
+    masks = plan_masks(mask, [job.source for job in planned.jobs])
+    for note in planned.notes:
+        console.note(note)
+    if given.dry_run:
+        _list_outputs(command, planned.jobs, masks, given, console)
+        return
+
+    from .session import load_model, memory_errors
+
+    task = None if command == "sample" else command
+    loaded = load_model(given.model, given.device, task, default="paired")
+    _check_mask(loaded, mask)
+    failed = False
+    with console.progress("{task.completed}/{task.total}", results=True) as progress:
+        bar = progress.add_task(command, total=len(planned.jobs))
+        for job, job_mask in zip(planned.jobs, masks, strict=True):
+            run = _Run(command, planned, job, job_mask, loaded, given, console)
+            try:
+                with memory_errors():
+                    run.restore()
+            except CaflowError as error:
+                if error.exit_code != EXIT_FAILED:
+                    raise
+                failed = True
+                run.report_failure(error)
+            progress.advance(bar)
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+class _Run:
+    """One input on its way."""
+
+    def __init__(
+        self,
+        command: str,
+        planned: Plan,
+        job: Job,
+        mask: Source | None,
+        loaded: LoadedModel,
+        given: Restoration,
+        console: Console,
+    ) -> None:
+        self.command, self.planned, self.job, self.mask = command, planned, job, mask
+        self.loaded, self.given, self.console = loaded, given, console
+        self.names = _names(job, mask)
+
+    def restore(self) -> None:
+        """Read, sample, write and report. CaflowError where any of it fails."""
+        from ..inference import restore
+        from .masks import read_mask
+        from .records import restoration_record
+
+        start = time.perf_counter()
+        image = self.planned.read(self.job).rgb
+        result = restore(self.loaded.model, image, mask=read_mask(self.mask), **self.given.sampling)
+        paths = self._write(result)
+        elapsed = time.perf_counter() - start
+        best = result.kept[0].score
+        self.console.detail(
+            f"{self.job.name}: best of {len(result.ranked)} has {best.log_likelihood:.1f} nats, "
+            f"{best.bits_per_dim:.3f} bits/dim, {elapsed:.2f} s"
+        )
+        if self.given.json:
+            self.console.json(
+                restoration_record(
+                    self.command,
+                    self.names,
+                    self.loaded,
+                    self.given.sampling,
+                    result,
+                    paths,
+                    elapsed,
+                )
+            )
+
+    def report_failure(self, error: CaflowError) -> None:
+        from .records import error_record
+
+        self.console.error(error)
+        if self.given.json:
+            self.console.json(error_record(self.command, self.names, error))
+
+    def _write(self, result: Any) -> list[str]:
+        """The kept pictures, to their files or to stdout; the paths written."""
+        from .records import provenance
+
+        paths = []
+        for candidate in result.kept:
+            record = provenance(candidate, result, self.loaded)
+            data = self.planned.encoder.encode(candidate.image, provenance=json.dumps(record))
+            if not self.job.outputs:
+                self.console.binary(data)
+                continue
+            path = self.job.outputs[candidate.rank - 1]
+            self.planned.write(path, data)
+            paths.append(str(path))
+            if not self.given.json:
+                self.console.result(str(path))
+        return paths
+
+
+def _check_usage(given: Restoration) -> None:
+    """What can be refused without reading anything."""
+    from ..tasks import check_sampling
+
+    check_sampling(**given.sampling)
+    if given.output == "-" and given.json:
+        raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
+
+
+def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
+    """A mask just where the model's task needs one, before pictures are read."""
+    from ..inference import task_of
+
+    task = task_of(loaded.model)
+    if task.needs_mask and mask is None:
+        raise CaflowError(
+            f"model {loaded.id!r} is for {task.name}, which needs a mask",
+            "--mask FILE, white = fill",
+            EXIT_USAGE,
+        )
+    if mask is not None and not task.needs_mask:
+        raise CaflowError(
+            f"model {loaded.id!r} is for {task.name}, which takes no mask",
+            "leave --mask out",
+            EXIT_USAGE,
+        )
+
+
+def _list_outputs(
+    command: str,
+    jobs: Sequence[Job],
+    masks: Sequence[Source | None],
+    given: Restoration,
+    console: Console,
+) -> None:
+    """What would be written, in the form in which it would be reported."""
+    from .records import planned_record
+
+    for job, mask in zip(jobs, masks, strict=True):
+        paths = [str(path) for path in job.outputs]
+        if given.json:
+            console.json(planned_record(command, _names(job, mask), paths))
+        else:
+            for path in paths:
+                console.result(path)
+
+
+def _names(job: Job, mask: Source | None) -> dict[str, str | None]:
+    """What was read, as JSON states it."""
+    return {"input": job.name, "mask": mask.name if mask is not None else None}
