@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import CaflowError
+    from .evaluation import evaluate
     from .hub.resolve import load
     from .inference import Candidates, Score, restore, score
     from .model import CAFlow, Config
@@ -24,6 +25,7 @@ _HOMES = {
     "Config": ".model",
     "RunConfig": ".training",
     "Score": ".inference",
+    "evaluate": ".evaluation",
     "load": ".hub.resolve",
     "restore": ".inference",
     "score": ".inference",
@@ -37,6 +39,7 @@ __all__ = [
     "Config",
     "RunConfig",
     "Score",
+    "evaluate",
     "load",
     "restore",
     "score",

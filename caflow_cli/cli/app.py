@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from .colorize import colorize_command
 from .console import ClosedPipe, Console
+from .evaluate import METRIC_HELP, evaluate_command
 from .inpaint import inpaint_command
 from .models import models_app
 from .sample import sample_command
@@ -33,6 +34,7 @@ app.command("colorize")(colorize_command)
 app.command("inpaint")(inpaint_command)
 app.command("sample")(sample_command)
 app.command("score")(score_command)
+app.command("evaluate", epilog=METRIC_HELP)(evaluate_command)
 app.command("train")(train_command)
 app.add_typer(models_app, name="models")
 
@@ -64,7 +66,7 @@ def main() -> None:
     console = Console()
     debug = os.environ.get("CAFLOW_DEBUG") == "1"
     try:
-        code = app(standalone_mode=False, prog_name="caflow")
+        code = app(standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except CaflowError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
 
-__all__ = ["METRICS", "Metric", "choose_metrics", "describe"]
+__all__ = ["METRICS", "Metric", "choose_metrics"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Metric:
     units: str
     better: Literal["lower", "higher", "nominal"]
     needs: Literal["pairs", "sets", "model"]
+    decimals: int  # that a table shows
 
 
 _ALL = (
@@ -33,6 +34,7 @@ _ALL = (
         "none",
         "lower",
         "pairs",
+        3,
     ),
     Metric(
         "rmse",
@@ -41,6 +43,7 @@ _ALL = (
         "levels",
         "lower",
         "pairs",
+        2,
     ),
     Metric(
         "psnr",
@@ -49,6 +52,7 @@ _ALL = (
         "dB",
         "higher",
         "pairs",
+        2,
     ),
     Metric(
         "ssim",
@@ -58,6 +62,7 @@ _ALL = (
         "none",
         "higher",
         "pairs",
+        3,
     ),
     Metric(
         "fid",
@@ -67,6 +72,7 @@ _ALL = (
         "squared feature units",
         "lower",
         "sets",
+        2,
     ),
     Metric(
         "kid",
@@ -76,6 +82,7 @@ _ALL = (
         "none",
         "lower",
         "sets",
+        4,
     ),
     Metric(
         "bpd",
@@ -85,6 +92,7 @@ _ALL = (
         "bits/dim",
         "lower",
         "model",
+        3,
     ),
     Metric(
         "diversity",
@@ -94,6 +102,7 @@ _ALL = (
         "levels",
         "nominal",
         "model",
+        2,
     ),
     Metric(
         "consistency",
@@ -103,6 +112,7 @@ _ALL = (
         "levels",
         "lower",
         "model",
+        2,
     ),
     Metric(
         "calibration",
@@ -112,6 +122,7 @@ _ALL = (
         "share",
         "nominal",
         "model",
+        3,
     ),
     Metric(
         "likelihood",
@@ -121,6 +132,7 @@ _ALL = (
         "share",
         "nominal",
         "model",
+        2,
     ),
 )
 
@@ -160,11 +172,3 @@ def choose_metrics(
     if not chosen:
         raise CaflowError("no metric", "--metric lpips,rmse", EXIT_USAGE)
     return [name for name in METRICS if name in chosen]
-
-
-def describe(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Definition, range, units and direction by name, for JSON."""
-    return {
-        name: {k: v for k, v in asdict(METRICS[name]).items() if k not in ("name", "needs")}
-        for name in names
-    }

@@ -10,8 +10,7 @@ from ..errors import CaflowError
 __all__ = ["check_pairs", "coverage", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
 
 _PEAK = 255.0
-_SIGMA = 1.5  # of SSIM's window, which is cut at 3.5 sigma: 11 pixels
-_MARGIN = 5
+_WINDOW = 11  # of SSIM
 
 
 def check_pairs(images: Tensor, references: Tensor) -> None:
@@ -59,25 +58,38 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     Raises:
         CaflowError: A side is shorter than the window.
     """
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
     check_pairs(images, references)
     height, width = images.shape[-2:]
-    if min(height, width) <= 2 * _MARGIN:
+    if min(height, width) < _WINDOW:
         raise CaflowError(
             f"SSIM of {width}x{height} pixels has no whole window of 11x11",
             "leave out --metric ssim",
         )
-    _, full = structural_similarity_index_measure(
-        images.double(),
-        references.double(),
-        sigma=_SIGMA,
-        data_range=_PEAK,
-        reduction="none",
-        return_full_image=True,
-    )
-    inside: Tensor = full[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
-    return inside.flatten(1).mean(1)
+    x, y = images.double(), references.double()
+    rows, columns = _windows(height), _windows(width)
+
+    def local_mean(values: Tensor) -> Tensor:
+        # As two products of matrices: a tenth of the time of a convolution in float64.
+        return rows @ values @ columns.T
+
+    mx, my = local_mean(x), local_mean(y)
+    vx, vy = local_mean(x * x) - mx * mx, local_mean(y * y) - my * my
+    covariance = local_mean(x * y) - mx * my
+    c1, c2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
+    similarity = (2 * mx * my + c1) / (mx * mx + my * my + c1)
+    similarity = similarity * (2 * covariance + c2) / (vx + vy + c2)
+    return similarity.flatten(1).mean(1)
+
+
+def _windows(length: int) -> Tensor:
+    """The Gaussian window at each place where it fits: (length - 10, length) float64."""
+    offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
+    window = (-0.5 * (offsets / 1.5) ** 2).exp()
+    count = length - _WINDOW + 1
+    result = torch.zeros(count, length, dtype=torch.float64)
+    for place in range(count):
+        result[place, place : place + _WINDOW] = window / window.sum()
+    return result
 
 
 def diversity(candidates: Tensor) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write
+from .estimates import Estimate
+from .features import Extractor
 
-__all__ = ["FEW", "SetFeatures", "fid", "kid"]
+__all__ = ["SetFeatures", "cautions", "distances", "fid", "kid"]
 
-FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
+_FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
 _RESERVOIR = 10_000  # features a side that KID draws its subsets from
 _SUBSETS, _SUBSET_SIZE = 100, 1000
 _HINT = "give a file that --save-stats wrote: mu, sigma, n, extractor"
@@ -35,6 +38,7 @@ class SetFeatures:
         self.count_is_known = True
         self.sum = torch.zeros(0, dtype=torch.float64)
         self.products = torch.zeros(0, 0, dtype=torch.float64)
+        self._size: tuple[int, ...] | None = None
         self._kept: list[Tensor] | None = [] if keep_features else None
         self._generator = torch.Generator().manual_seed(0)
 
@@ -51,6 +55,15 @@ class SetFeatures:
             self.count += 1
         if self._kept is None:
             self.count += len(features)
+
+    def check_size(self, name: str, shape: tuple[int, ...]) -> None:
+        """CaflowError (exit 2) unless all pictures have one size: resizing is no detail in FID."""
+        self._size = self._size or shape
+        if shape != self._size:
+            sizes = [f"{s[1]}x{s[0]}" for s in (shape, self._size)]
+            raise CaflowError(
+                f"{name!r} is {sizes[0]}, those before it {sizes[1]}", "--resize 256", EXIT_USAGE
+            )
 
     def _keep(self, row: Tensor) -> None:
         assert self._kept is not None
@@ -129,6 +142,38 @@ class SetFeatures:
         result.sum = mean * count
         result.products = covariance * (count - 1) + count * torch.outer(mean, mean)
         return result
+
+
+def distances(
+    names: Sequence[str], extractor: Extractor, generated: SetFeatures, reference: SetFeatures
+) -> tuple[dict[str, Estimate], dict[str, float]]:
+    """`fid` and `kid` by label; and of KID the standard deviation over its subsets."""
+    values: dict[str, Estimate] = {}
+    extra: dict[str, float] = {}
+    for name in names:
+        label = extractor.label(name)
+        if name == "fid":
+            values[label] = Estimate(fid(generated, reference), None, generated.count)
+        else:
+            mean, deviation = kid(generated, reference)
+            values[label] = Estimate(mean, None, generated.count)
+            extra[f"{label}_subset_deviation"] = deviation
+    return values, extra
+
+
+def cautions(sides: Sequence[SetFeatures]) -> list[str]:
+    """What a reader of the distances must know."""
+    notes = []
+    least = min(side.count for side in sides)
+    known = all(side.count_is_known for side in sides)
+    if known and least < _FEW:
+        notes.append(
+            f"{least} pictures are few for a distance of sets: below {_FEW:,} FID is biased "
+            "upwards, and compares only at equal numbers"
+        )
+    if not known:
+        notes.append("a file of statistics does not say how many pictures it is of")
+    return notes
 
 
 def fid(generated: SetFeatures, reference: SetFeatures) -> float:

@@ -1,0 +1,83 @@
+"""What a task makes of a true picture: the input, a baseline, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import CaflowError
+from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
+from ..tasks.base import grey
+from ..tasks.holes import central_hole
+
+__all__ = ["BASELINES", "Problem", "inconsistency", "pose"]
+
+BASELINES = {"superres": "bicubic", "colorize": "grey copy", "inpaint": "mean fill"}
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A picture that a task is asked for."""
+
+    index: int  # r: candidate k draws from seed S + 1,000,003 r + k
+    name: str
+    input: Picture  # what a user would have
+    mask: Picture | None
+    truth: Picture
+    baseline: Picture | None  # what can be had without a model
+
+    @property
+    def hole(self) -> np.ndarray | None:
+        """bool (H, W), true where the picture is to be filled."""
+        return None if self.mask is None else self.mask >= 128
+
+
+def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Problem:
+    """The problem of one example of a data set.
+
+    superres: input shrunk by Pillow BICUBIC; baseline, BICUBIC up again. colorize: Pillow's grey;
+    the same grey. inpaint: the central 25 % masked; filled with the mean colour of the rest.
+    paired: what the set holds; none.
+
+    Args:
+        pictures: The truth, or condition and truth of a pair; uint8 (H, W, 3).
+    """
+    truth = pictures[-1]
+    mask: Picture | None = None
+    baseline: Picture | None = None
+    if isinstance(task, SuperRes):
+        given = task.degrade(truth)
+        height, width = truth.shape[:2]
+        baseline = task.condition(given)[:height, :width]
+    elif isinstance(task, Colorize):
+        given = np.repeat(grey(truth)[..., None], 3, axis=2)
+        baseline = given
+    elif isinstance(task, Inpaint):
+        hole = central_hole(*truth.shape[:2])
+        mask = np.where(hole, np.uint8(255), np.uint8(0))
+        given = np.where(hole[..., None], np.uint8(128), truth)
+        fill = np.rint(truth[~hole].mean(0)).astype(np.uint8)
+        baseline = np.where(hole[..., None], fill, truth)
+    elif isinstance(task, Paired):
+        given = pictures[0]
+    else:
+        raise CaflowError(f"no evaluation of {task.name}", "--task superres")
+    return Problem(index, name, given, mask, truth, baseline)
+
+
+def inconsistency(task: Task, problem: Problem, candidate: Picture) -> float | None:
+    """RMSE in levels between the input and the input recomputed from a candidate.
+
+    None for paired, where it cannot be.
+    """
+    if isinstance(task, SuperRes):
+        found, given = task.degrade(candidate), problem.input
+    elif isinstance(task, Colorize):
+        found, given = grey(candidate), grey(problem.input)
+    elif problem.hole is not None:
+        found, given = candidate[~problem.hole], problem.input[~problem.hole]
+    else:
+        return None
+    return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))

@@ -1,0 +1,178 @@
+"""`index.html`: summary, plots and the gallery's data in one page that asks nobody for anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ...images import atomic_write, make_folder
+from ..catalogue import METRICS
+from ..estimates import Estimate
+from ..plan import Plan
+from ..problems import BASELINES
+from ..result import Evaluation, describe
+from ..rows import Row, draws_at, ranked
+from .pictures import ERROR_SCALE, shown_cell
+from .plots import PLOT_STYLE, likelihood_plot, rank_plot, sweep_plot
+
+__all__ = ["write_report"]
+
+_ARROWS = {"lower": "↓", "higher": "↑", "nominal": ""}
+
+
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    plan: Plan,
+    rows: Iterable[Row],
+    identity: dict[str, str] | None,
+) -> None:
+    """Write `index.html`, `metrics.json` and, of a sweep, `sweep.svg` beside the pictures."""
+    make_folder(folder)
+    sweep = sweep_plot(evaluation)
+    if sweep is not None:
+        head, _, rest = sweep.partition(">")
+        alone = f"{head}><style>{PLOT_STYLE}</style>{rest}"
+        atomic_write(folder / "sweep.svg", alone.encode())
+    record = evaluation.as_json()
+    atomic_write(
+        folder / "metrics.json",
+        (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode(),
+    )
+    page = Template(_file("template.html")).substitute(
+        title=escape(f"{evaluation.settings['task']}: {evaluation.images} pictures"),
+        style=_file("style.css") + PLOT_STYLE,
+        script=_file("script.js"),
+        facts=_facts(evaluation, plan, identity),
+        table=_table(evaluation),
+        notes="".join(f"<p class=note>{escape(note)}</p>" for note in evaluation.notes),
+        plots="".join(f"<figure>{plot}</figure>" for plot in _plots(evaluation, sweep)),
+        definitions=_definitions(evaluation),
+        failed=_failed(evaluation),
+        data=_data(evaluation, plan, rows),
+    )
+    atomic_write(folder / "index.html", page.encode())
+
+
+def _file(name: str) -> str:
+    return (resources.files(__package__) / name).read_text(encoding="utf-8")
+
+
+def _facts(evaluation: Evaluation, plan: Plan, identity: dict[str, str] | None) -> str:
+    data = evaluation.settings["data"]
+    facts = {
+        "model": f"{identity['id']} (sha256 {identity['sha256'][:12]}…)" if identity else None,
+        "data": f"{Path(data['path']).name}, {data['split']}, {data['size']}×{data['size']}",
+        "settings": f"τ {_list(plan.taus)}; M {_list(plan.candidates)}; N {_list(plan.keep)}; "
+        f"seed {plan.seed}",
+        "log-likelihoods": f"{evaluation.settings['estimator']['dequantization']} dequantization, "
+        f"K = {plan.noise_samples}",
+        "protocol": evaluation.settings.get("protocol", {}).get("name"),
+    }
+    return "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>"
+        for name, value in facts.items()
+        if value is not None
+    )
+
+
+def _list(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _table(evaluation: Evaluation) -> str:
+    heads = "".join(
+        f"<th scope=col>{escape(label)} {_ARROWS[METRICS[label.partition(':')[0]].better]}</th>"
+        for label in evaluation.metrics
+    )
+    body = [
+        _table_row(evaluation, label.strip(), values, kind)
+        for kind, label, values in evaluation.table
+    ]
+    return f"<thead><tr><td></td>{heads}</tr></thead><tbody>{''.join(body)}</tbody>"
+
+
+def _table_row(
+    evaluation: Evaluation,
+    name: str,
+    values: dict[str, Estimate],
+    kind: str,
+) -> str:
+    sign = "+" if kind == "difference" else ""
+    cells = []
+    for label in evaluation.metrics:
+        value, decimals = values.get(label), METRICS[label.partition(":")[0]].decimals
+        text = ""
+        if value is not None and not math.isfinite(value.mean):
+            text = "∞"
+        elif value is not None:
+            text = f"{value.mean:{sign}.{decimals}f}"
+            if value.standard_error is not None:
+                text += f" <small>± {value.standard_error:.{decimals}f}</small>"
+        cells.append(f"<td>{text}</td>")
+    return f"<tr class={kind}><th scope=row>{escape(name)}</th>{''.join(cells)}</tr>"
+
+
+def _plots(evaluation: Evaluation, sweep: str | None) -> list[str]:
+    ranks = [
+        rank_plot(result)
+        for result in evaluation.results
+        if result.what == "model" and "rank_histogram" in result.extra
+    ]
+    return [*([sweep] if sweep else []), *map(likelihood_plot, evaluation.gaps), *ranks[:4]]
+
+
+def _definitions(evaluation: Evaluation) -> str:
+    parts = []
+    for label in evaluation.metrics:
+        metric = describe(label)
+        parts.append(
+            f"<dt>{escape(label)}</dt><dd>{escape(metric['definition'])}. Range "
+            f"{escape(metric['range'])}, units {escape(metric['units'])}.</dd>"
+        )
+    return "".join(parts)
+
+
+def _failed(evaluation: Evaluation) -> str:
+    if not evaluation.failed:
+        return ""
+    items = "".join(f"<li>{escape(error.message)}</li>" for _, error in evaluation.failed)
+    return f"<section><h2>Left out</h2><ul>{items}</ul></section>"
+
+
+def _data(evaluation: Evaluation, plan: Plan, rows: Iterable[Row]) -> str:
+    """What the script shows, as JSON that cannot close its own element."""
+    cell = shown_cell(plan)
+    names = [m for m in evaluation.metrics if METRICS[m.partition(":")[0]].needs == "pairs"]
+    pictures = []
+    for row in sorted(rows, key=lambda row: row["index"]):
+        record: dict[str, Any] = {"i": row["index"], "name": row["name"], "c": []}
+        if "truth" in row:
+            record["ll"] = row["truth"]["log_likelihood"]
+            record["bpd"] = row["truth"]["bits_per_dim"]
+        if cell is not None:
+            found = draws_at(row, cell.tau)["candidates"][: cell.m]
+            record["c"] = [
+                {"seed": c["seed"], "ll": c["log_likelihood"]}
+                | {name: c[name] for name in (*names, "consistency") if name in c}
+                for c in ranked(found, cell.m)
+            ]
+        pictures.append(record)
+    shown = {
+        "pictures": pictures,
+        "metrics": {
+            name: {"decimals": METRICS[name].decimals, "better": METRICS[name].better}
+            for name in ("lpips", "rmse", "psnr", "ssim", "consistency")
+            if name in evaluation.metrics
+        },
+        "baseline": BASELINES.get(evaluation.settings["task"]),
+        "tau": None if cell is None else cell.tau,
+        "errorScale": ERROR_SCALE,
+    }
+    return json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("</", "<\\/")

@@ -1,0 +1,151 @@
+"""What an evaluation found, in the one form that tables, JSON and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import CaflowError
+from .catalogue import METRICS
+from .estimates import Estimate
+from .plan import Cell
+
+__all__ = ["ALL", "Evaluation", "Gap", "Result"]
+
+ALL = "all candidates"  # their mean, where the model's row is of the likeliest
+
+
+@dataclass
+class Result:
+    """A row of the table: one setting of the model, a baseline, a folder, or a published figure."""
+
+    what: str
+    values: dict[str, Estimate]  # by metric
+    cell: Cell | None = None
+    differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired: to what
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What a table calls it."""
+        cell = self.cell
+        if cell is None:
+            return self.what
+        if self.what != "model":
+            return f"  {self.what}, mean"
+        if cell.m == 1:
+            return f"model, τ {cell.tau:g}, one draw"
+        likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"
+        return f"model, τ {cell.tau:g}, {likeliest} of {cell.m}"
+
+    def as_json(self) -> dict[str, Any]:
+        record: dict[str, Any] = {"what": self.what}
+        if self.cell is not None:
+            record |= {"tau": self.cell.tau, "candidates": self.cell.m, "keep": self.cell.n}
+        record["values"] = _json(self.values)
+        if self.differences:
+            record["differences"] = {to: _json(d) for to, d in self.differences.items()}
+        return record | self.extra
+
+
+@dataclass
+class Gap:
+    """Log-likelihood of the truth against its M candidates', at one temperature, in nats."""
+
+    tau: float
+    m: int
+    above_all: Estimate  # share of truths above all M
+    difference: Estimate  # truth minus mean candidate
+    truths: Sequence[float]  # of each picture
+    candidates: Sequence[float]  # of each candidate of each picture
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "tau": self.tau,
+            "candidates": self.m,
+            "truth_above_all": self.above_all.as_json(),
+            "truth_minus_mean_candidate": self.difference.as_json(),
+            "histogram": self.histogram(),
+        }
+
+    def histogram(self, bins: int = 24) -> dict[str, list[float] | list[int]]:
+        """Counts of truths and of candidates in bins that they share."""
+        everything = [*self.truths, *self.candidates]
+        edges = np.linspace(min(everything), max(everything), bins + 1)
+        if edges[0] == edges[-1]:
+            edges = np.linspace(edges[0] - 0.5, edges[0] + 0.5, bins + 1)
+        return {
+            "edges": edges.tolist(),
+            "truth": np.histogram(self.truths, edges)[0].tolist(),
+            "candidates": np.histogram(self.candidates, edges)[0].tolist(),
+        }
+
+
+@dataclass
+class Evaluation:
+    """All of it."""
+
+    form: str  # "model", "sets" or "lines"
+    images: int
+    metrics: list[str]  # labels: `fid:NAME` is not FID
+    results: list[Result]
+    settings: dict[str, Any] = field(default_factory=dict)  # task, data, params, estimator, ...
+    gaps: list[Gap] = field(default_factory=list)
+    failed: list[tuple[str, CaflowError]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
+
+    @property
+    def table(self) -> list[tuple[str, str, dict[str, Estimate]]]:
+        """Kind ("model", "other" or "difference"), label and values of the rows for people.
+
+        Of a sweep only the settings and what they are measured against: the rest is in the JSON.
+        """
+        is_sweep = len({r.cell for r in self.results if r.what == "model"}) > 2
+        rows = []
+        for result in self.results:
+            if is_sweep and result.what == ALL:
+                continue
+            kind = "model" if result.what in ("model", "generated") else "other"
+            rows.append((kind, result.label, result.values))
+            if not is_sweep:
+                for to, values in result.differences.items():
+                    rows.append(("difference", f"  − {to}", values))
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        """Without what only the caller knows: command, model, time."""
+        record = {
+            "form": self.form,
+            "status": "error" if self.failed else "ok",
+            **self.settings,
+            "images": self.images,
+            "metrics": {label: describe(label) for label in self.metrics},
+            "results": [result.as_json() for result in self.results],
+        }
+        if self.gaps:
+            record["likelihood"] = [gap.as_json() for gap in self.gaps]
+        record["failed"] = [
+            {"input": name, "error": {"code": e.exit_code, "message": e.message, "hint": e.hint}}
+            for name, e in self.failed
+        ]
+        return record | {"notes": self.notes}
+
+
+def describe(label: str) -> dict[str, str]:
+    """Definition, range, units and direction of a metric, for JSON."""
+    name, _, extractor = label.partition(":")
+    metric = METRICS[name]
+    record = {k: v for k, v in asdict(metric).items() if k not in ("name", "needs", "decimals")}
+    if extractor:
+        record["definition"] = (
+            f"as {name}, of the features of {extractor}: not comparable with {name}; "
+            + record["definition"]
+        )
+    return record
+
+
+def _json(values: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: value.as_json() for name, value in values.items()}
