@@ -1,10 +1,12 @@
 """Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
 
+import copy
 from pathlib import Path
 
 import helpers
 import pytest
 
+from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow, Config, save_checkpoint
 
 
@@ -54,3 +56,24 @@ def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) ->
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     save_checkpoint(path, small_model, {"images": 0})
     return path
+
+
+@pytest.fixture(scope="session")
+def models_32(task_models: dict[str, CAFlow]) -> dict[str, CAFlow]:
+    """`task_models`, of which each says that its pictures are of 32x32."""
+    superres = copy.copy(task_models["superres"])
+    superres.config = helpers.task_config("superres")
+    return {**task_models, "superres": superres}
+
+
+@pytest.fixture(scope="session")
+def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five pictures of 32x32 in `test/`, and in `train/` one that no evaluation may read."""
+    folder = tmp_path_factory.mktemp("pictures")
+    images = helpers.smooth_image(5, 3, 32, seed=8).permute(0, 2, 3, 1).numpy()
+    for name, image in zip(("p0", "p1", "p2", "p3", "sub/p4"), images, strict=True):
+        (folder / "test" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(folder / "test" / f"{name}.png", image)
+    (folder / "train").mkdir()
+    write_png(folder / "train" / "other.png", images[0])
+    return folder

@@ -458,12 +458,12 @@ def _print(
     elapsed: float,
 ) -> None:
     from .evaluation_table import rich_table, tab_separated
-    from .session import JSON_SCHEMA
+    from .records import SCHEMA
 
     for note in evaluation.notes:
         console.note(f"note: {note}")
     if as_json:
-        head = {"schema": JSON_SCHEMA, "command": "evaluate", **identity}
+        head = {"schema": SCHEMA, "command": "evaluate", **identity}
         console.json({**head, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)})
     elif sys.stdout.isatty():
         console.result(rich_table(evaluation))

@@ -88,6 +88,8 @@ def _outputs(lines: Iterable[str], failed: Failures) -> Iterator[tuple[str, list
         try:
             record = json.loads(line)
             name = str(record["input"])
+            if record["status"] not in ("ok", "error"):
+                raise ValueError(record["status"])
             if record["status"] == "error":
                 error = record["error"]
                 failed.append((name, CaflowError(str(error["message"]), str(error["hint"]))))

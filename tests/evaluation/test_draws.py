@@ -1,0 +1,107 @@
+"""Batched draws are those of `restore`; problems are what the tasks say."""
+
+from __future__ import annotations
+
+from math import nan
+
+import numpy as np
+import pytest
+import torch
+from helpers import smooth_image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.draws import Encoded
+from caflow_cli.evaluation.problems import inconsistency, pose
+from caflow_cli.inference import restore
+from caflow_cli.inference import score as score_pair
+from caflow_cli.inference.score import task_of
+
+
+def truths(count: int) -> list[np.ndarray]:
+    return list(smooth_image(count, 3, 32, seed=5).permute(0, 2, 3, 1).numpy())
+
+
+def problems(model, count: int = 3):
+    task, pictures = task_of(model), truths(count + 1)
+    return [pose(task, [pictures[i + 1], pictures[i]], i, f"p{i}") for i in range(count)]
+
+
+@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
+def test_batched_draws_rank_and_score_as_restore(models_32, task):
+    model = models_32[task]
+    posed = problems(model)
+    with torch.no_grad():
+        encoded = Encoded(model, posed)
+        drawn = encoded.draw(0.7, 4, 9, 1)
+        scores = encoded.truth_scores(1)
+    for problem, candidates, score in zip(posed, drawn, scores, strict=True):
+        seed = 9 + 1_000_003 * problem.index
+        alone = restore(model, problem.input, 0.7, 4, seed=seed, mask=problem.mask)
+        order = sorted(candidates, key=lambda c: -c.score.log_likelihood)
+        assert [c.seed for c in order] == [c.seed for c in alone.ranked]
+        for ours, theirs in zip(order, alone.ranked, strict=True):
+            difference = np.abs(ours.image.astype(int) - theirs.image)
+            assert difference.max() <= 1
+            assert (difference > 0).mean() <= 1e-4
+            assert ours.score.log_likelihood == pytest.approx(theirs.score.log_likelihood, abs=0.05)
+        expected = score_pair(model, problem.input, problem.truth, problem.mask)
+        assert score.log_likelihood == pytest.approx(expected.log_likelihood, abs=0.01)
+
+
+def test_many_candidates_are_drawn_in_several_batches(models_32, monkeypatch):
+    model = models_32["superres"]
+    posed = problems(model, 2)
+    with torch.no_grad():
+        whole = Encoded(model, posed).draw(0.5, 5, 0, 1)
+        monkeypatch.setattr("caflow_cli.evaluation.draws._BATCH_PIXELS", 2 * 2 * 32 * 32)
+        parts = Encoded(model, posed).draw(0.5, 5, 0, 1)
+    for a, b in zip(whole, parts, strict=True):
+        assert [c.k for c in a] == [c.k for c in b] == list(range(5))
+        assert [c.seed for c in a] == [c.seed for c in b]
+        for x, y in zip(a, b, strict=True):
+            assert x.score.log_likelihood == pytest.approx(y.score.log_likelihood, abs=0.05)
+
+
+def test_a_draw_that_is_not_finite_is_an_error(models_32, monkeypatch):
+    model = models_32["superres"]
+    with torch.no_grad():
+        encoded = Encoded(model, problems(model))
+        monkeypatch.setattr(type(model), "sample", lambda *_: torch.full((3, 2, 3, 32, 32), nan))
+        with pytest.raises(CaflowError, match="no finite draw at tau 2"):
+            encoded.draw(2, 2, 0, 1)
+
+
+def test_problems_are_what_the_tasks_are_asked(models_32):
+    truth, other = truths(2)
+    by_task = {name: pose(task_of(m), [other, truth], 0, "p") for name, m in models_32.items()}
+    superres, colorize, inpaint, paired = (
+        by_task[name] for name in ("superres", "colorize", "inpaint", "paired")
+    )
+    assert superres.input.shape == (8, 8, 3)
+    assert superres.baseline is not None
+    assert superres.baseline.shape == truth.shape
+    assert (colorize.input == colorize.input[..., :1]).all()
+    np.testing.assert_array_equal(colorize.baseline, colorize.input)
+    hole = inpaint.hole
+    assert hole is not None
+    assert hole.mean() == 0.25
+    np.testing.assert_array_equal(inpaint.baseline[~hole], truth[~hole])
+    assert len(np.unique(inpaint.baseline[hole], axis=0)) == 1
+    np.testing.assert_allclose(inpaint.baseline[hole][0], truth[~hole].mean(0), atol=0.5)
+    assert not (inpaint.input[hole] == truth[hole]).all()
+    np.testing.assert_array_equal(paired.input, other)
+    assert paired.baseline is None
+
+
+def test_the_truth_is_consistent_and_another_picture_is_not(models_32):
+    truth, other = truths(2)
+    for name, model in models_32.items():
+        task = task_of(model)
+        problem = pose(task, [other, truth], 0, "p")
+        if name == "paired":
+            assert inconsistency(task, problem, truth) is None
+            continue
+        assert inconsistency(task, problem, truth) == 0.0
+        brighter = np.minimum(truth, 250) + 5
+        level = inconsistency(task, problem, brighter)
+        assert level == pytest.approx(5, abs=0.6), name
