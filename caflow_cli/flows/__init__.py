@@ -1,7 +1,7 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
 from .conditional import Autoregressive, ConditionalFlow
-from .dequantize import Logit, noise_draws, to_uint8
+from .dequantize import NOISE_LATTICE, Logit, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
@@ -12,6 +12,7 @@ from .step import ConditionalStep, Step, StepCondition
 from .variational import VariationalNoise
 
 __all__ = [
+    "NOISE_LATTICE",
     "Autoregressive",
     "ConditionalFlow",
     "ConditionalGaussian",

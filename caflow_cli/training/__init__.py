@@ -1,6 +1,8 @@
 """Training: `train(config)`, its configuration and what it reports."""
 
 from .config import OptimConfig, RunConfig
-from .loop import Event, Summary, train
+from .journal import Event
+from .loop import Summary, train
+from .signals import Stopped
 
-__all__ = ["Event", "OptimConfig", "RunConfig", "Summary", "train"]
+__all__ = ["Event", "OptimConfig", "RunConfig", "Stopped", "Summary", "train"]

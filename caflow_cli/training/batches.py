@@ -1,73 +1,123 @@
-"""Batches: order, flips and noise, all keyed by (seed, step, global sample index)."""
+"""Batches: order, flips, conditions and noise, all keyed by (seed, position in the stream)."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..flows.dequantize import lattice_noise
+from ..flows import NOISE_LATTICE
+from .examples import Examples
 
-__all__ = ["Batches"]
+__all__ = ["Batch", "Batches", "Prefetched"]
+
+_ORDER, _SAMPLE = 1, 2  # streams of random numbers
+
+
+class Batch(NamedTuple):
+    """Dequantised training pairs, float32 (B, C, H, W)."""
+
+    target: Tensor  # w, whole numbers
+    cond: Tensor  # y + u'
+    noise: Tensor  # of w: uniform, or standard normal
 
 
 class Batches:
-    """An endless, seeded, random-access stream of dequantised training pairs.
+    """An endless, seeded, random-access stream of training pairs.
 
-    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip and both noises
-    come from a generator keyed by (seed, p). So a batch depends on neither the ranks nor on what
-    was drawn before: a resumed run sees what the straight one saw.
+    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, condition and
+    noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends on
+    neither the ranks nor on what was drawn before: a resumed run sees what the straight one saw.
 
     Args:
-        targets, conditions: uint8 (N, C, H, W), aligned.
-        normal_noise: Draw the target's noise standard normal, for variational dequantization.
+        examples: What there is to learn from.
         batch_size: Of all ranks together.
         seed: Of the run.
-        flip: Mirror half of the pairs.
+        flip: Mirror half of the pairs, target and condition together.
+        normal_noise: Draw the target's noise standard normal, for variational dequantization.
     """
 
     def __init__(
         self,
-        targets: Tensor,
-        conditions: Tensor,
+        examples: Examples,
         batch_size: int,
         seed: int,
         flip: bool,
         normal_noise: bool = False,
     ) -> None:
-        self.targets, self.conditions = targets, conditions
+        self.examples = examples
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.normal_noise = normal_noise
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.long)
+        self._epoch, self._order = -1, np.empty(0, np.int64)
 
-    def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-        """The rank's share of batch `step`: (w, y + u', noise of w), float32 (B, C, H, W)."""
+    def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The rank's share of batch `step`."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)[rank::ranks]
-        w, y, noise = zip(*(self._sample(p) for p in positions), strict=True)
-        return torch.stack(w), torch.stack(y), torch.stack(noise)
+        targets = self.examples.targets
+        side = tuple(targets.shape[2:])
+        w = np.empty((len(positions), targets.shape[1], *side), np.uint8)
+        y = np.empty((len(positions), self.examples.cond_channels, *side), np.uint8)
+        u = np.empty(w.shape, np.float32 if self.normal_noise else np.uint16)
+        v = np.empty(y.shape, np.uint16)
+        for row, position in enumerate(positions):
+            bits = self._bits(_SAMPLE, position)
+            mirrored, key = (int(word) for word in bits.random_raw(2))
+            index = self._index(position)
+            generator = torch.Generator().manual_seed(key % 2**32)
+            view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
+            w[row] = self.examples.target(index)[..., view]
+            y[row] = self.examples.condition(index, generator)[..., view]
+            if self.normal_noise:
+                np.random.Generator(bits).standard_normal(dtype=np.float32, out=u[row])
+            else:
+                u[row] = _words(bits, u[row].shape)
+            v[row] = _words(bits, v[row].shape)
+        noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
+        return Batch(torch.from_numpy(w).float(), torch.from_numpy(y) + _uniform(v), noise)
 
-    def _sample(self, position: int) -> tuple[Tensor, Tensor, Tensor]:
-        epoch, offset = divmod(position, len(self.targets))
+    def _index(self, position: int) -> int:
+        epoch, offset = divmod(position, len(self.examples))
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(_key(self.seed, epoch, 1))
-            self._order = torch.randperm(len(self.targets), generator=generator)
-            self._epoch = epoch
-        index = int(self._order[offset])
-        generator = torch.Generator().manual_seed(_key(self.seed, position, 2))
-        w, y = self.targets[index], self.conditions[index]
-        if self.flip and bool(torch.randint(2, (), generator=generator)):
-            w, y = w.flip(-1), y.flip(-1)
-        shape = tuple(w.shape)
-        noise = (
-            torch.randn(shape, generator=generator)
-            if self.normal_noise
-            else lattice_noise(shape, generator)
-        )
-        return w.float(), y + lattice_noise(tuple(y.shape), generator), noise
+            generator = np.random.Generator(self._bits(_ORDER, epoch))
+            self._order, self._epoch = generator.permutation(len(self.examples)), epoch
+        return int(self._order[offset])
+
+    def _bits(self, stream: int, counter: int) -> np.random.Philox:
+        # The generator counts in the lowest of the counter's four words.
+        return np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, counter])
 
 
-def _key(seed: int, index: int, stream: int) -> int:
-    """Well-mixed 32 bits (the generator uses no more) of three integers."""
-    x = (seed * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + stream) & (2**64 - 1)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = ((x ^ (x >> shift)) * factor) & (2**64 - 1)
-    return (x ^ (x >> 31)) & (2**32 - 1)
+class Prefetched:
+    """`Batches` of one rank, the next one made by a thread while a step runs."""
+
+    def __init__(self, batches: Batches, rank: int, ranks: int) -> None:
+        self._batches, self._rank, self._ranks = batches, rank, ranks
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def __call__(self, step: int) -> Batch:
+        known = self._next if self._next and self._next[0] == step else (step, self._submit(step))
+        batch = known[1].result()
+        self._next = (step + 1, self._submit(step + 1))
+        return batch
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, step: int) -> Future[Batch]:
+        return self._pool.submit(self._batches, step, self._rank, self._ranks)
+
+
+def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
+    """Whole numbers below 2^16 in that shape, four of a 64-bit word."""
+    count = int(np.prod(shape))
+    words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
+    return words[:count].reshape(shape)
+
+
+def _uniform(numbers: np.ndarray) -> Tensor:
+    """Noise on the lattice of `lattice_noise`."""
+    return torch.from_numpy(numbers).float().mul_(1 / NOISE_LATTICE)

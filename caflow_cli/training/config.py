@@ -15,12 +15,21 @@ from ..tasks import get_task
 __all__ = ["PRESET_OPTIM", "OptimConfig", "RunConfig", "apply_settings", "to_toml"]
 
 
-# What a preset of the paper says beside its architecture (appendix B).
-PRESET_OPTIM: dict[str, dict[str, float]] = {
-    "ffhq-superres-x4": {"lr": 1e-3, "cond_weight": 0.01},
-    "lsun-colorize": {"lr": 1e-3, "cond_weight": 0.01},
-    "celeba-inpaint": {"lr": 1e-4, "cond_weight": 0.05},
+# What a preset of the paper says beside its architecture (appendix B). Of a budget it says how long
+# the training took on one Tesla P100: 4.5, 3 and 5 days.
+_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3}
+PRESET_OPTIM: dict[str, dict[str, Any]] = {
+    "ffhq-superres-x4": {**_PAPER, "minutes": 6480.0},
+    "lsun-colorize": {**_PAPER, "minutes": 4320.0},
+    "celeba-inpaint": {**_PAPER, "minutes": 7200.0, "lr": 1e-4, "cond_weight": 0.05},
 }
+PRESET_TASK: dict[str, dict[str, Any]] = {
+    "ffhq-superres-x4": {"name": "superres"},
+    "lsun-colorize": {"name": "colorize"},
+    "celeba-inpaint": {"name": "inpaint"},
+}
+SCHEDULES = ("cosine", "paper")
+TRACKERS = ("tensorboard",)
 
 
 def _require(condition: bool, name: str, value: object, wanted: str) -> None:
@@ -32,9 +41,14 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
 class OptimConfig:
     """Optimiser, schedule and budget (paper appendix B)."""
 
-    batch_size: int = 32
+    batch_size: int = 32  # of a step: of all ranks and all its parts together
+    accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 2e-3  # peak
+    schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`
     lr_floor: float = 0.01  # the cosine ends at this share of the peak
+    lr_decay: float = 0.999  # "paper": times this an epoch
+    lr_drop_step: int = 70_000  # "paper": once, from this step on,
+    lr_drop: float = 0.1  # times this
     warmup: int = 500  # steps of linear warm-up
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
@@ -51,15 +65,28 @@ class OptimConfig:
                 "give one of --images N and --minutes M",
                 EXIT_USAGE,
             )
-        for name in ("batch_size", "lr", "clip", "images", "minutes"):
+        _require(
+            self.schedule in SCHEDULES,
+            "optim.schedule",
+            self.schedule,
+            f"to {' or '.join(SCHEDULES)}",
+        )
+        positive = ("batch_size", "accumulate", "lr", "lr_decay", "lr_drop", "clip")
+        for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
-        for name in ("lr_floor", "warmup", "cond_weight"):
+        for name in ("lr_floor", "lr_drop_step", "warmup", "cond_weight"):
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")
         for name in ("beta2", "ema"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
+        _require(
+            self.batch_size % self.accumulate == 0,
+            "optim.accumulate",
+            self.accumulate,
+            f"to a divisor of the batch size {self.batch_size}",
+        )
 
 
 @dataclass(frozen=True)
@@ -74,14 +101,27 @@ class RunConfig:
     seed: int = 0
     flip: bool = True
     validate_every: int = 250  # steps
+    validation_images: int = 500  # at most; as many of the training pictures are measured alike
     grid_every: int = 4  # validations
+    save_every: int = 100  # steps between states to go on from
+    data_memory_gb: float = 2.0  # decoded sets above this are mapped from a file in the run
+    tracker: str | None = None  # "tensorboard": the figures also go to RUN/tensorboard
     device: str = "auto"
     init_from: str | None = None  # a model file to start from
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")
-        for name in ("validate_every", "grid_every"):
+        for name in ("validate_every", "validation_images", "grid_every", "save_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
+        _require(
+            0 <= self.data_memory_gb < math.inf, "data_memory_gb", self.data_memory_gb, "to 0 or more"
+        )
+        _require(
+            self.tracker is None or self.tracker in TRACKERS,
+            "tracker",
+            self.tracker,
+            f"to {' or '.join(TRACKERS)}, or leave it out",
+        )
         task = get_task(Config(self.flow, self.task))
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(

@@ -25,8 +25,8 @@ class Guard:
 
     A step is bad, and not taken, when its loss or the norm of its gradient is not finite, or the
     loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row weights, EMA
-    and optimiser go back to the copy. The copy is made where the run writes its state, so that a
-    resumed run goes back to the same one.
+    and optimiser go back to the copy. The copy is of a state that the run has written, made once
+    the next good loss has shown that its weights are sound.
     """
 
     def __init__(self, parts: dict[str, _Part]) -> None:
@@ -34,6 +34,7 @@ class Guard:
         self._copy: dict[str, Any] | None = None
         self._copy_mean: float | None = None
         self._returns = 0  # to this copy
+        self._due = False
         self.bad_in_a_row = 0
         self.mean: float | None = None  # running mean of the loss, bits/dim
         self.skipped = 0
@@ -46,17 +47,22 @@ class Guard:
             self.skipped += 1
             self.bad_in_a_row += 1
             return False
-        if self._copy is None:  # these weights have just shown a good loss
+        if self._copy is None or self._due:  # these weights have just shown a good loss
             self.remember()
         self.bad_in_a_row = 0
         self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
         return True
+
+    def state_written(self) -> None:
+        """Take the present weights as the ones to go back to, if their next loss is good."""
+        self._due = True
 
     def remember(self) -> None:
         """Copy the present state as the one to go back to."""
         self._copy = {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
         self._copy_mean = self.mean
         self._returns = 0
+        self._due = False
 
     def wants_rollback(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW
@@ -69,6 +75,22 @@ class Guard:
             part.load_state_dict(copy.deepcopy(self._copy[name]))
         self.mean = self._copy_mean
         self.bad_in_a_row = 0
+        self._due = False
         self._returns += 1
         self.rollbacks += 1
         return True
+
+    def record(self) -> dict[str, Any]:
+        """What a state says of the guard; `restore` puts it back."""
+        return {
+            "mean": self.mean,
+            "bad_in_a_row": self.bad_in_a_row,
+            "skipped": self.skipped,
+            "rollbacks": self.rollbacks,
+            "returns": self._returns,
+        }
+
+    def restore(self, record: dict[str, Any]) -> None:
+        self.mean, self.bad_in_a_row = record["mean"], record["bad_in_a_row"]
+        self.skipped, self.rollbacks = record["skipped"], record["rollbacks"]
+        self._returns = record["returns"]

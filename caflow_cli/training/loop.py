@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,41 +12,48 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from accelerate.utils import DistributedDataParallelKwargs
+from filelock import FileLock, Timeout
 
-from ..data import load_split
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, write_png
 from ..inference import select_device
-from ..model import CAFlow, Config, LossTerms, bits_per_dim, load_checkpoint, save_checkpoint
-from ..tasks import get_task, held_out_conditions
-from .batches import Batches
+from ..model import CAFlow, Config, load_checkpoint, save_checkpoint
+from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
-from .ema import EMA
-from .guard import Guard
+from .curve import draw_curve
+from .examples import CACHE, Examples, load_examples
+from .journal import Event, Journal, check_tracker, read_events
+from .optimise import Figures, Optimiser
+from .ranks import on_main
 from .samples import sample_grid
 from .schedule import learning_rate
-from .state import latest_state, load_state, save_state
+from .signals import Signals
+from .state import load_newest, save_state
+from .validate import Fit, Validation
 
-__all__ = ["Event", "Summary", "train"]
-
-Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
+__all__ = ["Summary", "train"]
 
 _LOG_EVERY = 10  # steps
 _GRID_IMAGES, _GRID_CANDIDATES = 6, 4
-_VALIDATION_BATCH = 50
+_NOT_YET = Fit(math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended; bits/dim are of the EMA weights with one fixed noise draw."""
+    """How a run ended.
+
+    bits/dim are of the averaged weights, with the same fixed noise on as many training as
+    validation pictures: their difference is what the model knows of its training pictures alone.
+    """
 
     steps: int
     images: int
     minutes: float
     images_per_second: float
-    train_bits_per_dim: float  # running mean of the training loss's first term, live weights
+    train_bits_per_dim: float
     val_bits_per_dim: float
+    gap_bits_per_dim: float  # validation minus training
     best_val_bits_per_dim: float
     skipped_steps: int
     rollbacks: int
@@ -60,9 +67,11 @@ def train(
 ) -> Summary:
     """Maximise log p(w|y) + λ log p(y) on a set of images (paper section 4.3, appendix B).
 
-    Writes into `config.out`: `config.toml`, `metrics.jsonl`, `samples/*.png`, `last.safetensors`
-    and `best.safetensors` (EMA weights; best by validation bits/dim), and `state/`, from which
-    `resume=True` goes on.
+    Writes into `config.out`: `config.toml`, `metrics.jsonl`, `curve.png`, `samples/*.png`,
+    `last.safetensors` and `best.safetensors` (averaged weights; best by validation bits/dim), and
+    `state/`, from which `resume=True` goes on.
+
+    Under `accelerate launch` or `torchrun` every process calls this; rank 0 writes and reports.
 
     Args:
         config: What to learn, from what, and for how long.
@@ -70,20 +79,49 @@ def train(
         report: Called with every line of `metrics.jsonl`.
 
     Raises:
-        CaflowError: Unusable data, an output folder that holds another run, or a run that does not
-            recover from steps that are not finite.
+        Stopped: By Ctrl-C (exit code 130) or SIGTERM (143), after the state was written.
+        CaflowError: Unusable data, an output folder that holds another run or is in use, a full
+            disk, or a run that does not recover from steps that are not finite.
     """
+    check_tracker(config.tracker)
+    device = select_device(config.device)
+    if config.device.startswith("cuda:"):
+        torch.cuda.set_device(device)
     out = Path(config.out)
+    accelerator = Accelerator(
+        mixed_precision="no",
+        cpu=device.type == "cpu",
+        log_with=config.tracker,
+        project_dir=str(out),
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    lock = FileLock(out / ".lock")
+    on_main(accelerator, lambda: _open_run(out, lock, resume))
+    try:
+        return _Run(config, accelerator, out, report, resume).fit()
+    finally:
+        lock.release()
+
+
+def _open_run(out: Path, lock: FileLock, resume: bool) -> None:
+    """Make the run's folder, and keep other runs out of it while this one lasts."""
     if not resume and (out / "metrics.jsonl").exists():
         raise CaflowError(
             f"{str(out)!r} holds a run already", "add --resume, or choose another --out", EXIT_USAGE
         )
-    device = select_device(config.device)
-    if config.device.startswith("cuda:"):
-        torch.cuda.set_device(device)
-    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
-    run = _Run(config, accelerator, out, report, resume)
-    return run.fit()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CaflowError(
+            f"another process is training in {str(out)!r}",
+            "stop it, or choose another --out",
+            EXIT_USAGE,
+        ) from error
+    except OSError as error:
+        raise CaflowError(
+            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out", EXIT_USAGE
+        ) from error
 
 
 class _Run:
@@ -93,65 +131,175 @@ class _Run:
         accelerator: Accelerator,
         out: Path,
         report: Callable[[Event], None] | None,
-        resume: bool = False,
+        resume: bool,
     ) -> None:
-        self.config, self.accelerator, self.out, self.report = config, accelerator, out, report
-        optim, task = config.optim, get_task(Config(config.flow, config.task))
-        self.task = task
+        self.config, self.accelerator, self.out = config, accelerator, out
+        self.journal = Journal(out, accelerator, report)
+        self.step = 0
+        self.elapsed = 0.0  # seconds, of earlier sessions of this run too
+        self.best = math.inf
+        self.fit_now = _NOT_YET  # at the last validation
+        self.running = math.nan  # mean of the training loss's first term, live weights
+        self.validations, self.validated_at = 0, -1
+        self.lr_scale = 1.0
 
-        train_set = load_split(config.data, "train", config.task.size, seed=config.seed)
-        val_set = load_split(config.data, "val", config.task.size, seed=config.seed)
-        if len(train_set.images) < optim.batch_size:
-            raise CaflowError(
-                f"{len(train_set.images)} training images are fewer than a batch",
-                f"--batch-size {max(1, len(train_set.images))}",
-                EXIT_USAGE,
-            )
-        self.batches = Batches(
-            train_set.images,
-            held_out_conditions(task, train_set.images),
-            optim.batch_size,
+        # The first process of a machine decodes what the others map.
+        with accelerator.local_main_process_first():
+            self.train_set = load_examples(config, "train")
+            self.val_set = load_examples(config, "val")
+        self._check_size(self.train_set)
+        batches = Batches(
+            self.train_set,
+            config.optim.batch_size,
             config.seed,
             config.flip,
             normal_noise=config.flow.dequantization == "variational",
         )
-        self.val = (val_set.images, held_out_conditions(task, val_set.images))
-
-        torch.manual_seed(config.seed)
-        if config.init_from and not resume:  # a state holds all weights
-            self.model, info = load_checkpoint(Path(config.init_from))
-            if info.config.flow != config.flow:
-                raise CaflowError(
-                    f"{config.init_from!r} has another architecture than the run",
-                    "take the run's [flow] from that model's config",
-                    EXIT_USAGE,
-                )
-            self.model.config = Config(config.flow, config.task)
-        else:
-            self.model = CAFlow(Config(config.flow, config.task))
-        self.model.use_bf16(optim.bf16)
-        self.model.train()
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=optim.lr, betas=(0.9, optim.beta2), fused=True
+        self.batches = Prefetched(batches, accelerator.process_index, accelerator.num_processes)
+        self.validation = Validation(
+            self.train_set, self.val_set, config.validation_images, config.seed
         )
-        self.model.to(accelerator.device)
-        self.ddp, self.optimizer = accelerator.prepare(self.model, self.optimizer)
-        self.ema = EMA(self.model, optim.ema)
-        self.guard = Guard({"model": self.model, "ema": self.ema, "optimizer": self.optimizer})
-        self.step = 0
-        self.elapsed = 0.0  # seconds of earlier sessions of this run
-        self.best = math.inf
-        self.train_bpd = math.nan
-        self.val_bpd = math.nan
-        self.skipped_files = [*train_set.skipped, *val_set.skipped]
-        self.validations, self.validated_at = 0, -1
-        self.lr_scale = 1.0
+        torch.manual_seed(config.seed)
+        self.optimiser = Optimiser(self._model(resume), accelerator, config.optim)
+        self.model, self.ema = self.optimiser.model, self.optimiser.ema
+        self.guard = self.optimiser.guard
+        self.note: str | None = None
         if resume:
             self._resume()
+
+    def _check_size(self, examples: Examples) -> None:
+        if len(examples) < self.config.optim.batch_size:
+            raise CaflowError(
+                f"{len(examples)} training images are fewer than a batch",
+                f"--batch-size {max(1, len(examples))}",
+                EXIT_USAGE,
+            )
+
+    def _model(self, resume: bool) -> CAFlow:
+        config = self.config
+        own = Config(config.flow, config.task)
+        if not config.init_from or resume:  # a state holds all weights
+            return CAFlow(own)
+        model, info = load_checkpoint(Path(config.init_from))
+        if info.config.flow != config.flow:
+            raise CaflowError(
+                f"{config.init_from!r} has another architecture than the run",
+                "take the run's [flow] from that model's config",
+                EXIT_USAGE,
+            )
+        model.config = own
+        return model
 
     # --- the loop ---------------------------------------------------------------------------------
 
     def fit(self) -> Summary:
+        on_main(self.accelerator, self._begin)
+        with Signals() as signals:
+            try:
+                return self._fit(signals)
+            finally:
+                self.batches.close()
+
+    def _fit(self, signals: Signals) -> Summary:
+        optim = self.config.optim
+        first_step, first_time = self.step, time.monotonic()
+        start = first_time - self.elapsed
+        logged = (self.step, 0.0)
+        training = 0.0  # seconds in steps, of this session
+        if self._progress() < 1:
+            self.optimiser.initialise(self.batches(self.step))
+        while (progress := self._progress()) < 1:
+            began = time.monotonic()
+            epoch = self.images // len(self.train_set)
+            lr = self.lr_scale * learning_rate(optim, self.step, progress, epoch)
+            # Rank 0's clock is the run's: all must end at one step.
+            clock = time.monotonic() - start if self.accelerator.is_main_process else 0.0
+            figures = self.optimiser.step(
+                self.batches(self.step), lr, [clock, *signals.flags()]
+            )
+            self.elapsed, *flags = figures.messages
+            self._take_in(figures)
+            self.step += 1
+            training += time.monotonic() - began
+            if self.step % _LOG_EVERY == 0:
+                steps, seconds = self.step - logged[0], training - logged[1]
+                logged = self.step, training
+                self._log_step(figures, lr, steps * optim.batch_size / max(seconds, 1e-9))
+            if self.step % self.config.validate_every == 0:
+                self._validate()
+            regular = self.step % self.config.save_every == 0
+            stopped = Signals.stopped(flags, self.step, self.config.out)
+            if regular or stopped:
+                on_main(self.accelerator, self._save)
+            if regular:
+                self.guard.state_written()
+            if stopped:
+                raise stopped
+        if self.validated_at != self.step:
+            self._validate()
+            on_main(self.accelerator, self._save)
+        seconds = time.monotonic() - first_time
+        summary = Summary(
+            steps=self.step,
+            images=self.images,
+            minutes=self.elapsed / 60,
+            images_per_second=(self.step - first_step) * optim.batch_size / max(seconds, 1e-9),
+            train_bits_per_dim=self.fit_now.train,
+            val_bits_per_dim=self.fit_now.val,
+            gap_bits_per_dim=self.fit_now.val - self.fit_now.train,
+            best_val_bits_per_dim=self.best,
+            skipped_steps=self.guard.skipped,
+            rollbacks=self.guard.rollbacks,
+        )
+        on_main(self.accelerator, lambda: self._end(summary))
+        return summary
+
+    def _take_in(self, figures: Figures) -> None:
+        """Keep the running mean, and deal with steps that were refused."""
+        if figures.taken:
+            first = not math.isfinite(self.running)
+            rate = 1.0 if first else 0.02
+            previous = 0.0 if first else self.running
+            self.running = previous + rate * (figures.bits_per_dim - previous)
+        elif figures.rolled_back:
+            self.lr_scale /= 2
+            self._announce("rollback", lr_scale=self.lr_scale, rollbacks=self.guard.rollbacks)
+        elif self.guard.wants_rollback():
+            raise CaflowError(
+                f"training does not recover: {self.guard.skipped} of {self.step + 1} steps had a "
+                "loss that was not finite, or far above the last good one",
+                f"--lr {self.config.optim.lr / 4:g}, and look at the data",
+            )
+
+    def _validate(self) -> None:
+        self.fit_now = self.validation.measure(self.ema.model, self.accelerator)
+        better = self.fit_now.val < self.best
+        if better:
+            self.best = self.fit_now.val
+        self.validated_at = self.step
+
+        def write() -> None:
+            self._write(
+                "validation",
+                val_bits_per_dim=self.fit_now.val,
+                train_bits_per_dim=self.fit_now.train,
+                running_bits_per_dim=self.running,
+            )
+            # What is broken must not replace what is good.
+            if math.isfinite(self.fit_now.val):
+                self._save_model("last.safetensors")
+            if better:
+                self._save_model("best.safetensors")
+            if self.validations % self.config.grid_every == 0:
+                self._draw_samples()
+            write_png(self.out / "curve.png", draw_curve(read_events(self.out)))
+
+        on_main(self.accelerator, write)
+        self.validations += 1
+
+    # --- what is written --------------------------------------------------------------------------
+
+    def _begin(self) -> None:
         try:
             (self.out / "samples").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -160,121 +308,112 @@ class _Run:
                 "choose another --out",
                 EXIT_USAGE,
             ) from error
+        self.journal.forget_after(self.step)
         atomic_write(self.out / "config.toml", to_toml(self.config).encode())
-        self._log(
+        if self.config.tracker is not None:
+            self.accelerator.init_trackers(self.config.tracker)
+        skipped = [*self.train_set.skipped, *self.val_set.skipped]
+        self._write(
             "data",
-            train=len(self.batches.targets),
-            val=len(self.val[0]),
-            skipped=len(self.skipped_files),
-            skipped_names=self.skipped_files[:5],
+            train=len(self.train_set),
+            val=len(self.val_set),
+            skipped=len(skipped),
+            skipped_names=skipped[:5],
         )
-        optim = self.config.optim
-        start = time.monotonic() - self.elapsed
-        first_step, first_time = self.step, time.monotonic()
-        while True:
-            self.elapsed = time.monotonic() - start
-            progress = self._progress()
-            if progress >= 1:
-                break
-            lr = self.lr_scale * learning_rate(
-                self.step, progress, peak=optim.lr, warmup=optim.warmup, floor=optim.lr_floor
-            )
-            figures = self._step(lr)
-            self.step += 1
-            if self.step % _LOG_EVERY == 0:
-                speed = (
-                    (self.step - first_step) * optim.batch_size / (time.monotonic() - first_time)
-                )
-                self._log("step", lr=lr, images_per_second=speed, progress=progress, **figures)
-            if self.step % self.config.validate_every == 0:
-                self._validate()
-                self._save()
-        if self.validated_at != self.step:
-            self._validate()
-            self._save()
-        seconds = time.monotonic() - first_time
-        summary = Summary(
-            steps=self.step,
-            images=self.images,
-            minutes=self.elapsed / 60,
-            images_per_second=(self.step - first_step) * optim.batch_size / max(seconds, 1e-9),
-            train_bits_per_dim=self.train_bpd,
-            val_bits_per_dim=self.val_bpd,
-            best_val_bits_per_dim=self.best,
-            skipped_steps=self.guard.skipped,
-            rollbacks=self.guard.rollbacks,
-        )
-        self._log("end", **asdict(summary))
-        return summary
+        if self.note is not None:
+            self._write("note", text=self.note)
 
-    def _step(self, lr: float) -> Event:
-        """One step: -(log p(w|y) + λ log p(y)) / (dim(w) ln 2), clipped, guarded, averaged."""
-        optim = self.config.optim
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        w, y, noise = self.batches(
-            self.step, self.accelerator.process_index, self.accelerator.num_processes
+    def _end(self, summary: Summary) -> None:
+        self._write("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        shutil.rmtree(self.out / CACHE, ignore_errors=True)
+
+    def _log_step(self, figures: Figures, lr: float, speed: float) -> None:
+        self._announce(
+            "step",
+            lr=lr,
+            images_per_second=speed,
+            progress=self._progress(),
+            loss=figures.loss,
+            running_bits_per_dim=self.running,
+            cond_bits_per_dim=figures.cond_bits_per_dim,
+            grad_norm=figures.grad_norm,
+            skipped=self.guard.skipped,
         )
-        terms: LossTerms = self.ddp(self._place(w), self._place(y), self._place(noise))
-        dims = w[0].numel()
-        target_bpd = bits_per_dim(terms.log_prob.mean(), dims)
-        loss = target_bpd + bits_per_dim(optim.cond_weight * terms.cond_log_prob.mean(), dims)
-        self.accelerator.backward(loss)
-        norm = float(self.accelerator.clip_grad_norm_(self.model.parameters(), optim.clip))
-        value = float(self.accelerator.reduce(loss.detach(), reduction="mean"))
-        if self.guard.accepts(value, norm):
-            self.optimizer.step()
-            self.ema.update(self.model)
-            bpd = float(target_bpd.detach())
-            rate = 0.02 if math.isfinite(self.train_bpd) else 1.0
-            previous = self.train_bpd if math.isfinite(self.train_bpd) else 0.0
-            self.train_bpd = previous + rate * (bpd - previous)
-        elif self.guard.wants_rollback():
-            self._roll_back()
-        self.optimizer.zero_grad(set_to_none=True)
-        cond_bpd = bits_per_dim(float(terms.cond_log_prob.detach().mean()), y[0].numel())
-        return {
-            "loss": value,
-            "train_bits_per_dim": self.train_bpd,
-            "cond_bits_per_dim": cond_bpd,
-            "grad_norm": norm,
-            "skipped": self.guard.skipped,
+
+    def _write(self, event: str, **figures: Any) -> None:
+        self.journal.write(
+            event, self.step, images=self.images, **figures, elapsed_s=round(self.elapsed, 2)
+        )
+
+    def _announce(self, event: str, **figures: Any) -> None:
+        on_main(self.accelerator, lambda: self._write(event, **figures))
+
+    def _draw_samples(self) -> None:
+        targets, conditions = (part[:_GRID_IMAGES] for part in self.validation.val)
+        tau = self.config.task.tau
+        grid = sample_grid(
+            self.ema.model,
+            targets,
+            conditions,
+            self.val_set.task.tau if tau is None else tau,
+            _GRID_CANDIDATES,
+        )
+        write_png(self.out / "samples" / f"step-{self.step:08d}.png", grid)
+
+    def _save_model(self, name: str) -> None:
+        record = {
+            "data": Path(self.config.data).name,
+            "steps": self.step,
+            "images": self.images,
+            "minutes": round(self.elapsed / 60, 2),
+            "seed": self.config.seed,
+            "train_bits_per_dim": self.fit_now.train,
+            "val_bits_per_dim": self.fit_now.val,
+            "optim": asdict(self.config.optim),
         }
+        save_checkpoint(self.out / name, self.ema.model, record)
 
-    def _roll_back(self) -> None:
-        if not self.guard.roll_back():
+    # --- the state --------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        save_state(
+            self.out / "state",
+            self.model,
+            self.ema,
+            self.optimiser.adam,
+            {
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "best": self.best,
+                "running": self.running,
+                "validations": self.validations,
+                "lr_scale": self.lr_scale,
+                "batch_size": self.config.optim.batch_size,
+                "guard": self.guard.record(),
+            },
+            every=self.config.save_every,
+        )
+
+    def _resume(self) -> None:
+        record, self.note = load_newest(
+            self.out / "state", self.model, self.ema, self.optimiser.adam, self.guard
+        )
+        self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
+        self.running, self.validations = record["running"], record["validations"]
+        self.lr_scale = record["lr_scale"]
+        if self.step % self.config.save_every == 0:
+            self.guard.state_written()
+        if record["batch_size"] != self.config.optim.batch_size:
             raise CaflowError(
-                f"training does not recover: {self.guard.skipped} of {self.step + 1} steps had a "
-                "loss that was not finite, or far above the last good one",
-                f"--lr {self.config.optim.lr / 4:g}, and look at the data",
+                f"the run has batch size {record['batch_size']}, not "
+                f"{self.config.optim.batch_size}",
+                f"--batch-size {record['batch_size']}, or a new run with --init-from",
+                EXIT_USAGE,
             )
-        self.lr_scale /= 2
-        self._log("rollback", lr_scale=self.lr_scale, rollbacks=self.guard.rollbacks)
 
-    @torch.no_grad()
-    def _validate(self) -> None:
-        images, conditions = self.val
-        dims = images[0].numel()
-        total = 0.0
-        for w, y in zip(
-            images.split(_VALIDATION_BATCH), conditions.split(_VALIDATION_BATCH), strict=True
-        ):
-            total += float(self.ema.model.log_prob(w, y).sum())
-        self.val_bpd = bits_per_dim(total / len(images), dims)
-        self._log("validation", val_bits_per_dim=self.val_bpd, train_bits_per_dim=self.train_bpd)
-        if self.validations % self.config.grid_every == 0:
-            grid = sample_grid(
-                self.ema.model,
-                images[:_GRID_IMAGES],
-                conditions[:_GRID_IMAGES],
-                self.config.task.tau if self.config.task.tau is not None else self.task.tau,
-                _GRID_CANDIDATES,
-            )
-            write_png(self.out / "samples" / f"step-{self.step:08d}.png", grid)
-        self.validations += 1
-        self.validated_at = self.step
-
-    # --- bookkeeping ------------------------------------------------------------------------------
+    # --- the budget -------------------------------------------------------------------------------
 
     @property
     def images(self) -> int:
@@ -286,81 +425,3 @@ class _Run:
             return self.images / optim.images
         assert optim.minutes is not None, "OptimConfig checks that there is a budget"
         return self.elapsed / (60 * optim.minutes)
-
-    def _place(self, x: Tensor) -> Tensor:
-        return x.to(self.accelerator.device, memory_format=torch.channels_last)
-
-    def _save(self) -> None:
-        if not math.isfinite(self.val_bpd):
-            return  # what is broken must not replace what is good
-        record = {
-            "data": Path(self.config.data).name,
-            "steps": self.step,
-            "images": self.images,
-            "minutes": round(self.elapsed / 60, 2),
-            "seed": self.config.seed,
-            "train_bits_per_dim": self.train_bpd,
-            "val_bits_per_dim": self.val_bpd,
-            "optim": asdict(self.config.optim),
-        }
-        save_checkpoint(self.out / "last.safetensors", self.ema.model, record)
-        if self.val_bpd < self.best:
-            self.best = self.val_bpd
-            save_checkpoint(self.out / "best.safetensors", self.ema.model, record)
-        save_state(
-            self.out / "state",
-            self.model,
-            self.ema,
-            self.optimizer,
-            {
-                "step": self.step,
-                "elapsed": self.elapsed,
-                "best": self.best,
-                "train_bits_per_dim": self.train_bpd,
-                "validations": self.validations,
-                "lr_scale": self.lr_scale,
-                "skipped": self.guard.skipped,
-                "rollbacks": self.guard.rollbacks,
-                "mean": self.guard.mean,
-                "bad_in_a_row": self.guard.bad_in_a_row,
-                "batch_size": self.config.optim.batch_size,
-            },
-        )
-        self.guard.remember()
-
-    def _resume(self) -> None:
-        record = load_state(latest_state(self.out / "state"), self.model, self.ema, self.optimizer)
-        self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
-        self.train_bpd, self.validations = record["train_bits_per_dim"], record["validations"]
-        self.lr_scale = record["lr_scale"]
-        self.guard.skipped, self.guard.rollbacks = record["skipped"], record["rollbacks"]
-        self.guard.mean, self.guard.bad_in_a_row = record["mean"], record["bad_in_a_row"]
-        self.guard.remember()
-        if record["batch_size"] != self.config.optim.batch_size:
-            raise CaflowError(
-                f"the run has batch size {record['batch_size']}, not "
-                f"{self.config.optim.batch_size}",
-                f"--batch-size {record['batch_size']}, or a new run with --init-from",
-                EXIT_USAGE,
-            )
-        self._forget_after(self.step)
-
-    def _forget_after(self, step: int) -> None:
-        """Drop the lines of steps that will be made again."""
-        path = self.out / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= step]
-        atomic_write(path, "".join(line + "\n" for line in kept).encode())
-
-    def _log(self, event: str, **figures: Any) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        line = {"event": event, "step": self.step, "images": self.images, **figures}
-        line["elapsed_s"] = round(self.elapsed, 2)
-        line = {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
-        }  # JSON has no NaN
-        with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.report is not None:
-            self.report(line)

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 
+from .config import OptimConfig
+
 __all__ = ["learning_rate"]
 
 
-def learning_rate(step: int, progress: float, *, peak: float, warmup: int, floor: float) -> float:
-    """Linear warm-up to `peak`, times a cosine from 1 to `floor` over the budget.
+def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
+    """The rate of a step: linear warm-up to `lr`, times what `schedule` says.
+
+        cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = lr_floor
+        paper    lr_decay^epoch, and times lr_drop from step lr_drop_step on
+
+    The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
+    iterations", once. That γ is applied every epoch is our reading: every step, it would have ended
+    training long before.
 
     Args:
         step: From 0.
         progress: Share of the budget spent, in images or in time.
-        peak, warmup, floor: As in `OptimConfig`.
+        epoch: How often all training pictures have been seen.
     """
-    ramp = min(1.0, (step + 1) / max(1, warmup))
+    peak = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup))
+    if optim.schedule == "paper":
+        drop = optim.lr_drop if step >= optim.lr_drop_step else 1.0
+        return peak * drop * optim.lr_decay**epoch
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
-    return peak * ramp * (floor + (1 - floor) * cosine)
+    return peak * (optim.lr_floor + (1 - optim.lr_floor) * cosine)

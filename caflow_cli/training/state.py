@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,25 +15,41 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..images import atomic_write
 from ..model import CAFlow
 from ..model.checkpoint import write_tensors
 from .ema import EMA
+from .guard import Guard
 
-__all__ = ["latest_state", "load_state", "save_state"]
+__all__ = ["load_newest", "load_state", "save_state"]
 
-_KEEP = 2
+_RECORD = "state.json"
 
 
 def save_state(
-    folder: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, record: dict[str, Any]
+    folder: Path,
+    model: CAFlow,
+    ema: EMA,
+    optimizer: torch.optim.Optimizer,
+    record: dict[str, Any],
+    every: int,
 ) -> None:
-    """Write `folder/step-NNNNNNNN`, whole or not at all, and drop all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `folder/step-NNNNNNNN`, whole or not at all, and drop what is older than the last two.
+
+    Args:
+        every: Steps between regular states. Of two, the older one is regular if there is such a
+            one: where a resumed run goes back to does not depend on when it was interrupted.
+
+    Raises:
+        CaflowError: The folder cannot be written; older states are as they were.
+    """
     final = folder / f"step-{record['step']:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(".step-*.tmp"):  # by a run that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        temporary.mkdir()
         write_tensors(temporary / "model.safetensors", _plain(model.state_dict()))
         write_tensors(temporary / "ema.safetensors", _plain(ema.model.state_dict()))
         moments = {
@@ -42,23 +59,59 @@ def save_state(
         }
         write_tensors(temporary / "optimizer.safetensors", _plain(moments))
         record = {**record, "ema_updates": ema.updates}
-        (temporary / "state.json").write_text(json.dumps(record, indent=2), encoding="utf-8")
+        atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
         shutil.rmtree(final, ignore_errors=True)
         temporary.rename(final)
+        _sync(folder)
+    except (OSError, CaflowError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error.message
+        raise CaflowError(
+            f"cannot write the state of step {record['step']}: {reason}",
+            f"free space, then: caflow train --out {folder.parent} --resume",
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    for old in sorted(folder.glob("step-*"))[:-_KEEP]:
-        shutil.rmtree(old, ignore_errors=True)
+    older = [state for state in _states(folder) if state != final]
+    regular = [state for state in older if _step(state) % every == 0]
+    for state in older:
+        if state != (regular or older)[-1]:
+            shutil.rmtree(state, ignore_errors=True)
 
 
-def latest_state(folder: Path) -> Path:
-    """The newest state of a run. None there: CaflowError."""
-    states = sorted(folder.glob("step-*"))
+def load_newest(
+    folder: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
+) -> tuple[dict[str, Any], str | None]:
+    """Put the newest state that can be read back in place, and the one before it into the guard.
+
+    Returns:
+        The record, and what was wrong with newer states, if anything.
+
+    Raises:
+        CaflowError: (exit 2) no state, or none that fits.
+    """
+    states = _states(folder)
     if not states:
         raise CaflowError(
             f"no state to resume in {str(folder)!r}", "leave --resume out to start", EXIT_USAGE
         )
-    return states[-1]
+    failure: CaflowError | None = None
+    while states:
+        newest = states.pop()
+        try:
+            record = load_state(newest, model, ema, optimizer)
+            break
+        except CaflowError as error:
+            failure = failure or error
+    else:
+        assert failure is not None, "there was a state"
+        raise failure
+    if states:
+        with contextlib.suppress(CaflowError):
+            guard.restore(load_state(states[-1], model, ema, optimizer)["guard"])
+            guard.remember()
+        load_state(newest, model, ema, optimizer)
+    guard.restore(record["guard"])
+    return record, failure.message if failure else None
 
 
 def load_state(
@@ -75,7 +128,7 @@ def load_state(
         reason = " ".join(str(error).split())[:160]
         raise CaflowError(
             f"cannot resume from {str(state)!r}: {reason}",
-            "remove that folder to go back to the state before it, and change no [flow]",
+            "change no [flow] of a run; for another model: a new --out, with --init-from",
             EXIT_USAGE,
         ) from error
 
@@ -83,7 +136,7 @@ def load_state(
 def _load_state(
     state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((state / "state.json").read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
     model.load_state_dict(load_file(state / "model.safetensors"))
     average = load_file(state / "ema.safetensors")
     ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
@@ -97,6 +150,24 @@ def _load_state(
         moments.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return record
+
+
+def _states(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), key=_step)
+
+
+def _step(state: Path) -> int:
+    return int(state.name.partition("-")[2])
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in the folder survive a power cut, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

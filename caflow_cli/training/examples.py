@@ -1,0 +1,93 @@
+"""What a run learns from: targets, and the conditions that follow from them or come with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ..data import Store, load_pairs, load_split
+from ..model import Config
+from ..tasks import Task, get_task, held_out_conditions
+from .config import RunConfig
+
+__all__ = ["CACHE", "Examples", "load_examples"]
+
+CACHE = "cache"  # in a run: decoded sets that are too large for memory
+
+_Image = npt.NDArray[np.uint8]  # (C, H, W)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """The examples of a split.
+
+    Attributes:
+        task: Makes the conditions, where the data holds none.
+        targets: uint8 (N, 3, H, W).
+        conditions: uint8 (N, cond_channels, H, W); None: `task` makes them, one by one.
+        skipped: Names of damaged pictures, which were left out.
+    """
+
+    task: Task
+    targets: Tensor
+    conditions: Tensor | None = None
+    skipped: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def cond_channels(self) -> int:
+        return self.task.cond_channels
+
+    def target(self, index: int) -> _Image:
+        image: _Image = self.targets[index].numpy()
+        return image
+
+    def condition(self, index: int, generator: torch.Generator) -> _Image:
+        """A condition of that target for a training step; random parts from `generator`."""
+        if self.conditions is not None:
+            image: _Image = self.conditions[index].numpy()
+            return image
+        target = np.ascontiguousarray(self.target(index).transpose(1, 2, 0))
+        return self.task.training_condition(target, generator).transpose(2, 0, 1)
+
+    def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets and conditions of these, always the same: for validation."""
+        targets = self.targets[indices]
+        if self.conditions is not None:
+            return targets, self.conditions[indices]
+        return targets, held_out_conditions(self.task, targets)
+
+
+def load_examples(
+    config: RunConfig, split: Literal["train", "val"], *, limit: int | None = None
+) -> Examples:
+    """The examples of a split of a run's data.
+
+    Args:
+        limit: Decode so many at most, and keep them in memory: for estimates.
+    """
+    task = get_task(Config(config.flow, config.task))
+    size, seed = config.task.size, config.seed
+    bound = int(config.data_memory_gb * 2**30)
+    store = Store(Path(config.out) / CACHE, bound) if limit is None else None
+    if task.derives_condition:
+        images = load_split(config.data, split, size, seed=seed, limit=limit, store=store)
+        return Examples(task, images.images, skipped=images.skipped)
+    pairs = load_pairs(
+        config.data,
+        split,
+        size,
+        cond_channels=task.cond_channels,
+        seed=seed,
+        limit=limit,
+        store=store,
+    )
+    return Examples(task, pairs.targets, pairs.conditions, pairs.skipped)

@@ -1,0 +1,120 @@
+"""One step of the optimiser, on one device or many, whole or in parts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..layers import ActNorm
+from ..model import CAFlow, LossTerms, bits_per_dim
+from .batches import Batch
+from .config import OptimConfig
+from .ema import EMA
+from .guard import Guard
+from .ranks import sum_over_ranks
+
+__all__ = ["Figures", "Optimiser"]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step measured, over the batches of all ranks."""
+
+    loss: float  # bits/dim, with λ log p(y)
+    bits_per_dim: float  # of log p(w|y) alone
+    cond_bits_per_dim: float  # of log p(y), a dimension of y
+    grad_norm: float  # before clipping
+    taken: bool  # False: the guard refused the step
+    rolled_back: bool
+    messages: list[float]  # the sums over ranks of what each said
+
+
+class Optimiser:
+    """Model, average, optimiser and guard of a run.
+
+    A step is the same, up to rounding, however its batch is shared out over ranks and parts.
+
+    Args:
+        model: Takes part in place.
+        accelerator: Device and ranks.
+        optim: As configured.
+    """
+
+    def __init__(self, model: CAFlow, accelerator: Accelerator, optim: OptimConfig) -> None:
+        share = accelerator.num_processes * optim.accumulate
+        if optim.batch_size % share:
+            raise CaflowError(
+                f"a batch of {optim.batch_size} does not divide among {accelerator.num_processes} "
+                f"ranks and {optim.accumulate} parts",
+                f"--batch-size {-(-optim.batch_size // share) * share}",
+                EXIT_USAGE,
+            )
+        self.model, self.accelerator, self.config = model, accelerator, optim
+        model.use_bf16(optim.bf16)
+        model.to(accelerator.device).train()
+        self.adam = torch.optim.Adam(
+            model.parameters(), lr=optim.lr, betas=(0.9, optim.beta2), fused=True
+        )
+        self.parallel = accelerator.prepare_model(model)
+        self.ema = EMA(model, optim.ema)
+        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.adam})
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Set the actnorms that are not yet, from the moments of the whole first batch.
+
+        Before the first step, so that it makes no difference in how many parts that is taken.
+        """
+        layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
+        if not all(layer.is_initialized for layer in layers):
+            self.model(*map(self._place, batch))
+
+    def step(self, batch: Batch, lr: float, messages: Sequence[float] = ()) -> Figures:
+        """One step on -(log p(w|y) + λ log p(y)) / (dim(w) ln 2): clipped, guarded, averaged.
+
+        Args:
+            batch: This rank's share.
+            lr: The rate.
+            messages: Numbers to sum over the ranks on the way.
+        """
+        optim = self.config
+        for group in self.adam.param_groups:
+            group["lr"] = lr
+        parts = [Batch(*part) for part in zip(*(x.chunk(optim.accumulate) for x in batch), strict=True)]
+        sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
+                sums += self._backward(part) / len(parts)
+        clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
+        # One look at the device a step.
+        *means, norm = torch.cat([sums, clipped.double()[None]]).tolist()
+        shares = [mean / self.accelerator.num_processes for mean in means]
+        loss, bits, cond_bits, *heard = sum_over_ranks(self.accelerator, [*shares, *messages])
+        taken = self.guard.accepts(loss, norm)
+        if taken:
+            self.adam.step()
+            self.ema.update(self.model)
+        self.adam.zero_grad(set_to_none=True)
+        rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
+        return Figures(loss, bits, cond_bits, norm, taken, rolled_back, heard)
+
+    def _backward(self, part: Batch) -> Tensor:
+        """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
+        terms: LossTerms = self.parallel(*map(self._place, part))
+        dims = part.target[0].numel()
+        bits = bits_per_dim(terms.log_prob.mean(), dims)
+        weighted = self.config.cond_weight * terms.cond_log_prob.mean()
+        loss = bits + bits_per_dim(weighted, dims)
+        (loss / self.config.accumulate).backward()
+        cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
+        return torch.stack([loss, bits, cond_bits]).detach().double()
+
+    def _place(self, x: Tensor) -> Tensor:
+        return x.to(self.accelerator.device, memory_format=torch.channels_last)

@@ -1,0 +1,42 @@
+"""What the processes of a run say to each other. With one, nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+
+from ..errors import CaflowError
+
+__all__ = ["on_main", "sum_over_ranks"]
+
+
+def sum_over_ranks(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
+    """Sums over all ranks, the same numbers on each. All ranks must call it."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    total: list[float] = accelerator.reduce(tensor, reduction="sum").tolist()
+    return total
+
+
+def on_main(accelerator: Accelerator, function: Callable[[], object]) -> None:
+    """Call it on rank 0, while the others wait. What it raises is raised on every rank.
+
+    Otherwise a full disk on rank 0 would leave the others waiting for it forever.
+    """
+    failure: CaflowError | None = None
+    if accelerator.is_main_process:
+        try:
+            function()
+        except CaflowError as error:
+            failure = error
+    if accelerator.num_processes > 1:
+        said = [None if failure is None else (failure.message, failure.hint, failure.exit_code)]
+        broadcast_object_list(said)
+        if failure is None and said[0] is not None:
+            failure = CaflowError(*said[0])
+    if failure is not None:
+        raise failure
