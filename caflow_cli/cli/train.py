@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
 from .console import Console
+from .train_display import Display, describe_estimate, describe_summary
+
+if TYPE_CHECKING:
+    from ..training import RunConfig
 
 __all__ = ["train_command"]
 
@@ -57,14 +62,20 @@ def train_command(
         typer.Option("--seed", metavar="S", help="Of order, noise, start. Default: 0."),
     ] = None,
     device: options.DeviceOrConfigs = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Train a model on a folder or zip of pictures.
 
-    Writes config.toml, metrics.jsonl, samples/, last.safetensors and best.safetensors into RUN, and
-    the state that --resume goes on from. Interrupting loses what came after the last validation.
+    Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
+    into RUN, and the state that --resume goes on from. Ctrl-C and SIGTERM finish the step and write
+    that state; a second Ctrl-C stops at once. Under `accelerate launch -m caflow_cli train ...` it
+    trains on many devices.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
@@ -90,80 +101,59 @@ def train_command(
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
 
-    from dataclasses import asdict
-
     from ..hub.resolve import resolve
-    from ..model import preset as preset_flow
     from ..model import read_info
-    from ..tasks import task_named
-    from ..training import train
-    from ..training.config import PRESET_OPTIM, apply_settings
+    from ..training.config import build_config
 
-    if preset is not None:
-        values["flow"] = asdict(preset_flow(preset))
-        values["optim"] = {**PRESET_OPTIM.get(preset, {}), **optim}
+    start = None
     if init_from is not None:
         path = resolve(init_from).path.resolve()
-        source = read_info(path).config
-        values["init_from"] = str(path)
-        values.setdefault("flow", asdict(source.flow))
-        values.setdefault("task", asdict(source.task))
-    if task is not None:
-        values.setdefault("task", {})["name"] = task
-    if init_from is None and preset in (None, "compact"):  # a preset of no task in particular
-        channels = task_named(values.get("task", {}).get("name", "superres")).channels
-        flow = values.setdefault("flow", {})
-        if preset is not None or "cond_channels" not in flow:
-            flow["cond_channels"] = channels[0]
-    run = apply_settings(values, settings or [])
+        start, values["init_from"] = read_info(path).config, str(path)
+    run = build_config(values, settings or [], preset=preset, task=task, start=start)
+    if dry_run:
+        _estimate(run, console, as_json)
+    else:
+        _train(run, resume, console, as_json)
+
+
+def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..training import Stopped, train
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
-        bar = progress.add_task("training", total=1.0, figures="")
-
-        def report(event: dict[str, Any]) -> None:
-            if event["event"] == "step":
-                progress.update(
-                    bar,
-                    completed=event["progress"],
-                    figures=f"{event['images_per_second']:.0f} images/s  "
-                    f"{_number(event['train_bits_per_dim'])} bits/dim",
-                )
-                if not console.live:
-                    console.note(
-                        f"step {event['step']}  {event['progress']:.1%}  "
-                        f"{event['images_per_second']:.1f} images/s  "
-                        f"{_number(event['train_bits_per_dim'])} bits/dim"
-                    )
-            elif event["event"] == "validation":
-                text = (
-                    f"step {event['step']}  validation {_number(event['val_bits_per_dim'])} "
-                    f"bits/dim  train {_number(event['train_bits_per_dim'])}"
-                )
-                progress.console.print(text) if console.live else console.note(text)
-            elif event["event"] == "data" and event["skipped"]:
-                names = ", ".join(event["skipped_names"])
-                console.note(f"{event['skipped']} damaged pictures left out: {names}")
-            elif event["event"] == "rollback":
-                console.note(
-                    f"step {event['step']}: unstable; back to the last good state with "
-                    f"{event['lr_scale']:g} times the learning rate"
-                )
-
-        summary = train(run, resume=resume, report=report)
+        try:
+            summary = train(run, resume=resume, report=Display(console, progress))
+        except Stopped as stop:
+            progress.stop()
+            console.note(f"{stop.message}\nhint: {stop.hint}")
+            raise typer.Exit(stop.exit_code) from stop
+    if not _main_rank():
+        return
     if as_json:
         console.json({"schema": 1, "command": "train", "status": "ok", **asdict(summary)})
     else:
-        console.result(str(Path(out) / "best.safetensors"))
-    console.note(
-        f"{summary.images} images in {summary.minutes:.1f} minutes "
-        f"({summary.images_per_second:.1f} a second); bits/dim: train "
-        f"{summary.train_bits_per_dim:.4f}, validation {summary.val_bits_per_dim:.4f}, best "
-        f"{summary.best_val_bits_per_dim:.4f}; {summary.skipped_steps} steps skipped"
-    )
+        console.result(str(Path(run.out) / "best.safetensors"))
+    console.note(describe_summary(summary))
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"  # None: nothing finite yet
+def _estimate(run: RunConfig, console: Console, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..training.estimate import estimate
+
+    figures = estimate(run)
+    if not _main_rank():
+        return
+    if as_json:
+        console.json({"schema": 1, "command": "train", "status": "dry-run", **asdict(figures)})
+        return
+    for line in describe_estimate(figures):
+        console.result(line)
+
+
+def _main_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # as launchers of many processes say
 
 
 def _read_config(out: str, config: str | None, resume: bool) -> dict[str, Any]:

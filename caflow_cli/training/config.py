@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import Config, FlowConfig, TaskConfig, parse
-from ..tasks import get_task
+from ..model import preset as preset_flow
+from ..tasks import get_task, task_named
 
-__all__ = ["PRESET_OPTIM", "OptimConfig", "RunConfig", "apply_settings", "to_toml"]
+__all__ = [
+    "PRESET_OPTIM",
+    "PRESET_TASK",
+    "OptimConfig",
+    "RunConfig",
+    "apply_settings",
+    "build_config",
+    "to_toml",
+]
 
 
 # What a preset of the paper says beside its architecture (appendix B). Of a budget it says how long
@@ -114,7 +126,10 @@ class RunConfig:
         for name in ("validate_every", "validation_images", "grid_every", "save_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
         _require(
-            0 <= self.data_memory_gb < math.inf, "data_memory_gb", self.data_memory_gb, "to 0 or more"
+            0 <= self.data_memory_gb < math.inf,
+            "data_memory_gb",
+            self.data_memory_gb,
+            "to 0 or more",
         )
         _require(
             self.tracker is None or self.tracker in TRACKERS,
@@ -132,12 +147,72 @@ class RunConfig:
         return dataclasses.asdict(self)
 
 
-def apply_settings(values: dict[str, Any], settings: list[str]) -> RunConfig:
+def build_config(
+    values: dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    task: str | None = None,
+    start: Config | None = None,
+) -> RunConfig:
+    """A run from what a user said, with what follows from it.
+
+    Args:
+        values: Nested, as in `config.toml`.
+        settings: `key=value`, put over all else.
+        preset: Architecture; of the paper's presets also task, schedule and budget, where nothing
+            else says.
+        task: Name.
+        start: Of the model whose weights the run starts from.
+
+    The condition's channels, where neither file nor setting says, are the task's; of paired data 1
+    or 3, as its pictures are grey or not.
+
+    Raises:
+        CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
+    """
+    values = copy.deepcopy(values)
+    preset_channels: int | None = None
+    if preset is not None:
+        flow = dataclasses.asdict(preset_flow(preset))
+        preset_channels = flow.pop("cond_channels")
+        values["flow"] = flow
+        values["task"] = {**PRESET_TASK.get(preset, {}), **values.get("task", {})}
+    if start is not None:
+        values.setdefault("flow", dataclasses.asdict(start.flow))
+        values.setdefault("task", dataclasses.asdict(start.task))
+    if task is not None:
+        values.setdefault("task", {})["name"] = task
+    values = _merge(values, settings)
+    if preset is not None:
+        optim = values.get("optim", {})
+        own = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
+        if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
+            own.pop("minutes", None)
+        values["optim"] = {**own, **optim}
+    flow = values.setdefault("flow", {})
+    name = values.get("task", {}).get("name", TaskConfig().name)
+    if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
+        if preset is not None and PRESET_TASK.get(preset, {}).get("name") == name:
+            flow["cond_channels"] = preset_channels
+        elif not task_named(name).derives_condition and isinstance(values.get("data"), str):
+            flow["cond_channels"] = condition_channels(values["data"])
+        else:
+            flow["cond_channels"] = task_named(name).channels[0]
+    return parse(RunConfig, values)
+
+
+def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:
     """The config of `values` (nested) with every `key=value` of `settings` put over it.
 
     Raises:
         CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
     """
+    return parse(RunConfig, _merge(values, settings))
+
+
+def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    values = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
@@ -151,7 +226,7 @@ def apply_settings(values: dict[str, Any], settings: list[str]) -> RunConfig:
             if not isinstance(table, dict):
                 raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
         table[name] = _value(text.strip())
-    return parse(RunConfig, values)
+    return values
 
 
 def _value(text: str) -> Any:

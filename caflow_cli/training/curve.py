@@ -97,9 +97,7 @@ class _Plot:
         _text(self._draw, (middle, _SCALE * (_HEIGHT - 12)), f"images seen{unit}", "md")
         _text(self._draw, (_SCALE * 12, _SCALE * 14), "bits/dim", "la")
 
-    def line(
-        self, points: _Points, colour: tuple[int, int, int], width: int, marked: bool
-    ) -> None:
+    def line(self, points: _Points, colour: tuple[int, int, int], width: int, marked: bool) -> None:
         places = [self._at(x, y) for x, y in points]
         if len(places) > 1:
             self._draw.line(places, colour, width * _SCALE, joint="curve")

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write
 
-__all__ = ["Event", "Journal", "check_tracker", "read_events"]
+__all__ = ["METRICS", "Event", "Journal", "check_tracker", "read_events"]
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
@@ -74,6 +74,6 @@ def check_tracker(name: str | None) -> None:
     if name == "tensorboard" and not is_tensorboard_available():
         raise CaflowError(
             "tracker is 'tensorboard', which is not installed",
-            "pip install tensorboard",
+            "pip install tensorboard, or leave tracker out",
             EXIT_USAGE,
         )

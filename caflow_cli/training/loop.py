@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import time
@@ -12,7 +13,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from filelock import FileLock, Timeout
 
 from ..errors import EXIT_USAGE, CaflowError
@@ -23,7 +23,7 @@ from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .curve import draw_curve
 from .examples import CACHE, Examples, load_examples
-from .journal import Event, Journal, check_tracker, read_events
+from .journal import METRICS, Event, Journal, check_tracker, read_events
 from .optimise import Figures, Optimiser
 from .ranks import on_main
 from .samples import sample_grid
@@ -93,7 +93,6 @@ def train(
         cpu=device.type == "cpu",
         log_with=config.tracker,
         project_dir=str(out),
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     lock = FileLock(out / ".lock")
     on_main(accelerator, lambda: _open_run(out, lock, resume))
@@ -101,11 +100,13 @@ def train(
         return _Run(config, accelerator, out, report, resume).fit()
     finally:
         lock.release()
+        if accelerator.is_main_process and not (out / METRICS).exists():
+            _forget_run(out)
 
 
 def _open_run(out: Path, lock: FileLock, resume: bool) -> None:
     """Make the run's folder, and keep other runs out of it while this one lasts."""
-    if not resume and (out / "metrics.jsonl").exists():
+    if not resume and (out / METRICS).exists():
         raise CaflowError(
             f"{str(out)!r} holds a run already", "add --resume, or choose another --out", EXIT_USAGE
         )
@@ -122,6 +123,13 @@ def _open_run(out: Path, lock: FileLock, resume: bool) -> None:
         raise CaflowError(
             f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out", EXIT_USAGE
         ) from error
+
+
+def _forget_run(out: Path) -> None:
+    """Remove what `_open_run` made, of a run that never began."""
+    with contextlib.suppress(OSError):
+        (out / ".lock").unlink()
+        out.rmdir()  # only if empty
 
 
 class _Run:
@@ -206,17 +214,19 @@ class _Run:
         start = first_time - self.elapsed
         logged = (self.step, 0.0)
         training = 0.0  # seconds in steps, of this session
+
+        def messages() -> list[float]:
+            # Rank 0's clock is the run's: all must end at one step.
+            main = self.accelerator.is_main_process
+            return [time.monotonic() - start if main else 0.0, *signals.flags()]
+
         if self._progress() < 1:
             self.optimiser.initialise(self.batches(self.step))
         while (progress := self._progress()) < 1:
             began = time.monotonic()
             epoch = self.images // len(self.train_set)
             lr = self.lr_scale * learning_rate(optim, self.step, progress, epoch)
-            # Rank 0's clock is the run's: all must end at one step.
-            clock = time.monotonic() - start if self.accelerator.is_main_process else 0.0
-            figures = self.optimiser.step(
-                self.batches(self.step), lr, [clock, *signals.flags()]
-            )
+            figures = self.optimiser.step(self.batches(self.step), lr, messages)
             self.elapsed, *flags = figures.messages
             self._take_in(figures)
             self.step += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -75,18 +75,22 @@ class Optimiser:
         if not all(layer.is_initialized for layer in layers):
             self.model(*map(self._place, batch))
 
-    def step(self, batch: Batch, lr: float, messages: Sequence[float] = ()) -> Figures:
+    def step(
+        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
+    ) -> Figures:
         """One step on -(log p(w|y) + λ log p(y)) / (dim(w) ln 2): clipped, guarded, averaged.
 
         Args:
             batch: This rank's share.
             lr: The rate.
-            messages: Numbers to sum over the ranks on the way.
+            messages: Asked for numbers to sum over the ranks on the way.
         """
         optim = self.config
         for group in self.adam.param_groups:
             group["lr"] = lr
-        parts = [Batch(*part) for part in zip(*(x.chunk(optim.accumulate) for x in batch), strict=True)]
+        parts = [
+            Batch(*part) for part in zip(*(x.chunk(optim.accumulate) for x in batch), strict=True)
+        ]
         sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
@@ -96,7 +100,7 @@ class Optimiser:
         # One look at the device a step.
         *means, norm = torch.cat([sums, clipped.double()[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
-        loss, bits, cond_bits, *heard = sum_over_ranks(self.accelerator, [*shares, *messages])
+        loss, bits, cond_bits, *heard = sum_over_ranks(self.accelerator, [*shares, *messages()])
         taken = self.guard.accepts(loss, norm)
         if taken:
             self.adam.step()

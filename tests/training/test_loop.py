@@ -16,6 +16,8 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.model import load_checkpoint
 from caflow_cli.training import train
 from caflow_cli.training.config import apply_settings
+from caflow_cli.training.optimise import Optimiser
+from caflow_cli.training.schedule import learning_rate
 
 BATCH = 8
 
@@ -40,6 +42,7 @@ def config(pictures: Path, out: Path, *settings: str):
         "out": str(out),
         "device": "cpu",
         "validate_every": 10,
+        "save_every": 10,
         "flow": {"scales": 2, "r_steps": 1, "t_steps": 2, "f_steps": 1, "hidden": 8, "f_hidden": 8},
         "task": {"size": 32},
         "optim": {"batch_size": BATCH, "images": 20 * BATCH, "warmup": 5, "lr": 2e-3},
@@ -75,6 +78,8 @@ def test_a_run_writes_what_it_promises(straight):
     assert {p.name for p in out.iterdir()} == {
         "config.toml",
         "metrics.jsonl",
+        "curve.png",
+        ".lock",
         "samples",
         "last.safetensors",
         "best.safetensors",
@@ -141,22 +146,43 @@ def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
         train(config(pictures, tmp_path / "other", f"init_from={source}", "flow.hidden=16"))
 
 
-def test_a_diverging_run_goes_back_and_halves_the_rate(pictures, tmp_path):
+def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
     out = tmp_path / "wild"
     seen = []
-    settings = ["optim.images=800", "optim.lr=0.3", "optim.warmup=1", "validate_every=1000"]
-    summary = train(config(pictures, out, *settings), report=seen.append)
-    assert summary.rollbacks >= 1
+    backward = Optimiser._backward
+    state, calls = {}, []
+
+    def poisoned(self, part):
+        calls.append(None)
+        if len(calls) == 12:  # step 11 was taken; it is said to have ruined the weights
+            state.update(load_file(out / "state" / "step-00000010" / "model.safetensors"))
+            with torch.no_grad():
+                next(self.model.T.parameters()).fill_(math.nan)
+        if seen and seen[-1]["event"] == "rollback" and len(calls) == 32:
+            now = self.model.state_dict()
+            assert all(torch.equal(now[name], state[name]) for name in state)
+        return backward(self, part)
+
+    monkeypatch.setattr(Optimiser, "_backward", poisoned)
+    summary = train(config(pictures, out, "optim.images=320"), report=seen.append)
+    assert len(calls) == 40
+    assert summary.skipped_steps == 20
+    assert summary.rollbacks == 1
+    (rollback,) = [e for e in seen if e["event"] == "rollback"]
+    assert (rollback["step"], rollback["lr_scale"]) == (30, 0.5)
+    steps = {e["step"]: e for e in seen if e["event"] == "step"}
+    assert steps[20]["loss"] is steps[30]["loss"] is None
+    halved = learning_rate(config(pictures, out).optim, 39, 39 / 40, 0) / 2
+    assert steps[40]["lr"] == pytest.approx(halved)
     assert summary.val_bits_per_dim < 8
-    assert summary.skipped_steps >= 20
-    rollbacks = [e for e in seen if e["event"] == "rollback"]
-    assert [e["lr_scale"] for e in rollbacks[:2]] == [0.5, 0.25][: len(rollbacks)]
     model, _ = load_checkpoint(out / "last.safetensors")
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
-def test_a_run_that_cannot_recover_says_so(pictures, tmp_path):
-    settings = ["optim.images=8000", "optim.lr=1e30", "optim.warmup=1", "validate_every=1000"]
+def test_a_run_that_cannot_recover_says_so(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.training.guard._ROLLBACKS", 1)
+    small = ["task.size=16", "flow.t_steps=1", "optim.batch_size=4", "validate_every=1000"]
+    settings = [*small, "optim.images=8000", "optim.lr=1e30", "optim.warmup=1"]
     with pytest.raises(CaflowError, match="training does not recover") as caught:
         train(config(pictures, tmp_path / "lost", *settings))
     assert "--lr" in caught.value.hint
@@ -185,19 +211,54 @@ def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
     assert event["skipped_names"] == ["broken.png"]
 
 
-def test_a_damaged_state_is_one_error(pictures, straight, tmp_path):
+def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_path):
     import shutil
 
     out, _ = straight
     run = tmp_path / "run"
     shutil.copytree(out, run)
     (run / "state" / "step-00000020" / "model.safetensors").write_bytes(b"x")
-    with pytest.raises(CaflowError, match="cannot resume from") as caught:
-        train(config(pictures, run), resume=True)
-    assert caught.value.exit_code == 2
-    shutil.rmtree(run / "state" / "step-00000020")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "st')  # a killed process
+    seen = []
+    train(config(pictures, run), resume=True, report=seen.append)
+    (note,) = [e for e in seen if e["event"] == "note"]
+    assert "step-00000020" in note["text"]
+    for file in ("model", "ema", "optimizer"):
+        a, b = (load_file(r / "state/step-00000020" / f"{file}.safetensors") for r in (out, run))
+        assert all(torch.equal(a[key], b[key]) for key in a), file
+    assert len(events(run, "validation")) == 2
     with pytest.raises(CaflowError, match="batch size 8, not 4"):
         train(config(pictures, run, "optim.batch_size=4"), resume=True)
+    with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000020") as caught:
+        train(config(pictures, run, "flow.hidden=16"), resume=True)
+    assert caught.value.exit_code == 2
+    shutil.rmtree(run / "state")
+    with pytest.raises(CaflowError, match="no state to resume"):
+        train(config(pictures, run), resume=True)
+
+
+def test_a_run_keeps_others_out_while_it_lasts(pictures, tmp_path):
+    out = tmp_path / "run"
+    refusals = []
+
+    def start_another(event):
+        if event["event"] == "data":
+            for resume in (False, True):
+                with pytest.raises(CaflowError) as caught:
+                    train(config(pictures, out), resume=resume)
+                refusals.append(caught.value)
+
+    train(config(pictures, out, "optim.images=8"), report=start_another)
+    assert "another process is training in" in refusals[1].message
+    assert {r.exit_code for r in refusals} == {2}
+
+
+def test_where_nothing_can_be_written_nothing_is_trained(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CaflowError, match="cannot write to") as caught:
+        train(config(pictures, tmp_path / "file" / "run"))
+    assert (caught.value.exit_code, caught.value.hint) == (2, "choose another --out")
 
 
 def test_a_folder_with_a_run_is_not_overwritten(pictures, straight):

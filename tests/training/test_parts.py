@@ -10,16 +10,24 @@ from helpers import small_config
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
+from caflow_cli.tasks import Paired
 from caflow_cli.training.batches import Batches
-from caflow_cli.training.config import RunConfig, apply_settings, to_toml
+from caflow_cli.training.config import (
+    OptimConfig,
+    RunConfig,
+    apply_settings,
+    build_config,
+    to_toml,
+)
 from caflow_cli.training.ema import EMA
+from caflow_cli.training.examples import Examples
 from caflow_cli.training.guard import Guard
 from caflow_cli.training.schedule import learning_rate
 
 
 def batches(count=10, batch_size=4, seed=0, flip=True):
     targets = torch.arange(count * 12, dtype=torch.uint8).view(count, 3, 2, 2)
-    return Batches(targets, targets.flip(1), batch_size, seed, flip)
+    return Batches(Examples(Paired(), targets, targets.flip(1)), batch_size, seed, flip)
 
 
 def test_a_batch_does_not_depend_on_what_was_drawn_before():
@@ -83,14 +91,33 @@ def test_other_seeds_draw_other_batches():
 
 
 def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
+    optim = OptimConfig(lr=2.0, warmup=100, lr_floor=0.1, images=1)
+
     def rate(step, progress):
-        return learning_rate(step, progress, peak=2.0, warmup=100, floor=0.1)
+        return learning_rate(optim, step, progress, epoch=3)
 
     assert rate(0, 0.0) == pytest.approx(0.02)
     assert rate(49, 0.0) == pytest.approx(1.0)
     assert rate(99, 0.0) == pytest.approx(2.0)
     assert rate(10_000, 0.5) == pytest.approx(2 * (0.1 + 0.9 / 2))
     assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.2)
+
+
+def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
+    optim = build_config(minimal_budget(), preset="ffhq-superres-x4").optim
+    assert (optim.schedule, optim.warmup, optim.clip, optim.ema) == ("paper", 500, 1.0, 0.999)
+    assert optim.cond_weight == 0.01
+
+    def rate(step, epoch):
+        return learning_rate(optim, step, 0.5, epoch)
+
+    assert rate(0, 0) == pytest.approx(1e-3 / 500)
+    assert rate(249, 0) == pytest.approx(0.5e-3)
+    assert rate(499, 0) == rate(2124, 0) == pytest.approx(1e-3)
+    assert rate(2125, 1) == pytest.approx(1e-3 * 0.999)
+    assert rate(69_999, 32) == pytest.approx(1e-3 * 0.999**32)
+    assert rate(70_000, 32) == pytest.approx(1e-4 * 0.999**32)
+    assert rate(500_000, 235) == pytest.approx(1e-4 * 0.999**235)
 
 
 def test_the_average_is_the_recursion_it_claims_to_be():
@@ -168,6 +195,10 @@ def test_without_a_good_state_there_is_no_way_back():
     assert not guard.roll_back()
 
 
+def minimal_budget():
+    return {"data": "d", "out": "o"}
+
+
 def minimal(**optim):
     return {"data": "d", "out": "o", "optim": {"images": 64, **optim}}
 
@@ -191,6 +222,14 @@ def test_settings_reach_nested_fields_with_their_types():
         ("flow.t_steps=3.5", "int"),
         ("optim.bf16=1", "bool"),
         ("novalue", "--set"),
+        ("flow.hidden=[48,64.5,96]", "set flow.hidden[1] to int"),
+        ("flow.hidden=[48,64]", "3 such numbers"),
+        ("optim.lr.peak=1", "float"),
+        ("task.hole=central", "task.holes"),
+        ("optim.schedule=step", "cosine or paper"),
+        ("optim.accumulate=3", "divisor of the batch size 32"),
+        ("tracker=wandb", "tensorboard"),
+        ("optims.lr=1", "optim"),
     ],
 )
 def test_unusable_settings_name_what_would_work(setting, hint):
@@ -212,6 +251,65 @@ def test_the_config_file_reads_back():
     config = apply_settings(minimal(), ['data=a "quoted" ünïcode path', "task.tau=0.7"])
     assert apply_settings(tomllib.loads(to_toml(config)), []) == config
     assert isinstance(config, RunConfig)
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "channels"),
+    [
+        ({}, "superres", 3),
+        ({"task": "colorize"}, "colorize", 1),
+        ({"task": "inpaint", "preset": "compact"}, "inpaint", 4),
+        ({"preset": "lsun-colorize"}, "colorize", 1),
+        ({"preset": "lsun-colorize", "task": "superres"}, "superres", 3),
+        ({"preset": "celeba-inpaint"}, "inpaint", 3),  # hole black, as in the paper
+        ({"task": "inpaint", "settings": ["flow.cond_channels=3"]}, "inpaint", 3),
+    ],
+)
+def test_the_condition_has_the_channels_of_the_task(options, task, channels):
+    config = build_config(minimal(), **options)
+    assert config.task.name == task
+    assert config.flow.cond_channels == channels
+
+
+def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
+    days = build_config(minimal_budget(), preset="lsun-colorize").optim.minutes
+    assert days == 3 * 24 * 60
+    optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
+    assert (optim.images, optim.minutes) == (64, None)
+    assert (optim.lr, optim.cond_weight, optim.schedule) == (1.0, 0.5, "paper")
+
+
+def test_a_list_of_widths_survives_the_config_file():
+    tomllib = pytest.importorskip("tomllib")
+    config = apply_settings(minimal(), ["flow.hidden=[48,64,96]"])
+    assert config.flow.hidden == (48, 64, 96)
+    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
+
+
+def test_a_written_state_becomes_the_one_to_go_back_to_once_a_good_loss_has_shown_it_sound():
+    layer, guard = guarded()
+
+    def weights(value):
+        with torch.no_grad():
+            layer.weight.fill_(value)
+
+    def go_back():
+        for _ in range(20):
+            guard.accepts(math.nan, 1.0)
+        assert guard.roll_back()
+        return float(layer.weight[0, 0].detach())
+
+    weights(1.0)
+    assert guard.accepts(3.0, 1.0)
+    weights(2.0)
+    guard.state_written()
+    assert go_back() == 1.0  # 2 never had a good loss
+    assert guard.accepts(3.0, 1.0)
+    weights(3.0)
+    guard.state_written()
+    assert guard.accepts(3.0, 1.0)
+    weights(4.0)
+    assert go_back() == 3.0
 
 
 def test_a_state_that_does_not_help_is_given_up():

@@ -1,0 +1,126 @@
+"""What a run would take, from a few steps of it: `caflow train --dry-run`."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from ..data import count_pictures
+from ..errors import EXIT_USAGE, CaflowError
+from ..inference import select_device
+from ..model import CAFlow, Config
+from .batches import Batches
+from .config import RunConfig
+from .examples import load_examples
+from .optimise import Optimiser
+
+__all__ = ["Estimate", "estimate"]
+
+_STEPS = 3  # that are timed
+_VALIDATED = 20  # pictures
+_CHANNELS = 3  # of a target
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Counts are exact; time and memory are of a few steps on this machine, as busy as it was."""
+
+    pictures: dict[str, int]  # of each split; pairs, where the task learns from pairs
+    parameters: dict[str, int]  # of R, T, F, Q, and in all
+    device: str
+    steps: int
+    images: int
+    epochs: float
+    minutes: float
+    images_per_second: float
+    memory_gb: float  # peak of the process, or of the GPU's
+
+
+def estimate(config: RunConfig) -> Estimate:
+    """Make a few steps of a run in memory, and write nothing.
+
+    Raises:
+        CaflowError: As `train`, for what it would find before its first step.
+    """
+    task, optim = config.task, config.optim
+    few = {s: load_examples(config, s, limit=n) for s, n in _limits(config).items()}  # type: ignore[arg-type]
+    paired = few["train"].conditions is not None
+    pictures = count_pictures(config.data, seed=config.seed, paired=paired)
+    if pictures["train"] < optim.batch_size:
+        raise CaflowError(
+            f"{pictures['train']} training images are fewer than a batch",
+            f"--batch-size {pictures['train']}",
+            EXIT_USAGE,
+        )
+    device = select_device(config.device)
+    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
+    torch.manual_seed(config.seed)
+    model = CAFlow(Config(config.flow, config.task))
+    optimiser = Optimiser(model, accelerator, optim)
+    normal = config.flow.dequantization == "variational"
+    batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal)
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    optimiser.initialise(batches(0, rank, ranks))
+    optimiser.step(batches(0, rank, ranks), 0.0)  # the first is slow: memory is new
+
+    begin = time.perf_counter()
+    for step in range(1, 1 + _STEPS):
+        optimiser.step(batches(step, rank, ranks), 0.0)
+    per_step = (time.perf_counter() - begin) / _STEPS
+    targets, conditions = few["val"].held_out(torch.arange(len(few["val"])))
+    begin = time.perf_counter()
+    optimiser.ema.model.log_prob(targets, conditions)
+    per_picture = (time.perf_counter() - begin) / len(targets)
+
+    validated = 2 * min(config.validation_images, pictures["val"])  # and as many of train
+    per_validation = validated * per_picture / ranks
+    if optim.images is not None:
+        steps = math.ceil(optim.images / optim.batch_size)
+        validations = max(1, steps // config.validate_every)
+        seconds = steps * per_step + validations * per_validation
+    else:
+        assert optim.minutes is not None, "OptimConfig checks that there is a budget"
+        seconds = 60 * optim.minutes
+        steps = int(seconds / (per_step + per_validation / config.validate_every))
+    images = steps * optim.batch_size
+    data = sum(pictures[s] for s in ("train", "val")) * task.size**2  # type: ignore[index]
+    data *= _CHANNELS + (config.flow.cond_channels if paired else 0)
+    memory = _peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
+    return Estimate(
+        pictures={str(split): count for split, count in pictures.items()},
+        parameters=_parameters(model),
+        device=str(device),
+        steps=steps,
+        images=images,
+        epochs=images / pictures["train"],
+        minutes=seconds / 60,
+        images_per_second=optim.batch_size / per_step,
+        memory_gb=memory / 2**30,
+    )
+
+
+def _limits(config: RunConfig) -> dict[str, int]:
+    return {"train": config.optim.batch_size, "val": _VALIDATED}
+
+
+def _parameters(model: CAFlow) -> dict[str, int]:
+    parts = {name: getattr(model, name) for name in ("R", "T", "F", "Q")}
+    counts = {
+        name: sum(p.numel() for p in part.parameters()) if part is not None else 0
+        for name, part in parts.items()
+    }
+    return {**counts, "total": sum(counts.values())}
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,136 @@
+"""Runs of several processes, and of processes that are stopped."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from workers import run, tiny
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 20), ("val", 3), ("test", 1)):
+        (folder / split).mkdir()
+        for index in range(count):
+            corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+            image = Image.fromarray(corners).resize((16, 16), Image.Resampling.BICUBIC)
+            image.save(folder / split / f"{index:03d}.png")
+    return folder
+
+
+def losses(outcome, kind="step", figure="loss"):
+    return [e[figure] for e in outcome["events"] if e["event"] == kind]
+
+
+def states(out: Path) -> list[str]:
+    return [p.name for p in sorted((out / "state").iterdir())]
+
+
+def same_state(a: Path, b: Path) -> None:
+    for file in ("model", "ema", "optimizer"):
+        x, y = (load_file(path / f"{file}.safetensors") for path in (a, b))
+        assert x.keys() == y.keys()
+        assert all(torch.equal(x[key], y[key]) for key in x), file
+
+
+@pytest.fixture(scope="module")
+def straight(pictures, tmp_path_factory):
+    """Twenty steps in one process."""
+    out = tmp_path_factory.mktemp("straight") / "run"
+    (outcome,) = run(tiny(pictures, out))
+    assert outcome["error"] is None
+    assert len(losses(outcome)) == 20
+    return out, outcome
+
+
+@pytest.fixture(scope="module")
+def double(pictures, tmp_path_factory):
+    """The same in float64."""
+    (outcome,) = run(tiny(pictures, tmp_path_factory.mktemp("double") / "run"), double=True)
+    assert outcome["error"] is None
+    return outcome
+
+
+def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double, tmp_path):
+    out = tmp_path / "two"
+    values = tiny(pictures, out)
+    # Rank 1 alone is told to stop; both do, after the same step, and rank 0 writes the state.
+    first = run(values, 2, signals={1: (11, signal.SIGTERM)}, double=True)
+    assert [o["code"] for o in first] == [143, 143], first
+    assert states(out) == ["step-00000010", "step-00000012"]
+    second = run(values, 2, resume=True, double=True)
+    assert [o["error"] for o in second] == [None, None]
+    assert losses(first[0]) + losses(second[0]) == pytest.approx(losses(double), abs=1e-9)
+    # Actnorms come from the moments of both halves of the batch.
+    for a, b, c in zip(*(o["weights"] for o in (*second, double)), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, c, atol=1e-9)
+    for figure in ("val_bits_per_dim", "train_bits_per_dim"):
+        two = losses(first[0], "validation", figure) + losses(second[0], "validation", figure)
+        assert two == pytest.approx(losses(double, "validation", figure), abs=1e-9)
+    assert first[0]["written"]
+    assert first[1]["written"] == second[1]["written"] == second[1]["events"] == []
+    # What stops rank 0 stops them all.
+    refused = run(values, 2)
+    assert ["holds a run already" in o["error"] for o in refused] == [True, True]
+
+
+def test_a_batch_in_parts_is_the_same_step(pictures, double, tmp_path):
+    (parts,) = run(tiny(pictures, tmp_path / "parts", optim={"accumulate": 4}), double=True)
+    assert losses(parts) == pytest.approx(losses(double), abs=1e-9)
+    for a, b in zip(parts["weights"], double["weights"], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_a_killed_run_goes_on_bit_for_bit(pictures, straight, tmp_path):
+    out, alone = straight
+    killed = tmp_path / "killed"
+    (outcome,) = run(tiny(pictures, killed), signals={0: (13, signal.SIGKILL)})
+    assert outcome["exit"] == -signal.SIGKILL
+    assert states(killed) == ["step-00000010"]
+    (outcome,) = run(tiny(pictures, killed), resume=True)
+    assert losses(outcome) == losses(alone)[10:]
+    same_state(out / "state" / "step-00000020", killed / "state" / "step-00000020")
+    lines = (killed / "metrics.jsonl").read_text().splitlines()
+    assert sum('"event": "step"' in line for line in lines) == 20
+
+
+def test_ctrl_c_between_states_writes_one_and_goes_on_bit_for_bit(pictures, straight, tmp_path):
+    out, _ = straight
+    stopped = tmp_path / "stopped"
+    (outcome,) = run(tiny(pictures, stopped), signals={0: (14, signal.SIGINT)})
+    assert outcome["code"] == 130
+    assert "interrupted after step 15" in outcome["error"]
+    assert outcome["hint"] == f"caflow train --out {stopped} --resume"
+    assert states(stopped) == ["step-00000010", "step-00000015"]
+    # Stopped again: of the two, one stays that no interrupt has made.
+    (outcome,) = run(tiny(pictures, stopped), resume=True, signals={0: (2, signal.SIGTERM)})
+    assert states(stopped) == ["step-00000010", "step-00000018"]
+    run(tiny(pictures, stopped), resume=True)
+    assert states(stopped) == ["step-00000010", "step-00000020"]
+    same_state(out / "state" / "step-00000020", stopped / "state" / "step-00000020")
+
+
+def test_a_full_disk_leaves_the_last_state_whole(pictures, straight, tmp_path):
+    out = tmp_path / "full"
+    (outcome,) = run(tiny(pictures, out), signals={0: (12, signal.SIGINT)})
+    before = states(out)
+    size = (out / "state" / before[0] / "model.safetensors").stat().st_size
+    late = tiny(pictures, out, validate_every=100)
+    (outcome,) = run(late, resume=True, file_limit=size // 2)
+    assert "cannot write the state of step 20" in outcome["error"]
+    assert "File too large" in outcome["error"]
+    assert f"--out {out} --resume" in outcome["hint"]
+    assert states(out) == before
+    assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
+    (outcome,) = run(tiny(pictures, out), resume=True)
+    assert outcome["error"] is None
+    same_state(straight[0] / "state" / "step-00000020", out / "state" / "step-00000020")

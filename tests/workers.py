@@ -1,0 +1,143 @@
+"""Training runs in processes of their own, forked from one that has imported everything."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import CAFlow
+from caflow_cli.training import loop, optimise, train
+from caflow_cli.training.config import apply_settings
+
+__all__ = ["Outcome", "run", "tiny"]
+
+Outcome = dict[str, Any]
+
+
+def tiny(data: Path, out: Path, **fields: Any) -> dict[str, Any]:
+    """A run of the smallest model, in float32: values for `apply_settings`."""
+    optim = {"batch_size": 8, "images": 160, "warmup": 5, "lr": 2e-3, "bf16": False}
+    return {
+        "data": str(data),
+        "out": str(out),
+        "device": "cpu",
+        "validate_every": 10,
+        "save_every": 10,
+        "flow": {"scales": 2, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8},
+        "task": {"size": 16},
+        **fields,
+        "optim": {**optim, **fields.get("optim", {})},
+    }
+
+
+def run(
+    values: dict[str, Any],
+    ranks: int = 1,
+    *,
+    resume: bool = False,
+    signals: dict[int, tuple[int, int]] | None = None,
+    file_limit: int | None = None,
+    double: bool = False,
+) -> list[Outcome]:
+    """`train` in as many processes; what each said of itself.
+
+    Args:
+        signals: By rank: before which step it sends itself which signal.
+        file_limit: Bytes that no file may exceed, as on a full disk.
+        double: In float64: rounding, which Adam's first steps magnify, is out of the way.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["caflow_cli.training.loop", "torch._dynamo"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    jobs = []
+    for rank in range(ranks):
+        ours, theirs = context.Pipe()
+        job = {
+            "values": values,
+            "resume": resume,
+            "signal": (signals or {}).get(rank),
+            "file_limit": file_limit,
+            "double": double,
+            "ranks": {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": ranks,
+                "LOCAL_WORLD_SIZE": ranks,
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            if ranks > 1
+            else {},
+        }
+        process = context.Process(target=_work, args=(theirs, job))
+        process.start()
+        theirs.close()
+        jobs.append((process, ours))
+    outcomes = []
+    for process, pipe in jobs:
+        outcome = {"error": "died"}
+        with contextlib.suppress(EOFError):
+            if pipe.poll(120):
+                outcome = pipe.recv()
+        process.join(30)
+        process.kill()
+        outcomes.append({**outcome, "exit": process.exitcode})
+    return outcomes
+
+
+def _work(pipe: Any, job: dict[str, Any]) -> None:
+    os.environ.update({name: str(value) for name, value in job["ranks"].items()})
+    torch.set_num_threads(1)
+    if job["double"]:
+        loop.CAFlow = lambda config: CAFlow(config).double()  # type: ignore[assignment]
+    loop._LOG_EVERY = 1
+    config = apply_settings(job["values"], [])
+    written: list[str] = []
+    sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))
+    if job["file_limit"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
+    made: list[optimise.Optimiser] = []
+    step = optimise.Optimiser.step
+
+    def watched(self: optimise.Optimiser, *args: Any) -> optimise.Figures:
+        made[:] = [self]
+        if job["signal"] and self.steps_seen == job["signal"][0]:
+            os.kill(os.getpid(), job["signal"][1])
+        self.steps_seen += 1
+        return step(self, *args)
+
+    optimise.Optimiser.steps_seen = 0  # type: ignore[attr-defined]
+    optimise.Optimiser.step = watched  # type: ignore[method-assign]
+    outcome: Outcome = {"error": None, "code": 0, "events": []}
+    try:
+        outcome["summary"] = train(config, resume=job["resume"], report=outcome["events"].append)
+    except CaflowError as error:
+        outcome |= {"error": error.message, "hint": error.hint, "code": error.exit_code}
+    except BaseException:
+        outcome["error"] = traceback.format_exc()
+    if made:
+        outcome["weights"] = [p.detach().numpy().copy() for p in made[0].model.parameters()]
+    outcome["written"] = written
+    pipe.send(outcome)
+    pipe.close()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _note_writes(event: str, args: tuple[Any, ...], out: str, written: list[str]) -> None:
+    opened = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR)
+    changed = event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir")
+    if (opened or changed) and str(args[0]).startswith(out):
+        written.append(str(args[0]))
