@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .hub.resolve import load
     from .inference import Candidates, Score, restore, score
     from .model import CAFlow, Config
-    from .training import RunConfig, train
+    from .training import OptimConfig, RunConfig, train
 
 __version__ = "0.1.0"
 
@@ -23,6 +23,7 @@ _HOMES = {
     "CaflowError": ".errors",
     "Candidates": ".inference",
     "Config": ".model",
+    "OptimConfig": ".training",
     "RunConfig": ".training",
     "Score": ".inference",
     "evaluate": ".evaluation",
@@ -37,6 +38,7 @@ __all__ = [
     "CaflowError",
     "Candidates",
     "Config",
+    "OptimConfig",
     "RunConfig",
     "Score",
     "evaluate",
