@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from caflow_cli.assets import example_path
 
-from .cli.process import caflow
+from .cli.process import ENTRY, caflow
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -40,6 +45,41 @@ def test_the_score_shown_is_the_score(tmp_path):
     nats, bits, _ = result.stdout.decode().split("\t")
     assert float(nats) == pytest.approx(float(shown[1]), abs=0.5)
     assert float(bits) == pytest.approx(float(shown[2]), abs=1e-4)
+
+
+def test_the_pipelines_run_as_written(tmp_path, model_file):
+    """With `caflow` on the path, and a small model in place of the bundled one."""
+    if any(shutil.which(tool) is None for tool in ("bash", "jq", "find", "xargs")):
+        pytest.skip("needs bash, jq, find and xargs")
+    (script,) = [block for block in blocks("sh") if "xargs" in block]
+    face = example_path("face").read_bytes()
+    (tmp_path / "photos").mkdir()
+    for path in ("face.png", "photos/a.png", "photos/b b.png"):
+        (tmp_path / path).write_bytes(face)
+    program = tmp_path / "bin" / "caflow"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{ENTRY}" "$@"\n')
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "CAFLOW_MODEL": str(model_file),
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Image.open(tmp_path / "big.png").size == (64, 64)
+    names = ["a_superres.png", "b b_superres.png"]
+    lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+    assert [name for _, name in lines[:2]] == [f"best/{name}" for name in names]
+    assert sorted(name for _, name in lines[2:]) == [f"out/{name}" for name in names]
+    bits = [float(value) for value, _ in lines]
+    assert sorted(bits[:2]) == pytest.approx(bits[2:], abs=1e-5)  # the scores that ranked
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):

@@ -66,7 +66,7 @@ def main() -> None:
     console = Console()
     debug = os.environ.get("CAFLOW_DEBUG") == "1"
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="caflow")
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except CaflowError as error:

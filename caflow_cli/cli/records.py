@@ -38,7 +38,10 @@ def score_fields(score: Score) -> dict[str, Any]:
 
 def candidate_fields(candidate: Candidate) -> dict[str, Any]:
     """A candidate, without its place among the outputs."""
-    return {"rank": candidate.rank, "seed": candidate.seed, **score_fields(candidate.score)}
+    fields = {"rank": candidate.rank, "seed": candidate.seed, **score_fields(candidate.score)}
+    if candidate.consistency_max is not None:
+        fields["consistency_max"] = candidate.consistency_max
+    return fields
 
 
 def error_record(command: str, names: dict[str, str | None], error: CaflowError) -> dict[str, Any]:
@@ -129,6 +132,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "seed": candidate.seed,
         "rank": candidate.rank,
         "candidates": len(result.ranked),
+        "rank_score": candidate.score.rank_score,
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,
         "estimator": result.estimator,

@@ -111,8 +111,7 @@ class _Run:
         elapsed = time.perf_counter() - start
         best = result.kept[0].score
         self.console.detail(
-            f"{self.job.name}: best of {len(result.ranked)} has {best.log_likelihood:.1f} nats, "
-            f"{best.bits_per_dim:.3f} bits/dim, {elapsed:.2f} s"
+            f"{self.job.name}: best of {len(result.ranked)} has {best.summary}, {elapsed:.2f} s"
         )
         if self.given.json:
             self.console.json(

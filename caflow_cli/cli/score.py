@@ -120,9 +120,10 @@ class _Scorer:
             elapsed = time.perf_counter() - start
             self.console.json(score_record(pair.names, loaded, estimator, result, elapsed))
             return
-        self.console.result(
-            f"{result.log_likelihood:.4f}\t{result.bits_per_dim:.6f}\t{pair.target.name}"
-        )
+        if result.bits_per_dim is None:
+            self.console.note(f"{pair.target.name}: scored in tiles: a rank score, no likelihood")
+        bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
+        self.console.result(f"{result.rank_score:.4f}\t{bits}\t{pair.target.name}")
         if result.standard_error is not None:
             self.console.note(
                 f"standard error {result.standard_error:.4f} nats over {self.noise_samples} draws"

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import CaflowError
 from ..flows import to_uint8
 from ..inference.score import Score, score_pairs, task_of, to_batch
-from ..model import CAFlow, Encoding
+from ..model import CAFlow
 from ..tasks import Picture
 from .problems import Problem
 
@@ -80,9 +80,9 @@ class Encoded:
             for row, (condition, _) in enumerate(pairs)
         )
         # Where the reduced conditions are those that were sampled from, they are encoded already.
-        encoding: Encoding | None = self._encoding if shared else None
+        encodings = [self._encoding] if shared else None
         shapes = [image.shape for _, image in targets]
-        return score_pairs(self._model, pairs, shapes, noise_samples, encoding)
+        return score_pairs(self._model, pairs, shapes, noise_samples, encodings)
 
 
 def pictures_at_a_time(model: CAFlow, candidates: int, batch_size: int | None) -> int:

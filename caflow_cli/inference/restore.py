@@ -8,19 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CaflowError
-from ..flows import to_uint8
+from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
-from ..tasks import check_sampling
-from .score import (
-    Score,
-    check_mask,
-    check_size,
-    estimator_of,
-    score_pairs,
-    task_of,
-    to_batch,
-)
+from ..tasks import SuperRes, check_sampling
+from .consistent import back_project, consistency
+from .score import Score, check_mask, estimator_of, score_pairs, task_of
+from .tiling import check_size, draw, encode_tiles, plan_tiles
 
 __all__ = ["Candidate", "Candidates", "restore"]
 
@@ -35,7 +28,8 @@ class Candidate:
     seed: int  # replays it: `--seed SEED -m 1`
     rank: int  # from 1
     score: Score
-    draw: np.ndarray  # uint8, of the model's size
+    consistency_max: int | None  # levels between the reduced picture and the input, if projected
+    draw: np.ndarray  # uint8, of the model's size; or projected, of the picture's
     compose: Callable[[np.ndarray], np.ndarray]
 
     @property
@@ -70,6 +64,7 @@ def restore(
     batch_size: int | None = None,
     noise_samples: int = 1,
     rank: str = "likelihood",
+    consistent: bool = False,
 ) -> Candidates:
     """Draw candidates of p(w|y), each one sample, and rank them by log-likelihood.
 
@@ -87,6 +82,8 @@ def restore(
         batch_size: Candidates at a time; default: as many as fit well into memory.
         noise_samples: K of the scores.
         rank: "likelihood", or "none" for the order of k.
+        consistent: superres: project each draw back to a picture that shrinks to `image`, within
+            one level, before it is scored (`back_project`).
 
     Raises:
         CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
@@ -107,38 +104,55 @@ def restore(
         rank=rank,
     )
     check_mask(task, mask)
+    if consistent and not isinstance(task, SuperRes):
+        raise CaflowError(
+            f"only superres can be consistent, not {task.name}",
+            "leave --consistent out",
+            EXIT_USAGE,
+        )
     height, width = size = task.model_size(image, mask)
     check_size(size)
     condition = task.condition(image, mask)
-    encoding = model.encode_condition(to_batch([condition]))
+    tiles = plan_tiles(size, config.flow.multiple)
+    encodings = encode_tiles(model, condition, tiles)
 
-    def compose(draw: np.ndarray) -> np.ndarray:
-        return task.compose(image, draw, mask)
+    def compose(drawn: np.ndarray) -> np.ndarray:
+        # What is projected is composed already.
+        return drawn if consistent else task.compose(image, drawn, mask)
 
     draws: list[np.ndarray] = []
+    apart: list[int] = []
     scores: list[Score] = []
     batch_size = batch_size or max(1, _BATCH_PIXELS // (height * width))
     for first in range(0, candidates, batch_size):
         count = min(batch_size, candidates - first)
-        points = model.sample(encoding, tau, count, seed, first)[0]
-        if not bool(points.isfinite().all()):
-            raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")
-        drawn = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        drawn = draw(model, encodings, tiles, tau, seed + first, count)
+        if isinstance(task, SuperRes) and consistent:
+            drawn = [back_project(image, task.compose(image, one), task) for one in drawn]
+            apart += [consistency(image, one, task) for one in drawn]
         pairs, shapes = [], []
-        for draw in drawn:
-            target = compose(draw)
+        for one in drawn:
+            target = compose(one)
             pairs.append(task.reduce(image, target, mask))
             shapes.append(target.shape)
         # Where the reduced condition is the one that was sampled from, it is encoded already.
         shared = all(np.array_equal(reduced, condition) for reduced, _ in pairs)
-        scores += score_pairs(model, pairs, shapes, noise_samples, encoding if shared else None)
-        draws += list(drawn)
+        scores += score_pairs(model, pairs, shapes, noise_samples, encodings if shared else None)
+        draws += drawn
 
     order = list(range(candidates))
     if rank == "likelihood":
-        order.sort(key=lambda k: (-scores[k].log_likelihood, k))
+        order.sort(key=lambda k: (-scores[k].rank_score, k))
     ranked = [
-        Candidate(k, seed + k, position + 1, scores[k], draws[k], compose)
+        Candidate(
+            k=k,
+            seed=seed + k,
+            rank=position + 1,
+            score=scores[k],
+            consistency_max=apart[k] if consistent else None,
+            draw=draws[k],
+            compose=compose,
+        )
         for position, k in enumerate(order)
     ]
     return Candidates(ranked, keep, tau, estimator_of(model, noise_samples))

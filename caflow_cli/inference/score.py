@@ -14,11 +14,11 @@ from torch import Tensor
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, Encoding, bits_per_dim
 from ..tasks import Task, check_noise_samples, get_task
+from .tiling import check_size, encode_tiles, plan_tiles, score_tiles
 
 __all__ = [
     "Score",
     "check_mask",
-    "check_size",
     "estimator_of",
     "score",
     "score_pairs",
@@ -26,18 +26,28 @@ __all__ = [
     "to_batch",
 ]
 
-_MAX_PIXELS = 2**22  # of the model's picture: what fits into memory in one piece
-
 
 @dataclass(frozen=True)
 class Score:
-    """log p(w|y) of the reduced pair, on the 8-bit scale."""
+    """log p(w|y) of the reduced pair, on the 8-bit scale.
 
-    log_likelihood: float  # nats
-    bits_per_dim: float
+    A pair too large for one piece is scored in tiles: they have no joint density.
+    """
+
+    rank_score: float  # nats: log_likelihood, or the sum over tiles
+    log_likelihood: float | None  # nats; None in tiles
+    bits_per_dim: float | None
     standard_error: float | None  # of log_likelihood over the K noise draws, nats; None for K = 1
-    score_domain: str  # "image": the picture itself; "reduced": padded or shrunk to model size
+    score_domain: str  # "image": the picture itself; "reduced": padded or shrunk to model size;
+    # "tiles": in overlapping parts
     scored_size: tuple[int, int]  # width, height
+
+    @property
+    def summary(self) -> str:
+        """For people: `-30112.8 nats, 3.535 bits/dim`."""
+        if self.log_likelihood is None or self.bits_per_dim is None:
+            return f"rank score {self.rank_score:.1f} nats, in tiles"
+        return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
 
 def task_of(model: CAFlow) -> Task:
@@ -98,22 +108,12 @@ def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
 
 
-def check_size(size: tuple[int, int]) -> None:
-    """CaflowError where the model would work on more pixels than fit into memory."""
-    height, width = size
-    if height * width > _MAX_PIXELS:
-        raise CaflowError(
-            f"the model would work on {width}×{height} pixels, more than {_MAX_PIXELS}",
-            "crop or shrink the picture first",
-        )
-
-
 def score_pairs(
     model: CAFlow,
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
     shapes: Sequence[tuple[int, ...]],
     noise_samples: int,
-    encoding: Encoding | None = None,
+    encodings: Sequence[Encoding] | None = None,
 ) -> list[Score]:
     """Scores of reduced (condition, target) pairs of one size, in one batch.
 
@@ -122,27 +122,48 @@ def score_pairs(
         pairs: What the task's `reduce` gave.
         shapes: Of the unreduced targets, for the score domain.
         noise_samples: K.
-        encoding: Of the condition that all pairs share, if they do and it is known.
+        encodings: Of the tiles of the condition that all pairs share, if they do and it is known.
     """
-    cond = encoding if encoding is not None else to_batch([condition for condition, _ in pairs])
-    batch = to_batch([target for _, target in pairs])
-    value, error = model.log_prob_with_error(batch, cond, noise_samples)
-    values, errors = value.tolist(), error.tolist()
-    if not all(map(math.isfinite, values)):
+    height, width = pairs[0][1].shape[:2]
+    tiles = plan_tiles((height, width), model.config.flow.multiple)
+    if len(tiles) > 1:
+        scores = [
+            Score(
+                rank_score=score_tiles(
+                    model,
+                    target,
+                    encodings or encode_tiles(model, condition, tiles),
+                    tiles,
+                    noise_samples,
+                ),
+                log_likelihood=None,
+                bits_per_dim=None,
+                standard_error=None,
+                score_domain="tiles",
+                scored_size=(width, height),
+            )
+            for condition, target in pairs
+        ]
+    else:
+        cond = encodings[0] if encodings else to_batch([condition for condition, _ in pairs])
+        batch = to_batch([target for _, target in pairs])
+        value, error = model.log_prob_with_error(batch, cond, noise_samples)
+        scores = [
+            Score(
+                rank_score=one,
+                log_likelihood=one,
+                bits_per_dim=bits_per_dim(one, target.size),
+                standard_error=deviation if noise_samples > 1 else None,
+                score_domain="image" if target.shape == shape else "reduced",
+                scored_size=(width, height),
+            )
+            for one, deviation, (_, target), shape in zip(
+                value.tolist(), error.tolist(), pairs, shapes, strict=True
+            )
+        ]
+    if not all(math.isfinite(score.rank_score) for score in scores):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",
             "another picture, or another --model",
-        )
-    scores = []
-    for index, ((_, reduced), shape) in enumerate(zip(pairs, shapes, strict=True)):
-        height, width = reduced.shape[:2]
-        scores.append(
-            Score(
-                log_likelihood=values[index],
-                bits_per_dim=bits_per_dim(values[index], reduced.size),
-                standard_error=errors[index] if noise_samples > 1 else None,
-                score_domain="image" if reduced.shape == shape else "reduced",
-                scored_size=(width, height),
-            )
         )
     return scores

@@ -1,4 +1,4 @@
-"""Pictures too large for one piece: overlapping tiles of one noise field."""
+"""Draws of any size: in one piece, or in overlapping tiles of one noise field."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ import torch
 from torch import Tensor
 
 from ..errors import CaflowError
+from ..flows import to_uint8
 from ..model import CAFlow, Encoding
 from ..tasks import Picture
 
-__all__ = ["Tiles", "draw_tiles", "encode_tiles", "plan_tiles", "score_tiles"]
+__all__ = ["Tiles", "check_size", "draw", "encode_tiles", "plan_tiles", "score_tiles"]
 
+# Pixels of the model's picture. One piece takes half a kilobyte a pixel with the bundled model; of
+# more, only noise, condition and candidates are held, 30 bytes a pixel and 3 a candidate.
+_ONE_PIECE = 2**21
+_MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
 # with the distance: in the bundled model to 0.4 levels at 48 pixels and temperature 0.9.
 _MARGIN = 3  # what is dropped along the borders of a tile
 _RAMP = 2  # over which one tile goes over into the next
-_SIDE = 1024  # pixels: a tile takes half a gigabyte
+_SIDE = 1024  # pixels
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,29 @@ class Tiles:
         return len(self.tops) * len(self.lefts)
 
 
-def plan_tiles(size: tuple[int, int], multiple: int, side: int = _SIDE) -> Tiles:
-    """As few tiles as cover a picture, spread evenly, with an overlap of 8 multiples or more.
+def check_size(size: tuple[int, int]) -> None:
+    """CaflowError where the model would work on more pixels than anybody would wait for."""
+    height, width = size
+    if height * width > _MOST:
+        times = math.ceil((height * width / _MOST) ** 0.5)
+        raise CaflowError(
+            f"the model would work on {width}×{height} pixels, more than {_MOST}",
+            f"crop the picture, or shrink its sides {times} times",
+        )
+
+
+def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:
+    """One tile where the picture fits into memory; else as few as cover it, spread evenly.
+
+    Neighbours overlap by 8 multiples or more.
 
     Args:
         size: Height and width, multiples of `multiple`.
         multiple: 2^(n+1): where tiles start, so that they can slice latents.
-        side: Largest side of a tile, a multiple and more than 8 of them.
+        side: Largest side of a tile, a multiple and more than 8 of them. None: by size.
     """
+    if side is None:
+        side = max(size) if size[0] * size[1] <= _ONE_PIECE else _SIDE
     overlap = (2 * _MARGIN + _RAMP) * multiple
 
     def starts(length: int) -> tuple[int, ...]:
@@ -70,17 +90,34 @@ def encode_tiles(model: CAFlow, condition: Picture, tiles: Tiles) -> list[Encodi
     return [model.encode_condition(_cut(condition, corner, tiles)) for corner in tiles]
 
 
-def draw_tiles(
+def draw(
+    model: CAFlow,
+    encodings: Sequence[Encoding],
+    tiles: Tiles,
+    tau: float,
+    seed: int,
+    count: int = 1,
+) -> list[Picture]:
+    """Draws of a picture from the seeds `seed`, `seed + 1`, ...: uint8 (H, W, C) each.
+
+    Raises:
+        CaflowError: A draw that is not finite.
+    """
+    if len(tiles) > 1:
+        return [_blend(model, encodings, tiles, tau, seed + k) for k in range(count)]
+    points = model.sample(encodings[0], tau, count, seed)[0]
+    _check_finite(points, tau)
+    return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+
+def _blend(
     model: CAFlow, encodings: Sequence[Encoding], tiles: Tiles, tau: float, seed: int
 ) -> Picture:
-    """One draw of the whole picture, uint8 (H, W, C): its latents once, of which tiles are cut.
+    """One draw: the latents of the whole picture once, of which tiles are cut.
 
     Where tiles overlap, they hold the same latents and conditions and so, but for what their
     borders change, the same picture: each is used where it is nearest, and blended over a ramp
     between.
-
-    Raises:
-        CaflowError: A draw that is not finite.
     """
     noise = model.latent_noise(seed, tiles.size)
     height, width = tiles.size
@@ -96,10 +133,7 @@ def draw_tiles(
         for left, horizontal in zip(tiles.lefts, right, strict=True):
             latents = [tau * _cut_latent(z, (top, left), tiles) for z in noise]
             point, _ = model.decode(latents, next(encoded))
-            if not bool(point.isfinite().all()):
-                raise CaflowError(
-                    f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower"
-                )
+            _check_finite(point, tau)
             weight = (vertical[:, None] * horizontal)[:, :, None]
             band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
         complete = end - top
@@ -120,6 +154,11 @@ def score_tiles(
         float(model.log_prob(_cut(target, corner, tiles), encoding, noise_samples))
         for corner, encoding in zip(tiles, encodings, strict=True)
     )
+
+
+def _check_finite(points: Tensor, tau: float) -> None:
+    if not bool(points.isfinite().all()):
+        raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")
 
 
 def _axes(tiles: Tiles) -> Iterator[tuple[tuple[int, ...], int]]:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
 
 from caflow_cli import __version__
+from caflow_cli.cli.app import app
 from caflow_cli.images import read_provenance
 
 from .process import ENTRY, assert_refused, caflow
@@ -32,26 +34,52 @@ def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- what needs no model ------------------------------------------------------------------------
 
 
-def test_version_and_help_come_without_torch(tmp_path):
+def command_paths() -> list[list[str]]:
+    """The words of every command: `["models", "list"]`."""
+    commands = typer.main.get_command(app).commands
+    return [
+        [name, *child]
+        for name, command in commands.items()
+        for child in ([[c] for c in command.commands] if hasattr(command, "commands") else [[]])
+    ]
+
+
+def test_help_and_usage_errors_come_without_torch(tmp_path):
+    """Of every command, in one process; then the version, as a process of its own."""
     probe = (
-        "import sys; sys.argv = ['caflow', *sys.argv[1:]]\n"
+        "import json, sys\n"
         "from caflow_cli.cli import main\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules, file=sys.stderr)\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['caflow', *arguments]\n"
+        "    try: main()\n"
+        "    except SystemExit as e: print(e.code, 'torch' in sys.modules, file=sys.stderr)\n"
     )
-    for arguments in (["--version"], ["--help"], ["superres", "--help"], ["train", "--help"]):
-        result = subprocess.run(
-            [sys.executable, "-c", probe, *arguments], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert result.returncode == 0
-        assert result.stderr.splitlines() == ["False"]
-    result = caflow("--version", cwd=tmp_path)
-    assert result.stdout.decode() == f"caflow {__version__}\n"
+    helps = [[], *command_paths()]
+    wrong = [
+        ["superres", "x.png", "--frobnicate"],
+        ["superres", "x.png", "--tau", "-1"],
+        ["colorize", "x.png", "-m", "1", "-n", "2"],
+        ["inpaint", "x.png"],
+        ["sample", "--cond", "x.png", "-o", "-", "--json"],
+        ["superres", "a/x.png", "b/x.png", "-o", "out/"],
+        ["score", "--cond", "x", "--target", "y", "--noise-samples", "0"],
+    ]
+    calls = [[*words, "--help"] for words in helps] + wrong
+    result = subprocess.run(
+        [sys.executable, "-c", probe, json.dumps(calls)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    codes = [line for line in result.stderr.splitlines() if line.endswith(("True", "False"))]
+    assert codes == ["0 False"] * len(helps) + ["2 False"] * len(wrong)
+    version = caflow("--version", cwd=tmp_path)
+    assert version.stdout.decode() == f"caflow {__version__}\n"
 
 
-def test_every_command_has_help_with_an_example(tmp_path):
-    for command in (["superres"], ["score"], ["train"], ["models", "list"], ["models", "pack"]):
-        result = caflow(*command, "--help", cwd=tmp_path)
+def test_every_command_has_help_with_an_example(run):
+    for command in command_paths():
+        result = run(*command, "--help")
         assert result.returncode == 0
         assert f"Example: caflow {' '.join(command)}" in result.stdout.decode()
 
@@ -94,17 +122,16 @@ def test_every_command_has_help_with_an_example(tmp_path):
         (["paint"], "paint"),
     ],
 )
-def test_wrong_usage_exits_2_and_writes_nothing(tmp_path, arguments, message):
-    result = caflow(*arguments, cwd=tmp_path)
+def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, message):
+    result = run(*arguments)
     assert_refused(result, 2, message)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["./missing", "../runs", "a--b/c", "x" * 300])
-def test_a_model_that_is_nowhere_exits_3(tmp_path, small_picture, name):
-    result = caflow(
-        "superres", small_picture, "-o", "o/", "--model", name, cwd=tmp_path, HF_HUB_OFFLINE="1"
-    )
+def test_a_model_that_is_nowhere_exits_3(run, monkeypatch, small_picture, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = run("superres", small_picture, "-o", "o/", "--model", name)
     assert_refused(result, 3, name[:20])
 
 
@@ -122,17 +149,17 @@ def test_a_full_stdout_is_one_error(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"\xff" * 64])
-def test_unreadable_weights_exit_3(tmp_path, small_picture, content):
+def test_unreadable_weights_exit_3(run, tmp_path, small_picture, content):
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(content)
-    result = caflow("superres", small_picture, "--model", bad, "-o", "out/", cwd=tmp_path)
+    result = run("superres", small_picture, "--model", bad, "-o", "out/")
     assert_refused(result, 3, "bad.safetensors")
-    result = caflow("superres", small_picture, "--model", "none.safetensors", cwd=tmp_path)
+    result = run("superres", small_picture, "--model", "none.safetensors")
     assert_refused(result, 3, "none.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
 
 
-def test_a_checkpoint_of_another_schema_exits_3(tmp_path, small_picture, model_file):
+def test_a_checkpoint_of_another_schema_exits_3(run, tmp_path, small_picture, model_file):
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -140,11 +167,11 @@ def test_a_checkpoint_of_another_schema_exits_3(tmp_path, small_picture, model_f
         header = json.loads(file.metadata()["caflow"])
     path = tmp_path / "next.safetensors"
     save_file(load_file(model_file), path, {"caflow": json.dumps({**header, "schema": 2})})
-    result = caflow("superres", small_picture, "--model", path, cwd=tmp_path)
+    result = run("superres", small_picture, "--model", path)
     assert_refused(result, 3, "schema 2")
 
 
-def test_a_model_of_another_task_exits_2(tmp_path, small_picture, model_file):
+def test_a_model_of_another_task_exits_2(run, tmp_path, small_picture, model_file):
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
 
@@ -153,15 +180,15 @@ def test_a_model_of_another_task_exits_2(tmp_path, small_picture, model_file):
     header["config"]["task"]["name"] = "colorize"
     path = tmp_path / "grey.safetensors"
     save_file(load_file(model_file), path, {"caflow": json.dumps(header)})
-    result = caflow("superres", small_picture, "--model", path, cwd=tmp_path)
+    result = run("superres", small_picture, "--model", path)
     assert_refused(result, 2, "is for colorize, not superres")
 
 
 # --- superres -----------------------------------------------------------------------------------
 
 
-def test_superres_prints_the_paths_it_wrote(tmp_path, small_picture, model_file):
-    result = caflow(
+def test_superres_prints_the_paths_it_wrote(run, tmp_path, small_picture, model_file):
+    result = run(
         "superres",
         small_picture,
         "-m",
@@ -172,7 +199,6 @@ def test_superres_prints_the_paths_it_wrote(tmp_path, small_picture, model_file)
         "out/",
         "--model",
         model_file,
-        cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
     written = ["out/small_superres_01.png", "out/small_superres_02.png"]
@@ -183,11 +209,11 @@ def test_superres_prints_the_paths_it_wrote(tmp_path, small_picture, model_file)
         assert Image.open(tmp_path / path).size == (32, 32)
 
 
-def test_the_default_output_lies_beside_the_input(tmp_path, small_picture, model_file):
+def test_the_default_output_lies_beside_the_input(run, tmp_path, small_picture, model_file):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a b.png").write_bytes(small_picture.read_bytes())
-    result = caflow("superres", "in/a b.png", "-m", 1, "--model", model_file, cwd=tmp_path)
+    result = run("superres", "in/a b.png", "-m", 1, "--model", model_file)
     assert result.stdout.decode() == "in/a b_superres.png\n"
     assert (folder / "a b_superres.png").exists()
 
@@ -205,27 +231,25 @@ def test_pictures_flow_through_pipes(tmp_path, small_picture, model_file):
     assert Image.open(io.BytesIO(piped.stdout)).size == (32, 32)
 
 
-def test_existing_outputs_are_kept_unless_told_otherwise(tmp_path, small_picture, model_file):
+def test_existing_outputs_are_kept_unless_told_otherwise(run, tmp_path, small_picture, model_file):
     out = tmp_path / "x.png"
     out.write_bytes(b"precious")
     shared = ("superres", small_picture, "-m", 1, "-o", "x.png", "--model", model_file)
-    assert_refused(caflow(*shared, cwd=tmp_path), 2, "'x.png' exists")
+    assert_refused(run(*shared), 2, "'x.png' exists")
     assert out.read_bytes() == b"precious"
-    assert caflow(*shared, "--overwrite", cwd=tmp_path).returncode == 0
+    assert run(*shared, "--overwrite").returncode == 0
     assert Image.open(out).size == (32, 32)
 
 
-def test_an_output_is_never_an_input(tmp_path, small_picture, model_file):
+def test_an_output_is_never_an_input(run, tmp_path, small_picture, model_file):
     copy = tmp_path / "y.png"
     copy.write_bytes(small_picture.read_bytes())
-    result = caflow(
-        "superres", "y.png", "-o", "y.png", "--overwrite", "--model", model_file, cwd=tmp_path
-    )
+    result = run("superres", "y.png", "-o", "y.png", "--overwrite", "--model", model_file)
     assert_refused(result, 2, "is an input")
     assert copy.read_bytes() == small_picture.read_bytes()
 
 
-def test_one_bad_picture_does_not_stop_the_others(tmp_path, small_picture, model_file):
+def test_one_bad_picture_does_not_stop_the_others(run, tmp_path, small_picture, model_file):
     good = small_picture.read_bytes()
     contents = {
         "1.png": good,
@@ -238,9 +262,7 @@ def test_one_bad_picture_does_not_stop_the_others(tmp_path, small_picture, model
         (tmp_path / name).write_bytes(content)
     (tmp_path / "6.png").mkdir()
     inputs = [*contents, "6.png", "7.png"]
-    result = caflow(
-        "superres", *inputs, "-m", 1, "-o", "out/", "--json", "--model", model_file, cwd=tmp_path
-    )
+    result = run("superres", *inputs, "-m", 1, "-o", "out/", "--json", "--model", model_file)
     assert result.returncode == 1
     records = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(r["input"], r["status"]) for r in records] == [
@@ -259,11 +281,26 @@ def test_one_bad_picture_does_not_stop_the_others(tmp_path, small_picture, model
         assert (tmp_path / name).read_bytes() == content
 
 
-def test_json_holds_every_candidate_and_the_written_ones(tmp_path, small_picture, model_file):
-    result = caflow(
+def test_one_bad_file_in_a_folder_of_ten_leaves_nine_outputs(
+    run, tmp_path, small_picture, model_file
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(10):
+        (folder / f"{index}.png").write_bytes(small_picture.read_bytes())
+    (folder / "4.png").write_bytes(b"broken")
+    result = run("superres", "in", "-o", "out", "-m", 1, "--model", model_file)
+    assert result.returncode == 1
+    written = [f"out/{index}_superres.png" for index in range(10) if index != 4]
+    assert result.stdout.decode().splitlines() == written
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [Path(w).name for w in written]
+    assert result.stderr.decode().startswith("error: 'in/4.png' ")
+
+
+def test_json_holds_every_candidate_and_the_written_ones(run, tmp_path, small_picture, model_file):
+    result = run(
         *("superres", small_picture, "-m", 4, "-n", 2, "--seed", 9, "--tau", 0.8),
         *("-o", "out/", "--noise-samples", 2, "--json", "--model", model_file),
-        cwd=tmp_path,
     )
     (line,) = result.stdout.splitlines()
     record = json.loads(line)
@@ -291,8 +328,8 @@ def test_json_holds_every_candidate_and_the_written_ones(tmp_path, small_picture
         assert output["score_exact"] is True
 
 
-def test_provenance_names_model_and_seed_but_no_path(tmp_path, small_picture, model_file):
-    caflow("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file, cwd=tmp_path)
+def test_provenance_names_model_and_seed_but_no_path(run, tmp_path, small_picture, model_file):
+    run("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file)
     record = read_provenance(tmp_path / "x.png")
     assert record["model"]["id"] == "small.safetensors"
     assert record["rank"] == 1
@@ -300,42 +337,38 @@ def test_provenance_names_model_and_seed_but_no_path(tmp_path, small_picture, mo
     assert "/" not in json.dumps(record)
 
 
-def test_an_unwritable_folder_is_one_error(tmp_path, small_picture, model_file):
+def test_an_unwritable_folder_is_one_error(run, tmp_path, small_picture, model_file):
     (tmp_path / "file").write_bytes(b"")
-    result = caflow(
-        "superres", small_picture, "-o", "file/x.png", "--model", model_file, cwd=tmp_path
-    )
+    result = run("superres", small_picture, "-o", "file/x.png", "--model", model_file)
     assert_refused(result, 2, "'file' is no writable folder")
 
 
 # --- score --------------------------------------------------------------------------------------
 
 
-def test_score_repeats_the_number_of_every_written_file(tmp_path, small_picture, model_file):
-    result = caflow(
+def test_score_repeats_the_number_of_every_written_file(run, tmp_path, small_picture, model_file):
+    result = run(
         *("superres", small_picture, "-m", 3, "-n", 3, "-o", "out/", "--json"),
         *("--model", model_file),
-        cwd=tmp_path,
     )
     for output in json.loads(result.stdout)["outputs"]:
         arguments = ("score", "--cond", small_picture, "--target", output["path"])
-        text = caflow(*arguments, "--model", model_file, cwd=tmp_path)
+        text = run(*arguments, "--model", model_file)
         nats, bits, target = text.stdout.decode().rstrip("\n").split("\t")
         assert float(nats) == pytest.approx(output["log_likelihood"], abs=1e-2)
         assert float(bits) == pytest.approx(output["bits_per_dim"], abs=1e-5)
         assert target == output["path"]
     # The target names a file's model: found if CAFLOW_MODEL is that one, else to be named.
-    assert_refused(caflow(*arguments, cwd=tmp_path), 2, "made with model 'small.safetensors'")
-    found = caflow(*arguments, CAFLOW_MODEL=str(model_file), cwd=tmp_path)
+    assert_refused(run(*arguments), 2, "made with model 'small.safetensors'")
+    found = run(*arguments, CAFLOW_MODEL=str(model_file))
     assert found.stdout == text.stdout
 
 
-def test_score_as_json(tmp_path, small_picture, model_file):
+def test_score_as_json(run, tmp_path, small_picture, model_file):
     target = tmp_path / "t.png"
     Image.open(small_picture).resize((32, 32)).save(target)
-    result = caflow(
+    result = run(
         *("score", "--cond", small_picture, "--target", target, "--json", "--noise-samples", 4),
-        cwd=tmp_path,
         CAFLOW_MODEL=str(model_file),
     )
     record = json.loads(result.stdout)
@@ -347,31 +380,31 @@ def test_score_as_json(tmp_path, small_picture, model_file):
     assert record["log_likelihood"] < 0
 
 
-def test_score_refuses_a_target_that_is_not_exactly_larger(tmp_path, small_picture, model_file):
+def test_score_refuses_a_target_that_is_not_exactly_larger(
+    run, tmp_path, small_picture, model_file
+):
     target = tmp_path / "t.png"
     Image.open(small_picture).resize((33, 32)).save(target)
-    result = caflow(
-        "score", "--cond", small_picture, "--target", target, "--model", model_file, cwd=tmp_path
-    )
+    result = run("score", "--cond", small_picture, "--target", target, "--model", model_file)
     assert_refused(result, 1, "33x32")
 
 
 # --- models and train ---------------------------------------------------------------------------
 
 
-def test_models_list_and_pack(tmp_path, model_file):
-    listed = caflow("models", "list", cwd=tmp_path).stdout.decode().splitlines()
+def test_models_list_and_pack(run, tmp_path, model_file):
+    listed = run("models", "list").stdout.decode().splitlines()
     assert any(line.startswith("faces-superres-x4\tsuperres\t") for line in listed)
-    packed = caflow("models", "pack", model_file, "--id", "mine", cwd=tmp_path)
+    packed = run("models", "pack", model_file, "--id", "mine")
     assert packed.stdout.decode() == "mine.safetensors\n"
-    again = caflow("models", "pack", model_file, "--id", "mine", cwd=tmp_path)
+    again = run("models", "pack", model_file, "--id", "mine")
     assert_refused(again, 2, "there is a model 'mine'")
     entry = json.loads((tmp_path / "weights_manifest.json").read_text())["models"]["mine"]
     digest = hashlib.sha256((tmp_path / "mine.safetensors").read_bytes()).hexdigest()
     assert entry["sha256"] == digest
 
 
-def test_train_pack_restore_as_a_user_would(tmp_path, small_picture):
+def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
     generator = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for index in range(12):
@@ -383,19 +416,18 @@ def test_train_pack_restore_as_a_user_would(tmp_path, small_picture):
         for key in ("scales=2", "r_steps=1", "t_steps=1", "f_steps=1", "hidden=8", "f_hidden=8")
     ]
     settings = [x for s in (*architecture, "task.size=32") for x in ("--set", s)]
-    trained = caflow(
+    trained = run(
         *("train", "--data", "photos", "--out", "run", "--images", 64, "--batch-size", 8),
         *settings,
-        cwd=tmp_path,
     )
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.decode() == "run/best.safetensors\n"
     assert "validation" in trained.stderr.decode()
-    again = caflow("train", "--data", "photos", "--out", "run", "--images", 64, cwd=tmp_path)
+    again = run("train", "--data", "photos", "--out", "run", "--images", 64)
     assert_refused(again, 2, "holds a run already")
-    restored = caflow("superres", small_picture, "-o", "x.png", "--model", "run", cwd=tmp_path)
+    restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
     assert restored.returncode == 0, restored.stderr
-    resumed = caflow("train", "--out", "run", "--resume", "--images", 128, cwd=tmp_path)
+    resumed = run("train", "--out", "run", "--resume", "--images", 128)
     assert resumed.returncode == 0, resumed.stderr
     last = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 16
@@ -438,10 +470,11 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
         Image.open(path).load()
 
 
-def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(tmp_path, small_picture, model_file):
-    result = caflow(
+def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
+    run, tmp_path, small_picture, model_file
+):
+    result = run(
         *("superres", small_picture, "--tau", "1e39", "-o", "x.png", "--model", model_file),
-        cwd=tmp_path,
     )
     assert_refused(result, 1, "no finite draw")
     assert not list(tmp_path.iterdir())
@@ -466,3 +499,18 @@ def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
     stderr = process.stderr.read()
     assert process.wait(timeout=60) == 0
     assert stderr == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+@pytest.mark.parametrize("arguments", [["superres", "--help"], ["--help"], ["--version"]])
+def test_help_into_a_closed_pipe_is_a_success(tmp_path, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-c", ENTRY, *arguments],
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+    assert (result.returncode, result.stderr) == (0, b"")

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.inference import restore, score
+from caflow_cli.inference import restore, score, tiling
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -177,5 +178,40 @@ def test_a_target_of_another_size_is_refused(small_model):
 
 
 def test_a_picture_too_large_is_refused_before_memory_is_taken(small_model):
-    with pytest.raises(CaflowError, match="pixels, more than"):
-        restore(small_model, np.zeros((600, 600, 3), np.uint8))
+    with pytest.raises(CaflowError, match=r"17600×17600 pixels, more than 67108864") as caught:
+        restore(small_model, np.zeros((4400, 4400, 3), np.uint8))
+    assert "3 times" in caught.value.hint
+
+
+def test_a_large_picture_is_ranked_by_the_sum_over_its_tiles(small_model, monkeypatch):
+    monkeypatch.setattr(tiling, "_ONE_PIECE", 150 * 150)
+    monkeypatch.setattr(tiling, "_SIDE", 160)
+    image = picture(38, 50)
+    result = restore(small_model, image, 0.6, 3)
+    values = [c.score.rank_score for c in result.ranked]
+    assert values == sorted(values, reverse=True)
+    for candidate in result.ranked:
+        assert candidate.image.shape == (152, 200, 3)
+        again = score(small_model, image, candidate.image)
+        assert again.rank_score == pytest.approx(candidate.score.rank_score, abs=1e-2)
+        assert again.score_domain == "tiles"
+        assert again.scored_size == (208, 160)
+        assert again.log_likelihood is again.bits_per_dim is again.standard_error is None
+    # In one piece it is nearly the same picture: one field of noise, whatever the tiles.
+    monkeypatch.undo()
+    whole = {c.k: c for c in restore(small_model, image, 0.6, 3).ranked}
+    for candidate in result.ranked:
+        assert levels_apart(candidate.image, whole[candidate.k].image).mean() < 0.5
+
+
+def test_consistent_candidates_are_projected_before_they_are_scored(small_model):
+    image = picture(8, 12)
+    result = restore(small_model, image, 0.4, 3, consistent=True)
+    for candidate in result.ranked:
+        reduced = np.asarray(Image.fromarray(candidate.image).resize((12, 8), Image.BICUBIC))
+        assert candidate.consistency_max == levels_apart(reduced, image).max() <= 1
+        again = score(small_model, image, candidate.image)
+        assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
+    plain = restore(small_model, image, 0.4, 3)
+    assert all(candidate.consistency_max is None for candidate in plain.ranked)
+    assert not np.array_equal(plain.kept[0].image, result.kept[0].image)

@@ -13,7 +13,14 @@ from caflow_cli.assets import example_path
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
 from caflow_cli.inference.score import to_batch
-from caflow_cli.inference.tiling import _weights, draw_tiles, encode_tiles, plan_tiles, score_tiles
+from caflow_cli.inference.tiling import (
+    _blend,
+    _weights,
+    draw,
+    encode_tiles,
+    plan_tiles,
+    score_tiles,
+)
 from caflow_cli.tasks import SuperRes
 
 
@@ -47,7 +54,8 @@ def test_one_tile_is_the_picture_itself(small_model):
     condition = smooth((32, 48), seed=0)
     tiles = plan_tiles((32, 48), 16)
     encodings = encode_tiles(small_model, condition, tiles)
-    drawn = draw_tiles(small_model, encodings, tiles, 0.8, seed=5)
+    assert len(tiles) == 1
+    drawn = _blend(small_model, encodings, tiles, 0.8, seed=5)
     batch = to_batch([condition])
     expected = to_uint8(small_model.sample(batch, 0.8, 1, 5))[0, 0].permute(1, 2, 0).numpy()
     assert np.array_equal(drawn, expected)
@@ -93,7 +101,7 @@ def test_no_seam_shows():
     size = condition.shape[:2]
     tiles = plan_tiles(size, 16, 208)
     assert len(tiles) == 4
-    drawn = draw_tiles(model, encode_tiles(model, condition, tiles), tiles, 0.8, seed=0)
+    (drawn,) = draw(model, encode_tiles(model, condition, tiles), tiles, 0.8, seed=0)
     whole = to_uint8(model.sample(to_batch([condition]), 0.8))[0, 0].permute(1, 2, 0).numpy()
     assert seam_ratio(drawn, tiles) / seam_ratio(whole, tiles) == pytest.approx(1, abs=0.05)
     apart = np.abs(drawn.astype(int) - whole.astype(int))
