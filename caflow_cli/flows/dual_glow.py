@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..layers import ConvNet
-from ..layers.terms import bounded, per_candidate, sum_per_image
+from ..layers.terms import affine, affine_inverse
 from .conditional import Latents
 from .multiscale import latent_channels
 from .sizes import Sizes
@@ -28,17 +28,11 @@ class ConditionalGaussian(nn.Module):
         self.bound = bound
         self.net = ConvNet(d_channels, hidden, 2 * channels)
 
-    def _moments(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        raw, mean = self.net(cond).chunk(2, dim=1)
-        return per_candidate(bounded(raw, self.bound), batch), per_candidate(mean, batch)
-
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, mean = self._moments(cond, x.shape[0])
-        return s.neg().exp() * (x - mean), sum_per_image(-s)
+        return affine_inverse(x, self.net(cond), self.bound)
 
     def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        s, mean = self._moments(cond, y.shape[0])
-        return s.exp() * y + mean, sum_per_image(s)
+        return affine(y, self.net(cond), self.bound)
 
 
 class DualGlow(nn.Module):

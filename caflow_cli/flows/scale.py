@@ -49,8 +49,8 @@ class ConditionalScale(nn.Module):
 
     Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
     the condition, is one convolution over D_j and one over L_j, computed in one go. With a trunk,
-    these two only feed it, and it makes the first layers (`Trunk`). What depends on D_j alone, the
-    same for all candidates of an image, is computed once an image.
+    these two only feed it, and it says what the steps read (`Trunk`). What depends on D_j alone,
+    the same for all candidates of an image, is computed once an image.
 
     Args:
         channels: Channels of x behind the squeeze, 4C.
@@ -75,8 +75,7 @@ class ConditionalScale(nn.Module):
         super().__init__()
         self.squeeze = Squeeze()
         self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
-        features = 2 * steps * hidden  # one half for the injectors, one for the couplings
-        width = trunk or features
+        width = trunk or 2 * steps * hidden  # one half for the injectors, one for the couplings
         self.embed_d = Conv(4 * d_channels, width, 3)
         self.embed_l = Conv(4 * l_channels, width, 3, bias=False) if l_channels else None
         std = (2 / (9 * 4 * (d_channels + l_channels))) ** 0.5
@@ -84,8 +83,10 @@ class ConditionalScale(nn.Module):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
         nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
-        self.trunk = Trunk(trunk, features) if trunk else None
-        self.steps = nn.ModuleList(ConditionalStep(channels, hidden, bound) for _ in range(steps))
+        self.trunk = Trunk(trunk, steps * hidden, steps * 2 * channels) if trunk else None
+        self.steps = nn.ModuleList(
+            ConditionalStep(channels, hidden, bound, injector_net=not trunk) for _ in range(steps)
+        )
 
     def _features(self, cond: tuple[Tensor, Tensor | None]) -> list[tuple[Tensor, Tensor]]:
         d, l = cond
@@ -94,10 +95,14 @@ class ConditionalScale(nn.Module):
             assert l is not None, "this function has an L among its conditions"
             own = self.embed_l(self.squeeze(l)[0])
             features = per_candidate(features, own.shape[0]) + own
+        steps = len(self.steps)
         if self.trunk is not None:
-            features = self.trunk(features)
-        parts = features.chunk(2 * len(self.steps), dim=1)
-        return list(zip(parts[::2], parts[1::2], strict=True))
+            features, injections = self.trunk(features)
+            pairs = zip(injections.chunk(steps, dim=1), features.chunk(steps, dim=1), strict=True)
+        else:
+            parts = features.chunk(2 * steps, dim=1)
+            pairs = zip(parts[::2], parts[1::2], strict=True)
+        return list(pairs)
 
     def _links(self, cond: tuple[Tensor, Tensor | None]) -> list[Link]:
         maps = _composed(self)

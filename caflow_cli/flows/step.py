@@ -36,8 +36,9 @@ class Step(nn.Module):
 class StepCondition(NamedTuple):
     """What a `ConditionalStep` reads beside x.
 
-    The first-layer features of both nets, each (B, hidden, H, W), or (B / M, ...) for M candidates
-    an image; and, if known, the composed actnorm and 1×1.
+    What the injector reads (`Injector`), and the first-layer features of the coupling's net,
+    (B, hidden, H, W), or (B / M, ...) for M candidates an image; and, if known, the composed
+    actnorm and 1×1.
     """
 
     for_injector: Tensor
@@ -48,13 +49,17 @@ class StepCondition(NamedTuple):
 class ConditionalStep(nn.Module):
     """Step of F: actnorm, 1×1, affine injector, conditional affine coupling.
 
+    Args:
+        channels, hidden, bound: As in `Step`.
+        injector_net: Whether the injector has a net of its own, or is given what one would say.
+
     Shapes: x (B, C, H, W).
     """
 
-    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+    def __init__(self, channels: int, hidden: int, bound: float, injector_net: bool = True) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
-        self.injector = Injector(channels, hidden, bound)
+        self.injector = Injector(channels, hidden if injector_net else 0, bound)
         self.coupling = Coupling(channels, hidden, bound)
 
     def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:

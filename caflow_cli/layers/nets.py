@@ -40,7 +40,7 @@ class ConvNet(nn.Module):
     lets the owner compute the condition's part for all steps at once, once for all candidates.
     With `in_channels=0` there is no x: the net reads the condition alone.
 
-    Shapes: x (B, in, H, W) or None -> (B, out, H, W) in the parameters' type.
+    Shapes: x (B, in, H, W) or None -> (B, out, H, W), in the type that `Conv` computes in.
     """
 
     def __init__(self, in_channels: int, hidden: int, out_channels: int) -> None:
@@ -65,31 +65,39 @@ class ConvNet(nn.Module):
                 hidden = hidden + per_candidate(features, hidden.shape[0])
         hidden = F.relu(hidden)
         hidden = F.relu(self.second(hidden))
-        raw: Tensor = self.last(hidden)
-        return raw.to(self.last.weight.dtype)
+        out: Tensor = self.last(hidden)
+        return out
 
 
 class Trunk(nn.Module):
-    """What one net makes of a condition for all steps of a function, in place of each step's net.
+    """What one net makes of a condition for all steps of a function, in place of each step's nets.
 
     Behind the convolution that embeds the condition: a residual block, `h + conv(ReLU(conv(
-    ReLU(h))))`, and a 1×1 head for the first layers of all nets. A step's share is cheap, so the
-    condition can be read through more layers than a step could pay for.
+    ReLU(h))))`, and two 1×1 heads: the first layers of all couplings' nets, and scale and bias of
+    all injectors (zero-initialised). A step's share is cheap, so the condition can be read through
+    more layers than a step could pay for.
 
-    Shapes: h (B, width, H, W) -> (B, features, H, W).
+    Args:
+        width: Channels of h.
+        features: Channels of the first layers, all steps together.
+        injections: Of (raw, b), all steps together.
+
+    Shapes: h (B, width, H, W) -> (B, features, H, W), (B, injections, H, W).
     """
 
-    def __init__(self, width: int, features: int) -> None:
+    def __init__(self, width: int, features: int, injections: int) -> None:
         super().__init__()
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
-        self.head = Conv(width, features, 1)
+        self.features = Conv(width, features, 1)
+        self.injections = Conv(width, injections, 1)
         # The branch starts small beside what it is added to.
-        for conv, gain in ((self.first, 2**0.5), (self.second, 0.1), (self.head, 2**0.5)):
+        layers = ((self.first, 2**0.5), (self.second, 0.1), (self.features, 2**0.5))
+        for conv, gain in (*layers, (self.injections, 0.0)):
             nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         h = h + self.second(F.relu(self.first(F.relu(h))))
-        features: Tensor = self.head(F.relu(h))
-        return features
+        h = F.relu(h)
+        return self.features(h), self.injections(h)

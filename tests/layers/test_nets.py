@@ -38,7 +38,8 @@ def test_every_step_reads_its_own_features(trunk):
     scale = helpers.randomise(ConditionalScale(8, 3, 2, 3, 5, 2.0, trunk)).double()
     cond = helpers.normal((2, 3, 4, 4), 1), helpers.normal((2, 2, 4, 4), 2)
     parts = [part for pair in scale._features(cond) for part in pair]
-    assert [tuple(part.shape) for part in parts] == [(2, 5, 2, 2)] * 6
+    injection = 16 if trunk else 5  # with a trunk, scale and bias of 8 channels
+    assert [part.shape[1] for part in parts] == [injection, 5] * 3
     assert len({round(float(part.sum()), 9) for part in parts}) == 6
 
 
@@ -79,8 +80,10 @@ def test_candidates_of_an_image_are_neighbours():
 @torch.no_grad()
 def test_a_fresh_trunk_hands_the_condition_on():
     """Neither drowned by the residual branch nor blown up by the head."""
-    trunk = helpers.seeded(lambda: Trunk(32, 48), 1).double()
+    trunk = helpers.seeded(lambda: Trunk(32, 48, 8), 1).double()
     h = helpers.normal((4, 32, 8, 8), 2)
     branch = trunk.second(trunk.first(h.relu()).relu())
     assert 0.01 < float(branch.std()) < 0.3
-    assert 0.5 < float(trunk(h).std()) < 2
+    features, injections = trunk(h)
+    assert 0.5 < float(features.std()) < 2
+    assert injections.abs().max() == 0
