@@ -27,6 +27,8 @@ class Scale(nn.Module):
         bound: Bound of the log-scales.
     """
 
+    recompute = False  # set on all by `CAFlow.checkpoint_activations`
+
     def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.squeeze = Squeeze()
@@ -38,7 +40,7 @@ class Scale(nn.Module):
         return [(self.squeeze, None), *zip(layers, _composed(self), strict=True)]
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return forward_through(self._links(), x)
+        return forward_through(self._links(), x, self.recompute)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(), y)
@@ -61,6 +63,8 @@ class ConditionalScale(nn.Module):
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
     d_channels, H, W), L_j (B, l_channels, H, W).
     """
+
+    recompute = False  # as in `Scale`
 
     def __init__(
         self,
@@ -119,7 +123,7 @@ class ConditionalScale(nn.Module):
         ]
 
     def forward(self, x: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
-        return forward_through(self._links(cond), x)
+        return forward_through(self._links(cond), x, self.recompute)
 
     def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(cond), y)

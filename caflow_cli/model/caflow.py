@@ -15,11 +15,15 @@ from torch import Tensor, nn
 from ..errors import CaflowError
 from ..flows import (
     Autoregressive,
+    ConditionalScale,
+    ConditionalStep,
     DualGlow,
     Logit,
     MultiScaleFlow,
+    Scale,
     SharedAutoregressive,
     Sizes,
+    Step,
     VariationalNoise,
     noise_draws,
     standard_normal_log_prob,
@@ -333,6 +337,23 @@ class CAFlow(
         for module in self.modules():
             if isinstance(module, Conv):
                 module.bf16 = enabled
+
+    def checkpoint_activations(self, enabled: bool = True) -> None:
+        """Keep only what passes between flow steps for the backward pass, and compute the rest
+        again there: a third more work, and memory that hardly grows with the number of steps."""
+        for module in self.modules():
+            if isinstance(module, Scale | ConditionalScale):
+                module.recompute = enabled
+
+    def compile_steps(self, backend: str = "inductor") -> None:
+        """Compile the flow steps (`torch.compile`) when they first run: one graph a shape of step.
+
+        For training, behind the first batch: actnorms must be initialised. Needs a C++ compiler on
+        a CPU.
+        """
+        for module in self.modules():
+            if isinstance(module, Step | ConditionalStep):
+                module.compile(dynamic=False, backend=backend)
 
     def _layout(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,80 @@
+"""What training may switch on in a model, and what it must not change."""
+
+from __future__ import annotations
+
+import copy
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.model import CAFlow
+
+
+def gradients(model, target, cond, noise):
+    terms = model(target.to(model.dtype), cond.to(model.dtype) + 0.5, noise.to(model.dtype))
+    (terms.log_prob + 0.01 * terms.cond_log_prob).sum().backward()
+    return terms, [p.grad for p in model.parameters()]
+
+
+@pytest.mark.parametrize("flow", [{}, {"trunk": 7}, {"conditional": "shared"}])
+def test_checkpointed_activations_give_the_same_gradients(flow):
+    config = helpers.small_config(scales=2, f_steps=2, **flow)
+    plain = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()
+    frugal = copy.deepcopy(plain)
+    frugal.checkpoint_activations()
+    target, cond = helpers.image_pair(plain, 3, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
+    terms, expected = gradients(plain, target, cond, noise)
+    again, found = gradients(frugal, target, cond, noise)
+    assert torch.equal(terms.log_prob, again.log_prob)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_compiled_steps_are_few_graphs_and_the_same_function():
+    """Inductor itself is left to the benchmark: it takes a compiler, and a minute."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    config = helpers.small_config(scales=2, t_steps=4, f_steps=3, trunk=7)
+    plain = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()
+    compiled = copy.deepcopy(plain)
+    compiled.compile_steps(backend="aot_eager")
+    target, cond = helpers.image_pair(plain, 3, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
+    _, expected = gradients(plain, target, cond, noise)
+    _, found = gradients(compiled, target, cond, noise)
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+    stats = torch._dynamo.utils.counters
+    assert not stats["graph_break"]
+    # Two shapes of step in R and T, three of the conditional steps of F.
+    assert stats["stats"]["unique_graphs"] <= 5
+
+
+def saved_bytes(model, target, cond, noise):
+    """Bytes that autograd keeps between forward and backward, parameters aside."""
+    own = {p.data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        if tensor.data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(target.float(), cond + 0.5, noise)
+    return sum(kept.values())
+
+
+def test_checkpointed_activations_grow_less_with_depth():
+    def measure(steps, checkpointed):
+        config = helpers.small_config(scales=2, r_steps=0, t_steps=steps, hidden=32)
+        model: CAFlow = helpers.data_like_model(config, seed=4, size=32).train()
+        model.checkpoint_activations(checkpointed)
+        target, cond = helpers.image_pair(model, 4, 32)
+        return saved_bytes(model, target, cond, torch.rand(target.shape))
+
+    shallow, deep = measure(2, False), measure(10, False)
+    frugal_shallow, frugal_deep = measure(2, True), measure(10, True)
+    assert frugal_deep - frugal_shallow < (deep - shallow) / 4
