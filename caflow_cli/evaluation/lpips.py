@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import warnings
 from pathlib import Path
@@ -92,6 +94,7 @@ class LpipsDistance:
 
 
 def _build(network: Any, **options: bool) -> Any:
-    with warnings.catch_warnings():
+    # torch.hub says on stdout, which is for results, that it downloads.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of how lpips calls torchvision
         return network(net="alex", verbose=False, **options)
