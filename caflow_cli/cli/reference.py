@@ -31,6 +31,7 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 |---|---|
 | `CAFLOW_MODEL` | the model where `--model` names none (`score`: after what the target says) |
 | `CAFLOW_DEVICE` | the device where `--device` names none |
+| `CAFLOW_LPIPS_WEIGHTS`, `CAFLOW_FID_WEIGHTS` | networks of metrics, where no option names them |
 | `CAFLOW_DEBUG=1` | errors with a traceback |
 | `NO_COLOR` | help and progress without colours |
 | `HF_HOME`, `HF_HUB_OFFLINE` | where models of the Hub are kept; no network |
@@ -67,6 +68,8 @@ def _section(command: Any, name: str) -> str:
         panels.setdefault(getattr(option, "rich_help_panel", None) or "Options", []).append(option)
     for title, options in panels.items():
         lines += [f"\n| {title} | |", "|---|---|", *[_row(option) for option in options]]
+    if command.epilog:
+        lines += ["", *[f"- {' '.join(p.split())}" for p in command.epilog.split("\n\n")]]
     return "\n".join(lines) + "\n"
 
 

@@ -127,7 +127,7 @@ _ALL = (
     Metric(
         "likelihood",
         "share of pictures whose truth has a higher log-likelihood than all M candidates, at tau "
-        "and at tau 1; histograms of truth minus mean candidate beside it",
+        "and at tau 1; histograms of both, and truth minus mean candidate, beside it",
         "0 to 1; 1 / (M + 1) if truth and candidates were alike",
         "share",
         "nominal",
