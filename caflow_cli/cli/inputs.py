@@ -43,6 +43,11 @@ class Source:
     found: bool = False
     problem: CaflowError | None = None
 
+    @property
+    def label(self) -> str:
+        """Its name in a figure, without folders."""
+        return "stdin" if self.path is None else Path(self.name).name
+
     def read(self, frame: int | None = None) -> Decoded:
         """The picture. CaflowError (exit 1) where it cannot be read."""
         if self.problem is not None:

@@ -20,6 +20,7 @@ __all__ = [
     "Model",
     "ModelOnly",
     "NoiseSamples",
+    "Overwrite",
     "Quiet",
     "Restoration",
     "Seed",
@@ -102,6 +103,10 @@ Json = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT),
+]
 Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="Results and errors only.", rich_help_panel=MESSAGES),
@@ -177,10 +182,25 @@ class Restoration:
             rich_help_panel=OUTPUT,
         ),
     ] = None
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT),
-    ] = False
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="FILE",
+            help="PNG of each input with all its candidates by rank, their scores below.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            metavar="FILE",
+            help="PNG of where the candidates of each input differ: their standard deviation.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    overwrite: Overwrite = False
     dry_run: Annotated[
         bool,
         typer.Option(

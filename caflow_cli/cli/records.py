@@ -132,6 +132,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "seed": candidate.seed,
         "rank": candidate.rank,
         "candidates": len(result.ranked),
+        **({"consistent": True} if candidate.consistency_max is not None else {}),
         "rank_score": candidate.score.rank_score,
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,

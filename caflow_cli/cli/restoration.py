@@ -14,15 +14,22 @@ from .console import Console
 from .options import Restoration
 
 if TYPE_CHECKING:
+    from ..inference import Candidates
     from .inputs import Source
     from .plan import Job, Plan
     from .session import LoadedModel
+    from .sheets import Sheet
 
 __all__ = ["restore_pictures"]
 
 
 def restore_pictures(
-    command: str, inputs: Sequence[str], given: Restoration, mask: str | None = None
+    command: str,
+    inputs: Sequence[str],
+    given: Restoration,
+    mask: str | None = None,
+    *,
+    consistent: bool = False,
 ) -> None:
     """Restore every input, one after the other, and report each as it is done.
 
@@ -31,6 +38,7 @@ def restore_pictures(
         inputs: As typed.
         given: The options.
         mask: As typed.
+        consistent: superres: project candidates to what shrinks to the input.
 
     Raises:
         CaflowError: Usage (2) or weights (3), before any picture is read.
@@ -41,6 +49,7 @@ def restore_pictures(
 
     from .masks import plan_masks
     from .plan import plan
+    from .sheets import Sheet
 
     if command == "inpaint" and mask is None:
         raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
@@ -52,6 +61,10 @@ def restore_pictures(
         overwrite=given.overwrite,
     )
     masks = plan_masks(mask, [job.source for job in planned.jobs])
+    grid, uncertainty = (
+        Sheet(f"--{name}", file, len(planned.jobs), planned.claims, given.overwrite)
+        for name, file in (("grid", given.grid), ("uncertainty", given.uncertainty))
+    )
     for note in planned.notes:
         console.note(note)
     if given.dry_run:
@@ -63,20 +76,25 @@ def restore_pictures(
     task = None if command == "sample" else command
     loaded = load_model(given.model, given.device, task, default="paired")
     _check_mask(loaded, mask)
+    _check_spread(loaded, given)
+    sampling = {**given.sampling, **({"consistent": True} if consistent else {})}
     failed = False
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
         for job, job_mask in zip(planned.jobs, masks, strict=True):
-            run = _Run(command, planned, job, job_mask, loaded, given, console)
+            run = _Run(command, planned, job, job_mask, loaded, given, sampling, console)
             try:
                 with memory_errors():
-                    run.restore()
+                    run.restore(grid, uncertainty)
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
                     raise
                 failed = True
                 run.report_failure(error)
             progress.advance(bar)
+    for sheet in (grid, uncertainty):
+        if path := sheet.write():
+            console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
@@ -92,23 +110,30 @@ class _Run:
         mask: Source | None,
         loaded: LoadedModel,
         given: Restoration,
+        sampling: dict[str, Any],
         console: Console,
     ) -> None:
         self.command, self.planned, self.job, self.mask = command, planned, job, mask
         self.loaded, self.given, self.console = loaded, given, console
+        self.sampling = sampling
         self.names = _names(job, mask)
 
-    def restore(self) -> None:
+    def restore(self, grid: Sheet, uncertainty: Sheet) -> None:
         """Read, sample, write and report. CaflowError where any of it fails."""
         from ..inference import restore
+        from ..inference.charts import spread_chart
+        from ..inference.grid import grid_row
         from .masks import read_mask
         from .records import restoration_record
 
         start = time.perf_counter()
         image = self.planned.read(self.job).rgb
-        result = restore(self.loaded.model, image, mask=read_mask(self.mask), **self.given.sampling)
+        result = restore(self.loaded.model, image, mask=read_mask(self.mask), **self.sampling)
         paths = self._write(result)
+        grid.add(lambda: grid_row(self.job.source.label, image, result))
+        uncertainty.add(lambda: spread_chart(self.job.source.label, result))
         elapsed = time.perf_counter() - start
+        self._note_inconsistent(result)
         best = result.kept[0].score
         self.console.detail(
             f"{self.job.name}: best of {len(result.ranked)} has {best.summary}, {elapsed:.2f} s"
@@ -119,11 +144,19 @@ class _Run:
                     self.command,
                     self.names,
                     self.loaded,
-                    self.given.sampling,
+                    self.sampling,
                     result,
                     paths,
                     elapsed,
                 )
+            )
+
+    def _note_inconsistent(self, result: Candidates) -> None:
+        worst = max(candidate.consistency_max or 0 for candidate in result.kept)
+        if worst > 1:
+            self.console.note(
+                f"{self.job.name}: shrinks to the input within {worst} levels, not 1: the colours "
+                "that would do better are out of range"
             )
 
     def report_failure(self, error: CaflowError) -> None:
@@ -178,6 +211,16 @@ def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
             "leave --mask out",
             EXIT_USAGE,
         )
+
+
+def _check_spread(loaded: LoadedModel, given: Restoration) -> None:
+    """At least two candidates where their spread is asked for, before pictures are read."""
+    from ..inference import task_of
+
+    model = loaded.model
+    candidates = given.candidates or model.config.task.candidates or task_of(model).candidates
+    if given.uncertainty is not None and candidates < 2:
+        raise CaflowError("--uncertainty of one candidate", "-m 10", EXIT_USAGE)
 
 
 def _list_outputs(

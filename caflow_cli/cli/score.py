@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +14,11 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
+    from ..inference import Score
     from .inputs import Source
     from .pairs import Pair
     from .session import LoadedModel
+    from .sheets import Sheet
 
 __all__ = ["score_command"]
 
@@ -50,6 +53,25 @@ def score_command(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    sort: Annotated[
+        bool,
+        typer.Option(
+            "--sort",
+            help="Best first, by bits/dim; printed when all are scored.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
+    map_file: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="PNG of where in each target the terms of its score arise, against 32 samples of "
+            "the model.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
     model: options.ModelOnly = None,
     device: options.Device = "auto",
     noise_samples: options.NoiseSamples = 1,
@@ -68,15 +90,27 @@ def score_command(
     console = Console(quiet, verbose)
 
     from ..tasks import check_noise_samples
+    from .outputs import Claims
     from .pairs import plan_pairs
+    from .sheets import Sheet
 
     check_noise_samples(noise_samples)
     pairs = plan_pairs(cond, target, mask)
-    scorer = _Scorer(model, device, noise_samples, as_json, console)
+    read = [
+        source.path for pair in pairs for source in (pair.cond, pair.target, pair.mask) if source
+    ]
+    claims = Claims([path for path in read if path is not None])
+    maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
+    scorer = _Scorer(model, device, noise_samples, as_json, console, maps)
     failed = False
+    results: list[tuple[float, Callable[[], None]]] = []
     for pair in pairs:
         try:
-            scorer.score(pair)
+            goodness, report = scorer.score(pair)
+            if sort:
+                results.append((goodness, report))
+            else:
+                report()
         except CaflowError as error:
             if as_json and (error.exit_code == EXIT_FAILED or len(pairs) > 1):
                 scorer.report_failure(pair, error)
@@ -84,6 +118,10 @@ def score_command(
                 raise
             console.error(error)
             failed = True
+    for _, report in sorted(results, key=lambda result: -result[0]):
+        report()
+    if path := maps.write():
+        console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
@@ -92,16 +130,26 @@ class _Scorer:
     """Scores pairs; targets may name different models, and each is loaded once."""
 
     def __init__(
-        self, model: str | None, device: str, noise_samples: int, as_json: bool, console: Console
+        self,
+        model: str | None,
+        device: str,
+        noise_samples: int,
+        as_json: bool,
+        console: Console,
+        maps: Sheet,
     ) -> None:
         self.model, self.device, self.noise_samples = model, device, noise_samples
-        self.as_json, self.console = as_json, console
+        self.as_json, self.console, self.maps = as_json, console, maps
         self.loaded: dict[str | None, LoadedModel] = {}
         if model is not None:  # found wanting before pictures are read
             self._load(model)
 
-    def score(self, pair: Pair) -> None:
-        """Read, score, report. CaflowError where any of it fails."""
+    def score(self, pair: Pair) -> tuple[float, Callable[[], None]]:
+        """Read and score: minus bits/dim up to a factor, and what reports it all.
+
+        Raises:
+            CaflowError: Any of it fails.
+        """
         from .masks import read_mask
         from .records import score_record
 
@@ -110,15 +158,26 @@ class _Scorer:
         mask = read_mask(pair.mask)
         loaded = self._load(_model_name(self.model, pair.target))
 
-        from ..inference import estimator_of, score
+        from ..inference import attribution, estimator_of, score
+        from ..inference.charts import attribution_chart
         from .session import memory_errors
 
         with memory_errors():
             result = score(loaded.model, condition, target, mask, noise_samples=self.noise_samples)
+            self.maps.add(
+                lambda: attribution_chart(
+                    pair.target.label, attribution(loaded.model, condition, target, mask), result
+                )
+            )
+        elapsed = time.perf_counter() - start
+        estimator = estimator_of(loaded.model, self.noise_samples)
+        record = score_record(pair.names, loaded, estimator, result, elapsed)
+        width, height = result.scored_size
+        return result.rank_score / (width * height), lambda: self._report(pair, result, record)
+
+    def _report(self, pair: Pair, result: Score, record: dict[str, Any]) -> None:
         if self.as_json:
-            estimator = estimator_of(loaded.model, self.noise_samples)
-            elapsed = time.perf_counter() - start
-            self.console.json(score_record(pair.names, loaded, estimator, result, elapsed))
+            self.console.json(record)
             return
         if result.bits_per_dim is None:
             self.console.note(f"{pair.target.name}: scored in tiles: a rank score, no likelihood")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from . import options
 from .restoration import restore_pictures
 
@@ -9,7 +13,19 @@ __all__ = ["superres_command"]
 
 
 @options.expanded
-def superres_command(images: options.Images, given: options.Restoration) -> None:
+def superres_command(
+    images: options.Images,
+    given: options.Restoration,
+    consistent: Annotated[
+        bool,
+        typer.Option(
+            "--consistent",
+            help="Project each candidate, before it is scored, to a picture near it that shrinks "
+            "to the input, within one level. JSON has consistency_max, the levels reached.",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = False,
+) -> None:
     """Enlarge pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
@@ -18,4 +34,4 @@ def superres_command(images: options.Images, given: options.Restoration) -> None
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    restore_pictures("superres", images, given)
+    restore_pictures("superres", images, given, consistent=consistent)

@@ -1,16 +1,21 @@
 """From a picture to ranked candidates, and from a pair to its likelihood."""
 
 from .device import select_device
+from .maps import Attribution, attribution, log_prob_map, spread
 from .restore import Candidate, Candidates, restore
 from .score import Score, estimator_of, score, task_of
 
 __all__ = [
+    "Attribution",
     "Candidate",
     "Candidates",
     "Score",
+    "attribution",
     "estimator_of",
+    "log_prob_map",
     "restore",
     "score",
     "select_device",
+    "spread",
     "task_of",
 ]

@@ -1,14 +1,111 @@
-"""Where in a picture its log-likelihood comes from."""
+"""What varies over a picture: where its log-likelihood arises, and where candidates differ."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import CaflowError
+from ..flows import to_uint8
 from ..layers.terms import observed
 from ..model import CAFlow, Encoding
+from ..tasks import Picture
+from .restore import BATCH_PIXELS, Candidates
+from .score import check_mask, task_of, to_batch
+from .tiling import check_size, plan_tiles
 
-__all__ = ["log_prob_map"]
+__all__ = ["Attribution", "attribution", "log_prob_map", "spread"]
+
+_CELL = 4  # pixels: the cell of the finest latent
+_SAMPLES = 32
+_SEED = 2**31  # far from those of candidates, which would be compared with themselves
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where the score of a pair arises, against samples of the model for the same condition."""
+
+    target: Picture  # what was scored, of the model's size
+    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood
+    z: npt.NDArray[np.float64]  # (H / cell, W / cell): standard deviations above the samples' mean
+    cell: int  # pixels
+    samples: int
+
+
+def attribution(
+    model: CAFlow,
+    condition: Picture,
+    target: Picture,
+    mask: Picture | None = None,
+    samples: int = _SAMPLES,
+) -> Attribution:
+    """`log_prob_map` of a pair, and how far it is, cell by cell, from that of samples at tau 1.
+
+    The samples are rounded to 8 bits and scored under the same noise.
+
+    Args:
+        condition, target, mask: As for `score`.
+        samples: At least 2.
+
+    Raises:
+        CaflowError: The pair does not fit, or is too large for one piece.
+    """
+    task, multiple = task_of(model), model.config.flow.multiple
+    check_mask(task, mask)
+    height, width = size = task.model_size(condition, mask)
+    check_size(size)
+    if len(plan_tiles(size, multiple)) > 1:
+        raise CaflowError(
+            f"{width}×{height} pixels are scored in tiles, which have no map",
+            "crop both pictures",
+        )
+    reduced, scored = task.reduce(condition, target, mask)
+    encoding = model.encode_condition(to_batch([reduced]))
+    nats = log_prob_map(model, to_batch([scored]), encoding)
+    total = torch.zeros_like(_cells(nats))
+    squares = torch.zeros_like(total)
+    batch = max(1, BATCH_PIXELS // (height * width))
+    for first in range(0, samples, batch):
+        count = min(batch, samples - first)
+        drawn = to_uint8(model.sample(encoding, 1.0, count, _SEED, first)[0])
+        values = _cells(log_prob_map(model, drawn, encoding))
+        total += values.sum(0)
+        squares += values.square().sum(0)
+    mean = total / samples
+    deviation = ((squares - samples * mean.square()) / (samples - 1)).clamp_min(1e-12).sqrt()
+    z = (_cells(nats) - mean) / deviation
+    return Attribution(scored, nats[0].cpu().numpy(), z[0].cpu().numpy(), _CELL, samples)
+
+
+def _cells(nats: Tensor) -> Tensor:
+    """Sums over cells, (B, H, W) to (B, H / cell, W / cell)."""
+    return F.avg_pool2d(nats[:, None], _CELL)[:, 0] * _CELL**2
+
+
+def spread(result: Candidates) -> npt.NDArray[np.float64]:
+    """How far candidates differ, in levels, (H, W): the root mean square over channels of the
+    standard deviation (with M - 1) over all M composed candidates.
+
+    Raises:
+        CaflowError: There is one candidate.
+    """
+    if len(result.ranked) < 2:
+        raise CaflowError("one candidate has no spread", "-m 10")
+    # Welford: one picture at a time, and nothing large is subtracted from anything large.
+    mean = result.ranked[0].image.astype(np.float32)
+    squares = np.zeros_like(mean)
+    for count, candidate in enumerate(result.ranked[1:], 2):
+        image = candidate.image.astype(np.float32)
+        change = image - mean
+        mean += change / count
+        squares += change * (image - mean)
+    variance: npt.NDArray[np.float64] = squares.mean(2, dtype=np.float64)
+    return np.sqrt(variance / (len(result.ranked) - 1))
 
 
 def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Encoding) -> Tensor:

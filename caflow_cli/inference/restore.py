@@ -15,9 +15,9 @@ from .consistent import back_project, consistency
 from .score import Score, check_mask, estimator_of, score_pairs, task_of
 from .tiling import check_size, draw, encode_tiles, plan_tiles
 
-__all__ = ["Candidate", "Candidates", "restore"]
+__all__ = ["BATCH_PIXELS", "Candidate", "Candidates", "restore"]
 
-_BATCH_PIXELS = 2**18  # of the model's pictures at a time, unless the batch size is given
+BATCH_PIXELS = 2**18  # of the model's pictures at a time, unless the batch size is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ def restore(
     draws: list[np.ndarray] = []
     apart: list[int] = []
     scores: list[Score] = []
-    batch_size = batch_size or max(1, _BATCH_PIXELS // (height * width))
+    batch_size = batch_size or max(1, BATCH_PIXELS // (height * width))
     for first in range(0, candidates, batch_size):
         count = min(batch_size, candidates - first)
         drawn = draw(model, encodings, tiles, tau, seed + first, count)

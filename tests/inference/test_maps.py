@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import helpers
+import numpy as np
 import pytest
 import torch
 
-from caflow_cli.inference.maps import log_prob_map
+from caflow_cli.errors import CaflowError
+from caflow_cli.flows import to_uint8
+from caflow_cli.inference import attribution, log_prob_map, restore, score, spread, task_of
+from caflow_cli.inference.score import to_batch
 
 VARIANTS = [
     {},
@@ -39,3 +43,42 @@ def test_a_change_shows_where_it_is(small_model64):
     change = log_prob_map(small_model64, changed, cond) - log_prob_map(small_model64, target, cond)
     assert change[..., :32].abs().max() < 1e-9  # beyond the reach of all nets
     assert change[..., -16:].abs().sum() > change[..., :-16].abs().sum()
+
+
+def test_an_attribution_compares_with_samples_of_the_same_condition(small_model):
+    image = helpers.smooth_image(1, 3, 8, seed=1)[0].permute(1, 2, 0).contiguous().numpy()
+    target = restore(small_model, image, 1.0, 1, seed=3).kept[0].image.copy()
+    target[8:16, 8:16] = 255 - target[8:16, 8:16]
+    found = attribution(small_model, image, target)
+    expected = score(small_model, image, target).log_likelihood
+    assert found.nats.sum() == pytest.approx(expected, abs=1e-2)
+    assert found.z.shape == (8, 8)
+    assert np.array_equal(found.target, target)
+    # By hand: the same cells of each sample, one at a time.
+    encoding = small_model.encode_condition(to_batch([task_of(small_model).condition(image)]))
+    drawn = [to_uint8(small_model.sample(encoding, 1.0, 1, 2**31 + k)[0]) for k in range(32)]
+    sampled = np.stack([log_prob_map(small_model, w, encoding)[0].numpy() for w in drawn])
+    cells = sampled.reshape(32, 8, 4, 8, 4).sum((2, 4))
+    own = found.nats.reshape(8, 4, 8, 4).sum((1, 3))
+    z = (own - cells.mean(0)) / cells.std(0, ddof=1)
+    np.testing.assert_allclose(found.z, z, rtol=1e-2, atol=1e-2)
+    changed = np.zeros((8, 8), bool)
+    changed[2:4, 2:4] = True
+    assert found.z[changed].mean() < found.z[~changed].mean() - 3
+
+
+def test_tiled_pictures_have_no_map(small_model):
+    image = np.zeros((400, 400, 3), np.uint8)
+    with pytest.raises(CaflowError, match="1600×1600 pixels are scored in tiles"):
+        attribution(small_model, image, image)
+
+
+def test_the_spread_is_that_of_composed_candidates(small_model):
+    image = helpers.smooth_image(1, 3, (7, 9), seed=1)[0].permute(1, 2, 0).contiguous().numpy()
+    result = restore(small_model, image, 0.8, 5)
+    pictures = np.stack([candidate.image for candidate in result.ranked]).astype(float)
+    expected = np.sqrt(pictures.var(0, ddof=1).mean(2))
+    assert spread(result).shape == (28, 36)
+    np.testing.assert_allclose(spread(result), expected, rtol=1e-4, atol=1e-3)
+    with pytest.raises(CaflowError, match="no spread"):
+        spread(restore(small_model, image, 0.8, 1))

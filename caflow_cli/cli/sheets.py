@@ -1,0 +1,74 @@
+"""Figures over all inputs of a run: `--grid`, `--uncertainty`, `--map`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_USAGE, CaflowError
+
+if TYPE_CHECKING:
+    from ..tasks import Picture
+    from .outputs import Claims
+
+__all__ = ["Sheet"]
+
+_MOST = 100  # rows: more would be too large to look at
+
+
+class Sheet:
+    """A PNG with one row an input, written when all are done.
+
+    Args:
+        option: That asked for it, `--grid`.
+        file: As typed; None: not asked for, and nothing is drawn.
+        rows: How many inputs there are.
+        claims: Of the run.
+        overwrite: Whether an existing file may be replaced.
+
+    Raises:
+        CaflowError: (exit 2) no name for a PNG, too many inputs, or as `Claims.claim`.
+    """
+
+    def __init__(
+        self, option: str, file: str | None, rows: int, claims: Claims, overwrite: bool
+    ) -> None:
+        from .outputs import check_writable
+
+        self.path = None if file is None else Path(file)
+        self._overwrite = overwrite
+        self._rows: list[Picture] = []
+        if self.path is None:
+            return
+        if self.path.suffix.lower() != ".png":
+            raise CaflowError(
+                f"{option} writes a PNG, not {file!r}",
+                f"{option} {self.path.with_suffix('.png') if self.path.name else 'FILE.png'}",
+                EXIT_USAGE,
+            )
+        if rows > _MOST:
+            raise CaflowError(
+                f"{option} shows at most {_MOST} pictures, not {rows}",
+                f"leave {option} out, or name fewer pictures",
+                EXIT_USAGE,
+            )
+        check_writable(self.path)
+        claims.claim(self.path, option, overwrite)
+
+    def add(self, draw: Callable[[], Picture]) -> None:
+        """Draw a row, if the sheet was asked for."""
+        if self.path is not None:
+            self._rows.append(draw())
+
+    def write(self) -> Path | None:
+        """Write the rows. The path, or None where there is nothing to show."""
+        if self.path is None or not self._rows:
+            return None
+        from ..images import atomic_write, encode_png, make_folder
+        from ..inference.figures import framed, stacked
+
+        make_folder(self.path.parent)
+        picture = framed(stacked(self._rows))
+        atomic_write(self.path, encode_png(picture), replace=self._overwrite)
+        return self.path

@@ -1,0 +1,35 @@
+"""One sheet of all candidates of some pictures."""
+
+from __future__ import annotations
+
+from ..tasks import Picture
+from .figures import beside, captioned, stacked, thumbnail
+from .restore import Candidate, Candidates
+
+__all__ = ["grid_row"]
+
+_CELL = 192  # pixels of a thumbnail's longer side
+_LINE = 10  # candidates side by side; more go on in a new line
+
+
+def grid_row(name: str, image: Picture, result: Candidates) -> Picture:
+    """A picture's row of the sheet: it, and its candidates by rank with their scores.
+
+    Args:
+        name: Of the picture, for the caption.
+        image: The input, uint8 (H, W, 3).
+        result: Of `restore`.
+    """
+    height, width = image.shape[:2]
+    condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau:g}")
+    cells = [_cell(candidate.image, _caption(candidate)) for candidate in result.ranked]
+    lines = [beside(cells[first : first + _LINE]) for first in range(0, len(cells), _LINE)]
+    return beside([condition, stacked(lines)])
+
+
+def _cell(picture: Picture, text: str) -> Picture:
+    return captioned(thumbnail(picture, _CELL), text, _CELL)
+
+
+def _caption(candidate: Candidate) -> str:
+    return "\n".join([f"#{candidate.rank}   k {candidate.k}", *candidate.score.summary.split(", ")])

@@ -1,0 +1,105 @@
+"""Figures from the command line: --grid, --uncertainty, score --map; and score --sort."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .process import assert_refused
+from .test_tasks import pixels, save
+
+
+@pytest.fixture
+def model(model_files) -> list:
+    return ["--model", model_files["superres"]]
+
+
+def test_a_grid_has_a_row_an_input_with_every_candidate(run, tmp_path, model):
+    small, large = save(tmp_path / "a.png", 8, 8), save(tmp_path / "b.png", 30, 20)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    shared = ["superres", "-m", 3, *model]
+    assert run(*shared, small, "--grid", "one.png").returncode == 0
+    done = run(*shared, small, tmp_path / "bad.png", large, "--grid", "two.png", "--overwrite")
+    assert done.returncode == 1
+    assert b"wrote two.png" in done.stderr
+    assert b"two.png" not in done.stdout
+    one, two = pixels(tmp_path / "one.png"), pixels(tmp_path / "two.png")
+    assert one.shape[1] == two.shape[1] == 12 + 4 * (192 + 12)  # the input and three candidates
+    assert two.shape[0] > 1.8 * one.shape[0]
+    assert np.array_equal(two[: one.shape[0] - 12], one[:-12])
+    best = pixels(tmp_path / "a_superres.png")
+    assert np.array_equal(one[12:204:6, 216:408:6], best)  # rank 1, six times as large
+    assert np.array_equal(one[12:204:24, 12:204:24], pixels(small))
+    assert one[208:270, 216:408].min() < 100  # its caption
+
+
+def test_uncertainty_needs_candidates_and_shows_where_they_differ(run, tmp_path, model):
+    image = save(tmp_path / "a.png", 8, 8)
+    shared = ["superres", image, "--uncertainty", "u.png", *model]
+    assert_refused(run(*shared, "-m", 1), 2, "one candidate")
+    assert not (tmp_path / "a_superres.png").exists()
+    assert run(*shared, "-m", 4, "--tau", 0.8).returncode == 0
+    warm = pixels(tmp_path / "u.png")
+    assert run(*shared, "-m", 4, "--tau", 1, "--overwrite").returncode == 0
+    # Below tau 1 there is one more line: that the spread is understated.
+    assert warm.shape[0] - pixels(tmp_path / "u.png").shape[0] == 17
+    field = warm[20:404, 12 + 384 + 12 :][:, :384].reshape(32, 12, 32, 12, 3)
+    assert (field == field[:, :1, :, :1]).all()
+    assert len(np.unique(field[:, 0, :, 0].reshape(-1, 3), axis=0)) > 50
+
+
+def test_a_map_and_its_refusals(run, tmp_path, model):
+    cond, target = save(tmp_path / "a.png", 8, 8), save(tmp_path / "t.png", 32, 32, seed=1)
+    shared = ["score", "--cond", cond, "--target", target, *model]
+    plain, mapped = run(*shared), run(*shared, "--map", "m.png")
+    assert plain.returncode == mapped.returncode == 0
+    assert plain.stdout == mapped.stdout
+    sheet = pixels(tmp_path / "m.png")
+    assert np.array_equal(sheet[20:404:12, 12:396:12], pixels(target))
+    assert_refused(run(*shared, "--map", "m.png"), 2, "'m.png' exists")
+    assert_refused(run(*shared, "--map", "m.jpg"), 2, "--map writes a PNG, not 'm.jpg'")
+    assert_refused(run(*shared, "--map", target), 2, "is an input")
+    assert run(*shared, "--map", "m.png", "--overwrite").returncode == 0
+
+
+def test_sorted_scores_come_best_first(run, tmp_path, model):
+    folders = tmp_path / "conds", tmp_path / "targets"
+    for k in range(3):
+        side = 8 + 4 * (k % 2)  # of two sizes: bits/dim decide, not nats
+        save(folders[0] / f"{k}.png", side, side, seed=k)
+        save(folders[1] / f"{k}.png", 4 * side, 4 * side, seed=k + 5)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folders[1] / "0.png")
+    shared = ["score", "--cond", folders[0], "--target", folders[1], "--json", *model]
+    plain, ordered = (
+        [json.loads(line) for line in run(*shared, *sort).stdout.splitlines()]
+        for sort in ([], ["--sort"])
+    )
+    bits = [record["bits_per_dim"] for record in ordered]
+    assert bits == sorted(bits)
+    assert Path(ordered[-1]["target"]).name == "0.png"
+    assert [record["bits_per_dim"] for record in plain] != bits
+    assert sorted(bits) == sorted(record["bits_per_dim"] for record in plain)
+
+
+def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(run, tmp_path, model):
+    image = save(tmp_path / "a.png", 8, 12)
+    shared = ["superres", image, "-m", 2, "--tau", 0.4, "--json", *model]
+    done = run(*shared, "--consistent")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["params"]["consistent"] is True
+    written = Image.open(record["outputs"][0]["path"]).convert("RGB")
+    reduced = np.asarray(written.resize((12, 8), Image.Resampling.BICUBIC)).astype(int)
+    assert record["outputs"][0]["consistency_max"] == np.abs(reduced - pixels(image)).max() <= 1
+    pair = ["--cond", image, "--target", record["outputs"][0]["path"], "--json"]
+    again = json.loads(run("score", *pair, *model).stdout)
+    expected = record["outputs"][0]["log_likelihood"]
+    assert again["log_likelihood"] == pytest.approx(expected, abs=1e-2)
+    plain = json.loads(run(*shared, "--overwrite").stdout)
+    assert "consistency_max" not in plain["outputs"][0]
+    assert "consistent" not in plain["params"]
