@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,20 +11,17 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from filelock import FileLock, Timeout
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import atomic_write, write_png
 from ..inference import select_device
-from ..model import CAFlow, Config, load_checkpoint, save_checkpoint
+from ..model import CAFlow, Config, load_checkpoint
 from .batches import Batches, Prefetched
-from .config import RunConfig, to_toml
-from .curve import draw_curve
-from .examples import CACHE, Examples, load_examples
-from .journal import METRICS, Event, Journal, check_tracker, read_events
+from .config import RunConfig
+from .examples import Examples, load_examples
+from .folder import RunFolder
+from .journal import Event, Journal, check_tracker
 from .optimise import Figures, Optimiser
 from .ranks import on_main
-from .samples import sample_grid
 from .schedule import learning_rate
 from .signals import Signals
 from .state import load_newest, save_state
@@ -35,7 +30,6 @@ from .validate import Fit, Validation
 __all__ = ["Summary", "train"]
 
 _LOG_EVERY = 10  # steps
-_GRID_IMAGES, _GRID_CANDIDATES = 6, 4
 _NOT_YET = Fit(math.nan, math.nan)
 
 
@@ -87,49 +81,18 @@ def train(
     device = select_device(config.device)
     if config.device.startswith("cuda:"):
         torch.cuda.set_device(device)
-    out = Path(config.out)
     accelerator = Accelerator(
         mixed_precision="no",
         cpu=device.type == "cpu",
         log_with=config.tracker,
-        project_dir=str(out),
+        project_dir=config.out,
     )
-    lock = FileLock(out / ".lock")
-    on_main(accelerator, lambda: _open_run(out, lock, resume))
+    folder = RunFolder(Path(config.out))
+    on_main(accelerator, lambda: folder.open(resume))
     try:
-        return _Run(config, accelerator, out, report, resume).fit()
+        return _Run(config, accelerator, folder, report, resume).fit()
     finally:
-        lock.release()
-        if accelerator.is_main_process and not (out / METRICS).exists():
-            _forget_run(out)
-
-
-def _open_run(out: Path, lock: FileLock, resume: bool) -> None:
-    """Make the run's folder, and keep other runs out of it while this one lasts."""
-    if not resume and (out / METRICS).exists():
-        raise CaflowError(
-            f"{str(out)!r} holds a run already", "add --resume, or choose another --out", EXIT_USAGE
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise CaflowError(
-            f"another process is training in {str(out)!r}",
-            "stop it, or choose another --out",
-            EXIT_USAGE,
-        ) from error
-    except OSError as error:
-        raise CaflowError(
-            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out", EXIT_USAGE
-        ) from error
-
-
-def _forget_run(out: Path) -> None:
-    """Remove what `_open_run` made, of a run that never began."""
-    with contextlib.suppress(OSError):
-        (out / ".lock").unlink()
-        out.rmdir()  # only if empty
+        folder.close()
 
 
 class _Run:
@@ -137,12 +100,12 @@ class _Run:
         self,
         config: RunConfig,
         accelerator: Accelerator,
-        out: Path,
+        folder: RunFolder,
         report: Callable[[Event], None] | None,
         resume: bool,
     ) -> None:
-        self.config, self.accelerator, self.out = config, accelerator, out
-        self.journal = Journal(out, accelerator, report)
+        self.config, self.accelerator, self.folder = config, accelerator, folder
+        self.journal = Journal(folder.path, accelerator, report)
         self.step = 0
         self.elapsed = 0.0  # seconds, of earlier sessions of this run too
         self.best = math.inf
@@ -297,12 +260,14 @@ class _Run:
             )
             # What is broken must not replace what is good.
             if math.isfinite(self.fit_now.val):
-                self._save_model("last.safetensors")
+                self.folder.save_model("last", self.ema.model, self._model_record())
             if better:
-                self._save_model("best.safetensors")
+                self.folder.save_model("best", self.ema.model, self._model_record())
             if self.validations % self.config.grid_every == 0:
-                self._draw_samples()
-            write_png(self.out / "curve.png", draw_curve(read_events(self.out)))
+                own, default = self.config.task.tau, self.val_set.task.tau
+                tau = default if own is None else own
+                self.folder.draw_samples(self.step, self.ema.model, *self.validation.val, tau)
+            self.folder.draw_curve()
 
         on_main(self.accelerator, write)
         self.validations += 1
@@ -310,16 +275,8 @@ class _Run:
     # --- what is written --------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        try:
-            (self.out / "samples").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CaflowError(
-                f"cannot write to {str(self.out)!r}: {error.strerror}",
-                "choose another --out",
-                EXIT_USAGE,
-            ) from error
         self.journal.forget_after(self.step)
-        atomic_write(self.out / "config.toml", to_toml(self.config).encode())
+        self.folder.begin(self.config)
         if self.config.tracker is not None:
             self.accelerator.init_trackers(self.config.tracker)
         skipped = [*self.train_set.skipped, *self.val_set.skipped]
@@ -337,7 +294,7 @@ class _Run:
         self._write("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
         for tracker in self.accelerator.trackers:
             tracker.finish()
-        shutil.rmtree(self.out / CACHE, ignore_errors=True)
+        self.folder.end()
 
     def _log_step(self, figures: Figures, lr: float, speed: float) -> None:
         self._announce(
@@ -360,20 +317,8 @@ class _Run:
     def _announce(self, event: str, **figures: Any) -> None:
         on_main(self.accelerator, lambda: self._write(event, **figures))
 
-    def _draw_samples(self) -> None:
-        targets, conditions = (part[:_GRID_IMAGES] for part in self.validation.val)
-        tau = self.config.task.tau
-        grid = sample_grid(
-            self.ema.model,
-            targets,
-            conditions,
-            self.val_set.task.tau if tau is None else tau,
-            _GRID_CANDIDATES,
-        )
-        write_png(self.out / "samples" / f"step-{self.step:08d}.png", grid)
-
-    def _save_model(self, name: str) -> None:
-        record = {
+    def _model_record(self) -> dict[str, Any]:
+        return {
             "data": Path(self.config.data).name,
             "steps": self.step,
             "images": self.images,
@@ -383,13 +328,12 @@ class _Run:
             "val_bits_per_dim": self.fit_now.val,
             "optim": asdict(self.config.optim),
         }
-        save_checkpoint(self.out / name, self.ema.model, record)
 
     # --- the state --------------------------------------------------------------------------------
 
     def _save(self) -> None:
         save_state(
-            self.out / "state",
+            self.folder.state,
             self.model,
             self.ema,
             self.optimiser.adam,
@@ -408,7 +352,7 @@ class _Run:
 
     def _resume(self) -> None:
         record, self.note = load_newest(
-            self.out / "state", self.model, self.ema, self.optimiser.adam, self.guard
+            self.folder.state, self.model, self.ema, self.optimiser.adam, self.guard
         )
         self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
         self.running, self.validations = record["running"], record["validations"]

@@ -1,0 +1,92 @@
+"""The folder of a run: who may write into it, and the files that people open."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import atomic_write, make_folder, write_png
+from ..model import CAFlow, save_checkpoint
+from .config import RunConfig, to_toml
+from .curve import draw_curve
+from .examples import CACHE
+from .journal import METRICS, read_events
+from .samples import sample_grid
+
+__all__ = ["RunFolder"]
+
+_GRID_IMAGES, _GRID_CANDIDATES = 6, 4
+
+
+class RunFolder:
+    """Writes of the main rank; each file whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.state = path / "state"
+        self._lock = FileLock(path / ".lock")
+
+    def open(self, resume: bool) -> None:
+        """Make the folder, and keep other runs out of it until `close`.
+
+        Raises:
+            CaflowError: (exit 2) it holds a run already, is in use, or cannot be written to.
+        """
+        if not resume and (self.path / METRICS).exists():
+            raise CaflowError(
+                f"{str(self.path)!r} holds a run already",
+                "add --resume, or choose another --out",
+                EXIT_USAGE,
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise CaflowError(
+                f"another process is training in {str(self.path)!r}",
+                "stop it, or choose another --out",
+                EXIT_USAGE,
+            ) from error
+        except OSError as error:
+            raise CaflowError(
+                f"cannot write to {str(self.path)!r}: {error.strerror}",
+                "choose another --out",
+                EXIT_USAGE,
+            ) from error
+
+    def close(self) -> None:
+        """Let others in. Of a run that never began, nothing stays."""
+        if not self._lock.is_locked:
+            return
+        self._lock.release()
+        if not (self.path / METRICS).exists():
+            with contextlib.suppress(OSError):
+                (self.path / ".lock").unlink()
+                self.path.rmdir()  # only if empty
+
+    def begin(self, config: RunConfig) -> None:
+        atomic_write(self.path / "config.toml", to_toml(config).encode())
+
+    def end(self) -> None:
+        shutil.rmtree(self.path / CACHE, ignore_errors=True)
+
+    def save_model(self, name: str, model: CAFlow, record: dict[str, Any]) -> None:
+        save_checkpoint(self.path / f"{name}.safetensors", model, record)
+
+    def draw_samples(
+        self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor, tau: float
+    ) -> None:
+        """A grid of the first pictures: condition, candidates by rank, truth."""
+        make_folder(self.path / "samples")
+        few = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
+        grid = sample_grid(model, *few, tau, _GRID_CANDIDATES)
+        write_png(self.path / "samples" / f"step-{step:08d}.png", grid)
+
+    def draw_curve(self) -> None:
+        write_png(self.path / "curve.png", draw_curve(read_events(self.path)))
