@@ -230,9 +230,9 @@ class _Run:
     def _take_in(self, figures: Figures) -> None:
         """Keep the running mean, and deal with steps that were refused."""
         if figures.taken:
-            first = not math.isfinite(self.running)
-            rate = 1.0 if first else 0.02
-            previous = 0.0 if first else self.running
+            taken = self.step + 1 - self.guard.skipped
+            rate = max(0.02, 2 / (taken + 1))  # the first losses are soon forgotten
+            previous = self.running if taken > 1 else 0.0
             self.running = previous + rate * (figures.bits_per_dim - previous)
         elif figures.rolled_back:
             self.lr_scale /= 2

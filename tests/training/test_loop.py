@@ -109,6 +109,39 @@ def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straig
     assert bits == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
 
 
+def test_training_and_validation_pictures_are_measured_alike(pictures, straight):
+    from caflow_cli.data import load_split
+    from caflow_cli.tasks import get_task, held_out_conditions
+
+    out, summary = straight
+    model, info = load_checkpoint(out / "last.safetensors")
+    images = load_split(pictures, "train", 32).images
+    choice = torch.randperm(40, generator=torch.Generator().manual_seed(0))[:8].sort().values
+    few = images[choice]
+    score = model.log_prob(few, held_out_conditions(get_task(info.config), few)).mean()
+    bits = -float(score) / (3 * 32 * 32 * math.log(2))
+    assert bits == pytest.approx(summary.train_bits_per_dim, abs=1e-6)
+    assert summary.gap_bits_per_dim == summary.val_bits_per_dim - summary.train_bits_per_dim
+
+
+def test_figures_go_to_tensorboard_and_large_sets_through_a_file(pictures, straight, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "tracked"
+    summary = train(config(pictures, out, "tracker=tensorboard", "data_memory_gb=0"))
+    # The same run as from memory; and the file is gone.
+    assert summary.val_bits_per_dim == straight[1].val_bits_per_dim
+    assert not (out / "cache").exists()
+    (file,) = out.rglob("events.out.tfevents.*")
+    recorded = EventAccumulator(str(file))
+    recorded.Reload()
+    (first, last) = recorded.Scalars("val_bits_per_dim")
+    assert (first.step, last.step) == (10, 20)
+    assert last.value == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
+    assert [point.step for point in recorded.Scalars("loss")] == [10, 20]
+
+
 def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_path):
     out, _ = straight
     # The schedule spans the budget, so the first half is a stopped run of the whole budget.
