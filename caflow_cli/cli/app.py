@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -11,7 +13,7 @@ import typer
 from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from .colorize import colorize_command
-from .console import ClosedPipe, Console
+from .console import ClosedPipe, Console, say
 from .evaluate import METRIC_HELP, evaluate_command
 from .inpaint import inpaint_command
 from .models import models_app
@@ -61,13 +63,15 @@ def main() -> None:
     """Run the command line and exit with its code.
 
     0 all done (and a closed pipe); 1 some input failed, the rest completed; 2 usage; 3 weights;
-    130 interrupted.
+    130 interrupted, by Ctrl-C or asked to end (SIGTERM, a closed terminal).
     """
     console = Console()
+    _end_as_on_interrupt()
     debug = os.environ.get("CAFLOW_DEBUG") == "1"
     try:
         code = app(standalone_mode=False, prog_name="caflow")
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except CaflowError as error:
         if debug:
@@ -76,7 +80,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # usage: an unknown option, a missing argument, ...
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message(), err=True)
+            say(error.format_message())
             sys.exit(error.exit_code)
         command = " ".join(["caflow", *_command_words(sys.argv[1:])])
         console.error(
@@ -84,7 +88,7 @@ def main() -> None:
         )
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted", err=True)
+        say("interrupted")
         sys.exit(EXIT_INTERRUPTED)
     except (ClosedPipe, BrokenPipeError):
         _reader_has_seen_enough()
@@ -109,6 +113,18 @@ def _reader_has_seen_enough() -> NoReturn:
     # Nothing may be flushed into the closed pipe at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _end_as_on_interrupt() -> None:
+    """SIGTERM and SIGHUP clean up as Ctrl-C does, unless the parent has them ignored (nohup)."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, interrupt)
 
 
 def _command_words(arguments: list[str]) -> list[str]:

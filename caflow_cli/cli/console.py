@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CaflowError
@@ -13,11 +13,18 @@ from ..errors import CaflowError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console"]
+__all__ = ["ClosedPipe", "Console", "say"]
 
 
 class ClosedPipe(Exception):
     """The reader of stdout has seen enough (`caflow ... | head -1`)."""
+
+
+def say(text: str) -> None:
+    """A line on stderr, if anyone listens there."""
+    with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 class Console:
@@ -27,11 +34,13 @@ class Console:
         self.quiet, self.verbose = quiet, verbose
 
     def result(self, line: str) -> None:
-        """A line on stdout, flushed as it happens."""
-        self.binary((line + "\n").encode())
+        """A line on stdout, flushed as it happens. A name that is not UTF-8 keeps its bytes."""
+        self.binary((line + "\n").encode(errors="surrogateescape"))
 
     def binary(self, data: bytes) -> None:
         """Bytes on stdout."""
+        if sys.stdout is None:
+            raise CaflowError("stdout is closed", "-o FILE")
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
@@ -41,14 +50,18 @@ class Console:
             raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
 
     def json(self, record: dict[str, Any]) -> None:
-        """A JSON line on stdout."""
-        self.result(json.dumps(record, ensure_ascii=False, allow_nan=False))
+        """A JSON line on stdout; what is not UTF-8 in a file name is escaped."""
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            line = json.dumps(record, allow_nan=False)
+        self.result(line)
 
     def note(self, text: str) -> None:
         """A line on stderr, unless `-q`."""
         if not self.quiet:
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+            say(text)
 
     def detail(self, text: str) -> None:
         """A line on stderr, with `-v`."""
@@ -57,13 +70,12 @@ class Console:
 
     def error(self, error: CaflowError) -> None:
         """What is wrong, and what to type instead: two lines on stderr."""
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
-        sys.stderr.flush()
+        say(f"error: {error.message}\nhint: {error.hint}")
 
     @property
     def live(self) -> bool:
         """Whether a progress bar makes sense: stderr is a terminal."""
-        return not self.quiet and sys.stderr.isatty()
+        return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     @contextmanager
     def progress(self, *columns: str, results: bool = False) -> Iterator[Progress]:
@@ -82,7 +94,7 @@ class Console:
             TimeRemainingColumn(),
             console=RichConsole(stderr=True),
             transient=True,
-            disable=not self.live or (results and sys.stdout.isatty()),
+            disable=not self.live or (results and sys.stdout is not None and sys.stdout.isatty()),
         )
         with display:
             yield display

@@ -35,7 +35,10 @@ _MODEL_HELP = "Model: an id of `caflow models list`, a file, a folder, or a Hub 
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE", help="Pictures; `-` for stdin; `example:face`."),
+    typer.Argument(
+        metavar="IMAGE",
+        help="Pictures, folders, globs in quotes; `-` for stdin; `example:face`.",
+    ),
 ]
 Mask = Annotated[
     str | None,
@@ -178,7 +181,58 @@ class Restoration:
             "--output",
             "-o",
             metavar="PATH|DIR/|-",
-            help="File, folder, or `-` for stdout. Default: beside the input.",
+            help="File, folder (in which folders are mirrored), or `-` for stdout. Default: beside "
+            "the input.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search the folders in folders.", rich_help_panel=OUTPUT
+        ),
+    ] = False
+    overwrite: Overwrite = False
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep outputs that exist, and leave out pictures that have them all.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="png, webp, jpg or tiff; jpg is lossy. Default: the suffix of -o, else png.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality",
+            metavar="Q",
+            help="1 to 100, of jpg (default 95); makes webp lossy.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            help="Leave out the provenance: model, seed, score.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            "--frame",
+            metavar="N",
+            help="Take frame N of animations, page N of files with pages; from 1.",
             rich_help_panel=OUTPUT,
         ),
     ] = None
@@ -200,7 +254,6 @@ class Restoration:
             rich_help_panel=OUTPUT,
         ),
     ] = None
-    overwrite: Overwrite = False
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -212,6 +265,12 @@ class Restoration:
     json: Json = False
     quiet: Quiet = False
     verbose: Verbose = False
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """Arguments of `plan`: what is read, and how it is written."""
+        names = ("recursive", "overwrite", "skip_existing", "format", "quality", "frame")
+        return {name: getattr(self, name) for name in names} | {"metadata": not self.no_metadata}
 
     @property
     def sampling(self) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def check_writable(path: Path) -> None:
         folder = path.parent
         while not folder.exists():
             folder = folder.parent
-        path.exists()  # a name that is too long shows itself here
+        (folder / path.name).exists()  # a name that is too long shows itself here
     except OSError as error:
         raise CaflowError(
             f"cannot write {str(path)[:80]!r}: {error.strerror}", "-o DIR/", EXIT_USAGE

@@ -90,8 +90,7 @@ def plan(
     `name_results`.
 
     From folders, a picture's own earlier results are left out: `face_LABEL.png` beside `face.png`,
-    and, where results go into the folder that they come from, a picture `*_LABEL` whose provenance
-    says that it is one.
+    and, where results go into the folder that they come from, a picture `*_LABEL` with provenance.
 
     Raises:
         CaflowError: (exit 2) as `find_inputs`; two outputs of one name (also where a file system
@@ -150,7 +149,7 @@ def _job(
         if not source.found:
             raise
         # One long name in a folder does not stop the others.
-        problem = CaflowError(f"{source.name!r}: {error.message}", error.hint, EXIT_FAILED)
+        problem = CaflowError(error.message, error.hint, EXIT_FAILED)
         return Job(replace(source, problem=problem), outputs)
     for path in outputs:
         claims.claim(path, source.name, overwrite, skip_existing)
@@ -185,10 +184,9 @@ def _without_results(
         if os.path.realpath(target) != os.path.realpath(source.folder):
             return False
         try:
-            record = read_provenance(source.path)
+            return read_provenance(source.path) is not None
         except CaflowError:  # reported when its turn comes
             return False
-        return record is not None and record.get("task") == label
 
     kept = [source for source in sources if not is_result(source)]
     return kept, len(sources) - len(kept)

@@ -28,17 +28,22 @@ __all__ = [
 SCHEMA = 1
 
 
-def score_fields(score: Score) -> dict[str, Any]:
-    """The score fields of a line."""
+def score_fields(score: Score, exact: bool = True) -> dict[str, Any]:
+    """The score fields of a line.
+
+    Args:
+        exact: Whether the picture's file holds the scored pixels and nothing else.
+    """
     fields = asdict(score)
     if score.standard_error is None:
         del fields["standard_error"]
-    return {**fields, "score_exact": True}
+    return {**fields, "score_exact": exact}
 
 
-def candidate_fields(candidate: Candidate) -> dict[str, Any]:
+def candidate_fields(candidate: Candidate, exact: bool) -> dict[str, Any]:
     """A candidate, without its place among the outputs."""
-    fields = {"rank": candidate.rank, "seed": candidate.seed, **score_fields(candidate.score)}
+    score = score_fields(candidate.score, exact)
+    fields = {"rank": candidate.rank, "seed": candidate.seed, **score}
     if candidate.consistency_max is not None:
         fields["consistency_max"] = candidate.consistency_max
     return fields
@@ -60,14 +65,14 @@ def error_record(command: str, names: dict[str, str | None], error: CaflowError)
 
 
 def planned_record(
-    command: str, names: dict[str, str | None], outputs: list[str]
+    command: str, names: dict[str, str | None], outputs: list[str], skipped: bool
 ) -> dict[str, Any]:
-    """The line of an input under `--dry-run`."""
+    """The line of an input under `--dry-run`, or of one whose outputs are all there already."""
     return {
         "schema": SCHEMA,
         "command": command,
         **_given(names),
-        "status": "planned",
+        "status": "skipped" if skipped else "planned",
         "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(outputs, 1)],
     }
 
@@ -79,6 +84,7 @@ def restoration_record(
     sampling: dict[str, Any],
     result: Candidates,
     paths: list[str],
+    exact: bool,
     elapsed: float,
 ) -> dict[str, Any]:
     """The line of a restored picture: the files written, in rank order, and every candidate."""
@@ -91,10 +97,10 @@ def restoration_record(
         "params": {**sampling, "tau": result.tau, "candidates": len(result.ranked)},
         "estimator": result.estimator,
         "outputs": [
-            {"path": path, **candidate_fields(candidate)}
+            {"path": path, **candidate_fields(candidate, exact)}
             for path, candidate in zip(paths, result.kept, strict=True)
         ],
-        "candidates": [{"k": c.k, **candidate_fields(c)} for c in result.ranked],
+        "candidates": [{"k": c.k, **candidate_fields(c, exact)} for c in result.ranked],
         "elapsed_s": round(elapsed, 3),
     }
 
@@ -104,6 +110,7 @@ def score_record(
     loaded: LoadedModel,
     estimator: dict[str, Any],
     score: Score,
+    exact: bool,
     elapsed: float,
 ) -> dict[str, Any]:
     """The line of a scored pair."""
@@ -114,7 +121,7 @@ def score_record(
         "status": "ok",
         "model": loaded.identity,
         "estimator": estimator,
-        **score_fields(score),
+        **score_fields(score, exact),
         "elapsed_s": round(elapsed, 3),
     }
 

@@ -14,7 +14,9 @@ from .console import Console
 from .options import Restoration
 
 if TYPE_CHECKING:
+    from ..images import Decoded
     from ..inference import Candidates
+    from ..tasks.base import Picture
     from .inputs import Source
     from .plan import Job, Plan
     from .session import LoadedModel
@@ -58,7 +60,7 @@ def restore_pictures(
         label=command,
         output=given.output,
         keep=given.keep,
-        overwrite=given.overwrite,
+        **given.files,
     )
     masks = plan_masks(mask, [job.source for job in planned.jobs])
     grid, uncertainty = (
@@ -67,7 +69,7 @@ def restore_pictures(
     )
     for note in planned.notes:
         console.note(note)
-    if given.dry_run:
+    if given.dry_run or all(job.skipped for job in planned.jobs):
         _list_outputs(command, planned.jobs, masks, given, console)
         return
 
@@ -125,11 +127,16 @@ class _Run:
         from ..inference.grid import grid_row
         from .masks import read_mask
         from .records import restoration_record
+        from .transparency import as_seen
 
+        if self.job.skipped:
+            _list_job(self.command, self.job, self.mask, self.given, self.console)
+            return
         start = time.perf_counter()
-        image = self.planned.read(self.job).rgb
-        result = restore(self.loaded.model, image, mask=read_mask(self.mask), **self.sampling)
-        paths = self._write(result)
+        picture, mask = self.planned.read(self.job), read_mask(self.mask)
+        image = as_seen(picture, self.loaded)
+        result = restore(self.loaded.model, image, mask=mask, **self.sampling)
+        paths = self._write(result, picture, mask)
         grid.add(lambda: grid_row(self.job.source.label, image, result))
         uncertainty.add(lambda: spread_chart(self.job.source.label, result))
         elapsed = time.perf_counter() - start
@@ -147,6 +154,7 @@ class _Run:
                     self.sampling,
                     result,
                     paths,
+                    self.planned.encoder.lossless and picture.alpha is None,
                     elapsed,
                 )
             )
@@ -166,14 +174,19 @@ class _Run:
         if self.given.json:
             self.console.json(error_record(self.command, self.names, error))
 
-    def _write(self, result: Any) -> list[str]:
+    def _write(self, result: Candidates, picture: Decoded, mask: Picture | None) -> list[str]:
         """The kept pictures, to their files or to stdout; the paths written."""
         from .records import provenance
+        from .transparency import put_back
 
+        encoder = self.planned.encoder
+        if picture.alpha is not None and not encoder.has_alpha:
+            self.console.note(f"{self.job.name}: laid on white, as {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
             record = provenance(candidate, result, self.loaded)
-            data = self.planned.encoder.encode(candidate.image, provenance=json.dumps(record))
+            image, alpha = put_back(candidate.image, picture, mask)
+            data = encoder.encode(image, alpha, json.dumps(record))
             if not self.job.outputs:
                 self.console.binary(data)
                 continue
@@ -230,16 +243,40 @@ def _list_outputs(
     given: Restoration,
     console: Console,
 ) -> None:
-    """What would be written, in the form in which it would be reported."""
+    """What would be written, in the form in which it would be reported.
+
+    Raises:
+        typer.Exit: (1) some input is known to fail.
+    """
+    from .records import error_record
+
+    failed = False
+    for job, mask in zip(jobs, masks, strict=True):
+        problem = job.source.problem
+        if problem is None:
+            _list_job(command, job, mask, given, console)
+            continue
+        failed = True
+        console.error(problem)
+        if given.json:
+            console.json(error_record(command, _names(job, mask), problem))
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _list_job(
+    command: str, job: Job, mask: Source | None, given: Restoration, console: Console
+) -> None:
     from .records import planned_record
 
-    for job, mask in zip(jobs, masks, strict=True):
-        paths = [str(path) for path in job.outputs]
-        if given.json:
-            console.json(planned_record(command, _names(job, mask), paths))
-        else:
-            for path in paths:
-                console.result(path)
+    paths = [str(path) for path in job.outputs]
+    if given.json:
+        console.json(planned_record(command, _names(job, mask), paths, job.skipped))
+    elif job.skipped:
+        console.note(f"{job.name}: skipped, {paths[0]} exists")
+    else:
+        for path in paths:
+            console.result(path)
 
 
 def _names(job: Job, mask: Source | None) -> dict[str, str | None]:

@@ -154,24 +154,31 @@ class _Scorer:
         from .records import score_record
 
         start = time.perf_counter()
-        condition, target = pair.cond.read().rgb, pair.target.read().rgb
+        picture, target = pair.cond.read(), pair.target.read()
         mask = read_mask(pair.mask)
         loaded = self._load(_model_name(self.model, pair.target))
 
         from ..inference import attribution, estimator_of, score
         from ..inference.charts import attribution_chart
         from .session import memory_errors
+        from .transparency import as_seen
 
         with memory_errors():
-            result = score(loaded.model, condition, target, mask, noise_samples=self.noise_samples)
+            condition = as_seen(picture, loaded)
+            result = score(
+                loaded.model, condition, target.rgb, mask, noise_samples=self.noise_samples
+            )
             self.maps.add(
                 lambda: attribution_chart(
-                    pair.target.label, attribution(loaded.model, condition, target, mask), result
+                    pair.target.label,
+                    attribution(loaded.model, condition, target.rgb, mask),
+                    result,
                 )
             )
         elapsed = time.perf_counter() - start
         estimator = estimator_of(loaded.model, self.noise_samples)
-        record = score_record(pair.names, loaded, estimator, result, elapsed)
+        exact = target.alpha is None
+        record = score_record(pair.names, loaded, estimator, result, exact, elapsed)
         width, height = result.scored_size
         return result.rank_score / (width * height), lambda: self._report(pair, result, record)
 

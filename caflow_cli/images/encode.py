@@ -81,6 +81,10 @@ class Encoder:
         """Whether the colours come back as they were."""
         return self.format != "jpg" and not (self.format == "webp" and self.quality is not None)
 
+    @property
+    def has_alpha(self) -> bool:
+        return self.format != "jpg"
+
     def encode(
         self,
         image: npt.NDArray[np.uint8],
@@ -108,8 +112,7 @@ class Encoder:
         if not self.metadata:
             provenance = None
         if alpha is not None:
-            straight = self.format != "jpg"
-            image = np.dstack([image, alpha]) if straight else over_white(image, alpha)
+            image = np.dstack([image, alpha]) if self.has_alpha else over_white(image, alpha)
         if self.format == "png":
             return encode_png(image, {PNG_KEY: provenance} if provenance else None)
         exif = Image.Exif()

@@ -18,6 +18,7 @@ __all__ = ["damaged", "open_picture", "quietly", "read_source"]
 
 # Named, so that no plugin that starts other programs (EPS) ever sees a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 258, 284  # TIFF tags
 _MAX_BYTES = 2**30  # more than the pixel limit needs at 64 bits a pixel
@@ -93,7 +94,11 @@ def open_picture(data: bytes, label: str, frame: int | None = None) -> tuple[Ima
             "crop or shrink the picture first",
         ) from error
     except UnidentifiedImageError as error:
-        raise CaflowError(f"{label!r} is not a picture", _COMPLETE) from error
+        if data.startswith(_MAGIC):
+            raise damaged(label) from error
+        raise CaflowError(
+            f"{label!r} is not a picture", "convert it to PNG, JPEG, WebP, BMP, TIFF or GIF"
+        ) from error
     except Exception as error:  # plugins raise whatever a broken file leads them to
         raise damaged(label) from error
     if _deep_planes(picture):

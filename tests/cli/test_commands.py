@@ -433,8 +433,9 @@ def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
     assert json.loads(last)["step"] == 16
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
-    tmp_path, small_picture, model_file
+    tmp_path, small_picture, model_file, number
 ):
     inputs = []
     for index in range(60):
@@ -461,7 +462,7 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()  # the first picture is written
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in stderr

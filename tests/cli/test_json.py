@@ -50,6 +50,8 @@ def test_lines_of_restorations(run, pictures, model_files, command):
     assert lines[0]["candidates"][1]["standard_error"] > 0
     planned = lines_of(run(*shared, "--dry-run", "--overwrite"))
     assert [line["status"] for line in planned] == ["planned", "planned"]
+    again = lines_of(run(*shared, "--skip-existing"))
+    assert [line["status"] for line in again] == ["skipped", "error"]
     assert {line.get("mask") for line in lines + planned} == {mask[1] if mask else None}
 
 

@@ -1,0 +1,36 @@
+"""What a model sees of a picture with alpha, and how alpha comes back into the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..images import Decoded, resize_alpha
+from ..tasks.base import Picture
+
+if TYPE_CHECKING:
+    from .session import LoadedModel
+
+__all__ = ["as_seen", "put_back"]
+
+
+def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
+    """The colours that a condition is made of; where they are enlarged, without faint edges'."""
+    return picture.seen(faint=loaded.model.config.task.name == "superres")
+
+
+def put_back(
+    image: Picture, picture: Decoded, mask: Picture | None
+) -> tuple[Picture, Picture | None]:
+    """The colours and the alpha of a result.
+
+    Alpha is the input's, at the result's size. Of a picture that was filled in, what is outside of
+    the mask comes out as it came in, seen or not.
+    """
+    if picture.alpha is None:
+        return image, None
+    if mask is not None:
+        hidden = (picture.alpha == 0) & (mask < 128)
+        image = np.where(hidden[..., None], picture.rgb, image)
+    return image, resize_alpha(picture.alpha, (image.shape[0], image.shape[1]))
