@@ -28,7 +28,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def needed() -> set[str]:
     weights = {f"caflow_cli/assets/weights/{e.file}" for e in load_manifest().values()}
     examples = {f"caflow_cli/assets/examples/{name}.png" for name in ("face", "face_64")}
-    return weights | examples | {"caflow_cli/py.typed"}
+    names = ("template.html", "style.css", "script.js")
+    page = {f"caflow_cli/evaluation/report/{name}" for name in names}
+    return page | weights | examples | {"caflow_cli/py.typed"}
 
 
 def test_the_wheel_holds_what_users_need_and_no_tests(dist):

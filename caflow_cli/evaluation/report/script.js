@@ -35,7 +35,7 @@ function tiles(picture) {
   }));
   found.push({ name: "truth", label: "truth", value: "ll" in picture ? `${nats(picture.ll)} nats` : "" });
   if (picture.c.length) {
-    found.push({ name: "error", label: "error of #1", value: `0 to ${data.errorScale} levels` });
+    found.push({ name: "error", label: "error of #1", value: `0 to ${data.errorScale}` });
   }
   return found;
 }
