@@ -23,14 +23,18 @@ def plan_masks(mask: str | None, sources: Sequence[Source]) -> list[Source | Non
     Pictures found in folders of folders have their masks in folders of the same names.
 
     Raises:
-        CaflowError: (exit 2) a folder that lacks a mask or has two, or stdin asked for twice.
+        CaflowError: (exit 2) no such mask, a folder that lacks one or has two, or stdin asked for
+            twice.
     """
     if mask is None:
         return [None] * len(sources)
     if mask == "-" and (len(sources) > 1 or any(source.name == "-" for source in sources)):
         raise CaflowError("stdin holds one picture", "name the mask's file", EXIT_USAGE)
     if not Path(mask).is_dir():
-        return [find_inputs([mask]).sources[0]] * len(sources)
+        source = find_inputs([mask]).sources[0]
+        if source.path is not None and not source.path.exists():
+            raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
+        return [source] * len(sources)
     masks = by_stem(find_inputs([mask], recursive=True).sources)
     missing = [source for source in sources if (source.inside, source.stem) not in masks]
     if missing:

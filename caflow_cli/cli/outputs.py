@@ -145,6 +145,15 @@ class Claims:
                 EXIT_USAGE,
             )
 
+    def protect(self, path: Path) -> None:
+        """Count a file that is read as an input. CaflowError (exit 2) where it is an output."""
+        key = self._key(path)
+        if key in self._outputs:
+            raise CaflowError(
+                f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
+            )
+        self._inputs.add(key)
+
     def _key(self, path: Path) -> str:
         real = Path(os.path.realpath(path))
         if real.parent not in self._folders:

@@ -63,6 +63,8 @@ def restore_pictures(
         **given.files,
     )
     masks = plan_masks(mask, [job.source for job in planned.jobs])
+    for read in {one.path for one in masks if one is not None and one.path is not None}:
+        planned.claims.protect(read)
     grid, uncertainty = (
         Sheet(f"--{name}", file, len(planned.jobs), planned.claims, given.overwrite)
         for name, file in (("grid", given.grid), ("uncertainty", given.uncertainty))

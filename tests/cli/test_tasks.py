@@ -123,6 +123,16 @@ def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files
     assert not (tmp_path / "a_inpaint.png").exists()
 
 
+def test_a_mask_is_there_and_never_an_output(run, tmp_path, model_files):
+    save(tmp_path / "a.png", 32, 32)
+    mask = save_mask(tmp_path / "m.png", 32, 32).read_bytes()
+    given = ["inpaint", "a.png", "-m", 1, "--model", model_files["inpaint"]]
+    assert_refused(run(*given, "--mask", "n.png"), 2, "no mask 'n.png'")
+    over = run(*given, "--mask", "m.png", "-o", "m.png", "--overwrite")
+    assert_refused(over, 2, "the output 'm.png' is an input")
+    assert (tmp_path / "m.png").read_bytes() == mask
+
+
 def test_a_mask_is_turned_as_its_picture_is(run, tmp_path, model_files):
     """Both carry an orientation: stored 60x40, seen 40x60."""
     for path in (save(tmp_path / "x.png", 40, 60), save_mask(tmp_path / "m.png", 40, 60)):
