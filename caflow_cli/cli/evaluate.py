@@ -253,7 +253,7 @@ def evaluate_command(
         from .session import load_model
 
         loaded = load_model(model, device, task)
-        with console.progress("{task.completed}/{task.total}") as display:
+        with console.progress() as display:
             bar = display.add_task("measuring", total=None)
             evaluation = evaluate(
                 loaded.model,
@@ -266,7 +266,9 @@ def evaluate_command(
                 weights=_weights(lpips_weights, fid_weights, extractor),
                 save_stats=save_stats,
                 identity=loaded.identity,
-                progress=lambda done, total: display.update(bar, completed=done, total=total),
+                progress=lambda done, total: display.update(
+                    bar, completed=done, total=total, description=f"{done} of {total} pictures"
+                ),
                 save_images=save_images,
                 report=report,
                 skip_existing=skip_existing,
@@ -277,7 +279,7 @@ def evaluate_command(
         names = choose_metrics(metric or [], _COMPARED, _DEFAULT.split(","))
         _check_comparison_options(save_images, report, skip_existing, limit, resize)
         weights = _weights(lpips_weights, fid_weights, extractor)
-        with console.progress("{task.completed}/{task.total}") as display:
+        with console.progress() as display:
             bar = display.add_task("comparing", total=None)
             shared: dict[str, Any] = {
                 "metrics": names,
@@ -285,7 +287,10 @@ def evaluate_command(
                 "weights": weights,
                 "save_stats": save_stats,
                 "progress": lambda done, total: display.update(
-                    bar, completed=done, total=total or None
+                    bar,
+                    completed=done,
+                    total=total or None,
+                    description=f"{done} of {total} pictures" if total else f"{done} pictures",
                 ),
             }
             if form == "sets":

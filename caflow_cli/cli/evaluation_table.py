@@ -47,7 +47,12 @@ def rich_table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=_title(evaluation), caption=_caption(evaluation), title_justify="left")
+    table = Table(
+        title=_title(evaluation),
+        caption=_caption(evaluation),
+        title_justify="left",
+        caption_justify="left",
+    )
     table.add_column("")
     for label in evaluation.metrics:
         metric = METRICS[label.partition(":")[0]]

@@ -51,14 +51,17 @@ class Extractor:
     def __call__(self, images: Tensor) -> Tensor:
         """Features, (B, d) float64 on the CPU."""
         features = self.features(images)
-        if features.ndim != 2 or len(features) != len(images):
+        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
             raise CaflowError(
-                f"feature extractor {self.name!r} gave {tuple(features.shape)} of "
-                f"{len(images)} images",
+                f"feature extractor {self.name!r} gave {_shape(features)} of {len(images)} images",
                 "let it return (B, d) of uint8 (B, 3, H, W)",
                 EXIT_USAGE,
             )
         return features.double().cpu()
+
+
+def _shape(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 
 def load_extractor(
@@ -171,4 +174,15 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
         raise CaflowError(f"{name!r} made {type(features).__name__}", hint, EXIT_USAGE)
     if isinstance(features, nn.Module):
         features = features.eval().to(device)
-    return lambda images: cast(Tensor, features(images.to(device)))
+
+    def extract(images: Tensor) -> Tensor:
+        try:
+            return cast(Tensor, features(images.to(device)))
+        except Exception as error:  # the caller's code again
+            raise CaflowError(
+                f"feature extractor {name!r} failed: {type(error).__name__}: {error}",
+                "let it take uint8 (B, 3, H, W)",
+                EXIT_USAGE,
+            ) from error
+
+    return extract

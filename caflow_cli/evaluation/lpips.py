@@ -20,6 +20,7 @@ from .metrics import check_pairs
 __all__ = ["LpipsDistance"]
 
 _TRUNK_FILE = "alexnet-owt-7be5be79.pth"  # what torchvision downloads
+_LEAST = 31  # pixels a side, below which a layer has nothing left
 _HINT = "--lpips-weights FILE, or CAFLOW_LPIPS_WEIGHTS: AlexNet's trunk as safetensors, net.slice*"
 
 
@@ -79,8 +80,13 @@ class LpipsDistance:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
-        """Distance of each pair: (B,) float64. images, references: uint8 (B, 3, H, W)."""
+        """Distance of each pair: (B,) float64.
+
+        Args:
+            images, references: uint8 (B, 3, H, W), sides of at least 31.
+        """
         check_pairs(images, references)
+        _check_size(images)
         a, b = (x.to(self._device).float() / 127.5 - 1 for x in (images, references))
         distance: Tensor = self._net(a, b)
         return distance.flatten().double().cpu()
@@ -88,9 +94,19 @@ class LpipsDistance:
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
         """The trunk's last activations, averaged over the image: uint8 (B, 3, H, W) to (B, 256)."""
+        _check_size(images)
         x = images.to(self._device).float() / 127.5 - 1
         last: Tensor = self._net.net(self._net.scaling_layer(x))[-1]
         return last.mean((2, 3))
+
+
+def _check_size(images: Tensor) -> None:
+    height, width = images.shape[-2:]
+    if min(height, width) < _LEAST:
+        raise CaflowError(
+            f"{width}x{height} pixels are too few for AlexNet, which needs {_LEAST} a side",
+            "larger pictures, or --resize 64",
+        )
 
 
 def _build(network: Any, **options: bool) -> Any:

@@ -19,6 +19,8 @@ from .summary import Summary
 
 __all__ = ["Run"]
 
+_TRUTH, _BASELINE = "truth", "baseline"  # keys beside the settings
+
 
 class Run:
     """What a run accumulates."""
@@ -32,7 +34,7 @@ class Run:
 
     @property
     def truths(self) -> SetFeatures:
-        return self._side("truth")
+        return self._side(_TRUTH)
 
     def _side(self, key: Cell | str) -> SetFeatures:
         if key not in self._sides:
@@ -41,12 +43,14 @@ class Run:
         return self._sides[key]
 
     def add_features(self, measured: Measured, saved: SavedImages | None) -> None:
-        """The truth's, and those of the candidates kept in each setting."""
+        """The truth's, the baseline's, and those of the candidates kept in each setting."""
         if self.extractor is None:
             return
         self.truths.add(self.extractor(to_batch([measured.problem.truth])))
         if not self.plan.wants("sets"):
             return
+        if measured.problem.baseline is not None:
+            self._side(_BASELINE).add(self.extractor(to_batch([measured.problem.baseline])))
         known: dict[tuple[float, int], Any] = {}
         for cell in self.plan.cells:
             if measured.drawn:
@@ -66,14 +70,14 @@ class Run:
         results: list[Result] = []
         sets = self.plan.wants("sets")
         labels = [m for m in self.plan.metrics if m not in sets]
-        if self.summary.baseline:
-            results.append(Result(BASELINES[self.task.name], self.summary.baseline))
+        baseline = BASELINES.get(self.task.name)
+        if baseline is not None and (self.summary.baseline or _BASELINE in self._sides):
+            row = Result(baseline, self.summary.baseline)
+            self._add_sets(row, _BASELINE)
+            results.append(row)
         for cell in self.plan.cells if self.plan.draws else ():
             rows = self.summary.results(cell)
-            if self.extractor is not None and sets:
-                found, extra = distances(sets, self.extractor, self._side(cell), self.truths)
-                rows[0].values |= found
-                rows[0].extra |= extra
+            self._add_sets(rows[0], cell)
             results += rows
         if self.summary.bpd is not None:
             results.append(Result("truth", {"bpd": self.summary.bpd}))
@@ -105,3 +109,10 @@ class Run:
             failed=self.failed,
             notes=notes,
         )
+
+    def _add_sets(self, result: Result, key: Cell | str) -> None:
+        sets = self.plan.wants("sets")
+        if self.extractor is not None and sets:
+            found, extra = distances(sets, self.extractor, self._side(key), self.truths)
+            result.values |= found
+            result.extra |= extra

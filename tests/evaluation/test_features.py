@@ -75,6 +75,7 @@ def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch) -> None:
         "def means():\n    return lambda images: images.float().mean((2, 3))\n"
         "def flat():\n    return lambda images: images.float().mean()\n"
         "def nothing():\n    return 3\n"
+        "def failing():\n    return lambda images: images.float().mean((2, 9))\n"
     )
     monkeypatch.chdir(tmp_path)
     images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
@@ -83,6 +84,8 @@ def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch) -> None:
     assert extractor.label("kid") == "kid:mine:means"
     with pytest.raises(CaflowError, match="'mine:flat' gave"):
         load_extractor("mine:flat")(images)
+    with pytest.raises(CaflowError, match="'mine:failing' failed: IndexError"):
+        load_extractor("mine:failing")(images)
     for name in ("mine:nothing", "mine:absent", "nowhere:at_all", "resnet"):
         with pytest.raises(CaflowError, match=name.partition(":")[0]) as caught:
             load_extractor(name)

@@ -147,6 +147,15 @@ def test_lpips_does_not_depend_on_the_batch() -> None:
     assert distance(a, b).tolist() == pytest.approx(alone, abs=1e-5)
 
 
+@needs_trunk
+def test_lpips_needs_31_pixels() -> None:
+    distance = LpipsDistance()
+    a = random_images(1)
+    assert distance(a[..., :31, :31], a[..., :31, :31]).tolist() == [0.0] * 3
+    with pytest.raises(CaflowError, match="64x30 pixels are too few"):
+        distance(a[..., :30, :], a[..., :30, :])
+
+
 def test_a_trunk_of_other_tensors_is_refused(tmp_path) -> None:
     path = tmp_path / "trunk.safetensors"
     save_file({"net.slice1.0.weight": torch.zeros(2)}, path)

@@ -271,6 +271,8 @@ def test_table2_runs_with_one_and_five_a_picture(
         save_stats=tmp_path / "truth.npz",
     )
     one, five = by_what(found)
+    (grey,) = by_what(found, "grey copy")
+    assert grey.values["fid"].mean > 0
     assert (one.cell.n, five.cell.n) == (1, 5)
     assert (one.values["fid"].count, five.values["fid"].count) == (5, 25)
     published = {r.what: r.values["fid"].mean for r in found.results if "published" in r.what}
