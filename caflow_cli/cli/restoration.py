@@ -142,6 +142,7 @@ class _Run:
         grid.add(lambda: grid_row(self.job.source.label, image, result))
         uncertainty.add(lambda: spread_chart(self.job.source.label, result))
         elapsed = time.perf_counter() - start
+        self._note_far(result)
         self._note_inconsistent(result)
         best = result.kept[0].score
         self.console.detail(
@@ -159,6 +160,15 @@ class _Run:
                     self.planned.encoder.lossless and picture.alpha is None,
                     elapsed,
                 )
+            )
+
+    def _note_far(self, result: Candidates) -> None:
+        domain = self.loaded.domain
+        if domain is not None and domain.is_far(result.statistics):
+            self.console.note(
+                f"warning: {self.job.name} is unlike what {self.loaded.id} was trained on: "
+                f"distance {domain.distance(result.statistics):.1f}, its {domain.pictures} "
+                f"validation pictures reach {domain.farthest:.1f}"
             )
 
     def _note_inconsistent(self, result: Candidates) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
+    from ..inference import Domain
     from ..model import CAFlow
 
 __all__ = ["LoadedModel", "load_model", "memory_errors"]
@@ -22,6 +23,7 @@ class LoadedModel:
     model: CAFlow
     id: str
     sha256: str
+    domain: Domain | None  # what it was trained on, where its file says
 
     @property
     def identity(self) -> dict[str, str]:
@@ -43,7 +45,7 @@ def load_model(
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
     from ..hub.resolve import default_model, resolve
-    from ..inference import select_device
+    from ..inference import Domain, select_device
     from ..model import load_checkpoint, read_info
 
     target = select_device(device)
@@ -56,8 +58,9 @@ def load_model(
             "or another --model",
             EXIT_USAGE,
         )
-    model, _ = load_checkpoint(resolved.path)
-    return LoadedModel(model.to(target), resolved.id, resolved.sha256)
+    model, info = load_checkpoint(resolved.path)
+    domain = Domain.from_record(info.training.get("domain"))
+    return LoadedModel(model.to(target), resolved.id, resolved.sha256, domain)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """From a picture to ranked candidates, and from a pair to its likelihood."""
 
 from .device import select_device
+from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
 from .restore import Candidate, Candidates, restore
 from .score import Score, estimator_of, score, task_of
@@ -9,8 +10,10 @@ __all__ = [
     "Attribution",
     "Candidate",
     "Candidates",
+    "Domain",
     "Score",
     "attribution",
+    "describe_domain",
     "estimator_of",
     "log_prob_map",
     "restore",

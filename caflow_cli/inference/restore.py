@@ -12,6 +12,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
 from ..tasks import SuperRes, check_sampling
 from .consistent import back_project, consistency
+from .domain import Statistics, statistics
 from .score import Score, check_mask, estimator_of, score_pairs, task_of
 from .tiling import check_size, draw, encode_tiles, plan_tiles
 
@@ -46,6 +47,7 @@ class Candidates:
     keep: int
     tau: float
     estimator: dict[str, Any]
+    statistics: Statistics  # of the condition, for `Domain`
 
     @property
     def kept(self) -> list[Candidate]:
@@ -155,4 +157,4 @@ def restore(
         )
         for position, k in enumerate(order)
     ]
-    return Candidates(ranked, keep, tau, estimator_of(model, noise_samples))
+    return Candidates(ranked, keep, tau, estimator_of(model, noise_samples), statistics(encodings))

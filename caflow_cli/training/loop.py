@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..inference import select_device
+from ..inference import describe_domain, select_device
 from ..model import CAFlow, Config, load_checkpoint
 from .batches import Batches, Prefetched
 from .config import RunConfig
@@ -318,6 +318,7 @@ class _Run:
         on_main(self.accelerator, lambda: self._write(event, **figures))
 
     def _model_record(self) -> dict[str, Any]:
+        domain = describe_domain(self.ema.model, self.validation.val[1])
         return {
             "data": Path(self.config.data).name,
             "steps": self.step,
@@ -327,6 +328,7 @@ class _Run:
             "train_bits_per_dim": self.fit_now.train,
             "val_bits_per_dim": self.fit_now.val,
             "optim": asdict(self.config.optim),
+            "domain": domain.to_record() if domain is not None else None,
         }
 
     # --- the state --------------------------------------------------------------------------------

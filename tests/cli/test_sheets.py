@@ -103,3 +103,15 @@ def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(ru
     plain = json.loads(run(*shared, "--overwrite").stdout)
     assert "consistency_max" not in plain["outputs"][0]
     assert "consistent" not in plain["params"]
+
+
+def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    shared = ["superres", "noise.png", "example:face", "-m", 1, "-o", "out/", "--overwrite"]
+    done = run(*shared)
+    assert done.returncode == 0
+    (warning,) = done.stderr.decode().splitlines()
+    assert warning.startswith("warning: noise.png is unlike what faces-superres-x4 was trained on")
+    assert b"warning" not in run(*shared, "-q").stderr
+    assert b"warning" not in run(*shared, *model).stderr  # a file that does not say

@@ -94,6 +94,7 @@ def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straig
     out, summary = straight
     model, info = load_checkpoint(out / "last.safetensors")
     assert info.training["images"] == 20 * BATCH
+    assert info.training["domain"]["pictures"] > 1
     assert info.config.task.size == 32
     average = load_file(out / "state" / "step-00000020" / "ema.safetensors")
     assert all(torch.equal(v, average[k]) for k, v in model.state_dict().items())
