@@ -62,6 +62,15 @@ def train_command(
         typer.Option("--seed", metavar="S", help="Of order, noise, start. Default: 0."),
     ] = None,
     device: options.DeviceOrConfigs = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the flow steps first: takes minutes.")
+    ] = False,
+    checkpoint: Annotated[
+        bool,
+        typer.Option(
+            "--checkpoint-activations", help="Half the memory and less, for a third more work."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
@@ -96,6 +105,8 @@ def train_command(
         optim.pop("minutes", None)
     given = {"batch_size": batch_size, "lr": lr, "images": images, "minutes": minutes}
     optim.update({key: value for key, value in given.items() if value is not None})
+    switches = {"compile": compiled, "checkpoint_activations": checkpoint}
+    optim.update({key: True for key, on in switches.items() if on})
     overlay = {"out": out, "data": data, "seed": seed, "device": device}
     values.update({key: value for key, value in overlay.items() if value is not None})
     if "data" not in values:

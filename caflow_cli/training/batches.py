@@ -24,6 +24,10 @@ class Batch(NamedTuple):
     cond: Tensor  # y + u'
     noise: Tensor  # of w: uniform, or standard normal
 
+    def split(self, count: int) -> list[Batch]:
+        """`count` neighbouring parts, as equal as can be."""
+        return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
+
 
 class Batches:
     """An endless, seeded, random-access stream of training pairs.

@@ -29,7 +29,7 @@ __all__ = [
 
 # What a preset of the paper says beside its architecture (appendix B). Of a budget it says how long
 # the training took on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3}
+_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3, "invconv_lr_width": 0}
 PRESET_OPTIM: dict[str, dict[str, Any]] = {
     "ffhq-superres-x4": {**_PAPER, "minutes": 6480.0},
     "lsun-colorize": {**_PAPER, "minutes": 4320.0},
@@ -55,6 +55,7 @@ class OptimConfig:
 
     batch_size: int = 32  # of a step: of all ranks and all its parts together
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
+    workers: int = 0  # CPU threads that share a part, each with its images; 0: by the cores
     lr: float = 2e-3  # peak
     schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`
     lr_floor: float = 0.01  # the cosine ends at this share of the peak
@@ -62,11 +63,14 @@ class OptimConfig:
     lr_drop_step: int = 70_000  # "paper": once, from this step on,
     lr_drop: float = 0.1  # times this
     warmup: int = 500  # steps of linear warm-up
+    invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.999
     cond_weight: float = 0.01  # λ
     bf16: bool = True  # in the nets
+    compile: bool = False  # the flow steps, by `torch.compile`
+    checkpoint_activations: bool = False  # a third more work, and much less memory
     images: int | None = None  # budget; the schedule spans it
     minutes: float | None = None  # or this one
 
@@ -87,7 +91,8 @@ class OptimConfig:
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
-        for name in ("lr_floor", "lr_drop_step", "warmup", "cond_weight"):
+        rest = ("lr_floor", "lr_drop_step", "warmup", "cond_weight", "workers", "invconv_lr_width")
+        for name in rest:
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")
         for name in ("beta2", "ema"):

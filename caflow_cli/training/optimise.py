@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -18,8 +22,9 @@ from .config import OptimConfig
 from .ema import EMA
 from .guard import Guard
 from .ranks import sum_over_ranks
+from .workers import Workers, workers_for
 
-__all__ = ["Figures", "Optimiser"]
+__all__ = ["Figures", "Optimiser", "parameter_groups"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +40,44 @@ class Figures:
     messages: list[float]  # the sums over ranks of what each said
 
 
+def _check_compiler(device: torch.device) -> None:
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise CaflowError(
+            f"there is no C++ compiler {compiler!r} to compile with",
+            "install one, or leave --compile out",
+            EXIT_USAGE,
+        )
+
+
+def parameter_groups(model: CAFlow, invconv_width: int) -> list[dict[str, Any]]:
+    """The parameters, each with the share of the learning rate that it gets.
+
+    A step of Adam moves every entry of a C×C matrix by about the rate, and what the matrix does to
+    a pixel by up to C times the rate. So that wide 1×1 convolutions do not set the limit for all
+    others, their factors get `min(1, invconv_width / C)` of it. 0: all get the whole rate.
+    """
+    groups: dict[float, list[Tensor]] = {1.0: []}
+    for name, parameter in model.named_parameters():
+        square = name.endswith("invconv.lu") and invconv_width > 0
+        share = min(1.0, invconv_width / len(parameter)) if square else 1.0
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": params, "share": share} for share, params in groups.items()]
+
+
 class Optimiser:
     """Model, average, optimiser and guard of a run.
 
-    A step is the same, up to rounding, however its batch is shared out over ranks and parts.
+    A step is the same, up to rounding, however its batch is shared out over ranks, parts and
+    threads.
 
     Args:
         model: Takes part in place.
         accelerator: Device and ranks.
         optim: As configured.
+
+    Raises:
+        CaflowError: A batch that cannot be shared out, or nothing to compile with.
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, optim: OptimConfig) -> None:
@@ -56,12 +90,21 @@ class Optimiser:
                 EXIT_USAGE,
             )
         self.model, self.accelerator, self.config = model, accelerator, optim
+        if optim.compile:
+            _check_compiler(accelerator.device)
         model.use_bf16(optim.bf16)
+        model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
         self.adam = torch.optim.Adam(
-            model.parameters(), lr=optim.lr, betas=(0.9, optim.beta2), fused=True
+            parameter_groups(model, optim.invconv_lr_width),
+            lr=optim.lr,
+            betas=(0.9, optim.beta2),
+            fused=True,
         )
         self.parallel = accelerator.prepare_model(model)
+        self.workers = self._workers(optim.batch_size // share)
+        self._compiled = False
+        self.parameters = list(model.parameters())
         self.ema = EMA(model, optim.ema)
         self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.adam})
 
@@ -74,6 +117,10 @@ class Optimiser:
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
             self.model(*map(self._place, batch))
+        if self.config.compile and not self._compiled:
+            # Only now: initialising would be a second set of graphs.
+            self.model.compile_steps()
+            self._compiled = True
 
     def step(
         self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
@@ -87,10 +134,8 @@ class Optimiser:
         """
         optim = self.config
         for group in self.adam.param_groups:
-            group["lr"] = lr
-        parts = [
-            Batch(*part) for part in zip(*(x.chunk(optim.accumulate) for x in batch), strict=True)
-        ]
+            group["lr"] = lr * group["share"]
+        parts = batch.split(optim.accumulate)
         sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
@@ -111,14 +156,47 @@ class Optimiser:
 
     def _backward(self, part: Batch) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
+        if self.workers is None:
+            loss, figures = self._loss(part)
+            (loss / self.config.accumulate).backward()
+            return figures
+        shares = part.split(self.workers.count)
+        weights = [len(share.target) / len(part.target) for share in shares]
+        sums = torch.zeros(3, dtype=torch.float64)
+        for (gradients, figures), weight in zip(
+            self.workers.map(self._gradients, shares), weights, strict=True
+        ):
+            sums += weight * figures
+            weight /= self.config.accumulate
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                if parameter.grad is None:
+                    parameter.grad = weight * gradient
+                else:
+                    parameter.grad.add_(gradient, alpha=weight)
+        return sums
+
+    def _gradients(self, share: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+        """A share's gradients and figures, apart: threads may not add to one gradient at once."""
+        loss, figures = self._loss(share)
+        return torch.autograd.grad(loss, self.parameters), figures
+
+    def _loss(self, part: Batch) -> tuple[Tensor, Tensor]:
+        """The loss, and what `_backward` returns."""
         terms: LossTerms = self.parallel(*map(self._place, part))
         dims = part.target[0].numel()
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
-        (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
-        return torch.stack([loss, bits, cond_bits]).detach().double()
+        return loss, torch.stack([loss, bits, cond_bits]).detach().double()
+
+    def _workers(self, images: int) -> Workers | None:
+        """None where one thread, with all cores for each operation, takes the whole batch."""
+        if self.accelerator.num_processes > 1 or self.config.compile:
+            return None  # DDP wants its own backward pass; compiled graphs are one thread's
+        wanted = min(self.config.workers, images)
+        count = wanted or workers_for(images, self.accelerator.device)
+        return Workers(count) if count > 1 else None
 
     def _place(self, x: Tensor) -> Tensor:
         return x.to(self.accelerator.device, memory_format=torch.channels_last)

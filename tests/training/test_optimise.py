@@ -1,0 +1,112 @@
+"""One step, and what must not change it."""
+
+from __future__ import annotations
+
+import copy
+
+import helpers
+import pytest
+import torch
+from accelerate import Accelerator
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.training.batches import Batch
+from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.optimise import Optimiser, parameter_groups
+from caflow_cli.training.workers import Workers, workers_for
+
+BATCH = 6
+
+
+@pytest.fixture(scope="module")
+def model():
+    return helpers.data_like_model(helpers.small_config(scales=2), seed=6, size=16)
+
+
+@pytest.fixture(scope="module")
+def batch(model):
+    target, cond = helpers.image_pair(model, BATCH, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(7))
+    return Batch(target.float(), cond + 0.5, noise)
+
+
+def optimiser(model, **optim):
+    values = {"batch_size": BATCH, "images": 100, "bf16": False, "workers": 1} | optim
+    return Optimiser(copy.deepcopy(model), Accelerator(cpu=True), OptimConfig(**values))
+
+
+def after_one_step(model, batch, **optim):
+    """Figures and gradients of a step that leaves the weights alone."""
+    one = optimiser(model, **optim)
+    one.initialise(batch)
+    taken = {}
+    one.adam.step = lambda: taken.update(
+        {name: p.grad.clone() for name, p in one.model.named_parameters()}
+    )
+    return one.step(batch, 1e-3), taken
+
+
+@pytest.mark.parametrize(
+    "optim",
+    [
+        {"workers": 2},
+        {"workers": 4},  # shares of unequal size
+        {"accumulate": 2, "workers": 2},
+        {"checkpoint_activations": True},
+        {"checkpoint_activations": True, "workers": 3},
+    ],
+)
+def test_threads_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, optim):
+    figures, expected = after_one_step(model, batch)
+    shared, found = after_one_step(model, batch, **optim)
+    assert expected
+    assert expected.keys() == found.keys()
+    assert shared.loss == pytest.approx(figures.loss, rel=1e-6)
+    assert shared.bits_per_dim == pytest.approx(figures.bits_per_dim, rel=1e-6)
+    assert shared.grad_norm == pytest.approx(figures.grad_norm, rel=1e-4)
+    for name, gradient in expected.items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-9)
+
+
+def test_threads_repeat_a_step_to_the_bit(model, batch):
+    first, second = (after_one_step(model, batch, workers=3)[1] for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_workers_leave_the_callers_threads_alone():
+    before = torch.get_num_threads()
+    seen = Workers(2).map(lambda share: (share, torch.get_num_threads()), range(4))
+    assert [share for share, _ in seen] == [0, 1, 2, 3]
+    assert {threads for _, threads in seen} == {max(1, before // 2)}
+    assert torch.get_num_threads() == before
+
+
+def test_small_batches_are_not_shared_out():
+    cores = torch.get_num_threads()
+    assert workers_for(8, torch.device("cpu")) == 1
+    assert workers_for(1000, torch.device("cpu")) == cores
+    assert workers_for(1000, torch.device("cuda")) == 1
+
+
+def test_wide_matrices_learn_slower(model, batch):
+    groups = parameter_groups(model, 16)
+    shares = {id(p): group["share"] for group in groups for p in group["params"]}
+    assert len(shares) == len(list(model.parameters()))
+    for name, p in model.named_parameters():
+        wide = name.endswith(".lu") and len(p) > 16
+        assert shares[id(p)] == (16 / len(p) if wide else 1)
+    assert min(shares.values()) < 0.5
+    assert {group["share"] for group in parameter_groups(model, 0)} == {1.0}
+
+    one = optimiser(model)
+    one.step(batch, 1e-3)
+    for group in one.adam.param_groups:
+        assert group["lr"] == pytest.approx(1e-3 * group["share"])
+
+
+def test_compiling_needs_a_compiler(model, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(CaflowError, match=r"no C\+\+ compiler 'no-such-compiler'") as caught:
+        optimiser(model, compile=True)
+    assert caught.value.exit_code == 2
