@@ -37,6 +37,7 @@ class Workers:
         started = Barrier(count)
 
         def begin() -> None:
+            torch.get_num_threads()  # a thread's first look sets it to what all others have
             torch.set_num_threads(own)
             started.wait()
 
