@@ -14,7 +14,7 @@ from ..assets import example_path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, Decoded, decode
 
-__all__ = ["Inputs", "Source", "find_inputs", "natural_key", "read_input"]
+__all__ = ["Inputs", "Source", "find_inputs", "names_one", "natural_key", "read_input"]
 
 _EXAMPLE = "example:"
 # Files that are taken from a folder; a file that is named is taken whatever its suffix.
@@ -109,6 +109,11 @@ def find_inputs(
     return Inputs(list(unique.values()), notes)
 
 
+def names_one(arguments: Sequence[str]) -> bool:
+    """Whether arguments can name one picture only: no folder, no glob."""
+    return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
+
+
 def natural_key(text: str) -> tuple[list[str | int], str]:
     """A key that sorts numbers in names by value, and letters whatever their case."""
     parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
@@ -131,13 +136,17 @@ def _named(name: str) -> Source:
 
 
 def _expand_glob(argument: str) -> list[str]:
-    if not glob.has_magic(argument) or os.path.lexists(argument):
+    if not _is_glob(argument):
         return [argument]
     # `Path.glob` refuses absolute patterns.
     matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
     if not matches:
         raise CaflowError(f"no file matches {argument!r}", "check the pattern", EXIT_USAGE)
     return matches
+
+
+def _is_glob(argument: str) -> bool:
+    return glob.has_magic(argument) and not os.path.lexists(argument)
 
 
 class _Search:

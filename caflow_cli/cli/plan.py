@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
-from .inputs import Source, find_inputs
+from .inputs import Source, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
 
 __all__ = ["Job", "Plan", "plan"]
@@ -103,8 +103,7 @@ def plan(
         )
     if frame is not None and frame < 1:
         raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    folder = target_folder(output, single)
+    folder = target_folder(output, names_one(inputs))
     found = find_inputs(inputs, recursive=recursive, results=folder)
     sources, own = _without_results(found.sources, label, folder)
     if not sources:

@@ -59,6 +59,8 @@ def test_names():
 
 
 def test_folders_are_mirrored():
+    touch("g/1.png")
+    assert results("g/*.png", output="new") == ["new/1_superres.png"]
     touch("d/a/x.png", "d/x.png")
     assert results("d", recursive=True, output="out") == [
         "out/a/x_superres.png",
