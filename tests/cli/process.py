@@ -10,7 +10,13 @@ from pathlib import Path
 ENTRY = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
 
 
-def caflow(*arguments: object, cwd: Path, stdin: bytes | None = None, **environment: str):
+def caflow(
+    *arguments: object,
+    cwd: Path,
+    stdin: bytes | None = None,
+    timeout: float = 120,
+    **environment: str,
+):
     """Run `caflow` in a process of its own."""
     return subprocess.run(
         [sys.executable, "-c", ENTRY, *map(str, arguments)],
@@ -18,7 +24,7 @@ def caflow(*arguments: object, cwd: Path, stdin: bytes | None = None, **environm
         input=stdin,
         capture_output=True,
         env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment},
-        timeout=120,
+        timeout=timeout,
     )
 
 

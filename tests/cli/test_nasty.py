@@ -31,6 +31,8 @@ def tree(root: Path) -> dict[str, str]:
             path = Path(folder, name)
             if path.is_symlink():
                 state = f"link to {path.readlink()}"
+            elif path.is_file() and not os.access(path, os.R_OK):
+                state = "unreadable"
             elif path.is_file():
                 state = hashlib.sha256(path.read_bytes()).hexdigest()
             else:
@@ -60,7 +62,9 @@ def run(tmp_path_factory, model_file):
     nasty.make_folder(root / "in")
     before = tree(root / "in")
     result = caflow(
-        *("superres", "in", "-r", "-o", "out/", "-m", 1, "--json", "--model", model_file), cwd=root
+        *("superres", "in", "-r", "-o", "out/", "-m", 1, "--json", "--model", model_file),
+        cwd=root,
+        timeout=600,  # 50 pictures and a photo, on a machine that may have other things to do
     )
     return root, before, result
 
@@ -76,7 +80,7 @@ def test_every_file_gives_a_picture_or_a_reason(run, monkeypatch):
     table = []
     for name, case in nasty.CASES.items():
         record = records.pop(name, None)
-        if name == "secret.png" and os.geteuid() == 0:
+        if name == "secret.png" and os.access(Path("in", name), os.R_OK):
             continue  # root reads everything
         table.append(row(name, case, record))
         if case.error is None:
