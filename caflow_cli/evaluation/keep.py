@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -80,32 +79,29 @@ class RowLog:
         return row
 
     def add(self, row: Row) -> None:
-        """Append a row, at once."""
-        lines = [] if self.path.exists() else [self._key]
-        text = "".join(json.dumps(r, allow_nan=False) + "\n" for r in [*lines, row])
+        """Append a row, at once. A picture's last row counts."""
+        head = b"" if self.path.exists() else _line(self._key)
         try:
             make_folder(self.path.parent)
             with self.path.open("ab") as file:
-                self._places[row["name"]] = (
-                    file.tell()
-                    + len(text.encode())
-                    - len((json.dumps(row, allow_nan=False) + "\n").encode())
-                )
-                file.write(text.encode())
+                place = file.tell() + len(head)
+                file.write(head + _line(row))
         except OSError as error:
             raise CaflowError(
                 f"cannot write {str(self.path)!r}: {error.strerror}", "choose another folder"
             ) from error
+        self._places[row["name"]] = place
 
-    def rows(self) -> Iterator[Row]:
-        """All rows in the order in which they were finished."""
-        with contextlib.ExitStack() as stack:
-            if not self.path.exists():
-                return
-            file = stack.enter_context(self.path.open("rb"))
-            next(file)
-            for line in file:
-                yield json.loads(line)
+    def rows(self, names: Iterable[str]) -> Iterator[Row]:
+        """The rows of those of the pictures that have one."""
+        for name in names:
+            row = self.find(name)
+            if row is not None:
+                yield row
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
 
 
 class SavedImages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+from .. import __version__
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import task_of
@@ -94,7 +95,8 @@ def evaluate(
             )
         _check_names(source.names[:count], save_images)
         key = {
-            "schema": 1,
+            "version": __version__,
+            "data": str(data),
             "task": run.task.name,
             "model": identity,
             "split": source.split,
@@ -123,6 +125,7 @@ def evaluate(
                 run.add_features(item, saved)
             if progress is not None:
                 progress(done, count)
+        names = source.names[:count]
     if not run.summary.count:
         _, error = run.failed[0]
         raise CaflowError(f"no picture could be measured: {error.message}", error.hint)
@@ -130,7 +133,7 @@ def evaluate(
         run.truths.save(Path(save_stats))
     result = run.evaluation(str(data), source.split, protocol)
     if report is not None and log is not None:
-        write_report(Path(report), result, run.plan, log.rows(), identity)
+        write_report(Path(report), result, run.plan, log.rows(names), identity)
     return result
 
 

@@ -79,8 +79,8 @@ class Run:
             rows = self.summary.results(cell)
             self._add_sets(rows[0], cell)
             results += rows
-        if self.summary.bpd is not None:
-            results.append(Result("truth", {"bpd": self.summary.bpd}))
+        if self.summary.truth is not None:
+            results.append(self.summary.truth)
         for gap in self.summary.gaps:
             if gap.tau not in self.plan.taus:
                 cell = Cell(gap.tau, gap.m, 1)

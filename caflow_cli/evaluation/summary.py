@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Summary:
         self._cells = {cell: _CellSums() for cell in plan.cells} if plan.draws else {}
         self._baseline = _Means()
         self._bpd = Running()
+        self._noise = 0.0  # sum of the squared errors of K draws each, bits/dim
         self._gaps: dict[float, _GapSums] = defaultdict(_GapSums)
         self.count = 0
 
@@ -75,7 +77,11 @@ class Summary:
         for name, value in row.get("baseline", {}).items():
             self._baseline.add(name, value)
         if "truth" in row:
-            self._bpd.add(row["truth"]["bits_per_dim"])
+            truth = row["truth"]
+            self._bpd.add(truth["bits_per_dim"])
+            if "standard_error" in truth:
+                bits = truth["standard_error"] * truth["bits_per_dim"] / truth["log_likelihood"]
+                self._noise += bits**2
         for cell, sums in self._cells.items():
             self._add_cell(row, cell, sums)
         if "likelihood" in self._plan.metrics:
@@ -138,8 +144,14 @@ class Summary:
         return self._baseline.estimates
 
     @property
-    def bpd(self) -> Estimate | None:
-        return self._bpd.estimate if "bpd" in self._plan.metrics else None
+    def truth(self) -> Result | None:
+        """Bits/dim; and, of its standard error, what the noise draws contribute (K > 1)."""
+        if "bpd" not in self._plan.metrics:
+            return None
+        result = Result("truth", {"bpd": self._bpd.estimate})
+        if self._plan.noise_samples > 1:
+            result.extra["noise_standard_error"] = math.sqrt(self._noise) / self.count
+        return result
 
     @property
     def gaps(self) -> list[Gap]:

@@ -60,8 +60,8 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
     minus_base = kept.differences["bicubic"]["rmse"]  # -1 and -6
     assert (minus_base.mean, minus_base.standard_error) == (-3.5, pytest.approx(2.5))
     assert summary.baseline["rmse"].mean == 9.5
-    assert summary.bpd is not None
-    assert summary.bpd.mean == 1.75
+    assert summary.truth is not None
+    assert summary.truth.values["bpd"].mean == 1.75
     assert kept.values["likelihood"].mean == 0.5
     (gap,) = summary.gaps
     assert gap.above_all.mean == 0.5
@@ -70,6 +70,15 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
     assert histogram["edges"] == [-30, -25, -20, -15, -10]
     assert histogram["truth"] == [0, 1, 0, 1]
     assert histogram["candidates"] == [1, 3, 2, 0]
+
+
+def test_the_noise_of_bits_per_dim_is_stated_for_several_draws():
+    summary = Summary(plan(metrics=("bpd",), noise_samples=4), None)
+    for nats, error in ((-10.0, 3.0), (-25.0, 4.0)):
+        truth = {"log_likelihood": nats, "bits_per_dim": -nats / 10, "standard_error": error}
+        summary.add({"index": 0, "name": "p", "truth": truth, "draws": []})
+    assert summary.truth is not None
+    assert summary.truth.extra["noise_standard_error"] == pytest.approx(0.5 / 2)  # 0.3, 0.4
 
 
 def test_fewer_candidates_are_the_first_and_more_kept_their_mean():

@@ -151,7 +151,7 @@ def _data(evaluation: Evaluation, plan: Plan, rows: Iterable[Row]) -> str:
     cell = shown_cell(plan)
     names = [m for m in evaluation.metrics if METRICS[m.partition(":")[0]].needs == "pairs"]
     pictures = []
-    for row in sorted(rows, key=lambda row: row["index"]):
+    for row in rows:
         record: dict[str, Any] = {"i": row["index"], "name": row["name"], "c": []}
         if "truth" in row:
             record["ll"] = row["truth"]["log_likelihood"]
