@@ -66,7 +66,14 @@ def restore_pictures(
     for read in {one.path for one in masks if one is not None and one.path is not None}:
         planned.claims.protect(read)
     grid, uncertainty = (
-        Sheet(f"--{name}", file, len(planned.jobs), planned.claims, given.overwrite)
+        Sheet(
+            f"--{name}",
+            file,
+            len(planned.jobs),
+            planned.claims,
+            planned.overwrite,
+            planned.skip_existing,
+        )
         for name, file in (("grid", given.grid), ("uncertainty", given.uncertainty))
     )
     for note in planned.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,20 @@ class Sheet:
         rows: How many inputs there are.
         claims: Of the run.
         overwrite: Whether an existing file may be replaced.
+        skip: Whether an existing file stays, and nothing is drawn.
 
     Raises:
         CaflowError: (exit 2) no name for a PNG, too many inputs, or as `Claims.claim`.
     """
 
     def __init__(
-        self, option: str, file: str | None, rows: int, claims: Claims, overwrite: bool
+        self,
+        option: str,
+        file: str | None,
+        rows: int,
+        claims: Claims,
+        overwrite: bool,
+        skip: bool = False,
     ) -> None:
         from .outputs import check_writable
 
@@ -54,7 +62,9 @@ class Sheet:
                 EXIT_USAGE,
             )
         check_writable(self.path)
-        claims.claim(self.path, option, overwrite)
+        claims.claim(self.path, option, overwrite, skip)
+        if skip and os.path.lexists(self.path):
+            self.path = None
 
     def add(self, draw: Callable[[], Picture]) -> None:
         """Draw a row, if the sheet was asked for."""
