@@ -55,7 +55,6 @@ class OptimConfig:
 
     batch_size: int = 32  # of a step: of all ranks and all its parts together
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
-    workers: int = 0  # CPU threads that share a part, each with its images; 0: by the cores
     lr: float = 2e-3  # peak
     schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`
     lr_floor: float = 0.01  # the cosine ends at this share of the peak
@@ -91,7 +90,7 @@ class OptimConfig:
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
-        rest = ("lr_floor", "lr_drop_step", "warmup", "cond_weight", "workers", "invconv_lr_width")
+        rest = ("lr_floor", "lr_drop_step", "warmup", "cond_weight", "invconv_lr_width")
         for name in rest:
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")

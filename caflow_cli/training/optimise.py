@@ -22,7 +22,6 @@ from .config import OptimConfig
 from .ema import EMA
 from .guard import Guard
 from .ranks import sum_over_ranks
-from .workers import Workers, workers_for
 
 __all__ = ["Figures", "Optimiser", "parameter_groups"]
 
@@ -68,8 +67,7 @@ def parameter_groups(model: CAFlow, invconv_width: int) -> list[dict[str, Any]]:
 class Optimiser:
     """Model, average, optimiser and guard of a run.
 
-    A step is the same, up to rounding, however its batch is shared out over ranks, parts and
-    threads.
+    A step is the same, up to rounding, however its batch is shared out over ranks and parts.
 
     Args:
         model: Takes part in place.
@@ -102,9 +100,7 @@ class Optimiser:
             fused=True,
         )
         self.parallel = accelerator.prepare_model(model)
-        self.workers = self._workers(optim.batch_size // share)
         self._compiled = False
-        self.parameters = list(model.parameters())
         self.ema = EMA(model, optim.ema)
         self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.adam})
 
@@ -156,47 +152,14 @@ class Optimiser:
 
     def _backward(self, part: Batch) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
-        if self.workers is None:
-            loss, figures = self._loss(part)
-            (loss / self.config.accumulate).backward()
-            return figures
-        shares = part.split(self.workers.count)
-        weights = [len(share.target) / len(part.target) for share in shares]
-        sums = torch.zeros(3, dtype=torch.float64)
-        for (gradients, figures), weight in zip(
-            self.workers.map(self._gradients, shares), weights, strict=True
-        ):
-            sums += weight * figures
-            weight /= self.config.accumulate
-            for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                if parameter.grad is None:
-                    parameter.grad = weight * gradient
-                else:
-                    parameter.grad.add_(gradient, alpha=weight)
-        return sums
-
-    def _gradients(self, share: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
-        """A share's gradients and figures, apart: threads may not add to one gradient at once."""
-        loss, figures = self._loss(share)
-        return torch.autograd.grad(loss, self.parameters), figures
-
-    def _loss(self, part: Batch) -> tuple[Tensor, Tensor]:
-        """The loss, and what `_backward` returns."""
         terms: LossTerms = self.parallel(*map(self._place, part))
         dims = part.target[0].numel()
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
+        (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
-        return loss, torch.stack([loss, bits, cond_bits]).detach().double()
-
-    def _workers(self, images: int) -> Workers | None:
-        """None where one thread, with all cores for each operation, takes the whole batch."""
-        if self.accelerator.num_processes > 1 or self.config.compile:
-            return None  # DDP wants its own backward pass; compiled graphs are one thread's
-        wanted = min(self.config.workers, images)
-        count = wanted or workers_for(images, self.accelerator.device)
-        return Workers(count) if count > 1 else None
+        return torch.stack([loss, bits, cond_bits]).detach().double()
 
     def _place(self, x: Tensor) -> Tensor:
         return x.to(self.accelerator.device, memory_format=torch.channels_last)

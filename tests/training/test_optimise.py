@@ -13,7 +13,6 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser, parameter_groups
-from caflow_cli.training.workers import Workers, workers_for
 
 BATCH = 6
 
@@ -31,7 +30,7 @@ def batch(model):
 
 
 def optimiser(model, **optim):
-    values = {"batch_size": BATCH, "images": 100, "bf16": False, "workers": 1} | optim
+    values = {"batch_size": BATCH, "images": 100, "bf16": False} | optim
     return Optimiser(copy.deepcopy(model), Accelerator(cpu=True), OptimConfig(**values))
 
 
@@ -48,15 +47,9 @@ def after_one_step(model, batch, **optim):
 
 @pytest.mark.parametrize(
     "optim",
-    [
-        {"workers": 2},
-        {"workers": 4},  # shares of unequal size
-        {"accumulate": 2, "workers": 2},
-        {"checkpoint_activations": True},
-        {"checkpoint_activations": True, "workers": 3},
-    ],
+    [{"accumulate": 2}, {"accumulate": 3}, {"checkpoint_activations": True}],
 )
-def test_threads_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, optim):
+def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, optim):
     figures, expected = after_one_step(model, batch)
     shared, found = after_one_step(model, batch, **optim)
     assert expected
@@ -67,26 +60,6 @@ def test_threads_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, opt
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-9)
-
-
-def test_threads_repeat_a_step_to_the_bit(model, batch):
-    first, second = (after_one_step(model, batch, workers=3)[1] for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_workers_leave_the_callers_threads_alone():
-    before = torch.get_num_threads()
-    seen = Workers(2).map(lambda share: (share, torch.get_num_threads()), range(4))
-    assert [share for share, _ in seen] == [0, 1, 2, 3]
-    assert {threads for _, threads in seen} == {max(1, before // 2)}
-    assert torch.get_num_threads() == before
-
-
-def test_small_batches_are_not_shared_out():
-    cores = torch.get_num_threads()
-    assert workers_for(8, torch.device("cpu")) == 1
-    assert workers_for(1000, torch.device("cpu")) == cores
-    assert workers_for(1000, torch.device("cuda")) == 1
 
 
 def test_wide_matrices_learn_slower(model, batch):
