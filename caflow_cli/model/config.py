@@ -22,7 +22,11 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """The architecture (DESIGN section 2)."""
+    """The architecture (DESIGN section 2).
+
+    Defaults are what a field means where a model file does not state it, and never change; what a
+    new model gets is the preset `compact`.
+    """
 
     scales: int = 3  # n; image sides must be multiples of 2^(n+1)
     target_channels: int = 3
@@ -105,8 +109,10 @@ class Config:
 
 
 PRESETS: dict[str, FlowConfig] = {
-    # Sized for training on a CPU.
-    "compact": FlowConfig(),
+    # Sized for training on a CPU, and found there: docs/training.md has the search.
+    "compact": FlowConfig(
+        r_steps=2, t_steps=8, f_steps=6, hidden=(32, 96, 160), f_hidden=32, trunk=64
+    ),
     # Paper appendix B.
     "ffhq-superres-x4": FlowConfig(
         r_steps=16, t_steps=32, f_steps=12, hidden=64, f_hidden=32, dequantization="variational"

@@ -55,13 +55,13 @@ class OptimConfig:
 
     batch_size: int = 32  # of a step: of all ranks and all its parts together
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
-    lr: float = 2e-3  # peak
+    lr: float = 8e-3  # peak
     schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`
     lr_floor: float = 0.01  # the cosine ends at this share of the peak
     lr_decay: float = 0.999  # "paper": times this an epoch
     lr_drop_step: int = 70_000  # "paper": once, from this step on,
     lr_drop: float = 0.1  # times this
-    warmup: int = 500  # steps of linear warm-up
+    warmup: int = 500  # steps of linear warm-up; of a cosine, at most a fifth of its budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
@@ -112,7 +112,7 @@ class RunConfig:
     data: str  # folder or zip
     out: str  # the run's folder
     optim: OptimConfig
-    flow: FlowConfig = field(default_factory=FlowConfig)
+    flow: FlowConfig = field(default_factory=lambda: preset_flow("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     seed: int = 0
     flip: bool = True
@@ -164,8 +164,8 @@ def build_config(
     Args:
         values: Nested, as in `config.toml`.
         settings: `key=value`, put over all else.
-        preset: Architecture; of the paper's presets also task, schedule and budget, where nothing
-            else says.
+        preset: Architecture, by default `compact`; of the paper's presets also task, schedule and
+            budget, where nothing else says.
         task: Name.
         start: Of the model whose weights the run starts from.
 
@@ -176,6 +176,8 @@ def build_config(
         CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
     """
     values = copy.deepcopy(values)
+    if preset is None and start is None and not values.get("flow"):
+        preset = "compact"
     preset_channels: int | None = None
     if preset is not None:
         flow = dataclasses.asdict(preset_flow(preset))

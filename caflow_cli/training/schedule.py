@@ -8,9 +8,14 @@ from .config import OptimConfig
 
 __all__ = ["learning_rate"]
 
+_WARMUP_SHARE = 0.2
+
 
 def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
     """The rate of a step: linear warm-up to `lr`, times what `schedule` says.
+
+    The warm-up takes `warmup` steps; under a cosine at most a fifth of the budget, so that a short
+    run has something left to learn in.
 
         cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = lr_floor
         paper    lr_decay^epoch, and times lr_drop from step lr_drop_step on
@@ -24,9 +29,11 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
         progress: Share of the budget spent, in images or in time.
         epoch: How often all training pictures have been seen.
     """
-    peak = optim.lr * min(1.0, (step + 1) / max(1, optim.warmup))
+    warm = (step + 1) / max(1, optim.warmup)
+    peak = optim.lr * min(1.0, warm)
     if optim.schedule == "paper":
         drop = optim.lr_drop if step >= optim.lr_drop_step else 1.0
         return peak * drop * optim.lr_decay**epoch
+    peak = optim.lr * min(1.0, max(warm, progress / _WARMUP_SHARE))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
     return peak * (optim.lr_floor + (1 - optim.lr_floor) * cosine)

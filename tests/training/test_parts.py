@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from helpers import small_config
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
+from caflow_cli.model import PRESETS, CAFlow, FlowConfig
 from caflow_cli.tasks import Paired
 from caflow_cli.training.batches import Batches
 from caflow_cli.training.config import (
@@ -101,6 +102,18 @@ def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
     assert rate(99, 0.0) == pytest.approx(2.0)
     assert rate(10_000, 0.5) == pytest.approx(2 * (0.1 + 0.9 / 2))
     assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.2)
+    # A fifth of a short budget ends the warm-up.
+    assert rate(0, 0.1) == pytest.approx(rate(10_000, 0.1) / 2)
+    assert rate(0, 0.2) == rate(10_000, 0.2)
+
+
+def test_a_run_is_compact_unless_something_says_otherwise():
+    assert build_config(minimal()).flow == PRESETS["compact"]
+    assert build_config(minimal(), ["flow.t_steps=3"]).flow == replace(
+        PRESETS["compact"], t_steps=3
+    )
+    own = {**minimal(), "flow": {"t_steps": 3}}
+    assert build_config(own).flow == FlowConfig(t_steps=3)
 
 
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
