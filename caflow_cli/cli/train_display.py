@@ -39,13 +39,17 @@ class Display:
 
     def _say(self, text: str) -> None:
         # Above the bar, where there is one.
-        self._progress.console.print(text) if self._console.live else self._console.note(text)
+        if self._console.live:
+            self._progress.console.print(text, markup=False, highlight=False)
+        else:
+            self._console.note(text)
 
     def _data(self, event: dict[str, Any]) -> None:
         self._progress.update(self._bar, description="training")
         if event["skipped"]:
             names = ", ".join(event["skipped_names"])
-            self._say(f"{event['skipped']} damaged pictures left out: {names}")
+            more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
+            self._say(f"damaged pictures left out ({event['skipped']}): {names}{more}")
         self._say(f"{event['train']} pictures to learn from, {event['val']} to validate on")
 
     def _step(self, event: dict[str, Any]) -> None:

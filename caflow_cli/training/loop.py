@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +24,14 @@ from .optimise import Figures, Optimiser
 from .ranks import on_main
 from .schedule import learning_rate
 from .signals import Signals
+from .standing import Standing, Summary
 from .state import load_newest, save_state
 from .validate import Fit, Validation
 
-__all__ = ["Summary", "train"]
+__all__ = ["train"]
 
 _LOG_EVERY = 10  # steps
 _NOT_YET = Fit(math.nan, math.nan)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How a run ended.
-
-    bits/dim are of the averaged weights, with the same fixed noise on as many training as
-    validation pictures: their difference is what the model knows of its training pictures alone.
-    """
-
-    steps: int
-    images: int
-    minutes: float
-    images_per_second: float
-    train_bits_per_dim: float
-    val_bits_per_dim: float
-    gap_bits_per_dim: float  # validation minus training
-    best_val_bits_per_dim: float
-    skipped_steps: int
-    rollbacks: int
 
 
 def train(
@@ -106,13 +87,10 @@ class _Run:
     ) -> None:
         self.config, self.accelerator, self.folder = config, accelerator, folder
         self.journal = Journal(folder.path, accelerator, report)
-        self.step = 0
-        self.elapsed = 0.0  # seconds, of earlier sessions of this run too
-        self.best = math.inf
-        self.fit_now = _NOT_YET  # at the last validation
-        self.running = math.nan  # mean of the training loss's first term, live weights
-        self.validations, self.validated_at = 0, -1
-        self.lr_scale = 1.0
+        self.at = Standing()
+        self.fit_now = _NOT_YET  # at the last validation of this session,
+        self.validated_at = -1  # which was behind this step
+        self.saved_at = -1
 
         # The first process of a machine decodes what the others map.
         with accelerator.local_main_process_first():
@@ -173,9 +151,9 @@ class _Run:
 
     def _fit(self, signals: Signals) -> Summary:
         optim = self.config.optim
-        first_step, first_time = self.step, time.monotonic()
-        start = first_time - self.elapsed
-        logged = (self.step, 0.0)
+        first_step, first_time = self.at.step, time.monotonic()
+        start = first_time - self.at.elapsed
+        logged = (self.at.step, 0.0)
         training = 0.0  # seconds in steps, of this session
 
         def messages() -> list[float]:
@@ -183,44 +161,45 @@ class _Run:
             main = self.accelerator.is_main_process
             return [time.monotonic() - start if main else 0.0, *signals.flags()]
 
-        if self._progress() < 1:
-            self.optimiser.initialise(self.batches(self.step))
-        while (progress := self._progress()) < 1:
+        if self.at.progress(self.config.optim) < 1:
+            self.optimiser.initialise(self.batches(self.at.step))
+        while (progress := self.at.progress(self.config.optim)) < 1:
             began = time.monotonic()
-            epoch = self.images // len(self.train_set)
-            lr = self.lr_scale * learning_rate(optim, self.step, progress, epoch)
-            figures = self.optimiser.step(self.batches(self.step), lr, messages)
-            self.elapsed, *flags = figures.messages
+            epoch = self.at.images(self.config.optim) // len(self.train_set)
+            lr = self.at.lr_scale * learning_rate(optim, self.at.step, progress, epoch)
+            figures = self.optimiser.step(self.batches(self.at.step), lr, messages)
+            self.at.elapsed, *flags = figures.messages
             self._take_in(figures)
-            self.step += 1
+            self.at.step += 1
             training += time.monotonic() - began
-            if self.step % _LOG_EVERY == 0:
-                steps, seconds = self.step - logged[0], training - logged[1]
-                logged = self.step, training
+            if self.at.step % _LOG_EVERY == 0:
+                steps, seconds = self.at.step - logged[0], training - logged[1]
+                logged = self.at.step, training
                 self._log_step(figures, lr, steps * optim.batch_size / max(seconds, 1e-9))
-            if self.step % self.config.validate_every == 0:
+            if self.at.step % self.config.validate_every == 0:
                 self._validate()
-            regular = self.step % self.config.save_every == 0
-            stopped = Signals.stopped(flags, self.step, self.config.out)
+            regular = self.at.step % self.config.save_every == 0
+            stopped = Signals.stopped(flags, self.at.step, self.config.out)
             if regular or stopped:
-                on_main(self.accelerator, self._save)
+                self._save()
             if regular:
                 self.guard.state_written()
             if stopped:
                 raise stopped
-        if self.validated_at != self.step:
+        if self.validated_at != self.at.step:
             self._validate()
-            on_main(self.accelerator, self._save)
+        if self.saved_at != self.at.step:
+            self._save()
         seconds = time.monotonic() - first_time
         summary = Summary(
-            steps=self.step,
-            images=self.images,
-            minutes=self.elapsed / 60,
-            images_per_second=(self.step - first_step) * optim.batch_size / max(seconds, 1e-9),
+            steps=self.at.step,
+            images=self.at.images(self.config.optim),
+            minutes=self.at.elapsed / 60,
+            images_per_second=(self.at.step - first_step) * optim.batch_size / max(seconds, 1e-9),
             train_bits_per_dim=self.fit_now.train,
             val_bits_per_dim=self.fit_now.val,
             gap_bits_per_dim=self.fit_now.val - self.fit_now.train,
-            best_val_bits_per_dim=self.best,
+            best_val_bits_per_dim=self.at.best,
             skipped_steps=self.guard.skipped,
             rollbacks=self.guard.rollbacks,
         )
@@ -230,52 +209,49 @@ class _Run:
     def _take_in(self, figures: Figures) -> None:
         """Keep the running mean, and deal with steps that were refused."""
         if figures.taken:
-            taken = self.step + 1 - self.guard.skipped
-            rate = max(0.02, 2 / (taken + 1))  # the first losses are soon forgotten
-            previous = self.running if taken > 1 else 0.0
-            self.running = previous + rate * (figures.bits_per_dim - previous)
+            self.at.take_loss(figures.bits_per_dim, self.at.step + 1 - self.guard.skipped)
         elif figures.rolled_back:
-            self.lr_scale /= 2
-            self._announce("rollback", lr_scale=self.lr_scale, rollbacks=self.guard.rollbacks)
+            self.at.lr_scale /= 2
+            self._announce("rollback", lr_scale=self.at.lr_scale, rollbacks=self.guard.rollbacks)
         elif self.guard.wants_rollback():
             raise CaflowError(
-                f"training does not recover: {self.guard.skipped} of {self.step + 1} steps had a "
-                "loss that was not finite, or far above the last good one",
+                f"training does not recover: {self.guard.skipped} of {self.at.step + 1} steps had "
+                "a loss that was not finite, or far above the last good one",
                 f"--lr {self.config.optim.lr / 4:g}, and look at the data",
             )
 
     def _validate(self) -> None:
         self.fit_now = self.validation.measure(self.ema.model, self.accelerator)
-        better = self.fit_now.val < self.best
+        better = self.fit_now.val < self.at.best
         if better:
-            self.best = self.fit_now.val
-        self.validated_at = self.step
+            self.at.best = self.fit_now.val
+        self.validated_at = self.at.step
 
         def write() -> None:
             self._write(
                 "validation",
                 val_bits_per_dim=self.fit_now.val,
                 train_bits_per_dim=self.fit_now.train,
-                running_bits_per_dim=self.running,
+                running_bits_per_dim=self.at.running,
             )
             # What is broken must not replace what is good.
             if math.isfinite(self.fit_now.val):
                 self.folder.save_model("last", self.ema.model, self._model_record())
             if better:
                 self.folder.save_model("best", self.ema.model, self._model_record())
-            if self.validations % self.config.grid_every == 0:
+            if self.at.validations % self.config.grid_every == 0:
                 own, default = self.config.task.tau, self.val_set.task.tau
                 tau = default if own is None else own
-                self.folder.draw_samples(self.step, self.ema.model, *self.validation.val, tau)
+                self.folder.draw_samples(self.at.step, self.ema.model, *self.validation.val, tau)
             self.folder.draw_curve()
 
         on_main(self.accelerator, write)
-        self.validations += 1
+        self.at.validations += 1
 
     # --- what is written --------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self.journal.forget_after(self.step)
+        self.journal.forget_after(self.at.step)
         self.folder.begin(self.config)
         if self.config.tracker is not None:
             self.accelerator.init_trackers(self.config.tracker)
@@ -289,6 +265,9 @@ class _Run:
         )
         if self.note is not None:
             self._write("note", text=self.note)
+        if self.at.progress(self.config.optim) >= 1:
+            text = "the budget of this run is used up: a larger --images or --minutes extends it"
+            self._write("note", text=text)
 
     def _end(self, summary: Summary) -> None:
         self._write("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
@@ -301,9 +280,9 @@ class _Run:
             "step",
             lr=lr,
             images_per_second=speed,
-            progress=self._progress(),
+            progress=self.at.progress(self.config.optim),
             loss=figures.loss,
-            running_bits_per_dim=self.running,
+            running_bits_per_dim=self.at.running,
             cond_bits_per_dim=figures.cond_bits_per_dim,
             grad_norm=figures.grad_norm,
             skipped=self.guard.skipped,
@@ -311,7 +290,11 @@ class _Run:
 
     def _write(self, event: str, **figures: Any) -> None:
         self.journal.write(
-            event, self.step, images=self.images, **figures, elapsed_s=round(self.elapsed, 2)
+            event,
+            self.at.step,
+            images=self.at.images(self.config.optim),
+            **figures,
+            elapsed_s=round(self.at.elapsed, 2),
         )
 
     def _announce(self, event: str, **figures: Any) -> None:
@@ -321,9 +304,9 @@ class _Run:
         domain = describe_domain(self.ema.model, self.validation.val[1])
         return {
             "data": Path(self.config.data).name,
-            "steps": self.step,
-            "images": self.images,
-            "minutes": round(self.elapsed / 60, 2),
+            "steps": self.at.step,
+            "images": self.at.images(self.config.optim),
+            "minutes": round(self.at.elapsed / 60, 2),
             "seed": self.config.seed,
             "train_bits_per_dim": self.fit_now.train,
             "val_bits_per_dim": self.fit_now.val,
@@ -334,32 +317,27 @@ class _Run:
     # --- the state --------------------------------------------------------------------------------
 
     def _save(self) -> None:
+        on_main(self.accelerator, self._write_state)
+        self.saved_at = self.at.step
+
+    def _write_state(self) -> None:
+        record = {
+            **self.at.record(),
+            "batch_size": self.config.optim.batch_size,
+            "guard": self.guard.record(),
+        }
+        every = self.config.save_every
         save_state(
-            self.folder.state,
-            self.model,
-            self.ema,
-            self.optimiser.adam,
-            {
-                "step": self.step,
-                "elapsed": self.elapsed,
-                "best": self.best,
-                "running": self.running,
-                "validations": self.validations,
-                "lr_scale": self.lr_scale,
-                "batch_size": self.config.optim.batch_size,
-                "guard": self.guard.record(),
-            },
-            every=self.config.save_every,
+            self.folder.state, self.model, self.ema, self.optimiser.adam, record, every=every
         )
 
     def _resume(self) -> None:
         record, self.note = load_newest(
             self.folder.state, self.model, self.ema, self.optimiser.adam, self.guard
         )
-        self.step, self.elapsed, self.best = record["step"], record["elapsed"], record["best"]
-        self.running, self.validations = record["running"], record["validations"]
-        self.lr_scale = record["lr_scale"]
-        if self.step % self.config.save_every == 0:
+        self.at.restore(record)
+        self.saved_at = self.at.step
+        if self.at.step % self.config.save_every == 0:
             self.guard.state_written()
         if record["batch_size"] != self.config.optim.batch_size:
             raise CaflowError(
@@ -368,16 +346,3 @@ class _Run:
                 f"--batch-size {record['batch_size']}, or a new run with --init-from",
                 EXIT_USAGE,
             )
-
-    # --- the budget -------------------------------------------------------------------------------
-
-    @property
-    def images(self) -> int:
-        return self.step * self.config.optim.batch_size
-
-    def _progress(self) -> float:
-        optim = self.config.optim
-        if optim.images is not None:
-            return self.images / optim.images
-        assert optim.minutes is not None, "OptimConfig checks that there is a budget"
-        return self.elapsed / (60 * optim.minutes)

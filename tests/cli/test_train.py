@@ -82,6 +82,9 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
         record["val_bits_per_dim"] - record["train_bits_per_dim"]
     )
     assert f"{images} images in" in resumed.stderr.decode()
+    again = run("train", "--out", "run", "--resume")
+    assert again.returncode == 0
+    assert "a larger --images or --minutes extends it" in again.stderr.decode()
 
 
 def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeypatch):

@@ -173,8 +173,9 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
 def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
     out, summary = straight
     source = out / "last.safetensors"
-    settings = [f"init_from={source}", "optim.lr=1e-9", "optim.images=8"]
+    settings = [f"init_from={source}", "optim.lr=1e-9", "optim.images=8", "validate_every=1"]
     again = train(config(pictures, tmp_path / "next", *settings))
+    assert [p.name for p in (tmp_path / "next" / "state").iterdir()] == ["step-00000001"]
     assert again.val_bits_per_dim == pytest.approx(summary.val_bits_per_dim, abs=1e-4)
     with pytest.raises(CaflowError, match="another architecture"):
         train(config(pictures, tmp_path / "other", f"init_from={source}", "flow.hidden=16"))
