@@ -72,6 +72,8 @@ def main() -> None:
         code = app(standalone_mode=False, prog_name="caflow")
         if sys.stdout is not None:
             sys.stdout.flush()
+        if code == EXIT_INTERRUPTED:  # Typer makes that of a KeyboardInterrupt, without a word
+            say("interrupted")
         sys.exit(code if isinstance(code, int) else 0)
     except CaflowError as error:
         if debug:

@@ -9,6 +9,7 @@ import typer
 
 from . import options
 from .console import Console
+from .records import SCHEMA
 
 __all__ = ["models_app"]
 
@@ -16,7 +17,7 @@ models_app = typer.Typer(help="Models: what there is, and packing a new one.", n
 
 
 @models_app.command("list")
-def list_command(as_json: options.Json = False) -> None:
+def list_command(as_json: options.JsonResult = False) -> None:
     """List the models of the manifest: id, task, size, terms.
 
     Example: caflow models list
@@ -28,7 +29,7 @@ def list_command(as_json: options.Json = False) -> None:
     console = Console()
     for entry in load_manifest().values():
         if as_json:
-            console.json({"schema": 1, "command": "models list", **asdict(entry)})
+            console.json({"schema": SCHEMA, "command": "models list", **asdict(entry)})
         else:
             size = f"{entry.bytes / 1e6:.1f} MB"
             mark = "default" if entry.default else ""
@@ -57,7 +58,7 @@ def pack_command(
     license_terms: Annotated[
         str, typer.Option("--license", metavar="TEXT", help="Terms of the weights.")
     ] = "see the training data's terms",
-    as_json: options.Json = False,
+    as_json: options.JsonResult = False,
 ) -> None:
     """Pack a run: its best EMA weights as one small file, and a manifest entry with the sha256.
 
@@ -81,7 +82,7 @@ def pack_command(
     )
     console = Console()
     if as_json:
-        console.json({"schema": 1, "command": "models pack", **asdict(entry)})
+        console.json({"schema": SCHEMA, "command": "models pack", **asdict(entry)})
     else:
         console.result(entry.file if bundle else str(Path(output) / entry.file))
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")

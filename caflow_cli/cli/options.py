@@ -14,14 +14,17 @@ import typer
 __all__ = [
     "Device",
     "DeviceOrConfigs",
+    "Frame",
     "Images",
     "Json",
+    "JsonResult",
     "Mask",
     "Model",
     "ModelOnly",
     "NoiseSamples",
     "Overwrite",
     "Quiet",
+    "Recursive",
     "Restoration",
     "Seed",
     "Verbose",
@@ -106,6 +109,24 @@ Json = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+JsonResult = Annotated[
+    bool, typer.Option("--json", help="JSON on stdout, one object a line.", rich_help_panel=OUTPUT)
+]
+Recursive = Annotated[
+    bool,
+    typer.Option(
+        "--recursive", "-r", help="Search the folders in folders.", rich_help_panel=OUTPUT
+    ),
+]
+Frame = Annotated[
+    int | None,
+    typer.Option(
+        "--frame",
+        metavar="N",
+        help="Take frame N of animations, page N of files with pages; from 1.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT),
@@ -186,12 +207,7 @@ class Restoration:
             rich_help_panel=OUTPUT,
         ),
     ] = None
-    recursive: Annotated[
-        bool,
-        typer.Option(
-            "--recursive", "-r", help="Search the folders in folders.", rich_help_panel=OUTPUT
-        ),
-    ] = False
+    recursive: Recursive = False
     overwrite: Overwrite = False
     skip_existing: Annotated[
         bool,
@@ -227,15 +243,7 @@ class Restoration:
             rich_help_panel=OUTPUT,
         ),
     ] = False
-    frame: Annotated[
-        int | None,
-        typer.Option(
-            "--frame",
-            metavar="N",
-            help="Take frame N of animations, page N of files with pages; from 1.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
+    frame: Frame = None
     grid: Annotated[
         str | None,
         typer.Option(

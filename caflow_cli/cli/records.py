@@ -1,6 +1,6 @@
 """The JSON that commands write, and what a picture says of itself.
 
-`assets/schema/caflow-lines.schema.json` states the lines for readers; tests hold the two together.
+`assets/schema/lines.schema.json` states the lines for readers; tests hold the two together.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import typer
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
 from .console import Console
+from .records import SCHEMA
 from .train_display import Display, describe_estimate, describe_summary
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def train_command(
         bool,
         typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
     ] = False,
-    as_json: options.Json = False,
+    as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -138,11 +139,12 @@ def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> Non
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")
-            raise typer.Exit(stop.exit_code) from stop
+            # Past Typer, after whose 130 `main` would say again that it was interrupted.
+            raise SystemExit(stop.exit_code) from stop
     if not _main_rank():
         return
     if as_json:
-        console.json({"schema": 1, "command": "train", "status": "ok", **asdict(summary)})
+        console.json({"schema": SCHEMA, "command": "train", "status": "ok", **asdict(summary)})
     else:
         console.result(str(Path(run.out) / "best.safetensors"))
     console.note(describe_summary(summary))
@@ -157,7 +159,7 @@ def _estimate(run: RunConfig, console: Console, as_json: bool) -> None:
     if not _main_rank():
         return
     if as_json:
-        console.json({"schema": 1, "command": "train", "status": "dry-run", **asdict(figures)})
+        console.json({"schema": SCHEMA, "command": "train", "status": "dry-run", **asdict(figures)})
         return
     for line in describe_estimate(figures):
         console.result(line)

@@ -471,6 +471,15 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
         Image.open(path).load()
 
 
+def test_an_interrupt_says_so(run, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("caflow_cli.cli.superres.restore_pictures", interrupted)
+    result = run("superres", "x.png")
+    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"interrupted\n")
+
+
 def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
     run, tmp_path, small_picture, model_file
 ):

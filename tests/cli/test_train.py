@@ -70,6 +70,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     assert process.returncode == 130
     assert stdout == b""
     said = stderr.decode().splitlines()
+    assert len(said) == 2
     assert re.fullmatch(r"interrupted after step \d+; the state is saved", said[0])
     assert said[1] == "hint: caflow train --out run --resume"
     step = int(re.search(r"\d+", said[0])[0])
