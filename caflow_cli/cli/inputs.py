@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,15 @@ from ..assets import example_path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, Decoded, decode
 
-__all__ = ["Inputs", "Source", "find_inputs", "names_one", "natural_key", "read_input"]
+__all__ = [
+    "Inputs",
+    "Source",
+    "check_frame",
+    "find_inputs",
+    "names_one",
+    "natural_key",
+    "read_input",
+]
 
 _EXAMPLE = "example:"
 # Files that are taken from a folder; a file that is named is taken whatever its suffix.
@@ -73,7 +81,7 @@ def read_input(name: str, frame: int | None = None) -> Decoded:
 
 
 def find_inputs(
-    arguments: Sequence[str], *, recursive: bool = False, results: Path | None = None
+    arguments: Sequence[str], *, recursive: bool = False, aside: Collection[Path] = ()
 ) -> Inputs:
     """The pictures that arguments name, each once.
 
@@ -83,7 +91,8 @@ def find_inputs(
 
     Args:
         recursive: Search the folders in folders too.
-        results: The folder that results go to. It is not searched when it lies in a folder that is.
+        aside: Of results, of masks: folders that are not searched, and files that are not taken,
+            when they lie in a folder that is searched.
 
     Raises:
         CaflowError: (exit 2) no such example, a glob without a match, stdin from a terminal, or
@@ -95,7 +104,7 @@ def find_inputs(
         for name in _expand_glob(argument):
             path = Path(name)
             if name and not name.startswith(_EXAMPLE) and path.is_dir():
-                found = _Search(path, recursive, results)
+                found = _Search(path, recursive, aside)
                 sources += found.sources or [found.nothing()]
                 notes += found.notes()
             else:
@@ -112,6 +121,12 @@ def find_inputs(
 def names_one(arguments: Sequence[str]) -> bool:
     """Whether arguments can name one picture only: no folder, no glob."""
     return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
+
+
+def check_frame(frame: int | None) -> None:
+    """CaflowError (exit 2) for a frame before the first."""
+    if frame is not None and frame < 1:
+        raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
@@ -152,10 +167,10 @@ def _is_glob(argument: str) -> bool:
 class _Search:
     """The pictures in one folder."""
 
-    def __init__(self, root: Path, recursive: bool, results: Path | None) -> None:
+    def __init__(self, root: Path, recursive: bool, aside: Collection[Path]) -> None:
         self.root, self.recursive = root, recursive
         self.real_root = os.path.realpath(root)
-        self.results = os.path.realpath(results) if results is not None else None
+        self.aside = {os.path.realpath(path) for path in aside}
         self.seen: set[str] = set()
         self.closed_folders = self.other_files = 0
         self.sources = list(self._walk(Path()))
@@ -195,6 +210,8 @@ class _Search:
                     yield from self._walk(path)
             elif path.suffix.lower() not in _TAKEN:
                 self.other_files += 1
+            elif self.aside and os.path.realpath(entry.path) in self.aside:
+                continue
             elif _is(entry.is_file) or not Path(entry).exists():  # a broken link is reported
                 yield self._source(path, None)
             else:  # opening a pipe would wait for a writer
@@ -202,9 +219,9 @@ class _Search:
                 yield self._source(path, problem)
 
     def _is_new(self, entry: os.DirEntry[str]) -> bool:
-        """Whether to search a folder: not where results go, and not by a second way."""
+        """Whether to search a folder: not one that lies aside, and not by a second way."""
         real = os.path.realpath(entry.path)
-        if real == self.results or real in self.seen:
+        if real in self.aside or real in self.seen:
             return False
         # A link to what is searched anyway, or to a folder that holds this one.
         return not entry.is_symlink() or not (

@@ -71,10 +71,10 @@ def named(sources: Sequence[Source]) -> str:
     return names if len(sources) <= _NAMED else f"{names} and {len(sources) - _NAMED} more"
 
 
-def read_mask(source: Source | None) -> np.ndarray | None:
+def read_mask(source: Source | None, frame: int | None = None) -> np.ndarray | None:
     """The grey of a mask, uint8 (H, W), turned as its EXIF orientation says; None of none."""
     if source is None:
         return None
     from ..tasks.base import grey
 
-    return grey(source.read().rgb)
+    return grey(source.read(frame).rgb)

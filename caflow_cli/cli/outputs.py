@@ -113,8 +113,13 @@ class Claims:
         self._inputs = {self._key(path) for path in inputs}
         self._outputs: dict[str, str] = {}
 
-    def claim(self, path: Path, name: str, overwrite: bool, skip: bool = False) -> None:
+    def claim(
+        self, path: Path, name: str, overwrite: bool, skip: bool = False, option: str = "-o"
+    ) -> None:
         """Claim an output for the input of that name (or the option that names the file).
+
+        Args:
+            option: What names the output, for hints.
 
         Raises:
             CaflowError: (exit 2) it is claimed, an input, a folder, or exists and neither
@@ -124,25 +129,27 @@ class Claims:
         if key in self._outputs:
             raise CaflowError(
                 f"{self._outputs[key]!r} and {name!r} would both be written to {str(path)!r}",
-                "process them apart, with another -o",
+                "process them apart, with another -o"
+                if option == "-o"
+                else f"choose another {option}",
                 EXIT_USAGE,
             )
         self._outputs[key] = name
         if key in self._inputs:
             raise CaflowError(
-                f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
+                f"the output {str(path)!r} is an input", f"choose another {option}", EXIT_USAGE
             )
         if os.name == "nt" and is_device(path.name):
             raise CaflowError(
-                f"{path.name!r} is a device on Windows", f"-o _{path.name}", EXIT_USAGE
+                f"{path.name!r} is a device on Windows", f"{option} _{path.name}", EXIT_USAGE
             )
         if path.is_dir():
-            raise CaflowError(f"the output {str(path)!r} is a folder", "-o DIR/", EXIT_USAGE)
+            hint = "-o DIR/" if option == "-o" else f"{option} FILE.png"
+            raise CaflowError(f"the output {str(path)!r} is a folder", hint, EXIT_USAGE)
         if not (overwrite or skip) and os.path.lexists(path):
+            way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
             raise CaflowError(
-                f"{str(path)!r} exists",
-                "add --overwrite or --skip-existing, or choose another -o",
-                EXIT_USAGE,
+                f"{str(path)!r} exists", f"add {way}, or choose another {option}", EXIT_USAGE
             )
 
     def protect(self, path: Path) -> None:
@@ -184,8 +191,13 @@ def ignores_case(folder: Path) -> bool:
     return sys.platform in ("win32", "darwin")
 
 
-def check_writable(path: Path) -> None:
-    """CaflowError (exit 2) unless the folder of `path` is there to write to, or can be made."""
+def check_writable(path: Path, option: str = "-o") -> None:
+    """CaflowError (exit 2) unless the folder of `path` is there to write to, or can be made.
+
+    Args:
+        option: What names the output, for hints.
+    """
+    hint = "-o DIR/" if option == "-o" else f"choose another {option}"
     try:
         folder = path.parent
         while not folder.exists():
@@ -193,11 +205,11 @@ def check_writable(path: Path) -> None:
         (folder / path.name).exists()  # a name that is too long shows itself here
     except OSError as error:
         raise CaflowError(
-            f"cannot write {str(path)[:80]!r}: {error.strerror}", "-o DIR/", EXIT_USAGE
+            f"cannot write {str(path)[:80]!r}: {error.strerror}", hint, EXIT_USAGE
         ) from error
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise CaflowError(
             f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
-            "-o DIR/",
+            hint,
             EXIT_USAGE,
         )

@@ -31,13 +31,18 @@ class Pair:
         return {"cond": self.cond.name, "target": self.target.name, "mask": mask}
 
 
-def plan_pairs(cond: str, target: str, mask: str | None) -> list[Pair]:
+def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[Pair]:
     """What is scored, in the order of the targets.
 
     Two files are a pair. A file and a folder of targets: every one of them given that file. Two
     folders: a target belongs to the condition of its stem, or of its stem without what our commands
-    put behind it (`face_superres_01` to `face`). A mask is a file for all, or a folder in which the
-    stems are those of the conditions.
+    put behind it (`face_superres_01` to `face`), in a folder of the same name where folders are
+    searched too. A mask is a file for all, or a folder in which the stems are those of the
+    conditions.
+
+    Args:
+        cond, target, mask: As typed.
+        recursive: Search the folders in folders too.
 
     Raises:
         CaflowError: (exit 2) what has no partner, by name; stdin asked for twice; a folder of
@@ -49,7 +54,10 @@ def plan_pairs(cond: str, target: str, mask: str | None) -> list[Pair]:
         raise CaflowError(
             f"{cond!r} is a folder, {target!r} is one picture", "--cond FILE", EXIT_USAGE
         )
-    conditions, targets = (find_inputs([name]).sources for name in (cond, target))
+    # Targets, or masks, may lie in a folder within that of the conditions.
+    aside = [Path(name) for name in (target, mask) if name is not None]
+    conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
+    targets = find_inputs([target], recursive=recursive).sources
     if Path(cond).is_dir():
         pairs = _match(conditions, targets)
     else:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
-from .inputs import Source, find_inputs, names_one
+from .inputs import Source, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
 
 __all__ = ["Job", "Plan", "plan"]
@@ -74,6 +74,7 @@ def plan(
     *,
     label: str,
     output: str | None,
+    mask: str | None = None,
     keep: int = 1,
     recursive: bool = False,
     format: str | None = None,
@@ -90,7 +91,8 @@ def plan(
     `name_results`.
 
     From folders, a picture's own earlier results are left out: `face_LABEL.png` beside `face.png`,
-    and, where results go into the folder that they come from, a picture `*_LABEL` with provenance.
+    and, where results go into the folder that they come from, a picture `*_LABEL` with provenance;
+    and so is `mask`, a file or a folder that lies in one of them.
 
     Raises:
         CaflowError: (exit 2) as `find_inputs`; two outputs of one name (also where a file system
@@ -101,10 +103,10 @@ def plan(
         raise CaflowError(
             "--overwrite and --skip-existing contradict each other", "use one of them", EXIT_USAGE
         )
-    if frame is not None and frame < 1:
-        raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
+    check_frame(frame)
     folder = target_folder(output, names_one(inputs))
-    found = find_inputs(inputs, recursive=recursive, results=folder)
+    aside = [Path(path) for path in (folder, mask) if path is not None]
+    found = find_inputs(inputs, recursive=recursive, aside=aside)
     sources, own = _without_results(found.sources, label, folder)
     if not sources:
         raise CaflowError(

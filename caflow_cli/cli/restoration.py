@@ -59,6 +59,7 @@ def restore_pictures(
         inputs,
         label=command,
         output=given.output,
+        mask=mask,
         keep=given.keep,
         **given.files,
     )
@@ -87,15 +88,16 @@ def restore_pictures(
     task = None if command == "sample" else command
     loaded = load_model(given.model, given.device, task, default="paired")
     _check_mask(loaded, mask)
-    _check_spread(loaded, given)
+    _check_candidates(loaded, given)
     sampling = {**given.sampling, **({"consistent": True} if consistent else {})}
+    smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
     failed = False
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
         for job, job_mask in zip(planned.jobs, masks, strict=True):
             run = _Run(command, planned, job, job_mask, loaded, given, sampling, console)
             try:
-                with memory_errors():
+                with memory_errors(smaller):
                     run.restore(grid, uncertainty)
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
@@ -142,7 +144,7 @@ class _Run:
             _list_job(self.command, self.job, self.mask, self.given, self.console)
             return
         start = time.perf_counter()
-        picture, mask = self.planned.read(self.job), read_mask(self.mask)
+        picture, mask = self.planned.read(self.job), read_mask(self.mask, self.given.frame)
         image = as_seen(picture, self.loaded)
         result = restore(self.loaded.model, image, mask=mask, **self.sampling)
         paths = self._write(result, picture, mask)
@@ -245,12 +247,14 @@ def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
         )
 
 
-def _check_spread(loaded: LoadedModel, given: Restoration) -> None:
-    """At least two candidates where their spread is asked for, before pictures are read."""
+def _check_candidates(loaded: LoadedModel, given: Restoration) -> None:
+    """Enough of them where the model says how many, before pictures are read."""
     from ..inference import task_of
+    from ..tasks import check_sampling
 
     model = loaded.model
     candidates = given.candidates or model.config.task.candidates or task_of(model).candidates
+    check_sampling(**{**given.sampling, "candidates": candidates})
     if given.uncertainty is not None and candidates < 2:
         raise CaflowError("--uncertainty of one candidate", "-m 10", EXIT_USAGE)
 

@@ -14,6 +14,7 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
+    from ..images import Decoded
     from ..inference import Score
     from .inputs import Source
     from .pairs import Pair
@@ -72,6 +73,8 @@ def score_command(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    recursive: options.Recursive = False,
+    frame: options.Frame = None,
     model: options.ModelOnly = None,
     device: options.Device = "auto",
     noise_samples: options.NoiseSamples = 1,
@@ -90,18 +93,20 @@ def score_command(
     console = Console(quiet, verbose)
 
     from ..tasks import check_noise_samples
+    from .inputs import check_frame
     from .outputs import Claims
     from .pairs import plan_pairs
     from .sheets import Sheet
 
     check_noise_samples(noise_samples)
-    pairs = plan_pairs(cond, target, mask)
+    check_frame(frame)
+    pairs = plan_pairs(cond, target, mask, recursive=recursive)
     read = [
         source.path for pair in pairs for source in (pair.cond, pair.target, pair.mask) if source
     ]
     claims = Claims([path for path in read if path is not None])
     maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
-    scorer = _Scorer(model, device, noise_samples, as_json, console, maps)
+    scorer = _Scorer(model, device, noise_samples, frame, as_json, console, maps)
     failed = False
     results: list[tuple[float, Callable[[], None]]] = []
     for pair in pairs:
@@ -134,13 +139,19 @@ class _Scorer:
         model: str | None,
         device: str,
         noise_samples: int,
+        frame: int | None,
         as_json: bool,
         console: Console,
         maps: Sheet,
     ) -> None:
         self.model, self.device, self.noise_samples = model, device, noise_samples
-        self.as_json, self.console, self.maps = as_json, console, maps
+        self.frame, self.as_json, self.console, self.maps = frame, as_json, console, maps
         self.loaded: dict[str | None, LoadedModel] = {}
+        self.condition: tuple[Source, Decoded] | None = None
+
+        from ..inference import select_device
+
+        select_device(device)
         if model is not None:  # found wanting before pictures are read
             self._load(model)
 
@@ -154,8 +165,8 @@ class _Scorer:
         from .records import score_record
 
         start = time.perf_counter()
-        picture, target = pair.cond.read(), pair.target.read()
-        mask = read_mask(pair.mask)
+        picture, target = self._read(pair.cond), pair.target.read(self.frame)
+        mask = read_mask(pair.mask, self.frame)
         loaded = self._load(_model_name(self.model, pair.target))
 
         from ..inference import attribution, estimator_of, score
@@ -163,7 +174,7 @@ class _Scorer:
         from .session import memory_errors
         from .transparency import as_seen
 
-        with memory_errors():
+        with memory_errors("crop both pictures"):
             condition = as_seen(picture, loaded)
             result = score(
                 loaded.model, condition, target.rgb, mask, noise_samples=self.noise_samples
@@ -199,6 +210,12 @@ class _Scorer:
         from .records import error_record
 
         self.console.json(error_record("score", pair.names, error))
+
+    def _read(self, condition: Source) -> Decoded:
+        """A condition, once for all targets in a row that share it: stdin is there but once."""
+        if self.condition is None or self.condition[0] is not condition:
+            self.condition = condition, condition.read(self.frame)
+        return self.condition[1]
 
     def _load(self, name: str | None) -> LoadedModel:
         from .session import load_model

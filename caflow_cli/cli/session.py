@@ -64,8 +64,8 @@ def load_model(
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
-    """Out of memory, on whichever device, as the failure of one input."""
+def memory_errors(hint: str) -> Iterator[None]:
+    """Out of memory, on whichever device, as the failure of one input; `hint` takes less."""
     import torch
 
     try:
@@ -74,4 +74,4 @@ def memory_errors() -> Iterator[None]:
         # The CPU's allocator raises a plain RuntimeError.
         if type(error) is RuntimeError and "alloc" not in str(error):
             raise
-        raise CaflowError("not enough memory for this picture", "--batch-size 1") from error
+        raise CaflowError("not enough memory for this picture", hint) from error

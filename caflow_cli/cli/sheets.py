@@ -61,8 +61,8 @@ class Sheet:
                 f"leave {option} out, or name fewer pictures",
                 EXIT_USAGE,
             )
-        check_writable(self.path)
-        claims.claim(self.path, option, overwrite, skip)
+        check_writable(self.path, option)
+        claims.claim(self.path, option, overwrite, skip, option)
         if skip and os.path.lexists(self.path):
             self.path = None
 

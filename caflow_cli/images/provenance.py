@@ -30,7 +30,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
         CaflowError: As `read_image`, for a file that cannot be read or is not a picture.
     """
     data, label = read_source(path, None)
-    picture, _ = open_picture(data, label)
+    picture, _ = open_picture(data, label, frame=1)
     with picture, quietly():
         try:
             if isinstance(picture, PngImagePlugin.PngImageFile):

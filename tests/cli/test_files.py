@@ -118,6 +118,13 @@ def test_a_frame_of_an_animation(run, tmp_path, model_file):
         read_image(tmp_path / "out" / "x_superres.png"),
         read_image(tmp_path / "out" / "second_superres.png"),
     )
+    pair = ("score", "--cond", "x.png", "--target", "out/x_superres.png", "--model", model_file)
+    assert_refused(run(*pair), 1, "'x.png' has 3 frames")
+    moving = run(*pair, "--frame", 2)
+    still = run(*pair[:2], "second.png", *pair[3:])
+    assert moving.returncode == 0, moving.stderr
+    assert moving.stdout == still.stdout
+    assert read_provenance(tmp_path / "x.png") is None  # of an animation, too
 
 
 def test_a_folder_goes_on_where_it_stopped(run, tmp_path, model_file):

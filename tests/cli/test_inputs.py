@@ -93,11 +93,13 @@ def test_links_are_followed_once_and_loops_end(here):
         assert caught.value.exit_code == 1
 
 
-def test_the_folder_of_results_is_not_searched(here):
+def test_what_lies_aside_is_not_taken(here):
     touch("d/x.png", "d/out/x.png")
-    assert names("d", recursive=True, results=Path("d/out")) == ["d/x.png"]
-    assert names("d", recursive=True, results=Path("d")) == ["d/out/x.png", "d/x.png"]
-    assert names("d/out", recursive=True, results=Path("d/out")) == ["d/out/x.png"]
+    assert names("d", recursive=True, aside=[Path("d/out")]) == ["d/x.png"]
+    assert names("d", recursive=True, aside=[Path("d")]) == ["d/out/x.png", "d/x.png"]
+    assert names("d/out", recursive=True, aside=[Path("d/out")]) == ["d/out/x.png"]
+    assert names("d", recursive=True, aside=[Path("d/x.png")]) == ["d/out/x.png"]
+    assert names("d/x.png", aside=[Path("d/x.png")]) == ["d/x.png"]
 
 
 def test_arguments_keep_their_order_and_come_once(here):

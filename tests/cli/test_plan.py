@@ -215,8 +215,10 @@ def test_further_outputs_claim_their_files():
         ("x_superres.png", "would both"),
         ("there.png", "exists"),
     ):
-        with pytest.raises(CaflowError, match=message):
-            claims.claim(Path(name), "--uncertainty", False)
+        with pytest.raises(CaflowError, match=message) as caught:
+            claims.claim(Path(name), "--uncertainty", False, option="--uncertainty")
+        assert "choose another --uncertainty" in caught.value.hint
+        assert "--skip-existing" not in caught.value.hint
 
 
 def test_writing():

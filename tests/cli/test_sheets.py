@@ -60,7 +60,9 @@ def test_a_map_and_its_refusals(run, tmp_path, model):
     assert plain.stdout == mapped.stdout
     sheet = pixels(tmp_path / "m.png")
     assert np.array_equal(sheet[20:404:12, 12:396:12], pixels(target))
-    assert_refused(run(*shared, "--map", "m.png"), 2, "'m.png' exists")
+    exists = run(*shared, "--map", "m.png")
+    assert_refused(exists, 2, "'m.png' exists")
+    assert exists.stderr.endswith(b"hint: add --overwrite, or choose another --map\n")
     assert_refused(run(*shared, "--map", "m.jpg"), 2, "--map writes a PNG, not 'm.jpg'")
     assert_refused(run(*shared, "--map", target), 2, "is an input")
     assert run(*shared, "--map", "m.png", "--overwrite").returncode == 0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +111,36 @@ def test_a_folder_of_masks_is_matched_by_stem(run, tmp_path, model_files):
     assert_refused(result, 2, "no mask in 'masks' for 'b.png'")
 
 
+def test_masks_that_lie_among_the_pictures_are_not_filled(run, tmp_path):
+    for folder, mask in (("d", "d/masks"), ("e", "e/m.png")):
+        save(tmp_path / folder / "a.png", 8, 8)
+        save_mask(tmp_path / mask / "a.png" if "." not in mask else tmp_path / mask, 8, 8)
+        done = run("inpaint", folder, "-r", "--mask", mask, "--dry-run")
+        assert done.stdout.decode().split() == [str(Path(folder) / "a_inpaint.png")]
+
+
+def test_score_of_many_targets(run, tmp_path, model_files, monkeypatch):
+    """In folders of folders; given one condition from stdin; and what stops them all."""
+    for name in ("a.png", "s/b.png"):
+        save(tmp_path / "conds" / name, 32, 32)
+        save(tmp_path / "conds" / "out" / name, 32, 32, seed=1)
+    model = ["--model", model_files["paired"]]
+    pair = ["score", "--cond", "conds", "--target", "conds/out", "-r"]
+    done = run(*pair, *model)
+    assert done.returncode == 0, done.stderr
+    names = [line.split("\t")[2] for line in done.stdout.decode().splitlines()]
+    assert names == [str(Path("conds/out") / name) for name in ("a.png", "s/b.png")]
+    data = (tmp_path / "conds" / "a.png").read_bytes()
+    stdin = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    again = run("score", "--cond", "-", "--target", "conds/out", "-r", *model)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
+    assert len(again.stdout.splitlines()) == 2
+    assert_refused(run(*pair, "--device", "cuda:77"), 2, "'cuda:77'")
+    assert_refused(run(*pair, "--frame", 0), 2, "no frame 0")
+
+
 def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files):
     save(tmp_path / "a.png", 40, 40)
     save(tmp_path / "b.png", 40, 41)
@@ -178,6 +211,11 @@ def test_sample_takes_any_model_and_asks_for_what_it_needs(run, tmp_path, model_
     wrong = run("colorize", "x.png", "--model", model_files["paired"])
     assert_refused(wrong, 2, "is for paired, not colorize")
     assert "caflow sample" in wrong.stderr.decode()
+
+
+def test_more_than_the_model_draws_is_refused_before_pictures_are_read(run, model_files):
+    kept = run("superres", "none.png", "-n", 20, "--model", model_files["superres"])
+    assert_refused(kept, 2, "cannot keep 20 of 10 candidates")
 
 
 def test_defaults_are_flag_then_model_then_task(run, tmp_path, model_files):
