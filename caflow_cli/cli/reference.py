@@ -25,7 +25,7 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 | 1 | some input failed, the rest completed |
 | 2 | usage, an unavailable device, an existing output: found before a model loads |
 | 3 | weights missing, unreadable, offline, or with the wrong checksum |
-| 130 | interrupted: Ctrl-C, SIGTERM, or a closed terminal |
+| 130 | interrupted: Ctrl-C, SIGTERM (of `train` 143), or a closed terminal |
 
 | environment | |
 |---|---|
