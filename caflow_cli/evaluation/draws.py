@@ -16,7 +16,8 @@ from .problems import Problem
 
 __all__ = ["SEED_STEP", "Drawn", "Encoded", "pictures_at_a_time"]
 
-SEED_STEP = 1_000_003  # candidate k of picture r draws from seed S + 1,000,003 r + k
+SEED_STEP = 1_000_003  # candidate k of picture r draws from seed S + 1,000,003 r + k,
+_SEEDS = 2**32  # modulo this: a CPU generator uses 32 bits of its seed
 _BATCH_PIXELS = 2**18  # of all pictures that the model works on at a time
 
 
@@ -43,16 +44,27 @@ class Encoded:
         """The score of each truth."""
         return self._score([(p, p.truth) for p in self.problems], noise_samples)
 
-    def draw(self, tau: float, candidates: int, seed: int, noise_samples: int) -> list[list[Drawn]]:
+    def draw(
+        self,
+        tau: float,
+        candidates: int,
+        seed: int,
+        noise_samples: int,
+        batch_size: int | None = None,
+    ) -> list[list[Drawn]]:
         """Candidates 0 to M - 1 of each problem, in the order of k.
+
+        Args:
+            batch_size: Candidates at a time, of all problems together; at least one of each.
 
         Raises:
             CaflowError: A draw or a score is not finite.
         """
-        seeds = [seed + SEED_STEP * p.index for p in self.problems]
+        seeds = [(seed + SEED_STEP * p.index) % _SEEDS for p in self.problems]
         result: list[list[Drawn]] = [[] for _ in self.problems]
-        pixels = len(self.problems) * self._conditions[0].shape[0] * self._conditions[0].shape[1]
-        step = max(1, _BATCH_PIXELS // pixels)
+        height, width = self._conditions[0].shape[:2]
+        at_a_time = batch_size or _BATCH_PIXELS // (height * width)
+        step = max(1, at_a_time // len(self.problems))
         for first in range(0, candidates, step):
             count = min(step, candidates - first)
             points = self._model.sample(self._encoding, tau, count, seeds, first)
@@ -69,7 +81,7 @@ class Encoded:
             scores = self._score(composed, noise_samples)
             for row, (_, image) in enumerate(composed):
                 place, k = row // count, first + row % count
-                result[place].append(Drawn(k, seeds[place] + k, image, scores[row]))
+                result[place].append(Drawn(k, (seeds[place] + k) % _SEEDS, image, scores[row]))
         return result
 
     def _score(self, targets: Sequence[tuple[Problem, Picture]], noise_samples: int) -> list[Score]:

@@ -65,7 +65,7 @@ def evaluate(
         split: Default: `test/` where there is one, else everything.
         limit: The first so many pictures.
         tau, candidates, keep: Default: the model's, else the task's; 1.
-        seed: Candidate k of picture r draws from seed + 1,000,003 r + k.
+        seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
         batch_size: Candidates at a time.
         weights: Of LPIPS, FID and KID.
@@ -86,7 +86,6 @@ def evaluate(
     paired = not run.task.derives_condition
     with open_split(data, split, model.config.task.size, paired=paired) as source:
         count = len(source.names) if limit is None else min(limit, len(source.names))
-        run.plan.check(count)
         if count < 2 and run.plan.wants("sets"):
             raise CaflowError(
                 "a distance of sets needs two pictures",
@@ -115,7 +114,7 @@ def evaluate(
                 lpips_weights=weights.lpips,
                 device=model.device,
             )
-        measurer = Measurer(model, run.plan, pairs)
+        measurer = Measurer(model, run.plan, pairs, batch_size)
         pace = pictures_at_a_time(model, run.plan.most, batch_size)
         for done, item in enumerate(
             _measure(run, source, count, pace, measurer, log, saved, gallery), 1

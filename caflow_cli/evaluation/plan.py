@@ -38,7 +38,7 @@ class Plan:
     seed: int = 0
     noise_samples: int = 1
 
-    def check(self, pictures: int | None = None) -> None:
+    def check(self) -> None:
         """CaflowError (exit 2) where it cannot be run."""
 
         def require(condition: bool, message: str, hint: str) -> None:
@@ -53,8 +53,7 @@ class Plan:
             require(n >= 1, f"{n} pictures to keep are too few", "-n 1")
         least, most = min(self.keep), max(self.candidates)
         require(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
-        top = _SEEDS - 1 - (1_000_003 * ((pictures or 1) - 1) + most)
-        require(0 <= self.seed <= top, f"seed {self.seed} is out of range", "--seed 0")
+        require(0 <= self.seed < _SEEDS, f"seed {self.seed} is out of range", "--seed 0")
         require(
             self.noise_samples >= 1,
             f"{self.noise_samples} noise samples are too few",

@@ -50,8 +50,11 @@ def ranked(candidates: Sequence[dict[str, Any]], m: int) -> list[dict[str, Any]]
 class Measurer:
     """Draws, scores and measures pictures, several at a time."""
 
-    def __init__(self, model: CAFlow, plan: Plan, pairs: PairMetrics) -> None:
+    def __init__(
+        self, model: CAFlow, plan: Plan, pairs: PairMetrics, batch_size: int | None = None
+    ) -> None:
         self._model, self._plan, self._pairs = model, plan, pairs
+        self._batch_size = batch_size
         self._task = task_of(model)
 
     @torch.no_grad()
@@ -82,7 +85,7 @@ class Measurer:
                 row["baseline"] = self._compare(problem, [problem.baseline])[0]
             result.append(Measured(problem, row, {}))
         for tau in plan.draws:
-            drawn = encoded.draw(tau, plan.most, plan.seed, plan.noise_samples)
+            drawn = encoded.draw(tau, plan.most, plan.seed, plan.noise_samples, self._batch_size)
             for measured, of_picture in zip(result, drawn, strict=True):
                 measured.drawn[tau] = of_picture
                 measured.row["draws"].append(self._row(measured.problem, tau, of_picture))

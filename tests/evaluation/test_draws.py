@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import nan
 
 import numpy as np
@@ -60,6 +61,31 @@ def test_many_candidates_are_drawn_in_several_batches(models_32, monkeypatch):
         assert [c.seed for c in a] == [c.seed for c in b]
         for x, y in zip(a, b, strict=True):
             assert x.score.log_likelihood == pytest.approx(y.score.log_likelihood, abs=0.05)
+
+
+def test_a_batch_size_bounds_the_candidates_at_a_time(models_32, monkeypatch):
+    model, counts = models_32["superres"], []
+    sample = type(model).sample
+
+    def counted(self, cond, tau, m, seeds, first):
+        counts.append(m * len(seeds))
+        return sample(self, cond, tau, m, seeds, first)
+
+    monkeypatch.setattr(type(model), "sample", counted)
+    with torch.no_grad():
+        Encoded(model, problems(model, 2)).draw(0.5, 5, 0, 1, batch_size=4)
+    assert counts == [4, 4, 2]
+
+
+def test_seeds_of_many_pictures_start_again_where_a_generator_does(models_32):
+    """Table 2 has 5,000 pictures: 1,000,003 times 4,999 is more than 32 bits."""
+    model = models_32["superres"]
+    (problem,) = problems(model, 1)
+    with torch.no_grad():
+        ((drawn,),) = Encoded(model, [replace(problem, index=4999)]).draw(0.7, 1, 9, 1)
+    assert drawn.seed == 9 + 1_000_003 * 4999 - 2**32
+    (alone,) = restore(model, problem.input, 0.7, 1, seed=drawn.seed).ranked
+    assert drawn.score.log_likelihood == pytest.approx(alone.score.log_likelihood, abs=0.05)
 
 
 def test_a_draw_that_is_not_finite_is_an_error(models_32, monkeypatch):

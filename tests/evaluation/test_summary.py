@@ -150,12 +150,6 @@ def test_plans_that_cannot_be_run(changes, message):
     assert caught.value.exit_code == 2
 
 
-def test_seeds_end_before_a_generators_do():
-    plan(seed=2**32 - 1_000_003 * 99 - 20).check(100)
-    with pytest.raises(CaflowError, match="seed"):
-        plan(seed=2**32 - 1_000_003 * 99 - 2).check(100)
-
-
 def test_a_sweep_is_all_that_fits_and_draws_once_a_temperature():
     sweep = plan(taus=(0.0, 0.5), candidates=(1, 10), keep=(1, 5), metrics=("likelihood",))
     assert len(sweep.cells) == 2 * 3
