@@ -277,7 +277,18 @@ def evaluate_command(
         identity: dict[str, Any] = {"model": loaded.identity}
     else:
         names = choose_metrics(metric or [], _COMPARED, _DEFAULT.split(","))
-        _check_comparison_options(save_images, report, skip_existing, limit, resize)
+        for_models: dict[str, object] = {
+            "--save-images": save_images,
+            "--report": report,
+            "--skip-existing": skip_existing or None,
+            "--limit": limit,
+            "--split": split,
+            "--tau": tau,
+            "-m": candidates,
+            "-n": keep,
+            "--batch-size": batch_size,
+        }
+        _check_comparison_options(for_models, resize)
         weights = _weights(lpips_weights, fid_weights, extractor)
         with console.progress() as display:
             bar = display.add_task("comparing", total=None)
@@ -426,23 +437,8 @@ def _check_model_options(resize: int | None, limit: int | None, batch_size: int 
             raise CaflowError(f"{name} is {value}", f"{name} 10", EXIT_USAGE)
 
 
-def _check_comparison_options(
-    save_images: str | None,
-    report: str | None,
-    skip_existing: bool,
-    limit: int | None,
-    resize: int | None,
-) -> None:
-    given = [
-        name
-        for name, value in (
-            ("--save-images", save_images),
-            ("--report", report),
-            ("--skip-existing", skip_existing or None),
-            ("--limit", limit),
-        )
-        if value is not None
-    ]
+def _check_comparison_options(for_models: dict[str, object], resize: int | None) -> None:
+    given = [name for name, value in for_models.items() if value is not None]
     if given:
         raise CaflowError(f"{given[0]} is for a model on data", _FULL.format(_DEFAULT), EXIT_USAGE)
     if resize is not None and not 1 <= resize <= 4096:

@@ -173,6 +173,7 @@ def test_protocols_show_the_papers_figures(run, true_pictures, model_32):
         (["--data", "none"], "no data at 'none'", "--data"),
         (["--task", "superes", "--data", "d"], "'superes'", "--task superres"),
         (["a", "b", "--report", "r"], "--report is for a model", HINT),
+        (["a", "b", "--tau", "0.5"], "--tau is for a model", HINT),
         (["a", "b"], "no pictures at 'a'", "folder"),
     ],
 )
