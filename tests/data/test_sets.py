@@ -242,6 +242,15 @@ def test_many_damaged_pictures_are_an_error(tmp_path, kind):
     assert error.exit_code == 1
 
 
+def test_one_percent_is_of_all_pictures_not_of_a_small_split(tmp_path):
+    files = {f"train/{i:03}.png": flat(i) for i in range(150)}
+    files |= {"val/a.png": flat(1), "val/b.png": b"no picture", "test/a.png": flat(1)}
+    path = store(tmp_path, files | {"test/b.png": flat(1)}, "folder")
+    assert load_split(path, "val", 8).skipped == ["b.png"]
+    (path / "val" / "a.png").unlink()
+    assert "1 of 1" in refusal(path, "val", 8).message  # nothing is left
+
+
 def test_a_damaged_member_of_a_zip_is_skipped(tmp_path):
     files = {f"train/{i:03}.png": flat(i) for i in range(120)}
     path = store(tmp_path, files | {"val/a.png": flat(1), "test/a.png": flat(1)}, "zip")
