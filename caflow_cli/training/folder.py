@@ -38,7 +38,7 @@ class RunFolder:
         Raises:
             CaflowError: (exit 2) it holds a run already, is in use, or cannot be written to.
         """
-        if not resume and (self.path / METRICS).exists():
+        if not resume and self._holds_a_run():
             raise CaflowError(
                 f"{str(self.path)!r} holds a run already",
                 "add --resume, or choose another --out",
@@ -59,6 +59,12 @@ class RunFolder:
                 "choose another --out",
                 EXIT_USAGE,
             ) from error
+
+    def _holds_a_run(self) -> bool:
+        """What was killed before its first state and model is none: nothing goes on with it."""
+        return (self.path / METRICS).exists() and (
+            any(self.state.glob("step-*")) or any(self.path.glob("*.safetensors"))
+        )
 
     def close(self) -> None:
         """Let others in. Of a run that never began, nothing stays."""

@@ -53,9 +53,9 @@ def save_state(
         write_tensors(temporary / "model.safetensors", _plain(model.state_dict()))
         write_tensors(temporary / "ema.safetensors", _plain(ema.model.state_dict()))
         moments = {
-            f"{index}.{name}": value
-            for index, state in optimizer.state_dict()["state"].items()
-            for name, value in state.items()
+            f"{name}.{moment}": value
+            for name, parameter in model.named_parameters()
+            for moment, value in optimizer.state.get(parameter, {}).items()
         }
         write_tensors(temporary / "optimizer.safetensors", _plain(moments))
         record = {**record, "ema_updates": ema.updates}
@@ -92,7 +92,9 @@ def load_newest(
     states = _states(folder)
     if not states:
         raise CaflowError(
-            f"no state to resume in {str(folder)!r}", "leave --resume out to start", EXIT_USAGE
+            f"no state to resume in {str(folder)!r}",
+            "leave --resume out to start, or take the run's model: a new --out, with --init-from",
+            EXIT_USAGE,
         )
     failure: CaflowError | None = None
     while states:
@@ -141,13 +143,17 @@ def _load_state(
     average = load_file(state / "ema.safetensors")
     ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
     moments: dict[int, dict[str, Tensor]] = {}
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    # By name: which group a parameter is in, and so its index, follows from the run's config.
+    parameters = dict(model.named_parameters())
+    grouped = [p for group in optimizer.param_groups for p in group["params"]]
+    index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
     for key, value in load_file(state / "optimizer.safetensors").items():
-        index, name = key.split(".", 1)
+        name, _, moment = key.rpartition(".")
+        parameter = parameters[name]
         if value.ndim:
             # The fused optimiser walks memory: moments must lie as their parameter does.
-            value = torch.empty_like(parameters[int(index)]).copy_(value)
-        moments.setdefault(int(index), {})[name] = value
+            value = torch.empty_like(parameter).copy_(value)
+        moments.setdefault(index_of[id(parameter)], {})[moment] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return record
 

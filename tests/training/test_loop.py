@@ -16,6 +16,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.model import load_checkpoint
 from caflow_cli.training import train
 from caflow_cli.training.config import apply_settings
+from caflow_cli.training.folder import RunFolder
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.schedule import learning_rate
 
@@ -303,6 +304,16 @@ def test_a_folder_with_a_run_is_not_overwritten(pictures, straight):
         train(config(pictures, out))
     assert caught.value.exit_code == 2
     assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_was_killed_before_its_first_state_can_be_started_again(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"event": "data", "step": 0}\n')
+    folder = RunFolder(tmp_path)
+    folder.open(resume=False)
+    folder.close()
+    (tmp_path / "state" / "step-00000100").mkdir(parents=True)
+    with pytest.raises(CaflowError, match="holds a run already"):
+        folder.open(resume=False)
 
 
 def test_fewer_images_than_a_batch_are_refused(pictures, tmp_path):

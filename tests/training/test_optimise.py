@@ -13,6 +13,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser, parameter_groups
+from caflow_cli.training.state import load_state, save_state
 
 BATCH = 6
 
@@ -76,6 +77,19 @@ def test_wide_matrices_learn_slower(model, batch):
     one.step(batch, 1e-3)
     for group in one.adam.param_groups:
         assert group["lr"] == pytest.approx(1e-3 * group["share"])
+
+
+def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):
+    first = optimiser(model)
+    first.step(batch, 1e-3)
+    save_state(tmp_path, first.model, first.ema, first.adam, {"step": 1}, every=1)
+    other = optimiser(model, invconv_lr_width=0)
+    load_state(tmp_path / "step-00000001", other.model, other.ema, other.adam)
+    assert [len(one.adam.param_groups) > 1 for one in (first, other)] == [True, False]
+    names = dict(other.model.named_parameters())
+    for name, parameter in first.model.named_parameters():
+        for moment, value in first.adam.state[parameter].items():
+            assert torch.equal(value, other.adam.state[names[name]][moment]), name
 
 
 def test_compiling_needs_a_compiler(model, monkeypatch):
