@@ -5,9 +5,15 @@ from pathlib import Path
 
 import helpers
 import pytest
+import torch
 
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow, Config, save_checkpoint
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Test processes run side by side: with several threads each they would wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
