@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
@@ -219,8 +219,21 @@ def open_source(path: Path) -> Iterator[Source]:
             raise CaflowError(
                 f"{str(path)!r} is encrypted", "unpack it and give the folder", EXIT_USAGE
             )
+        for entry in entries:
+            # Results are written under the names of what they were made from.
+            if _leads_out(entry.filename):
+                raise CaflowError(
+                    f"{str(path)!r} has a member {entry.filename!r}, which leads out of it",
+                    "unpack it with care, and give the folder",
+                    EXIT_USAGE,
+                )
         members = list({entry.filename: None for entry in entries})
         yield Source(path, members, archive.read, lambda m: str(archive.getinfo(m).CRC))
+
+
+def _leads_out(member: str) -> bool:
+    parts = PureWindowsPath(member)  # knows both separators, and drives
+    return bool(parts.anchor) or ".." in parts.parts
 
 
 def _walk(root: Path) -> list[str]:

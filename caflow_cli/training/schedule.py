@@ -9,13 +9,15 @@ from .config import OptimConfig
 __all__ = ["learning_rate"]
 
 _WARMUP_SHARE = 0.2
+_LEAST_WARMUP = 150  # steps
 
 
 def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
     """The rate of a step: linear warm-up to `lr`, times what `schedule` says.
 
-    The warm-up takes `warmup` steps; under a cosine at most a fifth of the budget, so that a short
-    run has something left to learn in.
+    The warm-up takes `warmup` steps. Under a cosine it takes at most a fifth of the budget, so that
+    a short run has something left to learn in, but never ends before 150 steps unless `warmup` says
+    so: weights that have hardly moved do not stand the whole rate.
 
         cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = lr_floor
         paper    lr_decay^epoch, and times lr_drop from step lr_drop_step on
@@ -34,6 +36,7 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
     if optim.schedule == "paper":
         drop = optim.lr_drop if step >= optim.lr_drop_step else 1.0
         return peak * drop * optim.lr_decay**epoch
-    peak = optim.lr * min(1.0, max(warm, progress / _WARMUP_SHARE))
+    short = min(progress / _WARMUP_SHARE, (step + 1) / _LEAST_WARMUP)
+    peak = optim.lr * min(1.0, max(warm, short))
     cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, progress))))
     return peak * (optim.lr_floor + (1 - optim.lr_floor) * cosine)

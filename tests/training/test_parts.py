@@ -102,9 +102,14 @@ def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
     assert rate(99, 0.0) == pytest.approx(2.0)
     assert rate(10_000, 0.5) == pytest.approx(2 * (0.1 + 0.9 / 2))
     assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.2)
-    # A fifth of a short budget ends the warm-up.
-    assert rate(0, 0.1) == pytest.approx(rate(10_000, 0.1) / 2)
-    assert rate(0, 0.2) == rate(10_000, 0.2)
+
+    def slow(step, progress):
+        return learning_rate(replace(optim, warmup=1000), step, progress, epoch=0)
+
+    # A fifth of a short budget ends the warm-up, though not before 150 steps.
+    assert slow(199, 0.1) == pytest.approx(rate(10_000, 0.1) / 2)
+    assert slow(199, 0.2) == rate(10_000, 0.2)
+    assert slow(29, 0.5) == pytest.approx(rate(10_000, 0.5) / 5)
 
 
 def test_a_run_is_compact_unless_something_says_otherwise():
