@@ -156,7 +156,14 @@ def test_what_is_no_picture_is_left_out(tmp_path, kind):
     assert [part.skipped for part in parts] == [[], [], []]
 
 
-@pytest.mark.parametrize("member", ["../out.png", "/out.png", "a\\..\\..\\out.png", "C:/out.png"])
+def test_zips_are_not_unpacked(tmp_path):
+    path = store(tmp_path, {f"{i}.png": flat(i) for i in range(3)} | {"../out.png": flat(9)}, "zip")
+    assert len(load_split(path, "train", 8).names) == 1  # the fourth would be a second one
+    assert [path.name for path in tmp_path.iterdir()] == ["data.zip"]
+    assert not (tmp_path.parent / "out.png").exists()
+
+
+@pytest.mark.parametrize("member", ["/out.png", "a\\..\\..\\out.png", "C:/out.png"])
 def test_members_that_lead_out_of_a_zip_are_refused(tmp_path, member):
     """Evaluation writes pictures under the names of what it measured."""
     path = store(tmp_path, {f"{i}.png": flat(i) for i in range(3)} | {member: flat(9)}, "zip")
