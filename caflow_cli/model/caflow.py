@@ -354,7 +354,8 @@ class CAFlow(
         for module in self.modules():
             if isinstance(module, Step | ConditionalStep):
                 # By its own `forward`: graphs of a class count apart against the compiler's limit.
-                module.forward = torch.compile(module.forward, dynamic=False, backend=backend)
+                compiled = torch.compile(module.forward, dynamic=False, backend=backend)
+                module.forward = compiled  # type: ignore[method-assign]
 
     def _layout(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=torch.channels_last)
