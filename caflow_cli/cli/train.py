@@ -68,9 +68,7 @@ def train_command(
     ] = False,
     checkpoint: Annotated[
         bool,
-        typer.Option(
-            "--checkpoint-activations", help="Half the memory and less, for a third more work."
-        ),
+        typer.Option("--checkpoint-activations", help="Less memory, for half as much time again."),
     ] = False,
     dry_run: Annotated[
         bool,

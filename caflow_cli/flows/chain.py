@@ -27,7 +27,7 @@ def forward_through(
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2).
 
     With `recompute`, only what passes between the layers is kept for the backward pass, which runs
-    each layer once more: a third more work, and a fraction of the memory.
+    each layer once more.
     """
     logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
     for layer, cond in links:

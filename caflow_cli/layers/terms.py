@@ -86,8 +86,8 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` an image: what couplings and injectors do.
 
     The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is as many of the first
-    channels of x as raw has, and x2 the rest, or nothing. Forward and backward are written out: a
-    quarter of a training step went into what autograd made of these few operations.
+    channels of x as raw has, and x2 the rest, or nothing. Forward and backward are written out:
+    autograd would keep, and compute on, strided halves.
 
     Shapes: x (B, C, H, W); net (B, 2 C1, H, W), C1 <= C, or (B / M, ...) for M candidates an image.
     """

@@ -340,7 +340,7 @@ class CAFlow(
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
         """Keep only what passes between flow steps for the backward pass, and compute the rest
-        again there: a third more work, and memory that hardly grows with the number of steps."""
+        again there: less memory, and half as much time again (docs/training.md)."""
         for module in self.modules():
             if isinstance(module, Scale | ConditionalScale):
                 module.recompute = enabled

@@ -69,7 +69,7 @@ class OptimConfig:
     cond_weight: float = 0.01  # λ
     bf16: bool = True  # in the nets
     compile: bool = False  # the flow steps, by `torch.compile`
-    checkpoint_activations: bool = False  # a third more work, and much less memory
+    checkpoint_activations: bool = False  # less memory, half as much time again
     images: int | None = None  # budget; the schedule spans it
     minutes: float | None = None  # or this one
 
