@@ -1,4 +1,4 @@
-"""`caflow models`."""
+"""`caflow models pack`."""
 
 from __future__ import annotations
 
@@ -7,36 +7,13 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .console import Console
-from .records import SCHEMA
+from .. import options
+from ..console import Console
+from ..records import SCHEMA
 
-__all__ = ["models_app"]
-
-models_app = typer.Typer(help="Models: what there is, and packing a new one.", no_args_is_help=True)
+__all__ = ["pack_command"]
 
 
-@models_app.command("list")
-def list_command(as_json: options.JsonResult = False) -> None:
-    """List the models of the manifest: id, task, size, terms.
-
-    Example: caflow models list
-    """
-    from dataclasses import asdict
-
-    from ..hub.manifest import load_manifest
-
-    console = Console()
-    for entry in load_manifest().values():
-        if as_json:
-            console.json({"schema": SCHEMA, "command": "models list", **asdict(entry)})
-        else:
-            size = f"{entry.bytes / 1e6:.1f} MB"
-            mark = "default" if entry.default else ""
-            console.result("\t".join([entry.id, entry.task, size, entry.license, mark]).rstrip())
-
-
-@models_app.command("pack")
 def pack_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
     model_id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the model.")],
@@ -68,7 +45,7 @@ def pack_command(
     """
     from dataclasses import asdict
 
-    from ..hub.pack import pack
+    from ...hub.pack import pack
 
     entry = pack(
         Path(run),

@@ -1,0 +1,14 @@
+"""The subcommands of `caflow models`."""
+
+from __future__ import annotations
+
+import typer
+
+from .list import list_command
+from .pack import pack_command
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(help="Models: what there is, and packing a new one.", no_args_is_help=True)
+models_app.command("list")(list_command)
+models_app.command("pack")(pack_command)
