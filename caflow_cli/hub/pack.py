@@ -12,7 +12,7 @@ from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, make_folder
 from ..model import load_checkpoint, save_checkpoint
-from ..model.checkpoint import sha256_of
+from .digest import sha256_of
 from .manifest import MANIFEST_SCHEMA, Entry, load_manifest, manifest_path
 
 __all__ = ["MAX_BYTES", "pack"]

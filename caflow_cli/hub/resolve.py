@@ -6,6 +6,7 @@ import difflib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub import logging as hub_logging
@@ -13,9 +14,11 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..model import CAFlow, load_checkpoint
-from ..model.checkpoint import sha256_of
+from .digest import sha256_of
 from .manifest import load_manifest
+
+if TYPE_CHECKING:
+    from ..model import CAFlow
 
 __all__ = ["Resolved", "default_model", "load", "resolve"]
 
@@ -124,4 +127,6 @@ def _from_hub(name: str, repo: str, revision: str | None) -> Resolved:
 
 def load(name: str) -> CAFlow:
     """The model of that name (see `resolve`), in `eval()`, on the CPU."""
+    from ..model import load_checkpoint  # imports torch; a name is resolved without
+
     return load_checkpoint(resolve(name).path)[0]

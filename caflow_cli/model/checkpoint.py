@@ -5,7 +5,6 @@ The header's metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "tra
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ __all__ = [
     "read_info",
     "save_checkpoint",
     "save_pretrained",
-    "sha256_of",
     "write_tensors",
 ]
 
@@ -48,15 +46,6 @@ class CheckpointInfo:
 
     config: Config
     training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
-
-
-def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def save_checkpoint(

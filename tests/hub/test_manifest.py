@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from caflow_cli.assets import WEIGHTS_DIR
 from caflow_cli.errors import CaflowError
+from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES, pack
 from caflow_cli.hub.resolve import default_model, load, resolve
 from caflow_cli.model import Config, load_checkpoint, parse, read_info, save_checkpoint
-from caflow_cli.model.checkpoint import sha256_of
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())

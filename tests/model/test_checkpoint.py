@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.hub.digest import sha256_of
 from caflow_cli.layers import Conv
 from caflow_cli.model import CAFlow, TaskConfig, load_checkpoint, read_info, save_checkpoint
-from caflow_cli.model.checkpoint import sha256_of
 
 
 @pytest.fixture(scope="module")
