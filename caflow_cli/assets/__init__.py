@@ -13,7 +13,7 @@ WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled mo
 
 
 def example_path(name: str) -> Path:
-    """The PNG file of the bundled example of that name (`face`, `face_64`).
+    """The PNG file of the bundled example of that name , such as `face`.
 
     Raises:
         CaflowError: (exit 2) no such example; the hint lists those that there are.
