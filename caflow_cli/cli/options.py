@@ -40,7 +40,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        help="Pictures, folders, globs in quotes; `-` for stdin; `example:NAME`, such as `example:face`.",
+        help="Pictures, folders, globs in quotes; `-` for stdin; `example:NAME`, such as "
+        "`example:face`.",
     ),
 ]
 Mask = Annotated[
