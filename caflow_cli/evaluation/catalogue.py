@@ -115,6 +115,16 @@ _ALL = (
         2,
     ),
     Metric(
+        "seam",
+        "inpainting: mean absolute difference of neighbouring pixels on the two sides of the "
+        "hole's border, over the truth's; mean over images",
+        "0 up; 1 is the truth's",
+        "ratio",
+        "nominal",
+        "model",
+        3,
+    ),
+    Metric(
         "calibration",
         "share of true values within the central 90 % of M candidates' values at that place, ties "
         "shared evenly; 50 % and the rank histogram of M + 1 bins beside it",

@@ -12,7 +12,7 @@ from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
 from ..tasks.base import grey
 from ..tasks.holes import central_hole
 
-__all__ = ["BASELINES", "Problem", "inconsistency", "pose"]
+__all__ = ["BASELINES", "Problem", "inconsistency", "pose", "seam"]
 
 BASELINES = {"superres": "bicubic", "colorize": "grey copy", "inpaint": "mean fill"}
 
@@ -81,3 +81,23 @@ def inconsistency(task: Task, problem: Problem, candidate: Picture) -> float | N
     else:
         return None
     return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))
+
+
+def seam(problem: Problem, candidate: Picture) -> float | None:
+    """How visible the hole's border is: the step across it, over the truth's.
+
+    The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
+    which one is in the hole. 1: like the truth; above: an edge is seen; below: it is blurred. None
+    without a hole, and where the truth has no step.
+    """
+    if problem.hole is None:
+        return None
+    truth = _step(problem.truth, problem.hole)
+    return _step(candidate, problem.hole) / truth if truth > 0 else None
+
+
+def _step(picture: Picture, hole: np.ndarray) -> float:
+    values = picture.astype(np.float64)
+    across = [np.abs(np.diff(values, axis=axis))[np.diff(hole, axis=axis)] for axis in (0, 1)]
+    steps = np.concatenate(across)
+    return float(steps.mean()) if steps.size else 0.0

@@ -16,7 +16,7 @@ from .draws import Drawn, Encoded
 from .metrics import diversity, rank_histogram
 from .pairs import PairMetrics
 from .plan import Cell, Plan
-from .problems import Problem, inconsistency
+from .problems import Problem, inconsistency, seam
 
 __all__ = ["Measured", "Measurer", "draws_at", "ranked"]
 
@@ -122,9 +122,13 @@ class Measurer:
             {name: value if math.isfinite(value) else None for name, value in row.items()}
             for row in self._pairs(to_batch(images), truth)
         ]
-        if "consistency" in self._plan.metrics:
-            for row, image in zip(values, images, strict=True):
+        for row, image in zip(values, images, strict=True):
+            if "consistency" in self._plan.metrics:
                 found = inconsistency(self._task, problem, image)
                 if found is not None:
                     row["consistency"] = found
+            if "seam" in self._plan.metrics:
+                found = seam(problem, image)
+                if found is not None:
+                    row["seam"] = found
         return values

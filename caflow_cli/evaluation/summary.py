@@ -17,7 +17,7 @@ from .rows import Row, draws_at, ranked
 
 __all__ = ["Summary"]
 
-_COMPARED = ("lpips", "rmse", "psnr", "ssim", "consistency")  # per candidate
+_COMPARED = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")  # per candidate
 
 
 class _Means:

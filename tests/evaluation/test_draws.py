@@ -12,7 +12,7 @@ from helpers import smooth_image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.draws import Encoded
-from caflow_cli.evaluation.problems import inconsistency, pose
+from caflow_cli.evaluation.problems import inconsistency, pose, seam
 from caflow_cli.inference import restore
 from caflow_cli.inference import score as score_pair
 from caflow_cli.inference.score import task_of
@@ -131,3 +131,16 @@ def test_the_truth_is_consistent_and_another_picture_is_not(models_32):
         brighter = np.minimum(truth, 250) + 5
         level = inconsistency(task, problem, brighter)
         assert level == pytest.approx(5, abs=0.6), name
+
+
+def test_a_seam_is_one_for_the_truth_and_grows_with_an_edge_at_the_border(models_32):
+    ramp = np.arange(32, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)  # 1 a row
+    problem = pose(task_of(models_32["inpaint"]), [ramp], 0, "p")
+    assert seam(problem, ramp) == 1.0
+    filled = np.where(problem.hole[..., None], ramp + 10, ramp).astype(np.uint8)
+    # Rows: |10 + 1| above and |10 - 1| below the hole, else |1|; columns: 10, else 0. Half each.
+    assert seam(problem, filled) == pytest.approx((10 + 10) / (1 + 0))
+    colorize = pose(task_of(models_32["colorize"]), [ramp], 0, "p")
+    assert seam(colorize, ramp) is None
+    flat = pose(task_of(models_32["inpaint"]), [np.zeros_like(ramp)], 0, "p")
+    assert seam(flat, ramp) is None

@@ -18,7 +18,7 @@ from caflow_cli.inference import restore
 from caflow_cli.inference import score as score_pair
 from caflow_cli.inference.score import task_of
 
-EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "calibration")
+EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "seam", "calibration")
 
 
 def by_what(evaluation, what="model"):
@@ -72,7 +72,8 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
     (ours,) = by_what(found)
     baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": None}
     assert found.results[0].what == (baselines[task] or "model")
-    wanted = set(EVERYTHING) - {"bpd"} - ({"consistency"} if task == "paired" else set())
+    absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
+    wanted = set(EVERYTHING) - {"bpd"} - absent
     assert ours.values.keys() == wanted
     if task != "paired":
         # Colour keeps the luminance within a level, a filled hole all known pixels.
