@@ -1,35 +1,76 @@
-"""`weights_manifest.json`: what models exist."""
+"""`weights_manifest.json`: what models exist (`assets/schema/manifest.schema.json`).
+
+It is read strictly: a manifest says which files are opened, and which are downloaded.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import EXIT_WEIGHTS, CaflowError
+from .. import assets
+from ..assets import WEIGHTS_DIR
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..model.config import Config, parse
+from ..model.strict_json import strict_json
+from ..tasks import TASKS, get_task
 
-__all__ = ["MANIFEST_SCHEMA", "Entry", "load_manifest", "manifest_path"]
+__all__ = [
+    "MANIFEST_SCHEMA",
+    "Entry",
+    "bundled_path",
+    "is_model_id",
+    "load_manifest",
+    "manifest_json",
+    "manifest_path",
+]
 
 MANIFEST_SCHEMA = 1
 _NAME = "weights_manifest.json"
 _PACKAGE = Path(__file__).resolve().parent.parent
+_REINSTALL = "pip install --force-reinstall caflow-cli"
+_MAX_BYTES = 4_000_000  # of a manifest
+
+# A name of one file: no separator, no drive, no leading dot.
+_ID = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the manifest."""
+    """One model of the manifest: a file of the package, of a Hub repository, or of both."""
 
     id: str
     task: str
-    file: str  # name of the bundled file
-    sha256: str
+    sha256: str  # of the file, wherever it comes from
     bytes: int
     default: bool  # the task's model where none is named
     license: str  # of the weights
     data: str  # what they were trained on, and its terms
     config: dict[str, Any]
-    metrics: dict[str, Any]  # measured on exactly this file, with protocol
+    metrics: dict[str, Any]  # measured on exactly this file, with "protocol"
+    file: str | None = None  # name of the bundled file
+    repo_id: str | None = None  # `user/name` on the Hub
+    revision: str | None = None  # commit or tag there
+    filename: str | None = None  # of the file there; None: `model.safetensors`
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields as the manifest holds them: without the id, and without what is not set."""
+        values = asdict(self)
+        del values["id"]
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def is_model_id(text: str) -> bool:
+    """Whether a name may be a model's: it becomes a file's name."""
+    return _ID.fullmatch(text) is not None and ".." not in text
 
 
 def manifest_path() -> Path:
@@ -42,22 +83,171 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     """The manifest's entries by id.
 
     Raises:
-        CaflowError: Missing, not JSON, of another schema, or an entry that lacks a field.
+        CaflowError: (exit 3) missing, not JSON, of another schema, or an entry with a field that is
+            missing, unknown or not what it must be. The message names entry and field.
     """
     path = path or manifest_path()
-    hint = "pip install --force-reinstall caflow-cli"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != MANIFEST_SCHEMA:
-            raise ValueError(f"schema {content['schema']!r}")
-        entries = {id_: Entry(id=id_, **fields) for id_, fields in content["models"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES} bytes")
+        return _entries(strict_json(text))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise CaflowError(
-            f"unusable manifest {str(path)!r}: {error}", hint, EXIT_WEIGHTS
+            f"unusable manifest {str(path)!r}: {reason}", _REINSTALL, EXIT_WEIGHTS
         ) from error
-    for entry in entries.values():
-        if Path(entry.file).name != entry.file:
-            raise CaflowError(
-                f"manifest entry {entry.id!r} names the path {entry.file!r}", hint, EXIT_WEIGHTS
-            )
+
+
+def manifest_json(entries: Iterable[Entry]) -> str:
+    """The manifest of these entries, one default a task, as `load_manifest` reads it.
+
+    Raises:
+        CaflowError: (exit 2) `load_manifest` would not.
+    """
+    models = {entry.id: entry.to_fields() for entry in entries}
+    content = {"schema": MANIFEST_SCHEMA, "models": models}
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    try:
+        _entries(strict_json(text))
+    except ValueError as error:
+        raise CaflowError(
+            f"no manifest can hold this: {error}",
+            "--license and --data-terms take a line of printable text",
+            EXIT_USAGE,
+        ) from error
+    return text
+
+
+def bundled_path(entry: Entry) -> Path | None:
+    """The entry's file in the package, which is there; None where it is on the Hub alone.
+
+    Raises:
+        CaflowError: (exit 3) missing, or a link to another folder.
+    """
+    if entry.file is None:
+        return None
+    path = WEIGHTS_DIR / entry.file
+    if not path.is_file():
+        raise CaflowError(
+            f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
+        )
+    # Some installers link every file of a package to their store; the store's folder is as good.
+    stores = {WEIGHTS_DIR.resolve(), Path(assets.__file__).resolve().parent / WEIGHTS_DIR.name}
+    if path.resolve().parent not in stores:
+        raise CaflowError(
+            f"the bundled weights of {entry.id!r} are a link to {str(path.resolve())!r}",
+            _REINSTALL,
+            EXIT_WEIGHTS,
+        )
+    return path
+
+
+def _entries(content: Any) -> dict[str, Entry]:
+    """Entries of a manifest's JSON value. ValueError, with entry and field, where it is none."""
+    if not isinstance(content, dict) or content.keys() != {"schema", "models"}:
+        raise ValueError("it must hold 'schema' and 'models', and nothing else")
+    if content["schema"] != MANIFEST_SCHEMA or isinstance(content["schema"], bool):
+        raise ValueError(f"schema {content['schema']!r}; this version reads {MANIFEST_SCHEMA}")
+    if not isinstance(content["models"], dict):
+        raise ValueError("'models' is not a table")
+    entries = {id_: _entry(id_, values) for id_, values in content["models"].items()}
+    for name in ("file", "task"):
+        seen: dict[str, str] = {}
+        for entry in entries.values():
+            value = getattr(entry, name)
+            if value is None or (name == "task" and not entry.default):
+                continue
+            if value in seen:
+                what = "field 'file'" if name == "file" else f"default of task {value!r}"
+                raise ValueError(f"entry {entry.id!r}: {what} is that of entry {seen[value]!r} too")
+            seen[value] = entry.id
     return entries
+
+
+def _entry(id_: str, values: Any) -> Entry:
+    where = f"entry {id_[:80]!r}"
+    if not is_model_id(id_):
+        raise ValueError(f"{where}: an id is of a-z, 0-9, dots and hyphens")
+    if not isinstance(values, dict):
+        raise ValueError(f"{where} is not a table")
+    known = [f.name for f in fields(Entry) if f.name != "id"]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{where}: unknown field {name[:80]!r}")
+    for name in known:
+        if name not in values and name not in _OPTIONAL:
+            raise ValueError(f"{where}: field {name!r} is missing")
+    for name, value in values.items():
+        accepts, wanted = _FIELDS[name]
+        if not accepts(value):
+            raise ValueError(f"{where}: field {name!r} is {_short(value)}, not {wanted}")
+    if "file" not in values and "repo_id" not in values:
+        raise ValueError(f"{where}: neither field 'file' nor field 'repo_id'")
+    if ("repo_id" in values) != ("revision" in values):
+        raise ValueError(f"{where}: fields 'repo_id' and 'revision' go together")
+    if "filename" in values and "repo_id" not in values:
+        raise ValueError(f"{where}: field 'filename' without 'repo_id'")
+    try:
+        config = parse(Config, values["config"])
+        get_task(config)
+    except CaflowError as error:
+        raise ValueError(f"{where}: field 'config': {error.message}") from error
+    if config.task.name != values["task"]:
+        raise ValueError(
+            f"{where}: field 'task' is {values['task']!r}, its config says {config.task.name!r}"
+        )
+    return Entry(id=id_, **values)
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, str) and pattern.fullmatch(value) is not None and ".." not in value
+    )
+
+
+def _is_line(value: Any) -> bool:
+    """Text for a terminal: printable, so that it cannot move the cursor or hide a line."""
+    return isinstance(value, str) and value.strip() != "" and value.isprintable()
+
+
+def _is_metrics(value: Any) -> bool:
+    """Numbers by name, in tables at will, under a protocol."""
+    if not isinstance(value, dict):
+        return False
+    rest = {name: figure for name, figure in value.items() if name != "protocol"}
+    return not value or (_is_line(value.get("protocol")) and _are_figures(rest))
+
+
+def _are_figures(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(name.isprintable() and _are_figures(part) for name, part in value.items())
+    return _is_line(value) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+# Field -> (whether a value will do, what it must be).
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "task": (lambda value: isinstance(value, str) and value in TASKS, " or ".join(TASKS)),
+    "sha256": (_matches(_SHA256), "64 hex digits"),
+    "bytes": (_is_size, "a number of bytes"),
+    "default": (lambda value: isinstance(value, bool), "true or false"),
+    "license": (_is_line, "a line of text"),
+    "data": (_is_line, "a line of text"),
+    "config": (lambda value: isinstance(value, dict), "a table"),
+    "metrics": (_is_metrics, "a table of figures with their 'protocol'"),
+    "file": (_matches(_FILE), "the name of a .safetensors file"),
+    "repo_id": (_matches(_REPO), "user/name"),
+    "revision": (_matches(_REVISION), "a commit or tag"),
+    "filename": (_matches(_FILE), "the name of a .safetensors file"),
+}
+_OPTIONAL = {"file", "repo_id", "revision", "filename"}
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

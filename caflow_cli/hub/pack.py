@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, make_folder
 from ..model import load_checkpoint, save_checkpoint
 from .digest import sha256_of
-from .manifest import MANIFEST_SCHEMA, Entry, load_manifest, manifest_path
+from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 
 __all__ = ["MAX_BYTES", "pack"]
 
@@ -48,7 +46,7 @@ def pack(
         CaflowError: No model there, an unusable id, one that exists, an unwritable folder, or a
             bundle that is too large. Nothing is written then.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", model_id):
+    if not is_model_id(model_id):
         raise CaflowError(
             f"{model_id!r} is no model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
         )
@@ -78,36 +76,27 @@ def pack(
                 f"the packed model has {size} bytes, more than {MAX_BYTES}",
                 "leave --bundle out, or train a smaller model",
             )
+        entry = Entry(
+            id=model_id,
+            task=info.config.task.name,
+            sha256=sha256_of(temporary),
+            bytes=size,
+            default=default,
+            license=license_terms,
+            data=data_terms or str(info.training.get("data", "unknown")),
+            config=info.config.to_dict(),
+            metrics=metrics or {},
+            file=path.name,
+        )
+        if default:
+            entries = {
+                id_: replace(other, default=other.default and other.task != entry.task)
+                for id_, other in entries.items()
+            }
+        entries[model_id] = entry
+        text = manifest_json(entries.values())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-    entry = Entry(
-        id=model_id,
-        task=info.config.task.name,
-        file=path.name,
-        sha256=sha256_of(path),
-        bytes=size,
-        default=default,
-        license=license_terms,
-        data=data_terms or str(info.training.get("data", "unknown")),
-        config=info.config.to_dict(),
-        metrics=metrics or {},
-    )
-    if default:
-        entries = {
-            id_: replace(other, default=other.default and other.task != entry.task)
-            for id_, other in entries.items()
-        }
-    entries[model_id] = entry
-    atomic_write(manifest, _to_json(entries).encode())
+    atomic_write(manifest, text.encode())
     return entry
-
-
-def _to_json(entries: dict[str, Entry]) -> str:
-    models = {}
-    for entry in entries.values():
-        fields = asdict(entry)
-        models[fields.pop("id")] = fields
-    content = {"schema": MANIFEST_SCHEMA, "models": models}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -12,10 +12,9 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub import logging as hub_logging
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_WEIGHTS, CaflowError
 from .digest import sha256_of
-from .manifest import load_manifest
+from .manifest import bundled_path, load_manifest
 
 if TYPE_CHECKING:
     from ..model import CAFlow
@@ -57,13 +56,10 @@ def resolve(name: str) -> Resolved:
     """
     entries = load_manifest()
     if name in entries:
-        entry, path = entries[name], WEIGHTS_DIR / entries[name].file
-        if not path.exists():
-            raise CaflowError(
-                f"the bundled weights of {name!r} are missing",
-                "pip install --force-reinstall caflow-cli",
-                EXIT_WEIGHTS,
-            )
+        entry = entries[name]
+        path = bundled_path(entry)
+        if path is None:
+            return _from_hub(name, str(entry.repo_id), entry.revision)
         digest = sha256_of(path)
         if digest != entry.sha256:
             raise CaflowError(

@@ -8,20 +8,22 @@ import os
 import shutil
 import stat
 
+import jsonschema
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.assets import ASSETS, WEIGHTS_DIR
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
-from caflow_cli.hub.manifest import load_manifest, manifest_path
+from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES, pack
 from caflow_cli.hub.resolve import default_model, load, resolve
 from caflow_cli.model import Config, load_checkpoint, parse, read_info, save_checkpoint
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())
+SCHEMA = json.loads((ASSETS / "schema" / "manifest.schema.json").read_text(encoding="utf-8"))
 
 
 def test_there_is_a_default_super_resolution_model():
@@ -55,31 +57,198 @@ def test_only_net_convolutions_are_stored_in_bfloat16():
             assert (tensor.dtype == torch.bfloat16) == convolution, name
 
 
+def changed(**fields):
+    """The shipped manifest's first entry, with other fields; None takes one away."""
+    content = json.loads(manifest_path().read_text(encoding="utf-8"))
+    entry = content["models"]["faces-superres-x4"] | fields
+    entry = {name: value for name, value in entry.items() if value is not None}
+    return {"schema": 1, "models": {"faces-superres-x4": entry}}
+
+
+def renamed(name):
+    return {"schema": 1, "models": {name: changed()["models"]["faces-superres-x4"]}}
+
+
+HUB = {"repo_id": "someone/faces", "revision": "v1"}
+
+
 @pytest.mark.parametrize(
-    "content",
+    "fields",
     [
-        "",
-        "[]",
-        '{"schema": 2, "models": {}}',
-        '{"schema": 1, "models": {"x": {"task": "superres"}}}',
-        '{"schema": 1}',
+        {},
+        HUB,
+        {**HUB, "file": None},
+        {**HUB, "filename": "faces.safetensors"},
+        {"metrics": {}},
+        {"metrics": {"protocol": "100 pictures", "rmse": 1, "tau 0.5": {"lpips": 0.1}}},
     ],
 )
-def test_an_unusable_manifest_is_an_error_of_weights(tmp_path, content):
+def test_loader_and_schema_take_the_shipped_manifest_and_its_like(tmp_path, fields):
+    content = changed(**fields) if fields else json.loads(manifest_path().read_text("utf-8"))
+    assert schema_errors(content) == []
     path = tmp_path / "manifest.json"
-    path.write_text(content)
+    path.write_text(json.dumps(content))
+    (entry, *_) = load_manifest(path).values()
+    for name, value in fields.items():
+        assert getattr(entry, name) == value
+    again = json.loads(manifest_json(load_manifest(path).values()))
+    assert again == content
+
+
+# (what the manifest holds, what the error says)
+REFUSED = [
+    ([], "'schema' and 'models'"),
+    ({"schema": 1}, "'schema' and 'models'"),
+    ({"schema": 1, "models": {}, "extra": 1}, "'schema' and 'models'"),
+    ({"schema": 2, "models": {}}, "schema 2"),
+    ({"schema": 1, "models": []}, "'models' is not a table"),
+    ({"schema": 1, "models": {"x": []}}, "entry 'x' is not a table"),
+    ({"schema": 1, "models": {"x": {"task": "superres"}}}, "field 'sha256' is missing"),
+    (changed(licence="mine"), "unknown field 'licence'"),
+    (changed(task="upscale"), "field 'task' is 'upscale'"),
+    (changed(task=["superres"]), "field 'task'"),
+    (changed(bytes=True), "field 'bytes' is True"),
+    (changed(bytes=-1), "field 'bytes' is -1"),
+    (changed(bytes="1"), "field 'bytes' is '1'"),
+    (changed(default=1), "field 'default' is 1"),
+    (changed(sha256="0" * 63), "field 'sha256'"),
+    (changed(sha256="A" * 64), "field 'sha256'"),
+    (changed(license=""), "field 'license'"),
+    (changed(license=" "), "field 'license'"),
+    (changed(license="MIT\nand more"), "field 'license'"),
+    (changed(data="\x1b[2Jhidden"), "field 'data'"),
+    (changed(config="{}"), "field 'config'"),
+    (changed(config={"flow": {}, "more": {}}), "field 'config': unknown config key"),
+    (changed(metrics={"rmse": 1}), "field 'metrics'"),
+    (changed(metrics={"protocol": "p", "rmse": [1]}), "field 'metrics'"),
+    (changed(file=None), "neither field 'file' nor field 'repo_id'"),
+    (changed(repo_id="a/b"), "'repo_id' and 'revision' go together"),
+    (changed(revision="v1"), "'repo_id' and 'revision' go together"),
+    (changed(filename="a.safetensors"), "field 'filename' without 'repo_id'"),
+    *[
+        (changed(file=name), "field 'file'")
+        for name in [
+            "../../x.safetensors",
+            "..safetensors",
+            "/x.safetensors",
+            "a/b.safetensors",
+            "a\\b.safetensors",
+            "C:x.safetensors",
+            "~x.safetensors",
+            "x\0.safetensors",
+            "x.safetensors\n",
+            "x.bin",
+            "",
+            1,
+        ]
+    ],
+    *[(changed(**HUB, filename=name), "field 'filename'") for name in ["../a.safetensors", "a"]],
+    *[
+        (changed(**{**HUB, "repo_id": name}), "field 'repo_id'")
+        for name in ["faces", "a/b/c", "../b", "a/..", "/b", "a\\b", "https://x.y/z"]
+    ],
+    *[
+        (changed(**{**HUB, "revision": name}), "field 'revision'")
+        for name in ["../main", "a..b", "", "-x", "a b", "a/../../b"]
+    ],
+    *[
+        (renamed(name), f"entry {name!r}")
+        for name in ["", ".x", "../x", "a/b", "a\\b", "c:x", "X", "a..b", "x\0", "x\n", "x" * 65]
+    ],
+]
+
+
+def schema_errors(content):
+    return [e.message for e in jsonschema.Draft202012Validator(SCHEMA).iter_errors(content)]
+
+
+@pytest.mark.parametrize(("content", "named"), REFUSED)
+def test_loader_and_schema_refuse(tmp_path, content, named):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(content))
     with pytest.raises(CaflowError, match="unusable manifest") as caught:
         load_manifest(path)
     assert caught.value.exit_code == 3
+    assert named in caught.value.message
+    assert len(caught.value.message.splitlines()) == 1
+    assert schema_errors(content)
 
 
-def test_a_manifest_cannot_name_a_file_elsewhere(tmp_path):
-    content = json.loads(manifest_path().read_text(encoding="utf-8"))
-    content["models"]["faces-superres-x4"]["file"] = "../../x.safetensors"
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"task": "colorize"}, "its config says 'superres'"),
+        ({"config": {"flow": {"scales": "3"}}}, "config key 'flow.scales'"),
+        ({"config": {"flow": {"cond_channels": 1}}}, "flow.cond_channels 1"),
+    ],
+)
+def test_the_loader_reads_configs_too(tmp_path, fields, named):
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(changed(**fields)))
+    with pytest.raises(CaflowError, match="entry 'faces-superres-x4'") as caught:
+        load_manifest(path)
+    assert caught.value.exit_code == 3
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "named"),
+    [
+        ("other", {"default": False}, "'file' is that of entry 'faces-superres-x4'"),
+        ("other", {"file": "other.safetensors"}, "default of task 'superres'"),
+    ],
+)
+def test_two_entries_share_neither_file_nor_default(tmp_path, name, fields, named):
+    content = changed()
+    content["models"][name] = content["models"]["faces-superres-x4"] | fields
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(CaflowError, match="names the path"):
+    with pytest.raises(CaflowError) as caught:
         load_manifest(path)
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (b"", "Expecting value"),
+        (b"\xff\xfe", "utf-8"),
+        (b'{"schema": 1, "schema": 1, "models": {}}', "'schema' is there twice"),
+        (b'{"schema": 1, "models": {"a": 1e999}}', "1e999"),
+        (b'{"schema": 1, "models": {"a": NaN}}', "NaN"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b" " * 5_000_000, "more than"),
+    ],
+)
+def test_what_is_no_strict_json_is_no_manifest(tmp_path, text, named):
+    path = tmp_path / "manifest.json"
+    path.write_bytes(text)
+    with pytest.raises(CaflowError, match="unusable manifest") as caught:
+        load_manifest(path)
+    assert named in caught.value.message
+    assert caught.value.exit_code == 3
+
+
+def test_a_missing_manifest_is_an_error_of_weights(tmp_path):
+    with pytest.raises(CaflowError, match="No such file") as caught:
+        load_manifest(tmp_path / "no.json")
+    assert caught.value.exit_code == 3
+
+
+def test_a_bundled_file_may_not_be_a_link_elsewhere(tmp_path, monkeypatch):
+    entry = load_manifest()["faces-superres-x4"]
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    (folder / entry.file).symlink_to(model := tmp_path / "model.safetensors")
+    shutil.copy(WEIGHTS_DIR / entry.file, model)
+    monkeypatch.setattr("caflow_cli.hub.manifest.WEIGHTS_DIR", folder)
+    with pytest.raises(CaflowError, match="are a link to") as caught:
+        resolve(entry.id)
+    assert caught.value.exit_code == 3
+    # An installer that links every file to its store is none of that.
+    (folder / entry.file).unlink()
+    (folder / entry.file).symlink_to(WEIGHTS_DIR / entry.file)
+    assert bundled_path(entry) == folder / entry.file
 
 
 def test_a_changed_byte_of_bundled_weights_is_noticed(tmp_path, monkeypatch):
@@ -91,7 +260,7 @@ def test_a_changed_byte_of_bundled_weights_is_noticed(tmp_path, monkeypatch):
         last = file.read(1)
         file.seek(-1, os.SEEK_END)
         file.write(bytes([last[0] ^ 1]))
-    monkeypatch.setattr("caflow_cli.hub.resolve.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.manifest.WEIGHTS_DIR", tmp_path)
     with pytest.raises(CaflowError, match="expected") as caught:
         resolve(entry.id)
     assert caught.value.exit_code == 3

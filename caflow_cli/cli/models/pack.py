@@ -45,6 +45,7 @@ def pack_command(
     """
     from dataclasses import asdict
 
+    from ...assets import WEIGHTS_DIR
     from ...hub.pack import pack
 
     entry = pack(
@@ -61,5 +62,6 @@ def pack_command(
     if as_json:
         console.json({"schema": SCHEMA, "command": "models pack", **asdict(entry)})
     else:
-        console.result(entry.file if bundle else str(Path(output) / entry.file))
+        folder = WEIGHTS_DIR if bundle else Path(output)
+        console.result(str(folder / f"{entry.id}.safetensors"))
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")

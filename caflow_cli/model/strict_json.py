@@ -1,0 +1,43 @@
+"""JSON from files that others made."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+__all__ = ["strict_json"]
+
+
+def strict_json(text: str | bytes) -> Any:
+    """The value of a JSON text (bytes: UTF-8), more strictly than `json.loads`.
+
+    Raises:
+        ValueError: No JSON; a key that an object has twice; a number that is not finite; nested
+            more deeply than Python can follow.
+    """
+    try:
+        return json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"),
+            object_pairs_hook=_distinct,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in values if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:80]!r} is there twice")
+    return values
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:80]} is not a finite number")
+    return value
