@@ -10,20 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from .config import PRESETS, Config, FlowConfig, TaskConfig, parse, preset
+from .info import SCHEMA, CheckpointInfo, read_info
 
 if TYPE_CHECKING:
     from .caflow import CAFlow, Encoding, LossTerms, bits_per_dim
-    from .checkpoint import SCHEMA, CheckpointInfo, load_checkpoint, read_info, save_checkpoint
+    from .checkpoint import load_checkpoint, save_checkpoint
 
 _HOMES = {
     "CAFlow": ".caflow",
-    "CheckpointInfo": ".checkpoint",
     "Encoding": ".caflow",
     "LossTerms": ".caflow",
-    "SCHEMA": ".checkpoint",
     "bits_per_dim": ".caflow",
     "load_checkpoint": ".checkpoint",
-    "read_info": ".checkpoint",
     "save_checkpoint": ".checkpoint",
 }
 

@@ -1,13 +1,9 @@
-"""Model files: one safetensors file that describes itself, or a Hub-style folder of two files.
-
-The header's metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "training": ...}`.
-"""
+"""Model files: one safetensors file that describes itself, or a Hub-style folder of two files."""
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,34 +14,21 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .config import Config, parse
+from .info import SCHEMA, CheckpointInfo, metadata_of, read_info
 
 if TYPE_CHECKING:
     from .caflow import CAFlow
 
 __all__ = [
-    "SCHEMA",
-    "CheckpointInfo",
     "from_pretrained",
     "in_bf16",
     "load_checkpoint",
-    "read_info",
     "save_checkpoint",
     "save_pretrained",
     "write_tensors",
 ]
 
-SCHEMA = 1
-_KEY = "caflow"
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """What a model file says of itself, without its tensors."""
-
-    config: Config
-    training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
 
 
 def save_checkpoint(
@@ -67,8 +50,7 @@ def save_checkpoint(
         name: _stored(tensor, bf16_convs and in_bf16(name, tensor))
         for name, tensor in model.state_dict().items()
     }
-    header = {"schema": SCHEMA, "config": model.config.to_dict(), "training": training or {}}
-    write_tensors(path, tensors, {_KEY: json.dumps(header)})
+    write_tensors(path, tensors, metadata_of(model.config, training or {}))
 
 
 def write_tensors(
@@ -105,56 +87,14 @@ def _stored(tensor: Tensor, bf16: bool) -> Tensor:
     return tensor.detach().to("cpu", torch.bfloat16 if bf16 else tensor.dtype).contiguous()
 
 
-def read_info(path: Path) -> CheckpointInfo:
-    """Config and record from a model file's header.
+def load_checkpoint(path: Path) -> tuple[CAFlow, CheckpointInfo]:
+    """The model of a file, float32, in `eval()`, on the CPU.
 
     Raises:
-        CaflowError: No such file, not safetensors, not a model of ours, or of another schema.
+        CaflowError: (exit 3) what `read_info` refuses, or a value that no model of ours has: not
+            finite, or a permutation that is none.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise CaflowError(
-            f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise CaflowError(
-            f"{str(path)!r} is not a readable safetensors file: {_one_line(error)}",
-            "download or copy the file again",
-            EXIT_WEIGHTS,
-        ) from error
-    return _parse_header(metadata.get(_KEY), str(path))
-
-
-def _parse_header(text: str | None, where: str) -> CheckpointInfo:
-    hint = "caflow train --out RUN, then caflow models pack RUN, makes such a file"
-    if text is None:
-        raise CaflowError(f"{where!r} is not a caflow model", hint, EXIT_WEIGHTS)
-    try:
-        header = json.loads(text)
-        schema = header["schema"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CaflowError(f"{where!r} has a broken caflow header", hint, EXIT_WEIGHTS) from error
-    if schema != SCHEMA:
-        raise CaflowError(
-            f"{where!r} has checkpoint schema {schema!r}; this version reads {SCHEMA}",
-            "pip install --upgrade caflow-cli, or pack the model again",
-            EXIT_WEIGHTS,
-        )
-    try:
-        config = parse(Config, header.get("config"))
-    except CaflowError as error:
-        raise CaflowError(f"{where!r}: {error.message}", error.hint, EXIT_WEIGHTS) from error
-    return CheckpointInfo(config, header.get("training") or {})
-
-
-def load_checkpoint(path: Path) -> tuple[CAFlow, CheckpointInfo]:
-    """The model of a file, float32, in `eval()`, on the CPU; strict in names and shapes."""
-    from .caflow import CAFlow
-
-    info = read_info(path)
-    model = CAFlow(info.config)
+    info = read_info(path)  # before any memory is taken: the file holds what its config asks for
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -162,26 +102,29 @@ def load_checkpoint(path: Path) -> tuple[CAFlow, CheckpointInfo]:
         raise CaflowError(
             f"cannot read {str(path)!r}: {_one_line(error)}", "copy the file again", EXIT_WEIGHTS
         ) from error
-    _load_tensors(model, tensors, str(path))
-    return model, info
+    for name, tensor in tensors.items():
+        _check_values(name, tensor, str(path))
+    from .caflow import CAFlow
+
+    model = CAFlow(info.config)
+    model.load_state_dict(tensors)
+    return model.eval(), info
 
 
-def _load_tensors(model: CAFlow, tensors: dict[str, Tensor], where: str) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wrong = sorted(
-        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-    )
-    if wrong:
+def _check_values(name: str, tensor: Tensor, where: str) -> None:
+    if tensor.is_floating_point():
+        sound = bool(tensor.isfinite().all())
+    elif name.endswith(".permutation"):
+        sound = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
+    else:
+        return
+    if not sound:
+        what = "values that are not finite" if tensor.is_floating_point() else "no permutation"
         raise CaflowError(
-            f"{where!r} does not hold the tensors that its config asks for: {wrong[0]!r} is "
-            f"{found.get(wrong[0], 'missing')}, expected {expected.get(wrong[0], 'nothing')} "
-            f"({len(wrong)} differ)",
-            "pack the run again",
+            f"{where!r} holds {what} in {name!r}",
+            "download or copy the file again, or pack an earlier state of the run",
             EXIT_WEIGHTS,
         )
-    model.load_state_dict(tensors)
-    model.eval()
 
 
 def save_pretrained(model: CAFlow, folder: Path) -> None:

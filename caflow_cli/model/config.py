@@ -15,9 +15,14 @@ __all__ = ["PRESETS", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
 _T = TypeVar("_T")
 
 
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def _require(condition: bool, name: str, value: object, wanted: str) -> None:
     if not condition:
-        raise CaflowError(f"{name} is {value!r}", f"set {name} to {wanted}", EXIT_USAGE)
+        raise CaflowError(f"{name} is {_short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,9 @@ class FlowConfig:
         )
         _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
         _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")
-        for name in ("scales", "target_channels", "cond_channels", "f_hidden", "f_steps"):
+        # Beyond 12 scales a side would be a multiple of 16,384.
+        _require(1 <= self.scales <= 12, "scales", self.scales, "1 to 12")
+        for name in ("target_channels", "cond_channels", "f_hidden", "f_steps"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         _require(
             len(self.widths) == self.scales and min(self.widths) >= 1,
@@ -86,14 +93,15 @@ class TaskConfig:
     candidates: int | None = None  # M; None: the task's default
 
     def __post_init__(self) -> None:
-        _require(self.factor >= 2, "factor", self.factor, "2 or more")
-        _require(self.size >= 4, "size", self.size, "4 or more")
+        # A model file states these, and pictures and work grow with them.
+        _require(2 <= self.factor <= 64, "factor", self.factor, "2 to 64")
+        _require(4 <= self.size <= 8192, "size", self.size, "4 to 8192")
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
         if self.tau is not None:
             _require(self.tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:
-            _require(self.candidates >= 1, "candidates", self.candidates, "1 or more")
+            _require(1 <= self.candidates <= 10_000, "candidates", self.candidates, "1 to 10,000")
 
 
 @dataclass(frozen=True)
@@ -146,9 +154,10 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     kwargs: dict[str, Any] = {}
     for key, value in values.items():
+        key = str(key)[:80]
         path = f"{where}.{key}" if where else key
         if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1, cutoff=0)[0]
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0)[0]
             known = f"{where}.{near}" if where else near
             raise CaflowError(
                 f"unknown config key {path!r}", f"did you mean {known!r}?", EXIT_USAGE
@@ -174,5 +183,5 @@ def _parse_value(kind: Any, value: Any, path: str) -> Any:
             return value
     names = " or ".join("none" if a is type(None) else a.__name__ for a in allowed)
     raise CaflowError(
-        f"config key {path!r} is {value!r}, not {names}", f"set {path} to {names}", EXIT_USAGE
+        f"config key {path!r} is {_short(value)}, not {names}", f"set {path} to {names}", EXIT_USAGE
     )

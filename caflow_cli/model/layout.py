@@ -1,0 +1,115 @@
+"""Names and shapes of the tensors that a model of a config has, without building it.
+
+The modules say the same in their constructors, and a test holds the two together; here it costs no
+memory, whatever a config asks for, and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .config import Config, FlowConfig
+
+__all__ = ["layout"]
+
+Shapes = Iterator[tuple[str, tuple[int, ...]]]
+
+
+def layout(config: Config) -> Shapes:
+    """(name, shape) of each tensor of `CAFlow(config)`, parameters and buffers, one by one."""
+    flow = config.flow
+    for k, hidden in enumerate(flow.widths):
+        double = 4 * 2**k
+        yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
+        yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
+    yield from _CONDITIONALS[flow.conditional](flow)
+    if flow.dequantization == "variational":
+        channels, steps = 4 * flow.target_channels, 4
+        yield from _conv("Q.embed", channels, 2 * steps * flow.f_hidden, 3)
+        for k in range(steps):
+            yield from _conditional_step(f"Q.steps.{k}", channels, flow.f_hidden, True)
+
+
+def _autoregressive(flow: FlowConfig) -> Shapes:
+    for i in range(flow.scales):
+        for j in range(i + 1):
+            yield from _function(f"F.{i}.functions.{j}", i, j, flow)
+
+
+def _shared(flow: FlowConfig) -> Shapes:
+    for i in range(flow.scales):
+        yield from _function(f"F.own.{i}", i, i, flow)
+    for k in range(flow.scales - 1):
+        yield from _function(f"F.shared.{k}", k + 1, k, flow)
+
+
+def _dual_glow(flow: FlowConfig) -> Shapes:
+    for i in range(flow.scales):
+        d, l = (_latent(c, i, flow) for c in (flow.cond_channels, flow.target_channels))
+        yield from _net(f"F.gaussians.{i}.net", d, flow.f_hidden, 2 * l)
+
+
+_CONDITIONALS = {"caflow": _autoregressive, "shared": _shared, "dual-glow": _dual_glow}
+
+
+def _latent(image_channels: int, i: int, flow: FlowConfig) -> int:
+    """Channels of L_i or D_i."""
+    return int(image_channels * 2 ** (flow.scales - i) * (2 if i == 0 else 1))
+
+
+def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
+    """f_j^i"""
+    channels = 4 * _latent(flow.target_channels, i, flow) * 2 ** (i - j)
+    steps, hidden, trunk = flow.f_steps, flow.f_hidden, flow.trunk
+    width = trunk or 2 * steps * hidden
+    for k in range(2):
+        yield from _affine(f"{name}.transitions.{k}", channels)
+    yield from _conv(f"{name}.embed_d", 4 * _latent(flow.cond_channels, j, flow), width, 3)
+    if j < i:
+        l_channels = 4 * _latent(flow.target_channels, j, flow)
+        yield from _conv(f"{name}.embed_l", l_channels, width, 3, bias=False)
+    if trunk:
+        yield from _conv(f"{name}.trunk.first", trunk, trunk, 3)
+        yield from _conv(f"{name}.trunk.second", trunk, trunk, 1)
+        yield from _conv(f"{name}.trunk.features", trunk, steps * hidden, 1)
+        yield from _conv(f"{name}.trunk.injections", trunk, steps * 2 * channels, 1)
+    for k in range(steps):
+        yield from _conditional_step(f"{name}.steps.{k}", channels, hidden, not trunk)
+
+
+def _scale(name: str, channels: int, steps: int, hidden: int) -> Shapes:
+    for k in range(2):
+        yield from _affine(f"{name}.transitions.{k}", channels)
+    for k in range(steps):
+        yield from _affine(f"{name}.steps.{k}.affine", channels)
+        yield from _net(f"{name}.steps.{k}.coupling.net", channels // 2, hidden, channels)
+
+
+def _conditional_step(name: str, channels: int, hidden: int, injector_net: bool) -> Shapes:
+    yield from _affine(f"{name}.affine", channels)
+    if injector_net:
+        yield from _net(f"{name}.injector.net", 0, hidden, 2 * channels)
+    yield from _net(f"{name}.coupling.net", channels // 2, hidden, channels)
+
+
+def _affine(name: str, channels: int) -> Shapes:
+    yield f"{name}.actnorm.bias", (channels,)
+    yield f"{name}.actnorm.log_scale", (channels,)
+    yield f"{name}.actnorm.initialized", ()
+    yield f"{name}.invconv.lu", (channels, channels)
+    yield f"{name}.invconv.log_diag", (channels,)
+    yield f"{name}.invconv.sign", (channels,)
+    yield f"{name}.invconv.permutation", (channels,)
+
+
+def _net(name: str, inside: int, hidden: int, outside: int) -> Shapes:
+    if inside:
+        yield from _conv(f"{name}.first", inside, hidden, 3)
+    yield from _conv(f"{name}.second", hidden, hidden, 1)
+    yield from _conv(f"{name}.last", hidden, outside, 3)
+
+
+def _conv(name: str, inside: int, outside: int, size: int, bias: bool = True) -> Shapes:
+    yield f"{name}.weight", (outside, inside, size, size)
+    if bias:
+        yield f"{name}.bias", (outside,)

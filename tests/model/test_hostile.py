@@ -1,0 +1,321 @@
+"""Model files that lie, are damaged, or are none: refused by content, before memory is taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import load_checkpoint, read_info
+from caflow_cli.model.header import MAX_HEADER, read_header
+
+from .hostile import FOREIGN, parts, record, safetensors, tensor
+
+
+def assert_refused(path, named="", load=load_checkpoint):
+    with pytest.raises(CaflowError) as caught:
+        load(path)
+    error = caught.value
+    assert error.exit_code == 3
+    assert named in error.message
+    assert str(path) in error.message
+    for line in (error.message, error.hint):
+        assert len(line.splitlines()) == 1
+        assert len(line) < 600
+    return error
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".bin", ".pt"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_what_is_not_safetensors_is_named_by_content(tmp_path, monkeypatch, kind, suffix):
+    monkeypatch.chdir(tmp_path)
+    content, named = FOREIGN[kind]
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    assert_refused(path, named)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_safetensors_under_another_suffix_are_what_they_are(tmp_path, model_file):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(model_file.read_bytes())
+    assert load_checkpoint(path)[1] == read_info(model_file)
+
+
+ONE = tensor([2], 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "empty"),
+        (b"\0" * 7, "begins like none"),
+        (b"\0" * 100, "begins like none"),
+        (safetensors(b"{", length=MAX_HEADER + 1), "more than"),
+        (safetensors(b"{" + b" " * MAX_HEADER), "more than"),
+        (safetensors(b"{", length=2**63), "begins like none"),
+        (safetensors(b"{}", length=100), "ends within its header"),
+        (safetensors(b'{"a":' + b"[" * 1_000_000), "nested too deeply"),
+        (safetensors(b"{]"), "Expecting property name"),
+        (safetensors(b'{"\xff": 1}'), "utf-8"),
+        (safetensors({"a": 1}), "'a' is not described"),
+        (safetensors({"a": {**ONE, "more": 1}}, bytes(8)), "'a' is not described"),
+        (safetensors({"a": {"dtype": "F32", "shape": [2]}}, bytes(8)), "'a' is not described"),
+        (safetensors({"a": tensor([2], 0, 8, "C64")}, bytes(8)), "dtype 'C64'"),
+        (safetensors({"a": {**ONE, "dtype": ["F32"]}}, bytes(8)), "dtype"),
+        (safetensors({"a": tensor([-2], 0, 8)}, bytes(8)), "impossible shape"),
+        (safetensors({"a": tensor([2.0], 0, 8)}, bytes(8)), "impossible shape"),
+        (safetensors({"a": tensor([True, 2], 0, 8)}, bytes(8)), "impossible shape"),
+        (safetensors({"a": tensor([1] * 9, 0, 4)}, bytes(4)), "impossible shape"),
+        (safetensors({"a": {**ONE, "data_offsets": [0]}}, bytes(8)), "impossible offsets"),
+        (safetensors({"a": {**ONE, "data_offsets": [0, 2**64]}}), "impossible offsets"),
+        (safetensors({"a": {**ONE, "data_offsets": [8, 0]}}, bytes(8)), "takes -8 bytes"),
+        (safetensors({"a": tensor([3], 0, 8)}, bytes(8)), "takes 8 bytes"),
+        (safetensors({"a": tensor([2**40, 2**40], 0, 8)}, bytes(8)), "takes 8 bytes"),
+        (safetensors({"a": tensor([2**38], 0, 2**40)}, bytes(8)), "and it holds 8"),
+        (safetensors({"a": ONE}, bytes(7)), "take 8 bytes, and it holds 7"),
+        (safetensors({"a": ONE}, bytes(9)), "take 8 bytes, and it holds 9"),
+        (safetensors({"a": ONE, "b": ONE}, bytes(16)), "overlap"),
+        (safetensors({"a": ONE, "b": tensor([2], 12, 20)}, bytes(20)), "gap at byte 8"),
+        (
+            safetensors(b'{"a":%(a)b,"a":%(a)b}' % {b"a": json.dumps(ONE).encode()}, bytes(8)),
+            "'a' is there twice",
+        ),
+        (safetensors({"__metadata__": {"caflow": 1}}), "metadata"),
+        (safetensors({"__metadata__": []}), "metadata"),
+        (safetensors({"a": ONE}, bytes(8)), "not a caflow model"),
+        (safetensors({"\x1b[2J" * 999: 1}), "is not described"),
+    ],
+)
+def test_a_header_that_lies_is_refused(tmp_path, content, named):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    error = assert_refused(path, named)
+    assert error.message.isprintable()
+
+
+def test_what_our_reader_takes_safetensors_takes(model_file):
+    header = read_header(model_file)
+    tensors = load_file(model_file)
+    assert {name: tuple(t.shape) for name, t in tensors.items()} == {
+        name: info.shape for name, info in header.tensors.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config": {"flow": {"scales": 10**9}}}, "scales is 1000000000"),
+        ({"config": {"flow": {"t_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"f_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"r_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"hidden": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"hidden": [8] * 100_000}}}, "hidden is"),
+        ({"config": {"flow": {"f_hidden": 10**30}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"trunk": 10**9}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"target_channels": 10**9}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"scales": "3"}}}, "'flow.scales' is '3'"),
+        ({"config": {"flow": {"scales": True}}}, "'flow.scales' is True"),
+        ({"config": {"flow": {"scales": None}}}, "'flow.scales' is None"),
+        ({"config": {"flow": {"hidden": [[8]]}}}, "flow.hidden"),
+        ({"config": {"flow": {"alpha": [0.5]}}}, "flow.alpha"),
+        ({"config": {"flow": {"conditional": "x" * 100_000}}}, "conditional is 'xxx"),
+        ({"config": {"flow": {"x" * 100_000: 1}}}, "unknown config key 'flow.xxx"),
+        ({"config": {"flow": []}}, "flow is []"),
+        ({"config": {"task": {"size": 10**9}}}, "size is 1000000000"),
+        ({"config": {"task": {"factor": 10**9}}}, "factor is 1000000000"),
+        ({"config": {"task": {"candidates": 10**9}}}, "candidates is 1000000000"),
+        ({"config": []}, "config"),
+        ({"training": [1]}, "broken caflow header"),
+        ({"schema": [1]}, "schema [1]"),
+        ({"schema": True, "config": 1}, "config"),
+    ],
+)
+def test_a_config_that_lies_is_refused(tmp_path, model_file, change, named):
+    header, data = parts(model_file)
+    values = record(header)
+    for key, value in change.items():
+        if isinstance(value, dict):
+            values[key] = {
+                part: {**values[key][part], **fields} if isinstance(fields, dict) else fields
+                for part, fields in value.items()
+            }
+        else:
+            values[key] = value
+    header["__metadata__"]["caflow"] = json.dumps(values)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors(header, data))
+    assert_refused(path, named, read_info)
+
+
+def test_a_number_that_is_not_finite_is_no_config(tmp_path, model_file):
+    header, data = parts(model_file)
+    text = header["__metadata__"]["caflow"]
+    assert '"scale_bound": 2.0' in text
+    for number in ("1e999", "NaN", "-Infinity"):
+        header["__metadata__"]["caflow"] = text.replace(
+            '"scale_bound": 2.0', f'"scale_bound": {number}'
+        )
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(safetensors(header, data))
+        assert_refused(path, "broken caflow header", read_info)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        ("T.scales.0.steps.0.coupling.net.first.weight", torch.Tensor.half, "of type F16"),
+        ("T.scales.0.steps.0.coupling.net.first.bias", torch.Tensor.bfloat16, "of type BF16"),
+        ("T.scales.0.transitions.0.invconv.permutation", torch.Tensor.int, "of type I32"),
+        ("T.scales.0.transitions.0.actnorm.initialized", torch.Tensor.float, "of type F32"),
+        ("T.scales.0.transitions.0.invconv.lu", lambda t: t * torch.nan, "not finite"),
+        ("T.scales.0.transitions.0.invconv.lu", lambda t: t + torch.inf, "not finite"),
+        (
+            "T.scales.0.steps.0.coupling.net.first.weight",
+            lambda t: (t / 0).bfloat16(),
+            "not finite",
+        ),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t + 1, "no permutation"),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t * 0, "no permutation"),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t - 2**62, "no permutation"),
+    ],
+)
+def test_values_that_no_model_has_are_refused(tmp_path, model_file, name, change, named):
+    tensors = load_file(model_file)
+    tensors[name] = change(tensors[name])
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, parts(model_file)[0]["__metadata__"])
+    error = assert_refused(path, named)
+    assert name in error.message
+
+
+def test_doubles_are_read(tmp_path, model_file, small_model):
+    tensors = load_file(model_file)
+    path = tmp_path / "model.safetensors"
+    doubles = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+    save_file(doubles, path, parts(model_file)[0]["__metadata__"])
+    model, _ = load_checkpoint(path)
+    for name, value in small_model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_no_model_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    os.mkfifo(path)
+    thread = threading.Thread(target=assert_refused, args=(path, "cannot read"), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+_LIMITED = """
+import resource, sys, tracemalloc
+from pathlib import Path
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import read_info
+assert "torch" not in sys.modules
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (200 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
+for name in sys.argv[1:]:
+    try:
+        read_info(Path(name))
+    except CaflowError as error:
+        print(error.exit_code, error.message)
+    else:
+        print("taken for a model:", name)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux says its memory")
+def test_memory_is_bounded_whatever_a_file_claims(tmp_path, model_file):
+    """In 200 MB of address space beyond the interpreter's own."""
+    header, data = parts(model_file)
+
+    def claiming(**flow):
+        values = record(header)
+        values["config"]["flow"] |= flow
+        text = json.dumps(values)
+        return safetensors({**header, "__metadata__": {"caflow": text}}, data)
+
+    tiny = tensor([0], 0, 0)
+    # Names that a config of endless steps would have: as many as a header can hold.
+    steps = {f"R.scales.0.steps.{k}": tiny for k in range(50_000)}
+    contents = [
+        claiming(scales=10**12),
+        claiming(t_steps=10**12),
+        claiming(hidden=10**12),
+        claiming(target_channels=10**12),
+        safetensors({"a": tensor([10**6, 10**6], 0, 4 * 10**12)}),
+        safetensors(b"{", length=MAX_HEADER + 1),
+        safetensors(b"{", length=2**39),
+        safetensors(b'{"a":' + b"[" * (MAX_HEADER - 6)),
+        safetensors(b'{"a":' + b"{}," * (MAX_HEADER // 3 - 6)),
+        safetensors(b'{"a":[' + b"{}," * (MAX_HEADER // 3 - 6) + b"{}]}"),
+        safetensors(b'{"a":[' + b"0," * (MAX_HEADER // 2 - 6) + b"0]}"),
+        safetensors(b'{"a":[' + b"[]," * (MAX_HEADER // 3 - 6) + b"[]]}"),
+        safetensors({**steps, "__metadata__": header["__metadata__"]}),
+    ]
+    paths = []
+    for k, content in enumerate(contents):
+        paths.append(tmp_path / f"{k}.safetensors")
+        paths[-1].write_bytes(content)
+    sparse = tmp_path / "sparse.safetensors"
+    sparse.write_bytes(safetensors({"a": tensor([10**6, 10**6], 0, 4 * 10**12)}))
+    try:
+        os.truncate(sparse, sparse.stat().st_size + 4 * 10**12)
+        paths.append(sparse)
+    except OSError:  # a file system without files of this size
+        sparse.unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if sparse.exists():
+        sparse.unlink()
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(paths)
+    assert all(line.startswith("3 ") for line in lines), lines
+
+
+@hypothesis.settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+@hypothesis.given(data=st.data())
+def test_a_damaged_header_is_refused_or_harmless(tmp_path, model_file, data):
+    content = bytearray(model_file.read_bytes())
+    (length,) = struct.unpack("<Q", content[:8])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, 8 + length - 1))
+        content[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.none() | st.integers(0, 8 + length))
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(content[:cut])
+    refusal = None
+    try:
+        read_info(path)
+        load_checkpoint(path)  # a letter of the record changed, say: the tensors are what they were
+    except CaflowError as error:
+        refusal = error
+    if refusal:
+        assert refusal.exit_code == 3
+        assert len(refusal.message.splitlines()) == len(refusal.hint.splitlines()) == 1

@@ -1,0 +1,40 @@
+"""The layout of a config is that of the model it builds."""
+
+from __future__ import annotations
+
+import itertools
+
+import helpers
+import pytest
+
+from caflow_cli.model import PRESETS, CAFlow, Config
+from caflow_cli.model.layout import layout
+
+VARIANTS = [
+    {
+        "scales": scales,
+        "conditional": conditional,
+        "dequantization": dequantization,
+        "trunk": trunk,
+        "cond_channels": cond_channels,
+        "hidden": tuple(range(3, 3 + scales)),
+        "r_steps": cond_channels - 1,
+    }
+    for scales, conditional, (dequantization, trunk, cond_channels) in itertools.product(
+        (1, 2, 4),
+        ("caflow", "shared", "dual-glow"),
+        (("uniform", 0, 1), ("variational", 5, 3)),
+    )
+]
+CONFIGS = [
+    *[helpers.small_config(**{"t_steps": 1, **flow}) for flow in VARIANTS],
+    *[Config(flow=flow) for name, flow in PRESETS.items() if name == "compact"],
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_layout(config):
+    state = CAFlow(config).state_dict()
+    listed = list(layout(config))
+    assert len(listed) == len(state)
+    assert dict(listed) == {name: tuple(tensor.shape) for name, tensor in state.items()}
