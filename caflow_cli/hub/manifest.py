@@ -121,7 +121,7 @@ def manifest_json(entries: Iterable[Entry]) -> str:
 
 
 def bundled_path(entry: Entry) -> Path | None:
-    """The entry's file in the package, which is there; None where it is on the Hub alone.
+    """The entry's file in the package, which is there; None where the Hub has to give it.
 
     Raises:
         CaflowError: (exit 3) missing, or a link to another folder.
@@ -130,6 +130,8 @@ def bundled_path(entry: Entry) -> Path | None:
         return None
     path = WEIGHTS_DIR / entry.file
     if not path.is_file():
+        if entry.repo_id is not None:
+            return None
         raise CaflowError(
             f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
         )

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub import logging as hub_logging
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
 from ..errors import EXIT_WEIGHTS, CaflowError
+from .cache import Source
 from .digest import sha256_of
-from .manifest import bundled_path, load_manifest
+from .download import fetch
+from .manifest import Entry, bundled_path, load_manifest
 
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-__all__ = ["Resolved", "default_model", "load", "resolve"]
+__all__ = ["Resolved", "default_model", "load", "pull", "resolve"]
 
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -31,6 +30,8 @@ class Resolved:
     id: str  # manifest id, Hub repository, or the file's name: never a local path
     path: Path
     sha256: str
+    commit: str | None = None  # of its Hub repository
+    unreachable: str | None = None  # why the Hub could not be asked for a newer one
 
 
 def default_model(task: str) -> str:
@@ -56,19 +57,7 @@ def resolve(name: str) -> Resolved:
     """
     entries = load_manifest()
     if name in entries:
-        entry = entries[name]
-        path = bundled_path(entry)
-        if path is None:
-            return _from_hub(name, str(entry.repo_id), entry.revision)
-        digest = sha256_of(path)
-        if digest != entry.sha256:
-            raise CaflowError(
-                f"the weights of {name!r} have sha256 {digest[:12]}…, expected "
-                f"{entry.sha256[:12]}…",
-                "pip install --force-reinstall caflow-cli",
-                EXIT_WEIGHTS,
-            )
-        return Resolved(name, path, digest)
+        return _of_manifest(entries[name])
 
     path = Path(name)
     try:
@@ -87,10 +76,46 @@ def resolve(name: str) -> Resolved:
     match = _REPO.fullmatch(name)
     # A path that is wrong must not be taken for a repository, and sent over the network.
     if match and path.suffix != ".safetensors" and not Path(path.parts[0]).exists():
-        return _from_hub(name, match["repo"], match["revision"])
+        return _from_hub(name, Source(match["repo"], match["revision"]))
+    raise _unknown(name, entries)
+
+
+def pull(name: str) -> Resolved:
+    """`resolve` an id or a Hub repository, and download again what has changed in the cache.
+
+    Raises:
+        CaflowError: (exit 3) as `resolve`; a file is neither.
+    """
+    entries = load_manifest()
+    if name in entries:
+        return _of_manifest(entries[name], repair=True)
+    match = _REPO.fullmatch(name)
+    if match:
+        return _from_hub(name, Source(match["repo"], match["revision"]), repair=True)
+    raise _unknown(name, entries)
+
+
+def _unknown(name: str, entries: Iterable[str]) -> CaflowError:
     near = difflib.get_close_matches(name, entries, n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
-    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+    return CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
+
+
+def _of_manifest(entry: Entry, repair: bool = False) -> Resolved:
+    path = bundled_path(entry)
+    if path is None:
+        filename = entry.filename or Source.filename
+        source = Source(str(entry.repo_id), entry.revision, filename, entry.sha256)
+        return _from_hub(entry.id, source, repair)
+    digest = sha256_of(path)
+    if digest != entry.sha256:
+        raise CaflowError(
+            f"the weights of {entry.id!r} have sha256 {digest[:12]}…, expected "
+            f"{entry.sha256[:12]}…",
+            "pip install --force-reinstall caflow-cli",
+            EXIT_WEIGHTS,
+        )
+    return Resolved(entry.id, path, digest)
 
 
 def _readable_sha256(path: Path) -> str:
@@ -102,23 +127,9 @@ def _readable_sha256(path: Path) -> str:
         ) from error
 
 
-def _from_hub(name: str, repo: str, revision: str | None) -> Resolved:
-    hub_logging.set_verbosity_error()  # its retries are no news to a user who gets the error
-    try:
-        path = Path(hf_hub_download(repo, "model.safetensors", revision=revision))
-    except LocalEntryNotFoundError as error:
-        raise CaflowError(
-            f"model {name!r} is not in the cache, and the Hub cannot be reached",
-            "connect, or use a bundled model: caflow models list",
-            EXIT_WEIGHTS,
-        ) from error
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise CaflowError(
-            f"cannot download model {name!r}: {' '.join(str(error).split())[:200]}",
-            "caflow models list",
-            EXIT_WEIGHTS,
-        ) from error
-    return Resolved(name, path, sha256_of(path))
+def _from_hub(name: str, source: Source, repair: bool = False) -> Resolved:
+    file = fetch(source, repair=repair)
+    return Resolved(name, file.path, file.sha256, file.commit, file.unreachable)
 
 
 def load(name: str) -> CAFlow:

@@ -6,9 +6,11 @@ import typer
 
 from .list import list_command
 from .pack import pack_command
+from .pull import pull_command
 
 __all__ = ["models_app"]
 
 models_app = typer.Typer(help="Models: what there is, and packing a new one.", no_args_is_help=True)
 models_app.command("list")(list_command)
 models_app.command("pack")(pack_command)
+models_app.command("pull")(pull_command)

@@ -1,0 +1,217 @@
+"""A file of a Hub repository: from the cache, or downloaded into it, and checked either way.
+
+The client's own `hf_hub_download` starts again from nothing when a process was stopped, and trusts
+what it received. Here the bytes go to `blobs/SHA256.incomplete`, which the next attempt continues,
+and become `blobs/SHA256` once they have that digest. The client then finds its blob there, and
+links it as it does with its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import EXIT_WEIGHTS, CaflowError
+from .cache import HubFile, Source, blob_path, check, find, forget, record
+from .client import FULL, LIBRARY, hub_errors, is_offline
+from .digest import sha256_of
+
+__all__ = ["fetch"]
+
+# What a broken connection may cost. The client's 10 MB are most of a small model.
+_CHUNK = 1 << 16
+
+
+def fetch(source: Source, *, repair: bool = False) -> HubFile:
+    """The file, with the digest that the Hub (or the manifest) states.
+
+    What is cached and cannot change, at a commit or with a digest in the manifest, costs no
+    request. Of a branch the Hub is asked for its newest; what is cached serves where it cannot be.
+
+    Args:
+        source: What.
+        repair: Download a cached file again whose content has changed.
+
+    Raises:
+        CaflowError: (exit 3) no such repository, revision or file, no access, no network and
+            nothing cached, no space, or another digest.
+    """
+    with hub_errors(str(source)):
+        path = find(source)
+        if path is not None and repair and not _is_whole(source, path):
+            forget(path)
+            path = None
+        if path is not None and (source.is_pinned or is_offline()):
+            return check(source, path)
+        if is_offline():
+            raise CaflowError(
+                f"model {str(source)!r} is not in the cache, and HF_HUB_OFFLINE is set",
+                f"HF_HUB_OFFLINE=0 caflow models pull {source}",
+                EXIT_WEIGHTS,
+            )
+        try:
+            with hub_errors(str(source)):
+                remote = _ask(source)
+        except CaflowError as error:
+            if path is None:
+                raise
+            return check(source, path, unreachable=error.message)
+        return _take(source, remote, path)
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """What the Hub says of a file."""
+
+    commit: str
+    sha256: str
+    size: int | None
+
+
+def _ask(source: Source) -> _Remote:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    found = get_hf_file_metadata(
+        hf_hub_url(source.repo, source.filename, revision=source.revision),
+        library_name=LIBRARY,
+        library_version=__version__,
+    )
+    if found.commit_hash is None or found.etag is None or len(found.etag) != 64:
+        raise CaflowError(
+            f"the Hub states no sha256 of {source.filename!r} in {str(source)!r}",
+            f"hf download {source.repo} {source.filename}, then --model FILE",
+            EXIT_WEIGHTS,
+        )
+    if source.sha256 not in (None, found.etag):
+        raise CaflowError(
+            f"the Hub's {str(source)!r} has sha256 {found.etag[:12]}…, not the manifest's "
+            f"{str(source.sha256)[:12]}…",
+            "pip install --upgrade caflow-cli",
+            EXIT_WEIGHTS,
+        )
+    return _Remote(found.commit_hash, found.etag, found.size)
+
+
+def _take(source: Source, remote: _Remote, cached: Path | None) -> HubFile:
+    """The file at the commit that the Hub named; `cached` is what the cache has of the revision."""
+    from huggingface_hub import hf_hub_download
+
+    path = find(source, remote.commit)
+    if path is None:
+        _fill(source, remote)
+    with suppress(OSError, CaflowError):  # a cache that is read-only can be used
+        record(source, remote.commit, remote.sha256)
+    if path is None or path != cached:
+        # Links the blob, and notes what the branch points to.
+        path = Path(
+            hf_hub_download(
+                source.repo,
+                source.filename,
+                revision=source.revision,
+                library_name=LIBRARY,
+                library_version=__version__,
+            )
+        )
+    found = check(source, path)
+    if found.commit != remote.commit:
+        raise CaflowError(
+            f"{str(source)!r} changed on the Hub while it was downloaded",
+            f"caflow models pull {source}",
+            EXIT_WEIGHTS,
+        )
+    return found
+
+
+def _is_whole(source: Source, path: Path) -> bool:
+    try:
+        check(source, path)
+    except CaflowError:
+        return False
+    return True
+
+
+def _fill(source: Source, remote: _Remote) -> None:
+    """Put the content into the cache, one process at a time."""
+    from filelock import FileLock
+
+    blob = blob_path(source, remote.sha256)
+    storage = blob.parents[1]
+    # The client's own lock.
+    lock = storage.parent / ".locks" / storage.name / f"{blob.name}.lock"
+    for folder in (blob.parent, lock.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if blob.exists():
+            return
+        partial = blob.with_name(f"{blob.name}.incomplete")
+        continued = _start_of(partial, remote)
+        try:
+            _transfer(source, remote, partial, continued)
+            digest = sha256_of(partial)
+            if digest != remote.sha256 and continued:  # the old part may be what is wrong
+                partial.unlink()
+                _transfer(source, remote, partial, 0)
+                digest = sha256_of(partial)
+        except OSError as error:
+            if error.errno in FULL:
+                partial.unlink(missing_ok=True)
+            raise
+        if digest != remote.sha256:
+            partial.unlink()
+            raise CaflowError(
+                f"the download of {str(source)!r} has sha256 {digest[:12]}…, expected "
+                f"{remote.sha256[:12]}…",
+                f"caflow models pull {source}, or tell its owner",
+                EXIT_WEIGHTS,
+            )
+        partial.replace(blob)
+
+
+def _start_of(partial: Path, remote: _Remote) -> int:
+    """How many bytes an earlier attempt left that can be continued."""
+    size = partial.stat().st_size if partial.exists() else 0
+    if remote.size is not None and size > remote.size:
+        partial.unlink()
+        return 0
+    return size
+
+
+def _transfer(source: Source, remote: _Remote, partial: Path, start: int) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    if remote.size is not None and remote.size - start > shutil.disk_usage(partial.parent).free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
+    with _small_chunks(), partial.open("ab") as file:
+        http_get(
+            # At the commit: a branch may move between two requests.
+            hf_hub_url(source.repo, source.filename, revision=remote.commit),
+            file,
+            resume_size=start,
+            headers=build_hf_headers(library_name=LIBRARY, library_version=__version__),
+            expected_size=remote.size,
+            displayed_filename=f"{source}: {source.filename}",
+        )
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _small_chunks() -> Iterator[None]:
+    from huggingface_hub import constants
+
+    module: Any = constants
+    before = module.DOWNLOAD_CHUNK_SIZE
+    module.DOWNLOAD_CHUNK_SIZE = min(before, _CHUNK)
+    try:
+        yield
+    finally:
+        module.DOWNLOAD_CHUNK_SIZE = before
