@@ -7,6 +7,7 @@ stated, in the form that `sha256sum` writes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,11 +82,11 @@ def _record_path(source: Source, commit: str) -> Path:
 
 def record(source: Source, commit: str, sha256: str) -> None:
     """Keep the digest that the Hub states for the file at that commit."""
-    from ..images import atomic_write
-
     path = _record_path(source, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, f"{sha256}  {source.filename}\n".encode())
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(f"{sha256}  {source.filename}\n", encoding="utf-8")
+    temporary.replace(path)
 
 
 def _stated(source: Source, path: Path) -> str | None:

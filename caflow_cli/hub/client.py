@@ -84,7 +84,7 @@ def _explained(error: BaseException, name: str, action: str) -> tuple[str, str]:
         )
     if isinstance(error, RevisionNotFoundError):
         return (
-            f"the Hub repository {repo!r} has no revision of {name!r}",
+            f"the Hub has {repo!r}, but not as {name!r}",
             f"caflow models pull {repo}",
         )
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):

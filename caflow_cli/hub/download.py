@@ -106,7 +106,7 @@ def _take(source: Source, remote: _Remote, cached: Path | None) -> HubFile:
     path = find(source, remote.commit)
     if path is None:
         _fill(source, remote)
-    with suppress(OSError, CaflowError):  # a cache that is read-only can be used
+    with suppress(OSError):  # a cache that is read-only can be used
         record(source, remote.commit, remote.sha256)
     if path is None or path != cached:
         # Links the blob, and notes what the branch points to.
