@@ -16,7 +16,17 @@ from pathlib import Path
 from ..errors import EXIT_WEIGHTS, CaflowError
 from .digest import sha256_of
 
-__all__ = ["HubFile", "Source", "blob_path", "check", "find", "forget", "record", "recorded"]
+__all__ = [
+    "HubFile",
+    "Source",
+    "blob_path",
+    "check",
+    "find",
+    "forget",
+    "record",
+    "recorded",
+    "stated",
+]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -89,10 +99,8 @@ def record(source: Source, commit: str, sha256: str) -> None:
     temporary.replace(path)
 
 
-def _stated(source: Source, path: Path) -> str | None:
-    """The digest that it must have: the manifest's, the recorded one, or the blob's name."""
-    if source.sha256 is not None:
-        return source.sha256
+def stated(source: Source, path: Path) -> str | None:
+    """The digest that the Hub stated for the cached file: the recorded one, or the blob's name."""
     try:
         first = _record_path(source, _commit(path, source)).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):
@@ -106,8 +114,8 @@ def check(source: Source, path: Path, unreachable: str | None = None) -> HubFile
     Raises:
         CaflowError: (exit 3) It has another digest, or none is known.
     """
-    stated = _stated(source, path)
-    if stated is None:
+    expected = stated(source, path)
+    if expected is None:
         raise CaflowError(
             f"no digest is known of the cached {str(source)!r}",
             f"caflow models pull {source}",
@@ -121,9 +129,9 @@ def check(source: Source, path: Path, unreachable: str | None = None) -> HubFile
             f"caflow models pull {source}",
             EXIT_WEIGHTS,
         ) from error
-    if digest != stated:
+    if digest != expected:
         raise CaflowError(
-            f"the cached {str(source)!r} has sha256 {digest[:12]}…, expected {stated[:12]}…",
+            f"the cached {str(source)!r} has sha256 {digest[:12]}…, expected {expected[:12]}…",
             f"caflow models pull {source}",
             EXIT_WEIGHTS,
         )

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .cache import HubFile, Source, blob_path, check, find, forget, record
+from .cache import HubFile, Source, blob_path, check, find, forget, record, stated
 from .client import FULL, LIBRARY, hub_errors, is_offline
 from .digest import sha256_of
 
@@ -45,7 +45,9 @@ def fetch(source: Source, *, repair: bool = False) -> HubFile:
     """
     with hub_errors(str(source)):
         path = find(source)
-        if path is not None and repair and not _is_whole(source, path):
+        if path is not None and source.sha256 not in (None, stated(source, path)):
+            path = None  # whole, and other weights than the manifest's
+        if path is not None and repair and not is_offline() and not _is_whole(source, path):
             forget(path)
             path = None
         if path is not None and (source.is_pinned or is_offline()):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli.process import caflow
+from cli.process import ENTRY
 from local_hub import LocalHub
 
 
@@ -25,9 +28,12 @@ def hub(hub_server: LocalHub) -> LocalHub:
 
 
 @pytest.fixture
-def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
-    """Of a process that knows this Hub, and has a cache and no token of its own."""
-    return {
+def start(hub: LocalHub, tmp_path: Path) -> Callable[..., subprocess.Popen]:
+    """`start(*arguments, before=CODE, **environment)`: `caflow` in a process of its own, in
+    `tmp_path`, that knows this Hub, and has a cache and no token of its own."""
+    known = {
+        "COLUMNS": "100",
+        "OMP_NUM_THREADS": "1",
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_CACHE": str(tmp_path / "hf" / "hub"),
@@ -36,12 +42,26 @@ def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
         "HF_TOKEN": "",
     }
 
+    def begin(*arguments: object, before: str = "", **environment: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-c", f"{before}\n{ENTRY}", *map(str, arguments)],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **known, **environment},
+        )
+
+    return begin
+
 
 @pytest.fixture
-def run_with_hub(tmp_path: Path, hub_environment: dict[str, str]) -> Callable:
-    """`caflow` in a process of its own, in `tmp_path`; keywords change its environment."""
+def run(start: Callable[..., subprocess.Popen]) -> Callable[..., subprocess.CompletedProcess]:
+    """`start`, and its end."""
 
-    def run(*arguments: object, **environment: str):
-        return caflow(*arguments, cwd=tmp_path, **{**hub_environment, **environment})
+    def complete(*arguments: object, **options: str) -> subprocess.CompletedProcess:
+        process = start(*arguments, **options)
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
-    return run
+    return complete

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from cli.process import ENTRY, assert_refused
+from cli.process import assert_refused
 from local_hub import WEIGHTS, sha256
+
+from caflow_cli.hub.manifest import manifest_path
 
 REPO = "user/faces"
 DATA = random.Random(1).randbytes(600_000)
@@ -36,19 +35,9 @@ def pulled(result) -> Path:
     return Path(result.stdout.decode().rstrip("\n"))
 
 
-def start(folder, environment, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", ENTRY, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-    )
-
-
-def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run_with_hub, cache):
+def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
     commit = hub.repository(REPO, DATA).refs["main"]
-    path = pulled(run_with_hub("models", "pull", REPO))
+    path = pulled(run("models", "pull", REPO))
     assert path.read_bytes() == DATA
     assert path == cache / "snapshots" / commit / WEIGHTS
     (record,) = cache.glob(".caflow/*/*")
@@ -57,7 +46,7 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run_with_hub, c
     assert [r.sent for r in hub.downloads()] == [len(DATA)]
 
     hub.requests.clear()
-    line = json.loads(run_with_hub("models", "pull", REPO, "--json").stdout)
+    line = json.loads(run("models", "pull", REPO, "--json").stdout)
     assert line == {
         "schema": 1,
         "command": "models pull",
@@ -70,14 +59,14 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run_with_hub, c
     assert hub.downloads() == []
     # At a commit there is nothing to ask.
     hub.requests.clear()
-    assert pulled(run_with_hub("models", "pull", f"{REPO}@{commit}")) == path
+    assert pulled(run("models", "pull", f"{REPO}@{commit}")) == path
     assert hub.requests == []
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run_with_hub):
+def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run):
     hub.repository(REPO, DATA)
     hub.cuts = [450_000]
-    assert pulled(run_with_hub("models", "pull", REPO)).read_bytes() == DATA
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
     first, second = hub.downloads()
     assert "range" not in first.headers
     start = int(second.headers["range"].removeprefix("bytes=").removesuffix("-"))
@@ -86,31 +75,31 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run_with_hub):
     assert second.sent == len(DATA) - start
 
 
-def test_a_killed_download_is_continued_by_the_next_process(hub, run_with_hub, tmp_path, cache):
+def test_what_a_killed_process_left_is_continued(hub, run, cache):
     hub.repository(REPO, DATA)
     partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(DATA[:400_000])
-    assert pulled(run_with_hub("models", "pull", REPO)).read_bytes() == DATA
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
     (request,) = hub.downloads()
     assert request.headers["range"] == "bytes=400000-"
     assert request.sent == 200_000
     assert not partial.exists()
 
 
-def test_what_was_left_and_is_wrong_is_downloaded_again(hub, run_with_hub, cache):
+def test_what_was_left_and_is_wrong_is_downloaded_again(hub, run, cache):
     hub.repository(REPO, DATA)
     partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(OTHER)
-    assert pulled(run_with_hub("models", "pull", REPO)).read_bytes() == DATA
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
     assert [r.headers.get("range") for r in hub.downloads()] == ["bytes=300000-", None]
 
 
-def test_a_stopped_process_leaves_what_it_has(hub, hub_environment, run_with_hub, tmp_path, cache):
+def test_a_stopped_process_leaves_what_it_has(hub, start, run, cache):
     hub.repository(REPO, DATA)
     hub.stall_at = 300_000
-    process = start(tmp_path, hub_environment, "models", "pull", REPO)
+    process = start("models", "pull", REPO)
     deadline = time.monotonic() + 60
     partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
     while not partial.exists() or partial.stat().st_size < 2**17:
@@ -122,14 +111,14 @@ def test_a_stopped_process_leaves_what_it_has(hub, hub_environment, run_with_hub
     assert stderr.decode().splitlines() == ["interrupted"]
     hub.stall_at = None
     kept = partial.stat().st_size
-    assert pulled(run_with_hub("models", "pull", REPO)).read_bytes() == DATA
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
     assert hub.downloads()[-1].sent == len(DATA) - kept
 
 
-def test_a_wrong_checksum_is_refused_and_nothing_kept(hub, run_with_hub, cache):
+def test_a_wrong_checksum_is_refused_and_nothing_kept(hub, run, cache):
     hub.repository(REPO, DATA)
     hub.damaged = True
-    assert_refused(run_with_hub("models", "pull", REPO), 3, f"the download of '{REPO}' has sha256")
+    assert_refused(run("models", "pull", REPO), 3, f"the download of '{REPO}' has sha256")
     assert list(cache.glob("blobs/*")) == []
     assert list(cache.glob("snapshots/*/*")) == []
     assert hub.downloads() != []
@@ -146,16 +135,16 @@ REFUSED = [
 ]
 
 
-def test_what_the_hub_does_not_give(hub, run_with_hub):
+def test_what_the_hub_does_not_give(hub, run):
     hub.repository(REPO, DATA)
     hub.repository("user/private", DATA, private=True)
     hub.repository("user/gated", DATA, gated=True)
     hub.repository("user/empty").commit({"README.md": b"x"})
     names = [name for name, _, _ in REFUSED]
-    result = run_with_hub("models", "pull", names[0])
+    result = run("models", "pull", names[0])
     assert_refused(result, 3, REFUSED[0][1])
     # One that fails stops no other.
-    result = run_with_hub("models", "pull", *names, REPO, "--json")
+    result = run("models", "pull", *names, REPO, "--json")
     assert result.returncode == 3
     *failed, done = [json.loads(line) for line in result.stdout.splitlines()]
     assert done["sha256"] == sha256(DATA)
@@ -171,31 +160,30 @@ def test_what_the_hub_does_not_give(hub, run_with_hub):
     assert list(lines) == []
 
 
-def test_a_token_opens_what_is_private_and_stays_on_the_site(hub, run_with_hub):
+def test_a_token_opens_what_is_private_and_stays_on_the_site(hub, run):
     hub.repository("user/private", DATA, private=True)
-    result = run_with_hub("models", "pull", "user/private", HF_TOKEN="hf_writer")
+    result = run("models", "pull", "user/private", HF_TOKEN="hf_writer")
     assert pulled(result).read_bytes() == DATA
     site = [r for r in hub.requests if "resolve" in r.path]
     assert {r.headers["authorization"] for r in site} == {"Bearer hf_writer"}
     assert [r.headers.get("authorization") for r in hub.downloads()] == [None]
-    refused = run_with_hub("models", "pull", "user/private", HF_TOKEN="hf_old")
+    refused = run("models", "pull", "user/private", HF_TOKEN="hf_old")
     assert refused.returncode == 0  # what is cached stays usable
     assert b"from the cache" in refused.stderr
 
 
-def test_a_missing_repository_is_404_to_whoever_is_known(hub, run_with_hub):
-    result = run_with_hub("models", "pull", "user/nothing", HF_TOKEN="hf_writer")
+def test_a_missing_repository_is_404_to_whoever_is_known(hub, run):
+    result = run("models", "pull", "user/nothing", HF_TOKEN="hf_writer")
     assert_refused(result, 3, "the Hub has no repository 'user/nothing'")
 
 
-def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run_with_hub, cache):
+def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run, cache):
     repository = hub.repository(REPO, DATA)
     old = repository.refs["main"]
-    first = pulled(run_with_hub("models", "pull", REPO))
+    first = pulled(run("models", "pull", REPO))
     new = repository.commit({WEIGHTS: OTHER})
     second, pinned = (
-        Path(line)
-        for line in run_with_hub("models", "pull", REPO, f"{REPO}@{old}").stdout.decode().split()
+        Path(line) for line in run("models", "pull", REPO, f"{REPO}@{old}").stdout.decode().split()
     )
     assert second.read_bytes() == OTHER
     assert pinned == first
@@ -203,56 +191,56 @@ def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run_wi
     digests = {p.parent.name: p.read_text().split()[0] for p in cache.glob(".caflow/*/*")}
     assert digests == {old: sha256(DATA), new: sha256(OTHER)}
     # And the branch is the new file without a network, too.
-    assert pulled(run_with_hub("models", "pull", REPO, HF_HUB_OFFLINE="1")) == second
+    assert pulled(run("models", "pull", REPO, HF_HUB_OFFLINE="1")) == second
     # A commit of the card alone downloads nothing.
     repository.commit({"README.md": b"x"})
     hub.requests.clear()
-    third = pulled(run_with_hub("models", "pull", REPO))
+    third = pulled(run("models", "pull", REPO))
     assert third.read_bytes() == OTHER
     assert third.parent.name == repository.refs["main"]
     assert hub.downloads() == []
 
 
-def test_offline(hub, run_with_hub):
+def test_offline(hub, run):
     hub.repository(REPO, DATA)
     offline = {"HF_HUB_OFFLINE": "1"}
-    result = run_with_hub("models", "pull", REPO, **offline)
+    result = run("models", "pull", REPO, **offline)
     assert_refused(result, 3, "not in the cache, and HF_HUB_OFFLINE is set")
     assert hub.requests == []
-    path = pulled(run_with_hub("models", "pull", REPO))
+    path = pulled(run("models", "pull", REPO))
     hub.requests.clear()
-    assert pulled(run_with_hub("models", "pull", REPO, **offline)) == path
+    assert pulled(run("models", "pull", REPO, **offline)) == path
     assert hub.requests == []
 
 
-def test_a_hub_that_cannot_be_reached(hub, run_with_hub):
+def test_a_hub_that_cannot_be_reached(hub, run):
     hub.repository(REPO, DATA)
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    result = run_with_hub("models", "pull", REPO, **nowhere)
+    result = run("models", "pull", REPO, **nowhere)
     assert_refused(result, 3, f"cannot download '{REPO}'")
     assert "check the network" in result.stderr.decode()
-    path = pulled(run_with_hub("models", "pull", REPO))
-    result = run_with_hub("models", "pull", REPO, **nowhere)
+    path = pulled(run("models", "pull", REPO))
+    result = run("models", "pull", REPO, **nowhere)
     assert result.returncode == 0
     assert result.stdout.decode() == f"{path}\n"
     (note,) = result.stderr.decode().splitlines()
     assert note.startswith(f"{REPO}: from the cache")
 
 
-def test_a_changed_file_in_the_cache_is_noticed_and_pulled_again(hub, run_with_hub):
+def test_a_changed_file_in_the_cache_is_noticed_and_pulled_again(hub, run):
     hub.repository(REPO, DATA)
-    path = pulled(run_with_hub("models", "pull", REPO))
+    path = pulled(run("models", "pull", REPO))
     path.write_bytes(DATA[:-1] + b"!")
-    offline = run_with_hub("superres", "example:face", "--model", REPO, HF_HUB_OFFLINE="1")
+    offline = run("superres", "example:face", "--model", REPO, HF_HUB_OFFLINE="1")
     assert_refused(offline, 3, f"the cached '{REPO}' has sha256")
     assert f"caflow models pull {REPO}" in offline.stderr.decode()
-    assert pulled(run_with_hub("models", "pull", REPO)).read_bytes() == DATA
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
 
-def test_two_processes_at_once_download_once(hub, hub_environment, tmp_path, cache):
+def test_two_processes_at_once_download_once(hub, start, cache):
     hub.repository(REPO, DATA)
     hub.slow = 2.0
-    processes = [start(tmp_path, hub_environment, "models", "pull", REPO) for _ in range(2)]
+    processes = [start("models", "pull", REPO) for _ in range(2)]
     outcomes = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outcomes
     assert outcomes[0] == outcomes[1]
@@ -261,31 +249,75 @@ def test_two_processes_at_once_download_once(hub, hub_environment, tmp_path, cac
     assert leftovers(cache) == []
 
 
-def test_a_full_disk(hub, hub_environment, tmp_path, cache, run_with_hub):
+def test_a_full_disk(hub, run, cache):
     repository = hub.repository(REPO, OTHER)
-    old = pulled(run_with_hub("models", "pull", REPO))
+    old = pulled(run("models", "pull", REPO))
     repository.commit({WEIGHTS: DATA})
-    code = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)); {ENTRY}"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", limit + ENTRY, "models", "pull", REPO],
-        cwd=tmp_path,
-        capture_output=True,
-        env={**os.environ, **hub_environment},
-        timeout=120,
-    )
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))"
+    result = run("models", "pull", REPO, before=limit)
     assert_refused(result, 3, f"cannot download '{REPO}': File too large")
     assert "free some space" in result.stderr.decode()
     assert leftovers(cache) == []
     assert old.read_bytes() == OTHER
-    offline = pulled(run_with_hub("models", "pull", REPO, HF_HUB_OFFLINE="1"))
+    offline = pulled(run("models", "pull", REPO, HF_HUB_OFFLINE="1"))
     assert offline == old
 
 
-def test_a_cache_that_cannot_be_written(hub, run_with_hub, tmp_path):
+def test_a_cache_that_cannot_be_written(hub, run, tmp_path):
     hub.repository(REPO, DATA)
     (tmp_path / "hf").write_bytes(b"a file")
-    result = run_with_hub("models", "pull", REPO)
+    result = run("models", "pull", REPO)
     assert_refused(result, 3, f"cannot download '{REPO}'")
     assert "HF_HOME" in result.stderr.decode()
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """`manifest(**fields)`: code that makes that the manifest, with one entry `distant`."""
+
+    def write(**fields) -> str:
+        (entry,) = json.loads(manifest_path().read_text(encoding="utf-8"))["models"].values()
+        del entry["file"]
+        entry |= {"sha256": sha256(DATA), "repo_id": REPO, "revision": "v1", "default": False}
+        content = {"schema": 1, "models": {"distant": entry | fields}}
+        (tmp_path / "manifest.json").write_text(json.dumps(content))
+        return (
+            "import pathlib, caflow_cli.hub.manifest as manifest\n"
+            "manifest.manifest_path = lambda: pathlib.Path('manifest.json')"
+        )
+
+    return write
+
+
+def test_an_entry_of_the_manifest_comes_from_the_hub_once(hub, run, manifest):
+    repository = hub.repository(REPO)
+    repository.commit({"small.safetensors": DATA}, "v1")
+    code = manifest(filename="small.safetensors")
+    path = pulled(run("models", "pull", "distant", before=code))
+    assert path.read_bytes() == DATA
+    assert path.name == "small.safetensors"
+    # The manifest says what it must be: there is nothing to ask.
+    hub.requests.clear()
+    assert pulled(run("models", "pull", "distant", before=code)) == path
+    assert hub.requests == []
+    # A file that is to be bundled, and is not, comes from the Hub as well.
+    code = manifest(filename="small.safetensors", file="absent.safetensors")
+    assert pulled(run("models", "pull", "distant", before=code)) == path
+
+
+def test_other_weights_than_the_manifests_are_not_downloaded(hub, run, manifest, cache):
+    hub.repository(REPO).commit({WEIGHTS: OTHER}, "v1")
+    result = run("models", "pull", "distant", before=manifest())
+    assert_refused(result, 3, f"not the manifest's {sha256(DATA)[:12]}")
+    assert hub.downloads() == []
+    # Nor used, where they are cached.
+    path = pulled(run("models", "pull", f"{REPO}@v1"))
+    result = run("models", "pull", "distant", before=manifest(), HF_HUB_OFFLINE="1")
+    assert_refused(result, 3, "not in the cache")
+    assert path.read_bytes() == OTHER
+
+
+def test_bundled_models_ask_no_network(hub, run):
+    result = run("models", "pull", "faces-superres-x4")
+    assert pulled(result).name == "faces-superres-x4.safetensors"
+    assert hub.requests == []
