@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,10 +195,6 @@ def read_example(source: Source, example: Example) -> list[npt.NDArray[np.uint8]
             pictures.append(read_image(io.BytesIO(source.read(member)), name=member))
         except CaflowError as error:
             raise DamagedError(error.message, error.hint) from error
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise DamagedError(
-                f"{member!r} cannot be read: {error}", "repair it or remove it"
-            ) from error
     _check_aspect(pictures, example)
     return pictures
 

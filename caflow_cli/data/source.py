@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal
+from typing import IO, Literal
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import SUFFIXES, read_image
+from ..images import MAX_BYTES, SUFFIXES, read_image
 
 __all__ = [
     "Example",
@@ -48,7 +48,7 @@ class Source:
 
     path: Path
     members: list[str]
-    read: Callable[[str], bytes]
+    read: Callable[[str], bytes]  # CaflowError where that fails
     stamp: Callable[[str], str]  # changes where a member does
 
 
@@ -199,7 +199,7 @@ def open_source(path: Path) -> Iterator[Source]:
             status = (path / member).stat()
             return f"{status.st_size} {status.st_mtime_ns}"
 
-        yield Source(path, _walk(path), lambda member: (path / member).read_bytes(), stamp)
+        yield Source(path, _walk(path), lambda m: _read(lambda: (path / m).open("rb"), m), stamp)
         return
     if not path.exists():
         raise CaflowError(
@@ -207,14 +207,14 @@ def open_source(path: Path) -> Iterator[Source]:
         )
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of a broken file: it raises whatever that leads it to
         raise CaflowError(
             f"{str(path)!r} is neither a folder nor a readable zip",
             "--data FOLDER or --data FILE.zip",
             EXIT_USAGE,
         ) from error
     with archive:
-        entries = [e for e in archive.infolist() if not e.is_dir() and _is_picture(e.filename)]
+        entries = [e for e in archive.infolist() if _is_picture(e.filename) and not e.is_dir()]
         if any(entry.flag_bits & 1 for entry in entries):
             raise CaflowError(
                 f"{str(path)!r} is encrypted", "unpack it and give the folder", EXIT_USAGE
@@ -228,7 +228,25 @@ def open_source(path: Path) -> Iterator[Source]:
                     EXIT_USAGE,
                 )
         members = list({entry.filename: None for entry in entries})
-        yield Source(path, members, archive.read, lambda m: str(archive.getinfo(m).CRC))
+        yield Source(
+            path,
+            members,
+            lambda m: _read(lambda: archive.open(m), m),
+            lambda m: str(archive.getinfo(m).CRC),
+        )
+
+
+def _read(open_member: Callable[[], IO[bytes]], member: str) -> bytes:
+    """All of a member, up to a byte more than a picture may have: decoding refuses it then."""
+    try:
+        with open_member() as file:
+            return file.read(MAX_BYTES + 1)
+    except Exception as error:  # what unpacks a broken zip raises whatever that leads it to
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise CaflowError(
+            f"{member!r} cannot be read: {reason or type(error).__name__}",
+            "repair it or remove it",
+        ) from error
 
 
 def _leads_out(member: str) -> bool:

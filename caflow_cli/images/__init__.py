@@ -8,9 +8,11 @@ from .atomic import atomic_write, make_folder
 from .decode import SUFFIXES, Decoded, decode, read_image
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
+from .source import MAX_BYTES
 
 __all__ = [
     "FORMATS",
+    "MAX_BYTES",
     "SUFFIXES",
     "Decoded",
     "Encoder",

@@ -14,14 +14,14 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
 
-__all__ = ["damaged", "open_picture", "quietly", "read_source"]
+__all__ = ["MAX_BYTES", "damaged", "open_picture", "quietly", "read_source"]
 
 # Named, so that no plugin that starts other programs (EPS) ever sees a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 258, 284  # TIFF tags
-_MAX_BYTES = 2**30  # more than the pixel limit needs at 64 bits a pixel
+MAX_BYTES = 2**30  # more than the pixel limit needs at 64 bits a pixel
 # `warnings.catch_warnings` swaps process-wide state, and data sets are read by threads.
 _warnings_lock = threading.Lock()
 
@@ -45,7 +45,7 @@ def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes,
         label = name or str(source)
         try:
             with Path(source).open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
+                data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
             raise CaflowError(f"no file {label!r}", "check the path for a typing error") from None
         except IsADirectoryError:
@@ -61,14 +61,14 @@ def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes,
         known = getattr(source, "name", None)
         label = name or (known if isinstance(known, str) else "<stream>")
         try:
-            data = source.read(_MAX_BYTES + 1)
+            data = source.read(MAX_BYTES + 1)
         except OSError as error:
             raise CaflowError(f"cannot read {label!r}: {error}", _COMPLETE) from error
     if not data:
         raise CaflowError(f"{label!r} is empty (0 bytes)", _COMPLETE)
-    if len(data) > _MAX_BYTES:
+    if len(data) > MAX_BYTES:
         raise CaflowError(
-            f"{label!r} has more than {_MAX_BYTES >> 20} MiB", "crop or shrink the picture first"
+            f"{label!r} has more than {MAX_BYTES >> 20} MiB", "crop or shrink the picture first"
         )
     return data, label
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -270,6 +272,74 @@ def test_a_damaged_member_of_a_zip_is_skipped(tmp_path):
     loaded = load_split(path, "train", 8)
     assert loaded.skipped == ["000.png"]
     assert len(loaded.images) == 119
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_whatever_the_compression_a_damaged_member_is_skipped(tmp_path, method):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for k in range(120):
+            archive.writestr(f"train/{k:03}.png", flat(k))
+        archive.writestr("val/a.png", flat(1))
+        archive.writestr("test/a.png", flat(1))
+        offset = archive.getinfo("train/007.png").header_offset
+    data = bytearray(path.read_bytes())
+    start = offset + 30 + len("train/007.png")
+    data[start + 9 : start + 17] = b"\xff" * 8  # behind what LZMA says of itself
+    path.write_bytes(data)
+    assert load_split(path, "train", 8).skipped == ["007.png"]
+
+
+def test_a_member_compressed_in_an_unknown_way_is_damaged(tmp_path):
+    path = store(tmp_path, {f"{k}.png": flat(k) for k in range(4)}, "zip")
+    data = path.read_bytes()
+    for mark, at in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        parts = data.split(mark)
+        data = mark.join([parts[0], *(p[: at - 4] + b"\x63\0" + p[at - 2 :] for p in parts[1:])])
+    path.write_bytes(data)
+    assert "damaged" in refusal(path, "train", 8).message
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 0xFF), (8, 0xFF)])  # version needed; flags: UTF-8
+def test_a_broken_directory_of_a_zip_is_no_readable_zip(tmp_path, at, value):
+    path = store(tmp_path, {"\xe9.png": flat(1), "b.png": flat(2)}, "zip")
+    data = bytearray(path.read_bytes())
+    entry = data.index(b"PK\1\2")
+    data[entry + at] = value
+    if at == 8:
+        data[entry + 46] = 0xFF
+        data[entry + at] = 0
+        data[entry + at + 1] = 0x08
+    path.write_bytes(data)
+    assert "neither a folder nor a readable zip" in refusal(path, "train", 8).message
+
+
+def test_a_bomb_in_a_zip_is_not_unpacked_whole(tmp_path, monkeypatch):
+    files = {f"{k}.png": flat(k) for k in range(3)} | {"bomb.png": bytes(1 << 24)}
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    for module in ("caflow_cli.images.source", "caflow_cli.data.source"):
+        monkeypatch.setattr(f"{module}.MAX_BYTES", 4096)
+    tracemalloc.start()
+    try:
+        assert "'bomb.png'" in refusal(path, "train", 8).message
+        assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_members_of_one_name_the_last_is_read(tmp_path):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for value in (10, 20):
+            for k in range(3):
+                archive.writestr(f"{k}.png", flat(value))
+    loaded = [load_split(path, split, 8) for split in ("train", "val", "test")]
+    assert sorted(name for part in loaded for name in part.names) == ["0.png", "1.png", "2.png"]
+    assert all((part.images == 20).all() for part in loaded)
 
 
 def test_no_data(tmp_path):

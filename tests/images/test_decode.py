@@ -342,7 +342,7 @@ def test_truncated(format):
 
 
 def test_a_file_too_large_to_be_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr("caflow_cli.images.source._MAX_BYTES", 99)
+    monkeypatch.setattr("caflow_cli.images.source.MAX_BYTES", 99)
     (tmp_path / "a.png").write_bytes(b"x" * 100)
     assert "has more than" in refusal(tmp_path / "a.png").message
 
