@@ -1,0 +1,1 @@
+"""What is promised, tried at length: README.md has the commands."""

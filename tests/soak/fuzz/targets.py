@@ -1,0 +1,259 @@
+"""What reads files of strangers, each with files to start from."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from caflow_cli.data import load_pairs, load_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import decode, encode_png, read_provenance
+from caflow_cli.model import (
+    CAFlow,
+    Config,
+    FlowConfig,
+    TaskConfig,
+    load_checkpoint,
+    parse,
+    save_checkpoint,
+)
+
+from .mutate import headed, resealed_png, resealed_safetensors
+
+__all__ = ["TARGETS", "Target", "finding"]
+
+_PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and files that it can read.
+
+    Attributes:
+        read: Reads a file; `CaflowError` is how it refuses one.
+        seeds: Files that it reads.
+        reseal: Puts right what would be noticed before all else, such as checksums.
+    """
+
+    read: Callable[[Path], object]
+    seeds: Callable[[], list[bytes]]
+    reseal: Callable[[bytes], bytes] = bytes
+
+
+def finding(target: Target, data: bytes, folder: Path) -> str | None:
+    """Where a reader failed otherwise than by `CaflowError`, and with what; None: it did not."""
+    path = folder / "file"
+    path.write_bytes(data)
+    try:
+        target.read(path)
+    except CaflowError as error:
+        for text in (error.message, error.hint):
+            if not text or "\n" in text:
+                return f"CaflowError of {text!r}"
+    except (Exception, RecursionError, MemoryError) as error:
+        trace = error.__traceback__
+        place = ""
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if "caflow_cli" in code.co_filename:
+                place = f"{Path(code.co_filename).name}:{code.co_name}"
+            trace = trace.tb_next
+        return f"{type(error).__name__} in {place}"
+    return None
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def _read_picture(path: Path) -> None:
+    read_provenance_of = read_provenance(path)
+    assert read_provenance_of is None or isinstance(read_provenance_of, dict)
+    for frame in (None, 1, 2):
+        found = decode(path, frame=frame)
+        assert found.rgb.dtype == np.uint8
+        assert found.rgb.shape[2] == 3
+        found.seen()
+
+
+def _pictures() -> list[bytes]:
+    from ...pictures import linear_profile, png_of_16_bits, tiff_of_16_bits
+
+    photo = Image.fromarray(_PIXELS)
+    alpha = photo.convert("RGBA")
+    alpha.putalpha(100)
+    deep = _PIXELS.astype(np.uint16) * 257
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010E] = '{"caflow": {"model": {"id": "x", "sha256": "0"}}}'
+    kinds: list[tuple[Image.Image, str, dict]] = [
+        (photo, "PNG", {"icc_profile": linear_profile()[:1024]}),
+        (alpha, "PNG", {"exif": exif}),
+        (photo.convert("P"), "PNG", {"transparency": 3}),
+        (photo.convert("1"), "PNG", {}),
+        (photo, "PNG", {"save_all": True, "append_images": [photo.rotate(90)]}),
+        (photo, "JPEG", {"exif": exif}),
+        (photo.convert("CMYK"), "JPEG", {"progressive": True}),
+        (photo, "MPO", {"save_all": True, "append_images": [photo]}),
+        (alpha, "WEBP", {"lossless": True, "exif": exif}),
+        (photo, "WEBP", {"save_all": True, "append_images": [photo.rotate(90)]}),
+        (photo, "BMP", {}),
+        (photo.convert("P"), "GIF", {}),
+        (photo, "GIF", {"save_all": True, "append_images": [photo.rotate(90)]}),
+        (photo, "TIFF", {"compression": "tiff_lzw"}),
+        (photo, "TIFF", {"compression": "tiff_adobe_deflate", "exif": exif}),
+        (photo, "TIFF", {"compression": "packbits"}),
+        (photo, "PPM", {}),
+        (photo, "JPEG2000", {}),
+    ]
+    files = [
+        png_of_16_bits(deep, 2, (1, 2, 3)),
+        tiff_of_16_bits(deep, ">"),
+        tiff_of_16_bits(deep, "<", planar=True),
+        encode_png(_PIXELS, {"caflow": '{"model": {"id": "x", "sha256": "0"}}'}),
+    ]
+    for picture, format, options in kinds:
+        buffer = io.BytesIO()
+        try:
+            picture.save(buffer, format, **options)
+        except (OSError, KeyError):  # a Pillow that was built without the format
+            continue
+        files.append(buffer.getvalue())
+    return files
+
+
+# --- data sets ------------------------------------------------------------------------------------
+
+
+def _read_zip(path: Path) -> None:
+    archive = path.with_suffix(".zip")
+    archive.write_bytes(path.read_bytes())
+    refused = []
+    for load in (load_split, load_pairs):
+        try:
+            load(archive, "train", 4)
+        except CaflowError as error:
+            refused.append(error)
+    if len(refused) == 2:
+        raise refused[0]
+
+
+def _zips() -> list[bytes]:
+    png = encode_png(_PIXELS)
+    sets: list[tuple[dict[str, bytes], int]] = [
+        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_STORED),
+        ({f"train/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
+        ({f"set/{s}/{k}.png": png for s in "AB" for k in range(4)}, zipfile.ZIP_BZIP2),
+        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_LZMA),
+        ({f"фото/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
+    ]
+    files = []
+    for members, method in sets:
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        files.append(buffer.getvalue())
+    return files
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+_FLOW = FlowConfig(scales=1, r_steps=1, t_steps=1, f_steps=1, hidden=1, f_hidden=1)
+
+
+def _read_model(path: Path) -> None:
+    load_checkpoint(path)
+
+
+def _models() -> list[bytes]:
+    config = Config(_FLOW, TaskConfig(size=8))
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder) / "x", CAFlow(config), {"images": 1})
+        whole = (Path(folder) / "x").read_bytes()
+    record = json.dumps({"schema": 1, "config": config.to_dict()})
+    tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    return [whole, whole, headed({"__metadata__": {"caflow": record}, "x": tensor}, bytes(4))]
+
+
+def _read_manifest(path: Path) -> None:
+    from caflow_cli.hub.manifest import load_manifest
+
+    load_manifest(path)
+
+
+def _manifests() -> list[bytes]:
+    from caflow_cli.hub.manifest import manifest_path
+
+    return [manifest_path().read_bytes(), b'{"schema": 1, "models": {}}']
+
+
+# --- configs --------------------------------------------------------------------------------------
+
+
+def _read_json_config(path: Path) -> None:
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return
+    parse(Config, values)
+
+
+def _json_configs() -> list[bytes]:
+    return [json.dumps(Config(_FLOW, TaskConfig(size=8)).to_dict()).encode(), b"{}"]
+
+
+def _read_run_config(path: Path) -> None:
+    from caflow_cli.cli.train import _read_config
+    from caflow_cli.training.config import build_config, to_toml
+
+    values = _read_config("out", str(path), False)
+    if not {"images", "minutes"} & values["optim"].keys():
+        values["optim"]["images"] = 1
+    run = build_config({"data": "no/such/data", "out": "out", **values})
+    path.write_text(to_toml(run), encoding="utf-8")
+    assert build_config(_read_config("out", str(path), False)) == run
+
+
+def _run_configs() -> list[bytes]:
+    from caflow_cli.training.config import build_config, to_toml
+
+    flow = {"hidden": [4, 8, 16], "conditional": "shared"}
+    values = {"data": "d", "out": "o", "optim": {"minutes": 2.5}, "flow": flow}
+    return [to_toml(build_config(values)).encode(), b'data = "d"\n[task]\nname = "colorize"\n']
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+def _read_statistics(path: Path) -> None:
+    from caflow_cli.evaluation.sets import SetFeatures
+
+    SetFeatures.load(path, "inception")
+
+
+def _statistics() -> list[bytes]:
+    files = []
+    for extra in ({}, {"n": np.int64(5), "extractor": np.str_("inception")}):
+        buffer = io.BytesIO()
+        np.savez(buffer, mu=np.zeros(2), sigma=np.eye(2), **extra)
+        files.append(buffer.getvalue())
+    return files
+
+
+TARGETS = {
+    "picture": Target(_read_picture, _pictures, resealed_png),
+    "zip": Target(_read_zip, _zips),
+    "model": Target(_read_model, _models, resealed_safetensors),
+    "manifest": Target(_read_manifest, _manifests),
+    "config": Target(_read_json_config, _json_configs),
+    "run-config": Target(_read_run_config, _run_configs),
+    "statistics": Target(_read_statistics, _statistics),
+}

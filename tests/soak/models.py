@@ -1,0 +1,84 @@
+"""Any model: configs, sizes and weights, small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from hypothesis import strategies as st
+
+from caflow_cli.model import CAFlow, Config, FlowConfig, TaskConfig
+from caflow_cli.tasks import TASKS
+
+from .. import helpers
+
+CHANNELS = st.integers(1, 4)
+SEEDS = st.integers(0, 2**31)
+
+
+@st.composite
+def flow_configs(draw, most_scales: int = 3, **fixed) -> FlowConfig:
+    """Every field of the architecture at random; `fixed` ones are given."""
+    scales = draw(st.integers(1, most_scales))
+    width = st.integers(1, 6)
+    widths = st.lists(width, min_size=scales, max_size=scales).map(tuple)
+    fields = {
+        "scales": scales,
+        "target_channels": draw(CHANNELS),
+        "cond_channels": draw(CHANNELS),
+        "r_steps": draw(st.integers(0, 2)),
+        "t_steps": draw(st.integers(0, 3)),
+        "f_steps": draw(st.integers(1, 2)),
+        "hidden": draw(width | widths),
+        "f_hidden": draw(width),
+        "trunk": draw(st.integers(0, 4)),
+        "conditional": draw(st.sampled_from(["caflow", "shared", "dual-glow"])),
+        "dequantization": draw(st.sampled_from(["uniform", "variational"])),
+        "alpha": draw(st.floats(0.01, 0.3)),
+        "scale_bound": draw(st.floats(0.5, 3)),
+    }
+    return FlowConfig(**(fields | fixed))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A model in float64 and a batch for it."""
+
+    model: CAFlow
+    target: torch.Tensor  # uint8
+    cond: torch.Tensor  # uint8
+
+
+@st.composite
+def examples_of_models(draw, most_scales: int = 3, most_values: int = 4096) -> Example:
+    """A model with weights like those of a trained one, or further off, and rectangular images of
+    at most so many values each."""
+    flow = draw(flow_configs(most_scales))
+    least = flow.target_channels * flow.multiple**2
+    if least > most_values:  # fewer channels: the smallest image there is
+        flow = FlowConfig(**{**vars(flow), "target_channels": 1})
+        least = flow.multiple**2
+    room = max(1, most_values // least)
+    rows = draw(st.integers(1, min(room, 3)))
+    columns = draw(st.integers(1, min(room // rows, 3)))
+    size = (rows * flow.multiple, columns * flow.multiple)
+    seed = draw(SEEDS)
+    last, affine = draw(st.sampled_from([(0.0, 0.0), (0.1, 0.02), (0.5, 0.1)]))
+    config = Config(flow, TaskConfig("paired", size=max(4, *size)))
+    model = helpers.as_double(helpers.data_like_model(config, seed, size, 4, last, affine))
+    target, cond = helpers.image_pair(model, 3, size, seed + 1)
+    return Example(model.eval(), target, cond)
+
+
+@st.composite
+def task_models(draw) -> CAFlow:
+    """A model of a task, with the condition that the task asks for."""
+    name = draw(st.sampled_from(sorted(TASKS)))
+    flow = draw(
+        flow_configs(
+            2, target_channels=3, cond_channels=draw(st.sampled_from(TASKS[name].channels))
+        )
+    )
+    factor = draw(st.integers(2, 4)) if name == "superres" else 4
+    config = Config(flow, TaskConfig(name, factor=factor, size=16))
+    return helpers.as_double(helpers.data_like_model(config, draw(SEEDS), 16)).eval()

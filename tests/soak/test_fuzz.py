@@ -1,0 +1,45 @@
+"""Damaged files are refused: never a traceback, whatever is read."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from caflow_cli.errors import CaflowError
+
+from .counts import count
+from .fuzz.mutate import mutated
+from .fuzz.targets import TARGETS, Target, finding
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_files_to_start_from_are_read(name, tmp_path):
+    target = TARGETS[name]
+    refused = 0
+    for data in target.seeds():
+        (tmp_path / "file").write_bytes(data)
+        try:
+            target.read(tmp_path / "file")
+        except CaflowError:
+            refused += 1  # kinds that are not taken, whose damaged ones must be refused too
+    assert refused < len(target.seeds()) / 2
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1 << 20)
+    target, rng = TARGETS[name], random.Random(name)
+    seeds = target.seeds()
+    for run in range(count(40)):
+        data = mutated(seeds, rng)
+        data = target.reseal(data) if run % 4 else data
+        assert finding(target, data, tmp_path) is None, data[:200]
+
+
+def test_a_finding_says_what_failed_and_where(tmp_path):
+    def read(path):
+        raise IndexError("gone")
+
+    assert finding(Target(read, list), b"", tmp_path) == "IndexError in "

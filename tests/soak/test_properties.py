@@ -1,0 +1,167 @@
+"""What holds of every model, whatever its config and weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caflow_cli.flows import standard_normal_log_prob, to_uint8
+from caflow_cli.inference import restore, score, task_of
+from caflow_cli.model import load_checkpoint, save_checkpoint
+from caflow_cli.training.batches import Batch
+from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.optimise import Optimiser
+from caflow_cli.training.state import load_state, save_state
+
+from .. import helpers
+from .counts import examples
+from .models import SEEDS, Example, examples_of_models, task_models
+
+TAU = st.sampled_from([0.0, 0.5, 1.0, 1.2])
+
+
+def prior(latents):
+    return sum(standard_normal_log_prob(z) for z in latents)
+
+
+def noise_of(example: Example, seed: int) -> torch.Tensor:
+    return torch.rand(example.target.shape, generator=helpers.generator(seed), dtype=torch.float64)
+
+
+@examples(6)
+@given(examples_of_models(), TAU, SEEDS)
+def test_images_and_samples_come_back(example, tau, seed):
+    model, cond = example.model, example.cond
+    point = example.target + noise_of(example, seed)
+    latents, log_prob = model.encode(point, cond)
+    back, log_prob_back = model.decode(latents, cond)
+    torch.testing.assert_close(back, point, rtol=0, atol=1e-5)
+    assert torch.equal(to_uint8(back), example.target)
+    torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-7, atol=1e-5)
+    draw = model.sample(cond, tau, 1, seed)[:, 0]
+    assert bool(torch.isfinite(draw).all())
+    z, _ = model.encode(draw.clamp(0, 255.999), cond)
+    inside = ((draw > 0) & (draw < 255.999)).flatten(1).all(1)
+    for found, shape in zip(z, model.latent_shapes(draw.shape[-2:]), strict=True):
+        assert tuple(found.shape[1:]) == shape
+    expected = [tau * n for n in model.latent_noise(seed, draw.shape[-2:])]
+    for found, wanted in zip(z, expected, strict=True):
+        for row in found[inside]:
+            torch.testing.assert_close(row, wanted.double(), rtol=1e-4, atol=1e-4)
+
+
+@examples(5)
+@given(examples_of_models(most_scales=2, most_values=64), SEEDS)
+def test_the_log_determinant_is_that_of_the_jacobian(example, seed):
+    """log p(v|y) - log N(z) = log|det dz/dv|, by autograd; and log p(y) of the loss likewise."""
+    model = example.model
+    point, cond = (example.target + noise_of(example, seed))[:1], example.cond[:1]
+    encoding = model.encode_condition(cond)
+    with torch.enable_grad():
+        jacobian = helpers.jacobian(lambda v: model._encode_target(v, encoding.d)[0], point)
+    _, expected = torch.linalg.slogdet(jacobian[0, :, 0])
+    latents, log_prob = model.encode(point, encoding)
+    assert float(log_prob - prior(latents)) == pytest.approx(float(expected), abs=1e-6, rel=1e-7)
+
+
+@examples(3)
+@given(examples_of_models(most_values=1024), SEEDS)
+def test_a_batch_scores_and_samples_as_its_images_do(example, seed):
+    model, target, cond = example.model, example.target, example.cond
+    together = model.log_prob(target, cond)
+    alone = torch.cat([model.log_prob(t[None], c[None]) for t, c in zip(target, cond, strict=True)])
+    torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-8)
+    order = torch.tensor([2, 0, 1])
+    torch.testing.assert_close(model.log_prob(target[order], cond[order]), together[order])
+    draws = model.sample(cond, 0.7, 2, seed)
+    for row, c in zip(draws, cond, strict=True):
+        torch.testing.assert_close(row, model.sample(c[None], 0.7, 2, seed)[0])
+        second = model.sample(c[None], 0.7, 1, seed + 1)
+        torch.testing.assert_close(row[1], second[0, 0])
+
+
+@examples(3)
+@given(example=examples_of_models(most_values=1024))
+def test_a_file_keeps_the_model(tmp_path, example):
+    model, path = example.model.float(), tmp_path / "m.safetensors"
+    record = {"images": 3, "note": "ü"}
+    save_checkpoint(path, model, record)
+    loaded, info = load_checkpoint(path)
+    assert info.config == model.config
+    assert info.training == record
+    pair = example.target, example.cond
+    assert torch.equal(loaded.log_prob(*pair), model.log_prob(*pair))
+    assert torch.equal(loaded.sample(example.cond, 0.8, 2), model.sample(example.cond, 0.8, 2))
+    first = path.read_bytes()
+    save_checkpoint(path, loaded, info.training)
+    assert path.read_bytes() == first
+
+
+@examples(2)
+@given(example=examples_of_models(most_scales=2, most_values=512), bf16=st.booleans(), seed=SEEDS)
+def test_a_resumed_run_takes_the_steps_of_one_that_went_on(tmp_path, example, bf16, seed):
+    config = OptimConfig(batch_size=3, lr=1e-3, bf16=bf16, images=12)
+    batches = [batch_of(example, seed + k) for k in range(4)]
+
+    def start() -> Optimiser:
+        return Optimiser(copy.deepcopy(example.model).float(), Accelerator(), config)
+
+    whole = start()
+    for batch in batches[:2]:
+        whole.step(batch, 1e-3)
+    save_state(tmp_path / "state", whole.model, whole.ema, whole.adam, {"step": 2}, 1)
+    resumed = start()
+    with torch.no_grad():
+        for parameter in resumed.model.parameters():
+            parameter.mul_(0.5)
+    load_state(tmp_path / "state" / "step-00000002", resumed.model, resumed.ema, resumed.adam)
+    for batch in batches[2:]:
+        assert whole.step(batch, 1e-3) == resumed.step(batch, 1e-3)
+    for a, b in ((whole.model, resumed.model), (whole.ema.model, resumed.ema.model)):
+        for name, tensor in a.state_dict().items():
+            assert torch.equal(tensor, b.state_dict()[name]), name
+
+
+def batch_of(example: Example, seed: int) -> Batch:
+    gen = helpers.generator(seed)
+    draw = torch.rand if example.model.Q is None else torch.randn
+    noise = draw(example.target.shape, generator=gen)
+    cond = example.cond + torch.rand(example.cond.shape, generator=gen)
+    return Batch(example.target.float(), cond, noise)
+
+
+@examples(8)
+@given(
+    task_models(),
+    st.tuples(st.integers(1, 21), st.integers(1, 21)),
+    TAU,
+    SEEDS,
+)
+def test_pictures_of_any_size_are_restored_and_score_as_they_ranked(model, size, tau, seed):
+    task = task_of(model)
+    pixels = np.random.default_rng(seed)
+    image = pixels.integers(0, 256, (*size, 3), dtype=np.uint8)
+    mask = None
+    if task.needs_mask:
+        mask = np.where(pixels.random(size) < 0.3, 255, 0).astype(np.uint8)
+        mask[-1, 0] = 255
+    found = restore(model, image, tau, 3, keep=2, seed=seed, mask=mask)
+    factor = model.config.task.factor if task.name == "superres" else 1
+    scores = [candidate.score.rank_score for candidate in found.ranked]
+    assert scores == sorted(scores, reverse=True)
+    for candidate in found.kept:
+        assert candidate.image.shape == (size[0] * factor, size[1] * factor, 3)
+        assert candidate.image.dtype == np.uint8
+        if mask is not None:
+            assert (candidate.image[mask < 128] == image[mask < 128]).all()
+        assert candidate.score.log_likelihood is not None
+        assert math.isfinite(candidate.score.log_likelihood)
+        again = score(model, image, candidate.image, mask)
+        assert again.log_likelihood == pytest.approx(candidate.score.log_likelihood, abs=1e-5)
