@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 __all__ = [
+    "MODEL_NAME",
     "Device",
     "DeviceOrConfigs",
     "Frame",
@@ -34,7 +35,8 @@ __all__ = [
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
 _DEVICE_HELP = "auto, cpu, cuda or cuda:N."
-_MODEL_HELP = "Model: an id of `caflow models list`, a file, a folder, or a Hub repository."
+MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
+_MODEL_HELP = f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]}"
 
 Images = Annotated[
     list[str],

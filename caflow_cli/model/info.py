@@ -34,9 +34,17 @@ class CheckpointInfo:
 
 
 def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
-    """The metadata that `read_info` reads back."""
-    record = {"schema": SCHEMA, "config": config.to_dict(), "training": training}
-    return {_KEY: json.dumps(record)}
+    """The metadata that `read_info` reads back; numbers of the record that are not finite: null."""
+    record = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
+    return {_KEY: json.dumps(record, allow_nan=False)}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_info(path: Path) -> CheckpointInfo:

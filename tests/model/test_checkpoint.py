@@ -74,6 +74,13 @@ def test_a_model_without_a_record(tmp_path, model):
     assert read_info(tmp_path / "m.safetensors").training == {}
 
 
+def test_a_record_of_a_run_that_never_measured(tmp_path, model):
+    record = {"val_bits_per_dim": float("nan"), "optim": {"betas": (0.9, float("inf"))}}
+    save_checkpoint(tmp_path / "m.safetensors", model, record)
+    expected = {"val_bits_per_dim": None, "optim": {"betas": [0.9, None]}}
+    assert read_info(tmp_path / "m.safetensors").training == expected
+
+
 def test_bf16_is_for_convolutions_alone(tmp_path, path, model):
     small = tmp_path / "small.safetensors"
     save_checkpoint(small, model, bf16_convs=True)

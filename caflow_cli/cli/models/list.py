@@ -9,20 +9,27 @@ from ..records import SCHEMA
 __all__ = ["list_command"]
 
 
-def list_command(as_json: options.JsonResult = False) -> None:
-    """List the models of the manifest: id, task, size, terms.
+def list_command(
+    as_json: options.JsonResult = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the models of the manifest: id, task, size, where it is, terms, and which is a default.
 
     Example: caflow models list
     """
     from dataclasses import asdict
 
-    from ...hub.manifest import load_manifest
+    from ...hub.manifest import load_manifest, manifest_path
 
-    console = Console()
+    console = Console(quiet, verbose)
+    console.detail(f"{manifest_path()}")
     for entry in load_manifest().values():
         if as_json:
             console.json({"schema": SCHEMA, "command": "models list", **asdict(entry)})
         else:
             size = f"{entry.bytes / 1e6:.1f} MB"
+            place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
             mark = "default" if entry.default else ""
-            console.result("\t".join([entry.id, entry.task, size, entry.license, mark]).rstrip())
+            fields = [entry.id, entry.task, size, place, entry.license, mark]
+            console.result("\t".join(fields).rstrip())

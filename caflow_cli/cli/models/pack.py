@@ -36,6 +36,8 @@ def pack_command(
         str, typer.Option("--license", metavar="TEXT", help="Terms of the weights.")
     ] = "see the training data's terms",
     as_json: options.JsonResult = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
 ) -> None:
     """Pack a run: its best EMA weights as one small file, and a manifest entry with the sha256.
 
@@ -58,7 +60,7 @@ def pack_command(
         data_terms=data,
         license_terms=license_terms,
     )
-    console = Console()
+    console = Console(quiet, verbose)
     if as_json:
         console.json({"schema": SCHEMA, "command": "models pack", **asdict(entry)})
     else:

@@ -1,0 +1,43 @@
+"""`caflow models path`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..records import SCHEMA
+
+__all__ = ["path_command"]
+
+
+def path_command(
+    name: Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)],
+    as_json: options.JsonResult = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Print where a model's file is, once its sha256 is checked.
+
+    Example: caflow models path faces-superres-x4
+    """
+    from ...hub.resolve import resolve
+
+    console = Console(quiet, verbose)
+    resolved = resolve(name)
+    console.detail(f"sha256 {resolved.sha256}")
+    if as_json:
+        console.json(
+            {
+                "schema": SCHEMA,
+                "command": "models path",
+                "input": name,
+                "id": resolved.id,
+                "path": str(resolved.path),
+                "sha256": resolved.sha256,
+            }
+        )
+    else:
+        console.result(str(resolved.path))

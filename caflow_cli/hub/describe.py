@@ -1,0 +1,42 @@
+"""What is known of one model, from its manifest entry and its file's header. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.info import CheckpointInfo, read_info
+from .manifest import Entry, load_manifest
+from .resolve import Resolved, resolve
+
+__all__ = ["Description", "describe"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """A model's file, what its header says, and its entry, where the manifest has one."""
+
+    resolved: Resolved
+    info: CheckpointInfo
+    entry: Entry | None  # of the same content, whatever the name
+    card: Path | None  # Markdown beside the file
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file."""
+        return self.resolved.path.stat().st_size
+
+
+def describe(name: str) -> Description:
+    """The model of that name (see `resolve`).
+
+    Raises:
+        CaflowError: (exit 3) none of that name, a wrong checksum, or no model file of ours.
+    """
+    resolved = resolve(name)
+    info = read_info(resolved.path)
+    entries = load_manifest().values()
+    entry = next((e for e in entries if e.sha256 == resolved.sha256), None)
+    beside = resolved.path.with_suffix(".md"), resolved.path.with_name("README.md")
+    card = next((path for path in beside if path.is_file()), None)
+    return Description(resolved, info, entry, card)

@@ -1,0 +1,62 @@
+"""Whether the models that are here are what they were published as. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import EXIT_WEIGHTS, CaflowError
+from ..model.config import Config, parse
+from ..model.info import read_info
+from .manifest import Entry, load_manifest
+from .resolve import resolve
+
+__all__ = ["Check", "verify"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of checking one model."""
+
+    name: str
+    path: Path | None = None  # of what is sound
+    sha256: str | None = None
+    error: CaflowError | None = None
+
+
+def verify(names: Sequence[str] = ()) -> Iterator[Check]:
+    """Hash each model again, and hold its header, shapes and config against each other.
+
+    Args:
+        names: As `resolve` takes them; none: every model that comes with the package.
+
+    Raises:
+        CaflowError: (exit 3) the manifest is unusable. What is wrong with a model, its check says.
+    """
+    entries = load_manifest()
+    for name in names or [entry.id for entry in entries.values() if entry.file is not None]:
+        try:
+            yield _check(name, entries.get(name))
+        except CaflowError as error:
+            yield Check(name, error=error)
+
+
+def _check(name: str, entry: Entry | None) -> Check:
+    resolved = resolve(name)
+    info = read_info(resolved.path)
+    if entry is not None:
+        size = resolved.path.stat().st_size
+        if size != entry.bytes:
+            raise _contradiction(entry, f"{entry.bytes} bytes, its file has {size}")
+        if info.config != parse(Config, entry.config):
+            raise _contradiction(entry, "another config than its file")
+    return Check(name, resolved.path, resolved.sha256)
+
+
+def _contradiction(entry: Entry, what: str) -> CaflowError:
+    return CaflowError(
+        f"the manifest gives {entry.id!r} {what}",
+        "pip install --force-reinstall caflow-cli",
+        EXIT_WEIGHTS,
+    )
