@@ -243,8 +243,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _info(self, name: str, revision: str | None) -> None:
         commit, files = self._files(name, revision or "main")
+        private = self.hub.repositories[name].private
         siblings = [{"rfilename": path} for path in files]
-        self._json({"_id": "1", "id": name, "modelId": name, "sha": commit, "siblings": siblings})
+        about = {"_id": "1", "id": name, "modelId": name, "sha": commit, "private": private}
+        self._json({**about, "siblings": siblings})
 
     def _whoami(self) -> None:
         self._json({"type": "user", "name": self._writer(), "orgs": []})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from ..errors import CaflowError
@@ -60,12 +60,7 @@ def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
     return -log_prob / (dims * math.log(2))
 
 
-class CAFlow(
-    nn.Module,
-    PyTorchModelHubMixin,
-    library_name="caflow",
-    tags=["caflow", "normalizing-flow", "image-to-image"],
-):
+class CAFlow(nn.Module, PyTorchModelHubMixin):
     """Conditional autoregressive flow.
 
         log p(w|y) = log|det dT/dw| + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
@@ -402,6 +397,28 @@ class CAFlow(
             )
 
     # --- files and the Hub ------------------------------------------------------------------------
+
+    def push_to_hub(
+        self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
+    ) -> str:
+        """Commit `config.json`, `model.safetensors` and, where there is none, a model card.
+
+        Args:
+            repo_id: `user/name`; made if new.
+            model_card_kwargs: `license`, `data` and `metrics` for the card.
+            kwargs: As `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`, ...
+
+        Returns:
+            The URL of the commit.
+        """
+        card = {"repo": repo_id, **(model_card_kwargs or {})}
+        return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
+
+    def generate_model_card(self, **card: Any) -> ModelCard:
+        """The card of this model; `card` are fields of `model.card.Card`."""
+        from .card import Card
+
+        return ModelCard(Card(self.config, **card).text)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         from .checkpoint import save_pretrained

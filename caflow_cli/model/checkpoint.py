@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from huggingface_hub import hf_hub_download
+from huggingface_hub.utils.sha import sha_fileobj
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .info import SCHEMA, CheckpointInfo, metadata_of, read_info
+from .info import CheckpointInfo, config_json, metadata_of, read_info
 
 if TYPE_CHECKING:
     from .caflow import CAFlow
@@ -130,8 +130,7 @@ def _check_values(name: str, tensor: Tensor, where: str) -> None:
 def save_pretrained(model: CAFlow, folder: Path) -> None:
     """`config.json` and `model.safetensors`, as a Hub repository holds them."""
     save_checkpoint(folder / _WEIGHTS, model)
-    text = json.dumps({"schema": SCHEMA, "config": model.config.to_dict()}, indent=2)
-    (folder / _CONFIG).write_text(text + "\n", encoding="utf-8")
+    (folder / _CONFIG).write_text(config_json(model.config), encoding="utf-8")
 
 
 def from_pretrained(
@@ -160,7 +159,20 @@ def from_pretrained(
                 token=token,
             )
         )
+        _check_digest(weights, model_id)
     return load_checkpoint(weights)[0]
+
+
+def _check_digest(weights: Path, model_id: str) -> None:
+    """The Hub's cache names what a large file's link leads to by its sha256."""
+    stated = weights.resolve().name
+    with weights.open("rb") as file:
+        if len(stated) == 64 and sha_fileobj(file).hex() != stated:
+            raise CaflowError(
+                f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
+                f"caflow models pull {model_id}, or force_download=True",
+                EXIT_WEIGHTS,
+            )
 
 
 def _one_line(error: Exception) -> str:

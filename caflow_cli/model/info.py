@@ -17,7 +17,7 @@ from .header import Header, TensorInfo, read_header
 from .layout import layout
 from .strict_json import strict_json
 
-__all__ = ["SCHEMA", "CheckpointInfo", "metadata_of", "read_info"]
+__all__ = ["SCHEMA", "CheckpointInfo", "config_json", "metadata_of", "read_info"]
 
 SCHEMA = 1
 _KEY = "caflow"
@@ -31,6 +31,11 @@ class CheckpointInfo:
     config: Config
     training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
     parameters: dict[str, int]  # trained values of each part: R, T, F and, where there is one, Q
+
+
+def config_json(config: Config) -> str:
+    """`config.json` of a Hub repository. For readers: a model is read from its own file."""
+    return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
 
 def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:

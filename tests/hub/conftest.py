@@ -28,10 +28,9 @@ def hub(hub_server: LocalHub) -> LocalHub:
 
 
 @pytest.fixture
-def start(hub: LocalHub, tmp_path: Path) -> Callable[..., subprocess.Popen]:
-    """`start(*arguments, before=CODE, **environment)`: `caflow` in a process of its own, in
-    `tmp_path`, that knows this Hub, and has a cache and no token of its own."""
-    known = {
+def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
+    """Of a process that knows this Hub, and has a cache and no token of its own."""
+    return {
         "COLUMNS": "100",
         "OMP_NUM_THREADS": "1",
         "HF_ENDPOINT": hub.endpoint,
@@ -42,6 +41,12 @@ def start(hub: LocalHub, tmp_path: Path) -> Callable[..., subprocess.Popen]:
         "HF_TOKEN": "",
     }
 
+
+@pytest.fixture
+def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen]:
+    """`start(*arguments, before=CODE, **environment)`: `caflow` in a process of its own, in
+    `tmp_path`, that knows the Hub."""
+
     def begin(*arguments: object, before: str = "", **environment: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-c", f"{before}\n{ENTRY}", *map(str, arguments)],
@@ -49,7 +54,7 @@ def start(hub: LocalHub, tmp_path: Path) -> Callable[..., subprocess.Popen]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **known, **environment},
+            env={**os.environ, **hub_environment, **environment},
         )
 
     return begin

@@ -9,12 +9,13 @@ from .list import list_command
 from .pack import pack_command
 from .path import path_command
 from .pull import pull_command
+from .push import push_command
 from .verify import verify_command
 
 __all__ = ["models_app"]
 
 models_app = typer.Typer(
-    help="Models: what there is, what a file holds, and packing a new one.", no_args_is_help=True
+    help="Models: what there is, what a file holds, packing one, and the Hub.", no_args_is_help=True
 )
 models_app.command("list")(list_command)
 models_app.command("info")(info_command)
@@ -22,3 +23,4 @@ models_app.command("path")(path_command)
 models_app.command("verify")(verify_command)
 models_app.command("pack")(pack_command)
 models_app.command("pull")(pull_command)
+models_app.command("push")(push_command)

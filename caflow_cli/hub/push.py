@@ -1,0 +1,159 @@
+"""A model to a Hub repository: weights, `config.json` and a model card, in one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..model import read_info
+from ..model.card import Card
+from ..model.info import config_json
+from .client import LIBRARY, hub_errors
+from .manifest import Entry, load_manifest, manifest_path
+from .resolve import resolve
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["Parcel", "Pushed", "pack_parcel", "push"]
+
+_CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is to be pushed, checked."""
+
+    path: Path
+    size: int  # bytes
+    card: Card
+
+    def files(self) -> dict[str, Path | bytes]:
+        """Contents by their path in the repository."""
+        return {
+            "model.safetensors": self.path,
+            "config.json": config_json(self.card.config).encode(),
+            _CARD: self.card.text.encode(),
+        }
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What was pushed."""
+
+    repo_id: str
+    revision: str
+    commit: str
+    url: str  # of the commit
+    sha256: str
+    bytes: int
+    files: list[str]  # written; a card that is there is kept
+
+
+def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = "") -> Parcel:
+    """The model of a run or file, byte for byte, and its card.
+
+    Terms and metrics that are not given come from the manifest's entry of that digest: the
+    installation's, or that of `weights_manifest.json` beside the file.
+
+    Raises:
+        CaflowError: (exit 2) no name of a repository; (exit 3) no model there.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repo)
+        valid = "/" in repo
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise CaflowError(
+            f"{repo!r} is no name of a Hub repository", "--repo user/name", EXIT_USAGE
+        )
+    resolved = resolve(run)
+    info = read_info(resolved.path)
+    card = Card(info.config, repo, license_terms, data_terms, info.training, sha256=resolved.sha256)
+    entry = _entry_of(resolved.path, resolved.sha256)
+    if entry is not None:
+        card = replace(
+            card,
+            license=license_terms or entry.license,
+            data=data_terms or entry.data,
+            metrics=entry.metrics,
+        )
+    return Parcel(resolved.path, resolved.path.stat().st_size, card)
+
+
+def _entry_of(path: Path, sha256: str) -> Entry | None:
+    beside = path.parent / manifest_path().name
+    manifests = [load_manifest(), *([load_manifest(beside)] if beside.is_file() else [])]
+    entries = [entry for manifest in manifests for entry in manifest.values()]
+    return next((entry for entry in entries if entry.sha256 == sha256), None)
+
+
+def push(
+    parcel: Parcel,
+    *,
+    revision: str | None = None,
+    private: bool = False,
+    message: str | None = None,
+    replace_card: bool = False,
+) -> Pushed:
+    """Create the repository where there is none, and commit the files to it, all or none.
+
+    Args:
+        parcel: What.
+        revision: Branch; None: the main one. A new one starts from it.
+        private: Create it as private. One that is there must be.
+        message: Of the commit.
+        replace_card: Replace a README.md that is there.
+
+    Raises:
+        CaflowError: (exit 3) no network, no rights, or a repository that is public and must not be.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    repo, files = parcel.card.repo, parcel.files()
+    with hub_errors(repo, "push to"):
+        api = HfApi(library_name=LIBRARY, library_version=__version__)
+        api.create_repo(repo, private=private or None, exist_ok=True)
+        if private and not api.model_info(repo).private:
+            raise CaflowError(
+                f"the Hub repository {repo!r} is there, and public",
+                "another --repo, or no --private",
+                EXIT_WEIGHTS,
+            )
+        if revision is not None:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        if not replace_card and _has_card(api, repo, revision):
+            del files[_CARD]
+        additions = [CommitOperationAdd(name, content) for name, content in files.items()]
+        commit = api.create_commit(
+            repo,
+            additions,
+            commit_message=message or f"Add a caflow model for {parcel.card.config.task.name}",
+            revision=revision,
+        )
+    if additions[0].upload_info.sha256.hex() != parcel.card.sha256:
+        raise CaflowError(
+            f"{parcel.path.name!r} changed while it was uploaded",
+            "wait for the training to end, and push again",
+            EXIT_WEIGHTS,
+        )
+    return Pushed(
+        repo,
+        revision or "main",
+        commit.oid,
+        commit.commit_url,
+        parcel.card.sha256,
+        parcel.size,
+        list(files),
+    )
+
+
+def _has_card(api: HfApi, repo: str, revision: str | None) -> bool:
+    return api.file_exists(repo, _CARD, revision=revision)

@@ -1,0 +1,201 @@
+"""`caflow models push` to a Hub on this machine, and what comes back from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from cli.process import assert_refused
+from local_hub import WEIGHTS, sha256
+
+from caflow_cli.model import Config, FlowConfig, TaskConfig
+from caflow_cli.model.card import Card
+from caflow_cli.tasks import TASKS
+
+REPO = "user/faces"
+TOKEN = {"HF_TOKEN": "hf_writer"}
+TERMS = ("--license", "cc-by-nc-4.0", "--data-terms", "pictures of our own")
+
+
+def metadata(card: str) -> dict:
+    head, _, _ = card.removeprefix("---\n").partition("\n---\n")
+    return yaml.safe_load(head)
+
+
+@pytest.fixture
+def pushed(hub, run, model_file):
+    """The line of a first push."""
+    result = run("models", "push", model_file, "--repo", REPO, *TERMS, "--json", **TOKEN)
+    assert result.returncode == 0, result.stderr.decode()
+    assert result.stderr == b""
+    return json.loads(result.stdout)
+
+
+def test_what_is_pushed_comes_back(hub, run, pushed, model_file, small_model):
+    data = model_file.read_bytes()
+    repository = hub.repositories[REPO]
+    files = repository.commits[repository.refs["main"]]
+    assert pushed == {
+        "schema": 1,
+        "command": "models push",
+        "input": str(model_file),
+        "status": "ok",
+        "repo_id": REPO,
+        "revision": "main",
+        "commit": repository.refs["main"],
+        "url": f"{hub.endpoint}/{REPO}/commit/{repository.refs['main']}",
+        "sha256": sha256(data),
+        "bytes": len(data),
+        "files": [WEIGHTS, "config.json", "README.md"],
+    }
+    assert files[WEIGHTS] == data
+    assert json.loads(files["config.json"])["config"] == small_model.config.to_dict()
+    card = files["README.md"].decode()
+    assert metadata(card) == {
+        "library_name": "caflow",
+        "license": "cc-by-nc-4.0",
+        "pipeline_tag": "image-to-image",
+        "tags": ["caflow", "normalizing-flow", "super-resolution"],
+    }
+    for text in (f"--model {REPO}", "pictures of our own", sha256(data), '"f_steps": 1'):
+        assert text in card
+    # One commit: never a repository with weights of one model and a config of another.
+    assert [r.path for r in hub.requests if "/commit/" in r.path] == [
+        f"/api/models/{REPO}/commit/main"
+    ]
+
+    result = run("superres", "example:face", "-m", "1", "--model", REPO, "--json")
+    assert result.returncode == 0, result.stderr.decode()
+    assert json.loads(result.stdout)["model"] == {"id": REPO, "sha256": sha256(data)}
+    (cached,) = run("models", "pull", REPO, HF_HUB_OFFLINE="1").stdout.decode().splitlines()
+    assert Path(cached).read_bytes() == data
+
+
+def test_a_card_that_is_there_is_kept(hub, run, pushed, model_file):
+    repository = hub.repositories[REPO]
+    mine = repository.commit({"README.md": b"my own words"})
+    again = run("models", "push", model_file, "--repo", REPO, **TOKEN)
+    assert again.returncode == 0
+    assert again.stderr.decode().startswith("the repository's README.md is kept")
+    # Nothing is new: no empty commit.
+    assert again.stdout.decode() == f"{hub.endpoint}/{REPO}/commit/{mine}\n"
+    run("models", "push", model_file, "--repo", REPO, "--overwrite", **TOKEN)
+    files = repository.commits[repository.refs["main"]]
+    assert metadata(files["README.md"].decode())["license_name"] == "not-stated"
+
+
+def test_a_branch_of_its_own(hub, run, pushed, model_files):
+    result = run(
+        "models", "push", model_files["colorize"], "--repo", REPO, "--revision", "v2", **TOKEN
+    )
+    assert result.returncode == 0, result.stderr.decode()
+    repository = hub.repositories[REPO]
+    assert repository.refs["main"] == pushed["commit"]
+    new = repository.commits[repository.refs["v2"]]
+    assert new[WEIGHTS] == model_files["colorize"].read_bytes()
+    assert json.loads(new["config.json"])["config"]["task"]["name"] == "colorize"
+
+
+def test_private_is_private(hub, run, pushed, model_file):
+    result = run("models", "push", model_file, "--repo", "user/mine", "--private", **TOKEN)
+    assert result.returncode == 0, result.stderr.decode()
+    assert hub.repositories["user/mine"].private
+    before = dict(hub.repositories[REPO].refs)
+    hub.requests.clear()
+    result = run("models", "push", model_file, "--repo", REPO, "--private", **TOKEN)
+    assert_refused(result, 3, f"'{REPO}' is there, and public")
+    assert hub.repositories[REPO].refs == before
+    assert not [r for r in hub.requests if r.method == "PUT"]
+
+
+def test_a_push_that_fails_leaves_no_half(hub, run, pushed, model_files):
+    before = dict(hub.repositories[REPO].refs)
+    other = model_files["colorize"]
+    hub.failing = {f"PUT {sha256(other.read_bytes())}": 403}
+    result = run("models", "push", other, "--repo", REPO, **TOKEN)
+    assert_refused(result, 3, f"cannot push to '{REPO}'")
+    assert hub.repositories[REPO].refs == before
+    assert hub.failing == {}
+
+    nobody = run("models", "push", other, "--repo", REPO)
+    assert_refused(nobody, 3, "the Hub")
+    assert "hf auth login" in nobody.stderr.decode()
+    another = run("models", "push", other, "--repo", "else/where", **TOKEN)
+    assert_refused(another, 3, "refuses your token")
+    offline = run("models", "push", other, "--repo", REPO, HF_HUB_OFFLINE="1", **TOKEN)
+    assert_refused(offline, 3, "HF_HUB_OFFLINE is set")
+    assert hub.repositories[REPO].refs == before
+
+
+def test_what_is_not_pushed(hub, run, model_file, tmp_path):
+    result = run("models", "push", model_file, "--repo", REPO, "--dry-run")
+    assert metadata(result.stdout.decode())["license"] == "other"
+    assert_refused(run("models", "push", model_file, "--repo", "faces"), 2, "'faces' is no name")
+    (tmp_path / "x.safetensors").write_bytes(b"x" * 100)
+    assert_refused(run("models", "push", "x.safetensors", "--repo", REPO), 3, "x.safetensors")
+    assert hub.requests == []
+
+
+def test_terms_and_figures_of_a_manifest_are_on_the_card(hub, run):
+    result = run("models", "push", "faces-superres-x4", "--repo", REPO, "--dry-run")
+    card = result.stdout.decode()
+    assert metadata(card)["license_name"] == "non-commercial-research-as-the-data-s"
+    assert "FFHQ (CC BY-NC-SA 4.0)" in card
+    assert "tau 0.5: rmse 18.2, lpips 0.163" in card
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_every_task_has_a_card(task):
+    config = Config(FlowConfig(cond_channels=TASKS[task].channels[0]), TaskConfig(task))
+    text = Card(config, "user/name").text
+    assert metadata(text)["library_name"] == "caflow"
+    assert "--model user/name" in text
+    assert "{" not in text.partition("```json")[0]
+
+
+IN_PYTHON = """
+import sys, torch, caflow_cli as caflow
+from pathlib import Path
+from caflow_cli.model import load_checkpoint
+
+model, _ = load_checkpoint(Path(sys.argv[1]))
+url = model.push_to_hub("user/python", private=True, model_card_kwargs={"license": "mit"})
+again = caflow.CAFlow.from_pretrained("user/python", revision=url.rpartition("/")[2])
+assert again.config == model.config and not again.training
+for name, tensor in model.state_dict().items():
+    assert torch.equal(again.state_dict()[name], tensor), name
+assert caflow.load("user/python").config == model.config
+
+(blob,) = Path(sys.argv[2]).glob("models--user--python/blobs/" + "?" * 64)
+blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+for read in (caflow.CAFlow.from_pretrained, caflow.load):
+    try:
+        read("user/python")
+    except caflow.CaflowError as error:
+        print(error.exit_code, error.message)
+"""
+
+
+def test_the_python_interface(hub, hub_environment, model_file, tmp_path):
+    environment = {**os.environ, **hub_environment, **TOKEN}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_PYTHON, model_file, hub_environment["HF_HUB_CACHE"]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["3", "3"], done.stdout
+    repository = hub.repositories["user/python"]
+    assert repository.private
+    card = repository.commits[repository.refs["main"]]["README.md"].decode()
+    assert metadata(card)["license"] == "mit"
+    assert "caflow superres small.png --model user/python" in card
