@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli.process import assert_refused
+from cli.test_json import lines_of
 from local_hub import WEIGHTS, sha256
 
 from caflow_cli.hub.manifest import manifest_path
@@ -46,7 +47,7 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
     assert [r.sent for r in hub.downloads()] == [len(DATA)]
 
     hub.requests.clear()
-    line = json.loads(run("models", "pull", REPO, "--json").stdout)
+    (line,) = lines_of(run("models", "pull", REPO, "--json"))
     assert line == {
         "schema": 1,
         "command": "models pull",
@@ -146,7 +147,7 @@ def test_what_the_hub_does_not_give(hub, run):
     # One that fails stops no other.
     result = run("models", "pull", *names, REPO, "--json")
     assert result.returncode == 3
-    *failed, done = [json.loads(line) for line in result.stdout.splitlines()]
+    *failed, done = lines_of(result)
     assert done["sha256"] == sha256(DATA)
     lines = iter(result.stderr.decode().splitlines())
     for (name, message, hint), record in zip(REFUSED, failed, strict=True):

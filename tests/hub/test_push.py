@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli.process import assert_refused
+from cli.test_json import lines_of
 from local_hub import WEIGHTS, sha256
 
 from caflow_cli.model import Config, FlowConfig, TaskConfig
@@ -33,7 +34,8 @@ def pushed(hub, run, model_file):
     result = run("models", "push", model_file, "--repo", REPO, *TERMS, "--json", **TOKEN)
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b""
-    return json.loads(result.stdout)
+    (line,) = lines_of(result)
+    return line
 
 
 def test_what_is_pushed_comes_back(hub, run, pushed, model_file, small_model):
@@ -135,6 +137,8 @@ def test_a_push_that_fails_leaves_no_half(hub, run, pushed, model_files):
 def test_what_is_not_pushed(hub, run, model_file, tmp_path):
     result = run("models", "push", model_file, "--repo", REPO, "--dry-run")
     assert metadata(result.stdout.decode())["license"] == "other"
+    (line,) = lines_of(run("models", "push", model_file, "--repo", REPO, "--dry-run", "--json"))
+    assert line["card"].rstrip("\n") == result.stdout.decode().rstrip("\n")
     assert_refused(run("models", "push", model_file, "--repo", "faces"), 2, "'faces' is no name")
     (tmp_path / "x.safetensors").write_bytes(b"x" * 100)
     assert_refused(run("models", "push", "x.safetensors", "--repo", REPO), 3, "x.safetensors")
