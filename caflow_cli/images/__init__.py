@@ -4,7 +4,7 @@
 """
 
 from .alpha import fill_transparent, over_white, resize_alpha
-from .atomic import atomic_write, make_folder
+from .atomic import atomic_write, make_folder, remove_leftovers
 from .decode import SUFFIXES, Decoded, decode, read_image
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
@@ -25,6 +25,7 @@ __all__ = [
     "over_white",
     "read_image",
     "read_provenance",
+    "remove_leftovers",
     "resize_alpha",
     "write_png",
 ]

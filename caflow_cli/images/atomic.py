@@ -5,14 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import CaflowError
 
-__all__ = ["atomic_write", "make_folder"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["atomic_write", "make_folder", "remove_leftovers"]
 
 # A file system without hard links: FAT, some network shares, Android.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
+_TEMPORARY = ".caflow-{}.tmp"
+_cleaned: set[Path] = set()  # folders, by this process
 
 
 def make_folder(path: Path) -> None:
@@ -29,7 +37,8 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
     """Write a file so that a reader, or a crash, sees the old one or all of the new one.
 
     A temporary file in the same folder is written, synced and renamed; it is removed on any error.
-    The mode follows the umask. Links are followed; devices and pipes are written directly.
+    What `kill -9` leaves of it, the next process removes that writes into the folder. The mode
+    follows the umask. Links are followed; devices and pipes are written directly.
 
     Args:
         replace: Whether a file of that name may go. Without, one that another program has put there
@@ -57,21 +66,61 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
         ) from error
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote into a folder.
+
+    A writer holds a lock on its file, which ends with it. Where there are no such locks (Windows,
+    some network shares), leftovers stay.
+    """
+    for path in folder.glob(_TEMPORARY.format("*")):
+        with suppress(OSError), path.open("rb") as file:
+            if _lock(file) is True:
+                path.unlink()
+
+
 def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
-    # Opened by hand: `tempfile` would give the file mode 0600.
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.tmp")
+    if target.parent not in _cleaned:
+        _cleaned.add(target.parent)
+        remove_leftovers(target.parent)
+    temporary, file = _open_temporary(target.parent)
     try:
-        with temporary.open("xb") as file:
+        with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if replace:
-            temporary.replace(target)
-        else:
-            _rename_to_new(temporary, target)
+            if sys.platform == "win32":
+                file.close()  # what is open cannot be renamed there
+            if replace:
+                temporary.replace(target)
+            else:
+                _rename_to_new(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
+    """A new file in the folder, locked where that is possible."""
+    while True:
+        path = folder / _TEMPORARY.format(secrets.token_hex(6))
+        file = path.open("xb")  # by hand: `tempfile` would give the file mode 0600
+        # Between the two calls another process may have taken it for a leftover.
+        if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
+            return path, file
+        file.close()
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """Whether the file was locked until it is closed; None where files cannot be."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
