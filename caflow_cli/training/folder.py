@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import atomic_write, make_folder, write_png
+from ..images import atomic_write, make_folder, remove_leftovers, write_png
 from ..model import CAFlow, save_checkpoint
 from .config import RunConfig, to_toml
 from .curve import draw_curve
@@ -38,12 +38,18 @@ class RunFolder:
         Raises:
             CaflowError: (exit 2) it holds a run already, is in use, or cannot be written to.
         """
+        self._lock_out_others()
+        # Behind the lock: another process may have made a whole run just before.
         if not resume and self._holds_a_run():
+            self.close()
             raise CaflowError(
                 f"{str(self.path)!r} holds a run already",
                 "add --resume, or choose another --out",
                 EXIT_USAGE,
             )
+        self._remove_leftovers()
+
+    def _lock_out_others(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
@@ -66,14 +72,37 @@ class RunFolder:
             any(self.state.glob("step-*")) or any(self.path.glob("*.safetensors"))
         )
 
+    def _remove_leftovers(self) -> None:
+        """What a run left here that was killed while it wrote."""
+        for folder in (self.path, self.path / "samples"):
+            remove_leftovers(folder)
+        for pattern in (".*.safetensors.*.tmp", f"{CACHE}/.*.tmp", "state/.step-*.tmp"):
+            for left in self.path.glob(pattern):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+
+    def starts_again(self, save_every: int) -> bool:
+        """Whether the run here was killed before its first state, so that it has no other way."""
+        if any(self.state.glob("step-*")):
+            return False
+        events = read_events(self.path)
+        # Where a state was written and is gone, its models are all that is left of a run.
+        return all(e["event"] != "end" and e["step"] <= save_every for e in events)
+
     def close(self) -> None:
         """Let others in. Of a run that never began, nothing stays."""
         if not self._lock.is_locked:
             return
-        self._lock.release()
-        if not (self.path / METRICS).exists():
-            with contextlib.suppress(OSError):
+        began = (self.path / METRICS).exists()
+        with contextlib.suppress(OSError):
+            if not began:
+                # While it is held: behind the release it might be another's.
                 (self.path / ".lock").unlink()
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            if not began:
                 self.path.rmdir()  # only if empty
 
     def begin(self, config: RunConfig) -> None:

@@ -50,7 +50,8 @@ def train(
 
     Args:
         config: What to learn, from what, and for how long.
-        resume: Go on with the newest state in `config.out`.
+        resume: Go on with the newest state in `config.out`; where a run was killed before its
+            first, start it again.
         report: Called with every line of `metrics.jsonl`.
 
     Raises:
@@ -71,7 +72,11 @@ def train(
     folder = RunFolder(Path(config.out))
     on_main(accelerator, lambda: folder.open(resume))
     try:
-        return _Run(config, accelerator, folder, report, resume).fit()
+        resume_state = resume and not folder.starts_again(config.save_every)
+        run = _Run(config, accelerator, folder, report, resume_state)
+        if resume and not resume_state:
+            run.note = "killed before its first state: this run starts again"
+        return run.fit()
     finally:
         folder.close()
 

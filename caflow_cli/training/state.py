@@ -60,7 +60,8 @@ def save_state(
         write_tensors(temporary / "optimizer.safetensors", _plain(moments))
         record = {**record, "ema_updates": ema.updates}
         atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            _drop(final)
         temporary.rename(final)
         _sync(folder)
     except (OSError, CaflowError) as error:
@@ -75,7 +76,7 @@ def save_state(
     regular = [state for state in older if _step(state) % every == 0]
     for state in older:
         if state != (regular or older)[-1]:
-            shutil.rmtree(state, ignore_errors=True)
+            _drop(state)
 
 
 def load_newest(
@@ -160,6 +161,14 @@ def _load_state(
 
 def _states(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), key=_step)
+
+
+def _drop(state: Path) -> None:
+    """Remove a state, so that no part of it is ever taken for one."""
+    gone = state.with_name(f".{state.name}.dropped.{os.getpid()}.tmp")
+    with contextlib.suppress(OSError):
+        state.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _step(state: Path) -> int:

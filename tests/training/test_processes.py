@@ -134,3 +134,20 @@ def test_a_full_disk_leaves_the_last_state_whole(pictures, straight, tmp_path):
     (outcome,) = run(tiny(pictures, out), resume=True)
     assert outcome["error"] is None
     same_state(straight[0] / "state" / "step-00000020", out / "state" / "step-00000020")
+
+
+def test_a_run_killed_before_its_first_state_starts_again(pictures, straight, tmp_path):
+    out = tmp_path / "early"
+    values = tiny(pictures, out, validate_every=5)
+    (outcome,) = run(values, signals={0: (7, signal.SIGKILL)})
+    assert outcome["exit"] == -signal.SIGKILL
+    assert (out / "best.safetensors").exists()
+    assert not (out / "state").exists()
+    (outcome,) = run(values)
+    assert "holds a run already" in outcome["error"]
+    assert outcome["hint"].startswith("add --resume")
+    (outcome,) = run(values, resume=True)
+    assert outcome["error"] is None
+    (note,) = [e["text"] for e in outcome["events"] if e["event"] == "note"]
+    assert note == "killed before its first state: this run starts again"
+    same_state(straight[0] / "state" / "step-00000020", out / "state" / "step-00000020")
