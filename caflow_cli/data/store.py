@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CaflowError
+from ..images import atomic_write
 
 __all__ = ["Store"]
 
@@ -74,7 +75,7 @@ class Store:
             _reserve(temporary, sum(math.prod(shape) for shape in shapes))
             names = fill(_map(temporary, shapes))
             temporary.replace(data)
-            index.write_text(json.dumps(names), encoding="utf-8")
+            atomic_write(index, json.dumps(names).encode())
         finally:
             temporary.unlink(missing_ok=True)
 

@@ -141,3 +141,19 @@ def test_a_file_that_does_not_fit_is_one_error(tmp_path):
     with pytest.raises(CaflowError, match="GiB of decoded pictures") as caught:
         load_pairs(path, "train", 8, store=Store(tmp_path / "cache"))
     assert "data_memory_gb" in caught.value.hint
+
+
+def test_a_set_whose_index_was_not_written_whole_is_made_again(tmp_path, monkeypatch):
+    path = archive(tmp_path, pairs("train/", 5))
+    store = Store(tmp_path / "cache")
+    with monkeypatch.context() as patched:
+
+        def fail(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        patched.setattr("os.fsync", fail)
+        with pytest.raises(CaflowError, match="No space left on device"):
+            load_pairs(path, "train", 8, store=store)
+    assert [p.suffix for p in store.folder.iterdir()] == [".u8"]
+    again = load_pairs(path, "train", 8, store=store)
+    assert again.names == load_pairs(path, "train", 8).names
