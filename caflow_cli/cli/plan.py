@@ -64,9 +64,15 @@ class Plan:
 
     def write(self, path: Path, data: bytes) -> None:
         """Write one output of a job, whole or not at all, with the folders that it needs."""
-        if not (self.skip_existing and os.path.lexists(path)):
-            make_folder(path.parent)
+        if self.skip_existing and os.path.lexists(path):
+            return
+        make_folder(path.parent)
+        try:
             atomic_write(path, data, replace=self.overwrite)
+        except CaflowError as error:
+            # Another process that works on the same folder has written it since.
+            if not (self.skip_existing and isinstance(error.__cause__, FileExistsError)):
+                raise
 
 
 def plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from pictures import COLOURS
 
 from caflow_cli.cli import outputs
+from caflow_cli.cli import plan as plan_module
 from caflow_cli.cli.outputs import ignores_case, is_device
 from caflow_cli.cli.plan import Plan, plan
 from caflow_cli.errors import CaflowError
@@ -239,3 +241,17 @@ def test_writing():
     touch("y.png", data=encode_png(COLOURS))
     plan_of_y = planned("y.png")
     np.testing.assert_array_equal(plan_of_y.jobs[0].source.read().rgb, COLOURS)
+
+
+def test_what_another_process_writes_meanwhile_is_skipped_where_existing_files_are(monkeypatch):
+    def make_folder(folder: Path) -> None:
+        (folder / "x_superres.png").write_bytes(b"other")
+
+    monkeypatch.setattr(plan_module, "make_folder", make_folder)
+    for options, refused in (({"skip_existing": True}, False), ({}, True)):
+        run = planned("x.png", **options)
+        path = run.jobs[0].outputs[0]
+        with pytest.raises(CaflowError, match="meanwhile") if refused else nullcontext():
+            run.write(path, b"mine")
+        assert path.read_bytes() == b"other"
+        path.unlink()
