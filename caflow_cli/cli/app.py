@@ -16,6 +16,7 @@ from .colorize import colorize_command
 from .console import ClosedPipe, Console, say
 from .evaluate import METRIC_HELP, evaluate_command
 from .inpaint import inpaint_command
+from .memory import is_out_of_memory
 from .models import models_app
 from .sample import sample_command
 from .score import score_command
@@ -65,6 +66,7 @@ def main() -> None:
     0 all done (and a closed pipe); 1 some input failed, the rest completed; 2 usage; 3 weights;
     130 interrupted, by Ctrl-C or asked to end (SIGTERM, a closed terminal).
     """
+    _keep_closed_streams_closed()
     console = Console()
     _end_as_on_interrupt()
     debug = os.environ.get("CAFLOW_DEBUG") == "1"
@@ -102,19 +104,37 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        console.error(
-            CaflowError(
-                f"{type(error).__name__}: {_one_line(str(error))}",
-                "this is a defect: set CAFLOW_DEBUG=1 for the traceback, and report it",
-            )
-        )
+        console.error(_as_one_line(error))
         sys.exit(EXIT_FAILED)
+
+
+def _as_one_line(error: Exception) -> CaflowError:
+    if is_out_of_memory(error):
+        return CaflowError(
+            "not enough memory", "end other programs, or allow this one more (ulimit -v)"
+        )
+    return CaflowError(
+        f"{type(error).__name__}: {_one_line(str(error))}",
+        "this is a defect: set CAFLOW_DEBUG=1 for the traceback, and report it",
+    )
 
 
 def _reader_has_seen_enough() -> NoReturn:
     # Nothing may be flushed into the closed pipe at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(0)
+
+
+def _keep_closed_streams_closed() -> None:
+    """Give the numbers of closed standard streams to nothing.
+
+    Else the next file that is opened gets one, and holds what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _end_as_on_interrupt() -> None:

@@ -83,7 +83,8 @@ def restore_pictures(
         _list_outputs(command, planned.jobs, masks, given, console)
         return
 
-    from .session import load_model, memory_errors
+    from .memory import memory_errors
+    from .session import load_model
 
     task = None if command == "sample" else command
     loaded = load_model(given.model, given.device, task, default="paired")

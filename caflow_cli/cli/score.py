@@ -171,7 +171,7 @@ class _Scorer:
 
         from ..inference import attribution, estimator_of, score
         from ..inference.charts import attribution_chart
-        from .session import memory_errors
+        from .memory import memory_errors
         from .transparency import as_seen
 
         with memory_errors("crop both pictures"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ if TYPE_CHECKING:
     from ..inference import Domain
     from ..model import CAFlow
 
-__all__ = ["LoadedModel", "load_model", "memory_errors"]
+__all__ = ["LoadedModel", "load_model"]
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,3 @@ def load_model(
     model, info = load_checkpoint(resolved.path)
     domain = Domain.from_record(info.training.get("domain"))
     return LoadedModel(model.to(target), resolved.id, resolved.sha256, domain)
-
-
-@contextmanager
-def memory_errors(hint: str) -> Iterator[None]:
-    """Out of memory, on whichever device, as the failure of one input; `hint` takes less."""
-    import torch
-
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        # The CPU's allocator raises a plain RuntimeError.
-        if type(error) is RuntimeError and "alloc" not in str(error):
-            raise
-        raise CaflowError("not enough memory for this picture", hint) from error

@@ -11,6 +11,7 @@ import typer
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
 from .console import Console
+from .memory import memory_errors
 from .records import SCHEMA
 from .train_display import Display, describe_estimate, describe_summary
 
@@ -132,8 +133,11 @@ def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> Non
     from ..training import Stopped, train
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
+        parts = 2 * run.optim.accumulate
+        smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
         try:
-            summary = train(run, resume=resume, report=Display(console, progress))
+            with memory_errors(smaller, "a step of this model"):
+                summary = train(run, resume=resume, report=Display(console, progress))
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")

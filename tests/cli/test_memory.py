@@ -1,0 +1,80 @@
+"""Out of memory, of whichever part."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from caflow_cli.cli.memory import is_out_of_memory, memory_errors
+from caflow_cli.errors import CaflowError
+
+from .process import ENTRY
+
+ROOT = Path(__file__).parents[2]
+
+
+def chained() -> ImportError:
+    try:
+        try:
+            raise ImportError("libx.so: failed to map segment from shared object")
+        except ImportError as error:
+            raise ImportError("PLEASE READ THIS FOR ADVICE") from error
+    except ImportError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (chained(), True),
+        (RuntimeError("The size of tensor a (3) must match"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (ValueError("bad_alloc"), False),
+    ],
+)
+def test_what_says_that_there_is_no_memory(error, is_one):
+    assert is_out_of_memory(error) is is_one
+    with pytest.raises(CaflowError if is_one else type(error)) as caught, memory_errors("less"):
+        raise error
+    if is_one:
+        assert (caught.value.message, caught.value.hint) == (
+            "not enough memory for this picture",
+            "less",
+        )
+
+
+def test_an_allocation_that_torch_cannot_make():
+    with (
+        pytest.raises(CaflowError, match="not enough memory for a step"),
+        memory_errors("", "a step"),
+    ):
+        torch.empty(2**60, dtype=torch.uint8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to it")
+@pytest.mark.parametrize("mebibytes", [32, 64, 128])
+def test_a_program_that_does_not_get_its_libraries_into_memory_says_so(tmp_path, mebibytes):
+    import resource
+
+    limit = (mebibytes * 2**20,) * 2
+    done = subprocess.run(
+        [sys.executable, "-c", ENTRY, "superres", "example:face"],
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit),
+    )
+    assert done.returncode == 1
+    said = done.stderr.decode().splitlines()
+    assert said[0] == "error: not enough memory"
+    assert said[1].startswith("hint: end other programs")
