@@ -1,0 +1,1 @@
+"""Faults: kill -9, full disks, closed streams, and many processes at once."""

@@ -1,0 +1,189 @@
+"""The program in processes that are killed, limited, or given broken streams."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ...cli.process import ENTRY
+
+ROOT = Path(__file__).parents[3]
+CODES = {0, 1, 2, 3, 130, 143}  # the documented exit codes; -9 is the kill itself
+_LIMIT = 300  # seconds that no process here may take
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int  # negative: by that signal
+    seconds: float
+    stdout: str
+    stderr: str
+
+    @property
+    def killed(self) -> bool:
+        return self.code == -signal.SIGKILL
+
+    def problems(self, *codes: int) -> list[str]:
+        """What is wrong with it. It was to be one of these codes; without: a documented one."""
+        found = []
+        if self.code not in (codes or CODES):
+            found.append(f"exit code {self.code}: {self.stderr.strip()[-300:]}")
+        if "Traceback" in self.stderr or "this is a defect" in self.stderr:
+            found.append(f"traceback or defect: {self.stderr.strip()[-300:]}")
+        if self.code in (1, 2, 3) and ("error: " not in self.stderr or "hint: " not in self.stderr):
+            found.append(f"exit code {self.code} without error and hint: {self.stderr[-300:]!r}")
+        return found
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """One thread, no network, this tree's package."""
+    fixed = {
+        "COLUMNS": "100",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONFAULTHANDLER": "",
+    }
+    return {**os.environ, **fixed, **changes}
+
+
+class Program:
+    """`caflow ARGUMENTS`, running in a process and session of its own: it has no terminal.
+
+    Args:
+        env: Instead of `environment()`.
+        before: Called in the process before it becomes the program: limits, closed streams.
+        stdout: A file or descriptor; without, it is kept.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[object],
+        cwd: Path,
+        env: dict[str, str] | None = None,
+        before: Callable[[], None] | None = None,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+    ) -> None:
+        self.started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", ENTRY, *map(str, arguments)],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            env=env or environment(),
+            start_new_session=True,
+            preexec_fn=before,
+        )
+
+    def end(self, kill_after: float | None = None) -> Ended:
+        """Wait for its end; killed with all its children once it is so old, in seconds."""
+        try:
+            out, err = self._process.communicate(timeout=kill_after or _LIMIT)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            out, err = self._process.communicate()
+        seconds = time.monotonic() - self.started
+        return Ended(self._process.returncode, seconds, _text(out), _text(err))
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode(errors="replace")
+
+
+def run(arguments: Sequence[object], cwd: Path, **options: Any) -> Ended:
+    """The program to its end; options are those of `Program`."""
+    return Program(arguments, cwd, **options).end()
+
+
+def duration(ends: Sequence[Ended]) -> float:
+    """Seconds that an undisturbed process takes."""
+    return statistics.median(end.seconds for end in ends)
+
+
+# --- killed at the k-th change to a file ----------------------------------------------------------
+
+_CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
+
+
+def run_to_change(arguments: Sequence[object], cwd: Path, kill_at: int | None) -> tuple[Ended, int]:
+    """The program in a process that is forked from one that has imported everything.
+
+    Args:
+        kill_at: It kills itself just before it makes so many changes to files under `cwd` (opening
+            for writing, renaming, linking, removing, making folders), counted from 1.
+
+    Returns:
+        How it ended, and how many changes it had made or was about to make.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["caflow_cli.cli", "caflow_cli.training.curve", "caflow_cli.training.loop", "torch._dynamo"]
+    )
+    folder = Path(os.path.realpath(cwd))
+    streams = [folder.parent / f".{folder.name}.{name}" for name in ("out", "err", "count")]
+    started = time.monotonic()
+    process = context.Process(target=_work, args=(list(map(str, arguments)), folder, kill_at))
+    process.start()
+    process.join(_LIMIT)
+    process.kill()
+    process.join()
+    out, err, count = (path.read_text(errors="replace") for path in streams)
+    for path in streams:
+        path.unlink()
+    assert process.exitcode is not None
+    ended = Ended(process.exitcode, time.monotonic() - started, out, err)
+    return ended, len(count)
+
+
+def _work(arguments: list[str], folder: Path, kill_at: int | None) -> None:
+    from caflow_cli.cli import main
+
+    os.chdir(folder)
+    names = {
+        name: str(folder.parent / f".{folder.name}.{name}") for name in ("out", "err", "count")
+    }
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(names[name], flags, 0o644), number)
+    counter = os.open(names["count"], flags, 0o644)
+    os.environ.update(environment())
+    sys.argv = ["caflow", *arguments]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seen = 0
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        nonlocal seen
+        opened = event == "open" and isinstance(args[2], int)
+        opened = opened and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        if not (opened or event in _CHANGES) or not _inside(args[0], folder):
+            return
+        seen += 1
+        os.write(counter, b".")
+        if seen == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    main()
+
+
+def _inside(path: Any, folder: Path) -> bool:
+    if isinstance(path, int):
+        return False
+    text = os.fsdecode(path)
+    # `shutil.rmtree` names what it removes relative to a folder that it holds open.
+    return not text.startswith("/") or text.startswith(str(folder))

@@ -1,0 +1,58 @@
+"""What a soak says: a table of counts, and its violations."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Report", "main"]
+
+
+@dataclass
+class Report:
+    """Counts by what happened, and what must not have happened."""
+
+    name: str
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # what this machine cannot do, and why
+
+    def check(self, where: str, problems: list[str]) -> None:
+        self.violations += [f"{where}: {problem}" for problem in problems]
+
+
+def main(name: str, count: int, soak: Callable[[int, int, Path], Report]) -> None:
+    """Run a soak from the command line; exit code 1 on any violation.
+
+    Args:
+        count: So many, unless `--count` says otherwise.
+        soak: (count, seed, an empty folder) -> report.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m tests.soak.faults.{name}")
+    parser.add_argument(
+        "--count", type=int, default=count, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of the moments; default: 0"
+    )
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="caflow-soak-") as folder:
+        report = soak(given.count, given.seed, Path(folder))
+    if given.json:
+        print(json.dumps({"count": given.count, "seed": given.seed, **vars(report)}))
+    else:
+        print(f"{name}, count {given.count}, seed {given.seed}")
+        width = max(map(len, [*report.counts, "violations"]))
+        for what, number in [*report.counts.items(), ("violations", len(report.violations))]:
+            print(f"  {what:{width}}  {number}")
+        for kind, lines in (("VIOLATION", report.violations), ("skipped", report.skipped)):
+            for line in lines:
+                print(f"{kind}: {line}")
+    sys.exit(1 if report.violations else 0)
