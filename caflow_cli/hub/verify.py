@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model.config import Config, parse
 from ..model.info import read_info
+from .cache import Source, check, recorded
 from .manifest import Entry, load_manifest
 from .resolve import resolve
 
@@ -29,7 +30,8 @@ def verify(names: Sequence[str] = ()) -> Iterator[Check]:
     """Hash each model again, and hold its header, shapes and config against each other.
 
     Args:
-        names: As `resolve` takes them; none: every model that comes with the package.
+        names: As `resolve` takes them; none: every model that comes with the package, and every
+            one in the Hub's cache whose digest was recorded as it was downloaded.
 
     Raises:
         CaflowError: (exit 3) the manifest is unusable. What is wrong with a model, its check says.
@@ -40,6 +42,12 @@ def verify(names: Sequence[str] = ()) -> Iterator[Check]:
             yield _check(name, entries.get(name))
         except CaflowError as error:
             yield Check(name, error=error)
+    if not names:
+        for source, path in recorded():
+            try:
+                yield _check_cached(source, path)
+            except CaflowError as error:
+                yield Check(str(source), error=error)
 
 
 def _check(name: str, entry: Entry | None) -> Check:
@@ -52,6 +60,12 @@ def _check(name: str, entry: Entry | None) -> Check:
         if info.config != parse(Config, entry.config):
             raise _contradiction(entry, "another config than its file")
     return Check(name, resolved.path, resolved.sha256)
+
+
+def _check_cached(source: Source, path: Path) -> Check:
+    file = check(source, path)
+    read_info(file.path)
+    return Check(str(source), file.path, file.sha256)
 
 
 def _contradiction(entry: Entry, what: str) -> CaflowError:

@@ -77,6 +77,17 @@ def test_what_is_pushed_comes_back(hub, run, pushed, model_file, small_model):
     (cached,) = run("models", "pull", REPO, HF_HUB_OFFLINE="1").stdout.decode().splitlines()
     assert Path(cached).read_bytes() == data
 
+    # What was downloaded is rechecked, without asking the Hub.
+    hub.requests.clear()
+    name = f"{REPO}@{pushed['commit']}"
+    assert f"ok\t{name}" in run("models", "verify").stdout.decode().splitlines()
+    Path(cached).write_bytes(data[:-1] + b"!")
+    result = run("models", "verify")
+    assert result.returncode == 3
+    assert f"failed\t{name}" in result.stdout.decode().splitlines()
+    assert f"hint: caflow models pull {name}" in result.stderr.decode().splitlines()
+    assert hub.requests == []
+
 
 def test_a_card_that_is_there_is_kept(hub, run, pushed, model_file):
     repository = hub.repositories[REPO]
