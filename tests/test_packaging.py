@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import email
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email.message import Message
 from pathlib import Path
 
 import pytest
 
+from caflow_cli import __version__
 from caflow_cli.hub.manifest import load_manifest, manifest_path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,27 +29,72 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def needed() -> set[str]:
-    weights = {f"caflow_cli/assets/weights/{e.file}" for e in load_manifest().values()}
-    examples = {f"caflow_cli/assets/examples/{name}.png" for name in ("face", "face_64")}
-    names = ("template.html", "style.css", "script.js")
-    page = {f"caflow_cli/evaluation/report/{name}" for name in names}
-    return page | weights | examples | {"caflow_cli/py.typed"}
+def tracked(folder: str) -> set[str]:
+    """Paths of the checkout's files below a folder, without what tools leave there."""
+    found = (path for path in (ROOT / folder).rglob("*") if path.is_file())
+    return {str(p.relative_to(ROOT)) for p in found if "__pycache__" not in p.parts}
 
 
-def test_the_wheel_holds_what_users_need_and_no_tests(dist):
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_the_wheel_is_the_package_and_the_manifest(dist):
     (path,) = dist.glob("*.whl")
     names = set(zipfile.ZipFile(path).namelist())
-    assert needed() | {"caflow_cli/weights_manifest.json"} <= names
-    assert not any(name.startswith("tests/") for name in names)
+    package = {
+        name for name in names if not name.startswith(f"caflow_cli-{__version__}.dist-info/")
+    }
+    assert package == tracked("caflow_cli") | {"caflow_cli/weights_manifest.json"}
+    for entry in load_manifest().values():
+        if entry.file is not None:
+            weights = f"caflow_cli/assets/weights/{entry.file}"
+            assert {weights, weights.replace(".safetensors", ".md")} <= names
+    assert {f"caflow_cli/assets/schema/{n}.schema.json" for n in ("lines", "manifest")} <= names
     assert path.stat().st_size < 70_000_000
 
 
-def test_the_sdist_holds_the_manifest_at_its_top(dist):
+def test_the_wheels_metadata_state_version_and_terms(dist):
+    (path,) = dist.glob("*.whl")
+    with zipfile.ZipFile(path) as wheel:
+        values = metadata(wheel)
+        info = f"caflow_cli-{__version__}.dist-info"
+        terms = wheel.read(f"{info}/licenses/caflow_cli/assets/weights/TERMS.md").decode()
+        commands = wheel.read(f"{info}/entry_points.txt").decode()
+        wheel.read(f"{info}/licenses/LICENSE")
+    assert values["Version"] == __version__
+    assert values["License-Expression"] == "MIT AND LicenseRef-caflow-weights"
+    assert "non-commercial research" in terms
+    assert "non-commercial" in values.get_payload()
+    assert "caflow = caflow_cli.cli:main" in commands
+
+
+def test_the_indexes_take_both_files(dist):
+    pytest.importorskip("twine")
+    files = [str(path) for path in sorted(dist.iterdir())]
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_version_has_one_source():
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+|rc\d+)?", __version__)
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert 'dynamic = ["version"]' in project
+    assert re.search(r"^version\s*=", project, re.M) is None
+    released = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    if released and ".dev" not in __version__:
+        assert released[0] == __version__
+
+
+def test_the_sdist_holds_the_sources(dist):
     (path,) = dist.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert needed() | {"weights_manifest.json", "pyproject.toml", "LICENSE", "README.md"} <= names
+    top = {"weights_manifest.json", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"}
+    assert tracked("caflow_cli") | tracked("tests") | tracked("docs") | top <= names
 
 
 def test_an_installed_wheel_restores_the_example(dist, tmp_path):
@@ -60,15 +109,30 @@ def test_an_installed_wheel_restores_the_example(dist, tmp_path):
     # -P and the path: the checkout, installed or not, must not be what is imported.
     work = tmp_path / "work"
     work.mkdir()
-    result = subprocess.run(
-        [sys.executable, "-c", code, "superres", "example:face", "-m", "2", "--json"],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["model"]["id"] == "faces-superres-x4"
+
+    def caflow(*arguments: str) -> str:
+        result = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(site),
+                "OMP_NUM_THREADS": "1",
+                "HF_HUB_OFFLINE": "1",
+                "HF_HOME": str(tmp_path / "hub"),
+            },
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    bundled = [entry.id for entry in load_manifest().values() if entry.file is not None]
+    assert caflow("models", "verify") == "".join(f"ok\t{name}\n" for name in bundled)
+    path = caflow("models", "path", "faces-superres-x4").strip()
+    assert path.startswith(str(site))
+    line = json.loads(caflow("superres", "example:face", "-m", "2", "--json"))
+    assert line["model"]["id"] == "faces-superres-x4"
     assert (work / "face_superres.png").exists()
 
 
