@@ -28,12 +28,12 @@ class Description:
 
 
 def describe(name: str) -> Description:
-    """The model of that name (see `resolve`).
+    """The model of that name (see `resolve`); nothing is downloaded.
 
     Raises:
         CaflowError: (exit 3) none of that name, a wrong checksum, or no model file of ours.
     """
-    resolved = resolve(name)
+    resolved = resolve(name, local=True)
     info = read_info(resolved.path)
     entries = load_manifest().values()
     entry = next((e for e in entries if e.sha256 == resolved.sha256), None)

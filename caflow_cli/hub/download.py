@@ -29,7 +29,7 @@ __all__ = ["fetch"]
 _CHUNK = 1 << 16
 
 
-def fetch(source: Source, *, repair: bool = False) -> HubFile:
+def fetch(source: Source, *, repair: bool = False, local: bool = False) -> HubFile:
     """The file, with the digest that the Hub (or the manifest) states.
 
     What is cached and cannot change, at a commit or with a digest in the manifest, costs no
@@ -38,6 +38,7 @@ def fetch(source: Source, *, repair: bool = False) -> HubFile:
     Args:
         source: What.
         repair: Download a cached file again whose content has changed.
+        local: Only look into the cache.
 
     Raises:
         CaflowError: (exit 3) no such repository, revision or file, no access, no network and
@@ -50,8 +51,14 @@ def fetch(source: Source, *, repair: bool = False) -> HubFile:
         if path is not None and repair and not is_offline() and not _is_whole(source, path):
             forget(path)
             path = None
-        if path is not None and (source.is_pinned or is_offline()):
+        if path is not None and (source.is_pinned or local or is_offline()):
             return check(source, path)
+        if local:
+            raise CaflowError(
+                f"model {str(source)!r} is not in the cache",
+                f"caflow models pull {source}",
+                EXIT_WEIGHTS,
+            )
         if is_offline():
             raise CaflowError(
                 f"model {str(source)!r} is not in the cache, and HF_HUB_OFFLINE is set",

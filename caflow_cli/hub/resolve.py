@@ -44,20 +44,21 @@ def default_model(task: str) -> str:
     )
 
 
-def resolve(name: str) -> Resolved:
+def resolve(name: str, *, local: bool = False) -> Resolved:
     """Find a model's file, and check it where its sha256 is known.
 
     Args:
         name: An id of the manifest; a `.safetensors` file; a folder that holds
             `model.safetensors` or, a run of `caflow train`, `best.safetensors`; a Hub repository
             `user/name` or `user/name@revision`.
+        local: Download nothing.
 
     Raises:
         CaflowError: Nothing of that name, or a wrong checksum (exit code 3).
     """
     entries = load_manifest()
     if name in entries:
-        return _of_manifest(entries[name])
+        return _of_manifest(entries[name], local=local)
 
     path = Path(name)
     try:
@@ -76,7 +77,7 @@ def resolve(name: str) -> Resolved:
     match = _REPO.fullmatch(name)
     # A path that is wrong must not be taken for a repository, and sent over the network.
     if match and path.suffix != ".safetensors" and not Path(path.parts[0]).exists():
-        return _from_hub(name, Source(match["repo"], match["revision"]))
+        return _from_hub(name, Source(match["repo"], match["revision"]), local=local)
     raise _unknown(name, entries)
 
 
@@ -101,12 +102,12 @@ def _unknown(name: str, entries: Iterable[str]) -> CaflowError:
     return CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
-def _of_manifest(entry: Entry, repair: bool = False) -> Resolved:
+def _of_manifest(entry: Entry, *, repair: bool = False, local: bool = False) -> Resolved:
     path = bundled_path(entry)
     if path is None:
         filename = entry.filename or Source.filename
         source = Source(str(entry.repo_id), entry.revision, filename, entry.sha256)
-        return _from_hub(entry.id, source, repair)
+        return _from_hub(entry.id, source, repair=repair, local=local)
     digest = sha256_of(path)
     if digest != entry.sha256:
         raise CaflowError(
@@ -127,8 +128,8 @@ def _readable_sha256(path: Path) -> str:
         ) from error
 
 
-def _from_hub(name: str, source: Source, repair: bool = False) -> Resolved:
-    file = fetch(source, repair=repair)
+def _from_hub(name: str, source: Source, *, repair: bool = False, local: bool = False) -> Resolved:
+    file = fetch(source, repair=repair, local=local)
     return Resolved(name, file.path, file.sha256, file.commit, file.unreachable)
 
 

@@ -29,6 +29,8 @@ class Check:
 def verify(names: Sequence[str] = ()) -> Iterator[Check]:
     """Hash each model again, and hold its header, shapes and config against each other.
 
+    Nothing is downloaded.
+
     Args:
         names: As `resolve` takes them; none: every model that comes with the package, and every
             one in the Hub's cache whose digest was recorded as it was downloaded.
@@ -51,7 +53,7 @@ def verify(names: Sequence[str] = ()) -> Iterator[Check]:
 
 
 def _check(name: str, entry: Entry | None) -> Check:
-    resolved = resolve(name)
+    resolved = resolve(name, local=True)
     info = read_info(resolved.path)
     if entry is not None:
         size = resolved.path.stat().st_size

@@ -72,6 +72,17 @@ def test_a_model_that_is_not_there(run, one_bundled, command):
     assert_refused(run("models", command, ID), 3, "are missing")
 
 
+@pytest.mark.parametrize("command", ["info", "path"])
+def test_nothing_is_downloaded(run, tmp_path, monkeypatch, command):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("caflow_cli.hub.download._ask", lambda source: pytest.fail("asked the Hub"))
+    result = run("models", command, "nobody/nothing@v1")
+    assert_refused(result, 3, "'nobody/nothing@v1' is not in the cache")
+    assert result.stderr.decode().splitlines()[1] == "hint: caflow models pull nobody/nothing@v1"
+    result = run("models", "verify", "nobody/nothing")
+    assert (result.returncode, result.stdout) == (3, b"failed\tnobody/nothing\n")
+
+
 def test_info_of_a_bundled_model(run):
     (record,) = lines_of(run("models", "info", ID, "--json"))
     assert record["parameters"] == {

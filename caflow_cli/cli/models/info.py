@@ -25,6 +25,8 @@ def info_command(
 ) -> None:
     """Show all that is known of a model: task, size, config, terms, metrics, training.
 
+    Nothing is downloaded: `caflow models pull` does that.
+
     Example: caflow models info faces-superres-x4
     """
     from ...hub.describe import describe

@@ -21,12 +21,14 @@ def path_command(
 ) -> None:
     """Print where a model's file is, once its sha256 is checked.
 
+    Nothing is downloaded: `caflow models pull` does that.
+
     Example: caflow models path faces-superres-x4
     """
     from ...hub.resolve import resolve
 
     console = Console(quiet, verbose)
-    resolved = resolve(name)
+    resolved = resolve(name, local=True)
     console.detail(f"sha256 {resolved.sha256}")
     if as_json:
         console.json(
