@@ -10,6 +10,8 @@ import base64
 import hashlib
 import json
 import re
+import socket
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -70,6 +72,7 @@ class LocalHub:
         self.tokens: dict[str, str] = {"hf_writer": "user"}  # token -> user
         self.requests: list[Request] = []
         self.cuts: list[int] = []  # after so many bytes, the next downloads break off
+        self.harsh = False  # they are cut by a reset, without an end of the stream
         self.damaged = False  # downloads have a wrong last byte
         self.slow = 0.0  # seconds that a download takes
         self.stall_at: int | None = None  # after so many bytes, downloads wait until it is None
@@ -240,6 +243,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part[stall or 0 : cut])
             self.request_.sent = len(part[:cut])
         self.close_connection = cut is not None
+        if cut is not None and self.hub.harsh:
+            time.sleep(0.3)  # what is sent is read first: a reset takes what is not
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
 
     def _info(self, name: str, revision: str | None) -> None:
         commit, files = self._files(name, revision or "main")

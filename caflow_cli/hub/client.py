@@ -15,7 +15,14 @@ from ..errors import EXIT_WEIGHTS, CaflowError
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
 
-__all__ = ["FULL", "LIBRARY", "hide_progress", "hub_errors", "is_offline"]
+__all__ = [
+    "FULL",
+    "LIBRARY",
+    "hide_progress",
+    "hub_errors",
+    "is_broken_connection",
+    "is_offline",
+]
 
 LIBRARY = "caflow"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # what a full disk says
@@ -35,6 +42,24 @@ def hide_progress() -> None:
     disable_progress_bars()
 
 
+def is_broken_connection(error: Exception) -> bool:
+    """Whether a transfer failed on its way, and may go on."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):  # an answer
+        return False
+    if isinstance(error, OSError):
+        return error.errno is None or isinstance(error, ConnectionError | TimeoutError)
+    return isinstance(error, _transport())
+
+
+def _transport() -> Any:
+    """The base of every failure of the HTTP library, whichever one this client's version uses."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return HfHubHTTPError.__bases__[0]
+
+
 @contextmanager
 def hub_errors(name: str, action: str = "download") -> Iterator[None]:
     """Failures of the client, its HTTP library and the cache's disk as a CaflowError, exit code 3.
@@ -44,16 +69,13 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
         action: What fails: "cannot `action` NAME: ...".
     """
     from huggingface_hub import logging
-    from huggingface_hub.errors import HfHubHTTPError
 
     logging.set_verbosity_error()  # its retries are no news to a user who gets the error
-    # The base of every failure of the HTTP library, whichever one this client's version uses.
-    transport: Any = HfHubHTTPError.__bases__[0]
     try:
         yield
     except CaflowError:
         raise
-    except (transport, OSError, ValueError, RuntimeError) as error:
+    except (_transport(), OSError, ValueError, RuntimeError) as error:
         # The client wraps what fails in an upload.
         cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ else error
         message, hint = _explained(cause, name, action)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from typing import Any
 from .. import __version__
 from ..errors import EXIT_WEIGHTS, CaflowError
 from .cache import HubFile, Source, blob_path, check, find, forget, record, stated
-from .client import FULL, LIBRARY, hub_errors, is_offline
+from .client import FULL, LIBRARY, hub_errors, is_broken_connection, is_offline
 from .digest import sha256_of
 
 __all__ = ["fetch"]
 
 # What a broken connection may cost. The client's 10 MB are most of a small model.
 _CHUNK = 1 << 16
+_CONNECTIONS = 20  # for one file
 
 
 def fetch(source: Source, *, repair: bool = False, local: bool = False) -> HubFile:
@@ -160,13 +162,13 @@ def _fill(source: Source, remote: _Remote) -> None:
         if blob.exists():
             return
         partial = blob.with_name(f"{blob.name}.incomplete")
-        continued = _start_of(partial, remote)
+        continued = _size(partial) > 0
         try:
-            _transfer(source, remote, partial, continued)
+            _complete(source, remote, partial)
             digest = sha256_of(partial)
             if digest != remote.sha256 and continued:  # the old part may be what is wrong
                 partial.unlink()
-                _transfer(source, remote, partial, 0)
+                _complete(source, remote, partial)
                 digest = sha256_of(partial)
         except OSError as error:
             if error.errno in FULL:
@@ -183,13 +185,25 @@ def _fill(source: Source, remote: _Remote) -> None:
         partial.replace(blob)
 
 
-def _start_of(partial: Path, remote: _Remote) -> int:
-    """How many bytes an earlier attempt left that can be continued."""
-    size = partial.stat().st_size if partial.exists() else 0
-    if remote.size is not None and size > remote.size:
-        partial.unlink()
-        return 0
-    return size
+def _complete(source: Source, remote: _Remote, partial: Path) -> None:
+    """Download what is missing, over as many connections as it takes while each brings some."""
+    for attempt in range(_CONNECTIONS):
+        before = _size(partial)
+        if remote.size is not None and before > remote.size:
+            partial.unlink()
+            before = 0
+        try:
+            _transfer(source, remote, partial, before)
+            return
+        except Exception as error:
+            last = attempt == _CONNECTIONS - 1
+            if last or not is_broken_connection(error) or _size(partial) <= before:
+                raise
+            time.sleep(1)
+
+
+def _size(partial: Path) -> int:
+    return partial.stat().st_size if partial.exists() else 0
 
 
 def _transfer(source: Source, remote: _Remote, partial: Path, start: int) -> None:

@@ -64,9 +64,11 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
     assert hub.requests == []
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run):
+@pytest.mark.parametrize("harsh", [False, True])
+def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run, harsh):
     hub.repository(REPO, DATA)
     hub.cuts = [450_000]
+    hub.harsh = harsh
     assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
     first, second = hub.downloads()
     assert "range" not in first.headers
