@@ -252,7 +252,7 @@ def evaluate_command(
         from ..evaluation import evaluate
         from .session import load_model
 
-        loaded = load_model(model, device, task)
+        loaded = load_model(model, device, console, task)
         with console.progress() as display:
             bar = display.add_task("measuring", total=None)
             evaluation = evaluate(

@@ -87,7 +87,7 @@ def restore_pictures(
     from .session import load_model
 
     task = None if command == "sample" else command
-    loaded = load_model(given.model, given.device, task, default="paired")
+    loaded = load_model(given.model, given.device, console, task, default="paired")
     _check_mask(loaded, mask)
     _check_candidates(loaded, given)
     sampling = {**given.sampling, **({"consistent": True} if consistent else {})}

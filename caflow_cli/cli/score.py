@@ -221,7 +221,7 @@ class _Scorer:
         from .session import load_model
 
         if name not in self.loaded:
-            self.loaded[name] = load_model(name, self.device)
+            self.loaded[name] = load_model(name, self.device, self.console)
         return self.loaded[name]
 
 

@@ -10,6 +10,7 @@ from ..errors import EXIT_USAGE, CaflowError
 if TYPE_CHECKING:
     from ..inference import Domain
     from ..model import CAFlow
+    from .console import Console
 
 __all__ = ["LoadedModel", "load_model"]
 
@@ -29,25 +30,35 @@ class LoadedModel:
 
 
 def load_model(
-    name: str | None, device: str, task: str | None = None, default: str = "superres"
+    name: str | None,
+    device: str,
+    console: Console,
+    task: str | None = None,
+    default: str = "superres",
 ) -> LoadedModel:
     """Load a model for a command, quietly checking first what needs no weights.
 
     Args:
         name: As typed; None: the default model of `task`, or of `default`.
         device: As typed.
+        console: Is told where the Hub could not be asked; `-q` hides the bar of a download.
         task: What the model must do; None: anything.
         default: A task.
 
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
+    from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
     from ..inference import Domain, select_device
     from ..model import load_checkpoint, read_info
 
     target = select_device(device)
+    if console.quiet:
+        hide_progress()
     resolved = resolve(name if name is not None else default_model(task or default))
+    if resolved.unreachable:
+        console.note(f"{resolved.id}: from the cache, for {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name
     if task is not None and trained_for != task:
         raise CaflowError(

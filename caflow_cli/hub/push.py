@@ -74,7 +74,7 @@ def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = 
         raise CaflowError(
             f"{repo!r} is no name of a Hub repository", "--repo user/name", EXIT_USAGE
         )
-    resolved = resolve(run)
+    resolved = resolve(run, local=True)
     info = read_info(resolved.path)
     card = Card(info.config, repo, license_terms, data_terms, info.training, sha256=resolved.sha256)
     entry = _entry_of(resolved.path, resolved.sha256)

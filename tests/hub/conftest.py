@@ -44,16 +44,18 @@ def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen]:
-    """`start(*arguments, before=CODE, **environment)`: `caflow` in a process of its own, in
-    `tmp_path`, that knows the Hub."""
+    """`start(*arguments, before=CODE, stderr=FILE, **environment)`: `caflow` in a process of its
+    own, in `tmp_path`, that knows the Hub."""
 
-    def begin(*arguments: object, before: str = "", **environment: str) -> subprocess.Popen:
+    def begin(
+        *arguments: object, before: str = "", stderr: int = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-c", f"{before}\n{ENTRY}", *map(str, arguments)],
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             env={**os.environ, **hub_environment, **environment},
         )
 

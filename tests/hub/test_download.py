@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
+import struct
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -202,6 +206,32 @@ def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run, c
     assert third.read_bytes() == OTHER
     assert third.parent.name == repository.refs["main"]
     assert hub.downloads() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_is_for_terminals(hub, start, quiet):
+    import fcntl
+    import pty
+    import termios
+
+    hub.repository(REPO, DATA)
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+    process = start("models", "pull", REPO, *(["-q"] if quiet else []), stderr=end)
+    os.close(end)
+    stdout, _ = process.communicate(timeout=120)
+    assert Path(stdout.decode().rstrip()).read_bytes() == DATA
+    shown = b""
+    with suppress(OSError):  # the other end is closed, and all is read
+        while part := os.read(terminal, 65536):
+            shown += part
+    os.close(terminal)
+    if quiet:
+        assert shown == b""
+    else:
+        assert WEIGHTS in shown.decode()
+        assert "100%" in shown.decode()
 
 
 def test_offline(hub, run):
