@@ -137,16 +137,25 @@ def plan(
         names = [numbered(Path(output), keep)]
     else:
         names = name_results(sources, label, encoder.suffix, folder, keep)
+    refused: list[CaflowError] = []
     jobs = [
-        _job(source, paths, claims, overwrite, skip_existing)
+        _job(source, paths, claims, overwrite, skip_existing, refused)
         for source, paths in zip(sources, names, strict=True)
     ]
+    if len(refused) == len(jobs):  # one read-only folder for all, say
+        raise refused[0]
     return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
 
 
 def _job(
-    source: Source, outputs: list[Path], claims: Claims, overwrite: bool, skip_existing: bool
+    source: Source,
+    outputs: list[Path],
+    claims: Claims,
+    overwrite: bool,
+    skip_existing: bool,
+    refused: list[CaflowError],
 ) -> Job:
+    """`refused` takes what says that nothing can be written for this source."""
     if source.problem is not None:
         return Job(source, outputs)
     try:
@@ -155,7 +164,8 @@ def _job(
     except CaflowError as error:
         if not source.found:
             raise
-        # One long name in a folder does not stop the others.
+        # One long name in a folder, or one read-only folder of many, does not stop the others.
+        refused.append(error)
         problem = CaflowError(error.message, error.hint, EXIT_FAILED)
         return Job(replace(source, problem=problem), outputs)
     for path in outputs:

@@ -255,3 +255,16 @@ def test_what_another_process_writes_meanwhile_is_skipped_where_existing_files_a
             run.write(path, b"mine")
         assert path.read_bytes() == b"other"
         path.unlink()
+
+
+def test_a_folder_that_cannot_be_written_to_stops_all_or_its_own_pictures(monkeypatch, here):
+    access = os.access
+    monkeypatch.setattr(  # root may write everywhere
+        os, "access", lambda path, mode: Path(path).name != "fixed" and access(path, mode)
+    )
+    touch("in/a.png", "in/b.png", "in/fixed/c.png")
+    Path("fixed").mkdir()
+    for output in ("fixed", "fixed/new"):
+        assert "'fixed' is no writable folder" in refusal("in", output=output).message
+    problems = [job.source.problem for job in planned("in", recursive=True).jobs]
+    assert [problem and problem.exit_code for problem in problems] == [None, None, 1]
