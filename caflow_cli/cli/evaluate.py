@@ -349,7 +349,7 @@ def _form(
         return "model"
     if reference is None:
         raise refuse("nothing to evaluate", _FULL)
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():
         raise refuse("--reference needs JSON lines on stdin", _PIPE)
     return "lines"
 
@@ -466,7 +466,7 @@ def _print(
     if as_json:
         head = {"schema": SCHEMA, "command": "evaluate", **identity}
         console.json({**head, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)})
-    elif sys.stdout.isatty():
+    elif sys.stdout is not None and sys.stdout.isatty():
         console.result(rich_table(evaluation))
     else:
         for line in tab_separated(evaluation):

@@ -250,3 +250,10 @@ def test_tables_say_the_same_to_people_and_programs(monkeypatch):
     for shown in ("rmse ↓", "psnr ↑", "18.20 ± 0.45", "∞", "− bicubic", "-2.50 ± 0.10", "17.56"):
         assert shown in text
     assert "model, τ 0.5, likeliest of 10" in text
+
+
+def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch):
+    folder = true_pictures / "test"
+    monkeypatch.setattr(sys, "stdout", None)
+    done = run("evaluate", folder, folder, "--metric", "rmse")
+    assert_refused(done, 1, "stdout is closed")

@@ -35,6 +35,8 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:
         ("caflow superres 'none*' 2>&-", "2", ""),
         ("caflow superres 'none*' 2>&1 >/dev/null | true", "2", ""),
         ("caflow superres x.png -o - </dev/null >&-", "2", "terminal"),
+        ("caflow evaluate --reference . --metric rmse <&-", "2", "needs JSON lines on stdin"),
+        ("caflow models list >/dev/full", "1", "cannot write to stdout: No space left"),
     ],
 )
 def test_streams_that_are_closed(tmp_path, command, codes, stderr):
@@ -45,3 +47,22 @@ def test_streams_that_are_closed(tmp_path, command, codes, stderr):
     assert b"defect" not in done.stderr
     if not stderr:
         assert done.stderr == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
+    code = (
+        "import caflow_cli.cli.app as program\n"
+        "def app(**options):\n"
+        "    with open('written', 'w') as file: file.write(str(file.fileno()))\n"
+        "program.app = app; program.main()"
+    )
+    subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code],
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert int((tmp_path / "written").read_text()) > 2
