@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from .kill_pull import REPOSITORY, hub_environment, problems_in_cache, start_hub
-from .kill_superres import make_model
+from .kill_pull import BYTES, REPOSITORY, hub_environment, problems_in_cache, start_hub
+from .kill_superres import content, make_model
 from .processes import Ended, Program, run
 from .report import Report, main
 from .training import commands, differences, make_pictures
@@ -24,9 +24,9 @@ def soak(count: int, seed: int, folder: Path, trainings: int = TRAININGS) -> Rep
         seed: Of nothing: which process is first is left to the machine.
     """
     report = Report("concurrency")
-    _superres(report, count, folder / "superres")
-    _train(report, min(count, trainings), folder / "train")
-    _pull(report, count, folder / "pull")
+    superres(report, count, folder / "superres")
+    train(report, min(count, trainings), folder / "train")
+    pull(report, count, folder / "pull")
     return report
 
 
@@ -40,7 +40,7 @@ def _codes(report: Report, what: str, ends: Sequence[Ended]) -> None:
         report.counts[f"{what}: exit code {code}"] = sum(end.code == code for end in ends)
 
 
-def _superres(report: Report, count: int, folder: Path) -> None:
+def superres(report: Report, count: int, folder: Path) -> None:
     folder.mkdir()
     make_model(folder / "model.safetensors")
     for index in range(count):
@@ -51,7 +51,7 @@ def _superres(report: Report, count: int, folder: Path) -> None:
         return ["superres", folder / inputs, "-o", f"{folder / out}/", *fixed, *options]
 
     report.check("undisturbed", run(line("in-0", "reference"), folder).problems(0))
-    wanted = _content(folder / "reference")
+    wanted = content(folder / "reference")
     # Same inputs. Without a flag the first to write a picture wins, and the others say so.
     ways: list[tuple[str, list[str], set[int]]] = [
         ("the same inputs, --skip-existing", ["--skip-existing"], {0}),
@@ -68,7 +68,7 @@ def _superres(report: Report, count: int, folder: Path) -> None:
             if end.code == 1 and "has come into being meanwhile" not in end.stderr:
                 report.check(what, [end.stderr[-300:]])
         report.check(what, leftovers(out) + problems_in(out))
-        if _content(out) != wanted:
+        if content(out) != wanted:
             report.check(what, ["not the pictures of one undisturbed process"])
     # Different inputs whose results have different names.
     for index in range(count):
@@ -79,17 +79,13 @@ def _superres(report: Report, count: int, folder: Path) -> None:
     _codes(report, "different inputs", ends)
     for end in ends:
         report.check("different inputs", end.problems(0))
-    mixed = _content(folder / "mixed")
+    mixed = content(folder / "mixed")
     report.check("different inputs", leftovers(folder / "mixed") + problems_in(folder / "mixed"))
     if len(mixed) != count * PICTURES or any(mixed[f"0-{n}"] != wanted[n] for n in wanted):
         report.check("different inputs", [f"{len(mixed)} pictures, or others"])
 
 
-def _content(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.glob("[!.]*")}
-
-
-def _train(report: Report, count: int, folder: Path) -> None:
+def train(report: Report, count: int, folder: Path) -> None:
     make_pictures(folder / "data" / "train", 10, 8)
     make_pictures(folder / "data" / "val", 2, 8, seed=1)
     start, _ = commands(folder / "data", folder / "reference")
@@ -121,9 +117,9 @@ def _check_trainings(report: Report, what: str, ends: Sequence[Ended], folder: P
     report.check(what, leftovers(folder / "run") + problems_in(folder / "run"))
 
 
-def _pull(report: Report, count: int, folder: Path) -> None:
+def pull(report: Report, count: int, folder: Path, size: int = BYTES) -> None:
     folder.mkdir()
-    hub, weights = start_hub()
+    hub, weights = start_hub(size)
     home = folder / "home"
     environment = hub_environment(hub, home)
     ends = _at_once([["models", "pull", REPOSITORY]] * count, folder, env=environment)

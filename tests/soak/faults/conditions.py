@@ -34,7 +34,7 @@ class Conditions:
 
     def superres(self, out: str, *options: object, inputs: str = "in") -> list[object]:
         model = ["--model", self.folder / "model.safetensors", "--device", "cpu", "-m", 2]
-        return ["superres", self.folder / inputs, "-o", self.folder / out, *model, *options]
+        return ["superres", self.folder / inputs, "-o", f"{self.folder}/{out}", *model, *options]
 
     def check(self, what: str, ended: Ended, *codes: int, says: str = "", out: str = "") -> None:
         """The end was to be one of these codes, with these words, and its output is whole."""
@@ -163,6 +163,9 @@ def streams(at: Conditions) -> None:
             if stream == "stderr":
                 at.report.check(f"closed stderr, {name}", [ended.stderr] if ended.stderr else [])
             at.check(f"closed {stream}, {name}", ended, *codes, out=f"closed-{stream}")
+    for line in ("superres", "-", "-o", "x.png"), ("evaluate", "--reference", ".", "-m", "rmse"):
+        ended = run(line, at.folder, before=without(0))
+        at.check(f"closed stdin that {line[0]} is to read", ended, 1, 2, says="stdin")
     for name, line in _commands(at, "full-stdout").items():
         with Path("/dev/full").open("wb") as full:
             ended = run(line, at.folder, stdout=full)
@@ -216,6 +219,7 @@ def _commands(at: Conditions, out: str) -> dict[str, list[object]]:
         "models list": ["models", "list"],
         "superres": at.superres(f"{out}/", inputs="in/000.png"),
         "superres --json": at.superres(f"{out}/", "--json", "--overwrite", inputs="in/000.png"),
+        "evaluate": ["evaluate", at.folder / "in", at.folder / "in", "--metric", "rmse"],
         "train": start,
     }
 

@@ -47,8 +47,8 @@ def soak(count: int, seed: int, folder: Path) -> Report:
     for name in ("reference", "again"):
         undisturbed.append(run(command(folder, folder / name), folder))
         report.check(name, undisturbed[-1].problems(0))
-    wanted = _content(folder / "reference")
-    if len(wanted) != 2 * PICTURES or wanted != _content(folder / "again"):
+    wanted = content(folder / "reference")
+    if len(wanted) != 2 * PICTURES or wanted != content(folder / "again"):
         report.check("undisturbed", [f"{len(wanted)} pictures, or not the same twice"])
     limit = duration(undisturbed)
     report.counts["seconds undisturbed, x10"] = round(10 * limit)
@@ -58,7 +58,7 @@ def soak(count: int, seed: int, folder: Path) -> Report:
         after = random_.uniform(0, limit)
         where = f"kill {kill} after {after:.2f} s"
         ended = Program(command(folder, out), folder).end(after)
-        found = _content(out)
+        found = content(out)
         if ended.killed:
             report.counts["kills"] += 1
             many = "none" if not found else "all" if len(found) == len(wanted) else "some"
@@ -73,13 +73,13 @@ def soak(count: int, seed: int, folder: Path) -> Report:
         report.check(f"{where}, run again", ended.problems(0))
         # A command that finds all pictures there writes nothing, and so cleans nothing.
         left = leftovers(out) if len(found) < len(wanted) else []
-        if _content(out) != wanted:
+        if content(out) != wanted:
             left.append("not the pictures of the undisturbed command")
         report.check(f"{where}, run again", left)
     return report
 
 
-def _content(out: Path) -> dict[str, bytes]:
+def content(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("[!.]*")}
 
 

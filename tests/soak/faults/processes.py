@@ -118,9 +118,12 @@ def duration(ends: Sequence[Ended]) -> float:
 # --- killed at the k-th change to a file ----------------------------------------------------------
 
 _CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
+_SAID = ("out", "err", "changes")
 
 
-def run_to_change(arguments: Sequence[object], cwd: Path, kill_at: int | None) -> tuple[Ended, int]:
+def run_to_change(
+    arguments: Sequence[object], cwd: Path, kill_at: int | None
+) -> tuple[Ended, list[str]]:
     """The program in a process that is forked from one that has imported everything.
 
     Args:
@@ -128,39 +131,38 @@ def run_to_change(arguments: Sequence[object], cwd: Path, kill_at: int | None) -
             for writing, renaming, linking, removing, making folders), counted from 1.
 
     Returns:
-        How it ended, and how many changes it had made or was about to make.
+        How it ended, and the changes that it had made or was about to make.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["caflow_cli.cli", "caflow_cli.training.curve", "caflow_cli.training.loop", "torch._dynamo"]
     )
     folder = Path(os.path.realpath(cwd))
-    streams = [folder.parent / f".{folder.name}.{name}" for name in ("out", "err", "count")]
+    streams = [folder.parent / f".{folder.name}.{name}" for name in _SAID]
     started = time.monotonic()
     process = context.Process(target=_work, args=(list(map(str, arguments)), folder, kill_at))
     process.start()
     process.join(_LIMIT)
     process.kill()
     process.join()
-    out, err, count = (path.read_text(errors="replace") for path in streams)
+    out, err, changes = (path.read_text(errors="replace") for path in streams)
     for path in streams:
         path.unlink()
     assert process.exitcode is not None
     ended = Ended(process.exitcode, time.monotonic() - started, out, err)
-    return ended, len(count)
+    return ended, changes.splitlines()
 
 
 def _work(arguments: list[str], folder: Path, kill_at: int | None) -> None:
     from caflow_cli.cli import main
 
     os.chdir(folder)
-    names = {
-        name: str(folder.parent / f".{folder.name}.{name}") for name in ("out", "err", "count")
-    }
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(names[name], flags, 0o644), number)
-    counter = os.open(names["count"], flags, 0o644)
+    out, err, changes = (
+        os.open(folder.parent / f".{folder.name}.{name}", flags, 0o644) for name in _SAID
+    )
+    os.dup2(out, 1)
+    os.dup2(err, 2)
     os.environ.update(environment())
     sys.argv = ["caflow", *arguments]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -173,7 +175,8 @@ def _work(arguments: list[str], folder: Path, kill_at: int | None) -> None:
         if not (opened or event in _CHANGES) or not _inside(args[0], folder):
             return
         seen += 1
-        os.write(counter, b".")
+        what = "write" if opened else event.removeprefix("os.")
+        os.write(changes, f"{what} {Path(os.fsdecode(args[0])).name}\n".encode())
         if seen == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
