@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 
 if TYPE_CHECKING:
     from ..inference import Domain
@@ -52,6 +52,7 @@ def load_model(
     from ..hub.resolve import default_model, resolve
     from ..inference import Domain, select_device
     from ..model import load_checkpoint, read_info
+    from ..tasks import TASKS
 
     target = select_device(device)
     if console.quiet:
@@ -60,6 +61,12 @@ def load_model(
     if resolved.unreachable:
         console.note(f"{resolved.id}: from the cache, for {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name
+    if trained_for not in TASKS:
+        raise CaflowError(
+            f"model {resolved.id!r} is for {trained_for[:40]!r}, no task of this version",
+            "pip install --upgrade caflow-cli, or another --model",
+            EXIT_WEIGHTS,
+        )
     if task is not None and trained_for != task:
         raise CaflowError(
             f"model {resolved.id!r} is for {trained_for}, not {task}",

@@ -39,8 +39,11 @@ class Domain:
         return float(np.sqrt(np.square(z).mean()))
 
     def is_far(self, values: Statistics) -> bool:
-        """Whether a condition is well beyond every reference picture."""
-        return self.distance(values) > _FAR * self.farthest
+        """Whether a condition is well beyond every reference picture.
+
+        Never where the model has other statistics than its file's record.
+        """
+        return len(values) == len(self.mean) and self.distance(values) > _FAR * self.farthest
 
     def to_record(self) -> dict[str, Any]:
         """For the record of a model file; `from_record` reads it back."""
@@ -52,7 +55,7 @@ class Domain:
         try:
             mean, deviation = (tuple(map(float, record[key])) for key in ("mean", "deviation"))
             known = cls(int(record["pictures"]), float(record["farthest"]), mean, deviation)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         return known if len(mean) == len(deviation) and min(deviation, default=0) > 0 else None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import io
 import json
@@ -11,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import typer.main
@@ -19,6 +22,7 @@ from PIL import Image
 from caflow_cli import __version__
 from caflow_cli.cli.app import app
 from caflow_cli.images import read_provenance
+from caflow_cli.model import save_checkpoint
 
 from .process import ENTRY, assert_refused, caflow
 
@@ -169,6 +173,17 @@ def test_a_checkpoint_of_another_schema_exits_3(run, tmp_path, small_picture, mo
     save_file(load_file(model_file), path, {"caflow": json.dumps({**header, "schema": 2})})
     result = run("superres", small_picture, "--model", path)
     assert_refused(result, 3, "schema 2")
+
+
+def test_a_model_of_a_task_that_there_is_not_exits_3(run, tmp_path, small_picture, small_model):
+    model = copy.copy(small_model)
+    model.config = helpers.task_config("superres")
+    model.config = dataclasses.replace(
+        model.config, task=dataclasses.replace(model.config.task, name="upscale")
+    )
+    save_checkpoint(tmp_path / "next.safetensors", model)
+    result = run("superres", small_picture, "--model", "next.safetensors")
+    assert_refused(result, 3, "'upscale', no task of this version")
 
 
 def test_a_model_of_another_task_exits_2(run, tmp_path, small_picture, model_file):

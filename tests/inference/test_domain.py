@@ -52,10 +52,24 @@ def test_the_reference_describes_itself(small_model):
 
 
 @pytest.mark.parametrize(
-    "record", [None, {}, {"pictures": 3}, "text", {"mean": [1], "deviation": [0]}]
+    "record",
+    [
+        None,
+        {},
+        {"pictures": 3},
+        "text",
+        {"mean": [1], "deviation": [0], "pictures": 3, "farthest": 1},
+        {"mean": [10**400], "deviation": [1], "pictures": 3, "farthest": 1},
+    ],
 )
 def test_a_file_without_a_domain_has_none(record):
     assert Domain.from_record(record) is None
+
+
+def test_a_record_of_other_statistics_says_nothing():
+    domain = Domain(pictures=3, farthest=1.0, mean=(0.0, 0.0), deviation=(1.0, 1.0))
+    assert domain.is_far(np.full(2, 9.0))
+    assert not domain.is_far(np.full(3, 9.0))
 
 
 def test_tiles_are_as_far_as_the_picture_of_which_they_are(small_model):
