@@ -35,6 +35,7 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 | `CAFLOW_DEBUG=1` | errors with a traceback |
 | `NO_COLOR` | help and progress without colours |
 | `HF_HOME`, `HF_HUB_OFFLINE` | where models of the Hub are kept; no network |
+| `HF_TOKEN`, `HF_ENDPOINT` | who asks the Hub; another Hub |
 
 `caflow --install-completion` adds completion of commands and options to the shell.
 

@@ -16,6 +16,7 @@ from local_hub import WEIGHTS, sha256
 
 from caflow_cli.model import Config, FlowConfig, TaskConfig
 from caflow_cli.model.card import Card
+from caflow_cli.model.info import config_json
 from caflow_cli.tasks import TASKS
 
 REPO = "user/faces"
@@ -29,16 +30,19 @@ def metadata(card: str) -> dict:
 
 
 @pytest.fixture
-def pushed(hub, run, model_file):
-    """The line of a first push."""
+def there(hub, model_file, small_model):
+    """A repository as a push makes it, with a card of its owner's own words."""
+    config = config_json(small_model.config).encode()
+    repository = hub.repository(REPO, model_file.read_bytes())
+    repository.commit({"config.json": config, "README.md": b"my own words"})
+    return repository
+
+
+def test_what_is_pushed_comes_back(hub, run, model_file, small_model):
     result = run("models", "push", model_file, "--repo", REPO, *TERMS, "--json", **TOKEN)
     assert result.returncode == 0, result.stderr.decode()
     assert result.stderr == b""
-    (line,) = lines_of(result)
-    return line
-
-
-def test_what_is_pushed_comes_back(hub, run, pushed, model_file, small_model):
+    (pushed,) = lines_of(result)
     data = model_file.read_bytes()
     repository = hub.repositories[REPO]
     files = repository.commits[repository.refs["main"]]
@@ -89,50 +93,49 @@ def test_what_is_pushed_comes_back(hub, run, pushed, model_file, small_model):
     assert hub.requests == []
 
 
-def test_a_card_that_is_there_is_kept(hub, run, pushed, model_file):
-    repository = hub.repositories[REPO]
-    mine = repository.commit({"README.md": b"my own words"})
+def test_a_card_that_is_there_is_kept(hub, run, there, model_file):
+    before = there.refs["main"]
     again = run("models", "push", model_file, "--repo", REPO, **TOKEN)
     assert again.returncode == 0
     assert again.stderr.decode().startswith("the repository's README.md is kept")
     # Nothing is new: no empty commit.
-    assert again.stdout.decode() == f"{hub.endpoint}/{REPO}/commit/{mine}\n"
+    assert again.stdout.decode() == f"{hub.endpoint}/{REPO}/commit/{before}\n"
     run("models", "push", model_file, "--repo", REPO, "--overwrite", **TOKEN)
-    files = repository.commits[repository.refs["main"]]
+    files = there.commits[there.refs["main"]]
     assert metadata(files["README.md"].decode())["license_name"] == "not-stated"
 
 
-def test_a_branch_of_its_own(hub, run, pushed, model_files):
+def test_a_branch_of_its_own(hub, run, there, model_files):
+    before = there.refs["main"]
     result = run(
         "models", "push", model_files["colorize"], "--repo", REPO, "--revision", "v2", **TOKEN
     )
     assert result.returncode == 0, result.stderr.decode()
-    repository = hub.repositories[REPO]
-    assert repository.refs["main"] == pushed["commit"]
-    new = repository.commits[repository.refs["v2"]]
+    assert there.refs["main"] == before
+    new = there.commits[there.refs["v2"]]
     assert new[WEIGHTS] == model_files["colorize"].read_bytes()
     assert json.loads(new["config.json"])["config"]["task"]["name"] == "colorize"
 
 
-def test_private_is_private(hub, run, pushed, model_file):
+def test_private_is_private(hub, run, there, model_file):
     result = run("models", "push", model_file, "--repo", "user/mine", "--private", **TOKEN)
     assert result.returncode == 0, result.stderr.decode()
     assert hub.repositories["user/mine"].private
-    before = dict(hub.repositories[REPO].refs)
+    before = dict(there.refs)
     hub.requests.clear()
     result = run("models", "push", model_file, "--repo", REPO, "--private", **TOKEN)
     assert_refused(result, 3, f"'{REPO}' is there, and public")
-    assert hub.repositories[REPO].refs == before
+    assert there.refs == before
     assert not [r for r in hub.requests if r.method == "PUT"]
 
 
-def test_a_push_that_fails_leaves_no_half(hub, run, pushed, model_files):
-    before = dict(hub.repositories[REPO].refs)
+def test_a_push_that_fails_leaves_no_half(hub, run, there, model_files):
+    before = dict(there.refs)
     other = model_files["colorize"]
     hub.failing = {f"PUT {sha256(other.read_bytes())}": 403}
     result = run("models", "push", other, "--repo", REPO, **TOKEN)
     assert_refused(result, 3, f"cannot push to '{REPO}'")
-    assert hub.repositories[REPO].refs == before
+    assert there.refs == before
     assert hub.failing == {}
 
     nobody = run("models", "push", other, "--repo", REPO)
@@ -142,7 +145,7 @@ def test_a_push_that_fails_leaves_no_half(hub, run, pushed, model_files):
     assert_refused(another, 3, "refuses your token")
     offline = run("models", "push", other, "--repo", REPO, HF_HUB_OFFLINE="1", **TOKEN)
     assert_refused(offline, 3, "HF_HUB_OFFLINE is set")
-    assert hub.repositories[REPO].refs == before
+    assert there.refs == before
 
 
 def test_what_is_not_pushed(hub, run, model_file, tmp_path):
