@@ -5,7 +5,7 @@ from .dequantize import NOISE_LATTICE, Logit, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .prior import standard_normal_log_prob
-from .scale import ConditionalScale, Scale
+from .scale import ConditionalScale, Reading, Scale
 from .shared import SharedAutoregressive
 from .sizes import Sizes
 from .step import ConditionalStep, Step, StepCondition
@@ -21,6 +21,7 @@ __all__ = [
     "DualGlow",
     "Logit",
     "MultiScaleFlow",
+    "Reading",
     "Scale",
     "SharedAutoregressive",
     "Sizes",

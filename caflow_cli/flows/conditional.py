@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from .multiscale import latent_channels
-from .scale import ConditionalScale
+from .scale import ConditionalScale, Reading
 from .sizes import Sizes
 
-__all__ = ["Autoregressive", "ConditionalFlow", "Latents", "function", "latent_layout"]
+__all__ = ["Autoregressive", "ConditionalFlow", "Given", "Latents", "function", "latent_layout"]
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
+Given = Sequence[Tensor | Reading]  # D, indexed by j, or what functions made of it
 
 
 def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
@@ -51,7 +52,8 @@ class ConditionalFlow(nn.Module):
         f_0^i : Z'_0 | D_0, L_0  -> z_0^i                  (f_0^0 : L_0 | D_0)
 
     `cond` is the pair of lists (D, L), indexed by j; of L the elements below i are read. D may
-    hold one entry an image where L_i holds one a candidate. The output is indexed by j.
+    hold one entry an image where L_i holds one a candidate, or be what `read` made of it. The
+    output is indexed by j.
 
     Args:
         index: i.
@@ -62,14 +64,19 @@ class ConditionalFlow(nn.Module):
         super().__init__()
         self.functions = nn.ModuleList(function(index, j, sizes) for j in range(index + 1))
 
+    def read(self, d: Sequence[Tensor]) -> list[Reading]:
+        """What each f_j^i makes of D_j alone, for more than one use."""
+        functions: list[Any] = list(self.functions)
+        return [function.read(d[j]) for j, function in enumerate(functions)]
+
     def _condition(
-        self, j: int, cond: tuple[Sequence[Tensor], Sequence[Tensor]]
-    ) -> tuple[Tensor, Tensor | None]:
+        self, j: int, cond: tuple[Given, Sequence[Tensor]]
+    ) -> tuple[Tensor | Reading, Tensor | None]:
         d, l = cond
         return d[j], l[j] if j < len(self.functions) - 1 else None
 
     def forward(
-        self, x: Tensor, cond: tuple[Sequence[Tensor], Sequence[Tensor]]
+        self, x: Tensor, cond: tuple[Given, Sequence[Tensor]]
     ) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
         logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
@@ -82,7 +89,7 @@ class ConditionalFlow(nn.Module):
         return [x, *latents], logdet
 
     def inverse(
-        self, y: list[Tensor], cond: tuple[Sequence[Tensor], Sequence[Tensor]]
+        self, y: list[Tensor], cond: tuple[Given, Sequence[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         x, *latents = y
         logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
@@ -98,8 +105,8 @@ class ConditionalFlow(nn.Module):
 class Autoregressive(nn.ModuleList):
     """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
 
-    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under the list D, to `z[i][j]`;
-    `inverse` builds L_0 first and each L_i on those below it.
+    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under the list D or what `read` made
+    of it, to `z[i][j]`; `inverse` builds L_0 first and each L_i on those below it.
 
     Args:
         sizes: Of all functions.
@@ -109,21 +116,36 @@ class Autoregressive(nn.ModuleList):
         super().__init__(ConditionalFlow(i, sizes) for i in range(sizes.scales))
         self.layout = latent_layout(sizes.target_channels, sizes.scales)
 
-    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+    def read(self, d: Sequence[Tensor]) -> list[list[Reading]]:
+        """What the functions make of D alone, `[i][j]`, for more than one use."""
+        flows: list[Any] = list(self)
+        return [flow.read(d) for flow in flows]
+
+    def _given(self, cond: Sequence[Tensor] | list[list[Reading]]) -> list[Given]:
+        """What each F_i is given: D, or its own reading."""
+        return [[*cond]] * len(self) if isinstance(cond[0], Tensor) else [*cond]  # type: ignore[list-item]
+
+    def forward(
+        self, x: Sequence[Tensor], cond: Sequence[Tensor] | list[list[Reading]]
+    ) -> tuple[Latents, Tensor]:
         z: Latents = []
+        given = self._given(cond)
         logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
         for i, flow in enumerate(self):
-            z_i, term = flow(x[i], (cond, x[:i]))
+            z_i, term = flow(x[i], (given[i], x[:i]))
             z.append(z_i)
             logdet = logdet + term
         return z, logdet
 
-    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self, y: Latents, cond: Sequence[Tensor] | list[list[Reading]]
+    ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
+        given = self._given(cond)
         logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
         flows: list[Any] = list(self)
         for i, flow in enumerate(flows):
-            l_i, term = flow.inverse(y[i], (cond, l))
+            l_i, term = flow.inverse(y[i], (given[i], l))
             l.append(l_i)
             logdet = logdet + term
         return l, logdet

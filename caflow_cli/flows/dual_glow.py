@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..layers import ConvNet
+from ..layers import ConvNet, ScaleAndBias
 from ..layers.terms import affine, affine_inverse
 from .conditional import Latents
 from .multiscale import latent_channels
@@ -20,7 +20,8 @@ __all__ = ["ConditionalGaussian", "DualGlow"]
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
 
-    Shapes: x (B, channels, H, W); cond D_i, (B or B / M, d_channels, H, W).
+    Shapes: x (B, channels, H, W); cond D_i, (B or B / M, d_channels, H, W), or what `read` made of
+    it.
     """
 
     def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
@@ -28,11 +29,15 @@ class ConditionalGaussian(nn.Module):
         self.bound = bound
         self.net = ConvNet(d_channels, hidden, 2 * channels)
 
-    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        return affine_inverse(x, self.net(cond), self.bound)
+    def read(self, cond: Tensor | ScaleAndBias) -> ScaleAndBias:
+        """s and μ of D_i, for more than one use."""
+        return cond if isinstance(cond, ScaleAndBias) else ScaleAndBias(self.net(cond))
 
-    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
-        return affine(y, self.net(cond), self.bound)
+    def forward(self, x: Tensor, cond: Tensor | ScaleAndBias) -> tuple[Tensor, Tensor]:
+        return affine_inverse(x, self.read(cond).net, self.bound)
+
+    def inverse(self, y: Tensor, cond: Tensor | ScaleAndBias) -> tuple[Tensor, Tensor]:
+        return affine(y, self.read(cond).net, self.bound)
 
 
 class DualGlow(nn.Module):
@@ -53,7 +58,14 @@ class DualGlow(nn.Module):
         )
         self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
-    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+    def read(self, d: Sequence[Tensor]) -> list[ScaleAndBias]:
+        """What the nets make of D, for more than one use."""
+        gaussians: list[Any] = list(self.gaussians)
+        return [gaussian.read(d_i) for gaussian, d_i in zip(gaussians, d, strict=True)]
+
+    def forward(
+        self, x: Sequence[Tensor], cond: Sequence[Tensor | ScaleAndBias]
+    ) -> tuple[Latents, Tensor]:
         z: Latents = []
         logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
         for l_i, d_i, gaussian in zip(x, cond, self.gaussians, strict=True):
@@ -62,7 +74,9 @@ class DualGlow(nn.Module):
             logdet = logdet + term
         return z, logdet
 
-    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self, y: Latents, cond: Sequence[Tensor | ScaleAndBias]
+    ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
         logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
         gaussians: list[Any] = list(self.gaussians)

@@ -19,5 +19,6 @@ def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
     """
     constant = math.log(2 * math.pi)
     observe(lambda: -0.5 * sign * (z.double().square() + constant))
-    squares = z.flatten(1).square().sum(1, dtype=torch.float64)
+    # Over the dimensions as they lie: to flatten channels_last would copy.
+    squares = z.square().sum(tuple(range(1, z.ndim)), dtype=torch.float64)
     return -0.5 * sign * (squares + z[0].numel() * constant)

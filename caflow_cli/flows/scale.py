@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
-from ..layers import ChannelAffine, Composed, Conv, Squeeze, Trunk, compose
+from ..layers import (
+    ChannelAffine,
+    Composed,
+    Conv,
+    FoldedAffine,
+    ScaleAndBias,
+    Squeeze,
+    Trunk,
+    compose,
+    fold_children,
+)
 from ..layers.terms import per_candidate
 from .chain import Link, forward_through, inverse_through
 from .step import ConditionalStep, Step, StepCondition
 
-__all__ = ["ConditionalScale", "Scale"]
+__all__ = ["ConditionalScale", "Reading", "Scale"]
 
 TRANSITIONS = 2
 
@@ -45,6 +55,16 @@ class Scale(nn.Module):
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(), y)
 
+    def fold(self) -> Scale:
+        return _fold(self)
+
+
+class Reading(NamedTuple):
+    """What a `ConditionalScale` makes of D_j alone, the same for all candidates of an image."""
+
+    embedded: Tensor | None  # D_j's share of what is read, where L_j has another
+    features: list[tuple[ScaleAndBias, Tensor]]  # without an L_j: what each step reads
+
 
 class ConditionalScale(nn.Module):
     """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
@@ -52,7 +72,8 @@ class ConditionalScale(nn.Module):
     Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
     the condition, is one convolution over D_j and one over L_j, computed in one go. With a trunk,
     these two only feed it, and it says what the steps read (`Trunk`). What depends on D_j alone,
-    the same for all candidates of an image, is computed once an image.
+    the same for all candidates of an image, is computed once an image, and with `read` once for
+    several uses.
 
     Args:
         channels: Channels of x behind the squeeze, 4C.
@@ -61,7 +82,7 @@ class ConditionalScale(nn.Module):
         trunk: Width of the trunk; 0: none.
 
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
-    d_channels, H, W), L_j (B, l_channels, H, W).
+    d_channels, H, W), or what `read` made of it; L_j (B, l_channels, H, W).
     """
 
     recompute = False  # as in `Scale`
@@ -92,13 +113,40 @@ class ConditionalScale(nn.Module):
             ConditionalStep(channels, hidden, bound, injector_net=not trunk) for _ in range(steps)
         )
 
-    def _features(self, cond: tuple[Tensor, Tensor | None]) -> list[tuple[Tensor, Tensor]]:
+    def read(self, d: Tensor) -> Reading:
+        """What depends on D_j alone, for more than one use."""
+        embedded = self.embed_d(self.squeeze(d)[0])
+        if self.embed_l is not None:
+            return Reading(embedded, [])
+        steps: list[Any] = list(self.steps)
+        return Reading(
+            None,
+            [
+                (step.injector.read(for_injector), for_coupling)
+                for step, (for_injector, for_coupling) in zip(
+                    steps, self._shares(embedded), strict=True
+                )
+            ],
+        )
+
+    def _features(
+        self, cond: tuple[Tensor | Reading, Tensor | None]
+    ) -> Sequence[tuple[Tensor | ScaleAndBias, Tensor]]:
         d, l = cond
-        features = self.embed_d(self.squeeze(d)[0])
+        if isinstance(d, Tensor):
+            embedded = self.embed_d(self.squeeze(d)[0])
+        elif d.embedded is None:
+            return d.features
+        else:
+            embedded = d.embedded
         if self.embed_l is not None:
             assert l is not None, "this function has an L among its conditions"
             own = self.embed_l(self.squeeze(l)[0])
-            features = per_candidate(features, own.shape[0]) + own
+            embedded = own.add_(per_candidate(embedded, own.shape[0]))
+        return self._shares(embedded)
+
+    def _shares(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What each step reads, of what was embedded."""
         steps = len(self.steps)
         if self.trunk is not None:
             features, injections = self.trunk(features)
@@ -108,25 +156,49 @@ class ConditionalScale(nn.Module):
             pairs = zip(parts[::2], parts[1::2], strict=True)
         return list(pairs)
 
-    def _links(self, cond: tuple[Tensor, Tensor | None]) -> list[Link]:
+    def _links(self, cond: tuple[Tensor | Reading, Tensor | None]) -> list[Link]:
         maps = _composed(self)
         transitions: list[Any] = list(self.transitions)
         steps: list[Any] = list(self.steps)
         conditions = (
             StepCondition(*features, affine)
-            for features, affine in zip(self._features(cond), maps[TRANSITIONS:], strict=True)
+            for features, affine in zip(self._features(cond), maps[len(transitions) :], strict=True)
         )
         return [
             (self.squeeze, None),
-            *zip(transitions, maps[:TRANSITIONS], strict=True),
+            *zip(transitions, maps[: len(transitions)], strict=True),
             *zip(steps, conditions, strict=True),
         ]
 
-    def forward(self, x: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, cond: tuple[Tensor | Reading, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(cond), x, self.recompute)
 
-    def inverse(self, y: Tensor, cond: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor]:
+    def inverse(
+        self, y: Tensor, cond: tuple[Tensor | Reading, Tensor | None]
+    ) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(cond), y)
+
+    def fold(self) -> ConditionalScale:
+        return _fold(self)
+
+
+_S = TypeVar("_S", Scale, ConditionalScale)
+
+
+def _fold(scale: _S) -> _S:
+    """The transitions become one map with the first step's actnorm and 1×1, if there is a step."""
+    folded = fold_children(scale)
+    run: list[Any] = list(scale.transitions)
+    if len(scale.steps):
+        trained: Any = scale.steps[0]
+        first: Any = folded.steps[0]
+        first.affine = FoldedAffine([*run, trained.affine])
+        folded.transitions = nn.ModuleList()
+    else:
+        folded.transitions = nn.ModuleList([FoldedAffine(run)])
+    return folded
 
 
 def _composed(scale: Scale | ConditionalScale) -> Sequence[Composed | None]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .conditional import Latents, function, latent_layout
+from .conditional import Given, Latents, function, latent_layout
+from .scale import Reading
 from .sizes import Sizes
 
 __all__ = ["SharedAutoregressive"]
@@ -31,19 +32,27 @@ class SharedAutoregressive(nn.Module):
         self.shared = nn.ModuleList(function(k + 1, k, sizes) for k in range(n - 1))
         self.layout = latent_layout(sizes.target_channels, n)
 
-    def forward(self, x: Sequence[Tensor], cond: Sequence[Tensor]) -> tuple[Latents, Tensor]:
+    def read(self, d: Sequence[Tensor]) -> list[list[Reading]]:
+        """What the functions make of D alone, for more than one use: own ones, then shared ones."""
+        groups: list[list[Any]] = [list(self.own), list(self.shared)]
+        return [[f.read(d[j]) for j, f in enumerate(functions)] for functions in groups]
+
+    def forward(
+        self, x: Sequence[Tensor], cond: Sequence[Tensor] | list[list[Reading]]
+    ) -> tuple[Latents, Tensor]:
         n, batch = len(x), x[0].shape[0]
+        for_own, for_shared = _given(cond)
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
         logdet = x[0].new_zeros(batch, dtype=torch.float64)
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
-            outputs[j], term = self.own[j](x[j], (cond[j], None))
+            outputs[j], term = self.own[j](x[j], (for_own[j], None))
             logdet = logdet + term
             users = range(j + 1, n)
             if users:
                 uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
-                y, term = self.shared[j](uses, (cond[j], x[j]))
+                y, term = self.shared[j](uses, (for_shared[j], x[j]))
                 logdet = logdet + term.view(batch, len(users)).sum(1)
                 outputs.update(zip(users, y.unflatten(0, (batch, -1)).unbind(1), strict=True))  # type: ignore[no-untyped-call]
             for i, output in outputs.items():
@@ -54,7 +63,10 @@ class SharedAutoregressive(nn.Module):
                     z[i].insert(0, latent)
         return z, logdet
 
-    def inverse(self, y: Latents, cond: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def inverse(
+        self, y: Latents, cond: Sequence[Tensor] | list[list[Reading]]
+    ) -> tuple[list[Tensor], Tensor]:
+        for_own, for_shared = _given(cond)
         l: list[Tensor] = []
         logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
         own: list[Any] = list(self.own)
@@ -65,9 +77,15 @@ class SharedAutoregressive(nn.Module):
                 if j > 0:
                     x = torch.cat([x, z[j]], dim=1)
                 if j == i:
-                    x, term = own[i].inverse(x, (cond[i], None))
+                    x, term = own[i].inverse(x, (for_own[i], None))
                 else:
-                    x, term = shared[j].inverse(x, (cond[j], l[j]))
+                    x, term = shared[j].inverse(x, (for_shared[j], l[j]))
                 logdet = logdet + term
             l.append(x)
         return l, logdet
+
+
+def _given(cond: Sequence[Tensor] | list[list[Reading]]) -> tuple[Given, Given]:
+    """What own and shared functions are given: D, or their readings."""
+    own, shared = (cond, cond) if isinstance(cond[0], Tensor) else cond
+    return own, shared  # type: ignore[return-value]

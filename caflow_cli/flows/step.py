@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ..layers import ChannelAffine, Composed, Coupling, Injector
+from ..layers import ChannelAffine, Composed, Coupling, Injector, ScaleAndBias
 
 __all__ = ["ConditionalStep", "Step", "StepCondition"]
 
@@ -41,7 +41,7 @@ class StepCondition(NamedTuple):
     actnorm and 1×1.
     """
 
-    for_injector: Tensor
+    for_injector: Tensor | ScaleAndBias
     for_coupling: Tensor
     affine: Composed | None = None
 

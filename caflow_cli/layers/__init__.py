@@ -5,9 +5,11 @@ One contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) 
 """
 
 from .actnorm import ActNorm
-from .affine import ChannelAffine, Composed, compose
+from .affine import ChannelAffine, Composed, FoldedAffine, compose
+from .conv import FixedConv
 from .coupling import Coupling
-from .injector import Injector
+from .fold import fold, fold_children
+from .injector import Injector, ScaleAndBias
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Trunk
 from .squeeze import Squeeze
@@ -19,9 +21,14 @@ __all__ = [
     "Conv",
     "ConvNet",
     "Coupling",
+    "FixedConv",
+    "FoldedAffine",
     "Injector",
     "InvConv1x1",
+    "ScaleAndBias",
     "Squeeze",
     "Trunk",
     "compose",
+    "fold",
+    "fold_children",
 ]

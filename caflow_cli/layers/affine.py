@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from .actnorm import ActNorm
-from .conv import conv2d
+from .conv import FixedConv, conv2d
 from .invconv import InvConv1x1
 from .terms import volume
 
-__all__ = ["ChannelAffine", "Composed", "compose"]
+__all__ = ["ChannelAffine", "Composed", "FoldedAffine", "compose"]
 
 
 class Composed(NamedTuple):
@@ -50,22 +50,63 @@ class ChannelAffine(nn.Module):
         weight, bias = cond.weight.to(x.dtype)[:, :, None, None], cond.bias.to(x.dtype)
         return conv2d(x, weight, bias), volume(cond.log_scale, x)
 
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def _inverse_weight(self) -> Tensor:
         scale = self.actnorm.log_scale.double().neg().exp()
-        weight = self.invconv.inverse_weight() * scale[:, None]
-        x = conv2d(y, weight.to(y.dtype)[:, :, None, None], -self.actnorm.bias.to(y.dtype))
-        return x, -volume(self._log_scale(), y)
+        return self.invconv.inverse_weight() * scale[:, None]
+
+    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        weight = self._inverse_weight().to(y.dtype)[:, :, None, None]
+        return conv2d(y, weight, -self.actnorm.bias.to(y.dtype)), -volume(self._log_scale(), y)
+
+    def fold(self) -> FoldedAffine:
+        return FoldedAffine([self])
 
 
-def compose(layers: Sequence[ChannelAffine]) -> Sequence[Composed | None]:
+class FoldedAffine(nn.Module):
+    """`ChannelAffine`s one behind the other as one map `y = W x + b`, for inference.
+
+    W, b and the inverse are composed in float64 and rounded once.
+
+    Shapes: x (B, C, H, W).
+    """
+
+    @torch.no_grad()
+    def __init__(self, layers: Sequence[ChannelAffine]) -> None:
+        super().__init__()
+        maps = _compose(layers, torch.float64)
+        dtype = layers[0].actnorm.bias.dtype
+        (weight, bias, log_scale), *later = maps
+        for one in later:
+            weight, bias = one.weight @ weight, one.weight @ bias + one.bias
+            log_scale = log_scale + one.log_scale
+        # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
+        inverse, shift = None, torch.zeros_like(bias)
+        for layer in reversed(layers):
+            own, a = layer._inverse_weight(), layer.actnorm.bias.double()
+            inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
+        assert inverse is not None
+        self.forth = FixedConv(weight.to(dtype)[:, :, None, None], bias.to(dtype))
+        self.back = FixedConv(inverse.to(dtype)[:, :, None, None], shift.to(dtype))
+        self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
+        self.eval()
+
+    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        return self.forth(x), volume(self.log_scale, x)
+
+    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+        return self.back(y), -volume(self.log_scale, y)
+
+
+def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed | None]:
     """The maps of layers of one width, for `ChannelAffine.forward`.
 
     In training composing is a sixth of all operations of a small model: one batch of matrices in
     place of one layer after the other. None for each while one waits for its first batch, and
     outside training.
     """
-    if all(layer.training and layer.actnorm.is_initialized for layer in layers):
-        return _compose(layers, layers[0].invconv.lu.dtype)
+    own = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
+    if len(own) == len(layers) and all(layer.actnorm.is_initialized for layer in own):
+        return _compose(own, own[0].invconv.lu.dtype)
     return [None] * len(layers)
 
 

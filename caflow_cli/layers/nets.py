@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv import conv2d
+from .conv import FixedConv, conv2d
 from .terms import per_candidate
 
 __all__ = ["Conv", "ConvNet", "Trunk"]
@@ -26,10 +26,14 @@ class Conv(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         dtype = torch.bfloat16 if self.bf16 and self.training else self.weight.dtype
         bias = None if self.bias is None else self.bias.to(dtype)
-        return conv2d(x.to(dtype), self.weight.to(dtype), bias, self.kernel_size[0] // 2)
+        y = conv2d(x.to(dtype), self.weight.to(dtype), bias, self.kernel_size[0] // 2)
+        return F.relu(y) if relu else y
+
+    def fold(self) -> FixedConv:
+        return FixedConv(self.weight, self.bias)
 
 
 class ConvNet(nn.Module):
@@ -58,14 +62,13 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor | None, features: Tensor | None = None) -> Tensor:
         if x is None or self.first is None:
             assert features is not None, "a net without input needs features"
-            hidden = features
+            hidden = F.relu(features)
+        elif features is None:
+            hidden = self.first(x, relu=True)
         else:
             hidden = self.first(x)
-            if features is not None:
-                hidden = hidden + per_candidate(features, hidden.shape[0])
-        hidden = F.relu(hidden)
-        hidden = F.relu(self.second(hidden))
-        out: Tensor = self.last(hidden)
+            hidden = hidden.add_(per_candidate(features, hidden.shape[0])).relu_()
+        out: Tensor = self.last(self.second(hidden, relu=True))
         return out
 
 
@@ -98,6 +101,6 @@ class Trunk(nn.Module):
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        h = h + self.second(F.relu(self.first(F.relu(h))))
+        h = h + self.second(self.first(F.relu(h), relu=True))
         h = F.relu(h)
         return self.features(h), self.injections(h)

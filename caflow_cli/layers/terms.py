@@ -66,7 +66,12 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     An unbounded log-scale lets a trained flow stretch by more than float32 can undo. Written with
     the sigmoid, which a CPU computes several times faster.
     """
-    return _log_scale(torch.sigmoid(raw * (2 / bound)), bound)
+    return _log_scale(_sigma(raw, bound), bound)
+
+
+def _sigma(raw: Tensor, bound: float) -> Tensor:
+    # A copy first: what is made of a strided half of channels costs several times that.
+    return raw.clone().mul_(2 / bound).sigmoid_()
 
 
 def _log_scale(sigma: Tensor, bound: float) -> Tensor:
@@ -76,8 +81,10 @@ def _log_scale(sigma: Tensor, bound: float) -> Tensor:
 def per_candidate(value: Tensor, batch: int) -> Tensor:
     """Repeat what was computed once an image, (B, ...), for its candidates: (B*M, ...).
 
-    Candidates of an image are neighbours in the batch. A copy is made only where M > 1.
+    Candidates of an image are neighbours in the batch. A copy is made only of several images.
     """
+    if value.shape[0] == 1:
+        return value.expand(batch, *value.shape[1:])
     repeats = batch // value.shape[0]
     return value if repeats == 1 else value.repeat_interleave(repeats, dim=0)
 
@@ -91,7 +98,10 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
 
     Shapes: x (B, C, H, W); net (B, 2 C1, H, W), C1 <= C, or (B / M, ...) for M candidates an image.
     """
-    y, logdet = _Affine.apply(x, net, bound)
+    if torch.is_grad_enabled():
+        y, logdet = _Affine.apply(x, net, bound)
+    else:
+        y, logdet, _, _ = _affine(x, net, bound)
     return y, logdet
 
 
@@ -99,7 +109,7 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     """`x1 = exp(-s) (y1 - b)`, `x2 = y2`, and `-Σ s` an image. Shapes as in `affine`."""
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
-    s = -bounded(raw, bound)
+    s = bounded(raw, bound).neg_()
     scale, b = per_candidate(_exp(s), y.shape[0]), per_candidate(b, y.shape[0])
     logdet = _sum_of_shared(s, y.shape[0])
     if half == y.shape[1]:
@@ -120,7 +130,20 @@ def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
 
 def _exp(x: Tensor) -> Tensor:
     """`exp(x)` as a power of 2, which a CPU computes twice as fast."""
-    return torch.exp2(x * math.log2(math.e))
+    return (x * math.log2(math.e)).exp2_()
+
+
+def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """y, logdet, and of the log-scales sigma and exp(s)."""
+    batch, half = x.shape[0], net.shape[1] // 2
+    wide = net.to(x.dtype)
+    sigma = _sigma(wide[:, :half], bound)
+    s = _log_scale(sigma, bound)
+    logdet, scale = _sum_of_shared(s, batch), per_candidate(_exp(s), batch)
+    y = x.clone()
+    y1 = y[:, :half]
+    torch.addcmul(per_candidate(wide[:, half:], batch), y1, scale, out=y1)
+    return y, logdet, sigma, scale
 
 
 class _Affine(Function):
@@ -129,14 +152,7 @@ class _Affine(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-        batch, half = x.shape[0], net.shape[1] // 2
-        wide = net.to(x.dtype)
-        sigma = torch.sigmoid(wide[:, :half] * (2 / bound))
-        s = _log_scale(sigma, bound)
-        logdet, scale = _sum_of_shared(s, batch), per_candidate(_exp(s), batch)
-        y = x.clone()
-        y1 = y[:, :half]
-        y1.mul_(scale).add_(per_candidate(wide[:, half:], batch))
+        y, logdet, sigma, scale = _affine(x, net, bound)
         ctx.save_for_backward(x, sigma, scale)
         ctx.bound, ctx.net_dtype = bound, net.dtype
         return y, logdet

@@ -28,7 +28,7 @@ from ..flows import (
     noise_draws,
     standard_normal_log_prob,
 )
-from ..layers import Conv
+from ..layers import Conv, fold
 from .config import Config
 from .precision import exactly
 
@@ -46,6 +46,21 @@ class Encoding(NamedTuple):
 
     d: list[Tensor]  # D_i, indexed by i
     size: tuple[int, int]  # height and width of y
+    reading: Any = None  # what F made of D alone, if it is kept (`CAFlow.read_condition`)
+
+    @property
+    def given(self) -> Any:
+        """What F is given: D, or what it made of it."""
+        return self.d if self.reading is None else self.reading
+
+
+class _Flows(NamedTuple):
+    """The flows, as they are trained or folded for inference."""
+
+    R: Any
+    Q: Any
+    T: Any
+    F: Any
 
 
 class LossTerms(NamedTuple):
@@ -102,28 +117,52 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
         # Convolutions of this size are several times faster in this layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._folded: tuple[Any, _Flows] | None = None
+
+    # --- the inference form -----------------------------------------------------------------------
+
+    def _flows(self) -> _Flows:
+        """The flows: in `eval()` and without gradients folded, anew where a weight has changed."""
+        own = _Flows(self.R, self.Q, self.T, self.F)
+        if self.training or torch.is_grad_enabled():
+            return own
+        # In-place changes count versions up; `to` and assignment bring other memory.
+        state = [(t._version, t.data_ptr()) for t in (*self.parameters(), *self.buffers())]
+        if self._folded is None or self._folded[0] != state:
+            folded = _Flows(*(None if part is None else fold(part) for part in own))
+            self._folded = state, folded
+        return self._folded[1]
+
+    def train(self, mode: bool = True) -> CAFlow:
+        if mode:
+            self._folded = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which fold for themselves."""
+        return {**self.__dict__, "_folded": None}
 
     # --- the density and its sampler, at float points --------------------------------------------
 
-    def _encode_target(self, v: Tensor, d: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    def _encode_target(self, v: Tensor, d: Any) -> tuple[list[Tensor], Tensor]:
         """Equation 9 at v: latents and log p(v | D)."""
+        flows = self._flows()
         h, log_prob = self.logit(v)
-        l, logdet = self.T(h)
+        l, logdet = flows.T(h)
         log_prob = log_prob + logdet
-        z, logdet = self.F(l, d)
+        z, logdet = flows.F(l, d)
         latents = [z_j for z_i in reversed(z) for z_j in reversed(z_i)]
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
         return latents, log_prob
 
-    def _decode_target(
-        self, latents: Sequence[Tensor], d: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def _decode_target(self, latents: Sequence[Tensor], d: Any) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
+        flows = self._flows()
         queue = list(latents)
         z = [[queue.pop() for _ in z_i] for z_i in self.F.layout]
-        l, logdet = self.F.inverse(z, d)
+        l, logdet = flows.F.inverse(z, d)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
-        h, logdet = self.T.inverse(l)
+        h, logdet = flows.T.inverse(l)
         log_prob = log_prob - logdet
         v, logdet = self.logit.inverse(h)
         return v, log_prob - logdet
@@ -132,7 +171,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
         if self.Q is None:
             return w + noise, w.new_zeros(w.shape[0], dtype=torch.float64)
-        u, logdet = self.Q(noise, w)
+        u, logdet = self._flows().Q(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
@@ -165,8 +204,15 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             return cond
         self._check_uint8(cond, "condition")
         v = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        d, _ = self.R(self.logit(v)[0])
+        d, _ = self._flows().R(self.logit(v)[0])
         return Encoding(d, (cond.shape[-2], cond.shape[-1]))
+
+    @exactly
+    def read_condition(self, cond: Tensor | Encoding) -> Encoding:
+        """`encode_condition`, with all that F makes of it alone: for an image that is sampled or
+        scored more than once. With the reference nets that is 0.4 kB a pixel."""
+        encoding = self.encode_condition(cond)
+        return encoding._replace(reading=self._flows().F.read(encoding.d))
 
     @exactly
     def encode(self, target: Tensor, cond: Tensor | Encoding) -> tuple[list[Tensor], Tensor]:
@@ -185,7 +231,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
                 "pass floats in [0, 256), on the scale of 8-bit pixels",
             )
-        return self._encode_target(v, encoding.d)
+        return self._encode_target(v, encoding.given)
 
     @exactly
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
@@ -198,7 +244,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
         self._check_batch(latents[0].shape[0], encoding)
-        return self._decode_target(latents, encoding.d)
+        return self._decode_target(latents, encoding.given)
 
     @exactly
     def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
@@ -253,7 +299,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         terms = []
         for noise in islice(draws, noise_samples):
             v, term = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
-            terms.append(self._encode_target(v, encoding.d)[1] + term)
+            terms.append(self._encode_target(v, encoding.given)[1] + term)
         return torch.stack(terms)
 
     @exactly
@@ -295,7 +341,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             self._layout(tau * torch.stack(z).to(self.device, self.dtype))
             for z in zip(*noise, strict=True)
         ]
-        v, _ = self._decode_target(latents, encoding.d)
+        v, _ = self._decode_target(latents, encoding.given)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 

@@ -1,0 +1,216 @@
+"""The inference form: what the training form computes, with nothing of weights alone in a call."""
+
+import copy
+from collections import Counter
+from contextlib import contextmanager
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.inference import restore
+from caflow_cli.layers import FixedConv
+from caflow_cli.model import CAFlow
+
+SIZE = 32
+VARIANTS = [
+    {},
+    {"trunk": 8, "hidden": (8, 12, 16)},
+    {"t_steps": 0, "r_steps": 0, "f_steps": 2},
+    {"conditional": "shared", "f_steps": 2},
+    {"conditional": "dual-glow"},
+    {"dequantization": "variational"},
+]
+# Of weights alone: composing and inverting 1×1 convolutions, and packing.
+OF_WEIGHTS = {
+    "aten::linalg_solve_triangular",
+    "aten::tril",
+    "aten::triu",
+    "aten::gather",
+    "mkldnn::_reorder_convolution_weight",
+}
+
+
+@contextmanager
+def training_form():
+    """All models compute by the modules that are trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CAFlow, "_flows", lambda self: self)
+        yield
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda flow: str(flow) or "default")
+def model(request):
+    return helpers.data_like_model(helpers.small_config(**request.param), seed=3, size=SIZE)
+
+
+def operations(function):
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorded:
+        function()
+    return Counter({event.key: event.count for event in recorded.key_averages()})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_is_the_training_form(model, dtype):
+    model = copy.deepcopy(model).to(dtype)
+    target, cond = helpers.image_pair(model, 2, SIZE)
+    kwargs = {"tau": 0.8, "candidates": 3, "seed": 5}
+    with training_form():
+        scores, points = model.log_prob(target, cond), model.sample(cond, **kwargs)
+        latents, at_centres = model.encode(target, cond)
+        again, log_prob = model.decode(latents, cond)
+    single = dtype == torch.float32
+    for read in (model.encode_condition, model.read_condition):
+        given = read(cond)
+        close = {"rtol": 0, "atol": 2e-3 if single else 1e-9}
+        torch.testing.assert_close(model.log_prob(target, given), scores, **close)
+        torch.testing.assert_close(model.encode(target, given)[1], at_centres, **close)
+        torch.testing.assert_close(model.decode(latents, given)[1], log_prob, **close)
+        loose = {"rtol": 0, "atol": 0.02 if single else 1e-8}
+        torch.testing.assert_close(model.decode(latents, given)[0], again, **loose)
+        drawn = model.sample(given, **kwargs)
+        torch.testing.assert_close(drawn, points, **loose)
+        apart = (drawn.floor() - points.floor()).abs()
+        assert apart.max() <= 1
+        assert (apart > 0).double().mean() <= 1e-3  # few values: one in 18432 is half of 1e-4
+
+
+def test_no_call_computes_what_depends_on_weights_alone(model):
+    model = copy.deepcopy(model)
+    target, cond = helpers.image_pair(model, 2, SIZE)
+
+    def use():
+        given = model.read_condition(cond)
+        model.sample(given, candidates=2)
+        model.log_prob(target, given)
+
+    assert operations(use).keys() & OF_WEIGHTS  # it folds
+    assert not operations(use).keys() & OF_WEIGHTS
+
+
+def restored(model, **kwargs):
+    image = helpers.smooth_image(1, 3, SIZE // 4, seed=4)[0].permute(1, 2, 0).numpy()
+    return restore(model, image, 0.8, **kwargs)
+
+
+def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):
+    model = copy.deepcopy(model)
+    calls: Counter[int] = Counter()
+    forward = FixedConv.forward
+
+    def counted(self, x, relu=False):
+        calls[id(self)] += 1
+        return forward(self, x, relu)
+
+    monkeypatch.setattr(FixedConv, "forward", counted)
+    restored(model, candidates=4, batch_size=2)
+    with torch.no_grad():
+        flows = model._flows()
+    of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
+    for name, module in flows.F.named_modules():
+        own = isinstance(module, FixedConv)
+        if own and (name.endswith("embed_d") or model.config.flow.conditional == "dual-glow"):
+            of_condition.append(module)
+    if model.config.flow.conditional == "caflow":
+        for flow in flows.F:  # the last function of an F_i has no L among its conditions
+            last = flow.functions[-1]
+            nets = [step.injector for step in last.steps] + [last.trunk]
+            of_condition += [
+                m for net in nets if net for m in net.modules() if isinstance(m, FixedConv)
+            ]
+    used = [calls[id(m)] for m in of_condition]
+    backwards = sum(count == 0 for count in used)  # of R's affine maps
+    assert set(used) <= {0, 1}
+    assert backwards == sum(hasattr(m, "back") for m in flows.R.modules())
+    in_t = [calls[id(m.last)] for m in flows.T.modules() if hasattr(m, "last")]
+    assert all(count == 4 for count in in_t)  # two batches, two passes
+
+
+def test_candidates_are_scored_in_one_batch(small_model, monkeypatch):
+    batches = []
+    encode = CAFlow._encode_target
+    monkeypatch.setattr(
+        CAFlow, "_encode_target", lambda self, v, d: (batches.append(len(v)), encode(self, v, d))[1]
+    )
+    restored(small_model, candidates=5)
+    assert batches == [5]
+
+
+def test_it_follows_the_weights(small_model):
+    model = copy.deepcopy(small_model)
+    target, cond = helpers.image_pair(model, 1, SIZE)
+
+    def check():
+        score = model.log_prob(target, cond)
+        with training_form():
+            expected = model.log_prob(target, cond)
+        torch.testing.assert_close(score, expected, rtol=0, atol=1e-2)
+        return float(score)
+
+    seen = {check()}
+    with torch.no_grad():
+        model.T.scales[0].steps[0].affine.actnorm.log_scale += 0.1
+    seen.add(check())
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
+    model.train()
+    (
+        -model(
+            target.float(), cond + 0.5, torch.full_like(target, 0.5, dtype=torch.float32)
+        ).log_prob
+    )[0].backward()
+    optimiser.step()
+    model.eval()
+    seen.add(check())
+    seen.add(check_state(model, check))
+    assert len(seen) == 4
+    assert model.double().log_prob(target, cond).dtype == torch.float64
+    check()
+
+
+def check_state(model, check):
+    other = helpers.data_like_model(model.config, seed=9, size=SIZE)
+    model.load_state_dict(other.state_dict())
+    return check()
+
+
+def test_copies_and_state_know_nothing_of_it(small_model):
+    model = copy.deepcopy(small_model)
+    names = list(model.state_dict())
+    target, cond = helpers.image_pair(model, 1, SIZE)
+    score = model.log_prob(target, cond)
+    assert list(model.state_dict()) == names
+    assert model._folded is not None
+    other = copy.deepcopy(model)
+    assert other._folded is None
+    assert torch.equal(other.log_prob(target, cond), score)
+    model.train()
+    assert model._folded is None
+
+
+def test_compiled_steps_are_folded_from_their_own_weights(small_model):
+    """Their `forward` is bound to the trained module, whose transitions are not folded into it."""
+    model = copy.deepcopy(small_model)
+    target, cond = helpers.image_pair(model, 1, SIZE)
+    score = model.log_prob(target, cond)
+    model.compile_steps(backend="eager")
+    with torch.no_grad():
+        model.T.scales[0].transitions[0].actnorm.bias += 1e-3
+        model.T.scales[0].transitions[0].actnorm.bias -= 1e-3
+    torch.testing.assert_close(model.log_prob(target, cond), score, rtol=0, atol=1e-2)
+
+
+def test_a_single_image_rounds_like_a_batch(small_model):
+    target, cond = helpers.image_pair(small_model, 5, SIZE)
+    together = small_model.log_prob(target, cond)
+    alone = [float(small_model.log_prob(target[k : k + 1], cond[k : k + 1])) for k in range(5)]
+    np.testing.assert_allclose(alone, together.numpy(), rtol=0, atol=1e-4)
+
+
+def test_without_packed_kernels_it_is_the_same(small_model, monkeypatch):
+    target, cond = helpers.image_pair(small_model, 2, SIZE)
+    score = small_model.log_prob(target, cond)
+    monkeypatch.setattr("caflow_cli.layers.conv._has_packed_convolutions", lambda weight: False)
+    torch.testing.assert_close(
+        copy.deepcopy(small_model).log_prob(target, cond), score, rtol=0, atol=1e-3
+    )
