@@ -42,8 +42,8 @@ class FixedConv(nn.Module):
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         if not self._packable:
-            y = conv2d(x, self.weight, self.bias, self.padding)
-            return y.relu_() if relu else y
+            plain = conv2d(x, self.weight, self.bias, self.padding)
+            return plain.relu_() if relu else plain
         pad, one = [self.padding] * 2, [1, 1]
         weight = self._packed.get(x.shape)
         if weight is None:
@@ -55,7 +55,7 @@ class FixedConv(nn.Module):
                 del self._packed[next(iter(self._packed))]
             self._packed[x.shape] = weight
         then = "relu" if relu else "none"
-        y = torch.ops.mkldnn._convolution_pointwise(
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
             x, weight, self.bias, pad, one, one, 1, then, [], ""
         )
         return y

@@ -17,7 +17,7 @@ def sample_grid(
     model: CAFlow, targets: Tensor, conditions: Tensor, tau: float, candidates: int, seed: int = 0
 ) -> np.ndarray:
     """One row an image, candidates by falling log-likelihood: uint8 (rows, columns, 3)."""
-    encoding = model.encode_condition(conditions)
+    encoding = model.read_condition(conditions)
     draws = to_uint8(model.sample(encoding, tau, candidates, seed)).cpu()
     scores = model.log_prob(draws.flatten(0, 1), encoding).view(len(targets), candidates)
     order = scores.argsort(dim=1, descending=True, stable=True).cpu()
