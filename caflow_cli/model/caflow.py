@@ -63,6 +63,30 @@ class _Flows(NamedTuple):
     F: Any
 
 
+class _Folded:
+    """Flows folded for inference, and whether a weight has changed since."""
+
+    def __init__(self, trained: _Flows) -> None:
+        parts = [part for part in trained if part is not None]
+        modules = [module for part in parts for module in part.modules()]
+        # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
+        self._tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
+        self._state = self._read()
+        self.flows = _Flows(*(None if part is None else fold(part) for part in trained))
+
+    def _read(self) -> list[tuple[int, int]]:
+        # In-place changes count versions up; `to` and assignment bring other memory.
+        return [
+            (tensor._version, tensor.data_ptr())
+            for table in self._tables
+            for tensor in table.values()
+            if tensor is not None
+        ]
+
+    def is_stale(self) -> bool:
+        return self._read() != self._state
+
+
 class LossTerms(NamedTuple):
     """What `CAFlow.forward` returns, each (B,) float64, in nats on the 8-bit scale."""
 
@@ -117,7 +141,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
         # Convolutions of this size are several times faster in this layout.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._folded: tuple[Any, _Flows] | None = None
+        self._folded: _Folded | None = None
 
     # --- the inference form -----------------------------------------------------------------------
 
@@ -126,12 +150,9 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         own = _Flows(self.R, self.Q, self.T, self.F)
         if self.training or torch.is_grad_enabled():
             return own
-        # In-place changes count versions up; `to` and assignment bring other memory.
-        state = [(t._version, t.data_ptr()) for t in (*self.parameters(), *self.buffers())]
-        if self._folded is None or self._folded[0] != state:
-            folded = _Flows(*(None if part is None else fold(part) for part in own))
-            self._folded = state, folded
-        return self._folded[1]
+        if self._folded is None or self._folded.is_stale():
+            self._folded = _Folded(own)
+        return self._folded.flows
 
     def train(self, mode: bool = True) -> CAFlow:
         if mode:

@@ -1,0 +1,274 @@
+"""Speed of ten ranked candidates, and what cost grows with, by one command on an idle machine:
+
+    python tests/benchmarks/restore.py [--preset compact] [--device cuda] [--json FILE]
+    python tests/benchmarks/restore.py --sweep [--json FILE]
+
+Ways to compute the same are timed in turn, `--rounds` times, in one process: medians, the median
+of paired ratios to `plain`, and the share of a float32 convolution ceiling measured in the same
+process. On a GPU training is measured too (train_step.py). `--sweep` times picture side, number
+of candidates and depth, each point in a process of its own, and fits exponents; `--profile` names
+the operations that cost most. Presets: those of the package, and `reference`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+SIDE = 64
+SIDES = (64, 128, 256, 512, 1024)  # with one candidate
+CANDIDATES = (1, 3, 10, 30, 100, 300, 1000)
+DEPTHS = (1, 2, 3, 4)  # times the steps of compact's R, T and F
+
+
+def build(preset: str, device: str, depth: int = 1) -> Any:
+    """A model with weights that are near a fresh one's, but not the identity."""
+    import dataclasses
+
+    import torch
+
+    from caflow_cli.inference import select_device
+    from caflow_cli.layers import ActNorm, ConvNet
+    from caflow_cli.model import CAFlow, Config, FlowConfig
+    from caflow_cli.model import preset as preset_named
+
+    torch.manual_seed(0)
+    reference = FlowConfig(r_steps=16, t_steps=16, f_steps=12, hidden=64, f_hidden=32)
+    flow = reference if preset == "reference" else preset_named(preset)
+    steps = {name: depth * getattr(flow, name) for name in ("r_steps", "t_steps", "f_steps")}
+    model = CAFlow(Config(dataclasses.replace(flow, **steps)))
+    draw = torch.randn if model.Q is not None else torch.rand
+    shape = (4, flow.target_channels, SIDE, SIDE)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, ConvNet):
+                module.last.weight.normal_(std=0.03 * module.last.weight[0].numel() ** -0.5)
+        cond = 256 * torch.rand(4, flow.cond_channels, SIDE, SIDE)
+        model.train()(torch.randint(256, shape).float(), cond, draw(shape))
+        assert all(m.initialized for m in model.modules() if isinstance(m, ActNorm))
+    return model.eval().to(select_device(device))
+
+
+def task_of(model: Any, side: int, candidates: int, batch: int | None) -> Callable[[], Any]:
+    """Ranked candidates of one smooth picture."""
+    import numpy as np
+
+    from caflow_cli.inference import restore
+
+    rows, columns = np.mgrid[: side // 4, : side // 4] * (4 * math.pi / side)
+    image = 128 + 60 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)
+    return lambda: restore(model, image.astype(np.uint8), 0.8, candidates, batch_size=batch)
+
+
+@contextmanager
+def unfolded(nchw: bool) -> Iterator[None]:
+    """The modules that are trained, in the usual layout if asked."""
+    from caflow_cli.model import CAFlow
+
+    with mock.patch.object(CAFlow, "_flows", lambda self: self):
+        if not nchw:
+            yield
+        else:
+            with mock.patch.object(CAFlow, "_layout", lambda self, x: x.contiguous()):
+                yield
+
+
+def ceiling(device: str) -> float:
+    """GFLOP/s of a large float32 convolution in channels_last: what this machine can do."""
+    import torch
+
+    x = torch.randn(16, 128, 32, 32, device=device).to(memory_format=torch.channels_last)
+    conv = torch.nn.Conv2d(128, 128, 3, padding=1, device=device)
+    conv = conv.to(memory_format=torch.channels_last)
+    work = 2 * x.shape[0] * 128 * 128 * 9 * 32 * 32
+    with torch.no_grad(), torch.backends.cudnn.flags(allow_tf32=False):
+        return work / min(timed(lambda: conv(x)) for _ in range(30)) / 1e9
+
+
+def timed(run: Callable[[], Any]) -> float:
+    import torch
+
+    begin = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The ways to compute, in turn."""
+    import contextlib
+    import copy
+
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    model = build(options.preset, options.device)
+    usual = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    m = options.candidates
+    ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+        "plain": (task_of(usual, SIDE, m, 1), lambda: unfolded(nchw=True)),
+        "batched": (task_of(model, SIDE, m, None), lambda: unfolded(nchw=False)),
+        "folded": (task_of(model, SIDE, m, None), contextlib.nullcontext),
+    }
+    with FlopCounterMode(display=False) as counter, unfolded(nchw=False):
+        ways["batched"][0]()
+    gflop = counter.get_total_flops() / 1e9
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    top = []
+    for round_ in range(options.rounds + 1):
+        for name, (run, context) in ways.items():
+            with context():
+                seconds = timed(run)
+            if round_:  # the first one packs, folds and fills caches
+                times[name].append(seconds)
+        top.append(ceiling(options.device))
+    best = max(top)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    if options.device != "cpu":
+        peak = torch.cuda.max_memory_allocated() / 1e9
+    results = []
+    print(
+        f"{options.preset}: {m} ranked candidates of one {SIDE}x{SIDE} image, {gflop:.1f} GFLOP, "
+        f"{torch.get_num_threads()} threads, ceiling {best:.0f} GFLOP/s, peak {peak:.2f} GB"
+    )
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        ratios = [p / s for p, s in zip(times["plain"], seconds, strict=True)]
+        result = {
+            "preset": options.preset,
+            "way": name,
+            "seconds": median,
+            "fastest": min(seconds),
+            "candidates_per_second": m / median,
+            "times_faster": statistics.median(ratios),
+            "gflops": gflop / median,
+            "share_of_ceiling": gflop / median / best,
+            "ceiling_gflops": best,
+            "peak_gb": peak,
+        }
+        results.append(result)
+        print(
+            f"  {name:10s}{median:8.3f} s (fastest {min(seconds):.3f}), "
+            f"{m / median:6.1f} candidates/s, {result['times_faster']:5.1f} x plain, "
+            f"{gflop / median:5.0f} GFLOP/s ({result['share_of_ceiling']:.0%} of the ceiling)"
+        )
+    return results
+
+
+def profile(options: argparse.Namespace) -> None:
+    """The operations that cost most, by time of their own, as trained and folded."""
+    import contextlib
+
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as recording
+
+    run = task_of(build(options.preset, options.device), SIDE, options.candidates, None)
+    for name, context in (
+        ("batched", unfolded(nchw=False)),
+        ("folded", contextlib.nullcontext()),
+    ):
+        with context:
+            run()
+            with recording(activities=[ProfilerActivity.CPU]) as recorded:
+                run()
+        events = sorted(recorded.key_averages(), key=lambda e: -e.self_cpu_time_total)
+        total = sum(event.self_cpu_time_total for event in events)
+        print(f"{name}: {total / 1e3:.0f} ms in {sum(e.count for e in events)} operations")
+        for event in events[:8]:
+            own = event.self_cpu_time_total
+            print(f"  {own / total:6.1%} {own / 1e3:8.1f} ms {event.count:6d} x  {event.key}")
+
+
+def point(options: argparse.Namespace) -> None:
+    """One point of the sweep, in this process: seconds and peak memory, as JSON."""
+    side, candidates, depth = options.child
+    model = build(options.preset, options.device, depth)
+    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    run = task_of(model, side, candidates, None)
+    if side * side * candidates < 2**20:
+        run()
+    seconds = [timed(run)]
+    while sum(seconds) < 1 and len(seconds) < 7:
+        seconds.append(timed(run))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(json.dumps({"seconds": statistics.median(seconds), "peak_gb": peak, "start_gb": start}))
+
+
+def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Cost against side, M and depth, with the exponent between neighbours and over all."""
+    lines = {
+        "side": [(side, 1, 1) for side in SIDES],
+        "M": [(SIDE, m, 1) for m in CANDIDATES],
+        "depth": [(SIDE, 10, depth) for depth in DEPTHS],
+    }
+    results = []
+    for name, points in lines.items():
+        if options.only and name != options.only:
+            continue
+        place = ("side", "M", "depth").index(name)
+        found: list[dict[str, Any]] = []
+        for values in points:
+            command = [sys.executable, __file__, "--preset", options.preset]
+            command += ["--device", options.device, "--child", *map(str, values)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            figures = json.loads(done.stdout.splitlines()[-1])
+            found.append({"sweep": name, name: values[place], **figures})
+            exponent = ""
+            if len(found) > 1:
+                last, own = found[-2:]
+                step = math.log(own[name] / last[name])
+                exponent = f"{math.log(own['seconds'] / last['seconds']) / step:6.2f}"
+            print(
+                f"  {name} {values[place]:5d}: {figures['seconds']:8.3f} s {exponent:6s} "
+                f"peak {figures['peak_gb']:.2f} GB, of which before {figures['start_gb']:.2f}",
+                flush=True,
+            )
+        logs = [(math.log(one[name]), math.log(one["seconds"])) for one in found]
+        slope = statistics.linear_regression(*zip(*logs, strict=True)).slope
+        print(f"  seconds grow as {name} to the power {slope:.2f}", flush=True)
+        results += [{**one, "exponent": slope} for one in found]
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", action="append", help="default: reference and compact")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--candidates", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--only", choices=("side", "M", "depth"), help="of the sweep")
+    parser.add_argument("--child", nargs=3, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    presets = options.preset or (["compact"] if options.sweep else ["reference", "compact"])
+    results: list[dict[str, Any]] = []
+    for options.preset in presets:
+        if options.child:
+            point(options)
+        elif options.profile:
+            profile(options)
+        else:
+            results += (sweep if options.sweep else measure)(options)
+    if options.device != "cpu" and not (options.child or options.profile or options.sweep):
+        script = Path(__file__).with_name("train_step.py")
+        subprocess.run([sys.executable, script, "--device", options.device], check=True)
+    if options.json:
+        Path(options.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
