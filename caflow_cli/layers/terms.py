@@ -142,7 +142,7 @@ def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tenso
     logdet, scale = _sum_of_shared(s, batch), per_candidate(_exp(s), batch)
     y = x.clone()
     y1 = y[:, :half]
-    torch.addcmul(per_candidate(wide[:, half:], batch), y1, scale, out=y1)
+    y1.mul_(scale).add_(per_candidate(wide[:, half:], batch))
     return y, logdet, sigma, scale
 
 
