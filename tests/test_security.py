@@ -1,0 +1,223 @@
+"""What SECURITY.md promises: nothing is executed, nothing is fetched unasked, nothing leaks."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli.inprocess import program
+from PIL import Image
+
+import caflow_cli
+
+PACKAGE = Path(caflow_cli.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# Modules that execute what they read, or start programs.
+FORBIDDEN_MODULES = {
+    "cloudpickle", "code", "commands", "ctypes", "dill", "joblib", "marshal", "pexpect", "pickle",
+    "pty", "runpy", "shelve", "subprocess", "xmlrpc", "yaml",
+}  # fmt: skip
+FORBIDDEN_CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.fork", "os.startfile",
+    "torch.load", "torch.save", "torch.jit.load", "pandas.read_pickle", "tempfile.mktemp",
+}  # fmt: skip
+# What names of modules come from: a table of the package, and the user's own `--feature-extractor
+# module:factory`.
+NAMES = {("__init__.py", "_HOMES[name]"), ("features.py", "module_name")}
+# The only modules that may import a client of the network.
+NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
+NETWORK_PLACES = re.compile(r"hub/.*|model/(caflow|checkpoint)\.py|evaluation/features\.py")
+
+
+def dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def problems(source: str, name: str) -> list[str]:
+    """What the source of a module does that it must not."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        imported: list[str] = []
+        if isinstance(node, ast.Import):
+            imported = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            imported = [node.module or ""]
+        for module in imported:
+            top = module.partition(".")[0]
+            if top in FORBIDDEN_MODULES:
+                found.append(f"imports {module}")
+            if top in NETWORK and not NETWORK_PLACES.fullmatch(name):
+                found.append(f"imports {module}")
+        if not isinstance(node, ast.Call):
+            continue
+        called = dotted(node.func)
+        if called in FORBIDDEN_CALLS or called.startswith(("os.exec", "os.spawn", "os.posix_sp")):
+            found.append(f"calls {called}")
+        if called == "importlib.import_module":
+            argument = ast.unparse(node.args[0])
+            if (name.rpartition("/")[2], argument) not in NAMES:
+                found.append(f"imports what {argument} names")
+        options = {k.arg: k.value for k in node.keywords}
+        if called in ("np.load", "numpy.load") and (
+            "allow_pickle" not in options or ast.unparse(options["allow_pickle"]) != "False"
+        ):
+            found.append(f"calls {called} with pickle")
+        if "shell" in options:
+            found.append(f"{called} takes a shell")
+    return found
+
+
+def test_nothing_executes_what_it_reads():
+    found = {}
+    for path in SOURCES:
+        name = path.relative_to(PACKAGE).as_posix()
+        if wrong := problems(path.read_text(encoding="utf-8"), name):
+            found[name] = wrong
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from subprocess import run",
+        "eval(text)",
+        "import os\nos.system(text)",
+        "torch.load(path, weights_only=True)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "run(text, shell=True)",
+        "import urllib.request",
+        "importlib.import_module(name)",
+    ],
+)
+def test_the_check_sees_what_is_forbidden(line):
+    assert len(problems(line, "images/decode.py")) == 1
+
+
+# Runs in a process of its own: hooks cannot be removed.
+WATCHED = """
+import json, pkgutil, sys
+seen = []
+FORBIDDEN = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind",
+             "socket.sendto", "pickle.find_class", "os.system", "os.exec", "os.posix_spawn"}
+def hook(event, arguments):
+    if event in FORBIDDEN and watching:
+        seen.append(event)
+        raise PermissionError(event)
+watching = True
+sys.addaudithook(hook)
+import caflow_cli
+from caflow_cli.cli import main
+codes = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["caflow", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        codes.append(end.code)
+    sys.stdout.flush()
+for found in pkgutil.walk_packages(caflow_cli.__path__, "caflow_cli.") if len(codes) > 1 else ():
+    if not found.name.endswith("__main__"):
+        __import__(found.name)
+print(json.dumps([codes, seen, "WATCHED"]))
+"""
+
+
+def watched(commands: list[list[str]], folder: Path, **environment: str) -> tuple[list, list, str]:
+    """Exit codes of commands, what they did that was forbidden, and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, json.dumps(commands)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", **environment},
+    )
+    assert done.stdout.strip().endswith('"WATCHED"]'), done.stderr
+    codes, seen, _ = json.loads(done.stdout.strip().splitlines()[-1])
+    return codes, seen, done.stderr
+
+
+def test_no_network_no_pickle_no_program_unless_asked(tmp_path, model_file):
+    """Helping, listing, sampling; a model of the Hub, offline; and importing every module."""
+    (tmp_path / "x.png").write_bytes((PACKAGE / "assets/examples/face.png").read_bytes())
+    model = ["--model", str(model_file)]
+    commands = [
+        ["--help"],
+        ["models", "list"],
+        ["superres", "x.png", "-m", "1", *model],
+        ["superres", "x.png", "-o", "y.png", "--model", "nobody/nothing"],
+    ]
+    codes, seen, said = watched(commands, tmp_path, HF_HUB_OFFLINE="1")
+    assert codes == [0, 0, 0, 3], said
+    assert seen == []
+
+
+def test_what_is_watched_for_is_seen(tmp_path):
+    """Online, such a model can only come from the network: there the hook stands in the way."""
+    _, seen, said = watched(
+        [["models", "pull", "nobody/nothing"]],
+        tmp_path,
+        HF_HUB_OFFLINE="0",
+        HF_ENDPOINT="http://127.0.0.1:9",
+    )
+    assert seen, said
+    assert set(seen) <= {"socket.connect", "socket.getaddrinfo"}
+
+
+@pytest.fixture
+def written(tmp_path, model_file, monkeypatch, capfdbinary):
+    """What commands write under a umask of 027, given absolute paths, and JSON they say of it."""
+    secret = tmp_path / "secret-folder"
+    secret.mkdir()
+    face = Image.open(PACKAGE / "assets/examples/face.png")
+    face.save(secret / "x.png")
+    out = tmp_path / "out"
+    run = program(tmp_path, monkeypatch, capfdbinary)
+    model = secret / "mine.safetensors"
+    model.write_bytes(model_file.read_bytes())
+    old = os.umask(0o027)
+    try:
+        for format in ("png", "webp", "jpg", "tiff"):
+            done = run("superres", secret / "x.png", "-m", 2, "--model", model, "--format", format,
+                       "-o", f"{out}/{format}/", "--grid", out / f"{format}-grid.png",
+                       "--uncertainty", out / f"{format}-spread.png")  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        done = run("models", "pack", model, "--id", "packed", "-o", out / "models")
+        assert done.returncode == 0, done.stderr
+    finally:
+        os.umask(old)
+    return out
+
+
+def test_what_is_written_respects_the_umask_and_holds_no_local_path(written):
+    files = [path for path in written.rglob("*") if path.is_file()]
+    assert len(files) == 4 + 8 + 2
+    for path in written.rglob("*"):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o750 if path.is_dir() else 0o640), path
+    for path in files:
+        content = path.read_bytes()
+        if path.suffix != ".safetensors" and path.suffix != ".json":
+            picture = Image.open(path)
+            content += json.dumps([str(picture.info), str(dict(picture.getexif()))]).encode()
+        for leak in ("secret-folder", str(written.parent), str(Path.home()), "x.png"):
+            assert leak.encode() not in content, (path, leak)
+
+
+def test_the_policy_says_how_to_report():
+    text = (PACKAGE.parent / "SECURITY.md").read_text(encoding="utf-8")
+    assert "private" in text
+    assert "advisor" in text
+    assert "@" not in text
