@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -69,6 +70,8 @@ def main() -> None:
     _keep_closed_streams_closed()
     console = Console()
     _end_as_on_interrupt()
+    # Of what it skips in damaged files: whether a picture can be read, our own errors say.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     debug = os.environ.get("CAFLOW_DEBUG") == "1"
     try:
         code = app(standalone_mode=False, prog_name="caflow")

@@ -9,8 +9,10 @@ import io
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import helpers
@@ -262,6 +264,21 @@ def test_an_output_is_never_an_input(run, tmp_path, small_picture, model_file):
     result = run("superres", "y.png", "-o", "y.png", "--overwrite", "--model", model_file)
     assert_refused(result, 2, "is an input")
     assert copy.read_bytes() == small_picture.read_bytes()
+
+
+def test_what_a_picture_skips_is_no_warning(run, tmp_path, model_file):
+    """A TIFF whose description is said to be longer than the file: Pillow warns, and reads on."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "TIFF", description="hello world")
+    entry = struct.pack("<HHI", 270, 2, 12)
+    assert entry in buffer.getvalue()
+    data = buffer.getvalue().replace(entry, struct.pack("<HHI", 270, 2, 999_999))
+    (tmp_path / "x.tif").write_bytes(data)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        result = run("superres", "x.tif", "-m", 1, "--model", model_file)
+    assert result.returncode == 0
+    assert [str(w.message) for w in heard if "PIL" in w.filename] == []
 
 
 def test_one_bad_picture_does_not_stop_the_others(run, tmp_path, small_picture, model_file):
