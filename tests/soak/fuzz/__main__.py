@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 _SHARED_MEMORY = Path("/dev/shm")
 _READERS = ["caflow_cli", "PIL", "zipfile", "tomllib", "json", "numpy.lib"]
-_MEMORY = 6 << 30  # bytes of address space, past which a reader's appetite is a finding
 
 
 class Record:
@@ -64,13 +64,11 @@ class Record:
         )
 
 
-def blind(record: Record, runs: int, seed: int) -> Iterator[bytes]:
-    from .mutate import mutated
-
+def blind(record: Record, runs: int, seed: int) -> None:
     rng, seeds = random.Random(seed), record.target.seeds()
-    for run in range(runs):
-        data = mutated(seeds, rng)
-        yield record.target.reseal(data) if run % 4 else data
+    for _ in range(runs):
+        record.try_out(record.target.damaged(seeds, rng))
+    print(record.line("blind"))
 
 
 def guided(record: Record, runs: int, seed: int) -> None:
@@ -83,17 +81,18 @@ def guided(record: Record, runs: int, seed: int) -> None:
         (corpus / str(number)).write_bytes(data)
 
     def change(data: bytes, size: int, seed: int) -> bytes:
+        target = record.target
+        if target.change is not None and seed % 2:
+            return target.change(data, random.Random(seed))[:size]
         changed = atheris.Mutate(data, size)
-        return record.target.reseal(changed)[:size] if seed % 4 else changed
+        return target.reseal(changed)[:size] if seed % 4 else changed
 
     def one(data: bytes) -> None:
         record.try_out(data)
         if record.executions >= runs:
             print(record.line("atheris"), flush=True)
-            sys.stdout = None
-            import os
-
-            os._exit(0)
+            shutil.rmtree(record.folder)
+            os._exit(0)  # atheris knows no other end
 
     arguments = [sys.argv[0], str(corpus), f"-seed={seed + 1}", "-verbosity=0", "-timeout=60",
                  "-max_len=65536", "-rss_limit_mb=8000"]  # fmt: skip
@@ -116,10 +115,7 @@ def main() -> None:
     if given.blind or atheris is None:
         _prepare()
         with tempfile.TemporaryDirectory(dir=_temporary()) as folder:
-            record = Record(given.target, Path(folder), given.keep)
-            for data in blind(record, given.runs, given.seed):
-                record.try_out(data)
-            print(record.line("blind"))
+            blind(Record(given.target, Path(folder), given.keep), given.runs, given.seed)
         return
     with atheris.instrument_imports(include=_READERS):
         from . import targets  # noqa: F401

@@ -1,4 +1,4 @@
-"""From a good file to one that is nearly as good: no knowledge of formats but for checksums."""
+"""From a good file to one that is nearly as good."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import random
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
-__all__ = ["mutated", "resealed_png", "resealed_safetensors"]
+__all__ = ["headed", "mutated", "other_json", "other_safetensors", "resealed_png"]
 
 _ENDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2, 3, 64, 2**31, 2**53, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320,
+    "", "superres", "shared", "../x", "F32", "F64", "\ud800", "x" * 5000, [], {}, [[[]]], [0] * 50,
+)  # fmt: skip
 _TOKENS = (
     b"../",
     b"\0",
@@ -77,15 +82,48 @@ def resealed_png(data: bytes) -> bytes:
     return bytes(out)
 
 
-def resealed_safetensors(data: bytes) -> bytes:
-    """A safetensors file that states the length of its header as it is."""
-    end = data.rfind(b"}", 0, 100_000) + 1
-    if end < 10:
+def other_json(data: bytes, rng: random.Random) -> bytes:
+    """A JSON text with one of its values, keys or items changed; other bytes as they are."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
         return data
-    return struct.pack("<Q", end - 8) + data[8:end] + data[end:]
+    for _ in range(rng.choice((1, 1, 2))):
+        value = _other(value, rng)
+    return json.dumps(value).encode(errors="surrogatepass")
 
 
-def headed(header: dict, tensors: bytes = b"") -> bytes:
+def _other(value: Any, rng: random.Random) -> Any:
+    if isinstance(value, str) and value.startswith("{") and rng.random() < 0.9:
+        return other_json(value.encode(), rng).decode(errors="replace")
+    if not isinstance(value, dict | list) or not value or rng.random() < 0.15:
+        return rng.choice(_VALUES)
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    key = rng.choice(keys)
+    kind = rng.randrange(8)
+    if kind == 0:
+        del value[key]
+    elif kind == 1 and isinstance(value, dict):
+        value[str(rng.choice(_VALUES))] = value[key]
+    elif kind == 1:
+        value += [value[key]] * rng.choice((1, 100))
+    elif kind == 2 and isinstance(value[key], int | float):
+        value[key] = value[key] * rng.choice((-1, 0, 2, 0.5, 1000))
+    else:
+        value[key] = _other(value[key], rng)
+    return value
+
+
+def other_safetensors(data: bytes, rng: random.Random) -> bytes:
+    """A safetensors file with its header changed as by `other_json`."""
+    (length,) = struct.unpack_from("<Q", data.ljust(8, b"\0"))
+    if length > len(data) - 8:
+        return data
+    header = other_json(data[8 : 8 + length], rng)
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
+
+
+def headed(header: dict[str, Any], tensors: bytes = b"") -> bytes:
     """A safetensors file of that header."""
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + tensors

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from caflow_cli.model import (
     save_checkpoint,
 )
 
-from .mutate import headed, resealed_png, resealed_safetensors
+from .mutate import headed, mutated, other_json, other_safetensors, resealed_png
 
 __all__ = ["TARGETS", "Target", "finding"]
 
@@ -41,11 +42,20 @@ class Target:
         read: Reads a file; `CaflowError` is how it refuses one.
         seeds: Files that it reads.
         reseal: Puts right what would be noticed before all else, such as checksums.
+        change: Changes a file by what it knows of its format.
     """
 
     read: Callable[[Path], object]
     seeds: Callable[[], list[bytes]]
     reseal: Callable[[bytes], bytes] = bytes
+    change: Callable[[bytes, random.Random], bytes] | None = None
+
+    def damaged(self, seeds: Sequence[bytes], rng: random.Random) -> bytes:
+        """One of the files, changed."""
+        if self.change is not None and rng.random() < 0.6:
+            return self.change(rng.choice(seeds), rng)
+        data = mutated(seeds, rng)
+        return self.reseal(data) if rng.random() < 0.75 else data
 
 
 def finding(target: Target, data: bytes, folder: Path) -> str | None:
@@ -251,9 +261,9 @@ def _statistics() -> list[bytes]:
 TARGETS = {
     "picture": Target(_read_picture, _pictures, resealed_png),
     "zip": Target(_read_zip, _zips),
-    "model": Target(_read_model, _models, resealed_safetensors),
-    "manifest": Target(_read_manifest, _manifests),
-    "config": Target(_read_json_config, _json_configs),
+    "model": Target(_read_model, _models, change=other_safetensors),
+    "manifest": Target(_read_manifest, _manifests, change=other_json),
+    "config": Target(_read_json_config, _json_configs, change=other_json),
     "run-config": Target(_read_run_config, _run_configs),
     "statistics": Target(_read_statistics, _statistics),
 }
