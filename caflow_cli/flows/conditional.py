@@ -40,7 +40,8 @@ def function(i: int, j: int, sizes: Sizes) -> ConditionalScale:
         sizes.steps,
         sizes.hidden,
         sizes.bound,
-        sizes.trunk,
+        sizes.trunk(j),
+        sizes.trunk_blocks,
     )
 
 

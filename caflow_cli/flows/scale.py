@@ -79,7 +79,7 @@ class ConditionalScale(nn.Module):
         channels: Channels of x behind the squeeze, 4C.
         d_channels, l_channels: Channels of D_j and of L_j (0: no L_j, that is i = j).
         steps, hidden, bound: As in `Scale`.
-        trunk: Width of the trunk; 0: none.
+        trunk, trunk_blocks: Width and depth of the trunk; width 0: none.
 
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
     d_channels, H, W), or what `read` made of it; L_j (B, l_channels, H, W).
@@ -96,6 +96,7 @@ class ConditionalScale(nn.Module):
         hidden: int,
         bound: float,
         trunk: int = 0,
+        trunk_blocks: int = 1,
     ) -> None:
         super().__init__()
         self.squeeze = Squeeze()
@@ -108,7 +109,9 @@ class ConditionalScale(nn.Module):
             if embed is not None:
                 nn.init.normal_(embed.weight, std=std)
         nn.init.zeros_(self.embed_d.bias)  # type: ignore[arg-type]
-        self.trunk = Trunk(trunk, steps * hidden, steps * 2 * channels) if trunk else None
+        self.trunk = (
+            Trunk(trunk, trunk_blocks, steps * hidden, steps * 2 * channels) if trunk else None
+        )
         self.steps = nn.ModuleList(
             ConditionalStep(channels, hidden, bound, injector_net=not trunk) for _ in range(steps)
         )

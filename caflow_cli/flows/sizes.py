@@ -17,8 +17,9 @@ class Sizes:
         steps: K of each f_j^i; a Gaussian (dual-glow) has none.
         hidden: Kernels of the nets.
         bound: Bound of the log-scales.
-        trunk: Width of the net that reads the condition once for all steps of an f_j^i; 0: none,
-            and each net reads the condition itself, as in the paper.
+        trunks: Width of the net that reads the condition once for all steps of an f_j^i, for each
+            j, finest first; 0: none, and each net reads the condition itself, as in the paper.
+        trunk_blocks: Depth of these nets.
     """
 
     target_channels: int
@@ -27,4 +28,9 @@ class Sizes:
     steps: int
     hidden: int
     bound: float
-    trunk: int = 0
+    trunks: tuple[int, ...] = ()
+    trunk_blocks: int = 1
+
+    def trunk(self, j: int) -> int:
+        """Width of the trunk of f_j^i."""
+        return self.trunks[-1 - j] if self.trunks else 0

@@ -72,35 +72,65 @@ class ConvNet(nn.Module):
         return out
 
 
+class Residual(nn.Module):
+    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1; the branch starts small beside h.
+
+    Args:
+        width: Channels.
+        coarse: Whether the branch works at half the resolution, and so reads twice as far.
+
+    Shapes: (B, width, H, W) -> the same.
+    """
+
+    def __init__(self, width: int, coarse: bool) -> None:
+        super().__init__()
+        self.coarse = coarse
+        self.first = Conv(width, width, 3)
+        self.second = Conv(width, width, 1)
+        for conv, gain in ((self.first, 2**0.5), (self.second, 0.1)):
+            _init(conv, gain)
+
+    def forward(self, h: Tensor) -> Tensor:
+        x = F.relu(h)
+        if self.coarse:  # an odd side's last pixels are averaged alone
+            x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
+        x = self.second(self.first(x, relu=True))
+        if self.coarse:
+            x = F.interpolate(x, size=h.shape[-2:], mode="nearest")
+        return h + x
+
+
 class Trunk(nn.Module):
     """What one net makes of a condition for all steps of a function, in place of each step's nets.
 
-    Behind the convolution that embeds the condition: a residual block, `h + conv(ReLU(conv(
-    ReLU(h))))`, and two 1×1 heads: the first layers of all couplings' nets, and scale and bias of
+    Behind the convolution that embeds the condition: residual blocks, every other one at half the
+    resolution, and two 1×1 heads: the first layers of all couplings' nets, and scale and bias of
     all injectors (zero-initialised). A step's share is cheap, so the condition can be read through
-    more layers than a step could pay for.
+    more layers, and from farther away, than a step could pay for; and what follows from the
+    condition alone is computed once an image, not once a candidate.
 
     Args:
         width: Channels of h.
+        blocks: How many.
         features: Channels of the first layers, all steps together.
         injections: Of (raw, b), all steps together.
 
     Shapes: h (B, width, H, W) -> (B, features, H, W), (B, injections, H, W).
     """
 
-    def __init__(self, width: int, features: int, injections: int) -> None:
+    def __init__(self, width: int, blocks: int, features: int, injections: int) -> None:
         super().__init__()
-        self.first = Conv(width, width, 3)
-        self.second = Conv(width, width, 1)
+        self.blocks = nn.Sequential(*(Residual(width, coarse=i % 2 == 1) for i in range(blocks)))
         self.features = Conv(width, features, 1)
         self.injections = Conv(width, injections, 1)
-        # The branch starts small beside what it is added to.
-        layers = ((self.first, 2**0.5), (self.second, 0.1), (self.features, 2**0.5))
-        for conv, gain in (*layers, (self.injections, 0.0)):
-            nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        _init(self.features, 2**0.5)
+        _init(self.injections, 0.0)
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        h = h + self.second(self.first(F.relu(h), relu=True))
-        h = F.relu(h)
+        h = F.relu(self.blocks(h))
         return self.features(h), self.injections(h)
+
+
+def _init(conv: Conv, gain: float) -> None:
+    nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

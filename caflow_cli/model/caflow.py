@@ -135,7 +135,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             steps=flow.f_steps,
             hidden=flow.f_hidden,
             bound=bound,
-            trunk=flow.trunk,
+            trunks=flow.trunks,
+            trunk_blocks=flow.trunk_blocks,
         )
         self.F = _CONDITIONALS[flow.conditional](sizes)
 

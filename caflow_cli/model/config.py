@@ -42,7 +42,9 @@ class FlowConfig:
     hidden: int | tuple[int, ...] = 48  # kernels of the nets of R and T; or so many a scale,
     # finest first: coarse scales have many channels, and cost little
     f_hidden: int = 32  # of the nets of F
-    trunk: int = 0  # width of the net that reads the condition once for all steps of an f_j^i
+    trunk: int | tuple[int, ...] = 0  # width of the net that reads the condition once for all
+    # steps of an f_j^i; or so many for each j, finest first; 0: none
+    trunk_blocks: int = 1  # its depth; every other block reads at half the resolution
     conditional: str = "caflow"  # or "shared" (appendix D), "dual-glow" (the baseline, equation 6)
     dequantization: str = "uniform"  # or "variational" (appendix A.1)
     alpha: float = 0.05  # of the logit
@@ -67,13 +69,24 @@ class FlowConfig:
             self.hidden,
             f"1 or more, or to {self.scales} such numbers, one a scale",
         )
-        for name in ("r_steps", "t_steps", "trunk"):
+        _require(
+            len(self.trunks) == self.scales and min(self.trunks) >= 0,
+            "trunk",
+            self.trunk,
+            f"0 or more, or to {self.scales} such numbers, one a scale",
+        )
+        for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Kernels of the nets of R and T at each scale, finest first."""
         return self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.scales
+
+    @property
+    def trunks(self) -> tuple[int, ...]:
+        """Widths of the trunks of f_j^i for each j, finest first."""
+        return self.trunk if isinstance(self.trunk, tuple) else (self.trunk,) * self.scales
 
     @property
     def multiple(self) -> int:
@@ -119,7 +132,13 @@ class Config:
 PRESETS: dict[str, FlowConfig] = {
     # Sized for training on a CPU, and found there: docs/training.md has the search.
     "compact": FlowConfig(
-        r_steps=2, t_steps=8, f_steps=6, hidden=(32, 96, 160), f_hidden=32, trunk=64
+        r_steps=2,
+        t_steps=8,
+        f_steps=6,
+        hidden=(32, 96, 160),
+        f_hidden=32,
+        trunk=(64, 64, 96),
+        trunk_blocks=3,
     ),
     # Paper appendix B.
     "ffhq-superres-x4": FlowConfig(

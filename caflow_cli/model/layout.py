@@ -60,7 +60,7 @@ def _latent(image_channels: int, i: int, flow: FlowConfig) -> int:
 def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
     """f_j^i"""
     channels = 4 * _latent(flow.target_channels, i, flow) * 2 ** (i - j)
-    steps, hidden, trunk = flow.f_steps, flow.f_hidden, flow.trunk
+    steps, hidden, trunk = flow.f_steps, flow.f_hidden, flow.trunks[-1 - j]
     width = trunk or 2 * steps * hidden
     for k in range(2):
         yield from _affine(f"{name}.transitions.{k}", channels)
@@ -69,8 +69,9 @@ def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
         l_channels = 4 * _latent(flow.target_channels, j, flow)
         yield from _conv(f"{name}.embed_l", l_channels, width, 3, bias=False)
     if trunk:
-        yield from _conv(f"{name}.trunk.first", trunk, trunk, 3)
-        yield from _conv(f"{name}.trunk.second", trunk, trunk, 1)
+        for k in range(flow.trunk_blocks):
+            yield from _conv(f"{name}.trunk.blocks.{k}.first", trunk, trunk, 3)
+            yield from _conv(f"{name}.trunk.blocks.{k}.second", trunk, trunk, 1)
         yield from _conv(f"{name}.trunk.features", trunk, steps * hidden, 1)
         yield from _conv(f"{name}.trunk.injections", trunk, steps * 2 * channels, 1)
     for k in range(steps):
