@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from caflow_cli.flows import ConditionalScale
 from caflow_cli.layers import Conv, ConvNet, Coupling, Injector, Squeeze, Trunk
+from caflow_cli.layers.nets import Residual
 from caflow_cli.layers.terms import bounded, per_candidate, sum_per_image
 
 
@@ -80,10 +81,25 @@ def test_candidates_of_an_image_are_neighbours():
 @torch.no_grad()
 def test_a_fresh_trunk_hands_the_condition_on():
     """Neither drowned by the residual branch nor blown up by the head."""
-    trunk = helpers.seeded(lambda: Trunk(32, 48, 8), 1).double()
+    trunk = helpers.seeded(lambda: Trunk(32, 3, 48, 8), 1).double()
     h = helpers.normal((4, 32, 8, 8), 2)
-    branch = trunk.second(trunk.first(h.relu()).relu())
-    assert 0.01 < float(branch.std()) < 0.3
+    for block in trunk.blocks:
+        assert 0.01 < float((block(h) - h).std()) < 0.3
     features, injections = trunk(h)
     assert 0.5 < float(features.std()) < 2
     assert injections.abs().max() == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("coarse", "reach"), [(False, 1), (True, 3)])
+def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
+    block = helpers.randomise(Residual(3, coarse)).double()
+    h = helpers.normal((1, 3, 11, 12), 1)  # an odd side, which halving does not divide
+    changed = h.clone()
+    changed[..., 5, 6] += 1
+    difference = (block(changed) - block(h)).abs().sum((0, 1))
+    rows, columns = difference.nonzero().T
+    assert block(h).shape == h.shape
+    # Of a coarse pixel's neighbours, the farther one ends 3 pixels away, the nearer one 2.
+    for found, at in ((rows, 5), (columns, 6)):
+        assert max(at - int(found.min()), int(found.max()) - at) == reach

@@ -9,7 +9,7 @@ from caflow_cli.model import PRESETS, CAFlow, Config, load_checkpoint, preset, s
 
 # Parameters of R, T, F and Q, in thousands.
 PARAMETERS = {
-    "compact": (366, 1445, 3209, 0),
+    "compact": (366, 1445, 4606, 0),
     "ffhq-superres-x4": (1424, 2842, 14938, 86),
     "lsun-colorize": (896, 2133, 11731, 0),
     "celeba-inpaint": (2665, 2665, 19876, 0),

@@ -17,7 +17,9 @@ def gradients(model, target, cond, noise):
     return terms, [p.grad for p in model.parameters()]
 
 
-@pytest.mark.parametrize("flow", [{}, {"trunk": 7}, {"conditional": "shared"}])
+@pytest.mark.parametrize(
+    "flow", [{}, {"trunk": (7, 5), "trunk_blocks": 3}, {"conditional": "shared"}]
+)
 def test_checkpointed_activations_give_the_same_gradients(flow):
     config = helpers.small_config(scales=2, f_steps=2, **flow)
     plain = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()

@@ -99,7 +99,7 @@ def pyramid(channels, scales, side, seed, batch=BATCH):
     ]
 
 
-def conditional_flow(index, scales, batch_of_d=BATCH, trunk=0):
+def conditional_flow(index, scales, batch_of_d=BATCH, trunks=()):
     """F_i between one-channel images with 2^(n+1) pixels a side: the smallest."""
     side = 2 ** (scales + 1)
     l = pyramid(1, scales, side, 40)
@@ -111,7 +111,7 @@ def conditional_flow(index, scales, batch_of_d=BATCH, trunk=0):
         channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
         shapes.append((channels, half, half))
     return Case(
-        lambda: ConditionalFlow(index, Sizes(1, 1, scales, 1, HIDDEN, BOUND, trunk)),
+        lambda: ConditionalFlow(index, Sizes(1, 1, scales, 1, HIDDEN, BOUND, trunks, 2)),
         l[index],
         (d, l[:index]),
         shapes,
@@ -221,7 +221,7 @@ CASES = {
         (8, 2, 3),
     ),
     "ConditionalScale/L, trunk, candidates": Case(
-        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5),
+        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5, trunk_blocks=2),
         normal((BATCH, 2, 4, 6), 15),
         (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
         (8, 2, 3),
@@ -242,7 +242,7 @@ CASES = {
     "ConditionalFlow/1 of 3": conditional_flow(1, 3),
     "ConditionalFlow/2 of 3": conditional_flow(2, 3),
     "ConditionalFlow/1 of 2, candidates": conditional_flow(1, 2, batch_of_d=1),
-    "ConditionalFlow/2 of 3, trunk": conditional_flow(2, 3, trunk=7),
+    "ConditionalFlow/2 of 3, trunk": conditional_flow(2, 3, trunks=(7, 5, 6)),
     "Autoregressive/2": levels(Autoregressive, 2),
     "Autoregressive/3, candidates": levels(Autoregressive, 3, batch_of_d=1),
     "SharedAutoregressive/1": levels(SharedAutoregressive, 1),
