@@ -16,7 +16,7 @@ from caflow_cli.model import CAFlow
 SIZE = 32
 VARIANTS = [
     {},
-    {"trunk": 8, "hidden": (8, 12, 16)},
+    {"trunk": (8, 6, 7), "trunk_blocks": 3, "hidden": (8, 12, 16)},
     {"t_steps": 0, "r_steps": 0, "f_steps": 2},
     {"conditional": "shared", "f_steps": 2},
     {"conditional": "dual-glow"},
