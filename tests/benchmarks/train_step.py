@@ -28,12 +28,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 SIZE = 64
 
 
-def ceiling() -> float:
+def ceiling(device: str) -> float:
     """GFLOP/s of a large bfloat16 convolution in channels_last: what this machine can do."""
     import torch
 
-    x = torch.randn(32, 128, 32, 32, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
-    conv = torch.nn.Conv2d(128, 128, 3, padding=1, dtype=torch.bfloat16)
+    bf16 = {"dtype": torch.bfloat16, "device": device}
+    x = torch.randn(32, 128, 32, 32, **bf16).to(memory_format=torch.channels_last)
+    conv = torch.nn.Conv2d(128, 128, 3, padding=1, **bf16)
     conv = conv.to(memory_format=torch.channels_last)
     work = 2 * x.shape[0] * 128 * 128 * 9 * 32 * 32
     best = 0.0
@@ -41,11 +42,22 @@ def ceiling() -> float:
         for _ in range(12):
             begin = time.perf_counter()
             conv(x)
+            wait(device)
             best = max(best, work / (time.perf_counter() - begin) / 1e9)
     return best
 
 
-def measure(flow: dict[str, Any], preset: str, batch: int, variant: str, steps: int) -> None:
+def wait(device: str) -> None:
+    """For what a GPU has been given."""
+    import torch
+
+    if device != "cpu":
+        torch.cuda.synchronize()
+
+
+def measure(
+    flow: dict[str, Any], preset: str, batch: int, variant: str, steps: int, device: str
+) -> None:
     """One variant, in this process: prints its figures as JSON."""
     import dataclasses
 
@@ -63,7 +75,7 @@ def measure(flow: dict[str, Any], preset: str, batch: int, variant: str, steps: 
     config = dataclasses.replace(preset_named(preset), **flow)
     model = CAFlow(Config(config))
     optim = OptimConfig(batch_size=batch, images=1, **VARIANTS[variant])
-    one = Optimiser(model, Accelerator(cpu=True), optim)
+    one = Optimiser(model, Accelerator(cpu=device == "cpu"), optim)
     normal = config.dequantization == "variational"
     data = Batch(
         torch.randint(0, 256, (batch, config.target_channels, SIZE, SIZE)).float(),
@@ -79,8 +91,11 @@ def measure(flow: dict[str, Any], preset: str, batch: int, variant: str, steps: 
     for _ in range(steps):
         begin = time.perf_counter()
         one.step(data, 1e-5)
+        wait(device)
         times.append(time.perf_counter() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    if device != "cpu":
+        peak = torch.cuda.max_memory_allocated() / 1e9
     with FlopCounterMode(display=False) as counter:
         few = Batch(*(part[:2] for part in data))
         one._backward(few)
@@ -94,7 +109,7 @@ def measure(flow: dict[str, Any], preset: str, batch: int, variant: str, steps: 
                 "first_step_s": first,
                 "gflop_per_image": flops / 1e9,
                 "gflops": speed * flops / 1e9,
-                "ceiling_gflops": ceiling(),
+                "ceiling_gflops": ceiling(device),
                 "threads": torch.get_num_threads(),
                 "parameters": sum(p.numel() for p in model.parameters()),
             }
@@ -135,6 +150,7 @@ def main() -> None:
     parser.add_argument("--variant", action="append", choices=sorted(VARIANTS))
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -142,7 +158,7 @@ def main() -> None:
     flow = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(options.flow).items()}
     batches = options.batch or [32]
     if options.child:
-        measure(flow, options.preset, batches[0], options.child, options.steps)
+        measure(flow, options.preset, batches[0], options.child, options.steps, options.device)
         return
     if options.profile:
         profile(flow, options.preset, batches[0])
@@ -154,7 +170,7 @@ def main() -> None:
             for variant in options.variant or VARIANTS:
                 command = [sys.executable, __file__, "--child", variant, "--batch", str(batch)]
                 command += ["--preset", options.preset, "--flow", options.flow]
-                command += ["--steps", str(options.steps)]
+                command += ["--steps", str(options.steps), "--device", options.device]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 runs.setdefault(variant, []).append(json.loads(done.stdout.splitlines()[-1]))
         print(f"batch {batch}: images/s, ratio to plain, GFLOP/s (share of ceiling), peak GB")
