@@ -185,6 +185,9 @@ def _read_config(out: str, config: str | None, resume: bool) -> dict[str, Any]:
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(f"{name!r} in {config!r} is no table", f"a line [{name}]", EXIT_USAGE)
     values.setdefault("optim", {})
+    for name in ("data", "out", "init_from"):
+        if isinstance(values.get(name), str):  # a path, as the system's language spells it
+            values[name] = os.fsdecode(values[name].encode())
     return values
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..errors import CaflowError
@@ -91,5 +92,6 @@ def _reserve(path: Path, size: int) -> None:
 
 def _map(path: Path, shapes: Sequence[_Shape]) -> list[torch.Tensor]:
     sizes = [math.prod(shape) for shape in shapes]
-    whole = torch.from_file(str(path), shared=True, size=sum(sizes), dtype=torch.uint8)
+    # `torch.from_file` takes no names that are not UTF-8.
+    whole = torch.from_numpy(np.memmap(path, np.uint8, "r+", shape=(sum(sizes),)))
     return [part.view(shape) for part, shape in zip(whole.split(sizes), shapes, strict=True)]

@@ -243,7 +243,11 @@ def _value(text: str) -> Any:
 
 
 def to_toml(config: RunConfig) -> str:
-    """The resolved config as TOML; unset values are left out."""
+    """The resolved config as TOML; unset values are left out.
+
+    Raises:
+        CaflowError: (exit 2) a path whose bytes are not UTF-8, as TOML must be.
+    """
     lines: list[str] = []
 
     def table(values: dict[str, Any], name: str = "") -> None:
@@ -251,11 +255,21 @@ def to_toml(config: RunConfig) -> str:
             lines.append(f"\n[{name}]")
         for key, value in values.items():
             if value is not None and not isinstance(value, dict):
-                # JSON's strings, numbers and booleans are TOML's.
-                lines.append(f"{key} = {json.dumps(value)}")
+                # JSON's values are TOML's, but for escaped surrogates, and DEL.
+                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                lines.append(f"{key} = {text}")
         for key, value in values.items():
             if isinstance(value, dict):
                 table(value, f"{name}.{key}" if name else key)
 
     table(config.to_dict())
-    return "\n".join(lines) + "\n"
+    text = "\n".join(lines) + "\n"
+    try:
+        # Where the system's language is C, names come as bytes in surrogates.
+        return text.encode(errors="surrogateescape").decode()
+    except UnicodeError as error:
+        raise CaflowError(
+            "a path of this run is not UTF-8, and its config.toml must be",
+            "rename the folder of --data or --out",
+            EXIT_USAGE,
+        ) from error

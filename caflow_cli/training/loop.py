@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..inference import describe_domain, select_device
 from ..model import CAFlow, Config, load_checkpoint
 from .batches import Batches, Prefetched
-from .config import RunConfig
+from .config import RunConfig, to_toml
 from .examples import Examples, load_examples
 from .folder import RunFolder
 from .journal import Event, Journal, check_tracker
@@ -60,6 +61,7 @@ def train(
             disk, or a run that does not recover from steps that are not finite.
     """
     check_tracker(config.tracker)
+    to_toml(config)  # what that cannot hold is not to be found out behind the reading of data
     device = select_device(config.device)
     if config.device.startswith("cuda:"):
         torch.cuda.set_device(device)
@@ -308,7 +310,7 @@ class _Run:
     def _model_record(self) -> dict[str, Any]:
         domain = describe_domain(self.ema.model, self.validation.val[1])
         return {
-            "data": Path(self.config.data).name,
+            "data": os.fsencode(Path(self.config.data).name).decode(errors="replace"),
             "steps": self.at.step,
             "images": self.at.images(self.config.optim),
             "minutes": round(self.at.elapsed / 60, 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -157,3 +159,10 @@ def test_a_set_whose_index_was_not_written_whole_is_made_again(tmp_path, monkeyp
     assert [p.suffix for p in store.folder.iterdir()] == [".u8"]
     again = load_pairs(path, "train", 8, store=store)
     assert again.names == load_pairs(path, "train", 8).names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_set_is_kept_in_a_folder_whose_name_is_not_utf8(tmp_path):
+    path = archive(tmp_path, pairs("train/", 5))
+    mapped = load_pairs(path, "train", 8, store=Store(tmp_path / os.fsdecode(b"\xe9")))
+    assert torch.equal(mapped.targets, load_pairs(path, "train", 8).targets)

@@ -264,11 +264,21 @@ def test_exactly_one_positive_budget(optim):
     assert caught.value.exit_code == 2
 
 
-def test_the_config_file_reads_back():
+@pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
+def test_the_config_file_reads_back(data):
     tomllib = pytest.importorskip("tomllib")
-    config = apply_settings(minimal(), ['data=a "quoted" ünïcode path', "task.tau=0.7"])
+    config = apply_settings(minimal(), [f"data={data}", "task.tau=0.7"])
     assert apply_settings(tomllib.loads(to_toml(config)), []) == config
     assert isinstance(config, RunConfig)
+    assert config.data == data
+
+
+def test_a_config_file_of_names_in_bytes():
+    in_bytes = "фото".encode().decode("ascii", "surrogateescape")  # as under LANG=C
+    assert 'data = "фото"' in to_toml(apply_settings(minimal(), [f"data={in_bytes}"]))
+    with pytest.raises(CaflowError, match="not UTF-8") as caught:
+        to_toml(apply_settings(minimal(), ["data=\udce9"]))
+    assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
