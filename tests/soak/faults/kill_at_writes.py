@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .kill_superres import command, content, make_model
-from .processes import run_to_change
+from .processes import Forked
 from .report import Report, main
 from .training import commands, differences, make_pictures
 from .whole import leftovers, problems_in
@@ -67,15 +67,16 @@ def _kill(
     """Kill `start`, which writes into `out`, and run `again(out)`; compare with undisturbed."""
     reference, work = folder / "reference", folder / "work"
     reference.mkdir()
-    ended, changes = run_to_change(start, reference, None)
-    report.check(f"{name}, undisturbed", ended.problems(0))
+    undisturbed = Forked(start, reference)
+    report.check(f"{name}, undisturbed", undisturbed.end().problems(0))
+    changes = undisturbed.changes
     report.counts[f"{name}: changes to files"] = len(changes)
     for number in sorted({1 + seed + len(changes) * k // count for k in range(count)}):
         if number > len(changes):
             continue
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        ended, _ = run_to_change(start, work, number)
+        ended = Forked(start, work, kill_at=number).end()
         report.counts[f"{name}: killed" if ended.killed else f"{name}: ended before"] += 1
         where = f"{name} killed before change {number} ({changes[number - 1]})"
         out = work / "out"
@@ -84,7 +85,7 @@ def _kill(
             report.check(where, problems_in(out))
             report.counts[f"{name}: left hidden files"] += bool(leftovers(out))
             wrote_all = name == "superres" and content(out) == content(reference / "out")
-        ended, _ = run_to_change(again(out), work, None)
+        ended = Forked(again(out), work).end()
         report.check(f"{where}, run again", ended.problems(0))
         if ended.code == 0:
             report.check(f"{where}, run again", differences(out, reference / "out"))

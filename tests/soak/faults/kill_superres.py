@@ -11,7 +11,7 @@ import torch
 from caflow_cli.model import Config, FlowConfig, TaskConfig, save_checkpoint
 
 from ... import helpers
-from .processes import Program, duration, run
+from .processes import Forked, Program, duration
 from .report import Report, main
 from .training import make_pictures
 from .whole import leftovers, problems_in
@@ -33,7 +33,7 @@ def command(folder: Path, out: Path) -> list[object]:
     return ["superres", folder / "in", "-o", f"{out}/", *fixed]
 
 
-def soak(count: int, seed: int, folder: Path) -> Report:
+def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
     """Kill `count` times, each after a time that is uniform over that of an undisturbed command.
 
     Afterwards every picture must be that of the undisturbed command, byte for byte, or absent; and
@@ -41,11 +41,12 @@ def soak(count: int, seed: int, folder: Path) -> Report:
     """
     report = Report("kill_superres")
     random_ = random.Random(seed)
+    program = Forked if forked else Program
     make_model(folder / "model.safetensors")
     make_pictures(folder / "in", PICTURES, 24)
     undisturbed = []
     for name in ("reference", "again"):
-        undisturbed.append(run(command(folder, folder / name), folder))
+        undisturbed.append(program(command(folder, folder / name), folder).end())
         report.check(name, undisturbed[-1].problems(0))
     wanted = content(folder / "reference")
     if len(wanted) != 2 * PICTURES or wanted != content(folder / "again"):
@@ -57,7 +58,7 @@ def soak(count: int, seed: int, folder: Path) -> Report:
         shutil.rmtree(out, ignore_errors=True)
         after = random_.uniform(0, limit)
         where = f"kill {kill} after {after:.2f} s"
-        ended = Program(command(folder, out), folder).end(after)
+        ended = program(command(folder, out), folder).end(after)
         found = content(out)
         if ended.killed:
             report.counts["kills"] += 1
@@ -69,7 +70,7 @@ def soak(count: int, seed: int, folder: Path) -> Report:
             report.check(where, ended.problems(0))
         report.check(where, problems_in(out) if out.exists() else [])
         report.check(where, [f"{n} is another" for n in found if found[n] != wanted.get(n)])
-        ended = run(command(folder, out), folder)
+        ended = program(command(folder, out), folder).end()
         report.check(f"{where}, run again", ended.problems(0))
         # A command that finds all pictures there writes nothing, and so cleans nothing.
         left = leftovers(out) if len(found) < len(wanted) else []
@@ -84,4 +85,4 @@ def content(out: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    main("kill_superres", 100, soak)
+    main("kill_superres", 100, soak, forks=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from .processes import Program, duration, run
+from .processes import Forked, Program, duration
 from .report import Report, main
 from .training import commands, differences, make_pictures
 from .whole import leftovers, problems_in
 
 
-def soak(count: int, seed: int, folder: Path) -> Report:
+def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
     """Kill `count` times, each after a time that is uniform over that of an undisturbed run.
 
     After each kill the folder is looked through, and the run goes on; where it comes to its end it
@@ -19,11 +19,12 @@ def soak(count: int, seed: int, folder: Path) -> Report:
     """
     report = Report("kill_train")
     random_ = random.Random(seed)
+    program = Forked if forked else Program
     make_pictures(folder / "data" / "train", 10, 8)
     make_pictures(folder / "data" / "val", 2, 8, seed=1)
     undisturbed = []
     for name in ("reference", "again"):
-        undisturbed.append(run(commands(folder / "data", folder / name)[0], folder))
+        undisturbed.append(program(commands(folder / "data", folder / name)[0], folder).end())
         report.check(name, undisturbed[-1].problems(0))
     reference = folder / "reference"
     report.check("the same run again", differences(folder / "again", reference))
@@ -35,7 +36,7 @@ def soak(count: int, seed: int, folder: Path) -> Report:
         start, resume = commands(folder / "data", out)
         again = (out / "config.toml").exists()
         after = random_.uniform(0, limit) if kill < count else None
-        ended = Program(resume if again else start, folder).end(after)
+        ended = program(resume if again else start, folder).end(after)
         where = f"kill {kill} after {after or 0:.2f} s"
         if ended.killed:
             report.counts["kills"] += 1
@@ -64,4 +65,4 @@ def _phase(out: Path) -> str:
 
 
 if __name__ == "__main__":
-    main("kill_train", 100, soak)
+    main("kill_train", 100, soak, forks=True)

@@ -115,42 +115,49 @@ def duration(ends: Sequence[Ended]) -> float:
     return statistics.median(end.seconds for end in ends)
 
 
-# --- killed at the k-th change to a file ----------------------------------------------------------
+# --- forked from a process that has imported everything: all its time goes into the work itself ---
 
 _CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 _SAID = ("out", "err", "changes")
+_PRELOAD = [
+    *("caflow_cli.cli", "caflow_cli.cli.masks", "caflow_cli.cli.session", "caflow_cli.cli.sheets"),
+    *("caflow_cli.training.curve", "caflow_cli.training.loop", "torch._dynamo"),
+]
 
 
-def run_to_change(
-    arguments: Sequence[object], cwd: Path, kill_at: int | None
-) -> tuple[Ended, list[str]]:
-    """The program in a process that is forked from one that has imported everything.
+class Forked:
+    """`caflow ARGUMENTS`, in a fork of a process that has imported everything.
 
     Args:
         kill_at: It kills itself just before it makes so many changes to files under `cwd` (opening
             for writing, renaming, linking, removing, making folders), counted from 1.
-
-    Returns:
-        How it ended, and the changes that it had made or was about to make.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["caflow_cli.cli", "caflow_cli.training.curve", "caflow_cli.training.loop", "torch._dynamo"]
-    )
-    folder = Path(os.path.realpath(cwd))
-    streams = [folder.parent / f".{folder.name}.{name}" for name in _SAID]
-    started = time.monotonic()
-    process = context.Process(target=_work, args=(list(map(str, arguments)), folder, kill_at))
-    process.start()
-    process.join(_LIMIT)
-    process.kill()
-    process.join()
-    out, err, changes = (path.read_text(errors="replace") for path in streams)
-    for path in streams:
-        path.unlink()
-    assert process.exitcode is not None
-    ended = Ended(process.exitcode, time.monotonic() - started, out, err)
-    return ended, changes.splitlines()
+
+    def __init__(
+        self, arguments: Sequence[object], cwd: Path, *, kill_at: int | None = None
+    ) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOAD)
+        folder = Path(os.path.realpath(cwd))
+        self.changes: list[str] = []  # that it had made, or was about to make, at its end
+        self._streams = [folder.parent / f".{folder.name}.{name}" for name in _SAID]
+        words = list(map(str, arguments))
+        self._process = context.Process(target=_work, args=(words, folder, kill_at))
+        self._process.start()
+        self.started = time.monotonic()  # behind the start of the server
+
+    def end(self, kill_after: float | None = None) -> Ended:
+        """Wait for its end; killed once it is so old, in seconds."""
+        self._process.join(kill_after or _LIMIT)
+        self._process.kill()
+        self._process.join()
+        seconds = time.monotonic() - self.started
+        said = [path.read_text(errors="replace") if path.exists() else "" for path in self._streams]
+        for path in self._streams:
+            path.unlink(missing_ok=True)
+        self.changes = said[2].splitlines()
+        assert self._process.exitcode is not None
+        return Ended(self._process.exitcode, seconds, said[0], said[1])
 
 
 def _work(arguments: list[str], folder: Path, kill_at: int | None) -> None:

@@ -27,12 +27,13 @@ class Report:
         self.violations += [f"{where}: {problem}" for problem in problems]
 
 
-def main(name: str, count: int, soak: Callable[[int, int, Path], Report]) -> None:
+def main(name: str, count: int, soak: Callable[..., Report], *, forks: bool = False) -> None:
     """Run a soak from the command line; exit code 1 on any violation.
 
     Args:
         count: So many, unless `--count` says otherwise.
         soak: (count, seed, an empty folder) -> report.
+        forks: Whether it also takes `forked`.
     """
     parser = argparse.ArgumentParser(prog=f"python -m tests.soak.faults.{name}")
     parser.add_argument(
@@ -42,9 +43,16 @@ def main(name: str, count: int, soak: Callable[[int, int, Path], Report]) -> Non
         "--seed", type=int, default=0, metavar="S", help="of the moments; default: 0"
     )
     parser.add_argument("--json", action="store_true")
+    if forks:
+        parser.add_argument(
+            "--forked",
+            action="store_true",
+            help="fork from what has imported everything: all kills fall into the work itself",
+        )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="caflow-soak-") as folder:
-        report = soak(given.count, given.seed, Path(folder))
+        options = {"forked": given.forked} if forks else {}
+        report = soak(given.count, given.seed, Path(folder), **options)
     if given.json:
         print(json.dumps({"count": given.count, "seed": given.seed, **vars(report)}))
     else:
