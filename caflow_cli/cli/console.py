@@ -96,5 +96,8 @@ class Console:
             transient=True,
             disable=not self.live or (results and sys.stdout is not None and sys.stdout.isatty()),
         )
+        if display.disable:  # as it ends, Rich before 14.3 writes an empty line all the same
+            yield display
+            return
         with display:
             yield display

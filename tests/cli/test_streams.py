@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from caflow_cli.cli.console import Console
+
 from .process import ENTRY
 
 
@@ -66,3 +68,10 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert int((tmp_path / "written").read_text()) > 2
+
+
+def test_a_progress_display_that_is_off_is_not_started(monkeypatch):
+    """Rich before 14.3 writes an empty line where one ends."""
+    monkeypatch.setattr("rich.progress.Progress.stop", lambda _: pytest.fail("it ended"))
+    with Console(quiet=True).progress() as progress:
+        progress.advance(progress.add_task("x"))
