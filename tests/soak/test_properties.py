@@ -88,6 +88,28 @@ def test_a_batch_scores_and_samples_as_its_images_do(example, seed):
 
 
 @examples(3)
+@given(examples_of_models(most_values=1024), SEEDS)
+def test_the_folded_form_is_the_trained_one(example, seed):
+    """Densities, samples, and again where weights have changed since."""
+    model, cond = example.model, example.cond
+    point = example.target + noise_of(example, seed)
+    for _ in range(2):
+        latents, folded = model.eval().encode(point, cond)
+        back, _ = model.decode(latents, cond)
+        model.train()
+        trained = model(point, cond + 0.5)
+        torch.testing.assert_close(folded, trained.log_prob.detach(), rtol=1e-9, atol=1e-7)
+        with torch.enable_grad():
+            d, _ = model.R(model.logit(cond.double() + 0.5)[0])
+            unfolded, _ = model._decode_target(latents, d)
+        torch.testing.assert_close(back, unfolded.detach(), rtol=1e-8, atol=1e-8)
+        model.eval().encode(point, cond)  # folded with the weights that are about to change
+        with torch.no_grad():
+            for number, parameter in enumerate(model.parameters()):
+                parameter.mul_(1 + 0.01 * (number % 3))
+
+
+@examples(3)
 @given(example=examples_of_models(most_values=1024))
 def test_a_file_keeps_the_model(tmp_path, example):
     model, path = example.model.float(), tmp_path / "m.safetensors"
