@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "caflow_cli"
 ORDER = [
     "errors",
     "assets",
+    "devices",
     "layers",
     "flows",
     "model",

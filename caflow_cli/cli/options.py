@@ -34,7 +34,7 @@ __all__ = [
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
-_DEVICE_HELP = "auto, cpu, cuda or cuda:N."
+_DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps; auto never takes mps."
 MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
 _MODEL_HELP = f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]}"
 
@@ -199,6 +199,15 @@ class Restoration:
             rich_help_panel=MODEL,
         ),
     ] = None
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the sampler (`torch.compile`; CUDA graphs on a GPU): minutes first, for "
+            "many pictures of one size. Scores are not compiled.",
+            rich_help_panel=MODEL,
+        ),
+    ] = False
     output: Annotated[
         str | None,
         typer.Option(

@@ -83,11 +83,17 @@ def restore_pictures(
         _list_outputs(command, planned.jobs, masks, given, console)
         return
 
+    from ..devices import check_compiler, select_device
     from .memory import memory_errors
     from .session import load_model
 
+    if given.compile:
+        check_compiler(select_device(given.device))
+
     task = None if command == "sample" else command
     loaded = load_model(given.model, given.device, console, task, default="paired")
+    if given.compile:
+        loaded.model.compile_inference()
     _check_mask(loaded, mask)
     _check_candidates(loaded, given)
     sampling = {**given.sampling, **({"consistent": True} if consistent else {})}

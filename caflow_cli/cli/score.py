@@ -149,7 +149,7 @@ class _Scorer:
         self.loaded: dict[str | None, LoadedModel] = {}
         self.condition: tuple[Source, Decoded] | None = None
 
-        from ..inference import select_device
+        from ..devices import select_device
 
         select_device(device)
         if model is not None:  # found wanting before pictures are read

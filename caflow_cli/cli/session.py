@@ -48,9 +48,10 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
+    from ..devices import select_device
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
-    from ..inference import Domain, select_device
+    from ..inference import Domain
     from ..model import load_checkpoint, read_info
     from ..tasks import TASKS
 

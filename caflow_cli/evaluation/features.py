@@ -57,7 +57,7 @@ class Extractor:
                 "let it return (B, d) of uint8 (B, 3, H, W)",
                 EXIT_USAGE,
             )
-        return features.double().cpu()
+        return features.cpu().double()
 
 
 def _shape(value: object) -> str:

@@ -89,7 +89,7 @@ class LpipsDistance:
         _check_size(images)
         a, b = (x.to(self._device).float() / 127.5 - 1 for x in (images, references))
         distance: Tensor = self._net(a, b)
-        return distance.flatten().double().cpu()
+        return distance.flatten().cpu().double()
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:

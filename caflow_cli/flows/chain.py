@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from ..devices import wide_zeros
+
 __all__ = ["Link", "forward_through", "inverse_through"]
 
 
@@ -29,7 +31,7 @@ def forward_through(
     With `recompute`, only what passes between the layers is kept for the backward pass, which runs
     each layer once more.
     """
-    logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+    logdet = wide_zeros(x.shape[0], x)
     for layer, cond in links:
         if recompute and torch.is_grad_enabled():
             x, term = checkpoint(layer, x, cond, use_reentrant=False, preserve_rng_state=False)
@@ -41,7 +43,7 @@ def forward_through(
 
 def inverse_through(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor]:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
-    logdet = y.new_zeros(y.shape[0], dtype=torch.float64)
+    logdet = wide_zeros(y.shape[0], y)
     for layer, cond in reversed(links):
         y, term = layer.inverse(y, cond)
         logdet = logdet + term

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from .multiscale import latent_channels
 from .scale import ConditionalScale, Reading
 from .sizes import Sizes
@@ -80,7 +81,7 @@ class ConditionalFlow(nn.Module):
         self, x: Tensor, cond: tuple[Given, Sequence[Tensor]]
     ) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x.shape[0], x)
         for j in reversed(range(len(self.functions))):
             x, term = self.functions[j](x, self._condition(j, cond))
             logdet = logdet + term
@@ -93,7 +94,7 @@ class ConditionalFlow(nn.Module):
         self, y: list[Tensor], cond: tuple[Given, Sequence[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         x, *latents = y
-        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x.shape[0], x)
         functions: list[Any] = list(self.functions)
         for j, function in enumerate(functions):
             if j > 0:
@@ -131,7 +132,7 @@ class Autoregressive(nn.ModuleList):
     ) -> tuple[Latents, Tensor]:
         z: Latents = []
         given = self._given(cond)
-        logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x[0].shape[0], x[0])
         for i, flow in enumerate(self):
             z_i, term = flow(x[i], (given[i], x[:i]))
             z.append(z_i)
@@ -143,7 +144,7 @@ class Autoregressive(nn.ModuleList):
     ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
         given = self._given(cond)
-        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
         flows: list[Any] = list(self)
         for i, flow in enumerate(flows):
             l_i, term = flow.inverse(y[i], (given[i], l))

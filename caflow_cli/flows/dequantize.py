@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from ..layers.terms import sum_per_image, volume
 
 __all__ = ["NOISE_LATTICE", "Logit", "lattice_noise", "noise_draws", "to_uint8"]
@@ -45,9 +46,7 @@ class Logit(nn.Module):
 
     def _logdet(self, h: Tensor) -> Tensor:
         # -log p - log(1 - p) as softplus: sampled h can be so large that p rounds to 0 or 1.
-        scale = h.new_full(
-            (h.shape[1],), math.log((1 - self.alpha) / self.levels), dtype=torch.float64
-        )
+        scale = wide_zeros(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
         return sum_per_image(F.softplus(h) + F.softplus(-h)) + volume(scale, h)
 
     def forward(self, v: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:

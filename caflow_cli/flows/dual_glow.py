@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from ..layers import ConvNet, ScaleAndBias
 from ..layers.terms import affine, affine_inverse
 from .conditional import Latents
@@ -67,7 +67,7 @@ class DualGlow(nn.Module):
         self, x: Sequence[Tensor], cond: Sequence[Tensor | ScaleAndBias]
     ) -> tuple[Latents, Tensor]:
         z: Latents = []
-        logdet = x[0].new_zeros(x[0].shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x[0].shape[0], x[0])
         for l_i, d_i, gaussian in zip(x, cond, self.gaussians, strict=True):
             z_i, term = gaussian(l_i, d_i)
             z.append([z_i])
@@ -78,7 +78,7 @@ class DualGlow(nn.Module):
         self, y: Latents, cond: Sequence[Tensor | ScaleAndBias]
     ) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
         gaussians: list[Any] = list(self.gaussians)
         for z_i, d_i, gaussian in zip(y, cond, gaussians, strict=True):
             l_i, term = gaussian.inverse(z_i[0], d_i)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from .scale import Scale
 
 __all__ = ["MultiScaleFlow", "latent_channels"]
@@ -42,7 +43,7 @@ class MultiScaleFlow(nn.Module):
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x.shape[0], x)
         for k, scale in enumerate(self.scales):
             x, term = scale(x)
             logdet = logdet + term
@@ -53,7 +54,7 @@ class MultiScaleFlow(nn.Module):
 
     def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
         x, *latents = y
-        logdet = x.new_zeros(x.shape[0], dtype=torch.float64)
+        logdet = wide_zeros(x.shape[0], x)
         scales: list[Any] = list(self.scales)
         for k, scale in reversed(list(enumerate(scales))):
             if k < len(self.scales) - 1:

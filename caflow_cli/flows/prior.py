@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
+from ..devices import wide, wide_sum
 from ..layers.terms import observe
 
 __all__ = ["standard_normal_log_prob"]
@@ -18,7 +18,7 @@ def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
     The sign is -1 where a score divides by the density.
     """
     constant = math.log(2 * math.pi)
-    observe(lambda: -0.5 * sign * (z.double().square() + constant))
+    observe(lambda: -0.5 * sign * (wide(z).square() + constant))
     # Over the dimensions as they lie: to flatten channels_last would copy.
-    squares = z.square().sum(tuple(range(1, z.ndim)), dtype=torch.float64)
+    squares = wide_sum(z.square(), tuple(range(1, z.ndim)))
     return -0.5 * sign * (squares + z[0].numel() * constant)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from .conditional import Given, Latents, function, latent_layout
 from .scale import Reading
 from .sizes import Sizes
@@ -44,7 +45,7 @@ class SharedAutoregressive(nn.Module):
         for_own, for_shared = _given(cond)
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
-        logdet = x[0].new_zeros(batch, dtype=torch.float64)
+        logdet = wide_zeros(batch, x[0])
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
             outputs[j], term = self.own[j](x[j], (for_own[j], None))
@@ -68,7 +69,7 @@ class SharedAutoregressive(nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         for_own, for_shared = _given(cond)
         l: list[Tensor] = []
-        logdet = y[0][0].new_zeros(y[0][0].shape[0], dtype=torch.float64)
+        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
         own: list[Any] = list(self.own)
         shared: list[Any] = list(self.shared)
         for i, z in enumerate(y):

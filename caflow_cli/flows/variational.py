@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import wide_zeros
 from ..layers import Conv, Squeeze
 from ..layers.terms import sum_per_image, volume
 from .chain import Link, forward_through, inverse_through
@@ -63,4 +64,4 @@ class VariationalNoise(nn.Module):
 
 
 def _widening(h: Tensor) -> Tensor:
-    return volume(h.new_full((h.shape[1],), math.log(_WIDTH), dtype=torch.float64), h)
+    return volume(wide_zeros(h.shape[1], h) + math.log(_WIDTH), h)

@@ -1,6 +1,5 @@
 """From a picture to ranked candidates, and from a pair to its likelihood."""
 
-from .device import select_device
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
 from .restore import Candidate, Candidates, restore
@@ -18,7 +17,6 @@ __all__ = [
     "log_prob_map",
     "restore",
     "score",
-    "select_device",
     "spread",
     "task_of",
 ]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..devices import wide
 from ..model import CAFlow, Encoding
 
 __all__ = ["Domain", "Statistics", "describe_domain", "statistics"]
@@ -91,7 +92,7 @@ def _of_each(encodings: Sequence[Encoding]) -> Statistics:
     for encoding in encodings:
         parts: list[Tensor] = []
         for d in encoding.d:
-            d = d.double()
+            d = wide(d)
             spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
             parts += [d.mean((2, 3)), spread]
         rows.append(torch.cat(parts, 1))

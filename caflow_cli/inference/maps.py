@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import wide, wide_device
 from ..errors import CaflowError
 from ..flows import to_uint8
 from ..layers.terms import observed
@@ -125,13 +126,15 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Encoding) -> Tens
 
     def add(term: Tensor) -> None:
         # Functions that share weights run all their uses of an image side by side in the batch.
-        values = term.double().reshape(batch, -1, *term.shape[-2:]).sum(1)
+        values = wide(term).reshape(batch, -1, *term.shape[-2:]).sum(1)
         size = (values.shape[-2], values.shape[-1])
         cells[size] = cells[size] + values if size in cells else values
 
     with observed(add):
         model.log_prob(target, encoding)
-    total = torch.zeros((batch, height, width), dtype=torch.float64, device=model.device)
+    total = torch.zeros(
+        (batch, height, width), dtype=torch.float64, device=wide_device(model.device)
+    )
     for (rows, columns), values in cells.items():
         down, right = height // rows, width // columns
         spread = values.repeat_interleave(down, -2).repeat_interleave(right, -1)

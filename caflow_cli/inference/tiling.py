@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..devices import laid_out
 from ..errors import CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow, Encoding
@@ -193,4 +194,4 @@ def _cut_latent(z: Tensor, corner: tuple[int, int], tiles: Tiles) -> Tensor:
     (top, left), (rows, columns) = corner, tiles.shape
     rows, columns, top, left = rows // cell, columns // cell, top // cell, left // cell
     part = z[None, :, top : top + rows, left : left + columns]
-    return part.contiguous(memory_format=torch.channels_last)
+    return laid_out(part)

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..devices import like, wide, wide_zeros
 from .terms import volume
 
 __all__ = ["ActNorm"]
@@ -43,17 +44,16 @@ class ActNorm(nn.Module):
     def initialize(self, x: Tensor) -> None:
         """Set scale and bias from the moments of x, unless that has happened or in `eval()`."""
         if self.training and not self.is_initialized:
-            count = torch.tensor(float(x.numel() // x.shape[1]), dtype=torch.float64)
-            wide = x.double()
-            moments = torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))])
-            count = count.to(x.device)
+            values = wide(x)
+            moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+            count = wide_zeros(1, x) + x.numel() // x.shape[1]
             if dist.is_available() and dist.is_initialized():
                 dist.all_reduce(moments)
                 dist.all_reduce(count)
             mean = moments[0] / count
             variance = (moments[1] / count - mean.square()).clamp_min(1e-8)
-            self.bias.copy_(-mean)
-            self.log_scale.copy_(-0.5 * variance.log())
+            self.bias.copy_(like(-mean, self.bias))
+            self.log_scale.copy_(like(-0.5 * variance.log(), self.log_scale))
             self.initialized.fill_(True)
             self._known_initialized = True
 

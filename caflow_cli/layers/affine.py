@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..devices import as_type, like, wide
 from .actnorm import ActNorm
 from .conv import FixedConv, conv2d
 from .invconv import InvConv1x1
@@ -39,7 +40,7 @@ class ChannelAffine(nn.Module):
         self.invconv = InvConv1x1(channels)
 
     def _log_scale(self) -> Tensor:
-        return self.actnorm.log_scale.double() + self.invconv.log_diag.double()
+        return wide(self.actnorm.log_scale) + wide(self.invconv.log_diag)
 
     def forward(self, x: Tensor, cond: Composed | None = None) -> tuple[Tensor, Tensor]:
         if cond is None:
@@ -47,16 +48,16 @@ class ChannelAffine(nn.Module):
             # A rounding error in the composed weight is the same at every pixel and adds up:
             # outside training it is composed in float64 and rounded once.
             [cond] = _compose([self], x.dtype if self.training else torch.float64)
-        weight, bias = cond.weight.to(x.dtype)[:, :, None, None], cond.bias.to(x.dtype)
+        weight, bias = like(cond.weight, x)[:, :, None, None], like(cond.bias, x)
         return conv2d(x, weight, bias), volume(cond.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
-        scale = self.actnorm.log_scale.double().neg().exp()
+        scale = wide(self.actnorm.log_scale).neg().exp()
         return self.invconv.inverse_weight() * scale[:, None]
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = self._inverse_weight().to(y.dtype)[:, :, None, None]
-        return conv2d(y, weight, -self.actnorm.bias.to(y.dtype)), -volume(self._log_scale(), y)
+        weight = like(self._inverse_weight(), y)[:, :, None, None]
+        return conv2d(y, weight, -like(self.actnorm.bias, y)), -volume(self._log_scale(), y)
 
     def fold(self) -> FoldedAffine:
         return FoldedAffine([self])
@@ -74,7 +75,7 @@ class FoldedAffine(nn.Module):
     def __init__(self, layers: Sequence[ChannelAffine]) -> None:
         super().__init__()
         maps = _compose(layers, torch.float64)
-        dtype = layers[0].actnorm.bias.dtype
+        own_type = layers[0].actnorm.bias  # and device
         (weight, bias, log_scale), *later = maps
         for one in later:
             weight, bias = one.weight @ weight, one.weight @ bias + one.bias
@@ -82,11 +83,11 @@ class FoldedAffine(nn.Module):
         # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
         inverse, shift = None, torch.zeros_like(bias)
         for layer in reversed(layers):
-            own, a = layer._inverse_weight(), layer.actnorm.bias.double()
+            own, a = layer._inverse_weight(), wide(layer.actnorm.bias)
             inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
         assert inverse is not None
-        self.forth = FixedConv(weight.to(dtype)[:, :, None, None], bias.to(dtype))
-        self.back = FixedConv(inverse.to(dtype)[:, :, None, None], shift.to(dtype))
+        self.forth = FixedConv(like(weight, own_type)[:, :, None, None], like(bias, own_type))
+        self.back = FixedConv(like(inverse, own_type)[:, :, None, None], like(shift, own_type))
         self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
         self.eval()
 
@@ -113,9 +114,9 @@ def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed
 def _compose(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[Composed]:
     log_scale = torch.stack([layer.actnorm.log_scale for layer in layers])
     log_diag = torch.stack([layer.invconv.log_diag for layer in layers])
-    bias = torch.stack([layer.actnorm.bias for layer in layers]).to(dtype)
+    bias = as_type(torch.stack([layer.actnorm.bias for layer in layers]), dtype)
     weight = InvConv1x1.weights([layer.invconv for layer in layers], dtype)
-    weight = weight * log_scale.to(dtype).exp()[:, None, :]
+    weight = weight * as_type(log_scale, dtype).exp()[:, None, :]
     shift = (weight @ bias[:, :, None])[:, :, 0]
-    parts = zip(weight, shift, log_scale.double() + log_diag.double(), strict=True)
+    parts = zip(weight, shift, wide(log_scale) + wide(log_diag), strict=True)
     return list(map(Composed._make, parts))

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import laid_out
+
 __all__ = ["FixedConv", "conv2d"]
 
 
@@ -34,14 +36,14 @@ class FixedConv(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.padding = weight.shape[-1] // 2
-        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self.weight = laid_out(weight.detach())
         self.bias = None if bias is None else bias.detach().clone()
         self._packable = _has_packed_convolutions(self.weight)
         self._packed: dict[torch.Size, Tensor] = {}
         self.eval()
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        if not self._packable:
+        if not self._packable or torch.compiler.is_compiling():
             plain = conv2d(x, self.weight, self.bias, self.padding)
             return plain.relu_() if relu else plain
         pad, one = [self.padding] * 2, [1, 1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..devices import as_type, like
 from .conv import conv2d
 from .terms import volume
 
@@ -42,20 +43,20 @@ class InvConv1x1(nn.Module):
         """W of layers of one width, (K, C, C), composed in `dtype` in one batch."""
         lower, upper = _factors(layers, dtype)
         rows = torch.stack([layer.permutation for layer in layers])[:, :, None]
-        return (lower @ upper).gather(1, rows.expand_as(lower))
+        return (lower @ upper).gather(1, rows.to(lower.device).expand_as(lower))
 
     def weight(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """W, (C, C), composed in `dtype`."""
         return self.weights([self], dtype)[0]
 
     def inverse_weight(self) -> Tensor:
-        """W^-1, (C, C), float64, by two triangular solves."""
+        """W^-1, (C, C), float64, by two triangular solves; on `wide_device`."""
         lower, upper = (factor[0] for factor in _factors([self], torch.float64))
         eye = torch.eye(lower.shape[0], dtype=torch.float64, device=lower.device)
         half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
         inverse = torch.linalg.solve_triangular(upper, half, upper=True)
         # W^-1 = (L U)^-1 P^T: column permutation[r] of (L U)^-1 moves to column r.
-        result: Tensor = inverse[:, self.permutation]
+        result: Tensor = inverse[:, self.permutation.to(inverse.device)]
         return result
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
@@ -63,14 +64,14 @@ class InvConv1x1(nn.Module):
         return conv2d(x, weight), volume(self.log_diag, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = self.inverse_weight().to(y.dtype)[:, :, None, None]
+        weight = like(self.inverse_weight(), y)[:, :, None, None]
         return conv2d(y, weight), -volume(self.log_diag, y)
 
 
 def _factors(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """L and U with its diagonal, (K, C, C) each."""
-    lu = torch.stack([layer.lu for layer in layers]).to(dtype)
+    lu = as_type(torch.stack([layer.lu for layer in layers]), dtype)
     lower = lu.tril(-1) + torch.eye(lu.shape[-1], dtype=dtype, device=lu.device)
-    log_diag = torch.stack([layer.log_diag for layer in layers]).to(dtype)
-    sign = torch.stack([layer.sign for layer in layers]).to(dtype)
+    log_diag = as_type(torch.stack([layer.log_diag for layer in layers]), dtype)
+    sign = as_type(torch.stack([layer.sign for layer in layers]), dtype)
     return lower, lu.triu(1) + torch.diag_embed(sign * log_diag.exp())

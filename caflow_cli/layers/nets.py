@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import net_type
 from .conv import FixedConv, conv2d
 from .terms import per_candidate
 
@@ -27,7 +27,7 @@ class Conv(nn.Conv2d):
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        dtype = torch.bfloat16 if self.bf16 and self.training else self.weight.dtype
+        dtype = net_type(self.weight.dtype, x.device, self.training, self.bf16)
         bias = None if self.bias is None else self.bias.to(dtype)
         y = conv2d(x.to(dtype), self.weight.to(dtype), bias, self.kernel_size[0] // 2)
         return F.relu(y) if relu else y

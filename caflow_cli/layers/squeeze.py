@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..devices import wide_zeros
 
 __all__ = ["Squeeze"]
 
@@ -13,7 +14,7 @@ class Squeeze(nn.Module):
     """(B, C, H, W) <-> (B, 4C, H/2, W/2). A permutation of values: the log-determinant is 0."""
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0], dtype=torch.float64)
+        return F.pixel_unshuffle(x, 2), wide_zeros(x.shape[0], x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return F.pixel_shuffle(y, 2), y.new_zeros(y.shape[0], dtype=torch.float64)
+        return F.pixel_shuffle(y, 2), wide_zeros(y.shape[0], y)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from ..devices import like, wide_sum
+
 __all__ = [
     "affine",
     "affine_inverse",
@@ -55,7 +57,7 @@ def sum_per_image(x: Tensor) -> Tensor:
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     """Log-determinant of a per-channel map with log-scales (C,), at every pixel of x: (B,)."""
-    total = log_scale.sum(dtype=torch.float64)
+    total = wide_sum(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
 
@@ -119,7 +121,7 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
 
 
 def _sum(x: Tensor) -> Tensor:
-    return x.sum(tuple(range(1, x.ndim)), dtype=torch.float64)
+    return wide_sum(x, tuple(range(1, x.ndim)))
 
 
 def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
@@ -163,7 +165,7 @@ class _Affine(Function):
         half = sigma.shape[1]
         grad_b = grad_y[:, :half]
         grad_x1 = grad_b * scale
-        grad_s = (grad_x1 * x[:, :half]).add_(grad_logdet.to(x.dtype)[:, None, None, None])
+        grad_s = (grad_x1 * x[:, :half]).add_(like(grad_logdet, x)[:, None, None, None])
         if len(x) > len(sigma):  # an image's candidates share what its net said
             grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
         grad_x = grad_y.clone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,14 @@ import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
+from ..devices import (
+    check_compiler,
+    compile_options,
+    exactly,
+    laid_out,
+    memory_format,
+    wide_zeros,
+)
 from ..errors import CaflowError
 from ..flows import (
     Autoregressive,
@@ -30,7 +38,6 @@ from ..flows import (
 )
 from ..layers import Conv, fold
 from .config import Config
-from .precision import exactly
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
@@ -64,27 +71,35 @@ class _Flows(NamedTuple):
 
 
 class _Folded:
-    """Flows folded for inference, and whether a weight has changed since."""
+    """Flows folded for inference, and whether a weight or a module has changed since."""
 
     def __init__(self, trained: _Flows) -> None:
         parts = [part for part in trained if part is not None]
         modules = [module for part in parts for module in part.modules()]
         # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
         self._tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
+        # All held, so that what replaces one cannot have its identity or its memory.
+        self._trained = trained
+        self._children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
+        self._tensors = [tensor for table in self._tables for tensor in table.values()]
         self._state = self._read()
         self.flows = _Flows(*(None if part is None else fold(part) for part in trained))
 
-    def _read(self) -> list[tuple[int, int]]:
-        # In-place changes count versions up; `to` and assignment bring other memory.
+    def _read(self) -> list[tuple[int, int, int]]:
+        # In-place changes count versions up; `to` brings other memory, assignment other tensors.
         return [
-            (tensor._version, tensor.data_ptr())
+            (id(tensor), tensor._version, tensor.data_ptr())
             for table in self._tables
             for tensor in table.values()
             if tensor is not None
         ]
 
-    def is_stale(self) -> bool:
-        return self._read() != self._state
+    def is_stale(self, trained: _Flows) -> bool:
+        return (
+            any(now is not then for now, then in zip(trained, self._trained, strict=True))
+            or any(list(table.values()) != children for table, children in self._children)
+            or self._read() != self._state
+        )
 
 
 class LossTerms(NamedTuple):
@@ -97,6 +112,18 @@ class LossTerms(NamedTuple):
 def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
     """`-log_prob / (D ln 2)`: nats to bits a dimension."""
     return -log_prob / (dims * math.log(2))
+
+
+def _decode(flows: _Flows, logit: Logit, latents: list[Tensor], d: Any) -> tuple[Tensor, Tensor]:
+    """`CAFlow._decode_target`, of flows in either form: one graph, where it is compiled."""
+    queue = list(latents)
+    z = [[queue.pop() for _ in z_i] for z_i in flows.F.layout]
+    l, logdet = flows.F.inverse(z, d)
+    log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
+    h, logdet = flows.T.inverse(l)
+    log_prob = log_prob - logdet
+    v, logdet = logit.inverse(h)
+    return v, log_prob - logdet
 
 
 class CAFlow(nn.Module, PyTorchModelHubMixin):
@@ -140,9 +167,9 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         )
         self.F = _CONDITIONALS[flow.conditional](sizes)
 
-        # Convolutions of this size are several times faster in this layout.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
         self._folded: _Folded | None = None
+        self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
 
     # --- the inference form -----------------------------------------------------------------------
 
@@ -151,7 +178,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         own = _Flows(self.R, self.Q, self.T, self.F)
         if self.training or torch.is_grad_enabled():
             return own
-        if self._folded is None or self._folded.is_stale():
+        if self._folded is None or self._folded.is_stale(own):
             self._folded = _Folded(own)
         return self._folded.flows
 
@@ -161,8 +188,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles, which fold for themselves."""
-        return {**self.__dict__, "_folded": None}
+        """For copies and pickles, which fold and compile for themselves."""
+        return {**self.__dict__, "_folded": None, "_compiled": None}
 
     # --- the density and its sampler, at float points --------------------------------------------
 
@@ -180,19 +207,16 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
     def _decode_target(self, latents: Sequence[Tensor], d: Any) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
         flows = self._flows()
-        queue = list(latents)
-        z = [[queue.pop() for _ in z_i] for z_i in self.F.layout]
-        l, logdet = flows.F.inverse(z, d)
-        log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
-        h, logdet = flows.T.inverse(l)
-        log_prob = log_prob - logdet
-        v, logdet = self.logit.inverse(h)
-        return v, log_prob - logdet
+        if self._compiled is None or flows.F is self.F:
+            return _decode(flows, self.logit, list(latents), d)
+        v, log_prob = self._compiled(flows, self.logit, list(latents), d)
+        # The memory of a CUDA graph is its next run's.
+        return v.clone(), log_prob.clone()
 
     def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
         if self.Q is None:
-            return w + noise, w.new_zeros(w.shape[0], dtype=torch.float64)
+            return w + noise, wide_zeros(w.shape[0], w)
         u, logdet = self._flows().Q(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
 
@@ -420,8 +444,27 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 compiled = torch.compile(module.forward, dynamic=False, backend=backend)
                 module.forward = compiled  # type: ignore[method-assign]
 
+    def compile_inference(self, backend: str = "inductor") -> None:
+        """Compile what draws (`sample`, `decode`), one graph for a size and number of candidates.
+
+        On CUDA it runs as a CUDA graph. Scores stay as they are: `log_prob` and `encode` are never
+        compiled, so a candidate is scored by the same operations as without. Draws differ by
+        rounding, as they do between devices. Compiling takes minutes, when a size first comes; the
+        ninth size and those behind it are not compiled. Copies of the model are not compiled.
+
+        Args:
+            backend: Of `torch.compile`.
+
+        Raises:
+            CaflowError: Nothing to compile with on the model's device (exit code 2).
+        """
+        if backend == "inductor":
+            check_compiler(self.device)
+        options = compile_options(self.device, backend)
+        self._compiled = torch.compile(_decode, dynamic=False, **options)
+
     def _layout(self, x: Tensor) -> Tensor:
-        return x.contiguous(memory_format=torch.channels_last)
+        return laid_out(x)
 
     def _pixels(self, image: Tensor, what: str, channels: int) -> Tensor:
         """Floats on the 8-bit scale, in the model's type, device and layout; uint8 at u = 1/2."""

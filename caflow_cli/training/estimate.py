@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ import torch
 from accelerate import Accelerator
 
 from ..data import count_pictures
+from ..devices import peak_bytes, select_device
 from ..errors import EXIT_USAGE, CaflowError
-from ..inference import select_device
 from ..model import CAFlow, Config
 from .batches import Batches
 from .config import RunConfig
@@ -90,7 +89,7 @@ def estimate(config: RunConfig) -> Estimate:
     images = steps * optim.batch_size
     data = sum(pictures[s] for s in ("train", "val")) * task.size**2  # type: ignore[index]
     data *= _CHANNELS + (config.flow.cond_channels if paired else 0)
-    memory = _peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
+    memory = peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
     return Estimate(
         pictures={str(split): count for split, count in pictures.items()},
         parameters=_parameters(model),
@@ -115,12 +114,3 @@ def _parameters(model: CAFlow) -> dict[str, int]:
         for name, part in parts.items()
     }
     return {**counts, "total": sum(counts.values())}
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
-from ..inference import describe_domain, select_device
+from ..inference import describe_domain
 from ..model import CAFlow, Config, load_checkpoint
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
@@ -63,8 +64,8 @@ def train(
     check_tracker(config.tracker)
     to_toml(config)  # what that cannot hold is not to be found out behind the reading of data
     device = select_device(config.device)
-    if config.device.startswith("cuda:"):
-        torch.cuda.set_device(device)
+    if config.device.startswith("cuda:"):  # "cuda": a launcher gives each rank its own
+        use_device(device)
     accelerator = Accelerator(
         mixed_precision="no",
         cpu=device.type == "cpu",

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..devices import check_compiler, memory_format, wide, wide_device
 from ..errors import EXIT_USAGE, CaflowError
 from ..layers import ActNorm
 from ..model import CAFlow, LossTerms, bits_per_dim
@@ -37,16 +35,6 @@ class Figures:
     taken: bool  # False: the guard refused the step
     rolled_back: bool
     messages: list[float]  # the sums over ranks of what each said
-
-
-def _check_compiler(device: torch.device) -> None:
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
-        raise CaflowError(
-            f"there is no C++ compiler {compiler!r} to compile with",
-            "install one, or leave --compile out",
-            EXIT_USAGE,
-        )
 
 
 def parameter_groups(model: CAFlow, invconv_width: int) -> list[dict[str, Any]]:
@@ -89,7 +77,7 @@ class Optimiser:
             )
         self.model, self.accelerator, self.config = model, accelerator, optim
         if optim.compile:
-            _check_compiler(accelerator.device)
+            check_compiler(accelerator.device)
         model.use_bf16(optim.bf16)
         model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
@@ -132,14 +120,14 @@ class Optimiser:
         for group in self.adam.param_groups:
             group["lr"] = lr * group["share"]
         parts = batch.split(optim.accumulate)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=wide_device(self.accelerator.device))
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
                 sums += self._backward(part) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
         # One look at the device a step.
-        *means, norm = torch.cat([sums, clipped.double()[None]]).tolist()
+        *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         loss, bits, cond_bits, *heard = sum_over_ranks(self.accelerator, [*shares, *messages()])
         taken = self.guard.accepts(loss, norm)
@@ -159,7 +147,8 @@ class Optimiser:
         loss = bits + bits_per_dim(weighted, dims)
         (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
-        return torch.stack([loss, bits, cond_bits]).detach().double()
+        return wide(torch.stack([loss, bits, cond_bits]).detach())
 
     def _place(self, x: Tensor) -> Tensor:
-        return x.to(self.accelerator.device, memory_format=torch.channels_last)
+        device = self.accelerator.device
+        return x.to(device, memory_format=memory_format(device))

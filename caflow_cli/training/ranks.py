@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
+from ..devices import wide_device
 from ..errors import CaflowError
 
 __all__ = ["on_main", "sum_over_ranks"]
@@ -17,7 +18,7 @@ def sum_over_ranks(accelerator: Accelerator, values: Sequence[float]) -> list[fl
     """Sums over all ranks, the same numbers on each. All ranks must call it."""
     if accelerator.num_processes == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=accelerator.device)
+    tensor = torch.tensor(values, dtype=torch.float64, device=wide_device(accelerator.device))
     total: list[float] = accelerator.reduce(tensor, reduction="sum").tolist()
     return total
 

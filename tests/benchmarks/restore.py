@@ -1,13 +1,15 @@
 """Speed of ten ranked candidates, and what cost grows with, by one command on an idle machine:
 
-    python tests/benchmarks/restore.py [--preset compact] [--device cuda] [--json FILE]
+    python tests/benchmarks/restore.py [--preset compact] [--compile] [--json FILE]
+    python tests/benchmarks/restore.py --device cuda --compile     all there is to know of a GPU
     python tests/benchmarks/restore.py --sweep [--json FILE]
 
 Ways to compute the same are timed in turn, `--rounds` times, in one process: medians, the median
 of paired ratios to `plain`, and the share of a float32 convolution ceiling measured in the same
-process. On a GPU training is measured too (train_step.py). `--sweep` times picture side, number
-of candidates and depth, each point in a process of its own, and fits exponents; `--profile` names
-the operations that cost most. Presets: those of the package, and `reference`.
+process. On a GPU, and elsewhere with `--train`, training is measured too (train_step.py).
+`--sweep` times picture side, number of candidates and depth, each point in a process of its own,
+and fits exponents; `--profile` names the operations that cost most. Presets: those of the package,
+`reference`, and `tiny`, which only shows that all of this runs.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ SIDE = 64
 SIDES = (64, 128, 256, 512, 1024)  # with one candidate
 CANDIDATES = (1, 3, 10, 30, 100, 300, 1000)
 DEPTHS = (1, 2, 3, 4)  # times the steps of compact's R, T and F
+REFERENCE = {"r_steps": 16, "t_steps": 16, "f_steps": 12, "hidden": 64, "f_hidden": 32}
+TINY = {"r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
 
 
 def build(preset: str, device: str, depth: int = 1) -> Any:
@@ -38,14 +42,14 @@ def build(preset: str, device: str, depth: int = 1) -> Any:
 
     import torch
 
-    from caflow_cli.inference import select_device
+    from caflow_cli.devices import select_device
     from caflow_cli.layers import ActNorm, ConvNet
     from caflow_cli.model import CAFlow, Config, FlowConfig
     from caflow_cli.model import preset as preset_named
 
     torch.manual_seed(0)
-    reference = FlowConfig(r_steps=16, t_steps=16, f_steps=12, hidden=64, f_hidden=32)
-    flow = reference if preset == "reference" else preset_named(preset)
+    own = {"reference": REFERENCE, "tiny": TINY}
+    flow = FlowConfig(**own[preset]) if preset in own else preset_named(preset)
     steps = {name: depth * getattr(flow, name) for name in ("r_steps", "t_steps", "f_steps")}
     model = CAFlow(Config(dataclasses.replace(flow, **steps)))
     draw = torch.randn if model.Q is not None else torch.rand
@@ -97,12 +101,11 @@ def ceiling(device: str) -> float:
 
 
 def timed(run: Callable[[], Any]) -> float:
-    import torch
+    from caflow_cli.devices import select_device, wait
 
     begin = time.perf_counter()
     run()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait(select_device("auto"))
     return time.perf_counter() - begin
 
 
@@ -114,6 +117,8 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from caflow_cli.devices import peak_bytes
+
     model = build(options.preset, options.device)
     usual = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     m = options.candidates
@@ -122,6 +127,10 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         "batched": (task_of(model, SIDE, m, None), lambda: unfolded(nchw=False)),
         "folded": (task_of(model, SIDE, m, None), contextlib.nullcontext),
     }
+    if options.compile:
+        compiled = copy.deepcopy(model)
+        compiled.compile_inference()
+        ways["compiled"] = (task_of(compiled, SIDE, m, None), contextlib.nullcontext)
     with FlopCounterMode(display=False) as counter, unfolded(nchw=False):
         ways["batched"][0]()
     gflop = counter.get_total_flops() / 1e9
@@ -135,9 +144,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 times[name].append(seconds)
         top.append(ceiling(options.device))
     best = max(top)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    if options.device != "cpu":
-        peak = torch.cuda.max_memory_allocated() / 1e9
+    peak = peak_bytes(model.device) / 1e9
     results = []
     print(
         f"{options.preset}: {m} ranked candidates of one {SIDE}x{SIDE} image, {gflop:.1f} GFLOP, "
@@ -249,6 +256,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--compile", action="store_true", help="one way more")
+    parser.add_argument("--train", action="store_true", help="measure training on a CPU too")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--only", choices=("side", "M", "depth"), help="of the sweep")
@@ -263,9 +272,14 @@ def main() -> None:
             profile(options)
         else:
             results += (sweep if options.sweep else measure)(options)
-    if options.device != "cpu" and not (options.child or options.profile or options.sweep):
-        script = Path(__file__).with_name("train_step.py")
-        subprocess.run([sys.executable, script, "--device", options.device], check=True)
+    training = options.train or options.device != "cpu"
+    if training and not (options.child or options.profile or options.sweep):
+        command = [sys.executable, Path(__file__).with_name("train_step.py")]
+        command += ["--device", options.device]
+        if presets == ["tiny"]:
+            command += ["--flow", json.dumps({**TINY, "trunk": 0}), "--variant", "plain"]
+            command += ["--batch", "2", "--steps", "1", "--rounds", "1"]
+        subprocess.run(command, check=True)
     if options.json:
         Path(options.json).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,8 @@ def ceiling(device: str) -> float:
     """GFLOP/s of a large bfloat16 convolution in channels_last: what this machine can do."""
     import torch
 
+    from caflow_cli.devices import select_device, wait
+
     bf16 = {"dtype": torch.bfloat16, "device": device}
     x = torch.randn(32, 128, 32, 32, **bf16).to(memory_format=torch.channels_last)
     conv = torch.nn.Conv2d(128, 128, 3, padding=1, **bf16)
@@ -42,17 +43,9 @@ def ceiling(device: str) -> float:
         for _ in range(12):
             begin = time.perf_counter()
             conv(x)
-            wait(device)
+            wait(select_device(device))
             best = max(best, work / (time.perf_counter() - begin) / 1e9)
     return best
-
-
-def wait(device: str) -> None:
-    """For what a GPU has been given."""
-    import torch
-
-    if device != "cpu":
-        torch.cuda.synchronize()
 
 
 def measure(
@@ -65,6 +58,7 @@ def measure(
     from accelerate import Accelerator
     from torch.utils.flop_counter import FlopCounterMode
 
+    from caflow_cli.devices import peak_bytes, wait
     from caflow_cli.model import CAFlow, Config
     from caflow_cli.model import preset as preset_named
     from caflow_cli.training.batches import Batch
@@ -91,11 +85,9 @@ def measure(
     for _ in range(steps):
         begin = time.perf_counter()
         one.step(data, 1e-5)
-        wait(device)
+        wait(one.accelerator.device)
         times.append(time.perf_counter() - begin)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    if device != "cpu":
-        peak = torch.cuda.max_memory_allocated() / 1e9
+    peak = peak_bytes(one.accelerator.device) / 1e9
     with FlopCounterMode(display=False) as counter:
         few = Batch(*(part[:2] for part in data))
         one._backward(few)

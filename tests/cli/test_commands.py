@@ -24,7 +24,7 @@ from PIL import Image
 from caflow_cli import __version__
 from caflow_cli.cli.app import app
 from caflow_cli.images import read_provenance
-from caflow_cli.model import save_checkpoint
+from caflow_cli.model import CAFlow, save_checkpoint
 
 from .process import ENTRY, assert_refused, caflow
 
@@ -224,6 +224,24 @@ def test_superres_prints_the_paths_it_wrote(run, tmp_path, small_picture, model_
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")) == written
     for path in written:
         assert Image.open(tmp_path / path).size == (32, 32)
+
+
+def test_compile_compiles_what_draws(run, tmp_path, small_picture, model_file, monkeypatch):
+    refused = run("superres", small_picture, "--model", "none", "--compile", CXX="no-such-compiler")
+    assert_refused(refused, 2, "no C++ compiler 'no-such-compiler'")
+    used = []
+    whole = CAFlow.compile_inference
+    monkeypatch.setattr(
+        CAFlow, "compile_inference", lambda self: (used.append(self), whole(self, "eager"))
+    )
+    arguments = ["superres", small_picture, "--model", model_file, "-m", 2, "--json"]
+    plain = run(*arguments, "-o", "plain.png")
+    assert not used
+    compiled = run(*arguments, "-o", "compiled.png", "--compile")
+    assert plain.returncode == compiled.returncode == 0, compiled.stderr
+    assert len(used) == 1
+    scores = [json.loads(r.stdout)["outputs"][0]["log_likelihood"] for r in (plain, compiled)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)  # of pictures a level apart at most
 
 
 def test_the_default_output_lies_beside_the_input(run, tmp_path, small_picture, model_file):

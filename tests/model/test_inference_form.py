@@ -168,6 +168,49 @@ def test_it_follows_the_weights(small_model):
     check()
 
 
+def test_it_follows_the_modules(small_model):
+    model, other = copy.deepcopy(small_model), helpers.data_like_model(small_model.config, 9, SIZE)
+    target, cond = helpers.image_pair(model, 1, SIZE)
+    seen = {float(model.log_prob(target, cond))}
+    for replace in (
+        lambda: setattr(model, "T", other.T),
+        lambda: setattr(model.F[0], "functions", copy.deepcopy(other.F[0].functions)),
+        lambda: setattr(
+            model.T.scales[0].steps[0].affine.actnorm, "bias", torch.nn.Parameter(torch.ones(12))
+        ),
+    ):
+        replace()
+        score = model.log_prob(target, cond)
+        with training_form():
+            expected = model.log_prob(target, cond)
+        torch.testing.assert_close(score, expected, rtol=0, atol=1e-2)
+        seen.add(float(score))
+    assert len(seen) == 4
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_compiled_draws_are_the_plain_ones_and_scores_are_not_compiled(
+    small_model, backend, monkeypatch
+):
+    model = copy.deepcopy(small_model)
+    target, cond = helpers.image_pair(model, 2, SIZE)
+    given = model.read_condition(cond)
+    latents, score = model.encode(target, given)[0], model.log_prob(target, given)
+    plain, at = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
+    model.compile_inference(backend)
+    ran = []
+    compiled = model._compiled
+    monkeypatch.setattr(model, "_compiled", lambda *args: (ran.append(1), compiled(*args))[1])
+    drawn, now = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
+    assert len(ran) == 2
+    torch.testing.assert_close(now[1], at[1], rtol=0, atol=1e-2)
+    torch.testing.assert_close(drawn, plain, rtol=0, atol=0.02)
+    assert (drawn.floor() - plain.floor()).abs().max() <= 1
+    assert torch.equal(model.log_prob(target, given), score)
+    assert len(ran) == 2
+    assert copy.deepcopy(model)._compiled is None
+
+
 def check_state(model, check):
     other = helpers.data_like_model(model.config, seed=9, size=SIZE)
     model.load_state_dict(other.state_dict())

@@ -1,0 +1,235 @@
+"""Devices: the only module that knows how one differs from another, and in what precision it works.
+
+| | `cpu` | `cuda` | `mps` |
+|---|---|---|---|
+| scores, samples: nets and flows | float32 | float32, TF32 off | float32 |
+| training: convolutions of nets | bfloat16, or float32 | bfloat16, or float32 | float32 |
+| training: the rest | float32 | float32, TF32 as PyTorch has it | float32 |
+| sums of log-determinants and Gaussian terms | float64 | float64 | float64, on the CPU |
+| 1×1 convolutions composed, inverted | float64 | float64 | float64, on the CPU |
+| layout | channels_last | channels_last | contiguous |
+| `torch.compile` | a C++ compiler | Triton; CUDA graphs for samples | no |
+
+Metal has no float64. What is computed in it goes to the CPU first (`wide`), so that log-likelihoods
+of a model on `mps` are tensors on the CPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from .errors import EXIT_USAGE, CaflowError
+
+__all__ = [
+    "NAMES",
+    "as_type",
+    "check_compiler",
+    "compile_options",
+    "exactly",
+    "laid_out",
+    "like",
+    "memory_format",
+    "net_type",
+    "peak_bytes",
+    "select_device",
+    "use_device",
+    "wait",
+    "wide",
+    "wide_device",
+    "wide_sum",
+    "wide_zeros",
+]
+
+NAMES = "auto, cpu, cuda, cuda:N or mps"
+
+# Device types that lack a thing.
+_WITHOUT_FLOAT64 = {"mps"}
+# The plain way where the fast one has not been tried.
+_WITHOUT_BF16 = {"mps"}
+_WITHOUT_CHANNELS_LAST = {"mps"}
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+# --- which one ------------------------------------------------------------------------------------
+
+
+def select_device(name: str = "auto") -> torch.device:
+    """The device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    `auto` is CUDA where there is one, else the CPU: never `mps`, which has to be asked for.
+
+    Raises:
+        CaflowError: An unknown name, or a device that this machine lacks (exit code 2).
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise CaflowError(f"unknown device {name!r}", f"--device {NAMES}", EXIT_USAGE)
+    if name == "cpu" or (name == "auto" and not count):
+        return torch.device("cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise CaflowError(
+                "device 'mps' is not available: no Metal, or a PyTorch without it",
+                "--device cpu",
+                EXIT_USAGE,
+            )
+        return torch.device("mps")
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        raise CaflowError(
+            f"device {name!r} is not available: {count} CUDA devices here",
+            "--device cpu",
+            EXIT_USAGE,
+        )
+    return torch.device("cuda", index)
+
+
+def use_device(device: torch.device) -> None:
+    """Make a CUDA device the one that libraries take where none is named."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+# --- float64, where a sum of thousands of terms needs it ------------------------------------------
+
+
+def wide_device(device: torch.device) -> torch.device:
+    """Where float64 of that device is computed: there, or on the CPU."""
+    return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
+
+
+def _home(x: Tensor) -> Tensor:
+    return x.cpu() if x.device.type in _WITHOUT_FLOAT64 else x
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float64, on `wide_device`."""
+    return _home(x).double()
+
+
+def wide_sum(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
+    """Sum over dimensions, or all, accumulated in float64: on `wide_device`."""
+    return _home(x).sum(dims, dtype=torch.float64)
+
+
+def wide_zeros(count: int, x: Tensor) -> Tensor:
+    """(count,) float64 zeros: where log-determinants of x begin."""
+    return torch.zeros(count, dtype=torch.float64, device=wide_device(x.device))
+
+
+def as_type(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x in a type; float64 on `wide_device`."""
+    return wide(x) if dtype == torch.float64 else x.to(dtype)
+
+
+def like(x: Tensor, other: Tensor) -> Tensor:
+    """x in the type of another tensor and on its device: the way back from `wide`."""
+    # The type first: float64 must not reach a device that has none.
+    return x.to(other.dtype).to(other.device)
+
+
+# --- the types of nets ----------------------------------------------------------------------------
+
+
+def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
+    """The type that a net's convolutions run in: bfloat16 in training alone, where asked for."""
+    rough = training and bf16 and device.type not in _WITHOUT_BF16
+    return torch.bfloat16 if rough else own
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = False
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a score or a sampler: no gradients, and no TF32: ten bits make no score."""
+
+    @functools.wraps(function)
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with torch.no_grad(), _without_tf32():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+# --- layout, memory, time -------------------------------------------------------------------------
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The layout in which convolutions of this size are several times faster."""
+    if device.type in _WITHOUT_CHANNELS_LAST:
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def laid_out(x: Tensor) -> Tensor:
+    """x, (B, C, H, W), in the layout of its device."""
+    return x.contiguous(memory_format=memory_format(x.device))
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most memory held at once: on a CUDA device since its last reset, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+# --- compilers ------------------------------------------------------------------------------------
+
+
+def check_compiler(device: torch.device) -> None:
+    """Whether `torch.compile` has what it needs for a device.
+
+    Raises:
+        CaflowError: It has not (exit code 2).
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        problem = f"there is no C++ compiler {compiler!r} to compile with"
+    elif device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        problem = "there is no Triton to compile with"
+    elif device.type == "mps":
+        raise CaflowError("nothing is compiled for 'mps'", "leave --compile out", EXIT_USAGE)
+    else:
+        return
+    raise CaflowError(problem, "install one, or leave --compile out", EXIT_USAGE)
+
+
+def compile_options(device: torch.device, backend: str) -> dict[str, Any]:
+    """Arguments of `torch.compile` for a pass of inference: on CUDA as CUDA graphs."""
+    if device.type == "cuda" and backend == "inductor":
+        return {"backend": backend, "mode": "reduce-overhead"}
+    return {"backend": backend}

@@ -1,0 +1,23 @@
+"""The benchmark that is for GPUs runs, small, on a CPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parent / "benchmarks" / "restore.py"
+
+
+def test_it_measures_candidates_and_training(tmp_path):
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, SCRIPT, "--preset", "tiny", "--candidates", "2", "--rounds", "1"]
+    command += ["--train", "--json", figures]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "candidates/s" in done.stdout
+    assert "images/s" in done.stdout
+    ways = json.loads(figures.read_text(encoding="utf-8"))
+    assert [one["way"] for one in ways] == ["plain", "batched", "folded"]
+    for one in ways:
+        assert one["candidates_per_second"] > 0
+        assert 0 < one["share_of_ceiling"] < 2
+        assert one["peak_gb"] > 0.1

@@ -1,0 +1,102 @@
+"""What a CUDA device must have in common with the CPU; without one all of this is skipped."""
+
+import copy
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.inference import restore
+from caflow_cli.model import CAFlow
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def on_card(small_model):
+    return copy.deepcopy(small_model).to("cuda")
+
+
+def apart(a, b):
+    return (a.cpu().floor().clamp(0, 255) - b.cpu().floor().clamp(0, 255)).abs()
+
+
+def test_scores_agree(small_model, on_card):
+    target, cond = helpers.image_pair(small_model, 8, SIZE)
+    for k in (1, 3):
+        score = on_card.log_prob(target, cond, k)
+        assert score.device.type == "cuda"
+        assert score.dtype == torch.float64
+        near = small_model.log_prob(target, cond, k)
+        torch.testing.assert_close(score.cpu(), near, rtol=0, atol=1e-2)
+
+
+def test_the_noise_is_the_same_bytes(small_model, on_card, monkeypatch):
+    given = []
+    decode = CAFlow._decode_target
+    monkeypatch.setattr(
+        CAFlow,
+        "_decode_target",
+        lambda self, z, d: (given.append([z_j.cpu() for z_j in z]), decode(self, z, d))[1],
+    )
+    _, cond = helpers.image_pair(small_model, 2, SIZE)
+    for model in (small_model, on_card):
+        model.sample(cond, 0.8, candidates=2, seed=7)
+    for near, far in zip(*given, strict=True):
+        assert near.numpy().tobytes() == far.numpy().tobytes()
+
+
+def test_draws_agree(small_model, on_card):
+    _, cond = helpers.image_pair(small_model, 4, SIZE)
+    near = small_model.sample(cond, 0.8, candidates=16, seed=5)
+    differences = apart(near, on_card.sample(cond, 0.8, candidates=16, seed=5))
+    assert differences.max() <= 1
+    assert (differences > 0).double().mean() <= 1e-4
+
+
+def test_ranked_candidates_agree(small_model, on_card):
+    image = np.full((8, 8, 3), 120, np.uint8)
+    near, far = (restore(model, image, 0.8, 4) for model in (small_model, on_card))
+    for a, b in zip(near.ranked, far.ranked, strict=True):
+        assert a.k == b.k
+        assert np.abs(a.image.astype(int) - b.image).max() <= 1
+        # Of pictures that may differ by a level here and there.
+        assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=0.05)
+
+
+def test_tf32_changes_no_score_and_no_draw(on_card, monkeypatch):
+    target, cond = helpers.image_pair(on_card, 2, SIZE)
+    found = []
+    for allowed in (False, True):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+        monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", allowed)
+        model = copy.deepcopy(on_card)  # which folds anew
+        found.append((model.log_prob(target, cond), model.sample(cond)))
+    for before, after in zip(*found, strict=True):
+        torch.testing.assert_close(after, before, rtol=0, atol=1e-4)
+
+
+def test_the_batch_size_bounds_memory(on_card):
+    image = np.full((16, 16, 3), 120, np.uint8)
+    peaks = []
+    for candidates in (4, 64):
+        restore(on_card, image, 0.8, candidates, batch_size=4)
+        torch.cuda.reset_peak_memory_stats()
+        restore(on_card, image, 0.8, candidates, batch_size=4)
+        peaks.append(torch.cuda.max_memory_allocated())
+    assert peaks[1] <= 1.05 * peaks[0]
+    torch.cuda.reset_peak_memory_stats()
+    restore(on_card, image, 0.8, 64, batch_size=64)
+    assert torch.cuda.max_memory_allocated() > peaks[0]
+
+
+def test_compiled_draws_agree(on_card):
+    pytest.importorskip("triton")
+    _, cond = helpers.image_pair(on_card, 1, SIZE)
+    model = copy.deepcopy(on_card)
+    model.compile_inference()
+    for seed in (1, 2, 3):  # the third replays a CUDA graph
+        plain, drawn = (m.sample(cond, 0.8, candidates=4, seed=seed) for m in (on_card, model))
+        assert apart(plain, drawn).max() <= 1

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from caflow_cli import devices
+from caflow_cli.devices import check_compiler, exactly, net_type, select_device
+from caflow_cli.errors import CaflowError
+
+
+def test_auto_is_a_device_of_this_machine():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert select_device("auto").type == expected
+    assert select_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "CPU", "", "mps:0", "cuda:"])
+def test_unknown_names_are_refused(name):
+    with pytest.raises(CaflowError, match="unknown device") as caught:
+        select_device(name)
+    assert caught.value.exit_code == 2
+
+
+def test_a_card_that_is_not_there_is_refused():
+    with pytest.raises(CaflowError, match="'cuda:99' is not available") as caught:
+        select_device("cuda:99")
+    assert caught.value.exit_code == 2
+
+
+def test_metal_that_is_not_there_is_refused_and_never_chosen(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(CaflowError, match="'mps' is not available") as caught:
+        select_device("mps")
+    assert caught.value.exit_code == 2
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert select_device("mps").type == "mps"
+    assert select_device("auto").type != "mps"
+
+
+def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(CaflowError, match="no C\\+\\+ compiler 'no-such-compiler'") as caught:
+        small_model.compile_inference()
+    assert caught.value.exit_code == 2
+    assert "--compile" in caught.value.hint
+    for name in ("mps", "cuda"):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        with pytest.raises(CaflowError, match="compile") as caught:
+            check_compiler(torch.device(name))
+        assert caught.value.exit_code == 2
+
+
+def test_only_nets_in_training_are_rough():
+    kind = torch.float32
+    for device in map(torch.device, ("cpu", "cuda", "mps")):
+        rough = torch.float32 if device.type == "mps" else torch.bfloat16
+        assert net_type(kind, device, training=True, bf16=True) == rough
+        assert net_type(kind, device, training=False, bf16=True) == kind
+        assert net_type(kind, device, training=True, bf16=False) == kind
+
+
+def test_tf32_is_off_within_and_as_before_behind(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+    inside = exactly(
+        lambda: (
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.is_grad_enabled(),
+        )
+    )
+    assert inside() == (False, False, False)
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+
+
+def test_no_other_module_asks_for_a_device_by_name():
+    named = re.compile(
+        r"torch\.(cuda|mps|backends)\b(?!\.mkldnn)|allow_tf32|channels_last\b|\"mps\""
+    )
+    package = Path(devices.__file__).parent
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if path.name != "devices.py"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if named.search(line) and not line.lstrip().startswith("#")
+    ]
+    assert found == []
