@@ -66,14 +66,13 @@ def test_ranked_candidates_agree(small_model, on_card):
         assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=0.05)
 
 
-def test_tf32_changes_no_score_and_no_draw(on_card, monkeypatch):
+def test_tf32_changes_no_score_and_no_draw(on_card):
     target, cond = helpers.image_pair(on_card, 2, SIZE)
     found = []
     for allowed in (False, True):
-        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
-        monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", allowed)
         model = copy.deepcopy(on_card)  # which folds anew
-        found.append((model.log_prob(target, cond), model.sample(cond)))
+        with helpers.tf32(allowed):
+            found.append((model.log_prob(target, cond), model.sample(cond)))
     for before, after in zip(*found, strict=True):
         torch.testing.assert_close(after, before, rtol=0, atol=1e-4)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import helpers
 import pytest
 import torch
 
@@ -62,19 +63,14 @@ def test_only_nets_in_training_are_rough():
         assert net_type(kind, device, training=True, bf16=False) == kind
 
 
-def test_tf32_is_off_within_and_as_before_behind(monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
-    inside = exactly(
-        lambda: (
-            torch.backends.cudnn.allow_tf32,
-            torch.backends.cuda.matmul.allow_tf32,
-            torch.is_grad_enabled(),
-        )
-    )
-    assert inside() == (False, False, False)
-    assert torch.backends.cudnn.allow_tf32
-    assert torch.backends.cuda.matmul.allow_tf32
+def test_tf32_is_off_within_and_as_before_behind():
+    def allows():
+        return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+
+    for allowed in (True, False):
+        with helpers.tf32(allowed):
+            assert exactly(allows)() == [False, False]
+            assert allows() == [allowed, allowed]
 
 
 def test_no_other_module_asks_for_a_device_by_name():
