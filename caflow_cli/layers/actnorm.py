@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..devices import like, wide, wide_zeros
+from ..devices import like, wide
 from .terms import volume
 
 __all__ = ["ActNorm"]
@@ -46,7 +46,7 @@ class ActNorm(nn.Module):
         if self.training and not self.is_initialized:
             values = wide(x)
             moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
-            count = wide_zeros(1, x) + x.numel() // x.shape[1]
+            count = moments.new_tensor(float(x.numel() // x.shape[1]))
             if dist.is_available() and dist.is_initialized():
                 dist.all_reduce(moments)
                 dist.all_reduce(count)
