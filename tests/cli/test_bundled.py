@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caflow_cli.assets import example_path
+
 from .process import caflow
 
 
@@ -57,3 +59,41 @@ def test_a_written_candidate_is_replayed_by_its_seed(run):
     (folder / "replay.png").unlink()
     assert np.abs(a - b).max() <= 1
     assert (a != b).mean() <= 1e-4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        (("colorize", "example:room"), "bedrooms-colorize"),
+        (("inpaint", "example:face_64", "--mask", "example:hole"), "faces-inpaint"),
+        (("sample", "--cond", "example:shoe"), "edges2shoes"),
+    ],
+)
+def test_every_task_works_offline_with_its_bundled_model(tmp_path, arguments, model):
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
+    given = (*arguments, "-m", "3", "-n", "3", "-o", "out/", "--json")
+    result = caflow(*given, cwd=tmp_path, **environment)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["model"]["id"] == model
+    scores = [output["log_likelihood"] for output in record["outputs"]]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    best = record["outputs"][0]
+    source = arguments[2] if arguments[0] == "sample" else arguments[1]
+    picture = np.asarray(Image.open(tmp_path / best["path"]).convert("RGB"))
+    given_picture = np.asarray(Image.open(example_path(source.removeprefix("example:"))))
+    if arguments[0] == "colorize":
+        grey = np.asarray(Image.fromarray(picture).convert("L")).astype(int)
+        assert np.abs(grey - given_picture).max() <= 1
+        assert picture.std(axis=-1).max() > 2  # it has colour
+    mask = []
+    if arguments[0] == "inpaint":
+        mask = ["--mask", "example:hole"]
+        known = np.asarray(Image.open(example_path("hole"))) == 0
+        assert np.array_equal(picture[known], given_picture[known])
+        assert not np.array_equal(picture[~known], given_picture[~known])
+    again = caflow(
+        *("score", "--cond", source, "--target", best["path"], *mask, "--json"), cwd=tmp_path
+    )
+    assert json.loads(again.stdout)["log_likelihood"] == pytest.approx(scores[0], abs=1e-2)

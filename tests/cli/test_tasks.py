@@ -184,18 +184,6 @@ def test_a_mask_is_turned_as_its_picture_is(run, tmp_path, model_files):
     assert np.array_equal(result[turned[1] == 0], turned[0][turned[1] == 0])
 
 
-@pytest.mark.parametrize("command", ["colorize", "inpaint", "sample"])
-def test_without_a_bundled_model_the_hint_says_how_to_get_one(run, tmp_path, command):
-    save(tmp_path / "x.png", 8, 8)
-    given = ["--cond", "x.png"] if command == "sample" else ["x.png"]
-    mask = ["--mask", save_mask(tmp_path / "m.png", 8, 8)] if command == "inpaint" else []
-    result = run(command, *given, *mask)
-    task = "paired" if command == "sample" else command
-    assert_refused(result, 3, f"no bundled model for {task}")
-    assert f"caflow train --task {task}" in result.stderr.decode()
-    assert "--model" in result.stderr.decode()
-
-
 def test_sample_takes_any_model_and_asks_for_what_it_needs(run, tmp_path, model_files):
     save(tmp_path / "x.png", 32, 32)
     mask = save_mask(tmp_path / "m.png", 32, 32)

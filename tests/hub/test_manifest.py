@@ -26,8 +26,20 @@ BUNDLED = sorted(load_manifest())
 SCHEMA = json.loads((ASSETS / "schema" / "manifest.schema.json").read_text(encoding="utf-8"))
 
 
-def test_there_is_a_default_super_resolution_model():
+def test_every_task_has_a_default_model():
+    assert {task: load_manifest()[default_model(task)].task for task in TASKS} == {
+        t: t for t in TASKS
+    }
     assert default_model("superres") == "faces-superres-x4"
+
+
+def test_without_a_default_model_the_hint_says_how_to_get_one(monkeypatch):
+    others = {k: v for k, v in load_manifest().items() if v.task != "colorize"}
+    monkeypatch.setattr("caflow_cli.hub.resolve.load_manifest", lambda: others)
+    with pytest.raises(CaflowError, match="no bundled model for colorize") as caught:
+        default_model("colorize")
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == "caflow train --task colorize, or --model FILE"
 
 
 @pytest.mark.parametrize("name", BUNDLED)
