@@ -463,7 +463,11 @@ def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
         image.save(tmp_path / "photos" / f"{index}.png")
     architecture = [
         f"flow.{key}"
-        for key in ("scales=2", "r_steps=1", "t_steps=1", "f_steps=1", "hidden=8", "f_hidden=8")
+        for key in (
+            "scales=2",
+            *("r_steps=1", "t_steps=1", "f_steps=1"),
+            *("hidden=8", "f_hidden=8", "trunk=8"),
+        )
     ]
     settings = [x for s in (*architecture, "task.size=32") for x in ("--set", s)]
     trained = run(

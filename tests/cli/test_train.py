@@ -17,7 +17,11 @@ from .process import ENTRY, assert_refused
 
 TINY = [
     f"flow.{key}"
-    for key in ("scales=2", "r_steps=1", "t_steps=1", "f_steps=1", "hidden=8", "f_hidden=8")
+    for key in (
+        "scales=2",
+        *("r_steps=1", "t_steps=1", "f_steps=1"),
+        *("hidden=8", "f_hidden=8", "trunk=8"),
+    )
 ]
 SETTINGS = [x for s in (*TINY, "task.size=16") for x in ("--set", s)]
 

@@ -74,7 +74,16 @@ COUNTED = {
 }  # fmt: skip
 # Without a bound these would train, or draw, for hours.
 BOUNDS = {
-    "train": ("--images", "3", "--set", "flow.scales=1", "--set", "flow.hidden=2"),
+    "train": (
+        "--images",
+        "3",
+        "--set",
+        "flow.scales=1",
+        "--set",
+        "flow.hidden=2",
+        "--set",
+        "flow.trunk=2",
+    ),
     "evaluate": ("--limit", "2"),
 }
 

@@ -14,7 +14,15 @@ __all__ = ["commands", "differences", "make_pictures"]
 
 STEPS, EVERY, BATCH = 60, 10, 4
 _CLOCK = {"elapsed_s", "images_per_second"}
-_FLOW = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 4, "f_hidden": 4}
+_FLOW = {
+    "scales": 1,
+    "r_steps": 1,
+    "t_steps": 1,
+    "f_steps": 1,
+    "hidden": 4,
+    "f_hidden": 4,
+    "trunk": 4,
+}
 
 
 def make_pictures(folder: Path, count: int, side: int, seed: int = 0) -> None:
