@@ -17,17 +17,15 @@ PICTURES = 6
 TRAININGS = 4  # at most: each holds a model
 
 
-def soak(count: int, seed: int, folder: Path, trainings: int = TRAININGS) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path, trainings: int = TRAININGS) -> None:
     """So many processes at once, in each way.
 
     Args:
         seed: Of nothing: which process is first is left to the machine.
     """
-    report = Report("concurrency")
     superres(report, count, folder / "superres")
     train(report, min(count, trainings), folder / "train")
     pull(report, count, folder / "pull")
-    return report
 
 
 def _at_once(lines: Sequence[Sequence[object]], cwd: Path, **options: object) -> list[Ended]:

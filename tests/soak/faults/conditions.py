@@ -245,20 +245,18 @@ def _limit(kind: int, size: int) -> Callable[[], None]:
 ALL = (full_disk, file_limit, read_only, no_home, streams, language, memory)
 
 
-def soak(count: int, seed: int, folder: Path, only: tuple[str, ...] = ()) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path, only: tuple[str, ...] = ()) -> None:
     """Each condition once.
 
     Args:
         count: So many conditions, in the order of `ALL`.
         seed: Of nothing.
     """
-    report = Report("conditions")
     for index, condition in enumerate(ALL[:count]):
         if not only or condition.__name__ in only:
             own = folder / str(index)
             own.mkdir()
             condition(Conditions(report, own))
-    return report
 
 
 if __name__ == "__main__":

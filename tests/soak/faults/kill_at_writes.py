@@ -18,16 +18,14 @@ from .whole import leftovers, problems_in
 Line = list[object]
 
 
-def soak(count: int, seed: int, folder: Path) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path) -> None:
     """Kill before every change, or so many of them, evenly spread.
 
     Args:
         seed: How many changes to leave out at first.
     """
-    report = Report("kill_at_writes")
     train(report, count, seed, folder / "train")
     superres(report, count, seed, folder / "superres")
-    return report
 
 
 def train(report: Report, count: int, seed: int, folder: Path) -> None:

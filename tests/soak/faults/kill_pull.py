@@ -25,13 +25,12 @@ def hub_environment(hub: LocalHub, home: Path) -> dict[str, str]:
     return environment(HF_ENDPOINT=hub.endpoint, HF_HOME=str(home), HF_HUB_OFFLINE="0")
 
 
-def soak(count: int, seed: int, folder: Path, size: int = BYTES) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path, size: int = BYTES) -> None:
     """Kill `count` times, each after a time that is uniform over that of an undisturbed download.
 
     Afterwards the cache must hold the file or not; and the same command, run again, must fetch what
     is missing.
     """
-    report = Report("kill_pull")
     random_ = random.Random(seed)
     hub, weights = start_hub(size)
     home, pull = folder / "home", ["models", "pull", REPOSITORY]
@@ -70,7 +69,6 @@ def soak(count: int, seed: int, folder: Path, size: int = BYTES) -> Report:
         if sent > size - sum(partial) or (whole and sent):
             report.check(f"{where}, run again", [f"{sent} bytes were sent, {partial} were there"])
     hub.close()
-    return report
 
 
 def _blobs(home: Path) -> list[Path]:

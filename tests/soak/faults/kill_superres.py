@@ -33,13 +33,12 @@ def command(folder: Path, out: Path) -> list[object]:
     return ["superres", folder / "in", "-o", f"{out}/", *fixed]
 
 
-def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path, forked: bool = False) -> None:
     """Kill `count` times, each after a time that is uniform over that of an undisturbed command.
 
     Afterwards every picture must be that of the undisturbed command, byte for byte, or absent; and
     the same command, run again, must make the others.
     """
-    report = Report("kill_superres")
     random_ = random.Random(seed)
     program = Forked if forked else Program
     make_model(folder / "model.safetensors")
@@ -77,7 +76,6 @@ def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
         if content(out) != wanted:
             left.append("not the pictures of the undisturbed command")
         report.check(f"{where}, run again", left)
-    return report
 
 
 def content(out: Path) -> dict[str, bytes]:

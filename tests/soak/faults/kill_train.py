@@ -11,13 +11,12 @@ from .training import commands, differences, make_pictures
 from .whole import leftovers, problems_in
 
 
-def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
+def soak(report: Report, count: int, seed: int, folder: Path, forked: bool = False) -> None:
     """Kill `count` times, each after a time that is uniform over that of an undisturbed run.
 
     After each kill the folder is looked through, and the run goes on; where it comes to its end it
     is compared with the undisturbed one, and another is begun.
     """
-    report = Report("kill_train")
     random_ = random.Random(seed)
     program = Forked if forked else Program
     make_pictures(folder / "data" / "train", 10, 8)
@@ -53,7 +52,6 @@ def soak(count: int, seed: int, folder: Path, forked: bool = False) -> Report:
             report.check(where, differences(out, reference) + leftovers(out) + problems_in(out))
         number += 1
         out = folder / f"run-{number}"
-    return report
 
 
 def _phase(out: Path) -> str:

@@ -94,11 +94,17 @@ class Program:
         try:
             out, err = self._process.communicate(timeout=kill_after or _LIMIT)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
             out, err = self._process.communicate()
+        except KeyboardInterrupt:
+            self._kill()  # it has a session of its own
+            raise
         seconds = time.monotonic() - self.started
         return Ended(self._process.returncode, seconds, _text(out), _text(err))
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def _text(data: bytes | None) -> str:
@@ -148,8 +154,10 @@ class Forked:
 
     def end(self, kill_after: float | None = None) -> Ended:
         """Wait for its end; killed once it is so old, in seconds."""
-        self._process.join(kill_after or _LIMIT)
-        self._process.kill()
+        try:
+            self._process.join(kill_after or _LIMIT)
+        finally:
+            self._process.kill()
         self._process.join()
         seconds = time.monotonic() - self.started
         said = [path.read_text(errors="replace") if path.exists() else "" for path in self._streams]

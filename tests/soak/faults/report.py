@@ -1,9 +1,10 @@
-"""What a soak says: a table of counts, and its violations."""
+"""What a soak says: a table of counts, and its violations; also where it is interrupted."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -27,12 +28,14 @@ class Report:
         self.violations += [f"{where}: {problem}" for problem in problems]
 
 
-def main(name: str, count: int, soak: Callable[..., Report], *, forks: bool = False) -> None:
-    """Run a soak from the command line; exit code 1 on any violation.
+def main(name: str, count: int, soak: Callable[..., None], *, forks: bool = False) -> None:
+    """Run a soak from the command line; exit code 1 on any violation, else 130 if interrupted.
+
+    SIGINT and SIGTERM end it early: what was counted by then is printed.
 
     Args:
         count: So many, unless `--count` says otherwise.
-        soak: (count, seed, an empty folder) -> report.
+        soak: Called with a report to fill, count, seed, and an empty folder.
         forks: Whether it also takes `forked`.
     """
     parser = argparse.ArgumentParser(prog=f"python -m tests.soak.faults.{name}")
@@ -50,17 +53,23 @@ def main(name: str, count: int, soak: Callable[..., Report], *, forks: bool = Fa
             help="fork from what has imported everything: all kills fall into the work itself",
         )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="caflow-soak-") as folder:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    report, interrupted = Report(name), False
+    with tempfile.TemporaryDirectory(prefix="caflow-soak-", ignore_cleanup_errors=True) as folder:
         options = {"forked": given.forked} if forks else {}
-        report = soak(given.count, given.seed, Path(folder), **options)
+        try:
+            soak(report, given.count, given.seed, Path(folder), **options)
+        except KeyboardInterrupt:
+            interrupted = True
     if given.json:
-        print(json.dumps({"count": given.count, "seed": given.seed, **vars(report)}))
+        about = {"count": given.count, "seed": given.seed, "interrupted": interrupted}
+        print(json.dumps({**about, **vars(report)}))
     else:
-        print(f"{name}, count {given.count}, seed {given.seed}")
+        print(f"{name}, count {given.count}, seed {given.seed}{', interrupted' * interrupted}")
         width = max(map(len, [*report.counts, "violations"]))
         for what, number in [*report.counts.items(), ("violations", len(report.violations))]:
             print(f"  {what:{width}}  {number}")
         for kind, lines in (("VIOLATION", report.violations), ("skipped", report.skipped)):
             for line in lines:
                 print(f"{kind}: {line}")
-    sys.exit(1 if report.violations else 0)
+    sys.exit(1 if report.violations else 130 if interrupted else 0)

@@ -1,4 +1,4 @@
-"""`python -m tests.soak.fuzz TARGET... --runs N`: change files and read them; findings as JSON.
+"""`python -m tests.soak.fuzz TARGET --runs N`: change files and read them; findings as JSON.
 
 With atheris (pip install atheris) the coverage of the package, of Pillow's and of the standard
 library's readers guides the changes; without it they are blind.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import resource
@@ -63,15 +64,18 @@ class Record:
             }
         )
 
+    def is_done(self, runs: int, minutes: float) -> bool:
+        return self.executions >= runs or time.monotonic() - self.start >= 60 * minutes
 
-def blind(record: Record, runs: int, seed: int) -> None:
+
+def blind(record: Record, runs: int, minutes: float, seed: int) -> None:
     rng, seeds = random.Random(seed), record.target.seeds()
-    for _ in range(runs):
+    while not record.is_done(runs, minutes):
         record.try_out(record.target.damaged(seeds, rng))
     print(record.line("blind"))
 
 
-def guided(record: Record, runs: int, seed: int) -> None:
+def guided(record: Record, runs: int, minutes: float, seed: int) -> None:
     """Ends the process, as atheris does."""
     import atheris
 
@@ -89,7 +93,7 @@ def guided(record: Record, runs: int, seed: int) -> None:
 
     def one(data: bytes) -> None:
         record.try_out(data)
-        if record.executions >= runs:
+        if record.is_done(runs, minutes):
             print(record.line("atheris"), flush=True)
             shutil.rmtree(record.folder)
             os._exit(0)  # atheris knows no other end
@@ -104,6 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.fuzz", description=__doc__)
     parser.add_argument("target", help="see targets.py, such as picture, zip, model")
     parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop then at the latest")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--blind", action="store_true", help="without atheris")
     parser.add_argument("--keep", type=Path, help="folder for files that were found")
@@ -115,13 +120,15 @@ def main() -> None:
     if given.blind or atheris is None:
         _prepare()
         with tempfile.TemporaryDirectory(dir=_temporary()) as folder:
-            blind(Record(given.target, Path(folder), given.keep), given.runs, given.seed)
+            record = Record(given.target, Path(folder), given.keep)
+            blind(record, given.runs, given.minutes, given.seed)
         return
     with atheris.instrument_imports(include=_READERS):
         from . import targets  # noqa: F401
     _prepare()
     with tempfile.TemporaryDirectory(dir=_temporary()) as folder:
-        guided(Record(given.target, Path(folder), given.keep), given.runs, given.seed)
+        record = Record(given.target, Path(folder), given.keep)
+        guided(record, given.runs, given.minutes, given.seed)
 
 
 def _prepare() -> None:
