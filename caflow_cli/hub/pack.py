@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..assets import WEIGHTS_DIR
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import atomic_write, make_folder
-from ..model import load_checkpoint, save_checkpoint
-from .digest import sha256_of
+from ..images import atomic_write, locked_folder, make_folder
+from ..model import load_checkpoint
+from ..model.checkpoint import checkpoint_bytes
 from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 
 __all__ = ["MAX_BYTES", "pack"]
@@ -59,35 +60,32 @@ def pack(
             "-o DIR, or --bundle to add a bundled model",
             EXIT_USAGE,
         )
-    entries = load_manifest(manifest) if manifest.exists() else {}
-    if not overwrite and (path.exists() or model_id in entries):
-        raise CaflowError(
-            f"there is a model {model_id!r} in {str(folder)!r}", "--overwrite", EXIT_USAGE
-        )
+    _entries_without(model_id, path, manifest, overwrite)
     source = run / "best.safetensors" if run.is_dir() else run
     model, info = load_checkpoint(source)
-    make_folder(folder)
-    temporary = folder / f".{model_id}.packing"
-    try:
-        save_checkpoint(temporary, model, info.training, bf16_convs=True)
-        size = temporary.stat().st_size
-        if bundle and size > MAX_BYTES:
-            raise CaflowError(
-                f"the packed model has {size} bytes, more than {MAX_BYTES}",
-                "leave --bundle out, or train a smaller model",
-            )
-        entry = Entry(
-            id=model_id,
-            task=info.config.task.name,
-            sha256=sha256_of(temporary),
-            bytes=size,
-            default=default,
-            license=license_terms,
-            data=data_terms or str(info.training.get("data", "unknown")),
-            config=info.config.to_dict(),
-            metrics=metrics or {},
-            file=path.name,
+    content = checkpoint_bytes(model, info.training, bf16_convs=True)
+    if bundle and len(content) > MAX_BYTES:
+        raise CaflowError(
+            f"the packed model has {len(content)} bytes, more than {MAX_BYTES}",
+            "leave --bundle out, or train a smaller model",
         )
+    entry = Entry(
+        id=model_id,
+        task=info.config.task.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        default=default,
+        license=license_terms,
+        data=data_terms or str(info.training.get("data", "unknown")),
+        config=info.config.to_dict(),
+        metrics=metrics or {},
+        file=path.name,
+    )
+    manifest_json([entry])  # refuses what no manifest can hold, before the folder is made
+    make_folder(folder)
+    with locked_folder(manifest.parent):
+        # Again, now that no other process can add to it.
+        entries = _entries_without(model_id, path, manifest, overwrite)
         if default:
             entries = {
                 id_: replace(other, default=other.default and other.task != entry.task)
@@ -95,8 +93,18 @@ def pack(
             }
         entries[model_id] = entry
         text = manifest_json(entries.values())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    atomic_write(manifest, text.encode())
+        atomic_write(path, content, replace=overwrite)
+        atomic_write(manifest, text.encode())
     return entry
+
+
+def _entries_without(
+    model_id: str, path: Path, manifest: Path, overwrite: bool
+) -> dict[str, Entry]:
+    """The manifest's entries; one of that id, or a file, only where it may be replaced."""
+    entries = load_manifest(manifest) if manifest.exists() else {}
+    if not overwrite and (path.exists() or model_id in entries):
+        raise CaflowError(
+            f"there is a model {model_id!r} in {str(path.parent)!r}", "--overwrite", EXIT_USAGE
+        )
+    return entries

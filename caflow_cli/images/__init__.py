@@ -4,7 +4,7 @@
 """
 
 from .alpha import fill_transparent, over_white, resize_alpha
-from .atomic import atomic_write, make_folder, remove_leftovers
+from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .decode import SUFFIXES, Decoded, decode, read_image
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
@@ -21,6 +21,7 @@ __all__ = [
     "encode_png",
     "fill_transparent",
     "format_of",
+    "locked_folder",
     "make_folder",
     "over_white",
     "read_image",

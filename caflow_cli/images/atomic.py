@@ -6,7 +6,8 @@ import errno
 import os
 import secrets
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +16,7 @@ from ..errors import CaflowError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["atomic_write", "make_folder", "remove_leftovers"]
+__all__ = ["atomic_write", "locked_folder", "make_folder", "remove_leftovers"]
 
 # A file system without hard links: FAT, some network shares, Android.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
@@ -76,6 +77,24 @@ def remove_leftovers(folder: Path) -> None:
         with suppress(OSError), path.open("rb") as file:
             if _lock(file) is True:
                 path.unlink()
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """One process at a time, the others wait. No file is left, and the lock ends with its process.
+
+    Where folders cannot be locked (Windows, some network shares) nobody waits.
+    """
+    descriptor = None
+    if sys.platform != "win32":
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .caflow import CAFlow
 
 __all__ = [
+    "checkpoint_bytes",
     "from_pretrained",
     "in_bf16",
     "load_checkpoint",
@@ -46,11 +47,15 @@ def save_checkpoint(
         training: A record for the header.
         bf16_convs: Store what `in_bf16` says in bfloat16: half the size, a few nats an image.
     """
-    tensors = {
-        name: _stored(tensor, bf16_convs and in_bf16(name, tensor))
-        for name, tensor in model.state_dict().items()
-    }
+    tensors = _stored_tensors(model, bf16_convs)
     write_tensors(path, tensors, metadata_of(model.config, training or {}))
+
+
+def checkpoint_bytes(
+    model: CAFlow, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
+) -> bytes:
+    """What `save_checkpoint` writes."""
+    return save(_stored_tensors(model, bf16_convs), metadata_of(model.config, training or {}))
 
 
 def write_tensors(
@@ -81,6 +86,13 @@ def in_bf16(name: str, tensor: Tensor) -> bool:
     nats a picture, all but that scale's by 3.4.
     """
     return tensor.ndim == 4 and not name.startswith("T.scales.0.")
+
+
+def _stored_tensors(model: CAFlow, bf16_convs: bool) -> dict[str, Tensor]:
+    return {
+        name: _stored(tensor, bf16_convs and in_bf16(name, tensor))
+        for name, tensor in model.state_dict().items()
+    }
 
 
 def _stored(tensor: Tensor, bf16: bool) -> Tensor:

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jsonschema
 import pytest
@@ -355,6 +357,22 @@ def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_p
         "second": dataclasses.replace(again, default=False),
         "third": third,
     }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
+def test_models_packed_at_once_are_all_in_the_manifest(model_file, tmp_path, monkeypatch):
+    def slowly(entries):
+        time.sleep(0.1)  # between reading the manifest and writing it
+        return manifest_json(entries)
+
+    monkeypatch.setattr("caflow_cli.hub.pack.manifest_json", slowly)
+    names = [f"model-{k}" for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        entries = list(pool.map(lambda name: pack(model_file, name, output=tmp_path), names))
+    found = load_manifest(tmp_path / "weights_manifest.json")
+    assert found == {entry.id: entry for entry in entries}
+    files = ["weights_manifest.json", *(f"{name}.safetensors" for name in names)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
 
 
 def test_packing_never_touches_the_installations_own_manifest(model_file):

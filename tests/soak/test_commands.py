@@ -123,5 +123,5 @@ def test_any_command_line(given_files, tmp_path, monkeypatch, capfdbinary, argum
     check_stdout(arguments, result.stdout, folder)
     after = hashes(folder)
     assert {name: after.get(name) for name in before} == before
-    left = [name for name in after.keys() - before.keys() if name.endswith((".tmp", ".packing"))]
+    left = [name for name in after.keys() - before.keys() if name.endswith(".tmp")]
     assert left == []

@@ -1,4 +1,4 @@
-"""kill -9 just before each change to a file that `caflow train` and `caflow superres` make.
+"""kill -9 just before each change to a file that train, superres and `models pack` make.
 
 Random moments rarely fall between two system calls; here each such gap is hit.
 """
@@ -26,6 +26,7 @@ def soak(report: Report, count: int, seed: int, folder: Path) -> None:
     """
     train(report, count, seed, folder / "train")
     superres(report, count, seed, folder / "superres")
+    pack(report, count, seed, folder / "pack")
 
 
 def train(report: Report, count: int, seed: int, folder: Path) -> None:
@@ -50,6 +51,19 @@ def superres(report: Report, count: int, seed: int, folder: Path) -> None:
         return [] if content(out) == content(reference) else ["other pictures"]
 
     _kill(report, "superres", count, seed, folder, line, lambda _: line, other)
+
+
+def pack(report: Report, count: int, seed: int, folder: Path) -> None:
+    """One model and its manifest; `--overwrite` goes over what a kill has left."""
+    folder.mkdir(exist_ok=True)
+    make_model(folder / "model.safetensors")
+    shared = ["models", "pack", folder / "model.safetensors", "--id", "small", "-o", "out", "-q"]
+    line = [*shared, "--overwrite"]
+
+    def other(out: Path, reference: Path) -> list[str]:
+        return [] if content(out) == content(reference) else ["another model or manifest"]
+
+    _kill(report, "pack", count, seed, folder, line, lambda _: line, other)
 
 
 def _kill(

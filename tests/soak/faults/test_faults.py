@@ -25,6 +25,13 @@ def test_a_killed_command_leaves_whole_pictures_and_can_be_run_again(tmp_path):
     assert report.counts["superres: killed"] == 3
 
 
+def test_a_killed_packing_leaves_whole_files_and_can_be_run_again(tmp_path):
+    report = Report("")
+    kill_at_writes.pack(report, 100, 0, tmp_path)
+    assert report.violations == []
+    assert report.counts["pack: killed"] == report.counts["pack: changes to files"] > 3
+
+
 def test_many_pulls_at_once_download_once(tmp_path):
     report = Report("")
     concurrency.pull(report, 3, tmp_path / "pull", size=1_000_000)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 if sys.version_info >= (3, 11):
     import tomllib
