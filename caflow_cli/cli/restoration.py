@@ -79,7 +79,8 @@ def restore_pictures(
     )
     for note in planned.notes:
         console.note(note)
-    if given.dry_run or all(job.skipped for job in planned.jobs):
+    sheets = [sheet for sheet in (grid, uncertainty) if sheet.path is not None]
+    if given.dry_run or (not sheets and all(job.skipped for job in planned.jobs)):
         _list_outputs(command, planned.jobs, masks, given, console)
         return
 
@@ -112,7 +113,7 @@ def restore_pictures(
                 failed = True
                 run.report_failure(error)
             progress.advance(bar)
-    for sheet in (grid, uncertainty):
+    for sheet in sheets:
         if path := sheet.write():
             console.note(f"wrote {path}")
     if failed:
@@ -139,7 +140,10 @@ class _Run:
         self.names = _names(job, mask)
 
     def restore(self, grid: Sheet, uncertainty: Sheet) -> None:
-        """Read, sample, write and report. CaflowError where any of it fails."""
+        """Read, sample, write and report. CaflowError where any of it fails.
+
+        What is to be skipped is drawn again where a sheet lacks it, and not written.
+        """
         from ..inference import restore
         from ..inference.charts import spread_chart
         from ..inference.grid import grid_row
@@ -147,16 +151,19 @@ class _Run:
         from .records import restoration_record
         from .transparency import as_seen
 
-        if self.job.skipped:
-            _list_job(self.command, self.job, self.mask, self.given, self.console)
+        if self.job.skipped and grid.path is None and uncertainty.path is None:
+            self._report_skipped()
             return
         start = time.perf_counter()
         picture, mask = self.planned.read(self.job), read_mask(self.mask, self.given.frame)
         image = as_seen(picture, self.loaded)
         result = restore(self.loaded.model, image, mask=mask, **self.sampling)
-        paths = self._write(result, picture, mask)
+        paths = [] if self.job.skipped else self._write(result, picture, mask)
         grid.add(lambda: grid_row(self.job.source.label, image, result))
         uncertainty.add(lambda: spread_chart(self.job.source.label, result))
+        if self.job.skipped:
+            self._report_skipped()
+            return
         elapsed = time.perf_counter() - start
         self._note_far(result)
         self._note_inconsistent(result)
@@ -194,6 +201,9 @@ class _Run:
                 f"{self.job.name}: shrinks to the input within {worst} levels, not 1: the colours "
                 "that would do better are out of range"
             )
+
+    def _report_skipped(self) -> None:
+        _list_job(self.command, self.job, self.mask, self.given, self.console)
 
     def report_failure(self, error: CaflowError) -> None:
         from .records import error_record

@@ -37,6 +37,28 @@ def test_a_grid_has_a_row_an_input_with_every_candidate(run, tmp_path, model):
     assert one[208:270, 216:408].min() < 100  # its caption
 
 
+def test_a_sheet_that_was_not_written_is_made_up_for(run, tmp_path, model):
+    """As after `kill -9` behind the last picture, or behind the first."""
+    for name in "ab":
+        save(tmp_path / "in" / f"{name}.png", 8, 8)
+    sheets = ["--grid", "g.png", "--uncertainty", "u.png"]
+    shared = ["superres", "in", "-o", "out/", "-m", 2, "--skip-existing", *sheets, *model]
+    assert run(*shared).returncode == 0
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    first = tmp_path / "out" / "a_superres.png"
+    first.write_bytes(b"kept")
+    for gone in (["g.png", "u.png"], ["g.png", "out/b_superres.png"]):
+        for name in gone:
+            (tmp_path / name).unlink()
+        again = run(*shared)
+        assert again.returncode == 0, again.stderr
+        assert b"skipped, out/a_superres.png exists" in again.stderr
+        assert b"wrote g.png" in again.stderr
+        assert {p: p.read_bytes() for p in tmp_path.rglob("*.png")} == {**whole, first: b"kept"}
+        assert (b"b_superres" in again.stdout) == (len(gone) == 2 and "out" in gone[1])
+    assert run(*shared, "--model", "./none").returncode == 0  # all is there
+
+
 def test_uncertainty_needs_candidates_and_shows_where_they_differ(run, tmp_path, model):
     image = save(tmp_path / "a.png", 8, 8)
     shared = ["superres", image, "--uncertainty", "u.png", *model]
