@@ -13,7 +13,7 @@ from PIL import Image
 from .alpha import fill_transparent
 from .colour import to_srgb
 from .depth import exchanged_layout, grey_to_8_bits, low_bytes, round_to_8_bits
-from .source import damaged, open_picture, quietly, read_source
+from .source import damaged, load_pixels, open_picture, quietly, read_source
 
 __all__ = ["SUFFIXES", "Decoded", "decode", "read_image"]
 
@@ -78,7 +78,7 @@ def decode(
         format = picture.format or ""
         layout = exchanged_layout(picture)
         try:
-            picture.load()
+            load_pixels(picture)
         except Exception as error:  # plugins raise whatever a broken file leads them to
             raise damaged(label) from error
         profile = picture.info.get("icc_profile")

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import CaflowError
-from .source import open_picture
+from .source import load_pixels, open_picture
 
 __all__ = ["exchanged_layout", "grey_to_8_bits", "low_bytes", "round_to_8_bits"]
 
@@ -71,7 +71,7 @@ def low_bytes(data: bytes, label: str, frame: int | None, layout: str) -> Image.
             tile._replace(args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:]))
             for tile in picture.tile  # type: ignore[attr-defined]
         ]
-        picture.load()
+        load_pixels(picture)
         if layout == "RGBA":
             _, grey, _, alpha = picture.split()
             return Image.merge("RGBA", (grey, grey, grey, alpha))

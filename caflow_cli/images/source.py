@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,13 +16,15 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
 
-__all__ = ["MAX_BYTES", "damaged", "open_picture", "quietly", "read_source"]
+__all__ = ["MAX_BYTES", "damaged", "load_pixels", "open_picture", "quietly", "read_source"]
 
 # Named, so that no plugin that starts other programs (EPS) ever sees a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _BITS_PER_SAMPLE, _PLANAR_CONFIGURATION = 258, 284  # TIFF tags
+# Errors raised say it; a program that asks for Pillow's log still gets it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 MAX_BYTES = 2**30  # more than the pixel limit needs at 64 bits a pixel
 # `warnings.catch_warnings` swaps process-wide state, and data sets are read by threads.
 _warnings_lock = threading.Lock()
@@ -33,6 +37,52 @@ def quietly() -> Iterator[None]:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+class _Mute:
+    """While it is entered, stderr leads nowhere, for the process as a whole: C code writes there.
+
+    Several threads may be in it; the first to enter closes it, the last to leave opens it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._kept: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                with suppress(OSError):  # a closed stderr, or no descriptor to be had
+                    self._divert()
+
+    def _divert(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            self._kept = os.dup(2)
+            os.dup2(nowhere, 2)
+        finally:
+            os.close(nowhere)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._kept is not None:
+                os.dup2(self._kept, 2)
+                os.close(self._kept)
+                self._kept = None
+
+
+_mute = _Mute()
+
+
+def load_pixels(picture: Image.Image) -> None:
+    """Decode. What libtiff prints of a damaged file is not seen; other errors are Pillow's."""
+    if getattr(picture, "use_load_libtiff", False):
+        with _mute:
+            picture.load()
+    else:
+        picture.load()
 
 
 def damaged(label: str) -> CaflowError:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -339,6 +342,47 @@ def test_truncated(format):
     error = refusal(io.BytesIO(data[: len(data) // 2]), "half.png")
     assert error.message.startswith("'half.png' is ")
     assert "complete" in error.hint
+
+
+def damaged_tiff(compression: str, tag: int | None = None) -> bytes:
+    """With the first byte of its pixels changed, or the value of a tag."""
+    data = bytearray(encoded(COLOURS, "TIFF", compression=compression))
+    if tag is None:
+        data[Image.open(io.BytesIO(data)).tag_v2[273][0]] ^= 0xFF  # StripOffsets
+    else:
+        at = data.index(struct.pack("<HH", tag, 3))
+        struct.pack_into("<H", data, at + 8, 60000)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(damaged_tiff(c) for c in ("tiff_lzw", "tiff_adobe_deflate")),
+        damaged_tiff("tiff_lzw", 277),  # SamplesPerPixel
+    ],
+    ids=["lzw", "deflate", "samples"],
+)
+def test_libraries_say_nothing_of_a_damaged_file(data, tmp_path):
+    """Neither libtiff's C code nor Pillow's logger; and stderr is there again afterwards."""
+    (tmp_path / "a.tif").write_bytes(data)
+    code = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import read_image
+def refused(_):
+    try:
+        read_image("a.tif")
+    except CaflowError as error:
+        return error.message
+with ThreadPoolExecutor(4) as pool:
+    print({*pool.map(refused, range(20))})
+os.write(2, b"there again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert b"'a.tif' is damaged or truncated" in done.stdout
+    assert done.stderr == b"there again"
 
 
 def test_a_file_too_large_to_be_a_picture(tmp_path, monkeypatch):
