@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _MAX_SKIPPED = 0.01
+_LARGE = 1 << 26  # bytes of an example's files, beyond which they are read one at a time
 
 
 class DamagedError(CaflowError):
@@ -167,11 +170,14 @@ def _decode(
     source: Source, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
 ) -> list[bool]:
     """Every example into its row; False for those with a damaged picture."""
+    turn = Lock()  # of those whose files would fill the memory together
 
     def load(row: int) -> bool:
         example = examples[row]
+        large = sum(map(source.size, example.members)) > _LARGE
         try:
-            pictures = read_example(source, example)
+            with turn if large else nullcontext():
+                pictures = read_example(source, example)
         except DamagedError:
             return False
         for target, picture, member in zip(rows, pictures, example.members, strict=True):

@@ -7,13 +7,14 @@ import io
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Literal
+from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES, read_image
+from .member import read_member
 
 __all__ = [
     "Example",
@@ -50,6 +51,7 @@ class Source:
     members: list[str]
     read: Callable[[str], bytes]  # CaflowError where that fails
     stamp: Callable[[str], str]  # changes where a member does
+    size: Callable[[str], int]  # bytes of a member
 
 
 def choose(
@@ -199,7 +201,16 @@ def open_source(path: Path) -> Iterator[Source]:
             status = (path / member).stat()
             return f"{status.st_size} {status.st_mtime_ns}"
 
-        yield Source(path, _walk(path), lambda m: _read(lambda: (path / m).open("rb"), m), stamp)
+        def read(member: str) -> bytes:
+            with (path / member).open("rb") as file:
+                return file.read(MAX_BYTES + 1)  # a byte too many: decoding refuses it then
+
+        def size(member: str) -> int:
+            with suppress(OSError):  # reading says it
+                return (path / member).stat().st_size
+            return 0
+
+        yield Source(path, _walk(path), lambda m: _read(read, m), stamp, size)
         return
     if not path.exists():
         raise CaflowError(
@@ -231,16 +242,18 @@ def open_source(path: Path) -> Iterator[Source]:
         yield Source(
             path,
             members,
-            lambda m: _read(lambda: archive.open(m), m),
+            lambda m: _read(lambda name: read_member(archive, name), m),
             lambda m: str(archive.getinfo(m).CRC),
+            lambda m: archive.getinfo(m).file_size,
         )
 
 
-def _read(open_member: Callable[[], IO[bytes]], member: str) -> bytes:
-    """All of a member, up to a byte more than a picture may have: decoding refuses it then."""
+def _read(read: Callable[[str], bytes], member: str) -> bytes:
+    """All of a member. CaflowError where that fails."""
     try:
-        with open_member() as file:
-            return file.read(MAX_BYTES + 1)
+        return read(member)
+    except CaflowError:
+        raise
     except Exception as error:  # what unpacks a broken zip raises whatever that leads it to
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         raise CaflowError(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+import time
 import tracemalloc
 import warnings
 import zipfile
@@ -314,20 +316,72 @@ def test_a_broken_directory_of_a_zip_is_no_readable_zip(tmp_path, at, value):
     assert "neither a folder nor a readable zip" in refusal(path, "train", 8).message
 
 
-def test_a_bomb_in_a_zip_is_not_unpacked_whole(tmp_path, monkeypatch):
-    files = {f"{k}.png": flat(k) for k in range(3)} | {"bomb.png": bytes(1 << 24)}
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflate": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
+
+
+def zip_with_a_bomb(path: Path, method: str, says: int | None) -> None:
+    """Among few pictures 100 MB of zeros, whose size the directory may not say."""
+    with zipfile.ZipFile(path, "w", METHODS[method]) as archive:
+        for split in ("train", "val", "test"):
+            archive.writestr(f"{split}/0.png", flat(1))
+        with archive.open("train/bomb.png", "w") as file:
+            for _ in range(100):
+                file.write(bytes(1_000_000))
+    if says is not None:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(struct.pack("<I", 10**8), struct.pack("<I", says)))
+
+
+@pytest.mark.parametrize("says", [None, 5000])
+@pytest.mark.parametrize("method", ["deflate", "bzip2", "lzma"])
+def test_a_bomb_in_a_zip_is_not_unpacked_whole(tmp_path, monkeypatch, method, says):
     path = tmp_path / "data.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    for module in ("caflow_cli.images.source", "caflow_cli.data.source"):
-        monkeypatch.setattr(f"{module}.MAX_BYTES", 4096)
+    zip_with_a_bomb(path, method, says)
+    for module in ("caflow_cli.images.source", "caflow_cli.data.member"):
+        monkeypatch.setattr(f"{module}.MAX_BYTES", 10_000)
     tracemalloc.start()
     try:
         assert "'bomb.png'" in refusal(path, "train", 8).message
-        assert tracemalloc.get_traced_memory()[1] < 1 << 23
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_kind_of_zip_is_read(tmp_path, method):
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", METHODS[method]) as archive:
+        for k in range(5):
+            archive.writestr(f"{k}.png", flat(k, 60))
+    assert len(load_split(path, "train", 60).names) == 3
+
+
+@kinds
+def test_large_files_are_read_one_at_a_time(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("caflow_cli.data.sets._LARGE", 150)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    inside = {"small": 0, "large": 0}
+    most = dict(inside)
+
+    def watch(source, example):
+        size = "large" if int(Path(example.name).stem) % 2 else "small"
+        inside[size] += 1
+        most[size] = max(most[size], inside[size])
+        time.sleep(0.05)
+        inside[size] -= 1
+        return [np.zeros((32, 32, 3), np.uint8)]
+
+    monkeypatch.setattr("caflow_cli.data.sets.read_example", watch)
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    files = {f"train/{k}.png": encode_png(noise) if k % 2 else flat(k) for k in range(12)}
+    files |= {f"{part}/0.png": flat(0) for part in ("val", "test")}
+    assert len(load_split(store(tmp_path, files, kind), "train", 32).names) == 12
+    assert most["large"] == 1 < most["small"]
 
 
 def test_of_members_of_one_name_the_last_is_read(tmp_path):
