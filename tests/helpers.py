@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from caflow_cli.flows import noise_draws
-from caflow_cli.layers import ActNorm, Conv, ConvNet, InvConv1x1
+from caflow_cli.layers import ActNorm, Conv, ConvNet, Guide, InvConv1x1
 from caflow_cli.model import CAFlow, Config, FlowConfig, TaskConfig
 from caflow_cli.tasks import TASKS
 
@@ -41,7 +41,7 @@ def randomise(module, seed=0, last=0.5, affine=0.2):
     """
     gen = generator(seed)
     for child in module.modules():
-        if isinstance(child, ConvNet):
+        if isinstance(child, ConvNet | Guide):
             fan_in = child.last.weight[0].numel()
             _add_noise(child.last.weight, last * fan_in**-0.5, gen)
             _add_noise(child.last.bias, 0.4 * last, gen)
@@ -89,10 +89,23 @@ def smooth_image(batch, channels, size, seed):
     return image.clamp(0, 255).to(torch.uint8)
 
 
+def with_hole(target):
+    """The condition of inpainting: grey in the central 25 %, and a channel that says where."""
+    height, width = target.shape[-2:]
+    mask = torch.zeros_like(target[:, :1])
+    mask[..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = 255
+    return torch.cat([target.where(mask == 0, torch.tensor(128, dtype=torch.uint8)), mask], dim=1)
+
+
 def image_pair(model, batch, size, seed=11):
     """(target, condition), uint8; the condition is a blurred target where channels allow."""
     flow = model.config.flow
     target = smooth_image(batch, flow.target_channels, size, seed)
+    if flow.anchor == "pixels":
+        return target, with_hole(target)
+    if flow.anchor == "luminance":
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+        return target, (target * weights).sum(1, keepdim=True).round().to(torch.uint8)
     if flow.target_channels == flow.cond_channels:
         cond = F.avg_pool2d(target.float(), 3, stride=1, padding=1, count_include_pad=False)
         return target, cond.round().to(torch.uint8)

@@ -17,6 +17,8 @@ VARIANTS = [
     {"conditional": "shared", "trunk": (8, 6, 7), "hidden": (8, 12, 16)},
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
+    {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6, 7)},
+    {"cond_channels": 1, "anchor": "luminance"},
 ]
 
 

@@ -1,5 +1,6 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
+from .anchor import Anchor, Anchored, KnownLuminance, KnownPixels
 from .conditional import Autoregressive, ConditionalFlow
 from .dequantize import NOISE_LATTICE, Logit, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
@@ -13,12 +14,16 @@ from .variational import VariationalNoise
 
 __all__ = [
     "NOISE_LATTICE",
+    "Anchor",
+    "Anchored",
     "Autoregressive",
     "ConditionalFlow",
     "ConditionalGaussian",
     "ConditionalScale",
     "ConditionalStep",
     "DualGlow",
+    "KnownLuminance",
+    "KnownPixels",
     "Logit",
     "MultiScaleFlow",
     "Reading",

@@ -44,19 +44,34 @@ class Logit(nn.Module):
         margin = self.levels * self.alpha / (2 * (1 - self.alpha))
         return bool(((v > -margin) & (v < self.levels + margin)).all())
 
+    def log_derivative(self, h: Tensor) -> Tensor:
+        """`log dh/dv` of each value, in h's type."""
+        return _steepness(h) + math.log((1 - self.alpha) / self.levels)
+
     def _logdet(self, h: Tensor) -> Tensor:
-        # -log p - log(1 - p) as softplus: sampled h can be so large that p rounds to 0 or 1.
         scale = wide_zeros(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
-        return sum_per_image(F.softplus(h) + F.softplus(-h)) + volume(scale, h)
+        return sum_per_image(_steepness(h)) + volume(scale, h)
+
+    def of(self, v: Tensor) -> Tensor:
+        """h of v."""
+        p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
+        return torch.log(p) - torch.log1p(-p)
+
+    def back(self, h: Tensor) -> Tensor:
+        """v of h."""
+        return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
 
     def forward(self, v: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
-        h = torch.log(p) - torch.log1p(-p)
+        h = self.of(v)
         return h, self._logdet(h)
 
     def inverse(self, h: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        v = (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
-        return v, -self._logdet(h)
+        return self.back(h), -self._logdet(h)
+
+
+def _steepness(h: Tensor) -> Tensor:
+    """`-log p - log(1 - p)` as softplus: sampled h can be so large that p rounds to 0 or 1."""
+    return F.softplus(h) + F.softplus(-h)
 
 
 def lattice_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

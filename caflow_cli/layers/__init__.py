@@ -11,7 +11,7 @@ from .coupling import Coupling
 from .fold import fold, fold_children
 from .injector import Injector, ScaleAndBias
 from .invconv import InvConv1x1
-from .nets import Conv, ConvNet, Trunk
+from .nets import Conv, ConvNet, Guide, Trunk
 from .squeeze import Squeeze
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Coupling",
     "FixedConv",
     "FoldedAffine",
+    "Guide",
     "Injector",
     "InvConv1x1",
     "ScaleAndBias",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +12,7 @@ from ..devices import net_type
 from .conv import FixedConv, conv2d
 from .terms import per_candidate
 
-__all__ = ["Conv", "ConvNet", "Trunk"]
+__all__ = ["Conv", "ConvNet", "Guide", "Trunk"]
 
 
 class Conv(nn.Conv2d):
@@ -129,6 +132,50 @@ class Trunk(nn.Module):
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         h = F.relu(self.blocks(h))
         return self.features(h), self.injections(h)
+
+
+class Guide(nn.Module):
+    """A net over a whole condition: down to a few pixels and up again, a sum at each resolution.
+
+    At each width two residual blocks, one on the way down and one on the way up; the last
+    convolution is zero-initialised.
+
+    Args:
+        in_channels: Of the condition.
+        widths: At half the condition's resolution, at a quarter, and so on.
+        out_channels: Of what it says, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        self.embed = Conv(4 * in_channels, widths[0], 3)
+        self.down = nn.ModuleList(Residual(w, coarse=False) for w in widths)
+        self.up = nn.ModuleList(Residual(w, coarse=False) for w in widths)
+        steps = list(itertools.pairwise(widths))
+        self.wider = nn.ModuleList(Conv(fine, coarse, 3) for fine, coarse in steps)
+        self.narrower = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
+        self.last = Conv(widths[0], 4 * out_channels, 3)
+        for conv in (self.embed, *self.wider, *self.narrower):
+            _init(conv, 1.0)
+        _init(self.last, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(F.pixel_unshuffle(x, 2))
+        fine = []
+        for k, block in enumerate(self.down):
+            if k:
+                h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
+                h = self.wider[k - 1](h)
+            h = block(h)
+            fine.append(h)
+        for k in reversed(range(len(self.up))):
+            if k < len(fine) - 1:
+                h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
+                h = h + fine[k]
+            h = self.up[k](h)
+        return F.pixel_shuffle(self.last(F.relu(h)), 2)
 
 
 def _init(conv: Conv, gain: float) -> None:

@@ -22,6 +22,8 @@ from ..devices import (
 )
 from ..errors import CaflowError
 from ..flows import (
+    Anchor,
+    Anchored,
     Autoregressive,
     ConditionalScale,
     ConditionalStep,
@@ -36,7 +38,7 @@ from ..flows import (
     noise_draws,
     standard_normal_log_prob,
 )
-from ..layers import Conv, fold
+from ..layers import Conv, Guide, fold
 from .config import Config
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
@@ -53,6 +55,7 @@ class Encoding(NamedTuple):
 
     d: list[Tensor]  # D_i, indexed by i
     size: tuple[int, int]  # height and width of y
+    anchored: Anchored  # what pixels are anchored to
     reading: Any = None  # what F made of D alone, if it is kept (`CAFlow.read_condition`)
 
     @property
@@ -64,6 +67,7 @@ class Encoding(NamedTuple):
 class _Flows(NamedTuple):
     """The flows, as they are trained or folded for inference."""
 
+    A: Any
     R: Any
     Q: Any
     T: Any
@@ -114,7 +118,9 @@ def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
     return -log_prob / (dims * math.log(2))
 
 
-def _decode(flows: _Flows, logit: Logit, latents: list[Tensor], d: Any) -> tuple[Tensor, Tensor]:
+def _decode(
+    flows: _Flows, latents: list[Tensor], d: Any, anchored: Anchored | None
+) -> tuple[Tensor, Tensor]:
     """`CAFlow._decode_target`, of flows in either form: one graph, where it is compiled."""
     queue = list(latents)
     z = [[queue.pop() for _ in z_i] for z_i in flows.F.layout]
@@ -122,7 +128,7 @@ def _decode(flows: _Flows, logit: Logit, latents: list[Tensor], d: Any) -> tuple
     log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
     h, logdet = flows.T.inverse(l)
     log_prob = log_prob - logdet
-    v, logdet = logit.inverse(h)
+    v, logdet = flows.A.inverse(h, anchored)
     return v, log_prob - logdet
 
 
@@ -154,6 +160,9 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             if flow.dequantization == "variational"
             else None
         )
+        guides = flow.guides
+        guide = Guide(flow.cond_channels, guides, 2 * flow.target_channels) if guides else None
+        self.A = Anchor(flow.anchor, self.logit, guide, bound)
         self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow.widths, bound)
         sizes = Sizes(
             target_channels=flow.target_channels,
@@ -175,7 +184,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     def _flows(self) -> _Flows:
         """The flows: in `eval()` and without gradients folded, anew where a weight has changed."""
-        own = _Flows(self.R, self.Q, self.T, self.F)
+        own = _Flows(self.A, self.R, self.Q, self.T, self.F)
         if self.training or torch.is_grad_enabled():
             return own
         if self._folded is None or self._folded.is_stale(own):
@@ -193,10 +202,12 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     # --- the density and its sampler, at float points --------------------------------------------
 
-    def _encode_target(self, v: Tensor, d: Any) -> tuple[list[Tensor], Tensor]:
-        """Equation 9 at v: latents and log p(v | D)."""
+    def _encode_target(
+        self, v: Tensor, d: Any, anchored: Anchored | None = None
+    ) -> tuple[list[Tensor], Tensor]:
+        """Equation 9 at v: latents and log p(v | y)."""
         flows = self._flows()
-        h, log_prob = self.logit(v)
+        h, log_prob = flows.A(v, anchored)
         l, logdet = flows.T(h)
         log_prob = log_prob + logdet
         z, logdet = flows.F(l, d)
@@ -204,12 +215,14 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
         return latents, log_prob
 
-    def _decode_target(self, latents: Sequence[Tensor], d: Any) -> tuple[Tensor, Tensor]:
+    def _decode_target(
+        self, latents: Sequence[Tensor], d: Any, anchored: Anchored | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
         flows = self._flows()
         if self._compiled is None or flows.F is self.F:
-            return _decode(flows, self.logit, list(latents), d)
-        v, log_prob = self._compiled(flows, self.logit, list(latents), d)
+            return _decode(flows, list(latents), d, anchored)
+        v, log_prob = self._compiled(flows, list(latents), d, anchored)
         # The memory of a CUDA graph is its next run's.
         return v.clone(), log_prob.clone()
 
@@ -230,15 +243,17 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
         """
-        y, logdet = self.logit(self._pixels(cond, "condition", self.config.flow.cond_channels))
-        d, term = self.R(y)
+        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        h, logdet = self.logit(y)
+        anchored = self.A.read(y, h)
+        d, term = self.R(h)
         cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         v = self._pixels(target, "target", self.config.flow.target_channels)
-        self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1])))
+        self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1]), anchored))
         dequantized: Tensor | float = 0.0
         if noise is not None:
             v, dequantized = self._dequantize(v, self._layout(noise.to(v)))
-        _, log_prob = self._encode_target(v, d)
+        _, log_prob = self._encode_target(v, d, anchored)
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
     # --- the public operations --------------------------------------------------------------------
@@ -249,9 +264,10 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         if isinstance(cond, Encoding):
             return cond
         self._check_uint8(cond, "condition")
-        v = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        d, _ = self._flows().R(self.logit(v)[0])
-        return Encoding(d, (cond.shape[-2], cond.shape[-1]))
+        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        h, _ = self.logit(y)
+        d, _ = self._flows().R(h)
+        return Encoding(d, (cond.shape[-2], cond.shape[-1]), self._flows().A.read(y, h))
 
     @exactly
     def read_condition(self, cond: Tensor | Encoding) -> Encoding:
@@ -277,7 +293,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
                 "pass floats in [0, 256), on the scale of 8-bit pixels",
             )
-        return self._encode_target(v, encoding.given)
+        return self._encode_target(v, encoding.given, encoding.anchored)
 
     @exactly
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
@@ -290,7 +306,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
         self._check_batch(latents[0].shape[0], encoding)
-        return self._decode_target(latents, encoding.given)
+        return self._decode_target(latents, encoding.given, encoding.anchored)
 
     @exactly
     def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
@@ -345,7 +361,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         terms = []
         for noise in islice(draws, noise_samples):
             v, term = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
-            terms.append(self._encode_target(v, encoding.given)[1] + term)
+            terms.append(self._encode_target(v, encoding.given, encoding.anchored)[1] + term)
         return torch.stack(terms)
 
     @exactly
@@ -387,7 +403,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             self._layout(tau * torch.stack(z).to(self.device, self.dtype))
             for z in zip(*noise, strict=True)
         ]
-        v, _ = self._decode_target(latents, encoding.given)
+        v, _ = self._decode_target(latents, encoding.given, encoding.anchored)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 

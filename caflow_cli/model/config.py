@@ -49,6 +49,10 @@ class FlowConfig:
     dequantization: str = "uniform"  # or "variational" (appendix A.1)
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
+    anchor: str = "none"  # what of the target the condition tells outright: "pixels" (outside a
+    # hole; 4 channels) or "luminance" (1 channel); the flow models the rest
+    guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
+    # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
@@ -75,6 +79,22 @@ class FlowConfig:
             self.trunk,
             f"0 or more, or to {self.scales} such numbers, one a scale",
         )
+        anchors = {"none": None, "pixels": (4, 3), "luminance": (1, 3)}
+        _require(self.anchor in anchors, "anchor", self.anchor, " or ".join(anchors))
+        channels = self.cond_channels, self.target_channels
+        _require(
+            anchors[self.anchor] in (None, channels),
+            "anchor",
+            self.anchor,
+            f"none, for {channels[0]} channels of the condition and {channels[1]} of the target",
+        )
+        levels = self.scales + 1
+        _require(
+            self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
+            "guide",
+            self.guide,
+            f"0, 1 or more, or {levels} such numbers, one for each resolution",
+        )
         for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
@@ -87,6 +107,13 @@ class FlowConfig:
     def trunks(self) -> tuple[int, ...]:
         """Widths of the trunks of f_j^i for each j, finest first."""
         return self.trunk if isinstance(self.trunk, tuple) else (self.trunk,) * self.scales
+
+    @property
+    def guides(self) -> tuple[int, ...]:
+        """Widths of the guide, finest first; empty: there is none."""
+        if isinstance(self.guide, tuple):
+            return self.guide
+        return (self.guide,) * (self.scales + 1) if self.guide else ()
 
     @property
     def multiple(self) -> int:
@@ -149,14 +176,27 @@ PRESETS: dict[str, FlowConfig] = {
     ),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
+# What a preset adds where the task's condition tells part of the target outright (docs/model.md).
+_GUIDED = {"guide": (32, 64, 96, 128), "scale_bound": 1.5}
+_OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
+    ("compact", "colorize"): {"anchor": "luminance", **_GUIDED},
+    ("compact", "inpaint"): {"anchor": "pixels", "hidden": (32, 64, 128), **_GUIDED},
+}
 
 
-def preset(name: str) -> FlowConfig:
-    """The architecture of that name. Unknown: CaflowError with the nearest one."""
+def preset(name: str, task: str = "superres") -> FlowConfig:
+    """The architecture of that name, as it is for a task, but for the channels of its condition.
+
+    Unknown: CaflowError with the nearest one.
+    """
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown preset {name!r}", f"--preset {near}", EXIT_USAGE)
-    return PRESETS[name]
+    flow, own = PRESETS[name], _OF_TASKS.get((name, task))
+    if own is None:
+        return flow
+    channels = {"luminance": 1, "pixels": 4}[own["anchor"]]
+    return dataclasses.replace(flow, cond_channels=channels, **own)
 
 
 def parse(cls: type[_T], values: Any, where: str = "") -> _T:

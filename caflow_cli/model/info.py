@@ -128,7 +128,7 @@ def _fits(name: str, tensor: TensorInfo) -> bool:
 
 
 def _parameters(header: Header) -> dict[str, int]:
-    counts = dict.fromkeys(("R", "T", "F", "Q"), 0)
+    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)
     for name, tensor in header.tensors.items():
         if name.rpartition(".")[2] not in _BUFFERS:
             counts[name.partition(".")[0]] += math.prod(tensor.shape)

@@ -6,6 +6,7 @@ memory, whatever a config asks for, and no torch.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from .config import Config, FlowConfig
@@ -22,6 +23,8 @@ def layout(config: Config) -> Shapes:
         double = 4 * 2**k
         yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
         yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
+    if flow.guides:
+        yield from _guide("A.guide", flow.cond_channels, flow.guides, 2 * flow.target_channels)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
         channels, steps = 4 * flow.target_channels, 4
@@ -108,6 +111,18 @@ def _net(name: str, inside: int, hidden: int, outside: int) -> Shapes:
         yield from _conv(f"{name}.first", inside, hidden, 3)
     yield from _conv(f"{name}.second", hidden, hidden, 1)
     yield from _conv(f"{name}.last", hidden, outside, 3)
+
+
+def _guide(name: str, inside: int, widths: tuple[int, ...], outside: int) -> Shapes:
+    yield from _conv(f"{name}.embed", 4 * inside, widths[0], 3)
+    for k, width in enumerate(widths):
+        for way in ("down", "up"):
+            yield from _conv(f"{name}.{way}.{k}.first", width, width, 3)
+            yield from _conv(f"{name}.{way}.{k}.second", width, width, 1)
+    for k, (fine, coarse) in enumerate(itertools.pairwise(widths)):
+        yield from _conv(f"{name}.wider.{k}", fine, coarse, 3)
+        yield from _conv(f"{name}.narrower.{k}", coarse, fine, 1)
+    yield from _conv(f"{name}.last", widths[0], 4 * outside, 3)
 
 
 def _conv(name: str, inside: int, outside: int, size: int, bias: bool = True) -> Shapes:

@@ -178,26 +178,30 @@ def build_config(
     values = copy.deepcopy(values)
     if preset is None and start is None and not values.get("flow"):
         preset = "compact"
-    preset_channels: int | None = None
     if preset is not None:
-        flow = dataclasses.asdict(preset_flow(preset))
-        preset_channels = flow.pop("cond_channels")
-        values["flow"] = flow
         values["task"] = {**PRESET_TASK.get(preset, {}), **values.get("task", {})}
     if start is not None:
         values.setdefault("flow", dataclasses.asdict(start.flow))
         values.setdefault("task", dataclasses.asdict(start.task))
     if task is not None:
         values.setdefault("task", {})["name"] = task
+    said = _merge(values, settings)
+    name = said.get("task", {}).get("name", TaskConfig().name)
+    preset_channels: int | None = None
+    if preset is not None:
+        flow, own = dataclasses.asdict(preset_flow(preset, str(name))), said.get("flow")
+        preset_channels = flow.pop("cond_channels")
+        if isinstance(own, dict) and own.get("cond_channels", preset_channels) != preset_channels:
+            flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
+        values["flow"] = flow
     values = _merge(values, settings)
     if preset is not None:
         optim = values.get("optim", {})
-        own = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
+        papers = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
         if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
-            own.pop("minutes", None)
-        values["optim"] = {**own, **optim}
+            papers.pop("minutes", None)
+        values["optim"] = {**papers, **optim}
     flow = values.setdefault("flow", {})
-    name = values.get("task", {}).get("name", TaskConfig().name)
     if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
         if preset is not None and PRESET_TASK.get(preset, {}).get("name") == name:
             flow["cond_channels"] = preset_channels

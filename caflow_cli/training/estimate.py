@@ -30,7 +30,7 @@ class Estimate:
     """Counts are exact; time and memory are of a few steps on this machine, as busy as it was."""
 
     pictures: dict[str, int]  # of each split; pairs, where the task learns from pairs
-    parameters: dict[str, int]  # of R, T, F, Q, and in all
+    parameters: dict[str, int]  # of A, R, T, F, Q, and in all
     device: str
     steps: int
     images: int
@@ -108,7 +108,7 @@ def _limits(config: RunConfig) -> dict[str, int]:
 
 
 def _parameters(model: CAFlow) -> dict[str, int]:
-    parts = {name: getattr(model, name) for name in ("R", "T", "F", "Q")}
+    parts = {name: getattr(model, name) for name in ("A", "R", "T", "F", "Q")}
     counts = {
         name: sum(p.numel() for p in part.parameters()) if part is not None else 0
         for name, part in parts.items()

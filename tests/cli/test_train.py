@@ -20,7 +20,7 @@ TINY = [
     for key in (
         "scales=2",
         *("r_steps=1", "t_steps=1", "f_steps=1"),
-        *("hidden=8", "f_hidden=8", "trunk=8"),
+        *("hidden=8", "f_hidden=8", "trunk=8", "guide=0"),
     )
 ]
 SETTINGS = [x for s in (*TINY, "task.size=16") for x in ("--set", s)]

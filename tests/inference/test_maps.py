@@ -17,6 +17,8 @@ VARIANTS = [
     {"conditional": "shared", "trunk": 6},
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
+    {"anchor": "pixels", "cond_channels": 4, "guide": 5},
+    {"anchor": "luminance", "cond_channels": 1},
 ]
 
 

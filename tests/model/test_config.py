@@ -90,6 +90,12 @@ def test_an_int_is_a_float_and_none_is_optional():
         {"scale_bound": 0.0},
         {"conditional": "other"},
         {"dequantization": "other"},
+        {"anchor": "other"},
+        {"anchor": "pixels"},
+        {"anchor": "luminance", "cond_channels": 1, "target_channels": 1},
+        {"guide": -1},
+        {"guide": (4, 4, 4)},
+        {"guide": (4, 4, 4, 0)},
     ],
 )
 def test_values_without_a_meaning_are_refused(values):

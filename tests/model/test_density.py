@@ -91,7 +91,7 @@ def test_bits_of_the_model_do_not_depend_on_the_range_of_its_input(small_model64
     dims = model.dims((SIZE, SIZE))
     encoding = model.encode_condition(cond)
     _, log_prob = model.encode(target + 0.25, encoding)
-    model.logit = Logit(model.config.flow.alpha, levels=1.0)
+    model.logit = model.A.map = Logit(model.config.flow.alpha, levels=1.0)
     _, log_prob_unit = model.encode((target + 0.25).double() / 256, encoding)
     bits, bits_unit = (
         bits_per_dim(p, dims) for p in (log_prob, log_prob_unit - dims * math.log(256))

@@ -82,7 +82,7 @@ class TinyQ(nn.Module):
 
 def build(levels, dequantization):
     model = CAFlow(helpers.small_config(scales=1, target_channels=2, cond_channels=2))
-    model.logit = Logit(ALPHA, levels)
+    model.logit = model.A.map = Logit(ALPHA, levels)
     model.T, model.F = TinyT(), TinyF()
     if dequantization == "variational":
         model.Q = TinyQ(levels)

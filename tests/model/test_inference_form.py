@@ -11,7 +11,7 @@ import torch
 
 from caflow_cli.inference import restore
 from caflow_cli.layers import FixedConv
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, Config, TaskConfig
 
 SIZE = 32
 VARIANTS = [
@@ -21,6 +21,8 @@ VARIANTS = [
     {"conditional": "shared", "f_steps": 2},
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
+    {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6, 7)},
+    {"cond_channels": 1, "anchor": "luminance", "dequantization": "variational"},
 ]
 # Of weights alone: composing and inverting 1×1 convolutions, and packing.
 OF_WEIGHTS = {
@@ -90,8 +92,13 @@ def test_no_call_computes_what_depends_on_weights_alone(model):
 
 
 def restored(model, **kwargs):
-    image = helpers.smooth_image(1, 3, SIZE // 4, seed=4)[0].permute(1, 2, 0).numpy()
-    return restore(model, image, 0.8, **kwargs)
+    task, side = {1: ("colorize", SIZE), 3: ("superres", SIZE // 4), 4: ("inpaint", SIZE)}[
+        model.config.flow.cond_channels
+    ]
+    model.config = Config(model.config.flow, TaskConfig(task, size=SIZE))
+    image = helpers.smooth_image(1, 3, side, seed=4)[0].permute(1, 2, 0).numpy()
+    mask = np.pad(np.full((8, 8, 1), 255, np.uint8), ((12, 12), (12, 12), (0, 0)))
+    return restore(model, image, 0.8, mask=mask if task == "inpaint" else None, **kwargs)
 
 
 def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):
@@ -108,6 +115,8 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monk
     with torch.no_grad():
         flows = model._flows()
     of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
+    if flows.A.guide is not None:
+        of_condition += [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
     for name, module in flows.F.named_modules():
         own = isinstance(module, FixedConv)
         if own and (name.endswith("embed_d") or model.config.flow.conditional == "dual-glow"):
@@ -131,7 +140,9 @@ def test_candidates_are_scored_in_one_batch(small_model, monkeypatch):
     batches = []
     encode = CAFlow._encode_target
     monkeypatch.setattr(
-        CAFlow, "_encode_target", lambda self, v, d: (batches.append(len(v)), encode(self, v, d))[1]
+        CAFlow,
+        "_encode_target",
+        lambda self, v, *given: (batches.append(len(v)), encode(self, v, *given))[1],
     )
     restored(small_model, candidates=5)
     assert batches == [5]

@@ -18,7 +18,7 @@ def gradients(model, target, cond, noise):
 
 
 @pytest.mark.parametrize(
-    "flow", [{}, {"trunk": (7, 5), "trunk_blocks": 3}, {"conditional": "shared"}]
+    "flow", [{}, {"trunk": (7, 5), "trunk_blocks": 3}, {"conditional": "shared"}, {"guide": 4}]
 )
 def test_checkpointed_activations_give_the_same_gradients(flow):
     config = helpers.small_config(scales=2, f_steps=2, **flow)

@@ -13,12 +13,16 @@ from torch import nn
 import caflow_cli.flows
 import caflow_cli.layers
 from caflow_cli.flows import (
+    Anchor,
+    Anchored,
     Autoregressive,
     ConditionalFlow,
     ConditionalGaussian,
     ConditionalScale,
     ConditionalStep,
     DualGlow,
+    KnownLuminance,
+    KnownPixels,
     Logit,
     MultiScaleFlow,
     Scale,
@@ -35,6 +39,7 @@ from caflow_cli.layers import (
     ChannelAffine,
     Coupling,
     FoldedAffine,
+    Guide,
     Injector,
     InvConv1x1,
     Squeeze,
@@ -158,7 +163,25 @@ def folded_affine():
     return FoldedAffine(maps)
 
 
+HOLED = helpers.with_hole(pixels((1, 3, 4, 4), 39).to(torch.uint8)) + 0.3
+
 CASES = {
+    "Anchor/guide": Case(
+        lambda: Anchor("none", Logit(), Guide(2, (3, 4), 2), BOUND),
+        pixels((BATCH, 1, 4, 6), 34),
+        Anchored(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 2, 4, 6), 36)),
+    ),
+    "Anchor/pixels, candidates": Case(
+        lambda: Anchor("pixels", Logit(), None, BOUND),
+        pixels((BATCH, 3, 4, 4), 34),
+        Anchored(HOLED, normal((1, 6, 4, 4), 36)),
+    ),
+    "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
+    "KnownLuminance": Case(
+        lambda: KnownLuminance(Logit(0.1)),
+        pixels((BATCH, 3, 3, 4), 38),
+        pixels((1, 1, 3, 4), 39),
+    ),
     "ActNorm": Case(lambda: ActNorm(3), normal((BATCH, 3, 2, 3), 1)),
     "InvConv1x1": Case(lambda: InvConv1x1(4), normal((BATCH, 4, 2, 3), 2)),
     "ChannelAffine": Case(lambda: ChannelAffine(4), normal((BATCH, 4, 3, 2), 3)),
@@ -268,10 +291,12 @@ CASES = {
     "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
 }
 NOT_INVERTIBLE = {
+    "Anchored",
     "Composed",
     "Conv",
     "ConvNet",
     "FixedConv",
+    "Guide",
     "Reading",
     "ScaleAndBias",
     "Sizes",

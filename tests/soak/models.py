@@ -37,7 +37,12 @@ def flow_configs(draw, most_scales: int = 3, **fixed) -> FlowConfig:
         "alpha": draw(st.floats(0.01, 0.3)),
         "scale_bound": draw(st.floats(0.5, 3)),
     }
-    return FlowConfig(**(fields | fixed))
+    guides = st.lists(width, min_size=scales + 1, max_size=scales + 1).map(tuple)
+    fields["guide"] = draw(st.just(0) | width | guides)
+    fields |= fixed
+    if fields["target_channels"] == 3 and fields["cond_channels"] in (1, 4) and draw(st.booleans()):
+        fields["anchor"] = {1: "luminance", 4: "pixels"}[fields["cond_channels"]]
+    return FlowConfig(**fields)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ def test_the_log_determinant_is_that_of_the_jacobian(example, seed):
     point, cond = (example.target + noise_of(example, seed))[:1], example.cond[:1]
     encoding = model.encode_condition(cond)
     with torch.enable_grad():
-        jacobian = helpers.jacobian(lambda v: model._encode_target(v, encoding.d)[0], point)
+        jacobian = helpers.jacobian(
+            lambda v: model._encode_target(v, encoding.d, encoding.anchored)[0], point
+        )
     _, expected = torch.linalg.slogdet(jacobian[0, :, 0])
     latents, log_prob = model.encode(point, encoding)
     assert float(log_prob - prior(latents)) == pytest.approx(float(expected), abs=1e-6, rel=1e-7)
@@ -100,8 +102,9 @@ def test_the_folded_form_is_the_trained_one(example, seed):
         trained = model(point, cond + 0.5)
         torch.testing.assert_close(folded, trained.log_prob.detach(), rtol=1e-9, atol=1e-7)
         with torch.enable_grad():
-            d, _ = model.R(model.logit(cond.double() + 0.5)[0])
-            unfolded, _ = model._decode_target(latents, d)
+            y = cond.double() + 0.5
+            h, _ = model.logit(y)
+            unfolded, _ = model._decode_target(latents, model.R(h)[0], model.A.read(y, h))
         torch.testing.assert_close(back, unfolded.detach(), rtol=1e-8, atol=1e-8)
         model.eval().encode(point, cond)  # folded with the weights that are about to change
         with torch.no_grad():

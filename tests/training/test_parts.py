@@ -10,7 +10,7 @@ import torch
 from helpers import small_config
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, FlowConfig
+from caflow_cli.model import PRESETS, CAFlow, FlowConfig, preset
 from caflow_cli.tasks import Paired
 from caflow_cli.training.batches import Batches
 from caflow_cli.training.config import (
@@ -119,6 +119,22 @@ def test_a_run_is_compact_unless_something_says_otherwise():
     )
     own = {**minimal(), "flow": {"t_steps": 3}}
     assert build_config(own).flow == FlowConfig(t_steps=3)
+
+
+@pytest.mark.parametrize(
+    ("task", "channels", "anchor"), [("inpaint", 4, "pixels"), ("colorize", 1, "luminance")]
+)
+def test_compact_is_told_what_the_condition_tells(task, channels, anchor):
+    for values, settings in (({"task": {"name": task}}, []), ({}, [f"task.name={task}"])):
+        run = build_config({**minimal(), **values}, settings)
+        assert (run.flow.cond_channels, run.flow.anchor) == (channels, anchor)
+        assert run.flow == preset("compact", task)
+    assert build_config(minimal(), task=task).flow == run.flow
+
+
+def test_compact_for_the_papers_condition_of_inpainting_has_no_anchor():
+    flow = build_config(minimal(), ["flow.cond_channels=3"], task="inpaint").flow
+    assert flow == replace(preset("compact", "inpaint"), cond_channels=3, anchor="none")
 
 
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():

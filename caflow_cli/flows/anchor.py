@@ -1,0 +1,143 @@
+"""From pixels to the real line, where the condition tells some of what they are outright."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..devices import wide_zeros
+from ..layers import Guide
+from ..layers.terms import affine, affine_inverse, per_candidate, sum_per_image, volume
+from .dequantize import Logit
+
+__all__ = ["Anchor", "Anchored", "KnownLuminance", "KnownPixels"]
+
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
+_HOLE = 128  # a mask's values from here up are the hole
+
+
+class KnownPixels(nn.Module):
+    """`h = logit(v)` in the hole, `v - (w_y + 1/2)` outside of it.
+
+    Shapes: v, h (B, 3, H, W); cond y, RGB and mask in [0, 256): (B or B / M, 4, H, W).
+    """
+
+    def __init__(self, logit: Logit) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        cond = per_candidate(cond, batch)
+        return cond[:, 3:] >= _HOLE, cond[:, :3].floor() + 0.5
+
+    def _logdet(self, h: Tensor, hole: Tensor) -> Tensor:
+        return sum_per_image(torch.where(hole, self.logit.log_derivative(h), 0.0))
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        hole, known = self._read(cond, v.shape[0])
+        h = self.logit.of(v)
+        return torch.where(hole, h, v - known), self._logdet(h, hole)
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        hole, known = self._read(cond, h.shape[0])
+        v = self.logit.back(h)
+        return torch.where(hole, v, h + known), -self._logdet(h, hole)
+
+
+class KnownLuminance(nn.Module):
+    """`h = (logit v_R - logit g, luminance(v) - g, logit v_B - logit g)`, g = w_y + 1/2.
+
+    luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey picture tells to about a level.
+    A sampled v_G may leave [0, 256), and is clamped with 8 bits.
+
+    Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
+    """
+
+    def __init__(self, logit: Logit) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        grey = per_candidate(cond.floor() + 0.5, batch)
+        return grey, self.logit.of(grey)
+
+    def _logdet(self, h: Tensor) -> Tensor:
+        """h: logits of red and blue, (B, 2, H, W)."""
+        of_green = wide_zeros(1, h) + math.log(_GREEN)
+        return sum_per_image(self.logit.log_derivative(h)) + volume(of_green, h)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        grey, level = self._read(cond, v.shape[0])
+        red, green, blue = v.split(1, dim=1)
+        h = self.logit.of(torch.cat([red, blue], dim=1))
+        rest = _RED * red + _GREEN * green + _BLUE * blue - grey
+        return torch.cat([h[:, :1] - level, rest, h[:, 1:] - level], dim=1), self._logdet(h)
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        grey, level = self._read(cond, h.shape[0])
+        logits = h[:, ::2] + level
+        red, blue = self.logit.back(logits).split(1, dim=1)
+        green = (h[:, 1:2] + grey - _RED * red - _BLUE * blue) / _GREEN
+        return torch.cat([red, green, blue], dim=1), -self._logdet(logits)
+
+
+_KNOWN = {"pixels": KnownPixels, "luminance": KnownLuminance}
+
+
+class Anchored(NamedTuple):
+    """What an `Anchor` reads in a condition, once an image."""
+
+    y: Tensor  # (B, C, H, W), floats in [0, 256)
+    net: Tensor | None  # (raw, b) of every value, by the guide
+
+
+class Anchor(nn.Module):
+    """Pixels to the real line and back: by a logit, or with what y tells of them near 0.
+
+    A picture outside its hole, and a third of one whose grey version is given, are told by y to
+    within a level. A flow of the pixels themselves spends most of its capacity on copying that.
+
+    With a guide an affine injector follows, `exp(s) h + b`, whose s and b one net reads in all of
+    y: what is likely from afar, before T takes the picture apart.
+
+    Args:
+        kind: "none", "pixels" (`KnownPixels`) or "luminance" (`KnownLuminance`).
+        logit: Of pixels.
+        guide: The net, or None.
+        bound: Of s.
+
+    Shapes: v, h (B, C, H, W); cond is what `read` made of y. "none" without a guide needs none.
+    """
+
+    def __init__(self, kind: str, logit: Logit, guide: Guide | None, bound: float) -> None:
+        super().__init__()
+        self.map: Any = logit if kind == "none" else _KNOWN[kind](logit)
+        self.guide = guide
+        self.bound = bound
+
+    def read(self, y: Tensor, h: Tensor) -> Anchored:
+        """What is used of y; h is its logit."""
+        return Anchored(y, None if self.guide is None else self.guide(h))
+
+    def _told(self, cond: Anchored | None) -> tuple[Tensor | None, Tensor | None]:
+        assert cond is not None or self.guide is None, "a guide needs its condition"
+        return (None, None) if cond is None else (cond.y, cond.net)
+
+    def forward(self, v: Tensor, cond: Anchored | None = None) -> tuple[Tensor, Tensor]:
+        y, net = self._told(cond)
+        h, logdet = self.map(v, y)
+        if net is None:
+            return h, logdet
+        h, term = affine(h, net, self.bound)
+        return h, logdet + term
+
+    def inverse(self, h: Tensor, cond: Anchored | None = None) -> tuple[Tensor, Tensor]:
+        y, net = self._told(cond)
+        if net is None:
+            return self.map.inverse(h, y)  # type: ignore[no-any-return]
+        h, term = affine_inverse(h, net, self.bound)
+        v, logdet = self.map.inverse(h, y)
+        return v, logdet + term
