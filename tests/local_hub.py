@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import socket
 import struct
 import threading
@@ -102,9 +103,16 @@ class LocalHub:
         return [r for r in self.requests if r.method == "GET" and r.path.startswith("/large/")]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that was killed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def _server(hub: LocalHub, is_storage: bool) -> ThreadingHTTPServer:
     handler = type("Handler", (_Handler,), {"hub": hub, "is_storage": is_storage})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server

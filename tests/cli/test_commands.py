@@ -19,7 +19,7 @@ import helpers
 import numpy as np
 import pytest
 import typer.main
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from caflow_cli import __version__
 from caflow_cli.cli.app import app
@@ -294,6 +294,12 @@ def test_what_a_picture_skips_is_no_warning(run, tmp_path, model_file):
     (tmp_path / "x.tif").write_bytes(data)
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
+        try:
+            Image.open(tmp_path / "x.tif").load()
+        except UnidentifiedImageError:
+            pytest.skip("a Pillow that refuses it")
+        assert heard
+        heard.clear()
         result = run("superres", "x.tif", "-m", 1, "--model", model_file)
     assert result.returncode == 0
     assert [str(w.message) for w in heard if "PIL" in w.filename] == []
