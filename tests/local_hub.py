@@ -10,9 +10,9 @@ import base64
 import hashlib
 import json
 import re
-import sys
 import socket
 import struct
+import sys
 import threading
 import time
 from contextlib import suppress

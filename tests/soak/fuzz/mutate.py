@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import struct
@@ -86,18 +87,18 @@ def other_json(data: bytes, rng: random.Random) -> bytes:
     """A JSON text with one of its values, keys or items changed; other bytes as they are."""
     try:
         value = json.loads(data)
+        for _ in range(rng.choice((1, 1, 2))):
+            value = _other(value, rng)
+        return json.dumps(value).encode(errors="surrogatepass")
     except (ValueError, RecursionError):
         return data
-    for _ in range(rng.choice((1, 1, 2))):
-        value = _other(value, rng)
-    return json.dumps(value).encode(errors="surrogatepass")
 
 
 def _other(value: Any, rng: random.Random) -> Any:
     if isinstance(value, str) and value.startswith("{") and rng.random() < 0.9:
         return other_json(value.encode(), rng).decode(errors="replace")
     if not isinstance(value, dict | list) or not value or rng.random() < 0.15:
-        return rng.choice(_VALUES)
+        return copy.deepcopy(rng.choice(_VALUES))  # what is changed next must not be the table
     keys = list(value) if isinstance(value, dict) else range(len(value))
     key = rng.choice(keys)
     kind = rng.randrange(8)
