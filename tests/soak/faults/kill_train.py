@@ -47,6 +47,7 @@ def soak(report: Report, count: int, seed: int, folder: Path, forked: bool = Fal
         report.check(where, ended.problems(0))
         if after is not None:
             report.counts["kills that came after the end"] += 1
+            limit = limit if again else ended.seconds  # other work may have ended
         if ended.code == 0:
             report.counts["runs that ended after kills"] += again
             report.check(where, differences(out, reference) + leftovers(out) + problems_in(out))
