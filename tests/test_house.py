@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "caflow_cli"
 # A module imports only from those before it. `assets` is a leaf: anyone may use it.
 ORDER = [
     "errors",
+    "paths",
     "assets",
     "devices",
     "layers",

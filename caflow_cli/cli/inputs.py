@@ -13,6 +13,7 @@ from pathlib import Path
 from ..assets import example_path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, Decoded, decode
+from ..paths import exists, is_folder
 
 __all__ = [
     "Inputs",
@@ -103,7 +104,7 @@ def find_inputs(
     for argument in arguments:
         for name in _expand_glob(argument):
             path = Path(name)
-            if name and not name.startswith(_EXAMPLE) and path.is_dir():
+            if name and not name.startswith(_EXAMPLE) and is_folder(path):
                 found = _Search(path, recursive, aside)
                 sources += found.sources or [found.nothing()]
                 notes += found.notes()
@@ -120,7 +121,7 @@ def find_inputs(
 
 def names_one(arguments: Sequence[str]) -> bool:
     """Whether arguments can name one picture only: no folder, no glob."""
-    return len(arguments) == 1 and not Path(arguments[0]).is_dir() and not _is_glob(arguments[0])
+    return len(arguments) == 1 and not is_folder(arguments[0]) and not _is_glob(arguments[0])
 
 
 def check_frame(frame: int | None) -> None:
@@ -212,7 +213,7 @@ class _Search:
                 self.other_files += 1
             elif self.aside and os.path.realpath(entry.path) in self.aside:
                 continue
-            elif _is(entry.is_file) or not Path(entry).exists():  # a broken link is reported
+            elif _is(entry.is_file) or not exists(entry):  # a broken link is reported
                 yield self._source(path, None)
             else:  # opening a pipe would wait for a writer
                 problem = CaflowError(f"{entry.path!r} is not a regular file", "cat it into `-`")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..paths import exists, is_folder
 from .inputs import Source, find_inputs
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def plan_masks(mask: str | None, sources: Sequence[Source]) -> list[Source | Non
         return [None] * len(sources)
     if mask == "-" and (len(sources) > 1 or any(source.name == "-" for source in sources)):
         raise CaflowError("stdin holds one picture", "name the mask's file", EXIT_USAGE)
-    if not Path(mask).is_dir():
+    if not is_folder(mask):
         source = find_inputs([mask]).sources[0]
-        if source.path is not None and not source.path.exists():
+        if source.path is not None and not exists(source.path):
             raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
         return [source] * len(sources)
     masks = by_stem(find_inputs([mask], recursive=True).sources)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import unicodedata
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import Encoder, format_of
+from ..paths import is_folder
 from .inputs import Source
 
 __all__ = [
@@ -37,7 +39,7 @@ def target_folder(output: str | None, single: bool) -> Path | None:
     if output is None or output == "-":
         return None
     path = Path(output)
-    folder = output.endswith(("/", os.sep)) or path.is_dir()
+    folder = output.endswith(("/", os.sep)) or is_folder(path)
     return path if folder or (not single and format_of(path) is None) else None
 
 
@@ -143,7 +145,7 @@ class Claims:
             raise CaflowError(
                 f"{path.name!r} is a device on Windows", f"{option} _{path.name}", EXIT_USAGE
             )
-        if path.is_dir():
+        if is_folder(path):
             hint = "-o DIR/" if option == "-o" else f"{option} FILE.png"
             raise CaflowError(f"the output {str(path)!r} is a folder", hint, EXIT_USAGE)
         if not (overwrite or skip) and os.path.lexists(path):
@@ -175,7 +177,7 @@ def is_device(name: str) -> bool:
 
 def ignores_case(folder: Path) -> bool:
     """Whether a folder, there or to be made, holds `a` and `A` as one file. Nothing is written."""
-    while not folder.is_dir() and folder != folder.parent:
+    while not is_folder(folder) and folder != folder.parent:
         folder = folder.parent
     try:
         names = [entry.name for entry in os.scandir(folder)]
@@ -200,16 +202,27 @@ def check_writable(path: Path, option: str = "-o") -> None:
     hint = "-o DIR/" if option == "-o" else f"choose another {option}"
     try:
         folder = path.parent
-        while not folder.exists():
+        while not _is_there(folder):
             folder = folder.parent
-        (folder / path.name).exists()  # a name that is too long shows itself here
+        _is_there(folder / path.name)  # a name that is too long shows itself here
     except OSError as error:
         raise CaflowError(
             f"cannot write {str(path)[:80]!r}: {error.strerror}", hint, EXIT_USAGE
         ) from error
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+    if not is_folder(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise CaflowError(
             f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
             hint,
             EXIT_USAGE,
         )
+
+
+def _is_there(path: Path) -> bool:
+    """OSError where that cannot be told, in every version of Python."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+    return True

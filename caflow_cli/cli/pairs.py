@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..paths import is_folder
 from .inputs import Source, find_inputs
 from .masks import by_stem, named, plan_masks
 
@@ -50,7 +51,7 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     """
     if (cond, target, mask).count("-") > 1:
         raise CaflowError("stdin cannot be two pictures", "name a file", EXIT_USAGE)
-    if Path(cond).is_dir() and not Path(target).is_dir():
+    if is_folder(cond) and not is_folder(target):
         raise CaflowError(
             f"{cond!r} is a folder, {target!r} is one picture", "--cond FILE", EXIT_USAGE
         )
@@ -58,7 +59,7 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
     targets = find_inputs([target], recursive=recursive).sources
-    if Path(cond).is_dir():
+    if is_folder(cond):
         pairs = _match(conditions, targets)
     else:
         pairs = [(conditions[0], one) for one in targets]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..paths import is_file
 from . import options
 from .console import Console
 from .memory import memory_errors
@@ -175,7 +176,7 @@ def _read_config(out: str, config: str | None, resume: bool) -> dict[str, Any]:
     """The config to start from: a file, the run's own, or nothing."""
     if config is None and resume:
         own = Path(out) / "config.toml"
-        if not own.is_file():
+        if not is_file(own):
             raise CaflowError(
                 f"no run to resume in {out!r}", "leave --resume out to start one", EXIT_USAGE
             )

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES, read_image
+from ..paths import exists, is_folder
 from .member import read_member
 
 __all__ = [
@@ -195,7 +196,7 @@ def open_source(path: Path) -> Iterator[Source]:
     Raises:
         CaflowError: (exit 2) the path is missing, or is neither.
     """
-    if path.is_dir():
+    if is_folder(path):
 
         def stamp(member: str) -> str:
             status = (path / member).stat()
@@ -212,7 +213,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
         yield Source(path, _walk(path), lambda m: _read(read, m), stamp, size)
         return
-    if not path.exists():
+    if not exists(path):
         raise CaflowError(
             f"no data at {str(path)!r}", "--data FOLDER or --data FILE.zip", EXIT_USAGE
         )

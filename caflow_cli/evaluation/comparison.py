@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import to_batch
+from ..paths import is_file
 from ..tasks import Picture
 from .catalogue import METRICS
 from .estimates import Running
@@ -119,7 +120,7 @@ class Tools:
         return SetFeatures(self.extractor.name, "kid" in self.sets)
 
     def open(self, stack: ExitStack, path: Path) -> Pictures | SetFeatures:
-        if path.suffix.lower() != _STATS or not path.is_file():
+        if path.suffix.lower() != _STATS or not is_file(path):
             return open_side(stack, path, paired=bool(self.paired))
         if self.metrics != ["fid"]:
             raise CaflowError(

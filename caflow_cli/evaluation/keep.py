@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import make_folder, read_image, write_png
+from ..paths import exists, is_file
 from .plan import Cell, Plan
 from .rows import Measured, Row
 
@@ -35,7 +36,7 @@ class RowLog:
         self.path = folder / _LOG
         self._key = json.loads(json.dumps(key))
         self._places: dict[str, int] = {}  # byte offset of each picture's row, by name
-        if self.path.exists():
+        if exists(self.path):
             if not resume:
                 raise CaflowError(
                     f"{str(self.path)!r} exists", "add --skip-existing to go on", EXIT_USAGE
@@ -122,7 +123,7 @@ class SavedImages:
         return [folder / f"{stem}_{rank:0{digits}d}.png" for rank in range(1, cell.n + 1)]
 
     def has(self, name: str) -> bool:
-        return all(path.is_file() for cell in self._plan.cells for path in self.paths(cell, name))
+        return all(is_file(path) for cell in self._plan.cells for path in self.paths(cell, name))
 
     def put(self, measured: Measured) -> None:
         for cell in self._plan.cells:

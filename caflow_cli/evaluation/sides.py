@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from ..data.source import open_source
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
+from ..paths import exists, is_file
 from ..tasks import Picture
 
 __all__ = ["Pictures", "by_stem", "common_names", "file_reader", "open_side"]
@@ -30,11 +31,11 @@ def open_side(stack: ExitStack, path: Path, paired: bool) -> Pictures:
     Raises:
         CaflowError: (exit 2) nothing there, or, where pictures are `paired`, two of one name.
     """
-    if not path.exists():
+    if not exists(path):
         raise CaflowError(
             f"no pictures at {str(path)!r}", "give a folder, a zip or a picture", EXIT_USAGE
         )
-    if path.is_file() and path.suffix.lower() in SUFFIXES:
+    if is_file(path) and path.suffix.lower() in SUFFIXES:
         return Pictures(str(path), {path.stem: file_reader(path)})
     source = stack.enter_context(open_source(path))
     readers: dict[str, Callable[[], Picture]] = {}

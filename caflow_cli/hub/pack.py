@@ -12,6 +12,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, locked_folder, make_folder
 from ..model import load_checkpoint
 from ..model.checkpoint import checkpoint_bytes
+from ..paths import exists, is_folder
 from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 
 __all__ = ["MAX_BYTES", "pack"]
@@ -61,7 +62,7 @@ def pack(
             EXIT_USAGE,
         )
     _entries_without(model_id, path, manifest, overwrite)
-    source = run / "best.safetensors" if run.is_dir() else run
+    source = run / "best.safetensors" if is_folder(run) else run
     model, info = load_checkpoint(source)
     content = checkpoint_bytes(model, info.training, bf16_convs=True)
     if bundle and len(content) > MAX_BYTES:
@@ -102,8 +103,8 @@ def _entries_without(
     model_id: str, path: Path, manifest: Path, overwrite: bool
 ) -> dict[str, Entry]:
     """The manifest's entries; one of that id, or a file, only where it may be replaced."""
-    entries = load_manifest(manifest) if manifest.exists() else {}
-    if not overwrite and (path.exists() or model_id in entries):
+    entries = load_manifest(manifest) if exists(manifest) else {}
+    if not overwrite and (exists(path) or model_id in entries):
         raise CaflowError(
             f"there is a model {model_id!r} in {str(path.parent)!r}", "--overwrite", EXIT_USAGE
         )

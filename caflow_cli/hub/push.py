@@ -11,6 +11,7 @@ from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from ..model import read_info
 from ..model.card import Card
 from ..model.info import config_json
+from ..paths import is_file
 from .client import LIBRARY, hub_errors
 from .manifest import Entry, load_manifest, manifest_path
 from .resolve import resolve
@@ -90,7 +91,7 @@ def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = 
 
 def _entry_of(path: Path, sha256: str) -> Entry | None:
     beside = path.parent / manifest_path().name
-    manifests = [load_manifest(), *([load_manifest(beside)] if beside.is_file() else [])]
+    manifests = [load_manifest(), *([load_manifest(beside)] if is_file(beside) else [])]
     entries = [entry for manifest in manifests for entry in manifest.values()]
     return next((entry for entry in entries if entry.sha256 == sha256), None)
 

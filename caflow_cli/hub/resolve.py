@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..paths import exists, is_file
 from .cache import Source
 from .digest import sha256_of
 from .download import fetch
@@ -62,21 +63,21 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 
     path = Path(name)
     try:
-        is_dir, is_file = path.is_dir(), path.is_file()
+        directory, file = path.is_dir(), path.is_file()
     except OSError as error:
         raise CaflowError(
             f"no model {name[:80]!r}: {error.strerror}", "caflow models list", EXIT_WEIGHTS
         ) from error
-    if is_dir:
-        for file in ("model.safetensors", "best.safetensors"):
-            if (path / file).is_file():
-                return Resolved(path.resolve().name, path / file, sha256_of(path / file))
+    if directory:
+        for name_ in ("model.safetensors", "best.safetensors"):
+            if is_file(path / name_):
+                return Resolved(path.resolve().name, path / name_, sha256_of(path / name_))
         raise CaflowError(f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS)
-    if is_file:
+    if file:
         return Resolved(path.name, path, _readable_sha256(path))
     match = _REPO.fullmatch(name)
     # A path that is wrong must not be taken for a repository, and sent over the network.
-    if match and path.suffix != ".safetensors" and not Path(path.parts[0]).exists():
+    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
         return _from_hub(name, Source(match["repo"], match["revision"]), local=local)
     raise _unknown(name, entries)
 

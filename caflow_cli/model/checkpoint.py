@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..paths import is_folder
 from .info import CheckpointInfo, config_json, metadata_of, read_info
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def from_pretrained(
 ) -> CAFlow:
     """The model of a folder, or of a Hub repository, from its two files."""
     folder = Path(model_id)
-    if folder.is_dir():
+    if is_folder(folder):
         weights = folder / _WEIGHTS
     else:
         weights = Path(

@@ -134,6 +134,52 @@ def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, messag
     assert not list(tmp_path.iterdir())
 
 
+LONG = "x" * 300  # no file can have that name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "superres LONG",
+        "superres LONG x.png --model MODEL",
+        "superres LONG/x.png --model MODEL",
+        "superres x.png -o LONG",
+        "superres x.png -o LONG/",
+        "superres x.png --grid LONG.png",
+        "superres x.png --model LONG",
+        "inpaint x.png --mask LONG",
+        "score --cond LONG --target x.png --model MODEL",
+        "score --cond x.png --target LONG --model MODEL",
+        "score --cond x.png --target x.png --map LONG.png",
+        "evaluate LONG x.png --metric rmse",
+        "evaluate . LONG --metric rmse",
+        "evaluate LONG.npz . --metric fid",
+        "evaluate --data LONG --metric rmse --model MODEL",
+        "evaluate --data . --model MODEL --metric rmse --split all --save-images LONG",
+        "evaluate --data . --model MODEL --metric rmse --split all --report LONG",
+        "train --data LONG --out run --images 9",
+        "train --data . --out LONG --images 9",
+        "train --out LONG --resume",
+        "train --config LONG --out run",
+        "train --data . --out run --images 9 --init-from LONG",
+        "models info LONG",
+        "models verify LONG",
+        "models pack LONG --id a",
+        "models pack MODEL --id a -o LONG",
+        "models push LONG user/x",
+    ],
+)
+def test_a_name_too_long_for_a_file_is_an_error_with_a_hint(run, tmp_path, model_file, line):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    result = run(*line.replace("LONG", LONG).replace("MODEL", str(model_file)).split())
+    assert result.returncode in (1, 2, 3), result.stderr
+    said = result.stderr.decode()
+    assert "error: " in said
+    assert "hint: " in said
+    assert "this is a defect" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
 @pytest.mark.parametrize("name", ["./missing", "../runs", "a--b/c", "x" * 300])
 def test_a_model_that_is_nowhere_exits_3(run, monkeypatch, small_picture, name):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import EXIT_USAGE, CaflowError
 from ...images import make_folder, write_png
+from ...paths import exists
 from ...tasks import Picture
 from ..plan import Cell, Plan
 from ..rows import Measured
@@ -42,7 +43,7 @@ class ReportImages:
     """`DIR/images/00012/`: input, baseline, truth, candidates by rank, error of the likeliest."""
 
     def __init__(self, folder: Path, plan: Plan, resume: bool) -> None:
-        if (folder / "index.html").exists() and not resume:
+        if exists(folder / "index.html") and not resume:
             raise CaflowError(
                 f"{str(folder / 'index.html')!r} exists", "choose another --report DIR", EXIT_USAGE
             )

@@ -1,0 +1,24 @@
+"""What a path names: False where that cannot be told, as of a name that is too long.
+
+`Path.exists` and its kin raise OSError then, before Python 3.14. What opens the file says why.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["exists", "is_file", "is_folder"]
+
+_Path = str | os.PathLike[str]
+
+
+def exists(path: _Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_file(path: _Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: _Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112
