@@ -98,8 +98,10 @@ def guided(record: Record, runs: int, minutes: float, seed: int) -> None:
             shutil.rmtree(record.folder)
             os._exit(0)  # atheris knows no other end
 
-    arguments = [sys.argv[0], str(corpus), f"-seed={seed + 1}", "-verbosity=0", "-timeout=600",
-                 "-max_len=65536", "-rss_limit_mb=8000", f"-artifact_prefix={record.folder}/"]  # fmt: skip
+    arguments = [
+        *(sys.argv[0], str(corpus), f"-seed={seed + 1}", "-verbosity=0", "-timeout=600"),
+        *("-max_len=65536", "-rss_limit_mb=8000", f"-artifact_prefix={record.folder}/"),
+    ]
     atheris.Setup(arguments, one, custom_mutator=change)
     atheris.Fuzz()
 
