@@ -25,6 +25,10 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
         raise CaflowError(f"{name} is {_short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
 
 
+# Anchors, and the channels of the condition and the target that each is for.
+_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3)}
+
+
 @dataclass(frozen=True)
 class FlowConfig:
     """The architecture (DESIGN section 2).
@@ -79,21 +83,21 @@ class FlowConfig:
             self.trunk,
             f"0 or more, or to {self.scales} such numbers, one a scale",
         )
-        anchors = {"none": None, "pixels": (4, 3), "luminance": (1, 3)}
+        anchors = ("none", *_ANCHORS)
         _require(self.anchor in anchors, "anchor", self.anchor, " or ".join(anchors))
-        channels = self.cond_channels, self.target_channels
+        given, asked = _ANCHORS.get(self.anchor, (self.cond_channels, self.target_channels))
         _require(
-            anchors[self.anchor] in (None, channels),
+            (self.cond_channels, self.target_channels) == (given, asked),
             "anchor",
             self.anchor,
-            f"none, for {channels[0]} channels of the condition and {channels[1]} of the target",
+            f"none, or cond_channels to {given} and target_channels to {asked}",
         )
         levels = self.scales + 1
         _require(
             self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
             "guide",
             self.guide,
-            f"0, 1 or more, or {levels} such numbers, one for each resolution",
+            f"0 or more, or to {levels} numbers of 1 or more, one a resolution",
         )
         for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
@@ -185,8 +189,9 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:
-    """The architecture of that name, as it is for a task, but for the channels of its condition.
+    """The architecture of that name, as it is for a task.
 
+    The condition's channels are those that its anchor is for; without one they are not the task's.
     Unknown: CaflowError with the nearest one.
     """
     if name not in PRESETS:
@@ -195,8 +200,7 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     flow, own = PRESETS[name], _OF_TASKS.get((name, task))
     if own is None:
         return flow
-    channels = {"luminance": 1, "pixels": 4}[own["anchor"]]
-    return dataclasses.replace(flow, cond_channels=channels, **own)
+    return dataclasses.replace(flow, cond_channels=_ANCHORS[own["anchor"]][0], **own)
 
 
 def parse(cls: type[_T], values: Any, where: str = "") -> _T:

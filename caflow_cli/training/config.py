@@ -185,13 +185,14 @@ def build_config(
         values.setdefault("task", dataclasses.asdict(start.task))
     if task is not None:
         values.setdefault("task", {})["name"] = task
-    said = _merge(values, settings)
-    name = said.get("task", {}).get("name", TaskConfig().name)
+    name = _merge(values, settings).get("task", {}).get("name", TaskConfig().name)
     preset_channels: int | None = None
     if preset is not None:
-        flow, own = dataclasses.asdict(preset_flow(preset, str(name))), said.get("flow")
+        flow = dataclasses.asdict(preset_flow(preset, str(name)))
         preset_channels = flow.pop("cond_channels")
-        if isinstance(own, dict) and own.get("cond_channels", preset_channels) != preset_channels:
+        # What a preset is put in place of says nothing, but a setting does.
+        set_channels = _merge({"flow": {}}, settings)["flow"].get("cond_channels", preset_channels)
+        if set_channels != preset_channels:
             flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
         values["flow"] = flow
     values = _merge(values, settings)

@@ -137,6 +137,13 @@ def test_compact_for_the_papers_condition_of_inpainting_has_no_anchor():
     assert flow == replace(preset("compact", "inpaint"), cond_channels=3, anchor="none")
 
 
+def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
+    """As in the `config.toml` of another task's run, whose channels say nothing of this one's."""
+    file = {**minimal(), "flow": {"cond_channels": 3, "t_steps": 1}}
+    flow = build_config(file, preset="compact", task="inpaint").flow
+    assert flow == preset("compact", "inpaint")
+
+
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
     optim = build_config(minimal_budget(), preset="ffhq-superres-x4").optim
     assert (optim.schedule, optim.warmup, optim.clip, optim.ema) == ("paper", 500, 1.0, 0.999)
