@@ -29,9 +29,14 @@ class KnownPixels(nn.Module):
         super().__init__()
         self.logit = logit
 
+    def supports(self, v: Tensor, cond: Tensor) -> bool:
+        """Whether every value has a density: outside of the hole any has."""
+        hole, _ = self._read(cond, v.shape[0])
+        return _finite(v) and self.logit.supports(torch.where(hole, v, 0.0))
+
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        cond = per_candidate(cond, batch)
-        return cond[:, 3:] >= _HOLE, cond[:, :3].floor() + 0.5
+        hole, known = cond[:, 3:] >= _HOLE, cond[:, :3].floor() + 0.5
+        return per_candidate(hole, batch), per_candidate(known, batch)
 
     def _logdet(self, h: Tensor, hole: Tensor) -> Tensor:
         return sum_per_image(torch.where(hole, self.logit.log_derivative(h), 0.0))
@@ -60,37 +65,45 @@ class KnownLuminance(nn.Module):
         super().__init__()
         self.logit = logit
 
-    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        grey = per_candidate(cond.floor() + 0.5, batch)
-        return grey, self.logit.of(grey)
+    def supports(self, v: Tensor, cond: Tensor) -> bool:
+        """Whether every value has a density: of green any has."""
+        return _finite(v) and self.logit.supports(v[:, ::2])
 
-    def _logdet(self, h: Tensor) -> Tensor:
-        """h: logits of red and blue, (B, 2, H, W)."""
-        of_green = wide_zeros(1, h) + math.log(_GREEN)
-        return sum_per_image(self.logit.log_derivative(h)) + volume(of_green, h)
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        grey = cond.floor() + 0.5
+        return per_candidate(grey, batch), per_candidate(self.logit.of(grey), batch)
+
+    def _of_green(self, v: Tensor) -> Tensor:
+        """Log-determinant of green to luminance."""
+        return volume(wide_zeros(1, v) + math.log(_GREEN), v)
 
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         grey, level = self._read(cond, v.shape[0])
         red, green, blue = v.split(1, dim=1)
-        h = self.logit.of(torch.cat([red, blue], dim=1))
+        h, logdet = self.logit(torch.cat([red, blue], dim=1))
         rest = _RED * red + _GREEN * green + _BLUE * blue - grey
-        return torch.cat([h[:, :1] - level, rest, h[:, 1:] - level], dim=1), self._logdet(h)
+        logdet = logdet + self._of_green(v)
+        return torch.cat([h[:, :1] - level, rest, h[:, 1:] - level], dim=1), logdet
 
     def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         grey, level = self._read(cond, h.shape[0])
-        logits = h[:, ::2] + level
-        red, blue = self.logit.back(logits).split(1, dim=1)
+        others, logdet = self.logit.inverse(h[:, ::2] + level)
+        red, blue = others.split(1, dim=1)
         green = (h[:, 1:2] + grey - _RED * red - _BLUE * blue) / _GREEN
-        return torch.cat([red, green, blue], dim=1), -self._logdet(logits)
+        return torch.cat([red, green, blue], dim=1), logdet - self._of_green(h)
 
 
 _KNOWN = {"pixels": KnownPixels, "luminance": KnownLuminance}
 
 
+def _finite(v: Tensor) -> bool:
+    return bool(v.isfinite().all())
+
+
 class Anchored(NamedTuple):
     """What an `Anchor` reads in a condition, once an image."""
 
-    y: Tensor  # (B, C, H, W), floats in [0, 256)
+    y: Tensor | None  # (B, C, H, W), floats in [0, 256); kept where the map reads it
     net: Tensor | None  # (raw, b) of every value, by the guide
 
 
@@ -114,16 +127,21 @@ class Anchor(nn.Module):
 
     def __init__(self, kind: str, logit: Logit, guide: Guide | None, bound: float) -> None:
         super().__init__()
-        self.map: Any = logit if kind == "none" else _KNOWN[kind](logit)
+        self.map: Any = _KNOWN[kind](logit) if kind in _KNOWN else logit
+        self.reads_y = kind in _KNOWN
         self.guide = guide
         self.bound = bound
 
     def read(self, y: Tensor, h: Tensor) -> Anchored:
         """What is used of y; h is its logit."""
-        return Anchored(y, None if self.guide is None else self.guide(h))
+        return Anchored(y if self.reads_y else None, None if self.guide is None else self.guide(h))
+
+    def supports(self, v: Tensor, cond: Anchored | None = None) -> bool:
+        """Whether every value has a density."""
+        return bool(self.map.supports(v, self._told(cond)[0]))
 
     def _told(self, cond: Anchored | None) -> tuple[Tensor | None, Tensor | None]:
-        assert cond is not None or self.guide is None, "a guide needs its condition"
+        assert cond is not None or not (self.reads_y or self.guide), "it needs its condition"
         return (None, None) if cond is None else (cond.y, cond.net)
 
     def forward(self, v: Tensor, cond: Anchored | None = None) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ class Logit(nn.Module):
         self.alpha = alpha
         self.levels = levels
 
-    def supports(self, v: Tensor) -> bool:
+    def supports(self, v: Tensor, cond: None = None) -> bool:
         """Whether every value has a density: 0 < p < 1."""
         margin = self.levels * self.alpha / (2 * (1 - self.alpha))
         return bool(((v > -margin) & (v < self.levels + margin)).all())

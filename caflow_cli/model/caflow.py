@@ -288,7 +288,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         encoding = self.encode_condition(cond)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         self._check_match(v, encoding)
-        if not self.logit.supports(v):
+        if not self.A.supports(v, encoding.anchored):
             raise CaflowError(
                 f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
                 "pass floats in [0, 256), on the scale of 8-bit pixels",

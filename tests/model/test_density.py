@@ -6,6 +6,7 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli.errors import CaflowError
 from caflow_cli.flows import Logit, standard_normal_log_prob, to_uint8
 from caflow_cli.model import CAFlow, bits_per_dim
 
@@ -67,6 +68,39 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
     expected, _ = small_model64.R(small_model64.logit(cond.double() + 0.5)[0])
     for actual, d_i in zip(d, expected, strict=True):
         torch.testing.assert_close(actual, d_i, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("flow", "free", "bound"),
+    [
+        ({"anchor": "pixels", "cond_channels": 4}, (0, 1, 0, 0), (0, 1, SIZE // 2, SIZE // 2)),
+        ({"anchor": "luminance", "cond_channels": 1}, (0, 1, 0, 0), (0, 2, 0, 0)),
+    ],
+    ids=["pixels", "luminance"],
+)
+def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flow, free, bound):
+    """A known pixel, and green: a draw of either may leave [0, 256), and has a density there."""
+    model = helpers.as_double(helpers.data_like_model(helpers.small_config(**flow), 3, SIZE))
+    target, cond = helpers.image_pair(model, 1, SIZE)
+    point = target.double() + 0.5
+    point[free] = 300.0
+    z, log_prob = model.encode(point, cond)
+    v, log_prob_back = model.decode(z, cond)
+    torch.testing.assert_close(v, point, rtol=0, atol=1e-3)
+    torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-6, atol=0)
+    for place, value in ((bound, 300.0), (free, math.nan)):
+        refused = target.double() + 0.5
+        refused[place] = value
+        with pytest.raises(CaflowError, match="target values reach from"):
+            model.encode(refused, cond)
+
+
+def test_a_condition_is_kept_only_where_it_is_read_again():
+    """Tiles of a large picture are all held: y would be as much again as R(y)."""
+    for flow, kept in (({"guide": 4}, False), ({"anchor": "luminance", "cond_channels": 1}, True)):
+        model = CAFlow(helpers.small_config(**flow)).eval()
+        _, cond = helpers.image_pair(model, 1, SIZE)
+        assert (model.encode_condition(cond).anchored.y is not None) == kept
 
 
 def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_model64):
