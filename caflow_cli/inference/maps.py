@@ -47,7 +47,8 @@ def attribution(
 ) -> Attribution:
     """`log_prob_map` of a pair, and how far it is, cell by cell, from that of samples at tau 1.
 
-    The samples are rounded to 8 bits and scored under the same noise.
+    Each sample is composed with the picture and reduced again, as candidates are, and scored under
+    the same noise: only so it is what the condition tells, where that tells anything outright.
 
     Args:
         condition, target, mask: As for `score`.
@@ -68,13 +69,23 @@ def attribution(
     reduced, scored = task.reduce(condition, target, mask)
     encoding = model.encode_condition(to_batch([reduced]))
     nats = log_prob_map(model, to_batch([scored]), encoding)
+
+    def cells_of(drawn: Tensor) -> Tensor:
+        images = drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        pairs = [
+            task.reduce(condition, task.compose(condition, image, mask), mask) for image in images
+        ]
+        conditions, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+        shared = all(np.array_equal(cond, reduced) for cond, _ in pairs)
+        return _cells(log_prob_map(model, targets, encoding if shared else conditions))
+
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
     batch = max(1, BATCH_PIXELS // (height * width))
     for first in range(0, samples, batch):
         count = min(batch, samples - first)
         drawn = to_uint8(model.sample(encoding, 1.0, count, _SEED, first)[0])
-        values = _cells(log_prob_map(model, drawn, encoding))
+        values = cells_of(drawn)
         total += values.sum(0)
         squares += values.square().sum(0)
     mean = total / samples
