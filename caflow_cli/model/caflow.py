@@ -51,7 +51,8 @@ __all__ = ["CAFlow", "Encoding", "LossTerms", "bits_per_dim"]
 
 
 class Encoding(NamedTuple):
-    """R(y): all that scoring and sampling need of a condition, computed once."""
+    """R(y), and what anchors pixels: all that scoring and sampling need of a condition, computed
+    once."""
 
     d: list[Tensor]  # D_i, indexed by i
     size: tuple[int, int]  # height and width of y
@@ -136,6 +137,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
     """Conditional autoregressive flow.
 
         log p(w|y) = log|det dT/dw| + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
+
+    of which A, from pixels to the real line, is T's first step here (docs/model.md).
 
     Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
     2^(n+1). Likelihoods are float64, (B,), in nats, densities on the 8-bit scale. Where a method
