@@ -48,7 +48,7 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
-    from ..devices import select_device
+    from ..devices import keep_memory, select_device
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
     from ..inference import Domain
@@ -56,6 +56,7 @@ def load_model(
     from ..tasks import TASKS
 
     target = select_device(device)
+    keep_memory()
     if console.quiet:
         hide_progress()
     resolved = resolve(name if name is not None else default_model(task or default))
