@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parent / "benchmarks" / "restore.py"
 
 
@@ -21,3 +23,16 @@ def test_it_measures_candidates_and_training(tmp_path):
         assert one["candidates_per_second"] > 0
         assert 0 < one["share_of_ceiling"] < 2
         assert one["peak_gb"] > 0.1
+
+
+def test_a_point_of_the_sweep_is_drawn_in_the_tiles_asked_for():
+    def point(**own):
+        command = [sys.executable, SCRIPT, "--preset", "tiny", "--child", json.dumps(own)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    whole, tiled = point(side=1280), point(side=1280, tile=512)
+    for one in (whole, tiled):
+        assert one["per_megapixel"] == pytest.approx(one["seconds"] / 1.6384)
+        assert 0.1 < one["start_gb"] < one["peak_gb"]
+    assert tiled["peak_gb"] < whole["peak_gb"]

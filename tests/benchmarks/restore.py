@@ -7,9 +7,10 @@
 Ways to compute the same are timed in turn, `--rounds` times, in one process: medians, the median
 of paired ratios to `plain`, and the share of a float32 convolution ceiling measured in the same
 process. On a GPU, and elsewhere with `--train`, training is measured too (train_step.py).
-`--sweep` times picture side, number of candidates and depth, each point in a process of its own,
-and fits exponents; `--profile` names the operations that cost most. Presets: those of the package,
-`reference`, and `tiny`, which only shows that all of this runs.
+`--sweep` times picture side, number of candidates, batch size, tiles and depth, each point in a
+process of its own, and fits exponents; `--profile` names the operations that cost most, of pictures
+of `--side`. Presets: those of the package, `reference`, and `tiny`, which only shows that all of
+this runs.
 """
 
 from __future__ import annotations
@@ -22,16 +23,26 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 SIDE = 64
-SIDES = (64, 128, 256, 512, 1024)  # with one candidate
-CANDIDATES = (1, 3, 10, 30, 100, 300, 1000)
-DEPTHS = (1, 2, 3, 4)  # times the steps of compact's R, T and F
+SIDES = (64, 128, 256, 512, 1024)
+# What grows in each sweep, its values, and what else is not as usual: one candidate of one 64×64
+# picture, batches and tiles as the package chooses them, the preset's depth.
+SWEEPS: dict[str, tuple[str, Sequence[int], dict[str, int]]] = {
+    "side": ("side", SIDES, {}),
+    "side10": ("side", SIDES, {"M": 10}),
+    "M": ("M", (1, 3, 10, 30, 100, 300, 1000), {}),
+    "M10": ("M", (10, 100, 1000), {"batch": 10}),
+    "batch": ("batch", (1, 2, 4, 8, 16, 32, 64), {"M": 64}),
+    "tile": ("tile", (256, 512, 1024, 1536), {"side": 1536}),  # the last one is one piece
+    "tiled": ("side", (1536, 2048, 3072, 4096), {}),
+    "depth": ("depth", (1, 2, 3, 4), {"M": 10}),  # times the steps of R, T and F
+}
 REFERENCE = {"r_steps": 16, "t_steps": 16, "f_steps": 12, "hidden": 64, "f_hidden": 32}
 TINY = {"r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
 
@@ -42,11 +53,12 @@ def build(preset: str, device: str, depth: int = 1) -> Any:
 
     import torch
 
-    from caflow_cli.devices import select_device
+    from caflow_cli.devices import keep_memory, select_device
     from caflow_cli.layers import ActNorm, ConvNet
     from caflow_cli.model import CAFlow, Config, FlowConfig
     from caflow_cli.model import preset as preset_named
 
+    keep_memory()
     torch.manual_seed(0)
     own = {"reference": REFERENCE, "tiny": TINY}
     flow = FlowConfig(**own[preset]) if preset in own else preset_named(preset)
@@ -181,7 +193,7 @@ def profile(options: argparse.Namespace) -> None:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recording
 
-    run = task_of(build(options.preset, options.device), SIDE, options.candidates, None)
+    run = task_of(build(options.preset, options.device), options.side, options.candidates, None)
     for name, context in (
         ("batched", unfolded(nchw=False)),
         ("folded", contextlib.nullcontext()),
@@ -198,53 +210,65 @@ def profile(options: argparse.Namespace) -> None:
             print(f"  {own / total:6.1%} {own / 1e3:8.1f} ms {event.count:6d} x  {event.key}")
 
 
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
 def point(options: argparse.Namespace) -> None:
-    """One point of the sweep, in this process: seconds and peak memory, as JSON."""
-    side, candidates, depth = options.child
-    model = build(options.preset, options.device, depth)
-    start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    run = task_of(model, side, candidates, None)
-    if side * side * candidates < 2**20:
+    """One point of a sweep, in this process: seconds and peak memory, as JSON."""
+    from caflow_cli.inference import tiling
+
+    own = {"side": SIDE, "M": 1, "depth": 1, "batch": None, "tile": None, **options.child}
+    model = build(options.preset, options.device, own["depth"])
+    if own["tile"]:
+        tiling._ONE_PIECE, tiling._SIDE = own["tile"] ** 2, own["tile"]
+    start = peak_gb()
+    run = task_of(model, own["side"], own["M"], own["batch"])
+    if own["side"] ** 2 * own["M"] <= 2**20:
         run()
-    seconds = [timed(run)]
-    while sum(seconds) < 1 and len(seconds) < 7:
+    seconds: list[float] = []
+    cpu: list[float] = []
+    while not seconds or (sum(seconds) < 1 and len(seconds) < 7):
+        before = time.process_time()
         seconds.append(timed(run))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": statistics.median(seconds), "peak_gb": peak, "start_gb": start}))
+        cpu.append(time.process_time() - before)
+    megapixels = own["side"] ** 2 * own["M"] / 1e6
+    median = statistics.median(seconds)
+    figures = {
+        "seconds": median,
+        "cpu": statistics.median(cpu),
+        "per_megapixel": median / megapixels,
+    }
+    print(json.dumps({**own, **figures, "peak_gb": peak_gb(), "start_gb": start}))
 
 
 def sweep(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Cost against side, M and depth, with the exponent between neighbours and over all."""
-    lines = {
-        "side": [(side, 1, 1) for side in SIDES],
-        "M": [(SIDE, m, 1) for m in CANDIDATES],
-        "depth": [(SIDE, 10, depth) for depth in DEPTHS],
-    }
+    """Cost against what it may grow with, with the exponent between neighbours and over all."""
     results = []
-    for name, points in lines.items():
-        if options.only and name != options.only:
-            continue
-        place = ("side", "M", "depth").index(name)
+    for name in options.only or SWEEPS:
+        grows, values, others = SWEEPS[name]
         found: list[dict[str, Any]] = []
-        for values in points:
+        for value in values:
             command = [sys.executable, __file__, "--preset", options.preset]
-            command += ["--device", options.device, "--child", *map(str, values)]
+            command += ["--device", options.device]
+            command += ["--child", json.dumps({**others, grows: value})]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            figures = json.loads(done.stdout.splitlines()[-1])
-            found.append({"sweep": name, name: values[place], **figures})
+            found.append({"sweep": name, **json.loads(done.stdout.splitlines()[-1])})
             exponent = ""
             if len(found) > 1:
                 last, own = found[-2:]
-                step = math.log(own[name] / last[name])
+                step = math.log(own[grows] / last[grows])
                 exponent = f"{math.log(own['seconds'] / last['seconds']) / step:6.2f}"
+            one = found[-1]
             print(
-                f"  {name} {values[place]:5d}: {figures['seconds']:8.3f} s {exponent:6s} "
-                f"peak {figures['peak_gb']:.2f} GB, of which before {figures['start_gb']:.2f}",
+                f"  {name}: {grows} {value:5d} {one['seconds']:8.3f} s {exponent:6s} "
+                f"(of cores {one['cpu']:.3f}), {one['per_megapixel']:.2f} s a megapixel, "
+                f"peak {one['peak_gb']:.2f} GB, of which before {one['start_gb']:.2f}",
                 flush=True,
             )
-        logs = [(math.log(one[name]), math.log(one["seconds"])) for one in found]
+        logs = [(math.log(one[grows]), math.log(one["seconds"])) for one in found]
         slope = statistics.linear_regression(*zip(*logs, strict=True)).slope
-        print(f"  seconds grow as {name} to the power {slope:.2f}", flush=True)
+        print(f"  {name}: seconds grow as {grows} to the power {slope:.2f}", flush=True)
         results += [{**one, "exponent": slope} for one in found]
     return results
 
@@ -260,8 +284,9 @@ def main() -> None:
     parser.add_argument("--train", action="store_true", help="measure training on a CPU too")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--sweep", action="store_true")
-    parser.add_argument("--only", choices=("side", "M", "depth"), help="of the sweep")
-    parser.add_argument("--child", nargs=3, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only", action="append", choices=SWEEPS, help="of the sweep")
+    parser.add_argument("--side", type=int, default=SIDE, help="of the profile's picture")
+    parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     presets = options.preset or (["compact"] if options.sweep else ["reference", "compact"])
     results: list[dict[str, Any]] = []
