@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from caflow_cli.cli.app import app
 
-# They write outside the folder that a test may write to: the installation, the user's shell, a cache
-# of compiled code, for minutes.
+# They write outside the folder that a test may write to: the installation, the user's shell, and,
+# for minutes, a cache of compiled code.
 LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
 PICTURES = ("x.png", "grey.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
 FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml", "stats.npz")
