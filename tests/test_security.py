@@ -25,6 +25,7 @@ FORBIDDEN_MODULES = {
     "cloudpickle", "code", "commands", "ctypes", "dill", "joblib", "marshal", "pexpect", "pickle",
     "pty", "runpy", "shelve", "subprocess", "xmlrpc", "yaml",
 }  # fmt: skip
+ALLOWED_IMPORTS = {("devices.py", "ctypes")}  # for `mallopt` of the C library that runs already
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.fork", "os.startfile",
     "torch.load", "torch.save", "torch.jit.load", "pandas.read_pickle", "tempfile.mktemp",
@@ -54,7 +55,7 @@ def problems(source: str, name: str) -> list[str]:
             imported = [node.module or ""]
         for module in imported:
             top = module.partition(".")[0]
-            if top in FORBIDDEN_MODULES:
+            if top in FORBIDDEN_MODULES and (name, top) not in ALLOWED_IMPORTS:
                 found.append(f"imports {module}")
             if top in NETWORK and not NETWORK_PLACES.fullmatch(name):
                 found.append(f"imports {module}")

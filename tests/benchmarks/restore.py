@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import statistics
 import subprocess
 import sys
@@ -211,7 +210,11 @@ def profile(options: argparse.Namespace) -> None:
 
 
 def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    import torch
+
+    from caflow_cli.devices import peak_bytes
+
+    return peak_bytes(torch.device("cpu")) / 1e9
 
 
 def point(options: argparse.Namespace) -> None:
