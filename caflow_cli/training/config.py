@@ -176,6 +176,8 @@ def build_config(
         CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
     """
     values = copy.deepcopy(values)
+    _check_tables(values)
+    _check_tables(_merge({}, settings))
     if preset is None and start is None and not values.get("flow"):
         preset = "compact"
     if preset is not None:
@@ -220,6 +222,16 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig
         CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
     """
     return parse(RunConfig, _merge(values, settings))
+
+
+def _check_tables(values: dict[str, Any]) -> None:
+    for name in ("flow", "task", "optim"):
+        if not isinstance(values.get(name, {}), dict):
+            raise CaflowError(
+                f"config key {name!r} is {values[name]!r}, not a table",
+                f"set keys of it, {name}.KEY=VALUE, or a table [{name}] in a file",
+                EXIT_USAGE,
+            )
 
 
 def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

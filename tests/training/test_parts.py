@@ -121,15 +121,20 @@ def test_a_run_is_compact_unless_something_says_otherwise():
     assert build_config(own).flow == FlowConfig(t_steps=3)
 
 
-@pytest.mark.parametrize(
-    ("task", "channels", "anchor"), [("inpaint", 4, "pixels"), ("colorize", 1, "luminance")]
-)
-def test_compact_is_told_what_the_condition_tells(task, channels, anchor):
-    for values, settings in (({"task": {"name": task}}, []), ({}, [f"task.name={task}"])):
+def test_compact_is_told_the_known_pixels():
+    for values, settings in (({"task": {"name": "inpaint"}}, []), ({}, ["task.name=inpaint"])):
         run = build_config({**minimal(), **values}, settings)
-        assert (run.flow.cond_channels, run.flow.anchor) == (channels, anchor)
-        assert run.flow == preset("compact", task)
-    assert build_config(minimal(), task=task).flow == run.flow
+        assert (run.flow.cond_channels, run.flow.anchor) == (4, "pixels")
+        assert run.flow == preset("compact", "inpaint")
+    assert build_config(minimal(), task="inpaint").flow == run.flow
+
+
+@pytest.mark.parametrize("table", ["task", "flow", "optim"])
+def test_a_value_in_place_of_a_table_is_refused(table):
+    for values, settings in (({**minimal(), table: 3}, []), (minimal(), [f"{table}=3"])):
+        with pytest.raises(CaflowError, match=f"config key '{table}' is 3, not a table") as caught:
+            build_config(values, settings)
+        assert caught.value.exit_code == 2
 
 
 def test_compact_for_the_papers_condition_of_inpainting_has_no_anchor():
