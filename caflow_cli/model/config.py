@@ -181,10 +181,13 @@ PRESETS: dict[str, FlowConfig] = {
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
 # What a preset adds where the task's condition tells part of the target outright (docs/model.md).
-_GUIDED = {"guide": (32, 64, 96, 128), "scale_bound": 1.5}
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
-    ("compact", "colorize"): {"anchor": "luminance", **_GUIDED},
-    ("compact", "inpaint"): {"anchor": "pixels", "hidden": (32, 64, 128), **_GUIDED},
+    ("compact", "inpaint"): {
+        "anchor": "pixels",
+        "guide": (32, 64, 96, 128),
+        "hidden": (32, 64, 128),
+        "scale_bound": 1.5,
+    },
 }
 
 
