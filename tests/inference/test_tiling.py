@@ -36,9 +36,13 @@ def test_tiles_cover_with_even_overlaps(length, side):
     assert tops[0] == 0
     assert tops[-1] + tiles.shape[0] == length
     assert all(top % 16 == 0 for top in tops)
-    overlaps = [before + side - after for before, after in pairwise(tops)]
+    overlaps = [before + tiles.shape[0] - after for before, after in pairwise(tops)]
     assert all(overlap >= 128 for overlap in overlaps)
-    assert max(overlaps, default=0) - min(overlaps, default=0) <= 16
+    assert max(overlaps, default=128) < 128 + 2 * 16
+    if len(tops) > 1:  # neither fewer tiles nor smaller ones would do
+        assert tiles.shape[0] <= side
+        assert (len(tops) - 1) * (side - 128) < length - 128
+        assert len(tops) * (tiles.shape[0] - 16 - 128) < length - 128
     assert tiles.lefts == (0,)
     weights = _weights(tops, tiles.shape[0], tiles.ramp)
     total = np.zeros(length)
