@@ -243,12 +243,14 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.slow:
             time.sleep(self.hub.slow)
         with suppress(ConnectionError):
-            stall = self.hub.stall_at
-            if stall is not None:
-                self.wfile.write(part[:stall])
+            at, sent = self.hub.stall_at, 0
+            if at is not None:
+                # Of the whole file: a client that gives up waiting and asks for the rest waits too.
+                sent = max(0, at - start)
+                self.wfile.write(part[:sent])
                 while self.hub.stall_at is not None:
                     time.sleep(0.02)
-            self.wfile.write(part[stall or 0 : cut])
+            self.wfile.write(part[sent:cut])
             self.request_.sent = len(part[:cut])
         self.close_connection = cut is not None
         if cut is not None and self.hub.harsh:
