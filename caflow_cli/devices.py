@@ -46,6 +46,7 @@ __all__ = [
     "net_type",
     "peak_bytes",
     "select_device",
+    "tf32",
     "use_device",
     "wait",
     "wide",
@@ -154,16 +155,17 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
 
 
 @contextmanager
-def _without_tf32() -> Iterator[None]:
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether float32 products and convolutions on CUDA may be computed with ten bits."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:
-            backend.allow_tf32 = False
+            backend.allow_tf32 = allowed
         yield
     finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
+        for backend, was in zip(backends, before, strict=True):
+            backend.allow_tf32 = was
 
 
 def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -171,7 +173,7 @@ def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with torch.no_grad(), _without_tf32():
+        with torch.no_grad(), tf32(False):
             return function(*args, **kwargs)
 
     return wrapped

@@ -5,7 +5,6 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 
 import copy
 import itertools
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -165,17 +164,3 @@ def jacobian(function, value):
 def first_noise(shape, count, normal=False):
     """The first draws of a score's noise, (K, C, H, W)."""
     return torch.stack(list(itertools.islice(noise_draws(shape, normal=normal), count)))
-
-
-@contextmanager
-def tf32(allowed):
-    """What a caller may have set for the process."""
-    backends = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [backend.allow_tf32 for backend in backends]
-    try:
-        for backend in backends:
-            backend.allow_tf32 = allowed
-        yield
-    finally:
-        for backend, was in zip(backends, before, strict=True):
-            backend.allow_tf32 = was

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.devices import tf32
 from caflow_cli.inference import restore
 from caflow_cli.model import CAFlow
 
@@ -71,7 +72,7 @@ def test_tf32_changes_no_score_and_no_draw(on_card):
     found = []
     for allowed in (False, True):
         model = copy.deepcopy(on_card)  # which folds anew
-        with helpers.tf32(allowed):
+        with tf32(allowed):
             found.append((model.log_prob(target, cond), model.sample(cond)))
     for before, after in zip(*found, strict=True):
         torch.testing.assert_close(after, before, rtol=0, atol=1e-4)

@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import helpers
 import pytest
 import torch
 
 from caflow_cli import devices
-from caflow_cli.devices import check_compiler, exactly, net_type, select_device
+from caflow_cli.devices import check_compiler, exactly, net_type, select_device, tf32
 from caflow_cli.errors import CaflowError
 
 
@@ -71,7 +70,7 @@ def test_tf32_is_off_within_and_as_before_behind():
         return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
 
     for allowed in (True, False):
-        with helpers.tf32(allowed):
+        with tf32(allowed):
             assert exactly(allows)() == [False, False]
             assert allows() == [allowed, allowed]
 
