@@ -16,6 +16,6 @@ def colorize_command(images: options.Images, given: options.Restoration) -> None
     Any size is taken: colour is made at the model's scale, the luminance of the input is kept
     exactly. Of a coloured picture the grey is taken.
 
-    Example: caflow colorize old.png --model my-model.safetensors -m 10 -n 3
+    Example: caflow colorize old.png -m 10 -n 3
     """
     restore_pictures("colorize", images, given)

@@ -19,6 +19,6 @@ def inpaint_command(
     pixels that are not white in it are kept bit for bit. Holes far apart are better filled one by
     one.
 
-    Example: caflow inpaint photo.png --mask hole.png --model my-model.safetensors
+    Example: caflow inpaint photo.png --mask hole.png
     """
     restore_pictures("inpaint", images, given, mask)
