@@ -74,9 +74,9 @@ def test_a_record_of_other_statistics_says_nothing():
 
 def test_tiles_are_as_far_as_the_picture_of_which_they_are(small_model):
     patch = helpers.smooth_image(1, 3, 32, seed=1)[0].permute(1, 2, 0).numpy()
-    condition = np.tile(patch, (5, 8, 1))
-    tiles = plan_tiles((160, 256), 16, 192)
-    whole = statistics(encode_tiles(small_model, condition, plan_tiles((160, 256), 16)))
+    condition = np.tile(patch, (5, 9, 1))
+    tiles = plan_tiles((160, 288), 16, 256)
+    whole = statistics(encode_tiles(small_model, condition, plan_tiles((160, 288), 16)))
     parts = statistics(encode_tiles(small_model, condition, tiles))
     assert len(tiles) == 2
     assert np.abs(parts - whole).mean() < 0.1 * np.abs(whole).mean()

@@ -188,17 +188,17 @@ def test_a_picture_too_large_is_refused_before_memory_is_taken(small_model):
 
 def test_a_large_picture_is_ranked_by_the_sum_over_its_tiles(small_model, monkeypatch):
     monkeypatch.setattr(tiling, "_ONE_PIECE", 150 * 150)
-    monkeypatch.setattr(tiling, "_SIDE", 160)
-    image = picture(38, 50)
+    monkeypatch.setattr(tiling, "_SIDE", 224)
+    image = picture(50, 66)
     result = restore(small_model, image, 0.6, 3)
     values = [c.score.rank_score for c in result.ranked]
     assert values == sorted(values, reverse=True)
     for candidate in result.ranked:
-        assert candidate.image.shape == (152, 200, 3)
+        assert candidate.image.shape == (200, 264, 3)
         again = score(small_model, image, candidate.image)
         assert again.rank_score == pytest.approx(candidate.score.rank_score, abs=1e-2)
         assert again.score_domain == "tiles"
-        assert again.scored_size == (208, 160)
+        assert again.scored_size == (272, 208)
         assert again.log_likelihood is again.bits_per_dim is again.standard_error is None
     # In one piece it is nearly the same picture: one field of noise, whatever the tiles.
     monkeypatch.undo()

@@ -28,8 +28,8 @@ def smooth(size: tuple[int, int], seed: int) -> np.ndarray:
     return helpers.smooth_image(1, 3, size, seed)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-@pytest.mark.parametrize("length", [16, 160, 176, 192, 512, 1040, 4096, 8176])
-@pytest.mark.parametrize("side", [160, 1024])
+@pytest.mark.parametrize("length", [16, 224, 240, 256, 512, 1040, 4096, 8176])
+@pytest.mark.parametrize("side", [224, 1024])
 def test_tiles_cover_with_even_overlaps(length, side):
     tiles = plan_tiles((length, 48), 16, side)
     tops = tiles.tops
@@ -37,12 +37,12 @@ def test_tiles_cover_with_even_overlaps(length, side):
     assert tops[-1] + tiles.shape[0] == length
     assert all(top % 16 == 0 for top in tops)
     overlaps = [before + tiles.shape[0] - after for before, after in pairwise(tops)]
-    assert all(overlap >= 128 for overlap in overlaps)
-    assert max(overlaps, default=128) < 128 + 2 * 16
+    assert all(overlap >= 192 for overlap in overlaps)
+    assert max(overlaps, default=192) < 192 + 2 * 16
     if len(tops) > 1:  # neither fewer tiles nor smaller ones would do
         assert tiles.shape[0] <= side
-        assert (len(tops) - 1) * (side - 128) < length - 128
-        assert len(tops) * (tiles.shape[0] - 16 - 128) < length - 128
+        assert (len(tops) - 1) * (side - 192) < length - 192
+        assert len(tops) * (tiles.shape[0] - 16 - 192) < length - 192
     assert tiles.lefts == (0,)
     weights = _weights(tops, tiles.shape[0], tiles.ramp)
     total = np.zeros(length)
@@ -50,7 +50,7 @@ def test_tiles_cover_with_even_overlaps(length, side):
         total[top : top + tiles.shape[0]] += weight
         assert weight.min() >= 0
         if top > 0:
-            assert not weight[:48].any()  # where the tile's own border shows
+            assert not weight[:80].any()  # where the tile's own border shows
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
@@ -68,12 +68,12 @@ def test_one_tile_is_the_picture_itself(small_model):
 
 
 def test_a_score_is_the_sum_over_tiles(small_model):
-    condition, target = smooth((160, 256), seed=1), smooth((160, 256), seed=2)
-    tiles = plan_tiles((160, 256), 16, 192)
-    assert tiles.lefts == (0, 64)
+    condition, target = smooth((160, 288), seed=1), smooth((160, 288), seed=2)
+    tiles = plan_tiles((160, 288), 16, 256)
+    assert tiles.lefts == (0, 48)
     expected = 0.0
     for left in tiles.lefts:
-        pair = (to_batch([picture[:, left : left + 192]]) for picture in (target, condition))
+        pair = (to_batch([picture[:, left : left + 240]]) for picture in (target, condition))
         expected += float(small_model.log_prob(*pair, noise_samples=2))
     encodings = encode_tiles(small_model, condition, tiles)
     assert score_tiles(small_model, target, encodings, tiles, 2) == pytest.approx(
@@ -103,10 +103,11 @@ def test_no_seam_shows():
     picture = np.concatenate([np.concatenate([face, face[:, ::-1]], 1)] * 2, 0)[:72, :72]
     condition = SuperRes(4).condition(picture)
     size = condition.shape[:2]
-    tiles = plan_tiles(size, 16, 208)
+    tiles = plan_tiles(size, 16, 256)
     assert len(tiles) == 4
     (drawn,) = draw(model, encode_tiles(model, condition, tiles), tiles, 0.8, seed=0)
     whole = to_uint8(model.sample(to_batch([condition]), 0.8))[0, 0].permute(1, 2, 0).numpy()
     assert seam_ratio(drawn, tiles) / seam_ratio(whole, tiles) == pytest.approx(1, abs=0.05)
     apart = np.abs(drawn.astype(int) - whole.astype(int))
-    assert apart.mean() < 0.1
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-4
