@@ -56,13 +56,20 @@ def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
         assert caught.value.exit_code == 2
 
 
-def test_only_nets_in_training_are_rough():
+def test_only_nets_in_training_are_rough(monkeypatch):
+    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps"})
     kind = torch.float32
     for device in map(torch.device, ("cpu", "cuda", "mps")):
         rough = torch.float32 if device.type == "mps" else torch.bfloat16
         assert net_type(kind, device, training=True, bf16=True) == rough
         assert net_type(kind, device, training=False, bf16=True) == kind
         assert net_type(kind, device, training=True, bf16=False) == kind
+
+
+def test_a_processor_without_instructions_for_it_does_without_bfloat16():
+    can = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    kind = net_type(torch.float32, torch.device("cpu"), training=True, bf16=True)
+    assert kind == (torch.bfloat16 if can else torch.float32)
 
 
 def test_tf32_is_off_within_and_as_before_behind():

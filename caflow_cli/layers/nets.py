@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -81,20 +82,21 @@ class Residual(nn.Module):
     Args:
         width: Channels.
         coarse: Whether the branch works at half the resolution, and so reads twice as far.
+        normed: Whether it reads `rms_norm(h)` in place of ReLU(h).
 
     Shapes: (B, width, H, W) -> the same.
     """
 
-    def __init__(self, width: int, coarse: bool) -> None:
+    def __init__(self, width: int, *, coarse: bool = False, normed: bool = False) -> None:
         super().__init__()
-        self.coarse = coarse
+        self.coarse, self.normed = coarse, normed
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
         for conv, gain in ((self.first, 2**0.5), (self.second, 0.1)):
             _init(conv, gain)
 
     def forward(self, h: Tensor) -> Tensor:
-        x = F.relu(h)
+        x = rms_norm(h) if self.normed else F.relu(h)
         if self.coarse:  # an odd side's last pixels are averaged alone
             x = F.avg_pool2d(x, 2, ceil_mode=True, count_include_pad=False)
         x = self.second(self.first(x, relu=True))
@@ -138,7 +140,8 @@ class Guide(nn.Module):
     """A net over a whole condition: down to a few pixels and up again, a sum at each resolution.
 
     At each width two residual blocks, one on the way down and one on the way up; the last
-    convolution is zero-initialised.
+    convolution is zero-initialised. All read their input at the same size, whatever the sums
+    have grown or shrunk to: no value of theirs can stay negative, and no gradient zero.
 
     Args:
         in_channels: Of the condition.
@@ -151,8 +154,8 @@ class Guide(nn.Module):
     def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
         super().__init__()
         self.embed = Conv(4 * in_channels, widths[0], 3)
-        self.down = nn.ModuleList(Residual(w, coarse=False) for w in widths)
-        self.up = nn.ModuleList(Residual(w, coarse=False) for w in widths)
+        self.down = nn.ModuleList(Residual(w, normed=True) for w in widths)
+        self.up = nn.ModuleList(Residual(w, normed=True) for w in widths)
         steps = list(itertools.pairwise(widths))
         self.wider = nn.ModuleList(Conv(fine, coarse, 3) for fine, coarse in steps)
         self.narrower = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
@@ -175,7 +178,12 @@ class Guide(nn.Module):
                 h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
                 h = h + fine[k]
             h = self.up[k](h)
-        return F.pixel_shuffle(self.last(F.relu(h)), 2)
+        return F.pixel_shuffle(self.last(rms_norm(h)), 2)
+
+
+def rms_norm(h: Tensor) -> Tensor:
+    """Every pixel over the root mean square of its channels; (B, C, H, W) -> the same."""
+    return h * torch.rsqrt(h.square().mean(dim=1, keepdim=True) + 1e-6)
 
 
 def _init(conv: Conv, gain: float) -> None:

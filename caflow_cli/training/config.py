@@ -63,6 +63,7 @@ class OptimConfig:
     lr_drop: float = 0.1  # times this
     warmup: int = 500  # steps of linear warm-up; of a cosine, at most a fifth of its budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
+    guide_lr_share: float = 0.06  # of the rate, for the guide
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.999
@@ -86,7 +87,7 @@ class OptimConfig:
             self.schedule,
             f"to {' or '.join(SCHEDULES)}",
         )
-        positive = ("batch_size", "accumulate", "lr", "lr_decay", "lr_drop", "clip")
+        positive = ("batch_size", "accumulate", "lr", "lr_decay", "lr_drop", "clip", "guide_lr_share")
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,14 +138,22 @@ class _Run:
         if not config.init_from or resume:  # a state holds all weights
             return CAFlow(own)
         model, info = load_checkpoint(Path(config.init_from))
-        if info.config.flow != config.flow:
+        if info.config.flow == config.flow:
+            model.config = own
+            return model
+        if replace(info.config.flow, guide=config.flow.guide) != config.flow:
             raise CaflowError(
                 f"{config.init_from!r} has another architecture than the run",
-                "take the run's [flow] from that model's config",
+                "take the run's [flow] from that model's config; only its guide may be another",
                 EXIT_USAGE,
             )
-        model.config = own
-        return model
+        # A new guide changes nothing at first: its last convolution is zero.
+        grown = CAFlow(own)
+        grown.load_state_dict(
+            {k: v for k, v in model.state_dict().items() if not k.startswith("A.guide.")},
+            strict=False,
+        )
+        return grown
 
     # --- the loop ---------------------------------------------------------------------------------
 

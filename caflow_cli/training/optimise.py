@@ -37,15 +37,24 @@ class Figures:
     messages: list[float]  # the sums over ranks of what each said
 
 
-def parameter_groups(model: CAFlow, invconv_width: int) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: CAFlow, invconv_width: int, guide_share: float = 1.0
+) -> list[dict[str, Any]]:
     """The parameters, each with the share of the learning rate that it gets.
 
     A step of Adam moves every entry of a C×C matrix by about the rate, and what the matrix does to
     a pixel by up to C times the rate. So that wide 1×1 convolutions do not set the limit for all
     others, their factors get `min(1, invconv_width / C)` of it. 0: all get the whole rate.
+
+    The guide is deep, and each of its layers reads what the one before has become: at a rate that
+    the shallow nets of steps like, its weights would be replaced within a few steps. It gets
+    `guide_share`.
     """
     groups: dict[float, list[Tensor]] = {1.0: []}
     for name, parameter in model.named_parameters():
+        if name.startswith("A.guide."):
+            groups.setdefault(guide_share, []).append(parameter)
+            continue
         square = name.endswith("invconv.lu") and invconv_width > 0
         share = min(1.0, invconv_width / len(parameter)) if square else 1.0
         groups.setdefault(share, []).append(parameter)
@@ -82,7 +91,7 @@ class Optimiser:
         model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
         self.adam = torch.optim.Adam(
-            parameter_groups(model, optim.invconv_lr_width),
+            parameter_groups(model, optim.invconv_lr_width, optim.guide_lr_share),
             lr=optim.lr,
             betas=(0.9, optim.beta2),
             fused=True,

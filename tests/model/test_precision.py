@@ -3,8 +3,10 @@
 import copy
 
 import helpers
+import pytest
 import torch
 
+from caflow_cli import devices
 from caflow_cli.layers import Conv
 
 
@@ -25,7 +27,13 @@ def test_float32_directions_agree(default_model):
     torch.testing.assert_close(log_prob_back, log_prob, rtol=0, atol=0.05)
 
 
-def test_bf16_touches_training_only(small_model):
+@pytest.fixture
+def bf16(monkeypatch):
+    """Also where the processor has no instructions for it."""
+    monkeypatch.setattr(devices, "_WITHOUT_BF16", set())
+
+
+def test_bf16_touches_training_only(small_model, bf16):
     model = copy.deepcopy(small_model)
     target, cond = helpers.image_pair(model, 2, 32)
     u = torch.rand(target.shape, generator=helpers.generator(1))
@@ -56,7 +64,7 @@ def test_bf16_touches_training_only(small_model):
     assert not any(child.bf16 for child in small_model.modules() if isinstance(child, Conv))
 
 
-def test_gradients_under_bf16_are_those_of_the_parameters(small_model):
+def test_gradients_under_bf16_are_those_of_the_parameters(small_model, bf16):
     model = copy.deepcopy(small_model).train()
     model.use_bf16()
     target, cond = helpers.image_pair(model, 1, 32)
