@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from caflow_cli.flows import ConditionalScale
-from caflow_cli.layers import Conv, ConvNet, Coupling, Injector, Squeeze, Trunk
+from caflow_cli.layers import Conv, ConvNet, Coupling, Guide, Injector, Squeeze, Trunk
 from caflow_cli.layers.nets import Residual
 from caflow_cli.layers.terms import bounded, per_candidate, sum_per_image
 
@@ -93,7 +93,7 @@ def test_a_fresh_trunk_hands_the_condition_on():
 @torch.no_grad()
 @pytest.mark.parametrize(("coarse", "reach"), [(False, 1), (True, 3)])
 def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
-    block = helpers.randomise(helpers.seeded(lambda: Residual(3, coarse), 1)).double()
+    block = helpers.randomise(helpers.seeded(lambda: Residual(3, coarse=coarse), 1)).double()
     h = helpers.normal((1, 3, 11, 12), 1)  # an odd side, which halving does not divide
     changed = h.clone()
     changed[..., 5, 6] += 1
@@ -103,3 +103,30 @@ def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
     # Of a coarse pixel's neighbours, the farther one ends 3 pixels away, the nearer one 2.
     for found, at in ((rows, 5), (columns, 6)):
         assert max(at - int(found.min()), int(found.max()) - at) == reach
+
+
+def test_no_value_of_a_guide_can_die():
+    """However far below 0 its sums lie, every convolution still hears of the loss."""
+    guide = helpers.seeded(lambda: Guide(2, (8, 6, 4), 3), 1).double()
+    helpers.randomise(guide)
+    x = helpers.normal((2, 2, 16, 16), 2)
+    with torch.no_grad():
+        guide.embed.bias -= 100
+        for conv in guide.wider:
+            conv.bias -= 1000
+    said = guide(x)
+    assert said.shape == (2, 3, 16, 16)
+    said.square().sum().backward()
+    for name, parameter in guide.named_parameters():
+        assert float(parameter.grad.abs().max()) > 0, name
+
+
+@torch.no_grad()
+def test_a_guide_reads_its_sums_at_one_size():
+    """Blocks read what they add to divided by its root mean square, pixel by pixel."""
+    block = helpers.seeded(lambda: Residual(5, normed=True), 1).double()
+    h = helpers.normal((2, 5, 6, 6), 2)
+    size = 1 + helpers.normal((2, 1, 6, 6), 3).exp()
+    torch.testing.assert_close(block(size * h) - size * h, block(h) - h, rtol=0, atol=1e-4)
+    plain = helpers.seeded(lambda: Residual(5), 1).double()
+    assert (plain(size * h) - size * h - plain(h) + h).abs().max() > 0.1

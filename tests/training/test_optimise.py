@@ -79,6 +79,17 @@ def test_wide_matrices_learn_slower(model, batch):
         assert group["lr"] == pytest.approx(1e-3 * group["share"])
 
 
+def test_a_guide_learns_at_its_own_rate():
+    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
+    groups = parameter_groups(model, 16, 0.05)
+    shares = {id(p): group["share"] for group in groups for p in group["params"]}
+    assert len(shares) == len(list(model.parameters()))
+    guides = {name for name, p in model.named_parameters() if shares[id(p)] == 0.05}
+    assert guides == {name for name, _ in model.named_parameters() if name.startswith("A.")}
+    given = {group["share"] for group in optimiser(model, guide_lr_share=0.01).adam.param_groups}
+    assert 0.01 in given
+
+
 def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):
     first = optimiser(model)
     first.step(batch, 1e-3)
