@@ -39,6 +39,7 @@ __all__ = [
     "check_compiler",
     "compile_options",
     "exactly",
+    "has_float64",
     "keep_memory",
     "laid_out",
     "like",
@@ -116,6 +117,10 @@ def use_device(device: torch.device) -> None:
 def wide_device(device: torch.device) -> torch.device:
     """Where float64 of that device is computed: there, or on the CPU."""
     return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
+
+
+def has_float64(device: torch.device) -> bool:
+    return device.type not in _WITHOUT_FLOAT64
 
 
 def _home(x: Tensor) -> Tensor:

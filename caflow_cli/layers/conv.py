@@ -30,7 +30,7 @@ class FixedConv(nn.Module):
     input, as where a batch and a single image take turns; `F.conv2d` brings them into it in every
     call. A single image is rounded as in a batch.
 
-    Shapes: x (B, in, H, W) -> (B, out, H, W), the size kept.
+    Shapes: x (B, in, H, W) -> (B, out, H, W), the size kept, in the weights' type.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -43,6 +43,7 @@ class FixedConv(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        x = x.to(self.weight.dtype)
         if not self._packable or torch.compiler.is_compiling():
             plain = conv2d(x, self.weight, self.bias, self.padding)
             return plain.relu_() if relu else plain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -16,6 +17,7 @@ from ..devices import (
     check_compiler,
     compile_options,
     exactly,
+    has_float64,
     laid_out,
     memory_format,
     wide_zeros,
@@ -89,6 +91,16 @@ class _Folded:
         self._tensors = [tensor for table in self._tables for tensor in table.values()]
         self._state = self._read()
         self.flows = _Flows(*(None if part is None else fold(part) for part in trained))
+        self._wide: _Flows | None = None
+
+    def wide(self) -> _Flows:
+        """A, T and F with float64 values; nets, which are not inverted, in their own type."""
+        if self._wide is None:
+            a, t, f = (
+                fold(_widened(part)) for part in (self._trained.A, self._trained.T, self._trained.F)
+            )
+            self._wide = self.flows._replace(A=a, T=t, F=f)
+        return self._wide
 
     def _read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
@@ -105,6 +117,16 @@ class _Folded:
             or any(list(table.values()) != children for table, children in self._children)
             or self._read() != self._state
         )
+
+
+def _widened(part: nn.Module) -> nn.Module:
+    """A copy in float64, but for its nets."""
+    part = copy.deepcopy(part)
+    own = {module: module.weight.dtype for module in part.modules() if isinstance(module, Conv)}
+    part.double()
+    for module, dtype in own.items():
+        module.to(dtype)
+    return part
 
 
 class LossTerms(NamedTuple):
@@ -185,14 +207,24 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     # --- the inference form -----------------------------------------------------------------------
 
-    def _flows(self) -> _Flows:
-        """The flows: in `eval()` and without gradients folded, anew where a weight has changed."""
+    def _flows(self, values: torch.dtype | None = None) -> _Flows:
+        """The flows: in `eval()` and without gradients folded, anew where a weight has changed.
+
+        Args:
+            values: The type of what goes through them, where it is not the model's.
+        """
         own = _Flows(self.A, self.R, self.Q, self.T, self.F)
         if self.training or torch.is_grad_enabled():
             return own
         if self._folded is None or self._folded.is_stale(own):
             self._folded = _Folded(own)
-        return self._folded.flows
+        wide = values == torch.float64 != self.dtype
+        return self._folded.wide() if wide else self._folded.flows
+
+    def _point_type(self) -> torch.dtype:
+        """Of points and latents that are to be recovered from each other: float64, where it is."""
+        wide = not self.training and has_float64(self.device)
+        return torch.float64 if wide else self.dtype
 
     def train(self, mode: bool = True) -> CAFlow:
         if mode:
@@ -209,7 +241,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         self, v: Tensor, d: Any, anchored: Anchored | None = None
     ) -> tuple[list[Tensor], Tensor]:
         """Equation 9 at v: latents and log p(v | y)."""
-        flows = self._flows()
+        flows = self._flows(v.dtype)
         h, log_prob = flows.A(v, anchored)
         l, logdet = flows.T(h)
         log_prob = log_prob + logdet
@@ -222,8 +254,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         self, latents: Sequence[Tensor], d: Any, anchored: Anchored | None = None
     ) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
-        flows = self._flows()
-        if self._compiled is None or flows.F is self.F:
+        flows = self._flows(latents[0].dtype)
+        if self._compiled is None or flows.F is self.F or latents[0].dtype != self.dtype:
             return _decode(flows, list(latents), d, anchored)
         v, log_prob = self._compiled(flows, list(latents), d, anchored)
         # The memory of a CUDA graph is its next run's.
@@ -281,7 +313,11 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     @exactly
     def encode(self, target: Tensor, cond: Tensor | Encoding) -> tuple[list[Tensor], Tensor]:
-        """Latents and log-density of one point.
+        """Latents and log-density of one point, in float64: `decode` gives back the point.
+
+        A model stretches some points, samples of τ 1 and above among them, by more than float32
+        could undo. The flows' values are float64 here, and what their nets say of them float32, in
+        both directions alike. (In `train()`, and on Metal, all is in the model's type.)
 
         Args:
             target: Floats are that point. uint8 is taken at the bin centres, w + 1/2, where
@@ -289,7 +325,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             cond: uint8 at target size, or `encode_condition`'s result.
         """
         encoding = self.encode_condition(cond)
-        v = self._pixels(target, "target", self.config.flow.target_channels)
+        v = self._pixels(target, "target", self.config.flow.target_channels, self._point_type())
         self._check_match(v, encoding)
         if not self.A.supports(v, encoding.anchored):
             raise CaflowError(
@@ -300,7 +336,11 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     @exactly
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
-        """The float target of these latents, and the log-density of exactly that point."""
+        """The float target of these latents, and the log-density of exactly that point.
+
+        In the latents' type: of float64 ones, as `encode` makes them, in float64; of others as
+        `sample` does, in the model's.
+        """
         encoding = self.encode_condition(cond)
         found = [tuple(z.shape[1:]) for z in latents]
         if found != self.latent_shapes(encoding.size):
@@ -309,6 +349,9 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
         self._check_batch(latents[0].shape[0], encoding)
+        wide = latents[0].dtype == self._point_type()
+        dtype = latents[0].dtype if wide else self.dtype
+        latents = [self._layout(z.to(self.device, dtype)) for z in latents]
         return self._decode_target(latents, encoding.given, encoding.anchored)
 
     @exactly
@@ -485,8 +528,13 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
     def _layout(self, x: Tensor) -> Tensor:
         return laid_out(x)
 
-    def _pixels(self, image: Tensor, what: str, channels: int) -> Tensor:
-        """Floats on the 8-bit scale, in the model's type, device and layout; uint8 at u = 1/2."""
+    def _pixels(
+        self, image: Tensor, what: str, channels: int, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Floats on the 8-bit scale, on the model's device and in its layout; uint8 at u = 1/2.
+
+        `dtype`: by default the model's.
+        """
         multiple = self.config.flow.multiple
         if image.ndim != 4 or image.shape[1] != channels or not image.numel():
             raise CaflowError(
@@ -498,7 +546,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"the {what} is {width}×{height} pixels",
                 f"pad its sides to multiples of {multiple}",
             )
-        pixels = image.to(self.device, self.dtype)
+        pixels = image.to(self.device, dtype or self.dtype)
         if image.dtype == torch.uint8:
             pixels = pixels + 0.5
         return self._layout(pixels)

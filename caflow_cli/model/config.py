@@ -184,7 +184,7 @@ PRESETS: dict[str, FlowConfig] = {
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     ("compact", "inpaint"): {
         "anchor": "pixels",
-        "guide": (32, 64, 96, 128),
+        "guide": (64, 96, 96, 96),
         "hidden": (32, 64, 128),
         "scale_bound": 1.5,
     },

@@ -87,7 +87,15 @@ class OptimConfig:
             self.schedule,
             f"to {' or '.join(SCHEDULES)}",
         )
-        positive = ("batch_size", "accumulate", "lr", "lr_decay", "lr_drop", "clip", "guide_lr_share")
+        positive = (
+            "batch_size",
+            "accumulate",
+            "lr",
+            "lr_decay",
+            "lr_drop",
+            "clip",
+            "guide_lr_share",
+        )
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")

@@ -38,7 +38,8 @@ OF_WEIGHTS = {
 def training_form():
     """All models compute by the modules that are trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CAFlow, "_flows", lambda self: self)
+        patch.setattr(CAFlow, "_flows", lambda self, values=None: self)
+        patch.setattr(CAFlow, "_point_type", lambda self: self.dtype)
         yield
 
 
@@ -206,7 +207,8 @@ def test_compiled_draws_are_the_plain_ones_and_scores_are_not_compiled(
     model = copy.deepcopy(small_model)
     target, cond = helpers.image_pair(model, 2, SIZE)
     given = model.read_condition(cond)
-    latents, score = model.encode(target, given)[0], model.log_prob(target, given)
+    score = model.log_prob(target, given)
+    latents = [z.float() for z in model.encode(target, given)[0]]
     plain, at = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
     model.compile_inference(backend)
     ran = []

@@ -24,7 +24,40 @@ def test_float32_directions_agree(default_model):
     z, log_prob = default_model.encode(target, cond)
     _, log_prob_back = default_model.decode(z, cond)
     print(f"encode - decode: {(log_prob - log_prob_back).tolist()} nats")
-    torch.testing.assert_close(log_prob_back, log_prob, rtol=0, atol=0.05)
+    torch.testing.assert_close(log_prob_back, log_prob, rtol=0, atol=1e-6)
+    assert {x.dtype for x in (*z, log_prob, log_prob_back)} == {torch.float64}
+
+
+def test_points_come_back_as_float64_has_them():
+    """Nets say the same of a point in both directions, however their values are rounded."""
+    config = helpers.small_config(scales=2, t_steps=6, f_steps=4)
+    model = helpers.data_like_model(config, seed=3, size=16, last=0.3)
+    images, cond = helpers.image_pair(model, 8, 16)
+    point = images.double() + 0.5 + 1e-7  # not one of float32's
+    latents, log_prob = model.encode(point, cond)
+    v, log_prob_back = model.decode(latents, cond)
+    torch.testing.assert_close(v, point, rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_prob_back, log_prob, rtol=0, atol=1e-9)
+    rough, _ = model.decode([z.float() for z in latents], cond)
+    assert (rough - point).abs().max() > 1e-4
+
+
+def test_latents_are_decoded_in_their_own_type(small_model):
+    target, cond = helpers.image_pair(small_model, 2, 32)
+    noise = [
+        torch.stack(z)
+        for z in zip(*(small_model.latent_noise(s, (32, 32)) for s in (5, 6)), strict=True)
+    ]
+    single, _ = small_model.decode(noise, cond)
+    assert torch.equal(single, small_model.sample(cond, 1.0, 1, seed=[5, 6])[:, 0])
+    double, _ = small_model.decode([z.double() for z in noise], cond)
+    assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(double, single, rtol=0, atol=0.02, check_dtype=False)
+    half, _ = small_model.decode([z.half() for z in noise], cond)
+    assert half.dtype == torch.float32
+    training = copy.deepcopy(small_model).train()
+    latents, _ = training.encode(target, cond)
+    assert {z.dtype for z in latents} == {torch.float32}
 
 
 @pytest.fixture
