@@ -180,7 +180,8 @@ PRESETS: dict[str, FlowConfig] = {
     ),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
-# What a preset adds where the task's condition tells part of the target outright (docs/model.md).
+# What a preset adds where the task's condition has to be read from afar, or tells part of the target
+# outright (docs/model.md).
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     ("compact", "inpaint"): {
         "anchor": "pixels",
@@ -188,6 +189,7 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
         "hidden": (32, 64, 128),
         "scale_bound": 1.5,
     },
+    ("compact", "colorize"): {"guide": (64, 96, 96, 96)},
 }
 
 
@@ -200,10 +202,10 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown preset {name!r}", f"--preset {near}", EXIT_USAGE)
-    flow, own = PRESETS[name], _OF_TASKS.get((name, task))
-    if own is None:
-        return flow
-    return dataclasses.replace(flow, cond_channels=_ANCHORS[own["anchor"]][0], **own)
+    own = _OF_TASKS.get((name, task), {})
+    if "anchor" in own:
+        own = {**own, "cond_channels": _ANCHORS[own["anchor"]][0]}
+    return dataclasses.replace(PRESETS[name], **own)
 
 
 def parse(cls: type[_T], values: Any, where: str = "") -> _T:

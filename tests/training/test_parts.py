@@ -129,6 +129,12 @@ def test_compact_is_told_the_known_pixels():
     assert build_config(minimal(), task="inpaint").flow == run.flow
 
 
+def test_compact_reads_a_grey_picture_from_afar():
+    run = build_config(minimal(), task="colorize")
+    assert (run.flow.cond_channels, run.flow.anchor) == (1, "none")
+    assert run.flow == replace(PRESETS["compact"], cond_channels=1, guide=(64, 96, 96, 96))
+
+
 @pytest.mark.parametrize("table", ["task", "flow", "optim"])
 def test_a_value_in_place_of_a_table_is_refused(table):
     for values, settings in (({**minimal(), table: 3}, []), (minimal(), [f"{table}=3"])):
