@@ -63,12 +63,21 @@ _WITHOUT_FLOAT64 = {"mps"}
 # The plain way where the fast one has not been tried.
 _WITHOUT_BF16 = {"mps"}
 _WITHOUT_CHANNELS_LAST = {"mps"}
-# Without instructions for it a CPU convolves ten times slower in bfloat16 than in float32.
-if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-    _WITHOUT_BF16.add("cpu")
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether oneDNN convolves in bfloat16 here: with AVX-512 on x86. It has to be asked in a way
+    that is no part of PyTorch's public interface, and that builds without oneDNN lack."""
+    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return ask is not None and torch.backends.mkldnn.is_available() and bool(ask())
+
+
+# Elsewhere a CPU convolves ten times slower in bfloat16 than in float32.
+if not _cpu_has_bf16():
+    _WITHOUT_BF16.add("cpu")
 
 
 # --- which one ------------------------------------------------------------------------------------
@@ -120,6 +129,7 @@ def wide_device(device: torch.device) -> torch.device:
 
 
 def has_float64(device: torch.device) -> bool:
+    """Whether that device computes in float64 itself."""
     return device.type not in _WITHOUT_FLOAT64
 
 

@@ -7,6 +7,7 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli import devices
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow, Config, save_checkpoint
 
@@ -14,6 +15,12 @@ from caflow_cli.model import CAFlow, Config, save_checkpoint
 def pytest_configure(config: pytest.Config) -> None:
     """Test processes run side by side: with several threads each they would wait for each other."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def bf16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """bfloat16 in training also where the processor is slow in it."""
+    monkeypatch.setattr(devices, "_WITHOUT_BF16", set())
 
 
 @pytest.fixture(scope="session")

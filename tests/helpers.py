@@ -41,9 +41,9 @@ def randomise(module, seed=0, last=0.5, affine=0.2):
     gen = generator(seed)
     for child in module.modules():
         if isinstance(child, ConvNet | Guide):
-            fan_in = child.last.weight[0].numel()
-            _add_noise(child.last.weight, last * fan_in**-0.5, gen)
-            _add_noise(child.last.bias, 0.4 * last, gen)
+            conv = child.head if isinstance(child, Guide) else child.last
+            _add_noise(conv.weight, last * conv.weight[0].numel() ** -0.5, gen)
+            _add_noise(conv.bias, 0.4 * last, gen)
         elif isinstance(child, Conv) and child.bias is not None:
             _add_noise(child.bias, 0.2, gen)
         elif isinstance(child, ActNorm):

@@ -40,7 +40,7 @@ def test_the_noise_is_the_same_bytes(small_model, on_card, monkeypatch):
     monkeypatch.setattr(
         CAFlow,
         "_decode_target",
-        lambda self, z, d: (given.append([z_j.cpu() for z_j in z]), decode(self, z, d))[1],
+        lambda self, z, *rest: (given.append([z_j.cpu() for z_j in z]), decode(self, z, *rest))[1],
     )
     _, cond = helpers.image_pair(small_model, 2, SIZE)
     for model in (small_model, on_card):

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -66,10 +67,20 @@ def test_only_nets_in_training_are_rough(monkeypatch):
         assert net_type(kind, device, training=True, bf16=False) == kind
 
 
-def test_a_processor_without_instructions_for_it_does_without_bfloat16():
-    can = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+@pytest.mark.parametrize("supported", [True, False, None])
+def test_a_processor_is_asked_for_bfloat16_where_it_can_be(monkeypatch, supported):
+    library = SimpleNamespace()  # as in a build without oneDNN
+    if supported is not None:
+        library._is_mkldnn_bf16_supported = lambda: supported
+    monkeypatch.setattr(torch.ops, "mkldnn", library)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: supported is not None)
+    assert devices._cpu_has_bf16() is bool(supported)
+
+
+def test_a_processor_without_bfloat16_trains_in_float32(monkeypatch):
+    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps", "cpu"})
     kind = net_type(torch.float32, torch.device("cpu"), training=True, bf16=True)
-    assert kind == (torch.bfloat16 if can else torch.float32)
+    assert kind == torch.float32
 
 
 def test_tf32_is_off_within_and_as_before_behind():

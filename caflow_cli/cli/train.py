@@ -45,7 +45,11 @@ def train_command(
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option("--init-from", metavar="MODEL", help="Start from this model's weights."),
+        typer.Option(
+            "--init-from",
+            metavar="MODEL",
+            help="Start from this model's weights: same flow, but for its guide.",
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with RUN, with its own config.")

@@ -66,36 +66,59 @@ class ChannelAffine(nn.Module):
 class FoldedAffine(nn.Module):
     """`ChannelAffine`s one behind the other as one map `y = W x + b`, for inference.
 
-    W, b and the inverse are composed in float64 and rounded once.
+    W, b and the inverse are composed in float64 and rounded once; for float64 values, which may be
+    wider than the weights, they are not rounded.
 
     Shapes: x (B, C, H, W).
     """
 
-    @torch.no_grad()
     def __init__(self, layers: Sequence[ChannelAffine]) -> None:
         super().__init__()
-        maps = _compose(layers, torch.float64)
+        self._layers = tuple(layers)
         own_type = layers[0].actnorm.bias  # and device
-        (weight, bias, log_scale), *later = maps
-        for one in later:
-            weight, bias = one.weight @ weight, one.weight @ bias + one.bias
-            log_scale = log_scale + one.log_scale
-        # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
-        inverse, shift = None, torch.zeros_like(bias)
-        for layer in reversed(layers):
-            own, a = layer._inverse_weight(), wide(layer.actnorm.bias)
-            inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
-        assert inverse is not None
-        self.forth = FixedConv(like(weight, own_type)[:, :, None, None], like(bias, own_type))
-        self.back = FixedConv(like(inverse, own_type)[:, :, None, None], like(shift, own_type))
+        maps, log_scale = _both_ways(layers)
+        self.forth, self.back = (
+            FixedConv(like(weight, own_type)[:, :, None, None], like(bias, own_type))
+            for weight, bias in maps
+        )
         self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
+        self._wide: tuple[FixedConv, FixedConv] | None = None  # made when it is needed
         self.eval()
 
+    def _maps(self, x: Tensor) -> tuple[FixedConv, FixedConv]:
+        if x.dtype != torch.float64 or self.forth.weight.dtype == torch.float64:
+            return self.forth, self.back
+        if self._wide is None:
+            (weight, bias), (inverse, shift) = _both_ways(self._layers)[0]
+            self._wide = (
+                FixedConv(weight[:, :, None, None], bias),
+                FixedConv(inverse[:, :, None, None], shift),
+            )
+        return self._wide
+
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return self.forth(x), volume(self.log_scale, x)
+        return self._maps(x)[0](x), volume(self.log_scale, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return self.back(y), -volume(self.log_scale, y)
+        return self._maps(y)[1](y), -volume(self.log_scale, y)
+
+
+@torch.no_grad()
+def _both_ways(
+    layers: Sequence[ChannelAffine],
+) -> tuple[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]:
+    """Of layers one behind the other (W, b), those of the inverse, and the log-scales (C,)."""
+    (weight, bias, log_scale), *later = _compose(layers, torch.float64)
+    for one in later:
+        weight, bias = one.weight @ weight, one.weight @ bias + one.bias
+        log_scale = log_scale + one.log_scale
+    # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
+    inverse, shift = None, torch.zeros_like(bias)
+    for layer in reversed(layers):
+        own, a = layer._inverse_weight(), wide(layer.actnorm.bias)
+        inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
+    assert inverse is not None
+    return ((weight, bias), (inverse, shift)), log_scale
 
 
 def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed | None]:

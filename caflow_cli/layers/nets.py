@@ -139,9 +139,9 @@ class Trunk(nn.Module):
 class Guide(nn.Module):
     """A net over a whole condition: down to a few pixels and up again, a sum at each resolution.
 
-    At each width two residual blocks, one on the way down and one on the way up; the last
-    convolution is zero-initialised. All read their input at the same size, whatever the sums
-    have grown or shrunk to: no value of theirs can stay negative, and no gradient zero.
+    At each width two residual blocks, one on the way down and one on the way up; `head`, the last
+    convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums, however large
+    these have grown: behind a ReLU, sums that had turned negative would be silent for good.
 
     Args:
         in_channels: Of the condition.
@@ -159,10 +159,10 @@ class Guide(nn.Module):
         steps = list(itertools.pairwise(widths))
         self.wider = nn.ModuleList(Conv(fine, coarse, 3) for fine, coarse in steps)
         self.narrower = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
-        self.last = Conv(widths[0], 4 * out_channels, 3)
+        self.head = Conv(widths[0], 4 * out_channels, 3)
         for conv in (self.embed, *self.wider, *self.narrower):
             _init(conv, 1.0)
-        _init(self.last, 0.0)
+        _init(self.head, 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.embed(F.pixel_unshuffle(x, 2))
@@ -178,11 +178,14 @@ class Guide(nn.Module):
                 h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
                 h = h + fine[k]
             h = self.up[k](h)
-        return F.pixel_shuffle(self.last(rms_norm(h)), 2)
+        return F.pixel_shuffle(self.head(rms_norm(h)), 2)
 
 
 def rms_norm(h: Tensor) -> Tensor:
-    """Every pixel over the root mean square of its channels; (B, C, H, W) -> the same."""
+    """`h / sqrt(mean_c h² + 10⁻⁶)`: every pixel over the root mean square of its channels.
+
+    Shapes: (B, C, H, W) -> the same.
+    """
     return h * torch.rsqrt(h.square().mean(dim=1, keepdim=True) + 1e-6)
 
 

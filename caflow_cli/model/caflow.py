@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -91,16 +90,6 @@ class _Folded:
         self._tensors = [tensor for table in self._tables for tensor in table.values()]
         self._state = self._read()
         self.flows = _Flows(*(None if part is None else fold(part) for part in trained))
-        self._wide: _Flows | None = None
-
-    def wide(self) -> _Flows:
-        """A, T and F with float64 values; nets, which are not inverted, in their own type."""
-        if self._wide is None:
-            a, t, f = (
-                fold(_widened(part)) for part in (self._trained.A, self._trained.T, self._trained.F)
-            )
-            self._wide = self.flows._replace(A=a, T=t, F=f)
-        return self._wide
 
     def _read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
@@ -117,16 +106,6 @@ class _Folded:
             or any(list(table.values()) != children for table, children in self._children)
             or self._read() != self._state
         )
-
-
-def _widened(part: nn.Module) -> nn.Module:
-    """A copy in float64, but for its nets."""
-    part = copy.deepcopy(part)
-    own = {module: module.weight.dtype for module in part.modules() if isinstance(module, Conv)}
-    part.double()
-    for module, dtype in own.items():
-        module.to(dtype)
-    return part
 
 
 class LossTerms(NamedTuple):
@@ -207,19 +186,18 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     # --- the inference form -----------------------------------------------------------------------
 
-    def _flows(self, values: torch.dtype | None = None) -> _Flows:
+    def _flows(self) -> _Flows:
         """The flows: in `eval()` and without gradients folded, anew where a weight has changed.
 
-        Args:
-            values: The type of what goes through them, where it is not the model's.
+        Folded flows take float64 values too: affine maps are float64 then, and nets stay as they
+        are.
         """
         own = _Flows(self.A, self.R, self.Q, self.T, self.F)
         if self.training or torch.is_grad_enabled():
             return own
         if self._folded is None or self._folded.is_stale(own):
             self._folded = _Folded(own)
-        wide = values == torch.float64 != self.dtype
-        return self._folded.wide() if wide else self._folded.flows
+        return self._folded.flows
 
     def _point_type(self) -> torch.dtype:
         """Of points and latents that are to be recovered from each other: float64, where it is."""
@@ -241,7 +219,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         self, v: Tensor, d: Any, anchored: Anchored | None = None
     ) -> tuple[list[Tensor], Tensor]:
         """Equation 9 at v: latents and log p(v | y)."""
-        flows = self._flows(v.dtype)
+        flows = self._flows()
         h, log_prob = flows.A(v, anchored)
         l, logdet = flows.T(h)
         log_prob = log_prob + logdet
@@ -254,7 +232,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         self, latents: Sequence[Tensor], d: Any, anchored: Anchored | None = None
     ) -> tuple[Tensor, Tensor]:
         """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
-        flows = self._flows(latents[0].dtype)
+        flows = self._flows()
         if self._compiled is None or flows.F is self.F or latents[0].dtype != self.dtype:
             return _decode(flows, list(latents), d, anchored)
         v, log_prob = self._compiled(flows, list(latents), d, anchored)
@@ -323,6 +301,12 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             target: Floats are that point. uint8 is taken at the bin centres, w + 1/2, where
                 `to_uint8(decode(latents))` gives w back; a score of w is `log_prob`'s.
             cond: uint8 at target size, or `encode_condition`'s result.
+
+        Returns:
+            Latents in the order and of the shapes of `latent_shapes`, and nats (B,).
+
+        Raises:
+            CaflowError: A point without density, or of another size than its condition.
         """
         encoding = self.encode_condition(cond)
         v = self._pixels(target, "target", self.config.flow.target_channels, self._point_type())
@@ -338,8 +322,19 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
         """The float target of these latents, and the log-density of exactly that point.
 
-        In the latents' type: of float64 ones, as `encode` makes them, in float64; of others as
-        `sample` does, in the model's.
+        Of float64 latents, as `encode` makes them, in float64; of others as `sample` does, in the
+        model's type.
+
+        Args:
+            latents: Of the shapes `latent_shapes`, each with a batch (B, ...) in front.
+            cond: uint8 at target size, or `encode_condition`'s result.
+
+        Returns:
+            The target (B, C, H, W), 8-bit scale, and nats (B,) float64.
+
+        Raises:
+            CaflowError: Latents of other shapes, or of a number that is no multiple of that of
+                conditions.
         """
         encoding = self.encode_condition(cond)
         found = [tuple(z.shape[1:]) for z in latents]
@@ -349,8 +344,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
         self._check_batch(latents[0].shape[0], encoding)
-        wide = latents[0].dtype == self._point_type()
-        dtype = latents[0].dtype if wide else self.dtype
+        wide = all(z.dtype == torch.float64 for z in latents)
+        dtype = self._point_type() if wide else self.dtype
         latents = [self._layout(z.to(self.device, dtype)) for z in latents]
         return self._decode_target(latents, encoding.given, encoding.anchored)
 
@@ -507,7 +502,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 module.forward = compiled  # type: ignore[method-assign]
 
     def compile_inference(self, backend: str = "inductor") -> None:
-        """Compile what draws (`sample`, `decode`), one graph for a size and number of candidates.
+        """Compile what draws (`sample`, and `decode` of latents in the model's type), one graph for
+        a size and number of candidates.
 
         On CUDA it runs as a CUDA graph. Scores stay as they are: `log_prob` and `encode` are never
         compiled, so a candidate is scored by the same operations as without. Draws differ by

@@ -180,7 +180,7 @@ PRESETS: dict[str, FlowConfig] = {
     ),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
-# What a preset adds where the task's condition has to be read from afar, or tells part of the target
+# What a preset adds where the condition has to be read from afar, or tells part of the target
 # outright (docs/model.md).
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     ("compact", "inpaint"): {

@@ -122,7 +122,7 @@ def _guide(name: str, inside: int, widths: tuple[int, ...], outside: int) -> Sha
     for k, (fine, coarse) in enumerate(itertools.pairwise(widths)):
         yield from _conv(f"{name}.wider.{k}", fine, coarse, 3)
         yield from _conv(f"{name}.narrower.{k}", coarse, fine, 1)
-    yield from _conv(f"{name}.last", widths[0], 4 * outside, 3)
+    yield from _conv(f"{name}.head", widths[0], 4 * outside, 3)
 
 
 def _conv(name: str, inside: int, outside: int, size: int, bias: bool = True) -> Shapes:

@@ -12,11 +12,12 @@ from accelerate import Accelerator
 from ..data import count_pictures
 from ..devices import peak_bytes, select_device
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, Config
+from ..model import CAFlow
 from .batches import Batches
 from .config import RunConfig
 from .examples import load_examples
 from .optimise import Optimiser
+from .start import starting_model
 
 __all__ = ["Estimate", "estimate"]
 
@@ -59,7 +60,7 @@ def estimate(config: RunConfig) -> Estimate:
     device = select_device(config.device)
     accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
     torch.manual_seed(config.seed)
-    model = CAFlow(Config(config.flow, config.task))
+    model = starting_model(config)
     optimiser = Optimiser(model, accelerator, optim)
     normal = config.flow.dequantization == "variational"
     batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
 from ..inference import describe_domain
-from ..model import CAFlow, Config, load_checkpoint
+from ..model import CAFlow, Config
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .examples import Examples, load_examples
@@ -27,6 +27,7 @@ from .ranks import on_main
 from .schedule import learning_rate
 from .signals import Signals
 from .standing import Standing, Summary
+from .start import starting_model
 from .state import load_newest, save_state
 from .validate import Fit, Validation
 
@@ -117,7 +118,10 @@ class _Run:
             self.train_set, self.val_set, config.validation_images, config.seed
         )
         torch.manual_seed(config.seed)
-        self.optimiser = Optimiser(self._model(resume), accelerator, config.optim)
+        # A state holds all weights.
+        fresh = Config(config.flow, config.task)
+        model = CAFlow(fresh) if resume else starting_model(config)
+        self.optimiser = Optimiser(model, accelerator, config.optim)
         self.model, self.ema = self.optimiser.model, self.optimiser.ema
         self.guard = self.optimiser.guard
         self.note: str | None = None
@@ -131,29 +135,6 @@ class _Run:
                 f"--batch-size {max(1, len(examples))}",
                 EXIT_USAGE,
             )
-
-    def _model(self, resume: bool) -> CAFlow:
-        config = self.config
-        own = Config(config.flow, config.task)
-        if not config.init_from or resume:  # a state holds all weights
-            return CAFlow(own)
-        model, info = load_checkpoint(Path(config.init_from))
-        if info.config.flow == config.flow:
-            model.config = own
-            return model
-        if replace(info.config.flow, guide=config.flow.guide) != config.flow:
-            raise CaflowError(
-                f"{config.init_from!r} has another architecture than the run",
-                "take the run's [flow] from that model's config; only its guide may be another",
-                EXIT_USAGE,
-            )
-        # A new guide changes nothing at first: its last convolution is zero.
-        grown = CAFlow(own)
-        grown.load_state_dict(
-            {k: v for k, v in model.state_dict().items() if not k.startswith("A.guide.")},
-            strict=False,
-        )
-        return grown
 
     # --- the loop ---------------------------------------------------------------------------------
 

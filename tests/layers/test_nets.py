@@ -105,8 +105,8 @@ def test_a_block_at_half_resolution_reads_twice_as_far(coarse, reach):
         assert max(at - int(found.min()), int(found.max()) - at) == reach
 
 
-def test_no_value_of_a_guide_can_die():
-    """However far below 0 its sums lie, every convolution still hears of the loss."""
+def test_sums_of_a_guide_cannot_die():
+    """However far below 0 they lie, every convolution still hears of the loss."""
     guide = helpers.seeded(lambda: Guide(2, (8, 6, 4), 3), 1).double()
     helpers.randomise(guide)
     x = helpers.normal((2, 2, 16, 16), 2)

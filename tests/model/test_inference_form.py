@@ -38,7 +38,7 @@ OF_WEIGHTS = {
 def training_form():
     """All models compute by the modules that are trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CAFlow, "_flows", lambda self, values=None: self)
+        patch.setattr(CAFlow, "_flows", lambda self: self)
         patch.setattr(CAFlow, "_point_type", lambda self: self.dtype)
         yield
 
@@ -155,9 +155,10 @@ def test_it_follows_the_weights(small_model):
 
     def check():
         score = model.log_prob(target, cond)
+        _, at_centres = model.encode(target, cond)  # by affine maps in float64
         with training_form():
-            expected = model.log_prob(target, cond)
-        torch.testing.assert_close(score, expected, rtol=0, atol=1e-2)
+            expected = model.log_prob(target, cond), model.encode(target, cond)[1]
+        torch.testing.assert_close((score, at_centres), expected, rtol=0, atol=1e-2)
         return float(score)
 
     seen = {check()}
@@ -192,10 +193,10 @@ def test_it_follows_the_modules(small_model):
         ),
     ):
         replace()
-        score = model.log_prob(target, cond)
+        score, (_, at_centres) = model.log_prob(target, cond), model.encode(target, cond)
         with training_form():
-            expected = model.log_prob(target, cond)
-        torch.testing.assert_close(score, expected, rtol=0, atol=1e-2)
+            expected = model.log_prob(target, cond), model.encode(target, cond)[1]
+        torch.testing.assert_close((score, at_centres), expected, rtol=0, atol=1e-2)
         seen.add(float(score))
     assert len(seen) == 4
 
@@ -220,6 +221,8 @@ def test_compiled_draws_are_the_plain_ones_and_scores_are_not_compiled(
     torch.testing.assert_close(drawn, plain, rtol=0, atol=0.02)
     assert (drawn.floor() - plain.floor()).abs().max() <= 1
     assert torch.equal(model.log_prob(target, given), score)
+    exact, _ = model.decode(model.encode(target, given)[0], given)
+    assert exact.dtype == torch.float64
     assert len(ran) == 2
     assert copy.deepcopy(model)._compiled is None
 

@@ -146,7 +146,9 @@ def test_a_file_keeps_the_model(tmp_path, example):
 
 @examples(2)
 @given(example=examples_of_models(most_scales=2, most_values=512), bf16=st.booleans(), seed=SEEDS)
-def test_a_resumed_run_takes_the_steps_of_one_that_went_on(tmp_path, example, bf16, seed):
+def test_a_resumed_run_takes_the_steps_of_one_that_went_on(
+    tmp_path, bf16_anywhere, example, bf16, seed
+):
     config = OptimConfig(batch_size=3, lr=1e-3, bf16=bf16, images=12)
     batches = [batch_of(example, seed + k) for k in range(4)]
 

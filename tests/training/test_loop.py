@@ -182,27 +182,6 @@ def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
         train(config(pictures, tmp_path / "other", f"init_from={source}", "flow.hidden=16"))
 
 
-def test_init_from_gives_a_model_a_guide_that_says_nothing_yet(pictures, straight, tmp_path):
-    out, summary = straight
-    settings = [f"init_from={out / 'last.safetensors'}", "optim.images=8", "validate_every=1"]
-    guided = train(config(pictures, tmp_path / "a", *settings, "optim.lr=1e-9", "flow.guide=4"))
-    assert guided.val_bits_per_dim == pytest.approx(summary.val_bits_per_dim, abs=1e-4)
-    grown, info = load_checkpoint(tmp_path / "a" / "last.safetensors")
-    assert info.config.flow.guide == 4
-    source, _ = load_checkpoint(out / "last.safetensors")
-    kept = grown.state_dict()
-    assert all(kept[name].shape == value.shape for name, value in source.state_dict().items())
-    assert any(name.startswith("A.guide.") for name in kept)
-
-    settings[0] = f"init_from={tmp_path / 'a' / 'last.safetensors'}"
-    with pytest.raises(CaflowError, match="another architecture") as caught:
-        train(config(pictures, tmp_path / "b", *settings, "flow.guide=5", "flow.t_steps=3"))
-    assert "guide" in caught.value.hint
-    train(config(pictures, tmp_path / "c", *settings, "flow.guide=5"))
-    _, info = load_checkpoint(tmp_path / "c" / "last.safetensors")
-    assert info.config.flow.guide == 5
-
-
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
     out = tmp_path / "wild"
     seen = []

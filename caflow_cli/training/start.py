@@ -1,0 +1,44 @@
+"""The model that a run starts with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..model import CAFlow, Config, load_checkpoint
+from .config import RunConfig
+
+__all__ = ["starting_model"]
+
+_GUIDE = "A.guide."
+
+
+def starting_model(config: RunConfig) -> CAFlow:
+    """A fresh model, or one with the weights of `init_from`.
+
+    Where `flow.guide` differs from that model's, all but the guide is taken. The new one says
+    nothing at first, for its last convolution is zero; what an old one said is lost.
+
+    Raises:
+        CaflowError: That model differs in more than its guide (exit code 2), or cannot be read.
+    """
+    own = Config(config.flow, config.task)
+    if not config.init_from:
+        return CAFlow(own)
+    source, info = load_checkpoint(Path(config.init_from))
+    if replace(info.config.flow, guide=0) != replace(config.flow, guide=0):
+        raise CaflowError(
+            f"{config.init_from!r} has another architecture than the run",
+            "take the run's [flow] from that model's config; only its guide may be another",
+            EXIT_USAGE,
+        )
+    if info.config.flow.guides == config.flow.guides:
+        source.config = own
+        return source
+    model = CAFlow(own)
+    taken = {k: v for k, v in source.state_dict().items() if not k.startswith(_GUIDE)}
+    missing, unexpected = model.load_state_dict(taken, strict=False)
+    assert not unexpected
+    assert all(name.startswith(_GUIDE) for name in missing)
+    return model
