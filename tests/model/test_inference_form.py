@@ -96,10 +96,12 @@ def restored(model, **kwargs):
     task, side = {1: ("colorize", SIZE), 3: ("superres", SIZE // 4), 4: ("inpaint", SIZE)}[
         model.config.flow.cond_channels
     ]
-    model.config = Config(model.config.flow, TaskConfig(task, size=SIZE))
+    config = Config(model.config.flow, TaskConfig(task, size=SIZE))
     image = helpers.smooth_image(1, 3, side, seed=4)[0].permute(1, 2, 0).numpy()
     mask = np.pad(np.full((8, 8, 1), 255, np.uint8), ((12, 12), (12, 12), (0, 0)))
-    return restore(model, image, 0.8, mask=mask if task == "inpaint" else None, **kwargs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "config", config)  # of a model that other tests share
+        return restore(model, image, 0.8, mask=mask if task == "inpaint" else None, **kwargs)
 
 
 def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):
