@@ -15,7 +15,6 @@ from typing import Any
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
 from caflow_cli.training import loop, optimise, train
 from caflow_cli.training.config import apply_settings
 from caflow_cli.training.start import starting_model
@@ -102,8 +101,7 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     os.environ.update({name: str(value) for name, value in job["ranks"].items()})
     torch.set_num_threads(1)
     if job["double"]:
-        loop.starting_model = lambda run: starting_model(run).double()  # type: ignore[assignment]
-        loop.CAFlow = lambda config: CAFlow(config).double()  # type: ignore[assignment]
+        loop.starting_model = lambda *given: starting_model(*given).double()  # type: ignore[assignment]
     loop._LOG_EVERY = 1
     config = apply_settings(job["values"], [])
     written: list[str] = []

@@ -127,7 +127,7 @@ def train_command(
         start, values["init_from"] = read_info(path).config, str(path)
     run = build_config(values, settings or [], preset=preset, task=task, start=start)
     if dry_run:
-        _estimate(run, console, as_json)
+        _estimate(run, resume, console, as_json)
     else:
         _train(run, resume, console, as_json)
 
@@ -157,12 +157,12 @@ def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> Non
     console.note(describe_summary(summary))
 
 
-def _estimate(run: RunConfig, console: Console, as_json: bool) -> None:
+def _estimate(run: RunConfig, resume: bool, console: Console, as_json: bool) -> None:
     from dataclasses import asdict
 
     from ..training.estimate import estimate
 
-    figures = estimate(run)
+    figures = estimate(run, resume)
     if not _main_rank():
         return
     if as_json:

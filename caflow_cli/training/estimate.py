@@ -41,7 +41,7 @@ class Estimate:
     memory_gb: float  # peak of the process, or of the GPU's
 
 
-def estimate(config: RunConfig) -> Estimate:
+def estimate(config: RunConfig, resume: bool = False) -> Estimate:
     """Make a few steps of a run in memory, and write nothing.
 
     Raises:
@@ -60,7 +60,7 @@ def estimate(config: RunConfig) -> Estimate:
     device = select_device(config.device)
     accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
     torch.manual_seed(config.seed)
-    model = starting_model(config)
+    model = starting_model(config, resume)
     optimiser = Optimiser(model, accelerator, optim)
     normal = config.flow.dequantization == "variational"
     batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal)

@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
 from ..inference import describe_domain
-from ..model import CAFlow, Config
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .examples import Examples, load_examples
@@ -118,10 +117,7 @@ class _Run:
             self.train_set, self.val_set, config.validation_images, config.seed
         )
         torch.manual_seed(config.seed)
-        # A state holds all weights.
-        fresh = Config(config.flow, config.task)
-        model = CAFlow(fresh) if resume else starting_model(config)
-        self.optimiser = Optimiser(model, accelerator, config.optim)
+        self.optimiser = Optimiser(starting_model(config, resume), accelerator, config.optim)
         self.model, self.ema = self.optimiser.model, self.optimiser.ema
         self.guard = self.optimiser.guard
         self.note: str | None = None

@@ -14,17 +14,18 @@ __all__ = ["starting_model"]
 _GUIDE = "A.guide."
 
 
-def starting_model(config: RunConfig) -> CAFlow:
+def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """A fresh model, or one with the weights of `init_from`.
 
     Where `flow.guide` differs from that model's, all but the guide is taken. The new one says
-    nothing at first, for its last convolution is zero; what an old one said is lost.
+    nothing at first, for its last convolution is zero; what an old one said is lost. A run that is
+    resumed needs none of this: its state holds all weights.
 
     Raises:
         CaflowError: That model differs in more than its guide (exit code 2), or cannot be read.
     """
     own = Config(config.flow, config.task)
-    if not config.init_from:
+    if not config.init_from or resume:
         return CAFlow(own)
     source, info = load_checkpoint(Path(config.init_from))
     if replace(info.config.flow, guide=0) != replace(config.flow, guide=0):

@@ -47,6 +47,15 @@ def test_all_weights_are_taken_and_the_task_is_the_runs(saved):
     assert model.config.task.factor == 2
 
 
+def test_a_resumed_run_does_not_need_the_model_that_it_started_from(saved):
+    source, path = saved()
+    path.unlink()
+    model = starting_model(run_of(source.config.flow, path), resume=True)
+    assert model.state_dict().keys() == source.state_dict().keys()
+    with pytest.raises(CaflowError):
+        starting_model(run_of(source.config.flow, path))
+
+
 def test_a_new_guide_says_nothing_yet(saved):
     source, path = saved()
     model = starting_model(run_of(replace(source.config.flow, guide=4), path))
