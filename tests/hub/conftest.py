@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -57,6 +58,8 @@ def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., subp
             stdout=subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **hub_environment, **environment},
+            # A shell's background jobs, of which the tests may be one, ignore it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return begin
