@@ -75,7 +75,7 @@ def _cpu_has_bf16() -> bool:
     return ask is not None and torch.backends.mkldnn.is_available() and bool(ask())
 
 
-# Elsewhere a CPU convolves ten times slower in bfloat16 than in float32.
+# Elsewhere a CPU trains ten times slower in bfloat16 than in float32 (docs/speed.md).
 if not _cpu_has_bf16():
     _WITHOUT_BF16.add("cpu")
 
