@@ -246,7 +246,13 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         u, logdet = self._flows().Q(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
 
-    def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
+    def forward(
+        self,
+        target: Tensor,
+        cond: Tensor,
+        noise: Tensor | None = None,
+        guide_alone: bool = False,
+    ) -> LossTerms:
         """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
 
         Args:
@@ -255,17 +261,24 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             cond: y + u', float in [0, 256); the same draw serves log p(y) and the condition.
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
+            guide_alone: The density that the guide has with nothing behind it,
+                `log N(a(v; y); 0, I) + log|det da/dv|`, and 0 for log p(y).
         """
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
         h, logdet = self.logit(y)
         anchored = self.A.read(y, h)
-        d, term = self.R(h)
-        cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         v = self._pixels(target, "target", self.config.flow.target_channels)
-        self._check_match(v, Encoding(d, (y.shape[-2], y.shape[-1]), anchored))
+        self._check_size(v, tuple(y.shape[-2:]))
+        self._check_batch(v.shape[0], y.shape[0])
         dequantized: Tensor | float = 0.0
         if noise is not None:
             v, dequantized = self._dequantize(v, self._layout(noise.to(v)))
+        if guide_alone:
+            x, log_prob = self.A(v, anchored)
+            log_prob = log_prob + standard_normal_log_prob(x)
+            return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
+        d, term = self.R(h)
+        cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
         _, log_prob = self._encode_target(v, d, anchored)
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
@@ -343,7 +356,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
                 f"{len(found)} latents of shapes {found}",
                 f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
             )
-        self._check_batch(latents[0].shape[0], encoding)
+        self._check_batch(latents[0].shape[0], encoding.d[0].shape[0])
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
         latents = [self._layout(z.to(self.device, dtype)) for z in latents]
@@ -555,15 +568,17 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             )
 
     def _check_match(self, target: Tensor, encoding: Encoding) -> None:
-        if tuple(target.shape[-2:]) != encoding.size:
+        self._check_size(target, encoding.size)
+        self._check_batch(target.shape[0], encoding.d[0].shape[0])
+
+    def _check_size(self, target: Tensor, size: tuple[int, ...]) -> None:
+        if tuple(target.shape[-2:]) != size:
             raise CaflowError(
-                f"targets of {tuple(target.shape[-2:])} pixels, conditions of {encoding.size}",
+                f"targets of {tuple(target.shape[-2:])} pixels, conditions of {size}",
                 "pass a condition of the target's size",
             )
-        self._check_batch(target.shape[0], encoding)
 
-    def _check_batch(self, batch: int, encoding: Encoding) -> None:
-        images = encoding.d[0].shape[0]
+    def _check_batch(self, batch: int, images: int) -> None:
         if batch % images:
             raise CaflowError(
                 f"{batch} targets of {images} conditions",

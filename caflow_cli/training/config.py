@@ -64,6 +64,8 @@ class OptimConfig:
     warmup: int = 500  # steps of linear warm-up; of a cosine, at most a fifth of its budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
     guide_lr_share: float = 0.06  # of the rate, for the guide
+    guide_first: float = 0.0  # share of the budget in which the guide learns alone, before all do,
+    guide_first_lr: float = 2e-3  # at this peak rate, by a cosine of its own
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.999
@@ -95,6 +97,7 @@ class OptimConfig:
             "lr_drop",
             "clip",
             "guide_lr_share",
+            "guide_first_lr",
         )
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
@@ -103,7 +106,7 @@ class OptimConfig:
         for name in rest:
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")
-        for name in ("beta2", "ema"):
+        for name in ("beta2", "ema", "guide_first"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
         _require(
@@ -149,6 +152,12 @@ class RunConfig:
             "tracker",
             self.tracker,
             f"to {' or '.join(TRACKERS)}, or leave it out",
+        )
+        _require(
+            self.optim.guide_first == 0 or bool(self.flow.guides),
+            "optim.guide_first",
+            self.optim.guide_first,
+            "to 0, for flow.guide is 0, or give the model a guide",
         )
         task = get_task(Config(self.flow, self.task))
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)

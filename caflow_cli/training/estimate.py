@@ -37,7 +37,7 @@ class Estimate:
     images: int
     epochs: float
     minutes: float
-    images_per_second: float
+    images_per_second: float  # where all learn
     memory_gb: float  # peak of the process, or of the GPU's
 
 
@@ -66,12 +66,18 @@ def estimate(config: RunConfig, resume: bool = False) -> Estimate:
     batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     optimiser.initialise(batches(0, rank, ranks))
-    optimiser.step(batches(0, rank, ranks), 0.0)  # the first is slow: memory is new
 
-    begin = time.perf_counter()
-    for step in range(1, 1 + _STEPS):
-        optimiser.step(batches(step, rank, ranks), 0.0)
-    per_step = (time.perf_counter() - begin) / _STEPS
+    def seconds_a_step(guide_alone: bool) -> float:
+        # The first is slow: memory is new.
+        optimiser.step(batches(0, rank, ranks), 0.0, guide_alone=guide_alone)
+        begin = time.perf_counter()
+        for step in range(1, 1 + _STEPS):
+            optimiser.step(batches(step, rank, ranks), 0.0, guide_alone=guide_alone)
+        return (time.perf_counter() - begin) / _STEPS
+
+    alone = optim.guide_first
+    per_guide_step = seconds_a_step(True) if alone else 0.0
+    per_step = seconds_a_step(False)
     targets, conditions = few["val"].held_out(torch.arange(len(few["val"])))
     begin = time.perf_counter()
     optimiser.ema.model.log_prob(targets, conditions)
@@ -81,12 +87,15 @@ def estimate(config: RunConfig, resume: bool = False) -> Estimate:
     per_validation = validated * per_picture / ranks
     if optim.images is not None:
         steps = math.ceil(optim.images / optim.batch_size)
-        validations = max(1, steps // config.validate_every)
-        seconds = steps * per_step + validations * per_validation
+        of_all = steps * (1 - alone)
+        validations = max(1, int(of_all) // config.validate_every)
+        seconds = steps * alone * per_guide_step + of_all * per_step + validations * per_validation
     else:
         assert optim.minutes is not None, "OptimConfig checks that there is a budget"
         seconds = 60 * optim.minutes
-        steps = int(seconds / (per_step + per_validation / config.validate_every))
+        in_all = per_step + per_validation / config.validate_every
+        steps = int(seconds * (1 - alone) / in_all)
+        steps += int(seconds * alone / per_guide_step) if alone else 0
     images = steps * optim.batch_size
     data = sum(pictures[s] for s in ("train", "val")) * task.size**2  # type: ignore[index]
     data *= _CHANNELS + (config.flow.cond_channels if paired else 0)

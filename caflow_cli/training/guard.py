@@ -64,6 +64,11 @@ class Guard:
         self._returns = 0
         self._due = False
 
+    def forget(self) -> None:
+        """Losses that come are of another kind: neither their mean nor the copy is for them."""
+        self.mean = self._copy_mean = self._copy = None
+        self._due = False
+
     def wants_rollback(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW
 

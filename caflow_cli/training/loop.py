@@ -23,7 +23,6 @@ from .folder import RunFolder
 from .journal import Event, Journal, check_tracker
 from .optimise import Figures, Optimiser
 from .ranks import on_main
-from .schedule import learning_rate
 from .signals import Signals
 from .standing import Standing, Summary
 from .start import starting_model
@@ -121,6 +120,7 @@ class _Run:
         self.model, self.ema = self.optimiser.model, self.optimiser.ema
         self.guard = self.optimiser.guard
         self.note: str | None = None
+        self.at.guide_alone = config.optim.guide_first > 0
         if resume:
             self._resume()
 
@@ -154,22 +154,24 @@ class _Run:
             main = self.accelerator.is_main_process
             return [time.monotonic() - start if main else 0.0, *signals.flags()]
 
-        if self.at.progress(self.config.optim) < 1:
+        if self.at.progress(optim) < 1:
             self.optimiser.initialise(self.batches(self.at.step))
-        while (progress := self.at.progress(self.config.optim)) < 1:
+        while self.at.progress(optim) < 1:
             began = time.monotonic()
-            epoch = self.at.images(self.config.optim) // len(self.train_set)
-            lr = self.at.lr_scale * learning_rate(optim, self.at.step, progress, epoch)
-            figures = self.optimiser.step(self.batches(self.at.step), lr, messages)
+            epoch = self.at.images(optim) // len(self.train_set)
+            lr = self.at.rate(optim, epoch)
+            batch = self.batches(self.at.step)
+            figures = self.optimiser.step(batch, lr, messages, self.at.guide_alone)
             self.at.elapsed, *flags = figures.messages
             self._take_in(figures)
-            self.at.step += 1
+            if self.at.count_step(optim):
+                self._end_guide_alone()
             training += time.monotonic() - began
             if self.at.step % _LOG_EVERY == 0:
                 steps, seconds = self.at.step - logged[0], training - logged[1]
                 logged = self.at.step, training
                 self._log_step(figures, lr, steps * optim.batch_size / max(seconds, 1e-9))
-            if self.at.step % self.config.validate_every == 0:
+            if self.at.step % self.config.validate_every == 0 and not self.at.guide_alone:
                 self._validate()
             regular = self.at.step % self.config.save_every == 0
             stopped = Signals.stopped(flags, self.at.step, self.config.out)
@@ -199,10 +201,17 @@ class _Run:
         on_main(self.accelerator, lambda: self._end(summary))
         return summary
 
+    def _end_guide_alone(self) -> None:
+        """From here on losses are of the whole model, and not to be measured by the guide's."""
+        text = f"the guide alone reached {self.at.running:.4f} bits/dim; now all learn"
+        on_main(self.accelerator, lambda: self._write("note", text=text))
+        self.at.losses = 0
+        self.guard.forget()
+
     def _take_in(self, figures: Figures) -> None:
         """Keep the running mean, and deal with steps that were refused."""
         if figures.taken:
-            self.at.take_loss(figures.bits_per_dim, self.at.step + 1 - self.guard.skipped)
+            self.at.take_loss(figures.bits_per_dim)
         elif figures.rolled_back:
             self.at.lr_scale /= 2
             self._announce("rollback", lr_scale=self.at.lr_scale, rollbacks=self.guard.rollbacks)

@@ -116,7 +116,11 @@ class Optimiser:
             self._compiled = True
 
     def step(
-        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
+        self,
+        batch: Batch,
+        lr: float,
+        messages: Callable[[], Sequence[float]] = tuple,
+        guide_alone: bool = False,
     ) -> Figures:
         """One step on -(log p(w|y) + λ log p(y)) / (dim(w) ln 2): clipped, guarded, averaged.
 
@@ -124,16 +128,17 @@ class Optimiser:
             batch: This rank's share.
             lr: The rate.
             messages: Asked for numbers to sum over the ranks on the way.
+            guide_alone: On the density of the guide, which gets the whole rate.
         """
         optim = self.config
         for group in self.adam.param_groups:
-            group["lr"] = lr * group["share"]
+            group["lr"] = lr if guide_alone else lr * group["share"]
         parts = batch.split(optim.accumulate)
         sums = torch.zeros(3, dtype=torch.float64, device=wide_device(self.accelerator.device))
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
-                sums += self._backward(part) / len(parts)
+                sums += self._backward(part, guide_alone) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
         # One look at the device a step.
         *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
@@ -147,13 +152,15 @@ class Optimiser:
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
         return Figures(loss, bits, cond_bits, norm, taken, rolled_back, heard)
 
-    def _backward(self, part: Batch) -> Tensor:
+    def _backward(self, part: Batch, guide_alone: bool) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
-        terms: LossTerms = self.parallel(*map(self._place, part))
+        terms: LossTerms = self.parallel(*map(self._place, part), guide_alone=guide_alone)
         dims = part.target[0].numel()
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
+        if guide_alone:  # a gradient of 0 for all else: ranks wait for every parameter's
+            loss = loss + sum(0.0 * p.sum() for p in self.model.parameters())
         (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
         return wide(torch.stack([loss, bits, cond_bits]).detach())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .config import OptimConfig
+from .schedule import learning_rate
 
 __all__ = ["Standing", "Summary"]
 
@@ -21,16 +22,19 @@ class Standing:
     step: int = 0  # steps made
     elapsed: float = 0.0  # seconds, over all sessions of the run
     best: float = math.inf  # validation bits/dim
-    running: float = math.nan  # mean of the training loss's first term, live weights
+    running: float = math.nan  # mean of the training loss's first term, live weights,
+    losses: int = 0  # over so many
     validations: int = 0
     lr_scale: float = 1.0  # halved by each way back
+    guide_alone: bool = False  # learns: the first part of a run with `guide_first`
+    guide_steps: int = 0  # that it made so
 
     def record(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def restore(self, record: dict[str, Any]) -> None:
         for field in dataclasses.fields(self):
-            setattr(self, field.name, record[field.name])
+            setattr(self, field.name, record.get(field.name, field.default))
 
     def images(self, optim: OptimConfig) -> int:
         """Images seen."""
@@ -43,10 +47,30 @@ class Standing:
         assert optim.minutes is not None, "OptimConfig checks that there is a budget"
         return self.elapsed / (60 * optim.minutes)
 
-    def take_loss(self, bits_per_dim: float, taken: int) -> None:
-        """Into the running mean: the loss of the step that is the `taken`th to be taken."""
-        rate = max(_SMOOTHING, 2 / (taken + 1))  # the first losses are soon forgotten
-        previous = self.running if taken > 1 else 0.0
+    def rate(self, optim: OptimConfig, epoch: int) -> float:
+        """The learning rate of the next step: a schedule for the guide alone, then one for all."""
+        progress, first = self.progress(optim), optim.guide_first
+        if self.guide_alone:
+            alone = dataclasses.replace(optim, schedule="cosine", lr=optim.guide_first_lr)
+            return self.lr_scale * learning_rate(alone, self.step, progress / first, epoch)
+        step = self.step - self.guide_steps
+        return self.lr_scale * learning_rate(optim, step, (progress - first) / (1 - first), epoch)
+
+    def count_step(self, optim: OptimConfig) -> bool:
+        """Count a step that was made; True: it was the last that the guide makes alone."""
+        self.step += 1
+        if not self.guide_alone:
+            return False
+        self.guide_steps += 1
+        # For good: with a larger budget its share would be larger too.
+        self.guide_alone = self.progress(optim) < optim.guide_first
+        return not self.guide_alone
+
+    def take_loss(self, bits_per_dim: float) -> None:
+        """Into the running mean."""
+        self.losses += 1
+        rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
+        previous = self.running if self.losses > 1 else 0.0
         self.running = previous + rate * (bits_per_dim - previous)
 
 

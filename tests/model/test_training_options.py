@@ -8,6 +8,7 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli.layers import ActNorm
 from caflow_cli.model import CAFlow
 
 
@@ -32,6 +33,29 @@ def test_checkpointed_activations_give_the_same_gradients(flow):
     assert torch.equal(terms.log_prob, again.log_prob)
     for a, b in zip(expected, found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["colorize", "inpaint"])
+def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task):
+    """A fresh T and F with actnorms left out: rotations, which a standard normal does not see."""
+    anchor = "pixels" if task == "inpaint" else "none"
+    config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), anchor=anchor)
+    model = helpers.as_double(helpers.seeded(lambda: CAFlow(config), 2)).train()
+    helpers.randomise(model.A, seed=3)
+    for layer in model.modules():
+        if isinstance(layer, ActNorm):
+            layer.initialized.fill_(True)
+    target, cond = helpers.image_pair(model, 3, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
+    whole = model(target.double(), cond.double() + 0.5, noise)
+    alone = model(target.double(), cond.double() + 0.5, noise, guide_alone=True)
+    # The rotations were drawn in float32.
+    torch.testing.assert_close(alone.log_prob, whole.log_prob, rtol=1e-7, atol=0)
+    assert alone.log_prob.std() > 1
+    assert alone.cond_log_prob.tolist() == [0, 0, 0]
+    alone.log_prob.sum().backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("A.guide."), name
 
 
 def test_compiled_steps_are_few_graphs_and_the_same_function():

@@ -182,13 +182,64 @@ def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
         train(config(pictures, tmp_path / "other", f"init_from={source}", "flow.hidden=16"))
 
 
+def test_the_guide_learns_alone_first_and_a_larger_budget_does_not_bring_that_back(
+    pictures, tmp_path
+):
+    out = tmp_path / "guided"
+    settings = [
+        "flow.guide=8",
+        "optim.guide_first=0.4",
+        "optim.guide_first_lr=1e-3",
+        "save_every=4",
+    ]
+    seen = []
+    summary = train(config(pictures, out, *settings), report=seen.append)
+    notes = [(e["step"], e["text"]) for e in seen if e["event"] == "note"]
+    assert len(notes) == 1
+    assert notes[0][0] == 8
+    assert "now all learn" in notes[0][1]
+    assert [e["step"] for e in seen if e["event"] == "validation"] == [10, 20]
+    assert summary.skipped_steps == 0
+
+    train(config(pictures, out, *settings, "optim.images=800"), resume=True, report=seen.append)
+    assert len([e for e in seen if e["event"] == "note"]) == 1
+    rates = {e["step"]: e["lr"] for e in seen if e["event"] == "step"}
+    optim = config(pictures, out, *settings, "optim.images=800").optim
+    assert rates[30] == pytest.approx(learning_rate(optim, 29 - 8, 0.0, 0))
+    assert rates[100] == pytest.approx(learning_rate(optim, 99 - 8, (0.99 - 0.4) / 0.6, 0))
+
+
+def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if event["event"] == "step" and event["step"] == 10:
+            raise Stop
+
+    settings = ["flow.guide=8", "optim.guide_first=0.4", "save_every=4"]
+    straight, half = tmp_path / "straight", tmp_path / "half"
+    with pytest.raises(Stop):
+        train(config(pictures, half, *settings), report=stop)
+    states = [load_file(half / "state" / f"step-{s:08d}" / "model.safetensors") for s in (4, 8)]
+    for name in states[0]:
+        assert torch.equal(states[0][name], states[1][name]) != name.startswith("A.guide."), name
+    train(config(pictures, half, *settings), resume=True)
+    train(config(pictures, straight, *settings))
+    for file in ("model", "ema", "optimizer"):
+        a, b = (
+            load_file(x / "state/step-00000020" / f"{file}.safetensors") for x in (half, straight)
+        )
+        assert all(torch.equal(a[key], b[key]) for key in a), file
+
+
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
     out = tmp_path / "wild"
     seen = []
     backward = Optimiser._backward
     state, calls = {}, []
 
-    def poisoned(self, part):
+    def poisoned(self, part, guide_alone):
         calls.append(None)
         if len(calls) == 12:  # step 11 was taken; it is said to have ruined the weights
             state.update(load_file(out / "state" / "step-00000010" / "model.safetensors"))
@@ -197,7 +248,7 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
         if seen and seen[-1]["event"] == "rollback" and len(calls) == 32:
             now = self.model.state_dict()
             assert all(torch.equal(now[name], state[name]) for name in state)
-        return backward(self, part)
+        return backward(self, part, guide_alone)
 
     monkeypatch.setattr(Optimiser, "_backward", poisoned)
     summary = train(config(pictures, out, "optim.images=320"), report=seen.append)

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.model import bits_per_dim
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser, parameter_groups
@@ -88,6 +89,28 @@ def test_a_guide_learns_at_its_own_rate():
     assert guides == {name for name, _ in model.named_parameters() if name.startswith("A.")}
     given = {group["share"] for group in optimiser(model, guide_lr_share=0.01).adam.param_groups}
     assert 0.01 in given
+
+
+def test_the_guide_alone_takes_a_step_of_its_own():
+    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
+    target, cond = helpers.image_pair(model, BATCH, 16)
+    batch = Batch(target.float(), cond + 0.5, torch.rand(target.shape))
+    one = optimiser(model, guide_lr_share=0.05)
+    with torch.no_grad():
+        terms = model(batch.target, batch.cond, batch.noise, guide_alone=True)
+    for _ in range(2):
+        figures = one.step(batch, 1e-3, guide_alone=True)
+        for (name, before), after in zip(
+            model.named_parameters(), one.model.parameters(), strict=True
+        ):
+            assert torch.equal(before, after) != name.startswith("A.guide."), name
+    assert figures.loss < float(bits_per_dim(terms.log_prob.mean(), target[0].numel()))
+    assert figures.loss == figures.bits_per_dim
+    assert {group["lr"] for group in one.adam.param_groups} == {1e-3}
+    one.step(batch, 1e-3)
+    assert {group["lr"] for group in one.adam.param_groups} >= {1e-3, 1e-3 * 0.05}
+    for name, after in one.model.named_parameters():
+        assert not torch.equal(dict(model.named_parameters())[name], after), name
 
 
 def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):

@@ -24,6 +24,7 @@ from caflow_cli.training.ema import EMA
 from caflow_cli.training.examples import Examples
 from caflow_cli.training.guard import Guard
 from caflow_cli.training.schedule import learning_rate
+from caflow_cli.training.standing import Standing
 
 
 def batches(count=10, batch_size=4, seed=0, flip=True):
@@ -153,6 +154,32 @@ def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
     file = {**minimal(), "flow": {"cond_channels": 3, "t_steps": 1}}
     flow = build_config(file, preset="compact", task="inpaint").flow
     assert flow == preset("compact", "inpaint")
+
+
+def test_only_a_guide_can_learn_alone_first():
+    assert apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=8"]).optim.guide_first
+    with pytest.raises(CaflowError, match=r"optim.guide_first is 0.5") as caught:
+        apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=0"])
+    assert "give the model a guide" in caught.value.hint
+
+
+def test_the_guide_alone_has_a_schedule_of_its_own():
+    optim = OptimConfig(
+        images=100, batch_size=1, lr=1.0, guide_first=0.5, guide_first_lr=0.1, warmup=10
+    )
+    at = Standing(guide_alone=True)
+    rates, ends = [], []
+    for _ in range(100):
+        rates.append(at.rate(optim, 0))
+        if at.count_step(optim):
+            ends.append(at.step)
+    assert ends == [50]
+    assert at.guide_steps == 50
+    assert rates[:3] == pytest.approx([0.01, 0.02, 0.03], rel=0.05)
+    assert max(rates[:50]) < 0.1
+    assert rates[49] == pytest.approx(0.001, rel=0.2)
+    assert rates[50:53] == pytest.approx([0.1, 0.2, 0.3], rel=0.05)
+    assert rates[99] == pytest.approx(0.01, rel=0.2)
 
 
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
@@ -404,6 +431,9 @@ def test_the_copy_is_of_weights_that_showed_a_good_loss():
         "optim.minutes=NaN",
         "optim.lr=NaN",
         "optim.ema=1.0",
+        "optim.guide_first=1.0",
+        "optim.guide_first=-0.1",
+        "optim.guide_first_lr=0",
         "optim.warmup=-1",
         "seed=-1",
         "validate_every=0",

@@ -83,6 +83,16 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double
     assert ["holds a run already" in o["error"] for o in refused] == [True, True]
 
 
+def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path):
+    flow = {**tiny(pictures, tmp_path)["flow"], "guide": 4}
+    optim = {"guide_first": 0.5, "guide_first_lr": 1e-3, "accumulate": 2, "images": 80}
+    (one,) = run(tiny(pictures, tmp_path / "one", flow=flow, optim=optim), double=True)
+    two = run(tiny(pictures, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
+    assert [o["error"] for o in (one, *two)] == [None] * 3
+    assert len(losses(one)) == 10
+    assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
+
+
 def test_a_batch_in_parts_is_the_same_step(pictures, double, tmp_path):
     (parts,) = run(tiny(pictures, tmp_path / "parts", optim={"accumulate": 4}), double=True)
     assert losses(parts) == pytest.approx(losses(double), abs=1e-9)
