@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
+
+from caflow_cli.tasks.base import grey
 
 from . import numbers
 
 
-@pytest.mark.parametrize("task", ["superres", "inpaint"])
+@pytest.mark.parametrize("task", ["superres", "inpaint", "colorize"])
 def test_promises_are_kept(models_32, task):
     model = models_32[task]
     conds = numbers.conditions(model, None, 3)
@@ -23,13 +26,28 @@ def test_promises_are_kept(models_32, task):
     assert numbers.broken_promises(samples, scores) == []
 
 
+def test_candidates_fit_their_condition(models_32):
+    for task in ("inpaint", "colorize"):
+        conds = numbers.conditions(models_32[task], None, 2)
+        draws = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+        written = numbers.as_written(models_32[task], conds, draws.byte())
+        if task == "inpaint":
+            hole = conds[:, 3:] >= 128
+            assert torch.equal(written, torch.where(hole, draws.byte(), conds[:, :3]))
+        else:
+            assert all(
+                np.array_equal(grey(w.permute(1, 2, 0).numpy()), y[0].numpy())
+                for w, y in zip(written, conds, strict=True)
+            )
+
+
 def test_broken_promises_are_noticed(models_32):
     model = copy.deepcopy(models_32["superres"])
     conds = numbers.conditions(model, None, 1)
     inverse = model.logit.inverse
     model.logit.inverse = lambda h, cond: (inverse(h, cond)[0] + 0.6, inverse(h, cond)[1])
     samples = numbers.sample_at_length(model, conds, 2, 2, len)
-    assert samples.changed == 2
+    assert samples.changed == samples.changed_raw == 2
     model.logit.inverse = lambda h, cond: (inverse(h, cond)[0] * torch.nan, inverse(h, cond)[1])
     model.train().eval()  # folded anew
     samples = numbers.sample_at_length(model, conds, 2, 2, len)
