@@ -72,6 +72,10 @@ class Task(Protocol):
             CaflowError: The target's size does not fit the picture's.
         """
 
+    def settle(self, condition: Picture, draw: Picture) -> Picture:
+        """A draw as the target that it is scored as, at model scale: `compose` and `reduce` of a
+        picture that is known by its condition alone. (h, w, C) and (h, w, 3) to (h, w, 3)."""
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

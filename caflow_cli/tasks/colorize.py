@@ -55,9 +55,7 @@ class Colorize:
         """
         height, width = image.shape[:2]
         h, w = self._scale(image)
-        values = draw[:h, :w].astype(np.float32)
-        luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
-        red, green, blue = (resize(values[..., c] - luma, height, width) for c in range(3))
+        red, green, blue = (resize(c, height, width) for c in _chroma(draw[:h, :w]))
         level = grey(image)
         result = np.empty((height, width, 3), np.uint8)
         rows = max(1, _STRIP // width)
@@ -84,6 +82,10 @@ class Colorize:
         level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
+    def settle(self, condition: Picture, draw: Picture) -> Picture:
+        """The draw's chroma, with the luminance of the condition."""
+        return _tint(condition[..., 0], *_chroma(draw))
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
@@ -101,6 +103,13 @@ class Colorize:
             (2 * height * self.size + short) // (2 * short),
             (2 * width * self.size + short) // (2 * short),
         )
+
+
+def _chroma(draw: Picture) -> list[npt.NDArray[np.float32]]:
+    """Red, green and blue less the luma of all three: each (H, W)."""
+    values = draw.astype(np.float32)
+    luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
+    return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
 
 
 def _tint(

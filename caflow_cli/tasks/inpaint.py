@@ -99,6 +99,14 @@ class Inpaint:
         reduced = np.where(cells[..., None], whole, known)
         return self.condition(image, mask), self._pad(reduced)
 
+    def settle(self, condition: Picture, draw: Picture) -> Picture:
+        """The draw in the hole, the known pixels outside. With 3 channels what is black is hole."""
+        if self.cond_channels == 4:
+            hole = condition[..., 3:] >= _WHITE
+        else:
+            hole = (condition == 0).all(axis=-1, keepdims=True)
+        return np.where(hole, draw, condition[..., :3])
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

@@ -84,6 +84,10 @@ class SuperRes:
             )
         return self.condition(image), pad(target, self.multiple)
 
+    def settle(self, condition: Picture, draw: Picture) -> Picture:
+        """The draw: the condition tells none of it outright."""
+        return draw
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..flows import to_uint8
 from ..model import CAFlow
+from ..tasks import get_task, settled
 
 __all__ = ["sample_grid"]
 
@@ -16,10 +17,15 @@ __all__ = ["sample_grid"]
 def sample_grid(
     model: CAFlow, targets: Tensor, conditions: Tensor, tau: float, candidates: int, seed: int = 0
 ) -> np.ndarray:
-    """One row an image, candidates by falling log-likelihood: uint8 (rows, columns, 3)."""
-    encoding = model.read_condition(conditions)
-    draws = to_uint8(model.sample(encoding, tau, candidates, seed)).cpu()
-    scores = model.log_prob(draws.flatten(0, 1), encoding).view(len(targets), candidates)
+    """One row an image, candidates by falling log-likelihood: uint8 (rows, columns, 3).
+
+    They are composed with the condition, as those of `restore` are.
+    """
+    encoding, task = model.read_condition(conditions), get_task(model.config)
+    raw = to_uint8(model.sample(encoding, tau, candidates, seed)).cpu().flatten(0, 1)
+    settled_draws = settled(task, conditions.repeat_interleave(candidates, 0), raw)
+    scores = model.log_prob(settled_draws, encoding).view(len(targets), candidates)
+    draws = settled_draws.unflatten(0, (len(targets), candidates))
     order = scores.argsort(dim=1, descending=True, stable=True).cpu()
     rows = []
     for image, target in enumerate(targets):

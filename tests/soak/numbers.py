@@ -38,7 +38,7 @@ from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.model import CAFlow, Encoding
-from caflow_cli.tasks import get_task, held_out_conditions
+from caflow_cli.tasks import get_task, held_out_conditions, settled
 from caflow_cli.tasks.base import grey, resize
 
 TAUS = tuple(round(0.1 * k, 1) for k in range(13))
@@ -109,22 +109,6 @@ def _shifted(picture: np.ndarray, size: int, count: int) -> Tensor:
     return torch.from_numpy(np.stack(rows).transpose(0, 3, 1, 2).copy())
 
 
-def as_written(model: CAFlow, cond: Tensor, images: Tensor) -> Tensor:
-    """Draws as the targets that their candidates are scored as: all uint8 (B, C, H, W)."""
-    task = get_task(model.config)
-    if task.name not in ("colorize", "inpaint"):
-        return images  # a picture is its draw
-    rows = []
-    for y, w in zip(cond, images, strict=True):
-        picture = y[:3].expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy()
-        mask = y[3].numpy() if task.needs_mask else None
-        written = task.compose(picture, w.permute(1, 2, 0).contiguous().numpy(), mask)
-        condition, target = task.reduce(picture, written, mask)
-        assert np.array_equal(condition, y.permute(1, 2, 0).numpy())
-        rows.append(target)
-    return torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
-
-
 def _batches(total: int, size: int) -> Iterator[range]:
     for start in range(0, total, size):
         yield range(start, min(start + size, total))
@@ -165,7 +149,7 @@ def sample_at_length(model: CAFlow, conds: Tensor, count: int, batch: int, tell:
         draws = model.sample(encoding, tau, 1, seed=list(rows))[:, 0]
         finite = draws.isfinite().flatten(1).all(1)
         raw = to_uint8(draws)
-        written = as_written(model, cond, raw)
+        written = settled(get_task(model.config), cond, raw)
         trips = [round_trip(model, raw, encoding)]
         if not torch.equal(written, raw):
             trips.append(round_trip(model, written, encoding))

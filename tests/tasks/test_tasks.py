@@ -10,7 +10,7 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import Config, FlowConfig, TaskConfig
-from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task
+from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task, settled
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -159,3 +159,25 @@ def test_a_target_of_another_size_is_refused(task):
     with pytest.raises(CaflowError, match="the target is 31x20, the condition 30x20") as caught:
         task.reduce(image, picture(20, 31), mask_for(task, image))
     assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("task", ALL, ids=LABELS)
+def test_a_settled_draw_is_what_its_candidate_is_scored_as(task):
+    side = 16 if task.name == "superres" else 64
+    image = picture(side, side, 1) | 1  # nothing black, for a hole of three channels is
+    mask = mask_for(task, image)
+    if mask is not None:
+        mask[:] = 0
+        mask[16:48, 16:48] = 255  # a window of 64
+    condition = task.condition(image, mask)
+    draw = picture(64, 64, 2)
+    known = image if task.name != "colorize" else np.repeat(condition, 3, axis=2)
+    expected = task.reduce(known, task.compose(known, draw, mask), mask)
+    np.testing.assert_array_equal(expected[0], condition)
+    np.testing.assert_array_equal(task.settle(condition, draw), expected[1])
+    two = torch.from_numpy(np.stack([condition, condition])).permute(0, 3, 1, 2)
+    draws = torch.from_numpy(np.stack([draw, draw[::-1].copy()])).permute(0, 3, 1, 2)
+    rows = settled(task, two, draws)
+    assert rows.shape == (2, 3, 64, 64)
+    np.testing.assert_array_equal(rows[0].permute(1, 2, 0).numpy(), expected[1])
+    assert not torch.equal(rows[0], rows[1])
