@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.model import load_checkpoint
 from caflow_cli.training import train
 from caflow_cli.training.config import apply_settings
+from caflow_cli.training.estimate import estimate
 from caflow_cli.training.folder import RunFolder
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.schedule import learning_rate
@@ -207,6 +209,27 @@ def test_the_guide_learns_alone_first_and_a_larger_budget_does_not_bring_that_ba
     optim = config(pictures, out, *settings, "optim.images=800").optim
     assert rates[30] == pytest.approx(learning_rate(optim, 29 - 8, 0.0, 0))
     assert rates[100] == pytest.approx(learning_rate(optim, 99 - 8, (0.99 - 0.4) / 0.6, 0))
+
+
+def test_an_estimate_times_the_guide_alone_and_all_together(pictures, tmp_path, monkeypatch):
+    """By a clock that only steps move: the guide's by one second, the whole model's by ten."""
+    clock = [0.0]
+    step = Optimiser.step
+
+    def timed(self, batch, lr, guide_alone=False):
+        clock[0] += 1 if guide_alone else 10
+        return step(self, batch, lr, guide_alone=guide_alone)
+
+    monkeypatch.setattr(Optimiser, "step", timed)
+    monkeypatch.setattr("caflow_cli.training.estimate.time.perf_counter", lambda: clock[0])
+    run = config(pictures, tmp_path / "x", "flow.guide=8", "optim.guide_first=0.5")
+    found = estimate(run)
+    assert (found.steps, found.images) == (20, 160)
+    assert found.minutes * 60 == pytest.approx(10 * 1 + 10 * 10)
+    assert found.images_per_second == pytest.approx(BATCH / 10)
+    found = estimate(replace(run, optim=replace(run.optim, images=None, minutes=10.0)))
+    assert found.steps == 300 + 30
+    assert not (tmp_path / "x").exists()
 
 
 def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, tmp_path):
