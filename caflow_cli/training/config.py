@@ -40,6 +40,8 @@ PRESET_TASK: dict[str, dict[str, Any]] = {
     "lsun-colorize": {"name": "colorize"},
     "celeba-inpaint": {"name": "inpaint"},
 }
+# Of a preset that has a guide: the share of a new run in which that learns alone.
+_GUIDE_FIRST = 0.15
 SCHEDULES = ("cosine", "paper")
 TRACKERS = ("tensorboard",)
 
@@ -221,6 +223,8 @@ def build_config(
         papers = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
         if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
             papers.pop("minutes", None)
+        if values["flow"].get("guide") and start is None:
+            papers["guide_first"] = _GUIDE_FIRST
         values["optim"] = {**papers, **optim}
     flow = values.setdefault("flow", {})
     if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:

@@ -10,7 +10,7 @@ import torch
 from helpers import small_config
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, FlowConfig, preset
+from caflow_cli.model import PRESETS, CAFlow, Config, FlowConfig, preset
 from caflow_cli.tasks import Paired
 from caflow_cli.training.batches import Batches
 from caflow_cli.training.config import (
@@ -161,6 +161,24 @@ def test_only_a_guide_can_learn_alone_first():
     with pytest.raises(CaflowError, match=r"optim.guide_first is 0.5") as caught:
         apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=0"])
     assert "give the model a guide" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "share"),
+    [
+        ("inpaint", [], 0.15),
+        ("colorize", [], 0.15),
+        ("colorize", ["optim.guide_first=0.3"], 0.3),
+        ("colorize", ["flow.guide=0"], 0.0),
+        ("superres", [], 0.0),
+        ("superres", ["flow.guide=[8,8,8,8]"], 0.15),
+    ],
+)
+def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, share):
+    run = build_config(minimal(), settings, task=task)
+    assert run.optim.guide_first == share
+    going_on = build_config(minimal(), task=task, start=Config(run.flow, run.task))
+    assert going_on.optim.guide_first == 0
 
 
 def test_the_guide_alone_has_a_schedule_of_its_own():
