@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
@@ -251,7 +251,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         target: Tensor,
         cond: Tensor,
         noise: Tensor | None = None,
-        guide_alone: bool = False,
+        guide: Literal["learns", "alone", "fixed"] = "learns",
     ) -> LossTerms:
         """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
 
@@ -261,19 +261,21 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             cond: y + u', float in [0, 256); the same draw serves log p(y) and the condition.
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
-            guide_alone: The density that the guide has with nothing behind it,
-                `log N(a(v; y); 0, I) + log|det da/dv|`, and 0 for log p(y).
+            guide: "learns" with all else; "alone": the density that it has with nothing behind it,
+                `log N(a(v; y); 0, I) + log|det da/dv|`, and 0 for log p(y); "fixed": it gets no
+                gradient.
         """
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
         h, logdet = self.logit(y)
-        anchored = self.A.read(y, h)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and guide != "fixed"):
+            anchored = self.A.read(y, h)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         self._check_size(v, tuple(y.shape[-2:]))
         self._check_batch(v.shape[0], y.shape[0])
         dequantized: Tensor | float = 0.0
         if noise is not None:
             v, dequantized = self._dequantize(v, self._layout(noise.to(v)))
-        if guide_alone:
+        if guide == "alone":
             x, log_prob = self.A(v, anchored)
             log_prob = log_prob + standard_normal_log_prob(x)
             return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))

@@ -65,7 +65,7 @@ class OptimConfig:
     lr_drop: float = 0.1  # times this
     warmup: int = 500  # steps of linear warm-up; of a cosine, at most a fifth of its budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
-    guide_lr_share: float = 0.06  # of the rate, for the guide
+    guide_lr_share: float = 0.06  # of the rate, for the guide; 0: that stays as it is
     guide_first: float = 0.0  # share of the budget in which the guide learns alone, before all do,
     guide_first_lr: float = 2e-3  # at this peak rate, by a cosine of its own
     beta2: float = 0.99  # of Adam
@@ -98,13 +98,15 @@ class OptimConfig:
             "lr_decay",
             "lr_drop",
             "clip",
-            "guide_lr_share",
             "guide_first_lr",
         )
         for name in (*positive, "images", "minutes"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
-        rest = ("lr_floor", "lr_drop_step", "warmup", "cond_weight", "invconv_lr_width")
+        rest = (
+            *("lr_floor", "lr_drop_step", "warmup", "cond_weight", "invconv_lr_width"),
+            "guide_lr_share",
+        )
         for name in rest:
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")

@@ -154,12 +154,14 @@ class Optimiser:
 
     def _backward(self, part: Batch, guide_alone: bool) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
-        terms: LossTerms = self.parallel(*map(self._place, part), guide_alone=guide_alone)
+        fixed = self.config.guide_lr_share == 0
+        guide = "alone" if guide_alone else "fixed" if fixed else "learns"
+        terms: LossTerms = self.parallel(*map(self._place, part), guide=guide)
         dims = part.target[0].numel()
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
-        if guide_alone:  # a gradient of 0 for all else: ranks wait for every parameter's
+        if guide != "learns":  # a gradient of 0 for the rest: ranks wait for every parameter's
             loss = loss + sum(0.0 * p.sum() for p in self.model.parameters())
         (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())

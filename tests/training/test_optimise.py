@@ -97,7 +97,7 @@ def test_the_guide_alone_takes_a_step_of_its_own():
     batch = Batch(target.float(), cond + 0.5, torch.rand(target.shape))
     one = optimiser(model, guide_lr_share=0.05)
     with torch.no_grad():
-        terms = model(batch.target, batch.cond, batch.noise, guide_alone=True)
+        terms = model(batch.target, batch.cond, batch.noise, guide="alone")
     for _ in range(2):
         figures = one.step(batch, 1e-3, guide_alone=True)
         for (name, before), after in zip(
@@ -111,6 +111,19 @@ def test_the_guide_alone_takes_a_step_of_its_own():
     assert {group["lr"] for group in one.adam.param_groups} >= {1e-3, 1e-3 * 0.05}
     for name, after in one.model.named_parameters():
         assert not torch.equal(dict(model.named_parameters())[name], after), name
+
+
+def test_at_no_rate_a_guide_stays_as_it_learned_alone():
+    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
+    target, cond = helpers.image_pair(model, BATCH, 16)
+    batch = Batch(target.float(), cond + 0.5, torch.rand(target.shape))
+    one = optimiser(model, guide_lr_share=0)
+    one.step(batch, 1e-3, guide_alone=True)
+    before = {name: p.clone() for name, p in one.model.named_parameters()}
+    figures = one.step(batch, 1e-3)
+    assert figures.taken
+    for name, after in one.model.named_parameters():
+        assert torch.equal(before[name], after) == name.startswith("A.guide."), name
 
 
 def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):

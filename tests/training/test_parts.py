@@ -450,6 +450,7 @@ def test_the_copy_is_of_weights_that_showed_a_good_loss():
         "optim.lr=NaN",
         "optim.ema=1.0",
         "optim.guide_first=1.0",
+        "optim.guide_lr_share=-1",
         "optim.guide_first=-0.1",
         "optim.guide_first_lr=0",
         "optim.warmup=-1",

@@ -83,9 +83,16 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double
     assert ["holds a run already" in o["error"] for o in refused] == [True, True]
 
 
-def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path):
+@pytest.mark.parametrize("share", [0.06, 0])
+def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
     flow = {**tiny(pictures, tmp_path)["flow"], "guide": 4}
-    optim = {"guide_first": 0.5, "guide_first_lr": 1e-3, "accumulate": 2, "images": 80}
+    optim = {
+        "guide_first": 0.5,
+        "guide_first_lr": 1e-3,
+        "accumulate": 2,
+        "images": 80,
+        "guide_lr_share": share,
+    }
     (one,) = run(tiny(pictures, tmp_path / "one", flow=flow, optim=optim), double=True)
     two = run(tiny(pictures, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
     assert [o["error"] for o in (one, *two)] == [None] * 3
