@@ -164,19 +164,20 @@ def test_only_a_guide_can_learn_alone_first():
 
 
 @pytest.mark.parametrize(
-    ("task", "settings", "share"),
+    ("task", "settings", "first", "share"),
     [
-        ("inpaint", [], 0.15),
-        ("colorize", [], 0.15),
-        ("colorize", ["optim.guide_first=0.3"], 0.3),
-        ("colorize", ["flow.guide=0"], 0.0),
-        ("superres", [], 0.0),
-        ("superres", ["flow.guide=[8,8,8,8]"], 0.15),
+        ("inpaint", [], 0.25, 0),
+        ("inpaint", ["optim.guide_lr_share=0.1"], 0.25, 0.1),
+        ("colorize", [], 0.15, 0.06),
+        ("colorize", ["optim.guide_first=0.3"], 0.3, 0.06),
+        ("colorize", ["flow.guide=0"], 0, 0.06),
+        ("superres", [], 0, 0.06),
+        ("superres", ["flow.guide=[8,8,8,8]"], 0.15, 0.06),
     ],
 )
-def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, share):
+def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
     run = build_config(minimal(), settings, task=task)
-    assert run.optim.guide_first == share
+    assert (run.optim.guide_first, run.optim.guide_lr_share) == (first, share)
     going_on = build_config(minimal(), task=task, start=Config(run.flow, run.task))
     assert going_on.optim.guide_first == 0
 
