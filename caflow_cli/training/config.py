@@ -165,6 +165,13 @@ class RunConfig:
             self.optim.guide_first,
             "to 0, for flow.guide is 0, or give the model a guide",
         )
+        learns = self.optim.guide_lr_share > 0 or self.optim.guide_first > 0
+        _require(
+            not self.flow.guides or learns or self.init_from is not None,
+            "optim.guide_lr_share",
+            self.optim.guide_lr_share,
+            "above 0, or optim.guide_first: the guide would never learn",
+        )
         task = get_task(Config(self.flow, self.task))
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(

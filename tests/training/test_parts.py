@@ -161,6 +161,12 @@ def test_only_a_guide_can_learn_alone_first():
     with pytest.raises(CaflowError, match=r"optim.guide_first is 0.5") as caught:
         apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=0"])
     assert "give the model a guide" in caught.value.hint
+    never = ["optim.guide_lr_share=0", "flow.guide=8"]
+    with pytest.raises(CaflowError, match=r"optim.guide_lr_share is 0") as caught:
+        apply_settings(minimal(), never)
+    assert "would never learn" in caught.value.hint
+    apply_settings(minimal(), [*never, "optim.guide_first=0.1"])
+    apply_settings(minimal(), [*never, "init_from=model.safetensors"])
 
 
 @pytest.mark.parametrize(
