@@ -40,8 +40,9 @@ PRESET_TASK: dict[str, dict[str, Any]] = {
     "lsun-colorize": {"name": "colorize"},
     "celeba-inpaint": {"name": "inpaint"},
 }
-# Of a preset that has a guide, for a new run: it learns alone first. What it says of a hole is best
-# left so; of a grey picture it has yet to learn the luminance to the last level (docs/training.md).
+# Where a run has a guide, unless it says otherwise: a new one learns alone first. What it says of a
+# hole is best left so; of a grey picture it has yet to learn the luminance to the last level
+# (docs/training.md).
 _GUIDED: dict[str, dict[str, Any]] = {"inpaint": {"guide_first": 0.25, "guide_lr_share": 0.0}}
 _GUIDED_ELSE = {"guide_first": 0.15}
 SCHEDULES = ("cosine", "paper")
@@ -234,8 +235,6 @@ def build_config(
         papers = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
         if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
             papers.pop("minutes", None)
-        if values["flow"].get("guide") and start is None:
-            papers |= _GUIDED.get(str(name), _GUIDED_ELSE)
         values["optim"] = {**papers, **optim}
     flow = values.setdefault("flow", {})
     if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
@@ -245,7 +244,19 @@ def build_config(
             flow["cond_channels"] = condition_channels(values["data"])
         else:
             flow["cond_channels"] = task_named(name).channels[0]
+    if preset is not None or start is not None:
+        values["optim"] = {**_guided(flow, str(name), start), **values.get("optim", {})}
     return parse(RunConfig, values)
+
+
+def _guided(flow: Any, task: str, start: Config | None) -> dict[str, Any]:
+    """How the guide of that `[flow]` learns, where a run does not say."""
+    guides = parse(FlowConfig, flow, "flow").guides
+    if not guides:
+        return {}
+    own = _GUIDED.get(task, _GUIDED_ELSE)
+    known = start is not None and start.flow.guides == guides
+    return {k: v for k, v in own.items() if not (known and k == "guide_first")}
 
 
 def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:

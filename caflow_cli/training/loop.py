@@ -158,14 +158,15 @@ class _Run:
             self.optimiser.initialise(self.batches(self.at.step))
         while self.at.progress(optim) < 1:
             began = time.monotonic()
+            if self.at.ends_guide_alone(optim):
+                self._all_learn()
             epoch = self.at.images(optim) // len(self.train_set)
             lr = self.at.rate(optim, epoch)
             batch = self.batches(self.at.step)
             figures = self.optimiser.step(batch, lr, messages, self.at.guide_alone)
             self.at.elapsed, *flags = figures.messages
             self._take_in(figures)
-            if self.at.count_step(optim):
-                self._end_guide_alone()
+            self.at.count_step()
             training += time.monotonic() - began
             if self.at.step % _LOG_EVERY == 0:
                 steps, seconds = self.at.step - logged[0], training - logged[1]
@@ -201,11 +202,11 @@ class _Run:
         on_main(self.accelerator, lambda: self._end(summary))
         return summary
 
-    def _end_guide_alone(self) -> None:
-        """From here on losses are of the whole model, and not to be measured by the guide's."""
-        text = f"the guide alone reached {self.at.running:.4f} bits/dim; now all learn"
+    def _all_learn(self) -> None:
+        """Losses are of the whole model now, and not to be measured by the guide's."""
+        rest = "all learn" if self.config.optim.guide_lr_share else "all else learns"
+        text = f"the guide alone reached {self.at.running:.4f} bits/dim; now {rest}"
         on_main(self.accelerator, lambda: self._write("note", text=text))
-        self.at.losses = 0
         self.guard.forget()
 
     def _take_in(self, figures: Figures) -> None:

@@ -56,15 +56,19 @@ class Standing:
         step = self.step - self.guide_steps
         return self.lr_scale * learning_rate(optim, step, (progress - first) / (1 - first), epoch)
 
-    def count_step(self, optim: OptimConfig) -> bool:
-        """Count a step that was made; True: it was the last that the guide makes alone."""
+    def count_step(self) -> None:
+        """A step was made."""
         self.step += 1
-        if not self.guide_alone:
+        self.guide_steps += self.guide_alone
+
+    def ends_guide_alone(self, optim: OptimConfig) -> bool:
+        """Whether all learn from here on, where the guide did alone: for good, for with a larger
+        budget its share would be larger too."""
+        if not self.guide_alone or self.progress(optim) < optim.guide_first:
             return False
-        self.guide_steps += 1
-        # For good: with a larger budget its share would be larger too.
-        self.guide_alone = self.progress(optim) < optim.guide_first
-        return not self.guide_alone
+        self.guide_alone = False
+        self.losses = 0  # of another kind
+        return True
 
     def take_loss(self, bits_per_dim: float) -> None:
         """Into the running mean."""

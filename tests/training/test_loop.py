@@ -232,6 +232,25 @@ def test_an_estimate_times_the_guide_alone_and_all_together(pictures, tmp_path, 
     assert not (tmp_path / "x").exists()
 
 
+def test_a_resumed_run_may_be_told_that_the_guide_has_learned_enough(pictures, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if event["event"] == "step":
+            raise Stop
+
+    out, settings = tmp_path / "run", ["flow.guide=8", "save_every=4"]
+    with pytest.raises(Stop):
+        train(config(pictures, out, *settings, "optim.guide_first=0.9"), report=stop)
+    settings += ["optim.guide_first=0", "optim.guide_lr_share=0", f"init_from={out / 'none'}"]
+    seen = []
+    train(config(pictures, out, *settings), resume=True, report=seen.append)
+    (note,) = [e for e in seen if e["event"] == "note"]
+    assert note["step"] == 8
+    assert note["text"].endswith("now all else learns")
+
+
 def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, tmp_path):
     class Stop(Exception):
         pass

@@ -184,8 +184,12 @@ def test_only_a_guide_can_learn_alone_first():
 def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
     run = build_config(minimal(), settings, task=task)
     assert (run.optim.guide_first, run.optim.guide_lr_share) == (first, share)
-    going_on = build_config(minimal(), task=task, start=Config(run.flow, run.task))
-    assert going_on.optim.guide_first == 0
+    model, values = Config(run.flow, run.task), {**minimal(), "init_from": "model.safetensors"}
+    going_on = build_config(values, task=task, start=model).optim
+    kept = 0 if task == "inpaint" else 0.06
+    assert (going_on.guide_first, going_on.guide_lr_share) == (0, kept)
+    another = build_config(values, ["flow.guide=[4,4,4,4]"], task=task, start=model).optim
+    assert (another.guide_first, another.guide_lr_share) == (0.25 if kept == 0 else 0.15, kept)
 
 
 def test_the_guide_alone_has_a_schedule_of_its_own():
@@ -195,9 +199,10 @@ def test_the_guide_alone_has_a_schedule_of_its_own():
     at = Standing(guide_alone=True)
     rates, ends = [], []
     for _ in range(100):
-        rates.append(at.rate(optim, 0))
-        if at.count_step(optim):
+        if at.ends_guide_alone(optim):
             ends.append(at.step)
+        rates.append(at.rate(optim, 0))
+        at.count_step()
     assert ends == [50]
     assert at.guide_steps == 50
     assert rates[:3] == pytest.approx([0.01, 0.02, 0.03], rel=0.05)
@@ -205,6 +210,21 @@ def test_the_guide_alone_has_a_schedule_of_its_own():
     assert rates[49] == pytest.approx(0.001, rel=0.2)
     assert rates[50:53] == pytest.approx([0.1, 0.2, 0.3], rel=0.05)
     assert rates[99] == pytest.approx(0.01, rel=0.2)
+
+
+def test_losses_of_another_kind_are_measured_anew():
+    guard = Guard({"model": torch.nn.Linear(1, 1)})
+    at = Standing(guide_alone=True, step=5)
+    for _ in range(30):
+        assert guard.accepts(1.0, 1.0)
+        at.take_loss(1.0)
+    assert not guard.accepts(3.0, 1.0)
+    assert at.ends_guide_alone(OptimConfig(images=10, batch_size=1, guide_first=0.5))
+    guard.forget()
+    assert not guard.roll_back()  # to weights that were good at something else
+    assert guard.accepts(3.0, 1.0)
+    at.take_loss(3.0)
+    assert guard.mean == at.running == 3.0
 
 
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
