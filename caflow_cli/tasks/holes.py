@@ -30,16 +30,17 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     """A hole for one training picture: (H, W), true = fill, never empty.
 
     Args:
-        kind: "central"; "random": rectangles or strokes, evenly; "mixed": all three, evenly.
+        kind: "central"; "random": rectangles or strokes, evenly; "mixed": central half of the time,
+            random else. What a window shows of a larger picture's hole is like the central one.
         generator: Asked for equally many numbers, whatever comes out.
     """
     import torch  # here, so that the tasks' defaults are had without it
 
     count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
     choice, many, *u = torch.rand(count, generator=generator).tolist()
-    kinds = {"central": 1, "random": 2, "mixed": 3}[kind]
+    kinds = {"central": 1, "random": 2, "mixed": 4}[kind]
     pick = int(choice * kinds)
-    if kind == "central" or (kind == "mixed" and pick == 2):
+    if kind == "central" or pick >= 2:
         return central_hole(height, width)
     return (_strokes if pick else _rectangles)(height, width, many, u)
 

@@ -49,7 +49,7 @@ def test_a_mirrored_target_comes_with_its_mirrored_condition(task, targets):
 
 
 def test_a_hole_is_where_its_mask_says_and_new_at_each_visit(targets):
-    batches = stream(Inpaint(4, 16, 8), targets)
+    batches = stream(Inpaint(4, 16, 8, "random"), targets)
     masks = {}
     for step in range(3):
         batch = batches(step)
