@@ -53,10 +53,13 @@ class KnownPixels(nn.Module):
 
 
 class KnownLuminance(nn.Module):
-    """`h = (logit v_R - logit g, luminance(v) - g, logit v_B - logit g)`, g = w_y + 1/2.
+    """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
 
-    luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey picture tells to about a level.
-    A sampled v_G may leave [0, 256), and is clamped with 8 bits.
+    g = w_y + 1/2, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey picture
+    tells to about a level. The first is the green that v_R and v_B leave, but for its sign, scale
+    and second order: of the colours, which are mostly warm or cold, it varies least, and a guide,
+    which takes every value for itself, would not see that in red and blue. A sampled v_G may leave
+    [0, 256), and is clamped with 8 bits.
 
     Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
     """
@@ -83,13 +86,15 @@ class KnownLuminance(nn.Module):
         h, logdet = self.logit(torch.cat([red, blue], dim=1))
         rest = _RED * red + _GREEN * green + _BLUE * blue - grey
         logdet = logdet + self._of_green(v)
-        return torch.cat([h[:, :1] - level, rest, h[:, 1:] - level], dim=1), logdet
+        r, b = (h - level).split(1, dim=1)
+        return torch.cat([r + _BLUE / _RED * b, rest, b], dim=1), logdet
 
     def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         grey, level = self._read(cond, h.shape[0])
-        others, logdet = self.logit.inverse(h[:, ::2] + level)
+        first, rest, b = h.split(1, dim=1)
+        others, logdet = self.logit.inverse(torch.cat([first - _BLUE / _RED * b, b], dim=1) + level)
         red, blue = others.split(1, dim=1)
-        green = (h[:, 1:2] + grey - _RED * red - _BLUE * blue) / _GREEN
+        green = (rest + grey - _RED * red - _BLUE * blue) / _GREEN
         return torch.cat([red, green, blue], dim=1), logdet - self._of_green(h)
 
 

@@ -185,11 +185,15 @@ PRESETS: dict[str, FlowConfig] = {
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     ("compact", "inpaint"): {
         "anchor": "pixels",
-        "guide": (64, 96, 96, 96),
+        "guide": (64, 96, 96, 112),
         "hidden": (32, 64, 128),
         "scale_bound": 1.5,
     },
-    ("compact", "colorize"): {"guide": (64, 96, 96, 96)},
+    ("compact", "colorize"): {
+        "anchor": "luminance",
+        "guide": (64, 96, 112, 112),
+        "scale_bound": 1.5,
+    },
 }
 
 

@@ -40,11 +40,11 @@ PRESET_TASK: dict[str, dict[str, Any]] = {
     "lsun-colorize": {"name": "colorize"},
     "celeba-inpaint": {"name": "inpaint"},
 }
-# Where a run has a guide, unless it says otherwise: a new one learns alone first. What it says of a
-# hole is best left so; of a grey picture it has yet to learn the luminance to the last level
+# Where a run has a guide, unless it says otherwise: a new one learns alone first. Behind an anchor
+# it is best left so; without one it has yet to learn what the condition tells to the last level
 # (docs/training.md).
-_GUIDED: dict[str, dict[str, Any]] = {"inpaint": {"guide_first": 0.25, "guide_lr_share": 0.0}}
-_GUIDED_ELSE = {"guide_first": 0.15}
+_GUIDED = {"guide_first": 0.15}
+_ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
 SCHEDULES = ("cosine", "paper")
 TRACKERS = ("tensorboard",)
 
@@ -245,18 +245,18 @@ def build_config(
         else:
             flow["cond_channels"] = task_named(name).channels[0]
     if preset is not None or start is not None:
-        values["optim"] = {**_guided(flow, str(name), start), **values.get("optim", {})}
+        values["optim"] = {**_guided(flow, start), **values.get("optim", {})}
     return parse(RunConfig, values)
 
 
-def _guided(flow: Any, task: str, start: Config | None) -> dict[str, Any]:
+def _guided(flow: Any, start: Config | None) -> dict[str, float]:
     """How the guide of that `[flow]` learns, where a run does not say."""
-    guides = parse(FlowConfig, flow, "flow").guides
-    if not guides:
+    own = parse(FlowConfig, flow, "flow")
+    if not own.guides:
         return {}
-    own = _GUIDED.get(task, _GUIDED_ELSE)
-    known = start is not None and start.flow.guides == guides
-    return {k: v for k, v in own.items() if not (known and k == "guide_first")}
+    known = start is not None and start.flow.guides == own.guides
+    said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
+    return {k: v for k, v in said.items() if not (known and k == "guide_first")}
 
 
 def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:

@@ -132,8 +132,8 @@ def test_compact_is_told_the_known_pixels():
 
 def test_compact_reads_a_grey_picture_from_afar():
     run = build_config(minimal(), task="colorize")
-    assert (run.flow.cond_channels, run.flow.anchor) == (1, "none")
-    assert run.flow == replace(PRESETS["compact"], cond_channels=1, guide=(64, 96, 96, 96))
+    assert (run.flow.cond_channels, run.flow.anchor) == (1, "luminance")
+    assert run.flow == preset("compact", "colorize")
 
 
 @pytest.mark.parametrize("table", ["task", "flow", "optim"])
@@ -174,9 +174,10 @@ def test_only_a_guide_can_learn_alone_first():
     [
         ("inpaint", [], 0.25, 0),
         ("inpaint", ["optim.guide_lr_share=0.1"], 0.25, 0.1),
-        ("colorize", [], 0.15, 0.06),
-        ("colorize", ["optim.guide_first=0.3"], 0.3, 0.06),
+        ("colorize", [], 0.25, 0),
+        ("colorize", ["optim.guide_first=0.3"], 0.3, 0),
         ("colorize", ["flow.guide=0"], 0, 0.06),
+        ("colorize", ["flow.anchor=none"], 0.15, 0.06),
         ("superres", [], 0, 0.06),
         ("superres", ["flow.guide=[8,8,8,8]"], 0.15, 0.06),
     ],
@@ -186,10 +187,12 @@ def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, firs
     assert (run.optim.guide_first, run.optim.guide_lr_share) == (first, share)
     model, values = Config(run.flow, run.task), {**minimal(), "init_from": "model.safetensors"}
     going_on = build_config(values, task=task, start=model).optim
-    kept = 0 if task == "inpaint" else 0.06
+    anchored = run.flow.anchor != "none"
+    kept = 0 if anchored and run.flow.guides else 0.06
     assert (going_on.guide_first, going_on.guide_lr_share) == (0, kept)
     another = build_config(values, ["flow.guide=[4,4,4,4]"], task=task, start=model).optim
-    assert (another.guide_first, another.guide_lr_share) == (0.25 if kept == 0 else 0.15, kept)
+    wanted = (0.25, 0) if anchored else (0.15, 0.06)
+    assert (another.guide_first, another.guide_lr_share) == wanted
 
 
 def test_the_guide_alone_has_a_schedule_of_its_own():
