@@ -38,6 +38,7 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
     count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
     choice, many, *u = torch.rand(count, generator=generator).tolist()
+    # Of four, two are central.
     kinds = {"central": 1, "random": 2, "mixed": 4}[kind]
     pick = int(choice * kinds)
     if kind == "central" or pick >= 2:
