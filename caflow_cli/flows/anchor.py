@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import wide_zeros
-from ..layers import Guide
+from ..layers import Guide, UNet
 from ..layers.terms import affine, affine_inverse, per_candidate, sum_per_image, volume
 from .dequantize import Logit
 
@@ -130,7 +130,7 @@ class Anchor(nn.Module):
     Shapes: v, h (B, C, H, W); cond is what `read` made of y. "none" without a guide needs none.
     """
 
-    def __init__(self, kind: str, logit: Logit, guide: Guide | None, bound: float) -> None:
+    def __init__(self, kind: str, logit: Logit, guide: Guide | UNet | None, bound: float) -> None:
         super().__init__()
         self.map: Any = _KNOWN[kind](logit) if kind in _KNOWN else logit
         self.reads_y = kind in _KNOWN

@@ -13,6 +13,7 @@ from .injector import Injector, ScaleAndBias
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Guide, Trunk
 from .squeeze import Squeeze
+from .unet import UNet
 
 __all__ = [
     "ActNorm",
@@ -29,6 +30,7 @@ __all__ = [
     "ScaleAndBias",
     "Squeeze",
     "Trunk",
+    "UNet",
     "compose",
     "fold",
     "fold_children",

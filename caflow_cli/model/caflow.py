@@ -39,7 +39,7 @@ from ..flows import (
     noise_draws,
     standard_normal_log_prob,
 )
-from ..layers import Conv, Guide, fold
+from ..layers import Conv, Guide, UNet, fold
 from .config import Config
 
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
@@ -47,6 +47,7 @@ _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | typ
     "shared": SharedAutoregressive,
     "dual-glow": DualGlow,
 }
+_GUIDES: dict[str, type[Guide] | type[UNet]] = {"sums": Guide, "unet": UNet}
 
 __all__ = ["CAFlow", "Encoding", "LossTerms", "bits_per_dim"]
 
@@ -165,7 +166,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             else None
         )
         guides = flow.guides
-        guide = Guide(flow.cond_channels, guides, 2 * flow.target_channels) if guides else None
+        net = _GUIDES[flow.guide_net]
+        guide = net(flow.cond_channels, guides, 2 * flow.target_channels) if guides else None
         self.A = Anchor(flow.anchor, self.logit, guide, bound)
         self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow.widths, bound)
         sizes = Sizes(

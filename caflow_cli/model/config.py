@@ -57,6 +57,7 @@ class FlowConfig:
     # hole; 4 channels) or "luminance" (1 channel); the flow models the rest
     guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
     # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
+    guide_net: str = "sums"  # `Guide`, or "unet", `UNet`
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
@@ -99,6 +100,8 @@ class FlowConfig:
             self.guide,
             f"0 or more, or to {levels} numbers of 1 or more, one a resolution",
         )
+        nets = ("sums", "unet")
+        _require(self.guide_net in nets, "guide_net", self.guide_net, " or ".join(nets))
         for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
 
@@ -118,6 +121,10 @@ class FlowConfig:
         if isinstance(self.guide, tuple):
             return self.guide
         return (self.guide,) * (self.scales + 1) if self.guide else ()
+
+    def same_guide(self, other: FlowConfig) -> bool:
+        """Whether the weights of that guide are weights of this one."""
+        return (self.guides, self.guide_net) == (other.guides, other.guide_net)
 
     @property
     def multiple(self) -> int:
@@ -191,7 +198,8 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("compact", "colorize"): {
         "anchor": "luminance",
-        "guide": (64, 96, 112, 112),
+        "guide": (64, 96, 128, 128),
+        "guide_net": "unet",
         "scale_bound": 1.5,
     },
 }

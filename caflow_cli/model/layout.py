@@ -24,7 +24,8 @@ def layout(config: Config) -> Shapes:
         yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
         yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
     if flow.guides:
-        yield from _guide("A.guide", flow.cond_channels, flow.guides, 2 * flow.target_channels)
+        net = _GUIDES[flow.guide_net]
+        yield from net("A.guide", flow.cond_channels, flow.guides, 2 * flow.target_channels)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
         channels, steps = 4 * flow.target_channels, 4
@@ -123,6 +124,25 @@ def _guide(name: str, inside: int, widths: tuple[int, ...], outside: int) -> Sha
         yield from _conv(f"{name}.wider.{k}", fine, coarse, 3)
         yield from _conv(f"{name}.narrower.{k}", coarse, fine, 1)
     yield from _conv(f"{name}.head", widths[0], 4 * outside, 3)
+
+
+def _unet(name: str, inside: int, widths: tuple[int, ...], outside: int) -> Shapes:
+    yield from _conv(f"{name}.embed", 4 * inside, widths[0], 3)
+    for k, (fine, width) in enumerate(itertools.pairwise([widths[0], *widths])):
+        yield from _double(f"{name}.down.{k}", fine, width)
+    for k, (fine, coarse) in enumerate(itertools.pairwise(widths)):
+        yield from _double(f"{name}.up.{k}", fine + coarse, fine)
+    yield from _conv(f"{name}.head", widths[0], 4 * outside, 3)
+
+
+def _double(name: str, inside: int, width: int) -> Shapes:
+    yield from _conv(f"{name}.first", inside, width, 3)
+    yield from _conv(f"{name}.second", width, width, 3)
+    if inside != width:
+        yield from _conv(f"{name}.skip", inside, width, 1)
+
+
+_GUIDES = {"sums": _guide, "unet": _unet}
 
 
 def _conv(name: str, inside: int, outside: int, size: int, bias: bool = True) -> Shapes:

@@ -254,7 +254,7 @@ def _guided(flow: Any, start: Config | None) -> dict[str, float]:
     own = parse(FlowConfig, flow, "flow")
     if not own.guides:
         return {}
-    known = start is not None and start.flow.guides == own.guides
+    known = start is not None and start.flow.same_guide(own)
     said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
     return {k: v for k, v in said.items() if not (known and k == "guide_first")}
 

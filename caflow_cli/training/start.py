@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, Config, load_checkpoint
+from ..model import CAFlow, Config, FlowConfig, load_checkpoint
 from .config import RunConfig
 
 __all__ = ["starting_model"]
@@ -17,7 +17,7 @@ _GUIDE = "A.guide."
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """A fresh model, or one with the weights of `init_from`.
 
-    Where `flow.guide` differs from that model's, all but the guide is taken. The new one says
+    Where the guide differs from that model's, all but the guide is taken. The new one says
     nothing at first, for its last convolution is zero; what an old one said is lost. A run that is
     resumed needs none of this: its state holds all weights.
 
@@ -28,13 +28,13 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if not config.init_from or resume:
         return CAFlow(own)
     source, info = load_checkpoint(Path(config.init_from))
-    if replace(info.config.flow, guide=0) != replace(config.flow, guide=0):
+    if _but_guide(info.config.flow) != _but_guide(config.flow):
         raise CaflowError(
             f"{config.init_from!r} has another architecture than the run",
             "take the run's [flow] from that model's config; only its guide may be another",
             EXIT_USAGE,
         )
-    if info.config.flow.guides == config.flow.guides:
+    if info.config.flow.same_guide(config.flow):
         source.config = own
         return source
     model = CAFlow(own)
@@ -43,3 +43,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     assert not unexpected
     assert all(name.startswith(_GUIDE) for name in missing)
     return model
+
+
+def _but_guide(flow: FlowConfig) -> FlowConfig:
+    return replace(flow, guide=0, guide_net=FlowConfig.guide_net)

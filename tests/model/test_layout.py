@@ -30,7 +30,7 @@ VARIANTS = [
 CONFIGS = [
     *[helpers.small_config(**{"t_steps": 1, **flow}) for flow in VARIANTS],
     helpers.small_config(scales=2, guide=(3, 4, 5), cond_channels=4, anchor="pixels"),
-    helpers.small_config(guide=3, conditional="shared"),
+    helpers.small_config(guide=3, guide_net="unet", conditional="shared"),
     *[Config(flow=flow) for name, flow in PRESETS.items() if name == "compact"],
 ]
 

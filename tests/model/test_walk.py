@@ -300,6 +300,7 @@ NOT_INVERTIBLE = {
     "Reading",
     "ScaleAndBias",
     "Sizes",
+    "UNet",
     "StepCondition",
     "Trunk",
 }

@@ -193,6 +193,10 @@ def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, firs
     another = build_config(values, ["flow.guide=[4,4,4,4]"], task=task, start=model).optim
     wanted = (0.25, 0) if anchored else (0.15, 0.06)
     assert (another.guide_first, another.guide_lr_share) == wanted
+    if run.flow.guides:
+        net = "sums" if run.flow.guide_net == "unet" else "unet"
+        another = build_config(values, [f"flow.guide_net={net}"], task=task, start=model).optim
+        assert another.guide_first == wanted[0]
 
 
 def test_the_guide_alone_has_a_schedule_of_its_own():

@@ -82,6 +82,15 @@ def test_the_same_widths_are_the_same_guide(saved):
     assert torch.equal(scores(model), scores(source))
 
 
+def test_a_guide_of_another_kind_starts_anew(saved):
+    source, path = saved(guide=4)
+    model = starting_model(run_of(replace(source.config.flow, guide_net="unet"), path))
+    assert model.config.flow.guide_net == "unet"
+    assert model.A.guide.head.weight.abs().max() == 0
+    kept = next(name for name in source.state_dict() if name.startswith("F."))
+    assert torch.equal(model.state_dict()[kept], source.state_dict()[kept])
+
+
 @pytest.mark.parametrize("other", [{"t_steps": 3}, {"guide": 5, "t_steps": 3}, {"scales": 1}])
 def test_another_architecture_is_refused(saved, other):
     source, path = saved()

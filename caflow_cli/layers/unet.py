@@ -1,0 +1,88 @@
+"""A net over a whole picture, as in segmentation (Ronneberger et al., U-Net, 2015)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .nets import Conv
+
+__all__ = ["UNet"]
+
+
+class Double(nn.Module):
+    """`ReLU(norm(conv(ReLU(norm(conv(h))))) + skip(h))`, 3×3; the skip is 1×1 where widths differ.
+
+    Shapes: (B, in_channels, H, W) -> (B, width, H, W).
+    """
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.first = Conv(in_channels, width, 3)
+        self.second = Conv(width, width, 3)
+        self.skip = Conv(in_channels, width, 1) if in_channels != width else None
+
+    def forward(self, h: Tensor) -> Tensor:
+        x = F.relu(group_norm(self.first(h)))
+        x = group_norm(self.second(x))
+        return F.relu(x + (h if self.skip is None else self.skip(h)))
+
+
+class UNet(nn.Module):
+    """A guide for colours: down to a few pixels and up again, beside what was seen on the way.
+
+    It normalises over the picture, so it knows at every pixel how that compares with all others,
+    and it learns several times as much from an image as `Guide` does (docs/training.md); the last
+    convolution, `head`, is zero-initialised.
+
+    Args:
+        in_channels: Of the condition.
+        widths: At half the condition's resolution, at a quarter, and so on.
+        out_channels: Of what it says, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of 2^len(widths).
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        self.embed = Conv(4 * in_channels, widths[0], 3)
+        steps = list(itertools.pairwise([widths[0], *widths]))
+        self.down = nn.ModuleList(Double(fine, width) for fine, width in steps)
+        self.up = nn.ModuleList(
+            Double(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
+        )
+        self.head = Conv(widths[0], 4 * out_channels, 3)
+        for conv in self.modules():
+            if isinstance(conv, Conv):
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(F.pixel_unshuffle(x, 2))
+        fine: list[Tensor] = []
+        for block in self.down:
+            h = block(F.max_pool2d(h, 2) if fine else h)
+            fine.append(h)
+        fine.pop()
+        for block in reversed(self.up):
+            side = fine.pop()
+            h = block(torch.cat([F.interpolate(h, scale_factor=2), side], dim=1))
+        return F.pixel_shuffle(self.head(h), 2)
+
+
+def group_norm(h: Tensor) -> Tensor:
+    """h less its mean over a picture, over its standard deviation, of groups of channels.
+
+    Up to 8 groups, of 4 channels or more. In channels-last memory PyTorch would sum a picture
+    alone in another order than in a batch; a guide must not depend on how many are drawn at once.
+
+    Shapes: (B, C, H, W) -> the same.
+    """
+    groups = math.gcd(h.shape[1], 8, max(1, h.shape[1] // 4))
+    return F.group_norm(h.contiguous(), groups)
