@@ -28,8 +28,8 @@ class Double(nn.Module):
         self.skip = Conv(in_channels, width, 1) if in_channels != width else None
 
     def forward(self, h: Tensor) -> Tensor:
-        x = F.relu(group_norm(self.first(h)))
-        x = group_norm(self.second(x))
+        x = F.relu(group_norm(self.first(h), self.training))
+        x = group_norm(self.second(x), self.training)
         return F.relu(x + (h if self.skip is None else self.skip(h)))
 
 
@@ -76,13 +76,17 @@ class UNet(nn.Module):
         return F.pixel_shuffle(self.head(h), 2)
 
 
-def group_norm(h: Tensor) -> Tensor:
+def group_norm(h: Tensor, training: bool = False) -> Tensor:
     """h less its mean over a picture, over its standard deviation, of groups of channels.
 
-    Up to 8 groups, of 4 channels or more. In channels-last memory PyTorch would sum a picture
-    alone in another order than in a batch; a guide must not depend on how many are drawn at once.
+    Up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a picture alone
+    in another order than in a batch; a draw must not depend on how many are drawn at once, so
+    outside of training, where that costs little, the memory is laid out anew.
 
     Shapes: (B, C, H, W) -> the same.
     """
     groups = math.gcd(h.shape[1], 8, max(1, h.shape[1] // 4))
-    return F.group_norm(h.contiguous(), groups)
+    if not training:
+        return F.group_norm(h.contiguous(), groups)
+    sums = torch.promote_types(h.dtype, torch.float32)  # bfloat16 is slower here, too
+    return F.group_norm(h.to(sums), groups).to(h.dtype)

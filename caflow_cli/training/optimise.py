@@ -161,7 +161,8 @@ class Optimiser:
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
-        if guide != "learns":  # a gradient of 0 for the rest: ranks wait for every parameter's
+        # Ranks wait for every parameter's gradient; where there is one alone, the rest has none.
+        if guide != "learns" and self.accelerator.num_processes > 1:
             loss = loss + sum(0.0 * p.sum() for p in self.model.parameters())
         (loss / self.config.accumulate).backward()
         cond_bits = bits_per_dim(terms.cond_log_prob.mean(), part.cond[0].numel())
