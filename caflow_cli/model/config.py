@@ -200,6 +200,7 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
         "anchor": "luminance",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
+        "hidden": (32, 64, 128),
         "scale_bound": 1.5,
     },
 }

@@ -45,6 +45,7 @@ PRESET_TASK: dict[str, dict[str, Any]] = {
 # (docs/training.md).
 _GUIDED = {"guide_first": 0.15}
 _ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
+_UNET = {"guide_first_lr": 7e-4}  # at 2e-3 it would learn a tint for all pictures, and no more
 SCHEDULES = ("cosine", "paper")
 TRACKERS = ("tensorboard",)
 
@@ -256,6 +257,8 @@ def _guided(flow: Any, start: Config | None) -> dict[str, float]:
         return {}
     known = start is not None and start.flow.same_guide(own)
     said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
+    if own.guide_net == "unet":
+        said = {**said, **_UNET}
     return {k: v for k, v in said.items() if not (known and k == "guide_first")}
 
 

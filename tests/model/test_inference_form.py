@@ -22,6 +22,7 @@ VARIANTS = [
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6, 7)},
+    {"guide": (4, 8, 8, 8), "guide_net": "unet"},
     {"cond_channels": 1, "anchor": "luminance", "dequantization": "variational"},
 ]
 # Of weights alone: composing and inverting 1×1 convolutions, and packing.

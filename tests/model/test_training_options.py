@@ -19,7 +19,14 @@ def gradients(model, target, cond, noise):
 
 
 @pytest.mark.parametrize(
-    "flow", [{}, {"trunk": (7, 5), "trunk_blocks": 3}, {"conditional": "shared"}, {"guide": 4}]
+    "flow",
+    [
+        {},
+        {"trunk": (7, 5), "trunk_blocks": 3},
+        {"conditional": "shared"},
+        {"guide": 4},
+        {"guide": (4, 8, 8), "guide_net": "unet"},
+    ],
 )
 def test_checkpointed_activations_give_the_same_gradients(flow):
     config = helpers.small_config(scales=2, f_steps=2, **flow)
@@ -35,11 +42,13 @@ def test_checkpointed_activations_give_the_same_gradients(flow):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("task", ["colorize", "inpaint"])
-def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task):
+@pytest.mark.parametrize(
+    ("task", "net"), [("colorize", "sums"), ("colorize", "unet"), ("inpaint", "sums")]
+)
+def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task, net):
     """A fresh T and F with actnorms left out: rotations, which a standard normal does not see."""
     anchor = "pixels" if task == "inpaint" else "none"
-    config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), anchor=anchor)
+    config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), guide_net=net, anchor=anchor)
     model = helpers.as_double(helpers.seeded(lambda: CAFlow(config), 2)).train()
     helpers.randomise(model.A, seed=3)
     for layer in model.modules():

@@ -300,9 +300,9 @@ NOT_INVERTIBLE = {
     "Reading",
     "ScaleAndBias",
     "Sizes",
-    "UNet",
     "StepCondition",
     "Trunk",
+    "UNet",
 }
 
 every_case = pytest.mark.parametrize("name", CASES)

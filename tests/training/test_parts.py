@@ -185,6 +185,8 @@ def test_only_a_guide_can_learn_alone_first():
 def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
     run = build_config(minimal(), settings, task=task)
     assert (run.optim.guide_first, run.optim.guide_lr_share) == (first, share)
+    unet = bool(run.flow.guides) and run.flow.guide_net == "unet"
+    assert run.optim.guide_first_lr == (7e-4 if unet else 2e-3)
     model, values = Config(run.flow, run.task), {**minimal(), "init_from": "model.safetensors"}
     going_on = build_config(values, task=task, start=model).optim
     anchored = run.flow.anchor != "none"
