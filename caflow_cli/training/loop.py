@@ -154,7 +154,7 @@ class _Run:
             main = self.accelerator.is_main_process
             return [time.monotonic() - start if main else 0.0, *signals.flags()]
 
-        if self.at.progress(optim) < 1:
+        if self.at.progress(optim) < 1 and not self.at.guide_alone:
             self.optimiser.initialise(self.batches(self.at.step))
         while self.at.progress(optim) < 1:
             began = time.monotonic()
@@ -203,10 +203,16 @@ class _Run:
         return summary
 
     def _all_learn(self) -> None:
-        """Losses are of the whole model now, and not to be measured by the guide's."""
+        """Begin with all but the guide: actnorms see what that hands on as it has become.
+
+        The average starts anew with them, and losses are of the whole model now, not to be measured
+        by the guide's.
+        """
         rest = "all learn" if self.config.optim.guide_lr_share else "all else learns"
         text = f"the guide alone reached {self.at.running:.4f} bits/dim; now {rest}"
         on_main(self.accelerator, lambda: self._write("note", text=text))
+        self.optimiser.initialise(self.batches(self.at.step))
+        self.ema.updates = 0
         self.guard.forget()
 
     def _take_in(self, figures: Figures) -> None:

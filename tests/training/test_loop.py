@@ -266,6 +266,9 @@ def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, tmp
     states = [load_file(half / "state" / f"step-{s:08d}" / "model.safetensors") for s in (4, 8)]
     for name in states[0]:
         assert torch.equal(states[0][name], states[1][name]) != name.startswith("A.guide."), name
+    began = [name for name in states[1] if name.endswith(".initialized")]
+    assert began
+    assert not any(states[1][name] for name in began)
     train(config(pictures, half, *settings), resume=True)
     train(config(pictures, straight, *settings))
     for file in ("model", "ema", "optimizer"):
@@ -273,6 +276,26 @@ def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, tmp
             load_file(x / "state/step-00000020" / f"{file}.safetensors") for x in (half, straight)
         )
         assert all(torch.equal(a[key], b[key]) for key in a), file
+
+
+def test_all_else_and_the_average_begin_behind_what_the_guide_has_become(
+    pictures, tmp_path, monkeypatch
+):
+    said = []
+    initialise = Optimiser.initialise
+
+    def noting(self, batch):
+        said.append(float(self.model.A.guide.head.weight.detach().abs().max()))
+        initialise(self, batch)
+
+    monkeypatch.setattr(Optimiser, "initialise", noting)
+    out = tmp_path / "run"
+    train(config(pictures, out, "flow.guide=8", "optim.guide_first=0.4"))
+    assert len(said) == 1
+    assert said[0] > 0
+    states = out / "state"
+    (record,) = (states / "step-00000020").glob("*.json")
+    assert json.loads(record.read_text())["ema_updates"] == 20 - 8
 
 
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
