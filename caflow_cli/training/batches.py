@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..flows import NOISE_LATTICE
 from .examples import Examples
+from .zoom import Zoom
 
 __all__ = ["Batch", "Batches", "Prefetched"]
 
@@ -32,9 +33,9 @@ class Batch(NamedTuple):
 class Batches:
     """An endless, seeded, random-access stream of training pairs.
 
-    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, condition and
-    noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends on
-    neither the ranks nor on what was drawn before: a resumed run sees what the straight one saw.
+    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, zoom, condition
+    and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
+    on neither the ranks nor on what was drawn before: a resumed run sees what the straight one saw.
 
     Args:
         examples: What there is to learn from.
@@ -42,6 +43,7 @@ class Batches:
         seed: Of the run.
         flip: Mirror half of the pairs, target and condition together.
         normal_noise: Draw the target's noise standard normal, for variational dequantization.
+        zoom: The most that `Zoom` cuts off a side; 0: pictures stay whole.
     """
 
     def __init__(
@@ -51,10 +53,12 @@ class Batches:
         seed: int,
         flip: bool,
         normal_noise: bool = False,
+        zoom: float = 0.0,
     ) -> None:
         self.examples = examples
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.normal_noise = normal_noise
+        self.zoom = zoom
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
@@ -72,8 +76,8 @@ class Batches:
             index = self._index(position)
             generator = torch.Generator().manual_seed(key % 2**32)
             view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
-            w[row] = self.examples.target(index)[..., view]
-            y[row] = self.examples.condition(index, generator)[..., view]
+            target, condition = self.examples.pair(index, generator, self._zoom(bits))
+            w[row], y[row] = target[..., view], condition[..., view]
             if self.normal_noise:
                 np.random.Generator(bits).standard_normal(dtype=np.float32, out=u[row])
             else:
@@ -81,6 +85,12 @@ class Batches:
             v[row] = _words(bits, v[row].shape)
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
         return Batch(torch.from_numpy(w).float(), torch.from_numpy(y) + _uniform(v), noise)
+
+    def _zoom(self, bits: np.random.Philox) -> Zoom | None:
+        if self.zoom == 0:
+            return None
+        size, left, top = (int(word) / 2**64 for word in bits.random_raw(3))
+        return Zoom(self.zoom, (size, left, top))
 
     def _index(self, position: int) -> int:
         epoch, offset = divmod(position, len(self.examples))

@@ -136,6 +136,7 @@ class RunConfig:
     task: TaskConfig = field(default_factory=TaskConfig)
     seed: int = 0
     flip: bool = True
+    zoom: float = 0.0  # of a picture's sides at most so much is cut off, and the rest enlarged
     validate_every: int = 250  # steps
     validation_images: int = 500  # at most; as many of the training pictures are measured alike
     grid_every: int = 4  # validations
@@ -149,6 +150,7 @@ class RunConfig:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")
         for name in ("validate_every", "validation_images", "grid_every", "save_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
+        _require(0 <= self.zoom < 1, "zoom", self.zoom, "from 0 to below 1")
         _require(
             0 <= self.data_memory_gb < math.inf,
             "data_memory_gb",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -50,13 +51,22 @@ class Examples:
         image: _Image = self.targets[index].numpy()
         return image
 
-    def condition(self, index: int, generator: torch.Generator) -> _Image:
-        """A condition of that target for a training step; random parts from `generator`."""
+    def pair(
+        self, index: int, generator: torch.Generator, zoom: Callable[[_Image], _Image] | None = None
+    ) -> tuple[_Image, _Image]:
+        """Target and condition of that example for a training step.
+
+        Args:
+            index: Of the example.
+            generator: Of what is random in the condition.
+            zoom: What is done to the target first, and to a condition that does not follow from it.
+        """
+        target = self.target(index) if zoom is None else zoom(self.target(index))
         if self.conditions is not None:
             image: _Image = self.conditions[index].numpy()
-            return image
-        target = np.ascontiguousarray(self.target(index).transpose(1, 2, 0))
-        return self.task.training_condition(target, generator).transpose(2, 0, 1)
+            return target, image if zoom is None else zoom(image)
+        image = np.ascontiguousarray(target.transpose(1, 2, 0))
+        return target, self.task.training_condition(image, generator).transpose(2, 0, 1)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Targets and conditions of these, always the same: for validation."""

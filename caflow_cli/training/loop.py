@@ -110,6 +110,7 @@ class _Run:
             config.seed,
             config.flip,
             normal_noise=config.flow.dequantization == "variational",
+            zoom=config.zoom,
         )
         self.batches = Prefetched(batches, accelerator.process_index, accelerator.num_processes)
         self.validation = Validation(
