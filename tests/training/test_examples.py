@@ -7,7 +7,7 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.images import write_png
-from caflow_cli.tasks import Colorize, Inpaint, SuperRes
+from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
 from caflow_cli.training.batches import Batches, Prefetched
 from caflow_cli.training.config import build_config
 from caflow_cli.training.examples import Examples, load_examples
@@ -46,6 +46,31 @@ def test_a_mirrored_target_comes_with_its_mirrored_condition(task, targets):
             assert torch.equal(y, condition.flip(-1) if mirrored else condition)
             seen.add(mirrored)
     assert seen == {False, True}
+
+
+@pytest.mark.parametrize("task", [SuperRes(4, 8), Colorize(16, 8)])
+def test_a_condition_follows_from_the_part_that_is_learned(task, targets):
+    batches = stream(task, targets, zoom=0.5)
+    first, second = (batches(step).target for step in range(2))
+    assert first.shape == (6, 3, 16, 16)
+    for w, y in zip(first, batches(0).cond.floor(), strict=True):
+        assert not any(torch.equal(w, t) or torch.equal(w, t.flip(-1)) for t in targets.float())
+        # Of the part as it lies, or of its mirror image: the condition of 16 pixels is the same.
+        parts = [x.byte().permute(1, 2, 0).contiguous().numpy() for x in (w, w.flip(-1))]
+        plain, mirrored = (
+            torch.from_numpy(task.training_condition(part)).permute(2, 0, 1).float()
+            for part in parts
+        )
+        assert torch.equal(y, plain) or torch.equal(y, mirrored.flip(-1))
+    # A later visit sees other parts, and a visit again the same ones.
+    assert not any(torch.equal(a, b) for a in first for b in second)
+    assert torch.equal(stream(task, targets, zoom=0.5)(1).target, second)
+
+
+def test_pairs_are_cut_alike(targets):
+    pairs = Examples(Paired(), targets, 255 - targets[:, :1])
+    batch = Batches(pairs, batch_size=6, seed=1, flip=True, zoom=0.4)(0)
+    assert (batch.cond.floor() + batch.target[:, :1] - 255).abs().max() <= 1  # as rounding has it
 
 
 def test_a_hole_is_where_its_mask_says_and_new_at_each_visit(targets):
