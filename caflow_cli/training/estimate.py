@@ -63,7 +63,7 @@ def estimate(config: RunConfig, resume: bool = False) -> Estimate:
     model = starting_model(config, resume)
     optimiser = Optimiser(model, accelerator, optim)
     normal = config.flow.dequantization == "variational"
-    batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal)
+    batches = Batches(few["train"], optim.batch_size, config.seed, config.flip, normal, config.zoom)
     rank, ranks = accelerator.process_index, accelerator.num_processes
     optimiser.initialise(batches(0, rank, ranks))
 
