@@ -139,6 +139,8 @@ class Optimiser:
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.parallel):
                 sums += self._backward(part, guide_alone) / len(parts)
+        for parameter in self._idle(guide_alone):
+            parameter.grad = None  # Adam must not count a step that it did not take
         clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
         # One look at the device a step.
         *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
@@ -152,6 +154,13 @@ class Optimiser:
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
         return Figures(loss, bits, cond_bits, norm, taken, rolled_back, heard)
 
+    def _idle(self, guide_alone: bool) -> list[Tensor]:
+        """What does not learn: all but the guide, or a guide that is to stay."""
+        if not guide_alone and self.config.guide_lr_share > 0:
+            return []
+        named = self.model.named_parameters()
+        return [p for name, p in named if name.startswith("A.guide.") != guide_alone]
+
     def _backward(self, part: Batch, guide_alone: bool) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
         fixed = self.config.guide_lr_share == 0
@@ -161,7 +170,7 @@ class Optimiser:
         bits = bits_per_dim(terms.log_prob.mean(), dims)
         weighted = self.config.cond_weight * terms.cond_log_prob.mean()
         loss = bits + bits_per_dim(weighted, dims)
-        # Ranks wait for every parameter's gradient; where there is one alone, the rest has none.
+        # A gradient of 0 for the rest, where ranks wait for every parameter's.
         if guide != "learns" and self.accelerator.num_processes > 1:
             loss = loss + sum(0.0 * p.sum() for p in self.model.parameters())
         (loss / self.config.accumulate).backward()

@@ -10,7 +10,7 @@ from caflow_cli.model import PRESETS, CAFlow, Config, load_checkpoint, preset, s
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {
     ("compact", "superres"): (0, 366, 1445, 4606, 0),
-    ("compact", "colorize"): (1081, 168, 1445, 4228, 0),
+    ("compact", "colorize"): (1714, 118, 1080, 4228, 0),
     ("compact", "inpaint"): (988, 357, 1080, 4795, 0),
     ("ffhq-superres-x4", "superres"): (0, 1424, 2842, 14938, 86),
     ("lsun-colorize", "colorize"): (0, 896, 2133, 11731, 0),
