@@ -20,6 +20,7 @@ from .config import OptimConfig
 from .ema import EMA
 from .guard import Guard
 from .ranks import sum_over_ranks
+from .start import GUIDE
 
 __all__ = ["Figures", "Optimiser", "parameter_groups"]
 
@@ -52,7 +53,7 @@ def parameter_groups(
     """
     groups: dict[float, list[Tensor]] = {1.0: []}
     for name, parameter in model.named_parameters():
-        if name.startswith("A.guide."):
+        if name.startswith(GUIDE):
             groups.setdefault(guide_share, []).append(parameter)
             continue
         square = name.endswith("invconv.lu") and invconv_width > 0
@@ -159,7 +160,7 @@ class Optimiser:
         if not guide_alone and self.config.guide_lr_share > 0:
             return []
         named = self.model.named_parameters()
-        return [p for name, p in named if name.startswith("A.guide.") != guide_alone]
+        return [p for name, p in named if name.startswith(GUIDE) != guide_alone]
 
     def _backward(self, part: Batch, guide_alone: bool) -> Tensor:
         """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""

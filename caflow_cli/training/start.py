@@ -9,9 +9,9 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, Config, FlowConfig, load_checkpoint
 from .config import RunConfig
 
-__all__ = ["starting_model"]
+__all__ = ["GUIDE", "starting_model"]
 
-_GUIDE = "A.guide."
+GUIDE = "A.guide."  # begins the names of its parameters
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -38,10 +38,10 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
         source.config = own
         return source
     model = CAFlow(own)
-    taken = {k: v for k, v in source.state_dict().items() if not k.startswith(_GUIDE)}
+    taken = {k: v for k, v in source.state_dict().items() if not k.startswith(GUIDE)}
     missing, unexpected = model.load_state_dict(taken, strict=False)
     assert not unexpected
-    assert all(name.startswith(_GUIDE) for name in missing)
+    assert all(name.startswith(GUIDE) for name in missing)
     return model
 
 

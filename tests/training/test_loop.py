@@ -348,6 +348,18 @@ def test_init_from_keeps_the_runs_own_task(pictures, straight, tmp_path):
     assert info.config.task.factor == 2
 
 
+def test_a_run_may_learn_from_parts_of_pictures(pictures, straight, tmp_path):
+    train(config(pictures, tmp_path / "parts", "zoom=0.5"))
+    losses = [[e["loss"] for e in events(x, "step")] for x in (straight[0], tmp_path / "parts")]
+    assert len(losses[0]) == len(losses[1])
+    assert all(a != b for a, b in zip(*losses, strict=True))
+    # Validation is of whole pictures, and parts of gradients are gradients.
+    fits = [
+        events(x, "validation")[-1]["val_bits_per_dim"] for x in (straight[0], tmp_path / "parts")
+    ]
+    assert fits[1] == pytest.approx(fits[0], rel=0.1)
+
+
 def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
     import shutil
 

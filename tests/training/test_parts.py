@@ -363,6 +363,7 @@ def test_settings_reach_nested_fields_with_their_types():
         ("optim.accumulate=3", "divisor of the batch size 32"),
         ("tracker=wandb", "tensorboard"),
         ("optims.lr=1", "optim"),
+        ("flow.guide_net=resnet", "sums or unet"),
     ],
 )
 def test_unusable_settings_name_what_would_work(setting, hint):
@@ -492,6 +493,8 @@ def test_the_copy_is_of_weights_that_showed_a_good_loss():
         "optim.warmup=-1",
         "seed=-1",
         "validate_every=0",
+        "zoom=1",
+        "zoom=-0.1",
         "grid_every=0",
         "task.size=28",
         "task.size=40",
