@@ -8,21 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
+    from .config import Config
     from .errors import CaflowError
     from .evaluation import evaluate
     from .hub.resolve import load
     from .inference import Candidates, Score, restore, score
-    from .model import CAFlow, Config
+    from .model import CAFlow
     from .training import OptimConfig, RunConfig, train
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "CAFlow": ".model",
     "CaflowError": ".errors",
     "Candidates": ".inference",
-    "Config": ".model",
+    "Config": ".config",
     "OptimConfig": ".training",
     "RunConfig": ".training",
     "Score": ".inference",
@@ -41,6 +42,7 @@ __all__ = [
     "OptimConfig",
     "RunConfig",
     "Score",
+    "__version__",
     "evaluate",
     "load",
     "restore",

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from caflow_cli import devices
+from caflow_cli.config import Config
 from caflow_cli.images import write_png
-from caflow_cli.model import CAFlow, Config, save_checkpoint
+from caflow_cli.model import CAFlow
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,7 +60,7 @@ def model_files(
     """`task_models` as files, by task."""
     folder = tmp_path_factory.mktemp("models")
     for name, model in task_models.items():
-        save_checkpoint(folder / f"{name}.safetensors", model, {"images": 0})
+        model.save(folder / f"{name}.safetensors", {"images": 0})
     return {name: folder / f"{name}.safetensors" for name in task_models}
 
 
@@ -67,7 +68,7 @@ def model_files(
 def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`small_model` as a file: superres x4, random weights."""
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_checkpoint(path, small_model, {"images": 0})
+    small_model.save(path, {"images": 0})
     return path
 
 

@@ -9,9 +9,10 @@ import itertools
 import torch
 import torch.nn.functional as F
 
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
 from caflow_cli.layers import ActNorm, Conv, ConvNet, Guide, InvConv1x1, UNet
-from caflow_cli.model import CAFlow, Config, FlowConfig, TaskConfig
+from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
 

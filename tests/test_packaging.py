@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli import __version__
 from caflow_cli.hub.manifest import load_manifest, manifest_path
+from caflow_cli.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 

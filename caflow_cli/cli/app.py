@@ -11,8 +11,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from .. import __version__
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from ..version import __version__
 from .colorize import colorize_command
 from .console import ClosedPipe, Console, say
 from .evaluate import METRIC_HELP, evaluate_command

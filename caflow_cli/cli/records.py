@@ -128,7 +128,7 @@ def score_record(
 
 def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> dict[str, Any]:
     """What a written picture says of itself. Pictures travel: no local path is in it."""
-    from .. import __version__
+    from ..version import __version__
 
     return {
         "schema": SCHEMA,

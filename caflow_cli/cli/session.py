@@ -48,11 +48,12 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
+    from ..checkpoint import read_info
     from ..devices import keep_memory, select_device
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
     from ..inference import Domain
-    from ..model import load_checkpoint, read_info
+    from ..model import CAFlow
     from ..tasks import TASKS
 
     target = select_device(device)
@@ -76,6 +77,6 @@ def load_model(
             "or another --model",
             EXIT_USAGE,
         )
-    model, info = load_checkpoint(resolved.path)
+    model, info = CAFlow.load(resolved.path), read_info(resolved.path)
     domain = Domain.from_record(info.training.get("domain"))
     return LoadedModel(model.to(target), resolved.id, resolved.sha256, domain)

@@ -117,8 +117,8 @@ def train_command(
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
 
+    from ..checkpoint import read_info
     from ..hub.resolve import resolve
-    from ..model import read_info
     from ..training.config import build_config
 
     start = None

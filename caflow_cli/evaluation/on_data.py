@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from .. import __version__
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import task_of
 from ..model import CAFlow
+from ..version import __version__
 from .catalogue import METRICS, choose_metrics
 from .draws import pictures_at_a_time
 from .features import load_extractor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..model.info import CheckpointInfo, read_info
+from ..checkpoint import CheckpointInfo, read_info
 from .manifest import Entry, load_manifest
 from .resolve import Resolved, resolve
 

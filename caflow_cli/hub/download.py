@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..version import __version__
 from .cache import HubFile, Source, blob_path, check, find, forget, record, stated
 from .client import FULL, LIBRARY, hub_errors, is_broken_connection, is_offline
 from .digest import sha256_of

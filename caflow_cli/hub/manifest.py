@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import assets
 from ..assets import WEIGHTS_DIR
+from ..checkpoint import strict_json
+from ..config import Config, parse
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
-from ..model.config import Config, parse
-from ..model.strict_json import strict_json
 from ..tasks import TASKS, get_task
 
 __all__ = [

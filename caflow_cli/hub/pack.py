@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import WEIGHTS_DIR
+from ..checkpoint import read_info
+from ..checkpoint.tensors import checkpoint_bytes
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import load_checkpoint
-from ..model.checkpoint import checkpoint_bytes
+from ..model import CAFlow
 from ..paths import exists, is_folder
 from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 
@@ -63,8 +64,8 @@ def pack(
         )
     _entries_without(model_id, path, manifest, overwrite)
     source = run / "best.safetensors" if is_folder(run) else run
-    model, info = load_checkpoint(source)
-    content = checkpoint_bytes(model, info.training, bf16_convs=True)
+    model, info = CAFlow.load(source), read_info(source)
+    content = checkpoint_bytes(model.state_dict(), info.config, info.training, bf16_convs=True)
     if bundle and len(content) > MAX_BYTES:
         raise CaflowError(
             f"the packed model has {len(content)} bytes, more than {MAX_BYTES}",

@@ -6,12 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import __version__
+from ..checkpoint import Card, config_json, read_info
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
-from ..model import read_info
-from ..model.card import Card
-from ..model.info import config_json
 from ..paths import is_file
+from ..version import __version__
 from .client import LIBRARY, hub_errors
 from .manifest import Entry, load_manifest, manifest_path
 from .resolve import resolve

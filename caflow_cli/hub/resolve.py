@@ -136,6 +136,6 @@ def _from_hub(name: str, source: Source, *, repair: bool = False, local: bool = 
 
 def load(name: str) -> CAFlow:
     """The model of that name (see `resolve`), in `eval()`, on the CPU."""
-    from ..model import load_checkpoint  # imports torch; a name is resolved without
+    from ..model import CAFlow
 
-    return load_checkpoint(resolve(name).path)[0]
+    return CAFlow.load(resolve(name).path)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..checkpoint import read_info
+from ..config import Config, parse
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..model.config import Config, parse
-from ..model.info import read_info
 from .cache import Source, check, recorded
 from .manifest import Entry, load_manifest
 from .resolve import resolve

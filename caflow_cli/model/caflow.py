@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub.utils.sha import sha_fileobj
 from torch import Tensor, nn
 
+from ..checkpoint import Card, config_json, read_info
+from ..checkpoint.tensors import read_tensors, write_checkpoint
+from ..config import Config
 from ..devices import (
     check_compiler,
     compile_options,
@@ -21,7 +25,7 @@ from ..devices import (
     memory_format,
     wide_zeros,
 )
-from ..errors import CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError
 from ..flows import (
     Anchor,
     Anchored,
@@ -40,8 +44,9 @@ from ..flows import (
     standard_normal_log_prob,
 )
 from ..layers import Conv, Guide, UNet, fold
-from .config import Config
+from ..paths import is_folder
 
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
     "shared": SharedAutoregressive,
@@ -608,18 +613,67 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
 
     def generate_model_card(self, **card: Any) -> ModelCard:
-        """The card of this model; `card` are fields of `model.card.Card`."""
-        from .card import Card
-
+        """The card of this model; `card` are fields of `checkpoint.Card`."""
         return ModelCard(Card(self.config, **card).text)
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        from .checkpoint import save_pretrained
-
-        save_pretrained(self, save_directory)
+    def save(
+        self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
+    ) -> None:
+        """Write a model file, `*.safetensors`, whole or not at all (`checkpoint.tensors`)."""
+        write_checkpoint(path, self.state_dict(), self.config, training, bf16_convs=bf16_convs)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **kwargs: Any) -> CAFlow:
-        from .checkpoint import from_pretrained
+    def load(cls, path: Path) -> CAFlow:
+        """The model of a file, float32, in `eval()`, on the CPU. `read_info` has its record.
 
-        return from_pretrained(model_id, **kwargs)
+        Raises:
+            CaflowError: (exit 3) what `read_info` and `read_tensors` refuse.
+        """
+        info = read_info(path)  # before any memory is taken: the file holds what its config asks
+        tensors = read_tensors(path)
+        model = cls(info.config)
+        model.load_state_dict(tensors)
+        return model.eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        self.save(save_directory / _WEIGHTS)
+        (save_directory / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        **_: Any,
+    ) -> CAFlow:
+        """The model of a folder, or of a Hub repository, from its two files."""
+        if is_folder(Path(model_id)):
+            return cls.load(Path(model_id) / _WEIGHTS)
+        weights = hf_hub_download(
+            model_id,
+            _WEIGHTS,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        _check_digest(Path(weights), model_id)
+        return cls.load(Path(weights))
+
+
+def _check_digest(weights: Path, model_id: str) -> None:
+    """The Hub's cache names what a large file's link leads to by its sha256."""
+    stated = weights.resolve().name
+    with weights.open("rb") as file:
+        if len(stated) == 64 and sha_fileobj(file).hex() != stated:
+            raise CaflowError(
+                f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
+                f"caflow models pull {model_id}, or force_download=True",
+                EXIT_WEIGHTS,
+            )

@@ -16,7 +16,7 @@ from .superres import SuperRes
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..model import Config
+    from ..config import Config
 
 __all__ = [
     "TASKS",

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..config import Config, FlowConfig, TaskConfig, parse
+from ..config import preset as preset_flow
 from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import Config, FlowConfig, TaskConfig, parse
-from ..model import preset as preset_flow
 from ..tasks import get_task, task_named
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ..config import Config
 from ..data import Store, load_pairs, load_split
-from ..model import Config
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, make_folder, remove_leftovers, write_png
-from ..model import CAFlow, save_checkpoint
+from ..model import CAFlow
 from .config import RunConfig, to_toml
 from .curve import draw_curve
 from .examples import CACHE
@@ -112,7 +112,7 @@ class RunFolder:
         shutil.rmtree(self.path / CACHE, ignore_errors=True)
 
     def save_model(self, name: str, model: CAFlow, record: dict[str, Any]) -> None:
-        save_checkpoint(self.path / f"{name}.safetensors", model, record)
+        model.save(self.path / f"{name}.safetensors", record)
 
     def draw_samples(
         self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor, tau: float

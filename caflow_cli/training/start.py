@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ..checkpoint import read_info
+from ..config import Config, FlowConfig
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, Config, FlowConfig, load_checkpoint
+from ..model import CAFlow
 from .config import RunConfig
 
 __all__ = ["GUIDE", "starting_model"]
@@ -27,7 +29,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     own = Config(config.flow, config.task)
     if not config.init_from or resume:
         return CAFlow(own)
-    source, info = load_checkpoint(Path(config.init_from))
+    source, info = CAFlow.load(Path(config.init_from)), read_info(Path(config.init_from))
     if _but_guide(info.config.flow) != _but_guide(config.flow):
         raise CaflowError(
             f"{config.init_from!r} has another architecture than the run",

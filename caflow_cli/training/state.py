@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..checkpoint.tensors import write_tensors
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write
 from ..model import CAFlow
-from ..model.checkpoint import write_tensors
 from .ema import EMA
 from .guard import Guard
 

@@ -52,10 +52,11 @@ def build(preset: str, device: str, depth: int = 1) -> Any:
 
     import torch
 
+    from caflow_cli.config import Config, FlowConfig
+    from caflow_cli.config import preset as preset_named
     from caflow_cli.devices import keep_memory, select_device
     from caflow_cli.layers import ActNorm, ConvNet
-    from caflow_cli.model import CAFlow, Config, FlowConfig
-    from caflow_cli.model import preset as preset_named
+    from caflow_cli.model import CAFlow
 
     keep_memory()
     torch.manual_seed(0)

@@ -59,9 +59,10 @@ def measure(
     from accelerate import Accelerator
     from torch.utils.flop_counter import FlopCounterMode
 
+    from caflow_cli.config import Config
+    from caflow_cli.config import preset as preset_named
     from caflow_cli.devices import peak_bytes, wait
-    from caflow_cli.model import CAFlow, Config
-    from caflow_cli.model import preset as preset_named
+    from caflow_cli.model import CAFlow
     from caflow_cli.training.batches import Batch
     from caflow_cli.training.config import OptimConfig
     from caflow_cli.training.optimise import Optimiser
@@ -117,8 +118,9 @@ def profile(flow: dict[str, Any], preset: str, batch: int) -> None:
     import torch
     from torch.profiler import ProfilerActivity
 
-    from caflow_cli.model import CAFlow, Config
-    from caflow_cli.model import preset as preset_named
+    from caflow_cli.config import Config
+    from caflow_cli.config import preset as preset_named
+    from caflow_cli.model import CAFlow
 
     model = CAFlow(Config(dataclasses.replace(preset_named(preset), **flow))).train()
     model.use_bf16()

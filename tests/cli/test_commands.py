@@ -21,10 +21,10 @@ import pytest
 import typer.main
 from PIL import Image, UnidentifiedImageError
 
-from caflow_cli import __version__
 from caflow_cli.cli.app import app
 from caflow_cli.images import read_provenance
-from caflow_cli.model import CAFlow, save_checkpoint
+from caflow_cli.model import CAFlow
+from caflow_cli.version import __version__
 
 from .process import ENTRY, assert_refused, caflow
 
@@ -229,7 +229,7 @@ def test_a_model_of_a_task_that_there_is_not_exits_3(run, tmp_path, small_pictur
     model.config = dataclasses.replace(
         model.config, task=dataclasses.replace(model.config.task, name="upscale")
     )
-    save_checkpoint(tmp_path / "next.safetensors", model)
+    model.save(tmp_path / "next.safetensors")
     result = run("superres", small_picture, "--model", "next.safetensors")
     assert_refused(result, 3, "'upscale', no task of this version")
 

@@ -18,7 +18,6 @@ from caflow_cli.cli.evaluation_table import rich_table, tab_separated
 from caflow_cli.evaluation import METRICS, Evaluation, Result
 from caflow_cli.evaluation.estimates import Estimate
 from caflow_cli.evaluation.plan import Cell
-from caflow_cli.model import save_checkpoint
 
 from .process import assert_refused
 
@@ -28,7 +27,7 @@ HINT = "caflow evaluate --task superres --data faces/ --metric "
 @pytest.fixture(scope="module")
 def model_32(models_32, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("model") / "m32.safetensors"
-    save_checkpoint(path, models_32["superres"], {"images": 0})
+    models_32["superres"].save(path, {"images": 0})
     return path
 
 

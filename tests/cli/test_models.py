@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.checkpoint import read_info
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import load_manifest, manifest_json
-from caflow_cli.model import read_info, save_checkpoint
 
 from .process import assert_refused
 from .test_json import lines_of
@@ -107,7 +107,7 @@ def test_info_of_a_file_and_of_a_run(run, tmp_path, small_model):
     folder = tmp_path / "my-run"
     folder.mkdir()
     record = {"images": 3, "data": "\x1b[2Jfaces", "optim": {"lr": 1}}
-    save_checkpoint(folder / "best.safetensors", small_model, record)
+    small_model.save(folder / "best.safetensors", record)
     (by_folder,) = lines_of(run("models", "info", "my-run", "--json"))
     (by_file,) = lines_of(run("models", "info", "my-run/best.safetensors", "--json"))
     assert (by_folder["id"], by_file["id"]) == ("my-run", "best.safetensors")

@@ -16,12 +16,14 @@ import torch
 from safetensors.torch import load_file
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR
+from caflow_cli.checkpoint import read_info
+from caflow_cli.config import Config, parse
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES, pack
 from caflow_cli.hub.resolve import default_model, load, resolve
-from caflow_cli.model import Config, load_checkpoint, parse, read_info, save_checkpoint
+from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())
@@ -325,7 +327,7 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
     assert entry.bytes == path.stat().st_size < model_file.stat().st_size
     assert entry.sha256 == sha256_of(path)
     assert load_manifest(tmp_path / "weights_manifest.json") == {"tiny-x4": entry}
-    packed, _ = load_checkpoint(path)
+    packed = CAFlow.load(path)
     for (name, a), b in zip(
         packed.state_dict().items(), small_model.state_dict().values(), strict=True
     ):
@@ -414,7 +416,7 @@ def test_packing_what_is_no_model_is_an_error(tmp_path):
 
 
 def test_the_saved_file_is_stable(model_file, tmp_path):
-    model, info = load_checkpoint(model_file)
+    model, info = CAFlow.load(model_file), read_info(model_file)
     again = tmp_path / "again.safetensors"
-    save_checkpoint(again, model, info.training)
+    model.save(again, info.training)
     assert again.read_bytes() == model_file.read_bytes()

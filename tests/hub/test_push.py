@@ -14,9 +14,8 @@ from cli.process import assert_refused
 from cli.test_json import lines_of
 from local_hub import WEIGHTS, sha256
 
-from caflow_cli.model import Config, FlowConfig, TaskConfig
-from caflow_cli.model.card import Card
-from caflow_cli.model.info import config_json
+from caflow_cli.checkpoint import Card, config_json
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.tasks import TASKS
 
 REPO = "user/faces"
@@ -180,9 +179,10 @@ def test_every_task_has_a_card(task):
 IN_PYTHON = """
 import sys, torch, caflow_cli as caflow
 from pathlib import Path
-from caflow_cli.model import load_checkpoint
+from caflow_cli.checkpoint import read_info
+from caflow_cli.model import CAFlow
 
-model, _ = load_checkpoint(Path(sys.argv[1]))
+model = CAFlow.load(Path(sys.argv[1]))
 url = model.push_to_hub("user/python", private=True, model_card_kwargs={"license": "mit"})
 again = caflow.CAFlow.from_pretrained("user/python", revision=url.rpartition("/")[2])
 assert again.config == model.config and not again.training

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from caflow_cli.assets import WEIGHTS_DIR, example_path
+from caflow_cli.checkpoint import read_info
 from caflow_cli.images import read_image
 from caflow_cli.inference import Domain, describe_domain, restore
 from caflow_cli.inference.domain import _of_each, statistics
 from caflow_cli.inference.score import to_batch
 from caflow_cli.inference.tiling import encode_tiles, plan_tiles
-from caflow_cli.model import load_checkpoint
+from caflow_cli.model import CAFlow
 from caflow_cli.tasks import SuperRes
 
 TASK = SuperRes(4)
@@ -26,7 +27,10 @@ TASK = SuperRes(4)
 
 @pytest.fixture(scope="module")
 def bundled():
-    model, info = load_checkpoint(WEIGHTS_DIR / "faces-superres-x4.safetensors")
+    model, info = (
+        CAFlow.load(WEIGHTS_DIR / "faces-superres-x4.safetensors"),
+        read_info(WEIGHTS_DIR / "faces-superres-x4.safetensors"),
+    )
     return model, Domain.from_record(info.training["domain"])
 
 

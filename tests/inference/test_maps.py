@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import attribution, log_prob_map, restore, score, spread, task_of
 from caflow_cli.inference.score import to_batch
-from caflow_cli.model import TaskConfig
 
 VARIANTS = [
     {},

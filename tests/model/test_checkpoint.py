@@ -8,10 +8,12 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from caflow_cli.checkpoint import read_info
+from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.layers import Conv
-from caflow_cli.model import CAFlow, TaskConfig, load_checkpoint, read_info, save_checkpoint
+from caflow_cli.model import CAFlow
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def model():
 @pytest.fixture
 def path(tmp_path, model):
     path = tmp_path / "model.safetensors"
-    save_checkpoint(path, model, {"images": 1000, "validation": {"bits_per_dim": 3.5}})
+    model.save(path, {"images": 1000, "validation": {"bits_per_dim": 3.5}})
     return path
 
 
@@ -45,7 +47,7 @@ def rewrite(path, tensors=None, **changes):
 
 
 def test_round_trip(path, model):
-    loaded, info = load_checkpoint(path)
+    loaded, info = CAFlow.load(path), read_info(path)
     assert info.config == loaded.config == model.config
     assert info.training == {"images": 1000, "validation": {"bits_per_dim": 3.5}}
     assert read_info(path) == info
@@ -70,20 +72,20 @@ def test_the_header_describes_the_file(path, model):
 
 
 def test_a_model_without_a_record(tmp_path, model):
-    save_checkpoint(tmp_path / "m.safetensors", model)
+    model.save(tmp_path / "m.safetensors")
     assert read_info(tmp_path / "m.safetensors").training == {}
 
 
 def test_a_record_of_a_run_that_never_measured(tmp_path, model):
     record = {"val_bits_per_dim": float("nan"), "optim": {"betas": (0.9, float("inf"))}}
-    save_checkpoint(tmp_path / "m.safetensors", model, record)
+    model.save(tmp_path / "m.safetensors", record)
     expected = {"val_bits_per_dim": None, "optim": {"betas": [0.9, None]}}
     assert read_info(tmp_path / "m.safetensors").training == expected
 
 
 def test_bf16_is_for_convolutions_alone(tmp_path, path, model):
     small = tmp_path / "small.safetensors"
-    save_checkpoint(small, model, bf16_convs=True)
+    model.save(small, bf16_convs=True)
     convs = {f"{name}.weight" for name, child in model.named_modules() if isinstance(child, Conv)}
     state = model.state_dict()
     stored = load_file(small)
@@ -96,7 +98,7 @@ def test_bf16_is_for_convolutions_alone(tmp_path, path, model):
             assert torch.equal(tensor, state[name])
     assert small.stat().st_size < path.stat().st_size
 
-    loaded, _ = load_checkpoint(small)
+    loaded = CAFlow.load(small)
     for name, tensor in loaded.state_dict().items():
         assert tensor.dtype == state[name].dtype
         expected = state[name].bfloat16().float() if name in convs else state[name]
@@ -104,7 +106,7 @@ def test_bf16_is_for_convolutions_alone(tmp_path, path, model):
 
 
 def test_a_loaded_model_initialises_no_actnorm(path, model):
-    loaded, _ = load_checkpoint(path)
+    loaded = CAFlow.load(path)
     target, cond = helpers.image_pair(model, 2, 16, seed=77)
     before = {name: t.clone() for name, t in loaded.state_dict().items()}
     loaded.train()(target + 0.5, cond + 0.5)
@@ -113,8 +115,8 @@ def test_a_loaded_model_initialises_no_actnorm(path, model):
 
 def test_writing_again_replaces_the_file(path, model):
     other = helpers.data_like_model(model.config, seed=6, size=16)
-    save_checkpoint(path, other)
-    loaded, info = load_checkpoint(path)
+    other.save(path)
+    loaded, info = CAFlow.load(path), read_info(path)
     assert info.training == {}
     assert torch.equal(
         loaded.state_dict()["T.scales.0.transitions.0.invconv.lu"],
@@ -210,7 +212,7 @@ def wrong_shape(path):
 def test_a_broken_file_is_named(path, breakage, named):
     breakage(path)
     with pytest.raises(CaflowError) as caught:
-        load_checkpoint(path)
+        CAFlow.load(path)
     assert caught.value.exit_code == 3
     assert named in caught.value.message
     assert str(path) in caught.value.message
@@ -220,7 +222,7 @@ def test_a_broken_file_is_named(path, breakage, named):
 
 def test_a_folder_is_no_model_file(tmp_path):
     with pytest.raises(CaflowError) as caught:
-        load_checkpoint(tmp_path)
+        CAFlow.load(tmp_path)
     assert caught.value.exit_code == 3
 
 
@@ -228,7 +230,7 @@ def test_a_folder_is_no_model_file(tmp_path):
 def test_an_impossible_path_leaves_nothing_behind(tmp_path, model, where):
     (tmp_path / "folder").mkdir()
     with pytest.raises(CaflowError) as caught:
-        save_checkpoint(tmp_path / where, model)
+        model.save(tmp_path / where)
     assert str(tmp_path / where) in caught.value.message
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
 
@@ -241,7 +243,7 @@ def test_a_failed_write_keeps_the_old_file(path, model, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.replace", fail)
     with pytest.raises(CaflowError, match="No space left"):
-        save_checkpoint(path, model)
+        model.save(path)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig, parse, preset
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, Config, FlowConfig, TaskConfig, parse, preset
+from caflow_cli.model import CAFlow
 
 
 def test_a_config_survives_json():

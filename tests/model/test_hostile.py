@@ -16,14 +16,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from caflow_cli.checkpoint import read_info
+from caflow_cli.checkpoint.header import MAX_HEADER, read_header
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import load_checkpoint, read_info
-from caflow_cli.model.header import MAX_HEADER, read_header
+from caflow_cli.model import CAFlow
 
 from .hostile import FOREIGN, parts, record, safetensors, tensor
 
 
-def assert_refused(path, named="", load=load_checkpoint):
+def assert_refused(path, named="", load=CAFlow.load):
     with pytest.raises(CaflowError) as caught:
         load(path)
     error = caught.value
@@ -50,7 +51,7 @@ def test_what_is_not_safetensors_is_named_by_content(tmp_path, monkeypatch, kind
 def test_safetensors_under_another_suffix_are_what_they_are(tmp_path, model_file):
     path = tmp_path / "pytorch_model.bin"
     path.write_bytes(model_file.read_bytes())
-    assert load_checkpoint(path)[1] == read_info(model_file)
+    assert read_info(path) == read_info(model_file)
 
 
 ONE = tensor([2], 0, 8)
@@ -205,7 +206,7 @@ def test_doubles_are_read(tmp_path, model_file, small_model):
     path = tmp_path / "model.safetensors"
     doubles = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
     save_file(doubles, path, parts(model_file)[0]["__metadata__"])
-    model, _ = load_checkpoint(path)
+    model = CAFlow.load(path)
     for name, value in small_model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
 
@@ -224,7 +225,7 @@ _LIMITED = """
 import resource, sys, tracemalloc
 from pathlib import Path
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import read_info
+from caflow_cli.checkpoint import read_info
 assert "torch" not in sys.modules
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (200 << 20),) * 2)
@@ -313,7 +314,7 @@ def test_a_damaged_header_is_refused_or_harmless(tmp_path, model_file, data):
     refusal = None
     try:
         read_info(path)
-        load_checkpoint(path)  # a letter of the record changed, say: the tensors are what they were
+        CAFlow.load(path)  # a letter of the record changed, say: the tensors are what they were
     except CaflowError as error:
         refusal = error
     if refusal:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.config import Config, TaskConfig
 from caflow_cli.inference import restore
 from caflow_cli.layers import FixedConv
-from caflow_cli.model import CAFlow, Config, TaskConfig
+from caflow_cli.model import CAFlow
 
 SIZE = 32
 VARIANTS = [

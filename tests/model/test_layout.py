@@ -7,8 +7,9 @@ import itertools
 import helpers
 import pytest
 
-from caflow_cli.model import PRESETS, CAFlow, Config
-from caflow_cli.model.layout import layout
+from caflow_cli.checkpoint.layout import layout
+from caflow_cli.config import PRESETS, Config
+from caflow_cli.model import CAFlow
 
 VARIANTS = [
     {

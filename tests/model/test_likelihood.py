@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.model import Config
+from caflow_cli.config import Config
 
 
 @pytest.mark.parametrize("config", [helpers.small_config(), Config()], ids=["small", "default"])

@@ -4,8 +4,10 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli.checkpoint import read_info
+from caflow_cli.config import PRESETS, Config, preset
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, Config, load_checkpoint, preset, save_checkpoint
+from caflow_cli.model import CAFlow
 
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {
@@ -46,8 +48,8 @@ def test_a_preset_learns_saves_and_loads(name, tmp_path):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0]
-    save_checkpoint(tmp_path / "m.safetensors", model)
-    loaded, info = load_checkpoint(tmp_path / "m.safetensors")
+    model.save(tmp_path / "m.safetensors")
+    loaded, info = CAFlow.load(tmp_path / "m.safetensors"), read_info(tmp_path / "m.safetensors")
     assert info.config.flow == preset(name)
     assert torch.equal(loaded.log_prob(target, cond), model.eval().log_prob(target, cond))
 

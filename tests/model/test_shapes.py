@@ -4,7 +4,8 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.model import CAFlow, Config
+from caflow_cli.config import Config
+from caflow_cli.model import CAFlow
 
 L = {2: (6, 32, 32), 1: (12, 16, 16), 0: (48, 8, 8)}
 # f_j^i: (x behind the squeeze, squeezed D_j, squeezed L_j)

@@ -8,7 +8,7 @@ import torch
 
 from caflow_cli.flows import VariationalNoise, standard_normal_log_prob
 from caflow_cli.inference import score
-from caflow_cli.model import CAFlow, bits_per_dim, load_checkpoint, save_checkpoint
+from caflow_cli.model import CAFlow, bits_per_dim
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +91,8 @@ def test_scores_are_deterministic_and_their_estimator_is_named(model, tmp_path):
     assert first == score(model, image, target, noise_samples=4)
     assert first.standard_error > 0
     assert first.bits_per_dim == bits_per_dim(first.log_likelihood, 32 * 32 * 3)
-    save_checkpoint(tmp_path / "m.safetensors", model)
-    loaded, _ = load_checkpoint(tmp_path / "m.safetensors")
+    model.save(tmp_path / "m.safetensors")
+    loaded = CAFlow.load(tmp_path / "m.safetensors")
     assert isinstance(loaded.Q, VariationalNoise)
     again = score(loaded, image, target, noise_samples=4)
     assert again.log_likelihood == pytest.approx(first.log_likelihood, abs=1e-2)

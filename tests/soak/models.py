@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from hypothesis import strategies as st
 
-from caflow_cli.model import CAFlow, Config, FlowConfig, TaskConfig
+from caflow_cli.config import Config, FlowConfig, TaskConfig
+from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
 from .. import helpers

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from caflow_cli.assets import ASSETS
-from caflow_cli.model import Config, FlowConfig, TaskConfig, save_checkpoint
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 
 from .. import helpers
 from ..cli.inprocess import program
@@ -66,7 +66,7 @@ def given_files(tmp_path_factory) -> Path:
         config = Config(FlowConfig(cond_channels=channels, **TINY), TaskConfig(name, size=16))
         model = helpers.data_like_model(config, 1, 16)
         stem = "small" if name == "superres" else name
-        save_checkpoint(folder / f"{stem}.safetensors", model)
+        model.save(folder / f"{stem}.safetensors")
     content = (folder / "small.safetensors").read_bytes()
     (folder / "bad.safetensors").write_bytes(content[: len(content) // 2])
     return folder

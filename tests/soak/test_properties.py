@@ -12,9 +12,10 @@ from accelerate import Accelerator
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from caflow_cli.checkpoint import read_info
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of
-from caflow_cli.model import load_checkpoint, save_checkpoint
+from caflow_cli.model import CAFlow
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser
@@ -132,15 +133,15 @@ def test_the_folded_form_is_the_trained_one(example, seed):
 def test_a_file_keeps_the_model(tmp_path, example):
     model, path = example.model.float(), tmp_path / "m.safetensors"
     record = {"images": 3, "note": "ü"}
-    save_checkpoint(path, model, record)
-    loaded, info = load_checkpoint(path)
+    model.save(path, record)
+    loaded, info = CAFlow.load(path), read_info(path)
     assert info.config == model.config
     assert info.training == record
     pair = example.target, example.cond
     assert torch.equal(loaded.log_prob(*pair), model.log_prob(*pair))
     assert torch.equal(loaded.sample(example.cond, 0.8, 2), model.sample(example.cond, 0.8, 2))
     first = path.read_bytes()
-    save_checkpoint(path, loaded, info.training)
+    loaded.save(path, info.training)
     assert path.read_bytes() == first
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import Config, FlowConfig, TaskConfig
 from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task, settled
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]

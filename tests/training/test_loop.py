@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import load_checkpoint
+from caflow_cli.model import CAFlow
 from caflow_cli.training import train
 from caflow_cli.training.config import apply_settings
 from caflow_cli.training.estimate import estimate
@@ -95,7 +96,7 @@ def test_a_run_writes_what_it_promises(straight):
 
 def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straight):
     out, summary = straight
-    model, info = load_checkpoint(out / "last.safetensors")
+    model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")
     assert info.training["images"] == 20 * BATCH
     assert info.training["domain"]["pictures"] > 1
     assert info.config.task.size == 32
@@ -118,7 +119,7 @@ def test_training_and_validation_pictures_are_measured_alike(pictures, straight)
     from caflow_cli.tasks import get_task, held_out_conditions
 
     out, summary = straight
-    model, info = load_checkpoint(out / "last.safetensors")
+    model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")
     images = load_split(pictures, "train", 32).images
     choice = torch.randperm(40, generator=torch.Generator().manual_seed(0))[:8].sort().values
     few = images[choice]
@@ -327,7 +328,7 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
     halved = learning_rate(config(pictures, out).optim, 39, 39 / 40, 0) / 2
     assert steps[40]["lr"] == pytest.approx(halved)
     assert summary.val_bits_per_dim < 8
-    model, _ = load_checkpoint(out / "last.safetensors")
+    model = CAFlow.load(out / "last.safetensors")
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
@@ -344,7 +345,10 @@ def test_init_from_keeps_the_runs_own_task(pictures, straight, tmp_path):
     out, _ = straight
     settings = [f"init_from={out / 'last.safetensors'}", "task.factor=2", "optim.images=8"]
     train(config(pictures, tmp_path / "x2", *settings))
-    _, info = load_checkpoint(tmp_path / "x2" / "last.safetensors")
+    _, info = (
+        CAFlow.load(tmp_path / "x2" / "last.safetensors"),
+        read_info(tmp_path / "x2" / "last.safetensors"),
+    )
     assert info.config.task.factor == 2
 
 
@@ -461,7 +465,7 @@ def test_every_variant_trains_and_restores(pictures, tmp_path, setting):
     summary = train(config(pictures, out, setting, "optim.images=48"))
     assert summary.skipped_steps == 0
     assert summary.val_bits_per_dim < 8
-    model, info = load_checkpoint(out / "best.safetensors")
+    model, info = CAFlow.load(out / "best.safetensors"), read_info(out / "best.safetensors")
     assert setting.partition("=")[2] in (
         info.config.flow.conditional,
         info.config.flow.dequantization,

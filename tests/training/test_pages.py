@@ -9,8 +9,8 @@ from pathlib import Path
 from helpers import small_config, smooth_image
 
 import caflow_cli
+from caflow_cli.config import TaskConfig
 from caflow_cli.images import write_png
-from caflow_cli.model import TaskConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,8 +9,9 @@ import pytest
 import torch
 from helpers import small_config
 
+from caflow_cli.config import PRESETS, Config, FlowConfig, preset
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import PRESETS, CAFlow, Config, FlowConfig, preset
+from caflow_cli.model import CAFlow
 from caflow_cli.tasks import Paired
 from caflow_cli.training.batches import Batches
 from caflow_cli.training.config import (

@@ -6,8 +6,8 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import Config, save_checkpoint
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.start import starting_model
 
@@ -30,7 +30,7 @@ def run_of(flow, source, **task):
 def saved(tmp_path):
     def save(**flow):
         model = helpers.data_like_model(helpers.small_config(scales=2, **flow), seed=3, size=SIZE)
-        save_checkpoint(tmp_path / "source.safetensors", model)
+        model.save(tmp_path / "source.safetensors")
         return model, tmp_path / "source.safetensors"
 
     return save

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from caflow_cli.model import Config, FlowConfig, TaskConfig, save_checkpoint
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 
 from ... import helpers
 from .processes import Forked, Program, duration
@@ -24,7 +24,7 @@ def make_model(path: Path) -> None:
     """A superres model that takes next to no time."""
     torch.set_num_threads(1)
     config = Config(FlowConfig(**_FLOW), TaskConfig("superres", factor=2, size=8))
-    save_checkpoint(path, helpers.data_like_model(config, seed=1, size=8))
+    helpers.data_like_model(config, seed=1, size=8).save(path)
 
 
 def command(folder: Path, out: Path) -> list[object]:

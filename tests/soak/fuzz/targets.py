@@ -14,18 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from caflow_cli.config import Config, FlowConfig, TaskConfig, parse
 from caflow_cli.data import load_pairs, load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, encode_png, read_provenance
-from caflow_cli.model import (
-    CAFlow,
-    Config,
-    FlowConfig,
-    TaskConfig,
-    load_checkpoint,
-    parse,
-    save_checkpoint,
-)
+from caflow_cli.model import CAFlow
 
 from .mutate import headed, mutated, other_json, other_safetensors, resealed_png
 
@@ -180,13 +173,13 @@ _FLOW = FlowConfig(scales=1, r_steps=1, t_steps=1, f_steps=1, hidden=1, f_hidden
 
 
 def _read_model(path: Path) -> None:
-    load_checkpoint(path)
+    CAFlow.load(path)
 
 
 def _models() -> list[bytes]:
     config = Config(_FLOW, TaskConfig(size=8))
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder) / "x", CAFlow(config), {"images": 1})
+        CAFlow(config).save(Path(folder) / "x", {"images": 1})
         whole = (Path(folder) / "x").read_bytes()
     record = json.dumps({"schema": 1, "config": config.to_dict()})
     tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}

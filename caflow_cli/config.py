@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ..errors import EXIT_USAGE, CaflowError
+from .errors import EXIT_USAGE, CaflowError
 
 __all__ = ["PRESETS", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .config import Config, TaskConfig
+from ..config import Config, TaskConfig
 
 __all__ = ["Card"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from .config import Config, FlowConfig
+from ..config import Config, FlowConfig
 
 __all__ = ["layout"]
 

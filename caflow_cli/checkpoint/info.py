@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config import Config, parse
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .config import Config, parse
 from .header import Header, TensorInfo, read_header
 from .layout import layout
 from .strict_json import strict_json

@@ -1,0 +1,10 @@
+"""Model files: safetensors that describe themselves. Nothing in here knows a module.
+
+Importing this package imports no torch; `checkpoint.tensors`, which reads values, does.
+"""
+
+from .card import Card
+from .info import SCHEMA, CheckpointInfo, config_json, read_info
+from .strict_json import strict_json
+
+__all__ = ["SCHEMA", "Card", "CheckpointInfo", "config_json", "read_info", "strict_json"]

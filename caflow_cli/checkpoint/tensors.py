@@ -1,0 +1,122 @@
+"""The tensors of a model file: one safetensors file, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ..config import Config
+from ..errors import EXIT_WEIGHTS, CaflowError
+from .info import metadata_of
+
+__all__ = ["checkpoint_bytes", "in_bf16", "read_tensors", "write_checkpoint", "write_tensors"]
+
+
+def checkpoint_bytes(
+    tensors: dict[str, Tensor],
+    config: Config,
+    training: dict[str, Any] | None = None,
+    *,
+    bf16_convs: bool = False,
+) -> bytes:
+    """The bytes of a model file.
+
+    Args:
+        tensors: By the names that files use (`CAFlow.tensors`).
+        config: Of the model.
+        training: A record for the header.
+        bf16_convs: Store what `in_bf16` says in bfloat16: half the size, a few nats an image.
+    """
+    stored = {n: _stored(t, bf16_convs and in_bf16(n, t)) for n, t in tensors.items()}
+    return save(stored, metadata_of(config, training or {}))
+
+
+def write_checkpoint(
+    path: Path,
+    tensors: dict[str, Tensor],
+    config: Config,
+    training: dict[str, Any] | None = None,
+    *,
+    bf16_convs: bool = False,
+) -> None:
+    """Write `checkpoint_bytes` to `path` (`*.safetensors`), whole or not at all."""
+    _write(path, checkpoint_bytes(tensors, config, training, bf16_convs=bf16_convs))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all, with the permissions of any new file."""
+    _write(path, save(tensors))
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise CaflowError(
+            f"cannot write {str(path)!r}: {error.strerror or error}", "choose a writable folder"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def in_bf16(name: str, tensor: Tensor) -> bool:
+    """Whether a packed file holds this tensor in bfloat16: the nets' convolutions, but for T's
+    finest scale.
+
+    Only convolutions of nets have four dimensions; LU factors have two. What T's finest scale
+    rounds, every latent inherits: rounding all nets of a trained model moved scores by up to 8.6
+    nats a picture, all but that scale's by 3.4.
+    """
+    return tensor.ndim == 4 and not name.startswith("T.scales.0.")
+
+
+def _stored(tensor: Tensor, bf16: bool) -> Tensor:
+    return tensor.detach().to("cpu", torch.bfloat16 if bf16 else tensor.dtype).contiguous()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a model file whose header `read_info` has accepted.
+
+    Raises:
+        CaflowError: (exit 3) a file that cannot be read, or a value that no model of ours has: not
+            finite, or a permutation that is none.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CaflowError(
+            f"cannot read {str(path)!r}: {' '.join(str(error).split())}",
+            "copy the file again",
+            EXIT_WEIGHTS,
+        ) from error
+    for name, tensor in tensors.items():
+        _check_values(name, tensor, str(path))
+    return tensors
+
+
+def _check_values(name: str, tensor: Tensor, where: str) -> None:
+    if tensor.is_floating_point():
+        sound = bool(tensor.isfinite().all())
+    elif name.endswith(".permutation"):
+        sound = torch.equal(tensor.sort().values, torch.arange(len(tensor)))
+    else:
+        return
+    if not sound:
+        what = "values that are not finite" if tensor.is_floating_point() else "no permutation"
+        raise CaflowError(
+            f"{where!r} holds {what} in {name!r}",
+            "download or copy the file again, or pack an earlier state of the run",
+            EXIT_WEIGHTS,
+        )
