@@ -54,7 +54,7 @@ class Sampling:
         _require(self.rank in RANKS, f"cannot rank by {self.rank!r}", "--rank likelihood or none")
 
     def of(self, config: Config) -> Sampling:
-        """The same with tau and M filled in, from the model's config, else from its task; checked."""
+        """The same, checked, with tau and M filled in: the model's own, else its task's."""
         task, own = get_task(config), config.task
         tau = self.tau
         if tau is None:

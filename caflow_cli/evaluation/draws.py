@@ -38,7 +38,7 @@ class Encoded:
         self.problems = problems
         self._model, self._task = model, task_of(model)
         self._conditions = [self._task.condition(p.input, p.mask) for p in problems]
-        self._encoding = model.read_condition(to_batch(self._conditions))
+        self._encoding = model.encode_condition(to_batch(self._conditions))
 
     def truth_scores(self, noise_samples: int) -> list[Score]:
         """The score of each truth."""

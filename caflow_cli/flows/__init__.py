@@ -1,35 +1,35 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
-from .anchor import Anchor, Anchored, KnownLuminance, KnownPixels
-from .conditional import Autoregressive, ConditionalFlow
-from .dequantize import NOISE_LATTICE, Logit, noise_draws, to_uint8
+from .conditional import Autoregressive, ConditionalFlow, FlowCondition, Latents
+from .dequantize import NOISE_LATTICE, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
+from .pixels import Anchor, AnchorCondition, KnownLuminance, KnownPixels, Logit
 from .prior import standard_normal_log_prob
-from .scale import ConditionalScale, Reading, Scale
+from .scale import ConditionalScale, Scale, ScaleCondition
 from .shared import SharedAutoregressive
-from .sizes import Sizes
 from .step import ConditionalStep, Step, StepCondition
 from .variational import VariationalNoise
 
 __all__ = [
     "NOISE_LATTICE",
     "Anchor",
-    "Anchored",
+    "AnchorCondition",
     "Autoregressive",
     "ConditionalFlow",
     "ConditionalGaussian",
     "ConditionalScale",
     "ConditionalStep",
     "DualGlow",
+    "FlowCondition",
     "KnownLuminance",
     "KnownPixels",
+    "Latents",
     "Logit",
     "MultiScaleFlow",
-    "Reading",
     "Scale",
+    "ScaleCondition",
     "SharedAutoregressive",
-    "Sizes",
     "Step",
     "StepCondition",
     "VariationalNoise",

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from ..devices import wide_zeros
+from ..layers import Composed
 
 __all__ = ["Link", "forward_through", "inverse_through"]
 
 
 class _Invertible(Protocol):
-    def __call__(self, x: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]: ...
+    def __call__(self, x: Tensor, cond: Any, /) -> tuple[Tensor, Tensor]: ...
 
-    def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]: ...
+    def inverse(self, y: Tensor, cond: Any, /) -> tuple[Tensor, Tensor]: ...
 
 
-Link = tuple[_Invertible, Any]  # a layer and its condition, None for most
+class Link(NamedTuple):
+    """A layer of a chain, and its arguments beside x."""
+
+    layer: _Invertible
+    cond: object = None  # of the layer's own kind
+    composed: Composed | None = None  # of a layer that begins with a `ChannelAffine`: its map
 
 
 def forward_through(
@@ -32,11 +38,12 @@ def forward_through(
     each layer once more.
     """
     logdet = wide_zeros(x.shape[0], x)
-    for layer, cond in links:
+    for layer, cond, composed in links:
+        arguments = (x, cond) if composed is None else (x, cond, composed)
         if recompute and torch.is_grad_enabled():
-            x, term = checkpoint(layer, x, cond, use_reentrant=False, preserve_rng_state=False)
+            x, term = checkpoint(layer, *arguments, use_reentrant=False, preserve_rng_state=False)
         else:
-            x, term = layer(x, cond)
+            x, term = layer(*arguments)
         logdet = logdet + term
     return x, logdet
 
@@ -44,7 +51,7 @@ def forward_through(
 def inverse_through(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor]:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
     logdet = wide_zeros(y.shape[0], y)
-    for layer, cond in reversed(links):
+    for layer, cond, _ in reversed(links):
         y, term = layer.inverse(y, cond)
         logdet = logdet + term
     return y, logdet

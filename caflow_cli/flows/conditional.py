@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..devices import wide_zeros
+from ..layers import Modules
 from .multiscale import latent_channels
-from .scale import ConditionalScale, Reading
-from .sizes import Sizes
+from .scale import ConditionalScale, ScaleCondition
 
-__all__ = ["Autoregressive", "ConditionalFlow", "Given", "Latents", "function", "latent_layout"]
+__all__ = [
+    "Autoregressive",
+    "ConditionalFlow",
+    "FlowCondition",
+    "Latents",
+    "function",
+    "latent_layout",
+]
 
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
-Given = Sequence[Tensor | Reading]  # D, indexed by j, or what functions made of it
+FlowCondition = Sequence[Sequence[ScaleCondition]]  # what was read of D, by the functions of F
 
 
 def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
@@ -31,18 +38,18 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
     return layout
 
 
-def function(i: int, j: int, sizes: Sizes) -> ConditionalScale:
+def function(i: int, j: int, flow: FlowConfig) -> ConditionalScale:
     """A new f_j^i. For j < i its shapes and conditions are the same for every i."""
-    target, cond, n = sizes.target_channels, sizes.cond_channels, sizes.scales
+    n = flow.scales
     return ConditionalScale(
-        4 * latent_channels(target, i, n) * 2 ** (i - j),
-        latent_channels(cond, j, n),
-        latent_channels(target, j, n) if j < i else 0,
-        sizes.steps,
-        sizes.hidden,
-        sizes.bound,
-        sizes.trunk(j),
-        sizes.trunk_blocks,
+        4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j),
+        latent_channels(flow.cond_channels, j, n),
+        latent_channels(flow.target_channels, j, n) if j < i else 0,
+        flow.f_steps,
+        flow.f_hidden,
+        flow.scale_bound,
+        flow.trunks[-1 - j],
+        flow.trunk_blocks,
     )
 
 
@@ -53,101 +60,84 @@ class ConditionalFlow(nn.Module):
         f_j^i : Z'_j | D_j, L_j  -> [Z'_{j-1}, z_j^i]      0 < j < i
         f_0^i : Z'_0 | D_0, L_0  -> z_0^i                  (f_0^0 : L_0 | D_0)
 
-    `cond` is the pair of lists (D, L), indexed by j; of L the elements below i are read. D may
-    hold one entry an image where L_i holds one a candidate, or be what `read` made of it. The
-    output is indexed by j.
+    `cond` is what `read` made of D, with L_j beside it for j < i, indexed by j; D may hold one
+    entry an image where L_i holds one a candidate. The output is indexed by j.
 
     Args:
         index: i.
-        sizes: Of all functions.
+        flow: Sizes of all functions.
     """
 
-    def __init__(self, index: int, sizes: Sizes) -> None:
+    def __init__(self, index: int, flow: FlowConfig) -> None:
         super().__init__()
-        self.functions = nn.ModuleList(function(index, j, sizes) for j in range(index + 1))
+        self.functions = Modules[ConditionalScale](
+            function(index, j, flow) for j in range(index + 1)
+        )
 
-    def read(self, d: Sequence[Tensor]) -> list[Reading]:
-        """What each f_j^i makes of D_j alone, for more than one use."""
-        functions: list[Any] = list(self.functions)
-        return [function.read(d[j]) for j, function in enumerate(functions)]
+    def read(self, d: Sequence[Tensor]) -> list[ScaleCondition]:
+        """What each f_j^i makes of D_j alone."""
+        return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
-    def _condition(
-        self, j: int, cond: tuple[Given, Sequence[Tensor]]
-    ) -> tuple[Tensor | Reading, Tensor | None]:
-        d, l = cond
-        return d[j], l[j] if j < len(self.functions) - 1 else None
-
-    def forward(
-        self, x: Tensor, cond: tuple[Given, Sequence[Tensor]]
-    ) -> tuple[list[Tensor], Tensor]:
+    def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
         logdet = wide_zeros(x.shape[0], x)
         for j in reversed(range(len(self.functions))):
-            x, term = self.functions[j](x, self._condition(j, cond))
+            x, term = self.functions[j](x, cond[j])
             logdet = logdet + term
             if j > 0:
                 x, latent = x.chunk(2, dim=1)
                 latents.insert(0, latent)
         return [x, *latents], logdet
 
-    def inverse(
-        self, y: list[Tensor], cond: tuple[Given, Sequence[Tensor]]
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> tuple[Tensor, Tensor]:
         x, *latents = y
         logdet = wide_zeros(x.shape[0], x)
-        functions: list[Any] = list(self.functions)
-        for j, function in enumerate(functions):
+        for j, function in enumerate(self.functions):
             if j > 0:
                 x = torch.cat([x, latents[j - 1]], dim=1)
-            x, term = function.inverse(x, self._condition(j, cond))
+            x, term = function.inverse(x, cond[j])
             logdet = logdet + term
         return x, logdet
 
 
-class Autoregressive(nn.ModuleList):
+class Autoregressive(Modules[ConditionalFlow]):
     """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
 
-    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under the list D or what `read` made
-    of it, to `z[i][j]`; `inverse` builds L_0 first and each L_i on those below it.
+    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under what `read` made of the list D,
+    to `z[i][j]`; `inverse` builds L_0 first and each L_i on those below it.
 
     Args:
-        sizes: Of all functions.
+        flow: Sizes of all functions.
     """
 
-    def __init__(self, sizes: Sizes) -> None:
-        super().__init__(ConditionalFlow(i, sizes) for i in range(sizes.scales))
-        self.layout = latent_layout(sizes.target_channels, sizes.scales)
+    def __init__(self, flow: FlowConfig) -> None:
+        super().__init__(ConditionalFlow(i, flow) for i in range(flow.scales))
+        self.layout = latent_layout(flow.target_channels, flow.scales)
 
-    def read(self, d: Sequence[Tensor]) -> list[list[Reading]]:
-        """What the functions make of D alone, `[i][j]`, for more than one use."""
-        flows: list[Any] = list(self)
-        return [flow.read(d) for flow in flows]
+    def read(self, d: Sequence[Tensor]) -> FlowCondition:
+        """What the functions make of D alone, `[i][j]`."""
+        return [flow.read(d) for flow in self]
 
-    def _given(self, cond: Sequence[Tensor] | list[list[Reading]]) -> list[Given]:
-        """What each F_i is given: D, or its own reading."""
-        return [[*cond]] * len(self) if isinstance(cond[0], Tensor) else [*cond]  # type: ignore[list-item]
-
-    def forward(
-        self, x: Sequence[Tensor], cond: Sequence[Tensor] | list[list[Reading]]
-    ) -> tuple[Latents, Tensor]:
+    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         z: Latents = []
-        given = self._given(cond)
         logdet = wide_zeros(x[0].shape[0], x[0])
         for i, flow in enumerate(self):
-            z_i, term = flow(x[i], (given[i], x[:i]))
+            z_i, term = flow(x[i], _with_latents(cond[i], x[:i]))
             z.append(z_i)
             logdet = logdet + term
         return z, logdet
 
-    def inverse(
-        self, y: Latents, cond: Sequence[Tensor] | list[list[Reading]]
-    ) -> tuple[list[Tensor], Tensor]:
+    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        given = self._given(cond)
         logdet = wide_zeros(y[0][0].shape[0], y[0][0])
-        flows: list[Any] = list(self)
-        for i, flow in enumerate(flows):
-            l_i, term = flow.inverse(y[i], (given[i], l))
+        for i, flow in enumerate(self):
+            l_i, term = flow.inverse(y[i], _with_latents(cond[i], l))
             l.append(l_i)
             logdet = logdet + term
         return l, logdet
+
+
+def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[ScaleCondition]:
+    """The conditions of F_i, L_0 ... L_{i-1} beside what was read of D_0 ... D_{i-1}."""
+    own = cond[len(l)]
+    return [*(c.with_latent(l_j) for c, l_j in zip(cond, l, strict=False)), own]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..devices import wide_zeros
+from ..layers import Modules
 from .scale import Scale
 
 __all__ = ["MultiScaleFlow", "latent_channels"]
@@ -37,7 +37,7 @@ class MultiScaleFlow(nn.Module):
     ) -> None:
         super().__init__()
         # Scale k works on the half that k splits have left: C 2^k channels before its squeeze.
-        self.scales = nn.ModuleList(
+        self.scales = Modules[Scale](
             Scale(4 * image_channels * 2**k, steps, width, bound) for k, width in enumerate(hidden)
         )
 
@@ -55,8 +55,7 @@ class MultiScaleFlow(nn.Module):
     def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
         x, *latents = y
         logdet = wide_zeros(x.shape[0], x)
-        scales: list[Any] = list(self.scales)
-        for k, scale in reversed(list(enumerate(scales))):
+        for k, scale in reversed(list(enumerate(self.scales))):
             if k < len(self.scales) - 1:
                 x = torch.cat([x, latents.pop(0)], dim=1)
             x, term = scale.inverse(x)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..layers import (
     ChannelAffine,
     Composed,
     Conv,
     FoldedAffine,
-    ScaleAndBias,
+    Modules,
     Squeeze,
     Trunk,
     compose,
@@ -22,7 +24,7 @@ from ..layers.terms import per_candidate
 from .chain import Link, forward_through, inverse_through
 from .step import ConditionalStep, Step, StepCondition
 
-__all__ = ["ConditionalScale", "Reading", "Scale"]
+__all__ = ["ConditionalScale", "Scale", "ScaleCondition"]
 
 TRANSITIONS = 2
 
@@ -42,12 +44,15 @@ class Scale(nn.Module):
     def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.squeeze = Squeeze()
-        self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
-        self.steps = nn.ModuleList(Step(channels, hidden, bound) for _ in range(steps))
+        self.transitions = Modules[ChannelAffine | FoldedAffine](
+            ChannelAffine(channels) for _ in range(TRANSITIONS)
+        )
+        self.steps = Modules[Step](Step(channels, hidden, bound) for _ in range(steps))
 
     def _links(self) -> list[Link]:
-        layers: list[Any] = [*self.transitions, *self.steps]
-        return [(self.squeeze, None), *zip(layers, _composed(self), strict=True)]
+        layers = [*self.transitions, *self.steps]
+        composed = zip(layers, _composed(self), strict=True)
+        return [Link(self.squeeze), *(Link(layer, None, own) for layer, own in composed)]
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(), x, self.recompute)
@@ -59,11 +64,20 @@ class Scale(nn.Module):
         return _fold(self)
 
 
-class Reading(NamedTuple):
-    """What a `ConditionalScale` makes of D_j alone, the same for all candidates of an image."""
+class ScaleCondition(NamedTuple):
+    """What a `ConditionalScale` has read of D_j, the same for all candidates of an image, and L_j.
 
-    embedded: Tensor | None  # D_j's share of what is read, where L_j has another
-    features: list[tuple[ScaleAndBias, Tensor]]  # without an L_j: what each step reads
+    Without an L_j the steps' conditions follow from D_j, and are known. With one they follow from
+    both, and what D_j adds to the first convolution is.
+    """
+
+    embedded: Tensor  # of D_j, (B or B / M, width, H, W)
+    steps: Sequence[StepCondition] = ()  # known where there is no L_j
+    l: Tensor | None = None  # L_j, (B, l_channels, H, W), which `with_latent` adds
+
+    def with_latent(self, l: Tensor | None) -> ScaleCondition:
+        """The same, with L_j."""
+        return self._replace(l=l)
 
 
 class ConditionalScale(nn.Module):
@@ -72,8 +86,7 @@ class ConditionalScale(nn.Module):
     Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
     the condition, is one convolution over D_j and one over L_j, computed in one go. With a trunk,
     these two only feed it, and it says what the steps read (`Trunk`). What depends on D_j alone,
-    the same for all candidates of an image, is computed once an image, and with `read` once for
-    several uses.
+    the same for all candidates of an image, `read` computes once an image.
 
     Args:
         channels: Channels of x behind the squeeze, 4C.
@@ -81,8 +94,7 @@ class ConditionalScale(nn.Module):
         steps, hidden, bound: As in `Scale`.
         trunk, trunk_blocks: Width and depth of the trunk; width 0: none.
 
-    Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); cond = (D_j, L_j or None), D_j (B or B / M,
-    d_channels, H, W), or what `read` made of it; L_j (B, l_channels, H, W).
+    Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); D_j (B or B / M, d_channels, H, W).
     """
 
     recompute = False  # as in `Scale`
@@ -100,7 +112,9 @@ class ConditionalScale(nn.Module):
     ) -> None:
         super().__init__()
         self.squeeze = Squeeze()
-        self.transitions = nn.ModuleList(ChannelAffine(channels) for _ in range(TRANSITIONS))
+        self.transitions = Modules[ChannelAffine | FoldedAffine](
+            ChannelAffine(channels) for _ in range(TRANSITIONS)
+        )
         width = trunk or 2 * steps * hidden  # one half for the injectors, one for the couplings
         self.embed_d = Conv(4 * d_channels, width, 3)
         self.embed_l = Conv(4 * l_channels, width, 3, bias=False) if l_channels else None
@@ -112,75 +126,55 @@ class ConditionalScale(nn.Module):
         self.trunk = (
             Trunk(trunk, trunk_blocks, steps * hidden, steps * 2 * channels) if trunk else None
         )
-        self.steps = nn.ModuleList(
+        self.steps = Modules[ConditionalStep](
             ConditionalStep(channels, hidden, bound, injector_net=not trunk) for _ in range(steps)
         )
 
-    def read(self, d: Tensor) -> Reading:
-        """What depends on D_j alone, for more than one use."""
+    def read(self, d: Tensor) -> ScaleCondition:
+        """What depends on D_j alone."""
         embedded = self.embed_d(self.squeeze(d)[0])
-        if self.embed_l is not None:
-            return Reading(embedded, [])
-        steps: list[Any] = list(self.steps)
-        return Reading(
-            None,
-            [
-                (step.injector.read(for_injector), for_coupling)
-                for step, (for_injector, for_coupling) in zip(
-                    steps, self._shares(embedded), strict=True
-                )
-            ],
-        )
+        known = self._step_conditions(embedded) if self.embed_l is None else ()
+        return ScaleCondition(embedded, known)
 
-    def _features(
-        self, cond: tuple[Tensor | Reading, Tensor | None]
-    ) -> Sequence[tuple[Tensor | ScaleAndBias, Tensor]]:
-        d, l = cond
-        if isinstance(d, Tensor):
-            embedded = self.embed_d(self.squeeze(d)[0])
-        elif d.embedded is None:
-            return d.features
-        else:
-            embedded = d.embedded
-        if self.embed_l is not None:
-            assert l is not None, "this function has an L among its conditions"
-            own = self.embed_l(self.squeeze(l)[0])
-            embedded = own.add_(per_candidate(embedded, own.shape[0]))
-        return self._shares(embedded)
+    def _conditions(self, cond: ScaleCondition) -> Sequence[StepCondition]:
+        """What each step is told."""
+        if self.embed_l is None:
+            return cond.steps
+        assert cond.l is not None, "this function has an L among its conditions"
+        own = self.embed_l(self.squeeze(cond.l)[0])
+        return self._step_conditions(own.add_(per_candidate(cond.embedded, own.shape[0])))
 
-    def _shares(self, features: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """What each step reads, of what was embedded."""
-        steps = len(self.steps)
+    def _step_conditions(self, embedded: Tensor) -> list[StepCondition]:
+        count = len(self.steps)
         if self.trunk is not None:
-            features, injections = self.trunk(features)
-            pairs = zip(injections.chunk(steps, dim=1), features.chunk(steps, dim=1), strict=True)
+            features, injections = self.trunk(embedded)
+            parts = zip(injections.chunk(count, dim=1), features.chunk(count, dim=1), strict=True)
         else:
-            parts = features.chunk(2 * steps, dim=1)
-            pairs = zip(parts[::2], parts[1::2], strict=True)
-        return list(pairs)
+            shares = embedded.chunk(2 * count, dim=1)
+            parts = zip(shares[::2], shares[1::2], strict=True)
+        return [self._read_step(step, *part) for step, part in zip(self.steps, parts, strict=True)]
 
-    def _links(self, cond: tuple[Tensor | Reading, Tensor | None]) -> list[Link]:
-        maps = _composed(self)
-        transitions: list[Any] = list(self.transitions)
-        steps: list[Any] = list(self.steps)
-        conditions = (
-            StepCondition(*features, affine)
-            for features, affine in zip(self._features(cond), maps[len(transitions) :], strict=True)
+    def _read_step(self, step: ConditionalStep, *part: Tensor) -> StepCondition:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(step.read, *part, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
+        return step.read(*part)
+
+    def _links(self, cond: ScaleCondition) -> list[Link]:
+        composed = _composed(self)
+        transitions = zip(self.transitions, composed, strict=False)
+        steps = zip(
+            self.steps, self._conditions(cond), composed[len(self.transitions) :], strict=True
         )
         return [
-            (self.squeeze, None),
-            *zip(transitions, maps[: len(transitions)], strict=True),
-            *zip(steps, conditions, strict=True),
+            Link(self.squeeze),
+            *(Link(layer, None, own) for layer, own in transitions),
+            *(Link(*step) for step in steps),
         ]
 
-    def forward(
-        self, x: Tensor, cond: tuple[Tensor | Reading, Tensor | None]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(cond), x, self.recompute)
 
-    def inverse(
-        self, y: Tensor, cond: tuple[Tensor | Reading, Tensor | None]
-    ) -> tuple[Tensor, Tensor]:
+    def inverse(self, y: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
         return inverse_through(self._links(cond), y)
 
     def fold(self) -> ConditionalScale:
@@ -193,19 +187,14 @@ _S = TypeVar("_S", Scale, ConditionalScale)
 def _fold(scale: _S) -> _S:
     """The transitions become one map with the first step's actnorm and 1×1, if there is a step."""
     folded = fold_children(scale)
-    run: list[Any] = list(scale.transitions)
+    run = [*scale.transitions, *(step.affine for step in list(scale.steps)[:1])]
+    one = FoldedAffine([layer for layer in run if isinstance(layer, ChannelAffine)])
+    folded.transitions = Modules([] if len(scale.steps) else [one])
     if len(scale.steps):
-        trained: Any = scale.steps[0]
-        first: Any = folded.steps[0]
-        first.affine = FoldedAffine([*run, trained.affine])
-        folded.transitions = nn.ModuleList()
-    else:
-        folded.transitions = nn.ModuleList([FoldedAffine(run)])
+        folded.steps[0].affine = one
     return folded
 
 
 def _composed(scale: Scale | ConditionalScale) -> Sequence[Composed | None]:
     """The affine maps of a scale, transitions first."""
-    transitions: list[Any] = list(scale.transitions)
-    steps: list[Any] = list(scale.steps)
-    return compose([*transitions, *(step.affine for step in steps)])
+    return compose([*scale.transitions, *(step.affine for step in scale.steps)])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..config import FlowConfig
 from ..devices import wide_zeros
-from .conditional import Given, Latents, function, latent_layout
-from .scale import Reading
-from .sizes import Sizes
+from ..layers import Modules
+from .conditional import FlowCondition, Latents, function, latent_layout
+from .scale import ConditionalScale
 
 __all__ = ["SharedAutoregressive"]
 
@@ -26,34 +26,31 @@ class SharedAutoregressive(nn.Module):
     Contract and arguments: as `Autoregressive`.
     """
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
-        n = sizes.scales
-        self.own = nn.ModuleList(function(i, i, sizes) for i in range(n))
-        self.shared = nn.ModuleList(function(k + 1, k, sizes) for k in range(n - 1))
-        self.layout = latent_layout(sizes.target_channels, n)
+        n = flow.scales
+        self.own = Modules[ConditionalScale](function(i, i, flow) for i in range(n))
+        self.shared = Modules[ConditionalScale](function(k + 1, k, flow) for k in range(n - 1))
+        self.layout = latent_layout(flow.target_channels, n)
 
-    def read(self, d: Sequence[Tensor]) -> list[list[Reading]]:
-        """What the functions make of D alone, for more than one use: own ones, then shared ones."""
-        groups: list[list[Any]] = [list(self.own), list(self.shared)]
-        return [[f.read(d[j]) for j, f in enumerate(functions)] for functions in groups]
+    def read(self, d: Sequence[Tensor]) -> FlowCondition:
+        """What the functions make of D alone: own ones, then shared ones."""
+        return [[f.read(d[j]) for j, f in enumerate(group)] for group in (self.own, self.shared)]
 
-    def forward(
-        self, x: Sequence[Tensor], cond: Sequence[Tensor] | list[list[Reading]]
-    ) -> tuple[Latents, Tensor]:
+    def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         n, batch = len(x), x[0].shape[0]
-        for_own, for_shared = _given(cond)
+        for_own, for_shared = cond
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
         logdet = wide_zeros(batch, x[0])
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
-            outputs[j], term = self.own[j](x[j], (for_own[j], None))
+            outputs[j], term = self.own[j](x[j], for_own[j])
             logdet = logdet + term
             users = range(j + 1, n)
             if users:
                 uses = torch.stack([z_prime[i] for i in users], dim=1).flatten(0, 1)
-                y, term = self.shared[j](uses, (for_shared[j], x[j]))
+                y, term = self.shared[j](uses, for_shared[j].with_latent(x[j]))
                 logdet = logdet + term.view(batch, len(users)).sum(1)
                 outputs.update(zip(users, y.unflatten(0, (batch, -1)).unbind(1), strict=True))  # type: ignore[no-untyped-call]
             for i, output in outputs.items():
@@ -64,29 +61,19 @@ class SharedAutoregressive(nn.Module):
                     z[i].insert(0, latent)
         return z, logdet
 
-    def inverse(
-        self, y: Latents, cond: Sequence[Tensor] | list[list[Reading]]
-    ) -> tuple[list[Tensor], Tensor]:
-        for_own, for_shared = _given(cond)
+    def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
+        for_own, for_shared = cond
         l: list[Tensor] = []
         logdet = wide_zeros(y[0][0].shape[0], y[0][0])
-        own: list[Any] = list(self.own)
-        shared: list[Any] = list(self.shared)
         for i, z in enumerate(y):
             x = z[0]
             for j in range(i + 1):
                 if j > 0:
                     x = torch.cat([x, z[j]], dim=1)
                 if j == i:
-                    x, term = own[i].inverse(x, (for_own[i], None))
+                    x, term = self.own[i].inverse(x, for_own[i])
                 else:
-                    x, term = shared[j].inverse(x, (for_shared[j], l[j]))
+                    x, term = self.shared[j].inverse(x, for_shared[j].with_latent(l[j]))
                 logdet = logdet + term
             l.append(x)
         return l, logdet
-
-
-def _given(cond: Sequence[Tensor] | list[list[Reading]]) -> tuple[Given, Given]:
-    """What own and shared functions are given: D, or their readings."""
-    own, shared = (cond, cond) if isinstance(cond[0], Tensor) else cond
-    return own, shared  # type: ignore[return-value]

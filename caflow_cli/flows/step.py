@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ..layers import ChannelAffine, Composed, Coupling, Injector, ScaleAndBias
+from ..layers import ChannelAffine, Composed, Coupling, FoldedAffine, Injector
 
 __all__ = ["ConditionalStep", "Step", "StepCondition"]
 
@@ -14,16 +14,20 @@ __all__ = ["ConditionalStep", "Step", "StepCondition"]
 class Step(nn.Module):
     """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).
 
-    `cond` may hold the composed actnorm and 1×1, as for `ChannelAffine`.
+    `composed` may hold the actnorm and 1×1 as one map, as for `ChannelAffine`.
     """
+
+    affine: ChannelAffine | FoldedAffine
 
     def __init__(self, channels: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.affine = ChannelAffine(channels)
         self.coupling = Coupling(channels, hidden, bound)
 
-    def forward(self, x: Tensor, cond: Composed | None = None) -> tuple[Tensor, Tensor]:
-        x, logdet_affine = self.affine(x, cond)
+    def forward(
+        self, x: Tensor, cond: None = None, composed: Composed | None = None
+    ) -> tuple[Tensor, Tensor]:
+        x, logdet_affine = self.affine(x, None, composed)
         x, logdet_coupling = self.coupling(x)
         return x, logdet_affine + logdet_coupling
 
@@ -34,16 +38,10 @@ class Step(nn.Module):
 
 
 class StepCondition(NamedTuple):
-    """What a `ConditionalStep` reads beside x.
+    """What a `ConditionalStep` is told beside x, once an image: batch B, or B / M."""
 
-    What the injector reads (`Injector`), and the first-layer features of the coupling's net,
-    (B, hidden, H, W), or (B / M, ...) for M candidates an image; and, if known, the composed
-    actnorm and 1×1.
-    """
-
-    for_injector: Tensor | ScaleAndBias
-    for_coupling: Tensor
-    affine: Composed | None = None
+    injection: Tensor  # (raw, b) of the injector, (B, 2C, H, W)
+    features: Tensor  # the condition's part of the first layer of the coupling's net
 
 
 class ConditionalStep(nn.Module):
@@ -51,10 +49,12 @@ class ConditionalStep(nn.Module):
 
     Args:
         channels, hidden, bound: As in `Step`.
-        injector_net: Whether the injector has a net of its own, or is given what one would say.
+        injector_net: Whether the injector has a net of its own, or a trunk says what it would.
 
-    Shapes: x (B, C, H, W).
+    Shapes: x (B, C, H, W); cond is what `read` made of the condition's features.
     """
+
+    affine: ChannelAffine | FoldedAffine
 
     def __init__(self, channels: int, hidden: int, bound: float, injector_net: bool = True) -> None:
         super().__init__()
@@ -62,14 +62,20 @@ class ConditionalStep(nn.Module):
         self.injector = Injector(channels, hidden if injector_net else 0, bound)
         self.coupling = Coupling(channels, hidden, bound)
 
-    def forward(self, x: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
-        x, logdet_affine = self.affine(x, cond.affine)
-        x, logdet_injector = self.injector(x, cond.for_injector)
-        x, logdet_coupling = self.coupling(x, cond.for_coupling)
+    def read(self, for_injector: Tensor, for_coupling: Tensor) -> StepCondition:
+        """The condition of this step, of the features that its two nets begin with."""
+        return StepCondition(self.injector.read(for_injector), for_coupling)
+
+    def forward(
+        self, x: Tensor, cond: StepCondition, composed: Composed | None = None
+    ) -> tuple[Tensor, Tensor]:
+        x, logdet_affine = self.affine(x, None, composed)
+        x, logdet_injector = self.injector(x, cond.injection)
+        x, logdet_coupling = self.coupling(x, cond.features)
         return x, logdet_affine + logdet_injector + logdet_coupling
 
     def inverse(self, y: Tensor, cond: StepCondition) -> tuple[Tensor, Tensor]:
-        y, logdet_coupling = self.coupling.inverse(y, cond.for_coupling)
-        y, logdet_injector = self.injector.inverse(y, cond.for_injector)
+        y, logdet_coupling = self.coupling.inverse(y, cond.features)
+        y, logdet_injector = self.injector.inverse(y, cond.injection)
         y, logdet_affine = self.affine.inverse(y)
         return y, logdet_affine + logdet_injector + logdet_coupling

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import wide_zeros
-from ..layers import Conv, Squeeze
+from ..layers import Conv, Modules, Squeeze
 from ..layers.terms import sum_per_image, volume
 from .chain import Link, forward_through, inverse_through
-from .step import ConditionalStep, StepCondition
+from .step import ConditionalStep
 
 __all__ = ["VariationalNoise"]
 
@@ -39,16 +38,15 @@ class VariationalNoise(nn.Module):
         self.embed = Conv(4 * channels, 2 * _STEPS * hidden, 3)
         nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
         nn.init.zeros_(self.embed.bias)  # type: ignore[arg-type]
-        self.steps = nn.ModuleList(
+        self.steps = Modules[ConditionalStep](
             ConditionalStep(4 * channels, hidden, bound) for _ in range(_STEPS)
         )
 
     def _links(self, cond: Tensor) -> list[Link]:
         centred = self.squeeze(cond / 128 - 1)[0]
         parts = self.embed(centred).chunk(2 * _STEPS, dim=1)
-        steps: list[Any] = list(self.steps)
-        conditions = map(StepCondition, parts[::2], parts[1::2])
-        return [(self.squeeze, None), *zip(steps, conditions, strict=True)]
+        shares = zip(self.steps, parts[::2], parts[1::2], strict=True)
+        return [Link(self.squeeze), *(Link(step, step.read(*part)) for step, *part in shares)]
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)

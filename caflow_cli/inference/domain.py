@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..devices import wide
-from ..model import CAFlow, Encoding
+from ..model import CAFlow, Condition
 
 __all__ = ["Domain", "Statistics", "describe_domain", "statistics"]
 
@@ -61,7 +61,7 @@ class Domain:
         return known if len(mean) == len(deviation) and min(deviation, default=0) > 0 else None
 
 
-def statistics(encodings: Sequence[Encoding]) -> Statistics:
+def statistics(encodings: Sequence[Condition]) -> Statistics:
     """Mean and log of the standard deviation, over space, of each channel of R(y): (S,).
 
     They cost next to nothing: whoever samples or scores has R(y). Where the condition came in
@@ -86,7 +86,7 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
     )
 
 
-def _of_each(encodings: Sequence[Encoding]) -> Statistics:
+def _of_each(encodings: Sequence[Condition]) -> Statistics:
     """(pictures, statistics)"""
     rows = []
     for encoding in encodings:

@@ -14,7 +14,7 @@ from ..devices import wide, wide_device
 from ..errors import CaflowError
 from ..flows import to_uint8
 from ..layers.terms import observed
-from ..model import CAFlow, Encoding
+from ..model import CAFlow, Condition
 from ..tasks import Picture
 from .restore import BATCH_PIXELS, Candidates
 from .score import check_mask, task_of, to_batch
@@ -120,7 +120,7 @@ def spread(result: Candidates) -> npt.NDArray[np.float64]:
     return np.sqrt(variance / (len(result.ranked) - 1))
 
 
-def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Encoding) -> Tensor:
+def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Tensor:
     """`model.log_prob(target, cond)` spread over the picture: (B, H, W) float64, nats a pixel.
 
     Each term of equation 9, at whatever resolution it arises, is summed over channels and spread

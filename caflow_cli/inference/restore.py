@@ -118,7 +118,7 @@ def restore(
     tiles = plan_tiles(size, config.flow.multiple)
     encodings = encode_tiles(model, condition, tiles)
     if len(tiles) == 1 and height * width <= BATCH_PIXELS:
-        encodings = [model.read_condition(encodings[0])]
+        encodings = [model.encode_condition(encodings[0])]
 
     def compose(drawn: np.ndarray) -> np.ndarray:
         # What is projected is composed already.

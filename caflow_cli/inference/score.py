@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, Encoding, bits_per_dim
+from ..model import CAFlow, Condition, bits_per_dim
 from ..tasks import Task, check_noise_samples, get_task
 from .tiling import check_size, encode_tiles, plan_tiles, score_tiles
 
@@ -113,7 +113,7 @@ def score_pairs(
     pairs: Sequence[tuple[np.ndarray, np.ndarray]],
     shapes: Sequence[tuple[int, ...]],
     noise_samples: int,
-    encodings: Sequence[Encoding] | None = None,
+    encodings: Sequence[Condition] | None = None,
 ) -> list[Score]:
     """Scores of reduced (condition, target) pairs of one size, in one batch.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..devices import laid_out
 from ..errors import CaflowError
 from ..flows import to_uint8
-from ..model import CAFlow, Encoding
+from ..model import CAFlow, Condition
 from ..tasks import Picture
 
 __all__ = ["Tiles", "check_size", "draw", "encode_tiles", "plan_tiles", "score_tiles"]
@@ -86,14 +86,14 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
     return Tiles(size, (height, width), tops, lefts, _RAMP * multiple)
 
 
-def encode_tiles(model: CAFlow, condition: Picture, tiles: Tiles) -> list[Encoding]:
+def encode_tiles(model: CAFlow, condition: Picture, tiles: Tiles) -> list[Condition]:
     """The tiles of a condition of the picture's size, encoded each for itself."""
     return [model.encode_condition(_cut(condition, corner, tiles)) for corner in tiles]
 
 
 def draw(
     model: CAFlow,
-    encodings: Sequence[Encoding],
+    encodings: Sequence[Condition],
     tiles: Tiles,
     tau: float,
     seed: int,
@@ -112,7 +112,7 @@ def draw(
 
 
 def _blend(
-    model: CAFlow, encodings: Sequence[Encoding], tiles: Tiles, tau: float, seed: int
+    model: CAFlow, encodings: Sequence[Condition], tiles: Tiles, tau: float, seed: int
 ) -> Picture:
     """One draw: the latents of the whole picture once, of which tiles are cut.
 
@@ -146,7 +146,7 @@ def _blend(
 def score_tiles(
     model: CAFlow,
     target: Picture,
-    encodings: Sequence[Encoding],
+    encodings: Sequence[Condition],
     tiles: Tiles,
     noise_samples: int = 1,
 ) -> float:

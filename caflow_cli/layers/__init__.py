@@ -5,17 +5,19 @@ One contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) 
 """
 
 from .actnorm import ActNorm
-from .affine import ChannelAffine, Composed, FoldedAffine, compose
+from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose
 from .conv import FixedConv
 from .coupling import Coupling
 from .fold import fold, fold_children
-from .injector import Injector, ScaleAndBias
+from .guides import GUIDES, Guide, UNet
+from .injector import Injector
 from .invconv import InvConv1x1
-from .nets import Conv, ConvNet, Guide, Trunk
+from .modules import Modules
+from .nets import Conv, ConvNet, Trunk
 from .squeeze import Squeeze
-from .unet import UNet
 
 __all__ = [
+    "GUIDES",
     "ActNorm",
     "ChannelAffine",
     "Composed",
@@ -27,7 +29,7 @@ __all__ = [
     "Guide",
     "Injector",
     "InvConv1x1",
-    "ScaleAndBias",
+    "Modules",
     "Squeeze",
     "Trunk",
     "UNet",

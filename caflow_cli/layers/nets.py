@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +10,7 @@ from ..devices import net_type
 from .conv import FixedConv, conv2d
 from .terms import per_candidate
 
-__all__ = ["Conv", "ConvNet", "Guide", "Trunk"]
+__all__ = ["Conv", "ConvNet", "Residual", "Trunk", "init_normal", "rms_norm"]
 
 
 class Conv(nn.Conv2d):
@@ -93,7 +90,7 @@ class Residual(nn.Module):
         self.first = Conv(width, width, 3)
         self.second = Conv(width, width, 1)
         for conv, gain in ((self.first, 2**0.5), (self.second, 0.1)):
-            _init(conv, gain)
+            init_normal(conv, gain)
 
     def forward(self, h: Tensor) -> Tensor:
         x = rms_norm(h) if self.normed else F.relu(h)
@@ -106,7 +103,7 @@ class Residual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """What one net makes of a condition for all steps of a function, in place of each step's nets.
+    """One net that reads a condition for all steps of a function, in place of each step's nets.
 
     Behind the convolution that embeds the condition: residual blocks, every other one at half the
     resolution, and two 1×1 heads: the first layers of all couplings' nets, and scale and bias of
@@ -128,57 +125,12 @@ class Trunk(nn.Module):
         self.blocks = nn.Sequential(*(Residual(width, coarse=i % 2 == 1) for i in range(blocks)))
         self.features = Conv(width, features, 1)
         self.injections = Conv(width, injections, 1)
-        _init(self.features, 2**0.5)
-        _init(self.injections, 0.0)
+        init_normal(self.features, 2**0.5)
+        init_normal(self.injections, 0.0)
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
         h = F.relu(self.blocks(h))
         return self.features(h), self.injections(h)
-
-
-class Guide(nn.Module):
-    """A net over a whole condition: down to a few pixels and up again, a sum at each resolution.
-
-    At each width two residual blocks, one on the way down and one on the way up; `head`, the last
-    convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums, however large
-    these have grown: behind a ReLU, sums that had turned negative would be silent for good.
-
-    Args:
-        in_channels: Of the condition.
-        widths: At half the condition's resolution, at a quarter, and so on.
-        out_channels: Of what it says, at full resolution.
-
-    Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
-    """
-
-    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
-        super().__init__()
-        self.embed = Conv(4 * in_channels, widths[0], 3)
-        self.down = nn.ModuleList(Residual(w, normed=True) for w in widths)
-        self.up = nn.ModuleList(Residual(w, normed=True) for w in widths)
-        steps = list(itertools.pairwise(widths))
-        self.wider = nn.ModuleList(Conv(fine, coarse, 3) for fine, coarse in steps)
-        self.narrower = nn.ModuleList(Conv(coarse, fine, 1) for fine, coarse in steps)
-        self.head = Conv(widths[0], 4 * out_channels, 3)
-        for conv in (self.embed, *self.wider, *self.narrower):
-            _init(conv, 1.0)
-        _init(self.head, 0.0)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.embed(F.pixel_unshuffle(x, 2))
-        fine = []
-        for k, block in enumerate(self.down):
-            if k:
-                h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
-                h = self.wider[k - 1](h)
-            h = block(h)
-            fine.append(h)
-        for k in reversed(range(len(self.up))):
-            if k < len(fine) - 1:
-                h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
-                h = h + fine[k]
-            h = self.up[k](h)
-        return F.pixel_shuffle(self.head(rms_norm(h)), 2)
 
 
 def rms_norm(h: Tensor) -> Tensor:
@@ -189,6 +141,7 @@ def rms_norm(h: Tensor) -> Tensor:
     return h * torch.rsqrt(h.square().mean(dim=1, keepdim=True) + 1e-6)
 
 
-def _init(conv: Conv, gain: float) -> None:
+def init_normal(conv: Conv, gain: float) -> None:
+    """Weights of standard deviation `gain / sqrt(fan-in)`, and no bias."""
     nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

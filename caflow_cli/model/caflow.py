@@ -1,20 +1,15 @@
-"""The model: log p(w|y) and its samples (paper equations 8 and 9)."""
+"""The model on 8-bit images: scores, draws, and the points between (paper sections 4.3, 4.4)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.utils.sha import sha_fileobj
 from torch import Tensor, nn
 
-from ..checkpoint import Card, config_json, read_info
-from ..checkpoint.tensors import read_tensors, write_checkpoint
 from ..config import Config
 from ..devices import (
     check_compiler,
@@ -25,97 +20,30 @@ from ..devices import (
     memory_format,
     wide_zeros,
 )
-from ..errors import EXIT_WEIGHTS, CaflowError
+from ..errors import CaflowError
 from ..flows import (
-    Anchor,
-    Anchored,
-    Autoregressive,
     ConditionalScale,
     ConditionalStep,
-    DualGlow,
-    Logit,
-    MultiScaleFlow,
     Scale,
-    SharedAutoregressive,
-    Sizes,
     Step,
     VariationalNoise,
     noise_draws,
     standard_normal_log_prob,
 )
-from ..layers import Conv, Guide, UNet, fold
-from ..paths import is_folder
+from ..layers import Conv
+from .checks import check_batch, check_image, check_size, check_uint8
+from .density import Condition, Density
+from .files import ModelFiles
+from .inference_form import InferenceForm
 
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
-_CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
-    "caflow": Autoregressive,
-    "shared": SharedAutoregressive,
-    "dual-glow": DualGlow,
-}
-_GUIDES: dict[str, type[Guide] | type[UNet]] = {"sums": Guide, "unet": UNet}
+__all__ = ["CAFlow", "LossTerms", "bits_per_dim"]
 
-__all__ = ["CAFlow", "Encoding", "LossTerms", "bits_per_dim"]
-
-
-class Encoding(NamedTuple):
-    """R(y), and what anchors pixels: all that scoring and sampling need of a condition, computed
-    once."""
-
-    d: list[Tensor]  # D_i, indexed by i
-    size: tuple[int, int]  # height and width of y
-    anchored: Anchored  # what pixels are anchored to
-    reading: Any = None  # what F made of D alone, if it is kept (`CAFlow.read_condition`)
-
-    @property
-    def given(self) -> Any:
-        """What F is given: D, or what it made of it."""
-        return self.d if self.reading is None else self.reading
-
-
-class _Flows(NamedTuple):
-    """The flows, as they are trained or folded for inference."""
-
-    A: Any
-    R: Any
-    Q: Any
-    T: Any
-    F: Any
-
-
-class _Folded:
-    """Flows folded for inference, and whether a weight or a module has changed since."""
-
-    def __init__(self, trained: _Flows) -> None:
-        parts = [part for part in trained if part is not None]
-        modules = [module for part in parts for module in part.modules()]
-        # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
-        self._tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
-        # All held, so that what replaces one cannot have its identity or its memory.
-        self._trained = trained
-        self._children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
-        self._tensors = [tensor for table in self._tables for tensor in table.values()]
-        self._state = self._read()
-        self.flows = _Flows(*(None if part is None else fold(part) for part in trained))
-
-    def _read(self) -> list[tuple[int, int, int]]:
-        # In-place changes count versions up; `to` brings other memory, assignment other tensors.
-        return [
-            (id(tensor), tensor._version, tensor.data_ptr())
-            for table in self._tables
-            for tensor in table.values()
-            if tensor is not None
-        ]
-
-    def is_stale(self, trained: _Flows) -> bool:
-        return (
-            any(now is not then for now, then in zip(trained, self._trained, strict=True))
-            or any(list(table.values()) != children for table, children in self._children)
-            or self._read() != self._state
-        )
+_DENSITY = "density."  # begins names of parameters, and is left out in those of files
+_NOISE = "Q."
 
 
 class LossTerms(NamedTuple):
-    """What `CAFlow.forward` returns, each (B,) float64, in nats on the 8-bit scale."""
+    """Each (B,) float64, in nats on the 8-bit scale."""
 
     log_prob: Tensor  # log p(w|y)
     cond_log_prob: Tensor  # log p(y)
@@ -126,26 +54,11 @@ def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
     return -log_prob / (dims * math.log(2))
 
 
-def _decode(
-    flows: _Flows, latents: list[Tensor], d: Any, anchored: Anchored | None
-) -> tuple[Tensor, Tensor]:
-    """`CAFlow._decode_target`, of flows in either form: one graph, where it is compiled."""
-    queue = list(latents)
-    z = [[queue.pop() for _ in z_i] for z_i in flows.F.layout]
-    l, logdet = flows.F.inverse(z, d)
-    log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
-    h, logdet = flows.T.inverse(l)
-    log_prob = log_prob - logdet
-    v, logdet = flows.A.inverse(h, anchored)
-    return v, log_prob - logdet
+class CAFlow(ModelFiles):
+    """Conditional autoregressive flow of 8-bit images.
 
-
-class CAFlow(nn.Module, PyTorchModelHubMixin):
-    """Conditional autoregressive flow.
-
-        log p(w|y) = log|det dT/dw| + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
-
-    of which A, from pixels to the real line, is T's first step here (docs/model.md).
+    `density` is equation 9 at float points. Around it: 8 bits and dequantization noise, seeds,
+    checks, and the form that inference runs.
 
     Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
     2^(n+1). Likelihoods are float64, (B,), in nats, densities on the 8-bit scale. Where a method
@@ -153,58 +66,59 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
     condition may hold one entry an image for M neighbouring candidates each in the target.
 
     Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
-    """
 
-    F: Autoregressive | SharedAutoregressive | DualGlow
+    Example:
+        >>> import torch
+        >>> from caflow_cli import CAFlow, Config
+        >>> model = CAFlow(Config()).eval()
+        >>> cond = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+        >>> model.sample(cond, tau=0.8, candidates=2).shape
+        torch.Size([1, 2, 3, 32, 32])
+        >>> model.log_prob(cond, cond).dtype
+        torch.float64
+
+    Args:
+        config: Sizes, variants and task; by default the fields' own defaults.
+    """
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
-        config = config or Config()
-        self.config = config
-        flow = config.flow
-        bound = flow.scale_bound
-        self.logit = Logit(flow.alpha)
-        self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
+        self.config = config or Config()
+        flow = self.config.flow
+        self.density = Density(flow)
         self.Q = (
-            VariationalNoise(flow.target_channels, flow.f_hidden, bound)
+            VariationalNoise(flow.target_channels, flow.f_hidden, flow.scale_bound)
             if flow.dequantization == "variational"
             else None
         )
-        guides = flow.guides
-        net = _GUIDES[flow.guide_net]
-        guide = net(flow.cond_channels, guides, 2 * flow.target_channels) if guides else None
-        self.A = Anchor(flow.anchor, self.logit, guide, bound)
-        self.T = MultiScaleFlow(flow.target_channels, flow.t_steps, flow.widths, bound)
-        sizes = Sizes(
-            target_channels=flow.target_channels,
-            cond_channels=flow.cond_channels,
-            scales=flow.scales,
-            steps=flow.f_steps,
-            hidden=flow.f_hidden,
-            bound=bound,
-            trunks=flow.trunks,
-            trunk_blocks=flow.trunk_blocks,
-        )
-        self.F = _CONDITIONALS[flow.conditional](sizes)
-
         self.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        self._folded: _Folded | None = None
+        self.register_state_dict_post_hook(_to_file_names)
+        self.register_load_state_dict_pre_hook(_from_file_names)
+        self._forms: dict[str, InferenceForm[nn.Module]] = {}
         self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
 
     # --- the inference form -----------------------------------------------------------------------
 
-    def _flows(self) -> _Flows:
-        """The flows: in `eval()` and without gradients folded, anew where a weight has changed.
-
-        Folded flows take float64 values too: affine maps are float64 then, and nets stay as they
-        are.
-        """
-        own = _Flows(self.A, self.R, self.Q, self.T, self.F)
+    def _running(self, name: str) -> Any:
+        """`density` or `Q`; in `eval()` without gradients folded, anew where weights changed."""
+        own: nn.Module = getattr(self, name)
         if self.training or torch.is_grad_enabled():
             return own
-        if self._folded is None or self._folded.is_stale(own):
-            self._folded = _Folded(own)
-        return self._folded.flows
+        if name not in self._forms or not self._forms[name].is_of(own):
+            self._forms[name] = InferenceForm(own)
+        return self._forms[name].module
+
+    def _running_density(self) -> Density:
+        return self._running("density")  # type: ignore[no-any-return]
+
+    def _inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
+        """`density.inverse`, compiled where `compile_inference` was asked for."""
+        density, latents = self._running_density(), list(latents)
+        if self._compiled is None or density is self.density or latents[0].dtype != self.dtype:
+            return density.inverse(latents, cond)
+        v, log_prob = self._compiled(density, latents, cond)
+        # The memory of a CUDA graph is its next run's.
+        return v.clone(), log_prob.clone()
 
     def _point_type(self) -> torch.dtype:
         """Of points and latents that are to be recovered from each other: float64, where it is."""
@@ -213,53 +127,16 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     def train(self, mode: bool = True) -> CAFlow:
         if mode:
-            self._folded = None
+            self._forms.clear()
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles, which fold and compile for themselves."""
-        return {**self.__dict__, "_folded": None, "_compiled": None}
+        return {**self.__dict__, "_forms": {}, "_compiled": None}
 
-    # --- the density and its sampler, at float points --------------------------------------------
+    # --- the loss ---------------------------------------------------------------------------------
 
-    def _encode_target(
-        self, v: Tensor, d: Any, anchored: Anchored | None = None
-    ) -> tuple[list[Tensor], Tensor]:
-        """Equation 9 at v: latents and log p(v | y)."""
-        flows = self._flows()
-        h, log_prob = flows.A(v, anchored)
-        l, logdet = flows.T(h)
-        log_prob = log_prob + logdet
-        z, logdet = flows.F(l, d)
-        latents = [z_j for z_i in reversed(z) for z_j in reversed(z_i)]
-        log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
-        return latents, log_prob
-
-    def _decode_target(
-        self, latents: Sequence[Tensor], d: Any, anchored: Anchored | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Section 4.4: L_0 first, each L_i on the ones below it, then T^-1; and log p there."""
-        flows = self._flows()
-        if self._compiled is None or flows.F is self.F or latents[0].dtype != self.dtype:
-            return _decode(flows, list(latents), d, anchored)
-        v, log_prob = self._compiled(flows, list(latents), d, anchored)
-        # The memory of a CUDA graph is its next run's.
-        return v.clone(), log_prob.clone()
-
-    def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
-        if self.Q is None:
-            return w + noise, wide_zeros(w.shape[0], w)
-        u, logdet = self._flows().Q(noise, w)
-        return w + u, logdet + standard_normal_log_prob(noise, -1)
-
-    def forward(
-        self,
-        target: Tensor,
-        cond: Tensor,
-        noise: Tensor | None = None,
-        guide: Literal["learns", "alone", "fixed"] = "learns",
-    ) -> LossTerms:
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
         """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
 
         Args:
@@ -268,51 +145,59 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             cond: y + u', float in [0, 256); the same draw serves log p(y) and the condition.
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
-            guide: "learns" with all else; "alone": the density that it has with nothing behind it,
-                `log N(a(v; y); 0, I) + log|det da/dv|`, and 0 for log p(y); "fixed": it gets no
-                gradient.
         """
-        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        h, logdet = self.logit(y)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and guide != "fixed"):
-            anchored = self.A.read(y, h)
-        v = self._pixels(target, "target", self.config.flow.target_channels)
-        self._check_size(v, tuple(y.shape[-2:]))
-        self._check_batch(v.shape[0], y.shape[0])
-        dequantized: Tensor | float = 0.0
-        if noise is not None:
-            v, dequantized = self._dequantize(v, self._layout(noise.to(v)))
-        if guide == "alone":
-            x, log_prob = self.A(v, anchored)
-            log_prob = log_prob + standard_normal_log_prob(x)
-            return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
-        d, term = self.R(h)
-        cond_log_prob = logdet + term + sum(standard_normal_log_prob(d_i) for d_i in d)
-        _, log_prob = self._encode_target(v, d, anchored)
+        y, v, dequantized = self._points(target, cond, noise)
+        condition, cond_log_prob = self.density.condition(y)
+        _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
+
+    def anchor_terms(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
+        """`forward` of the density that A and its guide have with nothing behind them:
+        `log N(A(v; y); 0, I) + log|det dA/dv|`, and 0 for log p(y)."""
+        y, v, dequantized = self._points(target, cond, noise)
+        anchor = self.density.A
+        h, log_prob = anchor(v, anchor.read(y, self.density.logit.of(y)))
+        log_prob = log_prob + standard_normal_log_prob(h)
+        return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
+
+    def _points(
+        self, target: Tensor, cond: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | float]:
+        """y, the point v, and what its dequantization adds to log p."""
+        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        v = self._pixels(target, "target", self.config.flow.target_channels)
+        check_size(v, (y.shape[-2], y.shape[-1]))
+        check_batch(v.shape[0], y.shape[0])
+        if noise is None:
+            return y, v, 0.0
+        return y, *self._dequantize(v, laid_out(noise.to(v)))
+
+    def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
+        if self.Q is None:
+            return w + noise, wide_zeros(w.shape[0], w)
+        u, logdet = self._running("Q")(noise, w)
+        return w + u, logdet + standard_normal_log_prob(noise, -1)
 
     # --- the public operations --------------------------------------------------------------------
 
     @exactly
-    def encode_condition(self, cond: Tensor | Encoding) -> Encoding:
-        """R(y), with y at its bin centres (u = 1/2). cond: uint8 (B, C, H, W)."""
-        if isinstance(cond, Encoding):
+    def encode_condition(self, cond: Tensor | Condition) -> Condition:
+        """All that scores and draws read of y, once, with y at its bin centres (u = 1/2).
+
+        With the reference nets it takes 0.4 kB a pixel.
+
+        Args:
+            cond: uint8 (B, C, H, W); a condition is returned as it is.
+        """
+        if isinstance(cond, Condition):
             return cond
-        self._check_uint8(cond, "condition")
+        check_uint8(cond, "condition")
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        h, _ = self.logit(y)
-        d, _ = self._flows().R(h)
-        return Encoding(d, (cond.shape[-2], cond.shape[-1]), self._flows().A.read(y, h))
+        return self._running_density().condition(y)[0]
 
     @exactly
-    def read_condition(self, cond: Tensor | Encoding) -> Encoding:
-        """`encode_condition`, with all that F makes of it alone: for an image that is sampled or
-        scored more than once. With the reference nets that is 0.4 kB a pixel."""
-        encoding = self.encode_condition(cond)
-        return encoding._replace(reading=self._flows().F.read(encoding.d))
-
-    @exactly
-    def encode(self, target: Tensor, cond: Tensor | Encoding) -> tuple[list[Tensor], Tensor]:
+    def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
         """Latents and log-density of one point, in float64: `decode` gives back the point.
 
         A model stretches some points, samples of τ 1 and above among them, by more than float32
@@ -330,18 +215,20 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         Raises:
             CaflowError: A point without density, or of another size than its condition.
         """
-        encoding = self.encode_condition(cond)
+        condition = self.encode_condition(cond)
         v = self._pixels(target, "target", self.config.flow.target_channels, self._point_type())
-        self._check_match(v, encoding)
-        if not self.A.supports(v, encoding.anchored):
+        check_size(v, condition.size)
+        check_batch(v.shape[0], condition.batch)
+        if not self.density.A.supports(v, condition.anchor):
             raise CaflowError(
                 f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
                 "pass floats in [0, 256), on the scale of 8-bit pixels",
             )
-        return self._encode_target(v, encoding.given, encoding.anchored)
+        latents, log_prob = self._running_density()(v, condition)
+        return latents, log_prob
 
     @exactly
-    def decode(self, latents: Sequence[Tensor], cond: Tensor | Encoding) -> tuple[Tensor, Tensor]:
+    def decode(self, latents: Sequence[Tensor], cond: Tensor | Condition) -> tuple[Tensor, Tensor]:
         """The float target of these latents, and the log-density of exactly that point.
 
         Of float64 latents, as `encode` makes them, in float64; of others as `sample` does, in the
@@ -358,21 +245,21 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             CaflowError: Latents of other shapes, or of a number that is no multiple of that of
                 conditions.
         """
-        encoding = self.encode_condition(cond)
+        condition = self.encode_condition(cond)
         found = [tuple(z.shape[1:]) for z in latents]
-        if found != self.latent_shapes(encoding.size):
+        if found != self.latent_shapes(condition.size):
             raise CaflowError(
                 f"{len(found)} latents of shapes {found}",
-                f"pass those of encode, in its order: {self.latent_shapes(encoding.size)}",
+                f"pass those of encode, in its order: {self.latent_shapes(condition.size)}",
             )
-        self._check_batch(latents[0].shape[0], encoding.d[0].shape[0])
+        check_batch(latents[0].shape[0], condition.batch)
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
-        latents = [self._layout(z.to(self.device, dtype)) for z in latents]
-        return self._decode_target(latents, encoding.given, encoding.anchored)
+        latents = [laid_out(z.to(self.device, dtype)) for z in latents]
+        return self._inverse(latents, condition)
 
     @exactly
-    def log_prob(self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1) -> Tensor:
+    def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
         """Log-likelihood of 8-bit images, (B,) float64: an estimate of a lower bound on their
         discrete log-probability.
 
@@ -389,7 +276,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     @exactly
     def log_prob_with_error(
-        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
+        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
         """`log_prob`, and its standard error over the draws, nats: NaN for K = 1.
 
@@ -409,28 +296,29 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
     @exactly
     def log_prob_samples(
-        self, target: Tensor, cond: Tensor | Encoding, noise_samples: int = 1
+        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> Tensor:
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
-        self._check_uint8(target, "target of a score")
+        check_uint8(target, "target of a score")
         if noise_samples < 1:
             raise CaflowError(f"noise_samples is {noise_samples}", "pass 1 or more")
-        encoding = self.encode_condition(cond)
+        condition = self.encode_condition(cond)
         self._pixels(target, "target", self.config.flow.target_channels)
-        self._check_match(target, encoding)
+        check_size(target, condition.size)
+        check_batch(target.shape[0], condition.batch)
         _, c, h, w = target.shape
         draws = noise_draws((c, h, w), normal=self.Q is not None)
-        pixels = self._layout(target.to(self.device, self.dtype))
-        terms = []
+        pixels = laid_out(target.to(self.device, self.dtype))
+        density, terms = self._running_density(), []
         for noise in islice(draws, noise_samples):
-            v, term = self._dequantize(pixels, self._layout(noise.to(pixels).expand_as(pixels)))
-            terms.append(self._encode_target(v, encoding.given, encoding.anchored)[1] + term)
+            v, term = self._dequantize(pixels, laid_out(noise.to(pixels).expand_as(pixels)))
+            terms.append(density(v, condition)[1] + term)
         return torch.stack(terms)
 
     @exactly
     def sample(
         self,
-        cond: Tensor | Encoding,
+        cond: Tensor | Condition,
         tau: float = 1.0,
         candidates: int = 1,
         seed: int | Sequence[int] = 0,
@@ -447,8 +335,8 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
             seed: One for all images, or one an image.
             first: k of the first candidate, for callers that draw in several batches.
         """
-        encoding = self.encode_condition(cond)
-        batch = encoding.d[0].shape[0]
+        condition = self.encode_condition(cond)
+        batch = condition.batch
         seeds = [int(s) for s in seed] if isinstance(seed, Iterable) else [int(seed)] * batch
         if candidates < 1 or len(seeds) != batch:
             raise CaflowError(
@@ -460,13 +348,13 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         for s in seeds:
             for k in range(first, first + candidates):
                 if s + k not in known:
-                    known[s + k] = self.latent_noise(s + k, encoding.size)
+                    known[s + k] = self.latent_noise(s + k, condition.size)
                 noise.append(known[s + k])
         latents = [
-            self._layout(tau * torch.stack(z).to(self.device, self.dtype))
+            laid_out(tau * torch.stack(z).to(self.device, self.dtype))
             for z in zip(*noise, strict=True)
         ]
-        v, _ = self._decode_target(latents, encoding.given, encoding.anchored)
+        v, _ = self._inverse(latents, condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
@@ -482,7 +370,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         height, width = size
         return [
             (channels, height >> halvings, width >> halvings)
-            for z_i in reversed(self.F.layout)
+            for z_i in reversed(self.density.F.layout)
             for channels, halvings in reversed(z_i)
         ]
 
@@ -541,10 +429,7 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
         if backend == "inductor":
             check_compiler(self.device)
         options = compile_options(self.device, backend)
-        self._compiled = torch.compile(_decode, dynamic=False, **options)
-
-    def _layout(self, x: Tensor) -> Tensor:
-        return laid_out(x)
+        self._compiled = torch.compile(Density.inverse, dynamic=False, **options)
 
     def _pixels(
         self, image: Tensor, what: str, channels: int, dtype: torch.dtype | None = None
@@ -553,127 +438,21 @@ class CAFlow(nn.Module, PyTorchModelHubMixin):
 
         `dtype`: by default the model's.
         """
-        multiple = self.config.flow.multiple
-        if image.ndim != 4 or image.shape[1] != channels or not image.numel():
-            raise CaflowError(
-                f"the {what} has shape {tuple(image.shape)}", f"pass (B, {channels}, H, W)"
-            )
-        height, width = image.shape[-2:]
-        if height % multiple or width % multiple:
-            raise CaflowError(
-                f"the {what} is {width}×{height} pixels",
-                f"pad its sides to multiples of {multiple}",
-            )
+        check_image(image, what, channels, self.config.flow.multiple)
         pixels = image.to(self.device, dtype or self.dtype)
         if image.dtype == torch.uint8:
             pixels = pixels + 0.5
-        return self._layout(pixels)
-
-    def _check_uint8(self, image: Tensor, what: str) -> None:
-        if image.dtype != torch.uint8:
-            raise CaflowError(
-                f"the {what} is {image.dtype}, not uint8",
-                "pass 8-bit images; encode takes a target at a float point",
-            )
-
-    def _check_match(self, target: Tensor, encoding: Encoding) -> None:
-        self._check_size(target, encoding.size)
-        self._check_batch(target.shape[0], encoding.d[0].shape[0])
-
-    def _check_size(self, target: Tensor, size: tuple[int, ...]) -> None:
-        if tuple(target.shape[-2:]) != size:
-            raise CaflowError(
-                f"targets of {tuple(target.shape[-2:])} pixels, conditions of {size}",
-                "pass a condition of the target's size",
-            )
-
-    def _check_batch(self, batch: int, images: int) -> None:
-        if batch % images:
-            raise CaflowError(
-                f"{batch} targets of {images} conditions",
-                "pass one condition an image, with equally many neighbouring targets each",
-            )
-
-    # --- files and the Hub ------------------------------------------------------------------------
-
-    def push_to_hub(
-        self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> str:
-        """Commit `config.json`, `model.safetensors` and, where there is none, a model card.
-
-        Args:
-            repo_id: `user/name`; made if new.
-            model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`, ...
-
-        Returns:
-            The URL of the commit.
-        """
-        card = {"repo": repo_id, **(model_card_kwargs or {})}
-        return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
-
-    def generate_model_card(self, **card: Any) -> ModelCard:
-        """The card of this model; `card` are fields of `checkpoint.Card`."""
-        return ModelCard(Card(self.config, **card).text)
-
-    def save(
-        self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
-    ) -> None:
-        """Write a model file, `*.safetensors`, whole or not at all (`checkpoint.tensors`)."""
-        write_checkpoint(path, self.state_dict(), self.config, training, bf16_convs=bf16_convs)
-
-    @classmethod
-    def load(cls, path: Path) -> CAFlow:
-        """The model of a file, float32, in `eval()`, on the CPU. `read_info` has its record.
-
-        Raises:
-            CaflowError: (exit 3) what `read_info` and `read_tensors` refuse.
-        """
-        info = read_info(path)  # before any memory is taken: the file holds what its config asks
-        tensors = read_tensors(path)
-        model = cls(info.config)
-        model.load_state_dict(tensors)
-        return model.eval()
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        self.save(save_directory / _WEIGHTS)
-        (save_directory / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        **_: Any,
-    ) -> CAFlow:
-        """The model of a folder, or of a Hub repository, from its two files."""
-        if is_folder(Path(model_id)):
-            return cls.load(Path(model_id) / _WEIGHTS)
-        weights = hf_hub_download(
-            model_id,
-            _WEIGHTS,
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
-        )
-        _check_digest(Path(weights), model_id)
-        return cls.load(Path(weights))
+        return laid_out(pixels)
 
 
-def _check_digest(weights: Path, model_id: str) -> None:
-    """The Hub's cache names what a large file's link leads to by its sha256."""
-    stated = weights.resolve().name
-    with weights.open("rb") as file:
-        if len(stated) == 64 and sha_fileobj(file).hex() != stated:
-            raise CaflowError(
-                f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
-                f"caflow models pull {model_id}, or force_download=True",
-                EXIT_WEIGHTS,
-            )
+def _to_file_names(
+    _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
+) -> None:
+    """Tensors of `density` are named in files, and in states of runs, without that word."""
+    for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
+        state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
+
+
+def _from_file_names(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    for name in [n for n in state if n.startswith(prefix) and not n.startswith(prefix + _NOISE)]:
+        state[prefix + _DENSITY + name.removeprefix(prefix)] = state.pop(name)

@@ -21,7 +21,7 @@ def sample_grid(
 
     They are composed with the condition, as those of `restore` are.
     """
-    encoding, task = model.read_condition(conditions), get_task(model.config)
+    encoding, task = model.encode_condition(conditions), get_task(model.config)
     raw = to_uint8(model.sample(encoding, tau, candidates, seed)).cpu().flatten(0, 1)
     settled_draws = settled(task, conditions.repeat_interleave(candidates, 0), raw)
     scores = model.log_prob(settled_draws, encoding).view(len(targets), candidates)

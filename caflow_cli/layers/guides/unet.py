@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .nets import Conv
+from ..modules import Modules
+from ..nets import Conv
 
 __all__ = ["UNet"]
 
@@ -52,8 +53,8 @@ class UNet(nn.Module):
         super().__init__()
         self.embed = Conv(4 * in_channels, widths[0], 3)
         steps = list(itertools.pairwise([widths[0], *widths]))
-        self.down = nn.ModuleList(Double(fine, width) for fine, width in steps)
-        self.up = nn.ModuleList(
+        self.down = Modules[Double](Double(fine, width) for fine, width in steps)
+        self.up = Modules[Double](
             Double(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
         )
         self.head = Conv(widths[0], 4 * out_channels, 3)

@@ -28,8 +28,8 @@ class Composed(NamedTuple):
 class ChannelAffine(nn.Module):
     """`y = W (exp(log_scale) (x + bias))` at every pixel, applied as one convolution.
 
-    This is a transition step (paper appendix A.1), and the first half of every flow step. `cond`
-    may hold what `compose` made of it, so that many can be composed in one go.
+    This is a transition step (paper appendix A.1), and the first half of every flow step.
+    `composed` may hold what `compose` made of it, so that many are composed in one go.
 
     Shapes: x (B, C, H, W).
     """
@@ -42,14 +42,16 @@ class ChannelAffine(nn.Module):
     def _log_scale(self) -> Tensor:
         return wide(self.actnorm.log_scale) + wide(self.invconv.log_diag)
 
-    def forward(self, x: Tensor, cond: Composed | None = None) -> tuple[Tensor, Tensor]:
-        if cond is None:
+    def forward(
+        self, x: Tensor, cond: None = None, composed: Composed | None = None
+    ) -> tuple[Tensor, Tensor]:
+        if composed is None:
             self.actnorm.initialize(x)
             # A rounding error in the composed weight is the same at every pixel and adds up:
             # outside training it is composed in float64 and rounded once.
-            [cond] = _compose([self], x.dtype if self.training else torch.float64)
-        weight, bias = like(cond.weight, x)[:, :, None, None], like(cond.bias, x)
-        return conv2d(x, weight, bias), volume(cond.log_scale, x)
+            [composed] = _compose([self], x.dtype if self.training else torch.float64)
+        weight, bias = like(composed.weight, x)[:, :, None, None], like(composed.bias, x)
+        return conv2d(x, weight, bias), volume(composed.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
         scale = wide(self.actnorm.log_scale).neg().exp()
@@ -96,7 +98,7 @@ class FoldedAffine(nn.Module):
             )
         return self._wide
 
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, cond: None = None, composed: None = None) -> tuple[Tensor, Tensor]:
         return self._maps(x)[0](x), volume(self.log_scale, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:

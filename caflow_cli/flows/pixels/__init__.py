@@ -1,0 +1,8 @@
+"""The first step of a flow of pictures: from pixels on [0, 256) to the real line."""
+
+from .anchor import Anchor, AnchorCondition
+from .known_luminance import KnownLuminance
+from .known_pixels import KnownPixels
+from .logit import Logit
+
+__all__ = ["Anchor", "AnchorCondition", "KnownLuminance", "KnownPixels", "Logit"]

@@ -1,0 +1,78 @@
+"""From pixels to the real line, where the condition tells some of what they are outright."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ...layers.guides import Guide, UNet
+from ...layers.terms import affine, affine_inverse
+from .known_luminance import KnownLuminance
+from .known_pixels import KnownPixels
+from .logit import Logit
+
+__all__ = ["Anchor", "AnchorCondition"]
+
+_KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance]] = {
+    "pixels": KnownPixels,
+    "luminance": KnownLuminance,
+}
+
+
+class AnchorCondition(NamedTuple):
+    """What an `Anchor` reads in a condition, once an image."""
+
+    y: Tensor  # (B, C, H, W), floats in [0, 256)
+    guide: Tensor | None  # (raw, b) of every value, (B, 2C, H, W), where there is a guide
+
+
+class Anchor(nn.Module):
+    """`A`: pixels to the real line, by a logit or with what y tells of them near 0.
+
+        h = map(v; y)                      without a guide
+        h = exp(s(y)) map(v; y) + b(y)     with one
+
+    A picture outside its hole, and a third of one whose grey version is given, are told by y to
+    within a level. A flow of the pixels themselves spends most of its capacity on copying that.
+    The guide reads s and b of every value in all of y: what is likely from afar, before T takes the
+    picture apart.
+
+    Args:
+        kind: "none", "pixels" (`KnownPixels`) or "luminance" (`KnownLuminance`).
+        logit: Of pixels.
+        guide: The net, or None.
+        bound: Of s.
+
+    Shapes: v, h (B, C, H, W); cond is what `read` made of y.
+    """
+
+    def __init__(self, kind: str, logit: Logit, guide: Guide | UNet | None, bound: float) -> None:
+        super().__init__()
+        self.map: Logit | KnownPixels | KnownLuminance = (
+            _KNOWN[kind](logit) if kind in _KNOWN else logit
+        )
+        self.guide = guide
+        self.bound = bound
+
+    def read(self, y: Tensor, h: Tensor) -> AnchorCondition:
+        """What is used of y; h is its logit."""
+        return AnchorCondition(y, None if self.guide is None else self.guide(h))
+
+    def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
+        """Whether every value has a density."""
+        return self.map.supports(v, cond.y)
+
+    def forward(self, v: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
+        h, logdet = self.map(v, cond.y)
+        if cond.guide is None:
+            return h, logdet
+        h, term = affine(h, cond.guide, self.bound)
+        return h, logdet + term
+
+    def inverse(self, h: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
+        if cond.guide is None:
+            return self.map.inverse(h, cond.y)
+        h, term = affine_inverse(h, cond.guide, self.bound)
+        v, logdet = self.map.inverse(h, cond.y)
+        return v, logdet + term

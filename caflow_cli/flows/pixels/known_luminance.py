@@ -1,0 +1,62 @@
+"""Pixels to the real line, where the condition tells their luminance."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...devices import wide_zeros
+from ...layers.terms import per_candidate, volume
+from .logit import Logit
+
+__all__ = ["KnownLuminance"]
+
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
+
+
+class KnownLuminance(nn.Module):
+    """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
+
+    g = w_y + 1/2, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey picture
+    tells to about a level. The first is the green that v_R and v_B leave, but for its sign, scale
+    and second order: of the colours, which are mostly warm or cold, it varies least, and a guide,
+    which takes every value for itself, would not see that in red and blue. A sampled v_G may leave
+    [0, 256), and is clamped with 8 bits.
+
+    Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
+    """
+
+    def __init__(self, logit: Logit) -> None:
+        super().__init__()
+        self.logit = logit
+
+    def supports(self, v: Tensor, cond: Tensor) -> bool:
+        """Whether every value has a density: of green any has."""
+        return bool(v.isfinite().all()) and self.logit.supports(v[:, ::2])
+
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        grey = cond.floor() + 0.5
+        return per_candidate(grey, batch), per_candidate(self.logit.of(grey), batch)
+
+    def _of_green(self, v: Tensor) -> Tensor:
+        """Log-determinant of green to luminance."""
+        return volume(wide_zeros(1, v) + math.log(_GREEN), v)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        grey, level = self._read(cond, v.shape[0])
+        red, green, blue = v.split(1, dim=1)
+        h, logdet = self.logit(torch.cat([red, blue], dim=1))
+        rest = _RED * red + _GREEN * green + _BLUE * blue - grey
+        logdet = logdet + self._of_green(v)
+        r, b = (h - level).split(1, dim=1)
+        return torch.cat([r + _BLUE / _RED * b, rest, b], dim=1), logdet
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        grey, level = self._read(cond, h.shape[0])
+        first, rest, b = h.split(1, dim=1)
+        others, logdet = self.logit.inverse(torch.cat([first - _BLUE / _RED * b, b], dim=1) + level)
+        red, blue = others.split(1, dim=1)
+        green = (rest + grey - _RED * red - _BLUE * blue) / _GREEN
+        return torch.cat([red, green, blue], dim=1), logdet - self._of_green(h)

@@ -1,0 +1,64 @@
+"""Pixels to the real line by a logit (paper appendix A.1)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...devices import wide_zeros
+from ...layers.terms import sum_per_image, volume
+
+__all__ = ["Logit"]
+
+
+class Logit(nn.Module):
+    """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.
+
+    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`, so a density of h becomes
+    one of v, in bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows: a
+    flow puts a little of its mass there.
+
+    Shapes: (B, C, H, W).
+    """
+
+    def __init__(self, alpha: float = 0.05, levels: float = 256.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.levels = levels
+
+    def supports(self, v: Tensor, cond: Tensor | None = None) -> bool:
+        """Whether every value has a density: 0 < p < 1."""
+        margin = self.levels * self.alpha / (2 * (1 - self.alpha))
+        return bool(((v > -margin) & (v < self.levels + margin)).all())
+
+    def log_derivative(self, h: Tensor) -> Tensor:
+        """`log dh/dv` of each value, in h's type."""
+        return _steepness(h) + math.log((1 - self.alpha) / self.levels)
+
+    def _logdet(self, h: Tensor) -> Tensor:
+        scale = wide_zeros(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
+        return sum_per_image(_steepness(h)) + volume(scale, h)
+
+    def of(self, v: Tensor) -> Tensor:
+        """h of v."""
+        p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
+        return torch.log(p) - torch.log1p(-p)
+
+    def back(self, h: Tensor) -> Tensor:
+        """v of h."""
+        return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
+
+    def forward(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        h = self.of(v)
+        return h, self._logdet(h)
+
+    def inverse(self, h: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.back(h), -self._logdet(h)
+
+
+def _steepness(h: Tensor) -> Tensor:
+    """`-log p - log(1 - p)` as softplus: sampled h can be so large that p rounds to 0 or 1."""
+    return F.softplus(h) + F.softplus(-h)

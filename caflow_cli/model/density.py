@@ -1,0 +1,112 @@
+"""Equation 9 of the paper: log p(w|y), and the way back from latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ..config import FlowConfig
+from ..flows import (
+    Anchor,
+    AnchorCondition,
+    Autoregressive,
+    DualGlow,
+    FlowCondition,
+    Latents,
+    Logit,
+    MultiScaleFlow,
+    SharedAutoregressive,
+    standard_normal_log_prob,
+)
+from ..layers import GUIDES
+
+__all__ = ["Condition", "Density"]
+
+_CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
+    "caflow": Autoregressive,
+    "shared": SharedAutoregressive,
+    "dual-glow": DualGlow,
+}
+
+
+class Condition(NamedTuple):
+    """All that the density of a target reads of y, computed once an image."""
+
+    d: list[Tensor]  # R(y) = [D_0, ..., D_{n-1}]
+    anchor: AnchorCondition  # what A reads
+    flow: FlowCondition  # what F made of D
+
+    @property
+    def batch(self) -> int:
+        """Conditions in it."""
+        return self.d[0].shape[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of y."""
+        height, width = self.d[-1].shape[-2:]
+        return 2 * height, 2 * width
+
+
+class Density(nn.Module):
+    """The density of a picture v given a picture y, exact, and its sampler.
+
+        h = A(v; y),  [L_0 ... L_{n-1}] = T(h),  [D_0 ... D_{n-1}] = R(y),  z_j^i = F_i(L_i; D, L)_j
+
+        log p(v|y) = log|det dA/dv| + log|det dT/dh|
+                     + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
+
+    This is equation 9, which counts A, from pixels to the real line, as a part of T. Pictures are
+    floats on the 8-bit scale [0, 256), (B, C, H, W), H and W multiples of 2^(n+1); y may hold one
+    entry for M neighbouring ones of v. Densities are (B,) float64, in nats on that scale. Latents
+    are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is differentiable.
+
+    Args:
+        flow: Sizes and variants.
+    """
+
+    F: Autoregressive | SharedAutoregressive | DualGlow
+
+    def __init__(self, flow: FlowConfig) -> None:
+        super().__init__()
+        bound, channels = flow.scale_bound, flow.target_channels
+        self.logit = Logit(flow.alpha)
+        self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
+        net = GUIDES[flow.guide_net]
+        guide = net(flow.cond_channels, flow.guides, 2 * channels) if flow.guides else None
+        self.A = Anchor(flow.anchor, self.logit, guide, bound)
+        self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
+        self.F = _CONDITIONALS[flow.conditional](flow)
+
+    def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
+        """y as a condition, and log p(y), of which R and a standard normal are the model."""
+        h, log_prob = self.logit(y)
+        d, logdet = self.R(h)
+        log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
+        return Condition(d, self.A.read(y, h), self.F.read(d)), log_prob
+
+    def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
+        """The latents of v, and log p(v|y)."""
+        h, log_prob = self.A(v, cond.anchor)
+        l, logdet = self.T(h)
+        log_prob = log_prob + logdet
+        z, logdet = self.F(l, cond.flow)
+        latents = [z_j for z_i in reversed(z) for z_j in reversed(z_i)]
+        log_prob = log_prob + logdet + sum(standard_normal_log_prob(z_j) for z_j in latents)
+        return latents, log_prob
+
+    def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
+        """The v of these latents, L_0 first and each L_i on those below it, and log p(v|y)."""
+        l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
+        log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
+        h, logdet = self.T.inverse(l)
+        log_prob = log_prob - logdet
+        v, logdet = self.A.inverse(h, cond.anchor)
+        return v, log_prob - logdet
+
+    def _by_scale(self, latents: Sequence[Tensor]) -> Latents:
+        """The list as z[i][j] = z_j^i."""
+        queue = list(latents)
+        return [[queue.pop() for _ in z_i] for z_i in self.F.layout]

@@ -1,0 +1,48 @@
+"""A module as inference runs it: what depends on weights alone is computed once."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from torch import nn
+
+from ..layers import fold
+
+__all__ = ["InferenceForm"]
+
+_M = TypeVar("_M", bound=nn.Module)
+
+
+class InferenceForm(Generic[_M]):
+    """The folded form of a module (`layers.fold`), and whether it still is that.
+
+    Folded modules take float64 values too: affine maps are float64 then, and nets stay as they are.
+    """
+
+    def __init__(self, trained: _M) -> None:
+        modules = list(trained.modules())
+        # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
+        self._tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
+        # All held, so that what replaces one cannot have its identity or its memory.
+        self._trained = trained
+        self._children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
+        self._tensors = [tensor for table in self._tables for tensor in table.values()]
+        self._state = self._read()
+        self.module: _M = fold(trained)  # type: ignore[assignment]
+
+    def _read(self) -> list[tuple[int, int, int]]:
+        # In-place changes count versions up; `to` brings other memory, assignment other tensors.
+        return [
+            (id(tensor), tensor._version, tensor.data_ptr())
+            for table in self._tables
+            for tensor in table.values()
+            if tensor is not None
+        ]
+
+    def is_of(self, trained: nn.Module) -> bool:
+        """Whether it was folded from this module, and no weight or module has changed since."""
+        return (
+            trained is self._trained
+            and all(list(table.values()) == children for table, children in self._children)
+            and self._read() == self._state
+        )
