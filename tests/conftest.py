@@ -1,6 +1,7 @@
 """Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import helpers
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from caflow_cli import devices
-from caflow_cli.config import Config
+from caflow_cli.config import Config, TaskConfig
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 
@@ -69,6 +70,29 @@ def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) ->
     """`small_model` as a file: superres x4, random weights."""
     path = tmp_path_factory.mktemp("model") / "small.safetensors"
     small_model.save(path, {"images": 0})
+    return path
+
+
+@pytest.fixture(scope="session")
+def grey_model() -> CAFlow:
+    """Two scales, a grey condition, and values in its config that are no defaults. Shared."""
+    config = helpers.small_config(scales=2, cond_channels=1, alpha=0.07)
+    config = replace(config, task=TaskConfig("colorize", tau=0.85, candidates=10))
+    return helpers.data_like_model(config, seed=5, size=16)
+
+
+@pytest.fixture(scope="session")
+def _grey_bytes(grey_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("grey") / "model.safetensors"
+    grey_model.save(path, helpers.RECORD)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def grey_file(_grey_bytes: bytes, tmp_path: Path) -> Path:
+    """`grey_model` as a file of this test's own, `model.safetensors`, with `helpers.RECORD`."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(_grey_bytes)
     return path
 
 

@@ -15,6 +15,9 @@ from caflow_cli.layers import ActNorm, Conv, ConvNet, Guide, InvConv1x1, UNet
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
+# The record of training in a model file.
+RECORD = {"images": 1000, "validation": {"bits_per_dim": 3.5}}
+
 
 def generator(seed):
     return torch.Generator().manual_seed(seed)
@@ -73,6 +76,11 @@ def task_config(name, size=32, **flow):
     """A small model's config for a task, with the condition that the task has by default."""
     config = small_config(cond_channels=TASKS[name].channels[0], **flow)
     return Config(config.flow, TaskConfig(name, size=size))
+
+
+def file_tensors(model):
+    """A model's tensors by the names that its file has."""
+    return model.state_dict()
 
 
 def as_double(model):

@@ -5,7 +5,11 @@ import struct
 import zlib
 
 import numpy as np
+import pytest
 from PIL import Image, ImageCms
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import read_image
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 
@@ -94,3 +98,18 @@ def tiff_of_16_bits(
         f"{order}I", after + len(arrays)
     )
     return header + bits + body + arrays + directory + bytes(4)
+
+
+def decoded(data: bytes) -> np.ndarray:
+    return read_image(io.BytesIO(data))
+
+
+def refusal(source, name: str | None = None) -> CaflowError:
+    with pytest.raises(CaflowError) as caught:
+        read_image(source, name)
+    error = caught.value
+    assert error.exit_code == 1
+    for line in (error.message, error.hint):
+        assert line
+        assert "\n" not in line
+    return error

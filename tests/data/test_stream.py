@@ -4,22 +4,12 @@ import numpy as np
 import pytest
 
 from caflow_cli.data import DamagedError, load_pairs, load_split, open_split
-from caflow_cli.images import encode_png
 
-
-def flat(value: int, side: int = 8) -> bytes:
-    return encode_png(np.full((side, side, 3), value, np.uint8))
-
-
-def store(folder, files):
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
+from .stored import flat, store
 
 
 def test_a_split_is_the_one_that_is_loaded_whole(tmp_path):
-    path = store(tmp_path, {f"train/{i:03d}.png": flat(i, 10) for i in range(9)})
+    path = store(tmp_path, {f"train/{i:03d}.png": flat(i, 10) for i in range(9)}, "folder")
     whole = load_split(path, "val", 8)
     with open_split(path, "val", 8) as source:
         assert (source.split, source.names) == ("val", whole.names)
@@ -30,7 +20,7 @@ def test_a_split_is_the_one_that_is_loaded_whole(tmp_path):
 def test_pairs_too(tmp_path):
     sides = (("A", 0), ("B", 100))
     files = {f"test/{side}/{i}.png": flat(i + shift) for i in range(3) for side, shift in sides}
-    path = store(tmp_path, files | {"train/A/x.png": flat(0), "train/B/x.png": flat(0)})
+    path = store(tmp_path, files | {"train/A/x.png": flat(0), "train/B/x.png": flat(0)}, "folder")
     whole = load_pairs(path, "test", 8)
     with open_split(path, paired=True) as source:
         assert (source.split, source.names) == ("test", whole.names)
@@ -39,8 +29,8 @@ def test_pairs_too(tmp_path):
 
 
 def test_without_a_test_folder_it_is_everything_as_it_is(tmp_path):
-    files = {"b/1.png": flat(1), "a.png": flat(2, side=5), "c.jpg": b"no picture"}
-    with open_split(store(tmp_path, files)) as source:
+    files = {"b/1.png": flat(1), "a.png": flat(2, 5), "c.jpg": b"no picture"}
+    with open_split(store(tmp_path, files, "folder")) as source:
         assert (source.split, source.names) == ("all", ["a.png", "b/1.png", "c.jpg"])
         assert source.read(0)[0].shape == (5, 5, 3)
         with pytest.raises(DamagedError, match=r"c\.jpg"):

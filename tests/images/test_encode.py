@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from pictures import COLOURS, encoded
+from pictures import COLOURS
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
@@ -119,17 +119,6 @@ def test_pictures_too_large_for_their_format():
     with pytest.raises(CaflowError, match="16384x1 is more than webp") as caught:
         Encoder("webp").encode(np.zeros((1, 16384, 3), np.uint8))
     assert caught.value.hint == "--format png"
-
-
-@pytest.mark.parametrize("data", [encoded(COLOURS, "JPEG", comment="caflow"), encode_png(COLOURS)])
-def test_pictures_of_others_have_no_provenance(tmp_path, data):
-    path = tmp_path / "a"
-    path.write_bytes(data)
-    assert read_provenance(path) is None
-    path.write_bytes(encode_png(COLOURS, {"caflow": "[1]"}))
-    assert read_provenance(path) is None
-    with pytest.raises(CaflowError, match="no file"):
-        read_provenance(tmp_path / "gone.png")
 
 
 def test_write_png(tmp_path):

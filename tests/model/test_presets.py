@@ -6,7 +6,6 @@ import torch
 
 from caflow_cli.checkpoint import read_info
 from caflow_cli.config import PRESETS, Config, preset
-from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
 
 # Parameters of A, R, T, F and Q, in thousands.
@@ -52,19 +51,3 @@ def test_a_preset_learns_saves_and_loads(name, tmp_path):
     loaded, info = CAFlow.load(tmp_path / "m.safetensors"), read_info(tmp_path / "m.safetensors")
     assert info.config.flow == preset(name)
     assert torch.equal(loaded.log_prob(target, cond), model.eval().log_prob(target, cond))
-
-
-def test_the_paper_presets_have_the_paper_depths():
-    depths = {name: (f.r_steps, f.t_steps, f.f_steps) for name, f in PRESETS.items()}
-    assert depths["ffhq-superres-x4"] == (16, 32, 12)
-    assert depths["lsun-colorize"] == (24, 24, 12)
-    assert depths["celeba-inpaint"] == (30, 30, 16)
-    for name in depths.keys() - {"compact"}:
-        assert (PRESETS[name].scales, PRESETS[name].hidden, PRESETS[name].f_hidden) == (3, 64, 32)
-    assert PRESETS["ffhq-superres-x4"].dequantization == "variational"
-
-
-def test_an_unknown_preset_names_the_nearest():
-    with pytest.raises(CaflowError, match="'compat'") as caught:
-        preset("compat")
-    assert caught.value.hint == "--preset compact"

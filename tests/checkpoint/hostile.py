@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import CAFlow
 
 
 class Bomb:
@@ -83,3 +87,16 @@ def parts(path: Path) -> tuple[dict[str, Any], bytes]:
 def record(header: dict[str, Any]) -> dict[str, Any]:
     """What the header of a model file says of its config and training."""
     return json.loads(header["__metadata__"]["caflow"])
+
+
+def assert_refused(path, named="", load=CAFlow.load):
+    with pytest.raises(CaflowError) as caught:
+        load(path)
+    error = caught.value
+    assert error.exit_code == 3
+    assert named in error.message
+    assert str(path) in error.message
+    for line in (error.message, error.hint):
+        assert len(line.splitlines()) == 1
+        assert len(line) < 600
+    return error

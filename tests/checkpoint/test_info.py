@@ -1,0 +1,210 @@
+"""What a model file says of itself: read without its tensors, and refused where it lies."""
+
+import json
+
+import helpers
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from caflow_cli.checkpoint import read_info
+from caflow_cli.errors import CaflowError
+from caflow_cli.model import CAFlow
+
+from .hostile import assert_refused, parts, record, safetensors
+
+
+def header(path):
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["caflow"])
+
+
+def rewrite(path, tensors=None, **changes):
+    """The same file with another header or other tensors."""
+    values = header(path) | changes
+    save_file(
+        load_file(path) if tensors is None else tensors,
+        path,
+        metadata={"caflow": json.dumps(values)},
+    )
+
+
+def test_the_header_describes_the_file(grey_file, grey_model):
+    assert header(grey_file) == {
+        "schema": 1,
+        "config": grey_model.config.to_dict(),
+        "training": helpers.RECORD,
+    }
+
+
+def test_a_model_without_a_record(tmp_path, grey_model):
+    grey_model.save(tmp_path / "m.safetensors")
+    assert read_info(tmp_path / "m.safetensors").training == {}
+
+
+def test_a_record_of_a_run_that_never_measured(tmp_path, grey_model):
+    record = {"val_bits_per_dim": float("nan"), "optim": {"betas": (0.9, float("inf"))}}
+    grey_model.save(tmp_path / "m.safetensors", record)
+    expected = {"val_bits_per_dim": None, "optim": {"betas": [0.9, None]}}
+    assert read_info(tmp_path / "m.safetensors").training == expected
+
+
+def garbage(path):
+    path.write_bytes(b"not a model at all" * 10)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def truncated_header(path):
+    path.write_bytes(path.read_bytes()[:40])
+
+
+def no_header(path):
+    save_file(load_file(path), path)
+
+
+def not_json(path):
+    save_file(load_file(path), path, metadata={"caflow": "{"})
+
+
+def no_schema(path):
+    save_file(load_file(path), path, metadata={"caflow": "{}"})
+
+
+def other_schema(path):
+    rewrite(path, schema=2)
+
+
+def unknown_key(path):
+    config = header(path)["config"]
+    config["flow"]["scalez"] = 3
+    rewrite(path, config=config)
+
+
+def wrong_type(path):
+    config = header(path)["config"]
+    config["flow"]["scales"] = "2"
+    rewrite(path, config=config)
+
+
+def no_config(path):
+    rewrite(path, config=None)
+
+
+def missing_tensor(path):
+    tensors = load_file(path)
+    del tensors["T.scales.0.transitions.0.invconv.lu"]
+    rewrite(path, tensors)
+
+
+def extra_tensor(path):
+    rewrite(path, load_file(path) | {"surplus": torch.zeros(2)})
+
+
+def wrong_shape(path):
+    tensors = load_file(path)
+    tensors["T.scales.0.transitions.0.invconv.lu"] = torch.zeros(2, 2)
+    rewrite(path, tensors)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "named"),
+    [
+        (lambda path: path.unlink(), "no model file"),
+        (garbage, "safetensors"),
+        (empty, "safetensors"),
+        (truncated, "safetensors"),
+        (truncated_header, "safetensors"),
+        (no_header, "not a caflow model"),
+        (not_json, "header"),
+        (no_schema, "header"),
+        (other_schema, "schema 2"),
+        (unknown_key, "flow.scalez"),
+        (wrong_type, "flow.scales"),
+        (no_config, "config"),
+        (missing_tensor, "T.scales.0.transitions.0.invconv.lu"),
+        (extra_tensor, "surplus"),
+        (wrong_shape, "T.scales.0.transitions.0.invconv.lu"),
+    ],
+)
+def test_a_broken_file_is_named(grey_file, breakage, named):
+    breakage(grey_file)
+    with pytest.raises(CaflowError) as caught:
+        CAFlow.load(grey_file)
+    assert caught.value.exit_code == 3
+    assert named in caught.value.message
+    assert str(grey_file) in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_folder_is_no_model_file(tmp_path):
+    with pytest.raises(CaflowError) as caught:
+        CAFlow.load(tmp_path)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config": {"flow": {"scales": 10**9}}}, "scales is 1000000000"),
+        ({"config": {"flow": {"t_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"f_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"r_steps": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"hidden": 10**12}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"hidden": [8] * 100_000}}}, "hidden is"),
+        ({"config": {"flow": {"f_hidden": 10**30}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"trunk": 10**9}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"target_channels": 10**9}}}, "does not hold the tensors"),
+        ({"config": {"flow": {"scales": "3"}}}, "'flow.scales' is '3'"),
+        ({"config": {"flow": {"scales": True}}}, "'flow.scales' is True"),
+        ({"config": {"flow": {"scales": None}}}, "'flow.scales' is None"),
+        ({"config": {"flow": {"hidden": [[8]]}}}, "flow.hidden"),
+        ({"config": {"flow": {"alpha": [0.5]}}}, "flow.alpha"),
+        ({"config": {"flow": {"conditional": "x" * 100_000}}}, "conditional is 'xxx"),
+        ({"config": {"flow": {"x" * 100_000: 1}}}, "unknown config key 'flow.xxx"),
+        ({"config": {"flow": []}}, "flow is []"),
+        ({"config": {"task": {"size": 10**9}}}, "size is 1000000000"),
+        ({"config": {"task": {"factor": 10**9}}}, "factor is 1000000000"),
+        ({"config": {"task": {"candidates": 10**9}}}, "candidates is 1000000000"),
+        ({"config": []}, "config"),
+        ({"training": [1]}, "broken caflow header"),
+        ({"schema": [1]}, "schema [1]"),
+        ({"schema": True, "config": 1}, "config"),
+    ],
+)
+def test_a_config_that_lies_is_refused(tmp_path, model_file, change, named):
+    header, data = parts(model_file)
+    values = record(header)
+    for key, value in change.items():
+        if isinstance(value, dict):
+            values[key] = {
+                part: {**values[key][part], **fields} if isinstance(fields, dict) else fields
+                for part, fields in value.items()
+            }
+        else:
+            values[key] = value
+    header["__metadata__"]["caflow"] = json.dumps(values)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(safetensors(header, data))
+    assert_refused(path, named, read_info)
+
+
+def test_a_number_that_is_not_finite_is_no_config(tmp_path, model_file):
+    header, data = parts(model_file)
+    text = header["__metadata__"]["caflow"]
+    assert '"scale_bound": 2.0' in text
+    for number in ("1e999", "NaN", "-Infinity"):
+        header["__metadata__"]["caflow"] = text.replace(
+            '"scale_bound": 2.0', f'"scale_bound": {number}'
+        )
+        path = tmp_path / "model.safetensors"
+        path.write_bytes(safetensors(header, data))
+        assert_refused(path, "broken caflow header", read_info)

@@ -1,0 +1,112 @@
+"""The tensors of a model file: written whole or not at all; refused where no model has such."""
+
+from __future__ import annotations
+
+import helpers
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from caflow_cli.checkpoint import read_info
+from caflow_cli.errors import CaflowError
+from caflow_cli.layers import Conv
+from caflow_cli.model import CAFlow
+
+from .hostile import assert_refused, parts
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "named"),
+    [
+        ("T.scales.0.steps.0.coupling.net.first.weight", torch.Tensor.half, "of type F16"),
+        ("T.scales.0.steps.0.coupling.net.first.bias", torch.Tensor.bfloat16, "of type BF16"),
+        ("T.scales.0.transitions.0.invconv.permutation", torch.Tensor.int, "of type I32"),
+        ("T.scales.0.transitions.0.actnorm.initialized", torch.Tensor.float, "of type F32"),
+        ("T.scales.0.transitions.0.invconv.lu", lambda t: t * torch.nan, "not finite"),
+        ("T.scales.0.transitions.0.invconv.lu", lambda t: t + torch.inf, "not finite"),
+        (
+            "T.scales.0.steps.0.coupling.net.first.weight",
+            lambda t: (t / 0).bfloat16(),
+            "not finite",
+        ),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t + 1, "no permutation"),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t * 0, "no permutation"),
+        ("T.scales.0.transitions.0.invconv.permutation", lambda t: t - 2**62, "no permutation"),
+    ],
+)
+def test_values_that_no_model_has_are_refused(tmp_path, model_file, name, change, named):
+    tensors = load_file(model_file)
+    tensors[name] = change(tensors[name])
+    path = tmp_path / "model.safetensors"
+    save_file(tensors, path, parts(model_file)[0]["__metadata__"])
+    error = assert_refused(path, named)
+    assert name in error.message
+
+
+def test_doubles_are_read(tmp_path, model_file, small_model):
+    tensors = load_file(model_file)
+    path = tmp_path / "model.safetensors"
+    doubles = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+    save_file(doubles, path, parts(model_file)[0]["__metadata__"])
+    model = CAFlow.load(path)
+    found = helpers.file_tensors(model)
+    for name, value in helpers.file_tensors(small_model).items():
+        assert torch.equal(found[name], value), name
+
+
+def test_bf16_is_for_convolutions_alone(tmp_path, grey_file, grey_model):
+    small = tmp_path / "small.safetensors"
+    grey_model.save(small, bf16_convs=True)
+    convs = {
+        f"{name}.weight" for name, child in grey_model.named_modules() if isinstance(child, Conv)
+    }
+    state = helpers.file_tensors(grey_model)
+    stored = load_file(small)
+    assert convs == {name for name, t in state.items() if t.ndim == 4}
+    convs = {name for name in convs if not name.startswith("T.scales.0.")}  # see `in_bf16`
+    assert {name for name, t in stored.items() if t.dtype == torch.bfloat16} == convs
+    for name, tensor in stored.items():
+        if name not in convs:
+            assert tensor.dtype == state[name].dtype
+            assert torch.equal(tensor, state[name])
+    assert small.stat().st_size < grey_file.stat().st_size
+
+    loaded = CAFlow.load(small)
+    for name, tensor in helpers.file_tensors(loaded).items():
+        assert tensor.dtype == state[name].dtype
+        expected = state[name].bfloat16().float() if name in convs else state[name]
+        assert torch.equal(tensor, expected), name
+
+
+def test_writing_again_replaces_the_file(grey_file, grey_model):
+    other = helpers.data_like_model(grey_model.config, seed=6, size=16)
+    other.save(grey_file)
+    loaded, info = CAFlow.load(grey_file), read_info(grey_file)
+    assert info.training == {}
+    assert torch.equal(
+        helpers.file_tensors(loaded)["T.scales.0.transitions.0.invconv.lu"],
+        helpers.file_tensors(other)["T.scales.0.transitions.0.invconv.lu"],
+    )
+    assert [p.name for p in grey_file.parent.iterdir()] == [grey_file.name]
+
+
+@pytest.mark.parametrize("where", ["missing/model.safetensors", "folder"])
+def test_an_impossible_path_leaves_nothing_behind(tmp_path, grey_model, where):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(CaflowError) as caught:
+        grey_model.save(tmp_path / where)
+    assert str(tmp_path / where) in caught.value.message
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_a_failed_write_keeps_the_old_file(grey_file, grey_model, monkeypatch):
+    before = grey_file.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(CaflowError, match="No space left"):
+        grey_model.save(grey_file)
+    assert grey_file.read_bytes() == before
+    assert [p.name for p in grey_file.parent.iterdir()] == [grey_file.name]

@@ -1,0 +1,62 @@
+"""Sets of pictures for tests, as folders and as zips."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caflow_cli.data import load_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import encode_png
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def flat(value: int, height: int = 8, width: int | None = None) -> bytes:
+    """A PNG of one grey, square unless it has a width of its own."""
+    return encode_png(np.full((height, width or height, 3), value, np.uint8))
+
+
+def store(where: Path, files: dict[str, bytes], kind: str) -> Path:
+    """The files as a folder or as a zip."""
+    if kind == "folder":
+        root = where / "data"
+        root.mkdir()
+        for name, data in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(data)
+        return root
+    path = where / "data.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def refusal(*args, **options) -> CaflowError:
+    with pytest.raises(CaflowError) as caught:
+        load_split(*args, **options)
+    assert caught.value.hint
+    assert "\n" not in caught.value.message + caught.value.hint
+    return caught.value
+
+
+kinds = pytest.mark.parametrize("kind", ["folder", "zip"])
+
+
+def pairs(split: str, count: int, first: int = 0) -> dict[str, bytes]:
+    """So many pairs in `A/` and `B/` of a folder; each target is 100 levels above its condition."""
+    names = range(first, first + count)
+    return {f"{split}A/{i:03}.png": flat(i) for i in names} | {
+        f"{split}B/{i:03}.png": flat(100 + i) for i in names
+    }
+
+
+def archive(where: Path, files: dict[str, bytes]) -> Path:
+    """The files as a zip, in the place of an older one."""
+    return store(where, files, "zip")

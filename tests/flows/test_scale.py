@@ -1,0 +1,46 @@
+"""One scale of a flow: squeeze, transitions, steps; and how a condition reaches the steps."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.flows import (
+    ConditionalScale,
+)
+
+from .closed_form import affine_map, density, gaussian
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("trunk", [0, 7])
+def test_every_step_reads_its_own_features(trunk):
+    """The condition of a scale is embedded at once: each net gets a part that no other one gets."""
+    scale = helpers.randomise(ConditionalScale(8, 3, 2, 3, 5, 2.0, trunk)).double()
+    cond = helpers.normal((2, 3, 4, 4), 1), helpers.normal((2, 2, 4, 4), 2)
+    parts = [part for pair in scale._features(cond) for part in pair]
+    injection = 16 if trunk else 5  # with a trunk, scale and bias of 8 channels
+    assert [part.shape[1] for part in parts] == [injection, 5] * 3
+    assert len({round(float(part.sum()), 9) for part in parts}) == 6
+
+
+@torch.no_grad()
+def test_injectors_linear_in_the_condition_shift_the_mean_linearly():
+    """z = A x + C c + b: fitted at a few conditions, it is the density at others."""
+    scale = helpers.randomise(ConditionalScale(4, 1, 0, 2, 4, 2.0), 14).double().eval()
+    # Far from the kinks the nets are linear: all hidden values positive. Scales stay constant.
+    scale.embed_d.bias.fill_(60.0)
+    for step in scale.steps:
+        step.injector.net.second.weight.abs_()
+        step.injector.net.last.weight[:4] = 0
+        step.injector.net.last.bias[4:] -= 60 * step.injector.net.last.weight[4:].sum((1, 2, 3))
+        step.coupling.net.last.weight.zero_()
+    x, c = helpers.normal((9, 1, 4, 4), 15), helpers.normal((9, 1, 4, 4), 16)
+
+    a, _ = affine_map(lambda p: scale(p, (0 * p[:1], None))[0], x)
+    zero = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+    shift, b = affine_map(lambda p: scale(zero.expand_as(p), (p, None))[0], c)
+    assert shift.abs().max() > 0.1
+    for x_i, c_i in zip(x, c, strict=True):
+        expected = gaussian(a, shift @ c_i.flatten() + b).log_prob(x_i.flatten())
+        log_prob = density(scale, x_i[None], (c_i[None], None))[0]
+        torch.testing.assert_close(log_prob, expected, rtol=0, atol=1e-8)

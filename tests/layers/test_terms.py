@@ -1,0 +1,93 @@
+"""What all layers share: float64 sums, the bound of scales, the affine map and its gradient."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.layers.terms import (
+    affine,
+    affine_inverse,
+    bounded,
+    observed,
+    per_candidate,
+    sum_per_image,
+    volume,
+)
+
+BOUND = 1.5
+
+
+def test_log_scales_are_bounded_and_start_as_the_identity():
+    raw = torch.linspace(-100, 100, 2001, dtype=torch.float64)
+    assert bounded(raw, 2.0).abs().max() <= 2
+    torch.testing.assert_close(bounded(raw, 2.0), 2 * torch.tanh(raw / 2), rtol=0, atol=1e-12)
+    small = torch.tensor([-0.01, 0.01], dtype=torch.float64)
+    torch.testing.assert_close(bounded(small, 2.0), small, rtol=0, atol=1e-6)
+
+
+def test_sums_do_not_lose_float32_terms():
+    x = torch.full((2, 1, 1000, 1000), 0.1)
+    expected = 1e6 * float(torch.tensor(0.1).double())
+    assert sum_per_image(x)[0].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_volume_counts_every_pixel():
+    log_scale = torch.tensor([0.5, -2.0])
+    logdet = volume(log_scale, torch.zeros(3, 2, 4, 5))
+    assert logdet.dtype == torch.float64
+    assert logdet.tolist() == [-1.5 * 20] * 3
+
+
+def test_candidates_of_an_image_are_neighbours():
+    value = torch.tensor([[1.0], [2.0]])
+    assert per_candidate(value, 6).flatten().tolist() == [1, 1, 1, 2, 2, 2]
+    assert per_candidate(value, 2) is value
+
+
+# Channels of x, of which the first `half` are moved; images, and candidates of each.
+shapes = pytest.mark.parametrize(
+    ("channels", "half", "images", "candidates"), [(2, 2, 2, 1), (3, 1, 2, 1), (2, 1, 2, 3)]
+)
+
+
+def values(channels, half, images, candidates):
+    x = helpers.normal((images * candidates, channels, 2, 1), 1)
+    return x, helpers.normal((images, 2 * half, 2, 1), 2)
+
+
+@shapes
+def test_an_affine_map_is_what_it_states_both_ways(channels, half, images, candidates):
+    x, net = values(channels, half, images, candidates)
+    raw, b = (t.repeat_interleave(candidates, dim=0) for t in net.chunk(2, dim=1))
+    s = BOUND * torch.tanh(raw / BOUND)
+    expected = torch.cat([s.exp() * x[:, :half] + b, x[:, half:]], dim=1)
+    for grad in (False, True):  # with a gradient it is a function of its own
+        with torch.set_grad_enabled(grad):
+            y, logdet = affine(x, net, BOUND)
+        torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+        torch.testing.assert_close(logdet, s.flatten(1).sum(1), rtol=0, atol=1e-12)
+    back, logdet_back = affine_inverse(y, net, BOUND)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
+
+
+@shapes
+def test_the_written_out_gradient_is_that_of_differences(channels, half, images, candidates):
+    x, net = (t.requires_grad_() for t in values(channels, half, images, candidates))
+    assert torch.autograd.gradcheck(lambda x, net: affine(x, net, BOUND), (x, net))
+    assert torch.autograd.gradcheck(lambda x, net: affine_inverse(x, net, BOUND), (x, net))
+
+
+def test_an_observer_sees_every_term_of_a_sum_and_then_no_more():
+    x, net = values(2, 1, 2, 3)
+    seen, later = [], []
+    with observed(seen.append):
+        _, logdet = affine(x, net, BOUND)
+        total = volume(torch.tensor([0.5, 1.0]), x) + sum_per_image(x)
+        with observed(later.append):
+            sum_per_image(x)
+    sum_per_image(x)
+    sums = [term.flatten(1).sum(1) for term in seen]
+    torch.testing.assert_close(sums[0], logdet, rtol=0, atol=1e-12)
+    torch.testing.assert_close(sums[1] + sums[2], total, rtol=0, atol=1e-12, check_dtype=False)
+    assert [len(seen), len(later)] == [3, 1]

@@ -1,0 +1,27 @@
+"""What a path names, and False for what cannot be one."""
+
+import pytest
+
+from caflow_cli.paths import exists, is_file, is_folder
+
+
+def test_files_and_folders(tmp_path):
+    file = tmp_path / "a"
+    file.touch()
+    assert (exists(file), is_file(file), is_folder(file)) == (True, True, False)
+    assert (exists(tmp_path), is_file(tmp_path), is_folder(tmp_path)) == (True, False, True)
+    assert (exists(str(file)), is_file(str(file)), is_folder(str(tmp_path))) == (True, True, True)
+
+
+def test_a_link_is_what_it_leads_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert not exists(tmp_path / "link")
+    (tmp_path / "gone").mkdir()
+    assert is_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("name", ["gone", "n" * 5000, "a\0b", "file/inside"])
+def test_what_cannot_be_is_not_there(tmp_path, name):
+    (tmp_path / "file").touch()
+    path = f"{tmp_path}/{name}"
+    assert (exists(path), is_file(path), is_folder(path)) == (False, False, False)
