@@ -72,6 +72,12 @@ def small_config(**flow):
     return Config(flow=FlowConfig(**values))
 
 
+def sizes(scales, **flow):
+    """Of the smallest conditional flows, between images of one channel."""
+    values = {"f_steps": 1, "f_hidden": 6, "target_channels": 1, "cond_channels": 1} | flow
+    return FlowConfig(scales=scales, hidden=6, **values)
+
+
 def task_config(name, size=32, **flow):
     """A small model's config for a task, with the condition that the task has by default."""
     config = small_config(cond_channels=TASKS[name].channels[0], **flow)

@@ -6,7 +6,6 @@ import torch
 
 from caflow_cli.flows import (
     ConditionalFlow,
-    Sizes,
     standard_normal_log_prob,
 )
 
@@ -16,14 +15,17 @@ from .closed_form import affine_map, constant_nets, gaussian
 @pytest.mark.parametrize("index", [0, 1])
 @torch.no_grad()
 def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
-    flow = constant_nets(ConditionalFlow(index, Sizes(1, 1, 2, 2, 4, 2.0)), 5)
+    flow = constant_nets(ConditionalFlow(index, helpers.sizes(2, f_steps=2, f_hidden=4)), 5)
     x = helpers.normal((6, *[(8, 2, 2), (2, 4, 4)][index]), 6)
     l = [helpers.normal((1, 8, 2, 2), 7)][:index]
     d = [helpers.normal((1, 8, 2, 2), 8), helpers.normal((1, 2, 4, 4), 9)]
 
     def apply(p):
         # D once for all, as for the candidates of one image; L for each.
-        return flow(p, (d, [t.expand(p.shape[0], -1, -1, -1) for t in l]))
+        read = flow.read(d)
+        each = [t.expand(p.shape[0], -1, -1, -1) for t in l]
+        given = [c.with_latent(l_j) for c, l_j in zip(read, [*each, None], strict=False)]
+        return flow(p, given)
 
     a, b = affine_map(lambda p: apply(p)[0], x)
     z, logdet = apply(x)

@@ -16,10 +16,9 @@ from .closed_form import affine_map, density, gaussian
 def test_every_step_reads_its_own_features(trunk):
     """The condition of a scale is embedded at once: each net gets a part that no other one gets."""
     scale = helpers.randomise(ConditionalScale(8, 3, 2, 3, 5, 2.0, trunk)).double()
-    cond = helpers.normal((2, 3, 4, 4), 1), helpers.normal((2, 2, 4, 4), 2)
-    parts = [part for pair in scale._features(cond) for part in pair]
-    injection = 16 if trunk else 5  # with a trunk, scale and bias of 8 channels
-    assert [part.shape[1] for part in parts] == [injection, 5] * 3
+    d, l = helpers.normal((2, 3, 4, 4), 1), helpers.normal((2, 2, 4, 4), 2)
+    parts = [part for step in scale._conditions(scale.read(d).with_latent(l)) for part in step]
+    assert [part.shape[1] for part in parts] == [16, 5] * 3  # scale and bias of 8 channels
     assert len({round(float(part.sum()), 9) for part in parts}) == 6
 
 
@@ -36,11 +35,11 @@ def test_injectors_linear_in_the_condition_shift_the_mean_linearly():
         step.coupling.net.last.weight.zero_()
     x, c = helpers.normal((9, 1, 4, 4), 15), helpers.normal((9, 1, 4, 4), 16)
 
-    a, _ = affine_map(lambda p: scale(p, (0 * p[:1], None))[0], x)
+    a, _ = affine_map(lambda p: scale(p, scale.read(0 * p[:1]))[0], x)
     zero = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
-    shift, b = affine_map(lambda p: scale(zero.expand_as(p), (p, None))[0], c)
+    shift, b = affine_map(lambda p: scale(zero.expand_as(p), scale.read(p))[0], c)
     assert shift.abs().max() > 0.1
     for x_i, c_i in zip(x, c, strict=True):
         expected = gaussian(a, shift @ c_i.flatten() + b).log_prob(x_i.flatten())
-        log_prob = density(scale, x_i[None], (c_i[None], None))[0]
+        log_prob = density(scale, x_i[None], scale.read(c_i[None]))[0]
         torch.testing.assert_close(log_prob, expected, rtol=0, atol=1e-8)

@@ -4,12 +4,12 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import Autoregressive, SharedAutoregressive, Sizes
+from caflow_cli.flows import Autoregressive, SharedAutoregressive
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.layers import ActNorm
 from caflow_cli.model import CAFlow
 
-BATCH, HIDDEN, BOUND = 2, 6, 2.0
+BATCH = 2
 
 
 def pyramid(scales, seed, batch=BATCH):
@@ -24,7 +24,7 @@ def pyramid(scales, seed, batch=BATCH):
 
 def pair(scales):
     """A shared model, and one that does not share whose functions are copies of the shared."""
-    sizes = Sizes(1, 1, scales, 1, HIDDEN, BOUND)
+    sizes = helpers.sizes(scales)
     shared = helpers.randomise(SharedAutoregressive(sizes), 3).double().eval()
     plain = Autoregressive(sizes).double().eval()
     for i, flow in enumerate(plain):
@@ -38,11 +38,12 @@ def pair(scales):
 def test_sharing_is_the_plain_model_with_equal_weights(scales):
     shared, plain = pair(scales)
     l, d = pyramid(scales, 10), pyramid(scales, 20)
-    (z, logdet), (expected, expected_logdet) = shared(l, d), plain(l, d)
+    cond, plain_cond = shared.read(d), plain.read(d)
+    (z, logdet), (expected, expected_logdet) = shared(l, cond), plain(l, plain_cond)
     torch.testing.assert_close(z, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet, expected_logdet, rtol=0, atol=1e-10)
-    back, _ = shared.inverse(z, d)
-    torch.testing.assert_close(back, plain.inverse(z, d)[0], rtol=0, atol=1e-12)
+    back, _ = shared.inverse(z, cond)
+    torch.testing.assert_close(back, plain.inverse(z, plain_cond)[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 4, 5])
@@ -51,23 +52,25 @@ def test_the_number_of_functions(scales):
     shared = helpers.small_config(
         scales=scales, target_channels=1, cond_channels=1, conditional="shared"
     )
-    functions = [len(flow.functions) for flow in CAFlow(config).F]
+    functions = [len(flow.functions) for flow in CAFlow(config).density.F]
     assert sum(functions) == scales * (scales + 1) // 2
-    sharing = CAFlow(shared).F
+    sharing = CAFlow(shared).density.F
     assert len(sharing.own) + len(sharing.shared) == 2 * scales - 1
-    parameters = [sum(p.numel() for p in CAFlow(c).F.parameters()) for c in (config, shared)]
+    parameters = [
+        sum(p.numel() for p in CAFlow(c).density.F.parameters()) for c in (config, shared)
+    ]
     assert (parameters[1] < parameters[0]) == (scales > 2)
 
 
 def test_a_shared_actnorm_initialises_on_all_of_its_uses():
     scales = 3
-    model = SharedAutoregressive(Sizes(1, 1, scales, 1, HIDDEN, BOUND)).double().train()
+    model = SharedAutoregressive(helpers.sizes(scales)).double().train()
     seen = {}
     actnorm = model.shared[0].transitions[0].actnorm
     model.shared[0].transitions[0].register_forward_pre_hook(
         lambda module, args: seen.setdefault("x", args[0].clone())
     )
-    model(pyramid(scales, 30, 6), pyramid(scales, 40, 6))
+    model(pyramid(scales, 30, 6), model.read(pyramid(scales, 40, 6)))
     x = seen["x"]
     assert x.shape[0] == 2 * 6  # f_0 of F_1 and of F_2
     torch.testing.assert_close(actnorm.bias.detach(), -x.mean((0, 2, 3)))

@@ -8,7 +8,6 @@ import torch
 
 from caflow_cli.flows import (
     ConditionalStep,
-    StepCondition,
     standard_normal_log_prob,
 )
 from caflow_cli.layers.terms import bounded
@@ -20,7 +19,7 @@ from .closed_form import constant_nets, density, gaussian
 def test_a_step_is_the_gaussian_that_its_parameters_say():
     """A and b written out from the parameters of actnorm, 1×1, injector and coupling."""
     step = constant_nets(helpers.seeded(lambda: ConditionalStep(4, 3, 2.0), 1), 10)
-    cond = StepCondition(helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12))
+    cond = step.read(helpers.normal((1, 3, 1, 1), 11), helpers.normal((1, 3, 1, 1), 12))
     scale = torch.diag(step.affine.actnorm.log_scale.exp())
     a = step.affine.invconv.weight() @ scale
     b = a @ step.affine.actnorm.bias
@@ -48,13 +47,13 @@ class Stack(torch.nn.Module):
     def forward(self, x, cond):
         logdet = torch.zeros(x.shape[0], dtype=torch.float64)
         for step in self.steps:
-            x, term = step(x, cond)
+            x, term = step(x, step.read(*cond))
             logdet = logdet + term
         return x, logdet
 
     def inverse(self, y, cond):
         for step in reversed(self.steps):
-            y, _ = step.inverse(y, cond)
+            y, _ = step.inverse(y, step.read(*cond))
         return y, None
 
 
@@ -63,9 +62,7 @@ class Stack(torch.nn.Module):
 def test_a_stack_of_conditional_steps_integrates_to_one(seed):
     stack = helpers.randomise(helpers.seeded(lambda: Stack(4, 8), 2), seed=17, last=0.7)
     stack = stack.double().eval()
-    cond = StepCondition(
-        helpers.normal((1, 8, 1, 1), seed), helpers.normal((1, 8, 1, 1), seed + 100)
-    )
+    cond = helpers.normal((1, 8, 1, 1), seed), helpers.normal((1, 8, 1, 1), seed + 100)
     drawn, _ = stack.inverse(helpers.normal((20_000, 2, 1, 1), 18), cond)
     # A box around all draws with half a width to spare on each side, and a fine grid in it.
     low, high = drawn.flatten(1).amin(0), drawn.flatten(1).amax(0)

@@ -12,7 +12,8 @@ BOUND = 1.5
 @torch.no_grad()
 def test_a_fresh_one_is_the_identity():
     x, features = helpers.normal((2, 4, 3, 3), 1), helpers.normal((2, 6, 3, 3), 2)
-    y, logdet = Injector(4, 6, BOUND).double()(x, features)
+    layer = Injector(4, 6, BOUND).double()
+    y, logdet = layer(x, layer.read(features))
     assert torch.equal(y, x)
     assert not logdet.any()
 
@@ -24,13 +25,13 @@ def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidd
     layer = helpers.seeded(lambda: Injector(4, hidden, BOUND), 1)
     layer = helpers.randomise(layer, seed=2).double()
     x, cond = helpers.normal((2, 4, 3, 5), 3), helpers.normal((2, hidden or 8, 3, 5), 4)
-    y, logdet = layer(x, cond)
+    y, logdet = layer(x, layer.read(cond))
     raw, b = (layer.net(None, cond) if hidden else cond).chunk(2, dim=1)
     s = BOUND * torch.tanh(raw / BOUND)
     assert s.std() > 0.1
     torch.testing.assert_close(y, s.exp() * x + b, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet, s.flatten(1).sum(1), rtol=0, atol=1e-12)
-    back, logdet_back = layer.inverse(y, cond)
+    back, logdet_back = layer.inverse(y, layer.read(cond))
     torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
 
@@ -45,7 +46,8 @@ def test_the_net_runs_once_an_image_for_all_its_candidates():
     seen = []
     layer.net.register_forward_hook(lambda module, args, output: seen.append(len(output)))
     x, cond = helpers.normal((6, 4, 3, 3), 3), helpers.normal((2, 6, 3, 3), 4)
-    shared, own = layer(x, cond), layer(x, cond.repeat_interleave(3, dim=0))
+    shared = layer(x, layer.read(cond))
+    own = layer(x, layer.read(cond.repeat_interleave(3, dim=0)))
     assert seen == [2, 6]
     for a, b in zip(shared, own, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

@@ -4,7 +4,8 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.model import CAFlow
+from caflow_cli.flows import AnchorCondition
+from caflow_cli.model import CAFlow, Condition
 
 SCALES, SIDE = 3, 32
 
@@ -21,6 +22,11 @@ def leaves(image, flow):
     return [t.requires_grad_() for t in values]
 
 
+def given(model, d):
+    """The condition of these D; what A reads of y is not used without an anchor and a guide."""
+    return Condition(d, AnchorCondition(None, None), model.density.F.read(d))
+
+
 def nonzero(output, inputs):
     """Which inputs the output depends on: a gradient that is exactly zero, or none, is no."""
     weights = helpers.normal(output.shape, 5)
@@ -33,11 +39,11 @@ def nonzero(output, inputs):
 def test_z_sees_only_the_allowed_l_and_d(model):
     """z_j^i reads L_k and D_k for j <= k <= i and no others."""
     image = (1, 1, SIDE, SIDE)
-    l, d = leaves(image, model.T), leaves(image, model.R)
+    l, d = leaves(image, model.density.T), leaves(image, model.density.R)
     # T's output replaced by leaves: all that the model makes of them is seen.
-    hook = model.T.register_forward_hook(lambda module, args, output: (l, output[1]))
+    hook = model.density.T.register_forward_hook(lambda module, args, output: (l, output[1]))
     try:
-        z, _ = model._encode_target(128 + 30 * helpers.normal(image, 4), d)
+        z, _ = model.density(128 + 30 * helpers.normal(image, 4), given(model, d))
     finally:
         hook.remove()
     table = [(i, j) for i in reversed(range(SCALES)) for j in reversed(range(i + 1))]
@@ -50,10 +56,12 @@ def test_z_sees_only_the_allowed_l_and_d(model):
 @pytest.mark.parametrize("index", range(SCALES))
 def test_the_log_determinant_of_a_factor_sees_what_the_factor_may_see(model, index):
     image = (1, 1, SIDE, SIDE)
-    l, d = leaves(image, model.T), leaves(image, model.R)
+    l, d = leaves(image, model.density.T), leaves(image, model.density.R)
     # All L are on offer: those at and above i, as conditions, must be left alone.
     x = l[index].detach().clone().requires_grad_()
-    _, logdet = model.F[index](x, (d, l))
+    flow = model.density.F[index]
+    cond = [c.with_latent(l_j) for c, l_j in zip(flow.read(d), l, strict=False)]
+    _, logdet = flow(x, cond)
     assert nonzero(logdet, l) == [k < index for k in range(SCALES)]
     assert nonzero(logdet, d) == [k <= index for k in range(SCALES)]
     assert nonzero(logdet, [x]) == [True]
@@ -61,16 +69,16 @@ def test_the_log_determinant_of_a_factor_sees_what_the_factor_may_see(model, ind
 
 def test_sampling_a_factor_sees_only_what_is_below_it(model):
     image = (1, 1, SIDE, SIDE)
-    d = leaves(image, model.R)
+    d = leaves(image, model.density.R)
     shapes = model.latent_shapes((SIDE, SIDE))
     z = [helpers.normal((1, *shape), 6 + k).requires_grad_() for k, shape in enumerate(shapes)]
     captured = []
-    inverse = model.T.inverse
+    inverse = model.density.T.inverse
     try:
-        model.T.inverse = lambda l, cond=None: (captured.extend(l), inverse(l))[1]
-        model._decode_target(z, d)
+        model.density.T.inverse = lambda l, cond=None: (captured.extend(l), inverse(l))[1]
+        model.density.inverse(z, given(model, d))
     finally:
-        del model.T.inverse
+        del model.density.T.inverse
     table = [(i, j) for i in reversed(range(SCALES)) for j in reversed(range(i + 1))]
     for i, l_i in enumerate(captured):
         assert nonzero(l_i, d) == [k <= i for k in range(SCALES)]
@@ -82,15 +90,17 @@ def test_the_density_is_the_sum_of_equation_9(model):
     v = 256 * torch.rand((2, 1, SIDE, SIDE), generator=helpers.generator(7), dtype=torch.float64)
     cond = helpers.smooth_image(2, 1, SIDE, 8)
     with torch.no_grad():
-        d, _ = model.R(model.logit(cond.double() + 0.5)[0])
-        h, log_prob = model.logit(v)
-        l, term = model.T(h)
+        d, _ = model.density.R(model.density.logit(cond.double() + 0.5)[0])
+        h, log_prob = model.density.logit(v)
+        l, term = model.density.T(h)
         log_prob = log_prob + term
         expected_z = {}
         for i in range(SCALES):
             x = l[i]
             for j in range(i, -1, -1):
-                x, term = model.F[i].functions[j](x, (d[j], None if j == i else l[j]))
+                function = model.density.F[i].functions[j]
+                cond_j = function.read(d[j]).with_latent(None if j == i else l[j])
+                x, term = function(x, cond_j)
                 log_prob = log_prob + term
                 if j:
                     x, expected_z[i, j] = x.chunk(2, 1)
@@ -106,13 +116,13 @@ def test_the_density_is_the_sum_of_equation_9(model):
 def test_the_density_of_the_condition_is_that_of_r(model):
     v, y = (256 * torch.rand((2, 2, 1, SIDE, SIDE), generator=helpers.generator(9))).double()
     terms = model(v, y)
-    h, expected = model.logit(y)
-    d, logdet = model.R(h)
+    h, expected = model.density.logit(y)
+    d, logdet = model.density.R(h)
     normal = torch.distributions.Normal(0.0, 1.0)
     expected = expected + logdet + sum(normal.log_prob(t).flatten(1).sum(1) for t in d)
     torch.testing.assert_close(terms.cond_log_prob, expected, rtol=0, atol=1e-8)
     # The condition of the loss is y itself, not y at the centre of its bin.
-    _, log_prob = model._encode_target(v, d)
+    _, log_prob = model.density(v, given(model, d))
     torch.testing.assert_close(terms.log_prob, log_prob, rtol=0, atol=1e-8)
     assert terms.log_prob.dtype == terms.cond_log_prob.dtype == torch.float64
 
@@ -122,5 +132,5 @@ def test_gradients_reach_r_through_the_condition(model):
     v, y = (256 * torch.rand((2, 2, 1, SIDE, SIDE), generator=helpers.generator(9))).double()
     model.zero_grad()
     model(v, y).log_prob.sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in model.R.parameters())
+    assert all(p.grad is not None and p.grad.any() for p in model.density.R.parameters())
     model.zero_grad()

@@ -65,7 +65,7 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
     _, at_centre = small_model64.encode(target.double() + 0.5, cond)
     assert torch.equal(log_prob, at_centre)
     d = small_model64.encode_condition(cond).d
-    expected, _ = small_model64.R(small_model64.logit(cond.double() + 0.5)[0])
+    expected, _ = small_model64.density.R(small_model64.density.logit(cond.double() + 0.5)[0])
     for actual, d_i in zip(d, expected, strict=True):
         torch.testing.assert_close(actual, d_i, rtol=0, atol=1e-12)
 
@@ -95,14 +95,6 @@ def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flo
             model.encode(refused, cond)
 
 
-def test_a_condition_is_kept_only_where_it_is_read_again():
-    """Tiles of a large picture are all held: y would be as much again as R(y)."""
-    for flow, kept in (({"guide": 4}, False), ({"anchor": "luminance", "cond_channels": 1}, True)):
-        model = CAFlow(helpers.small_config(**flow)).eval()
-        _, cond = helpers.image_pair(model, 1, SIZE)
-        assert (model.encode_condition(cond).anchored.y is not None) == kept
-
-
 def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_model64):
     """The base density of z is |det dv/dz| / 256^D, by the inverse pass; log p(v) adds
     log|det dz/dv| of the forward pass. They cancel: 8 bits a dimension, whatever the model."""
@@ -125,7 +117,7 @@ def test_bits_of_the_model_do_not_depend_on_the_range_of_its_input(small_model64
     dims = model.dims((SIZE, SIZE))
     encoding = model.encode_condition(cond)
     _, log_prob = model.encode(target + 0.25, encoding)
-    model.logit = model.A.map = Logit(model.config.flow.alpha, levels=1.0)
+    model.density.logit = model.density.A.map = Logit(model.config.flow.alpha, levels=1.0)
     _, log_prob_unit = model.encode((target + 0.25).double() / 256, encoding)
     bits, bits_unit = (
         bits_per_dim(p, dims) for p in (log_prob, log_prob_unit - dims * math.log(256))

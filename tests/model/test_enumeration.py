@@ -14,10 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from caflow_cli.flows import ConditionalStep, Logit, Step, StepCondition, standard_normal_log_prob
-from caflow_cli.flows.chain import forward_through, inverse_through
+from caflow_cli.flows import (
+    AnchorCondition,
+    ConditionalStep,
+    Logit,
+    Step,
+    standard_normal_log_prob,
+)
+from caflow_cli.flows.chain import Link, forward_through, inverse_through
 from caflow_cli.layers import ActNorm, Conv
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, Condition
 
 HIDDEN, BOUND, ALPHA = 6, 1.0, 0.05
 LEVELS = [4, 8]
@@ -41,6 +47,12 @@ class TinyT(nn.Module):
         return self.step.inverse(y[0])
 
 
+def links(steps, parts):
+    """Steps and what they read of features, two for each."""
+    shares = zip(steps, parts[::2], parts[1::2], strict=True)
+    return [Link(step, step.read(*share)) for step, *share in shares]
+
+
 class TinyF(nn.Module):
     """f_0^0 without a squeeze, `cond` being the features of its steps: [[z_0^0]]."""
 
@@ -51,8 +63,7 @@ class TinyF(nn.Module):
         self.steps = nn.ModuleList(ConditionalStep(2, HIDDEN, BOUND) for _ in range(steps))
 
     def _links(self, cond):
-        conditions = map(StepCondition, cond[::2], cond[1::2])
-        return list(zip(self.steps, conditions, strict=True))
+        return links(self.steps, cond)
 
     def forward(self, x, cond):
         z, logdet = forward_through(self._links(cond), x[0])
@@ -74,16 +85,15 @@ class TinyQ(nn.Module):
 
     def forward(self, x, cond):
         parts = self.embed(2 * cond / self.levels - 1).chunk(2 * len(self.steps), dim=1)
-        conditions = map(StepCondition, parts[::2], parts[1::2])
-        h, logdet = forward_through(list(zip(self.steps, conditions, strict=True)), x)
+        h, logdet = forward_through(links(self.steps, parts), x)
         u = torch.sigmoid(h)
         return u, logdet - (F.softplus(h) + F.softplus(-h)).flatten(1).sum(1)
 
 
 def build(levels, dequantization):
     model = CAFlow(helpers.small_config(scales=1, target_channels=2, cond_channels=2))
-    model.logit = model.A.map = Logit(ALPHA, levels)
-    model.T, model.F = TinyT(), TinyF()
+    model.density.logit = model.density.A.map = Logit(ALPHA, levels)
+    model.density.T, model.density.F = TinyT(), TinyF()
     if dequantization == "variational":
         model.Q = TinyQ(levels)
     return model
@@ -93,7 +103,7 @@ def build(levels, dequantization):
 def tiny(levels, dequantization, seed=2):
     """The model, in float64 and `eval()`, and the condition of its F."""
     model = helpers.seeded(lambda: build(levels, dequantization), seed)
-    for part in (model.T, model.F, model.Q):
+    for part in (model.density.T, model.density.F, model.Q):
         if part is not None:
             helpers.randomise(part, seed=seed + 1, last=0.3, affine=0.15)
     if model.Q is not None:
@@ -103,13 +113,14 @@ def tiny(levels, dequantization, seed=2):
             if isinstance(child, ActNorm):
                 child.log_scale += 0.4
     cond = [helpers.normal((1, HIDDEN, 1, 1), seed + 2 + k) for k in range(4)]
-    return model.double().eval(), cond
+    # F is given its features as they are.
+    return model.double().eval(), Condition([], AnchorCondition(None, None), cond)
 
 
 def density(model, cond, v):
     """p(v) at points (..., 2)."""
     parts = v.reshape(-1, 2, 1, 1).split(2**15)
-    return torch.cat([model._encode_target(x, cond)[1] for x in parts]).exp().view(v.shape[:-1])
+    return torch.cat([model.density(x, cond)[1] for x in parts]).exp().view(v.shape[:-1])
 
 
 def legendre(points, low, high):
@@ -144,7 +155,7 @@ def outside(model, cond, levels, points=48):
     nodes, weights = (torch.cat(parts) for parts in zip(*inner, *outer, strict=True))
     v, area = square((nodes, weights))
     far = torch.cartesian_prod(*[torch.cat(beyond)] * 2).any(1)
-    assert model.logit.supports(v)
+    assert model.density.logit.supports(v)
     return float(density(model, cond, v[far]) @ area[far])
 
 
@@ -153,7 +164,7 @@ def log_weights(model, cond, w, noise):
     terms = []
     for part in noise.reshape(-1, 2, 1, 1).split(2**15):
         v, term = model._dequantize(w.view(1, 2, 1, 1).expand_as(part), part)
-        terms.append(model._encode_target(v, cond)[1] + term)
+        terms.append(model.density(v, cond)[1] + term)
     return torch.cat(terms)
 
 
@@ -187,8 +198,8 @@ def test_samples_fall_into_the_bins_as_often_as_that(levels):
     model, cond = tiny(levels, "uniform")
     p = probabilities(model, cond, levels)
     draws = 200_000
-    v, log_p = model._decode_target([helpers.normal((draws, 2, 1, 1), 7)], cond)
-    torch.testing.assert_close(log_p[:100], model._encode_target(v[:100], cond)[1])
+    v, log_p = model.density.inverse([helpers.normal((draws, 2, 1, 1), 7)], cond)
+    torch.testing.assert_close(log_p[:100], model.density(v[:100], cond)[1])
     bins = v.flatten(1).floor()
     inside = ((bins >= 0) & (bins < levels)).all(1)
     counts = (

@@ -12,7 +12,7 @@ import torch
 from caflow_cli.config import Config, TaskConfig
 from caflow_cli.inference import restore
 from caflow_cli.layers import FixedConv
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, Density
 
 SIZE = 32
 VARIANTS = [
@@ -40,7 +40,7 @@ OF_WEIGHTS = {
 def training_form():
     """All models compute by the modules that are trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CAFlow, "_flows", lambda self: self)
+        patch.setattr(CAFlow, "_running", getattr)
         patch.setattr(CAFlow, "_point_type", lambda self: self.dtype)
         yield
 
@@ -66,8 +66,7 @@ def test_it_is_the_training_form(model, dtype):
         latents, at_centres = model.encode(target, cond)
         again, log_prob = model.decode(latents, cond)
     single = dtype == torch.float32
-    for read in (model.encode_condition, model.read_condition):
-        given = read(cond)
+    for given in (cond, model.encode_condition(cond)):
         close = {"rtol": 0, "atol": 2e-3 if single else 1e-9}
         torch.testing.assert_close(model.log_prob(target, given), scores, **close)
         torch.testing.assert_close(model.encode(target, given)[1], at_centres, **close)
@@ -86,7 +85,7 @@ def test_no_call_computes_what_depends_on_weights_alone(model):
     target, cond = helpers.image_pair(model, 2, SIZE)
 
     def use():
-        given = model.read_condition(cond)
+        given = model.encode_condition(cond)
         model.sample(given, candidates=2)
         model.log_prob(target, given)
 
@@ -118,7 +117,7 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monk
     monkeypatch.setattr(FixedConv, "forward", counted)
     restored(model, candidates=4, batch_size=2)
     with torch.no_grad():
-        flows = model._flows()
+        flows = model._running_density()
     of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
     if flows.A.guide is not None:
         of_condition += [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
@@ -143,11 +142,11 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monk
 
 def test_candidates_are_scored_in_one_batch(small_model, monkeypatch):
     batches = []
-    encode = CAFlow._encode_target
+    forward = Density.forward
     monkeypatch.setattr(
-        CAFlow,
-        "_encode_target",
-        lambda self, v, *given: (batches.append(len(v)), encode(self, v, *given))[1],
+        Density,
+        "forward",
+        lambda self, v, cond: (batches.append(len(v)), forward(self, v, cond))[1],
     )
     restored(small_model, candidates=5)
     assert batches == [5]
@@ -167,7 +166,7 @@ def test_it_follows_the_weights(small_model):
 
     seen = {check()}
     with torch.no_grad():
-        model.T.scales[0].steps[0].affine.actnorm.log_scale += 0.1
+        model.density.T.scales[0].steps[0].affine.actnorm.log_scale += 0.1
     seen.add(check())
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-6)
     model.train()
@@ -190,10 +189,14 @@ def test_it_follows_the_modules(small_model):
     target, cond = helpers.image_pair(model, 1, SIZE)
     seen = {float(model.log_prob(target, cond))}
     for replace in (
-        lambda: setattr(model, "T", other.T),
-        lambda: setattr(model.F[0], "functions", copy.deepcopy(other.F[0].functions)),
+        lambda: setattr(model.density, "T", other.density.T),
         lambda: setattr(
-            model.T.scales[0].steps[0].affine.actnorm, "bias", torch.nn.Parameter(torch.ones(12))
+            model.density.F[0], "functions", copy.deepcopy(other.density.F[0].functions)
+        ),
+        lambda: setattr(
+            model.density.T.scales[0].steps[0].affine.actnorm,
+            "bias",
+            torch.nn.Parameter(torch.ones(12)),
         ),
     ):
         replace()
@@ -211,7 +214,7 @@ def test_compiled_draws_are_the_plain_ones_and_scores_are_not_compiled(
 ):
     model = copy.deepcopy(small_model)
     target, cond = helpers.image_pair(model, 2, SIZE)
-    given = model.read_condition(cond)
+    given = model.encode_condition(cond)
     score = model.log_prob(target, given)
     latents = [z.float() for z in model.encode(target, given)[0]]
     plain, at = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
@@ -243,12 +246,12 @@ def test_copies_and_state_know_nothing_of_it(small_model):
     target, cond = helpers.image_pair(model, 1, SIZE)
     score = model.log_prob(target, cond)
     assert list(model.state_dict()) == names
-    assert model._folded is not None
+    assert model._forms
     other = copy.deepcopy(model)
-    assert other._folded is None
+    assert not other._forms
     assert torch.equal(other.log_prob(target, cond), score)
     model.train()
-    assert model._folded is None
+    assert not model._forms
 
 
 def test_compiled_steps_are_folded_from_their_own_weights(small_model):
@@ -258,8 +261,8 @@ def test_compiled_steps_are_folded_from_their_own_weights(small_model):
     score = model.log_prob(target, cond)
     model.compile_steps(backend="eager")
     with torch.no_grad():
-        model.T.scales[0].transitions[0].actnorm.bias += 1e-3
-        model.T.scales[0].transitions[0].actnorm.bias -= 1e-3
+        model.density.T.scales[0].transitions[0].actnorm.bias += 1e-3
+        model.density.T.scales[0].transitions[0].actnorm.bias -= 1e-3
     torch.testing.assert_close(model.log_prob(target, cond), score, rtol=0, atol=1e-2)
 
 

@@ -22,7 +22,7 @@ PARAMETERS = {
 @pytest.mark.parametrize(("name", "task"), PARAMETERS)
 def test_a_preset_builds_at_its_size(name, task):
     model = CAFlow(Config(flow=preset(name, task)))
-    parts = (model.A, model.R, model.T, model.F, model.Q)
+    parts = (model.density.A, model.density.R, model.density.T, model.density.F, model.Q)
     thousands = [
         0 if m is None else round(sum(p.numel() for p in m.parameters()) / 1e3) for m in parts
     ]

@@ -31,7 +31,7 @@ def test_the_table_of_the_design():
     def keep(key):
         return lambda module, args: seen.update({key: tuple(args[0].shape[1:])})
 
-    for i, flow in enumerate(model.F):
+    for i, flow in enumerate(model.density.F):
         assert len(flow.functions) == i + 1
         for j, function in enumerate(flow.functions):
             function.steps[0].register_forward_pre_hook(keep((j, i, "x")))
@@ -41,7 +41,7 @@ def test_the_table_of_the_design():
                 function.embed_l.register_forward_pre_hook(keep((j, i, "l")))
     outputs = {}
     for name in ("R", "T"):
-        getattr(model, name).register_forward_hook(
+        getattr(model.density, name).register_forward_hook(
             lambda module, args, output, name=name: outputs.update({name: output[0]})
         )
     target, cond = helpers.image_pair(model, 1, 64)
@@ -87,14 +87,14 @@ def test_latent_shapes_agree_with_encode(scales, channels):
 def test_depths_and_widths_are_those_of_the_config():
     config = helpers.small_config(r_steps=1, t_steps=3, f_steps=2, hidden=10, f_hidden=6)
     model = CAFlow(config)
-    assert [len(scale.steps) for scale in model.R.scales] == [1] * 3
-    assert [len(scale.steps) for scale in model.T.scales] == [3] * 3
-    for flow in model.F:
+    assert [len(scale.steps) for scale in model.density.R.scales] == [1] * 3
+    assert [len(scale.steps) for scale in model.density.T.scales] == [3] * 3
+    for flow in model.density.F:
         for function in flow.functions:
             assert len(function.steps) == 2
             assert len(function.transitions) == 2
             assert function.steps[0].coupling.net.second.weight.shape[:2] == (6, 6)
-    for scale in (*model.R.scales, *model.T.scales):
+    for scale in (*model.density.R.scales, *model.density.T.scales):
         assert len(scale.transitions) == 2
         assert scale.steps[0].coupling.net.second.weight.shape[:2] == (10, 10)
     bounds = {child.bound for child in model.modules() if hasattr(child, "bound")}

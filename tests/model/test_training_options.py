@@ -50,38 +50,21 @@ def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task
     anchor = "pixels" if task == "inpaint" else "none"
     config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), guide_net=net, anchor=anchor)
     model = helpers.as_double(helpers.seeded(lambda: CAFlow(config), 2)).train()
-    helpers.randomise(model.A, seed=3)
+    helpers.randomise(model.density.A, seed=3)
     for layer in model.modules():
         if isinstance(layer, ActNorm):
             layer.initialized.fill_(True)
     target, cond = helpers.image_pair(model, 3, 16)
     noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
     whole = model(target.double(), cond.double() + 0.5, noise)
-    alone = model(target.double(), cond.double() + 0.5, noise, guide="alone")
+    alone = model.anchor_terms(target.double(), cond.double() + 0.5, noise)
     # The rotations were drawn in float32.
     torch.testing.assert_close(alone.log_prob, whole.log_prob, rtol=1e-7, atol=0)
     assert alone.log_prob.std() > 1
     assert alone.cond_log_prob.tolist() == [0, 0, 0]
     alone.log_prob.sum().backward()
     for name, parameter in model.named_parameters():
-        assert (parameter.grad is not None) == name.startswith("A.guide."), name
-
-
-def test_a_fixed_guide_says_the_same_and_gets_no_gradient():
-    config = helpers.small_config(scales=2, guide=4)
-    model = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()
-    target, cond = helpers.image_pair(model, 3, 16)
-    noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
-    _, expected = gradients(model, target, cond, noise)
-    expected = {name: g for (name, _), g in zip(model.named_parameters(), expected, strict=True)}
-    model.zero_grad()
-    terms = model(target.double(), cond.double() + 0.5, noise, guide="fixed")
-    (terms.log_prob + 0.01 * terms.cond_log_prob).sum().backward()
-    for name, parameter in model.named_parameters():
-        if name.startswith("A.guide."):
-            assert parameter.grad is None
-        else:
-            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-12, atol=0)
+        assert (parameter.grad is not None) == name.startswith("density.A.guide."), name
 
 
 def test_compiled_steps_are_few_graphs_and_the_same_function():

@@ -14,7 +14,7 @@ import caflow_cli.flows
 import caflow_cli.layers
 from caflow_cli.flows import (
     Anchor,
-    Anchored,
+    AnchorCondition,
     Autoregressive,
     ConditionalFlow,
     ConditionalGaussian,
@@ -27,9 +27,7 @@ from caflow_cli.flows import (
     MultiScaleFlow,
     Scale,
     SharedAutoregressive,
-    Sizes,
     Step,
-    StepCondition,
     VariationalNoise,
     standard_normal_log_prob,
 )
@@ -44,7 +42,7 @@ from caflow_cli.layers import (
     InvConv1x1,
     Squeeze,
 )
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, Condition
 
 BATCH, HIDDEN, BOUND = 2, 6, 2.0
 
@@ -56,13 +54,51 @@ class CAFlowMap(nn.Module):
         super().__init__()
         self.model = model
 
+    def given(self, d):
+        return Condition(d, AnchorCondition(None, None), self.model.density.F.read(d))
+
     def forward(self, x, cond):
-        z, log_prob = self.model._encode_target(x, cond)
+        z, log_prob = self.model.density(x, self.given(cond))
         return z, log_prob - sum(standard_normal_log_prob(z_j) for z_j in z)
 
     def inverse(self, y, cond):
-        x, log_prob = self.model._decode_target(y, cond)
+        x, log_prob = self.model.density.inverse(y, self.given(cond))
         return x, -(log_prob - sum(standard_normal_log_prob(z_j) for z_j in y))
+
+
+class Read(nn.Module):
+    """A conditional flow under D, and the L beside it, as they are: it reads them first."""
+
+    def __init__(self, flow):
+        super().__init__()
+        self.flow = flow
+
+    def given(self, cond):
+        d, l = cond
+        if isinstance(self.flow, ConditionalFlow):
+            read = zip(self.flow.read(d), [*l, None], strict=False)
+            return [c.with_latent(l_j) for c, l_j in read]
+        return self.flow.read(d).with_latent(l)
+
+    def forward(self, x, cond):
+        return self.flow(x, self.given(cond))
+
+    def inverse(self, y, cond):
+        return self.flow.inverse(y, self.given(cond))
+
+
+class ReadFeatures(nn.Module):
+    """A layer under the features that its own nets begin with."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, cond):
+        return self.layer(x, self.layer.read(*cond))
+
+    def inverse(self, y, cond):
+        return self.layer.inverse(y, self.layer.read(*cond))
 
 
 class Levels(nn.Module):
@@ -73,13 +109,13 @@ class Levels(nn.Module):
         self.conditional = conditional
 
     def forward(self, x, cond):
-        z, logdet = self.conditional(x, cond)
+        z, logdet = self.conditional(x, self.conditional.read(cond))
         return [z_j for z_i in z for z_j in z_i], logdet
 
     def inverse(self, y, cond):
         queue = list(y)
         z = [[queue.pop(0) for _ in z_i] for z_i in self.conditional.layout]
-        return self.conditional.inverse(z, cond)
+        return self.conditional.inverse(z, self.conditional.read(cond))
 
 
 class Case(NamedTuple):
@@ -116,7 +152,9 @@ def conditional_flow(index, scales, batch_of_d=BATCH, trunks=()):
         channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
         shapes.append((channels, half, half))
     return Case(
-        lambda: ConditionalFlow(index, Sizes(1, 1, scales, 1, HIDDEN, BOUND, trunks, 2)),
+        lambda: Read(
+            ConditionalFlow(index, helpers.sizes(scales, trunk=trunks or 0, trunk_blocks=2))
+        ),
         l[index],
         (d, l[:index]),
         shapes,
@@ -125,9 +163,9 @@ def conditional_flow(index, scales, batch_of_d=BATCH, trunks=()):
 
 def levels(kind, scales, batch_of_d=BATCH):
     side = 2 ** (scales + 1)
-    layout = kind(Sizes(1, 1, scales, 1, HIDDEN, BOUND)).layout
+    layout = kind(helpers.sizes(scales)).layout
     return Case(
-        lambda: Levels(kind(Sizes(1, 1, scales, 1, HIDDEN, BOUND))),
+        lambda: Levels(kind(helpers.sizes(scales))),
         pyramid(1, scales, side, 80),
         pyramid(1, scales, side, 90, batch_of_d),
         [(c, side >> halvings, side >> halvings) for z_i in layout for c, halvings in z_i],
@@ -154,7 +192,7 @@ def caflow(scales, side, conditional="caflow"):
 
 
 def step_features(batch, h, w):
-    return StepCondition(normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21))
+    return normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21)
 
 
 def folded_affine():
@@ -169,12 +207,12 @@ CASES = {
     "Anchor/guide": Case(
         lambda: Anchor("none", Logit(), Guide(2, (3, 4), 2), BOUND),
         pixels((BATCH, 1, 4, 6), 34),
-        Anchored(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 2, 4, 6), 36)),
+        AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 2, 4, 6), 36)),
     ),
     "Anchor/pixels, candidates": Case(
         lambda: Anchor("pixels", Logit(), None, BOUND),
         pixels((BATCH, 3, 4, 4), 34),
-        Anchored(HOLED, normal((1, 6, 4, 4), 36)),
+        AnchorCondition(HOLED, normal((1, 6, 4, 4), 36)),
     ),
     "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
     "KnownLuminance": Case(
@@ -199,23 +237,23 @@ CASES = {
         normal((1, HIDDEN, 3, 4), 7),
     ),
     "Injector": Case(
-        lambda: Injector(4, HIDDEN, BOUND),
+        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)),
         normal((BATCH, 4, 3, 4), 8),
-        normal((BATCH, HIDDEN, 3, 4), 9),
+        (normal((BATCH, HIDDEN, 3, 4), 9),),
     ),
     "Injector/candidates": Case(
-        lambda: Injector(4, HIDDEN, BOUND),
+        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)),
         normal((BATCH, 4, 3, 4), 8),
-        normal((1, HIDDEN, 3, 4), 9),
+        (normal((1, HIDDEN, 3, 4), 9),),
     ),
     "Step": Case(lambda: Step(4, HIDDEN, BOUND), normal((BATCH, 4, 4, 4), 10)),
     "ConditionalStep": Case(
-        lambda: ConditionalStep(4, HIDDEN, BOUND),
+        lambda: ReadFeatures(ConditionalStep(4, HIDDEN, BOUND)),
         normal((BATCH, 4, 4, 3), 11),
         step_features(BATCH, 4, 3),
     ),
     "ConditionalStep/candidates": Case(
-        lambda: ConditionalStep(4, HIDDEN, BOUND),
+        lambda: ReadFeatures(ConditionalStep(4, HIDDEN, BOUND)),
         normal((BATCH, 4, 4, 3), 11),
         step_features(1, 4, 3),
     ),
@@ -226,25 +264,25 @@ CASES = {
         lambda: Scale(8, 0, HIDDEN, BOUND), normal((BATCH, 2, 4, 6), 12), None, (8, 2, 3)
     ),
     "ConditionalScale": Case(
-        lambda: ConditionalScale(8, 3, 0, 2, HIDDEN, BOUND),
+        lambda: Read(ConditionalScale(8, 3, 0, 2, HIDDEN, BOUND)),
         normal((BATCH, 2, 4, 6), 13),
         (normal((BATCH, 3, 4, 6), 14), None),
         (8, 2, 3),
     ),
     "ConditionalScale/L": Case(
-        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND),
+        lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
         normal((BATCH, 2, 4, 6), 15),
         (normal((BATCH, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
         (8, 2, 3),
     ),
     "ConditionalScale/L, candidates": Case(
-        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND),
+        lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
         normal((BATCH, 2, 4, 6), 15),
         (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
         (8, 2, 3),
     ),
     "ConditionalScale/L, trunk, candidates": Case(
-        lambda: ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5, trunk_blocks=2),
+        lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5, trunk_blocks=2)),
         normal((BATCH, 2, 4, 6), 15),
         (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
         (8, 2, 3),
@@ -272,9 +310,9 @@ CASES = {
     "SharedAutoregressive/3": levels(SharedAutoregressive, 3),
     "SharedAutoregressive/3, candidates": levels(SharedAutoregressive, 3, batch_of_d=1),
     "ConditionalGaussian": Case(
-        lambda: ConditionalGaussian(4, 2, HIDDEN, BOUND),
+        lambda: ReadFeatures(ConditionalGaussian(4, 2, HIDDEN, BOUND)),
         normal((BATCH, 4, 3, 4), 8),
-        normal((BATCH, 2, 3, 4), 9),
+        (normal((BATCH, 2, 3, 4), 9),),
     ),
     "DualGlow/3": levels(DualGlow, 3),
     "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
@@ -291,15 +329,14 @@ CASES = {
     "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
 }
 NOT_INVERTIBLE = {
-    "Anchored",
+    "AnchorCondition",
     "Composed",
     "Conv",
     "ConvNet",
     "FixedConv",
     "Guide",
-    "Reading",
-    "ScaleAndBias",
-    "Sizes",
+    "Modules",
+    "ScaleCondition",
     "StepCondition",
     "Trunk",
     "UNet",

@@ -37,7 +37,7 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
-from caflow_cli.model import CAFlow, Encoding
+from caflow_cli.model import CAFlow, Condition
 from caflow_cli.tasks import get_task, held_out_conditions, settled
 from caflow_cli.tasks.base import grey, resize
 
@@ -123,7 +123,7 @@ class Trip(NamedTuple):
     gap: float  # nats between the two directions' log-densities, at most
 
 
-def round_trip(model: CAFlow, images: Tensor, encoding: Encoding) -> Trip:
+def round_trip(model: CAFlow, images: Tensor, encoding: Condition) -> Trip:
     latents, forward = model.encode(images, encoding)
     back, backward = model.decode(latents, encoding)
     log_prob = model.log_prob(images, encoding)

@@ -26,11 +26,14 @@ def test_promises_are_kept(models_32, task):
 def test_broken_promises_are_noticed(models_32):
     model = copy.deepcopy(models_32["superres"])
     conds = numbers.conditions(model, None, 1)
-    inverse = model.logit.inverse
-    model.logit.inverse = lambda h, cond: (inverse(h, cond)[0] + 0.6, inverse(h, cond)[1])
+    inverse = model.density.logit.inverse
+    model.density.logit.inverse = lambda h, cond: (inverse(h, cond)[0] + 0.6, inverse(h, cond)[1])
     samples = numbers.sample_at_length(model, conds, 2, 2, len)
     assert samples.changed == samples.changed_raw == 2
-    model.logit.inverse = lambda h, cond: (inverse(h, cond)[0] * torch.nan, inverse(h, cond)[1])
+    model.density.logit.inverse = lambda h, cond: (
+        inverse(h, cond)[0] * torch.nan,
+        inverse(h, cond)[1],
+    )
     model.train().eval()  # folded anew
     samples = numbers.sample_at_length(model, conds, 2, 2, len)
     assert samples.non_finite == 2

@@ -80,9 +80,7 @@ def test_the_log_determinant_is_that_of_the_jacobian(example, seed):
     point, cond = (example.target + noise_of(example, seed))[:1], example.cond[:1]
     encoding = model.encode_condition(cond)
     with torch.enable_grad():
-        jacobian = helpers.jacobian(
-            lambda v: model._encode_target(v, encoding.d, encoding.anchored)[0], point
-        )
+        jacobian = helpers.jacobian(lambda v: model.density(v, encoding)[0], point)
     _, expected = torch.linalg.slogdet(jacobian[0, :, 0])
     latents, log_prob = model.encode(point, encoding)
     assert float(log_prob - prior(latents)) == pytest.approx(float(expected), abs=1e-6, rel=1e-7)
@@ -117,9 +115,8 @@ def test_the_folded_form_is_the_trained_one(example, seed):
         trained = model(point, cond + 0.5)
         torch.testing.assert_close(folded, trained.log_prob.detach(), rtol=1e-9, atol=1e-7)
         with torch.enable_grad():
-            y = cond.double() + 0.5
-            h, _ = model.logit(y)
-            unfolded, _ = model._decode_target(latents, model.R(h)[0], model.A.read(y, h))
+            condition, _ = model.density.condition(cond.double() + 0.5)
+            unfolded, _ = model.density.inverse(latents, condition)
         atol = 1e-8 + rounding(model, latents, cond, back)
         torch.testing.assert_close(back, unfolded.detach(), rtol=1e-8, atol=atol)
         model.eval().encode(point, cond)  # folded with the weights that are about to change

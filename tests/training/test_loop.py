@@ -286,7 +286,7 @@ def test_all_else_and_the_average_begin_behind_what_the_guide_has_become(
     initialise = Optimiser.initialise
 
     def noting(self, batch):
-        said.append(float(self.model.A.guide.head.weight.detach().abs().max()))
+        said.append(float(self.model.density.A.guide.head.weight.detach().abs().max()))
         initialise(self, batch)
 
     monkeypatch.setattr(Optimiser, "initialise", noting)
@@ -310,7 +310,7 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
         if len(calls) == 12:  # step 11 was taken; it is said to have ruined the weights
             state.update(load_file(out / "state" / "step-00000010" / "model.safetensors"))
             with torch.no_grad():
-                next(self.model.T.parameters()).fill_(math.nan)
+                next(self.model.density.T.parameters()).fill_(math.nan)
         if seen and seen[-1]["event"] == "rollback" and len(calls) == 32:
             now = self.model.state_dict()
             assert all(torch.equal(now[name], state[name]) for name in state)

@@ -70,9 +70,9 @@ def test_another_guide_starts_anew_and_all_else_is_kept(saved, guide):
     theirs = source.state_dict()
     kept = [name for name in theirs if not name.startswith("A.guide.")]
     assert all(torch.equal(model.state_dict()[name], theirs[name]) for name in kept)
-    assert (model.A.guide is None) == (guide == 0)
+    assert (model.density.A.guide is None) == (guide == 0)
     if guide:
-        assert model.A.guide.head.weight.abs().max() == 0
+        assert model.density.A.guide.head.weight.abs().max() == 0
     assert not torch.allclose(scores(model), scores(source), atol=1e-3)
 
 
@@ -86,7 +86,7 @@ def test_a_guide_of_another_kind_starts_anew(saved):
     source, path = saved(guide=4)
     model = starting_model(run_of(replace(source.config.flow, guide_net="unet"), path))
     assert model.config.flow.guide_net == "unet"
-    assert model.A.guide.head.weight.abs().max() == 0
+    assert model.density.A.guide.head.weight.abs().max() == 0
     kept = next(name for name in source.state_dict() if name.startswith("F."))
     assert torch.equal(model.state_dict()[kept], source.state_dict()[kept])
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from caflow_cli.layers import UNet
-from caflow_cli.layers.unet import group_norm
+from caflow_cli.layers.guides.unet import group_norm
 
 
 def a_net(widths=(8, 6, 4)):

@@ -2,8 +2,7 @@
 
 import torch
 
-from caflow_cli.flows.anchor import KnownLuminance
-from caflow_cli.flows.dequantize import Logit
+from caflow_cli.flows import KnownLuminance, Logit
 
 
 def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
