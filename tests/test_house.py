@@ -1,3 +1,5 @@
+"""The house: imports go down, in no circle, and nobody imports the face of the package."""
+
 from __future__ import annotations
 
 import ast
@@ -5,125 +7,230 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "caflow_cli"
-# A module imports only from those before it. `assets` is a leaf: anyone may use it.
-ORDER = [
-    "errors",
-    "version",
-    "paths",
-    "assets",
-    "config",
-    "devices",
-    "layers",
-    "flows",
-    "images",
-    "data",
-    "checkpoint",
-    "model",
-    "tasks",
-    "sampling",
-    "inference",
-    "training",
-    "evaluation",
-    "hub",
-    "cli",
+PAGE = PACKAGE.parent / "docs" / "architecture.md"
+# The floors, the ground first: a module imports only from its own room and from floors below.
+FLOORS = [
+    ["errors", "version", "paths"],
+    ["assets"],
+    ["config"],
+    ["devices"],
+    ["layers"],
+    ["flows"],
+    ["images"],
+    ["data"],
+    ["checkpoint"],
+    ["model"],
+    ["tasks"],
+    ["sampling"],
+    ["inference"],
+    ["training", "evaluation"],
+    ["hub"],
+    ["cli"],
 ]
-# The public face hands names out on demand, from anywhere.
-FACES = {"__init__", "__main__"}
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+# The package's own files hand names out on demand, from anywhere; nobody imports them.
+FACES = {"caflow_cli", "caflow_cli.__main__"}
 
 
-def imports(source: str, module: tuple[str, ...], is_package: bool) -> Iterator[tuple[int, str]]:
-    """(line, top-level part of the package) of every import of the package, however nested.
+class Import(NamedTuple):
+    """What a module imports, wherever in it: a module, or a name of one."""
 
-    `module` is its dotted name in parts, `("caflow_cli", "flows", "scale")`. The package itself
-    comes out as "".
-    """
-    package = module if is_package else module[:-1]
-    for node in ast.walk(ast.parse(source)):
-        targets: list[tuple[str, ...]] = []
+    module: str  # who
+    line: int
+    target: str  # dotted, absolute
+    eager: bool  # as the module is loaded; else within a function, or for type checkers alone
+
+
+def imports(source: str, module: str, is_package: bool) -> Iterator[Import]:
+    """All imports of the package's own modules. `module` is its dotted name."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    tree = ast.parse(source)
+    lazy = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        targets: list[str] = []
         if isinstance(node, ast.Import):
-            targets = [tuple(alias.name.split(".")) for alias in node.names]
+            targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            base += tuple(node.module.split(".")) if node.module else ()
-            # `from caflow_cli import flows` may name a module or an attribute of the package.
-            targets = [(*base, alias.name) for alias in node.names]
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, *(node.module.split(".") if node.module else [])]
+            targets = [".".join([*base, alias.name]) for alias in node.names]
         for target in targets:
-            if target[0] == PACKAGE.name:
-                part = target[1] if len(target) > 1 else ""
-                yield node.lineno, part if part in ORDER else ""
+            if target.split(".")[0] == PACKAGE.name:
+                yield Import(module, node.lineno, target, id(node) not in lazy)
 
 
-def breaches(source: str, module: tuple[str, ...], is_package: bool) -> list[str]:
-    own = module[1]
-    return [
-        f"{'.'.join(module)}:{line} imports {part or 'the package'}"
-        for line, part in imports(source, module, is_package)
-        if part and part != own and ORDER.index(part) > ORDER.index(own)
-    ]
-
-
-def modules() -> list[tuple[Path, tuple[str, ...], bool]]:
-    found = []
+def modules() -> dict[str, tuple[str, bool]]:
+    """Source of every module by its dotted name, and whether it is a package."""
+    found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = (PACKAGE.name, *path.relative_to(PACKAGE).with_suffix("").parts)
         is_package = parts[-1] == "__init__"
-        found.append((path, parts[:-1] if is_package else parts, is_package))
+        name = ".".join(parts[:-1] if is_package else parts)
+        found[name] = path.read_text(encoding="utf-8"), is_package
     return found
 
 
-def test_every_module_has_a_place_in_the_order():
-    tops = {module[1] for _, module, _ in modules() if len(module) > 1}
-    assert tops - set(ORDER) - FACES == set()
+def room(module: str) -> str:
+    return module.split(".")[1]
 
 
-def test_modules_import_only_from_those_above():
-    found = [
-        breach
-        for path, module, is_package in modules()
-        if len(module) > 1 and module[1] not in FACES
-        for breach in breaches(path.read_text(encoding="utf-8"), module, is_package)
-    ]
-    assert found == []
+def breaches(house: dict[str, tuple[str, bool]]) -> list[str]:
+    """Upward imports, and imports of the package's face."""
+    found = []
+    for module, (source, is_package) in house.items():
+        if module in FACES:
+            continue
+        for one in imports(source, module, is_package):
+            parts = one.target.split(".")
+            if len(parts) < 2 or parts[1] not in FLOOR:
+                found.append(f"{module}:{one.line} imports the package's face")
+            elif parts[1] != room(module) and FLOOR[parts[1]] >= FLOOR[room(module)]:
+                found.append(f"{module}:{one.line} climbs to {parts[1]}")
+    return found
 
 
-def test_assets_import_errors_only():
-    path = PACKAGE / "assets" / "__init__.py"
-    parts = {
-        part
-        for _, part in imports(path.read_text(encoding="utf-8"), ("caflow_cli", "assets"), True)
-    }
-    assert parts == {"errors"}
+def circles(house: dict[str, tuple[str, bool]]) -> list[str]:
+    """Circles of modules, by imports of any kind, lazy ones and those for type checkers too.
+
+    A package that hands names of its own modules out on demand is none: nothing in it imports it.
+    """
+    edges: dict[str, set[str]] = {}
+    for module, (source, is_package) in house.items():
+        if module in FACES:
+            continue
+        edges[module] = set()
+        for one in imports(source, module, is_package):
+            name = one.target
+            while name and name not in house:  # a name of a module
+                name = name.rpartition(".")[0]
+            if name and name != module and name not in FACES:
+                edges[module].add(name)
+    found, done = [], set()
+
+    def visit(module: str, path: list[str]) -> None:
+        if module in path:
+            found.append(" -> ".join([*path[path.index(module) :], module]))
+            return
+        if module in done:
+            return
+        for other in sorted(edges.get(module, ())):
+            visit(other, [*path, module])
+        done.add(module)
+
+    for module in edges:
+        visit(module, [])
+    return found
+
+
+HOUSE = modules()
+
+
+def test_every_room_has_a_floor():
+    rooms = {room(module) for module in HOUSE if module not in FACES}
+    assert rooms == FLOOR.keys()
+
+
+def test_imports_go_down_and_leave_the_face_alone():
+    assert breaches(HOUSE) == []
+
+
+def test_nothing_imports_in_a_circle():
+    assert circles(HOUSE) == []
+
+
+UPWARD = [
+    "from ..training import train",
+    "from ..training.loop import train",
+    "import caflow_cli.training",
+    "import caflow_cli.training.loop as loop",
+    "from caflow_cli.training import train",
+    "from caflow_cli import training",
+    "from .. import training",
+    "def f():\n    from ..training import train",
+    "if TYPE_CHECKING:\n    from ..training import train",
+]
+
+
+@pytest.mark.parametrize("line", UPWARD)
+def test_a_planted_climb_is_seen(line):
+    for is_package in (True, False):
+        name = "caflow_cli.tasks" if is_package else "caflow_cli.tasks.superres"
+        assert len(breaches({name: (line, is_package)})) == 1
+    assert breaches({"caflow_cli.cli.train": (line, False)}) == []
+
+
+def test_a_planted_climb_between_neighbours_of_a_floor_is_seen():
+    line = "from ..evaluation import evaluate"
+    assert len(breaches({"caflow_cli.training.loop": (line, False)})) == 1
 
 
 @pytest.mark.parametrize(
-    "line",
-    [
-        "from ..training import train",
-        "from .. import training",
-        "from ..training.loop import train",
-        "import caflow_cli.training",
-        "import caflow_cli.training.loop as loop",
-        "from caflow_cli.training import train",
-        "from caflow_cli import training",
-        "def f():\n    from ..training import train",
-        "if TYPE_CHECKING:\n    from ..training import train",
-    ],
+    "line", ["from .. import __version__", "import caflow_cli", "from caflow_cli import CAFlow"]
 )
-def test_the_check_sees_imports_of_every_form(line):
-    assert len(breaches(line, ("caflow_cli", "tasks", "superres"), False)) == 1
-    assert len(breaches(line, ("caflow_cli", "tasks"), True)) == 1
-    assert breaches(line, ("caflow_cli", "cli", "train"), False) == []
+def test_a_planted_import_of_the_face_is_seen(line):
+    assert len(breaches({"caflow_cli.hub.push": (line, False)})) == 1
 
 
-def test_the_check_sees_relative_imports_of_packages_and_files():
-    assert len(breaches("from ..cli import main", ("caflow_cli", "tasks"), True)) == 1
-    assert len(breaches("from .cli import main", ("caflow_cli", "images"), False)) == 1
-    assert breaches("from .base import pad", ("caflow_cli", "tasks"), True) == []
-    assert breaches("from . import __version__", ("caflow_cli", "images"), False) == []
+@pytest.mark.parametrize("how", ["{}", "def f():\n    {}", "if TYPE_CHECKING:\n    {}"])
+def test_a_planted_circle_is_seen(how):
+    house = {
+        "caflow_cli.model.a": ("from .b import f", False),
+        "caflow_cli.model.b": ("from ..model.c import g", False),
+        "caflow_cli.model.c": (how.format("from .a import h"), False),
+    }
+    [found] = circles(house)
+    assert found.count("->") == 3
+    house["caflow_cli.model.c"] = ("", False)
+    assert circles(house) == []
+
+
+def test_a_planted_circle_through_a_package_is_seen():
+    house = {
+        "caflow_cli.model": ("from .a import f", True),
+        "caflow_cli.model.a": ("from ..model import f", False),
+    }
+    assert len(circles(house)) == 1
+
+
+def floors() -> str:
+    """The floors as text, the top one first: rooms, and how many files and lines each has."""
+    rows = []
+    for rooms in reversed(FLOORS):
+        cells = []
+        for name in rooms:
+            files = [source for module, (source, _) in HOUSE.items() if room_of(module) == name]
+            count = f"{len(files)} files" if len(files) > 1 else "1 file"
+            cells.append(f"{name} ({count})")
+        rows.append("   ".join(cells))
+    return "\n".join(rows)
+
+
+def room_of(module: str) -> str:
+    return "" if module in FACES else room(module)
+
+
+def test_the_page_shows_the_floors():
+    """Drawn into `docs/architecture.md`; to draw anew: python tests/test_house.py"""
+    page = PAGE.read_text(encoding="utf-8")
+    assert drawn(page) == page, "python tests/test_house.py draws them anew"
+
+
+def drawn(page: str) -> str:
+    begin, end = "<!-- floors:begin -->\n", "<!-- floors:end -->"
+    head, _, rest = page.partition(begin)
+    assert rest, f"{PAGE.name} has no {begin.strip()}"
+    return f"{head}{begin}```text\n{floors()}\n```\n{end}{rest.partition(end)[2]}"
 
 
 def test_importing_the_package_imports_no_torch():
@@ -134,3 +241,7 @@ def test_importing_the_package_imports_no_torch():
     version, has_torch = done.stdout.split()
     assert version[0].isdigit()
     assert has_torch == "False"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(drawn(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
