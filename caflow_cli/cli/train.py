@@ -160,7 +160,7 @@ def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> Non
 def _estimate(run: RunConfig, resume: bool, console: Console, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..training.estimate import estimate
+    from ..training.dry_run import estimate
 
     figures = estimate(run, resume)
     if not _main_rank():
