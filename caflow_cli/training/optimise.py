@@ -158,8 +158,9 @@ class Optimiser:
         if self._prepared is None or self._prepared[0] is not phase:
             for name, parameter in named_parameters(self.model).items():
                 parameter.requires_grad_(phase.learns(name, parameter))
-            self._prepared = None
-            self.accelerator.free_memory()  # the last phase's module
+            if self._prepared is not None:
+                self._prepared = None
+                self.accelerator.free_memory()  # the buffers of the last phase's module
             module = ObjectiveModule(self.model, phase.objective)
             self._prepared = phase, self.accelerator.prepare_model(module)
         return self._prepared[1]
