@@ -16,8 +16,8 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.training import loop, optimise, train
-from caflow_cli.training.config import apply_settings
 from caflow_cli.training.initial_model import starting_model
+from caflow_cli.training.settings import apply_settings
 
 __all__ = ["Outcome", "run", "tiny"]
 

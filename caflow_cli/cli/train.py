@@ -119,7 +119,7 @@ def train_command(
 
     from ..checkpoint import read_info
     from ..hub.resolve import resolve
-    from ..training.config import build_config
+    from ..training.settings import build_config
 
     start = None
     if init_from is not None:

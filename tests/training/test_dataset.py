@@ -7,8 +7,8 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.images import write_png
-from caflow_cli.training.config import build_config
 from caflow_cli.training.dataset import load_dataset
+from caflow_cli.training.settings import build_config
 
 
 @pytest.mark.parametrize("task", ["colorize", "paired"])

@@ -8,9 +8,9 @@ import pytest
 from workers import tiny
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.config import apply_settings
 from caflow_cli.training.dry_run import estimate
 from caflow_cli.training.optimise import Optimiser
+from caflow_cli.training.settings import apply_settings
 
 
 def test_an_estimate_times_the_guide_alone_and_all_together(pictures, tmp_path, monkeypatch):

@@ -18,10 +18,10 @@ from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
 from caflow_cli.training import train
-from caflow_cli.training.config import apply_settings
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.parameters import named_parameters
 from caflow_cli.training.schedule import learning_rate
+from caflow_cli.training.settings import apply_settings
 
 BATCH, SIZE = 8, 16
 

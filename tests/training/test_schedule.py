@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from caflow_cli.training.config import OptimConfig, build_config
+from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.schedule import learning_rate
+from caflow_cli.training.settings import build_config
 
 
 def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
