@@ -1,4 +1,4 @@
-"""What a batch is made of, for each task."""
+"""Batches, for each task: what they hold, and that they depend on seed and position alone."""
 
 from __future__ import annotations
 
@@ -6,12 +6,74 @@ import pytest
 import torch
 from helpers import smooth_image
 
-from caflow_cli.images import write_png
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
 from caflow_cli.training.batches import Batches, Prefetched
-from caflow_cli.training.config import build_config
-from caflow_cli.training.examples import Examples, load_examples
-from caflow_cli.training.validate import Validation
+from caflow_cli.training.dataset import Dataset
+
+
+def batches(count=10, batch_size=4, seed=0, flip=True):
+    targets = torch.arange(count * 12, dtype=torch.uint8).view(count, 3, 2, 2)
+    return Batches(Dataset(Paired(), targets, targets.flip(1)), batch_size, seed, flip)
+
+
+def test_a_batch_does_not_depend_on_what_was_drawn_before():
+    first, second = batches(), batches()
+    for step in range(7):
+        first(step)
+    for a, b in zip(first(7), second(7), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_ranks_share_out_the_same_batch():
+    whole, shares = batches()(3), [batches()(3, rank, 2) for rank in range(2)]
+    for part in range(3):
+        assert torch.equal(whole[part][0::2], shares[0][part])
+        assert torch.equal(whole[part][1::2], shares[1][part])
+
+
+def test_an_epoch_holds_every_image_once_and_the_next_another_order():
+    stream = batches(count=8, batch_size=4, flip=False)
+    orders = []
+    for epoch in range(2):
+        rows = [w for step in (0, 1) for w in stream(2 * epoch + step)[0]]
+        orders.append([int(w[0, 0, 0]) for w in rows])
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(0, 96, 12))
+    assert orders[0] != orders[1]
+
+
+def test_noise_lies_in_the_bin_and_differs_between_target_condition_and_visits():
+    stream = batches(count=4, batch_size=4, flip=False)
+    w, y, u = stream(0)
+    assert torch.equal(w, w.floor())
+    assert torch.equal(w, y.floor().flip(1))
+    assert u.min() >= 0
+    assert u.max() < 1
+    assert not torch.equal(u, (y - y.floor()).flip(1))
+    later = stream(1)[2]
+    assert not torch.equal(u, later)
+    assert float(torch.cat([u, later]).mean()) == pytest.approx(0.5, abs=0.1)
+
+
+def test_noise_for_variational_dequantization_is_normal():
+    stream = batches(count=4, batch_size=4)
+    stream.normal_noise = True
+    noise = torch.cat([stream(step)[2] for step in range(20)])
+    assert float(noise.mean()) == pytest.approx(0, abs=0.1)
+    assert float(noise.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_flips_mirror_target_and_condition_together():
+    stream = batches(count=8, batch_size=8)
+    flipped = 0
+    for step in range(8):
+        for w, y in zip(*(x.floor() for x in stream(step)[:2]), strict=True):
+            assert torch.equal(w, y.flip(0))
+            flipped += int(w[0, 0, 0] > w[0, 0, 1])
+    assert 16 < flipped < 48  # 64 fair coins
+
+
+def test_other_seeds_draw_other_batches():
+    assert not torch.equal(batches(seed=0)(0)[0], batches(seed=1)(0)[0])
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +82,7 @@ def targets():
 
 
 def stream(task, targets, **options):
-    return Batches(Examples(task, targets), batch_size=6, seed=1, flip=True, **options)
+    return Batches(Dataset(task, targets), batch_size=6, seed=1, flip=True, **options)
 
 
 def originals(targets, batch):
@@ -68,7 +130,7 @@ def test_a_condition_follows_from_the_part_that_is_learned(task, targets):
 
 
 def test_pairs_are_cut_alike(targets):
-    pairs = Examples(Paired(), targets, 255 - targets[:, :1])
+    pairs = Dataset(Paired(), targets, 255 - targets[:, :1])
     batch = Batches(pairs, batch_size=6, seed=1, flip=True, zoom=0.4)(0)
     assert (batch.cond.floor() + batch.target[:, :1] - 255).abs().max() <= 1  # as rounding has it
 
@@ -89,16 +151,6 @@ def test_a_hole_is_where_its_mask_says_and_new_at_each_visit(targets):
     assert all(a != b for a, b, _ in masks.values())
 
 
-def test_holes_of_validation_stay_the_same(targets):
-    examples = Examples(Inpaint(4, 16, 8), targets)
-    first, again = (Validation(examples, examples, 4, seed=0) for _ in range(2))
-    assert len(first.val[0]) == len(first.train[0]) == 4
-    for a, b in zip((*first.val, *first.train), (*again.val, *again.train), strict=True):
-        assert torch.equal(a, b)
-    other = Validation(examples, examples, 4, seed=1)
-    assert not torch.equal(first.val[0], other.val[0])
-
-
 def test_a_batch_made_ahead_is_the_batch(targets):
     batches = stream(SuperRes(4, 8), targets)
     ahead = Prefetched(stream(SuperRes(4, 8), targets), rank=1, ranks=2)
@@ -114,24 +166,3 @@ def test_noise_is_on_the_lattice_of_scores_and_fills_it(targets):
     counts = torch.histc(noise, 16, 0, 1)
     expected = noise.numel() / 16
     assert float((counts - expected).abs().max()) < 5 * expected**0.5
-
-
-@pytest.mark.parametrize("task", ["colorize", "paired"])
-def test_mapped_sets_give_the_same_examples(tmp_path, targets, task):
-    for side in ("A", "B"):
-        (tmp_path / "data" / side).mkdir(parents=True)
-        for index, image in enumerate(targets):
-            picture = (image if side == "B" else 255 - image[:1].expand(3, -1, -1)).permute(1, 2, 0)
-            write_png(tmp_path / "data" / side / f"{index}.png", picture.contiguous().numpy())
-    values = {"data": str(tmp_path / "data"), "out": str(tmp_path / "run"), "task": {"size": 16}}
-    values["optim"] = {"images": 8}
-    memory, mapped = (
-        load_examples(build_config(values, [f"data_memory_gb={bound}"], task=task), "train")
-        for bound in (1, 0)
-    )
-    assert memory.cond_channels == 1  # all of A are grey
-    assert torch.equal(memory.targets, mapped.targets)
-    for index in range(len(memory)):
-        a, b = (e.pair(index, torch.Generator())[1] for e in (memory, mapped))
-        assert (a == b).all()
-    assert any((tmp_path / "run" / "cache").iterdir())

@@ -9,7 +9,7 @@ import torch
 from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
 from caflow_cli.training import OptimConfig, RunConfig
-from caflow_cli.training.start import starting_model
+from caflow_cli.training.initial_model import starting_model
 
 SIZE = 16
 

@@ -1,4 +1,4 @@
-"""What the processes of a run say to each other. With one, nothing."""
+"""Agreement among the processes of a run. With one process there is nothing to agree on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from accelerate.utils import broadcast_object_list
 from ..devices import wide_device
 from ..errors import CaflowError
 
-__all__ = ["on_main", "sum_over_ranks"]
+__all__ = ["on_main_process", "sum_over_processes"]
 
 
-def sum_over_ranks(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
-    """Sums over all ranks, the same numbers on each. All ranks must call it."""
+def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
+    """Sums over all processes, the same numbers on each. All of them must call it."""
     if accelerator.num_processes == 1:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=wide_device(accelerator.device))
@@ -23,10 +23,11 @@ def sum_over_ranks(accelerator: Accelerator, values: Sequence[float]) -> list[fl
     return total
 
 
-def on_main(accelerator: Accelerator, function: Callable[[], object]) -> None:
-    """Call it on rank 0, while the others wait. What it raises is raised on every rank.
+def on_main_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
+    """Call `function` on the main process while the others wait.
 
-    Otherwise a full disk on rank 0 would leave the others waiting for it forever.
+    A `CaflowError` that it raises is raised on every process: a full disk must not leave the others
+    waiting forever.
     """
     failure: CaflowError | None = None
     if accelerator.is_main_process:

@@ -10,18 +10,17 @@ from ..config import Config, FlowConfig
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
 from .config import RunConfig
+from .phases import GUIDE
 
-__all__ = ["GUIDE", "starting_model"]
-
-GUIDE = "A.guide."  # begins the names of its parameters
+__all__ = ["starting_model"]
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """A fresh model, or one with the weights of `init_from`.
 
-    Where the guide differs from that model's, all but the guide is taken. The new one says
-    nothing at first, for its last convolution is zero; what an old one said is lost. A run that is
-    resumed needs none of this: its state holds all weights.
+    Where the guide differs from that model's, all but the guide is taken. The new guide changes
+    nothing at first, since its last convolution is zero; what the old one knew is lost. A run that
+    is resumed does not read `init_from`: its state holds all weights.
 
     Raises:
         CaflowError: That model differs in more than its guide (exit code 2), or cannot be read.
@@ -30,7 +29,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if not config.init_from or resume:
         return CAFlow(own)
     source, info = CAFlow.load(Path(config.init_from)), read_info(Path(config.init_from))
-    if _but_guide(info.config.flow) != _but_guide(config.flow):
+    if _without_guide(info.config.flow) != _without_guide(config.flow):
         raise CaflowError(
             f"{config.init_from!r} has another architecture than the run",
             "take the run's [flow] from that model's config; only its guide may be another",
@@ -39,13 +38,15 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if info.config.flow.same_guide(config.flow):
         source.config = own
         return source
-    model = CAFlow(own)
-    taken = {k: v for k, v in source.state_dict().items() if not k.startswith(GUIDE)}
-    missing, unexpected = model.load_state_dict(taken, strict=False)
-    assert not unexpected
-    assert all(name.startswith(GUIDE) for name in missing)
+    model, theirs = CAFlow(own), source.state_dict()
+    model.load_state_dict(
+        {
+            name: fresh if name.startswith(GUIDE) else theirs[name]
+            for name, fresh in model.state_dict().items()
+        }
+    )
     return model
 
 
-def _but_guide(flow: FlowConfig) -> FlowConfig:
+def _without_guide(flow: FlowConfig) -> FlowConfig:
     return replace(flow, guide=0, guide_net=FlowConfig.guide_net)

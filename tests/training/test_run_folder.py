@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.training.folder import RunFolder
+from caflow_cli.training.run_folder import RunFolder
 
 
 def test_a_lock_is_not_taken_from_who_gets_it_next(tmp_path, monkeypatch):
@@ -82,3 +82,13 @@ def test_what_was_killed_before_its_first_state_starts_again(tmp_path, steps, st
     if state:
         (tmp_path / "state" / "step-00000100").mkdir(parents=True)
     assert RunFolder(tmp_path).starts_again(100) is again
+
+
+def test_what_was_killed_before_its_first_state_can_be_started_again(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"event": "data", "step": 0}\n')
+    folder = RunFolder(tmp_path)
+    folder.open(resume=False)
+    folder.close()
+    (tmp_path / "state" / "step-00000100").mkdir(parents=True)
+    with pytest.raises(CaflowError, match="holds a run already"):
+        folder.open(resume=False)

@@ -1,4 +1,4 @@
-"""What a run says of itself: `metrics.jsonl`, its caller's `report`, and a tracker."""
+"""Events of a run: to `metrics.jsonl`, to the caller's `report`, and to a tracker."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from accelerate import Accelerator
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write
 
-__all__ = ["METRICS", "Event", "Journal", "check_tracker", "read_events"]
+__all__ = ["METRICS", "Event", "EventLog", "check_tracker", "read_events"]
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"
 
 
-class Journal:
-    """Writes events, on the main rank. JSON has no NaN: what is not finite becomes null."""
+class EventLog:
+    """Writes events on the main process. JSON has no NaN: what is not finite becomes null."""
 
     def __init__(
         self, out: Path, accelerator: Accelerator, report: Callable[[Event], None] | None
@@ -50,7 +50,7 @@ class Journal:
             self._report(line)
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of steps that will be made again, and one that a kill cut short."""
+        """Drop the lines of steps that will be made again, and a line that a kill cut short."""
         kept = [e for e in read_events(self._path.parent) if e["step"] <= step]
         atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
 

@@ -1,4 +1,4 @@
-"""How good the averaged weights are, on pictures that stay the same over a run."""
+"""Bits/dim of the averaged weights, on pictures that stay the same over a run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from ..model import CAFlow, bits_per_dim
-from .examples import Examples
-from .ranks import sum_over_ranks
+from .dataset import Dataset
+from .processes import sum_over_processes
 
 __all__ = ["Fit", "Validation"]
 
@@ -27,14 +27,14 @@ class Fit(NamedTuple):
 class Validation:
     """At most `count` validation pictures and as many training pictures, drawn by `seed`."""
 
-    def __init__(self, train: Examples, val: Examples, count: int, seed: int) -> None:
+    def __init__(self, train: Dataset, val: Dataset, count: int, seed: int) -> None:
         self.val = val.held_out(_choose(len(val), count, seed))
         self.train = train.held_out(_choose(len(train), len(self.val[0]), seed))
 
     def measure(self, model: CAFlow, accelerator: Accelerator) -> Fit:
-        """Both means; the pictures are shared out over the ranks."""
+        """Both means; the pictures are shared out over the processes."""
         parts = (self.train, self.val)
-        sums = sum_over_ranks(accelerator, [_sum(model, *part, accelerator) for part in parts])
+        sums = sum_over_processes(accelerator, [_sum(model, *part, accelerator) for part in parts])
         train, val = (
             float(bits_per_dim(total / len(targets), targets[0].numel()))
             for total, (targets, _) in zip(sums, parts, strict=True)

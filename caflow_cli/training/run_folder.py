@@ -13,10 +13,11 @@ from torch import Tensor
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, make_folder, remove_leftovers, write_png
 from ..model import CAFlow
+from ..sampling import Sampling
 from .config import RunConfig, to_toml
 from .curve import draw_curve
-from .examples import CACHE
-from .journal import METRICS, read_events
+from .dataset import CACHE
+from .events import METRICS, read_events
 from .samples import sample_grid
 
 __all__ = ["RunFolder"]
@@ -25,7 +26,7 @@ _GRID_IMAGES, _GRID_CANDIDATES = 6, 4
 
 
 class RunFolder:
-    """Writes of the main rank; each file whole or not at all."""
+    """The files of a run, as the main process writes them: each whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -67,13 +68,13 @@ class RunFolder:
             ) from error
 
     def _holds_a_run(self) -> bool:
-        """What was killed before its first state and model is none: nothing goes on with it."""
+        """One that was killed before its first state and model does not count: it cannot go on."""
         return (self.path / METRICS).exists() and (
             any(self.state.glob("step-*")) or any(self.path.glob("*.safetensors"))
         )
 
     def _remove_leftovers(self) -> None:
-        """What a run left here that was killed while it wrote."""
+        """Remove what a run that was killed while it wrote left here."""
         for folder in (self.path, self.path / "samples"):
             remove_leftovers(folder)
         for pattern in (".*.safetensors.*.tmp", f"{CACHE}/.*.tmp", "state/.step-*.tmp"):
@@ -84,7 +85,7 @@ class RunFolder:
                     left.unlink(missing_ok=True)
 
     def starts_again(self, save_every: int) -> bool:
-        """Whether the run here was killed before its first state, so that it has no other way."""
+        """Whether the run here was killed before its first state, and so can only begin anew."""
         if any(self.state.glob("step-*")):
             return False
         events = read_events(self.path)
@@ -92,13 +93,13 @@ class RunFolder:
         return all(e["event"] != "end" and e["step"] <= save_every for e in events)
 
     def close(self) -> None:
-        """Let others in. Of a run that never began, nothing stays."""
+        """Let other runs in. A run that never began leaves nothing behind."""
         if not self._lock.is_locked:
             return
         began = (self.path / METRICS).exists()
         with contextlib.suppress(OSError):
             if not began:
-                # While it is held: behind the release it might be another's.
+                # While the lock is held: once it is released, the file may be another run's.
                 (self.path / ".lock").unlink()
         self._lock.release()
         with contextlib.suppress(OSError):
@@ -114,12 +115,12 @@ class RunFolder:
     def save_model(self, name: str, model: CAFlow, record: dict[str, Any]) -> None:
         model.save(self.path / f"{name}.safetensors", record)
 
-    def draw_samples(
-        self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor, tau: float
-    ) -> None:
+    def draw_samples(self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor) -> None:
         """A grid of the first pictures: condition, candidates by rank, truth."""
         make_folder(self.path / "samples")
         few = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
+        tau = Sampling().of(model.config).tau
+        assert tau is not None, "Sampling.of fills it in"
         grid = sample_grid(model, *few, tau, _GRID_CANDIDATES)
         write_png(self.path / "samples" / f"step-{step:08d}.png", grid)
 

@@ -1,4 +1,4 @@
-"""What a run learns from: targets, and the conditions that follow from them or come with them."""
+"""The pictures of a split: targets, and conditions that follow from them or come with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..data import Store, load_pairs, load_split
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
 
-__all__ = ["CACHE", "Examples", "load_examples"]
+__all__ = ["CACHE", "Dataset", "load_dataset"]
 
 CACHE = "cache"  # in a run: decoded sets that are too large for memory
 
@@ -25,8 +25,8 @@ _Image = npt.NDArray[np.uint8]  # (C, H, W)
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
-    """The examples of a split.
+class Dataset:
+    """Targets and conditions of a split.
 
     Attributes:
         task: Makes the conditions, where the data holds none.
@@ -54,12 +54,12 @@ class Examples:
     def pair(
         self, index: int, generator: torch.Generator, zoom: Callable[[_Image], _Image] | None = None
     ) -> tuple[_Image, _Image]:
-        """Target and condition of that example for a training step.
+        """Target and condition of one picture for a training step.
 
         Args:
-            index: Of the example.
-            generator: Of what is random in the condition.
-            zoom: What is done to the target first, and to a condition that does not follow from it.
+            index: Chooses the picture.
+            generator: Draws what is random in the condition.
+            zoom: Is applied to the target first, and to a condition that does not follow from it.
         """
         target = self.target(index) if zoom is None else zoom(self.target(index))
         if self.conditions is not None:
@@ -76,13 +76,13 @@ class Examples:
         return targets, held_out_conditions(self.task, targets)
 
 
-def load_examples(
+def load_dataset(
     config: RunConfig, split: Literal["train", "val"], *, limit: int | None = None
-) -> Examples:
-    """The examples of a split of a run's data.
+) -> Dataset:
+    """A split of a run's data.
 
     Args:
-        limit: Decode so many at most, and keep them in memory: for estimates.
+        limit: Decode at most so many pictures, and keep them in memory: for estimates.
     """
     task = get_task(Config(config.flow, config.task))
     size, seed = config.task.size, config.seed
@@ -90,7 +90,7 @@ def load_examples(
     store = Store(Path(config.out) / CACHE, bound) if limit is None else None
     if task.derives_condition:
         images = load_split(config.data, split, size, seed=seed, limit=limit, store=store)
-        return Examples(task, images.images, skipped=images.skipped)
+        return Dataset(task, images.images, skipped=images.skipped)
     pairs = load_pairs(
         config.data,
         split,
@@ -100,4 +100,4 @@ def load_examples(
         limit=limit,
         store=store,
     )
-    return Examples(task, pairs.targets, pairs.conditions, pairs.skipped)
+    return Dataset(task, pairs.targets, pairs.conditions, pairs.skipped)
