@@ -105,7 +105,7 @@ def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
     model = models_32["superres"]
     metrics = ("rmse", "diversity")
     swept = evaluate(
-        model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=3
+        model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=2
     )
     assert len(by_what(swept)) == 8
     for result in by_what(swept):
@@ -117,7 +117,7 @@ def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
             tau=cell.tau,
             candidates=cell.m,
             keep=cell.n,
-            limit=3,
+            limit=2,
         )
         for name in metrics:
             expected = by_what(alone)[0].values[name].mean
@@ -126,7 +126,14 @@ def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
 
 def test_it_repeats_itself_whatever_the_batch(models_32, true_pictures):
     runs = [
-        evaluate(models_32["superres"], true_pictures, EVERYTHING, candidates=3, batch_size=size)
+        evaluate(
+            models_32["superres"],
+            true_pictures,
+            EVERYTHING,
+            candidates=3,
+            batch_size=size,
+            limit=3,
+        )
         for size in (None, 3, None)
     ]
     first, other, again = (run.as_json() for run in runs)

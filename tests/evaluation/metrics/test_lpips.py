@@ -17,13 +17,19 @@ needs_trunk = pytest.mark.skipif(
 RECORDED_INVERTED = 0.3261  # measured with lpips 0.1.4
 
 
+@pytest.fixture(scope="module")
+def distance() -> LpipsDistance:
+    """Built once: that takes longer than all that it measures here."""
+    return LpipsDistance()
+
+
 def random_images(seed: int, batch: int = 3) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
 
 
 @needs_trunk
-def test_lpips_equals_the_package_itself() -> None:
+def test_lpips_equals_the_package_itself(distance) -> None:
     import lpips
     from safetensors.torch import load_file
 
@@ -32,28 +38,25 @@ def test_lpips_equals_the_package_itself() -> None:
     a, b = random_images(1), random_images(2)
     with torch.no_grad():
         expected = net(a.float() / 127.5 - 1, b.float() / 127.5 - 1).flatten()
-    assert LpipsDistance()(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    assert distance(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 @needs_trunk
-def test_lpips_of_the_example_is_the_recorded_value() -> None:
+def test_lpips_of_the_example_is_the_recorded_value(distance) -> None:
     truth = torch.from_numpy(read_image(example_path("face_64"))).permute(2, 0, 1)[None]
-    distance = LpipsDistance()
     assert distance(truth, truth).item() == 0.0
     assert distance(truth, 255 - truth).item() == pytest.approx(RECORDED_INVERTED, abs=2e-4)
 
 
 @needs_trunk
-def test_lpips_does_not_depend_on_the_batch() -> None:
+def test_lpips_does_not_depend_on_the_batch(distance) -> None:
     a, b = random_images(1), random_images(2)
-    distance = LpipsDistance()
     alone = [distance(a[i : i + 1], b[i : i + 1]).item() for i in range(3)]
     assert distance(a, b).tolist() == pytest.approx(alone, abs=1e-5)
 
 
 @needs_trunk
-def test_lpips_needs_31_pixels() -> None:
-    distance = LpipsDistance()
+def test_lpips_needs_31_pixels(distance) -> None:
     a = random_images(1)
     assert distance(a[..., :31, :31], a[..., :31, :31]).tolist() == [0.0] * 3
     with pytest.raises(CaflowError, match="64x30 pixels are too few"):
