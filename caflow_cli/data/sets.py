@@ -230,7 +230,7 @@ def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> No
 def _fingerprint(
     files: PictureFiles, examples: list[Example], shapes: list[tuple[int, ...]]
 ) -> str:
-    """What a decoded set was made from; another where any of it changes."""
+    """Text of all that a decoded set is made from: another where any of it changes."""
     members = [f"{m} {files.stamp(m)}" for example in examples for m in example.members]
     return "\n".join([str(shapes), *members])
 

@@ -89,8 +89,8 @@ def evaluate(
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
     paired = not task.derives_condition
-    with open_split(data, split, model.config.task.size, paired=paired) as source:
-        names = source.names[:limit]
+    with open_split(data, split, model.config.task.size, paired=paired) as reader:
+        names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(
                 "a distance of sets needs two pictures",
@@ -99,7 +99,7 @@ def evaluate(
             )
         _check_names(names, save_images)
         origin = RowOrigin(
-            str(data), task.name, identity, source.split, model.config.task.size, settings
+            str(data), task.name, identity, reader.split, model.config.task.size, settings
         )
         folder = save_images or report
         files = RunFiles(
@@ -119,7 +119,7 @@ def evaluate(
         findings = Findings(model, settings, extractor)
         examples = _Examples(
             task,
-            source,
+            reader,
             names,
             at_a_time=pictures_at_a_time(model, settings.most, batch_size),
             needs_images=bool(settings.wants("sets")),
@@ -135,7 +135,7 @@ def evaluate(
         raise CaflowError(f"no picture could be measured: {error.message}", error.hint)
     if save_stats is not None and findings.features is not None:
         findings.features.truths.save(Path(save_stats))
-    result = findings.evaluation(str(data), source.split, protocol)
+    result = findings.evaluation(str(data), reader.split, protocol)
     if report is not None and files.log is not None:
         write_report(Path(report), result, settings, files.log.rows(names), identity)
     return result
@@ -146,7 +146,7 @@ class _Examples:
     """The pictures to be measured, and how."""
 
     task: Task
-    source: Reader
+    reader: Reader
     names: Sequence[str]
     at_a_time: int
     needs_images: bool  # of every picture's candidates, not its row alone
@@ -197,7 +197,7 @@ def _measure(
     for index, name in enumerate(examples.names):
         problem: Problem | None = None
         try:
-            problem = pose(examples.task, examples.source.read(index), index, name)
+            problem = pose(examples.task, examples.reader.read(index), index, name)
         except CaflowError as error:
             fail(name, error)
         earlier = None if problem is None else files.find(problem, examples.needs_images)

@@ -26,7 +26,7 @@ class Result:
     values: dict[str, Estimate]  # by metric
     cell: Cell | None = None
     differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired: to what
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)  # as JSON: what stands beside a metric
 
     @property
     def label(self) -> str:
@@ -99,7 +99,7 @@ class Evaluation:
     images: int
     metrics: list[str]  # labels: `fid:NAME` is not FID
     results: list[Result]
-    settings: dict[str, Any] = field(default_factory=dict)  # task, data, params, estimator, ...
+    settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
     gaps: list[LikelihoodGap] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know

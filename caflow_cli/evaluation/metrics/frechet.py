@@ -42,8 +42,8 @@ def distances(
 def cautions(sets: Sequence[SetFeatures]) -> list[str]:
     """Notes for a reader of the distances."""
     notes = []
-    least = min(side.count for side in sets)
-    known = all(side.count_is_known for side in sets)
+    least = min(features.count for features in sets)
+    known = all(features.count_is_known for features in sets)
     if known and least < _FEW:
         notes.append(
             f"{least} pictures are few for a distance of sets: below {_FEW:,} FID is biased "
@@ -58,16 +58,16 @@ def fid(generated: SetFeatures, reference: SetFeatures) -> float:
     """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, by torchmetrics in float64.
 
     Raises:
-        CaflowError: A side has fewer than two images.
+        CaflowError: A set has fewer than two images.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     _check(generated, reference)
     metric = FrechetInceptionDistance(feature=_Given(len(reference.sum)))
-    for prefix, side in (("real", reference), ("fake", generated)):
-        setattr(metric, f"{prefix}_features_sum", side.sum)
-        setattr(metric, f"{prefix}_features_cov_sum", side.products)
-        setattr(metric, f"{prefix}_features_num_samples", torch.tensor(side.count))
+    for prefix, features in (("real", reference), ("fake", generated)):
+        setattr(metric, f"{prefix}_features_sum", features.sum)
+        setattr(metric, f"{prefix}_features_cov_sum", features.products)
+        setattr(metric, f"{prefix}_features_num_samples", torch.tensor(features.count))
     metric.orig_dtype = torch.float64  # of the features, which `update` would have seen
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that `update` was not called
@@ -77,11 +77,11 @@ def fid(generated: SetFeatures, reference: SetFeatures) -> float:
 def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
     """Mean and standard deviation over random subsets of the unbiased squared MMD, by torchmetrics.
 
-    Kernel `(x·y / d + 1)³`; 100 subsets of at most 1,000 features a side, drawn with a fixed seed;
-    one where they would all be the whole of both sides. Float64.
+    Kernel `(x·y / d + 1)³`; 100 subsets of at most 1,000 features a set, drawn with a fixed seed;
+    one where they would all be the whole of both sets. Float64.
 
     Raises:
-        CaflowError: A side has fewer than two images, or is statistics only.
+        CaflowError: A set has fewer than two images, or is statistics only.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -102,10 +102,10 @@ def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
 
 
 def _check(generated: SetFeatures, reference: SetFeatures) -> None:
-    for side, name in ((generated, "generated"), (reference, "reference")):
-        if side.count < 2:
+    for features, name in ((generated, "generated"), (reference, "reference")):
+        if features.count < 2:
             raise CaflowError(
-                f"the {name} set has {side.count} pictures, too few for a distance of sets",
+                f"the {name} set has {features.count} pictures, too few for a distance of sets",
                 "give at least two, better 2,048",
             )
 
