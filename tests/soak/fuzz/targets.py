@@ -239,7 +239,7 @@ def _run_configs() -> list[bytes]:
 
 
 def _read_statistics(path: Path) -> None:
-    from caflow_cli.evaluation.sets import SetFeatures
+    from caflow_cli.evaluation.metrics.set_features import SetFeatures
 
     SetFeatures.load(path, "inception")
 

@@ -1,4 +1,4 @@
-"""What each metric is: the one description that help, JSON, tables and documents repeat."""
+"""The description of each metric, once: help, JSON, tables and documents repeat it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import EXIT_USAGE, CaflowError
+from ...errors import EXIT_USAGE, CaflowError
 
 __all__ = ["METRICS", "Metric", "choose_metrics"]
 

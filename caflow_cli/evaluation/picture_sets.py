@@ -1,4 +1,4 @@
-"""The sides of a comparison: folders, zips and single pictures, read one picture at a time."""
+"""Sets of pictures to be compared: folders, zips and single pictures, read one by one."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..data.source import open_source
+from ..data.files import open_files
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
 from ..paths import exists, is_file
 from ..tasks import Picture
 
-__all__ = ["Pictures", "by_stem", "common_names", "file_reader", "open_side"]
+__all__ = ["PictureSet", "by_stem", "common_names", "file_reader", "open_pictures"]
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """A side: name -> how to read it. Names are paths without suffix."""
+class PictureSet:
+    """Pictures at a path, and how to read each."""
 
     where: str
-    readers: dict[str, Callable[[], Picture]]
+    readers: dict[str, Callable[[], Picture]]  # by name: the path in the set, without suffix
 
 
-def open_side(stack: ExitStack, path: Path, paired: bool) -> Pictures:
+def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
     """A folder, a zip or one picture; what is wrong with it shows by name, nothing is decoded.
 
     Raises:
@@ -36,10 +36,10 @@ def open_side(stack: ExitStack, path: Path, paired: bool) -> Pictures:
             f"no pictures at {str(path)!r}", "give a folder, a zip or a picture", EXIT_USAGE
         )
     if is_file(path) and path.suffix.lower() in SUFFIXES:
-        return Pictures(str(path), {path.stem: file_reader(path)})
-    source = stack.enter_context(open_source(path))
+        return PictureSet(str(path), {path.stem: file_reader(path)})
+    files = stack.enter_context(open_files(path))
     readers: dict[str, Callable[[], Picture]] = {}
-    for member in sorted(source.members):
+    for member in sorted(files.members):
         name = str(PurePosixPath(member).with_suffix(""))
         if name in readers and paired:
             raise CaflowError(
@@ -47,17 +47,18 @@ def open_side(stack: ExitStack, path: Path, paired: bool) -> Pictures:
                 "remove one of them",
                 EXIT_USAGE,
             )
-        readers[member if name in readers else name] = _member_reader(source.read, member)
+        readers[member if name in readers else name] = _member_reader(files.read, member)
     if not readers:
         raise CaflowError(
             f"no pictures in {str(path)!r}",
             f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
             EXIT_USAGE,
         )
-    return Pictures(str(path), readers)
+    return PictureSet(str(path), readers)
 
 
 def file_reader(path: Path) -> Callable[[], Picture]:
+    """How to read a picture file, when it is asked for."""
     return lambda: read_image(path)
 
 
@@ -65,17 +66,17 @@ def _member_reader(read: Callable[[str], bytes], member: str) -> Callable[[], Pi
     return lambda: read_image(io.BytesIO(read(member)), name=member)
 
 
-def common_names(a: Pictures, b: Pictures) -> list[str]:
-    """The names of both sides, which must be the same."""
+def common_names(a: PictureSet, b: PictureSet) -> list[str]:
+    """The names of both sets, which must be the same."""
     if len(a.readers) == len(b.readers) == 1:
         (name,), (other,) = a.readers, b.readers
         if name != other:
             b.readers[name] = b.readers.pop(other)
         return [name]
     alone = [
-        f"{side.where}/{name}"
-        for side, other in ((a, b), (b, a))
-        for name in sorted(side.readers.keys() - other.readers.keys())
+        f"{one.where}/{name}"
+        for one, other in ((a, b), (b, a))
+        for name in sorted(one.readers.keys() - other.readers.keys())
     ]
     if alone:
         more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
@@ -87,7 +88,7 @@ def common_names(a: Pictures, b: Pictures) -> list[str]:
     return sorted(a.readers)
 
 
-def by_stem(pictures: Pictures) -> dict[str, Callable[[], Picture]]:
+def by_stem(pictures: PictureSet) -> dict[str, Callable[[], Picture]]:
     """The readers by name without folder. CaflowError (exit 2) where two would be one."""
     result: dict[str, Callable[[], Picture]] = {}
     for name, read in pictures.readers.items():

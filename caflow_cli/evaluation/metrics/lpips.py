@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import EXIT_WEIGHTS, CaflowError
-from .metrics import check_pairs
+from ...errors import EXIT_WEIGHTS, CaflowError
+from .formulas import check_pairs
 
 __all__ = ["LpipsDistance"]
 

@@ -8,16 +8,10 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.estimates import Estimate
-from caflow_cli.evaluation.plan import Cell
-from caflow_cli.evaluation.report.pictures import error_map
-from caflow_cli.evaluation.report.plots import sweep_plot
-from caflow_cli.evaluation.result import Evaluation, Result
 from caflow_cli.images import read_image
 
 CHROMIUM = "/usr/bin/chromium"
@@ -105,35 +99,6 @@ def test_an_existing_report_is_kept(report, models_32, true_pictures):
         evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, report=folder)
     assert caught.value.exit_code == 2
     assert page(folder) == before
-
-
-def test_errors_are_colours_of_a_fixed_scale():
-    truth = np.zeros((1, 4, 3), np.uint8)
-    image = truth.copy()
-    image[0, 1], image[0, 2], image[0, 3] = 32, 64, 255
-    colours = error_map(image, truth)[0].astype(int)
-    assert colours[0].tolist() == [13, 14, 40]
-    assert colours[1].tolist() == [176, 49, 90]
-    assert colours[2].tolist() == colours[3].tolist() == [250, 230, 140]
-    assert (np.diff(colours.sum(1)) >= 0).all()
-
-
-def test_a_sweep_is_drawn_where_its_figures_are():
-    def result(tau, m, rmse, lpips):
-        values = {"rmse": Estimate(rmse, 0.1, 9), "lpips": Estimate(lpips, 0.01, 9)}
-        return Result("model", values, Cell(tau, m, 1))
-
-    rows = [result(0.3, 1, 16, 0.2), result(0.9, 1, 20, 0.1), result(0.3, 9, 15, 0.2)]
-    drawn = sweep_plot(Evaluation("model", 9, ["rmse", "lpips"], rows))
-    assert drawn is not None
-    found = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', drawn)
-    places = [(float(x), float(y)) for x, y in found]
-    assert len(places) == 3
-    (x1, y1), (x2, y2), (x3, y3) = places
-    assert x3 < x1 < x2  # rmse grows to the right
-    assert y1 == y3 < y2  # lpips grows upwards
-    assert (x2 - x1) == pytest.approx(4 * (x1 - x3), abs=0.5)
-    assert sweep_plot(Evaluation("model", 9, ["rmse", "lpips"], rows[:1])) is None
 
 
 # --- in a browser --------------------------------------------------------------------------------

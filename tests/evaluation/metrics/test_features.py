@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import features
-from caflow_cli.evaluation.features import load_extractor
+from caflow_cli.evaluation.metrics import features
+from caflow_cli.evaluation.metrics.features import load_extractor
 
 
 @pytest.fixture(scope="module")

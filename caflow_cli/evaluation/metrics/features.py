@@ -15,7 +15,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ...errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from .fid_extra import require_fid_extra
 
 __all__ = ["EXTRACTORS", "INCEPTION_FILE", "INCEPTION_SHA256", "Extractor", "load_extractor"]
 
@@ -84,8 +85,10 @@ def load_extractor(
         lpips_weights: As `LpipsDistance` takes it.
 
     Raises:
-        CaflowError: No such extractor (exit 2); its weights are missing or not the pinned ones (3).
+        CaflowError: No such extractor (exit 2); the extra `fid` is not installed, or the
+            extractor's weights are missing or not the pinned ones (3).
     """
+    require_fid_extra()
     if name in _LAYERS:
         net = _inception(_LAYERS[name], fid_weights).to(device)
         return Extractor(name, lambda images: net(images.to(device)))

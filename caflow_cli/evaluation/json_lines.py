@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from ..errors import EXIT_USAGE, CaflowError
-from .comparison import Failures, Progress, Ticker, Tools, conclude, extract, measure_pairs
-from .estimates import Running
-from .result import Evaluation, Result
-from .sets import SetFeatures
-from .sides import Pictures, by_stem, file_reader
-from .weights import Weights
+from .comparison import Comparison
+from .metrics.set_features import SetFeatures
+from .metrics.weights import Weights
+from .picture_sets import PictureSet, by_stem, file_reader
+from .progress import Progress
+from .result import Evaluation, Failure
 
 __all__ = ["compare_lines"]
 
@@ -40,47 +40,44 @@ def compare_lines(
     Raises:
         CaflowError: As `compare`; a line that is none of ours (exit 2).
     """
-    tools = Tools(metrics, weights, save_stats is not None)
-    failed: Failures = []
-    tick = Ticker(progress, 0)
+    comparison = Comparison(metrics, resize, weights, save_stats)
     with ExitStack() as stack:
-        truths = tools.open(stack, Path(reference))
-        known = by_stem(truths) if isinstance(truths, Pictures) else {}
-        tools.load()
-        side = None if tools.extractor is None else tools.side()
-        columns: dict[str, Running] = {}
+        truths = comparison.open(stack, Path(reference))
+        known = by_stem(truths) if isinstance(truths, PictureSet) else {}
+        comparison.start(progress, 0)
+        made = comparison.no_features() if comparison.extracts else None
         images = 0
-        for name, paths in _outputs(lines, failed):
+        for name, paths in _outputs(lines, comparison.failed):
             images += 1
             readers = [file_reader(path) for path in paths]
-            if tools.pairs is not None:
+            if comparison.paired:
                 stem = PurePosixPath(name.replace("\\", "/")).stem
                 if stem not in known:
-                    failed.append((name, _no_truth(name, str(reference))))
+                    comparison.failed.append(Failure(name, _no_truth(name, str(reference))))
                     continue
-                made = [(name, readers, known[stem])]
-                for key, column in measure_pairs(made, tools.pairs, resize, failed, tick).items():
-                    columns.setdefault(key, Running()).add(column.estimate.mean)
-            if side is not None and tools.extractor is not None:
+                comparison.measure_pair(name, readers, known[stem])
+            if made is not None:
                 named = dict(zip(map(str, paths), readers, strict=True))
-                extract(named, tools, resize, tools.failures(failed), tick, side)
+                comparison.add_features(made, named, failures_are_known=bool(comparison.paired))
         if not images:
             raise CaflowError(
                 "no pictures came in", "caflow superres *.png -o out/ --json | caflow evaluate …"
             )
-        stats: list[SetFeatures] = []
-        if side is not None:
-            stats = [
-                side,
-                truths
-                if isinstance(truths, SetFeatures)
-                else extract(truths.readers, tools, resize, failed, tick, tools.side()),
-            ]
-    result = Result("generated", {name: column.estimate for name, column in columns.items()})
-    return conclude("lines", result, images, tools, stats, failed, save_stats, resize)
+        features = None
+        if made is not None:
+            features = (made, _reference_features(comparison, truths))
+    return comparison.conclude("lines", images, features)
 
 
-def _outputs(lines: Iterable[str], failed: Failures) -> Iterator[tuple[str, list[Path]]]:
+def _reference_features(comparison: Comparison, truths: PictureSet | SetFeatures) -> SetFeatures:
+    if isinstance(truths, SetFeatures):
+        return truths
+    features = comparison.no_features()
+    comparison.add_features(features, truths.readers, failures_are_known=False)
+    return features
+
+
+def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str, list[Path]]]:
     """Input and output paths of each line; inputs that failed go to `failed`."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -92,7 +89,8 @@ def _outputs(lines: Iterable[str], failed: Failures) -> Iterator[tuple[str, list
                 raise ValueError(record["status"])
             if record["status"] == "error":
                 error = record["error"]
-                failed.append((name, CaflowError(str(error["message"]), str(error["hint"]))))
+                reason = CaflowError(str(error["message"]), str(error["hint"]))
+                failed.append(Failure(name, reason))
                 continue
             paths = [Path(output["path"]) for output in record["outputs"]]
             if not paths:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..errors import CaflowError
+from ...errors import CaflowError
 
 __all__ = ["check_pairs", "coverage", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import task_of
 from ..model import CAFlow
-from ..version import __version__
-from .catalogue import METRICS, choose_metrics
+from ..tasks import Task
 from .draws import pictures_at_a_time
-from .features import load_extractor
-from .keep import RowLog, SavedImages
-from .pairs import PairMetrics
-from .plan import Plan, values
+from .findings import Findings
+from .measure import Measured, Measurer
+from .metrics.features import load_extractor
+from .metrics.pairs import PairMetrics
+from .metrics.weights import Weights
 from .problems import Problem, pose
+from .progress import Progress, ProgressCount
 from .protocols import Protocol
 from .report import ReportImages, write_report
-from .result import Evaluation
-from .rows import Measured, Measurer
-from .run import Run
-from .weights import Weights
+from .result import Evaluation, Failure
+from .resume import RowLog, RowOrigin, RunFiles
+from .saved_images import SavedImages
+from .settings import EvaluationSettings
 
 __all__ = ["evaluate"]
-
-Progress = Callable[[int, int], None]  # pictures done, and in all
 
 
 def evaluate(
@@ -63,7 +63,7 @@ def evaluate(
         data: Folder or zip; for paired models with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all".
         split: Default: `test/` where there is one, else everything.
-        limit: The first so many pictures.
+        limit: The first so many pictures, at least one.
         tau, candidates, keep: Default: the model's, else the task's; 1.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
@@ -81,81 +81,75 @@ def evaluate(
         CaflowError: Arguments, data or weights. Pictures that fail alone are in `failed`.
     """
     weights = weights or Weights()
-    run = _prepare(model, metrics, tau, candidates, keep, seed, noise_samples)
-    run.plan.check()
-    paired = not run.task.derives_condition
-    with open_split(data, split, model.config.task.size, paired=paired) as source:
-        count = len(source.names) if limit is None else min(limit, len(source.names))
-        if count < 2 and run.plan.wants("sets"):
+    task = task_of(model)
+    settings = EvaluationSettings.resolve(
+        model.config, metrics, tau, candidates, keep, seed, noise_samples
+    )
+    if limit is not None and limit < 1:
+        raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
+    needs_features = bool(settings.wants("sets")) or save_stats is not None
+    paired = not task.derives_condition
+    with open_split(data, split, model.config.task.size, paired=paired) as reader:
+        names = reader.names[:limit]
+        if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(
                 "a distance of sets needs two pictures",
                 "leave out fid and kid",
                 EXIT_USAGE,
             )
-        _check_names(source.names[:count], save_images)
-        key = {
-            "version": __version__,
-            "data": str(data),
-            "task": run.task.name,
-            "model": identity,
-            "split": source.split,
-            "size": model.config.task.size,
-            **run.plan.as_json(),
-        }
+        _check_names(names, save_images)
+        origin = RowOrigin(
+            str(data), task.name, identity, reader.split, model.config.task.size, settings
+        )
         folder = save_images or report
-        log = None if folder is None else RowLog(Path(folder), key, skip_existing)
-        saved = None if save_images is None else SavedImages(Path(save_images), run.plan)
-        gallery = None if report is None else ReportImages(Path(report), run.plan, skip_existing)
-        pairs = PairMetrics(run.plan.metrics, weights.lpips, model.device)
-        if run.plan.wants("sets") or save_stats is not None:
-            run.extractor = load_extractor(
+        files = RunFiles(
+            None if folder is None else RowLog(Path(folder), origin, skip_existing),
+            None if save_images is None else SavedImages(Path(save_images), settings),
+            None if report is None else ReportImages(Path(report), settings, skip_existing),
+        )
+        pairs = PairMetrics(settings.metrics, weights.lpips, model.device)
+        extractor = None
+        if needs_features:
+            extractor = load_extractor(
                 weights.extractor,
                 fid_weights=weights.fid,
                 lpips_weights=weights.lpips,
                 device=model.device,
             )
-        measurer = Measurer(model, run.plan, pairs, batch_size)
-        pace = pictures_at_a_time(model, run.plan.most, batch_size)
-        for done, item in enumerate(
-            _measure(run, source, count, pace, measurer, log, saved, gallery), 1
-        ):
-            if item is not None:
-                run.summary.add(item.row)
-                run.add_features(item, saved)
-            if progress is not None:
-                progress(done, count)
-        names = source.names[:count]
-    if not run.summary.count:
-        _, error = run.failed[0]
+        findings = Findings(model, settings, extractor)
+        examples = _Examples(
+            task,
+            reader,
+            names,
+            at_a_time=pictures_at_a_time(model, settings.most, batch_size),
+            needs_images=bool(settings.wants("sets")),
+        )
+        measurer = Measurer(model, settings, pairs, batch_size)
+        count = ProgressCount(progress, len(names))
+        for measured in _measure(examples, measurer, files, findings.failed):
+            if measured is not None:
+                findings.add(measured, files.images)
+            count()
+    if not findings.summary.count:
+        _, error = findings.failed[0]
         raise CaflowError(f"no picture could be measured: {error.message}", error.hint)
-    if save_stats is not None:
-        run.truths.save(Path(save_stats))
-    result = run.evaluation(str(data), source.split, protocol)
-    if report is not None and log is not None:
-        write_report(Path(report), result, run.plan, log.rows(names), identity)
+    if save_stats is not None and findings.features is not None:
+        findings.features.truths.save(Path(save_stats))
+    result = findings.evaluation(str(data), reader.split, protocol)
+    if report is not None and files.log is not None:
+        write_report(Path(report), result, settings, files.log.rows(names), identity)
     return result
 
 
-def _prepare(
-    model: CAFlow,
-    metrics: Sequence[str] | str,
-    tau: float | Sequence[float] | None,
-    candidates: int | Sequence[int] | None,
-    keep: int | Sequence[int],
-    seed: int,
-    noise_samples: int,
-) -> Run:
-    task, defaults = task_of(model), model.config.task
-    warmth = task.tau if defaults.tau is None else defaults.tau
-    plan = Plan(
-        taus=tuple(map(float, values(tau, warmth))),
-        candidates=tuple(map(int, values(candidates, defaults.candidates or task.candidates))),
-        keep=tuple(map(int, values(keep, 1))),
-        metrics=tuple(choose_metrics([metrics] if isinstance(metrics, str) else metrics, METRICS)),
-        seed=seed,
-        noise_samples=noise_samples,
-    )
-    return Run(model, plan)
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """The pictures to be measured, and how."""
+
+    task: Task
+    reader: Reader
+    names: Sequence[str]
+    at_a_time: int
+    needs_images: bool  # of every picture's candidates, not its row alone
 
 
 def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
@@ -175,36 +169,18 @@ def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
 
 
 def _measure(
-    run: Run,
-    source: Reader,
-    count: int,
-    pace: int,
-    measurer: Measurer,
-    log: RowLog | None,
-    saved: SavedImages | None,
-    gallery: ReportImages | None,
+    examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure]
 ) -> Iterator[Measured | None]:
     """Every picture in order, as it is measured or was in an earlier run; None: it failed."""
 
-    def fail(problem_name: str, error: CaflowError) -> None:
+    def fail(name: str, error: CaflowError) -> None:
         if error.exit_code != EXIT_FAILED:
             raise error
-        run.failed.append((problem_name, error))
-
-    def finished(problem: Problem) -> Measured | None:
-        row = None if log is None else log.find(problem.name)
-        if row is None or row["index"] != problem.index:
-            return None
-        whole = (saved is None or saved.has(problem.name)) and (
-            gallery is None or gallery.has(problem.index)
-        )
-        if not whole or (run.plan.wants("sets") and saved is None):
-            return None
-        return Measured(problem, row, {})
+        failed.append(Failure(name, error))
 
     def flush(waiting: list[Problem]) -> Iterator[Measured | None]:
         try:
-            found: list[Measured | None] = list(measurer(waiting))
+            found = measurer(waiting)
         except CaflowError as error:
             if len(waiting) == 1:
                 fail(waiting[0].name, error)
@@ -214,27 +190,20 @@ def _measure(
                 yield from flush([problem])
             return
         for measured in found:
-            assert measured is not None
-            if saved is not None:
-                saved.put(measured)
-            if gallery is not None:
-                gallery.put(measured)
-            if log is not None:
-                log.add(measured.row)
+            files.add(measured)
             yield measured
 
     waiting: list[Problem] = []
-    for index in range(count):
-        name = source.names[index]
+    for index, name in enumerate(examples.names):
         problem: Problem | None = None
         try:
-            problem = pose(run.task, source.read(index), index, name)
+            problem = pose(examples.task, examples.reader.read(index), index, name)
         except CaflowError as error:
             fail(name, error)
-        earlier = None if problem is None else finished(problem)
+        earlier = None if problem is None else files.find(problem, examples.needs_images)
         if problem is not None and earlier is None:
             waiting.append(problem)
-            if len(waiting) < pace:
+            if len(waiting) < examples.at_a_time:
                 continue
         yield from flush(waiting) if waiting else ()
         waiting = []

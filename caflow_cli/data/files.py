@@ -19,13 +19,13 @@ from .member import read_member
 
 __all__ = [
     "Example",
-    "Source",
+    "PictureFiles",
     "Split",
     "choose",
     "condition_channels",
     "count_pictures",
     "has_split",
-    "open_source",
+    "open_files",
 ]
 
 Split = Literal["train", "val", "test"]
@@ -45,7 +45,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureFiles:
     """Pictures under a path, relative to it and with forward slashes, and how to read them."""
 
     path: Path
@@ -56,7 +56,7 @@ class Source:
 
 
 def choose(
-    source: Source, split: Split | Literal["all"], seed: int, *, paired: bool = False
+    files: PictureFiles, split: Split | Literal["all"], seed: int, *, paired: bool = False
 ) -> list[Example]:
     """The examples of a split, in order of name; "all" is every picture there is.
 
@@ -69,9 +69,9 @@ def choose(
     """
     if split not in (*_SPLITS, "all"):
         raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
-    where = repr(str(source.path))
+    where = repr(str(files.path))
     folders = (*_SPLITS, *_SIDES) if paired else _SPLITS
-    named = list(zip(_unwrap(source.members, folders), source.members, strict=True))
+    named = list(zip(_unwrap(files.members, folders), files.members, strict=True))
     if not named:
         raise CaflowError(
             f"no pictures in {where}",
@@ -113,9 +113,9 @@ def choose(
     return sorted(parts[split], key=lambda item: item.name)
 
 
-def has_split(source: Source, split: Split) -> bool:
+def has_split(files: PictureFiles, split: Split) -> bool:
     """Whether there is a folder of that name with pictures."""
-    names = _unwrap(source.members, (*_SPLITS, *_SIDES))
+    names = _unwrap(files.members, (*_SPLITS, *_SIDES))
     return any(name.startswith(f"{split}/") for name in names)
 
 
@@ -125,18 +125,18 @@ def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> 
     Raises:
         CaflowError: As `choose`, for the splits that training needs.
     """
-    with open_source(Path(path)) as source:
+    with open_files(Path(path)) as files:
         splits: tuple[Split, ...] = ("train", "val", "test")
-        return {split: len(choose(source, split, seed, paired=paired)) for split in splits}
+        return {split: len(choose(files, split, seed, paired=paired)) for split in splits}
 
 
 def condition_channels(path: str | Path) -> int:
     """Channels that the conditions of a paired set ask for: 1 where those looked at are grey."""
-    with open_source(Path(path)) as source:
-        for example in choose(source, "train", 0, paired=True)[:_PEEK]:
+    with open_files(Path(path)) as files:
+        for example in choose(files, "train", 0, paired=True)[:_PEEK]:
             member = example.members[0]
             try:
-                picture = read_image(io.BytesIO(source.read(member)), name=member)
+                picture = read_image(io.BytesIO(files.read(member)), name=member)
             except CaflowError:
                 continue  # loading names it
             if (picture != picture[..., :1]).any():
@@ -190,7 +190,7 @@ def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_files(path: Path) -> Iterator[PictureFiles]:
     """A folder (searched through, hidden files left out) or a zip, read in memory.
 
     Raises:
@@ -211,7 +211,7 @@ def open_source(path: Path) -> Iterator[Source]:
                 return (path / member).stat().st_size
             return 0
 
-        yield Source(path, _walk(path), lambda m: _read(read, m), stamp, size)
+        yield PictureFiles(path, _walk(path), lambda m: _read(read, m), stamp, size)
         return
     if not exists(path):
         raise CaflowError(
@@ -240,7 +240,7 @@ def open_source(path: Path) -> Iterator[Source]:
                     EXIT_USAGE,
                 )
         members = list({entry.filename: None for entry in entries})
-        yield Source(
+        yield PictureFiles(
             path,
             members,
             lambda m: _read(lambda name: read_member(archive, name), m),

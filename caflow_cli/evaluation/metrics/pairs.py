@@ -1,4 +1,4 @@
-"""The pair metrics of batches: what compares a picture with its truth."""
+"""The pair metrics of batches: each compares a picture with its truth."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import metrics
+from . import formulas
 from .lpips import LpipsDistance
 
 __all__ = ["PairMetrics"]
 
 _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "rmse": metrics.rmse,
-    "psnr": metrics.psnr,
-    "ssim": metrics.ssim,
+    "rmse": formulas.rmse,
+    "psnr": formulas.psnr,
+    "ssim": formulas.ssim,
 }
 
 
