@@ -12,7 +12,7 @@ import torch
 
 from ..inference.score import task_of, to_batch
 from ..model import CAFlow
-from .draws import Drawn, Encoded
+from .draws import ConditionedProblems, Drawn
 from .metrics import diversity, rank_histogram
 from .pairs import PairMetrics
 from .plan import Cell, Plan
@@ -65,7 +65,7 @@ class Measurer:
             CaflowError: One of them has no finite draw or score.
         """
         plan = self._plan
-        encoded = Encoded(self._model, problems)
+        encoded = ConditionedProblems(self._model, problems)
         truths = (
             encoded.truth_scores(plan.noise_samples)
             if {"bpd", "likelihood"} & set(plan.metrics)

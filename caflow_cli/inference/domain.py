@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..model import CAFlow, Encoding
 
 __all__ = ["Domain", "Statistics", "describe_domain", "statistics"]
 
-Statistics = npt.NDArray[np.float64]
+Statistics = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
 _BATCH = 50
 _DIGITS = 5
 _FAR = 1.15  # of the farthest reference picture
@@ -35,7 +34,7 @@ class Domain:
     deviation: tuple[float, ...]
 
     def distance(self, values: Statistics) -> float:
-        """Of a condition from the mean, in standard deviations a statistic."""
+        """The distance of a condition from the mean, in standard deviations a statistic."""
         z = (values - np.array(self.mean)) / np.array(self.deviation)
         return float(np.sqrt(np.square(z).mean()))
 
@@ -61,21 +60,25 @@ class Domain:
         return known if len(mean) == len(deviation) and min(deviation, default=0) > 0 else None
 
 
-def statistics(encodings: Sequence[Encoding]) -> Statistics:
-    """Mean and log of the standard deviation, over space, of each channel of R(y): (S,).
+def statistics(condition: Encoding) -> Statistics:
+    """Mean and log of the standard deviation, over space, of each channel of R(y): (B, S).
 
-    They cost next to nothing: whoever samples or scores has R(y). Where the condition came in
-    tiles, the mean over them.
+    They cost next to nothing: whoever samples or scores has R(y).
     """
-    values: Statistics = _of_each(encodings).mean(0)
-    return values
+    values: list[Tensor] = []
+    for d in condition.d:
+        d = wide(d)
+        spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
+        values += [d.mean((2, 3)), spread]
+    return torch.cat(values, 1).cpu().numpy()
 
 
 def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
     """The domain of reference conditions, uint8 (B, C, H, W); None for fewer than two."""
     if len(conditions) < 2:
         return None
-    values = _of_each([model.encode_condition(part) for part in conditions.split(_BATCH)])
+    parts = conditions.split(_BATCH)
+    values = np.concatenate([statistics(model.encode_condition(part)) for part in parts])
     mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
     return Domain(
@@ -84,16 +87,3 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
         mean=tuple(round(float(x), _DIGITS) for x in mean),
         deviation=tuple(max(round(float(x), _DIGITS), 10**-_DIGITS) for x in deviation),
     )
-
-
-def _of_each(encodings: Sequence[Encoding]) -> Statistics:
-    """(pictures, statistics)"""
-    rows = []
-    for encoding in encodings:
-        parts: list[Tensor] = []
-        for d in encoding.d:
-            d = wide(d)
-            spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
-            parts += [d.mean((2, 3)), spread]
-        rows.append(torch.cat(parts, 1))
-    return torch.cat(rows).cpu().numpy()

@@ -10,7 +10,6 @@ from .base import Picture, Task, pad
 from .colorize import Colorize
 from .inpaint import Inpaint
 from .paired import Paired
-from .sampling import check_noise_samples, check_sampling
 from .superres import SuperRes
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ __all__ = [
     "Picture",
     "SuperRes",
     "Task",
-    "check_noise_samples",
-    "check_sampling",
     "get_task",
     "held_out_conditions",
     "pad",
