@@ -28,7 +28,6 @@ __all__ = [
     "get_task",
     "held_out_conditions",
     "pad",
-    "settled",
     "task_named",
 ]
 
@@ -72,15 +71,6 @@ def get_task(config: Config) -> Task:
     if kind is Inpaint:
         return Inpaint(flow.cond_channels, task.size, multiple, task.holes)
     return Paired(flow.cond_channels, multiple)
-
-
-def settled(task: Task, conditions: Tensor, draws: Tensor) -> Tensor:
-    """`settle` of every draw, as its candidate is ranked: uint8 (N, C, H, W), (N, 3, H, W)."""
-    targets = draws.new_empty(draws.shape)
-    result, y, w = (x.permute(0, 2, 3, 1).numpy() for x in (targets, conditions, draws))
-    for index in range(len(draws)):
-        result[index] = task.settle(y[index], w[index])
-    return targets
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

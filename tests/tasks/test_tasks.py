@@ -10,7 +10,7 @@ import torch
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task, settled
+from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -175,9 +175,3 @@ def test_a_settled_draw_is_what_its_candidate_is_scored_as(task):
     expected = task.reduce(known, task.compose(known, draw, mask), mask)
     np.testing.assert_array_equal(expected[0], condition)
     np.testing.assert_array_equal(task.settle(condition, draw), expected[1])
-    two = torch.from_numpy(np.stack([condition, condition])).permute(0, 3, 1, 2)
-    draws = torch.from_numpy(np.stack([draw, draw[::-1].copy()])).permute(0, 3, 1, 2)
-    rows = settled(task, two, draws)
-    assert rows.shape == (2, 3, 64, 64)
-    np.testing.assert_array_equal(rows[0].permute(1, 2, 0).numpy(), expected[1])
-    assert not torch.equal(rows[0], rows[1])
