@@ -23,7 +23,7 @@ _FAR = 1.15  # of the farthest reference picture
 
 @dataclass(frozen=True)
 class Domain:
-    """Where the statistics of reference conditions lie: those of a model's validation pictures.
+    """The range of the statistics of reference conditions: those of a model's validation pictures.
 
     The distance of a condition is the root mean square of `(statistic - mean) / deviation`.
     """
@@ -41,17 +41,17 @@ class Domain:
     def is_far(self, values: Statistics) -> bool:
         """Whether a condition is well beyond every reference picture.
 
-        Never where the model has other statistics than its file's record.
+        None is where the model has other statistics than the record of its file.
         """
         return len(values) == len(self.mean) and self.distance(values) > _FAR * self.farthest
 
     def to_record(self) -> dict[str, Any]:
-        """For the record of a model file; `from_record` reads it back."""
+        """The domain for the record of a model file; `from_record` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Any) -> Domain | None:
-        """None where a file has none, or one that is not understood."""
+        """Read a record; None where a file has none, or one that is not understood."""
         try:
             mean, deviation = (tuple(map(float, record[key])) for key in ("mean", "deviation"))
             known = cls(int(record["pictures"]), float(record["farthest"]), mean, deviation)

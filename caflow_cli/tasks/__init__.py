@@ -1,4 +1,4 @@
-"""Tasks: what a condition is, and how draw and score relate to a user's picture."""
+"""Tasks: how a condition, a draw and a score relate to a user's picture."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ TASKS: dict[str, type[SuperRes | Colorize | Inpaint | Paired]] = {
 
 
 def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
-    """The class of that name, with its defaults. Unknown: CaflowError with the nearest one."""
+    """The class of that name, with its defaults.
+
+    Raises:
+        CaflowError: (exit 2) no task has this name; the hint has the nearest one.
+    """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown task {name!r}", f"--task {near}", EXIT_USAGE)
@@ -48,10 +52,10 @@ def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
 
 
 def get_task(config: Config) -> Task:
-    """The task of a model.
+    """The task of a model's config.
 
     Raises:
-        CaflowError: (exit 2) no such task, or a condition of channels that it does not have.
+        CaflowError: (exit 2) no such task, or numbers of channels that it does not take.
     """
     task, flow = config.task, config.flow
     kind = task_named(task.name)
@@ -74,7 +78,7 @@ def get_task(config: Config) -> Task:
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
-    """`held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
+    """The `held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
     height, width = targets.shape[2:]
     conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
     result = conditions.permute(0, 2, 3, 1).numpy()
