@@ -6,6 +6,7 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 import copy
 import itertools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -150,6 +151,13 @@ def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
             _add_noise(child.bias, affine, gen)
             _add_noise(child.log_scale, affine, gen)
     return model.eval()
+
+
+def settled(task, conditions, draws):
+    """`task.settle` of every draw: uint8 (N, C, H, W) and (N, 3, H, W) to (N, 3, H, W)."""
+    pairs = zip(conditions.permute(0, 2, 3, 1), draws.permute(0, 2, 3, 1), strict=True)
+    pictures = [task.settle(y.numpy(), w.numpy()) for y, w in pairs]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
 def tensors(value):

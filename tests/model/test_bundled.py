@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import settled
 
 from caflow_cli.assets import example_path
 from caflow_cli.data import load_pairs, load_split
@@ -17,7 +18,7 @@ from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.inference import restore
-from caflow_cli.tasks import get_task, held_out_conditions, settled
+from caflow_cli.tasks import get_task, held_out_conditions
 
 COUNT = 8
 DATA = {
