@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from .. import options
-from ..console import Console
-from ..records import SCHEMA
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
 
 if TYPE_CHECKING:
-    from ...hub.describe import Description
+    from ....hub.describe import Description
 
 __all__ = ["info_command"]
 
@@ -29,23 +29,41 @@ def info_command(
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.describe import describe
+    from ....hub.describe import describe
 
-    console = Console(quiet, verbose)
-    record = _record(name, describe(name))
-    if as_json:
-        console.json(record)
-        return
-    for label, value in _lines(record, verbose):
-        console.result(f"{label:<12} {_printable(value)}")
+    reporter = Reporter("models info", Console(quiet, verbose), as_json)
+    facts = _facts(name, describe(name))
+    reporter.result(
+        facts, (f"{label:<12} {_printable(value)}" for label, value in _lines(facts, verbose))
+    )
 
 
-def _record(name: str, model: Description) -> dict[str, Any]:
+class _Facts(TypedDict):
+    """A model, as the JSON line states it; None: not known."""
+
+    input: str
+    id: str
+    task: str
+    path: str
+    bytes: int
+    sha256: str
+    default: bool
+    repo_id: str | None
+    revision: str | None
+    license: str | None
+    data: str | None
+    parameters: dict[str, int]  # by part, and in total
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    domain: object
+    training: dict[str, Any]  # free-form, as its maker wrote it
+    card: str | None
+
+
+def _facts(name: str, model: Description) -> _Facts:
     entry, info = model.entry, model.info
     training = dict(info.training)
     return {
-        "schema": SCHEMA,
-        "command": "models info",
         "input": name,
         "id": model.resolved.id,
         "task": info.config.task.name,
@@ -66,35 +84,35 @@ def _record(name: str, model: Description) -> dict[str, Any]:
     }
 
 
-def _lines(record: dict[str, Any], verbose: bool) -> Iterator[tuple[str, str]]:
-    """The record as (label, text), without what is not known."""
-    yield "id", record["id"] + (" (default)" if record["default"] else "")
-    for label in ("task", "path"):
-        yield label, record[label]
-    yield "size", f"{record['bytes']:,} bytes"
-    yield "sha256", record["sha256"]
-    if record["repo_id"]:
-        yield "hub", f"{record['repo_id']}@{record['revision']}"
-    yield "terms", record["license"] or "not in the manifest"
-    if record["data"]:
-        yield "data", record["data"]
-    counts = dict(record["parameters"])
+def _lines(facts: _Facts, verbose: bool) -> Iterator[tuple[str, str]]:
+    """Label and text of every fact that is known."""
+    yield "id", facts["id"] + (" (default)" if facts["default"] else "")
+    yield "task", facts["task"]
+    yield "path", facts["path"]
+    yield "size", f"{facts['bytes']:,} bytes"
+    yield "sha256", facts["sha256"]
+    if facts["repo_id"]:
+        yield "hub", f"{facts['repo_id']}@{facts['revision']}"
+    yield "terms", facts["license"] or "not in the manifest"
+    if facts["data"]:
+        yield "data", facts["data"]
+    counts = dict(facts["parameters"])
     total = f"{counts.pop('total'):,}"
     yield "parameters", f"{total} ({', '.join(f'{part} {n:,}' for part, n in counts.items())})"
-    for part, values in record["config"].items():
+    for part, values in facts["config"].items():
         yield f"config.{part}", _figures(values)
-    metrics = dict(record["metrics"])
+    metrics = dict(facts["metrics"])
     if metrics:
         yield "protocol", str(metrics.pop("protocol"))
         for label, value in metrics.items():
             yield "measured", f"{label}: {_figures(value)}"
-    domain = record["domain"]
+    domain = facts["domain"]
     if isinstance(domain, dict):
         yield "domain", _figures(domain if verbose else _scalars(domain))
-    if record["training"]:
-        yield "training", _figures(record["training"] if verbose else _scalars(record["training"]))
-    if record["card"]:
-        yield "card", record["card"]
+    if facts["training"]:
+        yield "training", _figures(facts["training"] if verbose else _scalars(facts["training"]))
+    if facts["card"]:
+        yield "card", facts["card"]
 
 
 def _scalars(values: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class LoadedModel:
 
     @property
     def identity(self) -> dict[str, str]:
+        """Its id and the digest of its file, as JSON and provenance state them."""
         return {"id": self.id, "sha256": self.sha256}
 
 
@@ -36,7 +37,7 @@ def load_model(
     task: str | None = None,
     default: str = "superres",
 ) -> LoadedModel:
-    """Load a model for a command, quietly checking first what needs no weights.
+    """Load a model for a command; first check what needs no weights.
 
     Args:
         name: As typed; None: the default model of `task`, or of `default`.

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .restoration import restore_pictures
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
 
 __all__ = ["sample_command"]
 
 
-@options.expanded
+@expanded
 def sample_command(
     cond: Annotated[
         list[str],
@@ -24,7 +26,7 @@ def sample_command(
             rich_help_panel=options.OUTPUT,
         ),
     ],
-    given: options.Restoration,
+    given: Restoration,
     mask: options.Mask = None,
 ) -> None:
     """Sample from any model, such as one of pairs: what the picture means is the model's task.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from . import options
-from .restoration import restore_pictures
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
 
 __all__ = ["colorize_command"]
 
 
-@options.expanded
-def colorize_command(images: options.Images, given: options.Restoration) -> None:
+@expanded
+def colorize_command(images: options.Images, given: Restoration) -> None:
     """Colour grey pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.

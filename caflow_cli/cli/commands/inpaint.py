@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from . import options
-from .restoration import restore_pictures
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
 
 __all__ = ["inpaint_command"]
 
 
-@options.expanded
-def inpaint_command(
-    images: options.Images, given: options.Restoration, mask: options.Mask = None
-) -> None:
+@expanded
+def inpaint_command(images: options.Images, given: Restoration, mask: options.Mask = None) -> None:
     """Fill the holes of pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .. import options
-from ..console import Console
-from ..records import SCHEMA
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
 
 __all__ = ["push_command"]
 
@@ -56,27 +56,25 @@ def push_command(
 
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """
-    from ...hub.client import hide_progress
-    from ...hub.push import pack_parcel, push
+    from ....hub.client import hide_progress
+    from ....hub.push import pack_parcel, push
 
     console = Console(quiet)
+    reporter = Reporter("models push", console, as_json)
     if not console.live:
         hide_progress()
     parcel = pack_parcel(run, repo, license_terms, data)
-    head = {"schema": SCHEMA, "command": "models push", "input": run}
     if dry_run:
-        if as_json:
-            card = {"repo_id": repo, "sha256": parcel.card.sha256, "bytes": parcel.size}
-            console.json({**head, "status": "planned", **card, "card": parcel.card.text})
-        else:
-            console.result(parcel.card.text.rstrip("\n"))
+        card = parcel.card
+        file = {"repo_id": repo, "sha256": card.sha256, "bytes": parcel.size}
+        reporter.result(
+            {"input": run, "status": "planned", **file, "card": card.text},
+            [card.text.rstrip("\n")],
+        )
         return
     pushed = push(
         parcel, revision=revision, private=private, message=message, replace_card=overwrite
     )
     if "README.md" not in pushed.files:
         console.note("the repository's README.md is kept; --overwrite replaces it")
-    if as_json:
-        console.json({**head, "status": "ok", **asdict(pushed)})
-    else:
-        console.result(pushed.url)
+    reporter.result({"input": run, "status": "ok", **asdict(pushed)}, [pushed.url])

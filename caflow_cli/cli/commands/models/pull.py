@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ...errors import EXIT_WEIGHTS, CaflowError
-from .. import options
-from ..console import Console
-from ..records import SCHEMA, error_record
+from ....errors import EXIT_WEIGHTS, CaflowError
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
 
 __all__ = ["pull_command"]
 
@@ -28,10 +28,11 @@ def pull_command(
 
     Example: caflow models pull user/name@v1
     """
-    from ...hub.client import hide_progress
-    from ...hub.resolve import pull
+    from ....hub.client import hide_progress
+    from ....hub.resolve import pull
 
     console = Console(quiet)
+    reporter = Reporter("models pull", console, as_json)
     if quiet:
         hide_progress()
     failed = False
@@ -39,26 +40,13 @@ def pull_command(
         try:
             model = pull(name)
         except CaflowError as error:
-            console.error(error)
-            if as_json:
-                console.json(error_record("models pull", {"input": name}, error))
+            reporter.failure({"input": name}, error)
             failed = True
             continue
         if model.unreachable:
             console.note(f"{name}: from the cache, for {model.unreachable}")
-        if as_json:
-            console.json(
-                {
-                    "schema": SCHEMA,
-                    "command": "models pull",
-                    "input": name,
-                    "status": "ok",
-                    "path": str(model.path),
-                    "sha256": model.sha256,
-                    "commit": model.commit,
-                }
-            )
-        else:
-            console.result(str(model.path))
+        path = str(model.path)
+        identity = {"path": path, "sha256": model.sha256, "commit": model.commit}
+        reporter.result({"input": name, "status": "ok", **identity}, [path])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)

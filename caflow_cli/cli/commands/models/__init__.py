@@ -1,4 +1,4 @@
-"""The subcommands of `caflow models`."""
+"""`caflow models`, one file a subcommand."""
 
 from __future__ import annotations
 

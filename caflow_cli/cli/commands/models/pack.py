@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .. import options
-from ..console import Console
-from ..records import SCHEMA
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
 
 __all__ = ["pack_command"]
 
@@ -47,8 +47,8 @@ def pack_command(
     """
     from dataclasses import asdict
 
-    from ...assets import WEIGHTS_DIR
-    from ...hub.pack import pack
+    from ....assets import WEIGHTS_DIR
+    from ....hub.pack import pack
 
     entry = pack(
         Path(run),
@@ -61,9 +61,6 @@ def pack_command(
         license_terms=license_terms,
     )
     console = Console(quiet, verbose)
-    if as_json:
-        console.json({"schema": SCHEMA, "command": "models pack", **asdict(entry)})
-    else:
-        folder = WEIGHTS_DIR if bundle else Path(output)
-        console.result(str(folder / f"{entry.id}.safetensors"))
+    file = (WEIGHTS_DIR if bundle else Path(output)) / f"{entry.id}.safetensors"
+    Reporter("models pack", console, as_json).result(asdict(entry), [str(file)])
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")

@@ -6,16 +6,18 @@ from typing import Annotated
 
 import typer
 
-from . import options
-from .restoration import restore_pictures
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
 
 __all__ = ["superres_command"]
 
 
-@options.expanded
+@expanded
 def superres_command(
     images: options.Images,
-    given: options.Restoration,
+    given: Restoration,
     consistent: Annotated[
         bool,
         typer.Option(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .. import options
-from ..console import Console
-from ..records import SCHEMA
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
 
 __all__ = ["path_command"]
 
@@ -25,21 +25,11 @@ def path_command(
 
     Example: caflow models path faces-superres-x4
     """
-    from ...hub.resolve import resolve
+    from ....hub.resolve import resolve
 
     console = Console(quiet, verbose)
     resolved = resolve(name, local=True)
     console.detail(f"sha256 {resolved.sha256}")
-    if as_json:
-        console.json(
-            {
-                "schema": SCHEMA,
-                "command": "models path",
-                "input": name,
-                "id": resolved.id,
-                "path": str(resolved.path),
-                "sha256": resolved.sha256,
-            }
-        )
-    else:
-        console.result(str(resolved.path))
+    path = str(resolved.path)
+    fields = {"input": name, "id": resolved.id, "path": path, "sha256": resolved.sha256}
+    Reporter("models path", console, as_json).result(fields, [path])

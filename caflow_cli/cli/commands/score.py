@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
-from . import options
-from .console import Console
+from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from .. import options
+from ..console import Console
+from ..option_groups import expanded
+from ..records import error_fields
+from ..reporter import Reporter
 
 if TYPE_CHECKING:
-    from ..images import Decoded
-    from ..inference import Score
-    from .inputs import Source
-    from .pairs import Pair
-    from .session import LoadedModel
-    from .sheets import Sheet
+    from ...images import Decoded
+    from ..inputs import Source
+    from ..loaded_model import LoadedModel
+    from ..partners import Pair
+    from ..records import Scored
+    from ..sheets import Sheet
 
 __all__ = ["score_command"]
 
 
-@options.expanded
+@expanded
 def score_command(
     cond: Annotated[
         str,
@@ -91,44 +93,53 @@ def score_command(
     Example: caflow score --cond face.png --target face_superres.png
     """
     console = Console(quiet, verbose)
+    reporter = Reporter("score", console, as_json)
 
-    from ..tasks import check_noise_samples
-    from .inputs import check_frame
-    from .outputs import Claims
-    from .pairs import plan_pairs
-    from .sheets import Sheet
+    from ...sampling import check_noise_samples
+    from ..inputs import check_frame
+    from ..outputs import Claims
+    from ..partners import plan_pairs
+    from ..sheets import Sheet
 
     check_noise_samples(noise_samples)
     check_frame(frame)
     pairs = plan_pairs(cond, target, mask, recursive=recursive)
-    read = [
-        source.path for pair in pairs for source in (pair.cond, pair.target, pair.mask) if source
-    ]
+    read = [source.path for pair in pairs for source in pair.sources]
     claims = Claims([path for path in read if path is not None])
     maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
-    scorer = _Scorer(model, device, noise_samples, frame, as_json, console, maps)
+    scorer = _Scorer(model, device, noise_samples, frame, console, maps)
     failed = False
-    results: list[tuple[float, Callable[[], None]]] = []
+    results: list[tuple[Pair, Scored]] = []
     for pair in pairs:
         try:
-            goodness, report = scorer.score(pair)
+            scored = scorer.score(pair)
             if sort:
-                results.append((goodness, report))
+                results.append((pair, scored))
             else:
-                report()
+                _report(pair, scored, noise_samples, reporter)
         except CaflowError as error:
-            if as_json and (error.exit_code == EXIT_FAILED or len(pairs) > 1):
-                scorer.report_failure(pair, error)
             if len(pairs) == 1:
+                if error.exit_code == EXIT_FAILED:
+                    reporter.record(error_fields(pair.names, error))
                 raise
-            console.error(error)
+            reporter.failure(pair.names, error)
             failed = True
-    for _, report in sorted(results, key=lambda result: -result[0]):
-        report()
+    for pair, scored in sorted(results, key=lambda result: -result[1].per_pixel):
+        _report(pair, scored, noise_samples, reporter)
     if path := maps.write():
         console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
+    score, name = scored.score, pair.target.name
+    if score.bits_per_dim is None:
+        reporter.note(f"{name}: scored in tiles: a rank score, no likelihood")
+    bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
+    reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
+    if score.standard_error is not None:
+        reporter.note(f"standard error {score.standard_error:.4f} nats over {noise_samples} draws")
 
 
 class _Scorer:
@@ -140,39 +151,38 @@ class _Scorer:
         device: str,
         noise_samples: int,
         frame: int | None,
-        as_json: bool,
         console: Console,
         maps: Sheet,
     ) -> None:
         self.model, self.device, self.noise_samples = model, device, noise_samples
-        self.frame, self.as_json, self.console, self.maps = frame, as_json, console, maps
+        self.frame, self.console, self.maps = frame, console, maps
         self.loaded: dict[str | None, LoadedModel] = {}
         self.condition: tuple[Source, Decoded] | None = None
 
-        from ..devices import select_device
+        from ...devices import select_device
 
         select_device(device)
         if model is not None:  # found wanting before pictures are read
             self._load(model)
 
-    def score(self, pair: Pair) -> tuple[float, Callable[[], None]]:
-        """Read and score: minus bits/dim up to a factor, and what reports it all.
+    def score(self, pair: Pair) -> Scored:
+        """Read and score a pair, and draw its map if maps are wanted.
 
         Raises:
             CaflowError: Any of it fails.
         """
-        from .masks import read_mask
-        from .records import score_record
+        from ..partners import read_mask
+        from ..records import Scored
 
         start = time.perf_counter()
         picture, target = self._read(pair.cond), pair.target.read(self.frame)
         mask = read_mask(pair.mask, self.frame)
         loaded = self._load(_model_name(self.model, pair.target))
 
-        from ..inference import attribution, estimator_of, score
-        from ..inference.charts import attribution_chart
-        from .memory import memory_errors
-        from .transparency import as_seen
+        from ...inference import attribution, estimator_of, score
+        from ...inference.charts import attribution_chart
+        from ..memory import memory_errors
+        from ..transparency import as_seen
 
         with memory_errors("crop both pictures"):
             condition = as_seen(picture, loaded)
@@ -188,28 +198,7 @@ class _Scorer:
             )
         elapsed = time.perf_counter() - start
         estimator = estimator_of(loaded.model, self.noise_samples)
-        exact = target.alpha is None
-        record = score_record(pair.names, loaded, estimator, result, exact, elapsed)
-        width, height = result.scored_size
-        return result.rank_score / (width * height), lambda: self._report(pair, result, record)
-
-    def _report(self, pair: Pair, result: Score, record: dict[str, Any]) -> None:
-        if self.as_json:
-            self.console.json(record)
-            return
-        if result.bits_per_dim is None:
-            self.console.note(f"{pair.target.name}: scored in tiles: a rank score, no likelihood")
-        bits = "-" if result.bits_per_dim is None else f"{result.bits_per_dim:.6f}"
-        self.console.result(f"{result.rank_score:.4f}\t{bits}\t{pair.target.name}")
-        if result.standard_error is not None:
-            self.console.note(
-                f"standard error {result.standard_error:.4f} nats over {self.noise_samples} draws"
-            )
-
-    def report_failure(self, pair: Pair, error: CaflowError) -> None:
-        from .records import error_record
-
-        self.console.json(error_record("score", pair.names, error))
+        return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
 
     def _read(self, condition: Source) -> Decoded:
         """A condition, once for all targets in a row that share it: stdin is there but once."""
@@ -218,7 +207,7 @@ class _Scorer:
         return self.condition[1]
 
     def _load(self, name: str | None) -> LoadedModel:
-        from .session import load_model
+        from ..loaded_model import load_model
 
         if name not in self.loaded:
             self.loaded[name] = load_model(name, self.device, self.console)
@@ -231,8 +220,8 @@ def _model_name(model: str | None, target: Source) -> str | None:
     Raises:
         CaflowError: The target names a model that cannot be found (exit code 2).
     """
-    from ..hub.manifest import load_manifest
-    from ..hub.resolve import resolve
+    from ...hub.manifest import load_manifest
+    from ...hub.resolve import resolve
 
     given = os.environ.get("CAFLOW_MODEL") or None
     identity = None if model is not None else _provenance(target)
@@ -255,7 +244,7 @@ def _model_name(model: str | None, target: Source) -> str | None:
 
 def _provenance(target: Source) -> tuple[str, str] | None:
     """Id and sha256 of the model that a picture of ours names."""
-    from ..images import read_provenance
+    from ...images import read_provenance
 
     if target.path is None:
         return None
