@@ -41,7 +41,7 @@ class Restored:
     loaded: LoadedModel
     sampling: Sampling  # with tau and M filled in
     result: Candidates
-    paths: Sequence[str]  # in rank order
+    paths: Sequence[str]  # in rank order; none of what goes to stdout
     exact: bool  # the files hold the scored pixels and nothing else
     elapsed: float  # seconds
 
@@ -56,7 +56,7 @@ class Restored:
             "estimator": self.result.estimator,
             "outputs": [
                 {"path": path, **_candidate_fields(candidate, self.exact)}
-                for path, candidate in zip(self.paths, self.result.kept, strict=True)
+                for path, candidate in zip(self.paths, self.result.kept, strict=False)
             ],
             "candidates": [
                 {"k": c.k, **_candidate_fields(c, self.exact)} for c in self.result.ranked

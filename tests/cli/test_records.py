@@ -1,7 +1,8 @@
-"""Every JSON line is what the schema in the package says."""
+"""The JSON lines: their fields, and the schema in the package."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.assets import ASSETS
+from caflow_cli.images import read_provenance
 
-SCHEMA = json.loads((ASSETS / "schema" / "lines.schema.json").read_text(encoding="utf-8"))
+from .results import SCHEMA, lines_of
 
 
 @pytest.fixture
@@ -22,16 +23,6 @@ def pictures(tmp_path: Path) -> Path:
     Image.fromarray(np.where(ramp > 150, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
     (tmp_path / "bad.png").write_bytes(b"bad")
     return tmp_path
-
-
-def lines_of(result) -> list[dict]:
-    """The lines, each valid."""
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
-    validator = jsonschema.Draft202012Validator(SCHEMA)
-    for line in lines:
-        best = jsonschema.exceptions.best_match(validator.iter_errors(line))
-        assert best is None, f"{best.message} at {best.json_path}"
-    return lines
 
 
 def test_the_schema_is_one():
@@ -79,3 +70,43 @@ def test_the_schema_refuses_what_is_not_a_line(run, pictures, model_files, chang
     shared = ["superres", "x.png", "-m", 1, "-o", "o.png", "--json"]
     (line,) = lines_of(run(*shared, "--model", model_files["superres"]))
     assert not jsonschema.Draft202012Validator(SCHEMA).is_valid({**line, **change})
+
+
+def test_json_holds_every_candidate_and_the_written_ones(run, tmp_path, small_picture, model_file):
+    result = run(
+        *("superres", small_picture, "-m", 4, "-n", 2, "--seed", 9, "--tau", 0.8),
+        *("-o", "out/", "--noise-samples", 2, "--json", "--model", model_file),
+    )
+    (line,) = result.stdout.splitlines()
+    record = json.loads(line)
+    assert record["schema"] == 1
+    assert record["command"] == "superres"
+    assert record["input"] == str(small_picture)
+    assert record["model"]["id"] == "small.safetensors"
+    assert record["model"]["sha256"] == hashlib.sha256(model_file.read_bytes()).hexdigest()
+    assert record["params"]["tau"] == 0.8
+    assert record["params"]["candidates"] == 4
+    assert record["estimator"]["noise_samples"] == 2
+    assert record["estimator"]["dequantization"] == "uniform"
+    assert record["elapsed_s"] > 0
+    assert [c["rank"] for c in record["candidates"]] == [1, 2, 3, 4]
+    assert sorted(c["seed"] for c in record["candidates"]) == [9, 10, 11, 12]
+    assert [o["rank"] for o in record["outputs"]] == [1, 2]
+    for output, candidate in zip(record["outputs"], record["candidates"], strict=False):
+        assert Path(tmp_path, output["path"]).exists()
+        assert output["log_likelihood"] == candidate["log_likelihood"]
+        assert output["standard_error"] > 0
+        bits = -output["log_likelihood"] / (32 * 32 * 3 * np.log(2))
+        assert output["bits_per_dim"] == pytest.approx(bits)
+        assert output["score_domain"] == "image"
+        assert output["scored_size"] == [32, 32]
+        assert output["score_exact"] is True
+
+
+def test_provenance_names_model_and_seed_but_no_path(run, tmp_path, small_picture, model_file):
+    run("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file)
+    record = read_provenance(tmp_path / "x.png")
+    assert record["model"]["id"] == "small.safetensors"
+    assert record["rank"] == 1
+    assert record["seed"] in (0, 1)
+    assert "/" not in json.dumps(record)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .process import ENTRY, assert_refused
+from ..process import ENTRY, assert_refused
 
 TINY = [
     f"flow.{key}"
@@ -23,6 +23,8 @@ TINY = [
         *("hidden=8", "f_hidden=8", "trunk=8", "guide=0"),
     )
 ]
+
+
 SETTINGS = [x for s in (*TINY, "task.size=16") for x in ("--set", s)]
 
 
@@ -98,3 +100,36 @@ def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeyp
     refused = run(*command, "--set", "tracker=tensorboard")
     assert_refused(refused, 2, "which is not installed")
     assert not (tmp_path / "run").exists()
+
+
+def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
+    generator = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(12):
+        corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+        image = Image.fromarray(corners).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(tmp_path / "photos" / f"{index}.png")
+    architecture = [
+        f"flow.{key}"
+        for key in (
+            "scales=2",
+            *("r_steps=1", "t_steps=1", "f_steps=1"),
+            *("hidden=8", "f_hidden=8", "trunk=8"),
+        )
+    ]
+    settings = [x for s in (*architecture, "task.size=32") for x in ("--set", s)]
+    trained = run(
+        *("train", "--data", "photos", "--out", "run", "--images", 64, "--batch-size", 8),
+        *settings,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.decode() == "run/best.safetensors\n"
+    assert "validation" in trained.stderr.decode()
+    again = run("train", "--data", "photos", "--out", "run", "--images", 64)
+    assert_refused(again, 2, "holds a run already")
+    restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
+    assert restored.returncode == 0, restored.stderr
+    resumed = run("train", "--out", "run", "--resume", "--images", 128)
+    assert resumed.returncode == 0, resumed.stderr
+    last = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["step"] == 16

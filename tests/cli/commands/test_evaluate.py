@@ -1,11 +1,11 @@
-"""`caflow evaluate`: its three forms, what it prints, and how it refuses."""
+"""`caflow evaluate`: its three forms and what it prints."""
 
 from __future__ import annotations
 
 import io
 import json
 import os
-import subprocess
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.cli.evaluation_table import rich_table, tab_separated
-from caflow_cli.evaluation import METRICS, Evaluation, Result
-from caflow_cli.evaluation.estimates import Estimate
-from caflow_cli.evaluation.plan import Cell
-
-from .process import assert_refused
-
-HINT = "caflow evaluate --task superres --data faces/ --metric "
+from ..process import assert_refused
+from ..scenes import pixels
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +65,6 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, 
 
 
 def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_32, tmp_path):
-    import shutil
 
     data = tmp_path / "data"
     shutil.copytree(true_pictures, data)
@@ -131,10 +124,6 @@ def test_what_a_command_wrote_comes_through_a_pipe(
     assert found["count"] == 2
 
 
-def pixels(path: str | Path) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB")).astype(float)
-
-
 def test_protocols_show_the_papers_figures(run, true_pictures, model_32):
     given = ("evaluate", "--data", true_pictures, "--model", model_32, "--protocol", "table3")
     assert_refused(run(*given), 2, "inpaint")
@@ -150,47 +139,6 @@ def test_protocols_show_the_papers_figures(run, true_pictures, model_32):
     assert float(rows["model"]["lpips"]) > 0
     note = done.stderr.decode()
     assert "not quite table1: M 2 instead of 10; 5 pictures instead of 100" in note
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message", "hint"),
-    [
-        (["--metric", "fid"], "nothing to evaluate", HINT + "fid"),
-        ([], "nothing to evaluate", HINT + "lpips,rmse"),
-        (["a"], "1 sets of pictures", "caflow evaluate GENERATED REFERENCE"),
-        (["a", "b", "--data", "d"], "not both", HINT),
-        (["--task", "superres"], "no data", "--data DIR"),
-        (["--data", "d", "--reference", "r"], "--reference is for JSON lines", HINT),
-        (["--data", "d", "--metric", "lpisp"], "'lpisp'", "--metric lpips"),
-        (["a", "b", "--metric", "bpd"], "needs a model", "--metric bpd"),
-        (["--data", "d", "--tau", "warm"], "--tau is 'warm'", "--tau 0,0.5,1"),
-        (["--data", "d", "-m", "1,x"], "-m is '1,x'", "-m 1,10,30"),
-        (["--data", "d", "--split", "dev"], "'dev'", "--split test"),
-        (["--data", "d", "--limit", "0"], "--limit is 0", "--limit 10"),
-        (["--data", "d", "--protocol", "table9"], "'table9'", "--protocol table"),
-        (["--data", "d", "--skip-existing"], "--skip-existing", "--save-images DIR"),
-        (["--data", "d", "--resize", "9"], "--resize", "leave out"),
-        (["--data", "none"], "no data at 'none'", "--data"),
-        (["--task", "superes", "--data", "d"], "'superes'", "--task superres"),
-        (["a", "b", "--report", "r"], "--report is for a model", HINT),
-        (["a", "b", "--tau", "0.5"], "--tau is for a model", HINT),
-        (["a", "b"], "no pictures at 'a'", "folder"),
-    ],
-)
-def test_wrong_usage_exits_2_with_what_to_type(run, tmp_path, arguments, message, hint):
-    result = run("evaluate", *arguments)
-    assert_refused(result, 2, message)
-    assert hint in result.stderr.decode().splitlines()[1]
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_terminal_is_not_waited_for(run, monkeypatch):
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    result = run("evaluate", "--reference", "r", "--metric", "fid")
-    assert_refused(result, 2, "needs JSON lines")
-    assert "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR" in (
-        result.stderr.decode()
-    )
 
 
 def test_missing_networks_exit_3_and_leave_nothing(run, true_pictures, model_32, tmp_path):
@@ -209,51 +157,6 @@ def test_missing_networks_exit_3_and_leave_nothing(run, true_pictures, model_32,
         assert option in result.stderr.decode().splitlines()[1]
         assert not (tmp_path / "out").exists()
         assert not (tmp_path / "report").exists()
-
-
-def test_help_describes_every_metric_without_torch(tmp_path):
-    probe = (
-        "import sys; sys.argv = ['caflow', 'evaluate', '--help']\n"
-        "from caflow_cli.cli import main\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules, file=sys.stderr)\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert result.stderr.splitlines() == ["False"]
-    shown = " ".join(result.stdout.split())
-    for name, metric in METRICS.items():
-        assert f"{name}: {' '.join(metric.definition.split())}. Range {metric.range}" in shown
-    assert "Example: caflow evaluate" in shown
-
-
-def small_evaluation() -> Evaluation:
-    cell = Cell(0.5, 10, 1)
-    values = {"rmse": Estimate(18.2012, 0.45, 9), "psnr": Estimate(float("inf"), None, 9)}
-    difference = {"bicubic": {"rmse": Estimate(-2.5, 0.1, 9)}}
-    results = [
-        Result("bicubic", {"rmse": Estimate(20.7, 0.5, 9)}),
-        Result("model", values, cell, difference),
-        Result("paper, published", {"rmse": Estimate(17.56, None, 0)}),
-    ]
-    return Evaluation("model", 9, ["rmse", "psnr"], results, {"task": "superres"})
-
-
-def test_tables_say_the_same_to_people_and_programs(monkeypatch):
-    lines = list(tab_separated(small_evaluation()))
-    assert lines == [
-        "what\ttau\tm\tn\trmse\trmse_se\tpsnr\tpsnr_se",
-        "bicubic\t\t\t\t20.7\t0.5\t\t",
-        "model\t0.5\t10\t1\t18.2012\t0.45\tinf\t",
-        "model - bicubic\t0.5\t10\t1\t-2.5\t0.1\t\t",
-        "paper, published\t\t\t\t17.56\t\t\t",
-    ]
-    monkeypatch.setenv("COLUMNS", "100")
-    text = rich_table(small_evaluation())
-    for shown in ("rmse ↓", "psnr ↑", "18.20 ± 0.45", "∞", "− bicubic", "-2.50 ± 0.10", "17.56"):
-        assert shown in text
-    assert "model, τ 0.5, likeliest of 10" in text
 
 
 def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch):
