@@ -109,7 +109,7 @@ def test_what_a_command_wrote_comes_through_a_pipe(
     expected = [
         np.mean(
             [
-                np.sqrt(np.mean((pixels(output["path"]) - pixels(truth)) ** 2))
+                np.sqrt(np.mean((pixels(output["path"]).astype(float) - pixels(truth)) ** 2))
                 for output in json.loads(line)["outputs"]
             ]
         )

@@ -143,7 +143,7 @@ def test_score_needs_a_mask_for_inpaint_only(run, tmp_path, model_files):
     assert_refused(result, 2, "colorize takes no mask")
 
 
-def test_sorted_scores_come_best_first(run, tmp_path, model):
+def test_sorted_scores_come_best_first(run, tmp_path, model_file):
     folders = tmp_path / "conds", tmp_path / "targets"
     for k in range(3):
         side = 8 + 4 * (k % 2)  # of two sizes: bits/dim decide, not nats
@@ -151,7 +151,16 @@ def test_sorted_scores_come_best_first(run, tmp_path, model):
         save(folders[1] / f"{k}.png", 4 * side, 4 * side, seed=k + 5)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     Image.fromarray(noise).save(folders[1] / "0.png")
-    shared = ["score", "--cond", folders[0], "--target", folders[1], "--json", *model]
+    shared = [
+        "score",
+        "--cond",
+        folders[0],
+        "--target",
+        folders[1],
+        "--json",
+        "--model",
+        model_file,
+    ]
     plain, ordered = (
         [json.loads(line) for line in run(*shared, *sort).stdout.splitlines()]
         for sort in ([], ["--sort"])

@@ -42,9 +42,11 @@ def test_the_default_output_lies_beside_the_input(run, tmp_path, small_picture, 
     assert (folder / "a b_superres.png").exists()
 
 
-def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(run, tmp_path, model):
+def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(
+    run, tmp_path, model_file
+):
     image = save(tmp_path / "a.png", 8, 12)
-    shared = ["superres", image, "-m", 2, "--tau", 0.4, "--json", *model]
+    shared = ["superres", image, "-m", 2, "--tau", 0.4, "--json", "--model", model_file]
     done = run(*shared, "--consistent")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
@@ -53,7 +55,7 @@ def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(ru
     reduced = np.asarray(written.resize((12, 8), Image.Resampling.BICUBIC)).astype(int)
     assert record["outputs"][0]["consistency_max"] == np.abs(reduced - pixels(image)).max() <= 1
     pair = ["--cond", image, "--target", record["outputs"][0]["path"], "--json"]
-    again = json.loads(run("score", *pair, *model).stdout)
+    again = json.loads(run("score", *pair, "--model", model_file).stdout)
     expected = record["outputs"][0]["log_likelihood"]
     assert again["log_likelihood"] == pytest.approx(expected, abs=1e-2)
     plain = json.loads(run(*shared, "--overwrite").stdout)
