@@ -69,7 +69,7 @@ class Console:
             self.note(text)
 
     def error(self, error: CaflowError) -> None:
-        """What is wrong, and what to type instead: two lines on stderr."""
+        """Two lines on stderr: what is wrong, and what to type instead."""
         say(f"error: {error.message}\nhint: {error.hint}")
 
     @property

@@ -21,7 +21,7 @@ _Number = TypeVar("_Number", int, float)
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What is measured of a model, and on what; several values are a sweep."""
+    """Metrics, draws and data of a model's evaluation; several values are a sweep."""
 
     metrics: list[str]
     tau: list[float] | None  # None: the model's

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import exists, is_folder
-from .inputs import Source, find_inputs
+from .inputs import InputPicture, find_inputs
 
 if TYPE_CHECKING:
     from ..tasks import Picture
@@ -36,9 +36,9 @@ class Masks:
             twice.
     """
 
-    def __init__(self, mask: str | None, pictures: Sequence[Source]) -> None:
-        self._for_all: Source | None = None
-        self._by_stem: dict[tuple[Path, str], Source] | None = None
+    def __init__(self, mask: str | None, pictures: Sequence[InputPicture]) -> None:
+        self._for_all: InputPicture | None = None
+        self._by_stem: dict[tuple[Path, str], InputPicture] | None = None
         if mask is None:
             return
         if mask == "-" and (len(pictures) > 1 or any(one.name == "-" for one in pictures)):
@@ -51,13 +51,13 @@ class Masks:
         if self._for_all.path is not None and not exists(self._for_all.path):
             raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
 
-    def of(self, picture: Source) -> Source | None:
+    def of(self, picture: InputPicture) -> InputPicture | None:
         """The mask of one picture; None where there are no masks."""
         if self._by_stem is None:
             return self._for_all
         return self._by_stem[picture.inside, picture.stem]
 
-    def _check_complete(self, mask: str, pictures: Sequence[Source]) -> None:
+    def _check_complete(self, mask: str, pictures: Sequence[InputPicture]) -> None:
         known = self._by_stem or {}
         missing = [one for one in pictures if (one.inside, one.stem) not in known]
         if missing:
@@ -69,7 +69,7 @@ class Masks:
             )
 
 
-def read_mask(mask: Source | None, frame: int | None = None) -> Picture | None:
+def read_mask(mask: InputPicture | None, frame: int | None = None) -> Picture | None:
     """The grey of a mask, uint8 (H, W), turned as its EXIF orientation says; None of none."""
     if mask is None:
         return None
@@ -82,12 +82,12 @@ def read_mask(mask: Source | None, frame: int | None = None) -> Picture | None:
 class Pair:
     """A target, the condition that it was made from, and the mask if there is one."""
 
-    cond: Source
-    target: Source
-    mask: Source | None = None
+    cond: InputPicture
+    target: InputPicture
+    mask: InputPicture | None = None
 
     @property
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[InputPicture]:
         """All pictures that are read."""
         pair = [self.cond, self.target]
         return pair if self.mask is None else [*pair, self.mask]
@@ -134,7 +134,9 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     return [Pair(condition, one, masks.of(condition)) for condition, one in pairs]
 
 
-def _match(conditions: list[Source], targets: list[Source]) -> list[tuple[Source, Source]]:
+def _match(
+    conditions: list[InputPicture], targets: list[InputPicture]
+) -> list[tuple[InputPicture, InputPicture]]:
     known = _by_stem(conditions)
     pairs, alone = [], []
     for target in targets:
@@ -156,13 +158,13 @@ def _match(conditions: list[Source], targets: list[Source]) -> list[tuple[Source
     return pairs
 
 
-def _by_stem(sources: Sequence[Source]) -> dict[tuple[Path, str], Source]:
+def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPicture]:
     """Pictures by the folder within the one searched, and their stem.
 
     Raises:
         CaflowError: (exit 2) two of one stem.
     """
-    found: dict[tuple[Path, str], Source] = {}
+    found: dict[tuple[Path, str], InputPicture] = {}
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)
         if other is not source:
@@ -174,7 +176,7 @@ def _by_stem(sources: Sequence[Source]) -> dict[tuple[Path, str], Source]:
     return found
 
 
-def _named(sources: Sequence[Source]) -> str:
+def _named(sources: Sequence[InputPicture]) -> str:
     """The names, of many the first."""
     names = ", ".join(repr(source.name) for source in sources[:_NAMED])
     return names if len(sources) <= _NAMED else f"{names} and {len(sources) - _NAMED} more"

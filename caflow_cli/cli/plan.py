@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
-from .inputs import Source, check_frame, find_inputs, names_one
+from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
 from .partners import Masks, read_mask
 
@@ -33,10 +33,10 @@ class Job:
         mask: White where the picture is to be filled; None: nowhere.
     """
 
-    source: Source
+    source: InputPicture
     outputs: list[Path]
     skipped: bool = False
-    mask: Source | None = None
+    mask: InputPicture | None = None
 
     @property
     def name(self) -> str:
@@ -177,7 +177,7 @@ def _with_masks(jobs: list[Job], mask: str | None, claims: Claims) -> list[Job]:
 
 
 def _job(
-    source: Source,
+    source: InputPicture,
     outputs: list[Path],
     claims: Claims,
     overwrite: bool,
@@ -220,8 +220,8 @@ def _check_stdout(inputs: int, keep: int) -> None:
 
 
 def _without_results(
-    sources: list[Source], label: str, folder: Path | None
-) -> tuple[list[Source], int]:
+    sources: list[InputPicture], label: str, folder: Path | None
+) -> tuple[list[InputPicture], int]:
     """Sources without those that are earlier results of others, and how many were left out."""
     pattern = re.compile(rf"(.+)_{re.escape(label)}(_\d+)?")
     stems = set()
@@ -229,7 +229,7 @@ def _without_results(
         suffix = source.path.suffix[1:] if source.path is not None else ""
         stems |= {(source.folder, source.stem), (source.folder, f"{source.stem}_{suffix}")}
 
-    def is_result(source: Source) -> bool:
+    def is_result(source: InputPicture) -> bool:
         match = pattern.fullmatch(source.stem)
         if not source.found or match is None or source.path is None:
             return False

@@ -14,7 +14,7 @@ __all__ = ["RunOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What is learned, from what, and for how long; each field is an option."""
+    """The options for the task, the data, the start and the budget of a run."""
 
     data: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""What an evaluation of a model measures: the flags, else the protocol's, else the defaults."""
+"""The settings of a model's evaluation: the flags, else the protocol's, else the defaults."""
 
 from __future__ import annotations
 

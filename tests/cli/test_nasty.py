@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tree(root: Path) -> dict[str, str]:
-    """What every path under a folder is: kind, and the digest of what it holds."""
+    """Every path under a folder: its kind, and the digest of what it holds."""
     found = {}
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:

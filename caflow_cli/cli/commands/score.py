@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ...errors import EXIT_FAILED, CaflowError
 from .. import options
 from ..console import Console
 from ..option_groups import expanded
@@ -17,7 +16,7 @@ from ..reporter import Reporter
 
 if TYPE_CHECKING:
     from ...images import Decoded
-    from ..inputs import Source
+    from ..inputs import InputPicture
     from ..loaded_model import LoadedModel
     from ..partners import Pair
     from ..records import Scored
@@ -157,7 +156,7 @@ class _Scorer:
         self.model, self.device, self.noise_samples = model, device, noise_samples
         self.frame, self.console, self.maps = frame, console, maps
         self.loaded: dict[str | None, LoadedModel] = {}
-        self.condition: tuple[Source, Decoded] | None = None
+        self.condition: tuple[InputPicture, Decoded] | None = None
 
         from ...devices import select_device
 
@@ -171,13 +170,14 @@ class _Scorer:
         Raises:
             CaflowError: Any of it fails.
         """
+        from ..model_for_target import model_for_target
         from ..partners import read_mask
         from ..records import Scored
 
         start = time.perf_counter()
         picture, target = self._read(pair.cond), pair.target.read(self.frame)
         mask = read_mask(pair.mask, self.frame)
-        loaded = self._load(_model_name(self.model, pair.target))
+        loaded = self._load(model_for_target(self.model, pair.target))
 
         from ...inference import attribution, estimator_of, score
         from ...inference.charts import attribution_chart
@@ -200,7 +200,7 @@ class _Scorer:
         estimator = estimator_of(loaded.model, self.noise_samples)
         return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
 
-    def _read(self, condition: Source) -> Decoded:
+    def _read(self, condition: InputPicture) -> Decoded:
         """A condition, once for all targets in a row that share it: stdin is there but once."""
         if self.condition is None or self.condition[0] is not condition:
             self.condition = condition, condition.read(self.frame)
@@ -212,45 +212,3 @@ class _Scorer:
         if name not in self.loaded:
             self.loaded[name] = load_model(name, self.device, self.console)
         return self.loaded[name]
-
-
-def _model_name(model: str | None, target: Source) -> str | None:
-    """--model, else the model that the target names, else CAFLOW_MODEL; None: the default.
-
-    Raises:
-        CaflowError: The target names a model that cannot be found (exit code 2).
-    """
-    from ...hub.manifest import load_manifest
-    from ...hub.resolve import resolve
-
-    given = os.environ.get("CAFLOW_MODEL") or None
-    identity = None if model is not None else _provenance(target)
-    if identity is None:
-        return model or given
-    name, sha256 = identity
-    entry = load_manifest().get(name)
-    if entry is not None and entry.sha256 == sha256:
-        return name
-    if given is not None and resolve(given).sha256 == sha256:
-        return given
-    if entry is None and "/" in name and resolve(name).sha256 == sha256:
-        return name
-    raise CaflowError(
-        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
-        "--model PATH of that model",
-        EXIT_USAGE,
-    )
-
-
-def _provenance(target: Source) -> tuple[str, str] | None:
-    """Id and sha256 of the model that a picture of ours names."""
-    from ...images import read_provenance
-
-    if target.path is None:
-        return None
-    record = read_provenance(target.path)
-    try:
-        identity = (record or {})["model"]
-        return str(identity["id"]), str(identity["sha256"])
-    except (KeyError, TypeError):
-        return None

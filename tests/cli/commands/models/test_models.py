@@ -1,4 +1,4 @@
-"""What the subcommands of `caflow models` share."""
+"""All subcommands of `caflow models`."""
 
 from __future__ import annotations
 
