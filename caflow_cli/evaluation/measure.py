@@ -61,7 +61,9 @@ class Measurer:
         conditioned = ConditionedProblems(self._model, problems)
         truths: list[TruthRow | None] = [None] * len(problems)
         if {"bpd", "likelihood"} & set(settings.metrics):
-            truths = [_truth_row(score) for score in conditioned.truth_scores(settings.noise_samples)]
+            truths = [
+                _truth_row(score) for score in conditioned.truth_scores(settings.noise_samples)
+            ]
         baselines = [
             None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
         ]
