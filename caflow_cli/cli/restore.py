@@ -132,6 +132,7 @@ class _Restorer:
 
         A job that is skipped is drawn again where a sheet lacks it, and not written.
         """
+        from ..inference import restore_with
         from ..inference.charts import spread_chart
         from ..inference.grid import grid_row
         from .listing import list_job
@@ -144,7 +145,7 @@ class _Restorer:
         start = time.perf_counter()
         picture, mask = self.planned.read(job), self.planned.read_mask(job)
         image = as_seen(picture, self.loaded)
-        result = self._draw(image, mask)
+        result = restore_with(self.loaded.model, image, self.sampling, mask)
         paths = [] if job.skipped else self._write(job, result, picture, mask)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
@@ -156,13 +157,6 @@ class _Restorer:
         exact = self.planned.encoder.lossless and picture.alpha is None
         restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
         self.reporter.record(restored.fields)
-
-    def _draw(self, image: Picture, mask: Picture | None) -> Candidates:
-        from dataclasses import asdict
-
-        from ..inference import restore
-
-        return restore(self.loaded.model, image, mask=mask, **asdict(self.sampling))
 
     def _write(
         self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None

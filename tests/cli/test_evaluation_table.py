@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from caflow_cli.evaluation.plan import Cell
-
 from caflow_cli.cli.evaluation_table import rich_table, tab_separated
 from caflow_cli.evaluation import Evaluation, Result
 from caflow_cli.evaluation.estimates import Estimate
+from caflow_cli.evaluation.settings import Cell
 
 
 def small_evaluation() -> Evaluation:
