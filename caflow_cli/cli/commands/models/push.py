@@ -9,11 +9,13 @@ import typer
 
 from ... import options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 __all__ = ["push_command"]
 
 
+@expanded
 def push_command(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
