@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import helpers
 import pytest
@@ -32,6 +32,7 @@ OUT_OF_RANGE = [
     ({"tau": float("inf")}, "tau is inf", "--tau 0.5, or any from 0 up"),
     ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates", "-m 3 -n 3"),
     ({"candidates": 0}, "cannot draw 0 candidates", "-m 10"),
+    ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates", "-m 10"),
     ({"keep": 0}, "0 pictures to keep are too few", "-n 1"),
     ({"seed": -1}, "seed -1 is out of range", "--seed 0, or any with seed + m up to 4294967296"),
     ({"seed": 2**32}, "seed 4294967296 is out of range", None),
@@ -81,6 +82,11 @@ def test_only_superres_is_consistent():
     ) as caught:
         asked.of(helpers.task_config("colorize"))
     assert caught.value.exit_code == 2
+
+
+def test_a_record_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Sampling().tau = 1.0
 
 
 def test_an_unknown_task_has_no_defaults():

@@ -15,7 +15,7 @@ from ..errors import CaflowError
 
 __all__ = ["Tiles", "check_size", "plan_tiles"]
 
-# Pixels of the model's picture. One piece takes 0.7 kilobytes a pixel with the bundled models; of
+# Pixels of the model's picture. One piece takes 0.6 kilobytes a pixel with the bundled models; of
 # more, only noise, conditions and candidates are held, 30 bytes a pixel and 3 a candidate.
 _ONE_PIECE = 2**21
 _MOST = 2**26
