@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..model import CAFlow
 from ..tasks import Picture, SuperRes, Task
-from .conditions import InTiles, OnePiece, encode_conditions
+from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
 from .score import Score, score_targets, to_batch
@@ -93,7 +93,7 @@ class Conditioned:
         self.requests = requests
         self._model, self._strict = model, strict
         self._cond = to_batch([request.cond for request in requests])
-        self._conditions = encode_conditions(model, self._cond)
+        self._conditions = read_conditions(model, self._cond)
 
     @property
     def statistics(self) -> Statistics:
@@ -142,7 +142,7 @@ class Conditioned:
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
         if torch.equal(cond, self._cond.repeat_interleave(each, 0)):
             return self._conditions, targets
-        return encode_conditions(self._model, cond), targets
+        return read_conditions(self._model, cond), targets
 
     def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
         """Score composed pictures, equally many of each request side by side, in one batch.

@@ -14,10 +14,10 @@ from ..tasks import Picture
 from .domain import Statistics, statistics
 from .tiling import Corner, Tiles, plan_tiles
 
-__all__ = ["InTiles", "OnePiece", "encode_conditions"]
+__all__ = ["InTiles", "OnePiece", "read_conditions"]
 
 
-def encode_conditions(model: CAFlow, cond: Tensor) -> OnePiece | InTiles:
+def read_conditions(model: CAFlow, cond: Tensor) -> OnePiece | InTiles:
     """Conditions of one size, uint8 (B, C, H, W): in one piece where they fit into memory."""
     size = (cond.shape[-2], cond.shape[-1])
     tiles = plan_tiles(size, model.config.flow.multiple)

@@ -15,7 +15,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, bits_per_dim
 from ..sampling import check_noise_samples
 from ..tasks import Picture, Task, get_task
-from .conditions import InTiles, OnePiece, encode_conditions
+from .conditions import InTiles, OnePiece, read_conditions
 from .tiling import check_size
 
 __all__ = [
@@ -106,7 +106,7 @@ def score(
     check_mask(task, mask)
     check_size(task.model_size(condition, mask))
     cond, reduced = (to_batch([side]) for side in task.reduce(condition, target, mask))
-    conditions = encode_conditions(model, cond)
+    conditions = read_conditions(model, cond)
     return score_targets(conditions, reduced, [target.shape], noise_samples)[0]
 
 
