@@ -67,6 +67,17 @@ def seeded(build, seed):
         return build()
 
 
+@torch.no_grad()
+def of_one_pixel(module):
+    """In place: 3×3 convolutions as 1×1 ones, all that they are where the image is one pixel."""
+    for child in module.modules():
+        if isinstance(child, Conv):
+            at = child.padding[0]
+            child.weight = torch.nn.Parameter(child.weight[:, :, at, at, None, None].clone())
+            child.kernel_size, child.padding = (1, 1), (0, 0)
+    return module
+
+
 def small_config(**flow):
     values = {"r_steps": 1, "t_steps": 2, "f_steps": 1, "hidden": 8, "f_hidden": 8} | flow
     return Config(flow=FlowConfig(**values))

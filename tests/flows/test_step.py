@@ -62,7 +62,7 @@ class Stack(torch.nn.Module):
 @torch.no_grad()
 def test_a_stack_of_conditional_steps_integrates_to_one(seed):
     stack = helpers.randomise(helpers.seeded(lambda: Stack(4, 8), 2), seed=17, last=0.7)
-    stack = stack.double().eval()
+    stack = helpers.of_one_pixel(stack).double().eval()
     cond = StepCondition(
         helpers.normal((1, 8, 1, 1), seed), helpers.normal((1, 8, 1, 1), seed + 100)
     )

@@ -103,7 +103,7 @@ def tiny(levels, dequantization, seed=2):
             if isinstance(child, ActNorm):
                 child.log_scale += 0.4
     cond = [helpers.normal((1, HIDDEN, 1, 1), seed + 2 + k) for k in range(4)]
-    return model.double().eval(), cond
+    return helpers.of_one_pixel(model).double().eval(), cond
 
 
 def density(model, cond, v):

@@ -362,6 +362,15 @@ def test_logdet_is_that_of_the_jacobian(name, direction):
         assert touched == [k == b for k in range(BATCH)], "images of a batch touch each other"
 
 
+@pytest.mark.parametrize("name", ["Coupling/cond", "ConditionalScale/L, candidates", "CAFlow/1"])
+def test_one_pass_has_the_jacobian_of_autograd(name):
+    module, x, cond = build(name)
+    expected = helpers.jacobian(lambda value: module(value, cond)[0], x)
+    for b in range(BATCH):
+        found = helpers.jacobian_of_image(module, x, cond, b)
+        torch.testing.assert_close(found, expected[b, :, b], rtol=0, atol=1e-10)
+
+
 # What is folded keeps the type that it was folded in.
 @pytest.mark.parametrize("name", [name for name in CASES if name != "FoldedAffine"])
 @torch.no_grad()
