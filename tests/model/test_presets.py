@@ -55,15 +55,17 @@ def test_a_preset_learns_saves_and_loads(built, tmp_path):
     def loss():
         return -model(target.float(), cond.float() + 0.5, noise).log_prob.mean()
 
-    optimizer = torch.optim.Adam(model.parameters(), 2e-6)
     before = loss()
     before.backward()
-    optimizer.step()
     with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 2e-6 * parameter.grad.sign()  # as the first step of Adam
         assert float(loss()) < float(before)
     path = tmp_path / "m.safetensors"
     model.save(path)
     loaded = CAFlow.load(path)
     assert loaded.config == read_info(path).config == model.config
-    pair = target[:1, :, :16, :16], cond[:1, :, :16, :16]
-    assert torch.equal(loaded.log_prob(*pair), model.eval().log_prob(*pair))
+    learned = helpers.file_tensors(model)
+    found = helpers.file_tensors(loaded)
+    assert found.keys() == learned.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in learned.items())
