@@ -159,7 +159,7 @@ class TaskConfig:
 class Config:
     """A model's architecture and task: all that is needed to build it.
 
-    Example:
+    Examples:
         >>> from caflow_cli import Config
         >>> Config().flow.multiple  # sides of pictures are multiples of this
         16

@@ -18,7 +18,7 @@ class CaflowError(Exception):
         hint: One line with the command, option or value that would work.
         exit_code: Status of a process that fails for this reason alone.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> try:
         ...     caflow.load("faces-superres")

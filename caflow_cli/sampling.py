@@ -21,7 +21,7 @@ class Sampling:
     `check` refuses what no model can do; `of` fills in what is left to the model, and is the only
     place that says which tau and which M that is.
 
-    Example:
+    Examples:
         >>> from caflow_cli import Config
         >>> from caflow_cli.sampling import Sampling
         >>> sampling = Sampling(tau=0.8).of(Config())

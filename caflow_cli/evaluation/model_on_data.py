@@ -77,7 +77,7 @@ def evaluate(
         protocol: Whose published figures stand beside the results; its settings are the caller's.
         progress: Called after each picture.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> model = caflow.load("faces-superres-x4")
         >>> found = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)

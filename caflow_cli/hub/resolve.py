@@ -137,7 +137,7 @@ def _from_hub(name: str, wanted: HubFile, *, repair: bool = False, local: bool =
 def load(name: str) -> CAFlow:
     """Load the model of that name (see `resolve`), in `eval()`, on the CPU.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> model = caflow.load("faces-superres-x4")
         >>> model.config.task.name, model.config.task.factor

@@ -86,7 +86,7 @@ def restore(
         consistent: superres: project each draw back to a picture that shrinks to `image`, within
             one level, before it is scored (`back_project`).
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> from caflow_cli.assets import example_path
         >>> from caflow_cli.images import read_image

@@ -98,7 +98,7 @@ def score(
         mask: uint8 (H, W), 128 and up where the picture was filled: for inpaint.
         noise_samples: K.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> from caflow_cli.assets import example_path
         >>> from caflow_cli.images import read_image

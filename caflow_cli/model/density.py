@@ -63,7 +63,7 @@ class Density(nn.Module):
     entry for M neighbouring ones of v. Densities are (B,) float64, in nats on that scale. Latents
     are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is differentiable.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from caflow_cli.config import FlowConfig
         >>> from caflow_cli.model import Density

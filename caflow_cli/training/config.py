@@ -98,7 +98,7 @@ class OptimConfig:
 class RunConfig:
     """A run: its data, its model, how it learns and for how long, and where it writes.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> run = caflow.RunConfig("photos/", "run", caflow.OptimConfig(minutes=120))
         >>> run.flow.t_steps, run.task.name  # the preset `compact`, for super-resolution

@@ -51,7 +51,7 @@ def train(
             before its first state.
         report: Called with every line of `metrics.jsonl`.
 
-    Example:
+    Examples:
         >>> import caflow_cli as caflow
         >>> from caflow_cli.config import FlowConfig, TaskConfig
         >>> flow = FlowConfig(scales=2, r_steps=1, t_steps=1, f_steps=1, hidden=8, f_hidden=8)
