@@ -43,7 +43,8 @@ def test_the_example_runs(name, workplace, monkeypatch):
     module = importlib.import_module(target.__module__)
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
     text = inspect.getdoc(target) or ""
-    example = parser.get_doctest(text, {}, f"{module.__name__}.{name}", module.__file__, 0)
+    where = f"{module.__name__}.{name}"
+    example = parser.get_doctest(text, {name: target}, where, module.__file__, 0)
     assert example.examples, f"{name} has no example"
     failed, tried = runner.run(example)
     assert failed == 0
