@@ -1,4 +1,4 @@
-"""The form of an evaluation: by what is given; all else is refused with a complete command."""
+"""The form of an evaluation. What is given decides it; errors show a complete command."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR 
 def form_of(
     pictures: Sequence[str], metrics: Sequence[str], model: ModelOnData, compared: Compared
 ) -> Form:
-    """The form that was meant: a model on data, sets of pictures, or JSON lines on stdin.
+    """The form that the arguments mean: a model on data, sets of pictures, or JSON lines on stdin.
 
     Raises:
-        CaflowError: (exit 2) it cannot be told, or lacks something.
+        CaflowError: (exit 2) the form is not clear, or an argument is missing.
     """
     names = ",".join(metrics or DEFAULT_METRICS)
 

@@ -1,4 +1,4 @@
-"""The options of `caflow evaluate`, in groups, and its text on metrics."""
+"""The options of `caflow evaluate`, in groups, and the help text about metrics."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The options for what a model's evaluation leaves behind."""
+    """The options for the files that an evaluation of a model writes."""
 
     save_images: Annotated[
         str | None,

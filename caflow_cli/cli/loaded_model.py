@@ -1,4 +1,4 @@
-"""A model in use by a command."""
+"""A model that a command uses."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def load_model(
     task: str | None = None,
     default: str = "superres",
 ) -> LoadedModel:
-    """Load a model for a command; first check what needs no weights.
+    """Load a model for a command, after the checks that need no weights.
 
     Args:
         name: As typed; None: the default model of `task`, or of `default`.
         device: As typed.
-        console: Is told where the Hub could not be asked; `-q` hides the bar of a download.
-        task: What the model must do; None: anything.
+        console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
+            download.
+        task: The task that the model must have; None: any task.
         default: A task.
 
     Raises:

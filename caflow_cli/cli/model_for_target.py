@@ -1,4 +1,4 @@
-"""The model that scores a picture, where the picture may say what made it."""
+"""The model that scores a picture, which may name the model that made it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
 
 
 def _provenance(target: InputPicture) -> tuple[str, str] | None:
-    """Id and sha256 of the model that a picture of ours names."""
+    """Id and sha256 of the model in a picture's provenance."""
     from ..images import read_provenance
 
     if target.path is None:

@@ -159,7 +159,7 @@ class Restoration:
     verbose: options.Verbose = False
 
     def sampling(self, consistent: bool = False) -> Sampling:
-        """How candidates are drawn and chosen; tau and M as typed, so perhaps not yet known."""
+        """How candidates are drawn and chosen. tau and M are None if they were not typed."""
         from ..sampling import Sampling
 
         return Sampling(

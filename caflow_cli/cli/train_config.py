@@ -1,4 +1,4 @@
-"""The config of a run: a file, with the flags laid over it."""
+"""The config of a run: values of a file, which flags override."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _Table = dict[str, Any]  # of TOML
 
 
 def run_config(out: str, given: RunOptions) -> RunConfig:
-    """The run that the options mean.
+    """The config that the options describe.
 
     Args:
         out: Folder of the run, as typed.
         given: The options.
 
     Raises:
-        CaflowError: (exit 2) a file that cannot be read, a field that there is not, no data, or
-            with `--resume` what would make it another run. (exit 3) no model to start from.
+        CaflowError: (exit 2) the file cannot be read, a field does not exist, no data is named, or
+            an option with `--resume` would make it another run. (exit 3) the model to start from
+            does not exist.
     """
     if given.resume:
         _check_unchanged(out, given)
@@ -84,7 +85,7 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     Args:
         out: Folder of the run.
         config: The file, as typed.
-        resume: Whether the run goes on: without a file, its own `config.toml` is read.
+        resume: Whether the run goes on. Then its own `config.toml` is read if no file is named.
     """
     if config is None and resume:
         own = Path(out) / "config.toml"

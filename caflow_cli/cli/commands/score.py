@@ -86,8 +86,8 @@ def score_command(
     """Score a picture given its condition: log p(B | A), exact and repeatable.
 
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
-    the target says it was made with, else CAFLOW_MODEL, else the default. Nothing else is taken
-    from the target's metadata: on a written candidate, this repeats the number that ranked it.
+    made the target according to its metadata, else CAFLOW_MODEL, else the default. Nothing else is
+    taken from the metadata. For a written candidate, the score repeats the number that ranked it.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -142,7 +142,7 @@ def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) 
 
 
 class _Scorer:
-    """Scores pairs; targets may name different models, and each is loaded once."""
+    """Scores pairs. Targets may name different models, and each model is loaded once."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Scorer:
         """Read and score a pair, and draw its map if maps are wanted.
 
         Raises:
-            CaflowError: Any of it fails.
+            CaflowError: A step of this fails.
         """
         from ..model_for_target import model_for_target
         from ..partners import read_mask
@@ -201,7 +201,9 @@ class _Scorer:
         return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
 
     def _read(self, condition: InputPicture) -> Decoded:
-        """A condition, once for all targets in a row that share it: stdin is there but once."""
+        """Read a condition once for all consecutive targets that share it; stdin can be read only
+        once.
+        """
         if self.condition is None or self.condition[0] is not condition:
             self.condition = condition, condition.read(self.frame)
         return self.condition[1]

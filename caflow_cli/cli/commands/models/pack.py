@@ -39,9 +39,9 @@ def pack_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Pack a run: its best EMA weights as one small file, and a manifest entry with the sha256.
+    """Pack a run's best averaged weights into one small file, with a manifest entry.
 
-    Net convolutions are stored in bfloat16, everything else in float32.
+    Net convolutions are stored in bfloat16, everything else in float32. The entry has the sha256.
 
     Example: caflow models pack run --id my-faces
     """

@@ -22,9 +22,9 @@ def pull_command(
     quiet: options.Quiet = False,
     as_json: options.JsonResult = False,
 ) -> None:
-    """Download models into the cache, check their sha256, and print where they are.
+    """Download models into the cache, check their sha256, and print their paths.
 
-    What is there already costs no download; a stopped download goes on where it stopped.
+    Cached models are not downloaded again. A stopped download goes on where it stopped.
 
     Example: caflow models pull user/name@v1
     """

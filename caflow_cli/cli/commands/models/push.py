@@ -53,8 +53,8 @@ def push_command(
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
 
-    Log in first: hf auth login, or HF_TOKEN. Terms and metrics of a packed model come from its
-    manifest.
+    Log in first, with `hf auth login` or HF_TOKEN. Terms and metrics of a packed model come from
+    its manifest entry.
 
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """

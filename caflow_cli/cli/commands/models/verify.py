@@ -26,9 +26,9 @@ def verify_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Hash models again, and check headers, shapes and configs: `ok` or `failed`, one a line.
+    """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
 
-    Exits with 3 if one failed.
+    The exit code is 3 if a model failed.
 
     Example: caflow models verify
     """
