@@ -109,7 +109,7 @@ def _damaged(path: Path, reason: str) -> CaflowError:
 
 
 def _parse(content: Any, room: int) -> Header:
-    """Read a header from a JSON value; its tensors take `room` bytes in all. ValueError if invalid."""
+    """Read a header from JSON; its tensors take `room` bytes in all. ValueError if invalid."""
     if not isinstance(content, dict):
         raise ValueError("its header is not a table")
     metadata = content.pop("__metadata__", {})

@@ -34,7 +34,7 @@ class CheckpointInfo:
 
 
 def config_json(config: Config) -> str:
-    """The `config.json` of a Hub repository. It is for people: models are read from their own file."""
+    """The `config.json` of a Hub repository, for people: models are read from their own file."""
     return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
 
@@ -122,7 +122,7 @@ def _kind(name: str) -> str:
 
 
 def _fits(name: str, tensor: TensorInfo) -> bool:
-    """Float tensors may be double. Net convolutions, which have four dimensions, may be bfloat16."""
+    """Float tensors may be double. Net convolutions (four dimensions) may be bfloat16."""
     if _kind(name) != "F32":
         return tensor.dtype == _kind(name)
     return tensor.dtype in ("F32", "F64") or (tensor.dtype == "BF16" and len(tensor.shape) == 4)

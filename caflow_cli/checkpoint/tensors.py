@@ -72,8 +72,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def in_bf16(name: str, tensor: Tensor) -> bool:
-    """Whether a packed file holds this tensor in bfloat16: a net convolution outside T's finest
-    scale.
+    """Whether packing stores this tensor in bfloat16: a net convolution, not in T's finest scale.
 
     Only convolutions of nets have four dimensions; LU factors have two. Every latent inherits the
     rounding of T's finest scale. Rounding all nets of a trained model moved scores by up to 8.6

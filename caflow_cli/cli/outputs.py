@@ -108,7 +108,7 @@ def fold(name: str) -> str:
 
 
 class Claims:
-    """The files that a command reads and writes. No output is claimed twice, and none is an input."""
+    """The files that a command reads and writes. No output is claimed twice or is an input."""
 
     def __init__(self, inputs: Iterable[Path]) -> None:
         self._folders: dict[Path, bool] = {}

@@ -82,7 +82,7 @@ class Plan:
         return job.source.read(self.frame)
 
     def read_mask(self, job: Job) -> Picture | None:
-        """Read the mask of a job, uint8 (H, W), if it has one. CaflowError (exit 1) if that fails."""
+        """Read a job's mask, uint8 (H, W), if there is one. CaflowError (exit 1) if that fails."""
         return read_mask(job.mask, self.frame)
 
     def write(self, path: Path, data: bytes) -> None:

@@ -184,7 +184,7 @@ class _Restorer:
         return paths
 
     def _say(self, job: Job, result: Candidates, elapsed: float) -> None:
-        """Write warnings about a result to stderr and, with `-v`, the score of the best candidate."""
+        """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
         console, domain = self.reporter.console, self.loaded.domain
         if domain is not None and domain.is_far(result.statistics):
             console.note(

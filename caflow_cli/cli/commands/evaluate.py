@@ -143,7 +143,7 @@ def _compare(
     networks: Networks,
     console: Console,
 ) -> Evaluation:
-    """Compare two sets of pictures, or the outputs that JSON lines on stdin name, with the truth."""
+    """Compare two sets of pictures, or the outputs named by JSON lines on stdin and the truth."""
     weights = networks.weights()
     with console.progress() as display:
         bar = display.add_task("comparing", total=None)

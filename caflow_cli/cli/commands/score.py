@@ -201,9 +201,7 @@ class _Scorer:
         return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
 
     def _read(self, condition: InputPicture) -> Decoded:
-        """Read a condition once for all consecutive targets that share it; stdin can be read only
-        once.
-        """
+        """Read a condition once for consecutive targets that share it; stdin gives it only once."""
         if self.condition is None or self.condition[0] is not condition:
             self.condition = condition, condition.read(self.frame)
         return self.condition[1]
