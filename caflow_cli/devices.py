@@ -176,7 +176,7 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Set whether float32 products and convolutions on CUDA may use TF32, which has ten bits."""
+    """A context that sets whether float32 operations on CUDA may use TF32, which has ten bits."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
@@ -203,7 +203,7 @@ def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The memory layout in which convolutions of this size are fastest."""
+    """The memory layout in which convolutions on a device are fastest."""
     if device.type in _WITHOUT_CHANNELS_LAST:
         return torch.contiguous_format
     return torch.channels_last

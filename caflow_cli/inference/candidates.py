@@ -28,7 +28,7 @@ _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A condition to draw candidates for, with the functions that turn draws into scored pictures."""
+    """A condition to draw candidates for, with functions that turn draws into scored pictures."""
 
     cond: Picture  # the model's condition, uint8 (h, w, C)
     compose: Callable[[Picture], Picture]  # from a draw to the picture that is written, 8 bits

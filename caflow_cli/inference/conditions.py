@@ -55,7 +55,7 @@ class OnePiece:
         return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
-        """Score pictures, uint8 (B or B M, C, H, W); returns nats and their standard errors."""
+        """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
         value, error = self._model.log_prob_with_error(targets, self.condition, noise_samples)
         return value.tolist(), error.tolist()
 
@@ -79,7 +79,7 @@ class InTiles:
     def draw(
         self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Picture]:
-        """Draw as `OnePiece.draw` does, with one field of noise for each picture, cut into tiles."""
+        """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles."""
         return [
             self._draw(row, tau, seed + k, strict)
             for row, seed in enumerate(seeds)

@@ -33,7 +33,7 @@ class Candidate:
 
     @property
     def image(self) -> Picture:
-        """The picture, uint8 (H, W, 3), composed at each access, as M large ones would fill memory."""
+        """The picture, uint8 (H, W, 3), composed at each access to save memory."""
         return self.compose(self.draw)
 
 

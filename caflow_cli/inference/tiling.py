@@ -59,11 +59,11 @@ class Tiles:
         return laid_out(z[None, :, top : top + rows, left : left + columns])
 
     def row_weights(self) -> list[np.ndarray]:
-        """The blending weights of each row of tiles, along the height: (rows,) float32 each."""
+        """The blending weights of each row of tiles, along the height, (rows,) float32."""
         return _weights(self.tops, self.shape[0], self.ramp)
 
     def column_weights(self) -> list[np.ndarray]:
-        """The blending weights of each column of tiles, along the width: (columns,) float32 each."""
+        """The blending weights of each column of tiles, along the width, (columns,) float32."""
         return _weights(self.lefts, self.shape[1], self.ramp)
 
 
@@ -106,7 +106,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
 
 
 def _weights(starts: Sequence[int], side: int, ramp: int) -> list[np.ndarray]:
-    """The blending weights of each tile along one axis, (side,) float32; they sum to 1 everywhere."""
+    """The blending weights of tiles along an axis, (side,) float32; they sum to 1 everywhere."""
     places = np.arange(starts[-1] + side) + 0.5
     # The share of all tiles from the k-th on: 1, then a ramp amid each overlap, then 0.
     shares = [np.ones_like(places)]

@@ -30,9 +30,7 @@ class Injector(nn.Module):
         self.net = ConvNet(0, hidden, 2 * channels) if hidden else None
 
     def read(self, features: Tensor) -> Tensor:
-        """Compute (raw, b) from the first layer, (B, hidden, H, W); without a net, return the
-        input.
-        """
+        """Compute (raw, b) from the first layer, (B, hidden, H, W), or return it without a net."""
         return features if self.net is None else self.net(None, features)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:

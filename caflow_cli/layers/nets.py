@@ -109,7 +109,7 @@ class Trunk(nn.Module):
     half the resolution, and two 1×1 heads. One head computes the first layers of all couplings'
     nets, the other one scale and bias of all injectors (zero-initialised). All steps share the
     cost, so the trunk can have more layers and a larger receptive field than the nets of each step.
-    If there is no L, it is computed once for each image, not for each candidate.
+    Whatever depends on the condition alone is computed once for each image, not for each candidate.
 
     Args:
         width: Channels of h.

@@ -150,8 +150,10 @@ def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tenso
 
 
 class _Affine(Function):
-    """`affine`. Halves of channels are strided in memory, which is slow. So results are computed in
-    dense memory and then copied into their place.
+    """`affine` as one operation of autograd.
+
+    Halves of channels are strided in memory, which is slow. So results are computed in dense memory
+    and then copied into their place.
     """
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Refusals of what a model cannot take: each says what is wrong, and what to pass instead."""
+"""Checks of a model's inputs. Each error says what is wrong, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_batch", "check_image", "check_size", "check_uint8"]
 
 
 def check_image(image: Tensor, what: str, channels: int, multiple: int) -> None:
-    """CaflowError unless it is (B, channels, H, W) with sides that are multiples."""
+    """CaflowError unless the image is (B, channels, H, W) with sides that are multiples."""
     if image.ndim != 4 or image.shape[1] != channels or not image.numel():
         raise CaflowError(
             f"the {what} has shape {tuple(image.shape)}", f"pass (B, {channels}, H, W)"
@@ -24,7 +24,7 @@ def check_image(image: Tensor, what: str, channels: int, multiple: int) -> None:
 
 
 def check_uint8(image: Tensor, what: str) -> None:
-    """CaflowError unless it is of 8 bits."""
+    """CaflowError unless the image is uint8."""
     if image.dtype != torch.uint8:
         raise CaflowError(
             f"the {what} is {image.dtype}, not uint8",
@@ -42,7 +42,7 @@ def check_size(target: Tensor, size: tuple[int, int]) -> None:
 
 
 def check_batch(batch: int, conditions: int) -> None:
-    """CaflowError unless each condition has equally many targets."""
+    """CaflowError unless all conditions have equally many targets."""
     if batch % conditions:
         raise CaflowError(
             f"{batch} targets of {conditions} conditions",

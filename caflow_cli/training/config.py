@@ -96,7 +96,7 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run: what it learns from what data, how, and where it writes."""
+    """The config of a run: model, data, settings of training, and output folder."""
 
     data: str  # folder or zip
     out: str  # the run's folder
@@ -156,10 +156,10 @@ class RunConfig:
 
 
 def to_toml(config: RunConfig) -> str:
-    """The resolved config as TOML; unset values are left out.
+    """Write the resolved config as TOML, without unset values.
 
     Raises:
-        CaflowError: (exit 2) a path whose bytes are not UTF-8, as TOML must be.
+        CaflowError: (exit 2) a path is not valid UTF-8, which TOML needs.
     """
     lines: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What a caller gets wrong is a CaflowError that names it, not a traceback from a convolution."""
+"""A caller's mistake is a CaflowError that names it, not a traceback from a convolution."""
 
 import helpers
 import pytest

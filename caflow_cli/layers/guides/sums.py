@@ -15,8 +15,7 @@ __all__ = ["Guide"]
 
 
 class Guide(nn.Module):
-    """A net over a whole condition, down to a few pixels and up again, with sums at each
-    resolution.
+    """A net over a whole condition: down to a few pixels and up again, a sum at each width.
 
     There are two residual blocks at each width, one on the way down and one on the way up. `head`,
     the last convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums. If they
