@@ -101,7 +101,7 @@ def select_device(name: str = "auto") -> torch.device:
     if name == "mps":
         if not torch.backends.mps.is_available():
             raise CaflowError(
-                "device 'mps' is not available: no Metal, or a PyTorch without it",
+                "device 'mps' is not available: this machine or this PyTorch has no Metal",
                 "--device cpu",
                 EXIT_USAGE,
             )
@@ -269,7 +269,7 @@ def check_compiler(device: torch.device) -> None:
     elif device.type == "cuda" and importlib.util.find_spec("triton") is None:
         problem = "there is no Triton to compile with"
     elif device.type == "mps":
-        raise CaflowError("nothing is compiled for 'mps'", "leave --compile out", EXIT_USAGE)
+        raise CaflowError("torch.compile is not used on 'mps'", "leave --compile out", EXIT_USAGE)
     else:
         return
     raise CaflowError(problem, "install one, or leave --compile out", EXIT_USAGE)

@@ -31,7 +31,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {key[:80]!r} is there twice")
+            raise ValueError(f"the key {key[:80]!r} occurs twice")
         values[key] = value
     return values
 

@@ -33,10 +33,10 @@ def form_of(
     on_data = (model.data, model.task, model.protocol) != (None, None, None)
     if pictures:
         if on_data or compared.reference is not None:
-            raise refuse("two folders are compared, or a model sampled, not both", _FULL)
+            raise refuse("give two folders to compare, or a model to sample, not both", _FULL)
         if len(pictures) != 2:
             raise refuse(
-                f"{len(pictures)} sets of pictures, not two",
+                f"{len(pictures)} sets of pictures are given, not two",
                 "caflow evaluate GENERATED REFERENCE --metric {}",
             )
         return "sets"
@@ -73,7 +73,7 @@ def _check_model_options(model: ModelOnData, compared: Compared, written: Writte
             raise CaflowError(f"{name} is {value}", f"{name} 10", EXIT_USAGE)
     if written.skip_existing and written.save_images is None and written.report is None:
         raise CaflowError(
-            "--skip-existing has nothing to go on with", "--save-images DIR", EXIT_USAGE
+            "--skip-existing needs a folder of an earlier run", "--save-images DIR", EXIT_USAGE
         )
 
 

@@ -88,7 +88,7 @@ def _task(task: str | None, protocol: Protocol | None) -> str | None:
     if protocol is not None:
         if task not in (None, protocol.task):
             raise CaflowError(
-                f"protocol {protocol.name} is of {protocol.task}, not {task}",
+                f"protocol {protocol.name} is for {protocol.task}, not {task}",
                 f"--task {protocol.task}",
                 EXIT_USAGE,
             )

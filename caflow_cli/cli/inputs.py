@@ -148,7 +148,7 @@ def _named(name: str) -> InputPicture:
         return InputPicture(name, path, path.stem)
     path = Path(name)
     if not path.name:
-        raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
+        raise CaflowError(f"{name!r} is not a picture", "name picture files", EXIT_USAGE)
     return InputPicture(name, path, path.stem, path.parent)
 
 
@@ -217,7 +217,9 @@ class _Search:
             elif _is(entry.is_file) or not exists(entry):  # a broken link is reported
                 yield self._source(path, None)
             else:  # opening a pipe would wait for a writer
-                problem = CaflowError(f"{entry.path!r} is not a regular file", "cat it into `-`")
+                problem = CaflowError(
+                    f"{entry.path!r} is not a regular file", "cat FILE | caflow … -"
+                )
                 yield self._source(path, problem)
 
     def _is_new(self, entry: os.DirEntry[str]) -> bool:

@@ -64,11 +64,11 @@ def load_model(
         hide_progress()
     resolved = resolve(name if name is not None else default_model(task or default))
     if resolved.unreachable:
-        console.note(f"{resolved.id}: from the cache, for {resolved.unreachable}")
+        console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name
     if trained_for not in TASKS:
         raise CaflowError(
-            f"model {resolved.id!r} is for {trained_for[:40]!r}, no task of this version",
+            f"model {resolved.id!r} is for {trained_for[:40]!r}, which this version does not know",
             "pip install --upgrade caflow-cli, or another --model",
             EXIT_WEIGHTS,
         )

@@ -34,7 +34,7 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
     raise CaflowError(
-        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
+        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
         "--model PATH of that model",
         EXIT_USAGE,
     )

@@ -57,13 +57,13 @@ def choose_encoder(
     encoder = Encoder(format or named or "png", quality, metadata)
     if named is None and format is None:
         raise CaflowError(
-            f"the name {output!r} ends in no format that can be written",
+            f"the suffix of {output!r} is not that of a format that can be written",
             f"-o {Path(output).with_suffix('.png')} for a file, -o {output}/ for a folder",
             EXIT_USAGE,
         )
     if named is not None and named != encoder.format:
         raise CaflowError(
-            f"{output!r} is not a name for {encoder.format}",
+            f"{output!r} does not have a suffix of {encoder.format}",
             f"-o {Path(output).with_suffix(encoder.suffix)}",
             EXIT_USAGE,
         )
@@ -131,7 +131,7 @@ class Claims:
         if key in self._outputs:
             raise CaflowError(
                 f"{self._outputs[key]!r} and {name!r} would both be written to {str(path)!r}",
-                "process them apart, with another -o"
+                "process them separately, each with its own -o"
                 if option == "-o"
                 else f"choose another {option}",
                 EXIT_USAGE,
@@ -211,7 +211,7 @@ def check_writable(path: Path, option: str = "-o") -> None:
         ) from error
     if not is_folder(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise CaflowError(
-            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
+            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is not a writable folder",
             hint,
             EXIT_USAGE,
         )

@@ -169,7 +169,7 @@ def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPic
         other = found.setdefault((source.inside, source.stem), source)
         if other is not source:
             raise CaflowError(
-                f"{other.name!r} and {source.name!r} have one stem",
+                f"{other.name!r} and {source.name!r} differ only in their suffix",
                 "give pictures of a folder names that differ in more than the suffix",
                 EXIT_USAGE,
             )

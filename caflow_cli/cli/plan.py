@@ -140,7 +140,7 @@ def plan(
     if not sources:
         raise CaflowError(
             f"{own} pictures are results of caflow {label}, and there are no others",
-            "name them, to process them again",
+            "name the files, to process them again",
             EXIT_USAGE,
         )
     notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]

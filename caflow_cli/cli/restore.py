@@ -91,7 +91,7 @@ def restore_pictures(
     _check_mask(loaded, mask)
     sampling = sampling.of(loaded.model.config)
     if given.uncertainty is not None and sampling.candidates == 1:
-        raise CaflowError("--uncertainty of one candidate", "-m 10", EXIT_USAGE)
+        raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
     from .memory import memory_errors
 
@@ -168,7 +168,7 @@ class _Restorer:
 
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
-            console.note(f"{job.name}: laid on white, as {encoder.format} has no alpha")
+            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
             record = provenance(candidate, result, self.loaded)
@@ -189,14 +189,14 @@ class _Restorer:
         if domain is not None and domain.is_far(result.statistics):
             console.note(
                 f"warning: {job.name} is unlike what {self.loaded.id} was trained on: "
-                f"distance {domain.distance(result.statistics):.1f}, its {domain.pictures} "
-                f"validation pictures reach {domain.farthest:.1f}"
+                f"its distance is {domain.distance(result.statistics):.1f}, that of the "
+                f"{domain.pictures} validation pictures at most {domain.farthest:.1f}"
             )
         worst = max(candidate.consistency_max or 0 for candidate in result.kept)
         if worst > 1:
             console.note(
-                f"{job.name}: shrinks to the input within {worst} levels, not 1: the colours "
-                "that would do better are out of range"
+                f"{job.name}: shrinks to the input within {worst} levels, not 1, because "
+                "better colours are out of range"
             )
         best = result.kept[0].score
         console.detail(

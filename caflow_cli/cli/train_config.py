@@ -73,7 +73,7 @@ def _check_unchanged(out: str, given: RunOptions) -> None:
     for option, value in fixed.items():
         if value is not None:
             raise CaflowError(
-                f"{option} cannot change what a run is when it goes on",
+                f"{option} cannot change a run that goes on",
                 f"caflow train --out {out} --resume",
                 EXIT_USAGE,
             )
@@ -97,7 +97,9 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     values = _read_toml(config) if config is not None else {}
     for name in ("optim", "flow", "task"):
         if not isinstance(values.get(name, {}), dict):
-            raise CaflowError(f"{name!r} in {config!r} is no table", f"a line [{name}]", EXIT_USAGE)
+            raise CaflowError(
+                f"{name!r} in {config!r} is not a table", f"write a line [{name}]", EXIT_USAGE
+            )
     values.setdefault("optim", {})
     for name in ("data", "out", "init_from"):
         if isinstance(values.get(name), str):  # a path, as the system's language spells it

@@ -236,7 +236,7 @@ def open_files(path: Path) -> Iterator[PictureFiles]:
             # Results are written under the names of what they were made from.
             if _leads_out(entry.filename):
                 raise CaflowError(
-                    f"{str(path)!r} has a member {entry.filename!r}, which leads out of it",
+                    f"{str(path)!r} has a member {entry.filename!r}, whose path leads out of it",
                     "unpack it with care, and give the folder",
                     EXIT_USAGE,
                 )

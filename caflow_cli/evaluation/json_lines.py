@@ -62,7 +62,8 @@ def compare_lines(
                 comparison.add_features(made, named, failures_are_known=bool(comparison.paired))
         if not images:
             raise CaflowError(
-                "no pictures came in", "caflow superres *.png -o out/ --json | caflow evaluate …"
+                "stdin names no pictures",
+                "caflow superres *.png -o out/ --json | caflow evaluate …",
             )
         features = None
         if made is not None:

@@ -144,5 +144,5 @@ def _scored_in_tiles(score: Score) -> CaflowError:
     width, height = score.scored_size
     return CaflowError(
         f"pictures of {width}x{height} are scored in tiles, which have no joint log-likelihood",
-        "--model of smaller pictures",
+        "use a --model for smaller pictures",
     )

@@ -95,7 +95,7 @@ def by_stem(pictures: PictureSet) -> dict[str, Callable[[], Picture]]:
         stem = PurePosixPath(name).name
         if stem in result:
             raise CaflowError(
-                f"{pictures.where!r} has two pictures {stem!r}, and inputs go by that name",
+                f"{pictures.where!r} has two pictures {stem!r}, and inputs are matched by name",
                 "give one folder of them as --reference",
                 EXIT_USAGE,
             )

@@ -88,7 +88,7 @@ class RowLog:
                         name for name, value in self._origin.items() if record.get(name) != value
                     ] or ["its format"]
                     raise CaflowError(
-                        f"{str(self.path)!r} is of another run: {', '.join(changed)} differ",
+                        f"{str(self.path)!r} belongs to another run: {', '.join(changed)} differ",
                         "choose another folder",
                         EXIT_USAGE,
                     )

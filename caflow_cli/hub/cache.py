@@ -117,7 +117,7 @@ def check(wanted: HubFile, path: Path, unreachable: str | None = None) -> Cached
     expected = stated(wanted, path)
     if expected is None:
         raise CaflowError(
-            f"no digest is known of the cached {str(wanted)!r}",
+            f"the digest of the cached {str(wanted)!r} is not known",
             f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         )

@@ -97,7 +97,7 @@ def _ask(wanted: HubFile) -> _Remote:
     )
     if found.commit_hash is None or found.etag is None or len(found.etag) != 64:
         raise CaflowError(
-            f"the Hub states no sha256 of {wanted.filename!r} in {str(wanted)!r}",
+            f"the Hub states no sha256 for {wanted.filename!r} in {str(wanted)!r}",
             f"hf download {wanted.repo} {wanted.filename}, then --model FILE",
             EXIT_WEIGHTS,
         )

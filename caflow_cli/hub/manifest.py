@@ -113,7 +113,7 @@ def manifest_json(entries: Iterable[Entry]) -> str:
         _entries(strict_json(text))
     except ValueError as error:
         raise CaflowError(
-            f"no manifest can hold this: {error}",
+            f"a manifest cannot hold this entry: {error}",
             "--license and --data-terms take a line of printable text",
             EXIT_USAGE,
         ) from error
@@ -163,7 +163,9 @@ def _entries(content: Any) -> dict[str, Entry]:
                 continue
             if value in seen:
                 what = "field 'file'" if name == "file" else f"default of task {value!r}"
-                raise ValueError(f"entry {entry.id!r}: {what} is that of entry {seen[value]!r} too")
+                raise ValueError(
+                    f"entry {entry.id!r}: {what} is also that of entry {seen[value]!r}"
+                )
             seen[value] = entry.id
     return entries
 

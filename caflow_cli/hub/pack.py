@@ -51,7 +51,7 @@ def pack(
     """
     if not is_model_id(model_id):
         raise CaflowError(
-            f"{model_id!r} is no model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
+            f"{model_id!r} is not a model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
         )
     folder = WEIGHTS_DIR if bundle else output
     path = folder / f"{model_id}.safetensors"
@@ -107,6 +107,8 @@ def _entries_without(
     entries = load_manifest(manifest) if exists(manifest) else {}
     if not overwrite and (exists(path) or model_id in entries):
         raise CaflowError(
-            f"there is a model {model_id!r} in {str(path.parent)!r}", "--overwrite", EXIT_USAGE
+            f"there is already a model {model_id!r} in {str(path.parent)!r}",
+            "--overwrite",
+            EXIT_USAGE,
         )
     return entries

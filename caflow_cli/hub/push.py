@@ -71,7 +71,7 @@ def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = 
         valid = False
     if not valid:
         raise CaflowError(
-            f"{repo!r} is no name of a Hub repository", "--repo user/name", EXIT_USAGE
+            f"{repo!r} is not the name of a Hub repository", "--repo user/name", EXIT_USAGE
         )
     resolved = resolve(run, local=True)
     info = read_info(resolved.path)
@@ -123,8 +123,8 @@ def push(
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.model_info(repo).private:
             raise CaflowError(
-                f"the Hub repository {repo!r} is there, and public",
-                "another --repo, or no --private",
+                f"the Hub repository {repo!r} exists and is public",
+                "use another --repo, or leave --private out",
                 EXIT_WEIGHTS,
             )
         if revision is not None:

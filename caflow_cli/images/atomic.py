@@ -57,7 +57,7 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
             _write_and_rename(target, data, replace)
     except FileExistsError as error:
         raise CaflowError(
-            f"{str(path)!r} has come into being meanwhile", "add --overwrite"
+            f"{str(path)!r} was created by another program in the meantime", "add --overwrite"
         ) from error
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)

@@ -70,7 +70,9 @@ def check_mask(task: Task, mask: Picture | None) -> None:
     """CaflowError (exit 2) for a missing mask, or for a mask that the task does not take."""
     if task.needs_mask and mask is None:
         raise CaflowError(
-            f"{task.name} needs a mask", "--mask FILE, white where it fills", EXIT_USAGE
+            f"{task.name} needs a mask",
+            "--mask FILE, white where the picture is to be filled",
+            EXIT_USAGE,
         )
     if mask is not None and not task.needs_mask:
         raise CaflowError(f"{task.name} takes no mask", "leave --mask out", EXIT_USAGE)
@@ -145,7 +147,7 @@ def score_targets(
     if strict and not all(map(math.isfinite, values)):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",
-            "another picture, or another --model",
+            "try another picture, or another --model",
         )
     if errors is None:
         return [Score(value, None, None, None, "tiles", (width, height)) for value in values]

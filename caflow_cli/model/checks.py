@@ -36,7 +36,7 @@ def check_size(target: Tensor, size: tuple[int, int]) -> None:
     """CaflowError unless the target has the condition's height and width."""
     if tuple(target.shape[-2:]) != size:
         raise CaflowError(
-            f"targets of {tuple(target.shape[-2:])} pixels, conditions of {size}",
+            f"targets have {tuple(target.shape[-2:])} pixels, conditions {size}",
             "pass a condition of the target's size",
         )
 
@@ -45,6 +45,6 @@ def check_batch(batch: int, conditions: int) -> None:
     """CaflowError unless all conditions have equally many targets."""
     if batch % conditions:
         raise CaflowError(
-            f"{batch} targets of {conditions} conditions",
+            f"{batch} targets for {conditions} conditions",
             "pass one condition an image, with equally many neighbouring targets each",
         )

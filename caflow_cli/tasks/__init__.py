@@ -62,8 +62,8 @@ def get_task(config: Config) -> Task:
     if flow.cond_channels not in kind.channels or flow.target_channels != 3:
         wanted = " or ".join(map(str, kind.channels))
         raise CaflowError(
-            f"{task.name} with flow.cond_channels {flow.cond_channels} and flow.target_channels "
-            f"{flow.target_channels}",
+            f"{task.name} does not take flow.cond_channels {flow.cond_channels} and "
+            f"flow.target_channels {flow.target_channels}",
             f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
             EXIT_USAGE,
         )

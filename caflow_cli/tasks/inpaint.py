@@ -67,7 +67,7 @@ class Inpaint:
         return self._side, self._side
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """Compute the known pixels at model scale, padded: uint8 (h, w, cond_channels)."""
+        """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
         hole = self._hole(image, mask)
         known, cells = self._shrink(image, hole)
         return self._pad(self._mark(known, cells))
@@ -101,7 +101,7 @@ class Inpaint:
         return self.condition(image, mask), self._pad(reduced)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Keep the draw in the hole, and known pixels outside. With 3 channels, black is the hole."""
+        """Keep the draw in the hole, and known pixels outside. Of 3 channels, black is the hole."""
         if self.cond_channels == 4:
             hole = condition[..., 3:] >= _WHITE
         else:

@@ -48,7 +48,7 @@ class SuperRes:
         s = self.factor
         if height % s or width % s or not target.size:
             raise CaflowError(
-                f"a picture of {width}x{height} cannot shrink {s} times to whole pixels",
+                f"a picture of {width}x{height} cannot be shrunk {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
         return resize(target, height // s, width // s)

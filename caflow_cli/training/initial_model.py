@@ -32,7 +32,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if _without_guide(info.config.flow) != _without_guide(config.flow):
         raise CaflowError(
             f"{config.init_from!r} has another architecture than the run",
-            "take the run's [flow] from that model's config; only its guide may be another",
+            "take the run's [flow] from that model's config; only its guide may differ",
             EXIT_USAGE,
         )
     if info.config.flow.same_guide(config.flow):

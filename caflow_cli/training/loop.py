@@ -194,7 +194,7 @@ def _take_in(
         raise CaflowError(
             f"training does not recover: {guard.skipped} of {progress.step + 1} steps had "
             "a loss that was not finite, or far above the last good one",
-            f"--lr {optimiser.config.lr / 4:g}, and look at the data",
+            f"--lr {optimiser.config.lr / 4:g}, and check the data",
         )
 
 

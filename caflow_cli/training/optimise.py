@@ -67,8 +67,8 @@ class Optimiser:
         share = accelerator.num_processes * optim.accumulate
         if optim.batch_size % share:
             raise CaflowError(
-                f"a batch of {optim.batch_size} does not divide among {accelerator.num_processes} "
-                f"ranks and {optim.accumulate} parts",
+                f"a batch of {optim.batch_size} cannot be divided among "
+                f"{accelerator.num_processes} ranks and {optim.accumulate} parts",
                 f"--batch-size {-(-optim.batch_size // share) * share}",
                 EXIT_USAGE,
             )

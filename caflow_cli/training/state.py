@@ -96,7 +96,7 @@ def load_newest(
     if not states:
         raise CaflowError(
             f"no state to resume in {str(folder)!r}",
-            "leave --resume out to start, or take the run's model: a new --out, with --init-from",
+            "leave --resume out, or start a new --out from the run's model with --init-from",
             EXIT_USAGE,
         )
     failure: CaflowError | None = None
@@ -133,7 +133,7 @@ def load_state(
         reason = " ".join(str(error).split())[:160]
         raise CaflowError(
             f"cannot resume from {str(state)!r}: {reason}",
-            "change no [flow] of a run; for another model: a new --out, with --init-from",
+            "do not change [flow] of a run; for another model use a new --out, with --init-from",
             EXIT_USAGE,
         ) from error
 

@@ -42,7 +42,7 @@ def evaluate_command(
         list[str] | None,
         typer.Argument(
             metavar="[GENERATED REFERENCE]",
-            help="Two folders, zips or pictures, paired by name; .npz of statistics for FID.",
+            help="Two folders, zips or pictures, paired by name; for FID also .npz statistics.",
         ),
     ] = None,
     metric: Annotated[

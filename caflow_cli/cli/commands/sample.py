@@ -21,7 +21,7 @@ def sample_command(
         typer.Option(
             "--cond",
             metavar="PATH",
-            help="Picture to sample from: a sketch, for a model trained on sketches. May be "
+            help="Picture to sample from, such as a sketch for a model trained on sketches. May be "
             "repeated. `-` for stdin.",
             rich_help_panel=options.OUTPUT,
         ),

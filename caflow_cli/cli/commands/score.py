@@ -32,7 +32,7 @@ def score_command(
         typer.Option(
             "--cond",
             metavar="A",
-            help="The picture that went in, or a folder of them; `example:face`.",
+            help="The input picture, a folder of inputs, or `example:NAME`.",
             rich_help_panel=options.OUTPUT,
         ),
     ],
@@ -51,7 +51,7 @@ def score_command(
         typer.Option(
             "--mask",
             metavar="FILE|DIR",
-            help="For an inpaint model: the mask, or a folder with one of each condition's name.",
+            help="For an inpaint model: the mask, or a folder of masks named like the conditions.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def score_command(
         bool,
         typer.Option(
             "--sort",
-            help="Best first, by bits/dim; printed when all are scored.",
+            help="Print the best pair first, by bits/dim, after all are scored.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -68,8 +68,8 @@ def score_command(
         typer.Option(
             "--map",
             metavar="FILE",
-            help="PNG of where in each target the terms of its score arise, against 32 samples of "
-            "the model.",
+            help="Write a PNG that shows which places of each target its score comes from, "
+            "compared with 32 samples of the model.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -134,7 +134,7 @@ def score_command(
 def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
     score, name = scored.score, pair.target.name
     if score.bits_per_dim is None:
-        reporter.note(f"{name}: scored in tiles: a rank score, no likelihood")
+        reporter.note(f"{name}: scored in tiles, which have a rank score but no likelihood")
     bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
     reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
     if score.standard_error is not None:

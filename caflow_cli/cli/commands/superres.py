@@ -23,7 +23,7 @@ def superres_command(
         typer.Option(
             "--consistent",
             help="Project each candidate, before it is scored, to a picture near it that shrinks "
-            "to the input, within one level. JSON has consistency_max, the levels reached.",
+            "to the input, within one level. JSON has the largest difference, consistency_max.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = False,

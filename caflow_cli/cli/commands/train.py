@@ -29,7 +29,7 @@ def train_command(
     run: RunOptions,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
+        typer.Option("--dry-run", help="Time a few steps, and print what the run would take."),
     ] = False,
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,

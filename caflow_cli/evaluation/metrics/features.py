@@ -54,8 +54,8 @@ class Extractor:
         features = self.features(images)
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
             raise CaflowError(
-                f"feature extractor {self.name!r} gave {_shape(features)} of {len(images)} images",
-                "let it return (B, d) of uint8 (B, 3, H, W)",
+                f"feature extractor {self.name!r} gave {_shape(features)} for {len(images)} images",
+                "let it return (B, d) for uint8 (B, 3, H, W)",
                 EXIT_USAGE,
             )
         return features.cpu().double()
@@ -174,7 +174,9 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
     finally:
         sys.path.remove("")
     if not callable(features):
-        raise CaflowError(f"{name!r} made {type(features).__name__}", hint, EXIT_USAGE)
+        raise CaflowError(
+            f"{name!r} returned {type(features).__name__}, which cannot be called", hint, EXIT_USAGE
+        )
     if isinstance(features, nn.Module):
         features = features.eval().to(device)
 

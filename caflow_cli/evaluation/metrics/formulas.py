@@ -17,7 +17,7 @@ def check_pairs(images: Tensor, references: Tensor) -> None:
     """CaflowError unless both are uint8 (B, 3, H, W) of one shape."""
     if images.shape != references.shape or images.ndim != 4 or images.shape[1] != 3:
         raise CaflowError(
-            f"images {tuple(images.shape)} against references {tuple(references.shape)}",
+            f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
             "pass two batches (B, 3, H, W) of one shape",
         )
     for batch in (images, references):

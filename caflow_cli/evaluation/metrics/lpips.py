@@ -105,7 +105,7 @@ def _check_size(images: Tensor) -> None:
     if min(height, width) < _LEAST:
         raise CaflowError(
             f"{width}x{height} pixels are too few for AlexNet, which needs {_LEAST} a side",
-            "larger pictures, or --resize 64",
+            "use larger pictures, or --resize 64",
         )
 
 

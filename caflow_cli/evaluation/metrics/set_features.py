@@ -55,7 +55,9 @@ class SetFeatures:
         if shape != self._size:
             sizes = [f"{s[1]}x{s[0]}" for s in (shape, self._size)]
             raise CaflowError(
-                f"{name!r} is {sizes[0]}, those before it {sizes[1]}", "--resize 256", EXIT_USAGE
+                f"{name!r} is {sizes[0]}, the pictures before it are {sizes[1]}",
+                "--resize 256",
+                EXIT_USAGE,
             )
 
     def _keep(self, row: Tensor) -> None:
@@ -126,7 +128,7 @@ class SetFeatures:
             raise bad
         if name != extractor:
             raise CaflowError(
-                f"{str(path)!r} is of extractor {name!r}, not {extractor!r}",
+                f"{str(path)!r} holds statistics of extractor {name!r}, not {extractor!r}",
                 f"--feature-extractor {name}",
                 EXIT_USAGE,
             )

@@ -27,7 +27,7 @@ def pack_command(
         bool, typer.Option("--default", help="Make it the default model of its task.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model of that id.")
+        bool, typer.Option("--overwrite", help="Replace a model with that id.")
     ] = False,
     data: Annotated[
         str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")

@@ -20,7 +20,7 @@ __all__ = ["verify_command"]
 def verify_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all that are here."),
+        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all local models."),
     ] = None,
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
