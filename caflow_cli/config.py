@@ -1,4 +1,4 @@
-"""What a model is, as frozen dataclasses, and the presets."""
+"""The config of a model, as frozen dataclasses, and the presets."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _ANCHORS = {"pixels": (4, 3), "luminance": (1, 3)}
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """The architecture: sizes and variants (docs/model.md).
+    """The architecture: sizes and variants of the flows (docs/model.md).
 
-    Defaults are what a field means where a model file does not state it, and never change; what a
-    new model gets is the preset `compact`.
+    A default is the value of a field that a model file does not state, so defaults never change.
+    New models get the preset `compact` instead.
     """
 
     scales: int = 3  # n; image sides must be multiples of 2^(n+1)
@@ -117,24 +117,24 @@ class FlowConfig:
 
     @property
     def guides(self) -> tuple[int, ...]:
-        """Widths of the guide, finest first; empty: there is none."""
+        """Widths of the guide, finest first; empty: there is no guide."""
         if isinstance(self.guide, tuple):
             return self.guide
         return (self.guide,) * (self.scales + 1) if self.guide else ()
 
     def same_guide(self, other: FlowConfig) -> bool:
-        """Whether the weights of that guide are weights of this one."""
+        """Whether the other config has the same guide, so that its weights fit."""
         return (self.guides, self.guide_net) == (other.guides, other.guide_net)
 
     @property
     def multiple(self) -> int:
-        """Image sides must be multiples of this: R and T squeeze n times, F once more."""
+        """Image sides must be multiples of this: R and T squeeze n times, and F once more."""
         return int(2 ** (self.scales + 1))
 
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """What the model was trained to do, and how it samples unless told otherwise."""
+    """The task that the model was trained for, and how it samples by default."""
 
     name: str = "superres"
     factor: int = 4  # superres: how many times larger
@@ -169,7 +169,7 @@ class Config:
     task: TaskConfig = field(default_factory=TaskConfig)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as JSON and TOML keep them; `parse(Config, d)` reads them back."""
+        """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""
         return dataclasses.asdict(self)
 
 
@@ -213,10 +213,10 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
 
 
 def preset(name: str, task: str = "superres") -> FlowConfig:
-    """The architecture of that name, as it is for a task.
+    """The architecture with that name, adapted to a task.
 
-    The condition's channels are those that its anchor is for; without one they are not the task's.
-    Unknown: CaflowError with the nearest one.
+    With an anchor, the condition has the channels that the anchor needs. Without one, the channels
+    are not adapted to the task. An unknown name is a CaflowError that names the nearest one.
     """
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)[0]
@@ -228,10 +228,10 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
 
 
 def parse(cls: type[_T], values: Any, where: str = "") -> _T:
-    """A dataclass from nested plain values, strictly.
+    """Build a dataclass from nested plain values, strictly.
 
     Raises:
-        CaflowError: An unknown key (the hint names the nearest one), or a value of a wrong type.
+        CaflowError: A key is unknown (the hint names the nearest one), or a value has a wrong type.
     """
     if not isinstance(values, dict):
         raise CaflowError(

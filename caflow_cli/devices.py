@@ -1,4 +1,4 @@
-"""Devices: the only module that knows how one differs from another, and in what precision it works.
+"""Devices. Only this module knows how they differ, and in which precision each part works.
 
 | | `cpu` | `cuda` | `mps` |
 |---|---|---|---|
@@ -10,8 +10,8 @@
 | layout | channels_last | channels_last | contiguous |
 | `torch.compile` | a C++ compiler | Triton; CUDA graphs for samples | no |
 
-Metal has no float64. What is computed in it goes to the CPU first (`wide`), so that log-likelihoods
-of a model on `mps` are tensors on the CPU.
+Metal has no float64. Float64 computations are moved to the CPU (`wide`), so the log-likelihoods of
+a model on `mps` are tensors on the CPU.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ _R = TypeVar("_R")
 
 
 def _cpu_has_bf16() -> bool:
-    """Whether oneDNN convolves in bfloat16 here: with AVX-512 on x86. It has to be asked in a way
-    that is no part of PyTorch's public interface, and that builds without oneDNN lack."""
+    """Whether oneDNN has bfloat16 convolutions on this CPU; on x86 they need AVX-512.
+
+    The query is not part of PyTorch's public interface, and builds without oneDNN lack it.
+    """
     ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return ask is not None and torch.backends.mkldnn.is_available() and bool(ask())
 
@@ -84,12 +86,12 @@ if not _cpu_has_bf16():
 
 
 def select_device(name: str = "auto") -> torch.device:
-    """The device of `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+    """The device named `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    `auto` is CUDA where there is one, else the CPU: never `mps`, which has to be asked for.
+    `auto` is CUDA if available, else the CPU. It is never `mps`, which must be named.
 
     Raises:
-        CaflowError: An unknown name, or a device that this machine lacks (exit code 2).
+        CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
@@ -99,7 +101,7 @@ def select_device(name: str = "auto") -> torch.device:
     if name == "mps":
         if not torch.backends.mps.is_available():
             raise CaflowError(
-                "device 'mps' is not available: no Metal, or a PyTorch without it",
+                "device 'mps' is not available: this machine or this PyTorch has no Metal",
                 "--device cpu",
                 EXIT_USAGE,
             )
@@ -115,7 +117,7 @@ def select_device(name: str = "auto") -> torch.device:
 
 
 def use_device(device: torch.device) -> None:
-    """Make a CUDA device the one that libraries take where none is named."""
+    """Make a CUDA device the default for libraries that name none."""
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
@@ -124,12 +126,12 @@ def use_device(device: torch.device) -> None:
 
 
 def wide_device(device: torch.device) -> torch.device:
-    """Where float64 of that device is computed: there, or on the CPU."""
+    """The device for float64 computations of a device: the same one, or the CPU."""
     return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
 
 
 def has_float64(device: torch.device) -> bool:
-    """Whether that device computes in float64 itself."""
+    """Whether a device computes in float64 itself."""
     return device.type not in _WITHOUT_FLOAT64
 
 
@@ -138,7 +140,7 @@ def _home(x: Tensor) -> Tensor:
 
 
 def wide(x: Tensor) -> Tensor:
-    """x in float64, on `wide_device`."""
+    """Convert x to float64, on `wide_device`."""
     return _home(x).double()
 
 
@@ -148,17 +150,17 @@ def wide_sum(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
 
 
 def wide_zeros(count: int, x: Tensor) -> Tensor:
-    """(count,) float64 zeros: where log-determinants of x begin."""
+    """Zeros, (count,) float64, to which log-determinants of x are added."""
     return torch.zeros(count, dtype=torch.float64, device=wide_device(x.device))
 
 
 def as_type(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x in a type; float64 on `wide_device`."""
+    """Convert x to a type; float64 goes to `wide_device`."""
     return wide(x) if dtype == torch.float64 else x.to(dtype)
 
 
 def like(x: Tensor, other: Tensor) -> Tensor:
-    """x in the type of another tensor and on its device: the way back from `wide`."""
+    """Convert x to another tensor's type and device. This is the way back from `wide`."""
     # The type first: float64 must not reach a device that has none.
     return x.to(other.dtype).to(other.device)
 
@@ -167,14 +169,14 @@ def like(x: Tensor, other: Tensor) -> Tensor:
 
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
-    """The type that a net's convolutions run in: bfloat16 in training alone, where asked for."""
+    """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
     rough = training and bf16 and device.type not in _WITHOUT_BF16
     return torch.bfloat16 if rough else own
 
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Whether float32 products and convolutions on CUDA may be computed with ten bits."""
+    """A context that sets whether float32 operations on CUDA may use TF32, which has ten bits."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
@@ -187,7 +189,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a score or a sampler: no gradients, and no TF32: ten bits make no score."""
+    """Decorate a score or a sampler: without gradients, and without TF32, which is too coarse."""
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -201,19 +203,19 @@ def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The layout in which convolutions of this size are several times faster."""
+    """The memory layout in which convolutions on a device are fastest."""
     if device.type in _WITHOUT_CHANNELS_LAST:
         return torch.contiguous_format
     return torch.channels_last
 
 
 def laid_out(x: Tensor) -> Tensor:
-    """x, (B, C, H, W), in the layout of its device."""
+    """Convert x, (B, C, H, W), to the layout of its device."""
     return x.contiguous(memory_format=memory_format(x.device))
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory held at once: on a CUDA device since its last reset, else by the process."""
+    """The peak of memory: of a CUDA device since its last reset, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:  # Linux's other figure, `ru_maxrss`, starts at the memory of the process that started it
@@ -228,11 +230,12 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def keep_memory() -> None:
-    """Let this process reuse what it frees, whatever its size; where there is no glibc, nothing.
+    """Let this process reuse freed memory of any size. Without glibc this does nothing.
 
-    glibc maps anew what is larger than 32 MB, and hands it back when it is freed. The system zeroes
-    each page of it again: at 1024×1024 pixels that is a quarter of the time. The most memory held
-    at once stays the same, but is kept to the end: for programs, not for libraries.
+    By default glibc maps every block above 32 MB anew, and returns it to the system when it is
+    freed. The system zeroes the pages each time, which takes a quarter of the time at 1024×1024
+    pixels. The peak of memory stays the same, but it is held to the end. So this is for programs,
+    not for libraries.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -244,7 +247,7 @@ def keep_memory() -> None:
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -255,10 +258,10 @@ def wait(device: torch.device) -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Whether `torch.compile` has what it needs for a device.
+    """Check that `torch.compile` can work for a device.
 
     Raises:
-        CaflowError: It has not (exit code 2).
+        CaflowError: A compiler is missing, or nothing is compiled for this device (exit code 2).
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     if device.type == "cpu" and shutil.which(compiler) is None:
@@ -266,14 +269,14 @@ def check_compiler(device: torch.device) -> None:
     elif device.type == "cuda" and importlib.util.find_spec("triton") is None:
         problem = "there is no Triton to compile with"
     elif device.type == "mps":
-        raise CaflowError("nothing is compiled for 'mps'", "leave --compile out", EXIT_USAGE)
+        raise CaflowError("torch.compile is not used on 'mps'", "leave --compile out", EXIT_USAGE)
     else:
         return
     raise CaflowError(problem, "install one, or leave --compile out", EXIT_USAGE)
 
 
 def compile_options(device: torch.device, backend: str) -> dict[str, Any]:
-    """Arguments of `torch.compile` for a pass of inference: on CUDA as CUDA graphs."""
+    """Arguments of `torch.compile` for inference; on CUDA they ask for CUDA graphs."""
     if device.type == "cuda" and backend == "inductor":
         return {"backend": backend, "mode": "reduce-overhead"}
     return {"backend": backend}

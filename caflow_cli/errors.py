@@ -11,12 +11,12 @@ EXIT_INTERRUPTED = 130  # Ctrl-C
 
 
 class CaflowError(Exception):
-    """A user's mistake or a broken input: what is wrong, and what to type instead.
+    """A user's mistake or a broken input. It says what is wrong, and what to type instead.
 
     Args:
         message: One line, without a full stop, that names the offending value.
         hint: One line with the command, option or value that would work.
-        exit_code: Status of a process that fails for this reason alone.
+        exit_code: Exit code of a process that fails for this reason.
 
     Examples:
         >>> import caflow_cli as caflow

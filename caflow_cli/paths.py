@@ -1,6 +1,7 @@
-"""What a path names: False where that cannot be told, as of a name that is too long.
+"""Checks of paths that return False on errors, such as a name that is too long.
 
-`Path.exists` and its kin raise OSError then, before Python 3.14. What opens the file says why.
+`Path.exists` and similar methods raise OSError before Python 3.14. The code that opens the file
+reports the reason.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How candidates are drawn and chosen: one record, with its defaults and its checks."""
+"""The settings by which candidates are drawn and chosen: one record, with defaults and checks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 @dataclass(frozen=True)
 class Sampling:
-    """What may be asked of any model and task. The command line's flags have these names.
+    """Settings for any model and task. The command line's flags have the same names.
 
-    `check` refuses what no model can do; `of` fills in what is left to the model, and is the only
-    place that says which tau and which M that is.
+    `check` refuses values that no model can use. `of` fills in values that are None, and is the
+    only place that decides the default tau and M.
 
     Examples:
         >>> from caflow_cli import Config
@@ -39,7 +39,7 @@ class Sampling:
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
 
     def check(self) -> None:
-        """Refuse what no model can draw, before anything is loaded.
+        """Refuse values that no model can use, before anything is loaded.
 
         Raises:
             CaflowError: (exit 2) a value is out of range.
@@ -62,10 +62,10 @@ class Sampling:
         _require(self.rank in RANKS, f"cannot rank by {self.rank!r}", "--rank likelihood or none")
 
     def of(self, config: Config) -> Sampling:
-        """Fill in tau and M from a model's config, else from its task, and check all of it.
+        """Fill in tau and M from a model's config, else from its task, and check all values.
 
         Raises:
-            CaflowError: (exit 2) a value is out of range, or asks for what the task does not have.
+            CaflowError: (exit 2) a value is out of range, or the task does not have this option.
         """
         task, own = get_task(config), config.task
         tau = task.tau if own.tau is None else own.tau
@@ -86,7 +86,7 @@ class Sampling:
 
 
 def check_noise_samples(noise_samples: int) -> None:
-    """Refuse fewer than one: CaflowError, exit code 2."""
+    """Refuse a number below one: CaflowError (exit 2)."""
     _require(noise_samples >= 1, f"{noise_samples} noise samples are too few", "--noise-samples 1")
 
 

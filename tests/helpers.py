@@ -1,4 +1,4 @@
-"""What the tests of the mathematics share: weights that are not the identity, images, flattening.
+"""Helpers for tests of the mathematics: weights that are not the identity, images, flattening.
 
 The last layer of a fresh net is zero, so a fresh flow is nearly the identity and hides sign errors.
 """

@@ -1,4 +1,4 @@
-"""What pyproject.toml says of versions holds, and is said once."""
+"""The versions that pyproject.toml states are true, and are stated once."""
 
 from __future__ import annotations
 

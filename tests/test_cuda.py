@@ -1,4 +1,4 @@
-"""What a CUDA device must have in common with the CPU; without one all of this is skipped."""
+"""A CUDA device gives the CPU's results. Without a device these tests are skipped."""
 
 import copy
 

@@ -64,7 +64,7 @@ FACES = {"caflow_cli", "caflow_cli.__main__"}
 
 
 class Import(NamedTuple):
-    """What a module imports, wherever in it: a module, or a name of one."""
+    """The modules, or names of modules, that a module imports anywhere."""
 
     module: str  # who
     line: int

@@ -1,4 +1,4 @@
-"""What a path names, and False for what cannot be one."""
+"""Checks of paths, which return False for names that cannot be paths."""
 
 import pytest
 

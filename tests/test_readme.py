@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The commands and figures in the README are true."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises: nothing is executed, nothing is fetched unasked, nothing leaks."""
+"""The promises of SECURITY.md: nothing is executed, nothing is fetched unasked, nothing leaks."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def problems(source: str, name: str) -> list[str]:
-    """What the source of a module does that it must not."""
+    """Find forbidden calls in the source of a module."""
     found = []
     for node in ast.walk(ast.parse(source)):
         imported: list[str] = []
@@ -179,7 +179,7 @@ def test_what_is_watched_for_is_seen(tmp_path):
 
 @pytest.fixture
 def written(tmp_path, model_file, monkeypatch, capfdbinary):
-    """What commands write under a umask of 027, given absolute paths, and JSON they say of it."""
+    """Files that commands write under a umask of 027, given absolute paths, and their JSON."""
     secret = tmp_path / "secret-folder"
     secret.mkdir()
     face = Image.open(PACKAGE / "assets/examples/face.png")

@@ -13,10 +13,10 @@ WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled mo
 
 
 def example_path(name: str) -> Path:
-    """The PNG file of the bundled example of that name , such as `face`.
+    """The PNG file of the bundled example with that name, such as `face`.
 
     Raises:
-        CaflowError: (exit 2) no such example; the hint lists those that there are.
+        CaflowError: (exit 2) there is no such example; the hint lists the examples.
     """
     examples = {path.stem: path for path in sorted((ASSETS / "examples").glob("*.png"))}
     if name not in examples:

@@ -1,4 +1,4 @@
-"""Model files: safetensors that describe themselves. Nothing in here knows a module.
+"""Model files: safetensors that describe themselves. Nothing in this room knows modules.
 
 Importing this package imports no torch; `checkpoint.tensors`, which reads values, does.
 """

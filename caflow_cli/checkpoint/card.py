@@ -46,9 +46,9 @@ _RECORD = {
 
 @dataclass(frozen=True)
 class Card:
-    """What a card says.
+    """The content of a model card.
 
-    `text` is Markdown under the metadata (YAML) that the Hub searches.
+    `text` is Markdown. In the file it follows the metadata (YAML) that the Hub searches.
     """
 
     config: Config

@@ -1,4 +1,4 @@
-"""What a file is that is not safetensors, by its content: its name says nothing."""
+"""The kind of a file that is not safetensors, told by its content, not its name."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
 
 
 def foreign(head: bytes) -> tuple[str, str] | None:
-    """What begins with these bytes, and what to do about it; None where that is not known."""
+    """The kind of file that begins with these bytes, and what to do about it; None if unknown."""
     return next((kind for pattern, kind in _KINDS if pattern.match(head)), None)

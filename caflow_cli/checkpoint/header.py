@@ -1,10 +1,10 @@
-"""The header of a safetensors file: what tensors it holds, read and checked before they are.
+"""The header of a safetensors file. It is read and checked before any tensor is read.
 
 A file is 8 bytes n (little-endian), n bytes of JSON, and the tensors' bytes without a gap:
 
     {"__metadata__": {name: text}, name: {"dtype", "shape", "data_offsets": [begin, end]}, ...}
 
-Whatever the file says, no more than `MAX_HEADER` bytes of it are read here, and no memory is taken
+Whatever the header claims, no more than `MAX_HEADER` bytes are read here, and no memory is taken
 for tensors. Source: https://huggingface.co/docs/safetensors
 """
 
@@ -35,7 +35,7 @@ _WIDTH = {
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of a file, without its values."""
+    """The description of a tensor in a file, without its values."""
 
     dtype: str  # as safetensors spells it: "F32"
     shape: tuple[int, ...]
@@ -43,20 +43,20 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says it holds, which its size agrees with."""
+    """The tensors that a safetensors file claims to hold. The size of the file fits the claim."""
 
     tensors: dict[str, TensorInfo]  # by name
     metadata: dict[str, str]
 
 
 def read_header(path: Path) -> Header:
-    """The header of a safetensors file, which its content makes it, whatever its suffix.
+    """Read the header of a safetensors file. The content decides whether it is one, not the suffix.
 
     Raises:
-        CaflowError: (exit 3) no such file; something else, which the message names (a pickle is
-            never opened); or one that is damaged: cut short, longer than its tensors, with a header
-            that is too large, not strict JSON, or of tensors that overlap, leave gaps or do not fit
-            their shapes.
+        CaflowError: (exit 3) there is no such file; it is of another kind, which the message names
+            (a pickle is never opened); or it is damaged. A damaged file is cut short, is longer
+            than its tensors, has a header that is too large or not strict JSON, or has tensors that
+            overlap, leave gaps or do not fit their shapes.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its writer
@@ -109,7 +109,7 @@ def _damaged(path: Path, reason: str) -> CaflowError:
 
 
 def _parse(content: Any, room: int) -> Header:
-    """Header of a JSON value, for tensors of `room` bytes in all. ValueError where it is none."""
+    """Read a header from JSON; its tensors take `room` bytes in all. ValueError if invalid."""
     if not isinstance(content, dict):
         raise ValueError("its header is not a table")
     metadata = content.pop("__metadata__", {})

@@ -1,4 +1,4 @@
-"""What a model file says of itself: its config, the record of its training, its tensors' shapes.
+"""The header of a model file: its config, its training record, and the shapes of its tensors.
 
 The header's metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "training": ...}`.
 """
@@ -26,7 +26,7 @@ _BUFFERS = ("initialized", "permutation", "sign")  # all else is trained
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a model file says of itself, without its tensors."""
+    """The config, training record and tensor shapes of a model file, without the tensors."""
 
     config: Config
     training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
@@ -34,12 +34,12 @@ class CheckpointInfo:
 
 
 def config_json(config: Config) -> str:
-    """`config.json` of a Hub repository. For readers: a model is read from its own file."""
+    """The `config.json` of a Hub repository, for people: models are read from their own file."""
     return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
 
 def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
-    """The metadata that `read_info` reads back; numbers of the record that are not finite: null."""
+    """The metadata that `read_info` reads back. Numbers that are not finite become null."""
     record = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
     return {_KEY: json.dumps(record, allow_nan=False)}
 
@@ -53,13 +53,14 @@ def _finite(value: Any) -> Any:
 
 
 def read_info(path: Path) -> CheckpointInfo:
-    """Config and record of a model file, whose header holds the tensors that the config asks for.
+    """Read config and record of a model file, and check that its tensors fit the config.
 
     No tensor is read, and no memory is taken for one. No torch is imported.
 
     Raises:
-        CaflowError: (exit 3) no such file, not safetensors (see `read_header`), not a model of
-            ours, of another schema, or tensors of other names, shapes or types than its config's.
+        CaflowError: (exit 3) there is no such file; it is not safetensors (see `read_header`) or
+            not a caflow model; it has another schema; or its tensors have other names, shapes or
+            types than the config asks for.
     """
     header = read_header(path)
     config, training = _record(header.metadata.get(_KEY), str(path))
@@ -92,7 +93,7 @@ def _record(text: str | None, where: str) -> tuple[Config, dict[str, Any]]:
 
 
 def _check_layout(header: Header, config: Config, where: str) -> None:
-    """The first difference stops it: a config that asks for more than there is costs nothing."""
+    """Stop at the first difference, so that a config that asks for too much costs nothing."""
     expected = set()
     for name, shape in layout(config):
         found = header.tensors.get(name)
@@ -121,7 +122,7 @@ def _kind(name: str) -> str:
 
 
 def _fits(name: str, tensor: TensorInfo) -> bool:
-    """Floats may be double, and those of the nets' convolutions, of four dimensions, bfloat16."""
+    """Float tensors may be double. Net convolutions (four dimensions) may be bfloat16."""
     if _kind(name) != "F32":
         return tensor.dtype == _kind(name)
     return tensor.dtype in ("F32", "F64") or (tensor.dtype == "BF16" and len(tensor.shape) == 4)

@@ -1,7 +1,7 @@
-"""Names and shapes of the tensors that a model of a config has, without building it.
+"""Names and shapes of the tensors of a config's model, without building the model.
 
-The modules say the same in their constructors, and a test holds the two together; here it costs no
-memory, whatever a config asks for, and no torch.
+The constructors of the modules imply the same, and a test checks that both agree. This module takes
+no memory, whatever a config asks for, and imports no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def layout(config: Config) -> Shapes:
-    """(name, shape) of each tensor of `CAFlow(config)`, parameters and buffers, one by one."""
+    """Yield (name, shape) of each tensor of `CAFlow(config)`, parameters and buffers."""
     flow = config.flow
     for k, hidden in enumerate(flow.widths):
         double = 4 * 2**k

@@ -10,11 +10,11 @@ __all__ = ["strict_json"]
 
 
 def strict_json(text: str | bytes) -> Any:
-    """The value of a JSON text (bytes: UTF-8), more strictly than `json.loads`.
+    """Parse a JSON text (bytes: UTF-8) more strictly than `json.loads`.
 
     Raises:
-        ValueError: No JSON; a key that an object has twice; a number that is not finite; nested
-            more deeply than Python can follow.
+        ValueError: It is not JSON, an object has a key twice, a number is not finite, or it is
+            nested too deeply for Python.
     """
     try:
         return json.loads(
@@ -31,7 +31,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"the key {key[:80]!r} is there twice")
+            raise ValueError(f"the key {key[:80]!r} occurs twice")
         values[key] = value
     return values
 

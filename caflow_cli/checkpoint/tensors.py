@@ -28,10 +28,11 @@ def checkpoint_bytes(
     """The bytes of a model file.
 
     Args:
-        tensors: By the names that files use (`CAFlow.tensors`).
+        tensors: By their names in files (`CAFlow.tensors`).
         config: Of the model.
         training: A record for the header.
-        bf16_convs: Store what `in_bf16` says in bfloat16: half the size, a few nats an image.
+        bf16_convs: Store the tensors that `in_bf16` selects in bfloat16. This halves the size and
+            costs a few nats for each image.
     """
     stored = {n: _stored(t, bf16_convs and in_bf16(n, t)) for n, t in tensors.items()}
     return save(stored, metadata_of(config, training or {}))
@@ -50,7 +51,7 @@ def write_checkpoint(
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all, with the permissions of any new file."""
+    """Write a safetensors file, whole or not at all. Its permissions follow the umask."""
     _write(path, save(tensors))
 
 
@@ -71,12 +72,11 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def in_bf16(name: str, tensor: Tensor) -> bool:
-    """Whether a packed file holds this tensor in bfloat16: the nets' convolutions, but for T's
-    finest scale.
+    """Whether packing stores this tensor in bfloat16: a net convolution, not in T's finest scale.
 
-    Only convolutions of nets have four dimensions; LU factors have two. What T's finest scale
-    rounds, every latent inherits: rounding all nets of a trained model moved scores by up to 8.6
-    nats a picture, all but that scale's by 3.4.
+    Only convolutions of nets have four dimensions; LU factors have two. Every latent inherits the
+    rounding of T's finest scale. Rounding all nets of a trained model moved scores by up to 8.6
+    nats a picture; rounding all nets except that scale's moved them by up to 3.4.
     """
     return tensor.ndim == 4 and not name.startswith("T.scales.0.")
 
@@ -89,8 +89,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a model file whose header `read_info` has accepted.
 
     Raises:
-        CaflowError: (exit 3) a file that cannot be read, or a value that no model of ours has: not
-            finite, or a permutation that is none.
+        CaflowError: (exit 3) the file cannot be read, a value is not finite, or a stored
+            permutation is not one.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -1,4 +1,4 @@
-"""The command line: one file a command, and the only place that prints or exits."""
+"""The command line: one file for each command. It is the only room that prints or exits."""
 
 from .app import main
 

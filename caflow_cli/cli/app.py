@@ -65,8 +65,9 @@ def _root(
 def main() -> None:
     """Run the command line and exit with its code.
 
-    0 all done (and a closed pipe); 1 some input failed, the rest completed; 2 usage; 3 weights;
-    130 interrupted, by Ctrl-C or asked to end (SIGTERM, a closed terminal).
+    The codes are: 0 all done, or the reader closed the pipe; 1 some input failed, and the rest
+    completed; 2 wrong usage; 3 weights missing or refused; 130 interrupted by Ctrl-C, SIGTERM or a
+    closed terminal.
     """
     _keep_closed_streams_closed()
     console = Console()
@@ -130,9 +131,9 @@ def _reader_has_seen_enough() -> NoReturn:
 
 
 def _keep_closed_streams_closed() -> None:
-    """Give the numbers of closed standard streams to nothing.
+    """Open the null device under the file descriptors of closed standard streams.
 
-    Else the next file that is opened gets one, and holds what libraries print.
+    Otherwise the next opened file would get such a descriptor, and libraries would print into it.
     """
     for number in range(3):
         try:
@@ -142,7 +143,7 @@ def _keep_closed_streams_closed() -> None:
 
 
 def _end_as_on_interrupt() -> None:
-    """SIGTERM and SIGHUP clean up as Ctrl-C does, unless the parent has them ignored (nohup)."""
+    """Make SIGTERM and SIGHUP clean up as Ctrl-C does, unless the parent ignores them (nohup)."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -154,7 +155,7 @@ def _end_as_on_interrupt() -> None:
 
 
 def _command_words(arguments: list[str]) -> list[str]:
-    """The arguments that name commands: what `--help` is asked of."""
+    """The arguments that name commands, for the hint to use their `--help`."""
     words: list[str] = []
     level: typer.Typer | None = app
     for argument in arguments:

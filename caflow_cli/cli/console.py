@@ -1,4 +1,4 @@
-"""The one sink: results to stdout, everything else to stderr."""
+"""The one place for output: results go to stdout, everything else goes to stderr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ClosedPipe(Exception):
 
 
 def say(text: str) -> None:
-    """A line on stderr, if anyone listens there."""
+    """Write a line to stderr, unless that is closed."""
     with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
@@ -34,11 +34,11 @@ class Console:
         self.quiet, self.verbose = quiet, verbose
 
     def result(self, line: str) -> None:
-        """A line on stdout, flushed as it happens. A name that is not UTF-8 keeps its bytes."""
+        """Write a line to stdout and flush it. A name that is not UTF-8 keeps its bytes."""
         self.binary((line + "\n").encode(errors="surrogateescape"))
 
     def binary(self, data: bytes) -> None:
-        """Bytes on stdout."""
+        """Write bytes to stdout."""
         if sys.stdout is None:
             raise CaflowError("stdout is closed", "-o FILE")
         try:
@@ -50,7 +50,7 @@ class Console:
             raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
 
     def json(self, record: Mapping[str, object]) -> None:
-        """A JSON line on stdout; what is not UTF-8 in a file name is escaped."""
+        """Write a JSON line to stdout. Bytes of a file name that are not UTF-8 are escaped."""
         line = json.dumps(record, ensure_ascii=False, allow_nan=False)
         try:
             line.encode()
@@ -59,17 +59,17 @@ class Console:
         self.result(line)
 
     def note(self, text: str) -> None:
-        """A line on stderr, unless `-q`."""
+        """Write a line to stderr, unless `-q` is given."""
         if not self.quiet:
             say(text)
 
     def detail(self, text: str) -> None:
-        """A line on stderr, with `-v`."""
+        """Write a line to stderr if `-v` is given."""
         if self.verbose:
             self.note(text)
 
     def error(self, error: CaflowError) -> None:
-        """Two lines on stderr: what is wrong, and what to type instead."""
+        """Write two lines to stderr: what is wrong, and what to type instead."""
         say(f"error: {error.message}\nhint: {error.hint}")
 
     @property
@@ -79,10 +79,10 @@ class Console:
 
     @contextmanager
     def progress(self, *columns: str, results: bool = False) -> Iterator[Progress]:
-        """A Rich progress display on stderr; silent where stderr is no terminal.
+        """A Rich progress display on stderr. It is silent if stderr is not a terminal.
 
-        With `results`, lines go to stdout meanwhile: on a terminal they are progress enough, and
-        would be written into the bar.
+        With `results`, lines go to stdout at the same time. If stdout is a terminal, no bar is
+        shown: the lines show the progress, and would be written into the bar.
         """
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

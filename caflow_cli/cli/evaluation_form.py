@@ -1,4 +1,4 @@
-"""The form of an evaluation: by what is given; all else is refused with a complete command."""
+"""The form of an evaluation. What is given decides it; errors show a complete command."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR 
 def form_of(
     pictures: Sequence[str], metrics: Sequence[str], model: ModelOnData, compared: Compared
 ) -> Form:
-    """The form that was meant: a model on data, sets of pictures, or JSON lines on stdin.
+    """The form that the arguments mean: a model on data, sets of pictures, or JSON lines on stdin.
 
     Raises:
-        CaflowError: (exit 2) it cannot be told, or lacks something.
+        CaflowError: (exit 2) the form is not clear, or an argument is missing.
     """
     names = ",".join(metrics or DEFAULT_METRICS)
 
@@ -33,10 +33,10 @@ def form_of(
     on_data = (model.data, model.task, model.protocol) != (None, None, None)
     if pictures:
         if on_data or compared.reference is not None:
-            raise refuse("two folders are compared, or a model sampled, not both", _FULL)
+            raise refuse("give two folders to compare, or a model to sample, not both", _FULL)
         if len(pictures) != 2:
             raise refuse(
-                f"{len(pictures)} sets of pictures, not two",
+                f"{len(pictures)} sets of pictures are given, not two",
                 "caflow evaluate GENERATED REFERENCE --metric {}",
             )
         return "sets"
@@ -73,7 +73,7 @@ def _check_model_options(model: ModelOnData, compared: Compared, written: Writte
             raise CaflowError(f"{name} is {value}", f"{name} 10", EXIT_USAGE)
     if written.skip_existing and written.save_images is None and written.report is None:
         raise CaflowError(
-            "--skip-existing has nothing to go on with", "--save-images DIR", EXIT_USAGE
+            "--skip-existing needs a folder of an earlier run", "--save-images DIR", EXIT_USAGE
         )
 
 

@@ -1,4 +1,4 @@
-"""The options of `caflow evaluate`, in groups, and its text on metrics."""
+"""The options of `caflow evaluate`, in groups, and the help text about metrics."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class ModelOnData:
 
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="T", help="Default: the model's.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--task", metavar="T", help="Task. Default: the model's.", rich_help_panel=_MODEL
+        ),
     ] = None
     model: options.Model = None
     data: Annotated[
@@ -55,7 +57,7 @@ class ModelOnData:
         typer.Option(
             "--data",
             metavar="FOLDER|ZIP",
-            help="True pictures; pairs in A/ and B/ for paired models.",
+            help="True pictures; for paired models, pairs in A/ and B/.",
             rich_help_panel=_MODEL,
         ),
     ] = None
@@ -64,13 +66,18 @@ class ModelOnData:
         typer.Option(
             "--split",
             metavar="NAME",
-            help="train, val or test. Default: test/ where there is one, else every picture.",
+            help="train, val or test. Default: test/ if there is one, else every picture.",
             rich_help_panel=_MODEL,
         ),
     ] = None
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="COUNT", help="The first so many.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--limit",
+            metavar="COUNT",
+            help="Only the first COUNT pictures.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None
     protocol: Annotated[
         str | None,
@@ -106,7 +113,7 @@ class ModelOnData:
             "--keep",
             "-n",
             metavar="N,…",
-            help="How many of the likeliest are measured. Default: 1.",
+            help="Number of the likeliest that are measured. Default: 1.",
             rich_help_panel=_MODEL,
         ),
     ] = None
@@ -181,7 +188,8 @@ class Networks:
         typer.Option(
             "--fid-weights",
             metavar="FILE",
-            help="torch-fidelity's Inception, sha256 6726825d…. Default likewise.",
+            help="torch-fidelity's Inception, sha256 6726825d…. Default: torch's cache, else a "
+            "download.",
             envvar="CAFLOW_FID_WEIGHTS",
             rich_help_panel=_NETS,
         ),
@@ -206,7 +214,7 @@ class Networks:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The options for what a model's evaluation leaves behind."""
+    """The options for the files that an evaluation of a model writes."""
 
     save_images: Annotated[
         str | None,
@@ -227,7 +235,7 @@ class Written:
         bool,
         typer.Option(
             "--skip-existing",
-            help="Go on with what an interrupted run left in --save-images or --report.",
+            help="Continue an interrupted run from its files in --save-images or --report.",
             rich_help_panel=RESULTS,
         ),
     ] = False

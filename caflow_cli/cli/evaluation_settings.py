@@ -1,4 +1,4 @@
-"""The settings of a model's evaluation: the flags, else the protocol's, else the defaults."""
+"""The settings of a model's evaluation: from flags, else from the protocol, else the defaults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         metrics: As typed.
 
     Raises:
-        CaflowError: (exit 2) a value that is none, or a protocol of another task.
+        CaflowError: (exit 2) a value is invalid, or the protocol is for another task.
     """
     protocol = None if given.protocol is None else get_protocol(given.protocol)
     chosen = choose_metrics(
@@ -63,7 +63,7 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
 def _numbers(
     text: str | None, option: str, kind: type[_Number], example: str
 ) -> list[_Number] | None:
-    """The numbers of a comma list."""
+    """Parse a comma-separated list of numbers."""
     if text is None:
         return None
     try:
@@ -88,7 +88,7 @@ def _task(task: str | None, protocol: Protocol | None) -> str | None:
     if protocol is not None:
         if task not in (None, protocol.task):
             raise CaflowError(
-                f"protocol {protocol.name} is of {protocol.task}, not {task}",
+                f"protocol {protocol.name} is for {protocol.task}, not {task}",
                 f"--task {protocol.task}",
                 EXIT_USAGE,
             )

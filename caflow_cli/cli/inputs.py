@@ -35,13 +35,13 @@ class InputPicture:
     """One picture to be read.
 
     Attributes:
-        name: What messages and JSON call it: as typed, or the path found in a folder.
+        name: Its name in messages and JSON: as typed, or the path found in a folder.
         path: Where its bytes are; None for stdin.
-        stem: What its results are named after.
-        folder: Where they go, unless the user says.
-        inside: Where they go in a folder that the user names: folders are mirrored.
+        stem: The first part of its results' names.
+        folder: Folder of its results, unless the user names one.
+        inside: Path of its results within the folder that the user names: folders are mirrored.
         found: Whether it was found in a folder, not named.
-        problem: Why it cannot be read, where that is known already.
+        problem: Why it cannot be read, if that is already known.
     """
 
     name: str
@@ -54,11 +54,11 @@ class InputPicture:
 
     @property
     def label(self) -> str:
-        """Its name in a figure, without folders."""
+        """The name in a figure, without folders."""
         return "stdin" if self.path is None else Path(self.name).name
 
     def read(self, frame: int | None = None) -> Decoded:
-        """The picture. CaflowError (exit 1) where it cannot be read."""
+        """Read the picture. CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
         if self.path is not None:
@@ -70,14 +70,14 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures that arguments name, in order, and what was left out of them and why."""
+    """The pictures that arguments name, in order, and notes on pictures that were left out."""
 
     sources: list[InputPicture]
     notes: list[str]
 
 
 def read_input(name: str, frame: int | None = None) -> Decoded:
-    """The picture of one argument: a file, `-` for stdin, or `example:NAME`."""
+    """The picture that one argument names: a file, `-` for stdin, or `example:NAME`."""
     return _named(name).read(frame)
 
 
@@ -86,18 +86,19 @@ def find_inputs(
 ) -> Inputs:
     """The pictures that arguments name, each once.
 
-    Arguments keep their order. In a folder, and among the matches of a glob that the shell left as
-    it is, the order is natural: `img2` before `img10`. From folders come files with the suffix of
-    a picture that are not hidden; links to folders are followed, each folder is searched once.
+    Arguments keep their order. In a folder, and among the matches of a glob that the shell did not
+    expand, the order is natural: `img2` before `img10`. In folders, files that have the suffix of a
+    picture and are not hidden are taken. Links to folders are followed, and each folder is searched
+    once.
 
     Args:
         recursive: Search the folders in folders too.
-        aside: Of results, of masks: folders that are not searched, and files that are not taken,
-            when they lie in a folder that is searched.
+        aside: Folders and files of results and masks. They are left out if they lie in a folder
+            that is searched.
 
     Raises:
-        CaflowError: (exit 2) no such example, a glob without a match, stdin from a terminal, or
-            nothing but folders without pictures.
+        CaflowError: (exit 2) there is no such example, a glob has no match, stdin is a terminal, or
+            all arguments are folders without pictures.
     """
     sources: list[InputPicture] = []
     notes: list[str] = []
@@ -125,13 +126,13 @@ def names_one(arguments: Sequence[str]) -> bool:
 
 
 def check_frame(frame: int | None) -> None:
-    """CaflowError (exit 2) for a frame before the first."""
+    """Refuse a frame number below 1: CaflowError (exit 2)."""
     if frame is not None and frame < 1:
         raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
-    """A key that sorts numbers in names by value, and letters whatever their case."""
+    """A sort key that orders numbers in names by value, and ignores the case of letters."""
     parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, text
@@ -147,7 +148,7 @@ def _named(name: str) -> InputPicture:
         return InputPicture(name, path, path.stem)
     path = Path(name)
     if not path.name:
-        raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
+        raise CaflowError(f"{name!r} is not a picture", "name picture files", EXIT_USAGE)
     return InputPicture(name, path, path.stem, path.parent)
 
 
@@ -216,11 +217,13 @@ class _Search:
             elif _is(entry.is_file) or not exists(entry):  # a broken link is reported
                 yield self._source(path, None)
             else:  # opening a pipe would wait for a writer
-                problem = CaflowError(f"{entry.path!r} is not a regular file", "cat it into `-`")
+                problem = CaflowError(
+                    f"{entry.path!r} is not a regular file", "cat FILE | caflow … -"
+                )
                 yield self._source(path, problem)
 
     def _is_new(self, entry: os.DirEntry[str]) -> bool:
-        """Whether to search a folder: not one that lies aside, and not by a second way."""
+        """Whether to search a folder: not if it is left aside, and not a second time."""
         real = os.path.realpath(entry.path)
         if real in self.aside or real in self.seen:
             return False

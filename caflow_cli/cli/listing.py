@@ -1,4 +1,4 @@
-"""Jobs that are listed, not done: those of `--dry-run`, and those that have all their outputs."""
+"""Jobs that are listed but not done: with `--dry-run`, or because all their outputs exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["list_job", "list_jobs"]
 
 
 def list_jobs(jobs: Iterable[Job], reporter: Reporter) -> None:
-    """Report what would be written, in the form in which it would be reported.
+    """Report what would be written, in the same form as a real run.
 
     Raises:
         typer.Exit: (1) some input is known to fail.
@@ -35,7 +35,7 @@ def list_jobs(jobs: Iterable[Job], reporter: Reporter) -> None:
 
 
 def list_job(job: Job, reporter: Reporter) -> None:
-    """Report the outputs of one job; of one that is skipped, say that they exist."""
+    """Report the outputs of one job; for a skipped job, say that they exist."""
     if job.skipped:
         reporter.note(f"{job.name}: skipped, {job.paths[0]} exists")
     reporter.result(

@@ -1,4 +1,4 @@
-"""A model in use by a command."""
+"""A model that a command uses."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def load_model(
     task: str | None = None,
     default: str = "superres",
 ) -> LoadedModel:
-    """Load a model for a command; first check what needs no weights.
+    """Load a model for a command, after the checks that need no weights.
 
     Args:
         name: As typed; None: the default model of `task`, or of `default`.
         device: As typed.
-        console: Is told where the Hub could not be asked; `-q` hides the bar of a download.
-        task: What the model must do; None: anything.
+        console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
+            download.
+        task: The task that the model must have; None: any task.
         default: A task.
 
     Raises:
@@ -63,11 +64,11 @@ def load_model(
         hide_progress()
     resolved = resolve(name if name is not None else default_model(task or default))
     if resolved.unreachable:
-        console.note(f"{resolved.id}: from the cache, for {resolved.unreachable}")
+        console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name
     if trained_for not in TASKS:
         raise CaflowError(
-            f"model {resolved.id!r} is for {trained_for[:40]!r}, no task of this version",
+            f"model {resolved.id!r} is for {trained_for[:40]!r}, which this version does not know",
             "pip install --upgrade caflow-cli, or another --model",
             EXIT_WEIGHTS,
         )

@@ -1,4 +1,4 @@
-"""Out of memory: whichever part did not get what it asked for, on whichever device."""
+"""Errors for lack of memory, in any part of the program and on any device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SAID = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what it came from, says that there was no memory left."""
+    """Whether an error, or one of its causes, says that there was no memory left."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
@@ -38,7 +38,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_errors(hint: str, what: str = "this picture") -> Iterator[None]:
-    """Out of memory as a CaflowError; `hint` takes less."""
+    """Turn errors for lack of memory into a CaflowError; `hint` says how to use less."""
     try:
         yield
     except CaflowError:

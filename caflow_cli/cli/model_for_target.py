@@ -1,4 +1,4 @@
-"""The model that scores a picture, where the picture may say what made it."""
+"""The model that scores a picture, which may name the model that made it."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
     raise CaflowError(
-        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not at hand",
+        f"{target.name!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
         "--model PATH of that model",
         EXIT_USAGE,
     )
 
 
 def _provenance(target: InputPicture) -> tuple[str, str] | None:
-    """Id and sha256 of the model that a picture of ours names."""
+    """Id and sha256 of the model in a picture's provenance."""
     from ..images import read_provenance
 
     if target.path is None:

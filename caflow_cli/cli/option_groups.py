@@ -1,4 +1,4 @@
-"""Commands whose options come in groups: dataclasses that several commands may share."""
+"""Options in groups: dataclasses that several commands may share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["expanded"]
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every parameter of a dataclass type replaced by one option a field.
+    """Replace every parameter of a dataclass type by one option for each field.
 
-    Typer reads the options of a command from its signature; this writes that signature, so that
-    commands share options without repeating them. Lines of a paragraph of its help are joined.
+    Typer reads the options of a command from its signature. This function writes that signature, so
+    that commands share options without repeating them. It also joins the lines of each paragraph of
+    the help.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses

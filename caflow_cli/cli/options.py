@@ -39,8 +39,8 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        help="Pictures, folders, globs in quotes; `-` for stdin; `example:NAME`, such as "
-        "`example:face`.",
+        help="Pictures, folders, or globs in quotes; `-` for stdin; `example:NAME`, "
+        "such as `example:face`.",
     ),
 ]
 Mask = Annotated[
@@ -48,8 +48,8 @@ Mask = Annotated[
     typer.Option(
         "--mask",
         metavar="FILE|DIR",
-        help="White where the picture is to be filled, as large as the picture. One for all, or a "
-        "folder with one of each picture's name, whatever its suffix.",
+        help="Mask of the same size as the picture, white where it is to be filled. One file for "
+        "all pictures, or a folder with a mask of each picture's name, whatever its suffix.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -97,7 +97,7 @@ NoiseSamples = Annotated[
     typer.Option(
         "--noise-samples",
         metavar="K",
-        help="Fixed noise draws a score averages over; K > 1 gives its standard error.",
+        help="Fixed noise draws that a score averages over; K > 1 gives its standard error.",
         rich_help_panel=SAMPLING,
     ),
 ]
@@ -105,17 +105,18 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json",
-        help="One JSON line a picture on stdout, as it is done.",
+        help="Write one JSON line for each picture to stdout as soon as it is done.",
         rich_help_panel=OUTPUT,
     ),
 ]
 JsonResult = Annotated[
-    bool, typer.Option("--json", help="JSON on stdout, one object a line.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option("--json", help="Write JSON to stdout, one object a line.", rich_help_panel=OUTPUT),
 ]
 Recursive = Annotated[
     bool,
     typer.Option(
-        "--recursive", "-r", help="Search the folders in folders.", rich_help_panel=OUTPUT
+        "--recursive", "-r", help="Also search the folders in folders.", rich_help_panel=OUTPUT
     ),
 ]
 Frame = Annotated[
@@ -123,7 +124,7 @@ Frame = Annotated[
     typer.Option(
         "--frame",
         metavar="N",
-        help="Take frame N of animations, page N of files with pages; from 1.",
+        help="Take frame N of animations, or page N of files with pages, counted from 1.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -133,7 +134,7 @@ Overwrite = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Results and errors only.", rich_help_panel=MESSAGES),
+    typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=MESSAGES),
 ]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=MESSAGES)

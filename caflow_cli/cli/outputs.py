@@ -1,4 +1,4 @@
-"""Where results go: names, formats, and what no result may fall on."""
+"""Names and formats of results, and the files that no result may replace."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _RESERVED = {"con", "prn", "aux", "nul"} | {f"{n}{i}" for n in ("com", "lpt") fo
 
 
 def target_folder(output: str | None, single: bool) -> Path | None:
-    """The folder that `-o` names; None where it names a file, stdout, or nothing.
+    """The folder that `-o` names; None if it names a file or stdout, or is not given.
 
     Args:
-        single: Whether there is one input, which is a picture. For several, a name without a
-            picture's suffix is that of a folder to be.
+        single: Whether there is only one input, a picture. With several inputs, a name without a
+            picture's suffix is a folder, which may not exist yet.
     """
     if output is None or output == "-":
         return None
@@ -46,7 +46,7 @@ def target_folder(output: str | None, single: bool) -> Path | None:
 def choose_encoder(
     output: str | None, format: str | None, quality: int | None, metadata: bool, to_file: bool
 ) -> Encoder:
-    """The format that `--format` says, else the suffix of an output file, else PNG.
+    """Choose the format: from `--format`, else from the suffix of an output file, else PNG.
 
     Raises:
         CaflowError: (exit 2) the two disagree, or neither names a format.
@@ -57,13 +57,13 @@ def choose_encoder(
     encoder = Encoder(format or named or "png", quality, metadata)
     if named is None and format is None:
         raise CaflowError(
-            f"the name {output!r} ends in no format that can be written",
+            f"the suffix of {output!r} is not that of a format that can be written",
             f"-o {Path(output).with_suffix('.png')} for a file, -o {output}/ for a folder",
             EXIT_USAGE,
         )
     if named is not None and named != encoder.format:
         raise CaflowError(
-            f"{output!r} is not a name for {encoder.format}",
+            f"{output!r} does not have a suffix of {encoder.format}",
             f"-o {Path(output).with_suffix(encoder.suffix)}",
             EXIT_USAGE,
         )
@@ -73,10 +73,10 @@ def choose_encoder(
 def name_results(
     sources: Sequence[InputPicture], label: str, suffix: str, folder: Path | None, keep: int
 ) -> list[list[Path]]:
-    """The files of each source, in rank order.
+    """Name the output files of each source, in rank order.
 
     `face.png` becomes `face_LABEL.png`, with `keep` > 1 `face_LABEL_01.png` and so on. Sources of
-    one folder that differ in their suffix alone keep it: `a.jpg` and `a.png` become
+    one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
     bases = [
@@ -93,7 +93,7 @@ def name_results(
 
 
 def numbered(path: Path, keep: int) -> list[Path]:
-    """The path for each rank: itself, or with `_01` and so on before its suffix."""
+    """The path for each rank: the path itself, or with `_01` and so on before its suffix."""
     if keep == 1:
         return [path]
     digits = max(2, len(str(keep)))
@@ -108,7 +108,7 @@ def fold(name: str) -> str:
 
 
 class Claims:
-    """The files that a run reads and writes. No output is claimed twice, or is an input."""
+    """The files that a command reads and writes. No output is claimed twice or is an input."""
 
     def __init__(self, inputs: Iterable[Path]) -> None:
         self._folders: dict[Path, bool] = {}
@@ -118,20 +118,20 @@ class Claims:
     def claim(
         self, path: Path, name: str, overwrite: bool, skip: bool = False, option: str = "-o"
     ) -> None:
-        """Claim an output for the input of that name (or the option that names the file).
+        """Claim an output for an input (or for the option that names the file).
 
         Args:
             option: What names the output, for hints.
 
         Raises:
-            CaflowError: (exit 2) it is claimed, an input, a folder, or exists and neither
-                `overwrite` nor `skip` says what to do.
+            CaflowError: (exit 2) it is already claimed, is an input or a folder, or exists and
+                neither `overwrite` nor `skip` is set.
         """
         key = self._key(path)
         if key in self._outputs:
             raise CaflowError(
                 f"{self._outputs[key]!r} and {name!r} would both be written to {str(path)!r}",
-                "process them apart, with another -o"
+                "process them separately, each with its own -o"
                 if option == "-o"
                 else f"choose another {option}",
                 EXIT_USAGE,
@@ -155,7 +155,7 @@ class Claims:
             )
 
     def protect(self, path: Path) -> None:
-        """Count a file that is read as an input. CaflowError (exit 2) where it is an output."""
+        """Register a file that is read as an input. CaflowError (exit 2) if it is an output."""
         key = self._key(path)
         if key in self._outputs:
             raise CaflowError(
@@ -171,12 +171,12 @@ class Claims:
 
 
 def is_device(name: str) -> bool:
-    """Whether Windows opens a device under that name: `nul.png`, `Com1.tar.gz`."""
+    """Whether the name is a device on Windows: `nul.png`, `Com1.tar.gz`."""
     return name.split(".")[0].rstrip(" ").lower() in _RESERVED
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether a folder, there or to be made, holds `a` and `A` as one file. Nothing is written."""
+    """Whether `a` and `A` are one file in a folder, which may not exist yet. Nothing is written."""
     while not is_folder(folder) and folder != folder.parent:
         folder = folder.parent
     try:
@@ -194,7 +194,7 @@ def ignores_case(folder: Path) -> bool:
 
 
 def check_writable(path: Path, option: str = "-o") -> None:
-    """CaflowError (exit 2) unless the folder of `path` is there to write to, or can be made.
+    """CaflowError (exit 2) unless the folder of `path` is writable, or can be created.
 
     Args:
         option: What names the output, for hints.
@@ -211,14 +211,14 @@ def check_writable(path: Path, option: str = "-o") -> None:
         ) from error
     if not is_folder(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise CaflowError(
-            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is no writable folder",
+            f"cannot write into {str(path.parent)!r}: {str(folder)!r} is not a writable folder",
             hint,
             EXIT_USAGE,
         )
 
 
 def _is_there(path: Path) -> bool:
-    """OSError where that cannot be told, in every version of Python."""
+    """Whether a path exists. OSError if unknown, in every version of Python."""
     try:
         path.stat()
     except OSError as error:

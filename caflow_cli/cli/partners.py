@@ -1,4 +1,4 @@
-"""Which file belongs to which: the mask of a picture, the condition of a target."""
+"""Files that belong together: a picture and its mask, a target and its condition."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
 class Masks:
-    """The masks of pictures: one file for all, or for each the mask of its stem in a folder.
+    """The masks of pictures: one file for all, or a folder with a mask of each picture's stem.
 
-    Pictures found in folders of folders have their masks in folders of the same names.
+    Pictures found in subfolders have their masks in subfolders of the same names.
 
     Args:
         mask: As typed; None: there are no masks.
         pictures: Those that `of` is asked about.
 
     Raises:
-        CaflowError: (exit 2) no such mask, a folder that lacks one or has two, or stdin asked for
-            twice.
+        CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for a picture,
+            or stdin is named twice.
     """
 
     def __init__(self, mask: str | None, pictures: Sequence[InputPicture]) -> None:
@@ -52,7 +52,7 @@ class Masks:
             raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
 
     def of(self, picture: InputPicture) -> InputPicture | None:
-        """The mask of one picture; None where there are no masks."""
+        """The mask of one picture; None if there are no masks."""
         if self._by_stem is None:
             return self._for_all
         return self._by_stem[picture.inside, picture.stem]
@@ -70,7 +70,7 @@ class Masks:
 
 
 def read_mask(mask: InputPicture | None, frame: int | None = None) -> Picture | None:
-    """The grey of a mask, uint8 (H, W), turned as its EXIF orientation says; None of none."""
+    """Read a mask as grey, uint8 (H, W), with its EXIF orientation applied; None gives None."""
     if mask is None:
         return None
     from ..tasks.base import grey
@@ -102,19 +102,19 @@ class Pair:
 def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[Pair]:
     """The pairs to be scored, in the order of the targets.
 
-    Two files are a pair. A file and a folder of targets: every one of them given that file. Two
-    folders: a target belongs to the condition of its stem, or of its stem without what our commands
-    put behind it (`face_superres_01` to `face`), in a folder of the same name where folders are
-    searched too. A mask is a file for all, or a folder in which the stems are those of the
-    conditions.
+    Two files are a pair. With a file and a folder of targets, every target is scored under that
+    file. With two folders, a target belongs to the condition with its stem, or with its stem
+    without the ending that our commands add (`face_superres_01` belongs to `face`). With
+    `recursive`, both lie in subfolders of the same name. The mask is one file for all, or a folder
+    in which the stems are those of the conditions.
 
     Args:
         cond, target, mask: As typed.
         recursive: Search the folders in folders too.
 
     Raises:
-        CaflowError: (exit 2) what has no partner, by name; stdin asked for twice; a folder of
-            conditions for one target.
+        CaflowError: (exit 2) a picture has no partner (the message names it), stdin is named twice,
+            or there is a folder of conditions for one target.
     """
     if (cond, target, mask).count("-") > 1:
         raise CaflowError("stdin cannot be two pictures", "name a file", EXIT_USAGE)
@@ -159,17 +159,17 @@ def _match(
 
 
 def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPicture]:
-    """Pictures by the folder within the one searched, and their stem.
+    """Pictures by subfolder and stem.
 
     Raises:
-        CaflowError: (exit 2) two of one stem.
+        CaflowError: (exit 2) two pictures have one stem.
     """
     found: dict[tuple[Path, str], InputPicture] = {}
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)
         if other is not source:
             raise CaflowError(
-                f"{other.name!r} and {source.name!r} have one stem",
+                f"{other.name!r} and {source.name!r} differ only in their suffix",
                 "give pictures of a folder names that differ in more than the suffix",
                 EXIT_USAGE,
             )
@@ -177,6 +177,6 @@ def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPic
 
 
 def _named(sources: Sequence[InputPicture]) -> str:
-    """The names, of many the first."""
+    """The names; if there are many, only the first ones."""
     names = ", ".join(repr(source.name) for source in sources[:_NAMED])
     return names if len(sources) <= _NAMED else f"{names} and {len(sources) - _NAMED} more"

@@ -1,4 +1,4 @@
-"""Which files each input becomes: decided, and checked, before any work."""
+"""The output files of each input, decided and checked before any work."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Job", "Plan", "plan"]
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its mask, and the files that it becomes.
+    """An input, its mask, and its output files.
 
     Attributes:
         source: The input.
         outputs: In rank order. Empty: image bytes to stdout.
-        skipped: All outputs exist, and existing ones are to be skipped.
-        mask: White where the picture is to be filled; None: nowhere.
+        skipped: All outputs exist, and existing ones are kept.
+        mask: White where the picture is to be filled; None: there is no mask.
     """
 
     source: InputPicture
@@ -45,7 +45,7 @@ class Job:
 
     @property
     def names(self) -> dict[str, str]:
-        """The names of all that is read, as JSON states them."""
+        """The names of all files that are read, as JSON states them."""
         masks = {} if self.mask is None else {"mask": self.mask.name}
         return {"input": self.name, **masks}
 
@@ -64,9 +64,9 @@ class Plan:
         encoder: How results are written.
         claims: All files that are read and written; further outputs (`--grid`) claim theirs there.
         overwrite: Whether existing files may be replaced.
-        skip_existing: Whether existing files stay, and what would replace them is not written.
+        skip_existing: Whether existing files stay and are not replaced.
         frame: Which frame of an animation is taken.
-        notes: What the user should know before it starts, one line each.
+        notes: Notes for the user before the work starts, one line each.
     """
 
     jobs: list[Job]
@@ -78,11 +78,11 @@ class Plan:
     notes: list[str]
 
     def read(self, job: Job) -> Decoded:
-        """The picture of a job. CaflowError (exit 1) where it cannot be read."""
+        """Read the picture of a job. CaflowError (exit 1) if that fails."""
         return job.source.read(self.frame)
 
     def read_mask(self, job: Job) -> Picture | None:
-        """The mask of a job, uint8 (H, W), if it has one. CaflowError (exit 1) likewise."""
+        """Read a job's mask, uint8 (H, W), if there is one. CaflowError (exit 1) if that fails."""
         return read_mask(job.mask, self.frame)
 
     def write(self, path: Path, data: bytes) -> None:
@@ -119,14 +119,14 @@ def plan(
     mirrored; with one input, `output` may name the file, or be `-`. Names are those of
     `name_results`.
 
-    From folders, a picture's own earlier results are left out: `face_LABEL.png` beside `face.png`,
-    and, where results go into the folder that they come from, a picture `*_LABEL` with provenance;
-    and so is `mask`, a file or a folder that lies in one of them.
+    In folders, earlier results are left out: `face_LABEL.png` beside `face.png` and, if results go
+    into the folder of their inputs, every picture `*_LABEL` with provenance. `mask` is left out
+    too, if that file or folder lies in a folder that is searched.
 
     Raises:
-        CaflowError: (exit 2) as `find_inputs` and `Masks`; two outputs of one name (also where a
-            file system sees them as one), an output that is an input or exists, a folder that
-            cannot be written, options that do not go together.
+        CaflowError: (exit 2) as `find_inputs` and `Masks`; two outputs have one name (or names that
+            the file system takes for one), an output is an input or exists, a folder cannot be
+            written, or options contradict each other.
     """
     if overwrite and skip_existing:
         raise CaflowError(
@@ -140,7 +140,7 @@ def plan(
     if not sources:
         raise CaflowError(
             f"{own} pictures are results of caflow {label}, and there are no others",
-            "name them, to process them again",
+            "name the files, to process them again",
             EXIT_USAGE,
         )
     notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
@@ -167,7 +167,7 @@ def plan(
 
 
 def _with_masks(jobs: list[Job], mask: str | None, claims: Claims) -> list[Job]:
-    """The same jobs with their masks, which no output may replace."""
+    """Add their masks to the jobs; no output may replace a mask."""
     masks = Masks(mask, [job.source for job in jobs])
     found = [replace(job, mask=masks.of(job.source)) for job in jobs]
     for path in {job.mask.path for job in found if job.mask is not None}:
@@ -184,7 +184,7 @@ def _job(
     skip_existing: bool,
     refused: list[CaflowError],
 ) -> Job:
-    """`refused` takes what says that nothing can be written for this source."""
+    """Make the job of a source. `refused` collects errors if nothing can be written for it."""
     if source.problem is not None:
         return Job(source, outputs)
     try:
@@ -222,7 +222,7 @@ def _check_stdout(inputs: int, keep: int) -> None:
 def _without_results(
     sources: list[InputPicture], label: str, folder: Path | None
 ) -> tuple[list[InputPicture], int]:
-    """Sources without those that are earlier results of others, and how many were left out."""
+    """The sources that are not earlier results of other sources, and how many were left out."""
     pattern = re.compile(rf"(.+)_{re.escape(label)}(_\d+)?")
     stems = set()
     for source in sources:

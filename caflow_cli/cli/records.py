@@ -1,6 +1,6 @@
-"""The JSON that commands write, and what a picture says of itself.
+"""The JSON that commands write, and the provenance in a picture.
 
-`assets/schema/lines.schema.json` states the lines for readers; tests hold the two together.
+`assets/schema/lines.schema.json` describes the lines for readers; tests check that both agree.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Scored:
 
     @property
     def per_pixel(self) -> float:
-        """Its score over its size, by which pairs of many sizes are sorted: more is better."""
+        """The score divided by the size, which sorts pairs of different sizes: more is better."""
         width, height = self.score.scored_size
         return self.score.rank_score / (width * height)
 
@@ -102,7 +102,7 @@ def error_fields(names: Names, error: CaflowError) -> Fields:
 
 
 def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Fields:
-    """The JSON line of an input under `--dry-run`, or of one that has all its outputs already."""
+    """The JSON line of an input under `--dry-run`, or of an input whose outputs all exist."""
     return {
         **names,
         "status": "skipped" if skipped else "planned",
@@ -111,7 +111,7 @@ def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Field
 
 
 def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> Fields:
-    """Everything that a written picture says of itself. Pictures travel: it holds no local path."""
+    """The provenance in a written picture. Pictures are passed on, so it has no local path."""
     from ..version import __version__
 
     return {
@@ -152,7 +152,7 @@ def _score_fields(score: Score, exact: bool) -> Fields:
 
 
 def _candidate_fields(candidate: Candidate, exact: bool) -> Fields:
-    """A candidate, without its place among the outputs."""
+    """The fields of a candidate, without its output file."""
     consistency = candidate.consistency_max
     return {
         "rank": candidate.rank,

@@ -87,7 +87,7 @@ def _row(option: Any) -> str:
 
 
 def _text(help_text: str | None) -> str:
-    """The help, each paragraph on a line, the example as code."""
+    """The help as Markdown: each paragraph on one line, the example as code."""
     paragraphs = [" ".join(p.split()) for p in (help_text or "").split("\n\n")]
     return "\n\n".join(
         f"Example: `{p.removeprefix('Example: ')}`" if p.startswith("Example: ") else p

@@ -25,7 +25,7 @@ class Reporter:
         self._as_json = as_json
 
     def result(self, fields: Fields, lines: Iterable[str]) -> None:
-        """Write one result: `fields` as a JSON line, or else `lines`, which are read only then."""
+        """Write one result: `fields` as a JSON line, or else the text `lines`."""
         self.record(fields)
         self.text(lines)
 
@@ -41,11 +41,11 @@ class Reporter:
                 self.console.result(line)
 
     def note(self, text: str) -> None:
-        """Say on stderr what a JSON line has in its fields; nothing where results are JSON."""
+        """Write a note to stderr, unless results are JSON: then a field of the line has it."""
         if not self._as_json:
             self.console.note(text)
 
     def failure(self, names: Names, error: CaflowError) -> None:
-        """Say on stderr what is wrong with one input, and write its JSON line."""
+        """Write to stderr what is wrong with one input, and write its JSON line."""
         self.console.error(error)
         self.record(error_fields(names, error))

@@ -45,7 +45,7 @@ class Restoration:
             "--keep",
             "-n",
             metavar="N",
-            help="How many of the best to write.",
+            help="Number of the best candidates to write.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = 1
@@ -54,7 +54,7 @@ class Restoration:
         typer.Option(
             "--rank",
             metavar="BY",
-            help="likelihood, or none: the order of drawing.",
+            help="likelihood, or none for the order of drawing.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"
@@ -67,7 +67,7 @@ class Restoration:
         typer.Option(
             "--batch-size",
             metavar="B",
-            help="Candidates at a time. Default: by size.",
+            help="Candidates at a time. Default: depends on the picture's size.",
             rich_help_panel=options.MODEL,
         ),
     ] = None
@@ -75,8 +75,8 @@ class Restoration:
         bool,
         typer.Option(
             "--compile",
-            help="Compile the sampler (`torch.compile`; CUDA graphs on a GPU): minutes first, for "
-            "many pictures of one size. Scores are not compiled.",
+            help="Compile the sampler (`torch.compile`; CUDA graphs on a GPU). This takes minutes, "
+            "so it is for many pictures of one size. Scores are not compiled.",
             rich_help_panel=options.MODEL,
         ),
     ] = False
@@ -97,7 +97,7 @@ class Restoration:
         bool,
         typer.Option(
             "--skip-existing",
-            help="Keep outputs that exist, and leave out pictures that have them all.",
+            help="Keep outputs that exist, and skip pictures whose outputs all exist.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
@@ -115,7 +115,7 @@ class Restoration:
         typer.Option(
             "--quality",
             metavar="Q",
-            help="1 to 100, of jpg (default 95); makes webp lossy.",
+            help="Quality of jpg, 1 to 100 (default 95). With it, webp is lossy.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None
@@ -123,7 +123,7 @@ class Restoration:
         bool,
         typer.Option(
             "--no-metadata",
-            help="Leave out the provenance: model, seed, score.",
+            help="Do not write the provenance (model, seed, score) into pictures.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
@@ -133,7 +133,7 @@ class Restoration:
         typer.Option(
             "--grid",
             metavar="FILE",
-            help="PNG of each input with all its candidates by rank, their scores below.",
+            help="Write a PNG of each input with all its candidates by rank, and their scores.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None
@@ -142,7 +142,8 @@ class Restoration:
         typer.Option(
             "--uncertainty",
             metavar="FILE",
-            help="PNG of where the candidates of each input differ: their standard deviation.",
+            help="Write a PNG that shows where the candidates of each input differ, by their "
+            "standard deviation.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None
@@ -159,7 +160,7 @@ class Restoration:
     verbose: options.Verbose = False
 
     def sampling(self, consistent: bool = False) -> Sampling:
-        """How candidates are drawn and chosen; tau and M as typed, so perhaps not yet known."""
+        """How candidates are drawn and chosen. tau and M are None if they were not typed."""
         from ..sampling import Sampling
 
         return Sampling(

@@ -1,4 +1,4 @@
-"""Restoring pictures: all that `superres`, `colorize`, `inpaint` and `sample` have in common."""
+"""The work that `superres`, `colorize`, `inpaint` and `sample` have in common."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def restore_pictures(
     """Restore every input, one after the other, and report each as it is done.
 
     Args:
-        command: Its name, which is the task's, and in the names of outputs; "sample": any task.
+        command: The command's name. It is the task's name and part of output names; "sample" is for
+            any task.
         inputs: As typed.
         given: The options.
         mask: As typed.
-        consistent: superres: project candidates to what shrinks to the input.
+        consistent: For superres: project candidates to pictures that shrink to the input.
 
     Raises:
         CaflowError: Usage (2) or weights (3), before any picture is read.
@@ -90,7 +91,7 @@ def restore_pictures(
     _check_mask(loaded, mask)
     sampling = sampling.of(loaded.model.config)
     if given.uncertainty is not None and sampling.candidates == 1:
-        raise CaflowError("--uncertainty of one candidate", "-m 10", EXIT_USAGE)
+        raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
     from .memory import memory_errors
 
@@ -118,7 +119,7 @@ def restore_pictures(
 
 @dataclass(frozen=True)
 class _Restorer:
-    """From a job to its files: the model, what is drawn, and where it goes."""
+    """Turns a job into its files."""
 
     planned: Plan
     loaded: LoadedModel
@@ -128,9 +129,9 @@ class _Restorer:
     reporter: Reporter
 
     def restore(self, job: Job) -> None:
-        """Read, sample, write and report one job. CaflowError where any of it fails.
+        """Read, sample, write and report one job. CaflowError if a step fails.
 
-        A job that is skipped is drawn again where a sheet lacks it, and not written.
+        A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
         from ..inference import restore_with
         from ..inference.charts import spread_chart
@@ -161,13 +162,13 @@ class _Restorer:
     def _write(
         self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None
     ) -> list[str]:
-        """Write the kept pictures, to their files or to stdout. The paths written."""
+        """Write the kept pictures to their files or to stdout. Returns the paths written."""
         from .records import provenance
         from .transparency import put_back
 
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
-            console.note(f"{job.name}: laid on white, as {encoder.format} has no alpha")
+            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
             record = provenance(candidate, result, self.loaded)
@@ -183,19 +184,19 @@ class _Restorer:
         return paths
 
     def _say(self, job: Job, result: Candidates, elapsed: float) -> None:
-        """Say on stderr what is remarkable about a result, and with `-v` how good the best is."""
+        """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
         console, domain = self.reporter.console, self.loaded.domain
         if domain is not None and domain.is_far(result.statistics):
             console.note(
                 f"warning: {job.name} is unlike what {self.loaded.id} was trained on: "
-                f"distance {domain.distance(result.statistics):.1f}, its {domain.pictures} "
-                f"validation pictures reach {domain.farthest:.1f}"
+                f"its distance is {domain.distance(result.statistics):.1f}, that of the "
+                f"{domain.pictures} validation pictures at most {domain.farthest:.1f}"
             )
         worst = max(candidate.consistency_max or 0 for candidate in result.kept)
         if worst > 1:
             console.note(
-                f"{job.name}: shrinks to the input within {worst} levels, not 1: the colours "
-                "that would do better are out of range"
+                f"{job.name}: shrinks to the input within {worst} levels, not 1, because "
+                "better colours are out of range"
             )
         best = result.kept[0].score
         console.detail(
@@ -204,7 +205,7 @@ class _Restorer:
 
 
 def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
-    """The model, compiled if that is asked for."""
+    """Load the model, and compile it if the options ask for that."""
     from ..devices import check_compiler, select_device
     from .loaded_model import load_model
 
@@ -218,7 +219,7 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
 
 
 def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
-    """Refuse a mask that is missing or too much, before pictures are read."""
+    """Refuse a missing mask, or one that the task does not take, before pictures are read."""
     from ..inference import task_of
 
     task = task_of(loaded.model)

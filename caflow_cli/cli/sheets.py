@@ -19,18 +19,19 @@ _MOST = 100  # rows: more would be too large to look at
 
 
 class Sheet:
-    """A PNG with one row an input, written when all are done.
+    """A PNG with one row for each input, written when all are done.
 
     Args:
-        option: The one that asks for it, `--grid`.
-        file: As typed; None: not asked for, and nothing is drawn.
+        option: The option that asks for it, such as `--grid`.
+        file: As typed; None: the option is not given, and nothing is drawn.
         rows: How many inputs there are.
-        claims: Of the run.
+        claims: The files that the command reads and writes.
         overwrite: Whether an existing file may be replaced.
         skip: Whether an existing file stays, and nothing is drawn.
 
     Raises:
-        CaflowError: (exit 2) no name for a PNG, too many inputs, or as `Claims.claim`.
+        CaflowError: (exit 2) the name is not that of a PNG, there are too many inputs, or as
+            `Claims.claim`.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Sheet:
             self._rows.append(draw())
 
     def write(self) -> Path | None:
-        """Write the rows. The path, or None where there is nothing to show."""
+        """Write the rows. Returns the path, or None if there is nothing to show."""
         if self.path is None or not self._rows:
             return None
         from ..images import atomic_write, encode_png, make_folder

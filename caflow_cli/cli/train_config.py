@@ -1,4 +1,4 @@
-"""The config of a run: a file, with the flags laid over it."""
+"""The config of a run: values of a file, which flags override."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ _Table = dict[str, Any]  # of TOML
 
 
 def run_config(out: str, given: RunOptions) -> RunConfig:
-    """The run that the options mean.
+    """The config that the options describe.
 
     Args:
         out: Folder of the run, as typed.
         given: The options.
 
     Raises:
-        CaflowError: (exit 2) a file that cannot be read, a field that there is not, no data, or
-            with `--resume` what would make it another run. (exit 3) no model to start from.
+        CaflowError: (exit 2) the file cannot be read, a field does not exist, no data is named, or
+            an option with `--resume` would make it another run. (exit 3) the model to start from
+            does not exist.
     """
     if given.resume:
         _check_unchanged(out, given)
@@ -72,7 +73,7 @@ def _check_unchanged(out: str, given: RunOptions) -> None:
     for option, value in fixed.items():
         if value is not None:
             raise CaflowError(
-                f"{option} cannot change what a run is when it goes on",
+                f"{option} cannot change a run that goes on",
                 f"caflow train --out {out} --resume",
                 EXIT_USAGE,
             )
@@ -84,7 +85,7 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     Args:
         out: Folder of the run.
         config: The file, as typed.
-        resume: Whether the run goes on: without a file, its own `config.toml` is read.
+        resume: Whether the run goes on. Then its own `config.toml` is read if no file is named.
     """
     if config is None and resume:
         own = Path(out) / "config.toml"
@@ -96,7 +97,9 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     values = _read_toml(config) if config is not None else {}
     for name in ("optim", "flow", "task"):
         if not isinstance(values.get(name, {}), dict):
-            raise CaflowError(f"{name!r} in {config!r} is no table", f"a line [{name}]", EXIT_USAGE)
+            raise CaflowError(
+                f"{name!r} in {config!r} is not a table", f"write a line [{name}]", EXIT_USAGE
+            )
     values.setdefault("optim", {})
     for name in ("data", "out", "init_from"):
         if isinstance(values.get(name), str):  # a path, as the system's language spells it

@@ -1,4 +1,4 @@
-"""A run as a person sees it: a progress bar on a terminal, lines elsewhere."""
+"""The display of a run: a progress bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Display:
     """Turns events of a run into progress.
 
     Args:
-        console: Of the command.
+        console: Takes the lines.
         progress: With columns for `figures`.
     """
 

@@ -19,52 +19,60 @@ class RunOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="FOLDER|ZIP", help="Pictures; train/, val/, test/ are used if there."
+            "--data", metavar="FOLDER|ZIP", help="Pictures. Folders train/, val/, test/ are used."
         ),
     ] = None
     task: Annotated[
-        str | None, typer.Option("--task", metavar="TASK", help="Default: superres.")
+        str | None,
+        typer.Option("--task", metavar="TASK", help="Task of the model. Default: superres."),
     ] = None
     preset: Annotated[
         str | None, typer.Option("--preset", metavar="P", help="Architecture. Default: compact.")
     ] = None
     config: Annotated[
-        str | None, typer.Option("--config", metavar="FILE", help="TOML, as in RUN/config.toml.")
+        str | None,
+        typer.Option("--config", metavar="FILE", help="A TOML file like RUN/config.toml."),
     ] = None
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any field, such as optim.lr=0.001."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Set any field, such as optim.lr=0.001."),
     ] = None
     init_from: Annotated[
         str | None,
         typer.Option(
             "--init-from",
             metavar="MODEL",
-            help="Start from this model's weights: same flow, but for its guide.",
+            help="Start from this model's weights. Only the guide of its flow may differ.",
         ),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with RUN, with its own config.")
+        bool, typer.Option("--resume", help="Go on with the run in RUN, with its own config.")
     ] = False
     minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="M", help="Budget of time.")
+        float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes.")
     ] = None
     images: Annotated[
-        int | None, typer.Option("--images", metavar="N", help="Budget of images seen.")
+        int | None, typer.Option("--images", metavar="N", help="Budget in images seen.")
     ] = None
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", metavar="B", help="Images a step.")
+        int | None, typer.Option("--batch-size", metavar="B", help="Images in a step.")
     ] = None
-    lr: Annotated[float | None, typer.Option("--lr", metavar="X", help="Peak rate.")] = None
+    lr: Annotated[float | None, typer.Option("--lr", metavar="X", help="Peak learning rate.")] = (
+        None
+    )
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="S", help="Of order, noise, start. Default: 0."),
+        typer.Option(
+            "--seed", metavar="S", help="Seed of order, noise and first weights. Default: 0."
+        ),
     ] = None
     device: options.DeviceOrConfigs = None
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the flow steps first: takes minutes.")
+        bool, typer.Option("--compile", help="Compile the flow steps first, which takes minutes.")
     ] = False
     checkpoint: Annotated[
         bool,
-        typer.Option("--checkpoint-activations", help="Less memory, for half as much time again."),
+        typer.Option(
+            "--checkpoint-activations", help="Use less memory, and about half as much time again."
+        ),
     ] = False

@@ -1,4 +1,4 @@
-"""Pictures with alpha: the colours that a model sees, and how alpha comes back."""
+"""Pictures with alpha: the colours that a model sees, and the alpha of the result."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["as_seen", "put_back"]
 
 
 def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
-    """The colours that a condition is made of.
+    """The colours of a picture that go into its condition.
 
-    Where they are enlarged, the colours of edges that hardly show are left out.
+    If the picture is to be enlarged, colours of nearly transparent edges are replaced.
     """
     return picture.seen(faint=loaded.model.config.task.name == "superres")
 
@@ -28,8 +28,8 @@ def put_back(
 ) -> tuple[Picture, Picture | None]:
     """The colours and the alpha of a result.
 
-    Alpha is the input's, at the result's size. Of a picture that was filled in, what is outside of
-    the mask comes out as it came in, seen or not.
+    Alpha is the input's, at the result's size. In an inpainted picture, everything outside the mask
+    comes out as it came in, whether it is visible or not.
     """
     if picture.alpha is None:
         return image, None

@@ -1,4 +1,4 @@
-"""Which pictures a folder or a zip holds, and to which split each belongs."""
+"""The pictures of a folder or a zip, and the split of each."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Example:
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """Pictures under a path, relative to it and with forward slashes, and how to read them."""
+    """The pictures under a path, named relative to it with forward slashes, and their reader."""
 
     path: Path
     members: list[str]
@@ -58,14 +58,15 @@ class PictureFiles:
 def choose(
     files: PictureFiles, split: Split | Literal["all"], seed: int, *, paired: bool = False
 ) -> list[Example]:
-    """The examples of a split, in order of name; "all" is every picture there is.
+    """Choose the examples of a split, in order of name; "all" is every picture.
 
-    Folders `train/`, `val/`, `test/` are used as they stand, and what is missing is held out of
-    `train/`, or of everything, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or
-    within the set as a whole, and match by path without suffix.
+    Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out of
+    `train/`, or of all pictures, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or
+    at the top of the set, and match by path without suffix.
 
     Raises:
-        CaflowError: No pictures in the split, too few to divide, or a picture without its pair.
+        CaflowError: The split has no pictures, there are too few to divide, or a picture lacks its
+            pair.
     """
     if split not in (*_SPLITS, "all"):
         raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
@@ -114,16 +115,16 @@ def choose(
 
 
 def has_split(files: PictureFiles, split: Split) -> bool:
-    """Whether there is a folder of that name with pictures."""
+    """Whether the set has a folder for the split, with pictures in it."""
     names = _unwrap(files.members, (*_SPLITS, *_SIDES))
     return any(name.startswith(f"{split}/") for name in names)
 
 
 def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> dict[Split, int]:
-    """How many pictures, or pairs, each split has, by name: nothing is decoded.
+    """Count the pictures, or pairs, of each split. Nothing is decoded.
 
     Raises:
-        CaflowError: As `choose`, for the splits that training needs.
+        CaflowError: As for `choose`, with the splits that training needs.
     """
     with open_files(Path(path)) as files:
         splits: tuple[Split, ...] = ("train", "val", "test")
@@ -131,7 +132,7 @@ def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> 
 
 
 def condition_channels(path: str | Path) -> int:
-    """Channels that the conditions of a paired set ask for: 1 where those looked at are grey."""
+    """The number of channels for a paired set's conditions: 1 if the ones looked at are grey."""
     with open_files(Path(path)) as files:
         for example in choose(files, "train", 0, paired=True)[:_PEEK]:
             member = example.members[0]
@@ -149,7 +150,7 @@ def _single(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[E
 
 
 def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
-    """Pairs of A/ and B/. Two pictures of one stem, or one without its pair: CaflowError."""
+    """Pairs of A/ and B/. CaflowError for two of one stem, or one without its pair."""
     sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
     for name, member in named:
         side, _, rest = name.partition("/")
@@ -181,7 +182,7 @@ def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Exa
 
 
 def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
-    """Members without the one folder they all lie in, where `folders` lie inside it."""
+    """Remove the one folder that all members lie in, if it contains `folders`."""
     known = set(folders)
     tops = {member.partition("/")[0] for member in members}
     inner = [member.partition("/")[2] for member in members]
@@ -191,10 +192,10 @@ def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
 
 @contextmanager
 def open_files(path: Path) -> Iterator[PictureFiles]:
-    """A folder (searched through, hidden files left out) or a zip, read in memory.
+    """Open a folder (with its subfolders, without hidden files) or a zip, which is read in memory.
 
     Raises:
-        CaflowError: (exit 2) the path is missing, or is neither.
+        CaflowError: (exit 2) the path does not exist, or is neither a folder nor a zip.
     """
     if is_folder(path):
 
@@ -235,7 +236,7 @@ def open_files(path: Path) -> Iterator[PictureFiles]:
             # Results are written under the names of what they were made from.
             if _leads_out(entry.filename):
                 raise CaflowError(
-                    f"{str(path)!r} has a member {entry.filename!r}, which leads out of it",
+                    f"{str(path)!r} has a member {entry.filename!r}, whose path leads out of it",
                     "unpack it with care, and give the folder",
                     EXIT_USAGE,
                 )
@@ -250,7 +251,7 @@ def open_files(path: Path) -> Iterator[PictureFiles]:
 
 
 def _read(read: Callable[[str], bytes], member: str) -> bytes:
-    """All of a member. CaflowError where that fails."""
+    """Read all bytes of a member. CaflowError if that fails."""
     try:
         return read(member)
     except CaflowError:
@@ -269,7 +270,7 @@ def _leads_out(member: str) -> bool:
 
 
 def _walk(root: Path) -> list[str]:
-    """Pictures under a folder; links to folders are followed, each folder once."""
+    """Yield the pictures under a folder. Links to folders are followed, each folder once."""
     found: list[str] = []
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, followlinks=True):

@@ -1,4 +1,4 @@
-"""A member of a zip, unpacked in bounded memory: what unpacks to more than it says is a bomb."""
+"""Members of a zip, unpacked in bounded memory, because a zip may be a decompression bomb."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PIECE = 4096  # bytes; `zipfile` unpacks all of so many by LZMA at once, to 30 
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    """All of a member.
+    """Read all bytes of a member.
 
     Raises:
-        CaflowError: It says that it has more bytes than a picture may have.
-        Exception: Whatever a broken member leads `zipfile` to.
+        CaflowError: The zip states more bytes for it than a picture may have.
+        Exception: Any error that `zipfile` raises for a broken member.
     """
     info = archive.getinfo(name)
     if info.file_size > MAX_BYTES:
@@ -36,7 +36,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _read_bzip2(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """`zipfile` unpacks all of a member at once, a kilobyte to a gigabyte."""
+    """Unpack in parts: `zipfile` unpacks all at once, perhaps a kilobyte to a gigabyte."""
     packed = copy.copy(info)
     packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
     del packed.CRC  # that of the unpacked

@@ -61,7 +61,7 @@ class PairSet:
         conditions: uint8 (N, cond_channels, H, W): those of `A/`.
         targets: uint8 (N, 3, H, W): those of `B/`.
         names: Name of each pair, without suffix.
-        skipped: Names of pairs of which a picture could not be decoded.
+        skipped: Names of pairs with a picture that could not be decoded.
     """
 
     conditions: torch.Tensor
@@ -80,23 +80,23 @@ def load_split(
     limit: int | None = None,
     store: Store | None = None,
 ) -> ImageSet:
-    """The pictures of a split at `size` x `size`, in order of name.
+    """Load the pictures of a split at `size` x `size`, in order of name.
 
-    Folders `train/`, `val/`, `test/` are used as they stand. Where `val/` or `test/` is missing,
-    2 % of `train/` (at least one picture) is held out for it; with none of the three, 2 % of all
-    pictures for each. What is held out depends on the names and `seed` alone. A picture of another
+    Folders `train/`, `val/`, `test/` are used as they are. If `val/` or `test/` is missing, 2 % of
+    `train/` (at least one picture) is held out for it; with none of the three, 2 % of all pictures
+    for each. Only the names and `seed` decide which pictures are held out. A picture of another
     shape is cropped to its largest central square and resized (Pillow LANCZOS).
 
     Args:
         path: A folder (searched through, hidden files left out) or a .zip, read in memory.
         size: Side of the pictures in pixels.
         channels: 3 for RGB, 1 for grey (Pillow `L`).
-        limit: Decode so many at most, evenly spaced.
-        store: Where a large set is kept; by default always in memory.
+        limit: Decode at most this many pictures, evenly spaced.
+        store: Keeps large sets; by default every set is kept in memory.
 
     Raises:
-        CaflowError: The path is missing or no folder or zip (exit 2), the split is empty, a picture
-            is smaller than `size`, or more than 1 % of the files are damaged.
+        CaflowError: The path does not exist or is neither a folder nor a zip (exit 2), the split is
+            empty, a picture is smaller than `size`, or more than 1 % of the files are damaged.
     """
     (images,), names, skipped = _load(path, split, size, (channels,), seed, limit, store)
     return ImageSet(images, names, skipped)
@@ -112,16 +112,18 @@ def load_pairs(
     limit: int | None = None,
     store: Store | None = None,
 ) -> PairSet:
-    """The pairs of a split: `A/` holds conditions and `B/` targets, matched by path without suffix.
+    """Load the pairs of a split.
 
-    `A/` and `B/` lie in `train/`, `val/` and `test/`, or at the top; missing splits are held out as
-    by `load_split`. Both pictures of a pair are cropped and resized alike.
+    `A/` holds conditions and `B/` targets, matched by path without suffix. Both folders lie in
+    `train/`, `val/` and `test/`, or at the top. Missing splits are held out as by `load_split`.
+    Both pictures of a pair are cropped and resized in the same way.
 
     Args:
         cond_channels: 3 for RGB, 1 for grey.
 
     Raises:
-        CaflowError: As `load_split`; a picture without its pair, or pairs of another aspect ratio.
+        CaflowError: As for `load_split`; or a picture lacks its pair, or the pictures of a pair
+            differ in aspect ratio.
     """
     channels = (cond_channels, 3)
     (conditions, targets), names, skipped = _load(path, split, size, channels, seed, limit, store)
@@ -137,7 +139,7 @@ def _load(
     limit: int | None,
     store: Store | None,
 ) -> tuple[list[torch.Tensor], list[str], list[str]]:
-    """Tensors (one a member of an example), names, and the names of what was skipped."""
+    """Load tensors (one for each member of an example), names, and names of skipped examples."""
     if not set(channels) <= {1, 3}:
         raise CaflowError(f"channels is {channels[0]}", "use 3 (RGB) or 1 (grey)", EXIT_USAGE)
     with open_files(Path(path)) as files:
@@ -169,7 +171,7 @@ def _load(
 def _decode(
     files: PictureFiles, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
 ) -> list[bool]:
-    """Every example into its row; False for those with a damaged picture."""
+    """Decode every example into its row; False for those with a damaged picture."""
     turn = Lock()  # of those whose files would fill the memory together
 
     def load(row: int) -> bool:
@@ -189,7 +191,7 @@ def _decode(
 
 
 def read_example(files: PictureFiles, example: Example) -> list[npt.NDArray[np.uint8]]:
-    """The pictures of an example as they are, uint8 (H, W, 3), after one another.
+    """Yield the pictures of an example, not resized, uint8 (H, W, 3).
 
     Raises:
         DamagedError: One cannot be decoded.
@@ -206,8 +208,7 @@ def read_example(files: PictureFiles, example: Example) -> list[npt.NDArray[np.u
 
 
 def _check_skipped(skipped: list[str], total: int, everything: int, path: str | Path) -> None:
-    """CaflowError above 1 % of all the data, of which a split may hold a few pictures, or where
-    nothing is left."""
+    """CaflowError if nothing is left, or if more than 1 % of all data is damaged."""
     if len(skipped) > _MAX_SKIPPED * everything or len(skipped) == total:
         raise CaflowError(
             f"{len(skipped)} of {total} pictures in {str(path)!r} are damaged, "
@@ -217,7 +218,7 @@ def _check_skipped(skipped: list[str], total: int, everything: int, path: str | 
 
 
 def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> None:
-    """CaflowError where a pair's pictures have different shapes: a crop would shift one of them."""
+    """CaflowError if a pair's aspect ratios differ, because a crop would then shift one picture."""
     (height, width), *others = [picture.shape[:2] for picture in pictures]
     for h, w in others:
         if abs(h * width - w * height) > max(h, w, height, width):  # more than a pixel apart
@@ -230,7 +231,7 @@ def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> No
 def _fingerprint(
     files: PictureFiles, examples: list[Example], shapes: list[tuple[int, ...]]
 ) -> str:
-    """Text of all that a decoded set is made from: another where any of it changes."""
+    """A text that changes whenever anything that a decoded set is made from changes."""
     members = [f"{m} {files.stamp(m)}" for example in examples for m in example.members]
     return "\n".join([str(shapes), *members])
 
@@ -238,7 +239,7 @@ def _fingerprint(
 def square(
     picture: npt.NDArray[np.uint8], size: int, channels: int, name: str
 ) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) to (size, size, channels)."""
+    """Crop to the central square and resize: (H, W, 3) to (size, size, channels)."""
     height, width = picture.shape[:2]
     if min(height, width) < size:
         raise CaflowError(

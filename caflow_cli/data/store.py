@@ -1,4 +1,4 @@
-"""Where decoded pictures are kept: in memory, or in a file that is mapped into it."""
+"""Storage of decoded pictures, in memory or in a file that is mapped into memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Store:
-    """Sets of more than `limit` bytes are decoded once into a file of `folder`, and mapped.
+    """Keeps decoded sets: in memory, or, above `limit` bytes, in a mapped file in `folder`.
 
-    The system then keeps in memory what fits, and processes of one machine share it. A file is used
-    again as long as what it was made from is the same, so a resumed run starts at once.
+    The system keeps as much of the file in memory as fits, and processes of one machine share it. A
+    file is used again while its source is unchanged, so a resumed run starts at once.
 
     Args:
         folder: Made when it is needed; None: always in memory.
@@ -44,7 +44,7 @@ class Store:
         fingerprint: Callable[[], str],
         fill: Callable[[list[torch.Tensor]], _Names],
     ) -> tuple[list[torch.Tensor], _Names]:
-        """Uninitialised uint8 tensors of these shapes, filled; and what `fill` says of them."""
+        """Create uint8 tensors of these shapes and fill them; also return the result of `fill`."""
         sizes = [math.prod(shape) for shape in shapes]
         if self.folder is None or sum(sizes) <= self.limit:
             tensors = [torch.empty(shape, dtype=torch.uint8) for shape in shapes]

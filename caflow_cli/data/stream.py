@@ -1,4 +1,4 @@
-"""The pictures of a set one at a time, for sets of any length."""
+"""Reading of a set one picture at a time, for sets of any length."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Reader:
     """The examples of one split, in order of name.
 
     Attributes:
-        split: Which it is; "all" for everything.
+        split: Name of the split; "all" for every picture.
         names: Name of each within the split.
-        read: The pictures of a row, uint8 (H, W, 3): the one, or condition and target of a pair.
+        read: Reads row i, uint8 (H, W, 3): one picture, or condition and target of a pair. Raises
             `DamagedError` for a file that cannot be decoded.
     """
 
@@ -41,16 +41,16 @@ def open_split(
     paired: bool = False,
     seed: int = 0,
 ) -> Iterator[Reader]:
-    """The examples of a split, as `load_split` and `load_pairs` have them.
+    """Open a split, with the same examples as `load_split` and `load_pairs`.
 
     Args:
         path: A folder or a .zip.
-        split: None: `test/` where there is one, else every picture there is.
+        split: None: `test/` if there is one, else every picture.
         size: Side of the pictures in pixels; None leaves them as they are.
-        paired: Conditions in `A/`, targets in `B/`.
+        paired: Whether the set has conditions in `A/` and targets in `B/`.
 
     Raises:
-        CaflowError: As `load_split`, on entering or from `Reader.read`.
+        CaflowError: As for `load_split`, on entering or from `Reader.read`.
     """
     with open_files(Path(path)) as files:
         part = split or ("test" if has_split(files, "test") else "all")

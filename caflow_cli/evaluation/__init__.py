@@ -1,4 +1,4 @@
-"""Metrics of pictures against the truth, of sets against sets, and of models on data.
+"""Evaluation: of pictures against the truth, of sets against sets, and of models on data.
 
 Importing this package imports no torch: the command line describes metrics without it.
 """

@@ -1,4 +1,4 @@
-"""A comparison of pictures with pictures: what folders and JSON lines have in common."""
+"""A comparison of pictures with pictures, for both folders and JSON lines."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _STATS = ".npz"
 
 
 class Comparison:
-    """Pairs are measured and features taken one by one; `conclude` makes the evaluation of them.
+    """Measures pairs and takes features one by one; `conclude` returns the evaluation.
 
-    The sets of pictures are opened first, and `start` comes then: to say what is wrong with them
-    takes no network.
+    Open the sets of pictures first and call `start` then. So errors in the sets are reported before
+    a network is loaded.
 
     Args:
         metrics: Those of `METRICS` that need pairs or sets.
         resize: Side of the square that all pictures are first brought to, by Pillow BICUBIC.
-        weights: Of LPIPS, FID and KID.
+        weights: The weights of LPIPS, FID and KID.
         save_stats: An .npz of the reference's features.
     """
 
@@ -68,10 +68,11 @@ class Comparison:
         return bool(self._sets) or self._save_stats is not None
 
     def open(self, stack: ExitStack, path: Path) -> PictureSet | SetFeatures:
-        """The pictures at a path, or the statistics of some.
+        """Open the pictures at a path, or their statistics.
 
         Raises:
-            CaflowError: (exit 2) neither is there, or statistics where a metric needs pictures.
+            CaflowError: (exit 2) there is neither, or a metric needs pictures and there are only
+                statistics.
         """
         if path.suffix.lower() != _STATS or not is_file(path):
             return open_pictures(stack, path, paired=bool(self.paired))
@@ -82,10 +83,10 @@ class Comparison:
         return SetFeatures.load(path, self._weights.extractor)
 
     def start(self, progress: Progress | None, total: int) -> None:
-        """Load the networks that the metrics need, and begin to count `total` pictures.
+        """Load the networks that the metrics need, and start the count of `total` pictures.
 
         Raises:
-            CaflowError: No weights for a network (exit 3).
+            CaflowError: The weights of a network are missing (exit 3).
         """
         self._count = ProgressCount(progress, total)
         weights = self._weights
@@ -99,7 +100,7 @@ class Comparison:
     def measure_pair(
         self, name: str, images: Sequence[Callable[[], Picture]], truth: Callable[[], Picture]
     ) -> None:
-        """Measure pictures against the truth that they share; their mean is the value of `name`.
+        """Measure pictures against their common truth; the value of `name` is their mean.
 
         A picture that cannot be read is noted in `failed`.
 
@@ -138,7 +139,7 @@ class Comparison:
             self._columns.setdefault(metric, RunningMean()).add(mean)
 
     def no_features(self) -> SetFeatures:
-        """The features of no pictures yet, for `add_features`."""
+        """An empty set of features, for `add_features`."""
         assert self._extractor is not None
         return SetFeatures(self._extractor.name, "kid" in self._sets)
 
@@ -152,12 +153,13 @@ class Comparison:
         """Add the features of pictures.
 
         Args:
-            features: Grow by them.
+            features: The set to add to.
             pictures: How to read each, by name.
-            failures_are_known: What cannot be read is in `failed` already, as one of a pair.
+            failures_are_known: Pictures that cannot be read are already in `failed`, as members of
+                a pair.
 
         Raises:
-            CaflowError: (exit 2) the pictures of the set are not of one size.
+            CaflowError: (exit 2) the pictures of the set have different sizes.
         """
         assert self._extractor is not None
         batch: list[Picture] = []
@@ -181,15 +183,15 @@ class Comparison:
     def conclude(
         self, form: str, images: int, features: tuple[SetFeatures, SetFeatures] | None
     ) -> Evaluation:
-        """The evaluation, and the file of statistics.
+        """Finish the evaluation, and write the file of statistics if there is to be one.
 
         Args:
             form: "sets" or "lines".
-            images: How many were compared.
-            features: Of the generated pictures and of the reference, where they are needed.
+            images: Number of pictures that were compared.
+            features: Features of the generated pictures and of the reference, if needed.
 
         Raises:
-            CaflowError: No picture could be measured; an unwritable file.
+            CaflowError: No picture could be measured, or the file cannot be written.
         """
         values = {name: column.estimate for name, column in self._columns.items()}
         result = Result("generated", values)

@@ -1,4 +1,4 @@
-"""Candidates of several pictures of an evaluation at once, as `restore` draws and scores them."""
+"""Candidates for several pictures at once, drawn and scored as `restore` does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SEEDS = 2**32  # modulo this: a CPU generator uses 32 bits of its seed
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A candidate: composed, rounded to 8 bits, scored."""
+    """A candidate that is composed, rounded to 8 bits and scored."""
 
     k: int
     seed: int
@@ -28,7 +28,7 @@ class Drawn:
 
 
 class ConditionedProblems:
-    """A model under the conditions of problems of one size: for their truths, and every tau."""
+    """A model with the conditions of problems of one size; scores truths and draws at any tau."""
 
     def __init__(self, model: CAFlow, problems: Sequence[Problem]) -> None:
         self.problems = problems
@@ -56,7 +56,8 @@ class ConditionedProblems:
             candidates: M.
             seed: S.
             noise_samples: K of the scores.
-            batch_size: Candidates at a time, of all problems together; at least one of each.
+            batch_size: Candidates at a time, of all problems together; at least one for each
+                problem.
 
         Raises:
             CaflowError: A draw or a score is not finite.
@@ -71,7 +72,7 @@ class ConditionedProblems:
 
 
 def pictures_at_a_time(model: CAFlow, candidates: int, batch_size: int | None) -> int:
-    """How many problems fit into a batch of the model, with M candidates each."""
+    """The number of problems that fit into a batch of the model, with M candidates each."""
     size = model.config.task.size
     images = batch_size or max(1, BATCH_PIXELS // size**2)
     return max(1, images // candidates)

@@ -11,14 +11,14 @@ __all__ = ["Estimate", "RunningMean"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over pictures, and how well it is known."""
+    """A mean over pictures, with its standard error."""
 
     mean: float  # infinite where a value was
     standard_error: float | None  # of the mean: s / √n; None below two values
     count: int
 
     def as_json(self) -> dict[str, Any]:
-        """JSON has no infinity: null stands for it."""
+        """Convert for JSON, where null stands for infinity."""
         error = self.standard_error
         return {
             "mean": self.mean if math.isfinite(self.mean) else None,
@@ -37,7 +37,7 @@ class RunningMean:
         self._infinite = False
 
     def add(self, value: float | None) -> None:
-        """None is infinite, as in a row."""
+        """Add a value; None means infinite, as in a row."""
         self.count += 1
         if value is None or not math.isfinite(value):
             self._infinite = True
@@ -48,7 +48,7 @@ class RunningMean:
 
     @property
     def estimate(self) -> Estimate:
-        """The estimate so far; of nothing, a mean of 0 over 0 values."""
+        """The estimate so far; without values, a mean of 0 over 0 values."""
         if self._infinite:
             return Estimate(math.inf, None, self.count)
         error = None

@@ -1,4 +1,4 @@
-"""The features of an evaluation's sets: of its truths, its baseline, and the kept candidates."""
+"""The features of the sets of an evaluation: truths, baseline pictures and kept candidates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FeatureSets:
 
     Attributes:
         truths: Features of the true pictures.
-        baseline: Those of the baseline's pictures; None where there are none.
+        baseline: Features of the baseline's pictures; None if there is no baseline.
     """
 
     def __init__(self, extractor: Extractor, settings: EvaluationSettings) -> None:
@@ -33,15 +33,15 @@ class FeatureSets:
         return SetFeatures(self.extractor.name, "kid" in self._settings.metrics)
 
     def kept(self, cell: Cell) -> SetFeatures:
-        """Features of the candidates kept in a setting."""
+        """The features of the candidates that a setting keeps."""
         return self._kept[cell]
 
     def add(self, measured: Measured, saved: SavedImages | None) -> None:
-        """A picture's truth; and, where a metric compares sets, its baseline and candidates.
+        """Add a picture's truth and, if a metric compares sets, its baseline and candidates.
 
         Args:
             measured: The picture.
-            saved: Where its candidates are read from, if an earlier run drew them.
+            saved: The files of its candidates, if an earlier run drew them.
         """
         self.truths.add(self.extractor(to_batch([measured.problem.truth])))
         if not self._settings.wants("sets"):

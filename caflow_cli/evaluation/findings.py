@@ -1,4 +1,4 @@
-"""The findings of an evaluation so far: rows summed up, features of sets, failures."""
+"""The state of an evaluation: sums over rows, features of sets, failures."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["Findings"]
 
 
 class Findings:
-    """Accumulates what is measured, and what fails, picture by picture.
+    """Accumulates measurements and failures, picture by picture.
 
     Args:
-        extractor: Of the features of sets; None where no metric and no file needs them.
+        extractor: Computes features for sets; None if no metric and no file needs them.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Findings:
         self.failed: list[Failure] = []
 
     def add(self, measured: Measured, saved: SavedImages | None) -> None:
-        """A picture; `saved` as `FeatureSets.add` takes it."""
+        """Add a picture; `saved` is as for `FeatureSets.add`."""
         self.summary.add(measured.row)
         if self.features is not None:
             self.features.add(measured, saved)

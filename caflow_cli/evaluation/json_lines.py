@@ -1,4 +1,4 @@
-"""The outputs of a restoring command, as JSON lines, against a folder of truths."""
+"""The comparison of outputs, which JSON lines name, with a folder of truths."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ def compare_lines(
     save_stats: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure the outputs of JSON lines, as restoring commands write them, against a folder.
+    """Measure the outputs that JSON lines of a restoring command name, against a folder.
 
-    The truth of an output is the picture of `reference` with the input's name, whatever the suffix
-    and folder. With several outputs a picture its value is their mean. Lines are read as they come.
+    The truth of an output is the picture in `reference` with the input's name, whatever its suffix
+    and folder. If an input has several outputs, its value is their mean. Lines are read as they
+    arrive.
 
     Args:
-        lines: With `input`, `status` and `outputs`, each with a `path`.
+        lines: Records with `input`, `status` and `outputs`, each output with a `path`.
         reference, metrics, resize, weights, save_stats, progress: As for `compare`.
 
     Raises:
-        CaflowError: As `compare`; a line that is none of ours (exit 2).
+        CaflowError: As for `compare`; or a line is not from a restoring command (exit 2).
     """
     comparison = Comparison(metrics, resize, weights, save_stats)
     with ExitStack() as stack:
@@ -61,7 +62,8 @@ def compare_lines(
                 comparison.add_features(made, named, failures_are_known=bool(comparison.paired))
         if not images:
             raise CaflowError(
-                "no pictures came in", "caflow superres *.png -o out/ --json | caflow evaluate …"
+                "stdin names no pictures",
+                "caflow superres *.png -o out/ --json | caflow evaluate …",
             )
         features = None
         if made is not None:
@@ -78,7 +80,7 @@ def _reference_features(comparison: Comparison, truths: PictureSet | SetFeatures
 
 
 def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str, list[Path]]]:
-    """Input and output paths of each line; inputs that failed go to `failed`."""
+    """Yield input and output paths of each line. Inputs that failed go to `failed`."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

@@ -1,4 +1,4 @@
-"""Measuring pictures: candidates are drawn, scored, and compared with the truth."""
+"""The measuring of pictures: candidates are drawn, scored, and compared with the truth."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = ["Measured", "Measurer"]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A picture's row, and the pictures behind it while they are in memory."""
+    """A picture's row, and the pictures that it was measured from."""
 
     problem: Problem
     row: PictureRow
     drawn: dict[float, list[Drawn]]  # by temperature, in the order of k; empty: of an earlier run
 
     def kept(self, cell: Cell) -> list[Drawn]:
-        """The N likeliest of the first M, best first."""
+        """The N likeliest of the first M candidates, best first."""
         order = ranked(self.row.draws_at(cell.tau).candidates, cell.m)
         return [self.drawn[cell.tau][candidate.k] for candidate in order[: cell.n]]
 
@@ -55,7 +55,7 @@ class Measurer:
         """Measure pictures of one size.
 
         Raises:
-            CaflowError: One of them has no finite draw or score.
+            CaflowError: A draw or a score is not finite.
         """
         settings = self._settings
         conditioned = ConditionedProblems(self._model, problems)
@@ -110,7 +110,7 @@ class Measurer:
         return DrawsRow(tau, candidates, spread, histograms)
 
     def _compare(self, problem: Problem, images: list[np.ndarray]) -> list[Values]:
-        """The values of each picture against the truth."""
+        """Compare each picture with the truth."""
         truth = to_batch([problem.truth]).expand(len(images), -1, -1, -1)
         found: list[Values] = [
             {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -144,5 +144,5 @@ def _scored_in_tiles(score: Score) -> CaflowError:
     width, height = score.scored_size
     return CaflowError(
         f"pictures of {width}x{height} are scored in tiles, which have no joint log-likelihood",
-        "--model of smaller pictures",
+        "use a --model for smaller pictures",
     )

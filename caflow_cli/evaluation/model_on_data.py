@@ -53,18 +53,20 @@ def evaluate(
 ) -> Evaluation:
     """Draw candidates for the pictures of a data set and measure them against the truth.
 
-    The N likeliest of M candidates are measured; their mean, where N > 1, is the picture's value.
-    Beside them: the mean of all M, and the task's baseline, with paired standard errors. Several
-    values of tau, candidates or keep are a sweep. Memory does not grow with the number of pictures
-    (but by its log-likelihoods, 8 bytes each, where "likelihood" is asked for).
+    The N likeliest of M candidates are measured. If N > 1, their mean is the picture's value. They
+    are compared with the mean of all M candidates and with the task's baseline, with paired
+    standard errors. Several values of tau, candidates or keep make a sweep. Memory does not grow
+    with the number of pictures, except by 8 bytes for each log-likelihood if "likelihood" is
+    measured.
 
     Args:
-        model: Any model; its task says what is made of the data's pictures.
+        model: Any model; its task derives inputs from the data's pictures.
         data: Folder or zip; for paired models with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all".
-        split: Default: `test/` where there is one, else everything.
-        limit: The first so many pictures, at least one.
-        tau, candidates, keep: Default: the model's, else the task's; 1.
+        split: Default: `test/` if there is one, else everything.
+        limit: Measure only the first pictures, this many; at least one.
+        tau, candidates, keep: By default tau and candidates are the model's, else the task's; keep
+            is 1.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
         batch_size: Candidates at a time.
@@ -73,8 +75,8 @@ def evaluate(
         report: Folder for the gallery, `index.html`.
         skip_existing: Go on with what an interrupted run left in `save_images` or `report`.
         save_stats: An .npz of the truths' features, for later runs.
-        identity: Of the model, for the records.
-        protocol: Whose published figures stand beside the results; its settings are the caller's.
+        identity: Identity of the model, for the records.
+        protocol: Adds its published figures to the results. The caller applies its settings.
         progress: Called after each picture.
 
     Examples:
@@ -85,7 +87,8 @@ def evaluate(
         [0.0, 0.8]
 
     Raises:
-        CaflowError: Arguments, data or weights. Pictures that fail alone are in `failed`.
+        CaflowError: Arguments, data or weights cannot be used. Single pictures that fail are in
+            `failed`.
     """
     weights = weights or Weights()
     task = task_of(model)
@@ -160,7 +163,7 @@ class _Examples:
 
 
 def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
-    """CaflowError where two pictures would be saved as one."""
+    """CaflowError if two pictures would be saved under one name."""
     if save_images is None:
         return
     seen: dict[PurePosixPath, str] = {}
@@ -178,7 +181,7 @@ def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
 def _measure(
     examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure]
 ) -> Iterator[Measured | None]:
-    """Every picture in order, as it is measured or was in an earlier run; None: it failed."""
+    """Yield every picture in order, measured now or in an earlier run; None if it failed."""
 
     def fail(name: str, error: CaflowError) -> None:
         if error.exit_code != EXIT_FAILED:

@@ -1,7 +1,7 @@
-"""The row of a picture: everything that is measured of it, in plain numbers.
+"""The row of a picture: all its measurements, as plain numbers.
 
-Every result follows from rows. `as_json` and `from_json` are the form of a line of
-`evaluate.jsonl`. JSON has no infinity: None is the PSNR of equal pictures.
+Every result is computed from rows. `as_json` and `from_json` write and read a line of
+`evaluate.jsonl`. JSON has no infinity, so the PSNR of equal pictures is None.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CandidateRow:
 
 
 def ranked(candidates: Sequence[CandidateRow], m: int) -> list[CandidateRow]:
-    """The first M candidates by falling log-likelihood; ties by k."""
+    """The first M candidates, by falling log-likelihood; ties are ordered by k."""
     return sorted(candidates[:m], key=lambda c: (-c.log_likelihood, c.k))
 
 

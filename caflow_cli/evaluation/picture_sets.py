@@ -26,10 +26,10 @@ class PictureSet:
 
 
 def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
-    """A folder, a zip or one picture; what is wrong with it shows by name, nothing is decoded.
+    """Open a folder, a zip or one picture. Nothing is decoded yet.
 
     Raises:
-        CaflowError: (exit 2) nothing there, or, where pictures are `paired`, two of one name.
+        CaflowError: (exit 2) there are no pictures, or, with `paired`, two have one name.
     """
     if not exists(path):
         raise CaflowError(
@@ -58,7 +58,7 @@ def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
 
 
 def file_reader(path: Path) -> Callable[[], Picture]:
-    """How to read a picture file, when it is asked for."""
+    """A function that reads a picture file later."""
     return lambda: read_image(path)
 
 
@@ -67,7 +67,7 @@ def _member_reader(read: Callable[[str], bytes], member: str) -> Callable[[], Pi
 
 
 def common_names(a: PictureSet, b: PictureSet) -> list[str]:
-    """The names of both sets, which must be the same."""
+    """The names of both sets; CaflowError unless they are the same."""
     if len(a.readers) == len(b.readers) == 1:
         (name,), (other,) = a.readers, b.readers
         if name != other:
@@ -89,13 +89,13 @@ def common_names(a: PictureSet, b: PictureSet) -> list[str]:
 
 
 def by_stem(pictures: PictureSet) -> dict[str, Callable[[], Picture]]:
-    """The readers by name without folder. CaflowError (exit 2) where two would be one."""
+    """The readers by name without folder. CaflowError (exit 2) if two names are the same."""
     result: dict[str, Callable[[], Picture]] = {}
     for name, read in pictures.readers.items():
         stem = PurePosixPath(name).name
         if stem in result:
             raise CaflowError(
-                f"{pictures.where!r} has two pictures {stem!r}, and inputs go by that name",
+                f"{pictures.where!r} has two pictures {stem!r}, and inputs are matched by name",
                 "give one folder of them as --reference",
                 EXIT_USAGE,
             )

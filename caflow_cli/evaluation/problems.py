@@ -1,4 +1,4 @@
-"""The problem that a task makes of a true picture: the input, a baseline, and the way back."""
+"""The problem that a task derives from a true picture: an input and a baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BASELINES = {"superres": "bicubic", "colorize": "grey copy", "inpaint": "mean fi
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A picture that a task is asked for."""
+    """An input for a task, with its true result and a baseline."""
 
     index: int  # r: candidate k draws from seed S + 1,000,003 r + k
     name: str
@@ -30,16 +30,17 @@ class Problem:
 
     @property
     def hole(self) -> np.ndarray | None:
-        """bool (H, W), true where the picture is to be filled."""
+        """The hole, bool (H, W), true where the picture is to be filled."""
         return None if self.mask is None else self.mask >= 128
 
 
 def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Problem:
-    """The problem of one example of a data set.
+    """Derive the problem from one example of a data set.
 
-    superres: input shrunk by Pillow BICUBIC; baseline, BICUBIC up again. colorize: Pillow's grey;
-    the same grey. inpaint: the central 25 % masked; filled with the mean colour of the rest.
-    paired: what the set holds; none.
+    For superres, the input is shrunk by Pillow BICUBIC, and the baseline enlarges it again. For
+    colorize, the input is Pillow's grey, and so is the baseline. For inpaint, the central 25 % is
+    masked, and the baseline fills it with the mean colour of the rest. For paired, the set holds
+    the input, and there is no baseline.
 
     Args:
         pictures: The truth, or condition and truth of a pair; uint8 (H, W, 3).
@@ -68,9 +69,9 @@ def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Prob
 
 
 def inconsistency(task: Task, problem: Problem, candidate: Picture) -> float | None:
-    """RMSE in levels between the input and the input recomputed from a candidate.
+    """The RMSE, in levels, between the input and the input recomputed from a candidate.
 
-    None for paired, where it cannot be.
+    None for paired, whose input cannot be recomputed.
     """
     if isinstance(task, SuperRes):
         found, given = task.degrade(candidate), problem.input
@@ -84,11 +85,11 @@ def inconsistency(task: Task, problem: Problem, candidate: Picture) -> float | N
 
 
 def seam(problem: Problem, candidate: Picture) -> float | None:
-    """How visible the hole's border is: the step across it, over the truth's.
+    """The step across the hole's border, divided by the same step in the truth.
 
     The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
-    which one is in the hole. 1: like the truth; above: an edge is seen; below: it is blurred. None
-    without a hole, and where the truth has no step.
+    which one is in the hole. 1 is like the truth; above 1 an edge is visible; below 1 the border is
+    blurred. None without a hole, or if the truth has no step.
     """
     if problem.hole is None:
         return None

@@ -1,4 +1,4 @@
-"""The progress of an evaluation, as a caller sees it."""
+"""Reports of progress to the caller of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Progress = Callable[[int, int], None]  # pictures done, and in all; 0 in all: no
 
 
 class ProgressCount:
-    """Counts pictures, and tells the caller after each, if there is one to tell."""
+    """Counts pictures, and calls `progress`, if given, after each."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0

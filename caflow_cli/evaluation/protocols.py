@@ -20,7 +20,7 @@ _Figures = tuple[tuple[str, dict[str, float]], ...]
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a table of the paper is made again."""
+    """The settings that reproduce a table of the paper."""
 
     name: str
     task: str
@@ -35,7 +35,7 @@ class Protocol:
 
     @property
     def published(self) -> list[Result]:
-        """Rows for the table; a published figure has no count and no error."""
+        """Rows with the published figures, which have no count and no error."""
         from .estimates import Estimate
         from .result import Result
 
@@ -51,7 +51,7 @@ class Protocol:
         return {"name": self.name, "data": self.data, "reading": self.reading}
 
     def departures(self, settings: EvaluationSettings, images: int, labels: list[str]) -> list[str]:
-        """Where a run is not the paper's protocol: what a reader of both figures must know."""
+        """Notes on the differences between a run and the paper's protocol."""
         found = []
         for name, ours, theirs in (
             ("tau", settings.taus, (self.tau,)),
@@ -129,7 +129,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol of that name. Unknown: CaflowError with the nearest one (exit 2)."""
+    """The protocol with that name. If unknown, a CaflowError (exit 2) names the nearest one."""
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown protocol {name!r}", f"--protocol {near}", EXIT_USAGE)

@@ -1,4 +1,4 @@
-"""The result of an evaluation, in the one form that tables, JSON and reports are made from."""
+"""The result of an evaluation, from which tables, JSON and reports are made."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Result:
 
     @property
     def label(self) -> str:
-        """Its name in a table."""
+        """The name of the row in a table."""
         cell = self.cell
         if cell is None:
             return self.what
@@ -53,7 +53,7 @@ class Result:
 
 @dataclass
 class LikelihoodGap:
-    """Log-likelihood of the truth against its M candidates', at one temperature, in nats."""
+    """The truths' log-likelihoods compared with those of M candidates, at one tau, in nats."""
 
     tau: float
     m: int
@@ -72,7 +72,7 @@ class LikelihoodGap:
         }
 
     def histogram(self, bins: int = 24) -> dict[str, list[float] | list[int]]:
-        """Counts of truths and of candidates in bins that they share."""
+        """Counts of truths and of candidates in common bins."""
         everything = [*self.truths, *self.candidates]
         edges = np.linspace(min(everything), max(everything), bins + 1)
         if edges[0] == edges[-1]:
@@ -108,7 +108,7 @@ class Evaluation:
     def table(self) -> list[tuple[str, str, dict[str, Estimate]]]:
         """Kind ("model", "other" or "difference"), label and values of the rows for people.
 
-        Of a sweep only the settings and what they are measured against: the rest is in the JSON.
+        For a sweep, only the settings, the baseline and published figures; the rest is in the JSON.
         """
         is_sweep = len({r.cell for r in self.results if r.what == "model"}) > 2
         rows = []
@@ -123,7 +123,7 @@ class Evaluation:
         return rows
 
     def as_json(self) -> dict[str, Any]:
-        """Without what only the caller knows: command, model, time."""
+        """Convert for JSON, without the parts that only the caller knows: command, model, time."""
         record = {
             "form": self.form,
             "status": "error" if self.failed else "ok",

@@ -1,4 +1,4 @@
-"""The files of a run that is under way, and how an interrupted run goes on with them."""
+"""The files of an unfinished evaluation, and how an interrupted one is continued."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOG = "evaluate.jsonl"
 
 @dataclass(frozen=True)
 class RowOrigin:
-    """All that the rows of a log depend on: only rows of one origin stand in one log."""
+    """Everything that the rows of a log depend on. A log has rows of one origin only."""
 
     data: str
     task: str
@@ -48,15 +48,16 @@ class RowOrigin:
 
 
 class RowLog:
-    """`DIR/evaluate.jsonl`: a line for the rows' origin, and a line a finished picture.
+    """`DIR/evaluate.jsonl`: a line for the rows' origin, and a line for each finished picture.
 
     Args:
-        folder: Made where it is not there.
-        origin: Of the rows to come, and of those that are there.
+        folder: Created if missing.
+        origin: Origin of the rows, both new and existing.
         resume: Whether to go on with a log of the same origin.
 
     Raises:
-        CaflowError: (exit 2) there is a log, and it is of another origin or `resume` is not set.
+        CaflowError: (exit 2) there is a log of another origin, or there is a log and `resume` is
+            not set.
     """
 
     def __init__(self, folder: Path, origin: RowOrigin, resume: bool) -> None:
@@ -87,7 +88,7 @@ class RowLog:
                         name for name, value in self._origin.items() if record.get(name) != value
                     ] or ["its format"]
                     raise CaflowError(
-                        f"{str(self.path)!r} is of another run: {', '.join(changed)} differ",
+                        f"{str(self.path)!r} belongs to another run: {', '.join(changed)} differ",
                         "choose another folder",
                         EXIT_USAGE,
                     )
@@ -108,7 +109,7 @@ class RowLog:
             return PictureRow.from_json(json.loads(file.readline()))
 
     def add(self, row: PictureRow) -> None:
-        """Append a row, at once. A picture's last row counts."""
+        """Append a row and flush it. If a picture has several rows, the last one counts."""
         head = b"" if self.path.exists() else _line(self._origin)
         try:
             make_folder(self.path.parent)
@@ -122,7 +123,7 @@ class RowLog:
         self._places[row.name] = place
 
     def rows(self, names: Iterable[str]) -> Iterator[PictureRow]:
-        """The rows of those of the pictures that have one."""
+        """The rows of the given pictures, without those that have none."""
         for name in names:
             row = self.find(name)
             if row is not None:
@@ -135,14 +136,14 @@ def _line(record: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class RunFiles:
-    """The files that an evaluation leaves while it goes on, each None where not asked for."""
+    """The files that an evaluation writes as it goes on. A file that is not wanted is None."""
 
     log: RowLog | None
     images: SavedImages | None
     gallery: ReportImages | None
 
     def add(self, measured: Measured) -> None:
-        """A picture: its row last, so that what a row stands for is there."""
+        """Add a picture. Its row is written last, so that the files of every row exist."""
         if self.images is not None:
             self.images.put(measured)
         if self.gallery is not None:
@@ -151,7 +152,7 @@ class RunFiles:
             self.log.add(measured.row)
 
     def find(self, problem: Problem, needs_images: bool) -> Measured | None:
-        """A picture that an earlier run finished; None where a file of it is missing."""
+        """The picture, if an earlier run finished it; None if a file of it is missing."""
         row = None if self.log is None else self.log.find(problem.name)
         if row is None or row.index != problem.index:
             return None

@@ -14,7 +14,7 @@ __all__ = ["SavedImages"]
 
 
 class SavedImages:
-    """`DIR/NAME.png`, with N > 1 `NAME_01.png` and so on; a folder a setting in a sweep."""
+    """`DIR/NAME.png`, with N > 1 `NAME_01.png` and so on; in a sweep, a folder for each setting."""
 
     def __init__(self, folder: Path, settings: EvaluationSettings) -> None:
         self.folder, self._settings = folder, settings

@@ -28,9 +28,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """All that is asked for. Several temperatures, M or N are a sweep: every pair with N <= M.
+    """All settings. Several temperatures, M or N are a sweep over all combinations with N <= M.
 
-    Candidates are drawn once a temperature, for the largest M; a smaller M is the first of them.
+    Candidates are drawn once for each temperature, for the largest M. A smaller M takes the first
+    of them.
     """
 
     taus: tuple[float, ...]
@@ -51,10 +52,10 @@ class EvaluationSettings:
         seed: int = 0,
         noise_samples: int = 1,
     ) -> EvaluationSettings:
-        """The settings with nothing left open: what is None is the model's, else its task's.
+        """Fill in settings that are None: from the model, else from its task.
 
         Raises:
-            CaflowError: (exit 2) unknown metrics, or what `check` refuses.
+            CaflowError: (exit 2) a metric is unknown, or as for `check`.
         """
         names = [metrics] if isinstance(metrics, str) else metrics
         defaults = Sampling().of(config)
@@ -74,7 +75,7 @@ class EvaluationSettings:
         return result
 
     def check(self) -> None:
-        """CaflowError (exit 2) for settings that cannot be run."""
+        """Refuse settings that cannot be run: CaflowError (exit 2)."""
         for tau in self.taus:
             Sampling(tau=tau).check()
         for m in self.candidates:
@@ -92,7 +93,7 @@ class EvaluationSettings:
 
     @property
     def cells(self) -> list[Cell]:
-        """The sweep: every setting of it."""
+        """All settings of the sweep."""
         return [
             Cell(tau, m, n)
             for tau in self.taus
@@ -103,7 +104,7 @@ class EvaluationSettings:
 
     @property
     def draws(self) -> list[float]:
-        """Temperatures to draw at: none for bits/dim alone, 1 too for likelihoods."""
+        """The temperatures to draw at: none for only bits/dim; also 1 for likelihoods."""
         if set(self.metrics) <= {"bpd"}:
             return []
         extra = (1.0,) if "likelihood" in self.metrics and 1.0 not in self.taus else ()
@@ -115,7 +116,7 @@ class EvaluationSettings:
         return max(self.candidates)
 
     def wants(self, needs: str) -> list[str]:
-        """The metrics of that kind."""
+        """The chosen metrics of that kind."""
         return [name for name in self.metrics if METRICS[name].needs == needs]
 
     def as_json(self) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class EvaluationSettings:
 
 
 def _several(given: Sequence[float] | float) -> tuple[float, ...]:
-    """One value or several, in their order, without repeats."""
+    """One or several values as a tuple, in order, without repeats."""
     if isinstance(given, (int, float)):
         return (given,)
     return tuple(dict.fromkeys(given))

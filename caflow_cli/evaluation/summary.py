@@ -1,4 +1,4 @@
-"""From the rows of pictures to means, standard errors, paired differences and histograms."""
+"""Means, standard errors, paired differences and histograms, computed from rows of pictures."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class _GapSums:
 
 
 class RowSummary:
-    """Accumulates rows one by one. All that it keeps of each is its log-likelihoods, if asked."""
+    """Accumulates rows one by one. It keeps only their log-likelihoods, if those are needed."""
 
     def __init__(self, settings: EvaluationSettings, baseline: str | None) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class RowSummary:
         self.count = 0
 
     def add(self, row: PictureRow) -> None:
-        """A picture."""
+        """Add a picture."""
         self.count += 1
         for name, value in (row.baseline or {}).items():
             self._baseline.add(name, value)
@@ -121,7 +121,7 @@ class RowSummary:
             sums.coverage_50.add(coverage(shares, 0.5))
 
     def results(self, cell: Cell) -> list[Result]:
-        """Of one setting: the N kept of each picture, and beside them the mean of all M."""
+        """Results of one setting: for the N kept candidates, and for the mean of all M."""
         sums = self._cells[cell]
         kept = Result("model", dict(sums.kept.estimates), cell)
         for against, means in (
@@ -147,7 +147,7 @@ class RowSummary:
 
     @property
     def truth(self) -> Result | None:
-        """Bits/dim; and, of its standard error, what the noise draws contribute (K > 1)."""
+        """Bits/dim, and the part of its standard error that the noise draws cause (if K > 1)."""
         if "bpd" not in self._settings.metrics:
             return None
         result = Result("truth", {"bpd": self._bpd.estimate})
@@ -157,7 +157,7 @@ class RowSummary:
 
     @property
     def gaps(self) -> list[LikelihoodGap]:
-        """One for each temperature that was drawn at, with the largest M."""
+        """The gap at each temperature, with the largest M."""
         return [
             LikelihoodGap(
                 tau,
@@ -172,6 +172,6 @@ class RowSummary:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    """None, infinity, where one of them is."""
+    """The mean; None (infinity) if one value is."""
     finite = [v for v in values if v is not None]
     return sum(finite) / len(finite) if len(finite) == len(values) else None

@@ -1,4 +1,4 @@
-"""Two sets of pictures against each other: folders, zips, single pictures, or statistics."""
+"""The comparison of two sets: folders, zips, single pictures, or statistics."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def compare(
 ) -> Evaluation:
     """Measure a set of pictures against another.
 
-    A set is a folder (searched through), a zip, one picture, or for FID an .npz of statistics.
-    Pictures are paired by path without suffix; one picture with one picture, whatever their names.
+    A set is a folder (with its subfolders), a zip, one picture, or, for FID, an .npz of statistics.
+    Pictures are paired by path without suffix. Two single pictures are paired whatever their names.
 
     Args:
         metrics: Those of `METRICS` that need pairs or sets.
@@ -39,8 +39,8 @@ def compare(
         progress: Called after each picture.
 
     Raises:
-        CaflowError: Nothing to compare, pictures without their pair, mixed sizes, weights.
-            Pictures that fail alone are in `failed`.
+        CaflowError: There is nothing to compare, pictures lack their pair, sizes are mixed, or
+            weights are missing. Single pictures that fail are in `failed`.
     """
     comparison = Comparison(metrics, resize, weights, save_stats)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Composition of layers, with the log-determinants added up."""
+"""Composition of layers, with the sum of their log-determinants."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def forward_through(
 ) -> tuple[Tensor, Tensor]:
     """`y = f_m(... f_1(x))` and `Σ_k log|det df_k|`, (B,) float64 (paper equation 2).
 
-    With `recompute`, only what passes between the layers is kept for the backward pass, which runs
-    each layer once more.
+    With `recompute`, only the values between layers are kept for the backward pass, which then runs
+    each layer again.
     """
     logdet = wide_zeros(x.shape[0], x)
     for layer, cond, composed in links:

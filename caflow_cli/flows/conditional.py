@@ -27,7 +27,7 @@ FlowCondition = Sequence[Sequence[ScaleCondition]]  # what was read of D, by the
 
 
 def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int]]]:
-    """Channels of z_j^i and how often its image's sides are halved, as `[i][j]`."""
+    """The channels of z_j^i, and how often the image's sides are halved for it, as `[i][j]`."""
     layout = []
     for i in range(scales):
         own = 4 * latent_channels(target_channels, i, scales)
@@ -39,7 +39,7 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
 
 
 def function(i: int, j: int, flow: FlowConfig) -> ConditionalScale:
-    """A new f_j^i. For j < i its shapes and conditions are the same for every i."""
+    """Create an f_j^i. For j < i its shapes and conditions are the same for every i."""
     n = flow.scales
     return ConditionalScale(
         4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j),
@@ -60,8 +60,8 @@ class ConditionalFlow(nn.Module):
         f_j^i : Z'_j | D_j, L_j  -> [Z'_{j-1}, z_j^i]      0 < j < i
         f_0^i : Z'_0 | D_0, L_0  -> z_0^i                  (f_0^0 : L_0 | D_0)
 
-    `cond` is what `read` made of D, with L_j beside it for j < i, indexed by j; D may hold one
-    entry an image where L_i holds one a candidate. The output is indexed by j.
+    `cond` is the list that `read` returns for D, indexed by j, with L_j added for j < i. D may hold
+    one entry for each image where L_i holds one for each candidate. The output is indexed by j.
 
     Args:
         index: i.
@@ -75,7 +75,7 @@ class ConditionalFlow(nn.Module):
         )
 
     def read(self, d: Sequence[Tensor]) -> list[ScaleCondition]:
-        """What each f_j^i makes of D_j alone."""
+        """Compute the parts of each f_j^i that depend on D_j alone."""
         return [function.read(d[j]) for j, function in enumerate(self.functions)]
 
     def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
@@ -103,8 +103,9 @@ class ConditionalFlow(nn.Module):
 class Autoregressive(Modules[ConditionalFlow]):
     """[F_0, ..., F_{n-1}], the paper's model of p(L_{n-1}, ..., L_0 | D_{n-1}, ..., D_0).
 
-    n (n + 1) / 2 functions f_j^i. `forward` maps the list L, under what `read` made of the list D,
-    to `z[i][j]`; `inverse` builds L_0 first and each L_i on those below it.
+    It has n (n + 1) / 2 functions f_j^i. `forward` maps the list L to `z[i][j]`, given the
+    condition that `read` computes from the list D. `inverse` computes L_0 first, and each L_i from
+    those below it.
 
     Args:
         flow: Sizes of all functions.
@@ -115,7 +116,7 @@ class Autoregressive(Modules[ConditionalFlow]):
         self.layout = latent_layout(flow.target_channels, flow.scales)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """What the functions make of D alone, `[i][j]`."""
+        """Compute the parts of all functions that depend on D alone, `[i][j]`."""
         return [flow.read(d) for flow in self]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
@@ -138,6 +139,6 @@ class Autoregressive(Modules[ConditionalFlow]):
 
 
 def _with_latents(cond: Sequence[ScaleCondition], l: Sequence[Tensor]) -> list[ScaleCondition]:
-    """The conditions of F_i, L_0 ... L_{i-1} beside what was read of D_0 ... D_{i-1}."""
+    """The conditions of F_i: the parts read of D_0 ... D_{i-1}, with L_0 ... L_{i-1} added."""
     own = cond[len(l)]
     return [*(c.with_latent(l_j) for c, l_j in zip(cond, l, strict=False)), own]

@@ -1,7 +1,7 @@
 """From 8-bit pixels to points and back (paper appendix A.1, uniform dequantization).
 
-Pixels live on [0, 256): `v = w + u`, w the 8-bit value and u in [0, 1). All densities are stated on
-this scale, where the bin of a pixel value has unit width.
+Points are on [0, 256): `v = w + u`, with the 8-bit value w and noise u in [0, 1). All densities are
+stated on this scale, where the bin of a pixel value has unit width.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ def lattice_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def noise_draws(shape: tuple[int, int, int], *, normal: bool = False) -> Iterator[Tensor]:
-    """The noise draws of a score, (C, H, W) float32 each: the same for every image of a size.
+    """The noise draws of a score, (C, H, W) float32 each, the same for all images of one size.
 
-    Common noise makes a score deterministic and candidates comparable; K draws are the first K of
-    more. Uniform on the lattice, or standard normal, which variational dequantization starts from.
+    Common noise makes scores deterministic and candidates comparable. The first K draws do not
+    depend on K. The noise is uniform on the lattice, or standard normal for variational
+    dequantization, which transforms it.
     """
     generator = torch.Generator().manual_seed(_SCORE_SEED)
     while True:
@@ -36,5 +37,5 @@ def noise_draws(shape: tuple[int, int, int], *, normal: bool = False) -> Iterato
 
 
 def to_uint8(v: Tensor) -> Tensor:
-    """Back to 8 bits: `clamp(floor(v), 0, 255)`."""
+    """Convert points to 8 bits: `clamp(floor(v), 0, 255)`."""
     return v.floor().clamp(0, 255).to(torch.uint8)

@@ -20,7 +20,8 @@ __all__ = ["ConditionalGaussian", "DualGlow"]
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.
 
-    Shapes: x (B, channels, H, W); cond is what `read` made of D_i, (B or B / M, d_channels, H, W).
+    Shapes: x (B, channels, H, W); cond is the result of `read` for D_i, which has the shape (B or B
+    / M, d_channels, H, W).
     """
 
     def __init__(self, channels: int, d_channels: int, hidden: int, bound: float) -> None:
@@ -29,7 +30,7 @@ class ConditionalGaussian(nn.Module):
         self.net = ConvNet(d_channels, hidden, 2 * channels)
 
     def read(self, d: Tensor) -> ScaleCondition:
-        """s, before it is bounded, and μ of D_i."""
+        """Compute s, before it is bounded, and μ from D_i."""
         return ScaleCondition(self.net(d))
 
     def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
@@ -40,9 +41,9 @@ class ConditionalGaussian(nn.Module):
 
 
 class DualGlow(nn.Module):
-    """p(L | D) = Π_i p(L_i | D_i): nothing passes between scales. z[i] holds one latent, of L_i.
+    """p(L | D) = Π_i p(L_i | D_i), with independent scales. z[i] holds one latent, of L_i.
 
-    Contract and arguments: as `Autoregressive`; a Gaussian has neither steps nor trunk.
+    Contract and arguments are those of `Autoregressive`, but a Gaussian has no steps and no trunk.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
@@ -58,7 +59,7 @@ class DualGlow(nn.Module):
         self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """What the nets make of D."""
+        """Compute the outputs of the nets for D."""
         return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:

@@ -15,12 +15,12 @@ __all__ = ["MultiScaleFlow", "latent_channels"]
 
 
 def latent_channels(image_channels: int, index: int, scales: int) -> int:
-    """Channels of L_i (of D_i): C 2^(n-i), and twice that for i = 0, which is not split."""
+    """The channels of L_i or D_i: C 2^(n-i), and twice that for i = 0, which is not split."""
     return int(image_channels * 2 ** (scales - index) * (2 if index == 0 else 1))
 
 
 class MultiScaleFlow(nn.Module):
-    """T(w) = [L_{n-1}, ..., L_0], each scale's output split in halves, one of which goes on.
+    """T(w) = [L_{n-1}, ..., L_0]. Each scale's output is split in halves, and one half goes on.
 
     The lists are indexed by i: element 0 is the coarsest, L_0. L_i has the shape
     (B, `latent_channels(C, i, n)`, H / 2^(n-i), W / 2^(n-i)).
@@ -28,7 +28,7 @@ class MultiScaleFlow(nn.Module):
     Args:
         image_channels: C.
         scales: n.
-        hidden: Kernels of the nets of each scale, finest first; so many scales there are.
+        hidden: Kernels of the nets of each scale, finest first. Its length is the number of scales.
         steps, bound: As in `Scale`, the same at every scale.
     """
 

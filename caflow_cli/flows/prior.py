@@ -15,7 +15,7 @@ __all__ = ["standard_normal_log_prob"]
 def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
     """`sign log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64.
 
-    The sign is -1 where a score divides by the density.
+    The sign is -1 if a score divides by the density.
     """
     constant = math.log(2 * math.pi)
     observe(lambda: -0.5 * sign * (wide(z).square() + constant))

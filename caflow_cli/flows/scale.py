@@ -33,7 +33,7 @@ class Scale(nn.Module):
     """One scale of R or T. (B, C, H, W) <-> (B, 4C, H/2, W/2); the flow does the split.
 
     Args:
-        channels: 4C, the channels behind the squeeze.
+        channels: 4C, the channels after the squeeze.
         steps: K.
         hidden: Kernels of the nets.
         bound: Bound of the log-scales.
@@ -65,10 +65,11 @@ class Scale(nn.Module):
 
 
 class ScaleCondition(NamedTuple):
-    """What a `ConditionalScale` has read of D_j, the same for all candidates of an image, and L_j.
+    """The condition of a `ConditionalScale`: values computed from D_j, and L_j.
 
-    Without an L_j the steps' conditions follow from D_j, and are known. With one they follow from
-    both, and what D_j adds to the first convolution is.
+    The values from D_j are the same for all candidates of an image. Without an L_j they are the
+    conditions of the steps. With an L_j, the conditions depend on both, and the values are the part
+    that D_j adds to the first convolution.
     """
 
     embedded: Tensor  # of D_j, (B or B / M, width, H, W)
@@ -76,21 +77,22 @@ class ScaleCondition(NamedTuple):
     l: Tensor | None = None  # L_j, (B, l_channels, H, W), which `with_latent` adds
 
     def with_latent(self, l: Tensor | None) -> ScaleCondition:
-        """The same, with L_j."""
+        """A copy with L_j."""
         return self._replace(l=l)
 
 
 class ConditionalScale(nn.Module):
     """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
 
-    Conditions are squeezed like x. The first layer of every net of every step, as far as it reads
-    the condition, is one convolution over D_j and one over L_j, computed in one go. With a trunk,
-    these two only feed it, and it says what the steps read (`Trunk`). What depends on D_j alone,
-    the same for all candidates of an image, `read` computes once an image.
+    Conditions are squeezed like x. The first layers of the nets of all steps read the condition
+    through two convolutions, one over D_j and one over L_j, which are computed for all steps at
+    once. With a trunk, the two convolutions only feed the trunk, which computes the features for
+    the steps (`Trunk`). `read` computes the parts that depend on D_j alone, once for each image and
+    not for each candidate.
 
     Args:
-        channels: Channels of x behind the squeeze, 4C.
-        d_channels, l_channels: Channels of D_j and of L_j (0: no L_j, that is i = j).
+        channels: Channels of x after the squeeze, 4C.
+        d_channels, l_channels: Channels of D_j and of L_j (0: there is no L_j, because i = j).
         steps, hidden, bound: As in `Scale`.
         trunk, trunk_blocks: Width and depth of the trunk; width 0: none.
 
@@ -131,13 +133,13 @@ class ConditionalScale(nn.Module):
         )
 
     def read(self, d: Tensor) -> ScaleCondition:
-        """What depends on D_j alone."""
+        """Compute the parts that depend on D_j alone."""
         embedded = self.embed_d(self.squeeze(d)[0])
         known = self._step_conditions(embedded) if self.embed_l is None else ()
         return ScaleCondition(embedded, known)
 
     def _conditions(self, cond: ScaleCondition) -> Sequence[StepCondition]:
-        """What each step is told."""
+        """The condition of each step."""
         if self.embed_l is None:
             return cond.steps
         assert cond.l is not None, "this function has an L among its conditions"
@@ -185,7 +187,7 @@ _S = TypeVar("_S", Scale, ConditionalScale)
 
 
 def _fold(scale: _S) -> _S:
-    """The transitions become one map with the first step's actnorm and 1×1, if there is a step."""
+    """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
     folded = fold_children(scale)
     run = [*scale.transitions, *(step.affine for step in list(scale.steps)[:1])]
     one = FoldedAffine([layer for layer in run if isinstance(layer, ChannelAffine)])

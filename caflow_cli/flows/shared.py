@@ -17,13 +17,14 @@ __all__ = ["SharedAutoregressive"]
 
 
 class SharedAutoregressive(nn.Module):
-    """f_k^{k+1}, ..., f_k^{n-1} are one function f_k: 2n - 1 functions in place of n (n + 1) / 2.
+    """f_k^{k+1}, ..., f_k^{n-1} are one function f_k, which makes 2n - 1 functions in all.
 
-    They have the same conditions, D_k and L_k, and the same shapes. `forward` goes down the levels
-    and runs the uses of f_k as one batch, those of an image side by side: its nets read the
-    condition once for all uses, and its actnorms initialise on all of them together.
+    These functions have the same conditions, D_k and L_k, and the same shapes. `forward` goes down
+    the levels and runs the uses of f_k as one batch, in which the uses for one image are
+    neighbours. So its nets read the condition once for all uses, and its actnorms are initialised
+    on all of them together.
 
-    Contract and arguments: as `Autoregressive`.
+    Contract and arguments are those of `Autoregressive`.
     """
 
     def __init__(self, flow: FlowConfig) -> None:
@@ -34,7 +35,7 @@ class SharedAutoregressive(nn.Module):
         self.layout = latent_layout(flow.target_channels, n)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """What the functions make of D alone: own ones, then shared ones."""
+        """Compute the parts that depend on D alone, of unshared functions, then of shared ones."""
         return [[f.read(d[j]) for j, f in enumerate(group)] for group in (self.own, self.shared)]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:

@@ -14,7 +14,7 @@ __all__ = ["ConditionalStep", "Step", "StepCondition"]
 class Step(nn.Module):
     """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).
 
-    `composed` may hold the actnorm and 1×1 as one map, as for `ChannelAffine`.
+    `composed` may hold actnorm and 1×1 as one map, as in `ChannelAffine`.
     """
 
     affine: ChannelAffine | FoldedAffine
@@ -38,7 +38,7 @@ class Step(nn.Module):
 
 
 class StepCondition(NamedTuple):
-    """What a `ConditionalStep` is told beside x, once an image: batch B, or B / M."""
+    """The condition of a `ConditionalStep`, one entry for each image: batch B, or B / M."""
 
     injection: Tensor  # (raw, b) of the injector, (B, 2C, H, W)
     features: Tensor  # the condition's part of the first layer of the coupling's net
@@ -49,9 +49,9 @@ class ConditionalStep(nn.Module):
 
     Args:
         channels, hidden, bound: As in `Step`.
-        injector_net: Whether the injector has a net of its own, or a trunk says what it would.
+        injector_net: Whether the injector has its own net; otherwise a trunk computes its values.
 
-    Shapes: x (B, C, H, W); cond is what `read` made of the condition's features.
+    Shapes: x (B, C, H, W); cond is the result of `read` for the condition's features.
     """
 
     affine: ChannelAffine | FoldedAffine
@@ -63,7 +63,7 @@ class ConditionalStep(nn.Module):
         self.coupling = Coupling(channels, hidden, bound)
 
     def read(self, for_injector: Tensor, for_coupling: Tensor) -> StepCondition:
-        """The condition of this step, of the features that its two nets begin with."""
+        """Compute the condition of this step from the features that its two nets start with."""
         return StepCondition(self.injector.read(for_injector), for_coupling)
 
     def forward(

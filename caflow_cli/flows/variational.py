@@ -1,4 +1,4 @@
-"""Variational dequantization: noise that a conditional flow draws (paper appendix A.1; Flow++)."""
+"""Variational dequantization: a conditional flow draws the noise (paper appendix A.1; Flow++)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class VariationalNoise(nn.Module):
         channels: C of the images.
         hidden, bound: As in `ConditionalStep`.
 
-    Shapes: x = ε and y = u (B, C, H, W); cond = w on [0, 256), likewise.
+    Shapes: x = ε and y = u, (B, C, H, W); cond = w on [0, 256), of the same shape.
     """
 
     def __init__(self, channels: int, hidden: int, bound: float) -> None:

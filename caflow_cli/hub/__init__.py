@@ -1,4 +1,4 @@
-"""Weights: the manifest (`manifest`), where a model comes from (`resolve`), packing one (`pack`).
+"""Models: the manifest (`manifest`), finding a model (`resolve`), packing one (`pack`).
 
-Nothing is imported here: the manifest is plain JSON and is listed without torch.
+This file imports nothing, so that the manifest can be listed without torch.
 """

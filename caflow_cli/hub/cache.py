@@ -1,8 +1,8 @@
-"""The Hub client's cache: what of a repository is there, and which digest it must have.
+"""The cache of the Hub's client: the files of a repository, and their stated digests.
 
-The client keeps `snapshots/COMMIT/FILE`, links to `blobs/ETAG`, and `refs/BRANCH`, the commit that
-a branch pointed to. Beside these, `.caflow/COMMIT/FILE.sha256` holds the digest that the Hub
-stated, in the form that `sha256sum` writes.
+The client keeps `snapshots/COMMIT/FILE`, which are links to `blobs/ETAG`, and `refs/BRANCH`, which
+holds the last known commit of a branch. Beside these, `.caflow/COMMIT/FILE.sha256` holds the digest
+that the Hub stated, in the form that `sha256sum` writes.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class HubFile:
 
     @property
     def is_pinned(self) -> bool:
-        """Whether the file can never be another one."""
+        """Whether the content can never change."""
         return self.sha256 is not None or _COMMIT.fullmatch(self.revision or "") is not None
 
 
 @dataclass(frozen=True)
 class CachedFile:
-    """A file in the cache whose digest is the one that was stated."""
+    """A file in the cache with the stated digest."""
 
     path: Path
     sha256: str
@@ -69,12 +69,12 @@ def _storage(repo: str) -> Path:
 
 
 def blob_path(wanted: HubFile, sha256: str) -> Path:
-    """Where the cache keeps the content with that digest."""
+    """The path of the content with that digest."""
     return _storage(wanted.repo) / "blobs" / sha256
 
 
 def find(wanted: HubFile, commit: str | None = None) -> Path | None:
-    """The file in the cache, as of `commit` or else of what its revision last was."""
+    """Find the cached file, at `commit` or else at the last known commit of its revision."""
     from huggingface_hub import try_to_load_from_cache
 
     revision = commit or wanted.revision
@@ -91,7 +91,7 @@ def _record_path(wanted: HubFile, commit: str) -> Path:
 
 
 def record(wanted: HubFile, commit: str, sha256: str) -> None:
-    """Keep the digest that the Hub states for the file at that commit."""
+    """Record the digest that the Hub states for the file at that commit."""
     path = _record_path(wanted, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -100,7 +100,7 @@ def record(wanted: HubFile, commit: str, sha256: str) -> None:
 
 
 def stated(wanted: HubFile, path: Path) -> str | None:
-    """The digest that the Hub stated for the cached file: the recorded one, or the blob's name."""
+    """The digest that the Hub stated for a cached file: the recorded one, else the blob's name."""
     try:
         first = _record_path(wanted, _commit(path, wanted)).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):
@@ -109,15 +109,15 @@ def stated(wanted: HubFile, path: Path) -> str | None:
 
 
 def check(wanted: HubFile, path: Path, unreachable: str | None = None) -> CachedFile:
-    """The cached file, if it is what the Hub said.
+    """Check the digest of a cached file, and return it.
 
     Raises:
-        CaflowError: (exit 3) It has another digest, or none is known.
+        CaflowError: (exit 3) the digest differs, or none is known.
     """
     expected = stated(wanted, path)
     if expected is None:
         raise CaflowError(
-            f"no digest is known of the cached {str(wanted)!r}",
+            f"the digest of the cached {str(wanted)!r} is not known",
             f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         )
@@ -139,7 +139,7 @@ def check(wanted: HubFile, path: Path, unreachable: str | None = None) -> Cached
 
 
 def forget(path: Path) -> None:
-    """Remove a cached file: the link, and what it leads to."""
+    """Remove a cached file: the link and its target."""
     blob = path.resolve()
     path.unlink(missing_ok=True)
     if blob.parent.name == "blobs":
@@ -147,7 +147,7 @@ def forget(path: Path) -> None:
 
 
 def recorded() -> Iterator[tuple[HubFile, Path]]:
-    """Every file in the cache with a recorded digest: the file at its commit, and its path."""
+    """Every cached file with a recorded digest: the file at its commit, and its path."""
     from huggingface_hub import constants
 
     pattern = f"models--*--*/{_RECORDS}/*/*.sha256"

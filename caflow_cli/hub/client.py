@@ -1,6 +1,6 @@
-"""The Hub's client library: how caflow introduces itself, and what its failures mean to a user.
+"""Use of the Hub's client library, with its failures as errors for users.
 
-`huggingface_hub` takes a second to import; so it is imported where it is used.
+`huggingface_hub` takes a second to import, so it is imported only where it is used.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def is_offline() -> bool:
 
 
 def hide_progress() -> None:
-    """Show no bars; without, transfers show one where stderr is a terminal."""
+    """Show no progress bars. By default, transfers show one if stderr is a terminal."""
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     disable_progress_bars()
 
 
 def is_broken_connection(error: Exception) -> bool:
-    """Whether a transfer failed on its way, and may go on."""
+    """Whether an error is a broken connection, after which a transfer may go on."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if isinstance(error, HfHubHTTPError):  # an answer
@@ -54,7 +54,7 @@ def is_broken_connection(error: Exception) -> bool:
 
 
 def _transport() -> Any:
-    """The base of every failure of the HTTP library, whichever one this client's version uses."""
+    """The base class of the errors of the HTTP library that this version of the client uses."""
     from huggingface_hub.errors import HfHubHTTPError
 
     return HfHubHTTPError.__bases__[0]
@@ -62,11 +62,11 @@ def _transport() -> Any:
 
 @contextmanager
 def hub_errors(name: str, action: str = "download") -> Iterator[None]:
-    """Failures of the client, its HTTP library and the cache's disk as a CaflowError, exit code 3.
+    """Turn failures of the client, its HTTP library and the disk into a CaflowError (exit 3).
 
     Args:
         name: Of the model or repository, for the message.
-        action: What fails: "cannot `action` NAME: ...".
+        action: The verb for the message "cannot `action` NAME: ...".
     """
     from huggingface_hub import logging
 
@@ -83,7 +83,7 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
 
 
 def _explained(error: BaseException, name: str, action: str) -> tuple[str, str]:
-    """(message, hint)."""
+    """The (message, hint) of a failure."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,

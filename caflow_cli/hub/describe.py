@@ -1,4 +1,4 @@
-"""One model described, from its manifest entry and its file's header. No torch."""
+"""The description of a model, from its manifest entry and its file's header, without torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Description", "describe"]
 
 @dataclass(frozen=True)
 class Description:
-    """A model's file, what its header says, and its entry, where the manifest has one."""
+    """A model's file, its header, and its manifest entry if there is one."""
 
     resolved: Resolved
     info: CheckpointInfo
@@ -28,10 +28,11 @@ class Description:
 
 
 def describe(name: str) -> Description:
-    """The model of that name (see `resolve`); nothing is downloaded.
+    """Describe the model with that name (see `resolve`). Nothing is downloaded.
 
     Raises:
-        CaflowError: (exit 3) none of that name, a wrong checksum, or no model file of ours.
+        CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
+            model.
     """
     resolved = resolve(name, local=True)
     info = read_info(resolved.path)

@@ -1,9 +1,9 @@
-"""A file of a Hub repository: from the cache, or downloaded into it, and checked either way.
+"""Files of a Hub repository, from the cache or downloaded into it, and always checked.
 
-The client's own `hf_hub_download` starts again from nothing when a process was stopped, and trusts
-what it received. Here the bytes go to `blobs/SHA256.incomplete`, which the next attempt continues,
-and become `blobs/SHA256` once they have that digest. The client then finds its blob there, and
-links it as it does with its own.
+The client's own `hf_hub_download` starts from the beginning after a process was stopped, and does
+not check what it received. Here the bytes go to `blobs/SHA256.incomplete`, which the next attempt
+continues. The file becomes `blobs/SHA256` once it has that digest. The client then finds this blob
+and links it like its own.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ _CONNECTIONS = 20  # for one file
 
 
 def fetch(wanted: HubFile, *, repair: bool = False, local: bool = False) -> CachedFile:
-    """The file, with the digest that the Hub (or the manifest) states.
+    """Get the file, with the digest that the Hub (or the manifest) states.
 
-    What is cached and cannot change, at a commit or with a digest in the manifest, costs no
-    request. Of a branch the Hub is asked for its newest; what is cached serves where it cannot be.
+    A cached file that cannot change, because it is at a commit or has a digest in the manifest,
+    needs no request. For a branch, the Hub is asked for the newest commit. If it cannot be reached,
+    the cached file is used.
 
     Args:
         wanted: The file.
-        repair: Download a cached file again whose content has changed.
+        repair: Download a cached file again if its content has changed.
         local: Only look into the cache.
 
     Raises:
-        CaflowError: (exit 3) no such repository, revision or file, no access, no network and
-            nothing cached, no space, or another digest.
+        CaflowError: (exit 3) there is no such repository, revision or file; there is no access;
+            there is no network and nothing cached; the disk is full; or the digest differs.
     """
     with hub_errors(str(wanted)):
         path = find(wanted)
@@ -79,7 +80,7 @@ def fetch(wanted: HubFile, *, repair: bool = False, local: bool = False) -> Cach
 
 @dataclass(frozen=True)
 class _Remote:
-    """A file as the Hub states it now."""
+    """The Hub's present record of a file."""
 
     commit: str
     sha256: str
@@ -96,7 +97,7 @@ def _ask(wanted: HubFile) -> _Remote:
     )
     if found.commit_hash is None or found.etag is None or len(found.etag) != 64:
         raise CaflowError(
-            f"the Hub states no sha256 of {wanted.filename!r} in {str(wanted)!r}",
+            f"the Hub states no sha256 for {wanted.filename!r} in {str(wanted)!r}",
             f"hf download {wanted.repo} {wanted.filename}, then --model FILE",
             EXIT_WEIGHTS,
         )
@@ -111,7 +112,7 @@ def _ask(wanted: HubFile) -> _Remote:
 
 
 def _take(wanted: HubFile, remote: _Remote, cached: Path | None) -> CachedFile:
-    """The file at the commit that the Hub named; `cached` is what the cache has of the revision."""
+    """Get the file at the commit that the Hub named; `cached` is the revision's cached file."""
     from huggingface_hub import hf_hub_download
 
     path = find(wanted, remote.commit)
@@ -186,7 +187,7 @@ def _fill(wanted: HubFile, remote: _Remote) -> None:
 
 
 def _complete(wanted: HubFile, remote: _Remote, partial: Path) -> None:
-    """Download what is missing, over as many connections as it takes while each brings some."""
+    """Download the missing bytes, over several connections if needed, while each brings some."""
     for attempt in range(_CONNECTIONS):
         before = _size(partial)
         if remote.size is not None and before > remote.size:

@@ -1,6 +1,6 @@
-"""`weights_manifest.json`: what models exist (`assets/schema/manifest.schema.json`).
+"""`weights_manifest.json`, the list of models (`assets/schema/manifest.schema.json`).
 
-It is read strictly: a manifest says which files are opened, and which are downloaded.
+It is read strictly, because it decides which files are opened and downloaded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the manifest: a file of the package, of a Hub repository, or of both."""
+    """One model of the manifest: a file in the package, in a Hub repository, or in both."""
 
     id: str
     task: str
@@ -61,19 +61,19 @@ class Entry:
     filename: str | None = None  # of the file there; None: `model.safetensors`
 
     def to_fields(self) -> dict[str, Any]:
-        """The fields as the manifest holds them: without the id, and without what is not set."""
+        """The fields as the manifest holds them, without the id and without unset fields."""
         values = asdict(self)
         del values["id"]
         return {name: value for name, value in values.items() if value is not None}
 
 
 def is_model_id(text: str) -> bool:
-    """Whether a name may be a model's: it becomes a file's name."""
+    """Whether a name may be a model's id, which becomes part of a file's name."""
     return _ID.fullmatch(text) is not None and ".." not in text
 
 
 def manifest_path() -> Path:
-    """In a wheel inside the package; in a checkout, also an editable install, at the top level."""
+    """The manifest's path: inside the package in a wheel, at the top level in a checkout."""
     inside = _PACKAGE / _NAME
     return inside if inside.exists() else _PACKAGE.parent / _NAME
 
@@ -82,8 +82,9 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
     """The manifest's entries by id.
 
     Raises:
-        CaflowError: (exit 3) missing, not JSON, of another schema, or an entry with a field that is
-            missing, unknown or not what it must be. The message names entry and field.
+        CaflowError: (exit 3) the manifest is missing, is not JSON or has another schema, or an
+            entry has a field that is missing, unknown or invalid. The message names entry and
+            field.
     """
     path = path or manifest_path()
     try:
@@ -100,10 +101,10 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
 
 
 def manifest_json(entries: Iterable[Entry]) -> str:
-    """The manifest of these entries, one default a task, as `load_manifest` reads it.
+    """The manifest of these entries as JSON, with at most one default for each task.
 
     Raises:
-        CaflowError: (exit 2) `load_manifest` would not.
+        CaflowError: (exit 2) `load_manifest` would not read it.
     """
     models = {entry.id: entry.to_fields() for entry in entries}
     content = {"schema": MANIFEST_SCHEMA, "models": models}
@@ -112,7 +113,7 @@ def manifest_json(entries: Iterable[Entry]) -> str:
         _entries(strict_json(text))
     except ValueError as error:
         raise CaflowError(
-            f"no manifest can hold this: {error}",
+            f"a manifest cannot hold this entry: {error}",
             "--license and --data-terms take a line of printable text",
             EXIT_USAGE,
         ) from error
@@ -120,10 +121,10 @@ def manifest_json(entries: Iterable[Entry]) -> str:
 
 
 def bundled_path(entry: Entry) -> Path | None:
-    """The entry's file in the package, which is there; None where the Hub has to give it.
+    """The entry's file in the package; None if the file must come from the Hub.
 
     Raises:
-        CaflowError: (exit 3) missing, or a link to another folder.
+        CaflowError: (exit 3) the file is missing, or is a link to another folder.
     """
     if entry.file is None:
         return None
@@ -146,7 +147,7 @@ def bundled_path(entry: Entry) -> Path | None:
 
 
 def _entries(content: Any) -> dict[str, Entry]:
-    """Entries of a manifest's JSON value. ValueError, with entry and field, where it is none."""
+    """Parse the entries of a manifest. ValueError, with entry and field, if it is invalid."""
     if not isinstance(content, dict) or content.keys() != {"schema", "models"}:
         raise ValueError("it must hold 'schema' and 'models', and nothing else")
     if content["schema"] != MANIFEST_SCHEMA or isinstance(content["schema"], bool):
@@ -162,7 +163,9 @@ def _entries(content: Any) -> dict[str, Entry]:
                 continue
             if value in seen:
                 what = "field 'file'" if name == "file" else f"default of task {value!r}"
-                raise ValueError(f"entry {entry.id!r}: {what} is that of entry {seen[value]!r} too")
+                raise ValueError(
+                    f"entry {entry.id!r}: {what} is also that of entry {seen[value]!r}"
+                )
             seen[value] = entry.id
     return entries
 
@@ -209,12 +212,12 @@ def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
 
 
 def _is_line(value: Any) -> bool:
-    """Text for a terminal: printable, so that it cannot move the cursor or hide a line."""
+    """Whether a text is one printable line, so that it cannot move a terminal's cursor."""
     return isinstance(value, str) and value.strip() != "" and value.isprintable()
 
 
 def _is_metrics(value: Any) -> bool:
-    """Numbers by name, in tables at will, under a protocol."""
+    """Whether a value is a table of numbers, possibly nested, with a protocol."""
     if not isinstance(value, dict):
         return False
     rest = {name: figure for name, figure in value.items() if name != "protocol"}

@@ -1,4 +1,4 @@
-"""From a run to one small file and its manifest entry."""
+"""Packing: from a run to one small file and its manifest entry."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def pack(
     license_terms: str = "see the training data's terms",
     metrics: dict[str, Any] | None = None,
 ) -> Entry:
-    """Store a run's best EMA weights, net convolutions in bfloat16, with a manifest entry.
+    """Store a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
 
     Args:
         run: Folder of a run, or a model file.
         model_id: Becomes the file's name.
         output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it.
         bundle: Write into this installation's package instead, at most 16 MB.
-        default: The task's model where none is named; no other is then.
-        overwrite: Replace a model of that id.
+        default: Make it the default model of its task, in place of another.
+        overwrite: Replace a model with that id.
         data_terms, license_terms: For the manifest.
-        metrics: Measured on exactly this file; an entry's earlier ones are dropped.
+        metrics: Figures measured on exactly this file. Those of an earlier entry are dropped.
 
     Raises:
-        CaflowError: No model there, an unusable id, one that exists, an unwritable folder, or a
-            bundle that is too large. Nothing is written then.
+        CaflowError: There is no model, the id is invalid or exists, the folder is not writable, or
+            the bundle is too large. Then nothing is written.
     """
     if not is_model_id(model_id):
         raise CaflowError(
-            f"{model_id!r} is no model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
+            f"{model_id!r} is not a model id", "--id with a-z, 0-9, dots and hyphens", EXIT_USAGE
         )
     folder = WEIGHTS_DIR if bundle else output
     path = folder / f"{model_id}.safetensors"
@@ -103,10 +103,12 @@ def pack(
 def _entries_without(
     model_id: str, path: Path, manifest: Path, overwrite: bool
 ) -> dict[str, Entry]:
-    """The manifest's entries; one of that id, or a file, only where it may be replaced."""
+    """The manifest's entries. CaflowError if the id or its file exists and must stay."""
     entries = load_manifest(manifest) if exists(manifest) else {}
     if not overwrite and (exists(path) or model_id in entries):
         raise CaflowError(
-            f"there is a model {model_id!r} in {str(path.parent)!r}", "--overwrite", EXIT_USAGE
+            f"there is already a model {model_id!r} in {str(path.parent)!r}",
+            "--overwrite",
+            EXIT_USAGE,
         )
     return entries

@@ -1,4 +1,4 @@
-"""A model to a Hub repository: weights, `config.json` and a model card, in one commit."""
+"""Pushing to the Hub: weights, `config.json` and a model card, in one commit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CARD = "README.md"
 
 @dataclass(frozen=True)
 class Parcel:
-    """A model that is ready to be pushed: its file, checked, and its card."""
+    """A model that is ready to be pushed: its checked file and its card."""
 
     path: Path
     size: int  # bytes
@@ -41,7 +41,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Pushed:
-    """A model as it stands on the Hub after a push."""
+    """The result of a push."""
 
     repo_id: str
     revision: str
@@ -53,13 +53,13 @@ class Pushed:
 
 
 def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = "") -> Parcel:
-    """The model of a run or file, byte for byte, and its card.
+    """Prepare the model of a run or file, byte for byte, and its card.
 
-    Terms and metrics that are not given come from the manifest's entry of that digest: the
-    installation's, or that of `weights_manifest.json` beside the file.
+    Terms and metrics that are not given come from the manifest entry with that digest, in the
+    installation's manifest or in `weights_manifest.json` beside the file.
 
     Raises:
-        CaflowError: (exit 2) no name of a repository; (exit 3) no model there.
+        CaflowError: (exit 2) the name is not that of a repository; (exit 3) there is no model.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def pack_parcel(run: str, repo: str, license_terms: str = "", data_terms: str = 
         valid = False
     if not valid:
         raise CaflowError(
-            f"{repo!r} is no name of a Hub repository", "--repo user/name", EXIT_USAGE
+            f"{repo!r} is not the name of a Hub repository", "--repo user/name", EXIT_USAGE
         )
     resolved = resolve(run, local=True)
     info = read_info(resolved.path)
@@ -102,17 +102,18 @@ def push(
     message: str | None = None,
     replace_card: bool = False,
 ) -> Pushed:
-    """Create the repository where there is none, and commit the files to it, all or none.
+    """Commit all files to the repository, or none. Create the repository if there is none.
 
     Args:
         parcel: The model and its card.
-        revision: Branch; None: the main one. A new one starts from it.
-        private: Create it as private. One that is there must be.
-        message: Of the commit.
-        replace_card: Replace a README.md that is there.
+        revision: Branch; None: the main branch. A new branch starts from the main one.
+        private: Create the repository as private. An existing one must be private.
+        message: Message of the commit.
+        replace_card: Replace an existing README.md.
 
     Raises:
-        CaflowError: (exit 3) no network, no rights, or a repository that is public and must not be.
+        CaflowError: (exit 3) there is no network, there are no rights, or the repository is public
+            although `private` is set.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -122,8 +123,8 @@ def push(
         api.create_repo(repo, private=private or None, exist_ok=True)
         if private and not api.model_info(repo).private:
             raise CaflowError(
-                f"the Hub repository {repo!r} is there, and public",
-                "another --repo, or no --private",
+                f"the Hub repository {repo!r} exists and is public",
+                "use another --repo, or leave --private out",
                 EXIT_WEIGHTS,
             )
         if revision is not None:

@@ -1,4 +1,4 @@
-"""From a model's name to its file: an id of the manifest, a file, a folder, a Hub repository."""
+"""Finding the file of a model: an id of the manifest, a file, a folder, a Hub repository."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Resolved:
 
 
 def default_model(task: str) -> str:
-    """Id of the model that a task uses where none is named."""
+    """The id of the model that a task uses if none is named."""
     for entry in load_manifest().values():
         if entry.task == task and entry.default:
             return entry.id
@@ -46,16 +46,15 @@ def default_model(task: str) -> str:
 
 
 def resolve(name: str, *, local: bool = False) -> Resolved:
-    """Find a model's file, and check it where its sha256 is known.
+    """Find a model's file, and check its sha256 if that is known.
 
     Args:
-        name: An id of the manifest; a `.safetensors` file; a folder that holds
-            `model.safetensors` or, a run of `caflow train`, `best.safetensors`; a Hub repository
-            `user/name` or `user/name@revision`.
+        name: An id of the manifest; a `.safetensors` file; a folder that holds `model.safetensors`
+            or, for a run, `best.safetensors`; a Hub repository `user/name` or `user/name@revision`.
         local: Download nothing.
 
     Raises:
-        CaflowError: Nothing of that name, or a wrong checksum (exit code 3).
+        CaflowError: There is no such model, or its checksum is wrong (exit code 3).
     """
     entries = load_manifest()
     if name in entries:
@@ -83,10 +82,10 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 
 
 def pull(name: str) -> Resolved:
-    """`resolve` an id or a Hub repository, and download again what has changed in the cache.
+    """Do as `resolve` for an id or a Hub repository, and download changed cached files again.
 
     Raises:
-        CaflowError: (exit 3) as `resolve`; a file is neither.
+        CaflowError: (exit 3) as for `resolve`; or the name is that of a file.
     """
     entries = load_manifest()
     if name in entries:
@@ -135,7 +134,7 @@ def _from_hub(name: str, wanted: HubFile, *, repair: bool = False, local: bool =
 
 
 def load(name: str) -> CAFlow:
-    """Load the model of that name (see `resolve`), in `eval()`, on the CPU.
+    """Load the model with that name (see `resolve`), in `eval()`, on the CPU.
 
     Examples:
         >>> import caflow_cli as caflow

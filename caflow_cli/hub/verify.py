@@ -1,4 +1,4 @@
-"""Whether the models that are here are what they were published as. No torch."""
+"""Verification that local models are the published ones, without torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Check", "verify"]
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of checking one model: its file, or what is wrong with it."""
+    """The result of a check: the model's file, or the error."""
 
     name: str
     path: Path | None = None  # of what is sound
@@ -27,16 +27,16 @@ class Check:
 
 
 def verify(names: Sequence[str] = ()) -> Iterator[Check]:
-    """Hash each model again, and hold its header, shapes and config against each other.
+    """Hash each model again, and compare its header, shapes and config.
 
     Nothing is downloaded.
 
     Args:
-        names: As `resolve` takes them; none: every model that comes with the package, and every
-            one in the Hub's cache whose digest was recorded as it was downloaded.
+        names: As for `resolve`. Without names: every bundled model, and every model in the Hub's
+            cache whose digest was recorded at its download.
 
     Raises:
-        CaflowError: (exit 3) the manifest is unusable. What is wrong with a model, its check says.
+        CaflowError: (exit 3) the manifest is unusable. Errors of models are in their checks.
     """
     entries = load_manifest()
     for name in names or [entry.id for entry in entries.values() if entry.file is not None]:

@@ -1,4 +1,4 @@
-"""Pictures in and out: what decoding means, transparency, the formats written, safe writes.
+"""Pictures in and out: decoding, transparency, encoding and safe writing.
 
 `docs/pictures.md` states the policy for users.
 """

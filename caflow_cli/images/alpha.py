@@ -1,7 +1,7 @@
 """Transparency: kept apart from colour, and put back.
 
-Files store straight (un-premultiplied) colours. Under a transparent pixel that colour means
-nothing, and may be anything; a filter that reads it would bleed it into what is seen.
+Files store straight (un-premultiplied) colours. The colour of a transparent pixel has no meaning
+and may be anything. A filter that reads it would mix it into visible pixels.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ Plane = npt.NDArray[np.uint8]
 
 
 def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
-    """The picture with the colours around a transparent pixel in its place: uint8 (H, W, 3).
+    """Fill transparent pixels with the visible colours around them: uint8 (H, W, 3).
 
-    The colour put there is the alpha-weighted (premultiplied) mean of the smallest dyadic block
-    around the pixel that shows anything, interpolated. Opaque pixels are never changed, and nothing
-    is where the whole picture is transparent.
+    The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
+    that has a visible pixel, interpolated; the sides of blocks are powers of two. Opaque pixels are
+    never changed. A wholly transparent picture is not changed.
 
     Args:
         rgb: Straight colours, (H, W, 3).
         alpha: (H, W), 0 transparent to 255 opaque.
-        faint: Also blend that mean into a pixel fainter than its neighbours, in proportion:
-            `(a c + (m - a) mean) / m`, m being the largest alpha of its 5 x 5 neighbourhood (the
-            support of BICUBIC). For pictures about to be enlarged, where the filter would give its
-            colour the weight of an opaque one. An evenly transparent picture stays as it is.
+        faint: Also blend that mean into a pixel fainter than its neighbours, in proportion: `(a c +
+            (m - a) mean) / m`, m being the largest alpha of its 5 x 5 neighbourhood (the support of
+            BICUBIC). This is for pictures about to be enlarged, because the filter would give the
+            pixel's colour the weight of an opaque one. An evenly transparent picture stays as it
+            is.
     """
     if not alpha.any():
         return rgb
@@ -43,7 +44,7 @@ def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
 
 
 def _mean_around(rgb: Plane, alpha: Plane) -> Plane:
-    """For each pixel the premultiplied mean of the smallest block of 2, 4, 8, … that is visible."""
+    """For each pixel, the premultiplied mean of the smallest visible block of side 2, 4, 8, …"""
     weight = alpha.astype(np.float32)[..., None]
     levels = [(_halve(rgb * weight), _halve(weight))]
     while levels[-1][1].shape[:2] != (1, 1):
@@ -63,7 +64,7 @@ def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Bilinear to twice the size, cut to (H, W): blocks stay over their pixels at odd sides."""
+    """Resize bilinearly to twice the size, then cut to (H, W), to fit odd sides."""
     height, width = values.shape[:2]
     planes = [
         np.asarray(
@@ -77,7 +78,7 @@ def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDAr
 
 
 def resize_alpha(alpha: Plane, size: tuple[int, int]) -> Plane:
-    """Alpha at (height, width): itself where it has that size, else Pillow BICUBIC, clipped."""
+    """Alpha at (height, width): unchanged if it has that size, else by Pillow BICUBIC, clipped."""
     if alpha.shape == size:
         return alpha
     resized = Image.fromarray(alpha).resize((size[1], size[0]), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Atomic writing: a file appears whole, or not at all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _cleaned: set[Path] = set()  # folders, by this process
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder and its parents. CaflowError where that is impossible."""
+    """Create a folder and its parents. CaflowError if that is impossible."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -35,19 +35,19 @@ def make_folder(path: Path) -> None:
 
 
 def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or all of the new one.
+    """Write a file so that readers see the old file or the whole new one, also after a crash.
 
-    A temporary file in the same folder is written, synced and renamed; it is removed on any error.
-    What `kill -9` leaves of it, the next process removes that writes into the folder. The mode
+    A temporary file in the same folder is written, synced and renamed. It is removed on any error.
+    If `kill -9` leaves it, the next process that writes into the folder removes it. The mode
     follows the umask. Links are followed; devices and pipes are written directly.
 
     Args:
-        replace: Whether a file of that name may go. Without, one that another program has put there
-            meanwhile stays (on a file system without hard links, but for an instant between look
-            and rename).
+        replace: Whether an existing file may be replaced. If not, a file that another program
+            creates in the meantime stays. (On a file system without hard links, there is an instant
+            between check and rename in which it would not.)
 
     Raises:
-        CaflowError: (exit 1) the path cannot be written, or exists and is not to be replaced.
+        CaflowError: (exit 1) the path cannot be written, or exists and must not be replaced.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -57,7 +57,7 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
             _write_and_rename(target, data, replace)
     except FileExistsError as error:
         raise CaflowError(
-            f"{str(path)!r} has come into being meanwhile", "add --overwrite"
+            f"{str(path)!r} was created by another program in the meantime", "add --overwrite"
         ) from error
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
@@ -68,10 +68,10 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote into a folder.
+    """Remove temporary files that killed processes left in a folder.
 
-    A writer holds a lock on its file, which ends with it. Where there are no such locks (Windows,
-    some network shares), leftovers stay.
+    A process holds a lock on its temporary file while it lives. Where there are no such locks
+    (Windows, some network shares), leftovers stay.
     """
     for path in folder.glob(_TEMPORARY.format("*")):
         with suppress(OSError), path.open("rb") as file:
@@ -81,7 +81,7 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """One process at a time, the others wait. No file is left, and the lock ends with its process.
+    """Lock a folder: other processes wait. The lock leaves no file and ends with its process.
 
     Where folders cannot be locked (Windows, some network shares) nobody waits.
     """
@@ -119,7 +119,7 @@ def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
 
 
 def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file in the folder, locked where that is possible."""
+    """Create a file in the folder, and lock it if possible."""
     while True:
         path = folder / _TEMPORARY.format(secrets.token_hex(6))
         file = path.open("xb")  # by hand: `tempfile` would give the file mode 0600
@@ -130,7 +130,7 @@ def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
 
 
 def _lock(file: BinaryIO) -> bool | None:
-    """Whether the file was locked until it is closed; None where files cannot be."""
+    """Lock a file until it is closed. True if that worked, None if files cannot be locked."""
     if sys.platform == "win32":
         return None
     try:
@@ -143,7 +143,7 @@ def _lock(file: BinaryIO) -> bool | None:
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
-    """Rename, but never onto a file. FileExistsError where there is one."""
+    """Rename, but never onto a file. FileExistsError if there is one."""
     if os.name == "nt":
         temporary.rename(target)  # refuses there
         return

@@ -1,4 +1,4 @@
-"""Any colour space to sRGB."""
+"""Conversion of colour spaces to sRGB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["to_srgb"]
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """A picture of mode L, RGB, CMYK or LAB as RGB in sRGB.
+    """Convert a picture of mode L, RGB, CMYK or LAB to RGB in sRGB.
 
     Without a profile RGB is taken as sRGB, L as its grey, CMYK by Pillow's formula. A profile that
     is sRGB up to rounding leaves the pixels as they are; a broken one is ignored.
@@ -27,7 +27,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _transform(picture: Image.Image, profile: Any) -> Image.Image:
-    """The picture from `profile` to sRGB; as it is where the profile is sRGB up to rounding."""
+    """Convert from `profile` to sRGB; no change if the profile is sRGB up to rounding."""
     if picture.mode == "L" and profile.profile.xcolor_space.strip() == "RGB":
         picture = picture.convert("RGB")
     transform = ImageCms.buildTransform(

@@ -1,4 +1,4 @@
-"""Pictures in: the one decoding policy."""
+"""Decoding: the one policy for how pictures are read."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _TRANSPOSE = {
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """A picture as it is worked on.
+    """A decoded picture.
 
     Attributes:
-        rgb: sRGB, uint8 (H, W, 3): straight colours, as stored also where nothing shows.
+        rgb: sRGB, uint8 (H, W, 3): straight colours as stored, also of transparent pixels.
         alpha: uint8 (H, W), 0 transparent to 255 opaque; None where every pixel is opaque.
-        format: What the file's content is: PNG, JPEG, WEBP, …
+        format: Format of the file's content: PNG, JPEG, WEBP, …
     """
 
     rgb: npt.NDArray[np.uint8]
@@ -46,7 +46,7 @@ class Decoded:
     format: str
 
     def seen(self, *, faint: bool = False) -> npt.NDArray[np.uint8]:
-        """`rgb` with the colours around in place of what is transparent: `fill_transparent`."""
+        """`rgb` with transparent pixels filled by `fill_transparent`."""
         if self.alpha is None:
             return self.rgb
         return fill_transparent(self.rgb, self.alpha, faint=faint)
@@ -55,7 +55,7 @@ class Decoded:
 def decode(
     source: str | Path | BinaryIO, name: str | None = None, frame: int | None = None
 ) -> Decoded:
-    """A picture as 8-bit sRGB, with its alpha apart.
+    """Decode a picture to 8-bit sRGB, with alpha apart.
 
     EXIF orientation is applied and an embedded ICC profile converted to sRGB (one that is sRGB up
     to rounding leaves the pixels as they are; a broken one is ignored). 16 bits are rescaled by
@@ -64,13 +64,13 @@ def decode(
 
     Args:
         source: A path, or a binary stream that is read to its end.
-        name: What errors call the picture; by default the path or the stream's name.
-        frame: Which frame of an animation, or page, from 1. None: refuse those.
+        name: Name of the picture in errors; by default the path or the stream's name.
+        frame: Frame of an animation, or page of a file, from 1. None: refuse files with several.
 
     Raises:
-        CaflowError: (exit 1) missing, a folder, unreadable, empty, truncated, not a picture, an
-            animation or several pages, no such frame, more pixels than Pillow's bomb limit, or
-            values with no stated range (floats, 32-bit integers).
+        CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not a
+            picture; it has several frames or pages, or no such frame; it has more pixels than
+            Pillow's bomb limit; or its values have no stated range (floats, 32-bit integers).
     """
     data, label = read_source(source, name)
     picture, _ = open_picture(data, label, frame)
@@ -97,13 +97,13 @@ def decode(
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> npt.NDArray[np.uint8]:
-    """The colours of `decode`: uint8 (H, W, 3), 0-255.
+    """Read the colours of a picture: uint8 (H, W, 3), 0-255.
 
-    Alpha is dropped: the stored (un-premultiplied) colours come out, also where the picture is
-    transparent. `decode` has the alpha.
+    Alpha is dropped. The result has the stored (un-premultiplied) colours, also of transparent
+    pixels. `decode` returns the alpha.
 
     Raises:
-        CaflowError: As `decode`.
+        CaflowError: As for `decode`.
     """
     return decode(source, name).rgb
 
@@ -119,7 +119,7 @@ def _orientation(picture: Image.Image) -> int:
 def _apart(
     picture: Image.Image, low: Image.Image | None, label: str
 ) -> tuple[Image.Image, Image.Image | None]:
-    """Colours in mode L, RGB, CMYK or LAB with 8 bits, and alpha in mode L if the picture has it.
+    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any.
 
     Args:
         low: The low bytes of a colour picture of 16 bits.

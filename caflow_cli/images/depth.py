@@ -1,4 +1,4 @@
-"""From 16 bits a value to 8, by 255/65535 and rounding: the brightest value stays the brightest."""
+"""From 16 to 8 bits: values times 255/65535, rounded, so the brightest stays the brightest."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NATIVE = "L" if sys.byteorder == "little" else "B"
 
 
 def grey_to_8_bits(picture: Image.Image, label: str) -> tuple[Image.Image, Image.Image | None]:
-    """Modes I;16, I and F as L, and the alpha of a transparent value if there is one.
+    """Convert modes I;16, I and F to L; also return alpha, if one value is transparent.
 
     Raises:
-        CaflowError: Values with no stated range: floats, integers outside 0 to 65535.
+        CaflowError: The values have no stated range: floats, or integers outside 0 to 65535.
     """
     values = np.asarray(picture)
     if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
@@ -44,7 +44,7 @@ def grey_to_8_bits(picture: Image.Image, label: str) -> tuple[Image.Image, Image
 
 
 def exchanged_layout(picture: Image.Image) -> str | None:
-    """The layout that gives the low bytes of a colour picture of 16 bits, not yet decoded.
+    """The raw layout that gives the low bytes of an undecoded 16-bit colour picture.
 
     None for any other picture.
     """
@@ -61,9 +61,9 @@ def exchanged_layout(picture: Image.Image) -> str | None:
 
 
 def low_bytes(data: bytes, label: str, frame: int | None, layout: str) -> Image.Image | None:
-    """The low bytes, in the bands in which Pillow gives the high ones.
+    """The low bytes, in the same bands in which Pillow gives the high bytes.
 
-    None where that fails; the high bytes are within 1 level of the rounded value.
+    None if that fails. The high bytes alone are within 1 level of the rounded value.
     """
     with contextlib.suppress(Exception):
         picture, _ = open_picture(data, label, frame)
@@ -80,7 +80,7 @@ def low_bytes(data: bytes, label: str, frame: int | None, layout: str) -> Image.
 
 
 def round_to_8_bits(high: Image.Image, low: Image.Image) -> Image.Image:
-    """round((256 high + low) / 257) of each value, which is high, or one more or less."""
+    """Round each value: round((256 high + low) / 257), which is high, or one more or less."""
     upper = np.asarray(high).astype(np.int16)
     difference = np.asarray(low).astype(np.int16) - upper
     rounded = upper + (difference > 128) - (difference < -128)

@@ -1,4 +1,4 @@
-"""Pictures out: the formats that are written, and what they can hold."""
+"""Encoding: the formats that are written, and their limits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def format_of(path: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Encoder:
-    """How results are written.
+    """The format of results.
 
     Attributes:
         format: A key of `FORMATS`.
@@ -47,7 +47,7 @@ class Encoder:
         metadata: Whether provenance is written.
 
     Raises:
-        CaflowError: (exit 2) no such format, or a quality that it has no use for.
+        CaflowError: (exit 2) there is no such format, or the format does not take a quality.
     """
 
     format: str = "png"
@@ -78,7 +78,7 @@ class Encoder:
 
     @property
     def lossless(self) -> bool:
-        """Whether the colours come back as they were."""
+        """Whether decoding returns the same colours."""
         return self.format != "jpg" and not (self.format == "webp" and self.quality is not None)
 
     @property
@@ -91,16 +91,16 @@ class Encoder:
         alpha: npt.NDArray[np.uint8] | None = None,
         provenance: str | None = None,
     ) -> bytes:
-        """A file of uint8 (H, W, 3), with straight alpha (H, W) if any.
+        """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
-        The pixels are sRGB and carry no profile, which is how untagged pictures are read. JPEG has
-        no alpha: the picture is laid on white.
+        The pixels are sRGB. They carry no profile, because untagged pictures are read as sRGB. JPEG
+        has no alpha, so the picture is laid on white.
 
         Args:
             provenance: ASCII JSON; in PNG the text chunk `caflow`, elsewhere ImageDescription.
 
         Raises:
-            CaflowError: (exit 1) more pixels than the format can say.
+            CaflowError: (exit 1) the picture has more pixels than the format allows.
         """
         height, width = image.shape[:2]
         limit = _MAX_SIDE.get(self.format)
@@ -134,13 +134,13 @@ class Encoder:
 
 
 def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = None) -> bytes:
-    """A PNG file of uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+    """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
 
     Args:
-        text: Text chunks by keyword: tEXt, or iTXt for what Latin-1 cannot write.
+        text: Text chunks by keyword: tEXt, or iTXt if Latin-1 is not enough.
 
     Raises:
-        ValueError: Another dtype or shape.
+        ValueError: The dtype or the shape is another.
     """
     if image.dtype != np.uint8:
         raise ValueError(f"a PNG is written from uint8, not {image.dtype}")
@@ -159,5 +159,5 @@ def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = No
 def write_png(
     path: Path, image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = None
 ) -> None:
-    """Write `encode_png(image, text)` by `atomic_write`, with its errors."""
+    """Write `encode_png(image, text)` with `atomic_write`; same errors."""
     atomic_write(path, encode_png(image, text))

@@ -1,4 +1,4 @@
-"""What a written picture says of itself: model, temperature, seed, rank; never a path."""
+"""The provenance in a written picture: model, temperature, seed, rank; never a path."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _DESCRIPTION = 0x010E  # EXIF and TIFF tag ImageDescription
 
 
 def to_description(provenance: str) -> str:
-    """The ImageDescription of a picture: one JSON object under the key `caflow`."""
+    """The text for a picture's ImageDescription: one JSON object under the key `caflow`."""
     return f'{{"{PNG_KEY}": {provenance}}}'
 
 
 def read_provenance(path: Path) -> dict[str, Any] | None:
-    """The provenance of a picture of ours; None where there is none. Pixels are not decoded.
+    """Read a picture's provenance; None if it has none. Pixels are not decoded.
 
     Raises:
-        CaflowError: As `read_image`, for a file that cannot be read or is not a picture.
+        CaflowError: The file cannot be read or is not a picture, as for `read_image`.
     """
     data, label = read_source(path, None)
     picture, _ = open_picture(data, label, frame=1)

@@ -1,4 +1,4 @@
-"""From a path or a stream to an opened picture: what is refused before a pixel is decoded."""
+"""Opening of pictures, with all refusals that need no decoded pixels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _warnings_lock = threading.Lock()
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No warnings of damaged metadata; those of decompression bombs are raised."""
+    """Suppress warnings about damaged metadata; raise those about decompression bombs."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -40,9 +40,10 @@ def quietly() -> Iterator[None]:
 
 
 class _Mute:
-    """While it is entered, stderr leads nowhere, for the process as a whole: C code writes there.
+    """A context without stderr for the whole process, because C code writes there.
 
-    Several threads may be in it; the first to enter closes it, the last to leave opens it again.
+    Several threads may be in it. The first to enter silences stderr, and the last to leave restores
+    it.
     """
 
     def __init__(self) -> None:
@@ -77,7 +78,7 @@ _mute = _Mute()
 
 
 def load_pixels(picture: Image.Image) -> None:
-    """Decode. What libtiff prints of a damaged file is not seen; other errors are Pillow's."""
+    """Decode the pixels, without libtiff's messages about damaged files. Errors are Pillow's."""
     if getattr(picture, "use_load_libtiff", False):
         with _mute:
             picture.load()
@@ -90,7 +91,7 @@ def damaged(label: str) -> CaflowError:
 
 
 def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
-    """All bytes of a source, and what to call it. CaflowError (exit 1) where there are none."""
+    """Read all bytes of a source; also return its name. CaflowError (exit 1) if that fails."""
     if isinstance(source, str | Path):
         label = name or str(source)
         try:
@@ -124,14 +125,15 @@ def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes,
 
 
 def open_picture(data: bytes, label: str, frame: int | None = None) -> tuple[Image.Image, int]:
-    """A picture at one of its frames, pixels not yet decoded, and how many frames it has.
+    """Open a picture at one of its frames, without decoding; also return the number of frames.
 
     Args:
-        frame: From 1; a still picture has one and is taken whatever this says. None: refuse
-            animations and several pages.
+        frame: From 1. It has no effect on still pictures. None: refuse animations and several
+            pages.
 
     Raises:
-        CaflowError: (exit 1) not a picture, damaged, too many pixels, or no such frame.
+        CaflowError: (exit 1) it is not a picture or is damaged, has too many pixels, or has no such
+            frame.
     """
     try:
         with quietly():
@@ -171,7 +173,7 @@ def open_picture(data: bytes, label: str, frame: int | None = None) -> tuple[Ima
 
 
 def _deep_planes(picture: Image.Image) -> bool:
-    """A TIFF that Pillow decodes to noise: it reads its planes as if they had 8 bits."""
+    """Whether a TIFF has 16-bit planes, which Pillow reads as 8-bit ones and decodes to noise."""
     return (
         isinstance(picture, TiffImagePlugin.TiffImageFile)
         and picture.tag_v2.get(_PLANAR_CONFIGURATION) == 2

@@ -1,4 +1,4 @@
-"""From a picture to ranked candidates, and from a pair to its likelihood."""
+"""Inference: from a picture to ranked candidates, and from a pair to its likelihood."""
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread

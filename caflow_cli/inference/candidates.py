@@ -1,7 +1,7 @@
 """The one path from conditions to scored candidates: draw, compose, round, reduce, score.
 
-Restoration, evaluation, attribution and the sample grids of training all take it, so a candidate
-is the same wherever it is drawn, and `score` of the picture that was written repeats its score.
+Restoration, evaluation, attribution and the sample grids of training all use it. So a candidate is
+the same wherever it is drawn, and `score` of the written picture repeats its score.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A condition that candidates are asked for, and the way from a draw to its score."""
+    """A condition to draw candidates for, with functions that turn draws into scored pictures."""
 
     cond: Picture  # the model's condition, uint8 (h, w, C)
     compose: Callable[[Picture], Picture]  # from a draw to the picture that is written, 8 bits
@@ -42,13 +42,14 @@ class Request:
         mask: Picture | None = None,
         consistent: bool = False,
     ) -> Request:
-        """Ask for candidates of a user's picture.
+        """Make the request for a user's picture.
 
         Args:
             task: The model's.
             image: uint8 (H, W, 3).
             mask: uint8 (H, W), where the task needs one.
-            consistent: superres: compose projects each draw to what shrinks to the picture.
+            consistent: For superres: `compose` projects each draw to a picture that shrinks to
+                `image`.
         """
 
         def compose(draw: Picture) -> Picture:
@@ -65,13 +66,13 @@ class Request:
 
     @classmethod
     def of_condition(cls, task: Task, cond: Picture) -> Request:
-        """Ask for candidates at model scale, of a condition whose picture is not known."""
+        """Make the request for a condition at model scale, whose picture is not known."""
         return cls(cond, partial(task.settle, cond), lambda picture: (cond, picture))
 
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """A sample of the model, and the picture that it composes to."""
+    """A sample of the model, and the picture composed from it."""
 
     request: int  # its index among the requests
     k: int
@@ -81,11 +82,11 @@ class Draw:
 
 
 class Conditioned:
-    """A model under the conditions of requests: they are read once, for all draws and scores.
+    """A model with the conditions of requests, which are computed once for all draws and scores.
 
     Args:
         model: Any model.
-        requests: Of conditions of one size.
+        requests: Their conditions must have one size.
         strict: Refuse draws and scores that are not finite.
     """
 
@@ -105,14 +106,15 @@ class Conditioned:
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
-        Each batch holds some k of all requests: those of a request side by side, in the order of k.
+        Each batch holds some candidates of every request. Those of one request are neighbours, in
+        the order of k.
 
         Args:
             tau: Temperature.
             candidates: M.
-            seeds: One a request: its candidate k draws from generator seed + k, modulo 2^32.
-            batch_size: Candidates at a time, of all requests together, and at least one of each;
-                default: as many as fit well into memory.
+            seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
+            batch_size: Candidates at a time, of all requests together; at least one for each.
+                Default: as many as fit well into memory.
 
         Raises:
             CaflowError: A draw is not finite.
@@ -131,11 +133,11 @@ class Conditioned:
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
-        """Reduce composed pictures, equally many of each request side by side, to what is scored.
+        """Reduce composed pictures to the pairs that are scored.
 
         Returns:
-            The conditions and the targets, uint8 (B, C, H, W). Where all conditions are those that
-            draws are of, they have been read already.
+            The conditions and the targets, uint8 (B, C, H, W). If all conditions are those of the
+            draws, the conditions computed for these are returned.
         """
         each = len(images) // len(self.requests)
         pairs = [self.requests[place // each].reduce(image) for place, image in enumerate(images)]
@@ -145,10 +147,11 @@ class Conditioned:
         return read_conditions(self._model, cond), targets
 
     def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
-        """Score composed pictures, equally many of each request side by side, in one batch.
+        """Score composed pictures in one batch.
 
         Args:
-            images: Uint8 (H, W, 3), of any size that the request reduces.
+            images: uint8 (H, W, 3), equally many for each request, as neighbours, of any size that
+                the request can reduce.
             noise_samples: K.
 
         Raises:
@@ -166,7 +169,7 @@ class Conditioned:
         noise_samples: int = 1,
         batch_size: int | None = None,
     ) -> Iterator[tuple[Draw, Score]]:
-        """Draw, compose and score candidates, in the order and the batches of `draws`.
+        """Draw, compose and score candidates, in the order and batches of `draws`.
 
         Args:
             tau: Temperature.

@@ -1,4 +1,4 @@
-"""Maps as figures: a picture, the map in colours with its bar, and its meaning in words."""
+"""Figures of maps: a picture, the map in colours with a colour bar, and an explanation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RANGE = 3.0  # standard deviations that colours reach at least
 
 
 def spread_chart(name: str, result: Candidates) -> Picture:
-    """Draw where the candidates of a picture differ: the best of them, and the map of `spread`."""
+    """Draw the best candidate of a picture beside the map of `spread`."""
     values = spread(result)
     # A few failures, all of them far off, would leave everything else in one colour.
     top = nice_above(float(np.percentile(values, 99.5)))
@@ -41,7 +41,7 @@ def spread_chart(name: str, result: Candidates) -> Picture:
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
-    """Draw where the score of a picture arises: the picture, and the map of z-scores."""
+    """Draw a picture beside the map of its score's z-scores."""
     lines = [
         f"{name}: {score.summary}",
         f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
@@ -56,6 +56,6 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
 
 
 def _with_picture(picture: Picture, chart: Picture) -> Picture:
-    """Put a picture beside its chart, whose field starts lower by half the height of a letter."""
+    """Put a picture beside its chart, lowered by half a letter's height to align with the field."""
     small = thumbnail(picture, _SIDE)
     return beside([np.pad(small, ((8, 0), (0, 0), (0, 0)), constant_values=255), chart])

@@ -1,4 +1,4 @@
-"""Conditions of pictures, as a model draws and scores under them: in one piece, or in tiles."""
+"""Drawing and scoring under conditions, in one piece or in tiles."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["InTiles", "OnePiece", "read_conditions"]
 
 
 def read_conditions(model: CAFlow, cond: Tensor) -> OnePiece | InTiles:
-    """Conditions of one size, uint8 (B, C, H, W): in one piece where they fit into memory."""
+    """Read conditions of one size, uint8 (B, C, H, W), in one piece if they fit into memory."""
     size = (cond.shape[-2], cond.shape[-1])
     tiles = plan_tiles(size, model.config.flow.multiple)
     return OnePiece(model, cond) if len(tiles) == 1 else InTiles(model, cond, tiles)
 
 
 class OnePiece:
-    """Conditions that are read once, as one batch, and kept: 0.4 kilobytes a pixel."""
+    """Conditions that are computed once, as one batch, and kept: 0.4 kilobytes a pixel."""
 
     def __init__(self, model: CAFlow, cond: Tensor) -> None:
         self._model = model
@@ -38,16 +38,16 @@ class OnePiece:
 
         Args:
             tau: Temperature.
-            seeds: One a condition.
+            seeds: One for each condition.
             first: k of the first draw.
-            count: Draws a condition.
+            count: Number of draws for each condition.
             strict: Refuse draws that are not finite.
 
         Returns:
-            uint8 (H, W, C) each, those of one condition side by side.
+            Pictures uint8 (H, W, C); those of one condition are neighbours.
 
         Raises:
-            CaflowError: A draw is not finite, and `strict`.
+            CaflowError: A draw is not finite, and `strict` is set.
         """
         points = self._model.sample(self.condition, tau, count, seeds, first).flatten(0, 1)
         if strict:
@@ -55,7 +55,7 @@ class OnePiece:
         return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
-        """Score pictures, uint8 (B or B M, C, H, W): nats, and their standard errors."""
+        """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
         value, error = self._model.log_prob_with_error(targets, self.condition, noise_samples)
         return value.tolist(), error.tolist()
 
@@ -66,8 +66,11 @@ class OnePiece:
 
 
 class InTiles:
-    """Conditions too large for one piece. A tile is read when it is drawn or scored, and dropped:
-    all of them at once would take gigabytes."""
+    """Conditions that are too large for one piece.
+
+    A tile is computed when it is drawn or scored, and then dropped, because all tiles at once would
+    take gigabytes.
+    """
 
     def __init__(self, model: CAFlow, cond: Tensor, tiles: Tiles) -> None:
         self._model, self._cond, self._tiles = model, cond, tiles
@@ -76,7 +79,7 @@ class InTiles:
     def draw(
         self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Picture]:
-        """Draw as `OnePiece.draw` does: of one field of noise a picture, cut into tiles."""
+        """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles."""
         return [
             self._draw(row, tau, seed + k, strict)
             for row, seed in enumerate(seeds)
@@ -84,9 +87,9 @@ class InTiles:
         ]
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
-        """Sum `log p(tile | its condition)` over tiles: nats, to rank by.
+        """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.
 
-        Overlaps count twice. It is no density, and has no standard error.
+        Overlaps count twice. The sum is not a log-density, and has no standard error.
         """
         each = len(targets) // len(self._cond)
         sums = [0.0] * len(targets)
@@ -100,9 +103,9 @@ class InTiles:
 
     @property
     def statistics(self) -> Statistics:
-        """`domain.statistics` of each condition, the mean over its tiles: (B, S).
+        """`domain.statistics` of each condition, as the mean over its tiles: (B, S).
 
-        They are kept when a tile is first read, so that they cost nothing behind a draw.
+        They are kept when a tile is first computed, so that they cost nothing after a draw.
         """
         for row in range(len(self._cond)):
             for corner in self._tiles:
@@ -122,11 +125,11 @@ class InTiles:
         return condition
 
     def _draw(self, row: int, tau: float, seed: int, strict: bool) -> Picture:
-        """One draw: the latents of the whole picture once, of which tiles are cut.
+        """Make one draw: the latents of the whole picture are drawn once and cut into tiles.
 
-        Where tiles overlap, they hold the same latents and conditions and so, but for what their
-        borders change, the same picture: each is used where it is nearest, and blended over a ramp
-        between.
+        Overlapping tiles have the same latents and conditions, so they draw the same picture except
+        near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
+        blends them.
         """
         tiles = self._tiles
         noise = self._model.latent_noise(seed, tiles.size)

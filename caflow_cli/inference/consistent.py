@@ -1,4 +1,4 @@
-"""Back-projection: pictures that shrink to exactly the one they were made from."""
+"""Back-projection: changing a picture until it shrinks to the one it was made from."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _WITHIN = 1  # levels: what 8 bits a picture can promise
 
 
 def back_project(image: Picture, picture: Picture, task: SuperRes) -> Picture:
-    """A picture near `picture` whose reduction is within one level of `image` everywhere.
+    """Find a picture near `picture` whose reduction is within one level of `image` everywhere.
 
         x <- clip(x + up(image - down(round(x))), 0, 255)
 
-    Both ways are Pillow BICUBIC. Some pictures have no such neighbour in RGB (overshoot beyond 0
-    or 255 is clipped): then the nearest of 100 iterations is returned.
+    `up` and `down` are Pillow BICUBIC. For some pictures there is no such neighbour, because values
+    beyond 0 or 255 are clipped. Then the best of 100 iterations is returned.
 
     Args:
         image: uint8 (h, w, 3).
         picture: uint8 (factor h, factor w, 3).
-        task: Says what down is.
+        task: Defines `down`.
     """
     x = picture.astype(np.float32)
     best, least = picture, 256

@@ -1,4 +1,4 @@
-"""Whether a picture is of the kind that a model was trained on."""
+"""The check whether a picture is of the kind that a model was trained on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FAR = 1.15  # of the farthest reference picture
 
 @dataclass(frozen=True)
 class Domain:
-    """The range of the statistics of reference conditions: those of a model's validation pictures.
+    """The range of statistics over reference conditions, a model's validation pictures.
 
     The distance of a condition is the root mean square of `(statistic - mean) / deviation`.
     """
@@ -34,24 +34,24 @@ class Domain:
     deviation: tuple[float, ...]
 
     def distance(self, values: Statistics) -> float:
-        """The distance of a condition from the mean, in standard deviations a statistic."""
+        """The distance of a condition from the mean: a root mean square in standard deviations."""
         z = (values - np.array(self.mean)) / np.array(self.deviation)
         return float(np.sqrt(np.square(z).mean()))
 
     def is_far(self, values: Statistics) -> bool:
-        """Whether a condition is well beyond every reference picture.
+        """Whether a condition is much farther away than every reference picture.
 
-        None is where the model has other statistics than the record of its file.
+        False if the model has other statistics than the record in its file.
         """
         return len(values) == len(self.mean) and self.distance(values) > _FAR * self.farthest
 
     def to_record(self) -> dict[str, Any]:
-        """The domain for the record of a model file; `from_record` reads it back."""
+        """Convert the domain for the record of a model file; `from_record` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Any) -> Domain | None:
-        """Read a record; None where a file has none, or one that is not understood."""
+        """Read a record; None if the file has none, or one that is not understood."""
         try:
             mean, deviation = (tuple(map(float, record[key])) for key in ("mean", "deviation"))
             known = cls(int(record["pictures"]), float(record["farthest"]), mean, deviation)
@@ -61,9 +61,9 @@ class Domain:
 
 
 def statistics(condition: Condition) -> Statistics:
-    """Mean and log of the standard deviation, over space, of each channel of R(y): (B, S).
+    """The mean and the log standard deviation, over space, of each channel of R(y): (B, S).
 
-    They cost next to nothing: whoever samples or scores has R(y).
+    They cost next to nothing, because sampling and scoring compute R(y) anyway.
     """
     values: list[Tensor] = []
     for d in condition.d:
@@ -74,7 +74,7 @@ def statistics(condition: Condition) -> Statistics:
 
 
 def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
-    """The domain of reference conditions, uint8 (B, C, H, W); None for fewer than two."""
+    """Compute the domain of reference conditions, uint8 (B, C, H, W); None for fewer than two."""
     if len(conditions) < 2:
         return None
     parts = conditions.split(_BATCH)

@@ -1,4 +1,4 @@
-"""Parts of figures: captions, thumbnails, colour maps with their bars."""
+"""Parts of figures: captions, thumbnails, and colour maps with their bars."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
 def sequential(values: _Values) -> Picture:
-    """Colours of values from 0 to 1, dark to light: (...) to uint8 (..., 3)."""
+    """Map values from 0 to 1 to colours, dark to light: (...) to uint8 (..., 3)."""
     return _colours(values, _SEQUENTIAL)
 
 
 def diverging(values: _Values) -> Picture:
-    """Colours of values from 0 (blue) through 1/2 (grey) to 1 (red): (...) to uint8 (..., 3)."""
+    """Map values to colours, 0 blue, 1/2 grey, 1 red: (...) to uint8 (..., 3)."""
     return _colours(values, _DIVERGING)
 
 
@@ -57,9 +57,10 @@ def _colours(values: _Values, table: str) -> Picture:
 
 
 def thumbnail(picture: Picture, side: int) -> Picture:
-    """The picture with its longer side at most `side`.
+    """Resize a picture so that its longer side is at most `side`.
 
-    A small one is enlarged by a whole number, so that its pixels are seen; a large one is averaged.
+    A small picture is enlarged by a whole number, so that its pixels are visible. A large one is
+    averaged.
     """
     height, width = picture.shape[:2]
     longest = max(height, width)
@@ -71,19 +72,19 @@ def thumbnail(picture: Picture, side: int) -> Picture:
 
 
 def framed(picture: Picture) -> Picture:
-    """The picture with a white margin."""
+    """Add a white margin to a picture."""
     return np.pad(picture, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=255)
 
 
 def beside(parts: Sequence[Picture]) -> Picture:
-    """Pictures in a row, on white, aligned at the top."""
+    """Put pictures in a row, on white, aligned at the top."""
     height = max(part.shape[0] for part in parts)
     padded = [_on_paper(part, height, part.shape[1] + GAP) for part in parts]
     return np.concatenate(padded, 1)[:, :-GAP]
 
 
 def stacked(parts: Sequence[Picture]) -> Picture:
-    """Pictures below each other, on white, aligned at the left."""
+    """Put pictures below each other, on white, aligned at the left."""
     width = max(part.shape[1] for part in parts)
     padded = [_on_paper(part, part.shape[0] + GAP, width) for part in parts]
     return np.concatenate(padded, 0)[:-GAP]
@@ -98,7 +99,7 @@ def _on_paper(picture: Picture, height: int, width: int) -> Picture:
 def captioned(picture: Picture, text: str, width: int | None = None) -> Picture:
     """Add lines of text below a picture; a line longer than `width` is broken.
 
-    The font that comes with Pillow writes ASCII: other letters become `?`.
+    Pillow's own font has only ASCII letters; others become `?`.
     """
     font = _font()
     room = max(picture.shape[1], width or 0)
@@ -118,7 +119,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """Break a line into pieces that fit: at spaces, and within words that are too long."""
+    """Break a line into pieces that fit, at spaces or, if a word is too long, within it."""
     pieces, rest = [], line.encode("ascii", "replace").decode()
     while rest and font.getlength(rest) > width:
         fits = max(
@@ -134,9 +135,9 @@ def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
 def colour_chart(
     values: _Values, low: float, high: float, colours: ColourMap, side: int
 ) -> Picture:
-    """A field as a picture, `side` pixels at its longer side, with a colour bar at its right.
+    """Draw a field as a picture with a longer side of `side` pixels, and a colour bar at its right.
 
-    Values beyond `low` and `high` get the colour of the end.
+    Values beyond `low` and `high` get the colours of the ends.
     """
     unit = ((values - low) / (high - low)).clip(0, 1)
     field = thumbnail(colours(unit), side)
@@ -155,7 +156,7 @@ def colour_chart(
 
 
 def nice_above(value: float) -> float:
-    """The least of 1, 2, 5, 10, 20, ... that is no less than the value."""
+    """The smallest of 1, 2, 5, 10, 20, ... that is not below the value."""
     if value <= 1:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))

@@ -1,4 +1,4 @@
-"""One sheet of all candidates of some pictures."""
+"""A sheet of all candidates of several pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def grid_row(name: str, image: Picture, result: Candidates) -> Picture:
     """Draw a picture's row of the sheet: its input, and its candidates by rank with their scores.
 
     Args:
-        name: The picture's, for the caption.
+        name: Name of the picture, for the caption.
         image: The input, uint8 (H, W, 3).
-        result: What `restore` returned.
+        result: Result of `restore`.
     """
     height, width = image.shape[:2]
     condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau:g}")

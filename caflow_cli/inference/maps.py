@@ -1,4 +1,4 @@
-"""Maps over a picture: where its log-likelihood arises, and where candidates differ."""
+"""Maps over a picture: the places its log-likelihood comes from, and where candidates differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SEED = 2**31  # far from those of candidates, which would be compared with them
 
 @dataclass(frozen=True)
 class Attribution:
-    """Where the score of a pair arises, against samples of the model for the same condition."""
+    """The places that a pair's score comes from, compared with samples for the same condition."""
 
     target: Picture  # as it was scored, of the model's size
     nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood
@@ -47,17 +47,17 @@ def attribution(
     mask: Picture | None = None,
     samples: int = _SAMPLES,
 ) -> Attribution:
-    """`log_prob_map` of a pair, and how far it is, cell by cell, from that of samples at tau 1.
+    """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
 
-    Each sample is composed with the picture and reduced again, as candidates are, and scored under
-    the same noise. A raw sample would differ from what the condition tells outright.
+    Like a candidate, each sample is composed with the picture, reduced again, and scored with the
+    same noise. A raw sample could contradict the condition.
 
     Args:
-        condition, target, mask: As for `score`.
-        samples: At least 2.
+        condition, target, mask: As in `score`.
+        samples: Number of samples, at least 2.
 
     Raises:
-        CaflowError: The pair does not fit, or is too large for one piece.
+        CaflowError: Condition and target do not fit each other, or are too large for one piece.
     """
     task, multiple = task_of(model), model.config.flow.multiple
     check_mask(task, mask)
@@ -97,16 +97,18 @@ def attribution(
 
 
 def _cells(nats: Tensor) -> Tensor:
-    """Sums over cells, (B, H, W) to (B, H / cell, W / cell)."""
+    """Sum over cells: (B, H, W) to (B, H / cell, W / cell)."""
     return F.avg_pool2d(nats[:, None], _CELL)[:, 0] * _CELL**2
 
 
 def spread(result: Candidates) -> npt.NDArray[np.float64]:
-    """How far candidates differ, in levels, (H, W): the root mean square over channels of the
-    standard deviation (with M - 1) over all M composed candidates.
+    """The spread of all M composed candidates at each pixel, in levels: (H, W).
+
+    It is the standard deviation over candidates (with divisor M - 1), as a root mean square over
+    channels.
 
     Raises:
-        CaflowError: There is one candidate.
+        CaflowError: There is only one candidate.
     """
     if len(result.ranked) < 2:
         raise CaflowError("one candidate has no spread", "-m 10")
@@ -123,15 +125,15 @@ def spread(result: Candidates) -> npt.NDArray[np.float64]:
 
 
 def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Tensor:
-    """`model.log_prob(target, cond)` spread over the picture: (B, H, W) float64, nats a pixel.
+    """Spread `model.log_prob(target, cond)` over the picture: (B, H, W) float64, nats a pixel.
 
-    Each term of equation 9, at whatever resolution it arises, is summed over channels and spread
-    evenly over the cell of pixels behind it; the map sums to the score. A latent sees far beyond
-    its cell: the map says where the terms arise, and is no likelihood of a pixel.
+    Each term of equation 9 has a resolution. It is summed over channels and spread evenly over the
+    cell of pixels that it covers, so the map sums to the score. A latent depends on pixels far
+    beyond its cell. So the map is an attribution, not the likelihood of each pixel.
 
     Args:
         target: uint8 (B, C, H, W).
-        cond: uint8 at target size, or `encode_condition`'s result.
+        cond: uint8 at target size, or the result of `encode_condition`.
     """
     condition = model.encode_condition(cond)
     batch, (height, width) = target.shape[0], condition.size

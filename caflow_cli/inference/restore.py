@@ -21,7 +21,7 @@ __all__ = ["Candidate", "Candidates", "restore", "restore_with"]
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One draw, and the score of the picture that it composes to."""
+    """One draw, with the score of the picture composed from it."""
 
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
@@ -33,13 +33,13 @@ class Candidate:
 
     @property
     def image(self) -> Picture:
-        """The picture, uint8 (H, W, 3); composed anew each time: M large ones would fill memory."""
+        """The picture, uint8 (H, W, 3), composed at each access to save memory."""
         return self.compose(self.draw)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """All M candidates of a picture, best first, and how they were drawn."""
+    """All M candidates of a picture, best first, and the settings they were drawn with."""
 
     ranked: list[Candidate]
     keep: int
@@ -49,7 +49,7 @@ class Candidates:
 
     @property
     def kept(self) -> list[Candidate]:
-        """The best N."""
+        """The best N candidates."""
         return self.ranked[: self.keep]
 
 
@@ -67,24 +67,24 @@ def restore(
     rank: str = "likelihood",
     consistent: bool = False,
 ) -> Candidates:
-    """Draw candidates of p(w|y), each one sample, and rank them by log-likelihood.
+    """Draw candidates from p(w|y) and rank them by log-likelihood.
 
-    Each draw is composed with the input and rounded to 8 bits first, and scored then: `score` on
+    Each draw is composed with the input and rounded to 8 bits before it is scored. So `score` on
     the written picture repeats the number that ranked it.
 
     Args:
-        model: Any model; its task says what is made of `image`.
+        model: Any model; its task turns `image` into a condition.
         image: uint8 (H, W, 3).
-        tau: Temperature; default: the model's, else the task's.
-        candidates: M; default likewise.
-        keep: N, how many of them `kept` holds.
+        tau: Temperature. Default: the model's, else the task's.
+        candidates: M. Default: the model's, else the task's.
+        keep: N, the number of candidates in `kept`.
         seed: Candidate k draws from generator `seed + k`.
-        mask: uint8 (H, W), 128 and up where the picture is to be filled: for inpaint.
-        batch_size: Candidates at a time; default: as many as fit well into memory.
+        mask: For inpaint: uint8 (H, W), 128 and up where the picture is to be filled.
+        batch_size: Candidates at a time. Default: as many as fit well into memory.
         noise_samples: K of the scores.
         rank: "likelihood", or "none" for the order of k.
-        consistent: superres: project each draw back to a picture that shrinks to `image`, within
-            one level, before it is scored (`back_project`).
+        consistent: For superres: project each draw to a picture that shrinks to `image`, within one
+            level, before it is scored (`back_project`).
 
     Examples:
         >>> import caflow_cli as caflow
@@ -100,8 +100,8 @@ def restore(
         True
 
     Raises:
-        CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
-            draw that is not finite.
+        CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
+            or a draw is not finite.
     """
     sampling = Sampling(
         tau=tau,
@@ -119,16 +119,16 @@ def restore(
 def restore_with(
     model: CAFlow, image: Picture, sampling: Sampling, mask: Picture | None = None
 ) -> Candidates:
-    """Do as `restore` does, with its settings in one record.
+    """Do as `restore`, with the settings in one record.
 
     Args:
         model: Any model.
         image: uint8 (H, W, 3).
-        sampling: Where it leaves tau or M open, the model's, else the task's.
+        sampling: If tau or M is None, it is the model's, else the task's.
         mask: uint8 (H, W), for inpaint.
 
     Raises:
-        CaflowError: As `restore`.
+        CaflowError: As for `restore`.
     """
     task, sampling = task_of(model), sampling.of(model.config)
     tau, m = sampling.tau, sampling.candidates
@@ -162,5 +162,5 @@ def restore_with(
 
 
 def _as_it_is(projected: Picture) -> Picture:
-    """The picture: it was composed before it was projected."""
+    """Compose a picture that is already composed, because it was projected."""
     return projected

@@ -1,4 +1,4 @@
-"""The likelihood of a pair of pictures, as `score` states it and candidates are ranked by it."""
+"""The likelihood of a pair of pictures, which `score` states and which ranks candidates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 class Score:
     """log p(w|y) of the reduced pair, on the 8-bit scale.
 
-    A pair too large for one piece is scored in tiles: they have no joint density.
+    A pair that is too large for one piece is scored in tiles, which have no joint density.
     """
 
     rank_score: float  # nats: log_likelihood, or the sum over tiles
@@ -47,14 +47,14 @@ class Score:
 
     @property
     def summary(self) -> str:
-        """For people: `-30112.8 nats, 3.535 bits/dim`."""
+        """A text for people: `-30112.8 nats, 3.535 bits/dim`."""
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in tiles"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
 
 class Estimator(TypedDict):
-    """How a log-likelihood was estimated, as JSON states it."""
+    """The method by which a log-likelihood was estimated, as JSON states it."""
 
     dequantization: str
     noise_samples: int
@@ -67,17 +67,19 @@ def task_of(model: CAFlow) -> Task:
 
 
 def check_mask(task: Task, mask: Picture | None) -> None:
-    """CaflowError (exit code 2) unless there is a mask just where the task needs one."""
+    """CaflowError (exit 2) for a missing mask, or for a mask that the task does not take."""
     if task.needs_mask and mask is None:
         raise CaflowError(
-            f"{task.name} needs a mask", "--mask FILE, white where it fills", EXIT_USAGE
+            f"{task.name} needs a mask",
+            "--mask FILE, white where the picture is to be filled",
+            EXIT_USAGE,
         )
     if mask is not None and not task.needs_mask:
         raise CaflowError(f"{task.name} takes no mask", "leave --mask out", EXIT_USAGE)
 
 
 def to_batch(images: Sequence[Picture]) -> Tensor:
-    """uint8 (H, W, C) arrays of one size as a (B, C, H, W) tensor."""
+    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
@@ -93,9 +95,9 @@ def score(
 
     Args:
         model: Any model.
-        condition: The task's input, uint8 (H, W, 3): for superres the small picture.
+        condition: The task's input, uint8 (H, W, 3), such as the small picture for superres.
         target: uint8 (H', W', 3).
-        mask: uint8 (H, W), 128 and up where the picture was filled: for inpaint.
+        mask: For inpaint: uint8 (H, W), 128 and up where the picture was filled.
         noise_samples: K.
 
     Examples:
@@ -139,21 +141,22 @@ def score_targets(
     """Score reduced targets under the conditions that they were reduced with.
 
     Args:
-        conditions: One a target, or one for equally many neighbouring targets each.
+        conditions: One for each target, or one for each group of neighbouring targets, all groups
+            of one size.
         targets: uint8 (B, C, H, W).
-        shapes: Of the pictures (H', W', C) before they were reduced, for the score domain.
+        shapes: Shapes (H', W', C) of the pictures before they were reduced, for the score domain.
         noise_samples: K.
         strict: Refuse a log-likelihood that is not finite.
 
     Raises:
-        CaflowError: A log-likelihood is not finite, and `strict`.
+        CaflowError: A log-likelihood is not finite, and `strict` is set.
     """
     channels, height, width = targets.shape[1:]
     values, errors = conditions.log_prob(targets, noise_samples)
     if strict and not all(map(math.isfinite, values)):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",
-            "another picture, or another --model",
+            "try another picture, or another --model",
         )
     if errors is None:
         return [Score(value, None, None, None, "tiles", (width, height)) for value in values]

@@ -1,4 +1,4 @@
-"""Tiles: overlapping windows of one size that cover a picture too large for memory."""
+"""Tiles: overlapping windows of one size that cover a picture that is too large for memory."""
 
 from __future__ import annotations
 
@@ -40,35 +40,35 @@ class Tiles:
     ramp: int  # pixels over which two neighbours are blended, amid their overlap
 
     def __iter__(self) -> Iterator[Corner]:
-        """The corner of each tile, row by row."""
+        """Iterate over the corners of the tiles, row by row."""
         return ((top, left) for top in self.tops for left in self.lefts)
 
     def __len__(self) -> int:
         return len(self.tops) * len(self.lefts)
 
     def cut(self, pictures: Tensor, corner: Corner) -> Tensor:
-        """A tile of pictures: (B, C, height, width) to (B, C, rows, columns)."""
+        """Cut a tile from pictures: (B, C, height, width) to (B, C, rows, columns)."""
         (top, left), (rows, columns) = corner, self.shape
         return pictures[..., top : top + rows, left : left + columns]
 
     def cut_latent(self, z: Tensor, corner: Corner) -> Tensor:
-        """A tile's part of a latent (C, h, w) of the whole picture, as a batch of one."""
+        """Cut a tile's part from a latent (C, h, w) of the whole picture, as a batch of one."""
         cell = self.size[0] // z.shape[-2]
         (top, left), (rows, columns) = corner, self.shape
         rows, columns, top, left = rows // cell, columns // cell, top // cell, left // cell
         return laid_out(z[None, :, top : top + rows, left : left + columns])
 
     def row_weights(self) -> list[np.ndarray]:
-        """The share of each row of tiles in the picture, by height: (rows,) float32 each."""
+        """The blending weights of each row of tiles, along the height, (rows,) float32."""
         return _weights(self.tops, self.shape[0], self.ramp)
 
     def column_weights(self) -> list[np.ndarray]:
-        """The share of each column of tiles in the picture, by width: (columns,) float32 each."""
+        """The blending weights of each column of tiles, along the width, (columns,) float32."""
         return _weights(self.lefts, self.shape[1], self.ramp)
 
 
 def check_size(size: tuple[int, int]) -> None:
-    """Refuse more pixels than anybody would wait for: CaflowError, for the model's picture."""
+    """Refuse pictures with so many pixels that drawing would take too long: CaflowError."""
     height, width = size
     if height * width > _MOST:
         times = math.ceil((height * width / _MOST) ** 0.5)
@@ -79,14 +79,15 @@ def check_size(size: tuple[int, int]) -> None:
 
 
 def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:
-    """One tile where the picture fits into memory; else as few as cover it, and no larger.
+    """Plan one tile if the picture fits into memory, else as few and as small tiles as cover it.
 
-    Neighbours overlap by 12 multiples or little more, all alike.
+    All neighbours overlap equally, by 12 multiples or slightly more.
 
     Args:
         size: Height and width, multiples of `multiple`.
-        multiple: 2^(n+1): where tiles start, so that they can slice latents.
-        side: Largest side of a tile, a multiple and more than 8 of them. None: by size.
+        multiple: 2^(n+1). Tiles start at multiples of it, so that they can slice latents.
+        side: Largest side of a tile: a multiple of `multiple`, and more than 8 times it. None:
+            chosen by size.
     """
     if side is None:
         side = max(size) if size[0] * size[1] <= _ONE_PIECE else _SIDE
@@ -105,7 +106,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
 
 
 def _weights(starts: Sequence[int], side: int, ramp: int) -> list[np.ndarray]:
-    """The share of each tile along one axis, (side,) float32: together 1 everywhere."""
+    """The blending weights of tiles along an axis, (side,) float32; they sum to 1 everywhere."""
     places = np.arange(starts[-1] + side) + 0.5
     # The share of all tiles from the k-th on: 1, then a ramp amid each overlap, then 0.
     shares = [np.ones_like(places)]

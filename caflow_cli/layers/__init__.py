@@ -1,7 +1,7 @@
-"""Invertible layers, one a file, and the networks inside them.
+"""Invertible layers, one in each file, and the networks inside them.
 
-One contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) -> (x, logdet)`;
-`logdet` is the log-determinant of *that* direction, (B,) float64, in nats.
+All have one contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) -> (x,
+logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats.
 """
 
 from .actnorm import ActNorm

@@ -13,12 +13,12 @@ __all__ = ["ActNorm"]
 
 
 class ActNorm(nn.Module):
-    """`y = exp(log_scale) (x + bias)`, one scale and one bias a channel.
+    """`y = exp(log_scale) (x + bias)`, with one scale and one bias for each channel.
 
-    `initialize` sets both so that the first training batch leaves with mean 0 and variance 1. It
-    happens once: `initialized` is a buffer, so a loaded or resumed model never does it again, and
-    neither does a model in `eval()`. With several ranks the moments are all-reduced first, so that
-    every rank gets the same values.
+    `initialize` sets both so that the output for the first training batch has mean 0 and variance
+    1. This happens only once: `initialized` is a buffer, so a loaded or resumed model does not
+    repeat it. A model in `eval()` does not do it. With several ranks the moments are all-reduced
+    first, so that every rank gets the same values.
 
     Shapes: x (B, C, H, W).
     """
@@ -35,14 +35,14 @@ class ActNorm(nn.Module):
 
     @property
     def is_initialized(self) -> bool:
-        """Whether scale and bias have been set: then `initialize` does nothing."""
+        """Whether scale and bias have been set. Then `initialize` does nothing."""
         if not self._known_initialized:
             self._known_initialized = bool(self.initialized)
         return self._known_initialized
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Set scale and bias from the moments of x, unless that has happened or in `eval()`."""
+        """Set scale and bias from the moments of x, unless they are set, or in `eval()`."""
         if self.training and not self.is_initialized:
             values = wide(x)
             moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])

@@ -1,4 +1,4 @@
-"""Actnorm and the 1×1 convolution behind it, as the one affine map that they are."""
+"""Actnorm and the 1×1 convolution after it, which together are one affine map."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ChannelAffine(nn.Module):
     """`y = W (exp(log_scale) (x + bias))` at every pixel, applied as one convolution.
 
     This is a transition step (paper appendix A.1), and the first half of every flow step.
-    `composed` may hold what `compose` made of it, so that many are composed in one go.
+    `composed` may hold the result of `compose`, which composes many layers at once.
 
     Shapes: x (B, C, H, W).
     """
@@ -66,10 +66,10 @@ class ChannelAffine(nn.Module):
 
 
 class FoldedAffine(nn.Module):
-    """`ChannelAffine`s one behind the other as one map `y = W x + b`, for inference.
+    """Successive `ChannelAffine`s as one map `y = W x + b`, for inference.
 
-    W, b and the inverse are composed in float64 and rounded once; for float64 values, which may be
-    wider than the weights, they are not rounded.
+    W, b and the inverse are composed in float64 and rounded once to the type of the weights. For
+    float64 values they are not rounded.
 
     Shapes: x (B, C, H, W).
     """
@@ -109,7 +109,7 @@ class FoldedAffine(nn.Module):
 def _both_ways(
     layers: Sequence[ChannelAffine],
 ) -> tuple[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]:
-    """Of layers one behind the other (W, b), those of the inverse, and the log-scales (C,)."""
+    """Compose successive layers: (W, b), the same for the inverse, and the log-scales (C,)."""
     (weight, bias, log_scale), *later = _compose(layers, torch.float64)
     for one in later:
         weight, bias = one.weight @ weight, one.weight @ bias + one.bias
@@ -124,11 +124,11 @@ def _both_ways(
 
 
 def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed | None]:
-    """The maps of layers of one width, for `ChannelAffine.forward`.
+    """Compose the maps of layers of one width, for `ChannelAffine.forward`.
 
-    In training composing is a sixth of all operations of a small model: one batch of matrices in
-    place of one layer after the other. None for each while one waits for its first batch, and
-    outside training.
+    All matrices are composed as one batch, because in training of a small model composing one layer
+    after the other is a sixth of all operations. The result is None for each layer while one waits
+    for its first batch, and outside training.
     """
     own = [layer for layer in layers if isinstance(layer, ChannelAffine) and layer.training]
     if len(own) == len(layers) and all(layer.actnorm.is_initialized for layer in own):

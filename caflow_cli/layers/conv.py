@@ -1,4 +1,4 @@
-"""The convolution of all layers: one rounding, whatever the batch; and its inference form."""
+"""The convolution of all layers, whose rounding does not depend on the batch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["FixedConv", "conv2d"]
 
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
-    """`F.conv2d`, with the same result for an image alone as in a batch.
+    """`F.conv2d`, with the same result for a single image as for one in a batch.
 
     On a CPU, PyTorch sends a single small image to another kernel, which rounds differently. A
-    flow's inverse can amplify that to whole grey levels, and a draw must not depend on how many
-    are drawn at once: a single image runs as a batch of two.
+    flow's inverse can amplify that to whole grey levels. A draw must not depend on the batch, so a
+    single image runs as a batch of two.
     """
     if x.shape[0] == 1 and x.device.type == "cpu":
         return F.conv2d(torch.cat([x, x]), weight, bias, padding=padding)[:1]
@@ -24,13 +24,13 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int =
 
 
 class FixedConv(nn.Module):
-    """`conv2d` with weights that no longer change, for inference alone: it has no parameters.
+    """`conv2d` with constant weights, for inference only; it has no parameters.
 
-    On a CPU float32 weights are kept in the layout that oneDNN wants for the last two shapes of
-    input, as where a batch and a single image take turns; `F.conv2d` brings them into it in every
-    call. A single image is rounded as in a batch.
+    On a CPU, float32 weights are kept in oneDNN's layout for the last two input shapes, because a
+    batch and a single image often take turns. `F.conv2d` would rearrange them in every call. A
+    single image is rounded as in a batch.
 
-    Shapes: x (B, in, H, W) -> (B, out, H, W), the size kept, in the weights' type.
+    Shapes: x (B, in, H, W) -> (B, out, H, W), in the weights' type.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -65,10 +65,10 @@ class FixedConv(nn.Module):
 
 
 def _has_packed_convolutions(weight: Tensor) -> bool:
-    """Whether oneDNN computes with such weights, and PyTorch hands it packed ones.
+    """Whether PyTorch can compute with packed weights through oneDNN.
 
-    It does for code that `torch.compile` makes; the operations are not part of its public
-    interface. Without them `conv2d` does the same.
+    The operations exist for code that `torch.compile` generates, and are not part of the public
+    interface. Without them, `conv2d` does the same.
     """
     return (
         weight.device.type == "cpu"

@@ -14,10 +14,10 @@ class Coupling(nn.Module):
     """`y1 = exp(s(x2, c)) x1 + b(x2, c)`, `y2 = x2` (`affine`).
 
     x1 and x2 are the halves of the channels, and s is bounded: `s = bound tanh(raw / bound)`.
-    `cond`, if given, is the condition's part of the net's first layer, (B, hidden, H, W), or
-    (B / M, hidden, H, W) for M candidates an image.
+    `cond`, if given, is the condition's part of the net's first layer, (B, hidden, H, W), or (B /
+    M, hidden, H, W) for M candidates of each image.
 
-    Shapes: x (B, C, H, W), C even.
+    Shapes: x (B, C, H, W), with C even.
     """
 
     def __init__(self, channels: int, hidden: int, bound: float) -> None:

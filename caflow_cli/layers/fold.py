@@ -1,4 +1,4 @@
-"""The inference form of modules: what depends on weights alone is computed once."""
+"""The inference form of modules: everything that depends on weights alone is computed once."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class _Foldable(Protocol):
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """What computes the same as `module` in `eval()`, faster, for as long as no weight changes.
+    """Return a faster equivalent of `module` in `eval()`, valid while no weight changes.
 
-    A module with a method `fold` says itself what that is: convolutions are packed, and runs of
-    actnorms and 1×1 convolutions become one affine map with its inverse. Of every other module it
-    is a copy with folded children: flows and nets are written once, and hold folded layers.
+    A module with a method `fold` returns its own equivalent: convolutions are packed, and sequences
+    of actnorms and 1×1 convolutions become one affine map with its inverse. Every other module is
+    copied with folded children. So flows and nets are written only once.
     """
     return module.fold() if isinstance(module, _Foldable) else fold_children(module)
 
 
 def fold_children(module: _M) -> _M:
-    """A copy of a module that shares all but its children, which are folded."""
+    """Copy a module. The copy shares everything but its children, which are folded."""
     folded = copy.copy(module)
     # A compiled `forward` is bound to the module that it was made of.
     folded.__dict__.pop("forward", None)

@@ -11,14 +11,14 @@ __all__ = ["Injector"]
 
 
 class Injector(nn.Module):
-    """`y = exp(s(c)) x + b(c)`: scale and bias of every value from the condition alone.
+    """`y = exp(s(c)) x + b(c)`: scale and bias of every value depend on the condition alone.
 
-    `cond` is what `read` made of the condition, (raw, b) side by side, with s = bounded(raw):
-    (B, 2C, H, W), or (B / M, 2C, H, W) for M candidates an image.
+    `cond` is the result of `read`: the channels of raw, then those of b, with s = bounded(raw). Its
+    shape is (B, 2C, H, W), or (B / M, 2C, H, W) for M candidates of each image.
 
     Args:
         channels: C.
-        hidden: Kernels of the net; 0: another net, a trunk, says (raw, b).
+        hidden: Kernels of the net; 0: there is no net, and a trunk computes (raw, b).
         bound: Of s.
 
     Shapes: x (B, C, H, W).
@@ -30,7 +30,7 @@ class Injector(nn.Module):
         self.net = ConvNet(0, hidden, 2 * channels) if hidden else None
 
     def read(self, features: Tensor) -> Tensor:
-        """(raw, b), of the net's first layer, (B, hidden, H, W); without a net these are they."""
+        """Compute (raw, b) from the first layer, (B, hidden, H, W), or return it without a net."""
         return features if self.net is None else self.net(None, features)  # type: ignore[no-any-return]
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:

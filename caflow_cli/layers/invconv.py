@@ -17,9 +17,10 @@ __all__ = ["InvConv1x1"]
 class InvConv1x1(nn.Module):
     """`y = W x` at every pixel, `W = P L (U + diag(sign * exp(log_diag)))`.
 
-    P is a fixed permutation, L unit lower and U strictly upper triangular (kept together in `lu`),
-    so `log|det W| = sum(log_diag)` and W is invertible whatever training does. Starts as a random
-    rotation. The inverse is solved in float64, whatever the parameters' type.
+    P is a fixed permutation, L is unit lower triangular, and U is strictly upper triangular (both
+    are kept in `lu`). So `log|det W| = sum(log_diag)`, and W is invertible whatever training does.
+    W starts as a random rotation. The inverse is computed in float64, whatever the parameters'
+    type.
 
     Shapes: x (B, C, H, W).
     """
@@ -40,7 +41,7 @@ class InvConv1x1(nn.Module):
 
     @staticmethod
     def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype = torch.float64) -> Tensor:
-        """W of layers of one width, (K, C, C), composed in `dtype` in one batch."""
+        """W of several layers of one width, (K, C, C), composed in `dtype` as one batch."""
         lower, upper = _factors(layers, dtype)
         rows = torch.stack([layer.permutation for layer in layers])[:, :, None]
         return (lower @ upper).gather(1, rows.to(lower.device).expand_as(lower))

@@ -1,4 +1,4 @@
-"""A list of modules of one kind, which a type checker can see."""
+"""A list of modules of one kind, with a static type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _M = TypeVar("_M", bound=nn.Module)
 
 
 class Modules(nn.ModuleList, Generic[_M]):
-    """`nn.ModuleList` whose elements keep their type; tensors have the same names."""
+    """An `nn.ModuleList` whose elements keep their type. Tensors have the same names."""
 
     def __iter__(self) -> Iterator[_M]:
         return iter(self._modules.values())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The networks inside couplings and injectors: not invertible, and they need not be."""
+"""The networks inside couplings and injectors, which need not be invertible."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Conv", "ConvNet", "Residual", "Trunk", "init_normal", "rms_norm"]
 
 
 class Conv(nn.Conv2d):
-    """A same-size convolution that runs in bfloat16 in training where `bf16` says so.
+    """A same-size convolution that runs in bfloat16 in training if `bf16` is set.
 
-    Only nets may: they need not invert. Outside `train()` the parameters' own type is used, so a
-    score or a sample never sees bfloat16.
+    Only nets may use bfloat16, because they are never inverted. Outside `train()` the parameters'
+    own type is used, so scores and samples never use bfloat16.
     """
 
     bf16 = False  # set on all by `CAFlow.use_bf16`
@@ -38,12 +38,12 @@ class Conv(nn.Conv2d):
 
 
 class ConvNet(nn.Module):
-    """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1), the last one zero-initialised.
+    """3×3, ReLU, 1×1, ReLU, 3×3 (paper appendix A.1). The last layer is zero-initialised.
 
-    `forward(x, features)` adds `features`, (B, hidden, H, W), behind the first convolution. For a
-    first convolution over the concatenation of x and a condition that is the same function, and it
-    lets the owner compute the condition's part for all steps at once, once for all candidates.
-    With `in_channels=0` there is no x: the net reads the condition alone.
+    `forward(x, features)` adds `features`, (B, hidden, H, W), to the result of the first
+    convolution. This equals a first convolution over the concatenation of x and a condition. So the
+    owner can compute the condition's part for all steps at once, and only once for all candidates.
+    With `in_channels=0` there is no x, and the net reads only the condition.
 
     Shapes: x (B, in, H, W) or None -> (B, out, H, W), in the type that `Conv` computes in.
     """
@@ -74,12 +74,12 @@ class ConvNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1; the branch starts small beside h.
+    """`h + conv(ReLU(conv(ReLU(h))))`, 3×3 and 1×1. The branch starts small compared with h.
 
     Args:
         width: Channels.
-        coarse: Whether the branch works at half the resolution, and so reads twice as far.
-        normed: Whether it reads `rms_norm(h)` in place of ReLU(h).
+        coarse: Whether the branch works at half the resolution, with twice the receptive field.
+        normed: Whether the branch reads `rms_norm(h)` in place of ReLU(h).
 
     Shapes: (B, width, H, W) -> the same.
     """
@@ -103,19 +103,19 @@ class Residual(nn.Module):
 
 
 class Trunk(nn.Module):
-    """One net that reads a condition for all steps of a function, in place of each step's nets.
+    """A net that reads a condition for all steps of a function, in place of each step's nets.
 
-    Behind the convolution that embeds the condition: residual blocks, every other one at half the
-    resolution, and two 1×1 heads: the first layers of all couplings' nets, and scale and bias of
-    all injectors (zero-initialised). A step's share is cheap, so the condition can be read through
-    more layers, and from farther away, than a step could pay for; and what follows from the
-    condition alone is computed once an image, not once a candidate.
+    It follows the convolution that embeds the condition. It has residual blocks, every other one at
+    half the resolution, and two 1×1 heads. One head computes the first layers of all couplings'
+    nets, the other one scale and bias of all injectors (zero-initialised). All steps share the
+    cost, so the trunk can have more layers and a larger receptive field than the nets of each step.
+    Whatever depends on the condition alone is computed once for each image, not for each candidate.
 
     Args:
         width: Channels of h.
-        blocks: How many.
-        features: Channels of the first layers, all steps together.
-        injections: Of (raw, b), all steps together.
+        blocks: Number of residual blocks.
+        features: Channels of the first layers, for all steps together.
+        injections: Channels of (raw, b), for all steps together.
 
     Shapes: h (B, width, H, W) -> (B, features, H, W), (B, injections, H, W).
     """
@@ -134,7 +134,7 @@ class Trunk(nn.Module):
 
 
 def rms_norm(h: Tensor) -> Tensor:
-    """`h / sqrt(mean_c h² + 10⁻⁶)`: every pixel over the root mean square of its channels.
+    """`h / sqrt(mean_c h² + 10⁻⁶)`: every pixel is divided by the root mean square of its channels.
 
     Shapes: (B, C, H, W) -> the same.
     """
@@ -142,6 +142,6 @@ def rms_norm(h: Tensor) -> Tensor:
 
 
 def init_normal(conv: Conv, gain: float) -> None:
-    """Weights of standard deviation `gain / sqrt(fan-in)`, and no bias."""
+    """Draw weights with standard deviation `gain / sqrt(fan-in)`, and set the bias to 0."""
     nn.init.normal_(conv.weight, std=gain * conv.weight[0].numel() ** -0.5)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

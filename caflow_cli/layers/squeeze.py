@@ -11,7 +11,7 @@ __all__ = ["Squeeze"]
 
 
 class Squeeze(nn.Module):
-    """(B, C, H, W) <-> (B, 4C, H/2, W/2). A permutation of values: the log-determinant is 0."""
+    """(B, C, H, W) <-> (B, 4C, H/2, W/2). It permutes values, so the log-determinant is 0."""
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return F.pixel_unshuffle(x, 2), wide_zeros(x.shape[0], x)

@@ -1,4 +1,4 @@
-"""What all layers share: float64 sums, the scale bound, and one condition for many candidates."""
+"""Functions that all layers share: float64 sums, bounded scales, repeated conditions."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _observer: Callable[[Tensor], None] | None = None
 def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
     """Show `observer` every term of log p(w|y) before it is summed over space: (B, ..., H, W).
 
-    Every term of a forward pass comes with the sign that it has in log p. Those of an inverse do
-    not. For one thread at a time.
+    The terms of a forward pass have the sign that they have in log p; those of an inverse do not.
+    Use it in one thread at a time.
     """
     global _observer
     before, _observer = _observer, observer
@@ -44,29 +44,29 @@ def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
 
 
 def observe(term: Callable[[], Tensor]) -> None:
-    """Show a term to the observer, if there is one; else it is not even computed."""
+    """Show a term to the observer. Without an observer the term is not computed."""
     if _observer is not None:
         _observer(term())
 
 
 def sum_per_image(x: Tensor) -> Tensor:
-    """Sum over all but the first dimension, accumulated in float64: (B, ...) -> (B,)."""
+    """Sum over all dimensions except the first, in float64: (B, ...) -> (B,)."""
     observe(lambda: x)
     return _sum(x)
 
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
-    """Log-determinant of a per-channel map with log-scales (C,), at every pixel of x: (B,)."""
+    """The log-determinant of a map that scales each channel, with log-scales (C,), for x: (B,)."""
     total = wide_sum(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
-    """`c tanh(raw / c)`: a log-scale in (-c, c), the identity to third order at 0.
+    """`c tanh(raw / c)`, a log-scale in (-c, c). Near 0 it is the identity up to third order.
 
-    An unbounded log-scale lets a trained flow stretch by more than float32 can undo. Written with
-    the sigmoid, which a CPU computes several times faster.
+    With unbounded log-scales a trained flow stretches by more than float32 can undo. The formula
+    uses the sigmoid, which a CPU computes several times faster.
     """
     return _log_scale(_sigma(raw, bound), bound)
 
@@ -81,9 +81,9 @@ def _log_scale(sigma: Tensor, bound: float) -> Tensor:
 
 
 def per_candidate(value: Tensor, batch: int) -> Tensor:
-    """Repeat what was computed once an image, (B, ...), for its candidates: (B*M, ...).
+    """Repeat the entry of each image for its candidates: (B, ...) to (B*M, ...).
 
-    Candidates of an image are neighbours in the batch. A copy is made only of several images.
+    Candidates of an image are neighbours in the batch. With one image nothing is copied.
     """
     if value.shape[0] == 1:
         return value.expand(batch, *value.shape[1:])
@@ -92,13 +92,14 @@ def per_candidate(value: Tensor, batch: int) -> Tensor:
 
 
 def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` an image: what couplings and injectors do.
+    """`y1 = exp(s) x1 + b`, `y2 = x2`, and `Σ s` for each image, for couplings and injectors.
 
-    The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is as many of the first
-    channels of x as raw has, and x2 the rest, or nothing. Forward and backward are written out:
-    autograd would keep, and compute on, strided halves.
+    The channels of `net` are (raw, b), with `s = bounded(raw, bound)`; x1 is the first channels of
+    x, as many as raw has, and x2 is the rest, if any. Forward and backward pass are written out,
+    because autograd would keep strided halves and compute with them.
 
-    Shapes: x (B, C, H, W); net (B, 2 C1, H, W), C1 <= C, or (B / M, ...) for M candidates an image.
+    Shapes: x (B, C, H, W); net (B, 2 C1, H, W), C1 <= C, or (B / M, ...) for M candidates of each
+    image.
     """
     if torch.is_grad_enabled():
         y, logdet = _Affine.apply(x, net, bound)
@@ -108,7 +109,7 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
 
 
 def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-    """`x1 = exp(-s) (y1 - b)`, `x2 = y2`, and `-Σ s` an image. Shapes as in `affine`."""
+    """`x1 = exp(-s) (y1 - b)`, `x2 = y2`, and `-Σ s` for each image. Shapes as in `affine`."""
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
     s = bounded(raw, bound).neg_()
@@ -125,7 +126,7 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
-    """`sum_per_image(per_candidate(x, batch))`, summed once an image."""
+    """`sum_per_image(per_candidate(x, batch))`, with one sum for each image."""
     observe(lambda: per_candidate(x, batch))
     return per_candidate(_sum(x), batch)
 
@@ -136,7 +137,7 @@ def _exp(x: Tensor) -> Tensor:
 
 
 def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """y, logdet, and of the log-scales sigma and exp(s)."""
+    """Compute y and logdet, and also sigma and exp(s) of the log-scales."""
     batch, half = x.shape[0], net.shape[1] // 2
     wide = net.to(x.dtype)
     sigma = _sigma(wide[:, :half], bound)
@@ -149,8 +150,11 @@ def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tenso
 
 
 class _Affine(Function):
-    """`affine`. Halves of channels are strided in memory and slow to compute on: what is made of
-    them lies dense until it is written into its place."""
+    """`affine` as one operation of autograd.
+
+    Halves of channels are strided in memory, which is slow. So results are computed in dense memory
+    and then copied into their place.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:

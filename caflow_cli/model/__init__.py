@@ -1,4 +1,4 @@
-"""The model: equation 9 (`density`), and what surrounds it to work on 8-bit images (`caflow`)."""
+"""The model: equation 9 (`density`), and its use on 8-bit images (`caflow`)."""
 
 from .caflow import CAFlow, LossTerms, bits_per_dim
 from .density import Condition, Density

@@ -43,27 +43,27 @@ _NOISE = "Q."
 
 
 class LossTerms(NamedTuple):
-    """Each (B,) float64, in nats on the 8-bit scale."""
+    """The terms of the loss, (B,) float64 each, in nats on the 8-bit scale."""
 
     log_prob: Tensor  # log p(w|y)
     cond_log_prob: Tensor  # log p(y)
 
 
 def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
-    """`-log_prob / (D ln 2)`: nats to bits a dimension."""
+    """Convert nats to bits per dimension: `-log_prob / (D ln 2)`."""
     return -log_prob / (dims * math.log(2))
 
 
 class CAFlow(ModelFiles):
     """Conditional autoregressive flow of 8-bit images.
 
-    `density` is equation 9 at float points. Around it: 8 bits and dequantization noise, seeds,
-    checks, and the form that inference runs.
+    `density` is equation 9 for float points. This class adds 8 bits and dequantization noise,
+    seeds, checks, and the folded form for inference.
 
     Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
-    2^(n+1). Likelihoods are float64, (B,), in nats, densities on the 8-bit scale. Where a method
-    takes `cond`, it takes the uint8 image at target size or what `encode_condition` made of it. A
-    condition may hold one entry an image for M neighbouring candidates each in the target.
+    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on the 8-bit scale. An
+    argument `cond` is the uint8 image at target size, or the result of `encode_condition`. A
+    condition may hold one entry for M neighbouring candidates in the target.
 
     Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
@@ -100,7 +100,7 @@ class CAFlow(ModelFiles):
     # --- the inference form -----------------------------------------------------------------------
 
     def _running(self, name: str) -> Any:
-        """`density` or `Q`; in `eval()` without gradients folded, anew where weights changed."""
+        """`density` or `Q`; folded in `eval()` without gradients, and again after changes."""
         own: nn.Module = getattr(self, name)
         if self.training or torch.is_grad_enabled():
             return own
@@ -112,7 +112,7 @@ class CAFlow(ModelFiles):
         return self._running("density")  # type: ignore[no-any-return]
 
     def _inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
-        """`density.inverse`, compiled where `compile_inference` was asked for."""
+        """`density.inverse`, compiled if `compile_inference` was called."""
         density, latents = self._running_density(), list(latents)
         if self._compiled is None or density is self.density or latents[0].dtype != self.dtype:
             return density.inverse(latents, cond)
@@ -121,7 +121,7 @@ class CAFlow(ModelFiles):
         return v.clone(), log_prob.clone()
 
     def _point_type(self) -> torch.dtype:
-        """Of points and latents that are to be recovered from each other: float64, where it is."""
+        """The type of points and latents in `encode` and `decode`: float64 where possible."""
         wide = not self.training and has_float64(self.device)
         return torch.float64 if wide else self.dtype
 
@@ -131,18 +131,21 @@ class CAFlow(ModelFiles):
         return super().train(mode)
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles, which fold and compile for themselves."""
+        """The state for copies and pickles, without folded and compiled forms."""
         return {**self.__dict__, "_forms": {}, "_compiled": None}
 
     # --- the loss ---------------------------------------------------------------------------------
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
-        """Loss terms: `log p(w + u | y) - log q(u|w)`, of which q is 1 for uniform u, and log p(y).
+        """Compute the loss terms of a batch.
+
+        They are `log p(w + u | y) - log q(u|w)`, with q = 1 for uniform u, and log p(y).
 
         Args:
-            target: With `noise`, w as floats (B, C, H, W); without, a point w + u, whose
-                log-density is taken as it is.
-            cond: y + u', float in [0, 256); the same draw serves log p(y) and the condition.
+            target: With `noise`, w as floats (B, C, H, W). Without, a point w + u, whose
+                log-density is returned.
+            cond: y + u', float in [0, 256). The same draw is used for log p(y) and for the
+                condition.
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
         """
@@ -152,8 +155,10 @@ class CAFlow(ModelFiles):
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
     def anchor_terms(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
-        """`forward` of the density that A and its guide have with nothing behind them:
-        `log N(A(v; y); 0, I) + log|det dA/dv|`, and 0 for log p(y)."""
+        """Compute loss terms of A and its guide without flows.
+
+        These are `log N(A(v; y); 0, I) + log|det dA/dv|`, and 0 for log p(y).
+        """
         y, v, dequantized = self._points(target, cond, noise)
         anchor = self.density.A
         h, log_prob = anchor(v, anchor.read(y, self.density.logit.of(y)))
@@ -163,7 +168,7 @@ class CAFlow(ModelFiles):
     def _points(
         self, target: Tensor, cond: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """y, the point v, and what its dequantization adds to log p."""
+        """Compute y, the point v, and the term that dequantization adds to log p."""
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
         v = self._pixels(target, "target", self.config.flow.target_channels)
         check_size(v, (y.shape[-2], y.shape[-1]))
@@ -173,7 +178,7 @@ class CAFlow(ModelFiles):
         return y, *self._dequantize(v, laid_out(noise.to(v)))
 
     def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """w + u, and -log q(u|w): 0 for uniform noise u, else of what Q makes of normal noise."""
+        """Compute w + u and -log q(u|w): 0 for uniform u; otherwise Q draws u from normal noise."""
         if self.Q is None:
             return w + noise, wide_zeros(w.shape[0], w)
         u, logdet = self._running("Q")(noise, w)
@@ -183,12 +188,12 @@ class CAFlow(ModelFiles):
 
     @exactly
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
-        """All that scores and draws read of y, once, with y at its bin centres (u = 1/2).
+        """Compute once what scores and draws need of y, with y at its bin centres (u = 1/2).
 
-        With the reference nets it takes 0.4 kB a pixel.
+        With the reference nets the result takes 0.4 kB a pixel.
 
         Args:
-            cond: uint8 (B, C, H, W); a condition is returned as it is.
+            cond: uint8 (B, C, H, W). A `Condition` is returned unchanged.
         """
         if isinstance(cond, Condition):
             return cond
@@ -198,22 +203,22 @@ class CAFlow(ModelFiles):
 
     @exactly
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
-        """Latents and log-density of one point, in float64: `decode` gives back the point.
+        """Compute latents and log-density of a point, in float64: `decode` returns the point.
 
-        A model stretches some points, samples of τ 1 and above among them, by more than float32
-        could undo. The flows' values are float64 here, and what their nets say of them float32, in
-        both directions alike. (In `train()`, and on Metal, all is in the model's type.)
+        A model stretches some points, such as some samples at τ 1 and above, by more than float32
+        can undo. So the flows' values are float64 here. Their nets compute in float32, in the same
+        way in both directions. (In `train()`, and on Metal, everything is in the model's type.)
 
         Args:
-            target: Floats are that point. uint8 is taken at the bin centres, w + 1/2, where
-                `to_uint8(decode(latents))` gives w back; a score of w is `log_prob`'s.
+            target: A point as floats, or uint8, which is taken at the bin centres w + 1/2. Then
+                `to_uint8(decode(latents))` returns w. For a score of w, use `log_prob`.
             cond: uint8 at target size, or `encode_condition`'s result.
 
         Returns:
             Latents in the order and of the shapes of `latent_shapes`, and nats (B,).
 
         Raises:
-            CaflowError: A point without density, or of another size than its condition.
+            CaflowError: The point has no density, or another size than its condition.
         """
         condition = self.encode_condition(cond)
         v = self._pixels(target, "target", self.config.flow.target_channels, self._point_type())
@@ -229,21 +234,21 @@ class CAFlow(ModelFiles):
 
     @exactly
     def decode(self, latents: Sequence[Tensor], cond: Tensor | Condition) -> tuple[Tensor, Tensor]:
-        """The float target of these latents, and the log-density of exactly that point.
+        """Compute the float target with these latents, and the log-density of exactly that point.
 
-        Of float64 latents, as `encode` makes them, in float64; of others as `sample` does, in the
-        model's type.
+        Float64 latents, as from `encode`, are decoded in float64. Others are decoded in the model's
+        type, as `sample` does.
 
         Args:
-            latents: Of the shapes `latent_shapes`, each with a batch (B, ...) in front.
+            latents: Of the shapes `latent_shapes`, each with a batch dimension in front.
             cond: uint8 at target size, or `encode_condition`'s result.
 
         Returns:
             The target (B, C, H, W), 8-bit scale, and nats (B,) float64.
 
         Raises:
-            CaflowError: Latents of other shapes, or of a number that is no multiple of that of
-                conditions.
+            CaflowError: The latents have other shapes, or their number is not a multiple of the
+                number of conditions.
         """
         condition = self.encode_condition(cond)
         found = [tuple(z.shape[1:]) for z in latents]
@@ -260,12 +265,13 @@ class CAFlow(ModelFiles):
 
     @exactly
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
-        """Log-likelihood of 8-bit images, (B,) float64: an estimate of a lower bound on their
-        discrete log-probability.
+        """Score 8-bit images: log-likelihoods in nats, (B,) float64.
+
+        The result estimates a lower bound on the discrete log-probability.
 
         Uniform dequantization: `mean_k log p(w + u_k | y)` over K fixed noise draws. Variational:
-        `log mean_k p(w + u_k | y) / q(u_k | w)`. The draws are the same for every image of a size:
-        the same pair always scores the same.
+        `log mean_k p(w + u_k | y) / q(u_k | w)`. The draws are the same for all images of one size,
+        so a pair always has the same score.
 
         Args:
             target: uint8 (B, C, H, W).
@@ -278,10 +284,10 @@ class CAFlow(ModelFiles):
     def log_prob_with_error(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """`log_prob`, and its standard error over the draws, nats: NaN for K = 1.
+        """`log_prob`, and its standard error over the draws in nats, which is NaN for K = 1.
 
-        With variational dequantization the weights p/q are heavy-tailed, and the error of their
-        mean is indicative only.
+        With variational dequantization the weights p/q are heavy-tailed, so the error of their mean
+        is only a rough guide.
         """
         terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
@@ -324,16 +330,17 @@ class CAFlow(ModelFiles):
         seed: int | Sequence[int] = 0,
         first: int = 0,
     ) -> Tensor:
-        """Draws from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
+        """Draw from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
 
-        Candidate k of every image uses the noise of generator `seed + k`, whatever the batch.
+        Candidate k of every image uses the noise of generator `seed + k`, in any batch.
 
         Args:
-            cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
+            cond: uint8 (B, C, H, W), or the result of `encode_condition`. It is encoded once for
+                all M.
             tau: Standard deviation of the latents.
             candidates: M.
-            seed: One for all images, or one an image.
-            first: k of the first candidate, for callers that draw in several batches.
+            seed: One for all images, or one for each image.
+            first: Number k of the first candidate, for callers that draw in several batches.
         """
         condition = self.encode_condition(cond)
         batch = condition.batch
@@ -359,14 +366,14 @@ class CAFlow(ModelFiles):
         return draws
 
     def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
-        """Standard normal latents of one image of that height and width, float32, on the CPU."""
+        """Draw standard normal latents for an image of that size, float32, on the CPU."""
         generator = torch.Generator().manual_seed(seed)
         return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
 
     # --- shapes, types, checks --------------------------------------------------------------------
 
     def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
-        """(C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
+        """The shape (C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
         height, width = size
         return [
             (channels, height >> halvings, width >> halvings)
@@ -393,17 +400,19 @@ class CAFlow(ModelFiles):
                 module.bf16 = enabled
 
     def checkpoint_activations(self, enabled: bool = True) -> None:
-        """Keep only what passes between flow steps for the backward pass, and compute the rest
-        again there: less memory, and half as much time again (docs/training.md)."""
+        """Keep only the values between flow steps for the backward pass, which recomputes the rest.
+
+        This takes less memory, and about half as much time again (docs/training.md).
+        """
         for module in self.modules():
             if isinstance(module, Scale | ConditionalScale):
                 module.recompute = enabled
 
     def compile_steps(self, backend: str = "inductor") -> None:
-        """Compile the flow steps (`torch.compile`) when they first run: one graph a shape of step.
+        """Compile the flow steps (`torch.compile`) when they first run: one graph for each shape.
 
-        For training, behind the first batch: actnorms must be initialised. Needs a C++ compiler on
-        a CPU.
+        This is for training, after the first batch, because actnorms must be initialised. On a CPU
+        it needs a C++ compiler.
         """
         for module in self.modules():
             if isinstance(module, Step | ConditionalStep):
@@ -412,19 +421,19 @@ class CAFlow(ModelFiles):
                 module.forward = compiled  # type: ignore[method-assign]
 
     def compile_inference(self, backend: str = "inductor") -> None:
-        """Compile what draws (`sample`, and `decode` of latents in the model's type), one graph for
-        a size and number of candidates.
+        """Compile the inverse pass, with one graph for each size and number of candidates.
 
-        On CUDA it runs as a CUDA graph. Scores stay as they are: `log_prob` and `encode` are never
-        compiled, so a candidate is scored by the same operations as without. Draws differ by
-        rounding, as they do between devices. Compiling takes minutes, when a size first comes; the
-        ninth size and those behind it are not compiled. Copies of the model are not compiled.
+        `sample` uses it, and `decode` for latents in the model's type.
+
+        On CUDA it runs as a CUDA graph. `log_prob` and `encode` are never compiled, so scores do
+        not change. Draws differ by rounding, as they do between devices. Compiling takes minutes
+        for each new size. At most eight sizes are compiled. Copies of the model are not compiled.
 
         Args:
             backend: Of `torch.compile`.
 
         Raises:
-            CaflowError: Nothing to compile with on the model's device (exit code 2).
+            CaflowError: There is no compiler for the model's device (exit code 2).
         """
         if backend == "inductor":
             check_compiler(self.device)
@@ -434,7 +443,7 @@ class CAFlow(ModelFiles):
     def _pixels(
         self, image: Tensor, what: str, channels: int, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Floats on the 8-bit scale, on the model's device and in its layout; uint8 at u = 1/2.
+        """Convert to floats on the 8-bit scale, on the model's device; uint8 gets u = 1/2.
 
         `dtype`: by default the model's.
         """
@@ -448,7 +457,7 @@ class CAFlow(ModelFiles):
 def _to_file_names(
     _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
 ) -> None:
-    """Tensors of `density` are named in files, and in states of runs, without that word."""
+    """Remove the prefix `density`, which names in files and in states of runs do not have."""
     for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
         state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
 

@@ -1,4 +1,4 @@
-"""Refusals of what a model cannot take: each says what is wrong, and what to pass instead."""
+"""Checks of a model's inputs. Each error says what is wrong, and what to pass instead."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["check_batch", "check_image", "check_size", "check_uint8"]
 
 
 def check_image(image: Tensor, what: str, channels: int, multiple: int) -> None:
-    """CaflowError unless it is (B, channels, H, W) with sides that are multiples."""
+    """CaflowError unless the image is (B, channels, H, W) with sides that are multiples."""
     if image.ndim != 4 or image.shape[1] != channels or not image.numel():
         raise CaflowError(
             f"the {what} has shape {tuple(image.shape)}", f"pass (B, {channels}, H, W)"
@@ -24,7 +24,7 @@ def check_image(image: Tensor, what: str, channels: int, multiple: int) -> None:
 
 
 def check_uint8(image: Tensor, what: str) -> None:
-    """CaflowError unless it is of 8 bits."""
+    """CaflowError unless the image is uint8."""
     if image.dtype != torch.uint8:
         raise CaflowError(
             f"the {what} is {image.dtype}, not uint8",
@@ -36,15 +36,15 @@ def check_size(target: Tensor, size: tuple[int, int]) -> None:
     """CaflowError unless the target has the condition's height and width."""
     if tuple(target.shape[-2:]) != size:
         raise CaflowError(
-            f"targets of {tuple(target.shape[-2:])} pixels, conditions of {size}",
+            f"targets have {tuple(target.shape[-2:])} pixels, conditions {size}",
             "pass a condition of the target's size",
         )
 
 
 def check_batch(batch: int, conditions: int) -> None:
-    """CaflowError unless each condition has equally many targets."""
+    """CaflowError unless all conditions have equally many targets."""
     if batch % conditions:
         raise CaflowError(
-            f"{batch} targets of {conditions} conditions",
+            f"{batch} targets for {conditions} conditions",
             "pass one condition an image, with equally many neighbouring targets each",
         )

@@ -1,4 +1,4 @@
-"""Equation 9 of the paper: log p(w|y), and the way back from latents."""
+"""Equation 9 of the paper: log p(w|y), and its inverse from latents to pictures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | typ
 
 
 class Condition(NamedTuple):
-    """All that the density of a target reads of y, computed once an image."""
+    """Everything that the density of a target uses of y, computed once for each image."""
 
     d: list[Tensor]  # R(y) = [D_0, ..., D_{n-1}]
     anchor: AnchorCondition  # what A reads
@@ -40,18 +40,18 @@ class Condition(NamedTuple):
 
     @property
     def batch(self) -> int:
-        """Conditions in it."""
+        """The number of conditions."""
         return self.d[0].shape[0]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of y."""
+        """The height and width of y."""
         height, width = self.d[-1].shape[-2:]
         return 2 * height, 2 * width
 
 
 class Density(nn.Module):
-    """The density of a picture v given a picture y, exact, and its sampler.
+    """The exact density of a picture v given a picture y, and its sampler.
 
         h = A(v; y),  [L_0 ... L_{n-1}] = T(h),  [D_0 ... D_{n-1}] = R(y),  z_j^i = F_i(L_i; D, L)_j
 
@@ -59,9 +59,10 @@ class Density(nn.Module):
                      + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
 
     This is equation 9, which counts A, from pixels to the real line, as a part of T. Pictures are
-    floats on the 8-bit scale [0, 256), (B, C, H, W), H and W multiples of 2^(n+1); y may hold one
-    entry for M neighbouring ones of v. Densities are (B,) float64, in nats on that scale. Latents
-    are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is differentiable.
+    floats on the 8-bit scale [0, 256), (B, C, H, W). H and W are multiples of 2^(n+1). y may hold
+    one entry for M neighbouring entries of v. Log-densities are (B,) float64, in nats on that
+    scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is
+    differentiable.
 
     Examples:
         >>> import torch
@@ -89,14 +90,14 @@ class Density(nn.Module):
         self.F = _CONDITIONALS[flow.conditional](flow)
 
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
-        """y as a condition, and log p(y), of which R and a standard normal are the model."""
+        """Compute the condition from y, and log p(y) by R and a standard normal."""
         h, log_prob = self.logit(y)
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
         return Condition(d, self.A.read(y, h), self.F.read(d)), log_prob
 
     def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
-        """The latents of v, and log p(v|y)."""
+        """Compute the latents of v, and log p(v|y)."""
         h, log_prob = self.A(v, cond.anchor)
         l, logdet = self.T(h)
         log_prob = log_prob + logdet
@@ -106,7 +107,7 @@ class Density(nn.Module):
         return latents, log_prob
 
     def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
-        """The v of these latents, L_0 first and each L_i on those below it, and log p(v|y)."""
+        """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y)."""
         l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
         h, logdet = self.T.inverse(l)
@@ -115,6 +116,6 @@ class Density(nn.Module):
         return v, log_prob - logdet
 
     def _by_scale(self, latents: Sequence[Tensor]) -> Latents:
-        """The list as z[i][j] = z_j^i."""
+        """Arrange a list of latents as z[i][j] = z_j^i."""
         queue = list(latents)
         return [[queue.pop() for _ in z_i] for z_i in self.F.layout]

@@ -1,4 +1,4 @@
-"""A model as a file, as a folder of the Hub, and on the Hub."""
+"""Models as files, as folders in the form of the Hub, and on the Hub."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository na
 
 
 class ModelFiles(nn.Module, PyTorchModelHubMixin):
-    """Reading and writing of models: what `CAFlow` is besides a density."""
+    """The methods of `CAFlow` that read and write models."""
 
     config: Config
 
@@ -34,16 +34,17 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         Args:
             path: `*.safetensors`.
             training: A record for the header.
-            bf16_convs: Store net convolutions in bfloat16: half the size, a few nats an image.
+            bf16_convs: Store net convolutions in bfloat16. This halves the size and costs a few
+                nats for each image.
         """
         write_checkpoint(path, self.state_dict(), self.config, training, bf16_convs=bf16_convs)
 
     @classmethod
     def load(cls: type[_M], path: Path) -> _M:
-        """The model of a file, float32, in `eval()`, on the CPU; `read_info` has its record.
+        """Load a model file: float32, in `eval()`, on the CPU. `read_info` reads its record.
 
         Raises:
-            CaflowError: (exit 3) what `read_info` and `read_tensors` refuse.
+            CaflowError: (exit 3) as for `read_info` and `read_tensors`.
         """
         info = read_info(path)  # before any memory is taken: the file holds what its config asks
         tensors = read_tensors(path)
@@ -54,12 +55,13 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
     def push_to_hub(
         self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
     ) -> str:
-        """Commit `config.json`, `model.safetensors` and, where there is none, a model card.
+        """Commit `config.json`, `model.safetensors` and, if there is none yet, a model card.
 
         Args:
-            repo_id: `user/name`; made if new.
+            repo_id: `user/name`; created if new.
             model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`, ...
+            kwargs: As for `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`,
+                ...
 
         Returns:
             The URL of the commit.
@@ -68,7 +70,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
 
     def generate_model_card(self, **card: Any) -> ModelCard:
-        """The card of this model; `card` are fields of `checkpoint.Card`."""
+        """Write the card of this model; `card` has fields of `checkpoint.Card`."""
         return ModelCard(Card(self.config, **card).text)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -87,7 +89,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         token: str | bool | None = None,
         **_: Any,
     ) -> _M:
-        """The model of a folder, or of a Hub repository, from its two files."""
+        """Load the model of a folder or a Hub repository, from its two files."""
         if is_folder(Path(model_id)):
             return cls.load(Path(model_id) / _WEIGHTS)
         weights = hf_hub_download(
@@ -104,7 +106,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
 
 
 def _check_digest(weights: Path, model_id: str) -> None:
-    """The Hub's cache names what a large file's link leads to by its sha256."""
+    """Check the sha256 of a cached file, which the Hub's cache has as the target's name."""
     stated = weights.resolve().name
     with weights.open("rb") as file:
         if len(stated) == 64 and sha_fileobj(file).hex() != stated:

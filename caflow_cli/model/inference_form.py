@@ -1,4 +1,4 @@
-"""A module as inference runs it: what depends on weights alone is computed once."""
+"""The form of a module that inference runs, with everything computed that weights determine."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _M = TypeVar("_M", bound=nn.Module)
 
 
 class InferenceForm(Generic[_M]):
-    """The folded form of a module (`layers.fold`), and whether it still is that.
+    """The folded form of a module (`layers.fold`), with a check that it is up to date.
 
-    Folded modules take float64 values too: affine maps are float64 then, and nets stay as they are.
+    Folded modules also take float64 values. Then affine maps are float64, and nets do not change.
     """
 
     def __init__(self, trained: _M) -> None:
@@ -40,7 +40,7 @@ class InferenceForm(Generic[_M]):
         ]
 
     def is_of(self, trained: nn.Module) -> bool:
-        """Whether it was folded from this module, and no weight or module has changed since."""
+        """Whether it is the folded form of `module`, and no weight or module has changed since."""
         return (
             trained is self._trained
             and all(list(table.values()) == children for table, children in self._children)

@@ -1,4 +1,4 @@
-"""Tasks: how a condition, a draw and a score relate to a user's picture."""
+"""Tasks: they connect a user's picture with a condition, a draw and a score."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ TASKS: dict[str, type[SuperRes | Colorize | Inpaint | Paired]] = {
 
 
 def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
-    """The class of that name, with its defaults.
+    """The class with that name, which has the defaults.
 
     Raises:
-        CaflowError: (exit 2) no task has this name; the hint has the nearest one.
+        CaflowError: (exit 2) there is no such task; the hint names the nearest one.
     """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
@@ -55,15 +55,15 @@ def get_task(config: Config) -> Task:
     """The task of a model's config.
 
     Raises:
-        CaflowError: (exit 2) no such task, or numbers of channels that it does not take.
+        CaflowError: (exit 2) there is no such task, or it does not take these numbers of channels.
     """
     task, flow = config.task, config.flow
     kind = task_named(task.name)
     if flow.cond_channels not in kind.channels or flow.target_channels != 3:
         wanted = " or ".join(map(str, kind.channels))
         raise CaflowError(
-            f"{task.name} with flow.cond_channels {flow.cond_channels} and flow.target_channels "
-            f"{flow.target_channels}",
+            f"{task.name} does not take flow.cond_channels {flow.cond_channels} and "
+            f"flow.target_channels {flow.target_channels}",
             f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
             EXIT_USAGE,
         )
@@ -78,7 +78,7 @@ def get_task(config: Config) -> Task:
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
-    """The `held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
+    """Compute `held_out_condition` for all pictures: uint8 (N, 3, H, W) to (N, C, H, W)."""
     height, width = targets.shape[2:]
     conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
     result = conditions.permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""The interface of every task, and what tasks share: padding, resizing, grey."""
+"""The interface of all tasks, and functions that they share: padding, resizing, grey."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (12
 
 
 class Task(Protocol):
-    """From a user's picture to the model's condition, and from the model's draw to a picture.
+    """Turns a user's picture into the model's condition, and the model's draw into a picture.
 
-    A task that needs no mask ignores one; `inference.score.check_mask` refuses it before.
+    A task that needs no mask ignores one. `inference.score.check_mask` refuses it earlier.
     """
 
     @property
@@ -38,44 +38,44 @@ class Task(Protocol):
 
     @property
     def tau(self) -> float:
-        """Temperature, where neither a flag nor the model's config says."""
+        """Temperature, if neither a flag nor the model's config states it."""
 
     @property
     def candidates(self) -> int:
-        """Draws a picture, where neither a flag nor the model's config says."""
+        """Number of candidates, if neither a flag nor the model's config states it."""
 
     @property
     def needs_mask(self) -> bool:
-        """Whether a mask comes with the picture."""
+        """Whether the task needs a mask with each picture."""
 
     @property
     def derives_condition(self) -> bool:
-        """Whether the condition follows from the target; otherwise the data set holds it."""
+        """Whether the condition is computed from the target; otherwise the data set holds it."""
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
-        """Height and width of `condition(image, mask)`, before any work."""
+        """Height and width of `condition(image, mask)`, without computing it."""
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """The model's condition of a user's picture, padded: uint8 (h, w, cond_channels)."""
+        """Compute the condition from a user's picture, padded: uint8 (h, w, cond_channels)."""
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The picture that is written: a draw of the model's size, put into the user's picture."""
+        """Put a draw of the model's size into the user's picture. The result is written."""
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """The pair that is scored, (condition, target), both of the model's size.
+        """Compute the pair (condition, target) that is scored, both of the model's size.
 
-        Ranking and `score` both reduce, so the score of a written file is the one that ranked it.
+        Ranking and `score` both use this, so the score of a written file is the one that ranked it.
 
         Raises:
-            CaflowError: The target's size does not fit the picture's.
+            CaflowError: The size of the target does not fit the picture.
         """
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Compose a draw at model scale, where only the condition is known, not the picture.
+        """Compose a draw at model scale, if only the condition is known and not the picture.
 
-        What comes out is scored as it is: `reduce` would not change it.
+        The result is scored without `reduce`, which would not change it.
 
         Args:
             condition: uint8 (h, w, cond_channels).
@@ -88,23 +88,23 @@ class Task(Protocol):
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """A condition of a training target: uint8 (H, W, 3) to (H, W, cond_channels).
+        """Compute a condition for a training target: uint8 (H, W, 3) to (H, W, cond_channels).
 
-        Random parts of it come from `generator`.
+        `generator` draws its random parts.
 
         Raises:
-            CaflowError: The condition does not follow from the target (`derives_condition`).
+            CaflowError: The condition cannot be computed from the target (see `derives_condition`).
         """
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
-        """The condition of validation picture `index`, the same every time."""
+        """Compute the condition of validation picture `index`, the same at each call."""
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """Reflect a picture at its right and bottom until both sides are multiples.
+    """Pad a picture by reflection at the right and bottom until both sides are multiples.
 
-    (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect
-    and is repeated.
+    (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect,
+    so the pixel is repeated.
     """
     for axis in (0, 1):
         missing = -image.shape[axis] % multiple
@@ -117,7 +117,7 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 
 
 def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """Height and width of what `pad` returns."""
+    """The height and width of the result of `pad`."""
     return height + -height % multiple, width + -width % multiple
 
 
@@ -128,12 +128,12 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
 
 
 def grey(image: Picture) -> Picture:
-    """Pillow's `convert("L")`, the luma of Rec. 601: uint8 (H, W, 3) to (H, W)."""
+    """Convert to grey by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
     return np.array(Image.fromarray(image).convert("L"))
 
 
 def check_same_size(image: Picture, target: Picture) -> None:
-    """Refuse a target of another height or width than the picture's: CaflowError, exit code 1."""
+    """Refuse a target whose size is not the picture's: CaflowError (exit 1)."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]
     if (h, w) != (height, width):
         raise CaflowError(

@@ -1,4 +1,4 @@
-"""Colorization: the condition is the picture's grey; its luminance is kept at full resolution."""
+"""Colorization: the condition is the picture's grey, whose luminance is kept at full size."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _STRIP = 2**20  # pixels composed at a time
 
 @dataclass(frozen=True)
 class Colorize:
-    """Colours for a grey picture, of any size.
+    """Adds colours to a grey picture of any size.
 
-    Colour is made at model scale: the shorter side is brought to `size` by Pillow BICUBIC (smaller
-    pictures are enlarged), the aspect kept, then padded. The draw gives the chroma alone: it is
-    enlarged, added to the luminance of the picture, and shrunk towards grey until in gamut.
+    Colour is made at model scale: the picture is resized by Pillow BICUBIC until its shorter side
+    is `size`, with its aspect kept, and then padded. Only the chroma of the draw is used. It is
+    enlarged, added to the luminance of the picture, and shrunk towards grey until it is in gamut.
     """
 
     size: int = 64  # the shorter side at model scale
@@ -44,14 +44,14 @@ class Colorize:
         return padded_size(*self._scale(image), self.multiple)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """The grey of the picture at model scale, padded: uint8 (h, w, 1)."""
+        """Compute the grey of the picture at model scale, padded: uint8 (h, w, 1)."""
         return pad(resize(grey(image), *self._scale(image)), self.multiple)[..., None]
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The picture with the draw's chroma: `convert("L")` of both is the same.
+        """Add the draw's chroma to the picture. `convert("L")` gives the same before and after.
 
-        With Y the luma of the draw and L the grey of the picture, each pixel is
-        `L + k (draw - Y)`, k <= 1 as large as [0, 255] allows.
+        Each pixel is `L + k (draw - Y)`, with the luma Y of the draw and the grey L of the picture.
+        k <= 1 is as large as [0, 255] allows.
         """
         height, width = image.shape[:2]
         h, w = self._scale(image)
@@ -67,10 +67,10 @@ class Colorize:
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """The target at model scale, and its grey there, both padded.
+        """Resize the target to model scale and compute its grey there, both padded.
 
-        A target of another luminance than the picture's is scored under the picture's: the
-        difference of their greys at model scale is added to the condition.
+        If the target has another luminance than the picture, the difference of their greys at model
+        scale is added to the condition. So the target is scored under the picture's luminance.
 
         Raises:
             CaflowError: (exit 1) the target has another size than the picture.
@@ -83,13 +83,13 @@ class Colorize:
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Give the draw the luminance of the condition."""
+        """Replace the draw's luminance by that of the condition."""
         return _tint(condition[..., 0], *_chroma(draw))
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """The grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
+        """Compute the grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
         return grey(target)[..., None]
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
@@ -106,7 +106,7 @@ class Colorize:
 
 
 def _chroma(draw: Picture) -> list[npt.NDArray[np.float32]]:
-    """Red, green and blue minus the luma of all three: each (H, W)."""
+    """Red, green and blue, each minus the luma: (H, W) each."""
     values = draw.astype(np.float32)
     luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]

@@ -1,4 +1,4 @@
-"""Holes that inpainting is trained on: the central one, random rectangles, free-form strokes."""
+"""Holes for the training of inpainting: central, random rectangles, or free-form strokes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ _RECTANGLES, _STROKES, _VERTICES = 3, 4, 6  # at most
 
 
 def central_hole(height: int, width: int) -> _Mask:
-    """Half of each side, in the middle: 25 % of the picture (the paper's)."""
+    """The hole of the paper: half of each side, in the middle, which is 25 % of the picture."""
     hole = np.zeros((height, width), np.bool_)
     hole[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = True
     return hole
 
 
 def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) -> _Mask:
-    """A hole for one training picture: (H, W), true = fill, never empty.
+    """Draw a hole for a training picture: (H, W), true = fill, never empty.
 
     Args:
-        kind: "central"; "random": rectangles or strokes, evenly; "mixed": central half of the time,
-            random else. The window that `Inpaint` cuts around a hole has it like the central one.
-        generator: It gives equally many numbers, whatever the hole.
+        kind: "central"; "random", which is rectangles or strokes, equally often; or "mixed", which
+            is central half of the time, and random otherwise. The window that `Inpaint` cuts around
+            a hole looks like "central".
+        generator: The same number of values is taken from it for every hole.
     """
     import torch  # here, so that the tasks' defaults are had without it
 
@@ -47,7 +48,7 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """One to three, each side 15 % to 60 % of the picture's."""
+    """Draw one to three rectangles; each side is 15 % to 60 % of the picture's."""
     hole = np.zeros((height, width), np.bool_)
     for i in range(1 + int(many * _RECTANGLES)):
         tall, wide, y, x = u[4 * i : 4 * i + 4]
@@ -58,7 +59,7 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
 
 
 def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """One to four broken lines with round ends, 6 % to 20 % of the picture wide."""
+    """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the picture."""
     side = min(height, width)
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)

@@ -39,12 +39,13 @@ class _Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Inpaint:
-    """Fill the hole of a picture of any size; all other pixels are kept bit for bit.
+    """Fills the hole of a picture of any size, and keeps all other pixels bit for bit.
 
-    The model sees a window that the mask alone fixes: a square around the box of all holes, twice
-    as wide as that box as in training, at least `size`, clipped and moved to lie in the picture. A
-    window larger than `size` is shrunk to it by Pillow BICUBIC, to which the hole's pixels do not
-    contribute; a cell that touches the hole is hole. A smaller picture is padded by reflection.
+    The model sees a window that depends on the mask alone. It is a square around the box of all
+    holes, twice as wide as that box, as in training, and at least `size` wide. It is clipped and
+    moved to lie in the picture. A window larger than `size` is shrunk to it by Pillow BICUBIC,
+    without the pixels in the hole. A shrunk pixel that touches the hole belongs to it. A smaller
+    picture is padded by reflection.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -66,13 +67,13 @@ class Inpaint:
         return self._side, self._side
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """The window's known pixels at model scale, padded: uint8 (h, w, cond_channels)."""
+        """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
         hole = self._hole(image, mask)
         known, cells = self._shrink(image, hole)
         return self._pad(self._mark(known, cells))
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The picture with the draw, enlarged, in its hole."""
+        """Enlarge the draw and put it into the hole of the picture."""
         hole = self._hole(image, mask)
         window = self._window(hole)
         known, cells = self._shrink(image, hole)
@@ -86,7 +87,7 @@ class Inpaint:
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """The windows of picture and target at model scale, padded.
+        """Compute the windows of picture and target at model scale, padded.
 
         Raises:
             CaflowError: (exit 1) the target has another size than the picture.
@@ -100,7 +101,7 @@ class Inpaint:
         return self.condition(image, mask), self._pad(reduced)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw in the hole, the known pixels outside. Of 3 channels, what is black is hole."""
+        """Keep the draw in the hole, and known pixels outside. Of 3 channels, black is the hole."""
         if self.cond_channels == 4:
             hole = condition[..., 3:] >= _WHITE
         else:
@@ -110,7 +111,7 @@ class Inpaint:
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """The target with a hole that `generator` draws; without one, the central one.
+        """Mark a hole in the target, drawn by `generator`; without a generator, the central hole.
 
         uint8 (H, W, 3) to (H, W, cond_channels).
         """
@@ -120,7 +121,7 @@ class Inpaint:
         return self._mark(target, draw_hole(self.holes, height, width, generator))
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
-        """The target with the hole of validation picture `index`."""
+        """Mark the hole of validation picture `index` in the target."""
         import torch  # here, so that the defaults above are had without it
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
@@ -132,7 +133,7 @@ class Inpaint:
     # --- the window -------------------------------------------------------------------------------
 
     def _hole(self, image: Picture, mask: Picture | None) -> _Mask:
-        """The mask as booleans (H, W), after its checks."""
+        """Check the mask, and convert it to booleans (H, W)."""
         if mask is None:
             raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
         height, width = image.shape[:2]
@@ -164,9 +165,10 @@ class Inpaint:
         return _Window(spans[0], spans[1], sizes[0], sizes[1])
 
     def _shrink(self, image: Picture, hole: _Mask) -> tuple[Picture, _Mask]:
-        """The window at model scale, of its known pixels alone, and the cells that touch the hole.
+        """Shrink the window's known pixels to model scale, and mark cells that touch the hole.
 
-        BICUBIC of the known pixels over BICUBIC of their weight, 1 where known: (h, w, 3).
+        The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
+        known pixels: (h, w, 3).
         """
         window = self._window(hole)
         part, inside = window.of(image), window.of(hole)
@@ -183,7 +185,7 @@ class Inpaint:
         return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
 
     def _mark(self, image: Picture, hole: _Mask) -> Picture:
-        """The condition: the picture with its hole in one colour, and with 4 channels the mask."""
+        """Make the condition: the picture with the hole in one colour and, if wanted, the mask."""
         if self.cond_channels == 3:
             return np.where(hole[..., None], np.uint8(0), image)
         result = np.empty((*hole.shape, 4), np.uint8)
@@ -192,12 +194,12 @@ class Inpaint:
         return result
 
     def _pad(self, image: Picture) -> Picture:
-        """Reflect a picture, or a condition with its hole, to `_side`."""
+        """Pad a picture, or a condition with its hole, by reflection to `_side`."""
         return pad(image, self._side)
 
 
 def _touched(hole: _Mask, cells: int) -> _Mask:
-    """(N, W) to (cells, W): whether any row of each cell is true; cells may share a row."""
+    """Whether any row of each cell is true, (N, W) to (cells, W). Cells may share a row."""
     rows = len(hole)
     edges = np.arange(cells + 1) * rows
     first, last = edges[:-1] // cells, -(-edges[1:] // cells)

@@ -1,4 +1,4 @@
-"""Paired translation: the condition is the picture that the data set holds for a target."""
+"""Paired translation: the data set holds a condition for each target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Paired"]
 
 @dataclass(frozen=True)
 class Paired:
-    """Pictures of the condition's size, such as a photo of a sketch; taken whole and padded."""
+    """Makes a picture of the condition's size, such as a photo from a sketch."""
 
     cond_channels: int = 3  # or 1: the grey of the picture
     multiple: int = 16  # of the flow's sides
@@ -32,17 +32,17 @@ class Paired:
         return padded_size(image.shape[0], image.shape[1], self.multiple)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """The picture, or its grey, padded: uint8 (h, w, cond_channels)."""
+        """Pad the picture, or its grey: uint8 (h, w, cond_channels)."""
         return pad(grey(image)[..., None] if self.cond_channels == 1 else image, self.multiple)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The draw, without its padding."""
+        """Remove the draw's padding."""
         return draw[: image.shape[0], : image.shape[1]]
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """Condition and target, padded.
+        """Pad condition and target.
 
         Raises:
             CaflowError: (exit 1) the target has another size than the picture.
@@ -51,7 +51,7 @@ class Paired:
         return self.condition(image), pad(target, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw as it is: the condition fixes none of its pixels."""
+        """Return the draw unchanged, because the condition determines none of its pixels."""
         return draw
 
     def training_condition(

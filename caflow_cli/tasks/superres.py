@@ -16,11 +16,11 @@ __all__ = ["SuperRes"]
 
 @dataclass(frozen=True)
 class SuperRes:
-    """Pictures `factor` times larger.
+    """Makes pictures that are `factor` times larger.
 
-    Pictures are shrunk and enlarged by Pillow BICUBIC, rounded to 8 bits each time, as in training:
-    the kernel of `F.interpolate` is another, and would give the model conditions that it does not
-    know. A picture of any size is taken whole and padded.
+    As in training, pictures are shrunk and enlarged by Pillow BICUBIC and rounded to 8 bits each
+    time. `F.interpolate` has another kernel, and would give the model unfamiliar conditions. A
+    picture of any size is taken whole and padded.
     """
 
     factor: int = 4
@@ -39,7 +39,7 @@ class SuperRes:
             raise CaflowError(f"factor is {self.factor}", "set factor to 2 or more", EXIT_USAGE)
 
     def degrade(self, target: Picture) -> Picture:
-        """The picture a user would have: uint8 (H, W, 3) to (H / factor, W / factor, 3).
+        """Shrink a picture to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).
 
         Raises:
             CaflowError: A side is not a multiple of the factor.
@@ -48,7 +48,7 @@ class SuperRes:
         s = self.factor
         if height % s or width % s or not target.size:
             raise CaflowError(
-                f"a picture of {width}x{height} cannot shrink {s} times to whole pixels",
+                f"a picture of {width}x{height} cannot be shrunk {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
         return resize(target, height // s, width // s)
@@ -58,18 +58,18 @@ class SuperRes:
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
+        """Enlarge a picture: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The draw, without its padding: uint8 (factor h, factor w, 3)."""
+        """Remove the draw's padding: uint8 (factor h, factor w, 3)."""
         height, width = image.shape[:2]
         return draw[: self.factor * height, : self.factor * width]
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """The condition of `image` and `target`, both padded.
+        """Compute the condition from `image`; both it and `target` are padded.
 
         Raises:
             CaflowError: (exit 1) the target is not exactly `factor` times the picture.
@@ -85,13 +85,13 @@ class SuperRes:
         return self.condition(image), pad(target, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw as it is: the condition fixes none of its pixels."""
+        """Return the draw unchanged, because the condition determines none of its pixels."""
         return draw
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """The degraded target, enlarged again: uint8 (H, W, 3) to the same shape."""
+        """Degrade the target and enlarge it again: uint8 (H, W, 3) to the same shape."""
         return self._enlarge(self.degrade(target))
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:

@@ -1,4 +1,4 @@
-"""Training: `train(config)`, its configuration and what it reports."""
+"""Training: `train(config)`, its configuration and its reports."""
 
 from .config import OptimConfig, RunConfig
 from .events import Event

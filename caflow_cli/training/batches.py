@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     noise: Tensor  # of w: uniform, or standard normal
 
     def split(self, count: int) -> list[Batch]:
-        """`count` neighbouring parts, as equal as can be."""
+        """Split into `count` neighbouring parts of nearly equal size."""
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
 
 
@@ -35,8 +35,8 @@ class Batches:
 
     Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, zoom, condition
     and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
-    neither on the number of processes nor on what was drawn before, and a resumed run sees what an
-    uninterrupted one sees.
+    neither on the number of processes nor on earlier draws, and a resumed run gets the same batches
+    as an uninterrupted one.
 
     Args:
         dataset: Holds the pictures.
@@ -44,7 +44,7 @@ class Batches:
         seed: The run's.
         flip: Mirror half of the pairs, target and condition together.
         normal_noise: Draw the target's noise standard normal, for variational dequantization.
-        zoom: The largest share of a side that `Zoom` cuts off; 0: pictures stay whole.
+        zoom: The largest share of a side that `Zoom` cuts off. 0: pictures stay whole.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Batches:
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
     def __call__(self, step: int, process: int = 0, processes: int = 1) -> Batch:
-        """The share of one process in batch `step`."""
+        """Make the share of one process in batch `step`."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)[process::processes]
         targets = self.dataset.targets
         side = tuple(targets.shape[2:])
@@ -106,7 +106,7 @@ class Batches:
 
 
 class Prefetched:
-    """`Batches` of one process. A thread makes the next one while a step runs."""
+    """The batches of one process. A thread makes the next batch while a step runs."""
 
     def __init__(self, batches: Batches, process: int, processes: int) -> None:
         self._batches, self._process, self._processes = batches, process, processes
@@ -127,12 +127,12 @@ class Prefetched:
 
 
 def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
-    """Whole numbers below 2^16 in that shape; a 64-bit word holds four."""
+    """Draw integers below 2^16 in that shape; a 64-bit word gives four."""
     count = int(np.prod(shape))
     words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
     return words[:count].reshape(shape)
 
 
 def _uniform(numbers: np.ndarray) -> Tensor:
-    """Noise on the lattice of `lattice_noise`."""
+    """Draw uniform noise on the lattice of `lattice_noise`."""
     return torch.from_numpy(numbers).float().mul_(1 / NOISE_LATTICE)

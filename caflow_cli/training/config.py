@@ -163,10 +163,10 @@ class RunConfig:
 
 
 def to_toml(config: RunConfig) -> str:
-    """The resolved config as TOML; unset values are left out.
+    """Write the resolved config as TOML, without unset values.
 
     Raises:
-        CaflowError: (exit 2) a path whose bytes are not UTF-8, as TOML must be.
+        CaflowError: (exit 2) a path is not valid UTF-8, which TOML needs.
     """
     lines: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The curves of a run as a picture: bits/dim against images seen."""
+"""The curves of a run as a picture: bits/dim over images seen."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _Points = list[tuple[float, float]]
 
 
 def draw_curve(events: Sequence[Event]) -> npt.NDArray[np.uint8]:
-    """The running training loss and the bits/dim of validations: uint8 (540, 960, 3).
+    """Draw the running training loss and the bits/dim of validations: uint8 (540, 960, 3).
 
-    The vertical axis ends a little above the highest value after the first tenth of the run: the
-    first steps would flatten all that follows.
+    The vertical axis ends slightly above the highest value after the first tenth of the run,
+    because the first steps would flatten the rest.
 
     Args:
         events: Lines of `metrics.jsonl`.
@@ -53,7 +53,7 @@ def draw_curve(events: Sequence[Event]) -> npt.NDArray[np.uint8]:
 
 
 def ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Round numbers in [low, high], about `count`, a step of 1, 2 or 5 times a power of ten."""
+    """About `count` round numbers in [low, high], at steps of 1, 2 or 5 times a power of ten."""
     span = max(high - low, 1e-12)
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(m * power for m in (1, 2, 5, 10) if span / (m * power) <= count)
@@ -62,7 +62,7 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
 
 
 class _Plot:
-    """Axes in pixels of the enlarged picture."""
+    """Axes, in pixels of the enlarged picture."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, points: _Points) -> None:
         self._draw = draw

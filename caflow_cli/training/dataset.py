@@ -1,4 +1,4 @@
-"""The pictures of a split: targets, and conditions that follow from them or come with them."""
+"""The pictures of a split: targets, with conditions that are computed or stored."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Dataset:
     """Targets and conditions of a split.
 
     Attributes:
-        task: Makes the conditions, where the data holds none.
+        task: Makes the conditions if the data holds none.
         targets: uint8 (N, 3, H, W).
-        conditions: uint8 (N, cond_channels, H, W); None: `task` makes them, one by one.
-        skipped: Names of damaged pictures, which were left out.
+        conditions: uint8 (N, cond_channels, H, W). None: `task` makes them, one by one.
+        skipped: Names of damaged pictures, which are left out.
     """
 
     task: Task
@@ -58,8 +58,8 @@ class Dataset:
 
         Args:
             index: Chooses the picture.
-            generator: Draws what is random in the condition.
-            zoom: Is applied to the target first, and to a condition that does not follow from it.
+            generator: Draws the random parts of the condition.
+            zoom: Applied first to the target, and to a condition that is stored.
         """
         target = self.target(index) if zoom is None else zoom(self.target(index))
         if self.conditions is not None:
@@ -69,7 +69,7 @@ class Dataset:
         return target, self.task.training_condition(image, generator).transpose(2, 0, 1)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Targets and conditions of these, always the same: for validation."""
+        """Targets and conditions at these indices, always the same, for validation."""
         targets = self.targets[indices]
         if self.conditions is not None:
             return targets, self.conditions[indices]
@@ -79,10 +79,10 @@ class Dataset:
 def load_dataset(
     config: RunConfig, split: Literal["train", "val"], *, limit: int | None = None
 ) -> Dataset:
-    """A split of a run's data.
+    """Load a split of a run's data.
 
     Args:
-        limit: Decode at most so many pictures, and keep them in memory: for estimates.
+        limit: Decode at most this many pictures and keep them in memory, for estimates.
     """
     task = get_task(Config(config.flow, config.task))
     size, seed = config.task.size, config.seed

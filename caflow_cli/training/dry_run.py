@@ -1,4 +1,4 @@
-"""An estimate of what a run takes, from a few of its steps: `caflow train --dry-run`."""
+"""The estimate of a run's time and memory from a few steps: `caflow train --dry-run`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ _PARTS = ("A", "R", "T", "F", "Q")  # of a model: they begin the names of parame
 class RunEstimate:
     """Size, time and memory of a run.
 
-    Counts are exact. Time and memory follow from a few steps on this machine, as busy as it was.
+    Counts are exact. Time and memory are estimated from a few steps on this machine, under its
+    present load.
     """
 
     pictures: dict[str, int]  # of each split; pairs, where the task learns from pairs
@@ -48,10 +49,10 @@ class RunEstimate:
 
 
 def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
-    """Estimate what a run takes: makes a few steps of it in memory, and writes nothing.
+    """Estimate a run's cost: make a few of its steps in memory, and write nothing.
 
     Raises:
-        CaflowError: As `train`, for what it would find before its first step.
+        CaflowError: As for `train`, for all errors before its first step.
     """
     task, optim = config.task, config.optim
     few_train = load_dataset(config, "train", limit=optim.batch_size)
@@ -110,7 +111,7 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
 
 
 def _seconds_a_step(optimiser: Optimiser, batches: Batches) -> list[tuple[Phase, float]]:
-    """Every phase of a new run, with the time of a step in it."""
+    """Every phase of a new run, with the seconds that a step in it takes."""
     phases = optimiser.phases
     share = optimiser.accelerator.process_index, optimiser.accelerator.num_processes
     timed: list[tuple[Phase, float]] = []

@@ -16,8 +16,8 @@ __all__ = ["EMA"]
 class EMA:
     """A second model, in `eval()`, whose parameters follow the trained one's.
 
-    Early on the rate is `(1 + n) / (10 + n)` after n updates, so the first steps, far from
-    anything good, are forgotten soon.
+    At first the rate is `(1 + n) / (10 + n)` after n updates, so that the poor weights of the first
+    steps are soon forgotten.
     """
 
     def __init__(self, model: CAFlow, rate: float) -> None:

@@ -1,4 +1,4 @@
-"""Events of a run: to `metrics.jsonl`, to the caller's `report`, and to a tracker."""
+"""Events of a run, written to `metrics.jsonl`, to the caller's `report`, and to a tracker."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS = "metrics.jsonl"
 
 
 class EventLog:
-    """Writes events on the main process. JSON has no NaN: what is not finite becomes null."""
+    """Writes events on the main process. Numbers that are not finite become null in JSON."""
 
     def __init__(
         self, out: Path, accelerator: Accelerator, report: Callable[[Event], None] | None
@@ -50,7 +50,7 @@ class EventLog:
             self._report(line)
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of steps that will be made again, and a line that a kill cut short."""
+        """Drop the lines of steps that will be repeated, and a last line that a kill cut short."""
         kept = [e for e in read_events(self._path.parent) if e["step"] <= step]
         atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
 
@@ -68,7 +68,7 @@ def read_events(out: Path) -> list[Event]:
 
 
 def check_tracker(name: str | None) -> None:
-    """CaflowError (exit 2) where the tracker's package is not installed."""
+    """CaflowError (exit 2) if the tracker's package is not installed."""
     from accelerate.utils import is_tensorboard_available
 
     if name == "tensorboard" and not is_tensorboard_available():

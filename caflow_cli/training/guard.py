@@ -1,4 +1,4 @@
-"""Protection from bad steps: they are not taken, and many lead back to the last good state."""
+"""Protection from bad steps: they are skipped, and many in a row restore the last good state."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class _Part(Protocol):
 class Guard:
     """Judges every step, and keeps a copy of the last state known to be good.
 
-    A step is bad, and not taken, when its loss or the norm of its gradient is not finite, or the
-    loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row weights, EMA
-    and optimiser go back to the copy. The copy is of a state that the run has written, made once
-    the next good loss has shown that its weights are sound.
+    A step is bad, and is skipped, if its loss or the norm of its gradient is not finite, or if the
+    loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row, weights,
+    averaged weights and optimiser are restored from the copy. The copy is made of a state that the
+    run has written, once the next loss is good, which shows that its weights are sound.
     """
 
     def __init__(self, parts: dict[str, _Part]) -> None:
@@ -41,7 +41,7 @@ class Guard:
         self.rollbacks = 0
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
-        """Whether to take the step; counts it either way."""
+        """Whether to take the step. The step is counted in both cases."""
         jumped = self.mean is not None and loss > self.mean + _JUMP
         if not math.isfinite(loss) or not math.isfinite(grad_norm) or jumped:
             self.skipped += 1
@@ -54,18 +54,18 @@ class Guard:
         return True
 
     def state_written(self) -> None:
-        """Take the present weights as the ones to go back to, if their next loss is good."""
+        """Note that a state was written. It becomes the copy if its next loss is good."""
         self._due = True
 
     def remember(self) -> None:
-        """Copy the present state as the one to go back to."""
+        """Copy the present state, for `roll_back`."""
         self._copy = {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
         self._copy_mean = self.mean
         self._returns = 0
         self._due = False
 
     def forget(self) -> None:
-        """Drop mean and copy: the losses to come are of another kind."""
+        """Drop running mean and copy, because later losses are of another kind."""
         self.mean = self._copy_mean = self._copy = None
         self._due = False
 
@@ -73,7 +73,7 @@ class Guard:
         return self.bad_in_a_row >= _BAD_IN_A_ROW
 
     def roll_back(self) -> bool:
-        """Restore the copy. False: there is none, or it was restored 5 times without success."""
+        """Restore the copy. False if there is none, or after 5 restorations without success."""
         if self._copy is None or self._returns >= _ROLLBACKS:
             return False
         for name, part in self._parts.items():
@@ -86,7 +86,7 @@ class Guard:
         return True
 
     def record(self) -> dict[str, Any]:
-        """The figures that a state holds; `restore` takes them back."""
+        """The figures of the guard in a state; `restore` reads them."""
         return {
             "mean": self.mean,
             "bad_in_a_row": self.bad_in_a_row,

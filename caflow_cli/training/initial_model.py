@@ -1,4 +1,4 @@
-"""The model that a run starts with."""
+"""The initial model of a run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["starting_model"]
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
-    """A fresh model, or one with the weights of `init_from`.
+    """Make a fresh model, or one with the weights of `init_from`.
 
-    Where the guide differs from that model's, all but the guide is taken. The new guide changes
-    nothing at first, since its last convolution is zero; what the old one knew is lost. A run that
-    is resumed does not read `init_from`: its state holds all weights.
+    If the config has another guide than that model, all weights but the guide's are taken. The new
+    guide has no effect at first, since its last convolution is zero, and the old one is lost. A
+    resumed run does not read `init_from`, because its state holds all weights.
 
     Raises:
-        CaflowError: That model differs in more than its guide (exit code 2), or cannot be read.
+        CaflowError: The model differs in more than its guide (exit code 2), or cannot be read.
     """
     own = Config(config.flow, config.task)
     if not config.init_from or resume:
@@ -32,7 +32,7 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if _without_guide(info.config.flow) != _without_guide(config.flow):
         raise CaflowError(
             f"{config.init_from!r} has another architecture than the run",
-            "take the run's [flow] from that model's config; only its guide may be another",
+            "take the run's [flow] from that model's config; only its guide may differ",
             EXIT_USAGE,
         )
     if info.config.flow.same_guide(config.flow):

@@ -46,10 +46,10 @@ def train(
     reports.
 
     Args:
-        config: What to learn, from what, and for how long.
-        resume: Go on with the newest state in `config.out`; start a run again that was killed
-            before its first state.
-        report: Called with every line of `metrics.jsonl`.
+        config: The config of the run.
+        resume: Go on from the newest state in `config.out`. A run that was killed before its first
+            state starts again.
+        report: Function that is called with every line of `metrics.jsonl`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -62,9 +62,9 @@ def train(
         (2, 16)
 
     Raises:
-        Stopped: By Ctrl-C (exit code 130) or SIGTERM (143), after the state was written.
-        CaflowError: Unusable data, an output folder that holds another run or is in use, a full
-            disk, or a run that does not recover from steps that are not finite.
+        Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
+        CaflowError: The data is unusable, the output folder holds another run or is in use, the
+            disk is full, or the run does not recover from bad steps.
     """
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
@@ -193,7 +193,7 @@ def _check_size(train_set: Dataset, batch_size: int) -> None:
 def _take_in(
     figures: StepFigures, progress: Progress, optimiser: Optimiser, recorder: Recorder
 ) -> None:
-    """Keep the running mean, and deal with steps that were refused."""
+    """Update the running mean, and handle skipped steps."""
     guard = optimiser.guard
     if figures.taken:
         progress.take_loss(figures.bits_per_dim)
@@ -204,7 +204,7 @@ def _take_in(
         raise CaflowError(
             f"training does not recover: {guard.skipped} of {progress.step + 1} steps had "
             "a loss that was not finite, or far above the last good one",
-            f"--lr {optimiser.config.lr / 4:g}, and look at the data",
+            f"--lr {optimiser.config.lr / 4:g}, and check the data",
         )
 
 

@@ -1,4 +1,4 @@
-"""Losses that a phase can minimise, and the module that computes one for all processes."""
+"""The losses of phases, and the module that computes one in all processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Loss", "Objective", "ObjectiveModule", "anchor_density", "whole_dens
 
 
 class Loss(NamedTuple):
-    """Means over a batch or a part of one, scalars in float64."""
+    """Means over a batch or a part of it, as float64 scalars."""
 
     loss: Tensor  # to minimise
     bits_per_dim: Tensor  # of log p(w|y) alone
@@ -50,11 +50,11 @@ def _loss(terms: LossTerms, batch: Batch, cond_weight: float) -> Loss:
 
 
 class ObjectiveModule(nn.Module):
-    """An objective as a module: `DistributedDataParallel` follows `forward` alone.
+    """An objective as a module, because `DistributedDataParallel` supports only `forward`.
 
     Args:
-        model: Is trained in place.
-        objective: Is computed by `forward(target, cond, noise)`, the tensors of a `Batch`.
+        model: Trained in place.
+        objective: Computed by `forward(target, cond, noise)` from the tensors of a `Batch`.
     """
 
     def __init__(self, model: CAFlow, objective: Objective) -> None:

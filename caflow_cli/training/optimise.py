@@ -1,4 +1,4 @@
-"""One step of the optimiser, on one device or many, whole or in parts."""
+"""The step of the optimiser, on one device or many, whole or in parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Optimiser", "StepFigures", "parameter_groups"]
 
 @dataclass(frozen=True)
 class StepFigures:
-    """The figures of a step, over the batches of all processes."""
+    """The figures of a step, over all processes."""
 
     loss: float  # bits/dim, with λ log p(y)
     bits_per_dim: float  # of log p(w|y) alone
@@ -41,7 +41,7 @@ class StepFigures:
 
 
 def parameter_groups(model: CAFlow, phases: Sequence[Phase]) -> list[dict[str, Any]]:
-    """The parameters, grouped by `shares`: of the learning rate, one share a phase."""
+    """Group the parameters by `shares`, their shares of the learning rate in each phase."""
     groups: dict[tuple[float, ...], list[Tensor]] = {}
     for name, parameter in named_parameters(model).items():
         shares = tuple(phase.share(name, parameter) for phase in phases)
@@ -50,25 +50,25 @@ def parameter_groups(model: CAFlow, phases: Sequence[Phase]) -> list[dict[str, A
 
 
 class Optimiser:
-    """Model, average, optimiser, guard and phases of a run.
+    """The model, averaged weights, optimiser, guard and phases of a run.
 
-    A step is the same, up to rounding, however its batch is shared out over processes and parts.
+    A step is the same, up to rounding, however its batch is divided among processes and parts.
 
     Args:
-        model: Is trained in place.
-        accelerator: Says which device, and which process this is.
-        optim: Says how to step, and which phases there are.
+        model: Trained in place.
+        accelerator: Accelerate's object, which knows device and process.
+        optim: Settings of the optimiser, and of the phases.
 
     Raises:
-        CaflowError: A batch that cannot be shared out, or nothing to compile with.
+        CaflowError: The batch cannot be divided, or there is no compiler.
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, optim: OptimConfig) -> None:
         share = accelerator.num_processes * optim.accumulate
         if optim.batch_size % share:
             raise CaflowError(
-                f"a batch of {optim.batch_size} does not divide among {accelerator.num_processes} "
-                f"ranks and {optim.accumulate} parts",
+                f"a batch of {optim.batch_size} cannot be divided among "
+                f"{accelerator.num_processes} ranks and {optim.accumulate} parts",
                 f"--batch-size {-(-optim.batch_size // share) * share}",
                 EXIT_USAGE,
             )
@@ -92,9 +92,9 @@ class Optimiser:
 
     @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
-        """Set the actnorms that are not yet set, from the moments of the whole first batch.
+        """Set actnorms that are not set yet, from the moments of the whole first batch.
 
-        Before the first step, so that it makes no difference in how many parts that is taken.
+        This happens before the first step, so that the number of its parts makes no difference.
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
@@ -105,10 +105,10 @@ class Optimiser:
             self._compiled = True
 
     def begin_phase(self, batch: Batch) -> None:
-        """Make ready for a phase that has just begun, with its first batch.
+        """Prepare for a phase that has just begun, with its first batch.
 
-        Actnorms see what the phase before hands on as it has become. The average starts anew, and
-        the guard forgets losses of another kind.
+        Actnorms are set from the present activations, which the phase before has changed. The
+        averaged weights start anew, and the guard forgets losses of another kind.
         """
         if self.phases.current.whole_model:
             self.initialise(batch)
@@ -118,12 +118,12 @@ class Optimiser:
     def step(
         self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
     ) -> StepFigures:
-        """One step on the loss of the present phase: clipped, guarded, averaged.
+        """Make one step on the loss of the present phase, with clipping, guard and averaging.
 
         Args:
             batch: This process's share.
-            lr: The rate; parameters get their shares of it.
-            messages: Asked for numbers to sum over the processes on the way.
+            lr: The learning rate; parameters get their shares of it.
+            messages: Returns numbers that are summed over the processes in the same transfer.
         """
         optim = self.config
         for group in self.adam.param_groups:
@@ -149,10 +149,10 @@ class Optimiser:
         return StepFigures(loss, bits, cond_bits, norm, taken, rolled_back, heard)
 
     def _module(self) -> nn.Module:
-        """The objective of the present phase, prepared for the device and all processes.
+        """The objective of the present phase, prepared for device and processes.
 
-        Parameters that do not learn ask for no gradient. `DistributedDataParallel` waits for the
-        gradients of those that ask for one as it is made, so each phase has a module of its own.
+        Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
+        the parameters that need a gradient when it is created, so each phase has its own module.
         """
         phase = self.phases.current
         if self._prepared is None or self._prepared[0] is not phase:
@@ -166,7 +166,7 @@ class Optimiser:
         return self._prepared[1]
 
     def _backward(self, module: nn.Module, part: Batch) -> Tensor:
-        """Add the part's gradient; its mean loss, bits/dim of w and of y, (3,) float64."""
+        """Add the part's gradient. Returns its mean loss, bits/dim of w and of y, (3,) float64."""
         loss: Loss = module(*map(self._place, part))
         (loss.loss / self.config.accumulate).backward()
         return wide(torch.stack(loss).detach())

@@ -1,4 +1,4 @@
-"""Phases of a run: which loss, which learning rate, which parameters learn, and until when."""
+"""The phases of a run: their loss, learning rate, learning parameters, and end."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ class Phase:
 
     Attributes:
         name: A phrase for notes: "the guide alone reached 3.07 bits/dim; now all learn".
-        objective: Computes the loss.
-        rate: Learning rate by steps made in the phase, share of the phase spent, and epoch.
-        share: Share of that rate for a parameter, by its name and value; 0: it does not learn.
+        objective: The loss.
+        rate: The learning rate, as a function of steps in the phase, share of the phase spent, and
+            epoch.
+        share: A parameter's share of that rate, by its name and value. 0: it does not learn.
         begin: Share of the run's budget at which the phase begins.
         end: Share of the run's budget at which it ends.
-        whole_model: Whether the loss is of the whole model. Then actnorms are set as the phase
-            begins, and the model is validated on the way.
+        whole_model: Whether the loss is that of the whole model. Then actnorms are set when the
+            phase begins, and the model is validated during the phase.
     """
 
     name: str
@@ -53,8 +54,8 @@ class Phase:
 def phases_of(optim: OptimConfig, flow: FlowConfig) -> list[Phase]:
     """The phases that a config asks for, in order.
 
-    A guide may learn alone first, at a rate and by a schedule of its own. Then all learn, or all
-    but the guide.
+    A guide may learn alone first, with its own rate and schedule. Then everything learns, or
+    everything but the guide.
     """
     together = Phase(
         name="all learn" if optim.guide_lr_share else "all else learns",
@@ -81,16 +82,16 @@ def phases_of(optim: OptimConfig, flow: FlowConfig) -> list[Phase]:
 
 
 def _share(optim: OptimConfig, name: str, parameter: Tensor) -> float:
-    """The share of the learning rate that a parameter gets where all learn.
+    """The share of the learning rate for a parameter when everything learns.
 
-    A step of Adam moves every entry of a C×C matrix by about the rate, and what the matrix does to
-    a pixel by up to C times the rate. So that wide 1×1 convolutions do not set the limit for all
-    others, their factors get `min(1, invconv_lr_width / C)` of it. With a width of 0 all get the
-    whole rate.
+    A step of Adam moves every entry of a C×C matrix by about the rate, and the matrix's effect on a
+    pixel by up to C times the rate. Wide 1×1 convolutions would limit the rate for all others, so
+    their factors get `min(1, invconv_lr_width / C)` of it. With a width of 0 all get the whole
+    rate.
 
-    The guide is deep, and each of its layers reads what the one before has become: at a rate that
-    suits the shallow nets of the flow steps, its weights would be replaced within a few steps. It
-    gets `guide_lr_share`.
+    The guide is deep, and a change in one of its layers changes the input of all later ones. At the
+    rate of the shallow nets in the flow steps, its weights would be replaced within a few steps. So
+    it gets `guide_lr_share`.
     """
     if name.startswith(GUIDE):
         return optim.guide_lr_share
@@ -100,13 +101,13 @@ def _share(optim: OptimConfig, name: str, parameter: Tensor) -> float:
 
 
 class Phases(Sequence[Phase]):
-    """The phases of a run, and which one it is in.
+    """The phases of a run, and the current one.
 
-    A run goes from one phase to the next and never back, even where a larger budget makes the share
-    smaller that a past phase has had.
+    A run goes from one phase to the next and never back, even if a larger budget reduces the share
+    of the budget that is spent.
 
     Args:
-        phases: In order. A new run begins with the first that takes any time.
+        phases: In order. A new run begins with the first phase of non-zero length.
     """
 
     def __init__(self, phases: Sequence[Phase]) -> None:
@@ -125,19 +126,19 @@ class Phases(Sequence[Phase]):
         return self._phases[self.number]
 
     def current_ends(self, spent: float) -> bool:
-        """Whether another phase begins where that share of the run's budget is spent."""
+        """Whether the next phase begins when this share of the run's budget is spent."""
         return self.number + 1 < len(self) and spent >= self.current.end
 
     def begin_next(self, step: int) -> None:
-        """Begin the next phase, after so many steps of the run."""
+        """Begin the next phase after `step` steps of the run."""
         self.number += 1
         self._first_step = step
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
-        """The learning rate of the run's next step.
+        """The learning rate for the run's next step.
 
         Args:
-            step: Steps that the run has made.
+            step: Number of steps that the run has made.
             spent: Share of the run's budget that is spent.
             epoch: How often all training pictures have been seen.
         """
@@ -149,7 +150,7 @@ class Phases(Sequence[Phase]):
     # needs another field, with a default for the states of before.
 
     def record(self, step: int) -> dict[str, Any]:
-        """The phase, for a state that is written after so many steps of the run."""
+        """The current phase, for a state that is written after `step` steps."""
         alone = not self.current.whole_model
         return {"guide_alone": alone, "guide_steps": step if alone else self._first_step}
 

@@ -1,4 +1,4 @@
-"""Agreement among the processes of a run. With one process there is nothing to agree on."""
+"""Communication among the processes of a run. With one process it does nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["on_main_process", "sum_over_processes"]
 
 
 def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
-    """Sums over all processes, the same numbers on each. All of them must call it."""
+    """Sum over all processes; each gets the same result. All of them must call it."""
     if accelerator.num_processes == 1:
         return list(values)
     tensor = torch.tensor(values, dtype=torch.float64, device=wide_device(accelerator.device))
@@ -26,8 +26,8 @@ def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> lis
 def on_main_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
     """Call `function` on the main process while the others wait.
 
-    A `CaflowError` that it raises is raised on every process: a full disk must not leave the others
-    waiting forever.
+    A `CaflowError` in it is raised on every process, so that, for example, a full disk does not
+    leave the others waiting forever.
     """
     failure: CaflowError | None = None
     if accelerator.is_main_process:

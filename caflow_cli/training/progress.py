@@ -1,4 +1,4 @@
-"""Progress of a run, and the summary at its end."""
+"""The progress of a run, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SMOOTHING = 0.02  # of the running loss
 
 @dataclass
 class Progress:
-    """The figures of a run that its states hold."""
+    """The progress of a run, as its states hold it."""
 
     step: int = 0  # steps made
     elapsed: float = 0.0  # seconds, over all sessions of the run
@@ -39,21 +39,21 @@ class Progress:
         return self.step * optim.batch_size
 
     def spent(self, optim: OptimConfig) -> float:
-        """Share of the budget that is spent; from 1 on the run ends."""
+        """The share of the budget that is spent. The run ends at 1."""
         if optim.images is not None:
             return self.images(optim) / optim.images
         assert optim.minutes is not None, "OptimConfig checks that there is a budget"
         return self.elapsed / (60 * optim.minutes)
 
     def take_loss(self, bits_per_dim: float) -> None:
-        """Take a step's bits/dim into the running mean."""
+        """Add a step's bits/dim to the running mean."""
         self.losses += 1
         rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
         previous = self.running if self.losses > 1 else 0.0
         self.running = previous + rate * (bits_per_dim - previous)
 
     def forget_losses(self) -> None:
-        """Begin the running mean anew with the next loss, which is of another kind."""
+        """Restart the running mean with the next loss, which is of another kind."""
         self.losses = 0
 
 
@@ -61,8 +61,9 @@ class Progress:
 class RunSummary:
     """The figures of a run at its end.
 
-    All bits/dim are of the averaged weights, with the same fixed noise, on as many training as
-    validation pictures: the gap is what the model knows of its training pictures alone.
+    All bits/dim are those of the averaged weights, with the same fixed noise, on as many training
+    pictures as validation pictures. So the gap shows how much better the model knows its training
+    pictures.
     """
 
     steps: int

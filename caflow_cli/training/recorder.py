@@ -1,4 +1,4 @@
-"""All that a run writes: events, models, pictures and states; and the state that it reads back."""
+"""The writing of events, models, pictures and states of a run, and the reading of states."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Recorder:
 
     Args:
         config: The run's.
-        accelerator: Says which process this is.
-        folder: Is written to.
+        accelerator: Accelerate's object, which knows the process.
+        folder: Receives the files.
         log: Takes the events.
         optimiser: Holds the model and its average.
-        progress: Says at which step the run is; its best validation is kept here.
-        validation: Gives the pictures of sample grids.
+        progress: Has the step of the run; its best validation is updated here.
+        validation: Has the pictures for sample grids.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Recorder:
     # --- events -----------------------------------------------------------------------------------
 
     def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
-        """Write the config and the first events; drop those of steps that will be made again."""
+        """Write the config and the first events; drop events of steps that will be repeated."""
 
         def write() -> None:
             self._log.forget_after(self._progress.step)
@@ -123,7 +123,7 @@ class Recorder:
     # --- models and pictures ----------------------------------------------------------------------
 
     def validated(self, fit: Fit) -> None:
-        """Write what a validation measured, the models, and now and then a grid of samples."""
+        """Write the results of a validation, the models and, at intervals, a grid of samples."""
         progress, model = self._progress, self._optimiser.ema.model
         self.fit, self.validated_at = fit, progress.step
         better = fit.val < progress.best
@@ -182,10 +182,10 @@ class Recorder:
         self.saved_at = progress.step
 
     def restore_state(self) -> str | None:
-        """Restore the newest state that can be read; returns what was wrong with newer ones.
+        """Restore the newest readable state. Returns the errors of newer ones.
 
         Raises:
-            CaflowError: (exit 2) no state, none that fits, or one of another batch size.
+            CaflowError: (exit 2) there is no state, none fits, or it has another batch size.
         """
         one, progress, optim = self._optimiser, self._progress, self._config.optim
         record, failure = load_newest(self._folder.state, one.model, one.ema, one.adam, one.guard)

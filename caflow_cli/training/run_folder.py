@@ -1,4 +1,4 @@
-"""The folder of a run: who may write into it, and the files that people open."""
+"""The folder of a run: its lock, and the files that people open."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GRID_IMAGES, _GRID_CANDIDATES = 6, 4
 
 
 class RunFolder:
-    """The files of a run, as the main process writes them: each whole or not at all."""
+    """The files of a run. The main process writes each whole or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class RunFolder:
         self._lock = FileLock(path / ".lock")
 
     def open(self, resume: bool) -> None:
-        """Make the folder, and keep other runs out of it until `close`.
+        """Create the folder, and lock it until `close`.
 
         Raises:
             CaflowError: (exit 2) it holds a run already, is in use, or cannot be written to.
@@ -68,13 +68,13 @@ class RunFolder:
             ) from error
 
     def _holds_a_run(self) -> bool:
-        """One that was killed before its first state and model does not count: it cannot go on."""
+        """Whether there is a run that can go on: one with a state or a model."""
         return (self.path / METRICS).exists() and (
             any(self.state.glob("step-*")) or any(self.path.glob("*.safetensors"))
         )
 
     def _remove_leftovers(self) -> None:
-        """Remove what a run that was killed while it wrote left here."""
+        """Remove temporary files that a killed run left."""
         for folder in (self.path, self.path / "samples"):
             remove_leftovers(folder)
         for pattern in (".*.safetensors.*.tmp", f"{CACHE}/.*.tmp", "state/.step-*.tmp"):
@@ -85,7 +85,7 @@ class RunFolder:
                     left.unlink(missing_ok=True)
 
     def starts_again(self, save_every: int) -> bool:
-        """Whether the run here was killed before its first state, and so can only begin anew."""
+        """Whether the run was killed before its first state, so that it must start again."""
         if any(self.state.glob("step-*")):
             return False
         events = read_events(self.path)
@@ -93,7 +93,7 @@ class RunFolder:
         return all(e["event"] != "end" and e["step"] <= save_every for e in events)
 
     def close(self) -> None:
-        """Let other runs in. A run that never began leaves nothing behind."""
+        """Unlock the folder. A run that never began leaves nothing behind."""
         if not self._lock.is_locked:
             return
         began = (self.path / METRICS).exists()
@@ -116,7 +116,7 @@ class RunFolder:
         model.save(self.path / f"{name}.safetensors", record)
 
     def draw_samples(self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor) -> None:
-        """A grid of the first pictures: condition, candidates by rank, truth."""
+        """Write a grid of the first pictures: condition, candidates by rank, truth."""
         make_folder(self.path / "samples")
         few = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
         tau = Sampling().of(model.config).tau

@@ -17,18 +17,18 @@ __all__ = ["sample_grid"]
 def sample_grid(
     model: CAFlow, targets: Tensor, conditions: Tensor, tau: float, candidates: int, seed: int = 0
 ) -> np.ndarray:
-    """Draw one row an image, its candidates by falling log-likelihood: uint8 (rows, columns, 3).
+    """Draw a row for each image, with candidates by rank: uint8 (rows, columns, 3).
 
-    Candidates are composed with the condition, as those of `restore` are. Early in a run some may
-    not be finite: they are shown, too.
+    Candidates are composed with the condition, as in `restore`. Early in a run some may not be
+    finite; they are shown too.
 
     Args:
-        model: In training, or its average.
+        model: The model in training, or its average.
         targets: uint8 (N, 3, H, W).
         conditions: uint8 (N, C, H, W).
         tau: Temperature.
         candidates: M, all drawn in one batch.
-        seed: Of candidate 0 of every image.
+        seed: Seed of candidate 0 of every image.
     """
     task = get_task(model.config)
     conds = conditions.permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""Learning rate over a run."""
+"""The learning rate over a run."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _LEAST_WARMUP = 150  # steps
 
 
 def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
-    """The rate of a step: linear warm-up to `lr`, times what `schedule` says.
+    """The learning rate of a step: linear warm-up to `lr`, times the factor of `schedule`.
 
     The warm-up takes `warmup` steps. Under a cosine it takes at most a fifth of the budget, so that
-    a short run has something left to learn in, but never ends before 150 steps unless `warmup` says
-    so: weights that have hardly moved do not stand the whole rate.
+    a short run has time left to learn. But it takes at least 150 steps, unless `warmup` is smaller,
+    because weights that have hardly moved do not stand the whole rate.
 
         cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = lr_floor
         paper    lr_decay^epoch, and times lr_drop from step lr_drop_step on
 
     The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
-    iterations", once. That γ is applied every epoch is our reading: every step, it would have ended
-    training long before.
+    iterations", once. We assume that γ is applied once an epoch. Applied at every step, it would
+    have ended training long before.
 
     Args:
-        step: From 0.
+        step: Number of the step, from 0.
         progress: Share of the budget spent, in images or in time.
         epoch: How often all training pictures have been seen.
     """

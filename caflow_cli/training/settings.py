@@ -1,4 +1,4 @@
-"""The config of a run from what a user gives: a file's values, settings, a preset, a task."""
+"""The config of a run, from a file's values, settings, a preset and a task."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ def build_config(
     task: str | None = None,
     start: Config | None = None,
 ) -> RunConfig:
-    """Build a run's config from a user's values, and fill in what follows from them.
+    """Build a run's config from a user's values, and fill in defaults that depend on them.
 
     Args:
         values: Nested, as in `config.toml`.
-        settings: `key=value`, put over all else.
+        settings: `key=value`, which override everything else.
         preset: Names the architecture, by default `compact`. The paper's presets also set task,
             schedule and budget, unless values or settings do.
         task: Name.
         start: Config of the model whose weights the run starts from.
 
-    Unless values or settings give the condition's channels, they are the task's; for paired data
-    they are 1 or 3, as its pictures are grey or not.
+    Unless values or settings give the condition's channels, they are the task's. For paired data
+    they are 1 if its pictures are grey, else 3.
 
     Raises:
-        CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
+        CaflowError: (exit 2) as for `apply_settings`; or the preset or task is unknown.
     """
     values = copy.deepcopy(values)
     _check_tables(values)
@@ -105,7 +105,7 @@ def build_config(
 
 
 def _guided(flow: Any, start: Config | None) -> dict[str, float]:
-    """Defaults of how the guide of that `[flow]` learns."""
+    """The default settings by which the guide of `[flow]` learns."""
     own = parse(FlowConfig, flow, "flow")
     if not own.guides:
         return {}
@@ -117,10 +117,10 @@ def _guided(flow: Any, start: Config | None) -> dict[str, float]:
 
 
 def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:
-    """Build a config from `values` (nested) with every `key=value` of `settings` put over them.
+    """Build a config from `values` (nested); every `key=value` of `settings` overrides them.
 
     Raises:
-        CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
+        CaflowError: A setting has no `=`, a key is unknown, or a value has a wrong type.
     """
     return parse(RunConfig, _merge(values, settings))
 

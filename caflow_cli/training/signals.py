@@ -14,14 +14,14 @@ EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
 
 
 class Stopped(CaflowError):
-    """A run was told to stop: its state is written, and `--resume` goes on with it."""
+    """A run was told to stop. Its state is written, and `--resume` goes on from it."""
 
 
 class Signals:
-    """A context in which the first SIGINT or SIGTERM is noted, not obeyed.
+    """A context in which the first SIGINT or SIGTERM is only noted.
 
     The run finishes its step, writes its state and stops. A second Ctrl-C raises
-    `KeyboardInterrupt` at once. Outside of the main thread signals are left alone.
+    `KeyboardInterrupt` at once. Outside of the main thread, signals are not handled.
     """
 
     _HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -53,12 +53,12 @@ class Signals:
             self.received = signal.Signals(number)
 
     def flags(self) -> list[float]:
-        """One number a signal, 1 if it came. By their sums all processes stop at one step."""
+        """One number for each signal, 1 if it came. Their sums stop all processes at one step."""
         return [float(self.received is s) for s in self._HANDLED]
 
     @classmethod
     def stopped(cls, flags: list[float], step: int, out: str) -> Stopped | None:
-        """The error to raise where a signal came to any process; None: none came."""
+        """The error to raise if a signal came to any process; None if none came."""
         hint = f"caflow train --out {out} --resume"
         if flags[0]:
             return Stopped(

@@ -1,4 +1,4 @@
-"""States from which a run goes on: safetensors and JSON in one folder, renamed into place."""
+"""The states of a run: safetensors and JSON in one folder, renamed into place."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def save_state(
     record: dict[str, Any],
     every: int,
 ) -> None:
-    """Write `folder/step-NNNNNNNN`, whole or not at all, and drop what is older than the last two.
+    """Write `folder/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
 
     Args:
-        every: Steps between regular states. Of the two that stay, the older one is regular if there
-            is a regular one: so where the guard takes a resumed run back to does not depend on when
-            that was interrupted.
+        every: Steps between regular states. The older one of the two that stay is a regular one, if
+            there is one. So the state to which the guard takes a resumed run back does not depend
+            on the time of the interruption.
 
     Raises:
-        CaflowError: The folder cannot be written; older states are as they were.
+        CaflowError: The folder cannot be written to. Older states do not change.
     """
     final = folder / f"step-{record['step']:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
@@ -84,19 +84,19 @@ def save_state(
 def load_newest(
     folder: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
 ) -> tuple[dict[str, Any], str | None]:
-    """Restore the newest state that can be read; the guard gets the one before to go back to.
+    """Restore the newest readable state; the guard gets the one before it as its copy.
 
     Returns:
-        The record, and what was wrong with newer states, if anything.
+        The record, and the errors of newer states, if any.
 
     Raises:
-        CaflowError: (exit 2) no state, or none that fits.
+        CaflowError: (exit 2) there is no state, or none fits.
     """
     states = _states(folder)
     if not states:
         raise CaflowError(
             f"no state to resume in {str(folder)!r}",
-            "leave --resume out to start, or take the run's model: a new --out, with --init-from",
+            "leave --resume out, or start a new --out from the run's model with --init-from",
             EXIT_USAGE,
         )
     failure: CaflowError | None = None
@@ -122,10 +122,10 @@ def load_newest(
 def load_state(
     state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Restore a state; returns its record.
+    """Restore a state. Returns its record.
 
     Raises:
-        CaflowError: Damaged, or of another architecture.
+        CaflowError: The state is damaged, or of another architecture.
     """
     try:
         return _load_state(state, model, ema, optimizer)
@@ -133,7 +133,7 @@ def load_state(
         reason = " ".join(str(error).split())[:160]
         raise CaflowError(
             f"cannot resume from {str(state)!r}: {reason}",
-            "change no [flow] of a run; for another model: a new --out, with --init-from",
+            "do not change [flow] of a run; for another model use a new --out, with --init-from",
             EXIT_USAGE,
         ) from error
 
@@ -166,7 +166,7 @@ def _states(folder: Path) -> list[Path]:
 
 
 def _drop(state: Path) -> None:
-    """Remove a state, so that no part of it is ever taken for one."""
+    """Remove a state so that no remaining part can be taken for a state."""
     gone = state.with_name(f".{state.name}.dropped.{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
         state.rename(gone)
@@ -178,7 +178,7 @@ def _step(state: Path) -> int:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, where the system can."""
+    """Make a rename in the folder survive a power cut, if the system can."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

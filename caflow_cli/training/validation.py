@@ -1,4 +1,4 @@
-"""Bits/dim of the averaged weights, on pictures that stay the same over a run."""
+"""Validation: bits/dim of the averaged weights, on pictures that stay the same in a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH = 50
 
 
 class Fit(NamedTuple):
-    """Mean bits/dim, measured alike: fixed pictures and conditions, fixed noise, no flips."""
+    """Mean bits/dim, all with fixed pictures, conditions and noise, and without flips."""
 
     train: float
     val: float
@@ -32,7 +32,7 @@ class Validation:
         self.train = train.held_out(_choose(len(train), len(self.val[0]), seed))
 
     def measure(self, model: CAFlow, accelerator: Accelerator) -> Fit:
-        """Both means; the pictures are shared out over the processes."""
+        """Compute both means. The pictures are divided among the processes."""
         parts = (self.train, self.val)
         sums = sum_over_processes(accelerator, [_sum(model, *part, accelerator) for part in parts])
         train, val = (
@@ -43,7 +43,7 @@ class Validation:
 
 
 def _choose(total: int, count: int, seed: int) -> Tensor:
-    """`count` of `total` indices, or all, rising."""
+    """Choose `count` of `total` indices, or all, in rising order."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randperm(total, generator=generator)[:count].sort().values
 

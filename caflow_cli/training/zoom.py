@@ -1,4 +1,4 @@
-"""Parts of pictures as pictures of their own: of a small set, one sees more."""
+"""Zoom: parts of pictures as training pictures, which augments a small set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Zoom"]
 
 
 class Zoom:
-    """A square, or a rectangle of the picture's form, cut out and brought to the whole size.
+    """Cuts out a rectangle of the picture's form and enlarges it to the full size.
 
-    Its sides are those of the picture times `1 - zoom · share`, its place is given by the other two
-    shares; Pillow BICUBIC.
+    Its sides are those of the picture times `1 - zoom · share`, and the other two shares give its
+    place. It is resized by Pillow BICUBIC.
 
     Args:
-        zoom: The most that is cut off a side, in [0, 1).
-        shares: Of that, of the room to the left, and of the room above; each in [0, 1].
+        zoom: The largest share that is cut off a side, in [0, 1).
+        shares: Shares of `zoom`, of the room to the left, and of the room above; each in [0, 1].
 
     Shapes: uint8 (C, H, W) -> the same, C = 1 or 3.
     """

@@ -21,7 +21,7 @@ from caflow_cli.model import CAFlow
 
 
 class Bomb:
-    """What a pickle can do: run a program of its choice."""
+    """A pickle that runs a program when it is opened."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("the-pickle-was-opened",)
@@ -85,7 +85,7 @@ def parts(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def record(header: dict[str, Any]) -> dict[str, Any]:
-    """What the header of a model file says of its config and training."""
+    """The config and training record in the header of a model file."""
     return json.loads(header["__metadata__"]["caflow"])
 
 

@@ -59,7 +59,7 @@ ONE = tensor([2], 0, 8)
         (safetensors({"a": ONE, "b": tensor([2], 12, 20)}, bytes(20)), "gap at byte 8"),
         (
             safetensors(b'{"a":%(a)b,"a":%(a)b}' % {b"a": json.dumps(ONE).encode()}, bytes(8)),
-            "'a' is there twice",
+            "'a' occurs twice",
         ),
         (safetensors({"__metadata__": {"caflow": 1}}), "metadata"),
         (safetensors({"__metadata__": []}), "metadata"),

@@ -1,4 +1,4 @@
-"""What a model file says of itself: read without its tensors, and refused where it lies."""
+"""The header of a model file, read without tensors, and refused if it is false."""
 
 import json
 

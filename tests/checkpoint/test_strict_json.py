@@ -18,8 +18,8 @@ def test_what_json_has_comes_back(value):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ('{"a": 1, "a": 1}', "the key 'a' is there twice"),
-        ('{"a": {"b": 1, "b": 2}}', "the key 'b' is there twice"),
+        ('{"a": 1, "a": 1}', "the key 'a' occurs twice"),
+        ('{"a": {"b": 1, "b": 2}}', "the key 'b' occurs twice"),
         ("[NaN]", "NaN is not a finite number"),
         ("-Infinity", "-Infinity is not a finite number"),
         ("1e999", "1e999 is not a finite number"),

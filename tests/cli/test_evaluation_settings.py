@@ -50,5 +50,5 @@ def test_flags_are_comma_lists_and_come_before_the_protocol():
     assert (own.tau, own.candidates, own.keep) == ([0.0, 0.5], [3], [1, 2])
     assert (own.limit, own.split) == (7, "val")
     assert set(own.metrics) == {"ssim", *protocol.metrics}
-    with pytest.raises(CaflowError, match="protocol table1 is of superres, not inpaint"):
+    with pytest.raises(CaflowError, match="protocol table1 is for superres, not inpaint"):
         model_settings(ModelOnData(data="d", protocol="table1", task="inpaint"), [])

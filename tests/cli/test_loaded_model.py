@@ -50,7 +50,7 @@ def test_a_model_of_a_task_that_there_is_not_exits_3(run, tmp_path, small_pictur
     )
     model.save(tmp_path / "next.safetensors")
     result = run("superres", small_picture, "--model", "next.safetensors")
-    assert_refused(result, 3, "'upscale', no task of this version")
+    assert_refused(result, 3, "'upscale', which this version does not know")
 
 
 def test_a_model_of_another_task_exits_2(run, tmp_path, small_picture, model_file):

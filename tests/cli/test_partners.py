@@ -104,4 +104,6 @@ def test_pictures_without_a_partner_are_named(run, tmp_path, model_files):
     assert_refused(result, 2, "'out/stray.png', 'in/lonely.png'")
     assert_refused(run("score", "--cond", "in", "--target", "in/a.png"), 2, "is a folder")
     save(tmp_path / "in" / "a.jpg", 8, 8)
-    assert_refused(run("score", "--cond", "in", "--target", "out"), 2, "have one stem")
+    assert_refused(
+        run("score", "--cond", "in", "--target", "out"), 2, "differ only in their suffix"
+    )

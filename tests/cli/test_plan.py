@@ -154,9 +154,9 @@ def test_formats():
     assert planned("x.png", output="a.jpg", quality=80, metadata=False).encoder == Encoder(
         "jpg", 80, False
     )
-    assert "ends in no format" in refusal("x.png", output="a.gif").message
+    assert "is not that of a format" in refusal("x.png", output="a.gif").message
     error = refusal("x.png", output="a.png", format="jpg")
-    assert (error.message, error.hint) == ("'a.png' is not a name for jpg", "-o a.jpg")
+    assert (error.message, error.hint) == ("'a.png' does not have a suffix of jpg", "-o a.jpg")
     assert "'bmp'" in refusal("x.png", format="bmp").message
     assert "lossless" in refusal("x.png", quality=90).message
 
@@ -215,7 +215,7 @@ def test_writing():
     assert Path("x_superres_02.png").read_bytes() == b"new"
     fresh = planned("x.png", output="a/b/")
     touch("a/b/x_superres.png", data=b"of another program")
-    with pytest.raises(CaflowError, match="meanwhile"):
+    with pytest.raises(CaflowError, match="in the meantime"):
         fresh.write(fresh.jobs[0].outputs[0], b"new")
     assert Path("a/b/x_superres.png").read_bytes() == b"of another program"
     replacing = planned("x.png", output="a/b/", overwrite=True)
@@ -234,7 +234,7 @@ def test_what_another_process_writes_meanwhile_is_skipped_where_existing_files_a
     for options, refused in (({"skip_existing": True}, False), ({}, True)):
         run = planned("x.png", **options)
         path = run.jobs[0].outputs[0]
-        with pytest.raises(CaflowError, match="meanwhile") if refused else nullcontext():
+        with pytest.raises(CaflowError, match="in the meantime") if refused else nullcontext():
             run.write(path, b"mine")
         assert path.read_bytes() == b"other"
         path.unlink()
@@ -248,6 +248,6 @@ def test_a_folder_that_cannot_be_written_to_stops_all_or_its_own_pictures(monkey
     touch("in/a.png", "in/b.png", "in/fixed/c.png")
     Path("fixed").mkdir()
     for output in ("fixed", "fixed/new"):
-        assert "'fixed' is no writable folder" in refusal("in", output=output).message
+        assert "'fixed' is not a writable folder" in refusal("in", output=output).message
     problems = [job.source.problem for job in planned("in", recursive=True).jobs]
     assert [problem and problem.exit_code for problem in problems] == [None, None, 1]

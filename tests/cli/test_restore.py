@@ -38,7 +38,7 @@ from .scenes import PHOTO, save, save_mask
         (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
         (["superres", "."], "no pictures in the folder '.'"),
         (["superres", "*.tif"], "no file matches '*.tif'"),
-        (["superres", ""], "'' is no picture"),
+        (["superres", ""], "'' is not a picture"),
         (["superres", "x" * 250 + ".png"], "cannot write"),
         (["superres", "x.png", "-o", "/dev/null/x.png"], "no writable folder"),
     ],
@@ -101,7 +101,7 @@ def test_an_output_is_never_an_input(run, tmp_path, small_picture, model_file):
 def test_an_unwritable_folder_is_one_error(run, tmp_path, small_picture, model_file):
     (tmp_path / "file").write_bytes(b"")
     result = run("superres", small_picture, "-o", "file/x.png", "--model", model_file)
-    assert_refused(result, 2, "'file' is no writable folder")
+    assert_refused(result, 2, "'file' is not a writable folder")
 
 
 def test_one_bad_picture_does_not_stop_the_others(run, tmp_path, small_picture, model_file):

@@ -43,7 +43,7 @@ def test_alpha_comes_back_enlarged_and_hidden_colours_do_not_show(
     assert record["log_likelihood"] == pytest.approx(output["log_likelihood"], abs=0.01)
     # JPEG has no alpha.
     done = run(*shared, "-o", "a.jpg")
-    assert done.stderr.decode() == f"{cutout}: laid on white, as jpg has no alpha\n"
+    assert done.stderr.decode() == f"{cutout}: laid on white, because jpg has no alpha\n"
     assert read_image(tmp_path / "a.jpg")[:, :3].min() > 235
 
 

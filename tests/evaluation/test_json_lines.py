@@ -63,7 +63,7 @@ def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
         with pytest.raises(CaflowError, match="line 2 of stdin") as caught:
             compare_lines([lines[0], nonsense], true, ["rmse"])
         assert caught.value.exit_code == 2
-    with pytest.raises(CaflowError, match="no pictures came in"):
+    with pytest.raises(CaflowError, match="stdin names no pictures"):
         compare_lines([], true, ["rmse"])
     fill(true / "sub", 3, ("a",))
     with pytest.raises(CaflowError, match="two pictures 'a'"):

@@ -72,7 +72,7 @@ def test_mixed_sizes_need_resize(tmp_path, small_extractor):
     assert (error.exit_code, error.message) == (2, "'b' is 40x32, its reference 24x24")
     assert error.hint.startswith("--resize")
     error = refusal(made, true, ["fid"])
-    assert (error.exit_code, error.message) == (2, "'b' is 40x32, those before it 24x24")
+    assert (error.exit_code, error.message) == (2, "'b' is 40x32, the pictures before it are 24x24")
     found = compare(made, true, ["rmse", "fid"], resize=24)
     assert found.images == 3
     assert found.results[0].values.keys() == {"rmse", "fid"}

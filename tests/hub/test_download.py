@@ -137,7 +137,7 @@ REFUSED = [
     ("user/gated", "who have agreed to its terms", "hf auth login"),
     (f"{REPO}@v9", f"the Hub has '{REPO}', but not as '{REPO}@v9'", f"pull {REPO}"),
     ("user/empty", "'user/empty' holds no caflow model", "caflow models push"),
-    ("user/na--me", "is no name of a Hub repository", "user/name"),
+    ("user/na--me", "is not the name of a Hub repository", "user/name"),
     ("faces-superres-x5", "no model 'faces-superres-x5'", "faces-superres-x4"),
 ]
 

@@ -178,7 +178,7 @@ def test_the_loader_reads_configs_too(tmp_path, fields, named):
 @pytest.mark.parametrize(
     ("name", "fields", "named"),
     [
-        ("other", {"default": False}, "'file' is that of entry 'faces-superres-x4'"),
+        ("other", {"default": False}, "'file' is also that of entry 'faces-superres-x4'"),
         ("other", {"file": "other.safetensors"}, "default of task 'superres'"),
     ],
 )
@@ -197,7 +197,7 @@ def test_two_entries_share_neither_file_nor_default(tmp_path, name, fields, name
     [
         (b"", "Expecting value"),
         (b"\xff\xfe", "utf-8"),
-        (b'{"schema": 1, "schema": 1, "models": {}}', "'schema' is there twice"),
+        (b'{"schema": 1, "schema": 1, "models": {}}', "'schema' occurs twice"),
         (b'{"schema": 1, "models": {"a": 1e999}}', "1e999"),
         (b'{"schema": 1, "models": {"a": NaN}}', "NaN"),
         (b"[" * 100_000, "nested too deeply"),

@@ -51,7 +51,7 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
 def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_path):
     first = pack(model_file, "first", output=tmp_path)
     pack(model_file, "second", output=tmp_path)
-    with pytest.raises(CaflowError, match="there is a model 'second'"):
+    with pytest.raises(CaflowError, match="there is already a model 'second'"):
         pack(model_file, "second", output=tmp_path)
     again = pack(
         model_file, "second", output=tmp_path, default=True, overwrite=True, data_terms="ours"
@@ -103,7 +103,7 @@ def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "x y", "-x", "x/y"])
 def test_a_model_id_is_a_plain_name(model_file, tmp_path, name):
-    with pytest.raises(CaflowError, match="no model id") as caught:
+    with pytest.raises(CaflowError, match="is not a model id") as caught:
         pack(model_file, name, output=tmp_path)
     assert caught.value.exit_code == 2
     assert not list(tmp_path.iterdir())

@@ -123,7 +123,7 @@ def test_private_is_private(hub, run, there, model_file):
     before = dict(there.refs)
     hub.requests.clear()
     result = run("models", "push", model_file, "--repo", REPO, "--private", **TOKEN)
-    assert_refused(result, 3, f"'{REPO}' is there, and public")
+    assert_refused(result, 3, f"'{REPO}' exists and is public")
     assert there.refs == before
     assert not [r for r in hub.requests if r.method == "PUT"]
 

@@ -117,7 +117,7 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
     path = tmp_path / "a"
     atomic_write(path, b"mine", replace=False)
     assert path.read_bytes() == b"mine"
-    with pytest.raises(CaflowError, match="meanwhile") as caught:
+    with pytest.raises(CaflowError, match="in the meantime") as caught:
         atomic_write(path, b"other", replace=False)
     assert "--overwrite" in caught.value.hint
     assert path.read_bytes() == b"mine"

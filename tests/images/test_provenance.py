@@ -1,4 +1,4 @@
-"""What a picture says of how it was made."""
+"""The provenance in a picture."""
 
 from __future__ import annotations
 

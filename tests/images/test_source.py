@@ -1,4 +1,4 @@
-"""What is refused before a pixel is decoded, and how."""
+"""Refusals before a pixel is decoded."""
 
 from __future__ import annotations
 

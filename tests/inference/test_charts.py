@@ -11,7 +11,7 @@ from caflow_cli.inference.charts import attribution_chart, spread_chart
 
 @pytest.fixture
 def lines(monkeypatch):
-    """What the captions say."""
+    """The texts of the captions."""
     said = []
     own = charts.captioned
 

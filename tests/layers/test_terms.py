@@ -1,4 +1,4 @@
-"""What all layers share: float64 sums, the bound of scales, the affine map and its gradient."""
+"""Functions that all layers share: float64 sums, bounded scales, the affine map, its gradient."""
 
 import helpers
 import pytest

@@ -1,4 +1,4 @@
-"""What a caller gets wrong is a CaflowError that names it, not a traceback from a convolution."""
+"""A caller's mistake is a CaflowError that names it, not a traceback from a convolution."""
 
 import helpers
 import pytest
@@ -84,7 +84,7 @@ def test_points_without_a_density_are_refused(small_model, offset):
 
 def test_forward_wants_a_condition_of_the_targets_size(small_model):
     target, cond = (x.float() for x in helpers.image_pair(small_model, 2, 32))
-    with pytest.raises(CaflowError, match="targets of"):
+    with pytest.raises(CaflowError, match="targets have"):
         small_model(target, cond[:, :, :16, :16])
 
 

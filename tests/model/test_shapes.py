@@ -1,4 +1,4 @@
-"""The table of DESIGN section 2: 64×64, three scales, a three-channel condition."""
+"""The table of shapes in docs/model.md: 64×64, three scales, a three-channel condition."""
 
 import helpers
 import pytest

@@ -1,4 +1,4 @@
-"""What training may switch on in a model, and what it must not change."""
+"""Options that training switches on in a model must not change its results."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is promised, tried at length: README.md has the commands."""
+"""Long tests of the promises; README.md has the commands."""

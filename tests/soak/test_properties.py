@@ -1,4 +1,4 @@
-"""What holds of every model, whatever its config and weights."""
+"""Properties of every model, whatever its config and weights."""
 
 from __future__ import annotations
 

@@ -99,4 +99,4 @@ def test_another_architecture_is_refused(saved, other):
     with pytest.raises(CaflowError, match="has another architecture than the run") as caught:
         starting_model(run_of(replace(source.config.flow, **other, **guide), path))
     assert caught.value.exit_code == 2
-    assert "only its guide may be another" in caught.value.hint
+    assert "only its guide may differ" in caught.value.hint

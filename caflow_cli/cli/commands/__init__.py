@@ -1,1 +1,1 @@
-"""The commands, one file each: what is in this folder is what `caflow --help` lists."""
+"""The commands, one file each. `caflow --help` lists every file in this folder."""

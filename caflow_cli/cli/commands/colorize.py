@@ -15,8 +15,8 @@ def colorize_command(images: options.Images, given: Restoration) -> None:
     """Colour grey pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
-    Any size is taken: colour is made at the model's scale, the luminance of the input is kept
-    exactly. Of a coloured picture the grey is taken.
+    Pictures of any size are taken. Colour is made at the model's scale, and the luminance of the
+    input is kept exactly. A coloured picture is turned grey first.
 
     Example: caflow colorize old.png -m 10 -n 3
     """

@@ -42,7 +42,7 @@ def evaluate_command(
         list[str] | None,
         typer.Argument(
             metavar="[GENERATED REFERENCE]",
-            help="Two folders, zips or pictures, paired by name; .npz of statistics for FID.",
+            help="Two folders, zips or pictures, paired by name; for FID also .npz statistics.",
         ),
     ] = None,
     metric: Annotated[
@@ -67,11 +67,12 @@ def evaluate_command(
 ) -> None:
     """Measure a model on data, or pictures against pictures.
 
-    Three forms: a model samples (--data); two folders are compared; JSON lines of a restoring
-    command come through a pipe (--reference). Beside the model stand a baseline (bicubic, grey
-    copy, mean fill) and the mean of all M candidates, with paired standard errors.
+    There are three forms: a model is measured on data (--data), two folders are compared, or the
+    JSON lines of a restoring command are read from a pipe (--reference). A model is compared with a
+    baseline (bicubic, grey copy, mean fill) and with the mean of all M candidates, with paired
+    standard errors.
 
-    On a terminal the results are a table, in a pipe tab-separated lines with a header.
+    On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
@@ -99,7 +100,7 @@ def _on_data(
     written: Written,
     console: Console,
 ) -> tuple[Evaluation, dict[str, str]]:
-    """A model measured on data, and the model's identity."""
+    """Measure a model on data; also return the model's identity."""
     settings = model_settings(given, metrics)
     check_options("model", given, compared, written)
 
@@ -142,7 +143,7 @@ def _compare(
     networks: Networks,
     console: Console,
 ) -> Evaluation:
-    """Two sets of pictures, or the outputs that JSON lines on stdin name, against the truth."""
+    """Compare two sets of pictures, or the outputs named by JSON lines on stdin and the truth."""
     weights = networks.weights()
     with console.progress() as display:
         bar = display.add_task("comparing", total=None)

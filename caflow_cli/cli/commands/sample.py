@@ -21,7 +21,7 @@ def sample_command(
         typer.Option(
             "--cond",
             metavar="PATH",
-            help="Picture to sample from: a sketch, for a model trained on sketches. May be "
+            help="Picture to sample from, such as a sketch for a model trained on sketches. May be "
             "repeated. `-` for stdin.",
             rich_help_panel=options.OUTPUT,
         ),
@@ -29,7 +29,7 @@ def sample_command(
     given: Restoration,
     mask: options.Mask = None,
 ) -> None:
-    """Sample from any model, such as one of pairs: what the picture means is the model's task.
+    """Sample from a model of any task, such as one trained on pairs of pictures.
 
     `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
     first.

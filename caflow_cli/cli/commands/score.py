@@ -32,7 +32,7 @@ def score_command(
         typer.Option(
             "--cond",
             metavar="A",
-            help="The picture that went in, or a folder of them; `example:face`.",
+            help="The input picture, a folder of inputs, or `example:NAME`.",
             rich_help_panel=options.OUTPUT,
         ),
     ],
@@ -51,7 +51,7 @@ def score_command(
         typer.Option(
             "--mask",
             metavar="FILE|DIR",
-            help="For an inpaint model: the mask, or a folder with one of each condition's name.",
+            help="For an inpaint model: the mask, or a folder of masks named like the conditions.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -59,7 +59,7 @@ def score_command(
         bool,
         typer.Option(
             "--sort",
-            help="Best first, by bits/dim; printed when all are scored.",
+            help="Print the best pair first, by bits/dim, after all are scored.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False,
@@ -68,8 +68,8 @@ def score_command(
         typer.Option(
             "--map",
             metavar="FILE",
-            help="PNG of where in each target the terms of its score arise, against 32 samples of "
-            "the model.",
+            help="Write a PNG that shows which places of each target its score comes from, "
+            "compared with 32 samples of the model.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -86,8 +86,8 @@ def score_command(
     """Score a picture given its condition: log p(B | A), exact and repeatable.
 
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
-    the target says it was made with, else CAFLOW_MODEL, else the default. Nothing else is taken
-    from the target's metadata: on a written candidate, this repeats the number that ranked it.
+    made the target according to its metadata, else CAFLOW_MODEL, else the default. Nothing else is
+    taken from the metadata. For a written candidate, the score repeats the number that ranked it.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -134,7 +134,7 @@ def score_command(
 def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
     score, name = scored.score, pair.target.name
     if score.bits_per_dim is None:
-        reporter.note(f"{name}: scored in tiles: a rank score, no likelihood")
+        reporter.note(f"{name}: scored in tiles, which have a rank score but no likelihood")
     bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
     reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
     if score.standard_error is not None:
@@ -142,7 +142,7 @@ def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) 
 
 
 class _Scorer:
-    """Scores pairs; targets may name different models, and each is loaded once."""
+    """Scores pairs. Targets may name different models, and each model is loaded once."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class _Scorer:
         """Read and score a pair, and draw its map if maps are wanted.
 
         Raises:
-            CaflowError: Any of it fails.
+            CaflowError: A step of this fails.
         """
         from ..model_for_target import model_for_target
         from ..partners import read_mask
@@ -201,7 +201,7 @@ class _Scorer:
         return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
 
     def _read(self, condition: InputPicture) -> Decoded:
-        """A condition, once for all targets in a row that share it: stdin is there but once."""
+        """Read a condition once for consecutive targets that share it; stdin gives it only once."""
         if self.condition is None or self.condition[0] is not condition:
             self.condition = condition, condition.read(self.frame)
         return self.condition[1]

@@ -23,7 +23,7 @@ def superres_command(
         typer.Option(
             "--consistent",
             help="Project each candidate, before it is scored, to a picture near it that shrinks "
-            "to the input, within one level. JSON has consistency_max, the levels reached.",
+            "to the input, within one level. JSON has the largest difference, consistency_max.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = False,
@@ -31,8 +31,8 @@ def superres_command(
     """Enlarge pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
-    Any size is taken: with a ×4 model, 300×200 becomes 1200×800. A high likelihood is not quality:
-    at T < 1 it favours smooth pictures.
+    Pictures of any size are taken: with a ×4 model, 300×200 becomes 1200×800. A high likelihood
+    does not mean high quality: at a temperature below 1 it favours smooth pictures.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """

@@ -29,7 +29,7 @@ def train_command(
     run: RunOptions,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
+        typer.Option("--dry-run", help="Time a few steps, and print what the run would take."),
     ] = False,
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
@@ -38,9 +38,9 @@ def train_command(
     """Train a model on a folder or zip of pictures.
 
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
-    into RUN, and the state that --resume goes on from. Ctrl-C and SIGTERM finish the step and write
-    that state; a second Ctrl-C stops at once. Under `accelerate launch -m caflow_cli train ...` it
-    trains on many devices.
+    into RUN, and the state from which --resume goes on. After Ctrl-C or SIGTERM the step is
+    finished and that state is written; a second Ctrl-C stops at once. Under `accelerate launch -m
+    caflow_cli train ...` the command trains on many devices.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """

@@ -1,6 +1,6 @@
-"""Metrics of pictures and of sets: what each is, its formula, and the networks that some need.
+"""Metrics of pictures and of sets: their descriptions, formulas and networks.
 
-Nothing here knows of tasks or of models. Importing the package imports no torch: the command line
+Nothing here knows tasks or models. Importing the package imports no torch, because the command line
 describes metrics without it.
 """
 

@@ -1,4 +1,4 @@
-"""The description of each metric, once: help, JSON, tables and documents repeat it."""
+"""The description of each metric. Help, JSON and tables take their text from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["METRICS", "Metric", "choose_metrics"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `needs`: pairs (picture and truth), sets (two sets), or a model that samples."""
+    """A metric. `needs` is pairs (picture and truth), sets (two sets), or a model that samples."""
 
     name: str
     definition: str
@@ -156,11 +156,11 @@ def choose_metrics(
 
     Args:
         given: Names, comma lists of them, or `all`.
-        offered: Names that the form of evaluation has; `all` is these.
-        default: Taken where nothing is given.
+        offered: Names that this form of evaluation has; `all` stands for these.
+        default: Names to use if none is given.
 
     Raises:
-        CaflowError: (exit 2) no such metric, or one that this form cannot measure.
+        CaflowError: (exit 2) a metric is unknown, or this form cannot measure it.
     """
     offered = list(offered)
     wanted: set[str] = set()

@@ -34,14 +34,14 @@ EXTRACTORS = (*_LAYERS, "alexnet")
 
 @dataclass(frozen=True)
 class Extractor:
-    """uint8 (B, 3, H, W) to features (B, d), and the name that results carry."""
+    """Maps uint8 (B, 3, H, W) to features (B, d), and has the name that results state."""
 
     name: str
     features: Callable[[Tensor], Tensor]
 
     @property
     def is_standard(self) -> bool:
-        """Whether a Frechet distance of these features is what the field calls FID."""
+        """Whether a Frechet distance of these features is the usual FID."""
         return self.name == "inception"
 
     def label(self, metric: str) -> str:
@@ -50,12 +50,12 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """Features, (B, d) float64 on the CPU."""
+        """Compute features, (B, d) float64 on the CPU."""
         features = self.features(images)
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
             raise CaflowError(
-                f"feature extractor {self.name!r} gave {_shape(features)} of {len(images)} images",
-                "let it return (B, d) of uint8 (B, 3, H, W)",
+                f"feature extractor {self.name!r} gave {_shape(features)} for {len(images)} images",
+                "let it return (B, d) for uint8 (B, 3, H, W)",
                 EXIT_USAGE,
             )
         return features.cpu().double()
@@ -72,12 +72,12 @@ def load_extractor(
     lpips_weights: str | Path | None = None,
     device: torch.device | str = "cpu",
 ) -> Extractor:
-    """The extractor of that name.
+    """Load the extractor with that name.
 
-    `inception` is the network of FID, of which the 2,048 pooled features are taken; `inception-768`
-    and so on are its earlier layers; `alexnet` is the trunk of LPIPS, its 256 last channels
-    averaged over the image. `module:factory` is imported, also from the working directory, and
-    called: it returns a callable from uint8 (B, 3, H, W) to (B, d).
+    `inception` gives the 2,048 pooled features of FID's network. `inception-768` and so on are its
+    earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over the
+    image. `module:factory` is imported, also from the working directory, and called without
+    arguments. It must return a callable from uint8 (B, 3, H, W) to (B, d).
 
     Args:
         fid_weights: The Inception file; default: CAFLOW_FID_WEIGHTS, else torch's cache, else it is
@@ -85,8 +85,8 @@ def load_extractor(
         lpips_weights: As `LpipsDistance` takes it.
 
     Raises:
-        CaflowError: No such extractor (exit 2); the extra `fid` is not installed, or the
-            extractor's weights are missing or not the pinned ones (3).
+        CaflowError: There is no such extractor (exit 2); the extra `fid` is not installed, or the
+            extractor's weights are missing or not the pinned ones (exit 3).
     """
     require_fid_extra()
     if name in _LAYERS:
@@ -174,7 +174,9 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
     finally:
         sys.path.remove("")
     if not callable(features):
-        raise CaflowError(f"{name!r} made {type(features).__name__}", hint, EXIT_USAGE)
+        raise CaflowError(
+            f"{name!r} returned {type(features).__name__}, which cannot be called", hint, EXIT_USAGE
+        )
     if isinstance(features, nn.Module):
         features = features.eval().to(device)
 

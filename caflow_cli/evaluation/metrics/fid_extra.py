@@ -1,4 +1,4 @@
-"""The packages that FID and KID alone need: the extra `fid` of the installation."""
+"""The packages that only FID and KID need, which the extra `fid` installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics that are a formula, of uint8 batches (B, 3, H, W)."""
+"""Metrics that are formulas of uint8 batches (B, 3, H, W)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def check_pairs(images: Tensor, references: Tensor) -> None:
     """CaflowError unless both are uint8 (B, 3, H, W) of one shape."""
     if images.shape != references.shape or images.ndim != 4 or images.shape[1] != 3:
         raise CaflowError(
-            f"images {tuple(images.shape)} against references {tuple(references.shape)}",
+            f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
             "pass two batches (B, 3, H, W) of one shape",
         )
     for batch in (images, references):
@@ -28,7 +28,7 @@ def check_pairs(images: Tensor, references: Tensor) -> None:
 def rmse(images: Tensor, references: Tensor) -> Tensor:
     """Root mean square error of each image, in levels of 0-255: (B,) float64, lower is better.
 
-    A set's figure is the mean of these over its images (paper table 1).
+    The figure of a set is the mean over its images (paper table 1).
 
     Args:
         images, references: uint8 (B, 3, H, W).
@@ -82,7 +82,7 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
 
 
 def _windows(length: int) -> Tensor:
-    """The Gaussian window at each place where it fits: (length - 10, length) float64."""
+    """The Gaussian window at each place where it fits, (length - 10, length) float64."""
     offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     window = (-0.5 * (offsets / 1.5) ** 2).exp()
     count = length - _WINDOW + 1
@@ -104,10 +104,10 @@ def diversity(candidates: Tensor) -> float:
 def rank_histogram(
     candidates: Tensor, truth: Tensor, where: Tensor | None = None
 ) -> tuple[Tensor, int]:
-    """How often the true value has each rank among the candidates' values at its place.
+    """The histogram of the true value's rank among the candidates' values at the same place.
 
-    Where truth and candidates are alike, all M + 1 ranks are equally likely. A truth that ties with
-    e candidates counts 1 / (e + 1) for each rank it may have.
+    If truth and candidates have the same distribution, all M + 1 ranks are equally likely. A truth
+    that ties with e candidates counts 1 / (e + 1) for each possible rank.
 
     Args:
         candidates: uint8 (M, C, H, W).
@@ -132,11 +132,11 @@ def rank_histogram(
 
 
 def coverage(histogram: Tensor, share: float) -> float:
-    """Share of true values in the central `share` of the candidates' distribution.
+    """The share of true values in the central part `share` of the candidates' distribution.
 
-    A rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1): the mass of the
-    histogram, spread so, that falls between `(1 - share) / 2` and `(1 + share) / 2`. Whatever M, it
-    is `share` where truth and candidates are alike.
+    Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which the
+    mass of the histogram is spread. The result is the mass between `(1 - share) / 2` and `(1 +
+    share) / 2`. If truth and candidates have the same distribution, this is `share`, whatever M is.
     """
     bins = len(histogram)
     edges = torch.arange(bins + 1, dtype=torch.float64) / bins

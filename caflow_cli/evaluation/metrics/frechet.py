@@ -1,6 +1,6 @@
 """FID and KID between two sets of pictures, through torchmetrics, from streamed features.
 
-torchmetrics comes with the extra `fid`, which `load_extractor` asks for.
+torchmetrics is part of the extra `fid`; `load_extractor` checks that it is installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUBSETS, _SUBSET_SIZE = 100, 1000
 def distances(
     names: Sequence[str], extractor: Extractor, generated: SetFeatures, reference: SetFeatures
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
-    """`fid` and `kid` by label; and of KID the standard deviation over its subsets."""
+    """`fid` and `kid` by label, and the standard deviation of KID over its subsets."""
     values: dict[str, Estimate] = {}
     extra: dict[str, float] = {}
     for name in names:
@@ -77,11 +77,11 @@ def fid(generated: SetFeatures, reference: SetFeatures) -> float:
 def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
     """Mean and standard deviation over random subsets of the unbiased squared MMD, by torchmetrics.
 
-    Kernel `(x·y / d + 1)³`; 100 subsets of at most 1,000 features a set, drawn with a fixed seed;
-    one where they would all be the whole of both sets. Float64.
+    The kernel is `(x·y / d + 1)³`. There are 100 subsets of at most 1,000 features from each set,
+    drawn with a fixed seed, or one subset if each would hold both sets whole. Float64.
 
     Raises:
-        CaflowError: A set has fewer than two images, or is statistics only.
+        CaflowError: A set has fewer than two images, or consists of statistics only.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
@@ -111,7 +111,7 @@ def _check(generated: SetFeatures, reference: SetFeatures) -> None:
 
 
 class _Given(nn.Module):
-    """The identity, where torchmetrics expects a network: features come in, and go out."""
+    """The identity, in place of the network that torchmetrics expects: the inputs are features."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

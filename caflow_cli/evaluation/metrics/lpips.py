@@ -28,15 +28,15 @@ class LpipsDistance:
     """Perceptual distance, 0 for equal images and about 1 for unrelated ones; lower is better.
 
     The linear heads come with the `lpips` package. The trunk, ImageNet's AlexNet, comes from
-    `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache, else it
-    is downloaded: never from a random initialisation.
+    `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache, else
+    from a download. It is never initialised at random.
 
     Args:
         weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS(net="alex")`.
-        device: Where to compute.
+        device: The device to compute on.
 
     Raises:
-        CaflowError: No trunk to be had, or a file with other tensors (exit code 3).
+        CaflowError: The trunk is missing, or the file has other tensors (exit code 3).
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LpipsDistance:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
-        """Distance of each pair: (B,) float64.
+        """Compute the distance of each pair, (B,) float64.
 
         Args:
             images, references: uint8 (B, 3, H, W), sides of at least 31.
@@ -93,7 +93,7 @@ class LpipsDistance:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """The trunk's last activations, averaged over the image: uint8 (B, 3, H, W) to (B, 256)."""
+        """Average the trunk's last activations over the image: uint8 (B, 3, H, W) to (B, 256)."""
         _check_size(images)
         x = images.to(self._device).float() / 127.5 - 1
         last: Tensor = self._net.net(self._net.scaling_layer(x))[-1]
@@ -105,7 +105,7 @@ def _check_size(images: Tensor) -> None:
     if min(height, width) < _LEAST:
         raise CaflowError(
             f"{width}x{height} pixels are too few for AlexNet, which needs {_LEAST} a side",
-            "larger pictures, or --resize 64",
+            "use larger pictures, or --resize 64",
         )
 
 

@@ -1,4 +1,4 @@
-"""The pair metrics of batches: each compares a picture with its truth."""
+"""Pair metrics of batches: each compares pictures with their truths."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class PairMetrics:
-    """Those of `names` that compare pairs, ready to use.
+    """The metrics of `names` that compare pairs, ready to use.
 
     Raises:
-        CaflowError: LPIPS is asked for and its trunk is not to be had (exit 3).
+        CaflowError: LPIPS is requested and its trunk is missing (exit 3).
     """
 
     def __init__(
@@ -41,6 +41,6 @@ class PairMetrics:
                 self._functions[name] = _FORMULAS[name]
 
     def __call__(self, images: Tensor, references: Tensor) -> list[dict[str, float]]:
-        """Every metric of every pair. uint8 (B, 3, H, W) each."""
+        """Compute every metric of every pair; both batches are uint8 (B, 3, H, W)."""
         columns = {name: f(images, references).tolist() for name, f in self._functions.items()}
         return [{name: column[i] for name, column in columns.items()} for i in range(len(images))]

@@ -1,4 +1,4 @@
-"""The features of a set of pictures, streamed into statistics of one size."""
+"""The features of a set of pictures, accumulated in statistics of fixed size."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _HINT = "give a file that --save-stats wrote: mu, sigma, n, extractor"
 
 
 class SetFeatures:
-    """Statistics of a set: streamed, float64, of one size whatever the number of images.
+    """Streamed float64 statistics of a set. Their size does not depend on the number of images.
 
-    Sums and products of all features, and for KID a uniform random sample of at most 10,000 of
-    them, drawn by a generator of its own.
+    They are the sums and products of all features and, for KID, a uniform random sample of at most
+    10,000 features, drawn by a separate generator.
     """
 
     def __init__(self, extractor: str, keep_features: bool = False) -> None:
@@ -36,7 +36,7 @@ class SetFeatures:
         self._generator = torch.Generator().manual_seed(0)
 
     def add(self, features: Tensor) -> None:
-        """features: (B, d)."""
+        """Add features, (B, d)."""
         features = features.double()
         if not self.count:
             d = features.shape[1]
@@ -50,12 +50,14 @@ class SetFeatures:
             self.count += len(features)
 
     def check_size(self, name: str, shape: tuple[int, ...]) -> None:
-        """CaflowError (exit 2) unless all pictures have one size: resizing is no detail in FID."""
+        """CaflowError (exit 2) unless all pictures have one size, since FID depends on resizing."""
         self._size = self._size or shape
         if shape != self._size:
             sizes = [f"{s[1]}x{s[0]}" for s in (shape, self._size)]
             raise CaflowError(
-                f"{name!r} is {sizes[0]}, those before it {sizes[1]}", "--resize 256", EXIT_USAGE
+                f"{name!r} is {sizes[0]}, the pictures before it are {sizes[1]}",
+                "--resize 256",
+                EXIT_USAGE,
             )
 
     def _keep(self, row: Tensor) -> None:
@@ -82,12 +84,12 @@ class SetFeatures:
 
     @property
     def covariance(self) -> Tensor:
-        """With the divisor n - 1."""
+        """The covariance, with the divisor n - 1."""
         mean = self.mean
         return (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
     def save(self, path: Path) -> None:
-        """An .npz of mu, sigma, n and extractor; CaflowError where it cannot be written."""
+        """Write an .npz of mu, sigma, n and extractor. CaflowError if that fails."""
         if self.count < 2:
             raise CaflowError("statistics need two images", "give a larger set", EXIT_USAGE)
         buffer = io.BytesIO()
@@ -102,10 +104,10 @@ class SetFeatures:
 
     @classmethod
     def load(cls, path: Path, extractor: str) -> SetFeatures:
-        """The statistics of an .npz: ours, or mu and sigma alone as pytorch-fid writes them.
+        """Read the statistics of an .npz: ours, or only mu and sigma as pytorch-fid writes them.
 
         Raises:
-            CaflowError: (exit 2) not such a file, or of another extractor.
+            CaflowError: (exit 2) the file has no statistics, or those of another extractor.
         """
         bad = CaflowError(f"{str(path)!r} holds no statistics", _HINT, EXIT_USAGE)
         try:
@@ -126,7 +128,7 @@ class SetFeatures:
             raise bad
         if name != extractor:
             raise CaflowError(
-                f"{str(path)!r} is of extractor {name!r}, not {extractor!r}",
+                f"{str(path)!r} holds statistics of extractor {name!r}, not {extractor!r}",
                 f"--feature-extractor {name}",
                 EXIT_USAGE,
             )

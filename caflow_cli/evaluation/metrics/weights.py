@@ -1,4 +1,4 @@
-"""Where the networks of the metrics come from."""
+"""The sources of the networks that metrics need."""
 
 from __future__ import annotations
 

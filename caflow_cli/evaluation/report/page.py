@@ -1,4 +1,4 @@
-"""`index.html`: summary, plots and the gallery's data in one page that asks nobody for anything."""
+"""`index.html`: summary, plots and gallery data in one page that makes no request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_report(
     rows: Iterable[PictureRow],
     identity: dict[str, str] | None,
 ) -> None:
-    """Write `index.html`, `metrics.json` and, of a sweep, `sweep.svg` beside the pictures."""
+    """Write `index.html`, `metrics.json` and, for a sweep, `sweep.svg` beside the pictures."""
     make_folder(folder)
     sweep = sweep_plot(evaluation)
     if sweep is not None:
@@ -149,7 +149,7 @@ def _failed(evaluation: Evaluation) -> str:
 
 
 def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[PictureRow]) -> str:
-    """The data that the script shows, as JSON that cannot close its own element."""
+    """The data for the page's script, as JSON that cannot close its HTML element."""
     cell = shown_cell(settings)
     names = [m for m in evaluation.metrics if METRICS[m.partition(":")[0]].needs == "pairs"]
     pictures = []

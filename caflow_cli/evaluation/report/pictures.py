@@ -30,7 +30,7 @@ def shown_cell(settings: EvaluationSettings) -> Cell | None:
 
 
 def error_map(image: Picture, truth: Picture) -> Picture:
-    """Mean absolute error over channels as colour: uint8 (H, W, 3), 64 levels and up the same."""
+    """The mean absolute error over channels as colour, uint8 (H, W, 3), clipped at 64 levels."""
     error = np.abs(image.astype(np.float64) - truth).mean(2)
     place = np.minimum(error / ERROR_SCALE, 1) * (len(_STOPS) - 1)
     low = np.minimum(place.astype(int), len(_STOPS) - 2)
@@ -56,7 +56,7 @@ class ReportImages:
         return (self._of(index) / "truth.png").is_file()  # the last that is written
 
     def put(self, measured: Measured) -> None:
-        """Write the pictures of a measured one."""
+        """Write the pictures that belong to a measured picture."""
         folder, problem = self._of(measured.problem.index), measured.problem
         make_folder(folder)
         write_png(folder / "input.png", problem.input)

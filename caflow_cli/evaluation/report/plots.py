@@ -1,4 +1,4 @@
-"""Plots as SVG, drawn here: they take their colours from the page, in light and in dark."""
+"""Plots as SVG. They take their colours from the page, which has a light and a dark mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COLOURS = 5
 
 
 def likelihood_plot(gap: LikelihoodGap) -> str:
-    """Histograms of truths and of candidates over common bins."""
+    """Plot histograms of truths and of candidates over common bins."""
     histogram = gap.histogram()
     edges = [edge / 1000 for edge in histogram["edges"]]
     series = []
@@ -55,7 +55,7 @@ def likelihood_plot(gap: LikelihoodGap) -> str:
 
 
 def rank_plot(result: Result) -> str:
-    """The rank histogram of the truth among M candidates; level where calibrated."""
+    """Plot the truth's rank histogram among M candidates. It is level for a calibrated model."""
     shares = result.extra["rank_histogram"]
     cell = result.cell
     assert cell is not None
@@ -81,9 +81,9 @@ def rank_plot(result: Result) -> str:
 
 
 def sweep_plot(evaluation: Evaluation) -> str | None:
-    """Perceptual quality and diversity against fidelity, a point a setting, a line an M.
+    """Plot LPIPS and diversity against RMSE: a point for each setting, a line for each M.
 
-    None where it is no sweep, or has nothing to draw.
+    None if there is no sweep, or nothing to draw.
     """
     rows = [r for r in evaluation.results if r.what == "model" and r.cell is not None]
     across = next((m for m in ("rmse", "psnr") if all(m in r.values for r in rows)), None)
@@ -145,7 +145,7 @@ def _curve(
 
 
 class _Frame:
-    """Axes with ticks, a title and what is drawn within."""
+    """Axes with ticks, a title and the drawn content."""
 
     def __init__(
         self,

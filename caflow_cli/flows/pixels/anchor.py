@@ -1,4 +1,4 @@
-"""From pixels to the real line, where the condition tells some of what they are outright."""
+"""The map from pixels to the real line, for conditions that determine part of the picture."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance]] = {
 
 
 class AnchorCondition(NamedTuple):
-    """What an `Anchor` reads in a condition, once an image."""
+    """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
     y: Tensor  # (B, C, H, W), floats in [0, 256)
     guide: Tensor | None  # (raw, b) of every value, (B, 2C, H, W), where there is a guide
 
 
 class Anchor(nn.Module):
-    """`A`: pixels to the real line, by a logit or with what y tells of them near 0.
+    """`A`: pixels to the real line, by a logit, or so that pixels known from y land near 0.
 
         h = map(v; y)                      without a guide
         h = exp(s(y)) map(v; y) + b(y)     with one
 
-    A picture outside its hole, and a third of one whose grey version is given, are told by y to
-    within a level. A flow of the pixels themselves spends most of its capacity on copying that.
-    The guide reads s and b of every value in all of y: what is likely from afar, before T takes the
-    picture apart.
+    The condition y determines a picture outside its hole, or a third of the values of a picture
+    with known grey, to within a level. A flow of plain pixels spends most of its capacity on
+    copying these. The guide computes s and b of every value from all of y. So distant parts of y
+    have an effect before T transforms the picture.
 
     Args:
         kind: "none", "pixels" (`KnownPixels`) or "luminance" (`KnownLuminance`).
-        logit: Of pixels.
+        logit: The logit of pixels.
         guide: The net, or None.
         bound: Of s.
 
-    Shapes: v, h (B, C, H, W); cond is what `read` made of y.
+    Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
 
     def __init__(self, kind: str, logit: Logit, guide: Guide | UNet | None, bound: float) -> None:
@@ -56,7 +56,7 @@ class Anchor(nn.Module):
         self.bound = bound
 
     def read(self, y: Tensor, h: Tensor) -> AnchorCondition:
-        """What is used of y; h is its logit."""
+        """Read the parts of y that are used; h is the logit of y."""
         return AnchorCondition(y, None if self.guide is None else self.guide(h))
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> bool:

@@ -1,4 +1,4 @@
-"""Pixels to the real line, where the condition tells their luminance."""
+"""The map from pixels to the real line, for conditions that determine the luminance."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")
 class KnownLuminance(nn.Module):
     """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
 
-    g = w_y + 1/2, and luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey picture
-    tells to about a level. The first is the green that v_R and v_B leave, but for its sign, scale
-    and second order: of the colours, which are mostly warm or cold, it varies least, and a guide,
-    which takes every value for itself, would not see that in red and blue. A sampled v_G may leave
-    [0, 256), and is clamped with 8 bits.
+    g = w_y + 1/2 is the grey. luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey
+    picture determines to about a level. The first value of h is, up to sign, scale and second
+    order, the green that follows from v_R, v_B and the grey. Colours are mostly warm or cold, so
+    this value varies least. A guide scales each value separately, so it could not use this relation
+    with plain red and blue. A sampled v_G may leave [0, 256), and is clamped when the picture is
+    rounded to 8 bits.
 
     Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
     """
@@ -33,7 +34,7 @@ class KnownLuminance(nn.Module):
         self.logit = logit
 
     def supports(self, v: Tensor, cond: Tensor) -> bool:
-        """Whether every value has a density: of green any has."""
+        """Whether every value has a density. Any value of green has one."""
         return bool(v.isfinite().all()) and self.logit.supports(v[:, ::2])
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
@@ -41,7 +42,7 @@ class KnownLuminance(nn.Module):
         return per_candidate(grey, batch), per_candidate(self.logit.of(grey), batch)
 
     def _of_green(self, v: Tensor) -> Tensor:
-        """Log-determinant of green to luminance."""
+        """Log-determinant of the map from green to luminance."""
         return volume(wide_zeros(1, v) + math.log(_GREEN), v)
 
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:

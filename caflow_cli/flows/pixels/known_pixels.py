@@ -1,4 +1,4 @@
-"""Pixels to the real line, where the condition tells all that lie outside a hole."""
+"""The map from pixels to the real line, for conditions with all pixels outside a hole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class KnownPixels(nn.Module):
         self.logit = logit
 
     def supports(self, v: Tensor, cond: Tensor) -> bool:
-        """Whether every value has a density: outside of the hole any has."""
+        """Whether every value has a density. Any value outside the hole has one."""
         hole, _ = self._read(cond, v.shape[0])
         return bool(v.isfinite().all()) and self.logit.supports(torch.where(hole, v, 0.0))
 

@@ -17,9 +17,9 @@ __all__ = ["Logit"]
 class Logit(nn.Module):
     """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.
 
-    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`, so a density of h becomes
-    one of v, in bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows: a
-    flow puts a little of its mass there.
+    The log-determinant is `Σ log((1 - α) / levels) - log p - log(1 - p)`. It turns a density of h
+    into one of v, for bins of unit width. v may lie outside [0, levels) as far as 0 < p < 1 allows,
+    because a flow puts a little of its mass there.
 
     Shapes: (B, C, H, W).
     """
@@ -43,12 +43,12 @@ class Logit(nn.Module):
         return sum_per_image(_steepness(h)) + volume(scale, h)
 
     def of(self, v: Tensor) -> Tensor:
-        """h of v."""
+        """Map v to h."""
         p = self.alpha / 2 + (1 - self.alpha) / self.levels * v
         return torch.log(p) - torch.log1p(-p)
 
     def back(self, h: Tensor) -> Tensor:
-        """v of h."""
+        """Map h to v."""
         return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
 
     def forward(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -60,5 +60,5 @@ class Logit(nn.Module):
 
 
 def _steepness(h: Tensor) -> Tensor:
-    """`-log p - log(1 - p)` as softplus: sampled h can be so large that p rounds to 0 or 1."""
+    """`-log p - log(1 - p)` by softplus, because p may round to 0 or 1 for sampled h."""
     return F.softplus(h) + F.softplus(-h)

@@ -1,4 +1,4 @@
-"""Nets over a whole condition, which say scale and shift of every value of a picture."""
+"""Guides: nets that compute scale and shift of every value from the whole condition."""
 
 from .sums import Guide
 from .unet import UNet

@@ -15,16 +15,16 @@ __all__ = ["Guide"]
 
 
 class Guide(nn.Module):
-    """A net over a whole condition: down to a few pixels and up again, a sum at each resolution.
+    """A net over a whole condition: down to a few pixels and up again, a sum at each width.
 
-    At each width two residual blocks, one on the way down and one on the way up; `head`, the last
-    convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums, however large
-    these have grown: behind a ReLU, sums that had turned negative would be silent for good.
+    There are two residual blocks at each width, one on the way down and one on the way up. `head`,
+    the last convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums. If they
+    read a ReLU of them, sums that turned negative would have no gradient any more.
 
     Args:
-        in_channels: Of the condition.
+        in_channels: Channels of the condition.
         widths: At half the condition's resolution, at a quarter, and so on.
-        out_channels: Of what it says, at full resolution.
+        out_channels: Channels of the output, at full resolution.
 
     Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
     """

@@ -35,16 +35,16 @@ class Double(nn.Module):
 
 
 class UNet(nn.Module):
-    """A guide for colours: down to a few pixels and up again, beside what was seen on the way.
+    """A guide for colours: down to a few pixels and up again, with skip connections.
 
-    It normalises over the picture, so it knows at every pixel how that compares with all others,
-    and it learns colours from several times fewer images than `Guide` (docs/experiments.md). Its
-    last convolution, `head`, is zero-initialised.
+    It normalises over the picture, so each pixel's value is relative to all other pixels. It learns
+    colours from several times fewer images than `Guide` (docs/experiments.md). Its last
+    convolution, `head`, is zero-initialised.
 
     Args:
-        in_channels: Of the condition.
+        in_channels: Channels of the condition.
         widths: At half the condition's resolution, at a quarter, and so on.
-        out_channels: Of what it says, at full resolution.
+        out_channels: Channels of the output, at full resolution.
 
     Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of 2^len(widths).
     """
@@ -78,11 +78,11 @@ class UNet(nn.Module):
 
 
 def group_norm(h: Tensor, training: bool = False) -> Tensor:
-    """h less its mean over a picture, over its standard deviation, of groups of channels.
+    """`(h - mean) / standard deviation`, each over a picture and a group of channels.
 
-    Up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a picture alone
-    in another order than in a batch; a draw must not depend on how many are drawn at once, so
-    outside of training, where that costs little, the memory is laid out anew.
+    There are up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a
+    single picture in another order than one in a batch, but a draw must not depend on the batch. So
+    the memory is rearranged outside of training, where this costs little.
 
     Shapes: (B, C, H, W) -> the same.
     """

@@ -1,4 +1,4 @@
-"""What anchors make of a picture that fits its condition (that they invert: `test_walk`)."""
+"""Anchors of a picture that fits its condition. `test_walk` tests that they invert."""
 
 import torch
 

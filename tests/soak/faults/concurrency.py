@@ -63,7 +63,7 @@ def superres(report: Report, count: int, folder: Path) -> None:
         _codes(report, what, ends)
         for end in ends:
             report.check(what, end.problems(*codes))
-            if end.code == 1 and "has come into being meanwhile" not in end.stderr:
+            if end.code == 1 and "was created by another program in the meantime" not in end.stderr:
                 report.check(what, [end.stderr[-300:]])
         report.check(what, leftovers(out) + problems_in(out))
         if content(out) != wanted:

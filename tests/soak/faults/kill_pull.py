@@ -78,7 +78,7 @@ def _blobs(home: Path) -> list[Path]:
 
 
 def problems_in_cache(home: Path) -> list[str]:
-    """What the cache holds under a name that says that it is whole, and that is not."""
+    """Files in the cache that are not whole although their name says so."""
     found = [
         f"blob {path.name[:12]} is not whole"
         for path in _blobs(home)

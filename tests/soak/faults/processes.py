@@ -37,7 +37,7 @@ class Ended:
         return self.code == -signal.SIGKILL
 
     def problems(self, *codes: int) -> list[str]:
-        """What is wrong with it. It was to be one of these codes; without: a documented one."""
+        """The error, if the exit code is not one of these; without codes, not a documented one."""
         found = []
         if self.code not in (codes or CODES):
             found.append(f"exit code {self.code}: {self.stderr.strip()[-300:]}")

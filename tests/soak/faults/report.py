@@ -1,4 +1,4 @@
-"""What a soak says: a table of counts, and its violations; also where it is interrupted."""
+"""The report of a soak test: a table of counts, and its violations, also after an interruption."""
 
 from __future__ import annotations
 

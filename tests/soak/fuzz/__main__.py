@@ -23,7 +23,7 @@ _READERS = ["caflow_cli", "PIL", "zipfile", "tomllib", "json", "numpy.lib"]
 
 
 class Record:
-    """What was tried and what came of it."""
+    """The number of inputs tried, and the findings."""
 
     def __init__(self, name: str, folder: Path, keep: Path | None) -> None:
         from .targets import TARGETS

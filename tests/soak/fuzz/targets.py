@@ -1,4 +1,4 @@
-"""What reads files of strangers, each with files to start from."""
+"""The readers of untrusted files, each with files to start from."""
 
 from __future__ import annotations
 

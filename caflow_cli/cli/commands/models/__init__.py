@@ -15,7 +15,7 @@ from .verify import verify_command
 __all__ = ["models_app"]
 
 models_app = typer.Typer(
-    help="Models: what there is, what a file holds, packing one, and the Hub.", no_args_is_help=True
+    help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
 )
 models_app.command("list")(list_command)
 models_app.command("info")(info_command)

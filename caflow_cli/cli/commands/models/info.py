@@ -23,9 +23,9 @@ def info_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show all that is known of a model: task, size, config, terms, metrics, training.
+    """Show everything known about a model: task, size, config, terms, metrics, training.
 
-    Nothing is downloaded: `caflow models pull` does that.
+    This command downloads nothing; `caflow models pull` downloads models.
 
     Example: caflow models info faces-superres-x4
     """
@@ -39,7 +39,7 @@ def info_command(
 
 
 class _Facts(TypedDict):
-    """A model, as the JSON line states it; None: not known."""
+    """The facts about a model, as the JSON line states them. None means not known."""
 
     input: str
     id: str
@@ -128,7 +128,7 @@ def _figures(value: Any) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape what could move a terminal's cursor: the file's maker wrote it. Names keep bytes."""
+    """Escape what could move a terminal's cursor, since the text may come from a stranger."""
     return "".join(
         c if c.isprintable() or 0xDC80 <= ord(c) <= 0xDCFF else repr(c)[1:-1] for c in text
     )

@@ -16,7 +16,7 @@ def list_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List the models of the manifest: id, task, size, where it is, terms, and which is a default.
+    """List the models of the manifest: id, task, size, place, terms, and the default of each task.
 
     Example: caflow models list
     """

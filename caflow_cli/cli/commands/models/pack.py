@@ -27,7 +27,7 @@ def pack_command(
         bool, typer.Option("--default", help="Make it the default model of its task.")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model of that id.")
+        bool, typer.Option("--overwrite", help="Replace a model with that id.")
     ] = False,
     data: Annotated[
         str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
@@ -39,9 +39,9 @@ def pack_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Pack a run: its best EMA weights as one small file, and a manifest entry with the sha256.
+    """Pack a run's best averaged weights into one small file, with a manifest entry.
 
-    Net convolutions are stored in bfloat16, everything else in float32.
+    Net convolutions are stored in bfloat16, everything else in float32. The entry has the sha256.
 
     Example: caflow models pack run --id my-faces
     """

@@ -19,9 +19,9 @@ def path_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Print where a model's file is, once its sha256 is checked.
+    """Print the path of a model's file, after a check of its sha256.
 
-    Nothing is downloaded: `caflow models pull` does that.
+    This command downloads nothing; `caflow models pull` downloads models.
 
     Example: caflow models path faces-superres-x4
     """

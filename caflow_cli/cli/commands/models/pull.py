@@ -17,14 +17,16 @@ __all__ = ["pull_command"]
 def pull_command(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="ID|REPO[@REV]...", help="Ids of the manifest, Hub repositories."),
+        typer.Argument(
+            metavar="ID|REPO[@REV]...", help="Ids of the manifest, or Hub repositories."
+        ),
     ],
     quiet: options.Quiet = False,
     as_json: options.JsonResult = False,
 ) -> None:
-    """Download models into the cache, check their sha256, and print where they are.
+    """Download models into the cache, check their sha256, and print their paths.
 
-    What is there already costs no download; a stopped download goes on where it stopped.
+    Cached models are not downloaded again. A stopped download goes on where it stopped.
 
     Example: caflow models pull user/name@v1
     """
@@ -44,7 +46,7 @@ def pull_command(
             failed = True
             continue
         if model.unreachable:
-            console.note(f"{name}: from the cache, for {model.unreachable}")
+            console.note(f"{name}: from the cache, because {model.unreachable}")
         path = str(model.path)
         identity = {"path": path, "sha256": model.sha256, "commit": model.commit}
         reporter.result({"input": name, "status": "ok", **identity}, [path])

@@ -21,11 +21,11 @@ def push_command(
         str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
     ],
     repo: Annotated[
-        str, typer.Option("--repo", metavar="USER/NAME", help="The Hub repository; made if new.")
+        str, typer.Option("--repo", metavar="USER/NAME", help="Hub repository; created if new.")
     ],
     revision: Annotated[
         str | None,
-        typer.Option("--revision", metavar="BRANCH", help="Commit to that branch; made if new."),
+        typer.Option("--revision", metavar="BRANCH", help="Branch to commit to; created if new."),
     ] = None,
     private: Annotated[
         bool, typer.Option("--private", help="Make the repository private; refuse a public one.")
@@ -33,14 +33,14 @@ def push_command(
     license_terms: Annotated[
         str,
         typer.Option(
-            "--license", metavar="TEXT", help="Terms of the weights: a Hub identifier, or words."
+            "--license", metavar="TEXT", help="Terms of the weights: a Hub identifier or text."
         ),
     ] = "",
     data: Annotated[
         str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
     ] = "",
     message: Annotated[
-        str | None, typer.Option("--message", metavar="TEXT", help="Of the commit.")
+        str | None, typer.Option("--message", metavar="TEXT", help="Message of the commit.")
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the repository's README.md.")
@@ -53,8 +53,8 @@ def push_command(
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
 
-    Log in first: hf auth login, or HF_TOKEN. Terms and metrics of a packed model come from its
-    manifest.
+    Log in first, with `hf auth login` or HF_TOKEN. Terms and metrics of a packed model come from
+    its manifest entry.
 
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """

@@ -20,15 +20,15 @@ __all__ = ["verify_command"]
 def verify_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all that are here."),
+        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all local models."),
     ] = None,
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Hash models again, and check headers, shapes and configs: `ok` or `failed`, one a line.
+    """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
 
-    Exits with 3 if one failed.
+    The exit code is 3 if a model failed.
 
     Example: caflow models verify
     """

@@ -26,7 +26,9 @@ def test_pack(run, tmp_path, model_file):
 @pytest.mark.parametrize("option", ["--license", "--data-terms"])
 def test_pack_writes_no_manifest_that_cannot_be_read(run, tmp_path, model_file, option):
     arguments = ["--id", "mine", "-o", "out", option, "one\nline\x1b[2J"]
-    assert_refused(run("models", "pack", model_file, *arguments), 2, "no manifest can hold this")
+    assert_refused(
+        run("models", "pack", model_file, *arguments), 2, "a manifest cannot hold this entry"
+    )
     assert not list(tmp_path.rglob("*.safetensors"))
     assert not list(tmp_path.rglob("*.json"))
 
@@ -35,6 +37,6 @@ def test_pack_refuses_an_id_that_is_taken(run, tmp_path, model_file):
     packed = run("models", "pack", model_file, "--id", "mine")
     assert packed.stdout.decode() == "mine.safetensors\n"
     again = run("models", "pack", model_file, "--id", "mine")
-    assert_refused(again, 2, "there is a model 'mine'")
+    assert_refused(again, 2, "there is already a model 'mine'")
     entry = json.loads((tmp_path / "weights_manifest.json").read_text())["models"]["mine"]
     assert entry["sha256"] == sha256_of(tmp_path / "mine.safetensors")
