@@ -26,7 +26,7 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
 
 
 # Anchors, and the channels of the condition and the target that each is for.
-_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3)}
+_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,14 @@ class FlowConfig:
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
     anchor: str = "none"  # what of the target the condition tells outright: "pixels" (outside a
-    # hole; 4 channels) or "luminance" (1 channel); the flow models the rest
+    # hole; 4 channels), "luminance" (1 channel) or "enlarged" (all of it, coarsely; 3 channels);
+    # the flow models the rest
     guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
     # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
-    guide_net: str = "sums"  # `Guide`, or "unet", `UNet`
+    guide_net: str = "sums"  # `Guide`; or "unet", `UNet`; or "enlarge", `Enlarge`, of one width
+    guide_blocks: int = 12  # of "enlarge": its depth,
+    guide_factor: int = 4  # and how many times the condition was enlarged
+    guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
@@ -94,13 +98,25 @@ class FlowConfig:
             f"none, or cond_channels to {given} and target_channels to {asked}",
         )
         levels = self.scales + 1
+        if self.guide_net == "enlarge":
+            levels = 1
+            powers = [2**k for k in range(1, self.scales + 2)]
+            _require(
+                self.guide_factor in powers,
+                "guide_factor",
+                self.guide_factor,
+                " or ".join(map(str, powers)),
+            )
+            _require(self.guide_blocks >= 1, "guide_blocks", self.guide_blocks, "1 or more")
+        says = ("scale", "mean")
+        _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
         _require(
             self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
             "guide",
             self.guide,
             f"0 or more, or to {levels} numbers of 1 or more, one a resolution",
         )
-        nets = ("sums", "unet")
+        nets = ("sums", "unet", "enlarge")
         _require(self.guide_net in nets, "guide_net", self.guide_net, " or ".join(nets))
         for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
@@ -120,11 +136,13 @@ class FlowConfig:
         """Widths of the guide, finest first; empty: there is none."""
         if isinstance(self.guide, tuple):
             return self.guide
-        return (self.guide,) * (self.scales + 1) if self.guide else ()
+        levels = 1 if self.guide_net == "enlarge" else self.scales + 1
+        return (self.guide,) * levels if self.guide else ()
 
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the weights of that guide are weights of this one."""
-        return (self.guides, self.guide_net) == (other.guides, other.guide_net)
+        fields = ("guides", "guide_net", "guide_blocks", "guide_factor", "guide_says")
+        return all(getattr(self, name) == getattr(other, name) for name in fields)
 
     @property
     def multiple(self) -> int:

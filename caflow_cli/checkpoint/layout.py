@@ -24,8 +24,12 @@ def layout(config: Config) -> Shapes:
         yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
         yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
     if flow.guides:
-        net = _GUIDES[flow.guide_net]
-        yield from net("A.guide", flow.cond_channels, flow.guides, 2 * flow.target_channels)
+        says = flow.target_channels * (1 if flow.guide_says == "mean" else 2)
+        if flow.guide_net == "enlarge":
+            yield from _enlarge("A.guide", flow, says)
+        else:
+            net = _GUIDES[flow.guide_net]
+            yield from net("A.guide", flow.cond_channels, flow.guides, says)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
         channels, steps = 4 * flow.target_channels, 4
@@ -140,6 +144,19 @@ def _double(name: str, inside: int, width: int) -> Shapes:
     yield from _conv(f"{name}.second", width, width, 3)
     if inside != width:
         yield from _conv(f"{name}.skip", inside, width, 1)
+
+
+def _enlarge(name: str, flow: FlowConfig, outside: int) -> Shapes:
+    [width], half = flow.guides, max(1, flow.guides[0] // 2)
+    yield from _conv(f"{name}.embed", flow.guide_factor**2 * flow.cond_channels, width, 3)
+    for k in range(flow.guide_blocks):
+        yield from _conv(f"{name}.blocks.{k}.first", width, width, 3)
+        yield from _conv(f"{name}.blocks.{k}.second", width, width, 3)
+    yield from _conv(f"{name}.tail", width, width, 3)
+    doublings = flow.guide_factor.bit_length() - 1
+    for k in range(doublings):
+        yield from _conv(f"{name}.up.{k}", width, 4 * (half if k == doublings - 1 else width), 3)
+    yield from _conv(f"{name}.head", half, outside, 3)
 
 
 _GUIDES = {"sums": _guide, "unet": _unet}

@@ -20,7 +20,7 @@ from ..flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from ..layers import GUIDES
+from ..layers import build_guide
 
 __all__ = ["Condition", "Density"]
 
@@ -74,9 +74,7 @@ class Density(nn.Module):
         bound, channels = flow.scale_bound, flow.target_channels
         self.logit = Logit(flow.alpha)
         self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
-        net = GUIDES[flow.guide_net]
-        guide = net(flow.cond_channels, flow.guides, 2 * channels) if flow.guides else None
-        self.A = Anchor(flow.anchor, self.logit, guide, bound)
+        self.A = Anchor(flow.anchor, self.logit, build_guide(flow), bound)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
