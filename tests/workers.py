@@ -16,8 +16,8 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.training import loop, optimise, train
-from caflow_cli.training.config import apply_settings
-from caflow_cli.training.start import starting_model
+from caflow_cli.training.initial_model import starting_model
+from caflow_cli.training.settings import apply_settings
 
 __all__ = ["Outcome", "run", "tiny"]
 
@@ -111,7 +111,7 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     made: list[optimise.Optimiser] = []
     step = optimise.Optimiser.step
 
-    def watched(self: optimise.Optimiser, *args: Any) -> optimise.Figures:
+    def watched(self: optimise.Optimiser, *args: Any) -> optimise.StepFigures:
         made[:] = [self]
         if job["signal"] and self.steps_seen == job["signal"][0]:
             os.kill(os.getpid(), job["signal"][1])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
-from ..evaluation.catalogue import METRICS, choose_metrics
+from ..evaluation.metrics import METRICS, choose_metrics
 from ..evaluation.protocols import PROTOCOLS, Protocol, get_protocol
 from . import options
 from .console import Console

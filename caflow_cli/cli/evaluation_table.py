@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..evaluation.catalogue import METRICS
+from ..evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation, Result

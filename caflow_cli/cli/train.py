@@ -119,7 +119,7 @@ def train_command(
 
     from ..checkpoint import read_info
     from ..hub.resolve import resolve
-    from ..training.config import build_config
+    from ..training.settings import build_config
 
     start = None
     if init_from is not None:
@@ -160,7 +160,7 @@ def _train(run: RunConfig, resume: bool, console: Console, as_json: bool) -> Non
 def _estimate(run: RunConfig, resume: bool, console: Console, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from ..training.estimate import estimate
+    from ..training.dry_run import estimate
 
     figures = estimate(run, resume)
     if not _main_rank():

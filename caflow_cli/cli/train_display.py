@@ -10,8 +10,8 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..training import Summary
-    from ..training.estimate import Estimate
+    from ..training import RunSummary
+    from ..training.dry_run import RunEstimate
 
 __all__ = ["Display", "describe_estimate", "describe_summary"]
 
@@ -91,7 +91,7 @@ class Display:
         self._say(event["text"])
 
 
-def describe_summary(summary: Summary) -> str:
+def describe_summary(summary: RunSummary) -> str:
     """One line on how a run ended."""
     return (
         f"{summary.images} images in {_duration(summary.minutes)} "
@@ -102,7 +102,7 @@ def describe_summary(summary: Summary) -> str:
     )
 
 
-def describe_estimate(estimate: Estimate) -> list[str]:
+def describe_estimate(estimate: RunEstimate) -> list[str]:
     """Lines of `--dry-run`."""
     counts = estimate.pictures
     parts = ", ".join(f"{n} {c:,}" for n, c in estimate.parameters.items() if n != "total" and c)

@@ -1,7 +1,7 @@
 """Image sets: folders and zips of pictures, or of pairs, as uint8 tensors."""
 
+from .files import Split, condition_channels, count_pictures
 from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
-from .source import Split, condition_channels, count_pictures
 from .store import Store
 from .stream import Reader, open_split
 

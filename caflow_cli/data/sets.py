@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import read_image
-from .source import Example, Source, Split, choose, open_source
+from .files import Example, PictureFiles, Split, choose, open_files
 from .store import Store
 
 __all__ = [
@@ -140,17 +140,17 @@ def _load(
     """Tensors (one a member of an example), names, and the names of what was skipped."""
     if not set(channels) <= {1, 3}:
         raise CaflowError(f"channels is {channels[0]}", "use 3 (RGB) or 1 (grey)", EXIT_USAGE)
-    with open_source(Path(path)) as source:
-        examples = choose(source, split, seed, paired=len(channels) == 2)
+    with open_files(Path(path)) as files:
+        examples = choose(files, split, seed, paired=len(channels) == 2)
         if limit is not None and len(examples) > limit:
             examples = [examples[i * len(examples) // limit] for i in range(limit)]
         shapes: list[tuple[int, ...]] = [(len(examples), c, size, size) for c in channels]
 
         def fill(tensors: list[torch.Tensor]) -> tuple[list[str], list[str]]:
             rows = [tensor.numpy() for tensor in tensors]
-            loaded = _decode(source, examples, size, rows)
+            loaded = _decode(files, examples, size, rows)
             skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
-            everything = len(source.members) // len(channels)
+            everything = len(files.members) // len(channels)
             _check_skipped(skipped, len(examples), everything, path)
             kept = [k for k, ok in enumerate(loaded) if ok]
             if skipped:
@@ -161,23 +161,23 @@ def _load(
 
         store = store or Store()
         tensors, (names, skipped) = store.build(
-            split, shapes, lambda: _fingerprint(source, examples, shapes), fill
+            split, shapes, lambda: _fingerprint(files, examples, shapes), fill
         )
         return [tensor[: len(names)] for tensor in tensors], names, skipped
 
 
 def _decode(
-    source: Source, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
+    files: PictureFiles, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
 ) -> list[bool]:
     """Every example into its row; False for those with a damaged picture."""
     turn = Lock()  # of those whose files would fill the memory together
 
     def load(row: int) -> bool:
         example = examples[row]
-        large = sum(map(source.size, example.members)) > _LARGE
+        large = sum(map(files.size, example.members)) > _LARGE
         try:
             with turn if large else nullcontext():
-                pictures = read_example(source, example)
+                pictures = read_example(files, example)
         except DamagedError:
             return False
         for target, picture, member in zip(rows, pictures, example.members, strict=True):
@@ -188,7 +188,7 @@ def _decode(
         return list(pool.map(load, range(len(examples))))
 
 
-def read_example(source: Source, example: Example) -> list[npt.NDArray[np.uint8]]:
+def read_example(files: PictureFiles, example: Example) -> list[npt.NDArray[np.uint8]]:
     """The pictures of an example as they are, uint8 (H, W, 3), after one another.
 
     Raises:
@@ -198,7 +198,7 @@ def read_example(source: Source, example: Example) -> list[npt.NDArray[np.uint8]
     pictures = []
     for member in example.members:
         try:
-            pictures.append(read_image(io.BytesIO(source.read(member)), name=member))
+            pictures.append(read_image(io.BytesIO(files.read(member)), name=member))
         except CaflowError as error:
             raise DamagedError(error.message, error.hint) from error
     _check_aspect(pictures, example)
@@ -227,9 +227,11 @@ def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> No
             )
 
 
-def _fingerprint(source: Source, examples: list[Example], shapes: list[tuple[int, ...]]) -> str:
-    """What a decoded set was made from; another where any of it changes."""
-    members = [f"{m} {source.stamp(m)}" for example in examples for m in example.members]
+def _fingerprint(
+    files: PictureFiles, examples: list[Example], shapes: list[tuple[int, ...]]
+) -> str:
+    """Text of all that a decoded set is made from: another where any of it changes."""
+    members = [f"{m} {files.stamp(m)}" for example in examples for m in example.members]
     return "\n".join([str(shapes), *members])
 
 

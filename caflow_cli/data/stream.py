@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from .files import Split, choose, has_split, open_files
 from .sets import read_example, square
-from .source import Split, choose, has_split, open_source
 
 __all__ = ["Reader", "open_split"]
 
@@ -52,12 +52,12 @@ def open_split(
     Raises:
         CaflowError: As `load_split`, on entering or from `Reader.read`.
     """
-    with open_source(Path(path)) as source:
-        part = split or ("test" if has_split(source, "test") else "all")
-        examples = choose(source, part, seed, paired=paired)
+    with open_files(Path(path)) as files:
+        part = split or ("test" if has_split(files, "test") else "all")
+        examples = choose(files, part, seed, paired=paired)
 
         def read(row: int) -> list[npt.NDArray[np.uint8]]:
-            pictures = read_example(source, examples[row])
+            pictures = read_example(files, examples[row])
             if size is None:
                 return pictures
             named = zip(pictures, examples[row].members, strict=True)

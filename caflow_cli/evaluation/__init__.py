@@ -8,28 +8,28 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .catalogue import METRICS, Metric
+from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
-    from .comparison import compare
-    from .lines import compare_lines
-    from .lpips import LpipsDistance
-    from .metrics import psnr, rmse, ssim
-    from .on_data import evaluate
+    from .json_lines import compare_lines
+    from .metrics.formulas import psnr, rmse, ssim
+    from .metrics.lpips import LpipsDistance
+    from .metrics.weights import Weights
+    from .model_on_data import evaluate
     from .result import Evaluation, Result
-    from .weights import Weights
+    from .two_sets import compare
 
 _HOMES = {
     "Evaluation": ".result",
-    "LpipsDistance": ".lpips",
+    "LpipsDistance": ".metrics.lpips",
     "Result": ".result",
-    "Weights": ".weights",
-    "compare": ".comparison",
-    "compare_lines": ".lines",
-    "evaluate": ".on_data",
-    "psnr": ".metrics",
-    "rmse": ".metrics",
-    "ssim": ".metrics",
+    "Weights": ".metrics.weights",
+    "compare": ".two_sets",
+    "compare_lines": ".json_lines",
+    "evaluate": ".model_on_data",
+    "psnr": ".metrics.formulas",
+    "rmse": ".metrics.formulas",
+    "ssim": ".metrics.formulas",
 }
 
 __all__ = [

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Estimate", "Running"]
+__all__ = ["Estimate", "RunningMean"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Estimate:
         }
 
 
-class Running:
+class RunningMean:
     """Mean and variance of a stream (Welford)."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Running:
 
     @property
     def estimate(self) -> Estimate:
-        """CaflowError-free even of nothing: a mean of 0 over 0 values."""
+        """The estimate so far; of nothing, a mean of 0 over 0 values."""
         if self._infinite:
             return Estimate(math.inf, None, self.count)
         error = None

@@ -1,4 +1,4 @@
-"""What a task makes of a true picture: the input, a baseline, and the way back."""
+"""The problem that a task makes of a true picture: the input, a baseline, and the way back."""
 
 from __future__ import annotations
 

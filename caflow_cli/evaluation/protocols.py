@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
-    from .plan import Plan
     from .result import Result
+    from .settings import EvaluationSettings
 
 __all__ = ["PROTOCOLS", "Protocol", "get_protocol"]
 
@@ -50,13 +50,13 @@ class Protocol:
     def as_json(self) -> dict[str, Any]:
         return {"name": self.name, "data": self.data, "reading": self.reading}
 
-    def departures(self, plan: Plan, images: int, labels: list[str]) -> list[str]:
+    def departures(self, settings: EvaluationSettings, images: int, labels: list[str]) -> list[str]:
         """Where a run is not the paper's protocol: what a reader of both figures must know."""
         found = []
         for name, ours, theirs in (
-            ("tau", plan.taus, (self.tau,)),
-            ("M", plan.candidates, (self.candidates,)),
-            ("N", plan.keep, self.keep),
+            ("tau", settings.taus, (self.tau,)),
+            ("M", settings.candidates, (self.candidates,)),
+            ("N", settings.keep, self.keep),
         ):
             if ours != theirs:
                 found.append(f"{name} {_list(ours)} instead of {_list(theirs)}")

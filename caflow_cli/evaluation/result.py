@@ -1,19 +1,19 @@
-"""What an evaluation found, in the one form that tables, JSON and reports are made from."""
+"""The result of an evaluation, in the one form that tables, JSON and reports are made from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import CaflowError
-from .catalogue import METRICS
 from .estimates import Estimate
-from .plan import Cell
+from .metrics import METRICS
+from .settings import Cell
 
-__all__ = ["ALL", "Evaluation", "Gap", "Result"]
+__all__ = ["ALL", "Evaluation", "Failure", "LikelihoodGap", "Result", "describe"]
 
 ALL = "all candidates"  # their mean, where the model's row is of the likeliest
 
@@ -26,11 +26,11 @@ class Result:
     values: dict[str, Estimate]  # by metric
     cell: Cell | None = None
     differences: dict[str, dict[str, Estimate]] = field(default_factory=dict)  # paired: to what
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)  # as JSON: what stands beside a metric
 
     @property
     def label(self) -> str:
-        """What a table calls it."""
+        """Its name in a table."""
         cell = self.cell
         if cell is None:
             return self.what
@@ -52,7 +52,7 @@ class Result:
 
 
 @dataclass
-class Gap:
+class LikelihoodGap:
     """Log-likelihood of the truth against its M candidates', at one temperature, in nats."""
 
     tau: float
@@ -84,17 +84,24 @@ class Gap:
         }
 
 
+class Failure(NamedTuple):
+    """A picture that could not be measured."""
+
+    name: str
+    error: CaflowError
+
+
 @dataclass
 class Evaluation:
-    """All of it."""
+    """All results of an evaluation."""
 
     form: str  # "model", "sets" or "lines"
     images: int
     metrics: list[str]  # labels: `fid:NAME` is not FID
     results: list[Result]
-    settings: dict[str, Any] = field(default_factory=dict)  # task, data, params, estimator, ...
-    gaps: list[Gap] = field(default_factory=list)
-    failed: list[tuple[str, CaflowError]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
+    gaps: list[LikelihoodGap] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
 
     @property

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .estimates import Estimate, Running
-from .metrics import coverage
-from .plan import Cell, Plan
-from .result import ALL, Gap, Result
-from .rows import Row, draws_at, ranked
+from .estimates import Estimate, RunningMean
+from .metrics.formulas import coverage
+from .picture_row import PictureRow, ranked
+from .result import ALL, LikelihoodGap, Result
+from .settings import Cell, EvaluationSettings
 
-__all__ = ["Summary"]
+__all__ = ["RowSummary"]
 
 _COMPARED = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")  # per candidate
 
 
 class _Means:
-    """A running mean by name."""
+    """A running mean for each name."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Running] = defaultdict(Running)
+        self._by_name: dict[str, RunningMean] = defaultdict(RunningMean)
 
     def add(self, name: str, value: float | None) -> None:
         self._by_name[name].add(value)
@@ -40,14 +40,14 @@ class _CellSums:
     everything: _Means = field(default_factory=_Means)
     minus_all: _Means = field(default_factory=_Means)
     minus_baseline: _Means = field(default_factory=_Means)
-    ranks: torch.Tensor | None = None
-    coverage_50: Running = field(default_factory=Running)
+    rank_histogram: torch.Tensor | None = None  # summed over pictures
+    coverage_50: RunningMean = field(default_factory=RunningMean)
 
 
 @dataclass
 class _GapSums:
-    above: Running = field(default_factory=Running)
-    difference: Running = field(default_factory=Running)
+    above: RunningMean = field(default_factory=RunningMean)
+    difference: RunningMean = field(default_factory=RunningMean)
     truths: array[float] = field(default_factory=lambda: array("d"))
     candidates: array[float] = field(default_factory=lambda: array("d"))
 
@@ -58,65 +58,67 @@ class _GapSums:
         self.candidates.extend(candidates)
 
 
-class Summary:
+class RowSummary:
     """Accumulates rows one by one. All that it keeps of each is its log-likelihoods, if asked."""
 
-    def __init__(self, plan: Plan, baseline: str | None) -> None:
-        self._plan = plan
+    def __init__(self, settings: EvaluationSettings, baseline: str | None) -> None:
+        self._settings = settings
         self._baseline_name = baseline
-        self._cells = {cell: _CellSums() for cell in plan.cells} if plan.draws else {}
+        self._cells = {cell: _CellSums() for cell in settings.cells} if settings.draws else {}
         self._baseline = _Means()
-        self._bpd = Running()
+        self._bpd = RunningMean()
         self._noise = 0.0  # sum of the squared errors of K draws each, bits/dim
         self._gaps: dict[float, _GapSums] = defaultdict(_GapSums)
         self.count = 0
 
-    def add(self, row: Row) -> None:
+    def add(self, row: PictureRow) -> None:
         """A picture."""
         self.count += 1
-        for name, value in row.get("baseline", {}).items():
+        for name, value in (row.baseline or {}).items():
             self._baseline.add(name, value)
-        if "truth" in row:
-            truth = row["truth"]
-            self._bpd.add(truth["bits_per_dim"])
-            if "standard_error" in truth:
-                bits = truth["standard_error"] * truth["bits_per_dim"] / truth["log_likelihood"]
+        truth = row.truth
+        if truth is not None:
+            self._bpd.add(truth.bits_per_dim)
+            if truth.standard_error is not None:
+                bits = truth.standard_error * truth.bits_per_dim / truth.log_likelihood
                 self._noise += bits**2
         for cell, sums in self._cells.items():
             self._add_cell(row, cell, sums)
-        if "likelihood" in self._plan.metrics:
-            truth = row["truth"]["log_likelihood"]
-            for draw in row["draws"]:
-                self._gaps[draw["tau"]].add(
-                    truth, [c["log_likelihood"] for c in draw["candidates"]]
+        if "likelihood" in self._settings.metrics:
+            assert truth is not None  # scored where likelihoods are asked for
+            for draws in row.draws:
+                self._gaps[draws.tau].add(
+                    truth.log_likelihood, [c.log_likelihood for c in draws.candidates]
                 )
 
-    def _add_cell(self, row: Row, cell: Cell, sums: _CellSums) -> None:
-        draw = draws_at(row, cell.tau)
-        order = ranked(draw["candidates"], cell.m)
-        baseline = row.get("baseline", {})
+    def _add_cell(self, row: PictureRow, cell: Cell, sums: _CellSums) -> None:
+        draws = row.draws_at(cell.tau)
+        order = ranked(draws.candidates, cell.m)
+        baseline = row.baseline or {}
         for name in _COMPARED:
-            if name not in order[0]:
+            if name not in order[0].values:
                 continue
-            kept = _mean([c[name] for c in order[: cell.n]])
-            everything = _mean([c[name] for c in order])
+            kept = _mean([c.values[name] for c in order[: cell.n]])
+            everything = _mean([c.values[name] for c in order])
             sums.kept.add(name, kept)
             sums.everything.add(name, everything)
             if kept is None or everything is None:
                 continue
             sums.minus_all.add(name, kept - everything)
-            if baseline.get(name) is not None:
-                sums.minus_baseline.add(name, kept - baseline[name])
-        if "likelihood" in self._plan.metrics:
-            above = row["truth"]["log_likelihood"] > order[0]["log_likelihood"]
+            base = baseline.get(name)
+            if base is not None:
+                sums.minus_baseline.add(name, kept - base)
+        if "likelihood" in self._settings.metrics and row.truth is not None:
+            above = row.truth.log_likelihood > order[0].log_likelihood
             sums.kept.add("likelihood", float(above))
-        if str(cell.m) in draw.get("diversity", {}):
-            sums.kept.add("diversity", draw["diversity"][str(cell.m)])
-        if "ranks" in draw:
-            ranks = torch.tensor(draw["ranks"][str(cell.m)], dtype=torch.float64)
-            sums.ranks = ranks if sums.ranks is None else sums.ranks + ranks
-            sums.kept.add("calibration", coverage(ranks, 0.9))
-            sums.coverage_50.add(coverage(ranks, 0.5))
+        if draws.diversity is not None and cell.m in draws.diversity:
+            sums.kept.add("diversity", draws.diversity[cell.m])
+        if draws.rank_histograms is not None:
+            shares = torch.tensor(draws.rank_histograms[cell.m], dtype=torch.float64)
+            before = sums.rank_histogram
+            sums.rank_histogram = shares if before is None else before + shares
+            sums.kept.add("calibration", coverage(shares, 0.9))
+            sums.coverage_50.add(coverage(shares, 0.5))
 
     def results(self, cell: Cell) -> list[Result]:
         """Of one setting: the N kept of each picture, and beside them the mean of all M."""
@@ -132,8 +134,8 @@ class Summary:
                 and not (against == ALL and cell.m == cell.n)
             ):
                 kept.differences[against] = means.estimates
-        if sums.ranks is not None:
-            kept.extra["rank_histogram"] = (sums.ranks / self.count).tolist()
+        if sums.rank_histogram is not None:
+            kept.extra["rank_histogram"] = (sums.rank_histogram / self.count).tolist()
             kept.extra["coverage_50"] = sums.coverage_50.estimate.as_json()
         if not sums.everything.estimates or cell.m == cell.n:
             return [kept]
@@ -146,20 +148,20 @@ class Summary:
     @property
     def truth(self) -> Result | None:
         """Bits/dim; and, of its standard error, what the noise draws contribute (K > 1)."""
-        if "bpd" not in self._plan.metrics:
+        if "bpd" not in self._settings.metrics:
             return None
         result = Result("truth", {"bpd": self._bpd.estimate})
-        if self._plan.noise_samples > 1:
+        if self._settings.noise_samples > 1:
             result.extra["noise_standard_error"] = math.sqrt(self._noise) / self.count
         return result
 
     @property
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[LikelihoodGap]:
         """One for each temperature that was drawn at, with the largest M."""
         return [
-            Gap(
+            LikelihoodGap(
                 tau,
-                self._plan.most,
+                self._settings.most,
                 sums.above.estimate,
                 sums.difference.estimate,
                 sums.truths,

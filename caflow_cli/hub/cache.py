@@ -17,8 +17,8 @@ from ..errors import EXIT_WEIGHTS, CaflowError
 from .digest import sha256_of
 
 __all__ = [
+    "CachedFile",
     "HubFile",
-    "Source",
     "blob_path",
     "check",
     "find",
@@ -34,7 +34,7 @@ _RECORDS = ".caflow"
 
 
 @dataclass(frozen=True)
-class Source:
+class HubFile:
     """A file of a Hub repository."""
 
     repo: str
@@ -52,7 +52,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class HubFile:
+class CachedFile:
     """A file in the cache whose digest is the one that was stated."""
 
     path: Path
@@ -68,74 +68,74 @@ def _storage(repo: str) -> Path:
     return Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="model")
 
 
-def blob_path(source: Source, sha256: str) -> Path:
+def blob_path(wanted: HubFile, sha256: str) -> Path:
     """Where the cache keeps the content with that digest."""
-    return _storage(source.repo) / "blobs" / sha256
+    return _storage(wanted.repo) / "blobs" / sha256
 
 
-def find(source: Source, commit: str | None = None) -> Path | None:
-    """The source's file in the cache, as of `commit` or else of what its revision last was."""
+def find(wanted: HubFile, commit: str | None = None) -> Path | None:
+    """The file in the cache, as of `commit` or else of what its revision last was."""
     from huggingface_hub import try_to_load_from_cache
 
-    revision = commit or source.revision
-    path = try_to_load_from_cache(source.repo, source.filename, revision=revision)
+    revision = commit or wanted.revision
+    path = try_to_load_from_cache(wanted.repo, wanted.filename, revision=revision)
     return Path(path) if isinstance(path, str) else None
 
 
-def _commit(path: Path, source: Source) -> str:
-    return path.parents[source.filename.count("/")].name
+def _commit(path: Path, wanted: HubFile) -> str:
+    return path.parents[wanted.filename.count("/")].name
 
 
-def _record_path(source: Source, commit: str) -> Path:
-    return _storage(source.repo) / _RECORDS / commit / f"{source.filename}.sha256"
+def _record_path(wanted: HubFile, commit: str) -> Path:
+    return _storage(wanted.repo) / _RECORDS / commit / f"{wanted.filename}.sha256"
 
 
-def record(source: Source, commit: str, sha256: str) -> None:
+def record(wanted: HubFile, commit: str, sha256: str) -> None:
     """Keep the digest that the Hub states for the file at that commit."""
-    path = _record_path(source, commit)
+    path = _record_path(wanted, commit)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(f"{sha256}  {source.filename}\n", encoding="utf-8")
+    temporary.write_text(f"{sha256}  {wanted.filename}\n", encoding="utf-8")
     temporary.replace(path)
 
 
-def stated(source: Source, path: Path) -> str | None:
+def stated(wanted: HubFile, path: Path) -> str | None:
     """The digest that the Hub stated for the cached file: the recorded one, or the blob's name."""
     try:
-        first = _record_path(source, _commit(path, source)).read_text(encoding="utf-8").split()[0]
+        first = _record_path(wanted, _commit(path, wanted)).read_text(encoding="utf-8").split()[0]
     except (OSError, ValueError, IndexError):
         first = path.resolve().name  # the client names large files by their sha256
     return first if _SHA256.fullmatch(first) else None
 
 
-def check(source: Source, path: Path, unreachable: str | None = None) -> HubFile:
+def check(wanted: HubFile, path: Path, unreachable: str | None = None) -> CachedFile:
     """The cached file, if it is what the Hub said.
 
     Raises:
         CaflowError: (exit 3) It has another digest, or none is known.
     """
-    expected = stated(source, path)
+    expected = stated(wanted, path)
     if expected is None:
         raise CaflowError(
-            f"no digest is known of the cached {str(source)!r}",
-            f"caflow models pull {source}",
+            f"no digest is known of the cached {str(wanted)!r}",
+            f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         )
     try:
         digest = sha256_of(path)
     except OSError as error:
         raise CaflowError(
-            f"cannot read the cached {str(source)!r}: {error.strerror}",
-            f"caflow models pull {source}",
+            f"cannot read the cached {str(wanted)!r}: {error.strerror}",
+            f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         ) from error
     if digest != expected:
         raise CaflowError(
-            f"the cached {str(source)!r} has sha256 {digest[:12]}…, expected {expected[:12]}…",
-            f"caflow models pull {source}",
+            f"the cached {str(wanted)!r} has sha256 {digest[:12]}…, expected {expected[:12]}…",
+            f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         )
-    return HubFile(path, digest, _commit(path, source), unreachable)
+    return CachedFile(path, digest, _commit(path, wanted), unreachable)
 
 
 def forget(path: Path) -> None:
@@ -146,15 +146,15 @@ def forget(path: Path) -> None:
         blob.unlink(missing_ok=True)
 
 
-def recorded() -> Iterator[tuple[Source, Path]]:
-    """Every file in the cache with a recorded digest: its source, at its commit, and its path."""
+def recorded() -> Iterator[tuple[HubFile, Path]]:
+    """Every file in the cache with a recorded digest: the file at its commit, and its path."""
     from huggingface_hub import constants
 
     pattern = f"models--*--*/{_RECORDS}/*/*.sha256"
     for path in sorted(Path(constants.HF_HUB_CACHE).glob(pattern)):
         storage = path.parents[2]
         repo = "/".join(storage.name.split("--", 2)[1:])
-        source = Source(repo, path.parent.name, path.name.removesuffix(".sha256"))
-        cached = find(source)
+        hub_file = HubFile(repo, path.parent.name, path.name.removesuffix(".sha256"))
+        cached = find(hub_file)
         if cached is not None:  # `hf cache rm` removes snapshots of a repository one by one
-            yield source, cached
+            yield hub_file, cached

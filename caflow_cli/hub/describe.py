@@ -1,4 +1,4 @@
-"""What is known of one model, from its manifest entry and its file's header. No torch."""
+"""One model described, from its manifest entry and its file's header. No torch."""
 
 from __future__ import annotations
 

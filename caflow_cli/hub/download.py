@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..version import __version__
-from .cache import HubFile, Source, blob_path, check, find, forget, record, stated
+from .cache import CachedFile, HubFile, blob_path, check, find, forget, record, stated
 from .client import FULL, LIBRARY, hub_errors, is_broken_connection, is_offline
 from .digest import sha256_of
 
@@ -31,14 +31,14 @@ _CHUNK = 1 << 16
 _CONNECTIONS = 20  # for one file
 
 
-def fetch(source: Source, *, repair: bool = False, local: bool = False) -> HubFile:
+def fetch(wanted: HubFile, *, repair: bool = False, local: bool = False) -> CachedFile:
     """The file, with the digest that the Hub (or the manifest) states.
 
     What is cached and cannot change, at a commit or with a digest in the manifest, costs no
     request. Of a branch the Hub is asked for its newest; what is cached serves where it cannot be.
 
     Args:
-        source: What.
+        wanted: The file.
         repair: Download a cached file again whose content has changed.
         local: Only look into the cache.
 
@@ -46,113 +46,113 @@ def fetch(source: Source, *, repair: bool = False, local: bool = False) -> HubFi
         CaflowError: (exit 3) no such repository, revision or file, no access, no network and
             nothing cached, no space, or another digest.
     """
-    with hub_errors(str(source)):
-        path = find(source)
-        if path is not None and source.sha256 not in (None, stated(source, path)):
+    with hub_errors(str(wanted)):
+        path = find(wanted)
+        if path is not None and wanted.sha256 not in (None, stated(wanted, path)):
             path = None  # whole, and other weights than the manifest's
-        if path is not None and repair and not is_offline() and not _is_whole(source, path):
+        if path is not None and repair and not is_offline() and not _is_whole(wanted, path):
             forget(path)
             path = None
-        if path is not None and (source.is_pinned or local or is_offline()):
-            return check(source, path)
+        if path is not None and (wanted.is_pinned or local or is_offline()):
+            return check(wanted, path)
         if local:
             raise CaflowError(
-                f"model {str(source)!r} is not in the cache",
-                f"caflow models pull {source}",
+                f"model {str(wanted)!r} is not in the cache",
+                f"caflow models pull {wanted}",
                 EXIT_WEIGHTS,
             )
         if is_offline():
             raise CaflowError(
-                f"model {str(source)!r} is not in the cache, and HF_HUB_OFFLINE is set",
-                f"HF_HUB_OFFLINE=0 caflow models pull {source}",
+                f"model {str(wanted)!r} is not in the cache, and HF_HUB_OFFLINE is set",
+                f"HF_HUB_OFFLINE=0 caflow models pull {wanted}",
                 EXIT_WEIGHTS,
             )
         try:
-            with hub_errors(str(source)):
-                remote = _ask(source)
+            with hub_errors(str(wanted)):
+                remote = _ask(wanted)
         except CaflowError as error:
             if path is None:
                 raise
-            return check(source, path, unreachable=error.message)
-        return _take(source, remote, path)
+            return check(wanted, path, unreachable=error.message)
+        return _take(wanted, remote, path)
 
 
 @dataclass(frozen=True)
 class _Remote:
-    """What the Hub says of a file."""
+    """A file as the Hub states it now."""
 
     commit: str
     sha256: str
     size: int | None
 
 
-def _ask(source: Source) -> _Remote:
+def _ask(wanted: HubFile) -> _Remote:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     found = get_hf_file_metadata(
-        hf_hub_url(source.repo, source.filename, revision=source.revision),
+        hf_hub_url(wanted.repo, wanted.filename, revision=wanted.revision),
         library_name=LIBRARY,
         library_version=__version__,
     )
     if found.commit_hash is None or found.etag is None or len(found.etag) != 64:
         raise CaflowError(
-            f"the Hub states no sha256 of {source.filename!r} in {str(source)!r}",
-            f"hf download {source.repo} {source.filename}, then --model FILE",
+            f"the Hub states no sha256 of {wanted.filename!r} in {str(wanted)!r}",
+            f"hf download {wanted.repo} {wanted.filename}, then --model FILE",
             EXIT_WEIGHTS,
         )
-    if source.sha256 not in (None, found.etag):
+    if wanted.sha256 not in (None, found.etag):
         raise CaflowError(
-            f"the Hub's {str(source)!r} has sha256 {found.etag[:12]}…, not the manifest's "
-            f"{str(source.sha256)[:12]}…",
+            f"the Hub's {str(wanted)!r} has sha256 {found.etag[:12]}…, not the manifest's "
+            f"{str(wanted.sha256)[:12]}…",
             "pip install --upgrade caflow-cli",
             EXIT_WEIGHTS,
         )
     return _Remote(found.commit_hash, found.etag, found.size)
 
 
-def _take(source: Source, remote: _Remote, cached: Path | None) -> HubFile:
+def _take(wanted: HubFile, remote: _Remote, cached: Path | None) -> CachedFile:
     """The file at the commit that the Hub named; `cached` is what the cache has of the revision."""
     from huggingface_hub import hf_hub_download
 
-    path = find(source, remote.commit)
+    path = find(wanted, remote.commit)
     if path is None:
-        _fill(source, remote)
+        _fill(wanted, remote)
     with suppress(OSError):  # a cache that is read-only can be used
-        record(source, remote.commit, remote.sha256)
+        record(wanted, remote.commit, remote.sha256)
     if path is None or path != cached:
         # Links the blob, and notes what the branch points to.
         path = Path(
             hf_hub_download(
-                source.repo,
-                source.filename,
-                revision=source.revision,
+                wanted.repo,
+                wanted.filename,
+                revision=wanted.revision,
                 library_name=LIBRARY,
                 library_version=__version__,
             )
         )
-    found = check(source, path)
+    found = check(wanted, path)
     if found.commit != remote.commit:
         raise CaflowError(
-            f"{str(source)!r} changed on the Hub while it was downloaded",
-            f"caflow models pull {source}",
+            f"{str(wanted)!r} changed on the Hub while it was downloaded",
+            f"caflow models pull {wanted}",
             EXIT_WEIGHTS,
         )
     return found
 
 
-def _is_whole(source: Source, path: Path) -> bool:
+def _is_whole(wanted: HubFile, path: Path) -> bool:
     try:
-        check(source, path)
+        check(wanted, path)
     except CaflowError:
         return False
     return True
 
 
-def _fill(source: Source, remote: _Remote) -> None:
+def _fill(wanted: HubFile, remote: _Remote) -> None:
     """Put the content into the cache, one process at a time."""
     from filelock import FileLock
 
-    blob = blob_path(source, remote.sha256)
+    blob = blob_path(wanted, remote.sha256)
     storage = blob.parents[1]
     # The client's own lock.
     lock = storage.parent / ".locks" / storage.name / f"{blob.name}.lock"
@@ -164,11 +164,11 @@ def _fill(source: Source, remote: _Remote) -> None:
         partial = blob.with_name(f"{blob.name}.incomplete")
         continued = _size(partial) > 0
         try:
-            _complete(source, remote, partial)
+            _complete(wanted, remote, partial)
             digest = sha256_of(partial)
             if digest != remote.sha256 and continued:  # the old part may be what is wrong
                 partial.unlink()
-                _complete(source, remote, partial)
+                _complete(wanted, remote, partial)
                 digest = sha256_of(partial)
         except OSError as error:
             if error.errno in FULL:
@@ -177,15 +177,15 @@ def _fill(source: Source, remote: _Remote) -> None:
         if digest != remote.sha256:
             partial.unlink()
             raise CaflowError(
-                f"the download of {str(source)!r} has sha256 {digest[:12]}…, expected "
+                f"the download of {str(wanted)!r} has sha256 {digest[:12]}…, expected "
                 f"{remote.sha256[:12]}…",
-                f"caflow models pull {source}, or tell its owner",
+                f"caflow models pull {wanted}, or tell its owner",
                 EXIT_WEIGHTS,
             )
         partial.replace(blob)
 
 
-def _complete(source: Source, remote: _Remote, partial: Path) -> None:
+def _complete(wanted: HubFile, remote: _Remote, partial: Path) -> None:
     """Download what is missing, over as many connections as it takes while each brings some."""
     for attempt in range(_CONNECTIONS):
         before = _size(partial)
@@ -193,7 +193,7 @@ def _complete(source: Source, remote: _Remote, partial: Path) -> None:
             partial.unlink()
             before = 0
         try:
-            _transfer(source, remote, partial, before)
+            _transfer(wanted, remote, partial, before)
             return
         except Exception as error:
             last = attempt == _CONNECTIONS - 1
@@ -206,7 +206,7 @@ def _size(partial: Path) -> int:
     return partial.stat().st_size if partial.exists() else 0
 
 
-def _transfer(source: Source, remote: _Remote, partial: Path, start: int) -> None:
+def _transfer(wanted: HubFile, remote: _Remote, partial: Path, start: int) -> None:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -216,12 +216,12 @@ def _transfer(source: Source, remote: _Remote, partial: Path, start: int) -> Non
     with _small_chunks(), partial.open("ab") as file:
         http_get(
             # At the commit: a branch may move between two requests.
-            hf_hub_url(source.repo, source.filename, revision=remote.commit),
+            hf_hub_url(wanted.repo, wanted.filename, revision=remote.commit),
             file,
             resume_size=start,
             headers=build_hf_headers(library_name=LIBRARY, library_version=__version__),
             expected_size=remote.size,
-            displayed_filename=f"{source}: {source.filename}",
+            displayed_filename=f"{wanted}: {wanted.filename}",
         )
         file.flush()
         os.fsync(file.fileno())

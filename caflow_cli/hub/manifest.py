@@ -12,8 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .. import assets
-from ..assets import WEIGHTS_DIR
+from ..assets import ASSETS, WEIGHTS_DIR
 from ..checkpoint import strict_json
 from ..config import Config, parse
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
@@ -136,7 +135,7 @@ def bundled_path(entry: Entry) -> Path | None:
             f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
         )
     # Some installers link every file of a package to their store; the store's folder is as good.
-    stores = {WEIGHTS_DIR.resolve(), Path(assets.__file__).resolve().parent / WEIGHTS_DIR.name}
+    stores = {WEIGHTS_DIR.resolve(), (ASSETS / "__init__.py").resolve().parent / WEIGHTS_DIR.name}
     if path.resolve().parent not in stores:
         raise CaflowError(
             f"the bundled weights of {entry.id!r} are a link to {str(path.resolve())!r}",

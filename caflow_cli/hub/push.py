@@ -24,7 +24,7 @@ _CARD = "README.md"
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is to be pushed, checked."""
+    """A model that is ready to be pushed: its file, checked, and its card."""
 
     path: Path
     size: int  # bytes
@@ -41,7 +41,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was pushed."""
+    """A model as it stands on the Hub after a push."""
 
     repo_id: str
     revision: str
@@ -105,7 +105,7 @@ def push(
     """Create the repository where there is none, and commit the files to it, all or none.
 
     Args:
-        parcel: What.
+        parcel: The model and its card.
         revision: Branch; None: the main one. A new one starts from it.
         private: Create it as private. One that is there must be.
         message: Of the commit.

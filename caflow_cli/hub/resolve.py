@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..paths import exists, is_file
-from .cache import Source
+from .cache import HubFile
 from .digest import sha256_of
 from .download import fetch
 from .manifest import Entry, bundled_path, load_manifest
@@ -78,7 +78,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     match = _REPO.fullmatch(name)
     # A path that is wrong must not be taken for a repository, and sent over the network.
     if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
-        return _from_hub(name, Source(match["repo"], match["revision"]), local=local)
+        return _from_hub(name, HubFile(match["repo"], match["revision"]), local=local)
     raise _unknown(name, entries)
 
 
@@ -93,7 +93,7 @@ def pull(name: str) -> Resolved:
         return _of_manifest(entries[name], repair=True)
     match = _REPO.fullmatch(name)
     if match:
-        return _from_hub(name, Source(match["repo"], match["revision"]), repair=True)
+        return _from_hub(name, HubFile(match["repo"], match["revision"]), repair=True)
     raise _unknown(name, entries)
 
 
@@ -106,9 +106,9 @@ def _unknown(name: str, entries: Iterable[str]) -> CaflowError:
 def _of_manifest(entry: Entry, *, repair: bool = False, local: bool = False) -> Resolved:
     path = bundled_path(entry)
     if path is None:
-        filename = entry.filename or Source.filename
-        source = Source(str(entry.repo_id), entry.revision, filename, entry.sha256)
-        return _from_hub(entry.id, source, repair=repair, local=local)
+        filename = entry.filename or HubFile.filename
+        wanted = HubFile(str(entry.repo_id), entry.revision, filename, entry.sha256)
+        return _from_hub(entry.id, wanted, repair=repair, local=local)
     digest = sha256_of(path)
     if digest != entry.sha256:
         raise CaflowError(
@@ -129,8 +129,8 @@ def _readable_sha256(path: Path) -> str:
         ) from error
 
 
-def _from_hub(name: str, source: Source, *, repair: bool = False, local: bool = False) -> Resolved:
-    file = fetch(source, repair=repair, local=local)
+def _from_hub(name: str, wanted: HubFile, *, repair: bool = False, local: bool = False) -> Resolved:
+    file = fetch(wanted, repair=repair, local=local)
     return Resolved(name, file.path, file.sha256, file.commit, file.unreachable)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..checkpoint import read_info
 from ..config import Config, parse
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .cache import Source, check, recorded
+from .cache import HubFile, check, recorded
 from .manifest import Entry, load_manifest
 from .resolve import resolve
 
@@ -18,7 +18,7 @@ __all__ = ["Check", "verify"]
 
 @dataclass(frozen=True)
 class Check:
-    """What came of checking one model."""
+    """The outcome of checking one model: its file, or what is wrong with it."""
 
     name: str
     path: Path | None = None  # of what is sound
@@ -45,11 +45,11 @@ def verify(names: Sequence[str] = ()) -> Iterator[Check]:
         except CaflowError as error:
             yield Check(name, error=error)
     if not names:
-        for source, path in recorded():
+        for hub_file, path in recorded():
             try:
-                yield _check_cached(source, path)
+                yield _check_cached(hub_file, path)
             except CaflowError as error:
-                yield Check(str(source), error=error)
+                yield Check(str(hub_file), error=error)
 
 
 def _check(name: str, entry: Entry | None) -> Check:
@@ -64,10 +64,10 @@ def _check(name: str, entry: Entry | None) -> Check:
     return Check(name, resolved.path, resolved.sha256)
 
 
-def _check_cached(source: Source, path: Path) -> Check:
-    file = check(source, path)
+def _check_cached(hub_file: HubFile, path: Path) -> Check:
+    file = check(hub_file, path)
     read_info(file.path)
-    return Check(str(source), file.path, file.sha256)
+    return Check(str(hub_file), file.path, file.sha256)
 
 
 def _contradiction(entry: Entry, what: str) -> CaflowError:

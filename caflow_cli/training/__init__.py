@@ -1,9 +1,9 @@
 """Training: `train(config)`, its configuration and what it reports."""
 
 from .config import OptimConfig, RunConfig
-from .journal import Event
+from .events import Event
 from .loop import train
+from .progress import RunSummary
 from .signals import Stopped
-from .standing import Summary
 
-__all__ = ["Event", "OptimConfig", "RunConfig", "Stopped", "Summary", "train"]
+__all__ = ["Event", "OptimConfig", "RunConfig", "RunSummary", "Stopped", "train"]

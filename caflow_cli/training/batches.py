@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..flows import NOISE_LATTICE
-from .examples import Examples
+from .dataset import Dataset
 from .zoom import Zoom
 
 __all__ = ["Batch", "Batches", "Prefetched"]
@@ -38,9 +38,9 @@ class Batches:
     on neither the ranks nor on what was drawn before: a resumed run sees what the straight one saw.
 
     Args:
-        examples: What there is to learn from.
-        batch_size: Of all ranks together.
-        seed: Of the run.
+        dataset: Holds the pictures.
+        batch_size: Pairs a step, of all processes together.
+        seed: The run's.
         flip: Mirror half of the pairs, target and condition together.
         normal_noise: Draw the target's noise standard normal, for variational dequantization.
         zoom: The most that `Zoom` cuts off a side; 0: pictures stay whole.
@@ -48,14 +48,14 @@ class Batches:
 
     def __init__(
         self,
-        examples: Examples,
+        dataset: Dataset,
         batch_size: int,
         seed: int,
         flip: bool,
         normal_noise: bool = False,
         zoom: float = 0.0,
     ) -> None:
-        self.examples = examples
+        self.dataset = dataset
         self.batch_size, self.seed, self.flip = batch_size, seed, flip
         self.normal_noise = normal_noise
         self.zoom = zoom
@@ -64,10 +64,10 @@ class Batches:
     def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The rank's share of batch `step`."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)[rank::ranks]
-        targets = self.examples.targets
+        targets = self.dataset.targets
         side = tuple(targets.shape[2:])
         w = np.empty((len(positions), targets.shape[1], *side), np.uint8)
-        y = np.empty((len(positions), self.examples.cond_channels, *side), np.uint8)
+        y = np.empty((len(positions), self.dataset.cond_channels, *side), np.uint8)
         u = np.empty(w.shape, np.float32 if self.normal_noise else np.uint16)
         v = np.empty(y.shape, np.uint16)
         for row, position in enumerate(positions):
@@ -76,7 +76,7 @@ class Batches:
             index = self._index(position)
             generator = torch.Generator().manual_seed(key % 2**32)
             view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
-            target, condition = self.examples.pair(index, generator, self._zoom(bits))
+            target, condition = self.dataset.pair(index, generator, self._zoom(bits))
             w[row], y[row] = target[..., view], condition[..., view]
             if self.normal_noise:
                 np.random.Generator(bits).standard_normal(dtype=np.float32, out=u[row])
@@ -93,10 +93,10 @@ class Batches:
         return Zoom(self.zoom, (size, left, top))
 
     def _index(self, position: int) -> int:
-        epoch, offset = divmod(position, len(self.examples))
+        epoch, offset = divmod(position, len(self.dataset))
         if epoch != self._epoch:
             generator = np.random.Generator(self._bits(_ORDER, epoch))
-            self._order, self._epoch = generator.permutation(len(self.examples)), epoch
+            self._order, self._epoch = generator.permutation(len(self.dataset)), epoch
         return int(self._order[offset])
 
     def _bits(self, stream: int, counter: int) -> np.random.Philox:

@@ -1,51 +1,20 @@
-"""What a training run is, as frozen dataclasses, and its `config.toml`."""
+"""The config of a training run, as frozen dataclasses, and its `config.toml`."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..config import Config, FlowConfig, TaskConfig, parse
-from ..config import preset as preset_flow
-from ..data import condition_channels
+from ..config import Config, FlowConfig, TaskConfig, preset
 from ..errors import EXIT_USAGE, CaflowError
-from ..tasks import get_task, task_named
+from ..tasks import get_task
 
-__all__ = [
-    "PRESET_OPTIM",
-    "PRESET_TASK",
-    "OptimConfig",
-    "RunConfig",
-    "apply_settings",
-    "build_config",
-    "to_toml",
-]
+__all__ = ["OptimConfig", "RunConfig", "to_toml"]
 
 
-# What a preset of the paper says beside its architecture (appendix B). Of a budget it says how long
-# the training took on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3, "invconv_lr_width": 0}
-PRESET_OPTIM: dict[str, dict[str, Any]] = {
-    "ffhq-superres-x4": {**_PAPER, "minutes": 6480.0},
-    "lsun-colorize": {**_PAPER, "minutes": 4320.0},
-    "celeba-inpaint": {**_PAPER, "minutes": 7200.0, "lr": 1e-4, "cond_weight": 0.05},
-}
-PRESET_TASK: dict[str, dict[str, Any]] = {
-    "ffhq-superres-x4": {"name": "superres"},
-    "lsun-colorize": {"name": "colorize"},
-    "celeba-inpaint": {"name": "inpaint"},
-}
-# Where a run has a guide, unless it says otherwise: a new one learns alone first. Behind an anchor
-# it is best left so; without one it has yet to learn what the condition tells to the last level
-# (docs/training.md).
-_GUIDED = {"guide_first": 0.15}
-_ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
-_UNET = {"guide_first_lr": 7e-4}  # higher ones than 1e-3 were not tried
 SCHEDULES = ("cosine", "paper")
 TRACKERS = ("tensorboard",)
 
@@ -127,12 +96,12 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: what is learned from what, how, and where it is written."""
+    """A run: what it learns from what data, how, and where it writes."""
 
     data: str  # folder or zip
     out: str  # the run's folder
     optim: OptimConfig
-    flow: FlowConfig = field(default_factory=lambda: preset_flow("compact"))
+    flow: FlowConfig = field(default_factory=lambda: preset("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     seed: int = 0
     flip: bool = True
@@ -184,128 +153,6 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
-
-
-def build_config(
-    values: dict[str, Any],
-    settings: Sequence[str] = (),
-    *,
-    preset: str | None = None,
-    task: str | None = None,
-    start: Config | None = None,
-) -> RunConfig:
-    """A run from what a user said, with what follows from it.
-
-    Args:
-        values: Nested, as in `config.toml`.
-        settings: `key=value`, put over all else.
-        preset: Architecture, by default `compact`; of the paper's presets also task, schedule and
-            budget, where nothing else says.
-        task: Name.
-        start: Of the model whose weights the run starts from.
-
-    The condition's channels, where neither file nor setting says, are the task's; of paired data 1
-    or 3, as its pictures are grey or not.
-
-    Raises:
-        CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
-    """
-    values = copy.deepcopy(values)
-    _check_tables(values)
-    _check_tables(_merge({}, settings))
-    if preset is None and start is None and not values.get("flow"):
-        preset = "compact"
-    if preset is not None:
-        values["task"] = {**PRESET_TASK.get(preset, {}), **values.get("task", {})}
-    if start is not None:
-        values.setdefault("flow", dataclasses.asdict(start.flow))
-        values.setdefault("task", dataclasses.asdict(start.task))
-    if task is not None:
-        values.setdefault("task", {})["name"] = task
-    name = _merge(values, settings).get("task", {}).get("name", TaskConfig().name)
-    preset_channels: int | None = None
-    if preset is not None:
-        flow = dataclasses.asdict(preset_flow(preset, str(name)))
-        preset_channels = flow.pop("cond_channels")
-        # What a preset is put in place of says nothing, but a setting does.
-        set_channels = _merge({"flow": {}}, settings)["flow"].get("cond_channels", preset_channels)
-        if set_channels != preset_channels:
-            flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
-        values["flow"] = flow
-    values = _merge(values, settings)
-    if preset is not None:
-        optim = values.get("optim", {})
-        papers = {k: v for k, v in PRESET_OPTIM.get(preset, {}).items() if k not in optim}
-        if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
-            papers.pop("minutes", None)
-        values["optim"] = {**papers, **optim}
-    flow = values.setdefault("flow", {})
-    if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
-        if preset is not None and PRESET_TASK.get(preset, {}).get("name") == name:
-            flow["cond_channels"] = preset_channels
-        elif not task_named(name).derives_condition and isinstance(values.get("data"), str):
-            flow["cond_channels"] = condition_channels(values["data"])
-        else:
-            flow["cond_channels"] = task_named(name).channels[0]
-    if preset is not None or start is not None:
-        values["optim"] = {**_guided(flow, start), **values.get("optim", {})}
-    return parse(RunConfig, values)
-
-
-def _guided(flow: Any, start: Config | None) -> dict[str, float]:
-    """How the guide of that `[flow]` learns, where a run does not say."""
-    own = parse(FlowConfig, flow, "flow")
-    if not own.guides:
-        return {}
-    known = start is not None and start.flow.same_guide(own)
-    said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
-    if own.guide_net == "unet":
-        said = {**said, **_UNET}
-    return {k: v for k, v in said.items() if not (known and k == "guide_first")}
-
-
-def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:
-    """The config of `values` (nested) with every `key=value` of `settings` put over it.
-
-    Raises:
-        CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
-    """
-    return parse(RunConfig, _merge(values, settings))
-
-
-def _check_tables(values: dict[str, Any]) -> None:
-    for name in ("flow", "task", "optim"):
-        if not isinstance(values.get(name, {}), dict):
-            raise CaflowError(
-                f"config key {name!r} is {values[name]!r}, not a table",
-                f"set keys of it, {name}.KEY=VALUE, or a table [{name}] in a file",
-                EXIT_USAGE,
-            )
-
-
-def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    values = copy.deepcopy(values)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise CaflowError(
-                f"setting {setting!r} has no value", "--set optim.lr=0.001", EXIT_USAGE
-            )
-        *tables, name = key.strip().split(".")
-        table = values
-        for part in tables:
-            table = table.setdefault(part, {})
-            if not isinstance(table, dict):
-                raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
-        table[name] = _value(text.strip())
-    return values
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def to_toml(config: RunConfig) -> str:

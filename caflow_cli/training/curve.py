@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from .journal import Event
+from .events import Event
 
 __all__ = ["draw_curve"]
 
@@ -30,7 +30,7 @@ _Points = list[tuple[float, float]]
 
 
 def draw_curve(events: Sequence[Event]) -> npt.NDArray[np.uint8]:
-    """uint8 (540, 960, 3): the running training loss, and what validation measured.
+    """The running training loss and the bits/dim of validations: uint8 (540, 960, 3).
 
     The vertical axis ends a little above the highest value after the first tenth of the run: the
     first steps would flatten all that follows.

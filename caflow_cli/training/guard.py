@@ -1,4 +1,4 @@
-"""What keeps a run alive: steps not taken, and the way back to the last good state."""
+"""Protection from bad steps: they are not taken, and many lead back to the last good state."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Guard:
         self._due = False
 
     def forget(self) -> None:
-        """Losses that come are of another kind: neither their mean nor the copy is for them."""
+        """Drop mean and copy: the losses to come are of another kind."""
         self.mean = self._copy_mean = self._copy = None
         self._due = False
 
@@ -86,7 +86,7 @@ class Guard:
         return True
 
     def record(self) -> dict[str, Any]:
-        """What a state says of the guard; `restore` puts it back."""
+        """The figures that a state holds; `restore` takes them back."""
         return {
             "mean": self.mean,
             "bad_in_a_row": self.bad_in_a_row,

@@ -1,4 +1,4 @@
-"""The state that a run goes on from: safetensors and JSON in one folder, renamed into place."""
+"""States from which a run goes on: safetensors and JSON in one folder, renamed into place."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..images import atomic_write
 from ..model import CAFlow
 from .ema import EMA
 from .guard import Guard
+from .parameters import named_parameters
 
 __all__ = ["load_newest", "load_state", "save_state"]
 
@@ -37,8 +38,9 @@ def save_state(
     """Write `folder/step-NNNNNNNN`, whole or not at all, and drop what is older than the last two.
 
     Args:
-        every: Steps between regular states. Of two, the older one is regular if there is such a
-            one: where a resumed run goes back to does not depend on when it was interrupted.
+        every: Steps between regular states. Of the two that stay, the older one is regular if there
+            is a regular one: so where the guard takes a resumed run back to does not depend on when
+            that was interrupted.
 
     Raises:
         CaflowError: The folder cannot be written; older states are as they were.
@@ -54,7 +56,7 @@ def save_state(
         write_tensors(temporary / "ema.safetensors", _plain(ema.model.state_dict()))
         moments = {
             f"{name}.{moment}": value
-            for name, parameter in model.named_parameters()
+            for name, parameter in named_parameters(model).items()
             for moment, value in optimizer.state.get(parameter, {}).items()
         }
         write_tensors(temporary / "optimizer.safetensors", _plain(moments))
@@ -82,7 +84,7 @@ def save_state(
 def load_newest(
     folder: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
 ) -> tuple[dict[str, Any], str | None]:
-    """Put the newest state that can be read back in place, and the one before it into the guard.
+    """Restore the newest state that can be read; the guard gets the one before to go back to.
 
     Returns:
         The record, and what was wrong with newer states, if anything.
@@ -120,7 +122,7 @@ def load_newest(
 def load_state(
     state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
-    """Put a state back in place; returns its record.
+    """Restore a state; returns its record.
 
     Raises:
         CaflowError: Damaged, or of another architecture.
@@ -145,7 +147,7 @@ def _load_state(
     ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
     moments: dict[int, dict[str, Tensor]] = {}
     # By name: which group a parameter is in, and so its index, follows from the run's config.
-    parameters = dict(model.named_parameters())
+    parameters = named_parameters(model)
     grouped = [p for group in optimizer.param_groups for p in group["params"]]
     index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
     for key, value in load_file(state / "optimizer.safetensors").items():

@@ -92,7 +92,7 @@ def measure(
     peak = peak_bytes(one.accelerator.device) / 1e9
     with FlopCounterMode(display=False) as counter:
         few = Batch(*(part[:2] for part in data))
-        one._backward(few, guide_alone=False)
+        one._backward(one._module(), few)
     flops = counter.get_total_flops() / 2  # an image
     speed = batch / statistics.median(times)
     print(

@@ -17,7 +17,7 @@ from PIL import Image
 from caflow_cli.cli.evaluation_table import rich_table, tab_separated
 from caflow_cli.evaluation import METRICS, Evaluation, Result
 from caflow_cli.evaluation.estimates import Estimate
-from caflow_cli.evaluation.plan import Cell
+from caflow_cli.evaluation.settings import Cell
 
 from .process import assert_refused
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import pytest
 from torch import Tensor
 
-from caflow_cli.evaluation import comparison, features, on_data
+from caflow_cli.evaluation import comparison, model_on_data
+from caflow_cli.evaluation.metrics.features import Extractor
 
 
 @pytest.fixture
-def small_extractor(monkeypatch: pytest.MonkeyPatch) -> features.Extractor:
+def small_extractor(monkeypatch: pytest.MonkeyPatch) -> Extractor:
     """Twelve features, the means of the quarters of each channel, in the place of Inception."""
 
     def quarters(images: Tensor) -> Tensor:
         side = images.shape[-1] // 2
         return images.double().unfold(2, side, side).unfold(3, side, side).mean((4, 5)).flatten(1)
 
-    fake = features.Extractor("inception", quarters)
-    for module in (on_data, comparison):
+    fake = Extractor("inception", quarters)
+    for module in (model_on_data, comparison):
         monkeypatch.setattr(module, "load_extractor", lambda *_, **__: fake)
     return fake

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import copy
 
-import helpers
 import pytest
 import torch
 from accelerate import Accelerator
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import bits_per_dim
-from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.objective import anchor_density
 from caflow_cli.training.optimise import Optimiser, parameter_groups
-from caflow_cli.training.state import load_state, save_state
+from caflow_cli.training.parameters import named_parameters
+from caflow_cli.training.phases import phases_of
 
 BATCH = 6
-
-
-@pytest.fixture(scope="module")
-def model():
-    return helpers.data_like_model(helpers.small_config(scales=2), seed=6, size=16)
-
-
-@pytest.fixture(scope="module")
-def batch(model):
-    target, cond = helpers.image_pair(model, BATCH, 16)
-    noise = torch.rand(target.shape, generator=helpers.generator(7))
-    return Batch(target.float(), cond + 0.5, noise)
 
 
 def optimiser(model, **optim):
     values = {"batch_size": BATCH, "images": 100, "bf16": False} | optim
     return Optimiser(copy.deepcopy(model), Accelerator(cpu=True), OptimConfig(**values))
+
+
+def weights(one):
+    return {name: p.detach().clone() for name, p in named_parameters(one.model).items()}
+
+
+def learned(before, one):
+    """Names of the parameters that are no longer what they were."""
+    return {name for name, p in named_parameters(one.model).items() if not p.equal(before[name])}
+
+
+def of_guide(names):
+    return {name for name in names if name.startswith("A.guide.")}
 
 
 def after_one_step(model, batch, **optim):
@@ -47,12 +47,17 @@ def after_one_step(model, batch, **optim):
     return one.step(batch, 1e-3), taken
 
 
+@pytest.fixture(scope="module")
+def plain_step(model, batch):
+    return after_one_step(model, batch)
+
+
 @pytest.mark.parametrize(
     "optim",
     [{"accumulate": 2}, {"accumulate": 3}, {"checkpoint_activations": True}],
 )
-def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, optim):
-    figures, expected = after_one_step(model, batch)
+def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, plain_step, optim):
+    figures, expected = plain_step
     shared, found = after_one_step(model, batch, **optim)
     assert expected
     assert expected.keys() == found.keys()
@@ -64,79 +69,73 @@ def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, optim):
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-9)
 
 
-def test_wide_matrices_learn_slower(model, batch):
-    groups = parameter_groups(model, 16)
-    shares = {id(p): group["share"] for group in groups for p in group["params"]}
-    assert len(shares) == len(list(model.parameters()))
-    for name, p in model.named_parameters():
-        wide = name.endswith(".lu") and len(p) > 16
-        assert shares[id(p)] == (16 / len(p) if wide else 1)
-    assert min(shares.values()) < 0.5
-    assert {group["share"] for group in parameter_groups(model, 0)} == {1.0}
+@pytest.mark.parametrize("share", [0.05, 0.0])
+def test_every_parameter_is_in_the_group_of_its_shares(guided_model, share):
+    optim = OptimConfig(images=1, guide_first=0.5, guide_lr_share=share)
+    phases = phases_of(optim, guided_model.config.flow)
+    groups = parameter_groups(guided_model, phases)
+    shares = {id(p): group["shares"] for group in groups for p in group["params"]}
+    assert len(shares) == sum(len(group["params"]) for group in groups)
+    assert len(shares) == len(list(guided_model.parameters()))
+    for name, p in named_parameters(guided_model).items():
+        assert shares[id(p)] == tuple(phase.share(name, p) for phase in phases), name
+    assert len(groups) > 2
 
+
+def test_groups_step_at_their_shares_of_the_rate(model, batch):
     one = optimiser(model)
     one.step(batch, 1e-3)
+    assert len(one.adam.param_groups) > 1
     for group in one.adam.param_groups:
-        assert group["lr"] == pytest.approx(1e-3 * group["share"])
+        (share,) = group["shares"]
+        assert group["lr"] == pytest.approx(1e-3 * share)
 
 
-def test_a_guide_learns_at_its_own_rate():
-    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
-    groups = parameter_groups(model, 16, 0.05)
-    shares = {id(p): group["share"] for group in groups for p in group["params"]}
-    assert len(shares) == len(list(model.parameters()))
-    guides = {name for name, p in model.named_parameters() if shares[id(p)] == 0.05}
-    assert guides == {name for name, _ in model.named_parameters() if name.startswith("A.")}
-    given = {group["share"] for group in optimiser(model, guide_lr_share=0.01).adam.param_groups}
-    assert 0.01 in given
-
-
-def test_the_guide_alone_takes_a_step_of_its_own():
-    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
-    target, cond = helpers.image_pair(model, BATCH, 16)
-    batch = Batch(target.float(), cond + 0.5, torch.rand(target.shape))
-    one = optimiser(model, guide_lr_share=0.05)
+def test_the_guide_alone_takes_a_step_of_its_own(guided_model, batch):
+    one = optimiser(guided_model, guide_lr_share=0.05, guide_first=0.5)
     with torch.no_grad():
-        terms = model(batch.target, batch.cond, batch.noise, guide="alone")
+        loss = float(anchor_density(one.model, batch).loss)
     for _ in range(2):
-        figures = one.step(batch, 1e-3, guide_alone=True)
-        for (name, before), after in zip(
-            model.named_parameters(), one.model.parameters(), strict=True
-        ):
-            assert torch.equal(before, after) != name.startswith("A.guide."), name
-    assert figures.loss < float(bits_per_dim(terms.log_prob.mean(), target[0].numel()))
+        before = weights(one)
+        figures = one.step(batch, 1e-3)
+        assert learned(before, one) == of_guide(before)
+    assert figures.loss < loss
     assert figures.loss == figures.bits_per_dim
-    assert {group["lr"] for group in one.adam.param_groups} == {1e-3}
+    of_guide_alone = [group for group in one.adam.param_groups if group["shares"][0]]
+    assert [group["lr"] for group in of_guide_alone] == [1e-3]
+
+    one.phases.begin_next(2)
+    one.begin_phase(batch)
+    before = weights(one)
     one.step(batch, 1e-3)
     assert {group["lr"] for group in one.adam.param_groups} >= {1e-3, 1e-3 * 0.05}
-    for name, after in one.model.named_parameters():
-        assert not torch.equal(dict(model.named_parameters())[name], after), name
+    assert learned(before, one) == before.keys()
 
 
-def test_at_no_rate_a_guide_stays_as_it_learned_alone():
-    model = helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
-    target, cond = helpers.image_pair(model, BATCH, 16)
-    batch = Batch(target.float(), cond + 0.5, torch.rand(target.shape))
-    one = optimiser(model, guide_lr_share=0)
-    one.step(batch, 1e-3, guide_alone=True)
-    before = {name: p.clone() for name, p in one.model.named_parameters()}
+def test_at_no_rate_a_guide_stays_as_it_learned_alone(guided_model, batch):
+    one = optimiser(guided_model, guide_lr_share=0, guide_first=0.5)
+    one.step(batch, 1e-3)
+    moments = {p: copy.deepcopy(one.adam.state[p]) for p in one.adam.state}
+    one.phases.begin_next(1)
+    one.begin_phase(batch)
+    before = weights(one)
     figures = one.step(batch, 1e-3)
     assert figures.taken
-    for name, after in one.model.named_parameters():
-        assert torch.equal(before[name], after) == name.startswith("A.guide."), name
+    assert learned(before, one) == before.keys() - of_guide(before)
+    # Adam must not count a step that the guide did not take.
+    assert moments
+    for parameter, then in moments.items():
+        now = one.adam.state[parameter]
+        assert all(torch.equal(now[moment], value) for moment, value in then.items())
 
 
-def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):
-    first = optimiser(model)
-    first.step(batch, 1e-3)
-    save_state(tmp_path, first.model, first.ema, first.adam, {"step": 1}, every=1)
-    other = optimiser(model, invconv_lr_width=0)
-    load_state(tmp_path / "step-00000001", other.model, other.ema, other.adam)
-    assert [len(one.adam.param_groups) > 1 for one in (first, other)] == [True, False]
-    names = dict(other.model.named_parameters())
-    for name, parameter in first.model.named_parameters():
-        for moment, value in first.adam.state[parameter].items():
-            assert torch.equal(value, other.adam.state[names[name]][moment]), name
+def test_a_phase_begins_with_a_new_average_and_no_memory_of_other_losses(guided_model, batch):
+    one = optimiser(guided_model, guide_first=0.5)
+    one.step(batch, 1e-3)
+    assert (one.ema.updates, one.guard.mean is None) == (1, False)
+    one.phases.begin_next(1)
+    one.begin_phase(batch)
+    assert (one.ema.updates, one.guard.mean) == (0, None)
 
 
 def test_compiling_needs_a_compiler(model, monkeypatch):

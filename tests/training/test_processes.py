@@ -8,22 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from workers import run, tiny
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
-    generator = np.random.default_rng(0)
-    for split, count in (("train", 20), ("val", 3), ("test", 1)):
-        (folder / split).mkdir()
-        for index in range(count):
-            corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
-            image = Image.fromarray(corners).resize((16, 16), Image.Resampling.BICUBIC)
-            image.save(folder / split / f"{index:03d}.png")
-    return folder
 
 
 def losses(outcome, kind="step", figure="loss"):

@@ -12,12 +12,12 @@ from string import Template
 from typing import Any
 
 from ...images import atomic_write, make_folder
-from ..catalogue import METRICS
 from ..estimates import Estimate
-from ..plan import Plan
+from ..metrics import METRICS
+from ..picture_row import PictureRow, ranked
 from ..problems import BASELINES
 from ..result import Evaluation, describe
-from ..rows import Row, draws_at, ranked
+from ..settings import EvaluationSettings
 from .pictures import ERROR_SCALE, shown_cell
 from .plots import PLOT_STYLE, likelihood_plot, rank_plot, sweep_plot
 
@@ -29,8 +29,8 @@ _ARROWS = {"lower": "↓", "higher": "↑", "nominal": ""}
 def write_report(
     folder: Path,
     evaluation: Evaluation,
-    plan: Plan,
-    rows: Iterable[Row],
+    settings: EvaluationSettings,
+    rows: Iterable[PictureRow],
     identity: dict[str, str] | None,
 ) -> None:
     """Write `index.html`, `metrics.json` and, of a sweep, `sweep.svg` beside the pictures."""
@@ -49,13 +49,13 @@ def write_report(
         title=escape(f"{evaluation.settings['task']}: {evaluation.images} pictures"),
         style=_file("style.css") + PLOT_STYLE,
         script=_file("script.js"),
-        facts=_facts(evaluation, plan, identity),
+        facts=_facts(evaluation, settings, identity),
         table=_table(evaluation),
         notes="".join(f"<p class=note>{escape(note)}</p>" for note in evaluation.notes),
         plots="".join(f"<figure>{plot}</figure>" for plot in _plots(evaluation, sweep)),
         definitions=_definitions(evaluation),
         failed=_failed(evaluation),
-        data=_data(evaluation, plan, rows),
+        data=_data(evaluation, settings, rows),
     )
     atomic_write(folder / "index.html", page.encode())
 
@@ -64,15 +64,17 @@ def _file(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8")
 
 
-def _facts(evaluation: Evaluation, plan: Plan, identity: dict[str, str] | None) -> str:
+def _facts(
+    evaluation: Evaluation, settings: EvaluationSettings, identity: dict[str, str] | None
+) -> str:
     data = evaluation.settings["data"]
     facts = {
         "model": f"{identity['id']} (sha256 {identity['sha256'][:12]}…)" if identity else None,
         "data": f"{Path(data['path']).name}, {data['split']}, {data['size']}×{data['size']}",
-        "settings": f"τ {_list(plan.taus)}; M {_list(plan.candidates)}; N {_list(plan.keep)}; "
-        f"seed {plan.seed}",
+        "settings": f"τ {_list(settings.taus)}; M {_list(settings.candidates)}; "
+        f"N {_list(settings.keep)}; seed {settings.seed}",
         "log-likelihoods": f"{evaluation.settings['estimator']['dequantization']} dequantization, "
-        f"K = {plan.noise_samples}",
+        f"K = {settings.noise_samples}",
         "protocol": evaluation.settings.get("protocol", {}).get("name"),
     }
     return "".join(
@@ -120,12 +122,12 @@ def _table_row(
 
 
 def _plots(evaluation: Evaluation, sweep: str | None) -> list[str]:
-    ranks = [
+    rank_plots = [
         rank_plot(result)
         for result in evaluation.results
         if result.what == "model" and "rank_histogram" in result.extra
     ]
-    return [*([sweep] if sweep else []), *map(likelihood_plot, evaluation.gaps), *ranks[:4]]
+    return [*([sweep] if sweep else []), *map(likelihood_plot, evaluation.gaps), *rank_plots[:4]]
 
 
 def _definitions(evaluation: Evaluation) -> str:
@@ -146,22 +148,21 @@ def _failed(evaluation: Evaluation) -> str:
     return f"<section><h2>Left out</h2><ul>{items}</ul></section>"
 
 
-def _data(evaluation: Evaluation, plan: Plan, rows: Iterable[Row]) -> str:
-    """What the script shows, as JSON that cannot close its own element."""
-    cell = shown_cell(plan)
+def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[PictureRow]) -> str:
+    """The data that the script shows, as JSON that cannot close its own element."""
+    cell = shown_cell(settings)
     names = [m for m in evaluation.metrics if METRICS[m.partition(":")[0]].needs == "pairs"]
     pictures = []
     for row in rows:
-        record: dict[str, Any] = {"i": row["index"], "name": row["name"], "c": []}
-        if "truth" in row:
-            record["ll"] = row["truth"]["log_likelihood"]
-            record["bpd"] = row["truth"]["bits_per_dim"]
+        record: dict[str, Any] = {"i": row.index, "name": row.name, "c": []}
+        if row.truth is not None:
+            record["ll"] = row.truth.log_likelihood
+            record["bpd"] = row.truth.bits_per_dim
         if cell is not None:
-            found = draws_at(row, cell.tau)["candidates"][: cell.m]
             record["c"] = [
-                {"seed": c["seed"], "ll": c["log_likelihood"]}
-                | {name: c[name] for name in (*names, "consistency") if name in c}
-                for c in ranked(found, cell.m)
+                {"seed": c.seed, "ll": c.log_likelihood}
+                | {name: c.values[name] for name in (*names, "consistency") if name in c.values}
+                for c in ranked(row.draws_at(cell.tau).candidates, cell.m)
             ]
         pictures.append(record)
     shown = {

@@ -10,8 +10,8 @@ from ...errors import EXIT_USAGE, CaflowError
 from ...images import make_folder, write_png
 from ...paths import exists
 from ...tasks import Picture
-from ..plan import Cell, Plan
-from ..rows import Measured
+from ..measure import Measured
+from ..settings import Cell, EvaluationSettings
 
 __all__ = ["ERROR_SCALE", "ReportImages", "error_map", "shown_cell"]
 
@@ -22,11 +22,11 @@ _STOPS = np.array(
 )
 
 
-def shown_cell(plan: Plan) -> Cell | None:
+def shown_cell(settings: EvaluationSettings) -> Cell | None:
     """The setting whose candidates the gallery shows: the first temperature, the largest M."""
-    if not plan.draws:
+    if not settings.draws:
         return None
-    return Cell(plan.taus[0], plan.most, plan.most)
+    return Cell(settings.taus[0], settings.most, settings.most)
 
 
 def error_map(image: Picture, truth: Picture) -> Picture:
@@ -42,12 +42,12 @@ def error_map(image: Picture, truth: Picture) -> Picture:
 class ReportImages:
     """`DIR/images/00012/`: input, baseline, truth, candidates by rank, error of the likeliest."""
 
-    def __init__(self, folder: Path, plan: Plan, resume: bool) -> None:
+    def __init__(self, folder: Path, settings: EvaluationSettings, resume: bool) -> None:
         if exists(folder / "index.html") and not resume:
             raise CaflowError(
                 f"{str(folder / 'index.html')!r} exists", "choose another --report DIR", EXIT_USAGE
             )
-        self._folder, self._cell = folder, shown_cell(plan)
+        self._folder, self._cell = folder, shown_cell(settings)
 
     def _of(self, index: int) -> Path:
         return self._folder / "images" / f"{index:05d}"

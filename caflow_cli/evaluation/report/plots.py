@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from ..catalogue import METRICS
-from ..plan import Cell
-from ..result import Evaluation, Gap, Result
+from ..metrics import METRICS
+from ..result import Evaluation, LikelihoodGap, Result
+from ..settings import Cell
 
 __all__ = ["PLOT_STYLE", "likelihood_plot", "rank_plot", "sweep_plot"]
 
@@ -26,7 +26,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 34, 44
 _COLOURS = 5
 
 
-def likelihood_plot(gap: Gap) -> str:
+def likelihood_plot(gap: LikelihoodGap) -> str:
     """Histograms of truths and of candidates over common bins."""
     histogram = gap.histogram()
     edges = [edge / 1000 for edge in histogram["edges"]]

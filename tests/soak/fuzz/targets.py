@@ -215,7 +215,8 @@ def _json_configs() -> list[bytes]:
 
 def _read_run_config(path: Path) -> None:
     from caflow_cli.cli.train import _read_config
-    from caflow_cli.training.config import build_config, to_toml
+    from caflow_cli.training.config import to_toml
+    from caflow_cli.training.settings import build_config
 
     values = _read_config("out", str(path), False)
     if not {"images", "minutes"} & values["optim"].keys():
@@ -226,7 +227,8 @@ def _read_run_config(path: Path) -> None:
 
 
 def _run_configs() -> list[bytes]:
-    from caflow_cli.training.config import build_config, to_toml
+    from caflow_cli.training.config import to_toml
+    from caflow_cli.training.settings import build_config
 
     flow = {"hidden": [4, 8, 16], "conditional": "shared"}
     values = {"data": "d", "out": "o", "optim": {"minutes": 2.5}, "flow": flow}
@@ -237,7 +239,7 @@ def _run_configs() -> list[bytes]:
 
 
 def _read_statistics(path: Path) -> None:
-    from caflow_cli.evaluation.sets import SetFeatures
+    from caflow_cli.evaluation.metrics.set_features import SetFeatures
 
     SetFeatures.load(path, "inception")
 

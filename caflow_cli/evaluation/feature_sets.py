@@ -1,0 +1,62 @@
+"""The features of an evaluation's sets: of its truths, its baseline, and the kept candidates."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..inference.score import to_batch
+from .measure import Measured
+from .metrics.features import Extractor
+from .metrics.set_features import SetFeatures
+from .saved_images import SavedImages
+from .settings import Cell, EvaluationSettings
+
+__all__ = ["FeatureSets"]
+
+
+class FeatureSets:
+    """Accumulates the features of pictures, set by set. Memory does not grow with their number.
+
+    Attributes:
+        truths: Features of the true pictures.
+        baseline: Those of the baseline's pictures; None where there are none.
+    """
+
+    def __init__(self, extractor: Extractor, settings: EvaluationSettings) -> None:
+        self.extractor = extractor
+        self._settings = settings
+        self.truths = self._empty()
+        self.baseline: SetFeatures | None = None
+        self._kept: dict[Cell, SetFeatures] = {cell: self._empty() for cell in settings.cells}
+
+    def _empty(self) -> SetFeatures:
+        return SetFeatures(self.extractor.name, "kid" in self._settings.metrics)
+
+    def kept(self, cell: Cell) -> SetFeatures:
+        """Features of the candidates kept in a setting."""
+        return self._kept[cell]
+
+    def add(self, measured: Measured, saved: SavedImages | None) -> None:
+        """A picture's truth; and, where a metric compares sets, its baseline and candidates.
+
+        Args:
+            measured: The picture.
+            saved: Where its candidates are read from, if an earlier run drew them.
+        """
+        self.truths.add(self.extractor(to_batch([measured.problem.truth])))
+        if not self._settings.wants("sets"):
+            return
+        if measured.problem.baseline is not None:
+            if self.baseline is None:
+                self.baseline = self._empty()
+            self.baseline.add(self.extractor(to_batch([measured.problem.baseline])))
+        known: dict[tuple[float, int], Tensor] = {}
+        for cell, features in self._kept.items():
+            if measured.drawn:
+                for drawn in measured.kept(cell):
+                    if (cell.tau, drawn.k) not in known:
+                        known[cell.tau, drawn.k] = self.extractor(to_batch([drawn.image]))
+                    features.add(known[cell.tau, drawn.k])
+            elif saved is not None:
+                for image in saved.read(cell, measured.problem.name):
+                    features.add(self.extractor(to_batch([image])))

@@ -1,0 +1,123 @@
+"""The row of a picture: everything that is measured of it, in plain numbers.
+
+Every result follows from rows. `as_json` and `from_json` are the form of a line of
+`evaluate.jsonl`. JSON has no infinity: None is the PSNR of equal pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["CandidateRow", "DrawsRow", "PictureRow", "TruthRow", "Values", "ranked"]
+
+Values = dict[str, float | None]  # by metric
+
+
+@dataclass(frozen=True)
+class TruthRow:
+    """The score of a true picture."""
+
+    log_likelihood: float  # nats, on the 8-bit scale
+    bits_per_dim: float
+    standard_error: float | None = None  # of log_likelihood over K noise draws; None for K = 1
+
+    def as_json(self) -> dict[str, Any]:
+        record = {"log_likelihood": self.log_likelihood, "bits_per_dim": self.bits_per_dim}
+        if self.standard_error is not None:
+            record["standard_error"] = self.standard_error
+        return record
+
+
+@dataclass(frozen=True)
+class CandidateRow:
+    """One candidate: its score, and how it compares with the truth."""
+
+    k: int  # its place among the draws, from 0
+    seed: int
+    log_likelihood: float  # nats, on the 8-bit scale
+    values: Values = field(default_factory=dict)  # none where only log-likelihoods are asked for
+
+    def as_json(self) -> dict[str, Any]:
+        head = {"k": self.k, "seed": self.seed, "log_likelihood": self.log_likelihood}
+        return {**head, **self.values}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> CandidateRow:
+        values = dict(record)
+        return cls(values.pop("k"), values.pop("seed"), values.pop("log_likelihood"), values)
+
+
+def ranked(candidates: Sequence[CandidateRow], m: int) -> list[CandidateRow]:
+    """The first M candidates by falling log-likelihood; ties by k."""
+    return sorted(candidates[:m], key=lambda c: (-c.log_likelihood, c.k))
+
+
+@dataclass(frozen=True)
+class DrawsRow:
+    """The candidates drawn at a temperature, in the order of k."""
+
+    tau: float
+    candidates: tuple[CandidateRow, ...]
+    diversity: dict[int, float] | None = None  # by M
+    rank_histograms: dict[int, list[float]] | None = None  # by M: the truth's ranks, M + 1 shares
+
+    def as_json(self) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "tau": self.tau,
+            "candidates": [candidate.as_json() for candidate in self.candidates],
+        }
+        if self.diversity is not None:
+            record["diversity"] = {str(m): value for m, value in self.diversity.items()}
+        if self.rank_histograms is not None:
+            record["ranks"] = {str(m): shares for m, shares in self.rank_histograms.items()}
+        return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> DrawsRow:
+        diversity, ranks = record.get("diversity"), record.get("ranks")
+        return cls(
+            record["tau"],
+            tuple(map(CandidateRow.from_json, record["candidates"])),
+            None if diversity is None else {int(m): value for m, value in diversity.items()},
+            None if ranks is None else {int(m): shares for m, shares in ranks.items()},
+        )
+
+
+@dataclass(frozen=True)
+class PictureRow:
+    """One picture of the data."""
+
+    index: int
+    name: str
+    draws: tuple[DrawsRow, ...]  # one a temperature
+    truth: TruthRow | None = None  # scored where bits/dim or likelihoods are asked for
+    baseline: Values | None = None  # None where the task has no baseline
+
+    def draws_at(self, tau: float) -> DrawsRow:
+        """The draws of a temperature."""
+        return next(draws for draws in self.draws if draws.tau == tau)
+
+    def as_json(self) -> dict[str, Any]:
+        record: dict[str, Any] = {
+            "index": self.index,
+            "name": self.name,
+            "draws": [draws.as_json() for draws in self.draws],
+        }
+        if self.truth is not None:
+            record["truth"] = self.truth.as_json()
+        if self.baseline is not None:
+            record["baseline"] = self.baseline
+        return record
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> PictureRow:
+        truth = record.get("truth")
+        return cls(
+            record["index"],
+            record["name"],
+            tuple(map(DrawsRow.from_json, record["draws"])),
+            None if truth is None else TruthRow(**truth),
+            record.get("baseline"),
+        )

@@ -1,0 +1,163 @@
+"""The files of a run that is under way, and how an interrupted run goes on with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import make_folder
+from ..paths import exists
+from ..version import __version__
+from .measure import Measured
+from .picture_row import PictureRow
+from .problems import Problem
+from .report import ReportImages
+from .saved_images import SavedImages
+from .settings import EvaluationSettings
+
+__all__ = ["RowLog", "RowOrigin", "RunFiles"]
+
+_LOG = "evaluate.jsonl"
+
+
+@dataclass(frozen=True)
+class RowOrigin:
+    """All that the rows of a log depend on: only rows of one origin stand in one log."""
+
+    data: str
+    task: str
+    model: dict[str, str] | None  # its identity, where it is known
+    split: str
+    size: int  # of the pictures
+    settings: EvaluationSettings
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "data": self.data,
+            "task": self.task,
+            "model": self.model,
+            "split": self.split,
+            "size": self.size,
+            **self.settings.as_json(),
+        }
+
+
+class RowLog:
+    """`DIR/evaluate.jsonl`: a line for the rows' origin, and a line a finished picture.
+
+    Args:
+        folder: Made where it is not there.
+        origin: Of the rows to come, and of those that are there.
+        resume: Whether to go on with a log of the same origin.
+
+    Raises:
+        CaflowError: (exit 2) there is a log, and it is of another origin or `resume` is not set.
+    """
+
+    def __init__(self, folder: Path, origin: RowOrigin, resume: bool) -> None:
+        self.path = folder / _LOG
+        self._origin: dict[str, Any] = json.loads(
+            json.dumps(origin.as_json())
+        )  # as it reads in a log
+        self._places: dict[str, int] = {}  # byte offset of each picture's row, by name
+        if exists(self.path):
+            if not resume:
+                raise CaflowError(
+                    f"{str(self.path)!r} exists", "add --skip-existing to go on", EXIT_USAGE
+                )
+            self._read_places()
+
+    def _read_places(self) -> None:
+        end = 0
+        with self.path.open("rb") as file:
+            for number, line in enumerate(file):
+                try:
+                    record = json.loads(line)
+                    if not line.endswith(b"\n"):
+                        break  # of an interrupted write
+                except ValueError:
+                    break
+                if number == 0 and record != self._origin:
+                    changed = [
+                        name for name, value in self._origin.items() if record.get(name) != value
+                    ] or ["its format"]
+                    raise CaflowError(
+                        f"{str(self.path)!r} is of another run: {', '.join(changed)} differ",
+                        "choose another folder",
+                        EXIT_USAGE,
+                    )
+                if number:
+                    self._places[record["name"]] = end
+                end += len(line)
+        with self.path.open("rb+") as file:
+            file.truncate(end)
+        if end == 0:
+            self.path.unlink()
+
+    def find(self, name: str) -> PictureRow | None:
+        """The row of a finished picture."""
+        if name not in self._places:
+            return None
+        with self.path.open("rb") as file:
+            file.seek(self._places[name])
+            return PictureRow.from_json(json.loads(file.readline()))
+
+    def add(self, row: PictureRow) -> None:
+        """Append a row, at once. A picture's last row counts."""
+        head = b"" if self.path.exists() else _line(self._origin)
+        try:
+            make_folder(self.path.parent)
+            with self.path.open("ab") as file:
+                place = file.tell() + len(head)
+                file.write(head + _line(row.as_json()))
+        except OSError as error:
+            raise CaflowError(
+                f"cannot write {str(self.path)!r}: {error.strerror}", "choose another folder"
+            ) from error
+        self._places[row.name] = place
+
+    def rows(self, names: Iterable[str]) -> Iterator[PictureRow]:
+        """The rows of those of the pictures that have one."""
+        for name in names:
+            row = self.find(name)
+            if row is not None:
+                yield row
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, allow_nan=False) + "\n").encode()
+
+
+@dataclass(frozen=True, eq=False)
+class RunFiles:
+    """The files that an evaluation leaves while it goes on, each None where not asked for."""
+
+    log: RowLog | None
+    images: SavedImages | None
+    gallery: ReportImages | None
+
+    def add(self, measured: Measured) -> None:
+        """A picture: its row last, so that what a row stands for is there."""
+        if self.images is not None:
+            self.images.put(measured)
+        if self.gallery is not None:
+            self.gallery.put(measured)
+        if self.log is not None:
+            self.log.add(measured.row)
+
+    def find(self, problem: Problem, needs_images: bool) -> Measured | None:
+        """A picture that an earlier run finished; None where a file of it is missing."""
+        row = None if self.log is None else self.log.find(problem.name)
+        if row is None or row.index != problem.index:
+            return None
+        whole = (self.images is None or self.images.has(problem.name)) and (
+            self.gallery is None or self.gallery.has(problem.index)
+        )
+        if not whole or (needs_images and self.images is None):
+            return None
+        return Measured(problem, row, {})

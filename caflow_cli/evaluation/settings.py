@@ -1,0 +1,134 @@
+"""The settings of a model's evaluation: temperatures, candidates, pictures kept, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..config import Config
+from ..errors import EXIT_USAGE, CaflowError
+from ..sampling import Sampling, check_noise_samples
+from .metrics import METRICS, choose_metrics
+
+__all__ = ["Cell", "EvaluationSettings"]
+
+_MOST_CANDIDATES = 10_000  # of one picture, which are in memory together
+_SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting of a sweep: the N likeliest of M candidates at temperature tau."""
+
+    tau: float
+    m: int
+    n: int
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """All that is asked for. Several temperatures, M or N are a sweep: every pair with N <= M.
+
+    Candidates are drawn once a temperature, for the largest M; a smaller M is the first of them.
+    """
+
+    taus: tuple[float, ...]
+    candidates: tuple[int, ...]  # each an M
+    keep: tuple[int, ...]  # each an N
+    metrics: tuple[str, ...]  # in the catalogue's order
+    seed: int = 0
+    noise_samples: int = 1
+
+    @classmethod
+    def resolve(
+        cls,
+        config: Config,
+        metrics: Sequence[str] | str,
+        tau: float | Sequence[float] | None = None,
+        candidates: int | Sequence[int] | None = None,
+        keep: int | Sequence[int] = 1,
+        seed: int = 0,
+        noise_samples: int = 1,
+    ) -> EvaluationSettings:
+        """The settings with nothing left open: what is None is the model's, else its task's.
+
+        Raises:
+            CaflowError: (exit 2) unknown metrics, or what `check` refuses.
+        """
+        names = [metrics] if isinstance(metrics, str) else metrics
+        defaults = Sampling().of(config)
+        assert defaults.tau is not None  # `of` fills both in
+        assert defaults.candidates is not None
+        result = cls(
+            taus=tuple(map(float, _several(defaults.tau if tau is None else tau))),
+            candidates=tuple(
+                map(int, _several(defaults.candidates if candidates is None else candidates))
+            ),
+            keep=tuple(map(int, _several(keep))),
+            metrics=tuple(choose_metrics(names, METRICS)),
+            seed=seed,
+            noise_samples=noise_samples,
+        )
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """CaflowError (exit 2) for settings that cannot be run."""
+        for tau in self.taus:
+            Sampling(tau=tau).check()
+        for m in self.candidates:
+            Sampling(candidates=m).check()
+            _require(m <= _MOST_CANDIDATES, f"cannot draw {m} candidates", "-m 10")
+        for n in self.keep:
+            Sampling(keep=n).check()
+        least, most = min(self.keep), max(self.candidates)
+        _require(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
+        # Not `Sampling`'s bound: seeds of many pictures start again at 0.
+        _require(0 <= self.seed < _SEEDS, f"seed {self.seed} is out of range", "--seed 0")
+        check_noise_samples(self.noise_samples)
+        if "diversity" in self.metrics:
+            _require(most >= 2, "the diversity of one candidate is none", "-m 10")
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The sweep: every setting of it."""
+        return [
+            Cell(tau, m, n)
+            for tau in self.taus
+            for m in self.candidates
+            for n in self.keep
+            if n <= m
+        ]
+
+    @property
+    def draws(self) -> list[float]:
+        """Temperatures to draw at: none for bits/dim alone, 1 too for likelihoods."""
+        if set(self.metrics) <= {"bpd"}:
+            return []
+        extra = (1.0,) if "likelihood" in self.metrics and 1.0 not in self.taus else ()
+        return [*self.taus, *extra]
+
+    @property
+    def most(self) -> int:
+        """The largest M."""
+        return max(self.candidates)
+
+    def wants(self, needs: str) -> list[str]:
+        """The metrics of that kind."""
+        return [name for name in self.metrics if METRICS[name].needs == needs]
+
+    def as_json(self) -> dict[str, Any]:
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def _several(given: Sequence[float] | float) -> tuple[float, ...]:
+    """One value or several, in their order, without repeats."""
+    if isinstance(given, (int, float)):
+        return (given,)
+    return tuple(dict.fromkeys(given))
+
+
+def _require(condition: bool, message: str, hint: str) -> None:
+    if not condition:
+        raise CaflowError(message, hint, EXIT_USAGE)

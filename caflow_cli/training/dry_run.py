@@ -1,0 +1,131 @@
+"""What a run would take, measured by a few steps of it: `caflow train --dry-run`."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from accelerate import Accelerator
+
+from ..data import count_pictures
+from ..devices import peak_bytes, select_device
+from ..errors import EXIT_USAGE, CaflowError
+from ..model import CAFlow
+from .batches import Batches
+from .config import RunConfig
+from .dataset import load_dataset
+from .initial_model import starting_model
+from .optimise import Optimiser
+from .parameters import named_parameters
+from .phases import Phase
+
+__all__ = ["RunEstimate", "estimate"]
+
+_STEPS = 3  # that are timed
+_VALIDATED = 20  # pictures
+_CHANNELS = 3  # of a target
+_PARTS = ("A", "R", "T", "F", "Q")  # of a model: they begin the names of parameters
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """Counts are exact; time and memory are of a few steps on this machine, as busy as it was."""
+
+    pictures: dict[str, int]  # of each split; pairs, where the task learns from pairs
+    parameters: dict[str, int]  # of A, R, T, F, Q, and in all
+    device: str
+    steps: int
+    images: int
+    epochs: float
+    minutes: float
+    images_per_second: float  # in the last phase
+    memory_gb: float  # peak of the process, or of the GPU's
+
+
+def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
+    """Make a few steps of a run in memory, and write nothing.
+
+    Raises:
+        CaflowError: As `train`, for what it would find before its first step.
+    """
+    task, optim = config.task, config.optim
+    few_train = load_dataset(config, "train", limit=optim.batch_size)
+    few_val = load_dataset(config, "val", limit=_VALIDATED)
+    paired = few_train.conditions is not None
+    pictures = count_pictures(config.data, seed=config.seed, paired=paired)
+    if pictures["train"] < optim.batch_size:
+        raise CaflowError(
+            f"{pictures['train']} training images are fewer than a batch",
+            f"--batch-size {pictures['train']}",
+            EXIT_USAGE,
+        )
+    device = select_device(config.device)
+    accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
+    torch.manual_seed(config.seed)
+    model = starting_model(config, resume)
+    optimiser = Optimiser(model, accelerator, optim)
+    normal = config.flow.dequantization == "variational"
+    batches = Batches(few_train, optim.batch_size, config.seed, config.flip, normal, config.zoom)
+    processes = accelerator.num_processes
+    timed = _seconds_a_step(optimiser, batches)
+    targets, conditions = few_val.held_out(torch.arange(len(few_val)))
+    begin = time.perf_counter()
+    optimiser.ema.model.log_prob(targets, conditions)
+    per_picture = (time.perf_counter() - begin) / len(targets)
+
+    validated = 2 * min(config.validation_images, pictures["val"])  # and as many of train
+    per_validation = validated * per_picture / processes
+    if optim.images is not None:
+        steps = math.ceil(optim.images / optim.batch_size)
+        seconds = sum(steps * phase.share_of_run * step for phase, step in timed)
+        of_all = steps * sum(phase.share_of_run for phase, _ in timed if phase.whole_model)
+        seconds += max(1, int(of_all) // config.validate_every) * per_validation
+    else:
+        assert optim.minutes is not None, "OptimConfig checks that there is a budget"
+        seconds, steps = 60 * optim.minutes, 0
+        for phase, step in timed:
+            if phase.whole_model:
+                step += per_validation / config.validate_every
+            steps += int(seconds * phase.share_of_run / step)
+    images = steps * optim.batch_size
+    data = (pictures["train"] + pictures["val"]) * task.size**2
+    data *= _CHANNELS + (config.flow.cond_channels if paired else 0)
+    memory = peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
+    return RunEstimate(
+        pictures={str(split): count for split, count in pictures.items()},
+        parameters=_count_parameters(model),
+        device=str(device),
+        steps=steps,
+        images=images,
+        epochs=images / pictures["train"],
+        minutes=seconds / 60,
+        images_per_second=optim.batch_size / timed[-1][1],
+        memory_gb=memory / 2**30,
+    )
+
+
+def _seconds_a_step(optimiser: Optimiser, batches: Batches) -> list[tuple[Phase, float]]:
+    """Every phase of a new run, with the time of a step in it."""
+    accelerator, phases = optimiser.accelerator, optimiser.phases
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    timed: list[tuple[Phase, float]] = []
+    optimiser.initialise(batches(0, rank, ranks))
+    while True:
+        optimiser.step(batches(0, rank, ranks), 0.0)  # slower than others, since memory is new
+        begin = time.perf_counter()
+        for step in range(1, 1 + _STEPS):
+            optimiser.step(batches(step, rank, ranks), 0.0)
+        timed.append((phases.current, (time.perf_counter() - begin) / _STEPS))
+        if not phases.current_ends(1.0):
+            return timed
+        phases.begin_next(0)
+        optimiser.begin_phase(batches(0, rank, ranks))
+
+
+def _count_parameters(model: CAFlow) -> dict[str, int]:
+    counts = dict.fromkeys(_PARTS, 0)
+    for name, parameter in named_parameters(model).items():
+        counts[name.partition(".")[0]] += parameter.numel()
+    return {**counts, "total": sum(counts.values())}

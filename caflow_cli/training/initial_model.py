@@ -1,0 +1,52 @@
+"""The model that a run starts with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..checkpoint import read_info
+from ..config import Config, FlowConfig
+from ..errors import EXIT_USAGE, CaflowError
+from ..model import CAFlow
+from .config import RunConfig
+from .phases import GUIDE
+
+__all__ = ["starting_model"]
+
+
+def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
+    """A fresh model, or one with the weights of `init_from`.
+
+    Where the guide differs from that model's, all but the guide is taken. The new guide changes
+    nothing at first, since its last convolution is zero; what the old one knew is lost. A run that
+    is resumed does not read `init_from`: its state holds all weights.
+
+    Raises:
+        CaflowError: That model differs in more than its guide (exit code 2), or cannot be read.
+    """
+    own = Config(config.flow, config.task)
+    if not config.init_from or resume:
+        return CAFlow(own)
+    source, info = CAFlow.load(Path(config.init_from)), read_info(Path(config.init_from))
+    if _without_guide(info.config.flow) != _without_guide(config.flow):
+        raise CaflowError(
+            f"{config.init_from!r} has another architecture than the run",
+            "take the run's [flow] from that model's config; only its guide may be another",
+            EXIT_USAGE,
+        )
+    if info.config.flow.same_guide(config.flow):
+        source.config = own
+        return source
+    model, theirs = CAFlow(own), source.state_dict()
+    model.load_state_dict(
+        {
+            name: fresh if name.startswith(GUIDE) else theirs[name]
+            for name, fresh in model.state_dict().items()
+        }
+    )
+    return model
+
+
+def _without_guide(flow: FlowConfig) -> FlowConfig:
+    return replace(flow, guide=0, guide_net=FlowConfig.guide_net)

@@ -1,0 +1,66 @@
+"""Losses that a phase can minimise, and the module that computes one for all processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ..model import CAFlow, LossTerms, bits_per_dim
+from .batches import Batch
+
+__all__ = ["Loss", "Objective", "ObjectiveModule", "anchor_density", "whole_density"]
+
+
+class Loss(NamedTuple):
+    """Means over a batch or a part of one, scalars in float64."""
+
+    loss: Tensor  # to minimise
+    bits_per_dim: Tensor  # of log p(w|y) alone
+    cond_bits_per_dim: Tensor  # of log p(y), a dimension of y
+
+
+Objective = Callable[[CAFlow, Batch], Loss]
+
+
+def whole_density(cond_weight: float) -> Objective:
+    """`-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, with λ = `cond_weight`: the paper's loss."""
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        return _loss(model(*batch), batch, cond_weight)
+
+    return objective
+
+
+def anchor_density(model: CAFlow, batch: Batch) -> Loss:
+    """`-log p(w|y) / (dim(w) ln 2)` of the anchor and its guide with no flow behind them."""
+    return _loss(model.anchor_terms(*batch), batch, cond_weight=0.0)
+
+
+def _loss(terms: LossTerms, batch: Batch, cond_weight: float) -> Loss:
+    log_prob, cond_log_prob = terms.log_prob.mean(), terms.cond_log_prob.mean()
+    dims = batch.target[0].numel()
+    bits = bits_per_dim(log_prob, dims)
+    return Loss(
+        loss=bits + bits_per_dim(cond_weight * cond_log_prob, dims),
+        bits_per_dim=bits,
+        cond_bits_per_dim=bits_per_dim(cond_log_prob, batch.cond[0].numel()),
+    )
+
+
+class ObjectiveModule(nn.Module):
+    """An objective as a module: `DistributedDataParallel` follows `forward` alone.
+
+    Args:
+        model: Is trained in place.
+        objective: Is computed by `forward(target, cond, noise)`, the tensors of a `Batch`.
+    """
+
+    def __init__(self, model: CAFlow, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor) -> Loss:
+        return self.objective(self.model, Batch(target, cond, noise))

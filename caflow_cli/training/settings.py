@@ -1,0 +1,160 @@
+"""The config of a run from what a user gives: a file's values, settings, a preset, a task."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..config import Config, FlowConfig, TaskConfig, parse
+from ..config import preset as preset_flow
+from ..data import condition_channels
+from ..errors import EXIT_USAGE, CaflowError
+from ..tasks import task_named
+from .config import RunConfig
+
+__all__ = ["apply_settings", "build_config"]
+
+# Presets of the paper set more than the architecture (appendix B). Their budget is how long the
+# training took on one Tesla P100: 4.5, 3 and 5 days.
+_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3, "invconv_lr_width": 0}
+_PRESET_OPTIM: dict[str, dict[str, Any]] = {
+    "ffhq-superres-x4": {**_PAPER, "minutes": 6480.0},
+    "lsun-colorize": {**_PAPER, "minutes": 4320.0},
+    "celeba-inpaint": {**_PAPER, "minutes": 7200.0, "lr": 1e-4, "cond_weight": 0.05},
+}
+_PRESET_TASK: dict[str, dict[str, Any]] = {
+    "ffhq-superres-x4": {"name": "superres"},
+    "lsun-colorize": {"name": "colorize"},
+    "celeba-inpaint": {"name": "inpaint"},
+}
+# Defaults of a run with a guide: a new one learns alone first. Behind an anchor it is best left as
+# it has learned then. Without an anchor it learns on, since what the condition tells to the last
+# level is still to be learned.
+_GUIDED = {"guide_first": 0.15}
+_ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
+_UNET = {"guide_first_lr": 7e-4}  # higher ones than 1e-3 were not tried
+
+
+def build_config(
+    values: dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    task: str | None = None,
+    start: Config | None = None,
+) -> RunConfig:
+    """Build a run's config from a user's values, and fill in what follows from them.
+
+    Args:
+        values: Nested, as in `config.toml`.
+        settings: `key=value`, put over all else.
+        preset: Names the architecture, by default `compact`. The paper's presets also set task,
+            schedule and budget, unless values or settings do.
+        task: Name.
+        start: Config of the model whose weights the run starts from.
+
+    Unless values or settings give the condition's channels, they are the task's; for paired data
+    they are 1 or 3, as its pictures are grey or not.
+
+    Raises:
+        CaflowError: (exit 2) as `apply_settings`; an unknown preset or task.
+    """
+    values = copy.deepcopy(values)
+    _check_tables(values)
+    _check_tables(_merge({}, settings))
+    if preset is None and start is None and not values.get("flow"):
+        preset = "compact"
+    if preset is not None:
+        values["task"] = {**_PRESET_TASK.get(preset, {}), **values.get("task", {})}
+    if start is not None:
+        values.setdefault("flow", dataclasses.asdict(start.flow))
+        values.setdefault("task", dataclasses.asdict(start.task))
+    if task is not None:
+        values.setdefault("task", {})["name"] = task
+    name = _merge(values, settings).get("task", {}).get("name", TaskConfig().name)
+    preset_channels: int | None = None
+    if preset is not None:
+        flow = dataclasses.asdict(preset_flow(preset, str(name)))
+        preset_channels = flow.pop("cond_channels")
+        # A preset replaces the file's flow, channels included; a setting still counts.
+        set_channels = _merge({"flow": {}}, settings)["flow"].get("cond_channels", preset_channels)
+        if set_channels != preset_channels:
+            flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
+        values["flow"] = flow
+    values = _merge(values, settings)
+    if preset is not None:
+        optim = values.get("optim", {})
+        papers = {k: v for k, v in _PRESET_OPTIM.get(preset, {}).items() if k not in optim}
+        if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
+            papers.pop("minutes", None)
+        values["optim"] = {**papers, **optim}
+    flow = values.setdefault("flow", {})
+    if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
+        if preset is not None and _PRESET_TASK.get(preset, {}).get("name") == name:
+            flow["cond_channels"] = preset_channels
+        elif not task_named(name).derives_condition and isinstance(values.get("data"), str):
+            flow["cond_channels"] = condition_channels(values["data"])
+        else:
+            flow["cond_channels"] = task_named(name).channels[0]
+    if preset is not None or start is not None:
+        values["optim"] = {**_guided(flow, start), **values.get("optim", {})}
+    return parse(RunConfig, values)
+
+
+def _guided(flow: Any, start: Config | None) -> dict[str, float]:
+    """Defaults of how the guide of that `[flow]` learns."""
+    own = parse(FlowConfig, flow, "flow")
+    if not own.guides:
+        return {}
+    known = start is not None and start.flow.same_guide(own)
+    said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
+    if own.guide_net == "unet":
+        said = {**said, **_UNET}
+    return {k: v for k, v in said.items() if not (known and k == "guide_first")}
+
+
+def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:
+    """Build a config from `values` (nested) with every `key=value` of `settings` put over them.
+
+    Raises:
+        CaflowError: A setting without `=`, an unknown key, a value of a wrong type.
+    """
+    return parse(RunConfig, _merge(values, settings))
+
+
+def _check_tables(values: dict[str, Any]) -> None:
+    for name in ("flow", "task", "optim"):
+        if not isinstance(values.get(name, {}), dict):
+            raise CaflowError(
+                f"config key {name!r} is {values[name]!r}, not a table",
+                f"set keys of it, {name}.KEY=VALUE, or a table [{name}] in a file",
+                EXIT_USAGE,
+            )
+
+
+def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    values = copy.deepcopy(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise CaflowError(
+                f"setting {setting!r} has no value", "--set optim.lr=0.001", EXIT_USAGE
+            )
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
+        table[name] = _value(text.strip())
+    return values
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import smooth_image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import psnr, rmse, ssim
+from caflow_cli.evaluation.metrics.formulas import coverage, diversity, rank_histogram
+
+
+def random_images(seed: int, batch: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+def test_rmse_is_a_mean_over_pixels_of_each_image() -> None:
+    a = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    b = a.clone()
+    b[0] = 3
+    b[1, 0, 0, 0] = 48  # 48² / 48 values
+    assert rmse(a, b).tolist() == pytest.approx([3.0, 48**0.5])
+
+
+def test_rmse_does_not_wrap_around() -> None:
+    a = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    assert rmse(a, a + 255).item() == 255.0
+    assert rmse(a + 255, a).item() == 255.0
+
+
+def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    a = smooth_image(3, 3, (40, 24), seed=1)
+    noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(2))
+    b = (0.8 * a + 20 * noise).clamp(0, 255).to(torch.uint8)
+    pairs = [tuple(x[i].permute(1, 2, 0).numpy() for x in (a, b)) for i in range(3)]
+    expected = [
+        structural_similarity(
+            *pair,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for pair in pairs
+    ]
+    assert ssim(a, b).tolist() == pytest.approx(expected, abs=1e-10)
+    assert psnr(a, b).tolist() == pytest.approx([peak_signal_noise_ratio(*p) for p in pairs])
+
+
+def test_equal_images_are_perfect() -> None:
+    a = random_images(3)
+    assert rmse(a, a).tolist() == [0.0] * 3
+    assert psnr(a, a).tolist() == [float("inf")] * 3
+    assert ssim(a, a).tolist() == pytest.approx([1.0] * 3, abs=1e-12)
+
+
+def test_ssim_needs_a_whole_window() -> None:
+    with pytest.raises(CaflowError, match="64x10 pixels"):
+        ssim(random_images(0)[:, :, :10], random_images(1)[:, :, :10])
+
+
+def test_diversity_is_the_standard_deviation_among_candidates() -> None:
+    candidates = torch.tensor([10, 10, 16], dtype=torch.uint8).view(3, 1, 1, 1).repeat(1, 3, 4, 4)
+    assert diversity(candidates) == pytest.approx(12**0.5)  # (4 + 4 + 16) / 2
+    candidates[:, :, 2:] = 50  # half of the values do not vary
+    assert diversity(candidates) == pytest.approx(6**0.5)
+
+
+def test_ranks_are_counted_and_ties_shared() -> None:
+    candidates = (
+        torch.tensor([10, 20, 20, 30], dtype=torch.uint8).view(4, 1, 1, 1).repeat(1, 1, 1, 4)
+    )
+    truth = torch.tensor([[[5, 20, 25, 255]]], dtype=torch.uint8)
+    histogram, count = rank_histogram(candidates, truth)
+    third = 1 / 3  # 20 ties with two: ranks 1, 2 and 3
+    expected = [1, third, third, third + 1, 1]
+    assert count == 4
+    assert (4 * histogram).tolist() == pytest.approx(expected)
+    inside = torch.tensor([[False, True, False, False]])
+    histogram, count = rank_histogram(candidates, truth, inside)
+    assert count == 1
+    assert histogram.tolist() == pytest.approx([0, third, third, third, 0])
+
+
+def test_alike_truths_are_covered_as_often_as_said() -> None:
+    for m in (1, 4, 10, 30):
+        even = torch.full((m + 1,), 1 / (m + 1), dtype=torch.float64)
+        assert coverage(even, 0.9) == pytest.approx(0.9)
+        assert coverage(even, 0.5) == pytest.approx(0.5)
+    outside = torch.tensor([0.5, 0, 0, 0, 0.5], dtype=torch.float64)
+    assert coverage(outside, 0.5) == 0.0
+    assert coverage(outside, 0.9) == pytest.approx(0.75)  # 0.15 of each outer 0.2
+    draws = random_images(4, batch=11)
+    histogram, _ = rank_histogram(draws[:10], draws[10])
+    assert histogram.tolist() == pytest.approx([1 / 11] * 11, abs=0.01)
+
+
+def test_shapes_and_types_are_checked() -> None:
+    a = random_images(0)
+    with pytest.raises(CaflowError, match="against references"):
+        rmse(a, a[:2])
+    with pytest.raises(CaflowError, match=r"torch\.float32"):
+        rmse(a.float(), a.float())

@@ -1,0 +1,248 @@
+"""A model on data: its figures, and what is left out or refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.data import open_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import evaluate
+from caflow_cli.evaluation.protocols import get_protocol
+from caflow_cli.images import read_image, write_png
+from caflow_cli.inference import restore
+from caflow_cli.inference import score as score_pair
+from caflow_cli.inference.score import task_of
+
+EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "seam", "calibration")
+
+
+def by_what(evaluation, what="model"):
+    return [result for result in evaluation.results if result.what == what]
+
+
+def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures):
+    model = models_32["superres"]
+    found = evaluate(model, true_pictures, ("rmse", "bpd"), tau=0.6, candidates=3, seed=4)
+    assert found.images == 5
+    assert found.settings["data"]["split"] == "test"
+    task, errors, all_errors, bicubic, bits = task_of(model), [], [], [], []
+    with open_split(true_pictures, "test", 32) as source:
+        for r in range(5):
+            (truth,) = source.read(r)
+            given = task.degrade(truth)
+            ranked = restore(model, given, 0.6, 3, seed=4 + 1_000_003 * r).ranked
+            rmse = [np.sqrt(np.mean((c.image.astype(float) - truth) ** 2)) for c in ranked]
+            errors.append(rmse[0])
+            all_errors.append(np.mean(rmse))
+            bicubic.append(np.sqrt(np.mean((task.condition(given).astype(float) - truth) ** 2)))
+            bits.append(score_pair(model, given, truth).bits_per_dim)
+    (ours,) = by_what(found)
+    assert ours.values["rmse"].mean == pytest.approx(np.mean(errors), abs=1e-3)
+    error = np.std(errors, ddof=1) / 5**0.5
+    assert ours.values["rmse"].standard_error == pytest.approx(error, rel=1e-3)
+    (everything,) = by_what(found, "all candidates")
+    assert everything.values["rmse"].mean == pytest.approx(np.mean(all_errors), abs=1e-3)
+    (base,) = by_what(found, "bicubic")
+    assert base.values["rmse"].mean == pytest.approx(np.mean(bicubic))
+    paired = np.subtract(errors, bicubic)
+    difference = ours.differences["bicubic"]["rmse"]
+    assert difference.mean == pytest.approx(paired.mean(), abs=1e-3)
+    assert difference.standard_error == pytest.approx(paired.std(ddof=1) / 5**0.5, rel=1e-2)
+    (truth,) = by_what(found, "truth")
+    assert truth.values["bpd"].mean == pytest.approx(np.mean(bits), abs=1e-5)
+
+
+@pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
+def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
+    data = true_pictures
+    if task == "paired":
+        data = tmp_path / "pairs"
+        for side in ("A", "B"):
+            shutil.copytree(true_pictures / "test", data / "test" / side)
+    found = evaluate(models_32[task], data, EVERYTHING, candidates=3, tau=0.5)
+    (ours,) = by_what(found)
+    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": None}
+    assert found.results[0].what == (baselines[task] or "model")
+    absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
+    wanted = set(EVERYTHING) - {"bpd"} - absent
+    assert ours.values.keys() == wanted
+    if task != "paired":
+        # Colour keeps the luminance within a level, a filled hole all known pixels.
+        assert ours.values["consistency"].mean <= (1 if task == "colorize" else 0)
+    assert sum(ours.extra["rank_histogram"]) == pytest.approx(1)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_variational_models_say_so_with_their_error(true_pictures):
+    import helpers
+
+    config = helpers.task_config("superres", dequantization="variational")
+    model = helpers.data_like_model(config, seed=6, size=32)
+    found = evaluate(model, true_pictures, "bpd", noise_samples=3)
+    assert [r.what for r in found.results] == ["truth"]
+    assert found.settings["estimator"]["dequantization"] == "variational"
+    assert found.settings["estimator"]["noise_samples"] == 3
+    assert found.results[0].values["bpd"].standard_error > 0
+
+
+def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
+    found = evaluate(models_32["superres"], true_pictures, "likelihood", tau=0.4, candidates=3)
+    assert [(gap.tau, gap.m) for gap in found.gaps] == [(0.4, 3), (1.0, 3)]
+    for gap in found.gaps:
+        assert (len(gap.truths), len(gap.candidates)) == (5, 15)
+        assert 0 <= gap.above_all.mean <= 1
+    ours, at_one = by_what(found)
+    assert ours.values["likelihood"] == found.gaps[0].above_all
+    assert at_one.cell.tau == 1.0
+
+
+def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
+    model = models_32["superres"]
+    metrics = ("rmse", "diversity")
+    swept = evaluate(
+        model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=2
+    )
+    assert len(by_what(swept)) == 8
+    for result in by_what(swept):
+        cell = result.cell
+        alone = evaluate(
+            model,
+            true_pictures,
+            metrics,
+            tau=cell.tau,
+            candidates=cell.m,
+            keep=cell.n,
+            limit=2,
+        )
+        for name in metrics:
+            expected = by_what(alone)[0].values[name].mean
+            assert result.values[name].mean == pytest.approx(expected, abs=2e-3)
+
+
+def test_it_repeats_itself_whatever_the_batch(models_32, true_pictures):
+    runs = [
+        evaluate(
+            models_32["superres"],
+            true_pictures,
+            EVERYTHING,
+            candidates=3,
+            batch_size=size,
+            limit=3,
+        )
+        for size in (None, 3, None)
+    ]
+    first, other, again = (run.as_json() for run in runs)
+    assert first == again
+    for a, b in zip(first["results"], other["results"], strict=True):
+        for name, value in a["values"].items():
+            assert b["values"][name]["mean"] == pytest.approx(value["mean"], rel=1e-3)
+
+
+def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(true_pictures / "test", data)
+    (data / "p2.png").write_bytes(b"no picture")
+    write_png(data / "p3.png", np.zeros((16, 16, 3), np.uint8))  # smaller than the model's
+    found = evaluate(models_32["superres"], data, ("rmse", "bpd"), candidates=2)
+    assert found.images == 3
+    assert [name for name, _ in found.failed] == ["p2.png", "p3.png"]
+    assert found.settings["data"]["split"] == "all"
+    # The others are what they are without it: seeds go by place.
+    whole = evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, limit=2)
+    two = evaluate(models_32["superres"], data, "rmse", candidates=2, limit=2)
+    assert by_what(two)[0].values == by_what(whole)[0].values
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "x.png").write_bytes(b"no picture")
+    with pytest.raises(CaflowError, match=r"no picture could be measured: .*x\.png"):
+        evaluate(models_32["superres"], only, "rmse", candidates=2)
+
+
+def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
+    models_32, true_pictures, monkeypatch
+):
+    from caflow_cli.evaluation import draws
+
+    scores = draws.score_pairs
+
+    def fail_on_second(model, pairs, *rest):
+        (second,) = [p for p in pictures if p[1] == "p1.png"]
+        if any(np.array_equal(target, second[0]) for _, target in pairs):
+            raise CaflowError("a log-likelihood is not finite", "another picture")
+        return scores(model, pairs, *rest)
+
+    with open_split(true_pictures, "test", 32) as source:
+        pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
+    monkeypatch.setattr(draws, "score_pairs", fail_on_second)
+    found = evaluate(models_32["superres"], true_pictures, "bpd")
+    assert [name for name, _ in found.failed] == ["p1.png"]
+    assert found.images == 4
+
+
+def test_table2_runs_with_one_and_five_a_picture(
+    models_32, true_pictures, tmp_path, small_extractor
+):
+    table2 = get_protocol("table2")
+    found = evaluate(
+        models_32["colorize"],
+        true_pictures,
+        table2.metrics,
+        tau=table2.tau,
+        candidates=table2.candidates,
+        keep=table2.keep,
+        protocol=table2,
+        save_images=tmp_path / "out",
+        save_stats=tmp_path / "truth.npz",
+    )
+    one, five = by_what(found)
+    (grey,) = by_what(found, "grey copy")
+    assert grey.values["fid"].mean > 0
+    assert (one.cell.n, five.cell.n) == (1, 5)
+    assert (one.values["fid"].count, five.values["fid"].count) == (5, 25)
+    published = {r.what: r.values["fid"].mean for r in found.results if "published" in r.what}
+    assert published["CAFLOW, one a picture, published"] == 18.15
+    assert any("5 pictures instead of 5,000" in note for note in found.notes)
+    assert any("biased" in note for note in found.notes)
+    # The definition, on the pictures that it left behind.
+    from scipy.linalg import sqrtm
+
+    def features(paths):
+        images = np.stack([read_image(p) for p in paths]).transpose(0, 3, 1, 2)
+        return small_extractor(torch.from_numpy(images.copy())).numpy()
+
+    made = features((tmp_path / "out" / "tau0.85_m10_n5").rglob("*.png"))
+    true = features((true_pictures / "test").rglob("*.png"))
+    assert (len(made), len(true)) == (25, 5)
+    c = [np.cov(x, rowvar=False) for x in (made, true)]
+    expected = np.sum((made.mean(0) - true.mean(0)) ** 2) + np.trace(
+        c[0] + c[1] - 2 * sqrtm(c[0] @ c[1]).real
+    )
+    assert five.values["fid"].mean == pytest.approx(expected, rel=1e-4)
+    with np.load(tmp_path / "truth.npz", allow_pickle=False) as stats:
+        assert stats["n"] == 5
+        assert stats["mu"] == pytest.approx(true.mean(0))
+
+
+def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictures, tmp_path):
+    empty, model = tmp_path / "empty", models_32["superres"]
+    empty.mkdir()
+    twice = tmp_path / "twice"
+    twice.mkdir()
+    for name in ("a.png", "a.webp"):
+        (twice / name).write_bytes(b"")
+    out = tmp_path / "out"
+    for data, options, message in (
+        (empty, {}, "no pictures in"),
+        (tmp_path / "none", {}, "no data at"),
+        (twice, {}, "would both be saved as 'a.png'"),
+        (true_pictures, {"metrics": "fid", "limit": 1}, "needs two pictures"),
+        (true_pictures, {"split": "val"}, "to split into train and val"),
+    ):
+        with pytest.raises(CaflowError, match=message):
+            evaluate(model, data, **{"metrics": "rmse", "save_images": out, **options})
+    assert not out.exists()

@@ -1,0 +1,110 @@
+"""Folders, zips, pictures and statistics against each other."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+from evaluation.folders import fill, rmse
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import compare
+from caflow_cli.images import write_png
+
+EXACT = ("rmse", "psnr", "ssim")
+
+
+def refusal(*arguments, **options) -> CaflowError:
+    with pytest.raises(CaflowError) as caught:
+        compare(*arguments, **options)
+    return caught.value
+
+
+def test_folders_are_paired_by_path_whatever_the_suffix(tmp_path):
+    names = ("a", "sub/b", "sub/c")
+    made, true = fill(tmp_path / "made", 1, names), fill(tmp_path / "true", 2, names)
+    expected = [rmse(made / f"{n}.png", true / f"{n}.png") for n in names]
+    # As a zip, and one of them as another lossless format.
+    from PIL import Image
+
+    Image.open(made / "a.png").save(made / "a.webp", lossless=True)
+    (made / "a.png").unlink()
+    archive = tmp_path / "true.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in true.rglob("*.png"):
+            file.write(path, path.relative_to(true))
+    found = compare(made, archive, EXACT)
+    (result,) = found.results
+    assert found.images == 3
+    assert result.values["rmse"].mean == pytest.approx(np.mean(expected))
+    assert result.values["rmse"].standard_error == pytest.approx(np.std(expected, ddof=1) / 3**0.5)
+    same = compare(true, archive, EXACT).results[0].values
+    assert (same["rmse"].mean, same["psnr"].mean) == (0.0, float("inf"))
+    assert same["ssim"].mean == pytest.approx(1)
+
+
+def test_two_pictures_need_no_common_name(tmp_path):
+    fill(tmp_path, 3, ("x", "y"))
+    found = compare(tmp_path / "x.png", tmp_path / "y.png", ["rmse"])
+    expected = rmse(tmp_path / "x.png", tmp_path / "y.png")
+    assert found.results[0].values["rmse"].mean == pytest.approx(expected)
+
+
+def test_what_does_not_match_is_refused_by_name(tmp_path):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2, ("a", "b", "d", "e"))
+    error = refusal(made, true, ["rmse"])
+    assert error.exit_code == 2
+    assert error.message.startswith("3 pictures without their pair: ")
+    for name in ("made/c", "true/d", "true/e"):
+        assert name in error.message
+    write_png(made / "b.jpg", np.zeros((24, 24, 3), np.uint8))
+    assert "two pictures 'b'" in refusal(made, true, ["rmse"]).message
+    (tmp_path / "empty").mkdir()
+    assert "no pictures in" in refusal(tmp_path / "empty", true, ["rmse"]).message
+    assert "no pictures at" in refusal(tmp_path / "none", true, ["rmse"]).message
+
+
+def test_mixed_sizes_need_resize(tmp_path, small_extractor):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
+    write_png(made / "b.png", np.full((32, 40, 3), 9, np.uint8))
+    error = refusal(made, true, ["rmse"])
+    assert (error.exit_code, error.message) == (2, "'b' is 40x32, its reference 24x24")
+    assert error.hint.startswith("--resize")
+    error = refusal(made, true, ["fid"])
+    assert (error.exit_code, error.message) == (2, "'b' is 40x32, those before it 24x24")
+    found = compare(made, true, ["rmse", "fid"], resize=24)
+    assert found.images == 3
+    assert found.results[0].values.keys() == {"rmse", "fid"}
+
+
+def test_a_damaged_picture_is_named_once_and_the_rest_counts(tmp_path, small_extractor):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
+    without = compare(made, true, ["rmse"]).results[0].values["rmse"].mean
+    (made / "b.png").write_bytes(b"no picture")
+    found = compare(made, true, ["rmse", "fid"])
+    assert [name for name, _ in found.failed] == ["b"]
+    assert found.results[0].values["rmse"].count == 2
+    kept = [rmse(made / f"{n}.png", true / f"{n}.png") for n in "ac"]
+    assert found.results[0].values["rmse"].mean == pytest.approx(np.mean(kept))
+    assert without != pytest.approx(np.mean(kept))
+    for name in "ac":
+        (made / f"{name}.png").write_bytes(b"")
+    assert "no picture could be measured" in refusal(made, true, ["rmse"]).message
+
+
+def test_statistics_stand_in_for_a_folder(tmp_path, small_extractor):
+    made = fill(tmp_path / "made", 1, tuple(f"{i}" for i in range(8)))
+    true = fill(tmp_path / "true", 2, tuple(f"{i}" for i in range(6)))
+    stats = tmp_path / "true.npz"
+    direct = compare(made, true, ["fid", "kid"], save_stats=stats).results[0]
+    assert direct.values["fid"].mean > 0
+    assert "kid_subset_deviation" in direct.extra
+    stored = compare(made, stats, ["fid"])
+    assert stored.results[0].values["fid"].mean == pytest.approx(direct.values["fid"].mean)
+    assert any("few" in note for note in stored.notes)
+    both = compare(stats, stats, ["fid"]).results[0].values["fid"].mean
+    assert abs(both) < 1e-6 * direct.values["fid"].mean  # roots of eigenvalues that are nearly 0
+    for metrics in (["kid"], ["rmse"], ["fid", "rmse"]):
+        error = refusal(made, stats, metrics)
+        assert (error.exit_code, error.hint) == (2, "--metric fid")

@@ -1,0 +1,130 @@
+"""From a run to one small file and its entry in a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from caflow_cli.checkpoint import read_info
+from caflow_cli.errors import CaflowError
+from caflow_cli.hub.digest import sha256_of
+from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
+from caflow_cli.hub.pack import pack
+from caflow_cli.hub.resolve import resolve
+from caflow_cli.model import CAFlow
+
+
+def test_only_net_convolutions_are_stored_in_bfloat16():
+    tensors = load_file(resolve("faces-superres-x4").path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            convolution = tensor.ndim == 4 and not name.startswith("T.scales.0.")
+            assert (tensor.dtype == torch.bfloat16) == convolution, name
+
+
+def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tmp_path):
+    entry = pack(model_file, "tiny-x4", output=tmp_path)
+    path = tmp_path / "tiny-x4.safetensors"
+    assert entry.bytes == path.stat().st_size < model_file.stat().st_size
+    assert entry.sha256 == sha256_of(path)
+    assert load_manifest(tmp_path / "weights_manifest.json") == {"tiny-x4": entry}
+    packed = CAFlow.load(path)
+    for (name, a), b in zip(
+        packed.state_dict().items(), small_model.state_dict().values(), strict=True
+    ):
+        if a.ndim == 4:
+            torch.testing.assert_close(a, b, rtol=2**-8, atol=0)
+        else:
+            assert torch.equal(a, b), name
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_path):
+    first = pack(model_file, "first", output=tmp_path)
+    pack(model_file, "second", output=tmp_path)
+    with pytest.raises(CaflowError, match="there is a model 'second'"):
+        pack(model_file, "second", output=tmp_path)
+    again = pack(
+        model_file, "second", output=tmp_path, default=True, overwrite=True, data_terms="ours"
+    )
+    entries = load_manifest(tmp_path / "weights_manifest.json")
+    assert entries == {"first": first, "second": again}
+    assert dataclasses.asdict(again)["data"] == "ours"
+    # One default a task.
+    third = pack(model_file, "third", output=tmp_path, default=True)
+    entries = load_manifest(tmp_path / "weights_manifest.json")
+    assert entries == {
+        "first": first,
+        "second": dataclasses.replace(again, default=False),
+        "third": third,
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
+def test_models_packed_at_once_are_all_in_the_manifest(model_file, tmp_path, monkeypatch):
+    def slowly(entries):
+        time.sleep(0.1)  # between reading the manifest and writing it
+        return manifest_json(entries)
+
+    monkeypatch.setattr("caflow_cli.hub.pack.manifest_json", slowly)
+    names = [f"model-{k}" for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        entries = list(pool.map(lambda name: pack(model_file, name, output=tmp_path), names))
+    found = load_manifest(tmp_path / "weights_manifest.json")
+    assert found == {entry.id: entry for entry in entries}
+    files = ["weights_manifest.json", *(f"{name}.safetensors" for name in names)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files)
+
+
+def test_packing_never_touches_the_installations_own_manifest(model_file):
+    before = manifest_path().read_bytes()
+    with pytest.raises(CaflowError, match="own manifest") as caught:
+        pack(model_file, "mine", output=manifest_path().parent)
+    assert caught.value.exit_code == 2
+    assert manifest_path().read_bytes() == before
+    assert not (manifest_path().parent / "mine.safetensors").exists()
+
+
+def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
+    (tmp_path / "weights_manifest.json").write_text("{")
+    with pytest.raises(CaflowError, match="unusable manifest"):
+        pack(model_file, "mine", output=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["weights_manifest.json"]
+
+
+@pytest.mark.parametrize("name", ["", "../x", "A", "x y", "-x", "x/y"])
+def test_a_model_id_is_a_plain_name(model_file, tmp_path, name):
+    with pytest.raises(CaflowError, match="no model id") as caught:
+        pack(model_file, name, output=tmp_path)
+    assert caught.value.exit_code == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bundle_that_is_too_large_is_not_written(model_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.hub.pack.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", 1000)
+    with pytest.raises(CaflowError, match="more than 1000"):
+        pack(model_file, "big", bundle=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_packing_what_is_no_model_is_an_error(tmp_path):
+    with pytest.raises(CaflowError) as caught:
+        pack(tmp_path, "x", output=tmp_path)
+    assert caught.value.exit_code == 3
+
+
+def test_the_saved_file_is_stable(model_file, tmp_path):
+    model, info = CAFlow.load(model_file), read_info(model_file)
+    again = tmp_path / "again.safetensors"
+    model.save(again, info.training)
+    assert again.read_bytes() == model_file.read_bytes()

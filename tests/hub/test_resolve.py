@@ -1,0 +1,85 @@
+"""From a model's name to its file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.errors import CaflowError
+from caflow_cli.hub.digest import sha256_of
+from caflow_cli.hub.manifest import load_manifest
+from caflow_cli.hub.resolve import default_model, resolve
+from caflow_cli.tasks import TASKS
+
+
+def test_every_task_has_a_default_model():
+    assert {task: load_manifest()[default_model(task)].task for task in TASKS} == {
+        t: t for t in TASKS
+    }
+    assert default_model("superres") == "faces-superres-x4"
+
+
+def test_without_a_default_model_the_hint_says_how_to_get_one(monkeypatch):
+    others = {k: v for k, v in load_manifest().items() if v.task != "colorize"}
+    monkeypatch.setattr("caflow_cli.hub.resolve.load_manifest", lambda: others)
+    with pytest.raises(CaflowError, match="no bundled model for colorize") as caught:
+        default_model("colorize")
+    assert caught.value.exit_code == 3
+    assert caught.value.hint == "caflow train --task colorize, or --model FILE"
+
+
+def test_a_changed_byte_of_bundled_weights_is_noticed(tmp_path, monkeypatch):
+    entry = load_manifest()["faces-superres-x4"]
+    copy = tmp_path / entry.file
+    shutil.copy(WEIGHTS_DIR / entry.file, copy)
+    with copy.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+    monkeypatch.setattr("caflow_cli.hub.manifest.WEIGHTS_DIR", tmp_path)
+    with pytest.raises(CaflowError, match="expected") as caught:
+        resolve(entry.id)
+    assert caught.value.exit_code == 3
+    copy.unlink()
+    with pytest.raises(CaflowError, match="are missing") as caught:
+        resolve(entry.id)
+    assert caught.value.exit_code == 3
+
+
+def test_files_and_folders_resolve_without_their_path(model_file, tmp_path):
+    by_file = resolve(str(model_file))
+    assert by_file.id == "small.safetensors"
+    assert by_file.sha256 == sha256_of(model_file)
+    run = tmp_path / "my-run"
+    run.mkdir()
+    shutil.copy(model_file, run / "best.safetensors")
+    assert resolve(str(run)).id == "my-run"
+    shutil.copy(model_file, run / "model.safetensors")
+    assert resolve(str(run)).path.name == "model.safetensors"
+
+
+@pytest.mark.parametrize("name", ["faces-superres-x5", "no/such.safetensors", "a b"])
+def test_an_unknown_model_is_an_error_of_weights(name):
+    with pytest.raises(CaflowError, match="no model") as caught:
+        resolve(name)
+    assert caught.value.exit_code == 3
+    if name == "faces-superres-x5":
+        assert caught.value.hint == "--model faces-superres-x4"
+
+
+def test_a_folder_without_a_model_is_an_error_of_weights(tmp_path):
+    with pytest.raises(CaflowError, match="no model in the folder") as caught:
+        resolve(str(tmp_path))
+    assert caught.value.exit_code == 3
+
+
+def test_a_hub_repository_offline_is_an_error_of_weights(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CaflowError, match="'nobody/nothing'") as caught:
+        resolve("nobody/nothing")
+    assert caught.value.exit_code == 3

@@ -1,0 +1,52 @@
+"""Fixtures of the tests of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caflow_cli.model import CAFlow
+from caflow_cli.training.batches import Batch
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Smooth random gradients, 16×16: 24 to train on, 8 to validate, one to test. Read only."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for split, count in (("train", 24), ("val", 8), ("test", 1)):
+        (folder / split).mkdir()
+        for index in range(count):
+            corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+            image = Image.fromarray(corners).resize((16, 16), Image.Resampling.BICUBIC)
+            image.save(folder / split / f"{index:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model() -> CAFlow:
+    """Two scales, with matrices of more than 16 channels. Read it, deepcopy it to change it."""
+    return helpers.data_like_model(helpers.small_config(scales=2), seed=6, size=16)
+
+
+@pytest.fixture(scope="session")
+def guided_model() -> CAFlow:
+    """The same with a guide."""
+    return helpers.data_like_model(helpers.small_config(scales=2, guide=4), seed=6, size=16)
+
+
+def batch_for(model: CAFlow, count: int) -> Batch:
+    target, cond = helpers.image_pair(model, count, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(7))
+    return Batch(target.float(), cond + 0.5, noise)
+
+
+@pytest.fixture(scope="session")
+def batch(model: CAFlow) -> Batch:
+    """Six pairs for `model` and `guided_model`."""
+    return batch_for(model, 6)

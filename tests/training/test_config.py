@@ -1,0 +1,89 @@
+"""The config of a run: what it refuses, and its file."""
+
+from __future__ import annotations
+
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.training.config import RunConfig, to_toml
+from caflow_cli.training.settings import apply_settings
+
+
+def minimal(**optim):
+    return {"data": "d", "out": "o", "optim": {"images": 64, **optim}}
+
+
+def test_only_a_guide_can_learn_alone_first():
+    assert apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=8"]).optim.guide_first
+    with pytest.raises(CaflowError, match=r"optim.guide_first is 0.5") as caught:
+        apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=0"])
+    assert "give the model a guide" in caught.value.hint
+    never = ["optim.guide_lr_share=0", "flow.guide=8"]
+    with pytest.raises(CaflowError, match=r"optim.guide_lr_share is 0") as caught:
+        apply_settings(minimal(), never)
+    assert "would never learn" in caught.value.hint
+    apply_settings(minimal(), [*never, "optim.guide_first=0.1"])
+    apply_settings(minimal(), [*never, "init_from=model.safetensors"])
+
+
+@pytest.mark.parametrize("optim", [{"images": None}, {"minutes": 1.0}, {"images": -3}])
+def test_exactly_one_positive_budget(optim):
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(minimal(**optim), [])
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "optim.minutes=NaN",
+        "optim.lr=NaN",
+        "optim.ema=1.0",
+        "optim.guide_first=1.0",
+        "optim.guide_lr_share=-1",
+        "optim.guide_first=-0.1",
+        "optim.guide_first_lr=0",
+        "optim.warmup=-1",
+        "seed=-1",
+        "validate_every=0",
+        "zoom=1",
+        "zoom=-0.1",
+        "grid_every=0",
+        "task.size=28",
+        "task.size=40",
+        "flow.target_channels=1",
+        "flow.cond_channels=4",
+        "task.name=paint",
+    ],
+)
+def test_what_cannot_run_is_refused_before_it_does(setting):
+    values = minimal()
+    if "minutes" in setting:
+        del values["optim"]["images"]
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(values, [setting])
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
+def test_the_config_file_reads_back(data):
+    tomllib = pytest.importorskip("tomllib")
+    config = apply_settings(minimal(), [f"data={data}", "task.tau=0.7"])
+    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
+    assert isinstance(config, RunConfig)
+    assert config.data == data
+
+
+def test_a_config_file_of_names_in_bytes():
+    in_bytes = "фото".encode().decode("ascii", "surrogateescape")  # as under LANG=C
+    assert 'data = "фото"' in to_toml(apply_settings(minimal(), [f"data={in_bytes}"]))
+    with pytest.raises(CaflowError, match="not UTF-8") as caught:
+        to_toml(apply_settings(minimal(), ["data=\udce9"]))
+    assert caught.value.exit_code == 2
+
+
+def test_a_list_of_widths_survives_the_config_file():
+    tomllib = pytest.importorskip("tomllib")
+    config = apply_settings(minimal(), ["flow.hidden=[48,64,96]"])
+    assert config.flow.hidden == (48, 64, 96)
+    assert apply_settings(tomllib.loads(to_toml(config)), []) == config

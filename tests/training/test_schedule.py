@@ -1,0 +1,49 @@
+"""The learning rate over a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.schedule import learning_rate
+from caflow_cli.training.settings import build_config
+
+
+def test_the_rate_warms_up_linearly_and_falls_as_a_cosine():
+    optim = OptimConfig(lr=2.0, warmup=100, lr_floor=0.1, images=1)
+
+    def rate(step, progress):
+        return learning_rate(optim, step, progress, epoch=3)
+
+    assert rate(0, 0.0) == pytest.approx(0.02)
+    assert rate(49, 0.0) == pytest.approx(1.0)
+    assert rate(99, 0.0) == pytest.approx(2.0)
+    assert rate(10_000, 0.5) == pytest.approx(2 * (0.1 + 0.9 / 2))
+    assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.2)
+
+    def slow(step, progress):
+        return learning_rate(replace(optim, warmup=1000), step, progress, epoch=0)
+
+    # A fifth of a short budget ends the warm-up, though not before 150 steps.
+    assert slow(199, 0.1) == pytest.approx(rate(10_000, 0.1) / 2)
+    assert slow(199, 0.2) == rate(10_000, 0.2)
+    assert slow(29, 0.5) == pytest.approx(rate(10_000, 0.5) / 5)
+
+
+def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
+    optim = build_config({"data": "d", "out": "o"}, preset="ffhq-superres-x4").optim
+    assert (optim.schedule, optim.warmup, optim.clip, optim.ema) == ("paper", 500, 1.0, 0.999)
+    assert optim.cond_weight == 0.01
+
+    def rate(step, epoch):
+        return learning_rate(optim, step, 0.5, epoch)
+
+    assert rate(0, 0) == pytest.approx(1e-3 / 500)
+    assert rate(249, 0) == pytest.approx(0.5e-3)
+    assert rate(499, 0) == rate(2124, 0) == pytest.approx(1e-3)
+    assert rate(2125, 1) == pytest.approx(1e-3 * 0.999)
+    assert rate(69_999, 32) == pytest.approx(1e-3 * 0.999**32)
+    assert rate(70_000, 32) == pytest.approx(1e-4 * 0.999**32)
+    assert rate(500_000, 235) == pytest.approx(1e-4 * 0.999**235)

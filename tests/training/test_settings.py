@@ -1,0 +1,157 @@
+"""The config of a run from what a user gives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from caflow_cli.config import PRESETS, Config, FlowConfig, preset
+from caflow_cli.errors import CaflowError
+from caflow_cli.training.settings import apply_settings, build_config
+
+
+def minimal_budget():
+    return {"data": "d", "out": "o"}
+
+
+def minimal(**optim):
+    return {"data": "d", "out": "o", "optim": {"images": 64, **optim}}
+
+
+def test_a_run_is_compact_unless_something_says_otherwise():
+    assert build_config(minimal()).flow == PRESETS["compact"]
+    assert build_config(minimal(), ["flow.t_steps=3"]).flow == replace(
+        PRESETS["compact"], t_steps=3
+    )
+    own = {**minimal(), "flow": {"t_steps": 3}}
+    assert build_config(own).flow == FlowConfig(t_steps=3)
+
+
+def test_compact_is_told_the_known_pixels():
+    for values, settings in (({"task": {"name": "inpaint"}}, []), ({}, ["task.name=inpaint"])):
+        run = build_config({**minimal(), **values}, settings)
+        assert (run.flow.cond_channels, run.flow.anchor) == (4, "pixels")
+        assert run.flow == preset("compact", "inpaint")
+    assert build_config(minimal(), task="inpaint").flow == run.flow
+
+
+def test_compact_reads_a_grey_picture_from_afar():
+    run = build_config(minimal(), task="colorize")
+    assert (run.flow.cond_channels, run.flow.anchor) == (1, "luminance")
+    assert run.flow == preset("compact", "colorize")
+
+
+@pytest.mark.parametrize("table", ["task", "flow", "optim"])
+def test_a_value_in_place_of_a_table_is_refused(table):
+    for values, settings in (({**minimal(), table: 3}, []), (minimal(), [f"{table}=3"])):
+        with pytest.raises(CaflowError, match=f"config key '{table}' is 3, not a table") as caught:
+            build_config(values, settings)
+        assert caught.value.exit_code == 2
+
+
+def test_compact_for_the_papers_condition_of_inpainting_has_no_anchor():
+    flow = build_config(minimal(), ["flow.cond_channels=3"], task="inpaint").flow
+    assert flow == replace(preset("compact", "inpaint"), cond_channels=3, anchor="none")
+
+
+def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
+    """As in the `config.toml` of another task's run, whose channels say nothing of this one's."""
+    file = {**minimal(), "flow": {"cond_channels": 3, "t_steps": 1}}
+    flow = build_config(file, preset="compact", task="inpaint").flow
+    assert flow == preset("compact", "inpaint")
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "first", "share"),
+    [
+        ("inpaint", [], 0.25, 0),
+        ("inpaint", ["optim.guide_lr_share=0.1"], 0.25, 0.1),
+        ("colorize", [], 0.25, 0),
+        ("colorize", ["optim.guide_first=0.3"], 0.3, 0),
+        ("colorize", ["flow.guide=0"], 0, 0.06),
+        ("colorize", ["flow.anchor=none"], 0.15, 0.06),
+        ("superres", [], 0, 0.06),
+        ("superres", ["flow.guide=[8,8,8,8]"], 0.15, 0.06),
+    ],
+)
+def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
+    run = build_config(minimal(), settings, task=task)
+    assert (run.optim.guide_first, run.optim.guide_lr_share) == (first, share)
+    unet = bool(run.flow.guides) and run.flow.guide_net == "unet"
+    assert run.optim.guide_first_lr == (7e-4 if unet else 2e-3)
+    model, values = Config(run.flow, run.task), {**minimal(), "init_from": "model.safetensors"}
+    going_on = build_config(values, task=task, start=model).optim
+    anchored = run.flow.anchor != "none"
+    kept = 0 if anchored and run.flow.guides else 0.06
+    assert (going_on.guide_first, going_on.guide_lr_share) == (0, kept)
+    another = build_config(values, ["flow.guide=[4,4,4,4]"], task=task, start=model).optim
+    wanted = (0.25, 0) if anchored else (0.15, 0.06)
+    assert (another.guide_first, another.guide_lr_share) == wanted
+    if run.flow.guides:
+        net = "sums" if run.flow.guide_net == "unet" else "unet"
+        another = build_config(values, [f"flow.guide_net={net}"], task=task, start=model).optim
+        assert another.guide_first == wanted[0]
+
+
+def test_settings_reach_nested_fields_with_their_types():
+    config = apply_settings(
+        minimal(), ["optim.lr=1e-3", "flow.t_steps=3", "flip=false", "task.tau=1"]
+    )
+    assert config.optim.lr == 1e-3
+    assert config.flow.t_steps == 3
+    assert config.flip is False
+    assert config.task.tau == 1.0
+    assert isinstance(config.task.tau, float)
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [
+        ("optim.learning_rate=1", "optim."),
+        ("flow.tsteps=3", "flow.t_steps"),
+        ("flow.t_steps=3.5", "int"),
+        ("optim.bf16=1", "bool"),
+        ("novalue", "--set"),
+        ("flow.hidden=[48,64.5,96]", "set flow.hidden[1] to int"),
+        ("flow.hidden=[48,64]", "3 such numbers"),
+        ("optim.lr.peak=1", "float"),
+        ("task.hole=central", "task.holes"),
+        ("optim.schedule=step", "cosine or paper"),
+        ("optim.accumulate=3", "divisor of the batch size 32"),
+        ("tracker=wandb", "tensorboard"),
+        ("optims.lr=1", "optim"),
+        ("flow.guide_net=resnet", "sums or unet"),
+    ],
+)
+def test_unusable_settings_name_what_would_work(setting, hint):
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(minimal(), [setting])
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "channels"),
+    [
+        ({}, "superres", 3),
+        ({"task": "colorize"}, "colorize", 1),
+        ({"task": "inpaint", "preset": "compact"}, "inpaint", 4),
+        ({"preset": "lsun-colorize"}, "colorize", 1),
+        ({"preset": "lsun-colorize", "task": "superres"}, "superres", 3),
+        ({"preset": "celeba-inpaint"}, "inpaint", 3),  # hole black, as in the paper
+        ({"task": "inpaint", "settings": ["flow.cond_channels=3"]}, "inpaint", 3),
+    ],
+)
+def test_the_condition_has_the_channels_of_the_task(options, task, channels):
+    config = build_config(minimal(), **options)
+    assert config.task.name == task
+    assert config.flow.cond_channels == channels
+
+
+def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
+    days = build_config(minimal_budget(), preset="lsun-colorize").optim.minutes
+    assert days == 3 * 24 * 60
+    optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
+    assert (optim.images, optim.minutes) == (64, None)
+    assert (optim.lr, optim.cond_weight, optim.schedule) == (1.0, 0.5, "paper")
