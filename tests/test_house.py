@@ -18,7 +18,7 @@ FLOORS = [
     ["errors", "version", "paths"],
     ["assets"],
     ["config"],
-    ["devices"],
+    ["devices", "perceptual"],
     ["layers"],
     ["flows"],
     ["images"],
