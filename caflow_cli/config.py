@@ -186,7 +186,7 @@ class Config:
 
 
 PRESETS: dict[str, FlowConfig] = {
-    # Sized for training on a CPU, and found there: docs/training.md has the search.
+    # Sized for training on a CPU, and found there: docs/experiments.md has the search.
     "compact": FlowConfig(
         r_steps=2,
         t_steps=8,

@@ -16,7 +16,11 @@ _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 @dataclass(frozen=True)
 class Sampling:
-    """What may be asked of any model and task. The command line's flags have these names."""
+    """What may be asked of any model and task. The command line's flags have these names.
+
+    `check` refuses what no model can do; `of` fills in what is left to the model, and is the only
+    place that says which tau and which M that is.
+    """
 
     tau: float | None = None  # temperature; None: the model's, else the task's
     candidates: int | None = None  # M; None: likewise
@@ -28,53 +32,54 @@ class Sampling:
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
 
     def check(self) -> None:
-        """Refuse what no model can draw, before anything is loaded. CaflowError, exit code 2."""
-        tau, m = self.tau, self.candidates if self.candidates is not None else max(1, self.keep)
-        _require(
-            tau is None or 0 <= tau < float("inf"), f"tau is {tau}", "--tau 0.5, or any from 0 up"
-        )
+        """Refuse what no model can draw, before anything is loaded.
+
+        Raises:
+            CaflowError: (exit 2) a value is out of range.
+        """
+        tau, keep, seed, size = self.tau, self.keep, self.seed, self.batch_size
+        # At least as many as are kept, where the model says how many.
+        m = max(1, keep) if self.candidates is None else self.candidates
+        tau_is_fine = tau is None or 0 <= tau < float("inf")
+        _require(tau_is_fine, f"tau is {tau}", "--tau 0.5, or any from 0 up")
         _require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
-        _require(self.keep >= 1, f"{self.keep} pictures to keep are too few", "-n 1")
+        _require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
+        _require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
         _require(
-            self.keep <= m,
-            f"cannot keep {self.keep} of {m} candidates",
-            f"-m {self.keep} -n {self.keep}",
-        )
-        _require(
-            0 <= self.seed <= _SEEDS - m,
-            f"seed {self.seed} is out of range",
+            0 <= seed <= _SEEDS - m,
+            f"seed {seed} is out of range",
             f"--seed 0, or any with seed + m up to {_SEEDS}",
         )
-        _require(
-            self.batch_size is None or self.batch_size >= 1,
-            f"batch size {self.batch_size}",
-            "--batch-size 10",
-        )
+        _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
         check_noise_samples(self.noise_samples)
         _require(self.rank in RANKS, f"cannot rank by {self.rank!r}", "--rank likelihood or none")
 
     def of(self, config: Config) -> Sampling:
-        """The same, checked, with tau and M filled in: the model's own, else its task's."""
+        """Fill in tau and M from a model's config, else from its task, and check all of it.
+
+        Raises:
+            CaflowError: (exit 2) a value is out of range, or asks for what the task does not have.
+        """
         task, own = get_task(config), config.task
-        tau = self.tau
-        if tau is None:
-            tau = task.tau if own.tau is None else own.tau
-        candidates = self.candidates
-        if candidates is None:
-            candidates = own.candidates or task.candidates
-        filled = replace(self, tau=tau, candidates=candidates)
+        tau = task.tau if own.tau is None else own.tau
+        filled = replace(
+            self,
+            tau=tau if self.tau is None else self.tau,
+            candidates=(own.candidates or task.candidates)
+            if self.candidates is None
+            else self.candidates,
+        )
         filled.check()
-        if self.consistent and task.name != "superres":
-            raise CaflowError(
-                f"only superres can be consistent, not {task.name}",
-                "leave --consistent out",
-                EXIT_USAGE,
-            )
+        _require(
+            not self.consistent or task.name == "superres",
+            f"only superres can be consistent, not {task.name}",
+            "leave --consistent out",
+        )
         return filled
 
 
 def check_noise_samples(noise_samples: int) -> None:
-    """CaflowError, exit code 2, for fewer than one."""
+    """Refuse fewer than one: CaflowError, exit code 2."""
     _require(noise_samples >= 1, f"{noise_samples} noise samples are too few", "--noise-samples 1")
 
 

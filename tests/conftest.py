@@ -1,6 +1,7 @@
 """Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
 
 import copy
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from caflow_cli.model import CAFlow
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Test processes run side by side: with several threads each they would wait for each other."""
+    """Test processes run side by side: with several threads each they would wait for each other.
+
+    So would the programs that they start.
+    """
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 import copy
 import itertools
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -65,6 +66,17 @@ def seeded(build, seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()
+
+
+@torch.no_grad()
+def of_one_pixel(module):
+    """In place: 3×3 convolutions as 1×1 ones, all that they are where the image is one pixel."""
+    for child in module.modules():
+        if isinstance(child, Conv):
+            at = child.padding[0]
+            child.weight = torch.nn.Parameter(child.weight[:, :, at, at, None, None].clone())
+            child.kernel_size, child.padding = (1, 1), (0, 0)
+    return module
 
 
 def small_config(**flow):
@@ -152,6 +164,13 @@ def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
     return model.eval()
 
 
+def settled(task, conditions, draws):
+    """`task.settle` of every draw: uint8 (N, C, H, W) and (N, 3, H, W) to (N, 3, H, W)."""
+    pairs = zip(conditions.permute(0, 2, 3, 1), draws.permute(0, 2, 3, 1), strict=True)
+    pictures = [task.settle(y.numpy(), w.numpy()) for y, w in pairs]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
 def tensors(value):
     """A tensor, or a list of tensors, as a list."""
     return [value] if isinstance(value, torch.Tensor) else list(value)
@@ -174,6 +193,41 @@ def jacobian(function, value):
     return torch.autograd.functional.jacobian(
         lambda x: flat(function(unflat(x, value))), flat(value)
     )
+
+
+def repeated(cond, rows, times):
+    """Of a condition those of some rows, each so often, in whatever records and lists it holds.
+
+    A tensor that has one row for a whole batch keeps it.
+    """
+    if isinstance(cond, list | tuple):
+        return getattr(cond, "_make", type(cond))([repeated(c, rows, times) for c in cond])
+    if cond is None or len(cond) == 1:
+        return cond
+    return cond[rows].repeat_interleave(times, dim=0)
+
+
+def jacobian_of_image(function, value, cond, row):
+    """d flat(f(x)) / d flat(x) of one image of a batch, (D, D), in one pass forward and back.
+
+    The image stands D times in a batch, and of copy k output k is followed back. That says what
+    `jacobian` says where images of a batch do not touch each other (`touched`).
+    """
+    dims = flat(value).shape[1]
+    copies = repeated(tensors(value), [row], dims)
+    x = flat(copies).requires_grad_()
+    like = copies[0] if isinstance(value, torch.Tensor) else copies
+    y, _ = function(unflat(x, like), repeated(cond, [row], dims))
+    (rows,) = torch.autograd.grad(flat(y).diagonal().sum(), x)
+    return rows
+
+
+def touched(function, value, cond, row):
+    """Which images of a batch the output of one depends on, in a random direction."""
+    x = flat(value).requires_grad_()
+    y = flat(function(unflat(x, value), cond)[0])[row]
+    (gradient,) = torch.autograd.grad((y * normal(y.shape, 7)).sum(), x)
+    return gradient.any(1).tolist()
 
 
 def first_noise(shape, count, normal=False):

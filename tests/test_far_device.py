@@ -11,13 +11,13 @@ import torch
 from caflow_cli.inference import restore
 from caflow_cli.inference.maps import log_prob_map
 
-SIZE = 32
+SIZE = 16
 VARIANTS = [
     {},
-    {"conditional": "shared", "trunk": (8, 6, 7), "hidden": (8, 12, 16)},
+    {"conditional": "shared", "trunk": (8, 6), "hidden": (8, 12)},
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
-    {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6, 7)},
+    {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6)},
     {"cond_channels": 1, "anchor": "luminance"},
 ]
 
@@ -30,7 +30,9 @@ def device():
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda flow: str(flow) or "default")
 def model(request):
-    return helpers.data_like_model(helpers.small_config(**request.param), seed=3, size=SIZE)
+    return helpers.data_like_model(
+        helpers.small_config(scales=2, **request.param), seed=3, size=SIZE
+    )
 
 
 def test_the_device_refuses_float64_and_mixing(device):
@@ -74,7 +76,7 @@ def test_scores_and_samples_need_no_float64_there(model):
 
 
 def test_a_picture_is_restored_there(small_model):
-    image = helpers.smooth_image(1, 3, SIZE // 4, seed=4)[0].permute(1, 2, 0).numpy()
+    image = helpers.smooth_image(1, 3, 8, seed=4)[0].permute(1, 2, 0).numpy()
     near = restore(small_model, image, 0.8, 3)
     with far_device.far_device() as device:
         far = restore(copy.deepcopy(small_model).to(device), image, 0.8, 3)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from caflow_cli.assets import example_path
+from caflow_cli.hub.manifest import load_manifest
 
 from .cli.process import ENTRY, caflow
 
@@ -92,13 +93,33 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert all(line.endswith("(64, 64, 3)") for line in lines)
 
 
-def test_links_lead_to_files():
-    root = Path(__file__).resolve().parent.parent
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    headings = {
-        "#" + re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
-    }
-    assert links
-    for link in links:
-        assert link in headings or (root / link).exists(), link
+def test_it_is_short():
+    assert len(README.split()) <= 900
+
+
+def test_the_first_screen_says_shows_and_runs():
+    """One sentence, one command, and a picture of what comes out, before anything else."""
+    first = README.split("\n\n")[:4]
+    title, sentence, command, picture = first
+    assert title == "# caflow"
+    assert re.fullmatch(r"\*\*[^.]+\.\*\*", sentence)
+    assert command.startswith("```sh\n")
+    assert command.count("\n") == 2
+    assert picture.startswith('<img src="docs/pictures/superres.webp"')
+
+
+def test_it_shows_every_bundled_model_with_a_figure():
+    for name in (entry.id for entry in load_manifest().values() if entry.file is not None):
+        paragraph = next(part for part in README.split("\n\n") if f"[`{name}`]" in part)
+        assert re.search(r"(LPIPS|RMSE|PSNR) is \d+\.\d+ at τ", paragraph), name
+
+
+def test_the_commands_of_the_pictures_run(tmp_path):
+    """Each picture is of the command above it, and of the candidates that it says are drawn."""
+    commands = [block.strip() for block in blocks("sh") if "example:" in block and "-n 3" in block]
+    assert len(commands) == 4
+    for command in commands[1:]:
+        program, *arguments = shlex.split(command)
+        assert program == "caflow"
+        result = caflow(*arguments, "--dry-run", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr

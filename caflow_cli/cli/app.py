@@ -13,16 +13,17 @@ import typer
 
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from ..version import __version__
-from .colorize import colorize_command
+from .commands.colorize import colorize_command
+from .commands.evaluate import evaluate_command
+from .commands.inpaint import inpaint_command
+from .commands.models import models_app
+from .commands.sample import sample_command
+from .commands.score import score_command
+from .commands.superres import superres_command
+from .commands.train import train_command
 from .console import ClosedPipe, Console, say
-from .evaluate import METRIC_HELP, evaluate_command
-from .inpaint import inpaint_command
+from .evaluation_options import METRIC_HELP
 from .memory import is_out_of_memory
-from .models import models_app
-from .sample import sample_command
-from .score import score_command
-from .superres import superres_command
-from .train import train_command
 
 __all__ = ["app", "main"]
 

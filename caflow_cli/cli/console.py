@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
 
@@ -49,7 +49,7 @@ class Console:
         except OSError as error:
             raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
 
-    def json(self, record: dict[str, Any]) -> None:
+    def json(self, record: Mapping[str, object]) -> None:
         """A JSON line on stdout; what is not UTF-8 in a file name is escaped."""
         line = json.dumps(record, ensure_ascii=False, allow_nan=False)
         try:
@@ -69,7 +69,7 @@ class Console:
             self.note(text)
 
     def error(self, error: CaflowError) -> None:
-        """What is wrong, and what to type instead: two lines on stderr."""
+        """Two lines on stderr: what is wrong, and what to type instead."""
         say(f"error: {error.message}\nhint: {error.hint}")
 
     @property

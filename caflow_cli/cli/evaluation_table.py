@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from ..evaluation import Evaluation, Result
     from ..evaluation.estimates import Estimate
 
-__all__ = ["rich_table", "tab_separated"]
+__all__ = ["rich_table", "tab_separated", "table_lines"]
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 
 
+def table_lines(evaluation: Evaluation) -> Iterator[str]:
+    """The table where stdout is a terminal, else tab-separated lines."""
+    if sys.stdout is not None and sys.stdout.isatty():
+        yield rich_table(evaluation)
+    else:
+        yield from tab_separated(evaluation)
+
+
 def tab_separated(evaluation: Evaluation) -> Iterator[str]:
-    """A header, then a line a row: what, tau, m, n, then each metric and its standard error."""
+    """A header, then a line a row: `what`, tau, m, n, then each metric and its standard error."""
     columns = [column for label in evaluation.metrics for column in (label, f"{label}_se")]
     yield "\t".join(["what", "tau", "m", "n", *columns])
     for result in evaluation.results:

@@ -1,4 +1,4 @@
-"""What the arguments of a command name: files, folders, globs, stdin, examples."""
+"""The pictures that arguments name: files, folders, globs, stdin, examples."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..images import SUFFIXES, Decoded, decode
 from ..paths import exists, is_folder
 
 __all__ = [
+    "InputPicture",
     "Inputs",
-    "Source",
     "check_frame",
     "find_inputs",
     "names_one",
@@ -31,7 +31,7 @@ _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", "
 
 
 @dataclass(frozen=True)
-class Source:
+class InputPicture:
     """One picture to be read.
 
     Attributes:
@@ -72,7 +72,7 @@ class Source:
 class Inputs:
     """The pictures that arguments name, in order, and what was left out of them and why."""
 
-    sources: list[Source]
+    sources: list[InputPicture]
     notes: list[str]
 
 
@@ -99,7 +99,7 @@ def find_inputs(
         CaflowError: (exit 2) no such example, a glob without a match, stdin from a terminal, or
             nothing but folders without pictures.
     """
-    sources: list[Source] = []
+    sources: list[InputPicture] = []
     notes: list[str] = []
     for argument in arguments:
         for name in _expand_glob(argument):
@@ -113,7 +113,7 @@ def find_inputs(
     empty = [s.problem for s in sources if s.problem is not None and not s.found]
     if empty and len(empty) == len(sources):
         raise CaflowError(empty[0].message, empty[0].hint, EXIT_USAGE)
-    unique: dict[str, Source] = {}
+    unique: dict[str, InputPicture] = {}
     for source in sources:
         unique.setdefault(str(source.path.absolute()) if source.path else source.name, source)
     return Inputs(list(unique.values()), notes)
@@ -137,18 +137,18 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return parts, text
 
 
-def _named(name: str) -> Source:
+def _named(name: str) -> InputPicture:
     if name == "-":
         if sys.stdin is not None and sys.stdin.isatty():
             raise CaflowError("stdin is a terminal", "cat FILE | caflow … -", EXIT_USAGE)
-        return Source(name, None, "stdin")
+        return InputPicture(name, None, "stdin")
     if name.startswith(_EXAMPLE):
         path = example_path(name.removeprefix(_EXAMPLE))
-        return Source(name, path, path.stem)
+        return InputPicture(name, path, path.stem)
     path = Path(name)
     if not path.name:
         raise CaflowError(f"{name!r} is no picture", "name picture files", EXIT_USAGE)
-    return Source(name, path, path.stem, path.parent)
+    return InputPicture(name, path, path.stem, path.parent)
 
 
 def _expand_glob(argument: str) -> list[str]:
@@ -176,10 +176,10 @@ class _Search:
         self.closed_folders = self.other_files = 0
         self.sources = list(self._walk(Path()))
 
-    def nothing(self) -> Source:
+    def nothing(self) -> InputPicture:
         hint = "-r searches its folders too" if self.closed_folders else "name picture files"
         problem = CaflowError(f"no pictures in the folder {str(self.root)!r}", hint)
-        return Source(str(self.root), self.root, self.root.name, problem=problem)
+        return InputPicture(str(self.root), self.root, self.root.name, problem=problem)
 
     def notes(self) -> list[str]:
         notes = []
@@ -189,7 +189,7 @@ class _Search:
             notes.append(f"{self.root}: {self.other_files} files of other kinds left out")
         return notes
 
-    def _walk(self, inside: Path) -> Iterator[Source]:
+    def _walk(self, inside: Path) -> Iterator[InputPicture]:
         folder = self.root / inside
         self.seen.add(os.path.realpath(folder))
         try:
@@ -229,9 +229,9 @@ class _Search:
             _holds(self.real_root, real) or _holds(real, self.real_root)
         )
 
-    def _source(self, path: Path, problem: CaflowError | None) -> Source:
+    def _source(self, path: Path, problem: CaflowError | None) -> InputPicture:
         full = self.root / path
-        return Source(str(full), full, full.stem, full.parent, path.parent, True, problem)
+        return InputPicture(str(full), full, full.stem, full.parent, path.parent, True, problem)
 
 
 def _is(check: object) -> bool:

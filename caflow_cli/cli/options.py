@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import typing
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 __all__ = [
+    "MESSAGES",
+    "MODEL",
     "MODEL_NAME",
+    "OUTPUT",
+    "SAMPLING",
     "Device",
     "DeviceOrConfigs",
     "Frame",
@@ -26,10 +25,8 @@ __all__ = [
     "Overwrite",
     "Quiet",
     "Recursive",
-    "Restoration",
     "Seed",
     "Verbose",
-    "expanded",
 ]
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
@@ -141,204 +138,3 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=MESSAGES)
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Restoration:
-    """What `superres`, `colorize`, `inpaint` and `sample` have in common."""
-
-    tau: Annotated[
-        float | None,
-        typer.Option(
-            "--tau",
-            metavar="T",
-            help="Temperature: lower is smoother, 1 is the model's distribution. Default: the "
-            "model's, else 0.5 (colorize 0.85, paired 0.8).",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None
-    candidates: Annotated[
-        int | None,
-        typer.Option(
-            "--candidates",
-            "-m",
-            metavar="M",
-            help="Candidates to draw. Default: the model's, else 10 (inpaint 30).",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = None
-    keep: Annotated[
-        int,
-        typer.Option(
-            "--keep",
-            "-n",
-            metavar="N",
-            help="How many of the best to write.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = 1
-    rank: Annotated[
-        str,
-        typer.Option(
-            "--rank",
-            metavar="BY",
-            help="likelihood, or none: the order of drawing.",
-            rich_help_panel=SAMPLING,
-        ),
-    ] = "likelihood"
-    seed: Seed = 0
-    noise_samples: NoiseSamples = 1
-    model: Model = None
-    device: Device = "auto"
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            metavar="B",
-            help="Candidates at a time. Default: by size.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="Compile the sampler (`torch.compile`; CUDA graphs on a GPU): minutes first, for "
-            "many pictures of one size. Scores are not compiled.",
-            rich_help_panel=MODEL,
-        ),
-    ] = False
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH|DIR/|-",
-            help="File, folder (in which folders are mirrored), or `-` for stdout. Default: beside "
-            "the input.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
-    recursive: Recursive = False
-    overwrite: Overwrite = False
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing",
-            help="Keep outputs that exist, and leave out pictures that have them all.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="F",
-            help="png, webp, jpg or tiff; jpg is lossy. Default: the suffix of -o, else png.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            "--quality",
-            metavar="Q",
-            help="1 to 100, of jpg (default 95); makes webp lossy.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
-    no_metadata: Annotated[
-        bool,
-        typer.Option(
-            "--no-metadata",
-            help="Leave out the provenance: model, seed, score.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False
-    frame: Frame = None
-    grid: Annotated[
-        str | None,
-        typer.Option(
-            "--grid",
-            metavar="FILE",
-            help="PNG of each input with all its candidates by rank, their scores below.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
-    uncertainty: Annotated[
-        str | None,
-        typer.Option(
-            "--uncertainty",
-            metavar="FILE",
-            help="PNG of where the candidates of each input differ: their standard deviation.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="List what would be written, and stop.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = False
-    json: Json = False
-    quiet: Quiet = False
-    verbose: Verbose = False
-
-    @property
-    def files(self) -> dict[str, Any]:
-        """Arguments of `plan`: what is read, and how it is written."""
-        names = ("recursive", "overwrite", "skip_existing", "format", "quality", "frame")
-        return {name: getattr(self, name) for name in names} | {"metadata": not self.no_metadata}
-
-    @property
-    def sampling(self) -> dict[str, Any]:
-        """The arguments of `restore`."""
-        names = ("tau", "candidates", "keep", "seed", "batch_size", "noise_samples", "rank")
-        return {name: getattr(self, name) for name in names}
-
-
-def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter of a dataclass type becomes one option a field.
-
-    Typer reads the options of a command from its signature; this writes that signature, so that
-    commands share options without repeating them. Lines of a paragraph of its help are joined.
-    """
-    hints = typing.get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {
-        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
-    }
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name not in groups:
-            parameters.append(
-                parameter.replace(
-                    annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY
-                )
-            )
-            continue
-        kind = groups[parameter.name]
-        types = typing.get_type_hints(kind, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=types[field.name],
-            )
-            for field in dataclasses.fields(kind)
-        ]
-
-    def run(**values: Any) -> None:
-        for name, kind in groups.items():
-            fields = [field.name for field in dataclasses.fields(kind)]
-            values[name] = kind(**{field: values.pop(field) for field in fields})
-        command(**values)
-
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    run.__name__ = command.__name__
-    run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import Encoder, format_of
 from ..paths import is_folder
-from .inputs import Source
+from .inputs import InputPicture
 
 __all__ = [
     "Claims",
@@ -71,7 +71,7 @@ def choose_encoder(
 
 
 def name_results(
-    sources: Sequence[Source], label: str, suffix: str, folder: Path | None, keep: int
+    sources: Sequence[InputPicture], label: str, suffix: str, folder: Path | None, keep: int
 ) -> list[list[Path]]:
     """The files of each source, in rank order.
 

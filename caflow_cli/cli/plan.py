@@ -8,32 +8,51 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
-from .inputs import Source, check_frame, find_inputs, names_one
+from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
+from .partners import Masks, read_mask
+
+if TYPE_CHECKING:
+    from ..tasks import Picture
 
 __all__ = ["Job", "Plan", "plan"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """An input and the files that it becomes, in rank order.
+    """An input, its mask, and the files that it becomes.
 
     Attributes:
         source: The input.
-        outputs: Empty: image bytes to stdout.
+        outputs: In rank order. Empty: image bytes to stdout.
         skipped: All outputs exist, and existing ones are to be skipped.
+        mask: White where the picture is to be filled; None: nowhere.
     """
 
-    source: Source
+    source: InputPicture
     outputs: list[Path]
     skipped: bool = False
+    mask: InputPicture | None = None
 
     @property
     def name(self) -> str:
+        """The input's name, for messages."""
         return self.source.name
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names of all that is read, as JSON states them."""
+        masks = {} if self.mask is None else {"mask": self.mask.name}
+        return {"input": self.name, **masks}
+
+    @property
+    def paths(self) -> list[str]:
+        """The outputs, as JSON and messages state them."""
+        return [str(path) for path in self.outputs]
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,10 @@ class Plan:
     def read(self, job: Job) -> Decoded:
         """The picture of a job. CaflowError (exit 1) where it cannot be read."""
         return job.source.read(self.frame)
+
+    def read_mask(self, job: Job) -> Picture | None:
+        """The mask of a job, uint8 (H, W), if it has one. CaflowError (exit 1) likewise."""
+        return read_mask(job.mask, self.frame)
 
     def write(self, path: Path, data: bytes) -> None:
         """Write one output of a job, whole or not at all, with the folders that it needs."""
@@ -101,9 +124,9 @@ def plan(
     and so is `mask`, a file or a folder that lies in one of them.
 
     Raises:
-        CaflowError: (exit 2) as `find_inputs`; two outputs of one name (also where a file system
-            sees them as one), an output that is an input or exists, a folder that cannot be
-            written, options that do not go together.
+        CaflowError: (exit 2) as `find_inputs` and `Masks`; two outputs of one name (also where a
+            file system sees them as one), an output that is an input or exists, a folder that
+            cannot be written, options that do not go together.
     """
     if overwrite and skip_existing:
         raise CaflowError(
@@ -126,29 +149,35 @@ def plan(
     if output == "-":
         _check_stdout(len(sources), keep)
         jobs = [Job(sources[0], [])]
-        return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
-    if output is not None and folder is None:
-        if len(sources) > 1:
-            raise CaflowError(
-                f"-o {output} is one file for {len(sources)} inputs",
-                f"-o {Path(output).with_suffix('')}/",
-                EXIT_USAGE,
-            )
-        names = [numbered(Path(output), keep)]
     else:
-        names = name_results(sources, label, encoder.suffix, folder, keep)
-    refused: list[CaflowError] = []
-    jobs = [
-        _job(source, paths, claims, overwrite, skip_existing, refused)
-        for source, paths in zip(sources, names, strict=True)
-    ]
-    if len(refused) == len(jobs):  # one read-only folder for all, say
-        raise refused[0]
+        if output is None or folder is not None:
+            names = name_results(sources, label, encoder.suffix, folder, keep)
+        else:
+            _check_one_file(output, len(sources))
+            names = [numbered(Path(output), keep)]
+        refused: list[CaflowError] = []
+        jobs = [
+            _job(source, paths, claims, overwrite, skip_existing, refused)
+            for source, paths in zip(sources, names, strict=True)
+        ]
+        if len(refused) == len(jobs):  # one read-only folder for all, say
+            raise refused[0]
+    jobs = _with_masks(jobs, mask, claims)
     return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
 
 
+def _with_masks(jobs: list[Job], mask: str | None, claims: Claims) -> list[Job]:
+    """The same jobs with their masks, which no output may replace."""
+    masks = Masks(mask, [job.source for job in jobs])
+    found = [replace(job, mask=masks.of(job.source)) for job in jobs]
+    for path in {job.mask.path for job in found if job.mask is not None}:
+        if path is not None:
+            claims.protect(path)
+    return found
+
+
 def _job(
-    source: Source,
+    source: InputPicture,
     outputs: list[Path],
     claims: Claims,
     overwrite: bool,
@@ -174,6 +203,15 @@ def _job(
     return Job(source, outputs, skipped)
 
 
+def _check_one_file(output: str, inputs: int) -> None:
+    if inputs > 1:
+        raise CaflowError(
+            f"-o {output} is one file for {inputs} inputs",
+            f"-o {Path(output).with_suffix('')}/",
+            EXIT_USAGE,
+        )
+
+
 def _check_stdout(inputs: int, keep: int) -> None:
     if sys.stdout is None or sys.stdout.isatty():
         raise CaflowError("-o - would write image bytes to the terminal", "-o FILE", EXIT_USAGE)
@@ -182,8 +220,8 @@ def _check_stdout(inputs: int, keep: int) -> None:
 
 
 def _without_results(
-    sources: list[Source], label: str, folder: Path | None
-) -> tuple[list[Source], int]:
+    sources: list[InputPicture], label: str, folder: Path | None
+) -> tuple[list[InputPicture], int]:
     """Sources without those that are earlier results of others, and how many were left out."""
     pattern = re.compile(rf"(.+)_{re.escape(label)}(_\d+)?")
     stems = set()
@@ -191,7 +229,7 @@ def _without_results(
         suffix = source.path.suffix[1:] if source.path is not None else ""
         stems |= {(source.folder, source.stem), (source.folder, f"{source.stem}_{suffix}")}
 
-    def is_result(source: Source) -> bool:
+    def is_result(source: InputPicture) -> bool:
         match = pattern.fullmatch(source.stem)
         if not source.found or match is None or source.path is None:
             return False

@@ -5,129 +5,113 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
 
 if TYPE_CHECKING:
     from ..inference import Candidate, Candidates, Score
-    from .session import LoadedModel
+    from ..sampling import Sampling
+    from .loaded_model import LoadedModel
 
 __all__ = [
     "SCHEMA",
-    "candidate_fields",
-    "error_record",
-    "planned_record",
+    "Fields",
+    "Names",
+    "Restored",
+    "Scored",
+    "error_fields",
+    "planned_fields",
     "provenance",
-    "restoration_record",
-    "score_fields",
-    "score_record",
 ]
 
 SCHEMA = 1
 
-
-def score_fields(score: Score, exact: bool = True) -> dict[str, Any]:
-    """The score fields of a line.
-
-    Args:
-        exact: Whether the picture's file holds the scored pixels and nothing else.
-    """
-    fields = asdict(score)
-    if score.standard_error is None:
-        del fields["standard_error"]
-    return {**fields, "score_exact": exact}
+Fields = Mapping[str, object]  # of a JSON line, in their order, behind schema and command
+Names = Mapping[str, str]  # of what was read, as typed: "input", or "cond" and "target"; "mask"
 
 
-def candidate_fields(candidate: Candidate, exact: bool) -> dict[str, Any]:
-    """A candidate, without its place among the outputs."""
-    score = score_fields(candidate.score, exact)
-    fields = {"rank": candidate.rank, "seed": candidate.seed, **score}
-    if candidate.consistency_max is not None:
-        fields["consistency_max"] = candidate.consistency_max
-    return fields
+@dataclass(frozen=True)
+class Restored:
+    """A restored picture: every candidate, and the files written."""
+
+    names: Names
+    loaded: LoadedModel
+    sampling: Sampling  # with tau and M filled in
+    result: Candidates
+    paths: Sequence[str]  # in rank order; none of what goes to stdout
+    exact: bool  # the files hold the scored pixels and nothing else
+    elapsed: float  # seconds
+
+    @property
+    def fields(self) -> Fields:
+        """The JSON line."""
+        return {
+            **self.names,
+            "status": "ok",
+            "model": self.loaded.identity,
+            "params": _params(self.sampling),
+            "estimator": self.result.estimator,
+            "outputs": [
+                {"path": path, **_candidate_fields(candidate, self.exact)}
+                for path, candidate in zip(self.paths, self.result.kept, strict=False)
+            ],
+            "candidates": [
+                {"k": c.k, **_candidate_fields(c, self.exact)} for c in self.result.ranked
+            ],
+            "elapsed_s": round(self.elapsed, 3),
+        }
 
 
-def error_record(command: str, names: dict[str, str | None], error: CaflowError) -> dict[str, Any]:
-    """The line of an input that failed.
+@dataclass(frozen=True)
+class Scored:
+    """A scored pair."""
 
-    Args:
-        names: What was read, as typed: "input", or "cond" and "target", and "mask" if any.
-    """
+    names: Names
+    loaded: LoadedModel
+    estimator: Fields
+    score: Score
+    exact: bool  # the target's file holds the scored pixels and nothing else
+    elapsed: float  # seconds
+
+    @property
+    def per_pixel(self) -> float:
+        """Its score over its size, by which pairs of many sizes are sorted: more is better."""
+        width, height = self.score.scored_size
+        return self.score.rank_score / (width * height)
+
+    @property
+    def fields(self) -> Fields:
+        """The JSON line."""
+        return {
+            **self.names,
+            "status": "ok",
+            "model": self.loaded.identity,
+            "estimator": self.estimator,
+            **_score_fields(self.score, self.exact),
+            "elapsed_s": round(self.elapsed, 3),
+        }
+
+
+def error_fields(names: Names, error: CaflowError) -> Fields:
+    """The JSON line of an input that failed."""
+    problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+    return {**names, "status": "error", "error": problem}
+
+
+def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Fields:
+    """The JSON line of an input under `--dry-run`, or of one that has all its outputs already."""
     return {
-        "schema": SCHEMA,
-        "command": command,
-        **_given(names),
-        "status": "error",
-        "error": {"code": error.exit_code, "message": error.message, "hint": error.hint},
-    }
-
-
-def planned_record(
-    command: str, names: dict[str, str | None], outputs: list[str], skipped: bool
-) -> dict[str, Any]:
-    """The line of an input under `--dry-run`, or of one whose outputs are all there already."""
-    return {
-        "schema": SCHEMA,
-        "command": command,
-        **_given(names),
+        **names,
         "status": "skipped" if skipped else "planned",
         "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(outputs, 1)],
     }
 
 
-def restoration_record(
-    command: str,
-    names: dict[str, str | None],
-    loaded: LoadedModel,
-    sampling: dict[str, Any],
-    result: Candidates,
-    paths: list[str],
-    exact: bool,
-    elapsed: float,
-) -> dict[str, Any]:
-    """The line of a restored picture: the files written, in rank order, and every candidate."""
-    return {
-        "schema": SCHEMA,
-        "command": command,
-        **_given(names),
-        "status": "ok",
-        "model": loaded.identity,
-        "params": {**sampling, "tau": result.tau, "candidates": len(result.ranked)},
-        "estimator": result.estimator,
-        "outputs": [
-            {"path": path, **candidate_fields(candidate, exact)}
-            for path, candidate in zip(paths, result.kept, strict=True)
-        ],
-        "candidates": [{"k": c.k, **candidate_fields(c, exact)} for c in result.ranked],
-        "elapsed_s": round(elapsed, 3),
-    }
-
-
-def score_record(
-    names: dict[str, str | None],
-    loaded: LoadedModel,
-    estimator: dict[str, Any],
-    score: Score,
-    exact: bool,
-    elapsed: float,
-) -> dict[str, Any]:
-    """The line of a scored pair."""
-    return {
-        "schema": SCHEMA,
-        "command": "score",
-        **_given(names),
-        "status": "ok",
-        "model": loaded.identity,
-        "estimator": estimator,
-        **score_fields(score, exact),
-        "elapsed_s": round(elapsed, 3),
-    }
-
-
-def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> dict[str, Any]:
-    """What a written picture says of itself. Pictures travel: no local path is in it."""
+def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> Fields:
+    """Everything that a written picture says of itself. Pictures travel: it holds no local path."""
     from ..version import __version__
 
     return {
@@ -147,5 +131,32 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
     }
 
 
-def _given(names: dict[str, str | None]) -> dict[str, str]:
-    return {key: name for key, name in names.items() if name is not None}
+def _params(sampling: Sampling) -> Fields:
+    return {
+        "tau": sampling.tau,
+        "candidates": sampling.candidates,
+        "keep": sampling.keep,
+        "seed": sampling.seed,
+        "batch_size": sampling.batch_size,
+        "noise_samples": sampling.noise_samples,
+        "rank": sampling.rank,
+        **({"consistent": True} if sampling.consistent else {}),
+    }
+
+
+def _score_fields(score: Score, exact: bool) -> Fields:
+    fields = asdict(score)
+    if score.standard_error is None:
+        del fields["standard_error"]
+    return {**fields, "score_exact": exact}
+
+
+def _candidate_fields(candidate: Candidate, exact: bool) -> Fields:
+    """A candidate, without its place among the outputs."""
+    consistency = candidate.consistency_max
+    return {
+        "rank": candidate.rank,
+        "seed": candidate.seed,
+        **_score_fields(candidate.score, exact),
+        **({"consistency_max": consistency} if consistency is not None else {}),
+    }

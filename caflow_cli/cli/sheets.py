@@ -22,7 +22,7 @@ class Sheet:
     """A PNG with one row an input, written when all are done.
 
     Args:
-        option: That asked for it, `--grid`.
+        option: The one that asks for it, `--grid`.
         file: As typed; None: not asked for, and nothing is drawn.
         rows: How many inputs there are.
         claims: Of the run.
@@ -66,9 +66,14 @@ class Sheet:
         if skip and os.path.lexists(self.path):
             self.path = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is drawn."""
+        return self.path is not None
+
     def add(self, draw: Callable[[], Picture]) -> None:
         """Draw a row, if the sheet was asked for."""
-        if self.path is not None:
+        if self.wanted:
             self._rows.append(draw())
 
     def write(self) -> Path | None:

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress bar on a terminal, lines elsewhere."""
+"""A run as a person sees it: a progress bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model sees of a picture with alpha, and how alpha comes back into the result."""
+"""Pictures with alpha: the colours that a model sees, and how alpha comes back."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from ..images import Decoded, resize_alpha
 from ..tasks.base import Picture
 
 if TYPE_CHECKING:
-    from .session import LoadedModel
+    from .loaded_model import LoadedModel
 
 __all__ = ["as_seen", "put_back"]
 
 
 def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
-    """The colours that a condition is made of; where they are enlarged, without faint edges'."""
+    """The colours that a condition is made of.
+
+    Where they are enlarged, the colours of edges that hardly show are left out.
+    """
     return picture.seen(faint=loaded.model.config.task.name == "superres")
 
 

@@ -12,7 +12,7 @@ import torch
 from ..errors import CaflowError
 from ..inference.score import Score, task_of, to_batch
 from ..model import CAFlow
-from .draws import Drawn, Encoded
+from .draws import ConditionedProblems, Drawn
 from .metrics.formulas import diversity, rank_histogram
 from .metrics.pairs import PairMetrics
 from .picture_row import CandidateRow, DrawsRow, PictureRow, TruthRow, Values, ranked
@@ -58,17 +58,19 @@ class Measurer:
             CaflowError: One of them has no finite draw or score.
         """
         settings = self._settings
-        encoded = Encoded(self._model, problems)
+        conditioned = ConditionedProblems(self._model, problems)
         truths: list[TruthRow | None] = [None] * len(problems)
         if {"bpd", "likelihood"} & set(settings.metrics):
-            truths = [_truth_row(score) for score in encoded.truth_scores(settings.noise_samples)]
+            truths = [
+                _truth_row(score) for score in conditioned.truth_scores(settings.noise_samples)
+            ]
         baselines = [
             None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
         ]
         drawn: list[dict[float, list[Drawn]]] = [{} for _ in problems]
         draws_rows: list[list[DrawsRow]] = [[] for _ in problems]
         for tau in settings.draws:
-            of_each = encoded.draw(
+            of_each = conditioned.draw(
                 tau, settings.most, settings.seed, settings.noise_samples, self._batch_size
             )
             for place, (problem, candidates) in enumerate(zip(problems, of_each, strict=True)):

@@ -2,20 +2,22 @@
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import Candidate, Candidates, restore
-from .score import Score, estimator_of, score, task_of
+from .restore import Candidate, Candidates, restore, restore_with
+from .score import Estimator, Score, estimator_of, score, task_of
 
 __all__ = [
     "Attribution",
     "Candidate",
     "Candidates",
     "Domain",
+    "Estimator",
     "Score",
     "attribution",
     "describe_domain",
     "estimator_of",
     "log_prob_map",
     "restore",
+    "restore_with",
     "score",
     "spread",
     "task_of",

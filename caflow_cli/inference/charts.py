@@ -1,4 +1,4 @@
-"""Maps as figures: a picture, the map in colours with its bar, and what it means."""
+"""Maps as figures: a picture, the map in colours with its bar, and its meaning in words."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _RANGE = 3.0  # standard deviations that colours reach at least
 
 
 def spread_chart(name: str, result: Candidates) -> Picture:
-    """Where the candidates of a picture differ: the likeliest one, and the map of `spread`."""
+    """Draw where the candidates of a picture differ: the best of them, and the map of `spread`."""
     values = spread(result)
-    # A few failures, all of them far off, would leave the rest in one colour.
+    # A few failures, all of them far off, would leave everything else in one colour.
     top = nice_above(float(np.percentile(values, 99.5)))
     lines = [
         f"{name}: standard deviation over {len(result.ranked)} candidates, in levels of 0-255, "
@@ -41,7 +41,7 @@ def spread_chart(name: str, result: Candidates) -> Picture:
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
-    """Where the score of a picture arises: it, and the map of z-scores."""
+    """Draw where the score of a picture arises: the picture, and the map of z-scores."""
     lines = [
         f"{name}: {score.summary}",
         f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
@@ -56,6 +56,6 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
 
 
 def _with_picture(picture: Picture, chart: Picture) -> Picture:
-    """The picture beside its chart, whose field starts lower by the height of half a letter."""
+    """Put a picture beside its chart, whose field starts lower by half the height of a letter."""
     small = thumbnail(picture, _SIDE)
     return beside([np.pad(small, ((8, 0), (0, 0), (0, 0)), constant_values=255), chart])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..model import CAFlow, Condition
 
 __all__ = ["Domain", "Statistics", "describe_domain", "statistics"]
 
-Statistics = npt.NDArray[np.float64]
+Statistics = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
 _BATCH = 50
 _DIGITS = 5
 _FAR = 1.15  # of the farthest reference picture
@@ -24,7 +23,7 @@ _FAR = 1.15  # of the farthest reference picture
 
 @dataclass(frozen=True)
 class Domain:
-    """Where the statistics of reference conditions lie: those of a model's validation pictures.
+    """The range of the statistics of reference conditions: those of a model's validation pictures.
 
     The distance of a condition is the root mean square of `(statistic - mean) / deviation`.
     """
@@ -35,24 +34,24 @@ class Domain:
     deviation: tuple[float, ...]
 
     def distance(self, values: Statistics) -> float:
-        """Of a condition from the mean, in standard deviations a statistic."""
+        """The distance of a condition from the mean, in standard deviations a statistic."""
         z = (values - np.array(self.mean)) / np.array(self.deviation)
         return float(np.sqrt(np.square(z).mean()))
 
     def is_far(self, values: Statistics) -> bool:
         """Whether a condition is well beyond every reference picture.
 
-        Never where the model has other statistics than its file's record.
+        None is where the model has other statistics than the record of its file.
         """
         return len(values) == len(self.mean) and self.distance(values) > _FAR * self.farthest
 
     def to_record(self) -> dict[str, Any]:
-        """For the record of a model file; `from_record` reads it back."""
+        """The domain for the record of a model file; `from_record` reads it back."""
         return asdict(self)
 
     @classmethod
     def from_record(cls, record: Any) -> Domain | None:
-        """None where a file has none, or one that is not understood."""
+        """Read a record; None where a file has none, or one that is not understood."""
         try:
             mean, deviation = (tuple(map(float, record[key])) for key in ("mean", "deviation"))
             known = cls(int(record["pictures"]), float(record["farthest"]), mean, deviation)
@@ -61,21 +60,25 @@ class Domain:
         return known if len(mean) == len(deviation) and min(deviation, default=0) > 0 else None
 
 
-def statistics(encodings: Sequence[Condition]) -> Statistics:
-    """Mean and log of the standard deviation, over space, of each channel of R(y): (S,).
+def statistics(condition: Condition) -> Statistics:
+    """Mean and log of the standard deviation, over space, of each channel of R(y): (B, S).
 
-    They cost next to nothing: whoever samples or scores has R(y). Where the condition came in
-    tiles, the mean over them.
+    They cost next to nothing: whoever samples or scores has R(y).
     """
-    values: Statistics = _of_each(encodings).mean(0)
-    return values
+    values: list[Tensor] = []
+    for d in condition.d:
+        d = wide(d)
+        spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
+        values += [d.mean((2, 3)), spread]
+    return torch.cat(values, 1).cpu().numpy()
 
 
 def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
     """The domain of reference conditions, uint8 (B, C, H, W); None for fewer than two."""
     if len(conditions) < 2:
         return None
-    values = _of_each([model.encode_condition(part) for part in conditions.split(_BATCH)])
+    parts = conditions.split(_BATCH)
+    values = np.concatenate([statistics(model.encode_condition(part)) for part in parts])
     mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
     return Domain(
@@ -84,16 +87,3 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
         mean=tuple(round(float(x), _DIGITS) for x in mean),
         deviation=tuple(max(round(float(x), _DIGITS), 10**-_DIGITS) for x in deviation),
     )
-
-
-def _of_each(encodings: Sequence[Condition]) -> Statistics:
-    """(pictures, statistics)"""
-    rows = []
-    for encoding in encodings:
-        parts: list[Tensor] = []
-        for d in encoding.d:
-            d = wide(d)
-            spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
-            parts += [d.mean((2, 3)), spread]
-        rows.append(torch.cat(parts, 1))
-    return torch.cat(rows).cpu().numpy()

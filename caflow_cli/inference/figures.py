@@ -1,4 +1,4 @@
-"""How pictures of results are drawn: captions, thumbnails, colour maps with their bars."""
+"""Parts of figures: captions, thumbnails, colour maps with their bars."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _on_paper(picture: Picture, height: int, width: int) -> Picture:
 
 
 def captioned(picture: Picture, text: str, width: int | None = None) -> Picture:
-    """The picture with lines of text below; what is longer than `width` is broken.
+    """Add lines of text below a picture; a line longer than `width` is broken.
 
     The font that comes with Pillow writes ASCII: other letters become `?`.
     """
@@ -118,7 +118,7 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """A line in pieces that fit, broken at spaces, and within words too long for a line."""
+    """Break a line into pieces that fit: at spaces, and within words that are too long."""
     pieces, rest = [], line.encode("ascii", "replace").decode()
     while rest and font.getlength(rest) > width:
         fits = max(

@@ -13,12 +13,12 @@ _LINE = 10  # candidates side by side; more go on in a new line
 
 
 def grid_row(name: str, image: Picture, result: Candidates) -> Picture:
-    """A picture's row of the sheet: it, and its candidates by rank with their scores.
+    """Draw a picture's row of the sheet: its input, and its candidates by rank with their scores.
 
     Args:
-        name: Of the picture, for the caption.
+        name: The picture's, for the caption.
         image: The input, uint8 (H, W, 3).
-        result: Of `restore`.
+        result: What `restore` returned.
     """
     height, width = image.shape[:2]
     condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau:g}")

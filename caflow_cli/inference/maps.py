@@ -1,8 +1,9 @@
-"""What varies over a picture: where its log-likelihood arises, and where candidates differ."""
+"""Maps over a picture: where its log-likelihood arises, and where candidates differ."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,13 @@ from torch import Tensor
 
 from ..devices import wide, wide_device
 from ..errors import CaflowError
-from ..flows import to_uint8
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
 from ..tasks import Picture
-from .restore import BATCH_PIXELS, Candidates
-from .score import check_mask, task_of, to_batch
+from .candidates import Conditioned, Request
+from .conditions import OnePiece
+from .restore import Candidates
+from .score import check_mask, task_of
 from .tiling import check_size, plan_tiles
 
 __all__ = ["Attribution", "attribution", "log_prob_map", "spread"]
@@ -31,7 +33,7 @@ _SEED = 2**31  # far from those of candidates, which would be compared with them
 class Attribution:
     """Where the score of a pair arises, against samples of the model for the same condition."""
 
-    target: Picture  # what was scored, of the model's size
+    target: Picture  # as it was scored, of the model's size
     nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood
     z: npt.NDArray[np.float64]  # (H / cell, W / cell): standard deviations above the samples' mean
     cell: int  # pixels
@@ -48,7 +50,7 @@ def attribution(
     """`log_prob_map` of a pair, and how far it is, cell by cell, from that of samples at tau 1.
 
     Each sample is composed with the picture and reduced again, as candidates are, and scored under
-    the same noise: only so it is what the condition tells, where that tells anything outright.
+    the same noise. A raw sample would differ from what the condition tells outright.
 
     Args:
         condition, target, mask: As for `score`.
@@ -66,32 +68,32 @@ def attribution(
             f"{width}×{height} pixels are scored in tiles, which have no map",
             "crop both pictures",
         )
-    reduced, scored = task.reduce(condition, target, mask)
-    encoding = model.encode_condition(to_batch([reduced]))
-    nats = log_prob_map(model, to_batch([scored]), encoding)
+    request = Request.of(task, condition, mask)
+    reduced, _ = request.reduce(target)
+    conditioned = Conditioned(model, [replace(request, cond=reduced)])
 
-    def cells_of(drawn: Tensor) -> Tensor:
-        images = drawn.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        pairs = [
-            task.reduce(condition, task.compose(condition, image, mask), mask) for image in images
-        ]
-        conditions, targets = (to_batch(side) for side in zip(*pairs, strict=True))
-        shared = all(np.array_equal(cond, reduced) for cond, _ in pairs)
-        return _cells(log_prob_map(model, targets, encoding if shared else conditions))
+    def map_of(images: Sequence[Picture]) -> tuple[Tensor, Tensor]:
+        conditions, targets = conditioned.reduce(images)
+        assert isinstance(conditions, OnePiece)
+        return log_prob_map(model, targets, conditions.condition), targets
 
+    nats, scored = map_of([target])
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
-    batch = max(1, BATCH_PIXELS // (height * width))
-    for first in range(0, samples, batch):
-        count = min(batch, samples - first)
-        drawn = to_uint8(model.sample(encoding, 1.0, count, _SEED, first)[0])
-        values = cells_of(drawn)
+    for batch in conditioned.draws(1.0, samples, [_SEED]):
+        values = _cells(map_of([draw.image for draw in batch])[0])
         total += values.sum(0)
         squares += values.square().sum(0)
     mean = total / samples
     deviation = ((squares - samples * mean.square()) / (samples - 1)).clamp_min(1e-12).sqrt()
     z = (_cells(nats) - mean) / deviation
-    return Attribution(scored, nats[0].cpu().numpy(), z[0].cpu().numpy(), _CELL, samples)
+    return Attribution(
+        target=scored[0].permute(1, 2, 0).numpy(),
+        nats=nats[0].cpu().numpy(),
+        z=z[0].cpu().numpy(),
+        cell=_CELL,
+        samples=samples,
+    )
 
 
 def _cells(nats: Tensor) -> Tensor:
@@ -125,14 +127,14 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
 
     Each term of equation 9, at whatever resolution it arises, is summed over channels and spread
     evenly over the cell of pixels behind it; the map sums to the score. A latent sees far beyond
-    its cell: this says where the terms arise, and is no likelihood of a pixel.
+    its cell: the map says where the terms arise, and is no likelihood of a pixel.
 
     Args:
         target: uint8 (B, C, H, W).
         cond: uint8 at target size, or `encode_condition`'s result.
     """
-    encoding = model.encode_condition(cond)
-    batch, (height, width) = target.shape[0], encoding.size
+    condition = model.encode_condition(cond)
+    batch, (height, width) = target.shape[0], condition.size
     cells: dict[tuple[int, int], Tensor] = {}  # sums of the terms of one resolution
 
     def add(term: Tensor) -> None:
@@ -142,7 +144,7 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
         cells[size] = cells[size] + values if size in cells else values
 
     with observed(add):
-        model.log_prob(target, encoding)
+        model.log_prob(target, condition)
     total = torch.zeros(
         (batch, height, width), dtype=torch.float64, device=wide_device(model.device)
     )

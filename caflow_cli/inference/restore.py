@@ -1,40 +1,38 @@
-"""Draw M candidates, round them, score them, keep the best N (paper section 4.4)."""
+"""Draw M candidates, rank them by log-likelihood, keep the best N (paper section 4.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
-from ..tasks import SuperRes, check_sampling
-from .consistent import back_project, consistency
-from .domain import Statistics, statistics
-from .score import Score, check_mask, estimator_of, score_pairs, task_of
-from .tiling import check_size, draw, encode_tiles, plan_tiles
+from ..sampling import Sampling
+from ..tasks import Picture, SuperRes
+from .candidates import Conditioned, Request
+from .consistent import consistency
+from .domain import Statistics
+from .score import Estimator, Score, check_mask, estimator_of, task_of
+from .tiling import check_size
 
-__all__ = ["BATCH_PIXELS", "Candidate", "Candidates", "restore"]
-
-BATCH_PIXELS = 2**18  # of the model's pictures at a time, unless the batch size is given
+__all__ = ["Candidate", "Candidates", "restore", "restore_with"]
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One draw, and the score of what it composes to."""
+    """One draw, and the score of the picture that it composes to."""
 
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
     rank: int  # from 1
     score: Score
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
-    draw: np.ndarray  # uint8, of the model's size; or projected, of the picture's
-    compose: Callable[[np.ndarray], np.ndarray]
+    draw: Picture  # uint8, of the model's size; or projected, of the picture's
+    compose: Callable[[Picture], Picture]
 
     @property
-    def image(self) -> np.ndarray:
+    def image(self) -> Picture:
         """The picture, uint8 (H, W, 3); composed anew each time: M large ones would fill memory."""
         return self.compose(self.draw)
 
@@ -46,11 +44,12 @@ class Candidates:
     ranked: list[Candidate]
     keep: int
     tau: float
-    estimator: dict[str, Any]
+    estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
     @property
     def kept(self) -> list[Candidate]:
+        """The best N."""
         return self.ranked[: self.keep]
 
 
@@ -91,72 +90,64 @@ def restore(
         CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
             draw that is not finite.
     """
-    task, config = task_of(model), model.config
-    if tau is None:
-        tau = config.task.tau if config.task.tau is not None else task.tau
-    if candidates is None:
-        candidates = config.task.candidates or task.candidates
-    check_sampling(
+    sampling = Sampling(
         tau=tau,
         candidates=candidates,
         keep=keep,
         seed=seed,
-        batch_size=batch_size,
         noise_samples=noise_samples,
         rank=rank,
+        batch_size=batch_size,
+        consistent=consistent,
     )
+    return restore_with(model, image, sampling, mask)
+
+
+def restore_with(
+    model: CAFlow, image: Picture, sampling: Sampling, mask: Picture | None = None
+) -> Candidates:
+    """Do as `restore` does, with its settings in one record.
+
+    Args:
+        model: Any model.
+        image: uint8 (H, W, 3).
+        sampling: Where it leaves tau or M open, the model's, else the task's.
+        mask: uint8 (H, W), for inpaint.
+
+    Raises:
+        CaflowError: As `restore`.
+    """
+    task, sampling = task_of(model), sampling.of(model.config)
+    tau, m = sampling.tau, sampling.candidates
+    assert tau is not None, "Sampling.of fills it in"
+    assert m is not None, "Sampling.of fills it in"
     check_mask(task, mask)
-    if consistent and not isinstance(task, SuperRes):
-        raise CaflowError(
-            f"only superres can be consistent, not {task.name}",
-            "leave --consistent out",
-            EXIT_USAGE,
-        )
-    height, width = size = task.model_size(image, mask)
-    check_size(size)
-    condition = task.condition(image, mask)
-    tiles = plan_tiles(size, config.flow.multiple)
-    encodings = encode_tiles(model, condition, tiles)
-    if len(tiles) == 1 and height * width <= BATCH_PIXELS:
-        encodings = [model.encode_condition(encodings[0])]
+    check_size(task.model_size(image, mask))
+    request = Request.of(task, image, mask, sampling.consistent)
+    conditioned = Conditioned(model, [request])
 
-    def compose(drawn: np.ndarray) -> np.ndarray:
-        # What is projected is composed already.
-        return drawn if consistent else task.compose(image, drawn, mask)
+    found: list[tuple[Picture, int | None, Score]] = []
+    for drawn, score in conditioned.candidates(
+        tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size
+    ):
+        if isinstance(task, SuperRes) and sampling.consistent:
+            found.append((drawn.image, consistency(image, drawn.image, task), score))
+        else:
+            found.append((drawn.draw, None, score))
 
-    draws: list[np.ndarray] = []
-    apart: list[int] = []
-    scores: list[Score] = []
-    batch_size = batch_size or max(1, BATCH_PIXELS // (height * width))
-    for first in range(0, candidates, batch_size):
-        count = min(batch_size, candidates - first)
-        drawn = draw(model, encodings, tiles, tau, seed + first, count)
-        if isinstance(task, SuperRes) and consistent:
-            drawn = [back_project(image, task.compose(image, one), task) for one in drawn]
-            apart += [consistency(image, one, task) for one in drawn]
-        pairs, shapes = [], []
-        for one in drawn:
-            target = compose(one)
-            pairs.append(task.reduce(image, target, mask))
-            shapes.append(target.shape)
-        # Where the reduced condition is the one that was sampled from, it is encoded already.
-        shared = all(np.array_equal(reduced, condition) for reduced, _ in pairs)
-        scores += score_pairs(model, pairs, shapes, noise_samples, encodings if shared else None)
-        draws += drawn
+    order = list(range(m))
+    if sampling.rank == "likelihood":
+        order.sort(key=lambda k: (-found[k][2].rank_score, k))
+    ranked = []
+    for position, k in enumerate(order, 1):
+        draw, apart, score = found[k]
+        compose = _as_it_is if sampling.consistent else request.compose
+        seed = sampling.seed + k
+        ranked.append(Candidate(k, seed, position, score, apart, draw, compose))
+    estimator = estimator_of(model, sampling.noise_samples)
+    return Candidates(ranked, sampling.keep, tau, estimator, conditioned.statistics[0])
 
-    order = list(range(candidates))
-    if rank == "likelihood":
-        order.sort(key=lambda k: (-scores[k].rank_score, k))
-    ranked = [
-        Candidate(
-            k=k,
-            seed=seed + k,
-            rank=position + 1,
-            score=scores[k],
-            consistency_max=apart[k] if consistent else None,
-            draw=draws[k],
-            compose=compose,
-        )
-        for position, k in enumerate(order)
-    ]
-    return Candidates(ranked, keep, tau, estimator_of(model, noise_samples), statistics(encodings))
+
+def _as_it_is(projected: Picture) -> Picture:
+    """The picture: it was composed before it was projected."""
+    return projected

@@ -1,27 +1,30 @@
-"""The likelihood of a pair of pictures (DESIGN section 2, likelihood contract)."""
+"""The likelihood of a pair of pictures, as `score` states it and candidates are ranked by it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, Condition, bits_per_dim
-from ..tasks import Task, check_noise_samples, get_task
-from .tiling import check_size, encode_tiles, plan_tiles, score_tiles
+from ..model import CAFlow, bits_per_dim
+from ..sampling import check_noise_samples
+from ..tasks import Picture, Task, get_task
+from .conditions import InTiles, OnePiece, read_conditions
+from .tiling import check_size
 
 __all__ = [
+    "Estimator",
     "Score",
     "check_mask",
     "estimator_of",
     "score",
-    "score_pairs",
+    "score_targets",
     "task_of",
     "to_batch",
 ]
@@ -50,12 +53,20 @@ class Score:
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
 
+class Estimator(TypedDict):
+    """How a log-likelihood was estimated, as JSON states it."""
+
+    dequantization: str
+    noise_samples: int
+    bound: str
+
+
 def task_of(model: CAFlow) -> Task:
     """The task that the model was trained for."""
     return get_task(model.config)
 
 
-def check_mask(task: Task, mask: np.ndarray | None) -> None:
+def check_mask(task: Task, mask: Picture | None) -> None:
     """CaflowError (exit code 2) unless there is a mask just where the task needs one."""
     if task.needs_mask and mask is None:
         raise CaflowError(
@@ -65,16 +76,16 @@ def check_mask(task: Task, mask: np.ndarray | None) -> None:
         raise CaflowError(f"{task.name} takes no mask", "leave --mask out", EXIT_USAGE)
 
 
-def to_batch(images: Sequence[np.ndarray]) -> Tensor:
+def to_batch(images: Sequence[Picture]) -> Tensor:
     """uint8 (H, W, C) arrays of one size as a (B, C, H, W) tensor."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 def score(
     model: CAFlow,
-    condition: np.ndarray,
-    target: np.ndarray,
-    mask: np.ndarray | None = None,
+    condition: Picture,
+    target: Picture,
+    mask: Picture | None = None,
     *,
     noise_samples: int = 1,
 ) -> Score:
@@ -94,12 +105,13 @@ def score(
     task = task_of(model)
     check_mask(task, mask)
     check_size(task.model_size(condition, mask))
-    pair = task.reduce(condition, target, mask)
-    return score_pairs(model, [pair], [target.shape], noise_samples)[0]
+    cond, reduced = (to_batch([side]) for side in task.reduce(condition, target, mask))
+    conditions = read_conditions(model, cond)
+    return score_targets(conditions, reduced, [target.shape], noise_samples)[0]
 
 
-def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
-    """What a log-likelihood estimates, as JSON states it."""
+def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
+    """The estimator of a model's log-likelihoods."""
     bounds = {
         "uniform": "mean over draws of log p(w + u | y)",
         "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
@@ -108,62 +120,42 @@ def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, Any]:
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
 
 
-def score_pairs(
-    model: CAFlow,
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+def score_targets(
+    conditions: OnePiece | InTiles,
+    targets: Tensor,
     shapes: Sequence[tuple[int, ...]],
     noise_samples: int,
-    encodings: Sequence[Condition] | None = None,
+    strict: bool = True,
 ) -> list[Score]:
-    """Scores of reduced (condition, target) pairs of one size, in one batch.
+    """Score reduced targets under the conditions that they were reduced with.
 
     Args:
-        model: Any model.
-        pairs: What the task's `reduce` gave.
-        shapes: Of the unreduced targets, for the score domain.
+        conditions: One a target, or one for equally many neighbouring targets each.
+        targets: uint8 (B, C, H, W).
+        shapes: Of the pictures (H', W', C) before they were reduced, for the score domain.
         noise_samples: K.
-        encodings: Of the tiles of the condition that all pairs share, if they do and it is known.
+        strict: Refuse a log-likelihood that is not finite.
+
+    Raises:
+        CaflowError: A log-likelihood is not finite, and `strict`.
     """
-    height, width = pairs[0][1].shape[:2]
-    tiles = plan_tiles((height, width), model.config.flow.multiple)
-    if len(tiles) > 1:
-        scores = [
-            Score(
-                rank_score=score_tiles(
-                    model,
-                    target,
-                    encodings or encode_tiles(model, condition, tiles),
-                    tiles,
-                    noise_samples,
-                ),
-                log_likelihood=None,
-                bits_per_dim=None,
-                standard_error=None,
-                score_domain="tiles",
-                scored_size=(width, height),
-            )
-            for condition, target in pairs
-        ]
-    else:
-        cond = encodings[0] if encodings else to_batch([condition for condition, _ in pairs])
-        batch = to_batch([target for _, target in pairs])
-        value, error = model.log_prob_with_error(batch, cond, noise_samples)
-        scores = [
-            Score(
-                rank_score=one,
-                log_likelihood=one,
-                bits_per_dim=bits_per_dim(one, target.size),
-                standard_error=deviation if noise_samples > 1 else None,
-                score_domain="image" if target.shape == shape else "reduced",
-                scored_size=(width, height),
-            )
-            for one, deviation, (_, target), shape in zip(
-                value.tolist(), error.tolist(), pairs, shapes, strict=True
-            )
-        ]
-    if not all(math.isfinite(score.rank_score) for score in scores):
+    channels, height, width = targets.shape[1:]
+    values, errors = conditions.log_prob(targets, noise_samples)
+    if strict and not all(map(math.isfinite, values)):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",
             "another picture, or another --model",
         )
-    return scores
+    if errors is None:
+        return [Score(value, None, None, None, "tiles", (width, height)) for value in values]
+    return [
+        Score(
+            rank_score=value,
+            log_likelihood=value,
+            bits_per_dim=bits_per_dim(value, channels * height * width),
+            standard_error=error if noise_samples > 1 else None,
+            score_domain="image" if shape == (height, width, channels) else "reduced",
+            scored_size=(width, height),
+        )
+        for value, error, shape in zip(values, errors, shapes, strict=True)
+    ]

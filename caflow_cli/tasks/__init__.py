@@ -1,4 +1,4 @@
-"""Tasks: what a condition is, and how draw and score relate to a user's picture."""
+"""Tasks: how a condition, a draw and a score relate to a user's picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from .base import Picture, Task, pad
 from .colorize import Colorize
 from .inpaint import Inpaint
 from .paired import Paired
-from .sampling import check_noise_samples, check_sampling
 from .superres import SuperRes
 
 if TYPE_CHECKING:
@@ -26,12 +25,9 @@ __all__ = [
     "Picture",
     "SuperRes",
     "Task",
-    "check_noise_samples",
-    "check_sampling",
     "get_task",
     "held_out_conditions",
     "pad",
-    "settled",
     "task_named",
 ]
 
@@ -44,7 +40,11 @@ TASKS: dict[str, type[SuperRes | Colorize | Inpaint | Paired]] = {
 
 
 def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
-    """The class of that name, with its defaults. Unknown: CaflowError with the nearest one."""
+    """The class of that name, with its defaults.
+
+    Raises:
+        CaflowError: (exit 2) no task has this name; the hint has the nearest one.
+    """
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
         raise CaflowError(f"unknown task {name!r}", f"--task {near}", EXIT_USAGE)
@@ -52,10 +52,10 @@ def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
 
 
 def get_task(config: Config) -> Task:
-    """The task of a model.
+    """The task of a model's config.
 
     Raises:
-        CaflowError: (exit 2) no such task, or a condition of channels that it does not have.
+        CaflowError: (exit 2) no such task, or numbers of channels that it does not take.
     """
     task, flow = config.task, config.flow
     kind = task_named(task.name)
@@ -77,17 +77,8 @@ def get_task(config: Config) -> Task:
     return Paired(flow.cond_channels, multiple)
 
 
-def settled(task: Task, conditions: Tensor, draws: Tensor) -> Tensor:
-    """`settle` of every draw, as its candidate is ranked: uint8 (N, C, H, W), (N, 3, H, W)."""
-    targets = draws.new_empty(draws.shape)
-    result, y, w = (x.permute(0, 2, 3, 1).numpy() for x in (targets, conditions, draws))
-    for index in range(len(draws)):
-        result[index] = task.settle(y[index], w[index])
-    return targets
-
-
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
-    """`held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
+    """The `held_out_condition` of every picture of a set: uint8 (N, 3, H, W) to (N, C, H, W)."""
     height, width = targets.shape[2:]
     conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
     result = conditions.permute(0, 2, 3, 1).numpy()

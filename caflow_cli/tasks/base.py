@@ -1,4 +1,4 @@
-"""What every task offers, and what they share: padding, resizing, grey."""
+"""The interface of every task, and what tasks share: padding, resizing, grey."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (12
 class Task(Protocol):
     """From a user's picture to the model's condition, and from the model's draw to a picture.
 
-    A task that takes no mask ignores it; the callers refuse one (`inference`).
+    A task that needs no mask ignores one; `inference.score.check_mask` refuses it before.
     """
 
     @property
     def name(self) -> str:
-        """As in a model's config and on the command line."""
+        """The task's name in a model's config and on the command line."""
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """What the condition may have; the first is the default."""
+        """Numbers of channels that the condition may have; the first is the default."""
 
     @property
     def cond_channels(self) -> int:
-        """Channels of the condition."""
+        """Channels of this task's condition."""
 
     @property
     def tau(self) -> float:
@@ -50,47 +50,58 @@ class Task(Protocol):
 
     @property
     def derives_condition(self) -> bool:
-        """Whether the condition follows from the target; else the data set holds it."""
+        """Whether the condition follows from the target; otherwise the data set holds it."""
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         """Height and width of `condition(image, mask)`, before any work."""
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """The model's condition of a user's picture, padded: (h, w, cond_channels)."""
+        """The model's condition of a user's picture, padded: uint8 (h, w, cond_channels)."""
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """The picture that is written, from a user's picture and a draw of the model's size."""
+        """The picture that is written: a draw of the model's size, put into the user's picture."""
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """The (condition, target) pair that is scored, of the model's size.
+        """The pair that is scored, (condition, target), both of the model's size.
 
-        Ranking and `score` both go through here, so a written file scores what ranked it.
+        Ranking and `score` both reduce, so the score of a written file is the one that ranked it.
 
         Raises:
             CaflowError: The target's size does not fit the picture's.
         """
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """A draw as the target that it is scored as, at model scale: `compose` and `reduce` of a
-        picture that is known by its condition alone. (h, w, C) and (h, w, 3) to (h, w, 3)."""
+        """Compose a draw at model scale, where only the condition is known, not the picture.
+
+        What comes out is scored as it is: `reduce` would not change it.
+
+        Args:
+            condition: uint8 (h, w, cond_channels).
+            draw: uint8 (h, w, 3).
+
+        Returns:
+            uint8 (h, w, 3).
+        """
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """A condition of a training target, (H, W, cond_channels); random parts from `generator`.
+        """A condition of a training target: uint8 (H, W, 3) to (H, W, cond_channels).
+
+        Random parts of it come from `generator`.
 
         Raises:
             CaflowError: The condition does not follow from the target (`derives_condition`).
         """
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
-        """The condition of validation picture `index`: always the same."""
+        """The condition of validation picture `index`, the same every time."""
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """The picture with its right and bottom reflected until both sides are multiples.
+    """Reflect a picture at its right and bottom until both sides are multiples.
 
     (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect
     and is repeated.
@@ -106,23 +117,23 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
 
 
 def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
-    """Height and width of `pad`'s result."""
+    """Height and width of what `pad` returns."""
     return height + -height % multiple, width + -width % multiple
 
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
+    """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.array(resized)  # `asarray` would be read-only, which torch warns of
 
 
 def grey(image: Picture) -> Picture:
-    """Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
+    """Pillow's `convert("L")`, the luma of Rec. 601: uint8 (H, W, 3) to (H, W)."""
     return np.array(Image.fromarray(image).convert("L"))
 
 
 def check_same_size(image: Picture, target: Picture) -> None:
-    """CaflowError (exit 1) unless the target has the picture's height and width."""
+    """Refuse a target of another height or width than the picture's: CaflowError, exit code 1."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]
     if (h, w) != (height, width):
         raise CaflowError(

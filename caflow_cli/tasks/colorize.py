@@ -69,8 +69,8 @@ class Colorize:
     ) -> tuple[Picture, Picture]:
         """The target at model scale, and its grey there, both padded.
 
-        A target of another luminance than the picture is scored against the picture's: what their
-        greys differ by at model scale is put into the condition.
+        A target of another luminance than the picture's is scored under the picture's: the
+        difference of their greys at model scale is added to the condition.
 
         Raises:
             CaflowError: (exit 1) the target has another size than the picture.
@@ -83,7 +83,7 @@ class Colorize:
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw's chroma, with the luminance of the condition."""
+        """Give the draw the luminance of the condition."""
         return _tint(condition[..., 0], *_chroma(draw))
 
     def training_condition(
@@ -106,7 +106,7 @@ class Colorize:
 
 
 def _chroma(draw: Picture) -> list[npt.NDArray[np.float32]]:
-    """Red, green and blue less the luma of all three: each (H, W)."""
+    """Red, green and blue minus the luma of all three: each (H, W)."""
     values = draw.astype(np.float32)
     luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
@@ -118,7 +118,7 @@ def _tint(
     green: npt.NDArray[np.float32],
     blue: npt.NDArray[np.float32],
 ) -> Picture:
-    """uint8 (H, W, 3) of grey `level` with chroma, each (H, W), shrunk into gamut."""
+    """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
     for chroma in (red, green, blue):

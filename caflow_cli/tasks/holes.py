@@ -31,8 +31,8 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
     Args:
         kind: "central"; "random": rectangles or strokes, evenly; "mixed": central half of the time,
-            random else. What a window shows of a larger picture's hole is like the central one.
-        generator: Asked for equally many numbers, whatever comes out.
+            random else. The window that `Inpaint` cuts around a hole has it like the central one.
+        generator: It gives equally many numbers, whatever the hole.
     """
     import torch  # here, so that the tasks' defaults are had without it
 

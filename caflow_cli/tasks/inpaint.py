@@ -39,7 +39,7 @@ class _Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Inpaint:
-    """The hole of a picture of any size filled; all other pixels are kept bit for bit.
+    """Fill the hole of a picture of any size; all other pixels are kept bit for bit.
 
     The model sees a window that the mask alone fixes: a square around the box of all holes, twice
     as wide as that box as in training, at least `size`, clipped and moved to lie in the picture. A
@@ -100,7 +100,7 @@ class Inpaint:
         return self.condition(image, mask), self._pad(reduced)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw in the hole, the known pixels outside. With 3 channels what is black is hole."""
+        """The draw in the hole, the known pixels outside. Of 3 channels, what is black is hole."""
         if self.cond_channels == 4:
             hole = condition[..., 3:] >= _WHITE
         else:
@@ -132,7 +132,7 @@ class Inpaint:
     # --- the window -------------------------------------------------------------------------------
 
     def _hole(self, image: Picture, mask: Picture | None) -> _Mask:
-        """The mask as booleans (H, W), checked."""
+        """The mask as booleans (H, W), after its checks."""
         if mask is None:
             raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
         height, width = image.shape[:2]
@@ -164,7 +164,7 @@ class Inpaint:
         return _Window(spans[0], spans[1], sizes[0], sizes[1])
 
     def _shrink(self, image: Picture, hole: _Mask) -> tuple[Picture, _Mask]:
-        """The window at model scale from its known pixels alone, and the cells that touch the hole.
+        """The window at model scale, of its known pixels alone, and the cells that touch the hole.
 
         BICUBIC of the known pixels over BICUBIC of their weight, 1 where known: (h, w, 3).
         """
@@ -183,7 +183,7 @@ class Inpaint:
         return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
 
     def _mark(self, image: Picture, hole: _Mask) -> Picture:
-        """The condition: the picture with its hole filled in, and the mask where it has one."""
+        """The condition: the picture with its hole in one colour, and with 4 channels the mask."""
         if self.cond_channels == 3:
             return np.where(hole[..., None], np.uint8(0), image)
         result = np.empty((*hole.shape, 4), np.uint8)
@@ -192,7 +192,7 @@ class Inpaint:
         return result
 
     def _pad(self, image: Picture) -> Picture:
-        """Reflected to `_side`; what mirrors the hole is hole."""
+        """Reflect a picture, or a condition with its hole, to `_side`."""
         return pad(image, self._side)
 
 

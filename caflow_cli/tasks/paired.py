@@ -1,4 +1,4 @@
-"""Paired translation: the condition is whatever the data set holds for a target."""
+"""Paired translation: the condition is the picture that the data set holds for a target."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Paired:
         return self.condition(image), pad(target, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw: the condition tells none of it outright."""
+        """The draw as it is: the condition fixes none of its pixels."""
         return draw
 
     def training_condition(

@@ -18,9 +18,9 @@ __all__ = ["SuperRes"]
 class SuperRes:
     """Pictures `factor` times larger.
 
-    Both ways are Pillow BICUBIC with 8 bits after each: `F.interpolate` has another kernel, and a
-    model is only as good as its condition is the one it was trained on. A picture of any size is
-    taken whole and padded.
+    Pictures are shrunk and enlarged by Pillow BICUBIC, rounded to 8 bits each time, as in training:
+    the kernel of `F.interpolate` is another, and would give the model conditions that it does not
+    know. A picture of any size is taken whole and padded.
     """
 
     factor: int = 4
@@ -85,7 +85,7 @@ class SuperRes:
         return self.condition(image), pad(target, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """The draw: the condition tells none of it outright."""
+        """The draw as it is: the condition fixes none of its pixels."""
         return draw
 
     def training_condition(

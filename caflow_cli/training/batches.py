@@ -1,4 +1,4 @@
-"""Batches: order, flips, conditions and noise, all keyed by (seed, position in the stream)."""
+"""Batches: order, flips, conditions and noise, all keyed by seed and position in the stream."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Batches:
 
     Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, zoom, condition
     and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
-    on neither the ranks nor on what was drawn before: a resumed run sees what the straight one saw.
+    neither on the number of processes nor on what was drawn before, and a resumed run sees what an
+    uninterrupted one sees.
 
     Args:
         dataset: Holds the pictures.
@@ -43,7 +44,7 @@ class Batches:
         seed: The run's.
         flip: Mirror half of the pairs, target and condition together.
         normal_noise: Draw the target's noise standard normal, for variational dequantization.
-        zoom: The most that `Zoom` cuts off a side; 0: pictures stay whole.
+        zoom: The largest share of a side that `Zoom` cuts off; 0: pictures stay whole.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class Batches:
         self.zoom = zoom
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
-    def __call__(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
-        """The rank's share of batch `step`."""
-        positions = range(step * self.batch_size, (step + 1) * self.batch_size)[rank::ranks]
+    def __call__(self, step: int, process: int = 0, processes: int = 1) -> Batch:
+        """The share of one process in batch `step`."""
+        positions = range(step * self.batch_size, (step + 1) * self.batch_size)[process::processes]
         targets = self.dataset.targets
         side = tuple(targets.shape[2:])
         w = np.empty((len(positions), targets.shape[1], *side), np.uint8)
@@ -105,10 +106,10 @@ class Batches:
 
 
 class Prefetched:
-    """`Batches` of one rank, the next one made by a thread while a step runs."""
+    """`Batches` of one process. A thread makes the next one while a step runs."""
 
-    def __init__(self, batches: Batches, rank: int, ranks: int) -> None:
-        self._batches, self._rank, self._ranks = batches, rank, ranks
+    def __init__(self, batches: Batches, process: int, processes: int) -> None:
+        self._batches, self._process, self._processes = batches, process, processes
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
 
@@ -122,11 +123,11 @@ class Prefetched:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, step: int) -> Future[Batch]:
-        return self._pool.submit(self._batches, step, self._rank, self._ranks)
+        return self._pool.submit(self._batches, step, self._process, self._processes)
 
 
 def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
-    """Whole numbers below 2^16 in that shape, four of a 64-bit word."""
+    """Whole numbers below 2^16 in that shape; a 64-bit word holds four."""
     count = int(np.prod(shape))
     words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
     return words[:count].reshape(shape)

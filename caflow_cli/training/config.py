@@ -28,7 +28,7 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
 class OptimConfig:
     """Optimiser, schedule and budget (paper appendix B)."""
 
-    batch_size: int = 32  # of a step: of all ranks and all its parts together
+    batch_size: int = 32  # images a step, over all processes and parts
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 8e-3  # peak
     schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`

@@ -1,4 +1,4 @@
-"""What a run would take, measured by a few steps of it: `caflow train --dry-run`."""
+"""An estimate of what a run takes, from a few of its steps: `caflow train --dry-run`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ _PARTS = ("A", "R", "T", "F", "Q")  # of a model: they begin the names of parame
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """Counts are exact; time and memory are of a few steps on this machine, as busy as it was."""
+    """Size, time and memory of a run.
+
+    Counts are exact. Time and memory follow from a few steps on this machine, as busy as it was.
+    """
 
     pictures: dict[str, int]  # of each split; pairs, where the task learns from pairs
     parameters: dict[str, int]  # of A, R, T, F, Q, and in all
@@ -46,7 +49,7 @@ class RunEstimate:
 
 
 def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
-    """Make a few steps of a run in memory, and write nothing.
+    """Estimate what a run takes: makes a few steps of it in memory, and writes nothing.
 
     Raises:
         CaflowError: As `train`, for what it would find before its first step.
@@ -114,20 +117,20 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
 
 def _seconds_a_step(optimiser: Optimiser, batches: Batches) -> list[tuple[Phase, float]]:
     """Every phase of a new run, with the time of a step in it."""
-    accelerator, phases = optimiser.accelerator, optimiser.phases
-    rank, ranks = accelerator.process_index, accelerator.num_processes
+    phases = optimiser.phases
+    share = optimiser.accelerator.process_index, optimiser.accelerator.num_processes
     timed: list[tuple[Phase, float]] = []
-    optimiser.initialise(batches(0, rank, ranks))
+    optimiser.initialise(batches(0, *share))
     while True:
-        optimiser.step(batches(0, rank, ranks), 0.0)  # slower than others, since memory is new
+        optimiser.step(batches(0, *share), 0.0)  # slower than others, since memory is new
         begin = time.perf_counter()
         for step in range(1, 1 + _STEPS):
-            optimiser.step(batches(step, rank, ranks), 0.0)
+            optimiser.step(batches(step, *share), 0.0)
         timed.append((phases.current, (time.perf_counter() - begin) / _STEPS))
         if not phases.current_ends(1.0):
             return timed
         phases.begin_next(0)
-        optimiser.begin_phase(batches(0, rank, ranks))
+        optimiser.begin_phase(batches(0, *share))
 
 
 def _count_parameters(model: CAFlow) -> dict[str, int]:

@@ -26,7 +26,7 @@ from .progress import Progress, RunSummary
 from .recorder import Recorder
 from .run_folder import RunFolder
 from .signals import Signals
-from .validation import Validation
+from .validation import Fit, Validation
 
 __all__ = ["train"]
 
@@ -45,7 +45,8 @@ def train(
     `last.safetensors` and `best.safetensors` (averaged weights; best by validation bits/dim), and
     `state/`, from which `resume=True` goes on.
 
-    Under `accelerate launch` or `torchrun` every process calls this; rank 0 writes and reports.
+    Under `accelerate launch` or `torchrun` every process calls this. The main process writes and
+    reports.
 
     Args:
         config: What to learn, from what, and for how long.
@@ -66,7 +67,7 @@ def train(
         if wants_perceptual(config.optim, config.flow)
         else None
     )
-    if config.device.startswith("cuda:"):  # "cuda": a launcher gives each rank its own
+    if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
         use_device(device)
     accelerator = Accelerator(
         mixed_precision="no",
@@ -173,19 +174,9 @@ def _train(
             recorder.validated(validation.measure(ema.model, accelerator))
         if recorder.saved_at != progress.step:
             recorder.save_state()
-        images = (progress.step - first_step) * optim.batch_size
-        summary = RunSummary(
-            steps=progress.step,
-            images=progress.images(optim),
-            minutes=progress.elapsed / 60,
-            images_per_second=images / max(time.monotonic() - first_time, 1e-9),
-            train_bits_per_dim=recorder.fit.train,
-            val_bits_per_dim=recorder.fit.val,
-            gap_bits_per_dim=recorder.fit.val - recorder.fit.train,
-            best_val_bits_per_dim=progress.best,
-            skipped_steps=guard.skipped,
-            rollbacks=guard.rollbacks,
-        )
+        seconds = max(time.monotonic() - first_time, 1e-9)
+        speed = (progress.step - first_step) * optim.batch_size / seconds
+        summary = _summarise(config, progress, optimiser, recorder.fit, speed)
         recorder.end(summary)
         return summary
 
@@ -215,3 +206,20 @@ def _take_in(
             "a loss that was not finite, or far above the last good one",
             f"--lr {optimiser.config.lr / 4:g}, and look at the data",
         )
+
+
+def _summarise(
+    config: RunConfig, progress: Progress, optimiser: Optimiser, fit: Fit, speed: float
+) -> RunSummary:
+    return RunSummary(
+        steps=progress.step,
+        images=progress.images(config.optim),
+        minutes=progress.elapsed / 60,
+        images_per_second=speed,
+        train_bits_per_dim=fit.train,
+        val_bits_per_dim=fit.val,
+        gap_bits_per_dim=fit.val - fit.train,
+        best_val_bits_per_dim=progress.best,
+        skipped_steps=optimiser.guard.skipped,
+        rollbacks=optimiser.guard.rollbacks,
+    )

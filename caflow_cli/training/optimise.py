@@ -29,7 +29,7 @@ __all__ = ["Optimiser", "StepFigures", "parameter_groups"]
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What a step measured, over the batches of all processes."""
+    """The figures of a step, over the batches of all processes."""
 
     loss: float  # bits/dim, with λ log p(y)
     bits_per_dim: float  # of log p(w|y) alone

@@ -135,8 +135,8 @@ def _share(optim: OptimConfig, name: str, parameter: Tensor) -> float:
 class Phases(Sequence[Phase]):
     """The phases of a run, and which one it is in.
 
-    A run goes from one to the next and never back: with a larger budget the share that a past phase
-    has had becomes smaller, but what it taught is taught.
+    A run goes from one phase to the next and never back, even where a larger budget makes the share
+    smaller that a past phase has had.
 
     Args:
         phases: In order. A new run begins with the first that takes any time.

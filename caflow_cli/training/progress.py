@@ -1,4 +1,4 @@
-"""How far a run has come, and how it ended."""
+"""Progress of a run, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """How a run ended.
+    """The figures of a run at its end.
 
     All bits/dim are of the averaged weights, with the same fixed noise, on as many training as
     validation pictures: the gap is what the model knows of its training pictures alone.

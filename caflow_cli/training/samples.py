@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..flows import to_uint8
+from ..inference.candidates import Conditioned, Request
 from ..model import CAFlow
-from ..tasks import get_task, settled
+from ..tasks import get_task
 
 __all__ = ["sample_grid"]
 
@@ -17,19 +17,33 @@ __all__ = ["sample_grid"]
 def sample_grid(
     model: CAFlow, targets: Tensor, conditions: Tensor, tau: float, candidates: int, seed: int = 0
 ) -> np.ndarray:
-    """One row an image, candidates by falling log-likelihood: uint8 (rows, columns, 3).
+    """Draw one row an image, its candidates by falling log-likelihood: uint8 (rows, columns, 3).
 
-    They are composed with the condition, as those of `restore` are.
+    Candidates are composed with the condition, as those of `restore` are. Early in a run some may
+    not be finite: they are shown, too.
+
+    Args:
+        model: In training, or its average.
+        targets: uint8 (N, 3, H, W).
+        conditions: uint8 (N, C, H, W).
+        tau: Temperature.
+        candidates: M, all drawn in one batch.
+        seed: Of candidate 0 of every image.
     """
-    encoding, task = model.encode_condition(conditions), get_task(model.config)
-    raw = to_uint8(model.sample(encoding, tau, candidates, seed)).cpu().flatten(0, 1)
-    settled_draws = settled(task, conditions.repeat_interleave(candidates, 0), raw)
-    scores = model.log_prob(settled_draws, encoding).view(len(targets), candidates)
-    draws = settled_draws.unflatten(0, (len(targets), candidates))
-    order = scores.argsort(dim=1, descending=True, stable=True).cpu()
+    task = get_task(model.config)
+    conds = conditions.permute(0, 2, 3, 1).numpy()
+    requests = [Request.of_condition(task, cond) for cond in conds]
+    conditioned = Conditioned(model, requests, strict=False)
+    seeds, batch_size = [seed] * len(requests), candidates * len(requests)
+    found = list(conditioned.candidates(tau, candidates, seeds, batch_size=batch_size))
     rows = []
-    for image, target in enumerate(targets):
-        ranked = [draws[image, k] for k in order[image]]
-        tiles = [conditions[image][: target.shape[0]], *ranked, target]
-        rows.append(torch.cat([t.expand(3, -1, -1) for t in tiles], dim=2))
+    for first, cond, target in zip(
+        range(0, batch_size, candidates), conditions, targets, strict=True
+    ):
+        own = found[first : first + candidates]
+        scores = torch.tensor([score.rank_score for _, score in own], dtype=torch.float64)
+        order = scores.argsort(descending=True, stable=True).tolist()
+        images = [torch.from_numpy(own[k][0].image).permute(2, 0, 1) for k in order]
+        tiles = [cond[: target.shape[0]], *images, target]
+        rows.append(torch.cat([tile.expand(3, -1, -1) for tile in tiles], dim=2))
     return torch.cat(rows, dim=1).permute(1, 2, 0).contiguous().numpy()

@@ -35,7 +35,7 @@ _PRESET_TASK: dict[str, dict[str, Any]] = {
 # level is still to be learned.
 _GUIDED = {"guide_first": 0.15}
 _ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
-_UNET = {"guide_first_lr": 7e-4}  # higher ones than 1e-3 were not tried
+_UNET = {"guide_first_lr": 7e-4}  # rates above 1e-3 were not tried
 
 
 def build_config(

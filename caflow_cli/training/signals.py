@@ -21,7 +21,7 @@ class Signals:
     """A context in which the first SIGINT or SIGTERM is noted, not obeyed.
 
     The run finishes its step, writes its state and stops. A second Ctrl-C raises
-    `KeyboardInterrupt` where it strikes. Outside of the main thread signals are left alone.
+    `KeyboardInterrupt` at once. Outside of the main thread signals are left alone.
     """
 
     _HANDLED = (signal.SIGINT, signal.SIGTERM)
@@ -53,12 +53,12 @@ class Signals:
             self.received = signal.Signals(number)
 
     def flags(self) -> list[float]:
-        """One number a signal, 1 where it came: summed over the ranks, all stop at one step."""
+        """One number a signal, 1 if it came. By their sums all processes stop at one step."""
         return [float(self.received is s) for s in self._HANDLED]
 
     @classmethod
     def stopped(cls, flags: list[float], step: int, out: str) -> Stopped | None:
-        """What to raise where any rank's flag is up."""
+        """The error to raise where a signal came to any process; None: none came."""
         hint = f"caflow train --out {out} --resume"
         if flags[0]:
             return Stopped(

@@ -49,6 +49,6 @@ def _choose(total: int, count: int, seed: int) -> Tensor:
 
 
 def _sum(model: CAFlow, targets: Tensor, conditions: Tensor, accelerator: Accelerator) -> float:
-    rank, ranks = accelerator.process_index, accelerator.num_processes
-    own = targets[rank::ranks].split(_BATCH), conditions[rank::ranks].split(_BATCH)
+    process, processes = accelerator.process_index, accelerator.num_processes
+    own = targets[process::processes].split(_BATCH), conditions[process::processes].split(_BATCH)
     return sum(float(model.log_prob(w, y).sum()) for w, y in zip(*own, strict=True) if len(w))

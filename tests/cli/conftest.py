@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from .inprocess import Program, program
 
@@ -13,3 +15,12 @@ from .inprocess import Program, program
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary) -> Program:
     """The program in this process, in `tmp_path`."""
     return program(tmp_path, monkeypatch, capfdbinary)
+
+
+@pytest.fixture(scope="session")
+def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture of 8x8 as a file."""
+    path = tmp_path_factory.mktemp("pictures") / "small.png"
+    values = np.add.outer(np.arange(8) * 20, np.arange(8) * 5)[..., None] + [0, 20, 40]
+    Image.fromarray(values.astype(np.uint8)).save(path)
+    return path

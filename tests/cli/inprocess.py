@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from caflow_cli.cli import main
+from caflow_cli.cli.app import app
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,29 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capture) -> Program:
         return Result(caught.value.code, out, err)
 
     return run
+
+
+def captured(folder: Path, *arguments: object, **environment: str) -> Result:
+    """The program in `folder`, for fixtures that live longer than a test; no stdin."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        patch.setattr(sys, "argv", ["caflow", *map(str, arguments)])
+        patch.chdir(folder)
+        for name, value in {"COLUMNS": "100", **environment}.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as caught:
+            main()
+    return Result(caught.value.code, out.buffer.getvalue(), err.buffer.getvalue())
+
+
+def command_paths() -> list[list[str]]:
+    """The words of every command: `["models", "list"]`."""
+    commands = typer.main.get_command(app).commands
+    return [
+        [name, *child]
+        for name, command in commands.items()
+        for child in ([[c] for c in command.commands] if hasattr(command, "commands") else [[]])
+    ]

@@ -11,21 +11,21 @@ from PIL import Image
 
 from caflow_cli.assets import example_path
 
-from .process import caflow
+from .inprocess import captured
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def restored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("bundled")
-    result = caflow(
-        "superres", "example:face", *["-m", "10", "-n", "3", "--seed", "7", "--json"], cwd=folder
+    result = captured(
+        folder, "superres", "example:face", *["-m", 10, "-n", 3, "--seed", 7, "--json"]
     )
     assert result.returncode == 0, result.stderr
     return folder, json.loads(result.stdout)
 
 
-def test_it_writes_three_ranked_pictures_here(run):
-    folder, record = run
+def test_it_writes_three_ranked_pictures_here(restored):
+    folder, record = restored
     names = [f"face_superres_0{rank}.png" for rank in (1, 2, 3)]
     assert sorted(p.name for p in folder.iterdir()) == names
     assert [o["path"] for o in record["outputs"]] == names
@@ -35,24 +35,24 @@ def test_it_writes_three_ranked_pictures_here(run):
     assert values == sorted(values, reverse=True)
 
 
-def test_score_repeats_number_and_order(run):
-    folder, record = run
+def test_score_repeats_number_and_order(restored):
+    folder, record = restored
     again = []
     for output in record["outputs"]:
         arguments = ("score", "--cond", "example:face", "--target", output["path"], "--json")
-        scored = json.loads(caflow(*arguments, cwd=folder).stdout)
+        scored = json.loads(captured(folder, *arguments).stdout)
         assert scored["log_likelihood"] == pytest.approx(output["log_likelihood"], abs=1e-2)
         assert scored["model"] == record["model"]
         again.append(scored["log_likelihood"])
     assert again == sorted(again, reverse=True)
 
 
-def test_a_written_candidate_is_replayed_by_its_seed(run):
-    folder, record = run
+def test_a_written_candidate_is_replayed_by_its_seed(restored):
+    folder, record = restored
     best = record["outputs"][0]
     assert best["seed"] == 7 + record["candidates"][0]["k"]
     arguments = ("superres", "example:face", "--seed", best["seed"], "-m", 1, "-o", "replay.png")
-    assert caflow(*arguments, cwd=folder).returncode == 0
+    assert captured(folder, *arguments).returncode == 0
     a, b = (
         np.asarray(Image.open(folder / name)).astype(int) for name in (best["path"], "replay.png")
     )
@@ -69,10 +69,13 @@ def test_a_written_candidate_is_replayed_by_its_seed(run):
         (("sample", "--cond", "example:shoe"), "edges2shoes"),
     ],
 )
-def test_every_task_works_offline_with_its_bundled_model(tmp_path, arguments, model):
-    environment = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "none")}
+def test_every_task_works_offline_with_its_bundled_model(
+    run, tmp_path, monkeypatch, arguments, model
+):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
     given = (*arguments, "-m", "3", "-n", "3", "-o", "out/", "--json")
-    result = caflow(*given, cwd=tmp_path, **environment)
+    result = run(*given)
     assert result.returncode == 0, result.stderr
     record = json.loads(result.stdout)
     assert record["model"]["id"] == model
@@ -93,7 +96,5 @@ def test_every_task_works_offline_with_its_bundled_model(tmp_path, arguments, mo
         known = np.asarray(Image.open(example_path("hole"))) == 0
         assert np.array_equal(picture[known], given_picture[known])
         assert not np.array_equal(picture[~known], given_picture[~known])
-    again = caflow(
-        *("score", "--cond", source, "--target", best["path"], *mask, "--json"), cwd=tmp_path
-    )
+    again = run("score", "--cond", source, "--target", best["path"], *mask, "--json")
     assert json.loads(again.stdout)["log_likelihood"] == pytest.approx(scores[0], abs=1e-2)

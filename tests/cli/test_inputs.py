@@ -1,4 +1,4 @@
-"""What arguments name, without a process."""
+"""The pictures that arguments name, without a process."""
 
 from __future__ import annotations
 

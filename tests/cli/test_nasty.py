@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from . import nasty
-from .process import caflow
+from .inprocess import captured
 
 DOCS = Path(__file__).parents[2] / "docs" / "pictures.md"
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def tree(root: Path) -> dict[str, str]:
-    """What every path under a folder is: kind, and the digest of what it holds."""
+    """Every path under a folder: its kind, and the digest of what it holds."""
     found = {}
     for folder, folders, files in os.walk(root):
         for name in [*folders, *files]:
@@ -61,11 +61,8 @@ def run(tmp_path_factory, model_file):
     (root / "in").mkdir()
     nasty.make_folder(root / "in")
     before = tree(root / "in")
-    result = caflow(
-        *("superres", "in", "-r", "-o", "out/", "-m", 1, "--json", "--model", model_file),
-        cwd=root,
-        timeout=600,  # 50 pictures and a photo, on a machine that may have other things to do
-    )
+    shared = ("superres", "in", "-r", "-o", "out/", "-m", 1, "--json", "--model", model_file)
+    result = captured(root, *shared)
     return root, before, result
 
 

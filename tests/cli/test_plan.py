@@ -13,7 +13,6 @@ from pictures import COLOURS
 
 from caflow_cli.cli import outputs
 from caflow_cli.cli import plan as plan_module
-from caflow_cli.cli.outputs import ignores_case, is_device
 from caflow_cli.cli.plan import Plan, plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder, encode_png
@@ -92,17 +91,6 @@ def test_names_that_a_file_system_may_take_for_one(monkeypatch):
     assert "would both be written" in refusal(*inputs[2:], output="out/").message
     touch("X_superres.png")
     assert "is an input" in refusal("X_superres.png", "x.png", output=None, overwrite=True).message
-
-
-def test_a_file_system_that_ignores_case_is_found_out(monkeypatch, here):
-    assert not ignores_case(here / "not" / "yet")
-    touch("Name")
-    monkeypatch.setattr(Path, "samefile", lambda self, other: True)
-    assert ignores_case(here)
-    monkeypatch.setattr(os, "scandir", lambda folder: (_ for _ in ()).throw(OSError))
-    monkeypatch.setattr(os.path, "lexists", lambda path: False)
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert ignores_case(here)
 
 
 def test_existing_files_are_refused_replaced_or_skipped():
@@ -195,11 +183,6 @@ def test_a_name_too_long_stops_all_only_where_it_was_named():
     jobs = planned("d").jobs
     assert [job.source.problem is None for job in jobs] == [False, True]
     assert jobs[0].source.problem.exit_code == 1
-
-
-def test_devices_of_windows():
-    assert all(map(is_device, ["nul.png", "CON", "Com1.tar.gz", "lpt9 .png"]))
-    assert not any(map(is_device, ["null.png", "com0.png", "x_nul.png", "com10.png"]))
 
 
 def test_frames_count_from_one():

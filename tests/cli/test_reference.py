@@ -6,7 +6,7 @@ from pathlib import Path
 
 from caflow_cli.cli.reference import reference
 
-from .test_commands import command_paths
+from .inprocess import command_paths
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 

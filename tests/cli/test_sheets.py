@@ -1,16 +1,12 @@
-"""Figures from the command line: --grid, --uncertainty, score --map; and score --sort."""
+"""Figures over all inputs: --grid, --uncertainty, score --map."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from .process import assert_refused
-from .test_tasks import pixels, save
+from .scenes import pixels, save
 
 
 @pytest.fixture
@@ -88,54 +84,3 @@ def test_a_map_and_its_refusals(run, tmp_path, model):
     assert_refused(run(*shared, "--map", "m.jpg"), 2, "--map writes a PNG, not 'm.jpg'")
     assert_refused(run(*shared, "--map", target), 2, "is an input")
     assert run(*shared, "--map", "m.png", "--overwrite").returncode == 0
-
-
-def test_sorted_scores_come_best_first(run, tmp_path, model):
-    folders = tmp_path / "conds", tmp_path / "targets"
-    for k in range(3):
-        side = 8 + 4 * (k % 2)  # of two sizes: bits/dim decide, not nats
-        save(folders[0] / f"{k}.png", side, side, seed=k)
-        save(folders[1] / f"{k}.png", 4 * side, 4 * side, seed=k + 5)
-    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(folders[1] / "0.png")
-    shared = ["score", "--cond", folders[0], "--target", folders[1], "--json", *model]
-    plain, ordered = (
-        [json.loads(line) for line in run(*shared, *sort).stdout.splitlines()]
-        for sort in ([], ["--sort"])
-    )
-    bits = [record["bits_per_dim"] for record in ordered]
-    assert bits == sorted(bits)
-    assert Path(ordered[-1]["target"]).name == "0.png"
-    assert [record["bits_per_dim"] for record in plain] != bits
-    assert sorted(bits) == sorted(record["bits_per_dim"] for record in plain)
-
-
-def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(run, tmp_path, model):
-    image = save(tmp_path / "a.png", 8, 12)
-    shared = ["superres", image, "-m", 2, "--tau", 0.4, "--json", *model]
-    done = run(*shared, "--consistent")
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
-    assert record["params"]["consistent"] is True
-    written = Image.open(record["outputs"][0]["path"]).convert("RGB")
-    reduced = np.asarray(written.resize((12, 8), Image.Resampling.BICUBIC)).astype(int)
-    assert record["outputs"][0]["consistency_max"] == np.abs(reduced - pixels(image)).max() <= 1
-    pair = ["--cond", image, "--target", record["outputs"][0]["path"], "--json"]
-    again = json.loads(run("score", *pair, *model).stdout)
-    expected = record["outputs"][0]["log_likelihood"]
-    assert again["log_likelihood"] == pytest.approx(expected, abs=1e-2)
-    plain = json.loads(run(*shared, "--overwrite").stdout)
-    assert "consistency_max" not in plain["outputs"][0]
-    assert "consistent" not in plain["params"]
-
-
-def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model):
-    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(tmp_path / "noise.png")
-    shared = ["superres", "noise.png", "example:face", "-m", 1, "-o", "out/", "--overwrite"]
-    done = run(*shared)
-    assert done.returncode == 0
-    (warning,) = done.stderr.decode().splitlines()
-    assert warning.startswith("warning: noise.png is unlike what faces-superres-x4 was trained on")
-    assert b"warning" not in run(*shared, "-q").stderr
-    assert b"warning" not in run(*shared, *model).stderr  # a file that does not say

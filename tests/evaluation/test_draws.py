@@ -11,7 +11,7 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.draws import Encoded
+from caflow_cli.evaluation.draws import ConditionedProblems
 from caflow_cli.evaluation.problems import inconsistency, pose, seam
 from caflow_cli.inference import restore
 from caflow_cli.inference import score as score_pair
@@ -32,9 +32,9 @@ def test_batched_draws_rank_and_score_as_restore(models_32, task):
     model = models_32[task]
     posed = problems(model)
     with torch.no_grad():
-        encoded = Encoded(model, posed)
-        drawn = encoded.draw(0.7, 4, 9, 1)
-        scores = encoded.truth_scores(1)
+        conditioned = ConditionedProblems(model, posed)
+        drawn = conditioned.draw(0.7, 4, 9, 1)
+        scores = conditioned.truth_scores(1)
     for problem, candidates, score in zip(posed, drawn, scores, strict=True):
         seed = 9 + 1_000_003 * problem.index
         alone = restore(model, problem.input, 0.7, 4, seed=seed, mask=problem.mask)
@@ -53,9 +53,9 @@ def test_many_candidates_are_drawn_in_several_batches(models_32, monkeypatch):
     model = models_32["superres"]
     posed = problems(model, 2)
     with torch.no_grad():
-        whole = Encoded(model, posed).draw(0.5, 5, 0, 1)
-        monkeypatch.setattr("caflow_cli.evaluation.draws._BATCH_PIXELS", 2 * 2 * 32 * 32)
-        parts = Encoded(model, posed).draw(0.5, 5, 0, 1)
+        whole = ConditionedProblems(model, posed).draw(0.5, 5, 0, 1)
+        monkeypatch.setattr("caflow_cli.inference.candidates.BATCH_PIXELS", 2 * 2 * 32 * 32)
+        parts = ConditionedProblems(model, posed).draw(0.5, 5, 0, 1)
     for a, b in zip(whole, parts, strict=True):
         assert [c.k for c in a] == [c.k for c in b] == list(range(5))
         assert [c.seed for c in a] == [c.seed for c in b]
@@ -73,7 +73,7 @@ def test_a_batch_size_bounds_the_candidates_at_a_time(models_32, monkeypatch):
 
     monkeypatch.setattr(type(model), "sample", counted)
     with torch.no_grad():
-        Encoded(model, problems(model, 2)).draw(0.5, 5, 0, 1, batch_size=4)
+        ConditionedProblems(model, problems(model, 2)).draw(0.5, 5, 0, 1, batch_size=4)
     assert counts == [4, 4, 2]
 
 
@@ -82,7 +82,7 @@ def test_seeds_of_many_pictures_start_again_where_a_generator_does(models_32):
     model = models_32["superres"]
     (problem,) = problems(model, 1)
     with torch.no_grad():
-        ((drawn,),) = Encoded(model, [replace(problem, index=4999)]).draw(0.7, 1, 9, 1)
+        ((drawn,),) = ConditionedProblems(model, [replace(problem, index=4999)]).draw(0.7, 1, 9, 1)
     assert drawn.seed == 9 + 1_000_003 * 4999 - 2**32
     (alone,) = restore(model, problem.input, 0.7, 1, seed=drawn.seed).ranked
     assert drawn.score.log_likelihood == pytest.approx(alone.score.log_likelihood, abs=0.05)
@@ -91,10 +91,10 @@ def test_seeds_of_many_pictures_start_again_where_a_generator_does(models_32):
 def test_a_draw_that_is_not_finite_is_an_error(models_32, monkeypatch):
     model = models_32["superres"]
     with torch.no_grad():
-        encoded = Encoded(model, problems(model))
+        conditioned = ConditionedProblems(model, problems(model))
         monkeypatch.setattr(type(model), "sample", lambda *_: torch.full((3, 2, 3, 32, 32), nan))
         with pytest.raises(CaflowError, match="no finite draw at tau 2"):
-            encoded.draw(2, 2, 0, 1)
+            conditioned.draw(2, 2, 0, 1)
 
 
 def test_problems_are_what_the_tasks_are_asked(models_32):

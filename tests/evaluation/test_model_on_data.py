@@ -166,19 +166,19 @@ def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_pat
 def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
     models_32, true_pictures, monkeypatch
 ):
-    from caflow_cli.evaluation import draws
+    from caflow_cli.inference import candidates
 
-    scores = draws.score_pairs
+    scores = candidates.score_targets
 
-    def fail_on_second(model, pairs, *rest):
+    def fail_on_second(conditions, targets, *rest):
         (second,) = [p for p in pictures if p[1] == "p1.png"]
-        if any(np.array_equal(target, second[0]) for _, target in pairs):
+        if any(np.array_equal(target.permute(1, 2, 0), second[0]) for target in targets):
             raise CaflowError("a log-likelihood is not finite", "another picture")
-        return scores(model, pairs, *rest)
+        return scores(conditions, targets, *rest)
 
     with open_split(true_pictures, "test", 32) as source:
         pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
-    monkeypatch.setattr(draws, "score_pairs", fail_on_second)
+    monkeypatch.setattr(candidates, "score_targets", fail_on_second)
     found = evaluate(models_32["superres"], true_pictures, "bpd")
     assert [name for name, _ in found.failed] == ["p1.png"]
     assert found.images == 4

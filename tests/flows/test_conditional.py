@@ -8,6 +8,7 @@ from caflow_cli.flows import (
     ConditionalFlow,
     standard_normal_log_prob,
 )
+from caflow_cli.flows.conditional import latent_layout
 
 from .closed_form import affine_map, constant_nets, gaussian
 
@@ -31,3 +32,20 @@ def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
     z, logdet = apply(x)
     log_prob = logdet + sum(standard_normal_log_prob(t) for t in z)
     torch.testing.assert_close(log_prob, gaussian(a, b).log_prob(x.flatten(1)), rtol=0, atol=1e-8)
+
+
+def test_the_layout_of_latents_is_the_table_of_three_scales():
+    """Channels of z_j^i and how often sides are halved: pictures in colour, three scales."""
+    assert latent_layout(3, 3) == [
+        [(192, 4)],
+        [(96, 4), (24, 3)],
+        [(96, 4), (24, 3), (12, 2)],
+    ]
+
+
+@pytest.mark.parametrize("scales", [1, 2, 4])
+def test_latents_hold_as_many_values_as_the_image(scales):
+    layout = latent_layout(3, scales)
+    assert [len(row) for row in layout] == list(range(1, scales + 1))
+    side = 2 ** (scales + 1)
+    assert sum(c * (side >> h) ** 2 for row in layout for c, h in row) == 3 * side**2

@@ -7,7 +7,6 @@ import torch
 from caflow_cli.flows import Autoregressive, SharedAutoregressive
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.layers import ActNorm
-from caflow_cli.model import CAFlow
 
 BATCH = 2
 
@@ -48,17 +47,11 @@ def test_sharing_is_the_plain_model_with_equal_weights(scales):
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 4, 5])
 def test_the_number_of_functions(scales):
-    config = helpers.small_config(scales=scales, target_channels=1, cond_channels=1)
-    shared = helpers.small_config(
-        scales=scales, target_channels=1, cond_channels=1, conditional="shared"
-    )
-    functions = [len(flow.functions) for flow in CAFlow(config).density.F]
-    assert sum(functions) == scales * (scales + 1) // 2
-    sharing = CAFlow(shared).density.F
-    assert len(sharing.own) + len(sharing.shared) == 2 * scales - 1
-    parameters = [
-        sum(p.numel() for p in CAFlow(c).density.F.parameters()) for c in (config, shared)
-    ]
+    sizes = helpers.sizes(scales, f_hidden=4)
+    plain, shared = Autoregressive(sizes), SharedAutoregressive(sizes)
+    assert sum(len(flow.functions) for flow in plain) == scales * (scales + 1) // 2
+    assert len(shared.own) + len(shared.shared) == 2 * scales - 1
+    parameters = [sum(p.numel() for p in model.parameters()) for model in (plain, shared)]
     assert (parameters[1] < parameters[0]) == (scales > 2)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from cli.process import assert_refused
-from cli.test_json import lines_of
+from cli.results import lines_of
 from local_hub import WEIGHTS, sha256
 
 from caflow_cli.hub.manifest import manifest_path

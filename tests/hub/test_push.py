@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli.process import assert_refused
-from cli.test_json import lines_of
+from cli.results import lines_of
 from local_hub import WEIGHTS, sha256
 
 from caflow_cli.checkpoint import Card, config_json

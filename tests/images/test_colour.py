@@ -7,6 +7,8 @@ import pytest
 from pictures import COLOURS, decoded, encoded, linear_profile
 from PIL import Image, ImageCms
 
+from caflow_cli.images.colour import to_srgb
+
 
 def test_cmyk_becomes_rgb():
     cmyk = np.zeros((4, 4, 4), np.uint8)
@@ -41,3 +43,12 @@ def test_a_profile_of_a_16_bit_and_a_palette_picture_is_converted():
     np.testing.assert_array_equal(decoded(grey), expected)
     palette = encoded(Image.fromarray(ramp).convert("P"), icc_profile=linear_profile())
     np.testing.assert_array_equal(decoded(palette), expected)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "LAB"])
+def test_every_colour_space_becomes_rgb(mode):
+    """A grey that all of them have."""
+    values = {"L": 128, "RGB": (128,) * 3, "CMYK": (0, 0, 0, 127), "LAB": (137, 128, 128)}
+    picture = to_srgb(Image.new(mode, (2, 2), values[mode]), None)
+    assert picture.mode == "RGB"
+    assert np.abs(np.asarray(picture).astype(int) - 128).max() <= 2

@@ -7,8 +7,10 @@ import io
 import numpy as np
 import pytest
 from pictures import decoded, encoded, png_of_16_bits, refusal, tiff_of_16_bits
+from PIL import Image
 
 from caflow_cli.images import decode
+from caflow_cli.images.depth import round_to_8_bits
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
@@ -85,3 +87,10 @@ def test_floats_are_refused():
     error = refusal(io.BytesIO(encoded(np.ones((2, 2), np.float32), "TIFF")), "a.tif")
     assert error.message == "'a.tif' holds floats, whose range is not known"
     assert "8 or 16 bits" in error.hint
+
+
+def test_two_bytes_are_rounded_to_the_nearest_of_255_steps():
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    high, low = (Image.fromarray(part.astype(np.uint8)) for part in (values >> 8, values & 255))
+    expected = np.rint(values / 257)
+    np.testing.assert_array_equal(np.asarray(round_to_8_bits(high, low)), expected)

@@ -16,9 +16,10 @@ from caflow_cli.assets import WEIGHTS_DIR, example_path
 from caflow_cli.checkpoint import read_info
 from caflow_cli.images import read_image
 from caflow_cli.inference import Domain, describe_domain, restore
-from caflow_cli.inference.domain import _of_each, statistics
+from caflow_cli.inference.conditions import InTiles, OnePiece
+from caflow_cli.inference.domain import statistics
 from caflow_cli.inference.score import to_batch
-from caflow_cli.inference.tiling import encode_tiles, plan_tiles
+from caflow_cli.inference.tiling import plan_tiles
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import SuperRes
 
@@ -37,18 +38,16 @@ def bundled():
 def share_far(bundled, pictures: list[np.ndarray]) -> float:
     model, domain = bundled
     conditions = to_batch([TASK.condition(picture) for picture in pictures])
-    encodings = [model.encode_condition(part) for part in conditions.split(50)]
-    return float(np.mean([domain.is_far(values) for values in _of_each(encodings)]))
+    parts = [statistics(model.encode_condition(part)) for part in conditions.split(50)]
+    return float(np.mean([domain.is_far(values) for values in np.concatenate(parts)]))
 
 
 def test_the_reference_describes_itself(small_model):
     conditions = helpers.smooth_image(12, 3, 32, seed=4)
     domain = describe_domain(small_model, conditions)
     assert domain.pictures == 12
-    distances = [
-        domain.distance(statistics([small_model.encode_condition(one)]))
-        for one in conditions.split(1)
-    ]
+    values = [statistics(small_model.encode_condition(one))[0] for one in conditions.split(1)]
+    distances = [domain.distance(one) for one in values]
     assert max(distances) == pytest.approx(domain.farthest, abs=1e-3)
     assert np.square(distances).mean() == pytest.approx(11 / 12, abs=1e-2)
     assert Domain.from_record(domain.to_record()) == domain
@@ -77,12 +76,12 @@ def test_a_record_of_other_statistics_says_nothing():
 
 
 def test_tiles_are_as_far_as_the_picture_of_which_they_are(small_model):
-    patch = helpers.smooth_image(1, 3, 32, seed=1)[0].permute(1, 2, 0).numpy()
-    condition = np.tile(patch, (5, 9, 1))
+    cond = helpers.smooth_image(1, 3, 32, seed=1).tile(1, 1, 5, 9)
     tiles = plan_tiles((160, 288), 16, 256)
-    whole = statistics(encode_tiles(small_model, condition, plan_tiles((160, 288), 16)))
-    parts = statistics(encode_tiles(small_model, condition, tiles))
     assert len(tiles) == 2
+    whole = OnePiece(small_model, cond).statistics
+    parts = InTiles(small_model, cond, tiles).statistics
+    assert whole.shape == parts.shape
     assert np.abs(parts - whole).mean() < 0.1 * np.abs(whole).mean()
 
 

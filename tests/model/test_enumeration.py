@@ -114,7 +114,8 @@ def tiny(levels, dequantization, seed=2):
                 child.log_scale += 0.4
     cond = [helpers.normal((1, HIDDEN, 1, 1), seed + 2 + k) for k in range(4)]
     # F is given its features as they are.
-    return model.double().eval(), Condition([], AnchorCondition(None, None), cond)
+    given = Condition([], AnchorCondition(None, None), cond)
+    return helpers.of_one_pixel(model).double().eval(), given
 
 
 def density(model, cond, v):

@@ -391,12 +391,21 @@ def test_logdet_is_that_of_the_jacobian(name, direction):
     function = module.forward if direction == "forward" else module.inverse
     start = x if direction == "forward" else module(x, cond)[0]
     logdet = function(start, cond)[1]
-    jacobian = helpers.jacobian(lambda value: function(value, cond)[0], start)
     for b in range(BATCH):
-        expected = torch.linalg.slogdet(jacobian[b, :, b]).logabsdet
+        jacobian = helpers.jacobian_of_image(function, start, cond, b)
+        expected = torch.linalg.slogdet(jacobian).logabsdet
         torch.testing.assert_close(logdet[b], expected, rtol=0, atol=1e-8)
-        for other in set(range(BATCH)) - {b}:
-            assert not jacobian[b, :, other].any(), "images of a batch touch each other"
+        touched = helpers.touched(function, start, cond, b)
+        assert touched == [k == b for k in range(BATCH)], "images of a batch touch each other"
+
+
+@pytest.mark.parametrize("name", ["Coupling/cond", "ConditionalScale/L, candidates", "CAFlow/1"])
+def test_one_pass_has_the_jacobian_of_autograd(name):
+    module, x, cond = build(name)
+    expected = helpers.jacobian(lambda value: module(value, cond)[0], x)
+    for b in range(BATCH):
+        found = helpers.jacobian_of_image(module, x, cond, b)
+        torch.testing.assert_close(found, expected[b, :, b], rtol=0, atol=1e-10)
 
 
 # What is folded keeps the type that it was folded in.

@@ -38,8 +38,10 @@ from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.model import CAFlow, Condition
-from caflow_cli.tasks import get_task, held_out_conditions, settled
+from caflow_cli.tasks import get_task, held_out_conditions
 from caflow_cli.tasks.base import grey, resize
+
+from ..helpers import settled
 
 TAUS = tuple(round(0.1 * k, 1) for k in range(13))
 GROUP = 10  # candidates of one condition that are ranked

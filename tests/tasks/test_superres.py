@@ -1,3 +1,5 @@
+"""Super-resolution: Pillow's BICUBIC both ways, whole pictures, padded."""
+
 from __future__ import annotations
 
 import os
@@ -102,44 +104,6 @@ def test_reduce_refuses_other_sizes(shape):
     assert "3x5" in caught.value.message
     assert "12x20" in caught.value.hint
     assert caught.value.exit_code == 1
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_conditions_of_a_set_are_those_of_each_picture(layout):
-    task = SuperRes()
-    targets = np.stack([picture(16, 24, seed) for seed in range(20)])
-    images = torch.from_numpy(targets).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-    before = images.clone()
-    result = held_out_conditions(task, images)
-    assert result.dtype == torch.uint8
-    assert result.is_contiguous()
-    expected = np.stack([task.training_condition(target) for target in targets])
-    np.testing.assert_array_equal(result.permute(0, 2, 3, 1).numpy(), expected)
-    assert torch.equal(images, before)
-
-
-def test_pad_reflects_right_and_bottom():
-    image = np.arange(3 * 5, dtype=np.uint8).reshape(3, 5, 1)
-    padded = pad(image, 4)
-    assert padded.shape == (4, 8, 1)
-    np.testing.assert_array_equal(padded[:3, :5], image)
-    np.testing.assert_array_equal(padded[3], padded[1])  # the last row is not repeated
-    np.testing.assert_array_equal(padded[:, 5:, 0], padded[:, [3, 2, 1], 0])
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 16), (2, 1), (2, 3), (17, 15)])
-def test_pad_takes_any_size(height, width):
-    image = picture(height, width)
-    padded = pad(image, 16)
-    assert padded.dtype == np.uint8
-    assert padded.shape == (-(-height // 16) * 16, -(-width // 16) * 16, 3)
-    np.testing.assert_array_equal(padded[:height, :width], image)
-    assert {tuple(p) for p in padded.reshape(-1, 3)} == {tuple(p) for p in image.reshape(-1, 3)}
-
-
-def test_pad_leaves_multiples_alone():
-    image = picture(16, 32)
-    np.testing.assert_array_equal(pad(image, 16), image)
 
 
 def test_bicubic_error_on_ffhq_is_that_of_the_paper():

@@ -10,7 +10,15 @@ import torch
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import TASKS, Colorize, Inpaint, Paired, SuperRes, get_task, settled
+from caflow_cli.tasks import (
+    TASKS,
+    Colorize,
+    Inpaint,
+    Paired,
+    SuperRes,
+    get_task,
+    held_out_conditions,
+)
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -146,13 +154,6 @@ def test_training_conditions_are_cheap_and_repeatable(task):
     assert time.process_time() - start < 0.1  # 1 ms each; 0.1 to 0.3 on an idle machine
 
 
-def test_pairs_have_no_condition_of_their_own():
-    with pytest.raises(CaflowError, match="pairs"):
-        Paired().training_condition(picture(8, 8))
-    with pytest.raises(CaflowError, match="pairs"):
-        Paired().held_out_condition(picture(8, 8), 0)
-
-
 @pytest.mark.parametrize("task", ALL[1:], ids=LABELS[1:])
 def test_a_target_of_another_size_is_refused(task):
     image = picture(20, 30)
@@ -175,9 +176,17 @@ def test_a_settled_draw_is_what_its_candidate_is_scored_as(task):
     expected = task.reduce(known, task.compose(known, draw, mask), mask)
     np.testing.assert_array_equal(expected[0], condition)
     np.testing.assert_array_equal(task.settle(condition, draw), expected[1])
-    two = torch.from_numpy(np.stack([condition, condition])).permute(0, 3, 1, 2)
-    draws = torch.from_numpy(np.stack([draw, draw[::-1].copy()])).permute(0, 3, 1, 2)
-    rows = settled(task, two, draws)
-    assert rows.shape == (2, 3, 64, 64)
-    np.testing.assert_array_equal(rows[0].permute(1, 2, 0).numpy(), expected[1])
-    assert not torch.equal(rows[0], rows[1])
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_conditions_of_a_set_are_those_of_each_picture(layout):
+    task = SuperRes()
+    targets = np.stack([picture(16, 24, seed) for seed in range(20)])
+    images = torch.from_numpy(targets).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+    before = images.clone()
+    result = held_out_conditions(task, images)
+    assert result.dtype == torch.uint8
+    assert result.is_contiguous()
+    expected = np.stack([task.training_condition(target) for target in targets])
+    np.testing.assert_array_equal(result.permute(0, 2, 3, 1).numpy(), expected)
+    assert torch.equal(images, before)

@@ -153,7 +153,7 @@ def test_a_hole_is_where_its_mask_says_and_new_at_each_visit(targets):
 
 def test_a_batch_made_ahead_is_the_batch(targets):
     batches = stream(SuperRes(4, 8), targets)
-    ahead = Prefetched(stream(SuperRes(4, 8), targets), rank=1, ranks=2)
+    ahead = Prefetched(stream(SuperRes(4, 8), targets), process=1, processes=2)
     for step in (0, 1, 5, 6, 2):
         for a, b in zip(ahead(step), batches(step, 1, 2), strict=True):
             assert torch.equal(a, b)

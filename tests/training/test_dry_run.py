@@ -1,4 +1,4 @@
-"""What a run would take."""
+"""The estimate of what a run takes."""
 
 from __future__ import annotations
 

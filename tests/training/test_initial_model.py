@@ -1,4 +1,4 @@
-"""What a run starts with: a fresh model, or another one's weights."""
+"""The model that a run starts with: fresh, or with another one's weights."""
 
 from dataclasses import replace
 

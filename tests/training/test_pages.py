@@ -1,4 +1,4 @@
-"""What README and docs/training.md say of training is so."""
+"""README and docs/training.md against the code of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run has come."""
+"""Progress of a run: budgets, the running mean, its record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may write into the folder of a run, and what a killed one leaves there."""
+"""The folder of a run: its lock, and the leftovers of a killed run."""
 
 from __future__ import annotations
 

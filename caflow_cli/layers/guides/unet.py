@@ -38,8 +38,8 @@ class UNet(nn.Module):
     """A guide for colours: down to a few pixels and up again, beside what was seen on the way.
 
     It normalises over the picture, so it knows at every pixel how that compares with all others,
-    and it learns colours from several times fewer images than `Guide` (docs/training.md). The last
-    convolution, `head`, is zero-initialised.
+    and it learns colours from several times fewer images than `Guide` (docs/experiments.md). Its
+    last convolution, `head`, is zero-initialised.
 
     Args:
         in_channels: Of the condition.

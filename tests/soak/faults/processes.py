@@ -126,7 +126,8 @@ def duration(ends: Sequence[Ended]) -> float:
 _CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate"}
 _SAID = ("out", "err", "changes")
 _PRELOAD = [
-    *("caflow_cli.cli", "caflow_cli.cli.masks", "caflow_cli.cli.session", "caflow_cli.cli.sheets"),
+    *("caflow_cli.cli", "caflow_cli.cli.plan", "caflow_cli.cli.loaded_model"),
+    *("caflow_cli.cli.listing", "caflow_cli.cli.sheets"),
     *("caflow_cli.training.curve", "caflow_cli.training.loop", "torch._dynamo"),
 ]
 

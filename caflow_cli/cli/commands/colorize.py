@@ -1,0 +1,23 @@
+"""`caflow colorize`."""
+
+from __future__ import annotations
+
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
+
+__all__ = ["colorize_command"]
+
+
+@expanded
+def colorize_command(images: options.Images, given: Restoration) -> None:
+    """Colour grey pictures: draw M candidates, rank them by log-likelihood, write the best N.
+
+    `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
+    Any size is taken: colour is made at the model's scale, the luminance of the input is kept
+    exactly. Of a coloured picture the grey is taken.
+
+    Example: caflow colorize old.png -m 10 -n 3
+    """
+    restore_pictures("colorize", images, given)

@@ -1,0 +1,24 @@
+"""`caflow inpaint`."""
+
+from __future__ import annotations
+
+from .. import options
+from ..option_groups import expanded
+from ..restoration_options import Restoration
+from ..restore import restore_pictures
+
+__all__ = ["inpaint_command"]
+
+
+@expanded
+def inpaint_command(images: options.Images, given: Restoration, mask: options.Mask = None) -> None:
+    """Fill the holes of pictures: draw M candidates, rank them by log-likelihood, write the best N.
+
+    `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
+    first. Any size is taken: the model sees a window around all that is white in the mask, and
+    pixels that are not white in it are kept bit for bit. Holes far apart are better filled one by
+    one.
+
+    Example: caflow inpaint photo.png --mask hole.png
+    """
+    restore_pictures("inpaint", images, given, mask)

@@ -1,0 +1,53 @@
+"""`caflow models verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ....errors import EXIT_WEIGHTS
+from ... import options
+from ...console import Console
+from ...reporter import Reporter
+
+if TYPE_CHECKING:
+    from ....hub.verify import Check
+
+__all__ = ["verify_command"]
+
+
+def verify_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all that are here."),
+    ] = None,
+    as_json: options.JsonResult = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Hash models again, and check headers, shapes and configs: `ok` or `failed`, one a line.
+
+    Exits with 3 if one failed.
+
+    Example: caflow models verify
+    """
+    from ....hub.verify import verify
+
+    reporter = Reporter("models verify", Console(quiet, verbose), as_json)
+    failed = False
+    for check in verify(names or ()):
+        _report(check, reporter)
+        failed = failed or check.error is not None
+    if failed:
+        raise typer.Exit(EXIT_WEIGHTS)
+
+
+def _report(check: Check, reporter: Reporter) -> None:
+    if check.error is not None:
+        reporter.failure({"input": check.name}, check.error)
+        reporter.text([f"failed\t{check.name}"])
+        return
+    reporter.console.detail(f"{check.path}: sha256 {check.sha256}")
+    identity = {"path": str(check.path), "sha256": check.sha256}
+    reporter.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])

@@ -1,0 +1,214 @@
+"""`caflow score`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...errors import EXIT_FAILED, CaflowError
+from .. import options
+from ..console import Console
+from ..option_groups import expanded
+from ..records import error_fields
+from ..reporter import Reporter
+
+if TYPE_CHECKING:
+    from ...images import Decoded
+    from ..inputs import InputPicture
+    from ..loaded_model import LoadedModel
+    from ..partners import Pair
+    from ..records import Scored
+    from ..sheets import Sheet
+
+__all__ = ["score_command"]
+
+
+@expanded
+def score_command(
+    cond: Annotated[
+        str,
+        typer.Option(
+            "--cond",
+            metavar="A",
+            help="The picture that went in, or a folder of them; `example:face`.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            metavar="B",
+            help="The picture to score, or a folder: `face.png` and `face_superres_01.png` there "
+            "belong to `face.jpg` in A.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ],
+    mask: Annotated[
+        str | None,
+        typer.Option(
+            "--mask",
+            metavar="FILE|DIR",
+            help="For an inpaint model: the mask, or a folder with one of each condition's name.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    sort: Annotated[
+        bool,
+        typer.Option(
+            "--sort",
+            help="Best first, by bits/dim; printed when all are scored.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False,
+    map_file: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="FILE",
+            help="PNG of where in each target the terms of its score arise, against 32 samples of "
+            "the model.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    recursive: options.Recursive = False,
+    frame: options.Frame = None,
+    model: options.ModelOnly = None,
+    device: options.Device = "auto",
+    noise_samples: options.NoiseSamples = 1,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score a picture given its condition: log p(B | A), exact and repeatable.
+
+    Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
+    the target says it was made with, else CAFLOW_MODEL, else the default. Nothing else is taken
+    from the target's metadata: on a written candidate, this repeats the number that ranked it.
+
+    Example: caflow score --cond face.png --target face_superres.png
+    """
+    console = Console(quiet, verbose)
+    reporter = Reporter("score", console, as_json)
+
+    from ...sampling import check_noise_samples
+    from ..inputs import check_frame
+    from ..outputs import Claims
+    from ..partners import plan_pairs
+    from ..sheets import Sheet
+
+    check_noise_samples(noise_samples)
+    check_frame(frame)
+    pairs = plan_pairs(cond, target, mask, recursive=recursive)
+    read = [source.path for pair in pairs for source in pair.sources]
+    claims = Claims([path for path in read if path is not None])
+    maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
+    scorer = _Scorer(model, device, noise_samples, frame, console, maps)
+    failed = False
+    results: list[tuple[Pair, Scored]] = []
+    for pair in pairs:
+        try:
+            scored = scorer.score(pair)
+            if sort:
+                results.append((pair, scored))
+            else:
+                _report(pair, scored, noise_samples, reporter)
+        except CaflowError as error:
+            if len(pairs) == 1:
+                if error.exit_code == EXIT_FAILED:
+                    reporter.record(error_fields(pair.names, error))
+                raise
+            reporter.failure(pair.names, error)
+            failed = True
+    for pair, scored in sorted(results, key=lambda result: -result[1].per_pixel):
+        _report(pair, scored, noise_samples, reporter)
+    if path := maps.write():
+        console.note(f"wrote {path}")
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
+    score, name = scored.score, pair.target.name
+    if score.bits_per_dim is None:
+        reporter.note(f"{name}: scored in tiles: a rank score, no likelihood")
+    bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
+    reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
+    if score.standard_error is not None:
+        reporter.note(f"standard error {score.standard_error:.4f} nats over {noise_samples} draws")
+
+
+class _Scorer:
+    """Scores pairs; targets may name different models, and each is loaded once."""
+
+    def __init__(
+        self,
+        model: str | None,
+        device: str,
+        noise_samples: int,
+        frame: int | None,
+        console: Console,
+        maps: Sheet,
+    ) -> None:
+        self.model, self.device, self.noise_samples = model, device, noise_samples
+        self.frame, self.console, self.maps = frame, console, maps
+        self.loaded: dict[str | None, LoadedModel] = {}
+        self.condition: tuple[InputPicture, Decoded] | None = None
+
+        from ...devices import select_device
+
+        select_device(device)
+        if model is not None:  # found wanting before pictures are read
+            self._load(model)
+
+    def score(self, pair: Pair) -> Scored:
+        """Read and score a pair, and draw its map if maps are wanted.
+
+        Raises:
+            CaflowError: Any of it fails.
+        """
+        from ..model_for_target import model_for_target
+        from ..partners import read_mask
+        from ..records import Scored
+
+        start = time.perf_counter()
+        picture, target = self._read(pair.cond), pair.target.read(self.frame)
+        mask = read_mask(pair.mask, self.frame)
+        loaded = self._load(model_for_target(self.model, pair.target))
+
+        from ...inference import attribution, estimator_of, score
+        from ...inference.charts import attribution_chart
+        from ..memory import memory_errors
+        from ..transparency import as_seen
+
+        with memory_errors("crop both pictures"):
+            condition = as_seen(picture, loaded)
+            result = score(
+                loaded.model, condition, target.rgb, mask, noise_samples=self.noise_samples
+            )
+            self.maps.add(
+                lambda: attribution_chart(
+                    pair.target.label,
+                    attribution(loaded.model, condition, target.rgb, mask),
+                    result,
+                )
+            )
+        elapsed = time.perf_counter() - start
+        estimator = estimator_of(loaded.model, self.noise_samples)
+        return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
+
+    def _read(self, condition: InputPicture) -> Decoded:
+        """A condition, once for all targets in a row that share it: stdin is there but once."""
+        if self.condition is None or self.condition[0] is not condition:
+            self.condition = condition, condition.read(self.frame)
+        return self.condition[1]
+
+    def _load(self, name: str | None) -> LoadedModel:
+        from ..loaded_model import load_model
+
+        if name not in self.loaded:
+            self.loaded[name] = load_model(name, self.device, self.console)
+        return self.loaded[name]

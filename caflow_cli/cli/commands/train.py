@@ -1,0 +1,91 @@
+"""`caflow train`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..memory import memory_errors
+from ..option_groups import expanded
+from ..reporter import Reporter
+from ..train_config import run_config
+from ..train_display import Display, describe_estimate, describe_summary
+from ..train_options import RunOptions
+
+if TYPE_CHECKING:
+    from ...training import RunConfig
+
+__all__ = ["train_command"]
+
+
+@expanded
+def train_command(
+    out: Annotated[str, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
+    run: RunOptions,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Count, time a few steps, say what RUN would take."),
+    ] = False,
+    as_json: options.JsonResult = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train a model on a folder or zip of pictures.
+
+    Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
+    into RUN, and the state that --resume goes on from. Ctrl-C and SIGTERM finish the step and write
+    that state; a second Ctrl-C stops at once. Under `accelerate launch -m caflow_cli train ...` it
+    trains on many devices.
+
+    Example: caflow train --task superres --data photos/ --out run --minutes 120
+    """
+    console = Console(quiet, verbose)
+    reporter = Reporter("train", console, as_json)
+    config = run_config(out, run)
+    if dry_run:
+        _estimate(config, run.resume, reporter)
+    else:
+        _train(config, run.resume, reporter)
+
+
+def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
+    from dataclasses import asdict
+
+    from ...training import Stopped, train
+
+    console = reporter.console
+    with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
+        parts = 2 * run.optim.accumulate
+        smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
+        try:
+            with memory_errors(smaller, "a step of this model"):
+                summary = train(run, resume=resume, report=Display(console, progress))
+        except Stopped as stop:
+            progress.stop()
+            console.note(f"{stop.message}\nhint: {stop.hint}")
+            # Past Typer, after whose 130 `main` would say again that it was interrupted.
+            raise SystemExit(stop.exit_code) from stop
+    if not _main_rank():
+        return
+    best = str(Path(run.out) / "best.safetensors")
+    reporter.result({"status": "ok", **asdict(summary)}, [best])
+    console.note(describe_summary(summary))
+
+
+def _estimate(run: RunConfig, resume: bool, reporter: Reporter) -> None:
+    from dataclasses import asdict
+
+    from ...training.dry_run import estimate
+
+    figures = estimate(run, resume)
+    if _main_rank():
+        reporter.result({"status": "dry-run", **asdict(figures)}, describe_estimate(figures))
+
+
+def _main_rank() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # as launchers of many processes say

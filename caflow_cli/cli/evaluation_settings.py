@@ -1,0 +1,100 @@
+"""The settings of a model's evaluation: the flags, else the protocol's, else the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..evaluation.metrics.catalogue import METRICS, choose_metrics
+from ..evaluation.protocols import Protocol, get_protocol
+from .evaluation_options import DEFAULT_METRICS, ModelOnData
+
+if TYPE_CHECKING:
+    from ..data import Split
+
+__all__ = ["ModelSettings", "model_settings"]
+
+_Number = TypeVar("_Number", int, float)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Metrics, draws and data of a model's evaluation; several values are a sweep."""
+
+    metrics: list[str]
+    tau: list[float] | None  # None: the model's
+    candidates: list[int] | None  # M; None: the model's
+    keep: list[int]  # N
+    limit: int | None  # the first so many pictures; None: all
+    split: Split | None  # None: `test/` where there is one, else every picture
+    task: str | None  # None: the model's
+    protocol: Protocol | None
+
+
+def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
+    """The settings that flags and protocol make.
+
+    Args:
+        given: The options.
+        metrics: As typed.
+
+    Raises:
+        CaflowError: (exit 2) a value that is none, or a protocol of another task.
+    """
+    protocol = None if given.protocol is None else get_protocol(given.protocol)
+    chosen = choose_metrics(
+        [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
+    )
+    tau = _numbers(given.tau, "--tau", float, "0,0.5,1")
+    candidates = _numbers(given.candidates, "-m", int, "1,10,30")
+    keep = _numbers(given.keep, "-n", int, "1,10,30")
+    limit = given.limit
+    if protocol is not None:
+        tau = [protocol.tau] if tau is None else tau
+        candidates = [protocol.candidates] if candidates is None else candidates
+        keep = list(protocol.keep) if keep is None else keep
+        limit = protocol.images if limit is None else limit
+    split, task = _split(given.split), _task(given.task, protocol)
+    return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol)
+
+
+def _numbers(
+    text: str | None, option: str, kind: type[_Number], example: str
+) -> list[_Number] | None:
+    """The numbers of a comma list."""
+    if text is None:
+        return None
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise CaflowError(f"{option} is {text!r}", f"{option} {example}", EXIT_USAGE) from error
+
+
+def _split(name: str | None) -> Split | None:
+    splits: dict[str | None, Split | None] = {
+        None: None,
+        "train": "train",
+        "val": "val",
+        "test": "test",
+    }
+    if name not in splits:
+        raise CaflowError(f"unknown split {name!r}", "--split test", EXIT_USAGE)
+    return splits[name]
+
+
+def _task(task: str | None, protocol: Protocol | None) -> str | None:
+    if protocol is not None:
+        if task not in (None, protocol.task):
+            raise CaflowError(
+                f"protocol {protocol.name} is of {protocol.task}, not {task}",
+                f"--task {protocol.task}",
+                EXIT_USAGE,
+            )
+        return protocol.task
+    if task is not None:
+        from ..tasks import task_named
+
+        task_named(task)
+    return task

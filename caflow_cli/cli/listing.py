@@ -1,0 +1,43 @@
+"""Jobs that are listed, not done: those of `--dry-run`, and those that have all their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import EXIT_FAILED
+from .records import planned_fields
+from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from .plan import Job
+
+__all__ = ["list_job", "list_jobs"]
+
+
+def list_jobs(jobs: Iterable[Job], reporter: Reporter) -> None:
+    """Report what would be written, in the form in which it would be reported.
+
+    Raises:
+        typer.Exit: (1) some input is known to fail.
+    """
+    failed = False
+    for job in jobs:
+        if job.source.problem is None:
+            list_job(job, reporter)
+        else:
+            reporter.failure(job.names, job.source.problem)
+            failed = True
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def list_job(job: Job, reporter: Reporter) -> None:
+    """Report the outputs of one job; of one that is skipped, say that they exist."""
+    if job.skipped:
+        reporter.note(f"{job.name}: skipped, {job.paths[0]} exists")
+    reporter.result(
+        planned_fields(job.names, job.paths, job.skipped), [] if job.skipped else job.paths
+    )

@@ -1,0 +1,83 @@
+"""A model in use by a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+
+if TYPE_CHECKING:
+    from ..inference import Domain
+    from ..model import CAFlow
+    from .console import Console
+
+__all__ = ["LoadedModel", "load_model"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model on its device, and the identity that JSON and provenance state."""
+
+    model: CAFlow
+    id: str
+    sha256: str
+    domain: Domain | None  # what it was trained on, where its file says
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Its id and the digest of its file, as JSON and provenance state them."""
+        return {"id": self.id, "sha256": self.sha256}
+
+
+def load_model(
+    name: str | None,
+    device: str,
+    console: Console,
+    task: str | None = None,
+    default: str = "superres",
+) -> LoadedModel:
+    """Load a model for a command; first check what needs no weights.
+
+    Args:
+        name: As typed; None: the default model of `task`, or of `default`.
+        device: As typed.
+        console: Is told where the Hub could not be asked; `-q` hides the bar of a download.
+        task: What the model must do; None: anything.
+        default: A task.
+
+    Raises:
+        CaflowError: Device (2), weights (3), or a model of another task (2).
+    """
+    from ..checkpoint import read_info
+    from ..devices import keep_memory, select_device
+    from ..hub.client import hide_progress
+    from ..hub.resolve import default_model, resolve
+    from ..inference import Domain
+    from ..model import CAFlow
+    from ..tasks import TASKS
+
+    target = select_device(device)
+    keep_memory()
+    if console.quiet:
+        hide_progress()
+    resolved = resolve(name if name is not None else default_model(task or default))
+    if resolved.unreachable:
+        console.note(f"{resolved.id}: from the cache, for {resolved.unreachable}")
+    trained_for = read_info(resolved.path).config.task.name
+    if trained_for not in TASKS:
+        raise CaflowError(
+            f"model {resolved.id!r} is for {trained_for[:40]!r}, no task of this version",
+            "pip install --upgrade caflow-cli, or another --model",
+            EXIT_WEIGHTS,
+        )
+    if task is not None and trained_for != task:
+        raise CaflowError(
+            f"model {resolved.id!r} is for {trained_for}, not {task}",
+            f"caflow {'sample --cond' if trained_for == 'paired' else trained_for}, "
+            "or another --model",
+            EXIT_USAGE,
+        )
+    model, info = CAFlow.load(resolved.path), read_info(resolved.path)
+    domain = Domain.from_record(info.training.get("domain"))
+    return LoadedModel(model.to(target), resolved.id, resolved.sha256, domain)

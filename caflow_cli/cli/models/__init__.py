@@ -1,5 +1,0 @@
-"""`caflow models`: one file a subcommand."""
-
-from .app import models_app
-
-__all__ = ["models_app"]

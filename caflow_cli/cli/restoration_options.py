@@ -1,0 +1,174 @@
+"""The options that `superres`, `colorize`, `inpaint` and `sample` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import options
+
+if TYPE_CHECKING:
+    from ..sampling import Sampling
+
+__all__ = ["Restoration"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restoration:
+    """The options; each field is one, of the same name."""
+
+    tau: Annotated[
+        float | None,
+        typer.Option(
+            "--tau",
+            metavar="T",
+            help="Temperature: lower is smoother, 1 is the model's distribution. Default: the "
+            "model's, else 0.5 (colorize 0.85, paired 0.8).",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = None
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            "--candidates",
+            "-m",
+            metavar="M",
+            help="Candidates to draw. Default: the model's, else 10 (inpaint 30).",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = None
+    keep: Annotated[
+        int,
+        typer.Option(
+            "--keep",
+            "-n",
+            metavar="N",
+            help="How many of the best to write.",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = 1
+    rank: Annotated[
+        str,
+        typer.Option(
+            "--rank",
+            metavar="BY",
+            help="likelihood, or none: the order of drawing.",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = "likelihood"
+    seed: options.Seed = 0
+    noise_samples: options.NoiseSamples = 1
+    model: options.Model = None
+    device: options.Device = "auto"
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            metavar="B",
+            help="Candidates at a time. Default: by size.",
+            rich_help_panel=options.MODEL,
+        ),
+    ] = None
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the sampler (`torch.compile`; CUDA graphs on a GPU): minutes first, for "
+            "many pictures of one size. Scores are not compiled.",
+            rich_help_panel=options.MODEL,
+        ),
+    ] = False
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH|DIR/|-",
+            help="File, folder (in which folders are mirrored), or `-` for stdout. Default: beside "
+            "the input.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    recursive: options.Recursive = False
+    overwrite: options.Overwrite = False
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep outputs that exist, and leave out pictures that have them all.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="png, webp, jpg or tiff; jpg is lossy. Default: the suffix of -o, else png.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality",
+            metavar="Q",
+            help="1 to 100, of jpg (default 95); makes webp lossy.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    no_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--no-metadata",
+            help="Leave out the provenance: model, seed, score.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False
+    frame: options.Frame = None
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid",
+            metavar="FILE",
+            help="PNG of each input with all its candidates by rank, their scores below.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            metavar="FILE",
+            help="PNG of where the candidates of each input differ: their standard deviation.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List what would be written, and stop.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = False
+    json: options.Json = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def sampling(self, consistent: bool = False) -> Sampling:
+        """How candidates are drawn and chosen; tau and M as typed, so perhaps not yet known."""
+        from ..sampling import Sampling
+
+        return Sampling(
+            tau=self.tau,
+            candidates=self.candidates,
+            keep=self.keep,
+            seed=self.seed,
+            noise_samples=self.noise_samples,
+            rank=self.rank,
+            batch_size=self.batch_size,
+            consistent=consistent,
+        )

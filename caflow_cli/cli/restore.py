@@ -1,0 +1,236 @@
+"""Restoring pictures: all that `superres`, `colorize`, `inpaint` and `sample` have in common."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from .console import Console
+from .reporter import Reporter
+from .restoration_options import Restoration
+
+if TYPE_CHECKING:
+    from ..images import Decoded
+    from ..inference import Candidates
+    from ..sampling import Sampling
+    from ..tasks.base import Picture
+    from .loaded_model import LoadedModel
+    from .plan import Job, Plan
+    from .sheets import Sheet
+
+__all__ = ["restore_pictures"]
+
+
+def restore_pictures(
+    command: str,
+    inputs: Sequence[str],
+    given: Restoration,
+    mask: str | None = None,
+    *,
+    consistent: bool = False,
+) -> None:
+    """Restore every input, one after the other, and report each as it is done.
+
+    Args:
+        command: Its name, which is the task's, and in the names of outputs; "sample": any task.
+        inputs: As typed.
+        given: The options.
+        mask: As typed.
+        consistent: superres: project candidates to what shrinks to the input.
+
+    Raises:
+        CaflowError: Usage (2) or weights (3), before any picture is read.
+        typer.Exit: (1) some input failed; the others are done.
+    """
+    console = Console(given.quiet, given.verbose)
+    reporter = Reporter(command, console, given.json)
+    sampling = given.sampling(consistent)
+    sampling.check()
+    if given.output == "-" and given.json:
+        raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
+    if command == "inpaint" and mask is None:
+        raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
+
+    from .listing import list_jobs
+    from .plan import plan
+    from .sheets import Sheet
+
+    planned = plan(
+        inputs,
+        label=command,
+        output=given.output,
+        mask=mask,
+        keep=given.keep,
+        recursive=given.recursive,
+        format=given.format,
+        quality=given.quality,
+        metadata=not given.no_metadata,
+        overwrite=given.overwrite,
+        skip_existing=given.skip_existing,
+        frame=given.frame,
+    )
+    rows, claims = len(planned.jobs), planned.claims
+    existing = planned.overwrite, planned.skip_existing
+    grid = Sheet("--grid", given.grid, rows, claims, *existing)
+    uncertainty = Sheet("--uncertainty", given.uncertainty, rows, claims, *existing)
+    sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
+    for note in planned.notes:
+        console.note(note)
+    if given.dry_run or (not sheets and all(job.skipped for job in planned.jobs)):
+        list_jobs(planned.jobs, reporter)
+        return
+
+    loaded = _load(command, given, console)
+    _check_mask(loaded, mask)
+    sampling = sampling.of(loaded.model.config)
+    if given.uncertainty is not None and sampling.candidates == 1:
+        raise CaflowError("--uncertainty of one candidate", "-m 10", EXIT_USAGE)
+
+    from .memory import memory_errors
+
+    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter)
+    smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
+    failed = False
+    with console.progress("{task.completed}/{task.total}", results=True) as progress:
+        bar = progress.add_task(command, total=len(planned.jobs))
+        for job in planned.jobs:
+            try:
+                with memory_errors(smaller):
+                    restorer.restore(job)
+            except CaflowError as error:
+                if error.exit_code != EXIT_FAILED:
+                    raise
+                failed = True
+                reporter.failure(job.names, error)
+            progress.advance(bar)
+    for sheet in sheets:
+        if path := sheet.write():
+            console.note(f"wrote {path}")
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@dataclass(frozen=True)
+class _Restorer:
+    """From a job to its files: the model, what is drawn, and where it goes."""
+
+    planned: Plan
+    loaded: LoadedModel
+    sampling: Sampling  # with tau and M filled in
+    grid: Sheet
+    uncertainty: Sheet
+    reporter: Reporter
+
+    def restore(self, job: Job) -> None:
+        """Read, sample, write and report one job. CaflowError where any of it fails.
+
+        A job that is skipped is drawn again where a sheet lacks it, and not written.
+        """
+        from ..inference import restore_with
+        from ..inference.charts import spread_chart
+        from ..inference.grid import grid_row
+        from .listing import list_job
+        from .records import Restored
+        from .transparency import as_seen
+
+        if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
+            list_job(job, self.reporter)
+            return
+        start = time.perf_counter()
+        picture, mask = self.planned.read(job), self.planned.read_mask(job)
+        image = as_seen(picture, self.loaded)
+        result = restore_with(self.loaded.model, image, self.sampling, mask)
+        paths = [] if job.skipped else self._write(job, result, picture, mask)
+        self.grid.add(lambda: grid_row(job.source.label, image, result))
+        self.uncertainty.add(lambda: spread_chart(job.source.label, result))
+        if job.skipped:
+            list_job(job, self.reporter)
+            return
+        elapsed = time.perf_counter() - start
+        self._say(job, result, elapsed)
+        exact = self.planned.encoder.lossless and picture.alpha is None
+        restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
+        self.reporter.record(restored.fields)
+
+    def _write(
+        self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None
+    ) -> list[str]:
+        """Write the kept pictures, to their files or to stdout. The paths written."""
+        from .records import provenance
+        from .transparency import put_back
+
+        encoder, console = self.planned.encoder, self.reporter.console
+        if picture.alpha is not None and not encoder.has_alpha:
+            console.note(f"{job.name}: laid on white, as {encoder.format} has no alpha")
+        paths = []
+        for candidate in result.kept:
+            record = provenance(candidate, result, self.loaded)
+            image, alpha = put_back(candidate.image, picture, mask)
+            data = encoder.encode(image, alpha, json.dumps(record))
+            if not job.outputs:
+                console.binary(data)
+                continue
+            path = job.outputs[candidate.rank - 1]
+            self.planned.write(path, data)
+            paths.append(str(path))
+            self.reporter.text([str(path)])
+        return paths
+
+    def _say(self, job: Job, result: Candidates, elapsed: float) -> None:
+        """Say on stderr what is remarkable about a result, and with `-v` how good the best is."""
+        console, domain = self.reporter.console, self.loaded.domain
+        if domain is not None and domain.is_far(result.statistics):
+            console.note(
+                f"warning: {job.name} is unlike what {self.loaded.id} was trained on: "
+                f"distance {domain.distance(result.statistics):.1f}, its {domain.pictures} "
+                f"validation pictures reach {domain.farthest:.1f}"
+            )
+        worst = max(candidate.consistency_max or 0 for candidate in result.kept)
+        if worst > 1:
+            console.note(
+                f"{job.name}: shrinks to the input within {worst} levels, not 1: the colours "
+                "that would do better are out of range"
+            )
+        best = result.kept[0].score
+        console.detail(
+            f"{job.name}: best of {len(result.ranked)} has {best.summary}, {elapsed:.2f} s"
+        )
+
+
+def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
+    """The model, compiled if that is asked for."""
+    from ..devices import check_compiler, select_device
+    from .loaded_model import load_model
+
+    if given.compile:
+        check_compiler(select_device(given.device))
+    task = None if command == "sample" else command
+    loaded = load_model(given.model, given.device, console, task, default="paired")
+    if given.compile:
+        loaded.model.compile_inference()
+    return loaded
+
+
+def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
+    """Refuse a mask that is missing or too much, before pictures are read."""
+    from ..inference import task_of
+
+    task = task_of(loaded.model)
+    if task.needs_mask and mask is None:
+        raise CaflowError(
+            f"model {loaded.id!r} is for {task.name}, which needs a mask",
+            "--mask FILE, white = fill",
+            EXIT_USAGE,
+        )
+    if mask is not None and not task.needs_mask:
+        raise CaflowError(
+            f"model {loaded.id!r} is for {task.name}, which takes no mask",
+            "leave --mask out",
+            EXIT_USAGE,
+        )

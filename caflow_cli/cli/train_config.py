@@ -1,0 +1,122 @@
+"""The config of a run: a file, with the flags laid over it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..paths import is_file
+from .train_options import RunOptions
+
+if TYPE_CHECKING:
+    from ..training import RunConfig
+
+__all__ = ["read_config", "run_config"]
+
+_Table = dict[str, Any]  # of TOML
+
+
+def run_config(out: str, given: RunOptions) -> RunConfig:
+    """The run that the options mean.
+
+    Args:
+        out: Folder of the run, as typed.
+        given: The options.
+
+    Raises:
+        CaflowError: (exit 2) a file that cannot be read, a field that there is not, no data, or
+            with `--resume` what would make it another run. (exit 3) no model to start from.
+    """
+    if given.resume:
+        _check_unchanged(out, given)
+    values = read_config(out, given.config, given.resume)
+    optim = values["optim"]
+    if given.minutes is not None or given.images is not None:
+        optim.pop("images", None)
+        optim.pop("minutes", None)
+    for name in ("batch_size", "lr", "images", "minutes"):
+        if (value := getattr(given, name)) is not None:
+            optim[name] = value
+    if given.compiled:
+        optim["compile"] = True
+    if given.checkpoint:
+        optim["checkpoint_activations"] = True
+    overlay = {"out": out, "data": given.data, "seed": given.seed, "device": given.device}
+    values.update({key: value for key, value in overlay.items() if value is not None})
+    if "data" not in values:
+        raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
+
+    from ..checkpoint import read_info
+    from ..hub.resolve import resolve
+    from ..training.settings import build_config
+
+    start = None
+    if given.init_from is not None:
+        path = resolve(given.init_from).path.resolve()
+        start, values["init_from"] = read_info(path).config, str(path)
+    return build_config(
+        values, given.settings or [], preset=given.preset, task=given.task, start=start
+    )
+
+
+def _check_unchanged(out: str, given: RunOptions) -> None:
+    fixed = {
+        "--task": given.task,
+        "--preset": given.preset,
+        "--init-from": given.init_from,
+        "--seed": given.seed,
+    }
+    for option, value in fixed.items():
+        if value is not None:
+            raise CaflowError(
+                f"{option} cannot change what a run is when it goes on",
+                f"caflow train --out {out} --resume",
+                EXIT_USAGE,
+            )
+
+
+def read_config(out: str, config: str | None, resume: bool) -> _Table:
+    """The values to start from: those of a file, of the run itself, or none.
+
+    Args:
+        out: Folder of the run.
+        config: The file, as typed.
+        resume: Whether the run goes on: without a file, its own `config.toml` is read.
+    """
+    if config is None and resume:
+        own = Path(out) / "config.toml"
+        if not is_file(own):
+            raise CaflowError(
+                f"no run to resume in {out!r}", "leave --resume out to start one", EXIT_USAGE
+            )
+        config = str(own)
+    values = _read_toml(config) if config is not None else {}
+    for name in ("optim", "flow", "task"):
+        if not isinstance(values.get(name, {}), dict):
+            raise CaflowError(f"{name!r} in {config!r} is no table", f"a line [{name}]", EXIT_USAGE)
+    values.setdefault("optim", {})
+    for name in ("data", "out", "init_from"):
+        if isinstance(values.get(name), str):  # a path, as the system's language spells it
+            values[name] = os.fsdecode(values[name].encode())
+    return values
+
+
+def _read_toml(path: str) -> _Table:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise CaflowError(
+            f"cannot read config {path!r}: {error.strerror}", "--config FILE.toml", EXIT_USAGE
+        ) from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise CaflowError(
+            f"config {path!r} is not TOML: {error}", "see RUN/config.toml of a run", EXIT_USAGE
+        ) from error

@@ -1,0 +1,183 @@
+"""The one path from conditions to scored candidates: draw, compose, round, reduce, score.
+
+Restoration, evaluation, attribution and the sample grids of training all take it, so a candidate
+is the same wherever it is drawn, and `score` of the picture that was written repeats its score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ..model import CAFlow
+from ..tasks import Picture, SuperRes, Task
+from .conditions import InTiles, OnePiece, read_conditions
+from .consistent import back_project
+from .domain import Statistics
+from .score import Score, score_targets, to_batch
+
+__all__ = ["BATCH_PIXELS", "Conditioned", "Draw", "Request"]
+
+BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
+_SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A condition that candidates are asked for, and the way from a draw to its score."""
+
+    cond: Picture  # the model's condition, uint8 (h, w, C)
+    compose: Callable[[Picture], Picture]  # from a draw to the picture that is written, 8 bits
+    reduce: Callable[[Picture], tuple[Picture, Picture]]  # from that to the pair that is scored
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        image: Picture,
+        mask: Picture | None = None,
+        consistent: bool = False,
+    ) -> Request:
+        """Ask for candidates of a user's picture.
+
+        Args:
+            task: The model's.
+            image: uint8 (H, W, 3).
+            mask: uint8 (H, W), where the task needs one.
+            consistent: superres: compose projects each draw to what shrinks to the picture.
+        """
+
+        def compose(draw: Picture) -> Picture:
+            composed = task.compose(image, draw, mask)
+            if not consistent:
+                return composed
+            assert isinstance(task, SuperRes), "Sampling.of refuses others"
+            return back_project(image, composed, task)
+
+        def reduce(picture: Picture) -> tuple[Picture, Picture]:
+            return task.reduce(image, picture, mask)
+
+        return cls(task.condition(image, mask), compose, reduce)
+
+    @classmethod
+    def of_condition(cls, task: Task, cond: Picture) -> Request:
+        """Ask for candidates at model scale, of a condition whose picture is not known."""
+        return cls(cond, partial(task.settle, cond), lambda picture: (cond, picture))
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """A sample of the model, and the picture that it composes to."""
+
+    request: int  # its index among the requests
+    k: int
+    seed: int  # replays it, as candidate 0
+    draw: Picture  # uint8, of the model's size
+    image: Picture
+
+
+class Conditioned:
+    """A model under the conditions of requests: they are read once, for all draws and scores.
+
+    Args:
+        model: Any model.
+        requests: Of conditions of one size.
+        strict: Refuse draws and scores that are not finite.
+    """
+
+    def __init__(self, model: CAFlow, requests: Sequence[Request], strict: bool = True) -> None:
+        self.requests = requests
+        self._model, self._strict = model, strict
+        self._cond = to_batch([request.cond for request in requests])
+        self._conditions = read_conditions(model, self._cond)
+
+    @property
+    def statistics(self) -> Statistics:
+        """`domain.statistics` of each condition: (requests, S)."""
+        return self._conditions.statistics
+
+    def draws(
+        self, tau: float, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+    ) -> Iterator[list[Draw]]:
+        """Draw and compose candidates 0 to M - 1 of every request, in batches.
+
+        Each batch holds some k of all requests: those of a request side by side, in the order of k.
+
+        Args:
+            tau: Temperature.
+            candidates: M.
+            seeds: One a request: its candidate k draws from generator seed + k, modulo 2^32.
+            batch_size: Candidates at a time, of all requests together, and at least one of each;
+                default: as many as fit well into memory.
+
+        Raises:
+            CaflowError: A draw is not finite.
+        """
+        height, width = self._cond.shape[-2:]
+        at_a_time = batch_size or BATCH_PIXELS // (height * width)
+        step = max(1, at_a_time // len(self.requests))
+        for first in range(0, candidates, step):
+            count = min(step, candidates - first)
+            drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
+            batch = []
+            for place, draw in enumerate(drawn):
+                row, k = place // count, first + place % count
+                image = self.requests[row].compose(draw)
+                batch.append(Draw(row, k, (seeds[row] + k) % _SEEDS, draw, image))
+            yield batch
+
+    def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
+        """Reduce composed pictures, equally many of each request side by side, to what is scored.
+
+        Returns:
+            The conditions and the targets, uint8 (B, C, H, W). Where all conditions are those that
+            draws are of, they have been read already.
+        """
+        each = len(images) // len(self.requests)
+        pairs = [self.requests[place // each].reduce(image) for place, image in enumerate(images)]
+        cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+        if torch.equal(cond, self._cond.repeat_interleave(each, 0)):
+            return self._conditions, targets
+        return read_conditions(self._model, cond), targets
+
+    def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
+        """Score composed pictures, equally many of each request side by side, in one batch.
+
+        Args:
+            images: Uint8 (H, W, 3), of any size that the request reduces.
+            noise_samples: K.
+
+        Raises:
+            CaflowError: A picture does not fit its request, or a score is not finite.
+        """
+        conditions, targets = self.reduce(images)
+        shapes = [image.shape for image in images]
+        return score_targets(conditions, targets, shapes, noise_samples, self._strict)
+
+    def candidates(
+        self,
+        tau: float,
+        candidates: int,
+        seeds: Sequence[int],
+        noise_samples: int = 1,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[Draw, Score]]:
+        """Draw, compose and score candidates, in the order and the batches of `draws`.
+
+        Args:
+            tau: Temperature.
+            candidates: M.
+            seeds: As for `draws`.
+            noise_samples: K.
+            batch_size: As for `draws`.
+
+        Raises:
+            CaflowError: A draw or a score is not finite.
+        """
+        for batch in self.draws(tau, candidates, seeds, batch_size):
+            scores = self.score([draw.image for draw in batch], noise_samples)
+            yield from zip(batch, scores, strict=True)

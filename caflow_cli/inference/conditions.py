@@ -1,0 +1,158 @@
+"""Conditions of pictures, as a model draws and scores under them: in one piece, or in tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import CaflowError
+from ..flows import to_uint8
+from ..model import CAFlow, Condition
+from ..tasks import Picture
+from .domain import Statistics, statistics
+from .tiling import Corner, Tiles, plan_tiles
+
+__all__ = ["InTiles", "OnePiece", "read_conditions"]
+
+
+def read_conditions(model: CAFlow, cond: Tensor) -> OnePiece | InTiles:
+    """Conditions of one size, uint8 (B, C, H, W): in one piece where they fit into memory."""
+    size = (cond.shape[-2], cond.shape[-1])
+    tiles = plan_tiles(size, model.config.flow.multiple)
+    return OnePiece(model, cond) if len(tiles) == 1 else InTiles(model, cond, tiles)
+
+
+class OnePiece:
+    """Conditions that are read once, as one batch, and kept: 0.4 kilobytes a pixel."""
+
+    def __init__(self, model: CAFlow, cond: Tensor) -> None:
+        self._model = model
+        self.condition = model.encode_condition(cond)
+
+    def draw(
+        self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
+    ) -> list[Picture]:
+        """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
+
+        Args:
+            tau: Temperature.
+            seeds: One a condition.
+            first: k of the first draw.
+            count: Draws a condition.
+            strict: Refuse draws that are not finite.
+
+        Returns:
+            uint8 (H, W, C) each, those of one condition side by side.
+
+        Raises:
+            CaflowError: A draw is not finite, and `strict`.
+        """
+        points = self._model.sample(self.condition, tau, count, seeds, first).flatten(0, 1)
+        if strict:
+            _check_finite(points, tau)
+        return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())
+
+    def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
+        """Score pictures, uint8 (B or B M, C, H, W): nats, and their standard errors."""
+        value, error = self._model.log_prob_with_error(targets, self.condition, noise_samples)
+        return value.tolist(), error.tolist()
+
+    @property
+    def statistics(self) -> Statistics:
+        """`domain.statistics` of each condition, (B, S)."""
+        return statistics(self.condition)
+
+
+class InTiles:
+    """Conditions too large for one piece. A tile is read when it is drawn or scored, and dropped:
+    all of them at once would take gigabytes."""
+
+    def __init__(self, model: CAFlow, cond: Tensor, tiles: Tiles) -> None:
+        self._model, self._cond, self._tiles = model, cond, tiles
+        self._statistics: dict[tuple[int, Corner], Statistics] = {}
+
+    def draw(
+        self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
+    ) -> list[Picture]:
+        """Draw as `OnePiece.draw` does: of one field of noise a picture, cut into tiles."""
+        return [
+            self._draw(row, tau, seed + k, strict)
+            for row, seed in enumerate(seeds)
+            for k in range(first, first + count)
+        ]
+
+    def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
+        """Sum `log p(tile | its condition)` over tiles: nats, to rank by.
+
+        Overlaps count twice. It is no density, and has no standard error.
+        """
+        each = len(targets) // len(self._cond)
+        sums = [0.0] * len(targets)
+        for row in range(len(self._cond)):
+            for corner in self._tiles:
+                condition = self._read(row, corner)
+                for place in range(row * each, (row + 1) * each):
+                    tile = self._tiles.cut(targets[place, None], corner)
+                    sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
+        return sums, None
+
+    @property
+    def statistics(self) -> Statistics:
+        """`domain.statistics` of each condition, the mean over its tiles: (B, S).
+
+        They are kept when a tile is first read, so that they cost nothing behind a draw.
+        """
+        for row in range(len(self._cond)):
+            for corner in self._tiles:
+                if (row, corner) not in self._statistics:
+                    self._read(row, corner)
+        return np.stack(
+            [
+                np.concatenate([self._statistics[row, corner] for corner in self._tiles]).mean(0)
+                for row in range(len(self._cond))
+            ]
+        )
+
+    def _read(self, row: int, corner: Corner) -> Condition:
+        condition = self._model.encode_condition(self._tiles.cut(self._cond[row, None], corner))
+        if (row, corner) not in self._statistics:
+            self._statistics[row, corner] = statistics(condition)
+        return condition
+
+    def _draw(self, row: int, tau: float, seed: int, strict: bool) -> Picture:
+        """One draw: the latents of the whole picture once, of which tiles are cut.
+
+        Where tiles overlap, they hold the same latents and conditions and so, but for what their
+        borders change, the same picture: each is used where it is nearest, and blended over a ramp
+        between.
+        """
+        tiles = self._tiles
+        noise = self._model.latent_noise(seed, tiles.size)
+        height, width = tiles.size
+        rows, columns = tiles.shape
+        channels = self._model.config.flow.target_channels
+        picture = np.empty((height, width, channels), np.uint8)
+        rest = np.zeros((0, width, channels), np.float32)  # of the tiles above, not yet complete
+        ends, across = (*tiles.tops[1:], height), tiles.column_weights()
+        for top, vertical, end in zip(tiles.tops, tiles.row_weights(), ends, strict=True):
+            band = np.zeros((rows, width, channels), np.float32)
+            band[: len(rest)] = rest
+            for left, horizontal in zip(tiles.lefts, across, strict=True):
+                corner = (top, left)
+                latents = [tau * tiles.cut_latent(z, corner) for z in noise]
+                point, _ = self._model.decode(latents, self._read(row, corner))
+                if strict:
+                    _check_finite(point, tau)
+                weight = (vertical[:, None] * horizontal)[:, :, None]
+                band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
+            complete = end - top
+            picture[top:end] = np.floor(band[:complete]).clip(0, 255)
+            rest = band[complete:]
+        return picture
+
+
+def _check_finite(points: Tensor, tau: float) -> None:
+    if not bool(points.isfinite().all()):
+        raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")

@@ -1,0 +1,187 @@
+"""Draw the pictures of the README: what each bundled model makes of a bundled example.
+
+    python docs/pictures/draw.py
+
+writes four WebP files, and `drawn_from.json` beside them: the sha256 of the models, examples and
+script that they were drawn from, and of the pictures. `tests/test_docs.py` compares it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import caflow_cli as caflow
+from caflow_cli.assets import WEIGHTS_DIR, example_path
+from caflow_cli.images import read_image
+from caflow_cli.inference import spread
+from caflow_cli.inference.figures import nice_above, sequential
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+RECORD = HERE / "drawn_from.json"
+
+# Twice the size that pages show, so that they stay sharp; legible at 400 pixels.
+CELL, GAP, MARGIN, CORNER = 256, 28, 32, 20
+LETTERS, LINE = 28, 36
+CAPTION = 2 * LINE + 10
+# A white card with round corners, and nothing outside it: it suits a light and a dark page.
+CARD, BORDER, INK, PALE = (255, 255, 255), (208, 213, 219), (31, 35, 40), (89, 99, 110)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture to draw: a model, its input and, if there is one, what the input was made from."""
+
+    name: str  # of the file, and of the task
+    model: str
+    input: str
+    original: str | None = None
+    mask: str | None = None
+
+
+SCENES = [
+    Scene("superres", "faces-superres-x4", "face", original="face_64"),
+    Scene("colorize", "bedrooms-colorize", "room", original="room_64"),
+    Scene("inpaint", "faces-inpaint", "face_64", original="face_64", mask="hole"),
+    Scene("sample", "edges2shoes", "shoe"),
+]
+
+
+def sources() -> list[Path]:
+    """The files that the pictures depend on."""
+    names = [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
+    examples = {example_path(name) for name in names if name is not None}
+    models = {WEIGHTS_DIR / f"{scene.model}.safetensors" for scene in SCENES}
+    return sorted({*examples, *models, Path(__file__).resolve()})
+
+
+def digests(paths: list[Path]) -> dict[str, str]:
+    """sha256 by path from the root of the repository."""
+    return {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+    }
+
+
+def draw(scene: Scene) -> Image.Image:
+    """Two rows of three: input, uncertainty and original; below, the three likeliest candidates."""
+    model = caflow.load(scene.model)
+    image = read_image(example_path(scene.input))
+    mask = None if scene.mask is None else read_image(example_path(scene.mask))[..., 0]
+    result = caflow.restore(model, image, mask=mask, keep=3)
+    drawn = len(result.ranked)
+    shown = image if mask is None else with_hole(image, mask)
+    height, width = image.shape[:2]
+
+    cells = [cell(enlarged(shown), "input", f"{width} x {height} pixels")]
+    cells.append(uncertainty_cell(spread(result), f"where {drawn} differ"))
+    if scene.original is None:
+        last = result.ranked[-1]
+        cells.append(cell(enlarged(last.image), f"#{last.rank}, the last", nats(last.score)))
+    else:
+        original = read_image(example_path(scene.original))
+        score = caflow.score(model, image, original, mask)
+        cells.append(cell(enlarged(original), "original", nats(score)))
+    for candidate in result.kept:
+        label = f"#{candidate.rank} of {drawn}"
+        cells.append(cell(enlarged(candidate.image), label, nats(candidate.score)))
+    return card(cells, columns=3)
+
+
+def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The picture with a chequered hole where the mask is white."""
+    rows, columns = np.indices(mask.shape) // 4
+    checks = np.where((rows + columns) % 2, 214, 244).astype(np.uint8)
+    return np.where(mask[..., None] >= 128, checks[..., None], image)
+
+
+def enlarged(picture: np.ndarray) -> Image.Image:
+    """The picture at the size of a cell: small ones by pixels that are seen, others smoothly."""
+    smooth = picture.shape[0] > 16 and not is_drawing(picture)
+    kernel = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
+    return Image.fromarray(picture).resize((CELL, CELL), kernel)
+
+
+def is_drawing(picture: np.ndarray) -> bool:
+    """Whether it has black and white alone, which a smooth kernel would blur."""
+    return bool(np.isin(picture, (0, 255)).all())
+
+
+def nats(score: caflow.Score) -> str:
+    return f"{score.log_likelihood:,.1f} nats"
+
+
+def cell(picture: Image.Image, label: str, number: str) -> Image.Image:
+    """A picture with two lines below: what it is, and a number."""
+    canvas = Image.new("RGB", (CELL, CELL + CAPTION), CARD)
+    canvas.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    pen.text((0, CELL + 8), label, font=font(), fill=INK)
+    pen.text((0, CELL + 8 + LINE), number, font=font(), fill=PALE)
+    return canvas
+
+
+def uncertainty_cell(values: np.ndarray, label: str) -> Image.Image:
+    """The map of standard deviations, with its scale of levels in place of a number."""
+    top = nice_above(float(np.percentile(values, 99.5)))
+    field = Image.fromarray(sequential((values / top).clip(0, 1)))
+    canvas = cell(field.resize((CELL, CELL), Image.Resampling.NEAREST), label, "0")
+    pen = ImageDraw.Draw(canvas)
+    end = f"{top:g} levels"
+    room = round(font().getlength(end))
+    left, right = 26, CELL - room - 10
+    bar = sequential(np.linspace(0, 1, right - left))[None].repeat(18, 0)
+    canvas.paste(Image.fromarray(bar), (left, CELL + 8 + LINE + 8))
+    pen.text((CELL - room, CELL + 8 + LINE), end, font=font(), fill=PALE)
+    return canvas
+
+
+def font() -> ImageFont.FreeTypeFont:
+    found = ImageFont.load_default(LETTERS)
+    assert isinstance(found, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return found
+
+
+def card(cells: list[Image.Image], columns: int) -> Image.Image:
+    """Cells in rows on a card with round corners, transparent outside."""
+    width, height = cells[0].size
+    rows = -(-len(cells) // columns)
+    size = (
+        2 * MARGIN + columns * width + (columns - 1) * GAP,
+        2 * MARGIN + rows * height + (rows - 1) * GAP - 14,
+    )
+    canvas = Image.new("RGB", size, CARD)
+    for index, part in enumerate(cells):
+        row, column = divmod(index, columns)
+        canvas.paste(part, (MARGIN + column * (width + GAP), MARGIN + row * (height + GAP)))
+    # Drawn four times as large and shrunk: Pillow's corners are jagged.
+    large = tuple(4 * side for side in size)
+    box = (0, 0, large[0] - 1, large[1] - 1)
+    outline = Image.new("L", large, 0)
+    ImageDraw.Draw(outline).rounded_rectangle(box, 4 * CORNER, outline=255, width=8)
+    inside = Image.new("L", large, 0)
+    ImageDraw.Draw(inside).rounded_rectangle(box, 4 * CORNER, fill=255)
+    canvas.paste(Image.new("RGB", size, BORDER), mask=outline.resize(size, Image.Resampling.BOX))
+    canvas.putalpha(inside.resize(size, Image.Resampling.BOX))
+    return canvas
+
+
+def main() -> None:
+    pictures = []
+    for scene in SCENES:
+        path = HERE / f"{scene.name}.webp"
+        draw(scene).save(path, quality=90, method=6)
+        pictures.append(path)
+        print(path.relative_to(ROOT), path.stat().st_size)
+    record = {"sources": digests(sources()), "pictures": digests(pictures)}
+    RECORD.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+# Short names for what CONTRIBUTING.md explains. `just` lists them.
+
+_list:
+    @just --list --unsorted
+
+# install the package with all that tests and pages need
+setup:
+    pip install -e ".[dev,docs]"
+
+# run tests: all, or `just test -n0 tests/layers -k actnorm`
+test *arguments:
+    pytest {{arguments}}
+
+# check style and types
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+
+# mend style where ruff can
+format:
+    ruff check --fix .
+    ruff format .
+
+# build the documentation into site/, refusing broken links
+docs:
+    mkdocs build --strict
+
+# show the documentation while you write
+serve:
+    mkdocs serve
+
+# write docs/cli.md from the program
+reference:
+    python -m caflow_cli.cli.reference > docs/cli.md
+
+# draw the pictures of the README from the bundled models
+pictures:
+    python docs/pictures/draw.py
+
+# all that must hold before a change lands, in a fresh environment
+ci:
+    .ci/run
+
+# build and check the files of a release
+release:
+    .ci/release

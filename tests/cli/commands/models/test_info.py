@@ -1,0 +1,57 @@
+"""`caflow models info`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.checkpoint import read_info
+
+from ...results import lines_of, text_of
+from .entry import ENTRY, ID
+
+
+def test_info_of_a_bundled_model(run):
+    (record,) = lines_of(run("models", "info", ID, "--json"))
+    assert record["parameters"] == {
+        "total": 7_089_552,
+        "R": 266_520,
+        "T": 526_488,
+        "F": 6_296_544,
+    }
+    assert record["config"] == read_info(WEIGHTS_DIR / str(ENTRY.file)).config.to_dict()
+    for field in ("task", "sha256", "bytes", "license", "data", "metrics", "default"):
+        assert record[field] == getattr(ENTRY, field)
+    assert record["domain"]["pictures"] == 100
+    assert record["training"]["images"] == 214_912
+    assert Path(record["card"]).read_text(encoding="utf-8").startswith(f"# {ID}")
+    text = text_of(run("models", "info", ID))
+    for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "7,089,552", ENTRY.metrics["protocol"]):
+        assert part in text
+    assert "tau 0.9: rmse 21.03, lpips 0.09" in text
+
+
+def test_info_of_a_file_and_of_a_run(run, tmp_path, small_model):
+    folder = tmp_path / "my-run"
+    folder.mkdir()
+    record = {"images": 3, "data": "\x1b[2Jfaces", "optim": {"lr": 1}}
+    small_model.save(folder / "best.safetensors", record)
+    (by_folder,) = lines_of(run("models", "info", "my-run", "--json"))
+    (by_file,) = lines_of(run("models", "info", "my-run/best.safetensors", "--json"))
+    assert (by_folder["id"], by_file["id"]) == ("my-run", "best.safetensors")
+    assert by_folder["training"] == by_file["training"] == record
+    assert by_file["license"] is None
+    total = sum(p.numel() for p in small_model.parameters())
+    assert by_file["parameters"]["total"] == total
+    text = text_of(run("models", "info", "my-run"))
+    assert "\x1b" not in text
+    assert "\\x1b[2Jfaces" in text
+    assert "lr 1" not in text
+    assert "lr 1" in text_of(run("models", "info", "my-run", "-v"))
+
+
+def test_info_of_a_copy_knows_its_terms(run, tmp_path):
+    shutil.copy(WEIGHTS_DIR / str(ENTRY.file), tmp_path / "copy.bin")
+    (record,) = lines_of(run("models", "info", "copy.bin", "--json"))
+    assert (record["id"], record["license"]) == ("copy.bin", ENTRY.license)

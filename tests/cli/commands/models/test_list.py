@@ -1,0 +1,41 @@
+"""`caflow models list`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from caflow_cli.hub.manifest import load_manifest
+
+from ...results import lines_of, text_of
+from .entry import ENTRY, ID
+
+
+def test_list(run):
+    entries = load_manifest()
+    rows = [line.split("\t") for line in text_of(run("models", "list")).splitlines()]
+    assert [row[0] for row in rows] == list(entries)
+    assert rows[list(entries).index(ID)] == [
+        ID,
+        "superres",
+        "15.5 MB",
+        "bundled",
+        ENTRY.license,
+        "default",
+    ]
+    lines = lines_of(run("models", "list", "--json"))
+    assert [line["id"] for line in lines] == list(entries)
+    assert {line["command"] for line in lines} == {"models list"}
+
+
+def test_on_a_terminal_it_is_a_table_within_100_columns():
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        command = [sys.executable, "-m", "caflow_cli", "models", "list"]
+        subprocess.run(command, stdout=theirs, check=True)
+        os.close(theirs)
+        lines = screen.read(10_000).decode().splitlines()
+    assert len(lines) == len(load_manifest())
+    assert max(map(len, lines)) <= 100
+    assert len({line.index("bundled") for line in lines}) == 1

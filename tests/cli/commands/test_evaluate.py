@@ -1,0 +1,166 @@
+"""`caflow evaluate`: its three forms and what it prints."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ..process import assert_refused
+from ..scenes import pixels
+
+
+@pytest.fixture(scope="module")
+def model_32(models_32, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "m32.safetensors"
+    models_32["superres"].save(path, {"images": 0})
+    return path
+
+
+def table(result) -> list[dict[str, str]]:
+    header, *lines = result.stdout.decode().splitlines()
+    names = header.split("\t")
+    return [dict(zip(names, line.split("\t"), strict=True)) for line in lines]
+
+
+def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, model_32):
+    given = ["evaluate", "--data", true_pictures, "--model", model_32, "-m", "3", "--seed", "5"]
+    done = run(*given, "--metric", "rmse,bpd", "--metric", "diversity", "-n", "1,2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b""
+    rows = table(done)
+    assert [(r["what"], r["n"]) for r in rows] == [
+        ("bicubic", ""),
+        ("model", "1"),
+        ("model - all candidates", "1"),
+        ("model - bicubic", "1"),
+        ("all candidates", "1"),
+        ("model", "2"),
+        ("model - all candidates", "2"),
+        ("model - bicubic", "2"),
+        ("all candidates", "2"),
+        ("truth", ""),
+    ]
+    record = json.loads(run(*given, "--metric", "rmse,bpd,diversity", "-n", "1,2", "--json").stdout)
+    assert (record["schema"], record["command"], record["status"]) == (1, "evaluate", "ok")
+    assert record["model"]["id"] == "m32.safetensors"
+    assert (record["task"], record["images"], record["failed"]) == ("superres", 5, [])
+    assert record["params"]["seed"] == 5
+    assert record["metrics"]["bpd"].keys() == {"definition", "range", "units", "better"}
+    assert record["estimator"]["noise_samples"] == 1
+    model = record["results"][1]
+    assert (model["tau"], model["candidates"], model["keep"]) == (0.5, 3, 1)
+    assert float(rows[1]["rmse"]) == pytest.approx(model["values"]["rmse"]["mean"], rel=1e-5)
+    assert float(rows[1]["rmse_se"]) == pytest.approx(
+        model["values"]["rmse"]["standard_error"], rel=1e-2
+    )
+
+
+def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_32, tmp_path):
+
+    data = tmp_path / "data"
+    shutil.copytree(true_pictures, data)
+    (data / "test" / "p1.png").write_bytes(b"no picture")
+    done = run(
+        *("evaluate", "--data", data, "--model", model_32, "-m", "2", "--metric", "rmse"),
+        *("--save-images", "out", "--json"),
+    )
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert (record["status"], record["images"]) == ("error", 4)
+    assert record["failed"][0]["input"] == "p1.png"
+    assert done.stderr.decode().splitlines()[0].startswith("error: 'test/p1.png'")
+    assert not (tmp_path / "out" / "p1.png").exists()
+    assert (tmp_path / "out" / "p2.png").exists()
+
+
+def test_folders_against_folders(run, true_pictures):
+    done = run("evaluate", true_pictures, true_pictures, "--metric", "rmse,psnr")
+    (row,) = table(done)
+    assert row["what"] == "generated"
+    assert (float(row["rmse"]), row["psnr"]) == (0.0, "inf")
+
+
+def test_what_a_command_wrote_comes_through_a_pipe(
+    run, true_pictures, model_32, tmp_path, monkeypatch
+):
+    for index in range(2):
+        truth = Image.open(true_pictures / "test" / f"p{index}.png")
+        truth.resize((8, 8), Image.Resampling.BICUBIC).save(tmp_path / f"p{index}.png")
+    written = run(
+        *("superres", "p0.png", "p1.png", "-o", "out/", "-m", "2", "-n", "2", "--json"),
+        *("--model", model_32),
+    )
+    assert written.returncode == 0, written.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(written.stdout.decode()))
+    done = run("evaluate", "--reference", true_pictures / "test", "--metric", "rmse", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["form"], record["images"]) == ("lines", 2)
+    expected = [
+        np.mean(
+            [
+                np.sqrt(np.mean((pixels(output["path"]).astype(float) - pixels(truth)) ** 2))
+                for output in json.loads(line)["outputs"]
+            ]
+        )
+        for line, truth in zip(
+            written.stdout.splitlines(),
+            (true_pictures / "test" / f"p{index}.png" for index in range(2)),
+            strict=True,
+        )
+    ]
+    found = record["results"][0]["values"]["rmse"]
+    assert found["mean"] == pytest.approx(np.mean(expected))
+    assert found["count"] == 2
+
+
+def test_protocols_show_the_papers_figures(run, true_pictures, model_32):
+    given = ("evaluate", "--data", true_pictures, "--model", model_32, "--protocol", "table3")
+    assert_refused(run(*given), 2, "inpaint")
+    weights = os.environ.get("CAFLOW_LPIPS_WEIGHTS")
+    if weights is None:
+        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
+    given = (*given[:-1], "table1", "-m", "2")
+    done = run(*given)
+    assert done.returncode == 0, done.stderr
+    rows = {row["what"]: row for row in table(done)}
+    assert rows["CAFLOW, published"]["rmse"] == "17.56"
+    assert rows["bicubic, published"]["lpips"] == "0.34"
+    assert float(rows["model"]["lpips"]) > 0
+    note = done.stderr.decode()
+    assert "not quite table1: M 2 instead of 10; 5 pictures instead of 100" in note
+
+
+def test_missing_networks_exit_3_and_leave_nothing(run, true_pictures, model_32, tmp_path):
+    offline = {"TORCH_HOME": str(tmp_path / "cache"), "https_proxy": "http://127.0.0.1:9"}
+    given = ["evaluate", "--data", true_pictures, "--model", model_32, "--save-images", "out"]
+    for metric, option in (("lpips", "--lpips-weights"), ("fid", "--fid-weights")):
+        result = run(
+            *(*given, "--report", "report", "--metric", metric),
+            **{"CAFLOW_LPIPS_WEIGHTS": "", "CAFLOW_FID_WEIGHTS": ""} | offline,
+        )
+        lines = result.stderr.splitlines(keepends=True)
+        # Older versions of torch say first what they are about to download.
+        said = b"".join(line for line in lines if not line.startswith(b"Downloading: "))
+        result = replace(result, stderr=said)
+        assert_refused(result, 3, "download failed")
+        assert option in result.stderr.decode().splitlines()[1]
+        assert not (tmp_path / "out").exists()
+        assert not (tmp_path / "report").exists()
+
+
+def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch):
+    folder = true_pictures / "test"
+    monkeypatch.setattr(sys, "stdout", None)
+    done = run("evaluate", folder, folder, "--metric", "rmse")
+    assert_refused(done, 1, "stdout is closed")

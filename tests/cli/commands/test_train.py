@@ -1,0 +1,135 @@
+"""`caflow train` as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ..process import ENTRY, assert_refused
+
+TINY = [
+    f"flow.{key}"
+    for key in (
+        "scales=2",
+        *("r_steps=1", "t_steps=1", "f_steps=1"),
+        *("hidden=8", "f_hidden=8", "trunk=8", "guide=0"),
+    )
+]
+
+
+SETTINGS = [x for s in (*TINY, "task.size=16") for x in ("--set", s)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(12):
+        corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+        image = Image.fromarray(corners).resize((16, 16), Image.Resampling.BICUBIC)
+        image.save(folder / f"{index}.png")
+    return folder
+
+
+def test_a_dry_run_counts_and_estimates_and_writes_nothing(run, tmp_path, photos):
+    command = ("train", "--data", "photos", "--out", "run", "--images", 80, "--batch-size", 4)
+    done = run(*command, "--task", "inpaint", *SETTINGS, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "data        10 train, 1 val, 1 test"
+    assert lines[2] == "run         20 steps, 80 images, 8.0 epochs"
+    assert re.fullmatch(r"time        \d+ s at [\d.]+ images/s on cpu", lines[3])
+    assert re.fullmatch(r"memory      [\d.]+ GiB", lines[4])
+    record = json.loads(run(*command, *SETTINGS, "--dry-run", "--json").stdout)
+    parameters = record["parameters"]
+    assert parameters["total"] == sum(parameters[part] for part in "RTFQ")
+    assert record["status"] == "dry-run"
+    refused = run(*command, *SETTINGS, "--batch-size", "11", "--dry-run")
+    assert_refused(refused, 2, "10 training images are fewer than a batch")
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
+    command = ["train", "--data", "photos", "--out", "run", "--images", "400000"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENTRY, *command, "--batch-size", "4", *SETTINGS],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    lines = [process.stderr.readline().decode() for _ in range(2)]
+    assert lines[0] == "10 pictures to learn from, 1 to validate on\n"
+    assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == b""
+    said = stderr.decode().splitlines()
+    assert len(said) == 2
+    assert re.fullmatch(r"interrupted after step \d+; the state is saved", said[0])
+    assert said[1] == "hint: caflow train --out run --resume"
+    step = int(re.search(r"\d+", said[0])[0])
+    images = 4 * (step + 1)
+    resumed = run("train", "--out", "run", "--resume", "--images", images, "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    record = json.loads(resumed.stdout)
+    assert (record["steps"], record["images"]) == (step + 1, images)
+    assert record["gap_bits_per_dim"] == pytest.approx(
+        record["val_bits_per_dim"] - record["train_bits_per_dim"]
+    )
+    assert f"{images} images in" in resumed.stderr.decode()
+    again = run("train", "--out", "run", "--resume")
+    assert again.returncode == 0
+    assert "a larger --images or --minutes extends it" in again.stderr.decode()
+
+
+def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeypatch):
+    monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: False)
+    command = ("train", "--data", "photos", "--out", "run", "--images", 8, *SETTINGS)
+    refused = run(*command, "--set", "tracker=tensorboard")
+    assert_refused(refused, 2, "which is not installed")
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
+    generator = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(12):
+        corners = generator.uniform(0, 255, (2, 2, 3)).astype(np.uint8)
+        image = Image.fromarray(corners).resize((32, 32), Image.Resampling.BICUBIC)
+        image.save(tmp_path / "photos" / f"{index}.png")
+    architecture = [
+        f"flow.{key}"
+        for key in (
+            "scales=2",
+            *("r_steps=1", "t_steps=1", "f_steps=1"),
+            *("hidden=8", "f_hidden=8", "trunk=8"),
+        )
+    ]
+    settings = [x for s in (*architecture, "task.size=32") for x in ("--set", s)]
+    trained = run(
+        *("train", "--data", "photos", "--out", "run", "--images", 64, "--batch-size", 8),
+        *settings,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.decode() == "run/best.safetensors\n"
+    assert "validation" in trained.stderr.decode()
+    again = run("train", "--data", "photos", "--out", "run", "--images", 64)
+    assert_refused(again, 2, "holds a run already")
+    restored = run("superres", small_picture, "-o", "x.png", "--model", "run")
+    assert restored.returncode == 0, restored.stderr
+    resumed = run("train", "--out", "run", "--resume", "--images", 128)
+    assert resumed.returncode == 0, resumed.stderr
+    last = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["step"] == 16

@@ -1,0 +1,283 @@
+"""The program: help, exit codes, errors, interrupts, and streams that are closed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from PIL import Image, UnidentifiedImageError
+
+from caflow_cli.version import __version__
+
+from .inprocess import command_paths
+from .process import ENTRY, assert_refused, caflow
+
+
+def test_help_and_usage_errors_come_without_torch(tmp_path):
+    """Of every command, in one process; then the version, as a process of its own."""
+    probe = (
+        "import json, sys\n"
+        "from caflow_cli.cli import main\n"
+        "for arguments in json.loads(sys.argv[1]):\n"
+        "    sys.argv = ['caflow', *arguments]\n"
+        "    try: main()\n"
+        "    except SystemExit as e: print(e.code, 'torch' in sys.modules, file=sys.stderr)\n"
+    )
+    helps = [[], *command_paths()]
+    wrong = [
+        ["superres", "x.png", "--frobnicate"],
+        ["superres", "x.png", "--tau", "-1"],
+        ["colorize", "x.png", "-m", "1", "-n", "2"],
+        ["inpaint", "x.png"],
+        ["sample", "--cond", "x.png", "-o", "-", "--json"],
+        ["superres", "a/x.png", "b/x.png", "-o", "out/"],
+        ["score", "--cond", "x", "--target", "y", "--noise-samples", "0"],
+    ]
+    calls = [[*words, "--help"] for words in helps] + wrong
+    result = subprocess.run(
+        [sys.executable, "-c", probe, json.dumps(calls)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    codes = [line for line in result.stderr.splitlines() if line.endswith(("True", "False"))]
+    assert codes == ["0 False"] * len(helps) + ["2 False"] * len(wrong)
+    version = caflow("--version", cwd=tmp_path)
+    assert version.stdout.decode() == f"caflow {__version__}\n"
+
+
+def test_every_command_has_help_with_an_example(run):
+    for command in command_paths():
+        result = run(*command, "--help")
+        assert result.returncode == 0
+        assert f"Example: caflow {' '.join(command)}" in result.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["superres"], "IMAGE"),
+        (["superres", "x.png", "--frobnicate"], "--frobnicate"),
+        (["superres", "x.png", "--tau", "warm"], "--tau"),
+        (["score", "--cond", "x.png"], "--target"),
+        (["paint"], "paint"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, message):
+    result = run(*arguments)
+    assert_refused(result, 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+LONG = "x" * 300  # no file can have that name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "superres LONG",
+        "superres LONG x.png --model MODEL",
+        "superres LONG/x.png --model MODEL",
+        "superres x.png -o LONG",
+        "superres x.png -o LONG/",
+        "superres x.png --grid LONG.png",
+        "superres x.png --model LONG",
+        "inpaint x.png --mask LONG",
+        "score --cond LONG --target x.png --model MODEL",
+        "score --cond x.png --target LONG --model MODEL",
+        "score --cond x.png --target x.png --map LONG.png",
+        "evaluate LONG x.png --metric rmse",
+        "evaluate . LONG --metric rmse",
+        "evaluate LONG.npz . --metric fid",
+        "evaluate --data LONG --metric rmse --model MODEL",
+        "evaluate --data . --model MODEL --metric rmse --split all --save-images LONG",
+        "evaluate --data . --model MODEL --metric rmse --split all --report LONG",
+        "train --data LONG --out run --images 9",
+        "train --data . --out LONG --images 9",
+        "train --out LONG --resume",
+        "train --config LONG --out run",
+        "train --data . --out run --images 9 --init-from LONG",
+        "models info LONG",
+        "models verify LONG",
+        "models pack LONG --id a",
+        "models pack MODEL --id a -o LONG",
+        "models push LONG user/x",
+    ],
+)
+def test_a_name_too_long_for_a_file_is_an_error_with_a_hint(run, tmp_path, model_file, line):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    result = run(*line.replace("LONG", LONG).replace("MODEL", str(model_file)).split())
+    assert result.returncode in (1, 2, 3), result.stderr
+    said = result.stderr.decode()
+    assert "error: " in said
+    assert "hint: " in said
+    assert "this is a defect" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_what_a_picture_skips_is_no_warning(run, tmp_path, model_file):
+    """A TIFF whose description is said to be longer than the file: Pillow warns, and reads on."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "TIFF", description="hello world")
+    entry = struct.pack("<HHI", 270, 2, 12)
+    assert entry in buffer.getvalue()
+    data = buffer.getvalue().replace(entry, struct.pack("<HHI", 270, 2, 999_999))
+    (tmp_path / "x.tif").write_bytes(data)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            Image.open(tmp_path / "x.tif").load()
+        except UnidentifiedImageError:
+            pytest.skip("a Pillow that refuses it")
+        assert heard
+        heard.clear()
+        result = run("superres", "x.tif", "-m", 1, "--model", model_file)
+    assert result.returncode == 0
+    assert [str(w.message) for w in heard if "PIL" in w.filename] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
+    tmp_path, small_picture, model_file, number
+):
+    inputs = []
+    for index in range(60):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(small_picture.read_bytes())
+        inputs.append(path.name)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            ENTRY,
+            "superres",
+            *inputs,
+            "-o",
+            "out/",
+            "--model",
+            str(model_file),
+        ],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    process.stdout.readline()  # the first picture is written
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in stderr
+    for path in (tmp_path / "out").iterdir():
+        assert path.suffix == ".png"
+        Image.open(path).load()
+
+
+def test_an_interrupt_says_so(run, monkeypatch):
+    def interrupted(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("caflow_cli.cli.commands.superres.restore_pictures", interrupted)
+    result = run("superres", "x.png")
+    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
+    inputs = []
+    for index in range(4):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(small_picture.read_bytes())
+        inputs.append(path.name)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ENTRY, "superres", *inputs, "-m", "1", "--model", str(model_file)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    process.stdout.readline()
+    process.stdout.close()
+    stderr = process.stderr.read()
+    assert process.wait(timeout=60) == 0
+    assert stderr == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+@pytest.mark.parametrize("arguments", [["superres", "--help"], ["--help"], ["--version"]])
+def test_help_into_a_closed_pipe_is_a_success(tmp_path, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-c", ENTRY, *arguments],
+        cwd=tmp_path,
+        stdout=write,
+        stderr=subprocess.PIPE,
+    )
+    os.close(write)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:
+    """A shell command in which `$CAFLOW` is the program."""
+    program = f"{sys.executable} -c '{ENTRY.replace(chr(39), chr(34))}'"
+    return subprocess.run(
+        ["bash", "-c", command.replace("caflow", program)],
+        cwd=cwd,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "codes", "stderr"),
+    [
+        ("caflow --help | true", "0", ""),
+        ("caflow superres --help | true", "0", ""),
+        ("caflow models list | true", "0", ""),
+        ("caflow models list >&-", "1", "stdout is closed"),
+        ("caflow superres 'none*' 2>&-", "2", ""),
+        ("caflow superres 'none*' 2>&1 >/dev/null | true", "2", ""),
+        ("caflow superres x.png -o - </dev/null >&-", "2", "terminal"),
+        ("caflow evaluate --reference . --metric rmse <&-", "2", "needs JSON lines on stdin"),
+        ("caflow models list >/dev/full", "1", "cannot write to stdout: No space left"),
+    ],
+)
+def test_streams_that_are_closed(tmp_path, command, codes, stderr):
+    done = shell(f"{command}; echo ${{PIPESTATUS[0]}} >code", tmp_path)
+    assert (tmp_path / "code").read_text().split() == [codes]
+    assert stderr in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    assert b"defect" not in done.stderr
+    if not stderr:
+        assert done.stderr == b""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
+    code = (
+        "import caflow_cli.cli.app as program\n"
+        "def app(**options):\n"
+        "    with open('written', 'w') as file: file.write(str(file.fileno()))\n"
+        "program.app = app; program.main()"
+    )
+    subprocess.run(
+        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code],
+        cwd=tmp_path,
+        timeout=60,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert int((tmp_path / "written").read_text()) > 2

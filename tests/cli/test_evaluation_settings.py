@@ -1,0 +1,54 @@
+"""The settings of a model's evaluation: the flags, else the protocol's, else the defaults."""
+
+from __future__ import annotations
+
+import pytest
+
+from caflow_cli.cli.evaluation_options import ModelOnData
+from caflow_cli.cli.evaluation_settings import model_settings
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.protocols import get_protocol
+
+from .process import assert_refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["--data", "d", "--metric", "lpisp"], "'lpisp'", "--metric lpips"),
+        (["--data", "d", "--tau", "warm"], "--tau is 'warm'", "--tau 0,0.5,1"),
+        (["--data", "d", "-m", "1,x"], "-m is '1,x'", "-m 1,10,30"),
+        (["--data", "d", "--split", "dev"], "'dev'", "--split test"),
+        (["--data", "d", "--protocol", "table9"], "'table9'", "--protocol table"),
+        (["--task", "superes", "--data", "d"], "'superes'", "--task superres"),
+    ],
+)
+def test_wrong_usage_exits_2_with_what_to_type(run, tmp_path, arguments, message, hint):
+    result = run("evaluate", *arguments)
+    assert_refused(result, 2, message)
+    assert hint in result.stderr.decode().splitlines()[1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_defaults_are_the_models():
+    settings = model_settings(ModelOnData(data="d"), [])
+    assert set(settings.metrics) == {"lpips", "rmse"}
+    assert (settings.tau, settings.candidates, settings.keep) == (None, None, [1])
+    assert (settings.limit, settings.split, settings.task) == (None, None, None)
+
+
+def test_flags_are_comma_lists_and_come_before_the_protocol():
+    protocol = get_protocol("table1")
+    plain = model_settings(ModelOnData(data="d", protocol="table1"), [])
+    assert (plain.tau, plain.candidates) == ([protocol.tau], [protocol.candidates])
+    assert (plain.keep, plain.limit) == (list(protocol.keep), protocol.images)
+    assert plain.task == protocol.task == "superres"
+    given = ModelOnData(
+        data="d", protocol="table1", tau="0,0.5", candidates="3", keep="1,2", limit=7, split="val"
+    )
+    own = model_settings(given, ["ssim"])
+    assert (own.tau, own.candidates, own.keep) == ([0.0, 0.5], [3], [1, 2])
+    assert (own.limit, own.split) == (7, "val")
+    assert set(own.metrics) == {"ssim", *protocol.metrics}
+    with pytest.raises(CaflowError, match="protocol table1 is of superres, not inpaint"):
+        model_settings(ModelOnData(data="d", protocol="table1", task="inpaint"), [])

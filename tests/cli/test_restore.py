@@ -1,0 +1,288 @@
+"""The restoring commands: what they write, keep, refuse and report."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pictures import encoded
+from PIL import Image
+
+from caflow_cli.images import decode, read_image, read_provenance
+from caflow_cli.model import CAFlow
+
+from .process import assert_refused, caflow
+from .results import only_record, records
+from .scenes import PHOTO, save, save_mask
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["superres", "x.png", "--tau", "-1"], "tau is -1.0"),
+        (["superres", "x.png", "-m", "2", "-n", "3"], "cannot keep 3 of 2"),
+        (["superres", "x.png", "-m", "0", "-n", "0"], "cannot draw 0"),
+        (["superres", "x.png", "--device", "abacus"], "'abacus'"),
+        (["superres", "x.png", "--device", "cuda:77"], "'cuda:77'"),
+        (["superres", "x.png", "--seed", "-5"], "seed -5"),
+        (["superres", "x.png", "--rank", "beauty"], "'beauty'"),
+        (["superres", "x.png", "--noise-samples", "0"], "0 noise samples"),
+        (["superres", "x.png", "-o", "out.gif"], "'out.gif'"),
+        (["superres", "x.png", "y.png", "-o", "out.png"], "one file for 2 inputs"),
+        (["superres", "x.png", "-n", "2", "-o", "-"], "one picture, not 2"),
+        (["superres", "x.png", "-o", "-", "--json"], "stdout"),
+        (["superres", "example:cat"], "'cat'"),
+        (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
+        (["superres", "."], "no pictures in the folder '.'"),
+        (["superres", "*.tif"], "no file matches '*.tif'"),
+        (["superres", ""], "'' is no picture"),
+        (["superres", "x" * 250 + ".png"], "cannot write"),
+        (["superres", "x.png", "-o", "/dev/null/x.png"], "no writable folder"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, message):
+    result = run(*arguments)
+    assert_refused(result, 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_compile_compiles_what_draws(run, tmp_path, small_picture, model_file, monkeypatch):
+    refused = run("superres", small_picture, "--model", "none", "--compile", CXX="no-such-compiler")
+    assert_refused(refused, 2, "no C++ compiler 'no-such-compiler'")
+    used = []
+    whole = CAFlow.compile_inference
+    monkeypatch.setattr(
+        CAFlow, "compile_inference", lambda self: (used.append(self), whole(self, "eager"))
+    )
+    arguments = ["superres", small_picture, "--model", model_file, "-m", 2, "--json"]
+    plain = run(*arguments, "-o", "plain.png")
+    assert not used
+    compiled = run(*arguments, "-o", "compiled.png", "--compile")
+    assert plain.returncode == compiled.returncode == 0, compiled.stderr
+    assert len(used) == 1
+    scores = [json.loads(r.stdout)["outputs"][0]["log_likelihood"] for r in (plain, compiled)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.05)  # of pictures a level apart at most
+
+
+def test_pictures_flow_through_pipes(run, tmp_path, small_picture, model_file):
+    shared = ("-m", 2, "--model", model_file)
+    piped = caflow(
+        "superres", "-", "-o", "-", *shared, cwd=tmp_path, stdin=small_picture.read_bytes()
+    )
+    assert piped.returncode == 0
+    assert piped.stderr == b""
+    assert not list(tmp_path.iterdir())
+    run("superres", small_picture, "-o", "file.png", *shared)
+    assert piped.stdout == (tmp_path / "file.png").read_bytes()
+    assert Image.open(io.BytesIO(piped.stdout)).size == (32, 32)
+
+
+def test_existing_outputs_are_kept_unless_told_otherwise(run, tmp_path, small_picture, model_file):
+    out = tmp_path / "x.png"
+    out.write_bytes(b"precious")
+    shared = ("superres", small_picture, "-m", 1, "-o", "x.png", "--model", model_file)
+    assert_refused(run(*shared), 2, "'x.png' exists")
+    assert out.read_bytes() == b"precious"
+    assert run(*shared, "--overwrite").returncode == 0
+    assert Image.open(out).size == (32, 32)
+
+
+def test_an_output_is_never_an_input(run, tmp_path, small_picture, model_file):
+    copy = tmp_path / "y.png"
+    copy.write_bytes(small_picture.read_bytes())
+    result = run("superres", "y.png", "-o", "y.png", "--overwrite", "--model", model_file)
+    assert_refused(result, 2, "is an input")
+    assert copy.read_bytes() == small_picture.read_bytes()
+
+
+def test_an_unwritable_folder_is_one_error(run, tmp_path, small_picture, model_file):
+    (tmp_path / "file").write_bytes(b"")
+    result = run("superres", small_picture, "-o", "file/x.png", "--model", model_file)
+    assert_refused(result, 2, "'file' is no writable folder")
+
+
+def test_one_bad_picture_does_not_stop_the_others(run, tmp_path, small_picture, model_file):
+    good = small_picture.read_bytes()
+    contents = {
+        "1.png": good,
+        "2.png": b"",
+        "3.png": good[: len(good) // 2],
+        "4.png": b"not an image",
+        "5.png": good,
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "6.png").mkdir()
+    inputs = [*contents, "6.png", "7.png"]
+    result = run("superres", *inputs, "-m", 1, "-o", "out/", "--json", "--model", model_file)
+    assert result.returncode == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(r["input"], r["status"]) for r in records] == [
+        (name, "ok" if name in ("1.png", "5.png") else "error") for name in inputs
+    ]
+    stderr = result.stderr.decode().splitlines()
+    assert [line.split(":")[0] for line in stderr] == ["error", "hint"] * 5
+    for record in records:
+        if record["status"] == "error":
+            assert record["error"]["code"] == 1
+            assert record["input"] in record["error"]["message"]
+            assert record["error"]["hint"]
+    outputs = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert outputs == ["1_superres.png", "5_superres.png"]
+    for name, content in contents.items():
+        assert (tmp_path / name).read_bytes() == content
+
+
+def test_one_bad_file_in_a_folder_of_ten_leaves_nine_outputs(
+    run, tmp_path, small_picture, model_file
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(10):
+        (folder / f"{index}.png").write_bytes(small_picture.read_bytes())
+    (folder / "4.png").write_bytes(b"broken")
+    result = run("superres", "in", "-o", "out", "-m", 1, "--model", model_file)
+    assert result.returncode == 1
+    written = [f"out/{index}_superres.png" for index in range(10) if index != 4]
+    assert result.stdout.decode().splitlines() == written
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [Path(w).name for w in written]
+    assert result.stderr.decode().startswith("error: 'in/4.png' ")
+
+
+def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
+    run, tmp_path, small_picture, model_file
+):
+    result = run(
+        *("superres", small_picture, "--tau", "1e39", "-o", "x.png", "--model", model_file),
+    )
+    assert_refused(result, 1, "no finite draw")
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_than_the_model_draws_is_refused_before_pictures_are_read(run, model_files):
+    kept = run("superres", "none.png", "-n", 20, "--model", model_files["superres"])
+    assert_refused(kept, 2, "cannot keep 20 of 10 candidates")
+
+
+def test_defaults_are_flag_then_model_then_task(run, tmp_path, model_files):
+    save(tmp_path / "x.png", 8, 8)
+    given = ["--cond", "x.png", "--json", "--model", model_files["paired"]]
+    params = records(run("sample", *given))[0]["params"]
+    assert (params["tau"], params["candidates"]) == (0.8, 10)
+    params = records(run("sample", *given, "--overwrite", "--tau", 0.1, "-m", 2))[0]["params"]
+    assert (params["tau"], params["candidates"]) == (0.1, 2)
+
+
+def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files):
+    save(tmp_path / "a.png", 40, 40)
+    save(tmp_path / "b.png", 40, 41)
+    save_mask(tmp_path / "m.png", 40, 41)
+    done = run(
+        *["inpaint", "a.png", "b.png", "--mask", "m.png", "-m", 1, "--json"],
+        *["--model", model_files["inpaint"]],
+    )
+    assert done.returncode == 1
+    failed, ok = records(done)
+    assert (failed["status"], failed["mask"], ok["status"]) == ("error", "m.png", "ok")
+    assert "the mask is 41x40, the picture 40x40" in failed["error"]["message"]
+    assert not (tmp_path / "a_inpaint.png").exists()
+
+
+def test_every_format_is_written_and_scored(run, tmp_path, model_file):
+    Image.fromarray(PHOTO).save(tmp_path / "x.png")
+    shared = ("superres", "x.png", "-m", 1, "--json", "--model", model_file)
+    first = None
+    for name, options, exact in (
+        ("a.png", [], True),
+        ("a.webp", [], True),
+        ("a.tiff", [], True),
+        ("a.jpg", [], False),
+        ("b.webp", ["--quality", 80], False),
+    ):
+        (output,) = only_record(run(*shared, "-o", name, *options))["outputs"]
+        assert output["score_exact"] is exact
+        assert read_provenance(tmp_path / name)["seed"] == output["seed"]
+        image = read_image(tmp_path / name)
+        first = image if first is None else first
+        assert np.array_equal(image, first) is exact
+        # The model is the one that the picture names.
+        scored = run(
+            *("score", "--cond", "x.png", "--target", name, "--json"), CAFLOW_MODEL=str(model_file)
+        )
+        repeated = only_record(scored)["log_likelihood"]
+        assert (abs(repeated - output["log_likelihood"]) < 0.01) is exact
+    run(*shared, "-o", "out/", "--format", "webp", "--no-metadata")
+    assert np.array_equal(read_image(tmp_path / "out" / "x_superres.webp"), first)
+    assert read_provenance(tmp_path / "out" / "x_superres.webp") is None
+    piped = run(*shared[:4], "--model", model_file, "-o", "-", "--format", "tiff")
+    assert decode(io.BytesIO(piped.stdout)).format == "TIFF"
+
+
+def test_a_frame_of_an_animation(run, tmp_path, model_file):
+    frames = [Image.fromarray(np.roll(PHOTO, 2 * i, 0)) for i in range(3)]
+    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
+    (tmp_path / "x.png").write_bytes(data)
+    frames[1].save(tmp_path / "second.png")
+    shared = ("-m", 1, "-o", "out/", "--model", model_file)
+    assert_refused(run("superres", "x.png", *shared), 1, "'x.png' has 3 frames")
+    assert run("superres", "x.png", "second.png", "--frame", 2, *shared).returncode == 0
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "out" / "x_superres.png"),
+        read_image(tmp_path / "out" / "second_superres.png"),
+    )
+    pair = ("score", "--cond", "x.png", "--target", "out/x_superres.png", "--model", model_file)
+    assert_refused(run(*pair), 1, "'x.png' has 3 frames")
+    moving = run(*pair, "--frame", 2)
+    still = run(*pair[:2], "second.png", *pair[3:])
+    assert moving.returncode == 0, moving.stderr
+    assert moving.stdout == still.stdout
+    assert read_provenance(tmp_path / "x.png") is None  # of an animation, too
+
+
+def test_a_folder_goes_on_where_it_stopped(run, tmp_path, model_file):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    for name in ("a.png", "b.jpg", "sub/c.png"):
+        Image.fromarray(PHOTO).save(tmp_path / "in" / name)
+    shared = ("superres", "in", "-r", "-m", 1, "--model")
+    assert run(*shared, model_file, "-o", "out").returncode == 0
+    assert_refused(run(*shared, model_file, "-o", "out"), 2, "exists")
+    (tmp_path / "out" / "b_superres.png").unlink()
+    before = (tmp_path / "out" / "a_superres.png").stat().st_mtime_ns
+    done = run(*shared, model_file, "-o", "out", "--skip-existing", "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(r["input"]).name for r in records] == ["a.png", "b.jpg", "c.png"]
+    assert [r["status"] for r in records] == ["skipped", "ok", "skipped"]
+    assert records[0]["outputs"] == [{"rank": 1, "path": str(Path("out/a_superres.png"))}]
+    assert (tmp_path / "out" / "a_superres.png").stat().st_mtime_ns == before
+    # All done: no model is needed to say so.
+    done = run(*shared, "./none", "-o", "out", "--skip-existing")
+    assert done.returncode == 0
+    assert done.stdout == b""
+    assert b"in/a.png: skipped, out/a_superres.png exists\n" in done.stderr
+    # Into the same folder, twice: the second time its own results are no inputs.
+    for count in (3, 3):
+        done = run(*shared, model_file, "--overwrite")
+        assert len(done.stdout.splitlines()) == count
+    assert b"3 earlier results left out" in done.stderr
+
+
+def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model_file):
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    shared = ["superres", "noise.png", "example:face", "-m", 1, "-o", "out/", "--overwrite"]
+    done = run(*shared)
+    assert done.returncode == 0
+    (warning,) = done.stderr.decode().splitlines()
+    assert warning.startswith("warning: noise.png is unlike what faces-superres-x4 was trained on")
+    assert b"warning" not in run(*shared, "-q").stderr
+    assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
+
+
+def test_a_usage_error_is_found_before_pictures_are_read(run):
+    """The pictures do not exist: a message about one would come too late."""
+    assert_refused(run("inpaint", "nowhere.png"), 2, "needs a mask")
+    assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
+    assert_refused(run("colorize", "nowhere.png", "--tau", -1), 2, "tau is -1")

@@ -1,0 +1,149 @@
+"""The one path: a candidate is the same, and scores the same, whoever asks for it."""
+
+from __future__ import annotations
+
+from math import nan
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.draws import ConditionedProblems
+from caflow_cli.evaluation.problems import pose
+from caflow_cli.inference import restore, score, task_of
+from caflow_cli.inference.candidates import BATCH_PIXELS, Conditioned, Request
+
+TASKS = ["superres", "colorize", "inpaint", "paired"]
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+def pictures(count: int, size: int | tuple[int, int] = 32, seed: int = 5) -> list[np.ndarray]:
+    images = helpers.smooth_image(count, 3, size, seed).permute(0, 2, 3, 1)
+    return [image.contiguous().numpy() for image in images]
+
+
+def asked(model, count: int = 2):
+    """Pictures as a user would have them, and their masks, of one size at model scale."""
+    task = task_of(model)
+    problems = [pose(task, [image, image], r, f"p{r}") for r, image in enumerate(pictures(count))]
+    return [(problem.input, problem.mask) for problem in problems]
+
+
+def conditioned(model, count: int = 2) -> Conditioned:
+    return Conditioned(model, [Request.of(task_of(model), *one) for one in asked(model, count)])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
+    model = models_32[task]
+    found = list(conditioned(model).candidates(0.8, 3, [7, 70], noise_samples=2))
+    assert [(draw.request, draw.k, draw.seed) for draw, _ in found] == [
+        (r, k, seed + k) for r, seed in enumerate((7, 70)) for k in range(3)
+    ]
+    for draw, own in found:
+        image, mask = asked(model)[draw.request]
+        again = score(model, image, draw.image, mask, noise_samples=2)
+        assert again.log_likelihood == pytest.approx(own.log_likelihood, abs=1e-2)
+        assert again.standard_error == pytest.approx(own.standard_error, rel=1e-2)
+        assert (again.score_domain, again.scored_size) == (own.score_domain, own.scored_size)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
+    """At equal batch size: of `restore`, and of an evaluation's picture r from S + 1,000,003 r."""
+    model = models_32[task]
+    problem = pose(task_of(model), pictures(2), 3, "p3")
+    (drawn,) = ConditionedProblems(model, [problem]).draw(0.8, 3, 2**32 - 5, 1)
+    seed = (2**32 - 5 + 3 * 1_000_003) % 2**32
+    alone = restore(model, problem.input, 0.8, 3, seed=seed, mask=problem.mask, rank="none")
+    for ours, theirs in zip(drawn, alone.ranked, strict=True):
+        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
+        np.testing.assert_array_equal(ours.image, theirs.image)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_batches_change_nothing_but_rounding(models_32, task):
+    model = models_32[task]
+    way = conditioned(model)
+    whole = {(d.request, d.k): (d, s) for d, s in way.candidates(0.7, 5, [1, 2])}
+    parts = [[(d.request, d.k) for d in batch] for batch in way.draws(0.7, 5, [1, 2], 4)]
+    assert parts == [
+        [(0, 0), (0, 1), (1, 0), (1, 1)],
+        [(0, 2), (0, 3), (1, 2), (1, 3)],
+        [(0, 4), (1, 4)],
+    ]
+    for draw, own in way.candidates(0.7, 5, [1, 2], batch_size=4):
+        other, theirs = whole.pop((draw.request, draw.k))
+        apart = np.abs(draw.image.astype(int) - other.image)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+        assert own.log_likelihood == pytest.approx(theirs.log_likelihood, abs=0.05)
+    assert whole == {}
+
+
+def test_a_batch_holds_as_many_as_fit_into_memory(models_32, monkeypatch):
+    way = conditioned(models_32["superres"])
+    assert [len(batch) for batch in way.draws(0.5, 3, [0, 0])] == [6]
+    monkeypatch.setattr("caflow_cli.inference.candidates.BATCH_PIXELS", 5 * 32 * 32)
+    assert [len(batch) for batch in way.draws(0.5, 3, [0, 0])] == [4, 2]
+    assert [len(batch) for batch in way.draws(0.5, 2, [0, 0], 1)] == [2, 2]  # one of each request
+    assert BATCH_PIXELS == 2**18
+
+
+@pytest.mark.parametrize(("size", "same"), [((32, 32), True), ((75, 50), False)])
+def test_a_condition_is_read_again_only_where_it_is_another(models_32, size, same):
+    """Shrunk anew, the grey of a composed picture is not always that of the input."""
+    model = models_32["colorize"]
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    way = Conditioned(model, [Request.of(task_of(model), image)])
+    (batch,) = way.draws(1.0, 2, [0])
+    found = [way.reduce([draw.image for draw in some])[0] for some in (batch[:1], batch)]
+    assert (found[0] is found[1]) == same
+
+
+def test_truths_are_scored_side_by_side(models_32):
+    model = models_32["superres"]
+    truths = pictures(2)
+    for (image, _), truth, found in zip(
+        asked(model), truths, conditioned(model).score(truths), strict=True
+    ):
+        expected = score(model, image, truth).log_likelihood
+        assert found.log_likelihood == pytest.approx(expected, abs=1e-2)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
+    """Where a picture is its condition's, both ways compose and score the same."""
+    model = models_32[task]
+    kind, (one, *_) = task_of(model), asked(model)
+    known = Request.of(kind, *one)
+    alone = Request.of_condition(kind, known.cond)
+    ways = (Conditioned(model, [request]) for request in (known, alone))
+    ours, theirs = (list(way.candidates(0.8, 2, [3])) for way in ways)
+    for (draw, own), (other, score_of_other) in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(draw.image, other.image)
+        assert own == score_of_other
+
+
+def test_what_is_not_finite_is_refused_unless_all_is_to_be_seen(models_32, monkeypatch):
+    model = models_32["superres"]
+    requests = [Request.of(task_of(model), *one) for one in asked(model)]
+    strict, lenient = (Conditioned(model, requests, strict) for strict in (True, False))
+    with pytest.raises(CaflowError, match="no finite draw at tau nan"):
+        next(strict.draws(nan, 1, [0, 0]))
+    assert len(next(lenient.draws(nan, 1, [0, 0]))) == 2
+
+    def no_score(self, target, *_):
+        return (torch.full((len(target),), nan),) * 2
+
+    monkeypatch.setattr(type(model), "log_prob_with_error", no_score)
+    with pytest.raises(CaflowError, match="not finite"):
+        strict.score(pictures(2))
+    assert len(lenient.score(pictures(2))) == 2

@@ -1,0 +1,132 @@
+"""Conditions in one piece and in tiles draw and score the same; nobody sees the tiles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli import load
+from caflow_cli.assets import example_path
+from caflow_cli.errors import CaflowError
+from caflow_cli.flows import to_uint8
+from caflow_cli.images import read_image
+from caflow_cli.inference import conditions, tiling
+from caflow_cli.inference.conditions import InTiles, OnePiece, encode_conditions
+from caflow_cli.inference.score import to_batch
+from caflow_cli.inference.tiling import plan_tiles
+from caflow_cli.tasks import SuperRes
+
+
+def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:
+    return helpers.smooth_image(batch, 3, size, seed)
+
+
+def test_one_piece_draws_and_scores_as_the_model_does(small_model):
+    cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
+    piece = OnePiece(small_model, cond)
+    drawn = piece.draw(0.8, [5, 9], 1, 2)
+    expected = to_uint8(small_model.sample(cond, 0.8, 2, [5, 9], 1)).flatten(0, 1)
+    np.testing.assert_array_equal(np.stack(drawn), expected.permute(0, 2, 3, 1))
+    values, errors = piece.log_prob(targets, 2)
+    wanted = small_model.log_prob_with_error(targets, cond, 2)
+    assert (values, errors) == tuple(one.tolist() for one in wanted)
+
+
+def test_one_tile_is_the_picture_itself(small_model):
+    """Both of two pictures, from their own seeds, and scores under their own conditions."""
+    cond = smooth(2, (32, 48), 0)
+    one, tiled = OnePiece(small_model, cond), InTiles(small_model, cond, plan_tiles((32, 48), 16))
+    ours, theirs = (np.stack(way.draw(0.8, [5, 9], 1, 2)) for way in (tiled, one))
+    assert ours.shape == theirs.shape == (4, 32, 48, 3)
+    apart = np.abs(ours.astype(int) - theirs)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
+    values, errors = tiled.log_prob(to_batch(list(theirs)), 1)
+    assert errors is None
+    assert values == pytest.approx(one.log_prob(to_batch(list(theirs)), 1)[0], abs=1e-2)
+    np.testing.assert_allclose(tiled.statistics, one.statistics, atol=1e-5)
+
+
+def test_a_score_is_the_sum_over_tiles(small_model):
+    cond, target = smooth(1, (160, 288), 1), smooth(1, (160, 288), 2)
+    tiles = plan_tiles((160, 288), 16, 256)
+    assert tiles.lefts == (0, 48)
+    expected = 0.0
+    for left in tiles.lefts:
+        pair = (side[..., left : left + 240].contiguous() for side in (target, cond))
+        expected += float(small_model.log_prob(*pair, noise_samples=2))
+    (found,), _ = InTiles(small_model, cond, tiles).log_prob(target, 2)
+    assert found == pytest.approx(expected, abs=1e-2)
+
+
+def test_pictures_beyond_memory_are_in_tiles(small_model, monkeypatch):
+    cond = smooth(1, (32, 240), 1)
+    assert isinstance(encode_conditions(small_model, cond), OnePiece)
+    monkeypatch.setattr(tiling, "_ONE_PIECE", 32 * 224)
+    monkeypatch.setattr(tiling, "_SIDE", 224)
+    assert isinstance(encode_conditions(small_model, cond), InTiles)
+
+
+def test_tiles_that_were_drawn_have_their_statistics(small_model, monkeypatch):
+    found = []
+    own = conditions.statistics
+
+    def counted(condition):
+        found.append(own(condition))
+        return found[-1]
+
+    monkeypatch.setattr(conditions, "statistics", counted)
+    tiles = plan_tiles((160, 288), 16, 256)
+    tiled = InTiles(small_model, smooth(1, (160, 288), 1), tiles)
+    tiled.draw(0.5, [0], 0, 1)
+    assert len(found) == len(tiles) == 2
+    np.testing.assert_array_equal(tiled.statistics, np.mean(found, axis=0))
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_draws_that_are_not_finite_are_refused_unless_asked_for(small_model, in_tiles):
+    cond = smooth(1, (32, 32), 1)
+    tiles = plan_tiles((32, 32), 16)
+    way = InTiles(small_model, cond, tiles) if in_tiles else OnePiece(small_model, cond)
+    with pytest.raises(CaflowError, match="no finite draw at tau nan") as caught:
+        way.draw(float("nan"), [0], 0, 1)
+    assert caught.value.hint == "--tau 1, or lower"
+    with np.errstate(invalid="ignore"):
+        (drawn,) = way.draw(float("nan"), [0], 0, 1, strict=False)
+    assert drawn.shape == (32, 32, 3)
+
+
+def seam_ratio(picture: np.ndarray, tiles) -> float:
+    """Mean gradient over the ramps, where a seam would be, to that everywhere else."""
+    values = picture.astype(float)
+    at, elsewhere = [], []
+    for axis, (starts, side) in enumerate(zip((tiles.tops, tiles.lefts), tiles.shape, strict=True)):
+        gradient = np.abs(np.diff(values, axis=axis)).mean((1 - axis, 2))
+        places = np.arange(len(gradient)) + 1
+        near = np.zeros(len(gradient), bool)
+        for before, after in pairwise(starts):
+            near |= np.abs(places - (before + side + after) / 2) <= tiles.ramp / 2
+        at.append(gradient[near])
+        elsewhere.append(gradient[~near])
+    return float(np.concatenate(at).mean() / np.concatenate(elsewhere).mean())
+
+
+def test_no_seam_shows():
+    """Against the same picture in one piece, so that content at a border does not count."""
+    model = load("faces-superres-x4")
+    face = read_image(example_path("face_64"))
+    picture = np.concatenate([np.concatenate([face, face[:, ::-1]], 1)] * 2, 0)[:60, :60]
+    cond = to_batch([SuperRes(4).condition(picture)])
+    tiles = plan_tiles((240, 240), 16, 224)
+    assert len(tiles) == 4
+    (drawn,) = InTiles(model, cond, tiles).draw(0.8, [0], 0, 1)
+    (whole,) = OnePiece(model, cond).draw(0.8, [0], 0, 1)
+    assert seam_ratio(drawn, tiles) / seam_ratio(whole, tiles) == pytest.approx(1, abs=0.05)
+    apart = np.abs(drawn.astype(int) - whole.astype(int))
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-4

@@ -1,0 +1,81 @@
+"""Scores of pairs: their error, their bits, and what they are of."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.inference import estimator_of, restore, score, task_of
+from caflow_cli.inference.conditions import OnePiece
+from caflow_cli.inference.score import Score, check_mask, score_targets, to_batch
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(60, 190, (height, width, 3), np.uint8)
+
+
+def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):
+    image, target = picture(8, 9), picture(32, 36, 1)
+    found = score(small_model, image, target)
+    cond, reduced = (to_batch([side]) for side in task_of(small_model).reduce(image, target))
+    nats = float(small_model.log_prob(reduced, cond))
+    assert found.log_likelihood == found.rank_score == nats
+    assert found.bits_per_dim == pytest.approx(-nats / (3 * 32 * 48 * math.log(2)))
+    assert (found.score_domain, found.scored_size) == ("reduced", (48, 32))
+    assert found.summary == f"{nats:.1f} nats, {found.bits_per_dim:.3f} bits/dim"
+
+
+def test_in_tiles_there_is_no_likelihood():
+    assert Score(-1.25, None, None, None, "tiles", (8, 8)).summary == (
+        "rank score -1.2 nats, in tiles"
+    )
+
+
+def test_a_score_that_is_not_finite_is_refused(small_model, monkeypatch):
+    def no_score(self, target, *_):
+        return torch.tensor([-1.0, math.inf]), torch.zeros(2)
+
+    monkeypatch.setattr(type(small_model), "log_prob_with_error", no_score)
+    batch = to_batch([picture(16, 16), picture(16, 16, 1)])
+    shapes = [(16, 16, 3), (12, 16, 3)]
+    with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
+        score_targets(OnePiece(small_model, batch), batch, shapes, 1)
+    found = score_targets(OnePiece(small_model, batch), batch, shapes, 1, strict=False)
+    assert [one.score_domain for one in found] == ["image", "reduced"]
+
+
+def test_masks_come_where_the_task_needs_one(task_models):
+    mask = np.zeros((4, 4), np.uint8)
+    for name, model in task_models.items():
+        needed = name == "inpaint"
+        check_mask(task_of(model), mask if needed else None)
+        with pytest.raises(CaflowError, match="a mask" if needed else "no mask"):
+            check_mask(task_of(model), None if needed else mask)
+
+
+def test_the_estimator_says_what_a_score_estimates(small_model):
+    assert estimator_of(small_model, 3) == {
+        "dequantization": "uniform",
+        "noise_samples": 3,
+        "bound": "mean over draws of log p(w + u | y)",
+    }
+
+
+def test_more_noise_draws_give_a_standard_error(small_model):
+    image = picture(8, 8)
+    target = restore(small_model, image, 0.8, 1).ranked[0].image
+    one, eight = (score(small_model, image, target, noise_samples=k) for k in (1, 8))
+    assert one.standard_error is None
+    assert 0 < eight.standard_error < 50
+    assert one.log_likelihood != eight.log_likelihood
+    assert abs(one.log_likelihood - eight.log_likelihood) < 8 * eight.standard_error * 8**0.5
+
+
+def test_a_target_of_another_size_is_refused(small_model):
+    with pytest.raises(CaflowError, match="the target is 31x32") as caught:
+        score(small_model, picture(8, 8), picture(32, 31))
+    assert "32x32" in caught.value.hint

@@ -1,0 +1,36 @@
+"""Paired translation: the picture is the condition, whole and padded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.tasks import Paired, pad
+from caflow_cli.tasks.base import grey
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_the_condition_is_the_picture_or_its_grey():
+    image = picture(20, 40)
+    np.testing.assert_array_equal(Paired().condition(image), pad(image, 16))
+    np.testing.assert_array_equal(Paired(1).condition(image), pad(grey(image), 16)[..., None])
+
+
+def test_compose_crops_and_reduce_pads():
+    task, image, draw = Paired(), picture(20, 40), picture(32, 48, 1)
+    result = task.compose(image, draw)
+    np.testing.assert_array_equal(result, draw[:20, :40])
+    condition, target = task.reduce(image, result)
+    np.testing.assert_array_equal(condition, task.condition(image))
+    np.testing.assert_array_equal(target, pad(result, 16))
+
+
+def test_pairs_have_no_condition_of_their_own():
+    with pytest.raises(CaflowError, match="pairs"):
+        Paired().training_condition(picture(8, 8))
+    with pytest.raises(CaflowError, match="pairs"):
+        Paired().held_out_condition(picture(8, 8), 0)

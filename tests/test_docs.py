@@ -1,0 +1,128 @@
+"""Pages: links lead somewhere, pictures are those of today's models, examples run."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from caflow_cli.assets import WEIGHTS_DIR
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PICTURES = DOCS / "pictures"
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+FORMULAS = ROOT / "caflow_cli" / "evaluation" / "metrics"
+HOUSE = (ROOT / "caflow_cli" / "model" / "density.py").exists()
+PAGES = sorted([*DOCS.glob("*.md"), *WEIGHTS_DIR.glob("*.md"), *(ROOT / name for name in TOP)])
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Of a page's headings, as GitHub and the site make them."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page):
+    text = prose(page)
+    links = re.findall(r"\]\(([^)]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    broken = []
+    for link in links:
+        if re.match(r"\w+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_the_index_and_the_site_know_every_page():
+    index = (DOCS / "index.md").read_text("utf-8")
+    site = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for page in DOCS.glob("*.md"):
+        assert page.name == "index.md" or f"]({page.name})" in index, page.name
+        assert re.search(rf": {page.name}$", site, flags=re.MULTILINE), page.name
+    for card in WEIGHTS_DIR.glob("*.md"):
+        assert f": cards/{card.name}" in site, card.name
+
+
+@pytest.mark.skipif(not HOUSE, reason="the rooms that the pages describe are not there yet")
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_paths_in_code_style_exist(name):
+    """Paths in the package, such as `model/density.py`, or in the checkout."""
+    text = (ROOT / name).read_text("utf-8")
+    paths = re.findall(r"`((?:[\w.]+/)+[\w.]*|\w+\.py)`", text)
+    paths = [path for path in paths if Path(path).stem not in ("NAME", "ID")]
+    assert paths
+    bases = (ROOT, ROOT / "caflow_cli", ROOT / "caflow_cli/cli/commands", FORMULAS)
+    assert [path for path in paths if not any((base / path).exists() for base in bases)] == []
+
+
+# --- the pictures of the README -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def draw():
+    spec = importlib.util.spec_from_file_location("caflow_pictures", PICTURES / "draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+def test_the_pictures_are_of_these_models_examples_and_script(draw):
+    record = json.loads((PICTURES / "drawn_from.json").read_text("utf-8"))
+    assert record["sources"] == draw.digests(draw.sources()), "python docs/pictures/draw.py"
+    found = {
+        path.relative_to(ROOT).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in PICTURES.glob("*.webp")
+    }
+    assert record["pictures"] == found, "python docs/pictures/draw.py"
+    assert {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")} == {
+        scene.model for scene in draw.SCENES
+    }
+
+
+def test_the_pictures_are_small_and_in_the_readme():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    paths = sorted(PICTURES.glob("*.webp"))
+    assert sum(path.stat().st_size for path in paths) <= 500_000
+    for path in paths:
+        tag = re.search(rf'<img src="docs/pictures/{path.name}" [^>]*>', readme)
+        assert tag, path.name
+        assert re.search(r'alt="[^"]{20,}"', tag[0]), "says what is to be seen"
+        with Image.open(path) as picture:
+            # Sharp where a page shows it, on a screen with two pixels a point or nearly.
+            width = int(re.search(r'width="(\d+)"', tag[0])[1])
+            assert 1.3 * width < picture.width < 1000
+            assert picture.mode == "RGBA"  # no corner of paper on a dark page
+            assert picture.getpixel((0, 0))[3] == 0
+
+
+# --- the worked example ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not HOUSE, reason="models have no density yet")
+def test_the_density_example_runs(capsys):
+    """With fewer steps than the page takes."""
+    page = (DOCS / "density.md").read_text("utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
+    assert code.count("range(100)") == 1
+    exec(compile(code.replace("range(100)", "range(16)"), "docs/density.md", "exec"), {})
+    assert capsys.readouterr().out.count("\n") == 4

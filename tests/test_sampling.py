@@ -1,0 +1,101 @@
+"""Sampling: one place says which tau and which M, and what no model can do."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import helpers
+import pytest
+
+from caflow_cli.config import TaskConfig
+from caflow_cli.errors import CaflowError
+from caflow_cli.sampling import Sampling, check_noise_samples
+
+
+@pytest.mark.parametrize(
+    ("name", "tau", "candidates"),
+    [("superres", 0.5, 10), ("colorize", 0.85, 10), ("inpaint", 0.5, 30), ("paired", 0.8, 10)],
+)
+def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, candidates):
+    config = helpers.task_config(name)
+    assert Sampling().of(config) == Sampling(tau, candidates)
+    own = replace(config, task=replace(config.task, tau=0.0, candidates=7))
+    assert Sampling().of(own) == Sampling(0.0, 7)
+    asked = Sampling(tau=0.9, candidates=3, keep=2, seed=5, noise_samples=4, rank="none")
+    assert asked.of(own) == asked
+    assert Sampling().of(own).of(config) == Sampling(0.0, 7)
+
+
+OUT_OF_RANGE = [
+    ({"tau": -0.5}, "tau is -0.5", "--tau 0.5, or any from 0 up"),
+    ({"tau": float("nan")}, "tau is nan", "--tau 0.5, or any from 0 up"),
+    ({"tau": float("inf")}, "tau is inf", "--tau 0.5, or any from 0 up"),
+    ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates", "-m 3 -n 3"),
+    ({"candidates": 0}, "cannot draw 0 candidates", "-m 10"),
+    ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates", "-m 10"),
+    ({"keep": 0}, "0 pictures to keep are too few", "-n 1"),
+    ({"seed": -1}, "seed -1 is out of range", "--seed 0, or any with seed + m up to 4294967296"),
+    ({"seed": 2**32}, "seed 4294967296 is out of range", None),
+    ({"seed": 2**32 - 4, "candidates": 5}, "seed 4294967292 is out of range", None),
+    ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range", None),
+    ({"batch_size": 0}, "batch size 0", "--batch-size 10"),
+    ({"noise_samples": 0}, "0 noise samples are too few", "--noise-samples 1"),
+    ({"rank": "beauty"}, "cannot rank by 'beauty'", "--rank likelihood or none"),
+]
+
+
+@pytest.mark.parametrize(("asked", "message", "hint"), OUT_OF_RANGE)
+def test_what_is_out_of_range_is_refused(asked, message, hint):
+    with pytest.raises(CaflowError) as caught:
+        Sampling(**asked).check()
+    assert caught.value.message == message
+    assert hint is None or caught.value.hint == hint
+    assert caught.value.exit_code == 2
+    with pytest.raises(CaflowError):
+        Sampling(**asked).of(helpers.task_config("superres"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"tau": 0.0},
+        {"tau": 3.0, "candidates": 1, "seed": 2**32 - 1},
+        {"keep": 20},
+        {"candidates": 5, "keep": 5, "batch_size": 1, "noise_samples": 9, "rank": "none"},
+    ],
+)
+def test_what_is_in_range_passes(asked):
+    Sampling(**asked).check()
+
+
+def test_as_many_as_are_kept_must_be_drawn_by_default():
+    with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):
+        Sampling(keep=20).of(helpers.task_config("superres"))
+
+
+def test_only_superres_is_consistent():
+    asked = Sampling(consistent=True)
+    assert asked.of(helpers.task_config("superres")).consistent
+    with pytest.raises(
+        CaflowError, match="only superres can be consistent, not colorize"
+    ) as caught:
+        asked.of(helpers.task_config("colorize"))
+    assert caught.value.exit_code == 2
+
+
+def test_a_record_does_not_change():
+    with pytest.raises(FrozenInstanceError):
+        Sampling().tau = 1.0
+
+
+def test_an_unknown_task_has_no_defaults():
+    config = replace(helpers.small_config(), task=TaskConfig("sharpen"))
+    with pytest.raises(CaflowError, match="unknown task 'sharpen'"):
+        Sampling().of(config)
+
+
+def test_at_least_one_noise_sample():
+    check_noise_samples(1)
+    with pytest.raises(CaflowError, match="0 noise samples are too few"):
+        check_noise_samples(0)
