@@ -204,20 +204,8 @@ def test_a_planted_circle_through_a_package_is_seen():
 
 
 def floors() -> str:
-    """The floors as text, the top one first: rooms, and how many files and lines each has."""
-    rows = []
-    for rooms in reversed(FLOORS):
-        cells = []
-        for name in rooms:
-            files = [source for module, (source, _) in HOUSE.items() if room_of(module) == name]
-            count = f"{len(files)} files" if len(files) > 1 else "1 file"
-            cells.append(f"{name} ({count})")
-        rows.append("   ".join(cells))
-    return "\n".join(rows)
-
-
-def room_of(module: str) -> str:
-    return "" if module in FACES else room(module)
+    """The floors as text, the top one first."""
+    return "\n".join("   ".join(rooms) for rooms in reversed(FLOORS))
 
 
 def test_the_page_shows_the_floors():
