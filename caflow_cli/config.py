@@ -31,7 +31,7 @@ _ANCHORS = {"pixels": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """The architecture (DESIGN section 2).
+    """The architecture: sizes and variants (docs/model.md).
 
     Defaults are what a field means where a model file does not state it, and never change; what a
     new model gets is the preset `compact`.
@@ -175,7 +175,13 @@ class TaskConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """All that a model file says of itself."""
+    """A model's architecture and task: all that is needed to build it.
+
+    Examples:
+        >>> from caflow_cli import Config
+        >>> Config().flow.multiple  # sides of pictures are multiples of this
+        16
+    """
 
     flow: FlowConfig = field(default_factory=FlowConfig)
     task: TaskConfig = field(default_factory=TaskConfig)

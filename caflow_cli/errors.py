@@ -17,6 +17,14 @@ class CaflowError(Exception):
         message: One line, without a full stop, that names the offending value.
         hint: One line with the command, option or value that would work.
         exit_code: Status of a process that fails for this reason alone.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> try:
+        ...     caflow.load("faces-superres")
+        ... except caflow.CaflowError as error:
+        ...     print(error.message, error.hint, error.exit_code, sep=" | ")
+        no model 'faces-superres' | --model faces-superres-x4 | 3
     """
 
     def __init__(self, message: str, hint: str, exit_code: int = EXIT_FAILED) -> None:

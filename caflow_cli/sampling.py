@@ -20,6 +20,13 @@ class Sampling:
 
     `check` refuses what no model can do; `of` fills in what is left to the model, and is the only
     place that says which tau and which M that is.
+
+    Examples:
+        >>> from caflow_cli import Config
+        >>> from caflow_cli.sampling import Sampling
+        >>> sampling = Sampling(tau=0.8).of(Config())
+        >>> sampling.tau, sampling.candidates
+        (0.8, 10)
     """
 
     tau: float | None = None  # temperature; None: the model's, else the task's

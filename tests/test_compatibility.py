@@ -56,9 +56,8 @@ def test_the_standard_library_is_that_of_the_least_python():
 def test_what_is_imported_is_declared():
     """Every module of others that the package imports belongs to a dependency that is named."""
     declared = {Requirement(text).name for text in PROJECT["project"]["dependencies"]}
-    declared |= {
-        Requirement(t).name for t in PROJECT["project"]["optional-dependencies"]["tensorboard"]
-    }
+    extras = PROJECT["project"]["optional-dependencies"]
+    declared |= {Requirement(text).name for text in (*extras["tensorboard"], *extras["fid"])}
     names = {re.sub("[-_.]+", "-", name).lower() for name in declared}
     owners = importlib.metadata.packages_distributions()
     undeclared = {}

@@ -77,6 +77,13 @@ def evaluate(
         protocol: Whose published figures stand beside the results; its settings are the caller's.
         progress: Called after each picture.
 
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> model = caflow.load("faces-superres-x4")
+        >>> found = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)
+        >>> sorted({result.cell.tau for result in found.results if result.cell})
+        [0.0, 0.8]
+
     Raises:
         CaflowError: Arguments, data or weights. Pictures that fail alone are in `failed`.
     """

@@ -135,7 +135,14 @@ def _from_hub(name: str, wanted: HubFile, *, repair: bool = False, local: bool =
 
 
 def load(name: str) -> CAFlow:
-    """The model of that name (see `resolve`), in `eval()`, on the CPU."""
+    """Load the model of that name (see `resolve`), in `eval()`, on the CPU.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> model = caflow.load("faces-superres-x4")
+        >>> model.config.task.name, model.config.task.factor
+        ('superres', 4)
+    """
     from ..model import CAFlow
 
     return CAFlow.load(resolve(name).path)

@@ -86,6 +86,19 @@ def restore(
         consistent: superres: project each draw back to a picture that shrinks to `image`, within
             one level, before it is scored (`back_project`).
 
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> from caflow_cli.images import read_image
+        >>> model = caflow.load("faces-superres-x4")
+        >>> image = read_image(example_path("face"))
+        >>> result = caflow.restore(model, image, tau=0.8, candidates=3, keep=2)
+        >>> [(candidate.rank, candidate.image.shape) for candidate in result.kept]
+        [(1, (64, 64, 3)), (2, (64, 64, 3))]
+        >>> best, second = (candidate.score.rank_score for candidate in result.kept)
+        >>> best >= second
+        True
+
     Raises:
         CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
             draw that is not finite.

@@ -98,6 +98,15 @@ def score(
         mask: uint8 (H, W), 128 and up where the picture was filled: for inpaint.
         noise_samples: K.
 
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> from caflow_cli.images import read_image
+        >>> face, small = (read_image(example_path(name)) for name in ("face_64", "face"))
+        >>> score = caflow.score(caflow.load("faces-superres-x4"), small, face)
+        >>> f"{score.log_likelihood:.0f} nats, {score.bits_per_dim:.3f} bits/dim"
+        '-30113 nats, 3.535 bits/dim'
+
     Raises:
         CaflowError: The target or the mask does not fit the condition.
     """

@@ -67,7 +67,7 @@ class CAFlow(ModelFiles):
 
     Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from caflow_cli import CAFlow, Config
         >>> model = CAFlow(Config()).eval()

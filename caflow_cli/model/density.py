@@ -63,6 +63,19 @@ class Density(nn.Module):
     entry for M neighbouring ones of v. Densities are (B,) float64, in nats on that scale. Latents
     are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is differentiable.
 
+    Examples:
+        >>> import torch
+        >>> from caflow_cli.config import FlowConfig
+        >>> from caflow_cli.model import Density
+        >>> density = Density(FlowConfig()).eval()
+        >>> y, v = 128 * torch.ones(1, 3, 32, 32), 128 + 32 * torch.randn(1, 3, 32, 32)
+        >>> cond, log_prob_y = density.condition(y)
+        >>> latents, log_prob = density(v.requires_grad_(), cond)
+        >>> log_prob.sum().backward()  # v.grad is the gradient of log p(v|y)
+        >>> back, _ = density.inverse(latents, cond)
+        >>> torch.allclose(back, v, atol=0.01)
+        True
+
     Args:
         flow: Sizes and variants.
     """

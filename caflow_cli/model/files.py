@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.utils.sha import sha_fileobj
 from torch import nn
-from typing_extensions import Self
 
 from ..checkpoint import Card, config_json, read_info
 from ..checkpoint.tensors import read_tensors, write_checkpoint
@@ -18,6 +17,7 @@ from ..paths import is_folder
 
 __all__ = ["ModelFiles"]
 
+_M = TypeVar("_M", bound="ModelFiles")
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
 
 
@@ -39,7 +39,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         write_checkpoint(path, self.state_dict(), self.config, training, bf16_convs=bf16_convs)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls: type[_M], path: Path) -> _M:
         """The model of a file, float32, in `eval()`, on the CPU; `read_info` has its record.
 
         Raises:
@@ -77,7 +77,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _from_pretrained(
-        cls,
+        cls: type[_M],
         *,
         model_id: str,
         revision: str | None = None,
@@ -86,7 +86,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         local_files_only: bool = False,
         token: str | bool | None = None,
         **_: Any,
-    ) -> Self:
+    ) -> _M:
         """The model of a folder, or of a Hub repository, from its two files."""
         if is_folder(Path(model_id)):
             return cls.load(Path(model_id) / _WEIGHTS)

@@ -108,7 +108,14 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run: what it learns from what data, how, and where it writes."""
+    """A run: its data, its model, how it learns and for how long, and where it writes.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> run = caflow.RunConfig("photos/", "run", caflow.OptimConfig(minutes=120))
+        >>> run.flow.t_steps, run.task.name  # the preset `compact`, for super-resolution
+        (8, 'superres')
+    """
 
     data: str  # folder or zip
     out: str  # the run's folder

@@ -54,6 +54,16 @@ def train(
             before its first state.
         report: Called with every line of `metrics.jsonl`.
 
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.config import FlowConfig, TaskConfig
+        >>> flow = FlowConfig(scales=2, r_steps=1, t_steps=1, f_steps=1, hidden=8, f_hidden=8)
+        >>> optim = caflow.OptimConfig(images=16, batch_size=8)
+        >>> run = caflow.RunConfig("photos/", "run", optim, flow, TaskConfig(size=16))
+        >>> summary = caflow.train(run)
+        >>> summary.steps, summary.images
+        (2, 16)
+
     Raises:
         Stopped: By Ctrl-C (exit code 130) or SIGTERM (143), after the state was written.
         CaflowError: Unusable data, an output folder that holds another run or is in use, a full

@@ -90,13 +90,13 @@ def task_of(model: Any, side: int, candidates: int, batch: int | None) -> Callab
 @contextmanager
 def unfolded(nchw: bool) -> Iterator[None]:
     """The modules that are trained, in the usual layout if asked."""
-    from caflow_cli.model import CAFlow
+    from caflow_cli.model import CAFlow, caflow
 
-    with mock.patch.object(CAFlow, "_flows", lambda self: self):
+    with mock.patch.object(CAFlow, "_running", lambda self, name: getattr(self, name)):
         if not nchw:
             yield
         else:
-            with mock.patch.object(CAFlow, "_layout", lambda self, x: x.contiguous()):
+            with mock.patch.object(caflow, "laid_out", lambda x: x.contiguous()):
                 yield
 
 

@@ -58,7 +58,9 @@ def test_bf16_is_for_convolutions_alone(tmp_path, grey_file, grey_model):
     small = tmp_path / "small.safetensors"
     grey_model.save(small, bf16_convs=True)
     convs = {
-        f"{name}.weight" for name, child in grey_model.named_modules() if isinstance(child, Conv)
+        f"{name}.weight"
+        for name, child in grey_model.density.named_modules()
+        if isinstance(child, Conv)
     }
     state = helpers.file_tensors(grey_model)
     stored = load_file(small)

@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows.chain import forward_through, inverse_through
+from caflow_cli.flows.chain import Link, forward_through, inverse_through
 from caflow_cli.layers import ChannelAffine, Coupling, Injector, Squeeze
 
 
@@ -12,15 +12,16 @@ def links():
     """Of several kinds, with and without a condition."""
     cond = helpers.normal((2, 6, 2, 3), 5)
     layers = [(Squeeze(), None), (ChannelAffine(8), None), (Coupling(8, 6, 1.5), cond)]
-    layers += [(Injector(8, 6, 1.5), cond), (ChannelAffine(8), None)]
-    return [(helpers.randomise(f, k).double(), c) for k, (f, c) in enumerate(layers)]
+    injector = helpers.randomise(Injector(8, 6, 1.5), 9).double()
+    layers += [(injector, injector.read(cond).detach()), (ChannelAffine(8), None)]
+    return [Link(helpers.randomise(f, k).double(), c) for k, (f, c) in enumerate(layers)]
 
 
 @torch.no_grad()
 def test_a_chain_is_its_layers_in_turn():
     chain, x = links(), helpers.normal((2, 2, 4, 6), 1)
     expected, terms = x, []
-    for layer, cond in chain:
+    for layer, cond, _ in chain:
         expected, term = layer(expected, cond)
         terms.append(term)
     y, logdet = forward_through(chain, x)
@@ -44,7 +45,7 @@ def test_a_chain_of_nothing_is_the_identity():
 def test_recomputed_layers_have_the_same_gradient(recompute):
     chain, x = links(), helpers.normal((2, 2, 4, 6), 1).requires_grad_()
     runs = []
-    chain[2][0].net.register_forward_hook(lambda *_: runs.append(1))
+    chain[2].layer.net.register_forward_hook(lambda *_: runs.append(1))
 
     def gradient(again):
         y, logdet = forward_through(chain, x, again)

@@ -15,7 +15,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
 from caflow_cli.inference import conditions, tiling
-from caflow_cli.inference.conditions import InTiles, OnePiece, encode_conditions
+from caflow_cli.inference.conditions import InTiles, OnePiece, read_conditions
 from caflow_cli.inference.score import to_batch
 from caflow_cli.inference.tiling import plan_tiles
 from caflow_cli.tasks import SuperRes
@@ -65,10 +65,10 @@ def test_a_score_is_the_sum_over_tiles(small_model):
 
 def test_pictures_beyond_memory_are_in_tiles(small_model, monkeypatch):
     cond = smooth(1, (32, 240), 1)
-    assert isinstance(encode_conditions(small_model, cond), OnePiece)
+    assert isinstance(read_conditions(small_model, cond), OnePiece)
     monkeypatch.setattr(tiling, "_ONE_PIECE", 32 * 224)
     monkeypatch.setattr(tiling, "_SIDE", 224)
-    assert isinstance(encode_conditions(small_model, cond), InTiles)
+    assert isinstance(read_conditions(small_model, cond), InTiles)
 
 
 def test_tiles_that_were_drawn_have_their_statistics(small_model, monkeypatch):

@@ -1,11 +1,8 @@
 """What anchors make of a picture that fits its condition (that they invert: `test_walk`)."""
 
-import math
-
-import helpers
 import torch
 
-from caflow_cli.flows import KnownLuminance, KnownPixels, Logit
+from caflow_cli.flows import KnownLuminance, Logit
 
 
 def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
@@ -28,36 +25,3 @@ def test_grey_pixels_of_a_grey_picture_are_at_0():
     grey = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16)
     h, _ = KnownLuminance(Logit(0.05))((grey + 0.5).expand(1, 3, 16, 16), grey)
     assert h.abs().max() < 1e-12
-
-
-def test_what_has_a_density_is_what_the_map_can_take():
-    """Known pixels and green may lie anywhere; all else only where the logit reaches."""
-    v = torch.full((1, 3, 2, 2), 128.0)
-    hole = torch.zeros(1, 4, 2, 2)
-    hole[:, 3, 0, 0] = 255
-    for anchor, cond, free, bound in (
-        (KnownPixels(Logit()), hole, (0, 1, 1, 1), (0, 1, 0, 0)),
-        (KnownLuminance(Logit()), hole[:, :1], (0, 1, 0, 0), (0, 2, 0, 0)),
-    ):
-        for place, value, supported in (
-            (free, 300.0, True),
-            (bound, 300.0, False),
-            (free, math.nan, False),
-            (bound, math.nan, False),
-        ):
-            point = v.clone()
-            point[place] = value
-            assert anchor.supports(point, cond) == supported
-
-
-@torch.no_grad()
-def test_pixels_outside_of_the_hole_are_what_they_miss_of_the_known_ones():
-    v = 256 * torch.rand((2, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
-    cond = helpers.with_hole(v.to(torch.uint8)).double() + 0.3
-    hole = cond[:, 3:] >= 128
-    h, logdet = KnownPixels(Logit())(v, cond)
-    own, _ = Logit()(v)
-    expected = torch.where(hole, own, v - (cond[:, :3].floor() + 0.5))
-    torch.testing.assert_close(h, expected, rtol=0, atol=1e-12)
-    terms = torch.where(hole, Logit().log_derivative(own), 0.0)
-    torch.testing.assert_close(logdet, terms.flatten(1).sum(1), rtol=0, atol=1e-10)
