@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .errors import EXIT_USAGE, CaflowError
 
@@ -37,6 +37,8 @@ class FlowConfig:
     new model gets is the preset `compact`.
     """
 
+    GUIDE_FIELDS: ClassVar = ("guide", "guide_net", "guide_blocks", "guide_factor", "guide_says")
+
     scales: int = 3  # n; image sides must be multiples of 2^(n+1)
     target_channels: int = 3
     cond_channels: int = 3
@@ -62,6 +64,7 @@ class FlowConfig:
     guide_blocks: int = 12  # of "enlarge": its depth,
     guide_factor: int = 4  # and how many times the condition was enlarged
     guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
+    r_reads: str = "condition"  # y; or "guide", y and the picture that the guide means beside it
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
@@ -108,6 +111,14 @@ class FlowConfig:
                 " or ".join(map(str, powers)),
             )
             _require(self.guide_blocks >= 1, "guide_blocks", self.guide_blocks, "1 or more")
+        reads = ("condition", "guide")
+        _require(self.r_reads in reads, "r_reads", self.r_reads, " or ".join(reads))
+        _require(
+            self.r_reads == "condition" or bool(self.guides),
+            "r_reads",
+            self.r_reads,
+            '"condition", for flow.guide is 0, or give the model a guide',
+        )
         says = ("scale", "mean")
         _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
         _require(
@@ -141,8 +152,13 @@ class FlowConfig:
 
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the weights of that guide are weights of this one."""
-        fields = ("guides", "guide_net", "guide_blocks", "guide_factor", "guide_says")
-        return all(getattr(self, name) == getattr(other, name) for name in fields)
+        names = ("guides", *self.GUIDE_FIELDS[1:])
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    @property
+    def r_channels(self) -> int:
+        """Channels of what R reads."""
+        return self.cond_channels + (self.target_channels if self.r_reads == "guide" else 0)
 
     @property
     def multiple(self) -> int:

@@ -21,7 +21,7 @@ def layout(config: Config) -> Shapes:
     flow = config.flow
     for k, hidden in enumerate(flow.widths):
         double = 4 * 2**k
-        yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
+        yield from _scale(f"R.scales.{k}", flow.r_channels * double, flow.r_steps, hidden)
         yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
     if flow.guides:
         says = flow.target_channels * (1 if flow.guide_says == "mean" else 2)
@@ -53,7 +53,7 @@ def _shared(flow: FlowConfig) -> Shapes:
 
 def _dual_glow(flow: FlowConfig) -> Shapes:
     for i in range(flow.scales):
-        d, l = (_latent(c, i, flow) for c in (flow.cond_channels, flow.target_channels))
+        d, l = (_latent(c, i, flow) for c in (flow.r_channels, flow.target_channels))
         yield from _net(f"F.gaussians.{i}.net", d, flow.f_hidden, 2 * l)
 
 
@@ -72,7 +72,7 @@ def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
     width = trunk or 2 * steps * hidden
     for k in range(2):
         yield from _affine(f"{name}.transitions.{k}", channels)
-    yield from _conv(f"{name}.embed_d", 4 * _latent(flow.cond_channels, j, flow), width, 3)
+    yield from _conv(f"{name}.embed_d", 4 * _latent(flow.r_channels, j, flow), width, 3)
     if j < i:
         l_channels = 4 * _latent(flow.target_channels, j, flow)
         yield from _conv(f"{name}.embed_l", l_channels, width, 3, bias=False)

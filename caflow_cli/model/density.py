@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
@@ -85,18 +86,26 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
+        self.r_reads, self.channels = flow.r_reads, channels
         self.logit = Logit(flow.alpha)
-        self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
+        self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
         self.A = Anchor(flow.anchor, self.logit, build_guide(flow), bound)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
-        """y as a condition, and log p(y), of which R and a standard normal are the model."""
+        """y as a condition, and log p(y), of which R and a standard normal are the model.
+
+        Where R reads the picture that the guide means as well, it is log p of both.
+        """
         h, log_prob = self.logit(y)
+        anchor = self.A.read(y, h)
+        if self.r_reads == "guide":
+            meant, term = self.logit(self.A.mean(anchor, self.channels))
+            h, log_prob = torch.cat([h, meant], dim=1), log_prob + term
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
-        return Condition(d, self.A.read(y, h), self.F.read(d)), log_prob
+        return Condition(d, anchor, self.F.read(d)), log_prob
 
     def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
         """The latents of v, and log p(v|y)."""
