@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from .errors import EXIT_USAGE, CaflowError
 
@@ -26,7 +26,7 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
 
 
 # Anchors, and the channels of the condition and the target that each is for.
-_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3)}
+_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class FlowConfig:
     A default is the value of a field that a model file does not state, so defaults never change.
     New models get the preset `compact` instead.
     """
+
+    GUIDE_FIELDS: ClassVar = ("guide", "guide_net", "guide_blocks", "guide_factor", "guide_says")
 
     scales: int = 3  # n; image sides must be multiples of 2^(n+1)
     target_channels: int = 3
@@ -54,10 +56,15 @@ class FlowConfig:
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
     anchor: str = "none"  # what of the target the condition tells outright: "pixels" (outside a
-    # hole; 4 channels) or "luminance" (1 channel); the flow models the rest
+    # hole; 4 channels), "luminance" (1 channel) or "enlarged" (all of it, coarsely; 3 channels);
+    # the flow models the rest
     guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
     # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
-    guide_net: str = "sums"  # `Guide`, or "unet", `UNet`
+    guide_net: str = "sums"  # `Guide`; or "unet", `UNet`; or "enlarge", `Enlarge`, of one width
+    guide_blocks: int = 12  # of "enlarge": its depth,
+    guide_factor: int = 4  # and how many times the condition was enlarged
+    guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
+    r_reads: str = "condition"  # y; or "guide", y and the picture that the guide means beside it
 
     def __post_init__(self) -> None:
         kinds = ("caflow", "shared", "dual-glow")
@@ -94,13 +101,33 @@ class FlowConfig:
             f"none, or cond_channels to {given} and target_channels to {asked}",
         )
         levels = self.scales + 1
+        if self.guide_net == "enlarge":
+            levels = 1
+            powers = [2**k for k in range(1, self.scales + 2)]
+            _require(
+                self.guide_factor in powers,
+                "guide_factor",
+                self.guide_factor,
+                " or ".join(map(str, powers)),
+            )
+            _require(self.guide_blocks >= 1, "guide_blocks", self.guide_blocks, "1 or more")
+        reads = ("condition", "guide")
+        _require(self.r_reads in reads, "r_reads", self.r_reads, " or ".join(reads))
+        _require(
+            self.r_reads == "condition" or bool(self.guides),
+            "r_reads",
+            self.r_reads,
+            '"condition", for flow.guide is 0, or give the model a guide',
+        )
+        says = ("scale", "mean")
+        _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
         _require(
             self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
             "guide",
             self.guide,
             f"0 or more, or to {levels} numbers of 1 or more, one a resolution",
         )
-        nets = ("sums", "unet")
+        nets = ("sums", "unet", "enlarge")
         _require(self.guide_net in nets, "guide_net", self.guide_net, " or ".join(nets))
         for name in ("r_steps", "t_steps", "trunk_blocks"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
@@ -120,11 +147,18 @@ class FlowConfig:
         """Widths of the guide, finest first; empty: there is no guide."""
         if isinstance(self.guide, tuple):
             return self.guide
-        return (self.guide,) * (self.scales + 1) if self.guide else ()
+        levels = 1 if self.guide_net == "enlarge" else self.scales + 1
+        return (self.guide,) * levels if self.guide else ()
 
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the other config has the same guide, so that its weights fit."""
-        return (self.guides, self.guide_net) == (other.guides, other.guide_net)
+        names = ("guides", *self.GUIDE_FIELDS[1:])
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    @property
+    def r_channels(self) -> int:
+        """Channels of the picture that R reads."""
+        return self.cond_channels + (self.target_channels if self.r_reads == "guide" else 0)
 
     @property
     def multiple(self) -> int:

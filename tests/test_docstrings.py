@@ -13,13 +13,12 @@ from PIL import Image
 
 import caflow_cli
 from caflow_cli.config import Config
-from caflow_cli.model import Density
 from caflow_cli.sampling import Sampling
 
 # Results, which examples of the functions that return them show, and a record of many fields.
 SHOWN_ELSEWHERE = {"Candidates", "OptimConfig", "Score", "__version__"}
 PUBLIC = {name: getattr(caflow_cli, name) for name in caflow_cli.__all__}
-OBJECTS = {**PUBLIC, "Config": Config, "Density": Density, "Sampling": Sampling}
+OBJECTS = {**PUBLIC, "Config": Config, "Sampling": Sampling}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def test_the_example_runs(name, workplace, monkeypatch):
     parser, runner = doctest.DocTestParser(), doctest.DocTestRunner()
     text = inspect.getdoc(target) or ""
     where = f"{module.__name__}.{name}"
-    example = parser.get_doctest(text, {name: target}, where, module.__file__, 0)
+    example = parser.get_doctest(text, {}, where, module.__file__, 0)
     assert example.examples, f"{name} has no example"
     failed, tried = runner.run(example)
     assert failed == 0

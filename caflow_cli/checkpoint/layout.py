@@ -21,11 +21,15 @@ def layout(config: Config) -> Shapes:
     flow = config.flow
     for k, hidden in enumerate(flow.widths):
         double = 4 * 2**k
-        yield from _scale(f"R.scales.{k}", flow.cond_channels * double, flow.r_steps, hidden)
+        yield from _scale(f"R.scales.{k}", flow.r_channels * double, flow.r_steps, hidden)
         yield from _scale(f"T.scales.{k}", flow.target_channels * double, flow.t_steps, hidden)
     if flow.guides:
-        net = _GUIDES[flow.guide_net]
-        yield from net("A.guide", flow.cond_channels, flow.guides, 2 * flow.target_channels)
+        says = flow.target_channels * (1 if flow.guide_says == "mean" else 2)
+        if flow.guide_net == "enlarge":
+            yield from _enlarge("A.guide", flow, says)
+        else:
+            net = _GUIDES[flow.guide_net]
+            yield from net("A.guide", flow.cond_channels, flow.guides, says)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
         channels, steps = 4 * flow.target_channels, 4
@@ -49,7 +53,7 @@ def _shared(flow: FlowConfig) -> Shapes:
 
 def _dual_glow(flow: FlowConfig) -> Shapes:
     for i in range(flow.scales):
-        d, l = (_latent(c, i, flow) for c in (flow.cond_channels, flow.target_channels))
+        d, l = (_latent(c, i, flow) for c in (flow.r_channels, flow.target_channels))
         yield from _net(f"F.gaussians.{i}.net", d, flow.f_hidden, 2 * l)
 
 
@@ -68,7 +72,7 @@ def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
     width = trunk or 2 * steps * hidden
     for k in range(2):
         yield from _affine(f"{name}.transitions.{k}", channels)
-    yield from _conv(f"{name}.embed_d", 4 * _latent(flow.cond_channels, j, flow), width, 3)
+    yield from _conv(f"{name}.embed_d", 4 * _latent(flow.r_channels, j, flow), width, 3)
     if j < i:
         l_channels = 4 * _latent(flow.target_channels, j, flow)
         yield from _conv(f"{name}.embed_l", l_channels, width, 3, bias=False)
@@ -140,6 +144,19 @@ def _double(name: str, inside: int, width: int) -> Shapes:
     yield from _conv(f"{name}.second", width, width, 3)
     if inside != width:
         yield from _conv(f"{name}.skip", inside, width, 1)
+
+
+def _enlarge(name: str, flow: FlowConfig, outside: int) -> Shapes:
+    [width], half = flow.guides, max(1, flow.guides[0] // 2)
+    yield from _conv(f"{name}.embed", flow.guide_factor**2 * flow.cond_channels, width, 3)
+    for k in range(flow.guide_blocks):
+        yield from _conv(f"{name}.blocks.{k}.first", width, width, 3)
+        yield from _conv(f"{name}.blocks.{k}.second", width, width, 3)
+    yield from _conv(f"{name}.tail", width, width, 3)
+    doublings = flow.guide_factor.bit_length() - 1
+    for k in range(doublings):
+        yield from _conv(f"{name}.up.{k}", width, 4 * (half if k == doublings - 1 else width), 3)
+    yield from _conv(f"{name}.head", half, outside, 3)
 
 
 _GUIDES = {"sums": _guide, "unet": _unet}

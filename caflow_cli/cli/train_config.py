@@ -45,7 +45,13 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
         optim["compile"] = True
     if given.checkpoint:
         optim["checkpoint_activations"] = True
-    overlay = {"out": out, "data": given.data, "seed": given.seed, "device": given.device}
+    overlay = {
+        "out": out,
+        "data": given.data,
+        "seed": given.seed,
+        "device": given.device,
+        "perceptual_weights": given.perceptual_weights,
+    }
     values.update({key: value for key, value in overlay.items() if value is not None})
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)

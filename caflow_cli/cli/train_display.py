@@ -54,10 +54,12 @@ class Display:
 
     def _step(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
-        figures = (
-            f"{event['images_per_second']:.1f} images/s  "
-            f"{_number(event['running_bits_per_dim'])} bits/dim"
+        running = (
+            f"loss {_number(event['running_loss'])}"
+            if "running_loss" in event
+            else f"{_number(event['running_bits_per_dim'])} bits/dim"
         )
+        figures = f"{event['images_per_second']:.1f} images/s  {running}"
         self._progress.update(self._bar, completed=event["progress"], figures=figures)
         if self._start is None:
             self._start = now, event["progress"]

@@ -45,6 +45,15 @@ class RunOptions:
             help="Start from this model's weights. Only the guide of its flow may differ.",
         ),
     ] = None
+    perceptual_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--perceptual-weights",
+            metavar="FILE",
+            help="VGG16's trunk, for a guide that learns how pictures look. Default: "
+            "CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, a download.",
+        ),
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in RUN, with its own config.")
     ] = False

@@ -4,7 +4,7 @@ from .conditional import Autoregressive, ConditionalFlow, FlowCondition, Latents
 from .dequantize import NOISE_LATTICE, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
-from .pixels import Anchor, AnchorCondition, KnownLuminance, KnownPixels, Logit
+from .pixels import Anchor, AnchorCondition, KnownLuminance, KnownPicture, KnownPixels, Logit
 from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale, ScaleCondition
 from .shared import SharedAutoregressive
@@ -23,6 +23,7 @@ __all__ = [
     "DualGlow",
     "FlowCondition",
     "KnownLuminance",
+    "KnownPicture",
     "KnownPixels",
     "Latents",
     "Logit",

@@ -43,7 +43,7 @@ def function(i: int, j: int, flow: FlowConfig) -> ConditionalScale:
     n = flow.scales
     return ConditionalScale(
         4 * latent_channels(flow.target_channels, i, n) * 2 ** (i - j),
-        latent_channels(flow.cond_channels, j, n),
+        latent_channels(flow.r_channels, j, n),
         latent_channels(flow.target_channels, j, n) if j < i else 0,
         flow.f_steps,
         flow.f_hidden,

@@ -52,7 +52,7 @@ class DualGlow(nn.Module):
         channels = [latent_channels(flow.target_channels, i, n) for i in range(n)]
         self.gaussians = Modules[ConditionalGaussian](
             ConditionalGaussian(
-                c, latent_channels(flow.cond_channels, i, n), flow.f_hidden, flow.scale_bound
+                c, latent_channels(flow.r_channels, i, n), flow.f_hidden, flow.scale_bound
             )
             for i, c in enumerate(channels)
         )

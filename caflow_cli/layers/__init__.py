@@ -9,7 +9,7 @@ from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose
 from .conv import FixedConv
 from .coupling import Coupling
 from .fold import fold, fold_children
-from .guides import GUIDES, Guide, UNet
+from .guides import Enlarge, Guide, GuideNet, UNet, build_guide
 from .injector import Injector
 from .invconv import InvConv1x1
 from .modules import Modules
@@ -17,22 +17,24 @@ from .nets import Conv, ConvNet, Trunk
 from .squeeze import Squeeze
 
 __all__ = [
-    "GUIDES",
     "ActNorm",
     "ChannelAffine",
     "Composed",
     "Conv",
     "ConvNet",
     "Coupling",
+    "Enlarge",
     "FixedConv",
     "FoldedAffine",
     "Guide",
+    "GuideNet",
     "Injector",
     "InvConv1x1",
     "Modules",
     "Squeeze",
     "Trunk",
     "UNet",
+    "build_guide",
     "compose",
     "fold",
     "fold_children",

@@ -165,6 +165,17 @@ class CAFlow(ModelFiles):
         log_prob = log_prob + standard_normal_log_prob(h)
         return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
 
+    def meant_picture(self, cond: Tensor) -> Tensor:
+        """The picture that A and its guide mean, where nothing is drawn: floats (B, C, H, W).
+
+        Args:
+            cond: y + u', float in [0, 256).
+        """
+        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        anchor = self.density.A
+        read = anchor.read(y, self.density.logit.of(y))
+        return anchor.mean(read, self.config.flow.target_channels)
+
     def _points(
         self, target: Tensor, cond: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | float]:

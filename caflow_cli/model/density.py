@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
@@ -20,7 +21,7 @@ from ..flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from ..layers import GUIDES
+from ..layers import build_guide
 
 __all__ = ["Condition", "Density"]
 
@@ -64,14 +65,6 @@ class Density(nn.Module):
     scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is
     differentiable.
 
-    Examples:
-        >>> import torch
-        >>> from caflow_cli.config import FlowConfig
-        >>> density, v = Density(FlowConfig()).eval(), torch.full((1, 3, 32, 32), 99.0)
-        >>> condition, _ = density.condition(v)
-        >>> latents, log_prob = density(v.requires_grad_(), condition)
-        >>> log_prob.sum().backward()  # v.grad is the gradient of log p(v|y)
-
     Args:
         flow: Sizes and variants.
     """
@@ -81,20 +74,26 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
+        self.r_reads, self.channels = flow.r_reads, channels
         self.logit = Logit(flow.alpha)
-        self.R = MultiScaleFlow(flow.cond_channels, flow.r_steps, flow.widths, bound)
-        net = GUIDES[flow.guide_net]
-        guide = net(flow.cond_channels, flow.guides, 2 * channels) if flow.guides else None
-        self.A = Anchor(flow.anchor, self.logit, guide, bound)
+        self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
+        self.A = Anchor(flow.anchor, self.logit, build_guide(flow), bound)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
-        """Compute the condition from y, and log p(y) by R and a standard normal."""
+        """Compute the condition from y, and log p(y) by R and a standard normal.
+
+        Where R also reads the picture that the guide means, it is log p of both.
+        """
         h, log_prob = self.logit(y)
+        anchor = self.A.read(y, h)
+        if self.r_reads == "guide":
+            meant, term = self.logit(self.A.mean(anchor, self.channels))
+            h, log_prob = torch.cat([h, meant], dim=1), log_prob + term
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
-        return Condition(d, self.A.read(y, h), self.F.read(d)), log_prob
+        return Condition(d, anchor, self.F.read(d)), log_prob
 
     def forward(self, v: Tensor, cond: Condition) -> tuple[list[Tensor], Tensor]:
         """Compute the latents of v, and log p(v|y)."""

@@ -41,6 +41,11 @@ class OptimConfig:
     guide_lr_share: float = 0.06  # of the rate, for the guide; 0: that stays as it is
     guide_first: float = 0.0  # share of the budget in which the guide learns alone, before all do,
     guide_first_lr: float = 2e-3  # at this peak rate, by a cosine of its own
+    guide_loss: str = (
+        "likelihood"  # of the guide alone; or "picture": L1 of what it means, and then
+    )
+    guide_perceptual: float = 2.0  # this times LPIPS (VGG16) as well; 0: L1 alone
+    guide_perceptual_from: float = 0.4  # from this share of its time on
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.999
@@ -64,6 +69,13 @@ class OptimConfig:
             self.schedule,
             f"to {' or '.join(SCHEDULES)}",
         )
+        losses = ("likelihood", "picture")
+        _require(
+            self.guide_loss in losses,
+            "optim.guide_loss",
+            self.guide_loss,
+            f"to {' or '.join(losses)}",
+        )
         positive = (
             "batch_size",
             "accumulate",
@@ -78,12 +90,12 @@ class OptimConfig:
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
         rest = (
             *("lr_floor", "lr_drop_step", "warmup", "cond_weight", "invconv_lr_width"),
-            "guide_lr_share",
+            *("guide_lr_share", "guide_perceptual"),
         )
         for name in rest:
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"optim.{name}", value, "to 0 or more")
-        for name in ("beta2", "ema", "guide_first"):
+        for name in ("beta2", "ema", "guide_first", "guide_perceptual_from"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
         _require(
@@ -121,6 +133,8 @@ class RunConfig:
     tracker: str | None = None  # "tensorboard": the figures also go to RUN/tensorboard
     device: str = "auto"
     init_from: str | None = None  # a model file to start from
+    perceptual_weights: str | None = None  # VGG16's trunk, where a guide learns how pictures look;
+    # None: CAFLOW_LPIPS_VGG_WEIGHTS, else torch's cache, else a download
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")

@@ -19,7 +19,8 @@ from .dataset import load_dataset
 from .initial_model import starting_model
 from .optimise import Optimiser
 from .parameters import named_parameters
-from .phases import Phase
+from .perceptual import perceptual_distance
+from .phases import Phase, wants_perceptual
 
 __all__ = ["RunEstimate", "estimate"]
 
@@ -69,7 +70,12 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
     torch.manual_seed(config.seed)
     model = starting_model(config, resume)
-    optimiser = Optimiser(model, accelerator, optim)
+    perceptual = (
+        perceptual_distance(config.perceptual_weights, accelerator.device, optim.bf16)
+        if wants_perceptual(optim, config.flow)
+        else None
+    )
+    optimiser = Optimiser(model, accelerator, optim, perceptual)
     normal = config.flow.dequantization == "variational"
     batches = Batches(few_train, optim.batch_size, config.seed, config.flip, normal, config.zoom)
     processes = accelerator.num_processes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 from ..checkpoint import read_info
@@ -48,5 +48,6 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     return model
 
 
-def _without_guide(flow: FlowConfig) -> FlowConfig:
-    return replace(flow, guide=0, guide_net=FlowConfig.guide_net)
+def _without_guide(flow: FlowConfig) -> dict[str, object]:
+    """All that does not say what the guide is."""
+    return {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}

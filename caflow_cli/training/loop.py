@@ -17,7 +17,10 @@ from .config import RunConfig, to_toml
 from .dataset import Dataset, load_dataset
 from .events import Event, EventLog, check_tracker
 from .initial_model import starting_model
+from .objective import Perceptual
 from .optimise import Optimiser, StepFigures
+from .perceptual import perceptual_distance
+from .phases import wants_perceptual
 from .processes import on_main_process
 from .progress import Progress, RunSummary
 from .recorder import Recorder
@@ -69,6 +72,11 @@ def train(
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
     device = select_device(config.device)
+    perceptual = (
+        perceptual_distance(config.perceptual_weights, device, config.optim.bf16)
+        if wants_perceptual(config.optim, config.flow)
+        else None
+    )
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
         use_device(device)
     accelerator = Accelerator(
@@ -80,7 +88,7 @@ def train(
     folder = RunFolder(Path(config.out))
     on_main_process(accelerator, lambda: folder.open(resume))
     try:
-        return _train(config, accelerator, folder, report, resume)
+        return _train(config, accelerator, folder, report, resume, perceptual)
     finally:
         folder.close()
 
@@ -91,6 +99,7 @@ def _train(
     folder: RunFolder,
     report: Callable[[Event], None] | None,
     resume: bool,
+    perceptual: Perceptual | None,
 ) -> RunSummary:
     optim = config.optim
     has_state = resume and not folder.starts_again(config.save_every)
@@ -109,7 +118,7 @@ def _train(
 
     # The model, and what teaches it.
     torch.manual_seed(config.seed)
-    optimiser = Optimiser(starting_model(config, has_state), accelerator, optim)
+    optimiser = Optimiser(starting_model(config, has_state), accelerator, optim, perceptual)
     phases, guard, ema = optimiser.phases, optimiser.guard, optimiser.ema
     progress = Progress()
 
@@ -141,7 +150,8 @@ def _train(
         while progress.spent(optim) < 1:
             began = time.monotonic()
             if phases.current_ends(progress.spent(optim)):
-                reached = f"{phases.current.name} reached {progress.running:.4f} bits/dim"
+                phase = phases.current
+                reached = f"{phase.name} reached {progress.running:.4f} {phase.unit}"
                 phases.begin_next(progress.step)
                 recorder.note(f"{reached}; now {phases.current.name}")
                 optimiser.begin_phase(batches(progress.step))

@@ -5,23 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from ..devices import wide
 from ..model import CAFlow, LossTerms, bits_per_dim
 from .batches import Batch
 
-__all__ = ["Loss", "Objective", "ObjectiveModule", "anchor_density", "whole_density"]
+__all__ = [
+    "Loss",
+    "Objective",
+    "ObjectiveModule",
+    "Perceptual",
+    "anchor_density",
+    "meant_picture",
+    "whole_density",
+]
 
 
 class Loss(NamedTuple):
     """Means over a batch or a part of it, as float64 scalars."""
 
     loss: Tensor  # to minimise
-    bits_per_dim: Tensor  # of log p(w|y) alone
-    cond_bits_per_dim: Tensor  # of log p(y), a dimension of y
+    bits_per_dim: Tensor  # of log p(w|y) alone; of a loss in other units, that
+    cond_bits_per_dim: Tensor  # of log p(y), a dimension of y; 0 where there is none
 
 
 Objective = Callable[[CAFlow, Batch], Loss]
+Perceptual = Callable[[Tensor, Tensor], Tensor]  # a distance of pictures
 
 
 def whole_density(cond_weight: float) -> Objective:
@@ -36,6 +47,26 @@ def whole_density(cond_weight: float) -> Objective:
 def anchor_density(model: CAFlow, batch: Batch) -> Loss:
     """`-log p(w|y) / (dim(w) ln 2)` of the anchor and its guide with no flow behind them."""
     return _loss(model.anchor_terms(*batch), batch, cond_weight=0.0)
+
+
+def meant_picture(perceptual: Perceptual | None = None, weight: float = 0.0) -> Objective:
+    """`mean |x - w| + weight d(x, w)` of the picture x that the guide means, in [-1, 1].
+
+    Args:
+        perceptual: d, of pairs of pictures in [-1, 1], (B, 3, H, W) to (B,).
+        weight: Of d.
+    """
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        x = model.meant_picture(batch.cond) / 128 - 1
+        w = (batch.target + 0.5) / 128 - 1
+        loss = (x - w).abs().mean()
+        if perceptual is not None:
+            loss = loss + weight * perceptual(x, w).mean()
+        loss = wide(loss)
+        return Loss(loss, loss, torch.zeros_like(loss))
+
+    return objective
 
 
 def _loss(terms: LossTerms, batch: Batch, cond_weight: float) -> Loss:

@@ -19,7 +19,7 @@ from .batches import Batch
 from .config import OptimConfig
 from .ema import EMA
 from .guard import Guard
-from .objective import Loss, ObjectiveModule
+from .objective import Loss, ObjectiveModule, Perceptual
 from .parameters import named_parameters
 from .phases import Phase, Phases, phases_of
 from .processes import sum_over_processes
@@ -58,12 +58,19 @@ class Optimiser:
         model: Trained in place.
         accelerator: Accelerate's object, which knows device and process.
         optim: Settings of the optimiser, and of the phases.
+        perceptual: A distance of pictures, for phases that learn from it.
 
     Raises:
         CaflowError: The batch cannot be divided, or there is no compiler.
     """
 
-    def __init__(self, model: CAFlow, accelerator: Accelerator, optim: OptimConfig) -> None:
+    def __init__(
+        self,
+        model: CAFlow,
+        accelerator: Accelerator,
+        optim: OptimConfig,
+        perceptual: Perceptual | None = None,
+    ) -> None:
         share = accelerator.num_processes * optim.accumulate
         if optim.batch_size % share:
             raise CaflowError(
@@ -78,7 +85,7 @@ class Optimiser:
         model.use_bf16(optim.bf16)
         model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
-        self.phases = Phases(phases_of(optim, model.config.flow))
+        self.phases = Phases(phases_of(optim, model.config.flow, perceptual))
         self.adam = torch.optim.Adam(
             parameter_groups(model, self.phases),
             lr=optim.lr,

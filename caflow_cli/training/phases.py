@@ -11,10 +11,10 @@ from torch import Tensor
 
 from ..config import FlowConfig
 from .config import OptimConfig
-from .objective import Objective, anchor_density, whole_density
+from .objective import Objective, Perceptual, anchor_density, meant_picture, whole_density
 from .schedule import learning_rate
 
-__all__ = ["GUIDE", "Phase", "Phases", "phases_of"]
+__all__ = ["GUIDE", "Phase", "Phases", "phases_of", "wants_perceptual"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
@@ -33,6 +33,7 @@ class Phase:
         end: Share of the run's budget at which it ends.
         whole_model: Whether the loss is that of the whole model. Then actnorms are set when the
             phase begins, and the model is validated during the phase.
+        unit: The unit of the loss.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Phase:
     begin: float
     end: float
     whole_model: bool
+    unit: str = "bits/dim"
 
     @property
     def share_of_run(self) -> float:
@@ -51,11 +53,24 @@ class Phase:
         return self.share(name, parameter) > 0
 
 
-def phases_of(optim: OptimConfig, flow: FlowConfig) -> list[Phase]:
+def wants_perceptual(optim: OptimConfig, flow: FlowConfig) -> bool:
+    """Whether a phase of the run learns from a perceptual distance."""
+    alone = bool(flow.guides) and optim.guide_first > 0
+    return alone and optim.guide_loss == "picture" and optim.guide_perceptual > 0
+
+
+def phases_of(
+    optim: OptimConfig, flow: FlowConfig, perceptual: Perceptual | None = None
+) -> list[Phase]:
     """The phases that a config asks for, in order.
 
-    A guide may learn alone first, with its own rate and schedule. Then everything learns, or
-    everything but the guide.
+    A guide may learn alone first, with its own rate and schedule: by likelihood, or by the picture
+    that it means. That picture is taught by L1 at first, and then by how it looks as well. Then
+    everything learns, or everything but the guide.
+
+    Args:
+        optim, flow: The run's settings.
+        perceptual: The distance that `wants_perceptual` asks for.
     """
     together = Phase(
         name="all learn" if optim.guide_lr_share else "all else learns",
@@ -68,17 +83,35 @@ def phases_of(optim: OptimConfig, flow: FlowConfig) -> list[Phase]:
     )
     if not flow.guides:
         return [together]
-    own_schedule = replace(optim, schedule="cosine", lr=optim.guide_first_lr)
     alone = Phase(
         name="the guide alone",
         objective=anchor_density,
-        rate=partial(learning_rate, own_schedule),
+        rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr)),
         share=lambda name, _: float(name.startswith(GUIDE)),
         begin=0.0,
         end=optim.guide_first,
         whole_model=False,
     )
-    return [alone, together]
+    if optim.guide_loss == "likelihood":
+        return [alone, together]
+    near = replace(alone, objective=meant_picture(), unit="L1")
+    if not wants_perceptual(optim, flow):
+        return [near, together]
+    middle = optim.guide_first * optim.guide_perceptual_from
+    alike = replace(
+        alone,
+        name="the guide alone, by how its pictures look,",
+        objective=meant_picture(perceptual, optim.guide_perceptual),
+        # Behind the first cosine: half of its rate.
+        rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr / 2)),
+        begin=middle,
+        unit="L1 and LPIPS",
+    )
+    return [replace(near, end=middle), alike, together]
+
+
+def _own_schedule(optim: OptimConfig, peak: float) -> OptimConfig:
+    return replace(optim, schedule="cosine", lr=peak)
 
 
 def _share(optim: OptimConfig, name: str, parameter: Tensor) -> float:
@@ -146,16 +179,13 @@ class Phases(Sequence[Phase]):
         progress = (spent - phase.begin) / phase.share_of_run
         return phase.rate(step - self._first_step, progress, epoch)
 
-    # A state names the phase by two fields. They tell the two phases of today apart: a third one
-    # needs another field, with a default for the states of before.
-
-    def record(self, step: int) -> dict[str, Any]:
-        """The current phase, for a state that is written after `step` steps."""
-        alone = not self.current.whole_model
-        return {"guide_alone": alone, "guide_steps": step if alone else self._first_step}
+    def record(self) -> dict[str, Any]:
+        """The current phase, for a state."""
+        return {"phase": self.number, "phase_began_at": self._first_step}
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Go on in the phase that a state names."""
+        """Go on in the phase that a state names; those of 0.1.0 knew two, and other words."""
         alone = record.get("guide_alone", False)
-        self.number = 0 if alone else len(self) - 1
-        self._first_step = 0 if alone else record.get("guide_steps", 0)
+        self.number = record.get("phase", 0 if alone else len(self) - 1)
+        old = 0 if alone else record.get("guide_steps", 0)
+        self._first_step = record.get("phase_began_at", old)

@@ -80,13 +80,14 @@ class Recorder:
         on_main_process(self._accelerator, write)
 
     def step(self, figures: StepFigures, lr: float, images_per_second: float) -> None:
+        in_bits = self._optimiser.phases.current.unit == "bits/dim"
         self._announce(
             "step",
             lr=lr,
             images_per_second=images_per_second,
             progress=self._progress.spent(self._config.optim),
             loss=figures.loss,
-            running_bits_per_dim=self._progress.running,
+            **{"running_bits_per_dim" if in_bits else "running_loss": self._progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
             grad_norm=figures.grad_norm,
             skipped=self._optimiser.guard.skipped,
@@ -170,7 +171,7 @@ class Recorder:
         one, progress = self._optimiser, self._progress
         record = {
             **progress.record(),
-            **one.phases.record(progress.step),
+            **one.phases.record(),
             "batch_size": self._config.optim.batch_size,
             "guard": one.guard.record(),
         }

@@ -22,6 +22,7 @@ from caflow_cli.flows import (
     ConditionalStep,
     DualGlow,
     KnownLuminance,
+    KnownPicture,
     KnownPixels,
     Logit,
     MultiScaleFlow,
@@ -214,6 +215,14 @@ CASES = {
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 6, 4, 4), 36)),
     ),
+    "KnownPicture": Case(
+        lambda: KnownPicture(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
+    ),
+    "Anchor/enlarged, mean, candidates": Case(
+        lambda: Anchor("enlarged", Logit(), None, BOUND),
+        pixels((BATCH, 1, 4, 4), 34),
+        AnchorCondition(pixels((1, 1, 4, 4), 35), normal((1, 1, 4, 4), 36)),
+    ),
     "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
     "KnownLuminance": Case(
         lambda: KnownLuminance(Logit(0.1)),
@@ -333,6 +342,7 @@ NOT_INVERTIBLE = {
     "Composed",
     "Conv",
     "ConvNet",
+    "Enlarge",
     "FixedConv",
     "Guide",
     "Modules",

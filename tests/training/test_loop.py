@@ -245,7 +245,7 @@ def test_all_else_and_the_average_begin_behind_what_the_guide_has_become(guided)
     assert heads[0] > 0
     record = json.loads((out / "state/step-00000020/state.json").read_text())
     assert record["ema_updates"] == 20 - 8
-    assert (record["guide_alone"], record["guide_steps"]) == (False, 8)
+    assert (record["phase"], record["phase_began_at"]) == (1, 8)
 
 
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):

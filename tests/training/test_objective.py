@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 
 from caflow_cli.flows import Logit, standard_normal_log_prob
-from caflow_cli.training.objective import ObjectiveModule, anchor_density, whole_density
+from caflow_cli.training.objective import (
+    ObjectiveModule,
+    anchor_density,
+    meant_picture,
+    whole_density,
+)
 
 DIMS = 3 * 16 * 16
 
@@ -42,3 +48,25 @@ def test_the_module_computes_the_objective_of_its_model(guided_model, batch):
         module = ObjectiveModule(guided_model, objective)
         assert module(*batch) == objective(guided_model, batch)
         assert len(list(module.parameters())) == len(list(guided_model.parameters()))
+
+
+def test_the_picture_that_is_meant_is_compared_as_it_looks(guided_model, batch):
+    model = copy.deepcopy(guided_model)
+    meant = model.meant_picture(batch.cond)
+    assert meant.shape == batch.target.shape
+    x, w = meant / 128 - 1, (batch.target + 0.5) / 128 - 1
+    seen = []
+
+    def distance(a, b):
+        seen.append((a, b))
+        return (a - b).square().mean((1, 2, 3))
+
+    plain = meant_picture()(model, batch)
+    loss = meant_picture(distance, 2.0)(model, batch)
+    assert float(plain.loss) == pytest.approx(float((x - w).abs().mean()), rel=1e-6)
+    expected = float((x - w).abs().mean()) + 2 * float(distance(x, w).mean())
+    assert float(loss.loss) == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(seen[0], (x, w))
+    loss.loss.backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == name.startswith("density.A.guide."), name

@@ -8,7 +8,7 @@ import pytest
 from caflow_cli.model import CAFlow
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.parameters import named_parameters
-from caflow_cli.training.phases import Phases, phases_of
+from caflow_cli.training.phases import Phases, phases_of, wants_perceptual
 
 GUIDED = helpers.small_config(scales=2, guide=4)
 PLAIN = helpers.small_config(scales=2)
@@ -50,7 +50,7 @@ def test_a_new_run_passes_over_a_phase_that_takes_no_time(config):
     run = phases(config)
     assert run.current.whole_model
     assert (run.current.begin, run.current.end) == (0.0, 1.0)
-    assert run.record(8) == {"guide_alone": False, "guide_steps": 0}
+    assert run.record() == {"phase": 1 if config is GUIDED else 0, "phase_began_at": 0}
 
 
 @pytest.mark.parametrize(("share", "name"), [(0.0, "all else learns"), (0.06, "all learn")])
@@ -95,24 +95,28 @@ def test_wide_matrices_learn_slower(parameters):
     [
         (0, 0, {"guide_alone": True, "guide_steps": 30}),
         (1, 20, {"guide_alone": False, "guide_steps": 20}),
+        (0, 0, {"phase": 0, "phase_began_at": 0}),
+        (1, 20, {"phase": 1, "phase_began_at": 20}),
     ],
 )
 def test_a_state_says_in_which_phase_a_run_is(number, first_step, record):
+    """In the words of 0.1.0, too."""
     run = phases(guide_first=0.5)
     if number:
         run.begin_next(first_step)
-    assert run.record(30) == record
+    if "phase" in record:
+        assert run.record() == record
     again = phases(guide_first=0.5)
     again.restore({**record, "step": 30})
     assert again.number == number
-    assert again.record(31) == run.record(31)
+    assert again.record() == run.record()
     assert again.rate(31, 0.31, 0) == run.rate(31, 0.31, 0)
 
 
 def test_states_of_before_there_were_guides_are_read():
     run = phases(PLAIN)
     run.restore({"step": 30})
-    assert run.record(30) == {"guide_alone": False, "guide_steps": 0}
+    assert run.record() == {"phase": 0, "phase_began_at": 0}
 
 
 def test_a_phase_goes_on_though_the_config_gives_it_no_time_any_more():
@@ -121,3 +125,36 @@ def test_a_phase_goes_on_though_the_config_gives_it_no_time_any_more():
     run.restore({"guide_alone": True, "guide_steps": 8})
     assert not run.current.whole_model
     assert run.current_ends(0.1)
+
+
+def test_a_guide_that_learns_from_pictures_has_two_phases_of_its_own(parameters):
+    def distance(x, w):
+        return (x - w).square().mean((1, 2, 3))
+
+    optim = OptimConfig(
+        images=1, guide_first=0.5, guide_loss="picture", guide_first_lr=0.1, warmup=1, lr=1.0
+    )
+    assert wants_perceptual(optim, GUIDED.flow)
+    near, alike, together = phases_of(optim, GUIDED.flow, distance)
+    assert (near.begin, near.end, alike.begin, alike.end) == (0, 0.2, 0.2, 0.5)
+    assert (near.unit, alike.unit, together.unit) == ("L1", "L1 and LPIPS", "bits/dim")
+    for phase in (near, alike):
+        assert not phase.whole_model
+        learns = {n for n, p in parameters.items() if phase.learns(n, p)}
+        assert learns == {n for n in parameters if n.startswith("A.guide.")}
+    assert alike.rate(200, 0.0, 0) == pytest.approx(near.rate(200, 0.0, 0) / 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "optim"),
+    [
+        (PLAIN, {"guide_loss": "picture"}),
+        (GUIDED, {"guide_loss": "picture", "guide_first": 0}),
+        (GUIDED, {"guide_loss": "picture", "guide_perceptual": 0}),
+        (GUIDED, {"guide_loss": "likelihood"}),
+    ],
+)
+def test_who_does_not_need_a_perceptual_net(config, optim):
+    optim = OptimConfig(images=1, **{"guide_first": 0.5, **optim})
+    assert not wants_perceptual(optim, config.flow)
+    assert len(phases_of(optim, config.flow)) == (2 if config.flow.guides else 1)

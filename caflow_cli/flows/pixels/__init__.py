@@ -2,7 +2,8 @@
 
 from .anchor import Anchor, AnchorCondition
 from .known_luminance import KnownLuminance
+from .known_picture import KnownPicture
 from .known_pixels import KnownPixels
 from .logit import Logit
 
-__all__ = ["Anchor", "AnchorCondition", "KnownLuminance", "KnownPixels", "Logit"]
+__all__ = ["Anchor", "AnchorCondition", "KnownLuminance", "KnownPicture", "KnownPixels", "Logit"]

@@ -6,15 +6,17 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ...layers.guides import Guide, UNet
-from ...layers.terms import affine, affine_inverse
+from ...layers.guides import GuideNet
+from ...layers.terms import affine, affine_inverse, per_candidate
 from .known_luminance import KnownLuminance
+from .known_picture import KnownPicture
 from .known_pixels import KnownPixels
 from .logit import Logit
 
 __all__ = ["Anchor", "AnchorCondition"]
 
-_KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance]] = {
+_KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance] | type[KnownPicture]] = {
+    "enlarged": KnownPicture,
     "pixels": KnownPixels,
     "luminance": KnownLuminance,
 }
@@ -24,32 +26,34 @@ class AnchorCondition(NamedTuple):
     """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
     y: Tensor  # (B, C, H, W), floats in [0, 256)
-    guide: Tensor | None  # (raw, b) of every value, (B, 2C, H, W), where there is a guide
+    guide: Tensor | None  # what it says of every value, (B, 2C, H, W) or (B, C, H, W)
 
 
 class Anchor(nn.Module):
     """`A`: pixels to the real line, by a logit, or so that pixels known from y land near 0.
 
         h = map(v; y)                      without a guide
-        h = exp(s(y)) map(v; y) + b(y)     with one
+        h = exp(s(y)) map(v; y) + b(y)     with one that says scale and shift
+        h = map(v; y) - m(y)               with one that says the mean
 
     The condition y determines a picture outside its hole, or a third of the values of a picture
     with known grey, to within a level. A flow of plain pixels spends most of its capacity on
-    copying these. The guide computes s and b of every value from all of y. So distant parts of y
-    have an effect before T transforms the picture.
+    copying these. The guide computes s and b, or m, of every value from all of y. So distant parts
+    of y have an effect before T transforms the picture.
 
     Args:
-        kind: "none", "pixels" (`KnownPixels`) or "luminance" (`KnownLuminance`).
+        kind: "none", "pixels" (`KnownPixels`), "luminance" (`KnownLuminance`) or "enlarged"
+            (`KnownPicture`).
         logit: The logit of pixels.
-        guide: The net, or None.
+        guide: The net, or None. Its number of channels says whether it gives m or (s, b).
         bound: Of s.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
 
-    def __init__(self, kind: str, logit: Logit, guide: Guide | UNet | None, bound: float) -> None:
+    def __init__(self, kind: str, logit: Logit, guide: GuideNet | None, bound: float) -> None:
         super().__init__()
-        self.map: Logit | KnownPixels | KnownLuminance = (
+        self.map: Logit | KnownPixels | KnownLuminance | KnownPicture = (
             _KNOWN[kind](logit) if kind in _KNOWN else logit
         )
         self.guide = guide
@@ -67,12 +71,22 @@ class Anchor(nn.Module):
         h, logdet = self.map(v, cond.y)
         if cond.guide is None:
             return h, logdet
+        if cond.guide.shape[1] == h.shape[1]:
+            return h - per_candidate(cond.guide.to(h.dtype), h.shape[0]), logdet
         h, term = affine(h, cond.guide, self.bound)
         return h, logdet + term
 
     def inverse(self, h: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
         if cond.guide is None:
             return self.map.inverse(h, cond.y)
+        if cond.guide.shape[1] == h.shape[1]:
+            return self.map.inverse(h + per_candidate(cond.guide.to(h.dtype), h.shape[0]), cond.y)
         h, term = affine_inverse(h, cond.guide, self.bound)
         v, logdet = self.map.inverse(h, cond.y)
         return v, logdet + term
+
+    def mean(self, cond: AnchorCondition, channels: int) -> Tensor:
+        """The picture that y and the guide mean, where h is 0: (B, channels, H, W), floats."""
+        batch, _, height, width = cond.y.shape
+        v, _ = self.inverse(cond.y.new_zeros(batch, channels, height, width), cond)
+        return v

@@ -1,9 +1,22 @@
-"""Guides: nets that compute scale and shift of every value from the whole condition."""
+"""Guides: nets that compute mean, or scale and shift, of every value from the whole condition."""
 
+from ...config import FlowConfig
+from .enlarge import Enlarge
 from .sums import Guide
 from .unet import UNet
 
-__all__ = ["GUIDES", "Guide", "UNet"]
+__all__ = ["Enlarge", "Guide", "GuideNet", "UNet", "build_guide"]
 
-# By their names in a config.
-GUIDES: dict[str, type[Guide] | type[UNet]] = {"sums": Guide, "unet": UNet}
+GuideNet = Enlarge | Guide | UNet
+
+
+def build_guide(flow: FlowConfig) -> GuideNet | None:
+    """The guide of a config: it says m, or s and b, of every value of the target. None: none."""
+    if not flow.guides:
+        return None
+    out = flow.target_channels * (1 if flow.guide_says == "mean" else 2)
+    if flow.guide_net == "enlarge":
+        width, blocks, factor = flow.guides[0], flow.guide_blocks, flow.guide_factor
+        return Enlarge(flow.cond_channels, width, blocks, factor, out)
+    net = UNet if flow.guide_net == "unet" else Guide
+    return net(flow.cond_channels, flow.guides, out)

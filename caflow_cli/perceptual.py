@@ -1,0 +1,96 @@
+"""LPIPS networks (Zhang et al. 2018), of the `lpips` package: AlexNet judges, VGG16 teaches."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from .errors import EXIT_WEIGHTS, CaflowError
+
+__all__ = ["ALEX", "VGG", "PerceptualNet", "load_perceptual"]
+
+
+@dataclass(frozen=True)
+class PerceptualNet:
+    """One of the networks, and where its trunk comes from."""
+
+    net: str  # as `lpips.LPIPS` names it
+    name: str  # for people
+    variable: str  # of the environment
+    option: str  # of the command line
+    cached: str  # what torchvision downloads
+
+
+ALEX = PerceptualNet(
+    "alex", "AlexNet", "CAFLOW_LPIPS_WEIGHTS", "--lpips-weights", "alexnet-owt-7be5be79.pth"
+)
+VGG = PerceptualNet(
+    "vgg", "VGG16", "CAFLOW_LPIPS_VGG_WEIGHTS", "--perceptual-weights", "vgg16-397923af.pth"
+)
+
+
+def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> Any:
+    """`lpips.LPIPS` with a trained trunk, float32, in `eval()`, on the CPU, without gradients of
+    its own.
+
+    The linear heads come with the `lpips` package. The trunk, of ImageNet, comes from `weights`,
+    else from the file that the environment names, else from torch's cache, else it is downloaded:
+    never from a random initialisation. It takes pairs of pictures in [-1, 1], (B, 3, H, W).
+
+    Args:
+        kind: `ALEX` or `VGG`.
+        weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS`.
+
+    Raises:
+        CaflowError: (exit 3) no trunk to be had, or a file with other tensors.
+    """
+    import lpips
+
+    hint = f"{kind.option} FILE, or {kind.variable}: {kind.name}'s trunk as safetensors, net.slice*"
+    weights = weights or os.environ.get(kind.variable) or None
+    if weights is not None:
+        network = _build(lpips.LPIPS, kind, pnet_rand=True)
+        _load_trunk(network, kind, Path(weights), hint)
+    else:
+        try:
+            network = _build(lpips.LPIPS, kind)
+        except OSError as error:  # URLError is one
+            cached = Path(torch.hub.get_dir()) / "checkpoints" / kind.cached
+            raise CaflowError(
+                f"no LPIPS trunk: {str(cached)!r} is not there, and the download failed",
+                hint,
+                EXIT_WEIGHTS,
+            ) from error
+    return network.eval().requires_grad_(False)
+
+
+def _load_trunk(network: Any, kind: PerceptualNet, path: Path, hint: str) -> None:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CaflowError(f"cannot read LPIPS trunk {str(path)!r}", hint, EXIT_WEIGHTS) from error
+    wanted = {key for key in network.state_dict() if key.startswith("net.")}
+    if tensors.keys() != wanted:
+        raise CaflowError(
+            f"{str(path)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
+            f"{len(wanted)} tensors match",
+            hint,
+            EXIT_WEIGHTS,
+        )
+    network.load_state_dict(tensors, strict=False)
+
+
+def _build(network: Any, kind: PerceptualNet, **options: bool) -> Any:
+    # torch.hub says on stdout, which is for results, that it downloads.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of how lpips calls torchvision
+        return network(net=kind.net, verbose=False, **options)

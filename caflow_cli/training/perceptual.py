@@ -1,0 +1,38 @@
+"""The perceptual distance that guides learn from: LPIPS with VGG16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..perceptual import VGG, load_perceptual
+from .objective import Perceptual
+
+__all__ = ["perceptual_distance"]
+
+
+def perceptual_distance(
+    weights: str | Path | None, device: torch.device, bf16: bool = True
+) -> Perceptual:
+    """LPIPS (VGG16) of pairs of pictures in [-1, 1], differentiable: (B, 3, H, W) to (B,) float32.
+
+    AlexNet, which judges (`caflow evaluate --metric lpips`), is not in it.
+
+    Args:
+        weights: Of the trunk (`load_perceptual`).
+        device: Of the pictures.
+        bf16: Compute the network in bfloat16.
+
+    Raises:
+        CaflowError: (exit 3) no trunk to be had.
+    """
+    network = load_perceptual(VGG, weights).to(device, memory_format=torch.channels_last)
+
+    def distance(x: Tensor, w: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            result: Tensor = network(x.float(), w.float())
+        return result.float().flatten()
+
+    return distance

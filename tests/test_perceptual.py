@@ -1,0 +1,67 @@
+"""LPIPS networks: trunks that are known, and refusals. (AlexNet's: tests/evaluation/metrics.)"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from caflow_cli.errors import EXIT_WEIGHTS, CaflowError
+from caflow_cli.perceptual import VGG, load_perceptual
+from caflow_cli.training.perceptual import perceptual_distance
+
+TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
+with_trunk = pytest.mark.skipif(not TRUNK, reason="CAFLOW_LPIPS_VGG_WEIGHTS is not set")
+
+
+def two_pairs():
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2)]
+
+
+@with_trunk
+@torch.no_grad()
+def test_known_values():
+    network = load_perceptual(VGG)
+    distance = network(*two_pairs()).flatten()
+    assert distance.tolist() == pytest.approx([0.32426, 0.36462], abs=2e-5)
+
+
+@with_trunk
+def test_the_distance_that_guides_learn_from_has_a_gradient_and_is_that_of_the_network():
+    x, w = two_pairs()
+    x.requires_grad_()
+    exact = perceptual_distance(None, torch.device("cpu"), bf16=False)(x, w)
+    rounded = perceptual_distance(None, torch.device("cpu"), bf16=True)(x, w)
+    assert exact.tolist() == pytest.approx([0.32426, 0.36462], abs=2e-5)
+    assert rounded.tolist() == pytest.approx(exact.tolist(), rel=0.03)
+    rounded.sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+    assert x.grad.any()
+
+
+def test_a_file_that_is_no_such_trunk_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"net.slice1.0.weight": torch.zeros(1)}, path)
+    for weights in (path, tmp_path / "none"):
+        with pytest.raises(CaflowError) as refused:
+            load_perceptual(VGG, weights)
+        assert refused.value.exit_code == EXIT_WEIGHTS
+        assert "--perceptual-weights" in refused.value.hint
+        assert "CAFLOW_LPIPS_VGG_WEIGHTS" in refused.value.hint
+
+
+def test_nothing_is_random_without_a_trunk(monkeypatch, tmp_path):
+    monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+    def fails(*_args, **_kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fails)
+    with pytest.raises(CaflowError, match=r"no LPIPS trunk: .*vgg16") as refused:
+        load_perceptual(VGG)
+    assert refused.value.exit_code == EXIT_WEIGHTS
