@@ -96,7 +96,7 @@ def _explained(error: BaseException, name: str, action: str) -> tuple[str, str]:
 
     repo = name.partition("@")[0]
     if isinstance(error, HFValidationError):
-        return f"{name!r} is no name of a Hub repository", "user/name, or user/name@revision"
+        return f"{name!r} is not the name of a Hub repository", "user/name, or user/name@revision"
     if isinstance(error, OfflineModeIsEnabled):
         return f"cannot {action} {name!r}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
     if isinstance(error, GatedRepoError):

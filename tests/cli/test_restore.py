@@ -40,7 +40,7 @@ from .scenes import PHOTO, save, save_mask
         (["superres", "*.tif"], "no file matches '*.tif'"),
         (["superres", ""], "'' is not a picture"),
         (["superres", "x" * 250 + ".png"], "cannot write"),
-        (["superres", "x.png", "-o", "/dev/null/x.png"], "no writable folder"),
+        (["superres", "x.png", "-o", "/dev/null/x.png"], "not a writable folder"),
     ],
 )
 def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, message):

@@ -71,5 +71,5 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     page = (tmp_path / "broken" / "report" / "index.html").read_text()
     assert [page.count(f'"name": "{name}"') for name in ("p0.png", "p1.png")] == [1, 1]
 
-    with pytest.raises(CaflowError, match="of another run: seed differ"):
+    with pytest.raises(CaflowError, match="to another run: seed differ"):
         run("broken", skip_existing=True, seed=1)

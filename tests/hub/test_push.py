@@ -152,7 +152,9 @@ def test_what_is_not_pushed(hub, run, model_file, tmp_path):
     assert metadata(result.stdout.decode())["license"] == "other"
     (line,) = lines_of(run("models", "push", model_file, "--repo", REPO, "--dry-run", "--json"))
     assert line["card"].rstrip("\n") == result.stdout.decode().rstrip("\n")
-    assert_refused(run("models", "push", model_file, "--repo", "faces"), 2, "'faces' is no name")
+    assert_refused(
+        run("models", "push", model_file, "--repo", "faces"), 2, "'faces' is not the name"
+    )
     (tmp_path / "x.safetensors").write_bytes(b"x" * 100)
     assert_refused(run("models", "push", "x.safetensors", "--repo", REPO), 3, "x.safetensors")
     assert hub.requests == []

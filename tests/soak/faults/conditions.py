@@ -127,7 +127,7 @@ def read_only(at: Conditions) -> None:
         for out in ("fixed/", "fixed/new/", "fixed/x.png"):
             source = "in/000.png" if out.endswith("png") else "in"
             ended = run(at.superres(out, inputs=source), at.folder)
-            at.check(f"read-only, superres -o {out}", ended, 2, says="no writable folder")
+            at.check(f"read-only, superres -o {out}", ended, 2, says="not a writable folder")
         for out in ("fixed", "fixed/run"):
             start, _ = commands(at.folder / "data", at.folder / out)
             ended = run(start, at.folder)
