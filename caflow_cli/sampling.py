@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from .config import Config
 from .errors import EXIT_USAGE, CaflowError
 from .tasks import get_task
+from .temperature import Tau, Temperature
 
 __all__ = ["RANKS", "Sampling", "check_noise_samples"]
 
@@ -25,11 +26,11 @@ class Sampling:
         >>> from caflow_cli import Config
         >>> from caflow_cli.sampling import Sampling
         >>> sampling = Sampling(tau=0.8).of(Config())
-        >>> sampling.tau, sampling.candidates
-        (0.8, 10)
+        >>> str(sampling.temperature), sampling.candidates
+        ('0.8', 10)
     """
 
-    tau: float | None = None  # temperature; None: the model's, else the task's
+    tau: Tau | None = None  # temperature; None: the model's, else the task's
     candidates: int | None = None  # M; None: likewise
     keep: int = 1  # N, how many of the M
     seed: int = 0  # candidate k draws from generator seed + k
@@ -38,17 +39,23 @@ class Sampling:
     batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
 
+    @property
+    def temperature(self) -> Temperature:
+        """tau, where it is known: given, or filled in by `of`."""
+        assert self.tau is not None
+        return Temperature.of(self.tau)
+
     def check(self) -> None:
         """Refuse what no model can draw, before anything is loaded.
 
         Raises:
             CaflowError: (exit 2) a value is out of range.
         """
-        tau, keep, seed, size = self.tau, self.keep, self.seed, self.batch_size
+        keep, seed, size = self.keep, self.seed, self.batch_size
         # At least as many as are kept, where the model says how many.
         m = max(1, keep) if self.candidates is None else self.candidates
-        tau_is_fine = tau is None or 0 <= tau < float("inf")
-        _require(tau_is_fine, f"tau is {tau}", "--tau 0.5, or any from 0 up")
+        if self.tau is not None:
+            Temperature.of(self.tau)
         _require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
         _require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
         _require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
@@ -71,12 +78,13 @@ class Sampling:
         tau = task.tau if own.tau is None else own.tau
         filled = replace(
             self,
-            tau=tau if self.tau is None else self.tau,
+            tau=Temperature.of(tau if self.tau is None else self.tau),
             candidates=(own.candidates or task.candidates)
             if self.candidates is None
             else self.candidates,
         )
         filled.check()
+        filled.temperature.of_latents(config.flow.latent_scales)
         _require(
             not self.consistent or task.name == "superres",
             f"only superres can be consistent, not {task.name}",

@@ -86,7 +86,8 @@ class ModelOnData:
         typer.Option(
             "--tau",
             metavar="T,…",
-            help="Temperature; several are a sweep. Default: the model's.",
+            help="Temperature, or a shape (0.9/0.7/0.5, finest scale first); several are a sweep. "
+            "Default: the model's.",
             rich_help_panel=_MODEL,
         ),
     ] = None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
 from ..evaluation.protocols import Protocol, get_protocol
+from ..temperature import Temperature
 from .evaluation_options import DEFAULT_METRICS, ModelOnData
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSettings", "model_settings"]
 
-_Number = TypeVar("_Number", int, float)
+_Number = TypeVar("_Number", int, Temperature)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ModelSettings:
     """Metrics, draws and data of a model's evaluation; several values are a sweep."""
 
     metrics: list[str]
-    tau: list[float] | None  # None: the model's
+    tau: list[Temperature] | None  # None: the model's
     candidates: list[int] | None  # M; None: the model's
     keep: list[int]  # N
     limit: int | None  # the first so many pictures; None: all
@@ -47,12 +48,12 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
     chosen = choose_metrics(
         [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
     )
-    tau = _numbers(given.tau, "--tau", float, "0,0.5,1")
+    tau = _numbers(given.tau, "--tau", Temperature.of, "0,0.5,1 or 0.9/0.7/0.5, a shape")
     candidates = _numbers(given.candidates, "-m", int, "1,10,30")
     keep = _numbers(given.keep, "-n", int, "1,10,30")
     limit = given.limit
     if protocol is not None:
-        tau = [protocol.tau] if tau is None else tau
+        tau = [Temperature.of(protocol.tau)] if tau is None else tau
         candidates = [protocol.candidates] if candidates is None else candidates
         keep = list(protocol.keep) if keep is None else keep
         limit = protocol.images if limit is None else limit
@@ -61,14 +62,14 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
 
 
 def _numbers(
-    text: str | None, option: str, kind: type[_Number], example: str
+    text: str | None, option: str, kind: Callable[[str], _Number], example: str
 ) -> list[_Number] | None:
     """The numbers of a comma list."""
     if text is None:
         return None
     try:
         return [kind(part) for part in text.split(",")]
-    except ValueError as error:
+    except (ValueError, CaflowError) as error:
         raise CaflowError(f"{option} is {text!r}", f"{option} {example}", EXIT_USAGE) from error
 
 

@@ -41,7 +41,7 @@ def tab_separated(evaluation: Evaluation) -> Iterator[str]:
 
 def _line(evaluation: Evaluation, result: Result, what: str, values: dict[str, Estimate]) -> str:
     cell = result.cell
-    cells = [what, *(["", "", ""] if cell is None else [f"{cell.tau:g}", str(cell.m), str(cell.n)])]
+    cells = [what, *(["", "", ""] if cell is None else [f"{cell.tau}", str(cell.m), str(cell.n)])]
     for label in evaluation.metrics:
         value = values.get(label)
         error = None if value is None else value.standard_error
@@ -87,7 +87,7 @@ def _title(evaluation: Evaluation) -> str:
 
 def _caption(evaluation: Evaluation) -> str:
     lines = [
-        f"log-likelihood of truth minus mean candidate at τ {gap.tau:g}: "
+        f"log-likelihood of truth minus mean candidate at τ {gap.tau}: "
         f"{gap.difference.mean:.0f} ± {gap.difference.standard_error or 0:.0f} nats"
         for gap in evaluation.gaps
     ]

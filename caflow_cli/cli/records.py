@@ -119,7 +119,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "version": __version__,
         "task": loaded.model.config.task.name,
         "model": loaded.identity,
-        "tau": result.tau,
+        "tau": result.tau.as_json(),
         "seed": candidate.seed,
         "rank": candidate.rank,
         "candidates": len(result.ranked),
@@ -133,7 +133,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
 
 def _params(sampling: Sampling) -> Fields:
     return {
-        "tau": sampling.tau,
+        "tau": sampling.temperature.as_json(),
         "candidates": sampling.candidates,
         "keep": sampling.keep,
         "seed": sampling.seed,

@@ -9,6 +9,7 @@ from ..inference.candidates import BATCH_PIXELS, Conditioned, Request
 from ..inference.score import Score, task_of
 from ..model import CAFlow
 from ..tasks import Picture
+from ..temperature import Tau
 from .problems import Problem
 
 __all__ = ["SEED_STEP", "ConditionedProblems", "Drawn", "pictures_at_a_time"]
@@ -43,7 +44,7 @@ class ConditionedProblems:
 
     def draw(
         self,
-        tau: float,
+        tau: Tau,
         candidates: int,
         seed: int,
         noise_samples: int,

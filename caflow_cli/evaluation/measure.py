@@ -12,6 +12,7 @@ import torch
 from ..errors import CaflowError
 from ..inference.score import Score, task_of, to_batch
 from ..model import CAFlow
+from ..temperature import Temperature
 from .draws import ConditionedProblems, Drawn
 from .metrics.formulas import diversity, rank_histogram
 from .metrics.pairs import PairMetrics
@@ -28,7 +29,9 @@ class Measured:
 
     problem: Problem
     row: PictureRow
-    drawn: dict[float, list[Drawn]]  # by temperature, in the order of k; empty: of an earlier run
+    drawn: dict[
+        Temperature, list[Drawn]
+    ]  # by temperature, in the order of k; empty: of an earlier run
 
     def kept(self, cell: Cell) -> list[Drawn]:
         """The N likeliest of the first M, best first."""
@@ -67,7 +70,7 @@ class Measurer:
         baselines = [
             None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
         ]
-        drawn: list[dict[float, list[Drawn]]] = [{} for _ in problems]
+        drawn: list[dict[Temperature, list[Drawn]]] = [{} for _ in problems]
         draws_rows: list[list[DrawsRow]] = [[] for _ in problems]
         for tau in settings.draws:
             of_each = conditioned.draw(
@@ -91,7 +94,7 @@ class Measurer:
             for place, problem in enumerate(problems)
         ]
 
-    def _draws_row(self, problem: Problem, tau: float, drawn: list[Drawn]) -> DrawsRow:
+    def _draws_row(self, problem: Problem, tau: Temperature, drawn: list[Drawn]) -> DrawsRow:
         settings = self._settings
         if tau not in settings.taus:  # drawn for its log-likelihoods alone
             return DrawsRow(tau, tuple(_candidate_row(d, {}) for d in drawn))

@@ -11,6 +11,7 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import task_of
 from ..model import CAFlow
 from ..tasks import Task
+from ..temperature import Tau
 from .draws import pictures_at_a_time
 from .findings import Findings
 from .measure import Measured, Measurer
@@ -36,7 +37,7 @@ def evaluate(
     *,
     split: Split | None = None,
     limit: int | None = None,
-    tau: float | Sequence[float] | None = None,
+    tau: Tau | Sequence[Tau] | None = None,
     candidates: int | Sequence[int] | None = None,
     keep: int | Sequence[int] = 1,
     seed: int = 0,
@@ -64,7 +65,8 @@ def evaluate(
         metrics: Names of `METRICS`, or "all".
         split: Default: `test/` where there is one, else everything.
         limit: The first so many pictures, at least one.
-        tau, candidates, keep: Default: the model's, else the task's; 1.
+        tau, candidates, keep: Default: the model's, else the task's; 1. A temperature is a number,
+            or a shape as text or `Temperature`; a sequence of them is a sweep.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
         batch_size: Candidates at a time.
@@ -81,8 +83,8 @@ def evaluate(
         >>> import caflow_cli as caflow
         >>> model = caflow.load("faces-superres-x4")
         >>> found = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)
-        >>> sorted({result.cell.tau for result in found.results if result.cell})
-        [0.0, 0.8]
+        >>> sorted({str(result.cell.tau) for result in found.results if result.cell})
+        ['0', '0.8']
 
     Raises:
         CaflowError: Arguments, data or weights. Pictures that fail alone are in `failed`.

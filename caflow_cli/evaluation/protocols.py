@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..temperature import Temperature
 
 if TYPE_CHECKING:
     from .result import Result
@@ -54,7 +55,7 @@ class Protocol:
         """Where a run is not the paper's protocol: what a reader of both figures must know."""
         found = []
         for name, ours, theirs in (
-            ("tau", settings.taus, (self.tau,)),
+            ("tau", settings.taus, (Temperature.of(self.tau),)),
             ("M", settings.candidates, (self.candidates,)),
             ("N", settings.keep, self.keep),
         ):
@@ -67,8 +68,8 @@ class Protocol:
         return [f"not quite {self.name}: {'; '.join(found)}"] if found else []
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _list(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 _ALL = (

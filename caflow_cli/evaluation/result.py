@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CaflowError
+from ..temperature import Temperature
 from .estimates import Estimate
 from .metrics import METRICS
 from .settings import Cell
@@ -37,14 +38,18 @@ class Result:
         if self.what != "model":
             return f"  {self.what}, mean"
         if cell.m == 1:
-            return f"model, τ {cell.tau:g}, one draw"
+            return f"model, τ {cell.tau}, one draw"
         likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"
-        return f"model, τ {cell.tau:g}, {likeliest} of {cell.m}"
+        return f"model, τ {cell.tau}, {likeliest} of {cell.m}"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"what": self.what}
         if self.cell is not None:
-            record |= {"tau": self.cell.tau, "candidates": self.cell.m, "keep": self.cell.n}
+            record |= {
+                "tau": self.cell.tau.as_json(),
+                "candidates": self.cell.m,
+                "keep": self.cell.n,
+            }
         record["values"] = _json(self.values)
         if self.differences:
             record["differences"] = {to: _json(d) for to, d in self.differences.items()}
@@ -55,7 +60,7 @@ class Result:
 class LikelihoodGap:
     """Log-likelihood of the truth against its M candidates', at one temperature, in nats."""
 
-    tau: float
+    tau: Temperature
     m: int
     above_all: Estimate  # share of truths above all M
     difference: Estimate  # truth minus mean candidate
@@ -64,7 +69,7 @@ class LikelihoodGap:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "tau": self.tau,
+            "tau": self.tau.as_json(),
             "candidates": self.m,
             "truth_above_all": self.above_all.as_json(),
             "truth_minus_mean_candidate": self.difference.as_json(),

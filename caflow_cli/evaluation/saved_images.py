@@ -23,7 +23,7 @@ class SavedImages:
         """The files of a picture's N kept candidates, best first."""
         folder = self.folder
         if len(self._settings.cells) > 1:
-            folder = folder / f"tau{cell.tau:g}_m{cell.m}_n{cell.n}"
+            folder = folder / f"tau{str(cell.tau).replace('/', '-')}_m{cell.m}_n{cell.n}"
         stem = PurePosixPath(name).with_suffix("")
         if cell.n == 1:
             return [folder / f"{stem}.png"]

@@ -9,6 +9,7 @@ from typing import Any
 from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
 from ..sampling import Sampling, check_noise_samples
+from ..temperature import Tau, Temperature
 from .metrics import METRICS, choose_metrics
 
 __all__ = ["Cell", "EvaluationSettings"]
@@ -21,7 +22,7 @@ _SEEDS = 2**32
 class Cell:
     """One setting of a sweep: the N likeliest of M candidates at temperature tau."""
 
-    tau: float
+    tau: Temperature
     m: int
     n: int
 
@@ -33,7 +34,7 @@ class EvaluationSettings:
     Candidates are drawn once a temperature, for the largest M; a smaller M is the first of them.
     """
 
-    taus: tuple[float, ...]
+    taus: tuple[Temperature, ...]
     candidates: tuple[int, ...]  # each an M
     keep: tuple[int, ...]  # each an N
     metrics: tuple[str, ...]  # in the catalogue's order
@@ -45,7 +46,7 @@ class EvaluationSettings:
         cls,
         config: Config,
         metrics: Sequence[str] | str,
-        tau: float | Sequence[float] | None = None,
+        tau: Tau | Sequence[Tau] | None = None,
         candidates: int | Sequence[int] | None = None,
         keep: int | Sequence[int] = 1,
         seed: int = 0,
@@ -58,10 +59,9 @@ class EvaluationSettings:
         """
         names = [metrics] if isinstance(metrics, str) else metrics
         defaults = Sampling().of(config)
-        assert defaults.tau is not None  # `of` fills both in
-        assert defaults.candidates is not None
+        assert defaults.candidates is not None  # `of` fills it in
         result = cls(
-            taus=tuple(map(float, _several(defaults.tau if tau is None else tau))),
+            taus=_temperatures(defaults.temperature if tau is None else tau),
             candidates=tuple(
                 map(int, _several(defaults.candidates if candidates is None else candidates))
             ),
@@ -71,6 +71,8 @@ class EvaluationSettings:
             noise_samples=noise_samples,
         )
         result.check()
+        for own in result.taus:
+            own.of_latents(config.flow.latent_scales)
         return result
 
     def check(self) -> None:
@@ -102,11 +104,12 @@ class EvaluationSettings:
         ]
 
     @property
-    def draws(self) -> list[float]:
+    def draws(self) -> list[Temperature]:
         """Temperatures to draw at: none for bits/dim alone, 1 too for likelihoods."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        extra = (1.0,) if "likelihood" in self.metrics and 1.0 not in self.taus else ()
+        one = Temperature.of(1.0)
+        extra = (one,) if "likelihood" in self.metrics and one not in self.taus else ()
         return [*self.taus, *extra]
 
     @property
@@ -119,7 +122,15 @@ class EvaluationSettings:
         return [name for name in self.metrics if METRICS[name].needs == needs]
 
     def as_json(self) -> dict[str, Any]:
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        record = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {**record, "taus": [tau.as_json() for tau in self.taus]}
+
+
+def _temperatures(given: Tau | Sequence[Tau]) -> tuple[Temperature, ...]:
+    """One temperature or several, in their order, without repeats."""
+    if isinstance(given, (int, float, str, Temperature)):
+        return (Temperature.of(given),)
+    return tuple(dict.fromkeys(map(Temperature.of, given)))
 
 
 def _several(given: Sequence[float] | float) -> tuple[float, ...]:

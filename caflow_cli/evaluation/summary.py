@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..temperature import Temperature
 from .estimates import Estimate, RunningMean
 from .metrics.formulas import coverage
 from .picture_row import PictureRow, ranked
@@ -68,7 +69,7 @@ class RowSummary:
         self._baseline = _Means()
         self._bpd = RunningMean()
         self._noise = 0.0  # sum of the squared errors of K draws each, bits/dim
-        self._gaps: dict[float, _GapSums] = defaultdict(_GapSums)
+        self._gaps: dict[Temperature, _GapSums] = defaultdict(_GapSums)
         self.count = 0
 
     def add(self, row: PictureRow) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..model import CAFlow
 from ..tasks import Picture, SuperRes, Task
+from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
@@ -101,7 +102,7 @@ class Conditioned:
         return self._conditions.statistics
 
     def draws(
-        self, tau: float, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+        self, tau: Tau, candidates: int, seeds: Sequence[int], batch_size: int | None = None
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -160,7 +161,7 @@ class Conditioned:
 
     def candidates(
         self,
-        tau: float,
+        tau: Tau,
         candidates: int,
         seeds: Sequence[int],
         noise_samples: int = 1,

@@ -10,6 +10,7 @@ import numpy as np
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
+from ..temperature import Tau, Temperature
 from .candidates import Conditioned, Request
 from .consistent import consistency
 from .domain import Statistics
@@ -43,7 +44,7 @@ class Candidates:
 
     ranked: list[Candidate]
     keep: int
-    tau: float
+    tau: Temperature
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
@@ -56,7 +57,7 @@ class Candidates:
 def restore(
     model: CAFlow,
     image: np.ndarray,
-    tau: float | None = None,
+    tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
@@ -75,7 +76,8 @@ def restore(
     Args:
         model: Any model; its task says what is made of `image`.
         image: uint8 (H, W, 3).
-        tau: Temperature; default: the model's, else the task's.
+        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5", one a
+            scale, finest first, or one a latent; default: the model's, else the task's.
         candidates: M; default likewise.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
@@ -131,8 +133,7 @@ def restore_with(
         CaflowError: As `restore`.
     """
     task, sampling = task_of(model), sampling.of(model.config)
-    tau, m = sampling.tau, sampling.candidates
-    assert tau is not None, "Sampling.of fills it in"
+    tau, m = sampling.temperature, sampling.candidates
     assert m is not None, "Sampling.of fills it in"
     check_mask(task, mask)
     check_size(task.model_size(image, mask))

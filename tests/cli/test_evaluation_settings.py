@@ -8,6 +8,7 @@ from caflow_cli.cli.evaluation_options import ModelOnData
 from caflow_cli.cli.evaluation_settings import model_settings
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.protocols import get_protocol
+from caflow_cli.temperature import Temperature
 
 from .process import assert_refused
 
@@ -52,3 +53,8 @@ def test_flags_are_comma_lists_and_come_before_the_protocol():
     assert set(own.metrics) == {"ssim", *protocol.metrics}
     with pytest.raises(CaflowError, match="protocol table1 is of superres, not inpaint"):
         model_settings(ModelOnData(data="d", protocol="table1", task="inpaint"), [])
+
+
+def test_a_shape_has_slashes_and_a_sweep_has_commas():
+    settings = model_settings(ModelOnData(data="d", tau="0.5,0.9/0.7/0.5"), [])
+    assert settings.tau == [0.5, Temperature.of((0.9, 0.7, 0.5))]

@@ -286,3 +286,19 @@ def test_a_usage_error_is_found_before_pictures_are_read(run):
     assert_refused(run("inpaint", "nowhere.png"), 2, "needs a mask")
     assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
     assert_refused(run("colorize", "nowhere.png", "--tau", -1), 2, "tau is -1")
+
+
+def test_a_temperature_may_have_a_shape(run, tmp_path, small_picture, model_file):
+    shared = ["superres", small_picture, "-m", 2, "--json", "--overwrite", "--model", model_file]
+    pictures = {}
+    for tau in ("0.9/0.5/0.2", "0.9/0.5/0.2/0.5/0.2/0.2", "0.2/0.5/0.9"):
+        record = only_record(run(*shared, "-o", "x.png", "--tau", tau))
+        assert record["params"]["tau"] == [float(part) for part in tau.split("/")]
+        assert read_provenance(tmp_path / "x.png")["tau"] == record["params"]["tau"]
+        pictures[tau] = read_image(tmp_path / "x.png").tolist()
+    by_scale, by_latent, other = pictures.values()
+    assert by_scale == by_latent != other
+    result = run(*shared, "-o", "y.png", "--tau", "0.9/0.5")
+    assert_refused(result, 2, "tau 0.9/0.5 has 2 values")
+    assert "3 (one a scale, finest first) or 6 (one a latent)" in result.stderr.decode()
+    assert not (tmp_path / "y.png").exists()

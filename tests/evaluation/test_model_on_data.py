@@ -101,6 +101,43 @@ def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
     assert at_one.cell.tau == 1.0
 
 
+def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    taus = (0.5, "0.9/0.5/0.2")
+    found = evaluate(
+        model, true_pictures, "rmse", tau=taus, candidates=2, limit=2, save_images=saved
+    )
+    rows = by_what(found)
+    assert [str(row.cell.tau) for row in rows] == ["0.5", "0.9/0.5/0.2"]
+    assert rows[1].as_json()["tau"] == [0.9, 0.5, 0.2]
+    assert found.settings["params"]["taus"][1] == [0.9, 0.5, 0.2]
+    assert rows[1].label == "model, τ 0.9/0.5/0.2, likeliest of 2"
+    assert len(list((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))) == 2
+    given = task_of(model).degrade(next(iter_truths(true_pictures)))
+    own = restore(model, given, (0.9, 0.5, 0.2), 2).ranked[0].image
+    first = sorted((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))[0]
+    assert np.abs(own.astype(int) - read_image(first)).max() <= 1
+    again = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=taus,
+        candidates=2,
+        limit=2,
+        save_images=saved,
+        skip_existing=True,
+    )
+    assert by_what(again)[1].values == rows[1].values
+    with pytest.raises(CaflowError, match="has 2 values"):
+        evaluate(model, true_pictures, "rmse", tau="0.9/0.5")
+
+
+def iter_truths(data):
+    with open_split(data, "test", 32) as source:
+        for r in range(len(source.names)):
+            yield source.read(r)[0]
+
+
 def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
     model = models_32["superres"]
     metrics = ("rmse", "diversity")

@@ -84,8 +84,8 @@ def _facts(
     )
 
 
-def _list(values: Iterable[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _list(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _table(evaluation: Evaluation) -> str:
@@ -173,7 +173,7 @@ def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[P
             if name in evaluation.metrics
         },
         "baseline": BASELINES.get(evaluation.settings["task"]),
-        "tau": None if cell is None else cell.tau,
+        "tau": None if cell is None else str(cell.tau),
         "errorScale": ERROR_SCALE,
     }
     return json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("</", "<\\/")

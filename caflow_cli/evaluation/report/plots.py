@@ -35,7 +35,7 @@ def likelihood_plot(gap: LikelihoodGap) -> str:
         counts = histogram[name]
         series.append((name, [count / max(1, sum(counts)) for count in counts]))
     frame = _Frame(
-        f"Log-likelihood, τ {gap.tau:g}",
+        f"Log-likelihood, τ {gap.tau}",
         "thousand nats",
         "share",
         (edges[0], edges[-1]),
@@ -60,7 +60,7 @@ def rank_plot(result: Result) -> str:
     cell = result.cell
     assert cell is not None
     frame = _Frame(
-        f"Rank of the truth among {cell.m}, τ {cell.tau:g}",
+        f"Rank of the truth among {cell.m}, τ {cell.tau}",
         "rank; dashed: truth and candidates alike",
         "share",
         (-0.5, len(shares) - 0.5),
@@ -136,11 +136,11 @@ def _curve(
         points.append(f"{x:.1f} {y:.1f}")
         frame.add(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="var(--c{colour})">'
-            f"<title>τ {cell.tau:g}, M {cell.m}: {across} {row.values[across].mean:.4g}, "
+            f"<title>τ {cell.tau}, M {cell.m}: {across} {row.values[across].mean:.4g}, "
             f"{name} {row.values[name].mean:.4g}</title></circle>"
         )
         if labelled:
-            frame.add(f'<text x="{x + 6:.1f}" y="{y - 6:.1f}">τ {cell.tau:g}</text>')
+            frame.add(f'<text x="{x + 6:.1f}" y="{y - 6:.1f}">τ {cell.tau}</text>')
     frame.add(f'<path d="M{"L".join(points)}" fill="none" stroke="var(--c{colour})"/>')
 
 
