@@ -85,6 +85,7 @@ def _check_comparison_options(model: ModelOnData, compared: Compared, written: W
         "--limit": model.limit,
         "--split": model.split,
         "--tau": model.tau,
+        "--search-tau": model.search_tau or None,
         "-m": model.candidates,
         "-n": model.keep,
         "--batch-size": model.batch_size,

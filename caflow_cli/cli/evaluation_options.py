@@ -91,6 +91,15 @@ class ModelOnData:
             rich_help_panel=_MODEL,
         ),
     ] = None
+    search_tau: Annotated[
+        bool,
+        typer.Option(
+            "--search-tau",
+            help="Try temperatures and shapes on val/, by rmse and lpips of single draws, and name "
+            "the best by a rule (docs/evaluation.md).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False
     candidates: Annotated[
         str | None,
         typer.Option(

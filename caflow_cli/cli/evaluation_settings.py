@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
 from ..evaluation.protocols import Protocol, get_protocol
+from ..evaluation.temperature_search import METRICS_OF_SEARCH
 from ..temperature import Temperature
 from .evaluation_options import DEFAULT_METRICS, ModelOnData
 
@@ -32,6 +33,7 @@ class ModelSettings:
     split: Split | None  # None: `test/` where there is one, else every picture
     task: str | None  # None: the model's
     protocol: Protocol | None
+    search_tau: bool = False  # tau follows from the model
 
 
 def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
@@ -45,6 +47,8 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         CaflowError: (exit 2) a value that is none, or a protocol of another task.
     """
     protocol = None if given.protocol is None else get_protocol(given.protocol)
+    if given.search_tau:
+        return _search(given, metrics)
     chosen = choose_metrics(
         [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
     )
@@ -59,6 +63,26 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         limit = protocol.images if limit is None else limit
     split, task = _split(given.split), _task(given.task, protocol)
     return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol)
+
+
+def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
+    """Those of `--search-tau`: single draws on the validation split, unless told otherwise."""
+    for name, value in (("--tau", given.tau), ("--protocol", given.protocol)):
+        if value is not None:
+            raise CaflowError(
+                f"--search-tau and {name} both say the temperature", f"leave {name} out", EXIT_USAGE
+            )
+    chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], METRICS)
+    candidates = _numbers(given.candidates, "-m", int, "1") or [1]
+    keep = _numbers(given.keep, "-n", int, "1") or [1]
+    for name, values in (("-m", candidates), ("-n", keep)):
+        if len(values) > 1:
+            raise CaflowError(
+                f"--search-tau with several values of {name}", f"{name} {values[0]}", EXIT_USAGE
+            )
+    split = _split(given.split) or "val"
+    task = _task(given.task, None)
+    return ModelSettings(chosen, None, candidates, keep, given.limit, split, task, None, True)
 
 
 def _numbers(

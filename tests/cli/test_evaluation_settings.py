@@ -58,3 +58,15 @@ def test_flags_are_comma_lists_and_come_before_the_protocol():
 def test_a_shape_has_slashes_and_a_sweep_has_commas():
     settings = model_settings(ModelOnData(data="d", tau="0.5,0.9/0.7/0.5"), [])
     assert settings.tau == [0.5, Temperature.of((0.9, 0.7, 0.5))]
+
+
+def test_a_search_is_of_single_draws_on_validation():
+    found = model_settings(ModelOnData(data="d", search_tau=True), ["ssim"])
+    assert set(found.metrics) == {"rmse", "lpips", "ssim"}
+    assert (found.tau, found.candidates, found.keep, found.split) == (None, [1], [1], "val")
+    own = model_settings(ModelOnData(data="d", search_tau=True, candidates="5", split="test"), [])
+    assert (own.candidates, own.split) == ([5], "test")
+    for wrong in ({"tau": "0.5"}, {"protocol": "table1"}, {"candidates": "1,5"}):
+        with pytest.raises(CaflowError, match="--search-tau") as caught:
+            model_settings(ModelOnData(data="d", search_tau=True, **wrong), [])
+        assert caught.value.exit_code == 2
