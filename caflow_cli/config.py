@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 from .errors import EXIT_USAGE, CaflowError
 from .temperature import Temperature
 
-__all__ = ["PRESETS", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
+__all__ = ["PRESETS", "RULES", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
 
 _T = TypeVar("_T")
+# By which candidates can be ordered (`inference.choice`).
+RULES = ("likelihood", "consensus", "typical", "likely-consensus")
 
 
 def _short(value: object) -> str:
@@ -171,6 +173,7 @@ class TaskConfig:
     tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
     # latent; None: the task's default
     candidates: int | None = None  # M; None: the task's default
+    rank: str = "likelihood"  # what `--rank best` is: one of RULES
 
     def __post_init__(self) -> None:
         # A model file states these, and pictures and work grow with them.
@@ -182,6 +185,7 @@ class TaskConfig:
             _require(tau is None or tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:
             _require(1 <= self.candidates <= 10_000, "candidates", self.candidates, "1 to 10,000")
+        _require(self.rank in RULES, "rank", self.rank, " or ".join(RULES))
 
 
 @dataclass(frozen=True)

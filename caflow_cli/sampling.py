@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .config import Config
+from .config import RULES, Config
 from .errors import EXIT_USAGE, CaflowError
 from .tasks import get_task
 from .temperature import Tau, Temperature
 
-__all__ = ["RANKS", "Sampling", "check_noise_samples"]
+__all__ = ["RANKS", "Sampling", "check_noise_samples", "check_rank"]
 
-RANKS = ("likelihood", "none")
+RANKS = (*RULES, "best", "none")
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
@@ -35,7 +35,8 @@ class Sampling:
     keep: int = 1  # N, how many of the M
     seed: int = 0  # candidate k draws from generator seed + k
     noise_samples: int = 1  # K of every score
-    rank: str = "likelihood"  # what orders candidates: one of RANKS; "none" leaves the order of k
+    rank: str = "likelihood"  # what orders candidates: one of RULES; "best": the model's own, which
+    # `of` fills in; "none" leaves the order of k
     batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
 
@@ -66,10 +67,10 @@ class Sampling:
         )
         _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
         check_noise_samples(self.noise_samples)
-        _require(self.rank in RANKS, f"cannot rank by {self.rank!r}", "--rank likelihood or none")
+        check_rank(self.rank)
 
     def of(self, config: Config) -> Sampling:
-        """Fill in tau and M from a model's config, else from its task, and check all of it.
+        """Fill in tau, M and the best rule of a model from its config, else its task; check it all.
 
         Raises:
             CaflowError: (exit 2) a value is out of range, or asks for what the task does not have.
@@ -82,6 +83,7 @@ class Sampling:
             candidates=(own.candidates or task.candidates)
             if self.candidates is None
             else self.candidates,
+            rank=own.rank if self.rank == "best" else self.rank,
         )
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
@@ -91,6 +93,11 @@ class Sampling:
             "leave --consistent out",
         )
         return filled
+
+
+def check_rank(rank: str) -> None:
+    """Refuse what is no rule: CaflowError, exit code 2."""
+    _require(rank in RANKS, f"cannot rank by {rank!r}", f"--rank {', '.join(RULES)}, best or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:

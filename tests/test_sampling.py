@@ -40,7 +40,11 @@ OUT_OF_RANGE = [
     ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range", None),
     ({"batch_size": 0}, "batch size 0", "--batch-size 10"),
     ({"noise_samples": 0}, "0 noise samples are too few", "--noise-samples 1"),
-    ({"rank": "beauty"}, "cannot rank by 'beauty'", "--rank likelihood or none"),
+    (
+        {"rank": "beauty"},
+        "cannot rank by 'beauty'",
+        "--rank likelihood, consensus, typical, likely-consensus, best or none",
+    ),
 ]
 
 

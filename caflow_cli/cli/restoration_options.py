@@ -55,7 +55,9 @@ class Restoration:
         typer.Option(
             "--rank",
             metavar="BY",
-            help="likelihood, or none: the order of drawing.",
+            help="likelihood; consensus, the nearest to all others; typical, of a likelihood as "
+            "samples have it; likely-consensus, of the likelier half; best, the one of these that "
+            "the model names; or none: the order of drawing.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"

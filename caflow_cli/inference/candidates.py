@@ -21,9 +21,11 @@ from .consistent import back_project
 from .domain import Statistics
 from .score import Score, score_targets, to_batch
 
-__all__ = ["BATCH_PIXELS", "Conditioned", "Draw", "Request"]
+__all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
 
 BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
+# Of draws that are no candidates, far from candidates: they would be compared with themselves.
+OWN_SEED = 2**31
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 

@@ -1,4 +1,4 @@
-"""Draw M candidates, rank them by log-likelihood, keep the best N (paper section 4.4)."""
+"""Draw M candidates, rank them, by log-likelihood or else, keep the best N (paper section 4.4)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau, Temperature
 from .candidates import Conditioned, Request
+from .choice import CONSENSUS, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .domain import Statistics
 from .score import Estimator, Score, check_mask, estimator_of, task_of
@@ -27,6 +28,7 @@ class Candidate:
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
     rank: int  # from 1
+    rank_value: float | None  # what the rule of rank says of it (`inference.choice`)
     score: Score
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
     draw: Picture  # uint8, of the model's size; or projected, of the picture's
@@ -45,6 +47,7 @@ class Candidates:
     ranked: list[Candidate]
     keep: int
     tau: Temperature
+    rank_by: str  # the rule of rank
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
@@ -68,7 +71,7 @@ def restore(
     rank: str = "likelihood",
     consistent: bool = False,
 ) -> Candidates:
-    """Draw candidates of p(w|y), each one sample, and rank them by log-likelihood.
+    """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
     Each draw is composed with the input and rounded to 8 bits first, and scored then: `score` on
     the written picture repeats the number that ranked it.
@@ -84,7 +87,8 @@ def restore(
         mask: uint8 (H, W), 128 and up where the picture is to be filled: for inpaint.
         batch_size: Candidates at a time; default: as many as fit well into memory.
         noise_samples: K of the scores.
-        rank: "likelihood", or "none" for the order of k.
+        rank: "likelihood"; "consensus", "typical" or "likely-consensus" (`inference.choice`);
+            "best", the one of them that the model's config names; "none" for the order of k.
         consistent: superres: project each draw back to a picture that shrinks to `image`, within
             one level, before it is scored (`back_project`).
 
@@ -149,17 +153,21 @@ def restore_with(
         else:
             found.append((drawn.draw, None, score))
 
-    order = list(range(m))
-    if sampling.rank == "likelihood":
-        order.sort(key=lambda k: (-found[k][2].rank_score, k))
+    compose = _as_it_is if sampling.consistent else request.compose
+    apart, own = None, None
+    if sampling.rank in CONSENSUS:
+        apart = distances(m, lambda k: compose(found[k][0]))
+    if sampling.rank == "typical":
+        (own,) = own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size)
+    places = order(sampling.rank, [score.rank_score for _, _, score in found], apart, own)
     ranked = []
-    for position, k in enumerate(order, 1):
-        draw, apart, score = found[k]
-        compose = _as_it_is if sampling.consistent else request.compose
-        seed = sampling.seed + k
-        ranked.append(Candidate(k, seed, position, score, apart, draw, compose))
+    for position, (k, value) in enumerate(places, 1):
+        draw, off, score = found[k]
+        ranked.append(Candidate(k, sampling.seed + k, position, value, score, off, draw, compose))
     estimator = estimator_of(model, sampling.noise_samples)
-    return Candidates(ranked, sampling.keep, tau, estimator, conditioned.statistics[0])
+    return Candidates(
+        ranked, sampling.keep, tau, sampling.rank, estimator, conditioned.statistics[0]
+    )
 
 
 def _as_it_is(projected: Picture) -> Picture:

@@ -103,6 +103,20 @@ def test_json_holds_every_candidate_and_the_written_ones(run, tmp_path, small_pi
         assert output["score_exact"] is True
 
 
+@pytest.mark.parametrize("rule", ["consensus", "typical", "likely-consensus", "best", "none"])
+def test_lines_of_every_rule(run, pictures, model_files, rule):
+    given = ["superres", "x.png", "-m", 3, "--json", "--overwrite", "-o", "o.png"]
+    given += ["--model", model_files["superres"]]
+    (line,) = lines_of(run(*given, "--rank", rule))
+    (plain,) = lines_of(run(*given))
+    assert line["params"]["rank"] == ("likelihood" if rule == "best" else rule)
+
+    def scores(record):
+        return {c["seed"]: c["log_likelihood"] for c in record["candidates"]}
+
+    assert scores(line) == scores(plain)
+
+
 def test_provenance_names_model_and_seed_but_no_path(run, tmp_path, small_picture, model_file):
     run("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file)
     record = read_provenance(tmp_path / "x.png")
