@@ -91,9 +91,9 @@ class Temperature:
             fits = f"{fits} or {len(scales)} (one a latent)"
         raise CaflowError(f"tau {self} has {given} values", f"--tau with {fits}", EXIT_USAGE)
 
-    def as_json(self) -> float | list[float]:
-        """The number, or a shape's values."""
-        return self.values[0] if len(self.values) == 1 else list(self.values)
+    def as_json(self) -> list[float]:
+        """Its values, as `of` reads them back."""
+        return list(self.values)
 
     @property
     def least(self) -> float:

@@ -33,6 +33,7 @@ class Candidate:
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
     draw: Picture  # uint8, of the model's size; or projected, of the picture's
     compose: Callable[[Picture], Picture]
+    redraws: int = 0  # draws that failed their check before it, from the same generator
 
     @property
     def image(self) -> Picture:

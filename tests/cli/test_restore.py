@@ -171,9 +171,9 @@ def test_defaults_are_flag_then_model_then_task(run, tmp_path, model_files):
     save(tmp_path / "x.png", 8, 8)
     given = ["--cond", "x.png", "--json", "--model", model_files["paired"]]
     params = records(run("sample", *given))[0]["params"]
-    assert (params["tau"], params["candidates"]) == (0.8, 10)
+    assert (params["tau"], params["candidates"]) == ([0.8], 10)
     params = records(run("sample", *given, "--overwrite", "--tau", 0.1, "-m", 2))[0]["params"]
-    assert (params["tau"], params["candidates"]) == (0.1, 2)
+    assert (params["tau"], params["candidates"]) == ([0.1], 2)
 
 
 def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files):

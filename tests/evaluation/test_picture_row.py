@@ -6,10 +6,10 @@ from caflow_cli.evaluation.picture_row import CandidateRow, PictureRow, ranked
 
 # A line of `evaluate.jsonl` as it stands in files that runs have left.
 LINE = (
-    '{"index": 1, "name": "sub/p.png", "draws": [{"tau": 0.5, "candidates": [{"k": 0, "seed": 7, '
+    '{"index": 1, "name": "sub/p.png", "draws": [{"tau": [0.5], "candidates": [{"k": 0, "seed": 7, '
     '"log_likelihood": -30.125, "rmse": 8.0, "psnr": null}, {"k": 1, "seed": 8, '
     '"log_likelihood": -20.5, "rmse": 5.1, "psnr": 33.9}], "diversity": {"2": 1.5}, '
-    '"ranks": {"1": [0.25, 0.75], "2": [0.5, 0.25, 0.25]}}, {"tau": 1.0, "candidates": '
+    '"ranks": {"1": [0.25, 0.75], "2": [0.5, 0.25, 0.25]}}, {"tau": [1.0], "candidates": '
     '[{"k": 0, "seed": 7, "log_likelihood": -31.0}]}], "truth": {"log_likelihood": -10.0, '
     '"bits_per_dim": 0.1, "standard_error": 0.5}, "baseline": {"rmse": 9.0, "psnr": 29.0}}'
 )

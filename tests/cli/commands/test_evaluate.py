@@ -50,14 +50,14 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, 
         ("truth", ""),
     ]
     record = json.loads(run(*given, "--metric", "rmse,bpd,diversity", "-n", "1,2", "--json").stdout)
-    assert (record["schema"], record["command"], record["status"]) == (1, "evaluate", "ok")
+    assert (record["schema"], record["command"], record["status"]) == (2, "evaluate", "ok")
     assert record["model"]["id"] == "m32.safetensors"
     assert (record["task"], record["images"], record["failed"]) == ("superres", 5, [])
     assert record["params"]["seed"] == 5
     assert record["metrics"]["bpd"].keys() == {"definition", "range", "units", "better"}
     assert record["estimator"]["noise_samples"] == 1
     model = record["results"][1]
-    assert (model["tau"], model["candidates"], model["keep"]) == (0.5, 3, 1)
+    assert (model["tau"], model["candidates"], model["keep"]) == ([0.5], 3, 1)
     assert float(rows[1]["rmse"]) == pytest.approx(model["values"]["rmse"]["mean"], rel=1e-5)
     assert float(rows[1]["rmse_se"]) == pytest.approx(
         model["values"]["rmse"]["standard_error"], rel=1e-2
