@@ -116,7 +116,17 @@ class ModelOnData:
             "--keep",
             "-n",
             metavar="N,…",
-            help="How many of the likeliest are measured. Default: 1.",
+            help="How many of them are measured: the likeliest, or by --rank. Default: 1.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            "--rank",
+            metavar="BY,…",
+            help="The rule that chooses those: likelihood, consensus, typical, likely-consensus, "
+            "best or none; several are compared on the same candidates. Default: likelihood.",
             rich_help_panel=_MODEL,
         ),
     ] = None

@@ -33,6 +33,7 @@ class ModelSettings:
     split: Split | None  # None: `test/` where there is one, else every picture
     task: str | None  # None: the model's
     protocol: Protocol | None
+    ranks: tuple[str, ...] = ("likelihood",)  # rules that choose the N
     search_tau: bool = False  # tau follows from the model
 
 
@@ -62,7 +63,8 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         keep = list(protocol.keep) if keep is None else keep
         limit = protocol.images if limit is None else limit
     split, task = _split(given.split), _task(given.task, protocol)
-    return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol)
+    ranks = _ranks(given.rank)
+    return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol, ranks)
 
 
 def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
@@ -75,14 +77,17 @@ def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
     chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], METRICS)
     candidates = _numbers(given.candidates, "-m", int, "1") or [1]
     keep = _numbers(given.keep, "-n", int, "1") or [1]
-    for name, values in (("-m", candidates), ("-n", keep)):
+    ranks = _ranks(given.rank)
+    for name, values in (("-m", candidates), ("-n", keep), ("--rank", ranks)):
         if len(values) > 1:
             raise CaflowError(
                 f"--search-tau with several values of {name}", f"{name} {values[0]}", EXIT_USAGE
             )
     split = _split(given.split) or "val"
     task = _task(given.task, None)
-    return ModelSettings(chosen, None, candidates, keep, given.limit, split, task, None, True)
+    return ModelSettings(
+        chosen, None, candidates, keep, given.limit, split, task, None, ranks, True
+    )
 
 
 def _numbers(
@@ -95,6 +100,16 @@ def _numbers(
         return [kind(part) for part in text.split(",")]
     except (ValueError, CaflowError) as error:
         raise CaflowError(f"{option} is {text!r}", f"{option} {example}", EXIT_USAGE) from error
+
+
+def _ranks(text: str | None) -> tuple[str, ...]:
+    """The rules of a comma list."""
+    from ..sampling import check_rank
+
+    ranks = ("likelihood",) if text is None else tuple(text.split(","))
+    for rank in ranks:
+        check_rank(rank)
+    return ranks
 
 
 def _split(name: str | None) -> Split | None:

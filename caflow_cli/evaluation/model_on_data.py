@@ -42,6 +42,7 @@ def evaluate(
     keep: int | Sequence[int] = 1,
     seed: int = 0,
     noise_samples: int = 1,
+    rank: str | Sequence[str] = "likelihood",
     batch_size: int | None = None,
     weights: Weights | None = None,
     save_images: str | Path | None = None,
@@ -54,10 +55,11 @@ def evaluate(
 ) -> Evaluation:
     """Draw candidates for the pictures of a data set and measure them against the truth.
 
-    The N likeliest of M candidates are measured; their mean, where N > 1, is the picture's value.
-    Beside them: the mean of all M, and the task's baseline, with paired standard errors. Several
-    values of tau, candidates or keep are a sweep. Memory does not grow with the number of pictures
-    (but by its log-likelihoods, 8 bytes each, where "likelihood" is asked for).
+    The N likeliest (or best by `rank`) of M candidates are measured; their mean, where N > 1, is
+    the picture's value. Beside them: the mean of all M, and the task's baseline, with paired
+    standard errors. Several values of tau, candidates, keep or rank are a sweep. Memory does not
+    grow with the number of pictures (but by its log-likelihoods, 8 bytes each, where "likelihood"
+    is asked for).
 
     Args:
         model: Any model; its task says what is made of the data's pictures.
@@ -69,6 +71,8 @@ def evaluate(
             or a shape as text or `Temperature`; a sequence of them is a sweep.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
+        rank: The rule that chooses the N of the M, as for `restore`. Several are a sweep; beside
+            every other rule stands its paired difference to likelihood's choice.
         batch_size: Candidates at a time.
         weights: Of LPIPS, FID and KID.
         save_images: Folder for the kept candidates.
@@ -92,7 +96,7 @@ def evaluate(
     weights = weights or Weights()
     task = task_of(model)
     settings = EvaluationSettings.resolve(
-        model.config, metrics, tau, candidates, keep, seed, noise_samples
+        model.config, metrics, tau, candidates, keep, seed, noise_samples, rank
     )
     if limit is not None and limit < 1:
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)

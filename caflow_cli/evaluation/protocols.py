@@ -58,6 +58,7 @@ class Protocol:
             ("tau", settings.taus, (Temperature.of(self.tau),)),
             ("M", settings.candidates, (self.candidates,)),
             ("N", settings.keep, self.keep),
+            ("rank", settings.ranks, ("likelihood",)),
         ):
             if ours != theirs:
                 found.append(f"{name} {_list(ours)} instead of {_list(theirs)}")

@@ -14,9 +14,10 @@ from .estimates import Estimate
 from .metrics import METRICS
 from .settings import Cell
 
-__all__ = ["ALL", "Evaluation", "Failure", "LikelihoodGap", "Result", "describe"]
+__all__ = ["ALL", "LIKELIEST", "Evaluation", "Failure", "LikelihoodGap", "Result", "describe"]
 
-ALL = "all candidates"  # their mean, where the model's row is of the likeliest
+ALL = "all candidates"  # their mean, where the model's row is of the best
+LIKELIEST = "likeliest"  # those that likelihood chooses, where another rule chose the row's
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Result:
             return f"  {self.what}, mean"
         if cell.m == 1:
             return f"model, τ {cell.tau}, one draw"
+        if cell.rank != "likelihood":
+            return f"model, τ {cell.tau}, {cell.n} of {cell.m} by {cell.rank}"
         likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"
         return f"model, τ {cell.tau}, {likeliest} of {cell.m}"
 
@@ -49,6 +52,7 @@ class Result:
                 "tau": self.cell.tau.as_json(),
                 "candidates": self.cell.m,
                 "keep": self.cell.n,
+                "rank": self.cell.rank,
             }
         record["values"] = _json(self.values)
         if self.differences:

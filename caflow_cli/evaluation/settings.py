@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
-from ..sampling import Sampling, check_noise_samples
+from ..sampling import Sampling, check_noise_samples, check_rank
 from ..temperature import Tau, Temperature
 from .metrics import METRICS, choose_metrics
 
@@ -20,16 +20,17 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting of a sweep: the N likeliest of M candidates at temperature tau."""
+    """One setting of a sweep: the N best of M candidates at temperature tau, by a rule of rank."""
 
     tau: Temperature
     m: int
     n: int
+    rank: str = "likelihood"
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """All that is asked for. Several temperatures, M or N are a sweep: every pair with N <= M.
+    """All that is asked for. Several temperatures, M, N or rules of rank are a sweep, N <= M.
 
     Candidates are drawn once a temperature, for the largest M; a smaller M is the first of them.
     """
@@ -40,6 +41,7 @@ class EvaluationSettings:
     metrics: tuple[str, ...]  # in the catalogue's order
     seed: int = 0
     noise_samples: int = 1
+    ranks: tuple[str, ...] = ("likelihood",)  # rules that choose the N of the M
 
     @classmethod
     def resolve(
@@ -51,6 +53,7 @@ class EvaluationSettings:
         keep: int | Sequence[int] = 1,
         seed: int = 0,
         noise_samples: int = 1,
+        rank: str | Sequence[str] = "likelihood",
     ) -> EvaluationSettings:
         """The settings with nothing left open: what is None is the model's, else its task's.
 
@@ -58,6 +61,7 @@ class EvaluationSettings:
             CaflowError: (exit 2) unknown metrics, or what `check` refuses.
         """
         names = [metrics] if isinstance(metrics, str) else metrics
+        rules = [rank] if isinstance(rank, str) else rank
         defaults = Sampling().of(config)
         assert defaults.candidates is not None  # `of` fills it in
         result = cls(
@@ -69,6 +73,7 @@ class EvaluationSettings:
             metrics=tuple(choose_metrics(names, METRICS)),
             seed=seed,
             noise_samples=noise_samples,
+            ranks=tuple(dict.fromkeys(Sampling(rank=rule).of(config).rank for rule in rules)),
         )
         result.check()
         for own in result.taus:
@@ -79,6 +84,8 @@ class EvaluationSettings:
         """CaflowError (exit 2) for settings that cannot be run."""
         for tau in self.taus:
             Sampling(tau=tau).check()
+        for rule in self.ranks:
+            check_rank(rule)
         for m in self.candidates:
             Sampling(candidates=m).check()
             _require(m <= _MOST_CANDIDATES, f"cannot draw {m} candidates", "-m 10")
@@ -96,10 +103,11 @@ class EvaluationSettings:
     def cells(self) -> list[Cell]:
         """The sweep: every setting of it."""
         return [
-            Cell(tau, m, n)
+            Cell(tau, m, n, rank)
             for tau in self.taus
             for m in self.candidates
             for n in self.keep
+            for rank in self.ranks
             if n <= m
         ]
 

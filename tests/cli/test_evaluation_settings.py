@@ -70,3 +70,13 @@ def test_a_search_is_of_single_draws_on_validation():
         with pytest.raises(CaflowError, match="--search-tau") as caught:
             model_settings(ModelOnData(data="d", search_tau=True, **wrong), [])
         assert caught.value.exit_code == 2
+
+
+def test_rules_of_rank_are_a_comma_list():
+    assert model_settings(ModelOnData(data="d"), []).ranks == ("likelihood",)
+    own = model_settings(ModelOnData(data="d", rank="consensus,best"), [])
+    assert own.ranks == ("consensus", "best")
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        model_settings(ModelOnData(data="d", rank="likelihood,beauty"), [])
+    with pytest.raises(CaflowError, match="several values of --rank"):
+        model_settings(ModelOnData(data="d", rank="likelihood,none", search_tau=True), [])

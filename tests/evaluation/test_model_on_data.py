@@ -132,6 +132,61 @@ def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
         evaluate(model, true_pictures, "rmse", tau="0.9/0.5")
 
 
+def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    rules = ("likelihood", "consensus", "typical", "likely-consensus", "none", "best")
+    found = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=0.9,
+        candidates=(3, 6),
+        seed=4,
+        rank=rules,
+        limit=3,
+        save_images=saved,
+    )
+    rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
+    assert len(rows) == 2 * 5  # the model's own rule is likelihood
+    chosen = {}
+    for (m, rule), row in rows.items():
+        errors = []
+        for r, truth in zip(range(3), iter_truths(true_pictures), strict=False):
+            given, seed = task_of(model).degrade(truth), 4 + 1_000_003 * r
+            best = restore(model, given, 0.9, m, seed=seed, rank=rule).ranked[0]
+            errors.append(np.sqrt(np.mean((best.image.astype(float) - truth) ** 2)))
+        chosen[m, rule] = errors
+        assert row.values["rmse"].mean == pytest.approx(np.mean(errors), abs=0.02)
+        assert row.as_json()["rank"] == rule
+        folder = saved / f"tau0.9_m{m}_n1_{rule}"
+        assert len(list(folder.rglob("*.png"))) == 3
+        if rule == "likelihood":
+            assert "likeliest" not in row.differences
+            continue
+        apart = np.subtract(errors, chosen[m, "likelihood"])
+        difference = row.differences["likeliest"]["rmse"]
+        assert difference.mean == pytest.approx(apart.mean(), abs=0.02)
+        error = apart.std(ddof=1) / 3**0.5
+        assert difference.standard_error == pytest.approx(error, abs=0.02)
+    assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 5
+    assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
+    again = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=0.9,
+        candidates=(3, 6),
+        seed=4,
+        rank=rules,
+        limit=3,
+        save_images=saved,
+        skip_existing=True,
+    )
+    assert [row.values for row in by_what(again)] == [row.values for row in by_what(found)]
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        evaluate(model, true_pictures, "rmse", rank="beauty")
+
+
 def iter_truths(data):
     with open_split(data, "test", 32) as source:
         for r in range(len(source.names)):

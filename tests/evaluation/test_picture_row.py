@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 
-from caflow_cli.evaluation.picture_row import CandidateRow, PictureRow, ranked
+from caflow_cli.evaluation.picture_row import CandidateRow, DrawsRow, PictureRow, ranked
+from caflow_cli.temperature import Temperature
 
 # A line of `evaluate.jsonl` as it stands in files that runs have left.
 LINE = (
@@ -43,3 +44,18 @@ def test_the_likeliest_come_first_and_ties_by_place():
     candidates = [CandidateRow(k, k, nats) for k, nats in enumerate((-30.0, -20.0, -20.0, -1.0))]
     assert [c.k for c in ranked(candidates, 3)] == [1, 2, 0]
     assert [c.k for c in ranked(candidates, 4)] == [3, 1, 2, 0]
+
+
+def test_a_row_keeps_the_orders_of_other_rules():
+    candidates = tuple(CandidateRow(k, k, nats) for k, nats in enumerate((-3.0, -2.0, -1.0)))
+    draws = DrawsRow(
+        Temperature.of("0.9/0.5"), candidates, orders={"consensus": {2: [1, 0], 3: [1, 2, 0]}}
+    )
+    row = PictureRow(0, "p", (draws,))
+    again = PictureRow.from_json(json.loads(json.dumps(row.as_json())))
+    assert again == row
+    (draws,) = again.draws
+    assert [c.k for c in draws.ranked(3, "consensus")] == [1, 2, 0]
+    assert [c.k for c in draws.ranked(2, "consensus")] == [1, 0]
+    assert [c.k for c in draws.ranked(3)] == [2, 1, 0]
+    assert [c.k for c in draws.ranked(2, "none")] == [0, 1]

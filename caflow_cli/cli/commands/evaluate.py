@@ -122,6 +122,7 @@ def _on_data(
             keep=settings.keep,
             seed=given.seed,
             noise_samples=given.noise_samples,
+            rank=settings.ranks,
             batch_size=given.batch_size,
             weights=networks.weights(),
             save_images=written.save_images,
