@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from .errors import EXIT_USAGE, CaflowError
+from .temperature import Temperature
 
-__all__ = ["PRESETS", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
+__all__ = ["PRESETS", "RULES", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
 
 _T = TypeVar("_T")
+# By which candidates can be ordered (`inference.choice`).
+RULES = ("likelihood", "consensus", "typical", "likely-consensus")
 
 
 def _short(value: object) -> str:
@@ -150,6 +153,15 @@ class FlowConfig:
         levels = 1 if self.guide_net == "enlarge" else self.scales + 1
         return (self.guide,) * levels if self.guide else ()
 
+    @property
+    def latent_scales(self) -> tuple[int, ...]:
+        """The scale of each latent, in their order, counted from the finest, 0: n - 1 - j of
+        z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0."""
+        n = self.scales
+        if self.conditional == "dual-glow":  # one latent a scale
+            return tuple(range(n))
+        return tuple(scale for finest in range(n) for scale in range(finest, n))
+
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the other config has the same guide, so that its weights fit."""
         names = ("guides", *self.GUIDE_FIELDS[1:])
@@ -174,8 +186,10 @@ class TaskConfig:
     factor: int = 4  # superres: how many times larger
     size: int = 64  # side of the training images
     holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
-    tau: float | None = None  # None: the task's default
+    tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
+    # latent; None: the task's default
     candidates: int | None = None  # M; None: the task's default
+    rank: str = "likelihood"  # what `--rank best` is: one of RULES
 
     def __post_init__(self) -> None:
         # A model file states these, and pictures and work grow with them.
@@ -183,10 +197,11 @@ class TaskConfig:
         _require(4 <= self.size <= 8192, "size", self.size, "4 to 8192")
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
-        if self.tau is not None:
-            _require(self.tau >= 0, "tau", self.tau, "0 or more")
+        for tau in self.tau if isinstance(self.tau, tuple) else (self.tau,):
+            _require(tau is None or tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:
             _require(1 <= self.candidates <= 10_000, "candidates", self.candidates, "1 to 10,000")
+        _require(self.rank in RULES, "rank", self.rank, " or ".join(RULES))
 
 
 @dataclass(frozen=True)
@@ -201,6 +216,10 @@ class Config:
 
     flow: FlowConfig = field(default_factory=FlowConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.task.tau, tuple):
+            Temperature.of(self.task.tau).of_latents(self.flow.latent_scales)
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to nested plain values for JSON and TOML; `parse(Config, d)` reads them back."""

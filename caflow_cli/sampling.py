@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .config import Config
+from .config import RULES, Config
 from .errors import EXIT_USAGE, CaflowError
 from .tasks import get_task
+from .temperature import Tau, Temperature
 
-__all__ = ["RANKS", "Sampling", "check_noise_samples"]
+__all__ = ["RANKS", "Sampling", "check_noise_samples", "check_rank"]
 
-RANKS = ("likelihood", "none")
+RANKS = (*RULES, "best", "none")
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
@@ -25,18 +26,25 @@ class Sampling:
         >>> from caflow_cli import Config
         >>> from caflow_cli.sampling import Sampling
         >>> sampling = Sampling(tau=0.8).of(Config())
-        >>> sampling.tau, sampling.candidates
-        (0.8, 10)
+        >>> str(sampling.temperature), sampling.candidates
+        ('0.8', 10)
     """
 
-    tau: float | None = None  # temperature; None: the model's, else the task's
+    tau: Tau | None = None  # temperature; None: the model's, else the task's
     candidates: int | None = None  # M; None: likewise
     keep: int = 1  # N, how many of the M
     seed: int = 0  # candidate k draws from generator seed + k
     noise_samples: int = 1  # K of every score
-    rank: str = "likelihood"  # what orders candidates: one of RANKS; "none" leaves the order of k
+    rank: str = "likelihood"  # what orders candidates: one of RULES; "best": the model's own, which
+    # `of` fills in; "none" leaves the order of k
     batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
+
+    @property
+    def temperature(self) -> Temperature:
+        """tau, where it is known: given, or filled in by `of`."""
+        assert self.tau is not None
+        return Temperature.of(self.tau)
 
     def check(self) -> None:
         """Refuse values that no model can use, before anything is loaded.
@@ -44,11 +52,11 @@ class Sampling:
         Raises:
             CaflowError: (exit 2) a value is out of range.
         """
-        tau, keep, seed, size = self.tau, self.keep, self.seed, self.batch_size
+        keep, seed, size = self.keep, self.seed, self.batch_size
         # At least as many as are kept, where the model says how many.
         m = max(1, keep) if self.candidates is None else self.candidates
-        tau_is_fine = tau is None or 0 <= tau < float("inf")
-        _require(tau_is_fine, f"tau is {tau}", "--tau 0.5, or any from 0 up")
+        if self.tau is not None:
+            Temperature.of(self.tau)
         _require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
         _require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
         _require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
@@ -59,10 +67,10 @@ class Sampling:
         )
         _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
         check_noise_samples(self.noise_samples)
-        _require(self.rank in RANKS, f"cannot rank by {self.rank!r}", "--rank likelihood or none")
+        check_rank(self.rank)
 
     def of(self, config: Config) -> Sampling:
-        """Fill in tau and M from a model's config, else from its task, and check all values.
+        """Fill in tau, M and the best rule of a model from its config, else its task; check it all.
 
         Raises:
             CaflowError: (exit 2) a value is out of range, or the task does not have this option.
@@ -71,18 +79,25 @@ class Sampling:
         tau = task.tau if own.tau is None else own.tau
         filled = replace(
             self,
-            tau=tau if self.tau is None else self.tau,
+            tau=Temperature.of(tau if self.tau is None else self.tau),
             candidates=(own.candidates or task.candidates)
             if self.candidates is None
             else self.candidates,
+            rank=own.rank if self.rank == "best" else self.rank,
         )
         filled.check()
+        filled.temperature.of_latents(config.flow.latent_scales)
         _require(
             not self.consistent or task.name == "superres",
             f"only superres can be consistent, not {task.name}",
             "leave --consistent out",
         )
         return filled
+
+
+def check_rank(rank: str) -> None:
+    """Refuse what is no rule: CaflowError, exit code 2."""
+    _require(rank in RANKS, f"cannot rank by {rank!r}", f"--rank {', '.join(RULES)}, best or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:

@@ -26,11 +26,24 @@ def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, cand
     assert Sampling().of(own).of(config) == Sampling(0.0, 7)
 
 
+def test_a_shape_must_fit_the_model_and_may_be_its_own():
+    config = helpers.task_config("superres")
+    own = replace(config, task=replace(config.task, tau=(0.9, 0.7, 0.5), rank="consensus"))
+    filled = Sampling(rank="best").of(own)
+    assert str(filled.temperature) == "0.9/0.7/0.5"
+    assert (filled.rank, Sampling().of(own).rank) == ("consensus", "likelihood")
+    assert Sampling(tau="1/2/3/4/5/6").of(config).temperature.values == (1, 2, 3, 4, 5, 6)
+    with pytest.raises(CaflowError, match="has 4 values") as caught:
+        Sampling(tau=[1, 2, 3, 4]).of(config)
+    assert caught.value.exit_code == 2
+
+
 OUT_OF_RANGE = [
     ({"tau": -0.5}, "tau is -0.5", "--tau 0.5, or any from 0 up"),
     ({"tau": float("nan")}, "tau is nan", "--tau 0.5, or any from 0 up"),
     ({"tau": float("inf")}, "tau is inf", "--tau 0.5, or any from 0 up"),
     ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates", "-m 3 -n 3"),
+    ({"tau": "0.5/-1"}, "tau is -1.0", None),
     ({"candidates": 0}, "cannot draw 0 candidates", "-m 10"),
     ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates", "-m 10"),
     ({"keep": 0}, "0 pictures to keep are too few", "-n 1"),
@@ -40,7 +53,11 @@ OUT_OF_RANGE = [
     ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range", None),
     ({"batch_size": 0}, "batch size 0", "--batch-size 10"),
     ({"noise_samples": 0}, "0 noise samples are too few", "--noise-samples 1"),
-    ({"rank": "beauty"}, "cannot rank by 'beauty'", "--rank likelihood or none"),
+    (
+        {"rank": "beauty"},
+        "cannot rank by 'beauty'",
+        "--rank likelihood, consensus, typical, likely-consensus, best or none",
+    ),
 ]
 
 

@@ -85,8 +85,10 @@ def _check_comparison_options(model: ModelOnData, compared: Compared, written: W
         "--limit": model.limit,
         "--split": model.split,
         "--tau": model.tau,
+        "--search-tau": model.search_tau or None,
         "-m": model.candidates,
         "-n": model.keep,
+        "--rank": model.rank,
         "--batch-size": model.batch_size,
     }
     given = [name for name, value in for_models.items() if value is not None]

@@ -93,10 +93,20 @@ class ModelOnData:
         typer.Option(
             "--tau",
             metavar="T,…",
-            help="Temperature; several are a sweep. Default: the model's.",
+            help="Temperature, or a shape (0.9/0.7/0.5, finest scale first); several are a sweep. "
+            "Default: the model's.",
             rich_help_panel=_MODEL,
         ),
     ] = None
+    search_tau: Annotated[
+        bool,
+        typer.Option(
+            "--search-tau",
+            help="Try temperatures and shapes on val/, by rmse and lpips of single draws, and name "
+            "the best by a rule (docs/evaluation.md).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -113,7 +123,17 @@ class ModelOnData:
             "--keep",
             "-n",
             metavar="N,…",
-            help="Number of the likeliest that are measured. Default: 1.",
+            help="How many of them are measured: the likeliest, or by --rank. Default: 1.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    rank: Annotated[
+        str | None,
+        typer.Option(
+            "--rank",
+            metavar="BY,…",
+            help="The rule that chooses those: likelihood, consensus, typical, likely-consensus, "
+            "best or none; several are compared on the same candidates. Default: likelihood.",
             rich_help_panel=_MODEL,
         ),
     ] = None

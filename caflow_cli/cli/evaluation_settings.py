@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
 from ..evaluation.protocols import Protocol, get_protocol
+from ..evaluation.temperature_search import METRICS_OF_SEARCH
+from ..temperature import Temperature
 from .evaluation_options import DEFAULT_METRICS, ModelOnData
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSettings", "model_settings"]
 
-_Number = TypeVar("_Number", int, float)
+_Number = TypeVar("_Number", int, Temperature)
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,15 @@ class ModelSettings:
     """Metrics, draws and data of a model's evaluation; several values are a sweep."""
 
     metrics: list[str]
-    tau: list[float] | None  # None: the model's
+    tau: list[Temperature] | None  # None: the model's
     candidates: list[int] | None  # M; None: the model's
     keep: list[int]  # N
     limit: int | None  # the first so many pictures; None: all
     split: Split | None  # None: `test/` where there is one, else every picture
     task: str | None  # None: the model's
     protocol: Protocol | None
+    ranks: tuple[str, ...] = ("likelihood",)  # rules that choose the N
+    search_tau: bool = False  # tau follows from the model
 
 
 def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
@@ -44,32 +48,68 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         CaflowError: (exit 2) a value is invalid, or the protocol is for another task.
     """
     protocol = None if given.protocol is None else get_protocol(given.protocol)
+    if given.search_tau:
+        return _search(given, metrics)
     chosen = choose_metrics(
         [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
     )
-    tau = _numbers(given.tau, "--tau", float, "0,0.5,1")
+    tau = _numbers(given.tau, "--tau", Temperature.of, "0,0.5,1 or 0.9/0.7/0.5, a shape")
     candidates = _numbers(given.candidates, "-m", int, "1,10,30")
     keep = _numbers(given.keep, "-n", int, "1,10,30")
     limit = given.limit
     if protocol is not None:
-        tau = [protocol.tau] if tau is None else tau
+        tau = [Temperature.of(protocol.tau)] if tau is None else tau
         candidates = [protocol.candidates] if candidates is None else candidates
         keep = list(protocol.keep) if keep is None else keep
         limit = protocol.images if limit is None else limit
     split, task = _split(given.split), _task(given.task, protocol)
-    return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol)
+    ranks = _ranks(given.rank)
+    return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol, ranks)
+
+
+def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
+    """Those of `--search-tau`: single draws on the validation split, unless told otherwise."""
+    for name, value in (("--tau", given.tau), ("--protocol", given.protocol)):
+        if value is not None:
+            raise CaflowError(
+                f"--search-tau and {name} both say the temperature", f"leave {name} out", EXIT_USAGE
+            )
+    chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], METRICS)
+    candidates = _numbers(given.candidates, "-m", int, "1") or [1]
+    keep = _numbers(given.keep, "-n", int, "1") or [1]
+    ranks = _ranks(given.rank)
+    for name, values in (("-m", candidates), ("-n", keep), ("--rank", ranks)):
+        if len(values) > 1:
+            raise CaflowError(
+                f"--search-tau with several values of {name}", f"{name} {values[0]}", EXIT_USAGE
+            )
+    split = _split(given.split) or "val"
+    task = _task(given.task, None)
+    return ModelSettings(
+        chosen, None, candidates, keep, given.limit, split, task, None, ranks, True
+    )
 
 
 def _numbers(
-    text: str | None, option: str, kind: type[_Number], example: str
+    text: str | None, option: str, kind: Callable[[str], _Number], example: str
 ) -> list[_Number] | None:
     """Parse a comma-separated list of numbers."""
     if text is None:
         return None
     try:
         return [kind(part) for part in text.split(",")]
-    except ValueError as error:
+    except (ValueError, CaflowError) as error:
         raise CaflowError(f"{option} is {text!r}", f"{option} {example}", EXIT_USAGE) from error
+
+
+def _ranks(text: str | None) -> tuple[str, ...]:
+    """The rules of a comma list."""
+    from ..sampling import check_rank
+
+    ranks = ("likelihood",) if text is None else tuple(text.split(","))
+    for rank in ranks:
+        check_rank(rank)
+    return ranks
 
 
 def _split(name: str | None) -> Split | None:

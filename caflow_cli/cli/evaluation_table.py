@@ -30,9 +30,9 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
 
 
 def tab_separated(evaluation: Evaluation) -> Iterator[str]:
-    """A header, then a line a row: `what`, tau, m, n, then each metric and its standard error."""
+    """A header, then a line a row: what, tau, m, n, rank, then each metric and its error."""
     columns = [column for label in evaluation.metrics for column in (label, f"{label}_se")]
-    yield "\t".join(["what", "tau", "m", "n", *columns])
+    yield "\t".join(["what", "tau", "m", "n", "rank", *columns])
     for result in evaluation.results:
         yield _line(evaluation, result, result.what, result.values)
         for to, values in result.differences.items():
@@ -41,7 +41,9 @@ def tab_separated(evaluation: Evaluation) -> Iterator[str]:
 
 def _line(evaluation: Evaluation, result: Result, what: str, values: dict[str, Estimate]) -> str:
     cell = result.cell
-    cells = [what, *(["", "", ""] if cell is None else [f"{cell.tau:g}", str(cell.m), str(cell.n)])]
+    cells = [what, *[""] * 4]
+    if cell is not None:
+        cells = [what, str(cell.tau), str(cell.m), str(cell.n), cell.rank]
     for label in evaluation.metrics:
         value = values.get(label)
         error = None if value is None else value.standard_error
@@ -87,7 +89,7 @@ def _title(evaluation: Evaluation) -> str:
 
 def _caption(evaluation: Evaluation) -> str:
     lines = [
-        f"log-likelihood of truth minus mean candidate at τ {gap.tau:g}: "
+        f"log-likelihood of truth minus mean candidate at τ {gap.tau}: "
         f"{gap.difference.mean:.0f} ± {gap.difference.standard_error or 0:.0f} nats"
         for gap in evaluation.gaps
     ]

@@ -27,7 +27,7 @@ __all__ = [
     "provenance",
 ]
 
-SCHEMA = 1
+SCHEMA = 2  # docs/cli.md says what is new in it
 
 Fields = Mapping[str, object]  # of a JSON line, in their order, behind schema and command
 Names = Mapping[str, str]  # of what was read, as typed: "input", or "cond" and "target"; "mask"
@@ -55,13 +55,24 @@ class Restored:
             "params": _params(self.sampling),
             "estimator": self.result.estimator,
             "outputs": [
-                {"path": path, **_candidate_fields(candidate, self.exact)}
+                {"path": path, **self._candidate_fields(candidate)}
                 for path, candidate in zip(self.paths, self.result.kept, strict=False)
             ],
-            "candidates": [
-                {"k": c.k, **_candidate_fields(c, self.exact)} for c in self.result.ranked
-            ],
+            "candidates": [{"k": c.k, **self._candidate_fields(c)} for c in self.result.ranked],
             "elapsed_s": round(self.elapsed, 3),
+        }
+
+    def _candidate_fields(self, candidate: Candidate) -> Fields:
+        """A candidate, without its place among the outputs."""
+        consistency = candidate.consistency_max
+        return {
+            "rank": candidate.rank,
+            "seed": candidate.seed,
+            "rank_by": self.result.rank_by,
+            "rank_value": candidate.rank_value,
+            "redraws": candidate.redraws,
+            **_score_fields(candidate.score, self.exact),
+            **({"consistency_max": consistency} if consistency is not None else {}),
         }
 
 
@@ -119,9 +130,12 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "version": __version__,
         "task": loaded.model.config.task.name,
         "model": loaded.identity,
-        "tau": result.tau,
+        "tau": result.tau.as_json(),
         "seed": candidate.seed,
         "rank": candidate.rank,
+        "rank_by": result.rank_by,
+        "rank_value": candidate.rank_value,
+        "redraws": candidate.redraws,
         "candidates": len(result.ranked),
         **({"consistent": True} if candidate.consistency_max is not None else {}),
         "rank_score": candidate.score.rank_score,
@@ -133,7 +147,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
 
 def _params(sampling: Sampling) -> Fields:
     return {
-        "tau": sampling.tau,
+        "tau": sampling.temperature.as_json(),
         "candidates": sampling.candidates,
         "keep": sampling.keep,
         "seed": sampling.seed,
@@ -149,14 +163,3 @@ def _score_fields(score: Score, exact: bool) -> Fields:
     if score.standard_error is None:
         del fields["standard_error"]
     return {**fields, "score_exact": exact}
-
-
-def _candidate_fields(candidate: Candidate, exact: bool) -> Fields:
-    """The fields of a candidate, without its output file."""
-    consistency = candidate.consistency_max
-    return {
-        "rank": candidate.rank,
-        "seed": candidate.seed,
-        **_score_fields(candidate.score, exact),
-        **({"consistency_max": consistency} if consistency is not None else {}),
-    }

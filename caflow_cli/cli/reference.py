@@ -40,7 +40,15 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 `caflow --install-completion` adds completion of commands and options to the shell.
 
 The lines of `--json` are described by a JSON Schema in the package,
-`caflow_cli/assets/schema/lines.schema.json`.
+`caflow_cli/assets/schema/lines.schema.json`. They are of schema 2, as is what pictures say of
+themselves. New in it:
+
+- `tau` is a list: one value, or a shape as it was given. It was a number.
+- `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
+- `redraws`, of every candidate: how often it was drawn again because a draw had failed.
+- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`.
+
+`caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.
 """
 
 

@@ -20,12 +20,13 @@ class Restoration:
     """The options; each field is one, of the same name."""
 
     tau: Annotated[
-        float | None,
+        str | None,
         typer.Option(
             "--tau",
             metavar="T",
-            help="Temperature: lower is smoother, 1 is the model's distribution. Default: the "
-            "model's, else 0.5 (colorize 0.85, paired 0.8).",
+            help="Temperature: lower is smoother, 1 is the model's distribution. Or a shape: "
+            "0.9/0.7/0.5 is one a scale, finest first; or one a latent. Default: the model's, else "
+            "0.5 (colorize 0.85, paired 0.8).",
             rich_help_panel=options.SAMPLING,
         ),
     ] = None
@@ -54,7 +55,9 @@ class Restoration:
         typer.Option(
             "--rank",
             metavar="BY",
-            help="likelihood, or none for the order of drawing.",
+            help="likelihood; consensus, the nearest to all others; typical, of a likelihood as "
+            "samples have it; likely-consensus, of the likelier half; best, the one of these that "
+            "the model names; or none: the order of drawing.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"

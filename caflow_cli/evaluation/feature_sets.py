@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..inference.score import to_batch
+from ..temperature import Temperature
 from .measure import Measured
 from .metrics.features import Extractor
 from .metrics.set_features import SetFeatures
@@ -50,7 +51,7 @@ class FeatureSets:
             if self.baseline is None:
                 self.baseline = self._empty()
             self.baseline.add(self.extractor(to_batch([measured.problem.baseline])))
-        known: dict[tuple[float, int], Tensor] = {}
+        known: dict[tuple[Temperature, int], Tensor] = {}
         for cell, features in self._kept.items():
             if measured.drawn:
                 for drawn in measured.kept(cell):

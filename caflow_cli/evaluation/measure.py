@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..errors import CaflowError
+from ..inference.choice import CONSENSUS, distances, order
 from ..inference.score import Score, task_of, to_batch
 from ..model import CAFlow
+from ..temperature import Temperature
 from .draws import ConditionedProblems, Drawn
 from .metrics.formulas import diversity, rank_histogram
 from .metrics.pairs import PairMetrics
-from .picture_row import CandidateRow, DrawsRow, PictureRow, TruthRow, Values, ranked
+from .picture_row import CandidateRow, DrawsRow, PictureRow, TruthRow, Values
 from .problems import Problem, inconsistency, seam
 from .settings import Cell, EvaluationSettings
 
@@ -28,11 +31,13 @@ class Measured:
 
     problem: Problem
     row: PictureRow
-    drawn: dict[float, list[Drawn]]  # by temperature, in the order of k; empty: of an earlier run
+    drawn: dict[
+        Temperature, list[Drawn]
+    ]  # by temperature, in the order of k; empty: of an earlier run
 
     def kept(self, cell: Cell) -> list[Drawn]:
-        """The N likeliest of the first M candidates, best first."""
-        order = ranked(self.row.draws_at(cell.tau).candidates, cell.m)
+        """The N best of the first M candidates, best first."""
+        order = self.row.draws_at(cell.tau).ranked(cell.m, cell.rank)
         return [self.drawn[cell.tau][candidate.k] for candidate in order[: cell.n]]
 
 
@@ -67,7 +72,10 @@ class Measurer:
         baselines = [
             None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
         ]
-        drawn: list[dict[float, list[Drawn]]] = [{} for _ in problems]
+        own: Sequence[npt.NDArray[np.float64] | None] = [None] * len(problems)
+        if "typical" in settings.ranks and settings.draws:
+            own = list(conditioned.own_log_likelihoods(settings.noise_samples, self._batch_size))
+        drawn: list[dict[Temperature, list[Drawn]]] = [{} for _ in problems]
         draws_rows: list[list[DrawsRow]] = [[] for _ in problems]
         for tau in settings.draws:
             of_each = conditioned.draw(
@@ -75,7 +83,7 @@ class Measurer:
             )
             for place, (problem, candidates) in enumerate(zip(problems, of_each, strict=True)):
                 drawn[place][tau] = candidates
-                draws_rows[place].append(self._draws_row(problem, tau, candidates))
+                draws_rows[place].append(self._draws_row(problem, tau, candidates, own[place]))
         return [
             Measured(
                 problem,
@@ -91,7 +99,13 @@ class Measurer:
             for place, problem in enumerate(problems)
         ]
 
-    def _draws_row(self, problem: Problem, tau: float, drawn: list[Drawn]) -> DrawsRow:
+    def _draws_row(
+        self,
+        problem: Problem,
+        tau: Temperature,
+        drawn: list[Drawn],
+        own: npt.NDArray[np.float64] | None,
+    ) -> DrawsRow:
         settings = self._settings
         if tau not in settings.taus:  # drawn for its log-likelihoods alone
             return DrawsRow(tau, tuple(_candidate_row(d, {}) for d in drawn))
@@ -107,7 +121,31 @@ class Measurer:
             histograms = {
                 m: rank_histogram(images[:m], truth, where)[0].tolist() for m in settings.candidates
             }
-        return DrawsRow(tau, candidates, spread, histograms)
+        return DrawsRow(tau, candidates, spread, histograms, self._orders(drawn, own))
+
+    def _orders(
+        self, drawn: list[Drawn], own: npt.NDArray[np.float64] | None
+    ) -> dict[str, dict[int, list[int]]] | None:
+        """Of each rule that needs more than the row tells, for every M."""
+        rules = [rule for rule in self._settings.ranks if rule not in ("likelihood", "none")]
+        if not rules:
+            return None
+        scores = [d.score.rank_score for d in drawn]
+        apart = None
+        if set(rules) & set(CONSENSUS):
+            apart = distances(len(drawn), lambda k: drawn[k].image)
+        return {
+            rule: {
+                m: [
+                    place.k
+                    for place in order(
+                        rule, scores[:m], None if apart is None else apart[:m, :m], own
+                    )
+                ]
+                for m in self._settings.candidates
+            }
+            for rule in rules
+        }
 
     def _compare(self, problem: Problem, images: list[np.ndarray]) -> list[Values]:
         """Compare each picture with the truth."""

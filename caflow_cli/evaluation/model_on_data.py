@@ -11,6 +11,7 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..inference.score import task_of
 from ..model import CAFlow
 from ..tasks import Task
+from ..temperature import Tau
 from .draws import pictures_at_a_time
 from .findings import Findings
 from .measure import Measured, Measurer
@@ -36,11 +37,12 @@ def evaluate(
     *,
     split: Split | None = None,
     limit: int | None = None,
-    tau: float | Sequence[float] | None = None,
+    tau: Tau | Sequence[Tau] | None = None,
     candidates: int | Sequence[int] | None = None,
     keep: int | Sequence[int] = 1,
     seed: int = 0,
     noise_samples: int = 1,
+    rank: str | Sequence[str] = "likelihood",
     batch_size: int | None = None,
     weights: Weights | None = None,
     save_images: str | Path | None = None,
@@ -53,22 +55,24 @@ def evaluate(
 ) -> Evaluation:
     """Draw candidates for the pictures of a data set and measure them against the truth.
 
-    The N likeliest of M candidates are measured. If N > 1, their mean is the picture's value. They
-    are compared with the mean of all M candidates and with the task's baseline, with paired
-    standard errors. Several values of tau, candidates or keep make a sweep. Memory does not grow
-    with the number of pictures, except by 8 bytes for each log-likelihood if "likelihood" is
-    measured.
+    The N likeliest (or best by `rank`) of M candidates are measured; their mean, where N > 1, is
+    the picture's value. Beside them: the mean of all M, and the task's baseline, with paired
+    standard errors. Several values of tau, candidates, keep or rank are a sweep. Memory does not
+    grow with the number of pictures (but by its log-likelihoods, 8 bytes each, where "likelihood"
+    is asked for).
 
     Args:
         model: Any model; its task derives inputs from the data's pictures.
         data: Folder or zip; for paired models with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all".
-        split: Default: `test/` if there is one, else everything.
-        limit: Measure only the first pictures, this many; at least one.
-        tau, candidates, keep: By default tau and candidates are the model's, else the task's; keep
-            is 1.
+        split: Default: `test/` where there is one, else everything.
+        limit: The first so many pictures, at least one.
+        tau, candidates, keep: Default: the model's, else the task's; 1. A temperature is a number,
+            or a shape as text or `Temperature`; a sequence of them is a sweep.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k, modulo 2^32.
         noise_samples: K of all log-likelihoods.
+        rank: The rule that chooses the N of the M, as for `restore`. Several are a sweep; beside
+            every other rule stands its paired difference to likelihood's choice.
         batch_size: Candidates at a time.
         weights: Of LPIPS, FID and KID.
         save_images: Folder for the kept candidates.
@@ -83,8 +87,8 @@ def evaluate(
         >>> import caflow_cli as caflow
         >>> model = caflow.load("faces-superres-x4")
         >>> found = caflow.evaluate(model, "faces/", ["rmse"], tau=(0, 0.8), candidates=2)
-        >>> sorted({result.cell.tau for result in found.results if result.cell})
-        [0.0, 0.8]
+        >>> sorted({str(result.cell.tau) for result in found.results if result.cell})
+        ['0', '0.8']
 
     Raises:
         CaflowError: Arguments, data or weights cannot be used. Single pictures that fail are in
@@ -93,7 +97,7 @@ def evaluate(
     weights = weights or Weights()
     task = task_of(model)
     settings = EvaluationSettings.resolve(
-        model.config, metrics, tau, candidates, keep, seed, noise_samples
+        model.config, metrics, tau, candidates, keep, seed, noise_samples, rank
     )
     if limit is not None and limit < 1:
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..temperature import Temperature
+
 __all__ = ["CandidateRow", "DrawsRow", "PictureRow", "TruthRow", "Values", "ranked"]
 
 Values = dict[str, float | None]  # by metric
@@ -58,30 +60,52 @@ def ranked(candidates: Sequence[CandidateRow], m: int) -> list[CandidateRow]:
 class DrawsRow:
     """The candidates drawn at a temperature, in the order of k."""
 
-    tau: float
+    tau: Temperature
     candidates: tuple[CandidateRow, ...]
     diversity: dict[int, float] | None = None  # by M
     rank_histograms: dict[int, list[float]] | None = None  # by M: the truth's ranks, M + 1 shares
+    # By rule of rank, then M: every k, the best first. None of what log-likelihoods and k tell.
+    orders: dict[str, dict[int, list[int]]] | None = None
+
+    def ranked(self, m: int, rank: str = "likelihood") -> list[CandidateRow]:
+        """The first M candidates, the best first by a rule."""
+        if rank == "likelihood":
+            return ranked(self.candidates, m)
+        if rank == "none":
+            return list(self.candidates[:m])
+        assert self.orders is not None
+        return [self.candidates[k] for k in self.orders[rank][m]]
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {
-            "tau": self.tau,
+            "tau": self.tau.as_json(),
             "candidates": [candidate.as_json() for candidate in self.candidates],
         }
         if self.diversity is not None:
             record["diversity"] = {str(m): value for m, value in self.diversity.items()}
         if self.rank_histograms is not None:
             record["ranks"] = {str(m): shares for m, shares in self.rank_histograms.items()}
+        if self.orders is not None:
+            record["orders"] = {
+                rule: {str(m): order for m, order in orders.items()}
+                for rule, orders in self.orders.items()
+            }
         return record
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> DrawsRow:
         diversity, ranks = record.get("diversity"), record.get("ranks")
+        orders = record.get("orders")
         return cls(
-            record["tau"],
+            Temperature.of(record["tau"]),
             tuple(map(CandidateRow.from_json, record["candidates"])),
             None if diversity is None else {int(m): value for m, value in diversity.items()},
             None if ranks is None else {int(m): shares for m, shares in ranks.items()},
+            None
+            if orders is None
+            else {
+                rule: {int(m): order for m, order in own.items()} for rule, own in orders.items()
+            },
         )
 
 
@@ -95,7 +119,7 @@ class PictureRow:
     truth: TruthRow | None = None  # scored where bits/dim or likelihoods are asked for
     baseline: Values | None = None  # None where the task has no baseline
 
-    def draws_at(self, tau: float) -> DrawsRow:
+    def draws_at(self, tau: Temperature) -> DrawsRow:
         """The draws of a temperature."""
         return next(draws for draws in self.draws if draws.tau == tau)
 

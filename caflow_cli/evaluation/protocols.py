@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..temperature import Temperature
 
 if TYPE_CHECKING:
     from .result import Result
@@ -54,9 +55,10 @@ class Protocol:
         """Notes on the differences between a run and the paper's protocol."""
         found = []
         for name, ours, theirs in (
-            ("tau", settings.taus, (self.tau,)),
+            ("tau", settings.taus, (Temperature.of(self.tau),)),
             ("M", settings.candidates, (self.candidates,)),
             ("N", settings.keep, self.keep),
+            ("rank", settings.ranks, ("likelihood",)),
         ):
             if ours != theirs:
                 found.append(f"{name} {_list(ours)} instead of {_list(theirs)}")
@@ -67,8 +69,8 @@ class Protocol:
         return [f"not quite {self.name}: {'; '.join(found)}"] if found else []
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _list(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 _ALL = (

@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import CaflowError
+from ..temperature import Temperature
 from .estimates import Estimate
 from .metrics import METRICS
 from .settings import Cell
 
-__all__ = ["ALL", "Evaluation", "Failure", "LikelihoodGap", "Result", "describe"]
+__all__ = ["ALL", "LIKELIEST", "Evaluation", "Failure", "LikelihoodGap", "Result", "describe"]
 
-ALL = "all candidates"  # their mean, where the model's row is of the likeliest
+ALL = "all candidates"  # their mean, where the model's row is of the best
+LIKELIEST = "likeliest"  # those that likelihood chooses, where another rule chose the row's
 
 
 @dataclass
@@ -37,14 +39,21 @@ class Result:
         if self.what != "model":
             return f"  {self.what}, mean"
         if cell.m == 1:
-            return f"model, τ {cell.tau:g}, one draw"
+            return f"model, τ {cell.tau}, one draw"
+        if cell.rank != "likelihood":
+            return f"model, τ {cell.tau}, {cell.n} of {cell.m} by {cell.rank}"
         likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"
-        return f"model, τ {cell.tau:g}, {likeliest} of {cell.m}"
+        return f"model, τ {cell.tau}, {likeliest} of {cell.m}"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"what": self.what}
         if self.cell is not None:
-            record |= {"tau": self.cell.tau, "candidates": self.cell.m, "keep": self.cell.n}
+            record |= {
+                "tau": self.cell.tau.as_json(),
+                "candidates": self.cell.m,
+                "keep": self.cell.n,
+                "rank": self.cell.rank,
+            }
         record["values"] = _json(self.values)
         if self.differences:
             record["differences"] = {to: _json(d) for to, d in self.differences.items()}
@@ -55,7 +64,7 @@ class Result:
 class LikelihoodGap:
     """The truths' log-likelihoods compared with those of M candidates, at one tau, in nats."""
 
-    tau: float
+    tau: Temperature
     m: int
     above_all: Estimate  # share of truths above all M
     difference: Estimate  # truth minus mean candidate
@@ -64,7 +73,7 @@ class LikelihoodGap:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "tau": self.tau,
+            "tau": self.tau.as_json(),
             "candidates": self.m,
             "truth_above_all": self.above_all.as_json(),
             "truth_minus_mean_candidate": self.difference.as_json(),

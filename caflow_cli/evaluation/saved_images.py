@@ -23,7 +23,10 @@ class SavedImages:
         """The files of a picture's N kept candidates, best first."""
         folder = self.folder
         if len(self._settings.cells) > 1:
-            folder = folder / f"tau{cell.tau:g}_m{cell.m}_n{cell.n}"
+            name_of_cell = f"tau{str(cell.tau).replace('/', '-')}_m{cell.m}_n{cell.n}"
+            if len(self._settings.ranks) > 1:
+                name_of_cell += f"_{cell.rank}"
+            folder = folder / name_of_cell
         stem = PurePosixPath(name).with_suffix("")
         if cell.n == 1:
             return [folder / f"{stem}.png"]

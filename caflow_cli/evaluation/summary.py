@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..temperature import Temperature
 from .estimates import Estimate, RunningMean
 from .metrics.formulas import coverage
-from .picture_row import PictureRow, ranked
-from .result import ALL, LikelihoodGap, Result
+from .picture_row import PictureRow
+from .result import ALL, LIKELIEST, LikelihoodGap, Result
 from .settings import Cell, EvaluationSettings
 
 __all__ = ["RowSummary"]
@@ -40,6 +41,7 @@ class _CellSums:
     everything: _Means = field(default_factory=_Means)
     minus_all: _Means = field(default_factory=_Means)
     minus_baseline: _Means = field(default_factory=_Means)
+    minus_likeliest: _Means = field(default_factory=_Means)
     rank_histogram: torch.Tensor | None = None  # summed over pictures
     coverage_50: RunningMean = field(default_factory=RunningMean)
 
@@ -68,7 +70,7 @@ class RowSummary:
         self._baseline = _Means()
         self._bpd = RunningMean()
         self._noise = 0.0  # sum of the squared errors of K draws each, bits/dim
-        self._gaps: dict[float, _GapSums] = defaultdict(_GapSums)
+        self._gaps: dict[Temperature, _GapSums] = defaultdict(_GapSums)
         self.count = 0
 
     def add(self, row: PictureRow) -> None:
@@ -93,7 +95,8 @@ class RowSummary:
 
     def _add_cell(self, row: PictureRow, cell: Cell, sums: _CellSums) -> None:
         draws = row.draws_at(cell.tau)
-        order = ranked(draws.candidates, cell.m)
+        order = draws.ranked(cell.m, cell.rank)
+        likeliest = draws.ranked(cell.m)
         baseline = row.baseline or {}
         for name in _COMPARED:
             if name not in order[0].values:
@@ -105,11 +108,14 @@ class RowSummary:
             if kept is None or everything is None:
                 continue
             sums.minus_all.add(name, kept - everything)
+            by_likelihood = _mean([c.values[name] for c in likeliest[: cell.n]])
+            if cell.rank != "likelihood" and by_likelihood is not None:
+                sums.minus_likeliest.add(name, kept - by_likelihood)
             base = baseline.get(name)
             if base is not None:
                 sums.minus_baseline.add(name, kept - base)
         if "likelihood" in self._settings.metrics and row.truth is not None:
-            above = row.truth.log_likelihood > order[0].log_likelihood
+            above = row.truth.log_likelihood > likeliest[0].log_likelihood
             sums.kept.add("likelihood", float(above))
         if draws.diversity is not None and cell.m in draws.diversity:
             sums.kept.add("diversity", draws.diversity[cell.m])
@@ -125,13 +131,14 @@ class RowSummary:
         sums = self._cells[cell]
         kept = Result("model", dict(sums.kept.estimates), cell)
         for against, means in (
+            (LIKELIEST, sums.minus_likeliest),
             (ALL, sums.minus_all),
             (self._baseline_name, sums.minus_baseline),
         ):
             if (
                 against is not None
                 and means.estimates
-                and not (against == ALL and cell.m == cell.n)
+                and not (against != self._baseline_name and cell.m == cell.n)
             ):
                 kept.differences[against] = means.estimates
         if sums.rank_histogram is not None:

@@ -15,14 +15,17 @@ from torch import Tensor
 
 from ..model import CAFlow
 from ..tasks import Picture, SuperRes, Task
+from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
 from .score import Score, score_targets, to_batch
 
-__all__ = ["BATCH_PIXELS", "Conditioned", "Draw", "Request"]
+__all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
 
 BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
+# Of draws that are no candidates, far from candidates: they would be compared with themselves.
+OWN_SEED = 2**31
 _SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
@@ -102,7 +105,7 @@ class Conditioned:
         return self._conditions.statistics
 
     def draws(
-        self, tau: float, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+        self, tau: Tau, candidates: int, seeds: Sequence[int], batch_size: int | None = None
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -163,7 +166,7 @@ class Conditioned:
 
     def candidates(
         self,
-        tau: float,
+        tau: Tau,
         candidates: int,
         seeds: Sequence[int],
         noise_samples: int = 1,

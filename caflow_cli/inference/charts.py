@@ -32,9 +32,9 @@ def spread_chart(name: str, result: Candidates) -> Picture:
     lines = [
         f"{name}: standard deviation over {len(result.ranked)} candidates, in levels of 0-255, "
         "RMS over channels",
-        f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {result.tau:g}",
+        f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {result.tau}",
     ]
-    if result.tau < 1:
+    if result.tau.least < 1:
         lines.append("understates spread at tau < 1")
     chart = colour_chart(values, 0.0, top, sequential, _SIDE)
     return captioned(_with_picture(result.ranked[0].image, chart), "\n".join(lines))

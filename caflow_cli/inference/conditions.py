@@ -11,6 +11,7 @@ from ..errors import CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow, Condition
 from ..tasks import Picture
+from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .tiling import Corner, Tiles, plan_tiles
 
@@ -32,7 +33,7 @@ class OnePiece:
         self.condition = model.encode_condition(cond)
 
     def draw(
-        self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Picture]:
         """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
 
@@ -77,7 +78,7 @@ class InTiles:
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
 
     def draw(
-        self, tau: float, seeds: Sequence[int], first: int, count: int, strict: bool = True
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Picture]:
         """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles."""
         return [
@@ -124,7 +125,7 @@ class InTiles:
             self._statistics[row, corner] = statistics(condition)
         return condition
 
-    def _draw(self, row: int, tau: float, seed: int, strict: bool) -> Picture:
+    def _draw(self, row: int, tau: Tau, seed: int, strict: bool) -> Picture:
         """Make one draw: the latents of the whole picture are drawn once and cut into tiles.
 
         Overlapping tiles have the same latents and conditions, so they draw the same picture except
@@ -133,6 +134,7 @@ class InTiles:
         """
         tiles = self._tiles
         noise = self._model.latent_noise(seed, tiles.size)
+        taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
         height, width = tiles.size
         rows, columns = tiles.shape
         channels = self._model.config.flow.target_channels
@@ -144,7 +146,9 @@ class InTiles:
             band[: len(rest)] = rest
             for left, horizontal in zip(tiles.lefts, across, strict=True):
                 corner = (top, left)
-                latents = [tau * tiles.cut_latent(z, corner) for z in noise]
+                latents = [
+                    own * tiles.cut_latent(z, corner) for own, z in zip(taus, noise, strict=True)
+                ]
                 point, _ = self._model.decode(latents, self._read(row, corner))
                 if strict:
                     _check_finite(point, tau)
@@ -156,6 +160,8 @@ class InTiles:
         return picture
 
 
-def _check_finite(points: Tensor, tau: float) -> None:
+def _check_finite(points: Tensor, tau: Tau) -> None:
     if not bool(points.isfinite().all()):
-        raise CaflowError(f"the model has no finite draw at tau {tau:g}", "--tau 1, or lower")
+        raise CaflowError(
+            f"the model has no finite draw at tau {Temperature.of(tau)}", "--tau 1, or lower"
+        )

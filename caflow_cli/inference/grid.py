@@ -21,7 +21,7 @@ def grid_row(name: str, image: Picture, result: Candidates) -> Picture:
         result: Result of `restore`.
     """
     height, width = image.shape[:2]
-    condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau:g}")
+    condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau}")
     cells = [_cell(candidate.image, _caption(candidate)) for candidate in result.ranked]
     lines = [beside(cells[first : first + _LINE]) for first in range(0, len(cells), _LINE)]
     return beside([condition, stacked(lines)])

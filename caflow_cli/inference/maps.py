@@ -16,7 +16,7 @@ from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
 from ..tasks import Picture
-from .candidates import Conditioned, Request
+from .candidates import OWN_SEED, Conditioned, Request
 from .conditions import OnePiece
 from .restore import Candidates
 from .score import check_mask, task_of
@@ -26,7 +26,6 @@ __all__ = ["Attribution", "attribution", "log_prob_map", "spread"]
 
 _CELL = 4  # pixels: the cell of the finest latent
 _SAMPLES = 32
-_SEED = 2**31  # far from those of candidates, which would be compared with themselves
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def attribution(
     nats, scored = map_of([target])
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
-    for batch in conditioned.draws(1.0, samples, [_SEED]):
+    for batch in conditioned.draws(1.0, samples, [OWN_SEED]):
         values = _cells(map_of([draw.image for draw in batch])[0])
         total += values.sum(0)
         squares += values.square().sum(0)

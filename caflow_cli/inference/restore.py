@@ -1,4 +1,4 @@
-"""Draw M candidates, rank them by log-likelihood, keep the best N (paper section 4.4)."""
+"""Draw M candidates, rank them, by log-likelihood or else, keep the best N (paper section 4.4)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
+from ..temperature import Tau, Temperature
 from .candidates import Conditioned, Request
+from .choice import CONSENSUS, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .domain import Statistics
 from .score import Estimator, Score, check_mask, estimator_of, task_of
@@ -26,10 +28,12 @@ class Candidate:
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
     rank: int  # from 1
+    rank_value: float | None  # what the rule of rank says of it (`inference.choice`)
     score: Score
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
     draw: Picture  # uint8, of the model's size; or projected, of the picture's
     compose: Callable[[Picture], Picture]
+    redraws: int = 0  # draws that failed their check before it, from the same generator
 
     @property
     def image(self) -> Picture:
@@ -43,7 +47,8 @@ class Candidates:
 
     ranked: list[Candidate]
     keep: int
-    tau: float
+    tau: Temperature
+    rank_by: str  # the rule of rank
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
@@ -56,7 +61,7 @@ class Candidates:
 def restore(
     model: CAFlow,
     image: np.ndarray,
-    tau: float | None = None,
+    tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
@@ -67,7 +72,7 @@ def restore(
     rank: str = "likelihood",
     consistent: bool = False,
 ) -> Candidates:
-    """Draw candidates from p(w|y) and rank them by log-likelihood.
+    """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
     Each draw is composed with the input and rounded to 8 bits before it is scored. So `score` on
     the written picture repeats the number that ranked it.
@@ -75,16 +80,18 @@ def restore(
     Args:
         model: Any model; its task turns `image` into a condition.
         image: uint8 (H, W, 3).
-        tau: Temperature. Default: the model's, else the task's.
-        candidates: M. Default: the model's, else the task's.
-        keep: N, the number of candidates in `kept`.
+        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5", one a
+            scale, finest first, or one a latent; default: the model's, else the task's.
+        candidates: M; default likewise.
+        keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
         mask: For inpaint: uint8 (H, W), 128 and up where the picture is to be filled.
         batch_size: Candidates at a time. Default: as many as fit well into memory.
         noise_samples: K of the scores.
-        rank: "likelihood", or "none" for the order of k.
-        consistent: For superres: project each draw to a picture that shrinks to `image`, within one
-            level, before it is scored (`back_project`).
+        rank: "likelihood"; "consensus", "typical" or "likely-consensus" (`inference.choice`);
+            "best", the one of them that the model's config names; "none" for the order of k.
+        consistent: superres: project each draw back to a picture that shrinks to `image`, within
+            one level, before it is scored (`back_project`).
 
     Examples:
         >>> import caflow_cli as caflow
@@ -131,8 +138,7 @@ def restore_with(
         CaflowError: As for `restore`.
     """
     task, sampling = task_of(model), sampling.of(model.config)
-    tau, m = sampling.tau, sampling.candidates
-    assert tau is not None, "Sampling.of fills it in"
+    tau, m = sampling.temperature, sampling.candidates
     assert m is not None, "Sampling.of fills it in"
     check_mask(task, mask)
     check_size(task.model_size(image, mask))
@@ -148,17 +154,21 @@ def restore_with(
         else:
             found.append((drawn.draw, None, score))
 
-    order = list(range(m))
-    if sampling.rank == "likelihood":
-        order.sort(key=lambda k: (-found[k][2].rank_score, k))
+    compose = _as_it_is if sampling.consistent else request.compose
+    apart, own = None, None
+    if sampling.rank in CONSENSUS:
+        apart = distances(m, lambda k: compose(found[k][0]))
+    if sampling.rank == "typical":
+        (own,) = own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size)
+    places = order(sampling.rank, [score.rank_score for _, _, score in found], apart, own)
     ranked = []
-    for position, k in enumerate(order, 1):
-        draw, apart, score = found[k]
-        compose = _as_it_is if sampling.consistent else request.compose
-        seed = sampling.seed + k
-        ranked.append(Candidate(k, seed, position, score, apart, draw, compose))
+    for position, (k, value) in enumerate(places, 1):
+        draw, off, score = found[k]
+        ranked.append(Candidate(k, sampling.seed + k, position, value, score, off, draw, compose))
     estimator = estimator_of(model, sampling.noise_samples)
-    return Candidates(ranked, sampling.keep, tau, estimator, conditioned.statistics[0])
+    return Candidates(
+        ranked, sampling.keep, tau, sampling.rank, estimator, conditioned.statistics[0]
+    )
 
 
 def _as_it_is(projected: Picture) -> Picture:

@@ -31,6 +31,7 @@ from ..flows import (
     standard_normal_log_prob,
 )
 from ..layers import Conv
+from ..temperature import Tau, Temperature
 from .checks import check_batch, check_image, check_size, check_uint8
 from .density import Condition, Density
 from .files import ModelFiles
@@ -336,7 +337,7 @@ class CAFlow(ModelFiles):
     def sample(
         self,
         cond: Tensor | Condition,
-        tau: float = 1.0,
+        tau: Tau = 1.0,
         candidates: int = 1,
         seed: int | Sequence[int] = 0,
         first: int = 0,
@@ -346,9 +347,8 @@ class CAFlow(ModelFiles):
         Candidate k of every image uses the noise of generator `seed + k`, in any batch.
 
         Args:
-            cond: uint8 (B, C, H, W), or the result of `encode_condition`. It is encoded once for
-                all M.
-            tau: Standard deviation of the latents.
+            cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
+            tau: Standard deviation of the latents: a number, or a shape (`Temperature`).
             candidates: M.
             seed: One for all images, or one for each image.
             first: Number k of the first candidate, for callers that draw in several batches.
@@ -368,9 +368,10 @@ class CAFlow(ModelFiles):
                 if s + k not in known:
                     known[s + k] = self.latent_noise(s + k, condition.size)
                 noise.append(known[s + k])
+        taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
         latents = [
-            laid_out(tau * torch.stack(z).to(self.device, self.dtype))
-            for z in zip(*noise, strict=True)
+            laid_out(own * torch.stack(z).to(self.device, self.dtype))
+            for own, z in zip(taus, zip(*noise, strict=True), strict=True)
         ]
         v, _ = self._inverse(latents, condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]

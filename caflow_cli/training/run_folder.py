@@ -119,8 +119,7 @@ class RunFolder:
         """Write a grid of the first pictures: condition, candidates by rank, truth."""
         make_folder(self.path / "samples")
         few = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
-        tau = Sampling().of(model.config).tau
-        assert tau is not None, "Sampling.of fills it in"
+        tau = Sampling().of(model.config).temperature
         grid = sample_grid(model, *few, tau, _GRID_CANDIDATES)
         write_png(self.path / "samples" / f"step-{step:08d}.png", grid)
 

@@ -9,13 +9,14 @@ from torch import Tensor
 from ..inference.candidates import Conditioned, Request
 from ..model import CAFlow
 from ..tasks import get_task
+from ..temperature import Tau
 
 __all__ = ["sample_grid"]
 
 
 @torch.no_grad()
 def sample_grid(
-    model: CAFlow, targets: Tensor, conditions: Tensor, tau: float, candidates: int, seed: int = 0
+    model: CAFlow, targets: Tensor, conditions: Tensor, tau: Tau, candidates: int, seed: int = 0
 ) -> np.ndarray:
     """Draw a row for each image, with candidates by rank: uint8 (rows, columns, 3).
 

@@ -66,7 +66,7 @@ def test_every_command_has_help_with_an_example(run):
     [
         (["superres"], "IMAGE"),
         (["superres", "x.png", "--frobnicate"], "--frobnicate"),
-        (["superres", "x.png", "--tau", "warm"], "--tau"),
+        (["superres", "x.png", "--tau", "warm"], "tau is 'warm'"),
         (["score", "--cond", "x.png"], "--target"),
         (["paint"], "paint"),
     ],

@@ -8,6 +8,7 @@ from caflow_cli.cli.evaluation_options import ModelOnData
 from caflow_cli.cli.evaluation_settings import model_settings
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.protocols import get_protocol
+from caflow_cli.temperature import Temperature
 
 from .process import assert_refused
 
@@ -52,3 +53,30 @@ def test_flags_are_comma_lists_and_come_before_the_protocol():
     assert set(own.metrics) == {"ssim", *protocol.metrics}
     with pytest.raises(CaflowError, match="protocol table1 is for superres, not inpaint"):
         model_settings(ModelOnData(data="d", protocol="table1", task="inpaint"), [])
+
+
+def test_a_shape_has_slashes_and_a_sweep_has_commas():
+    settings = model_settings(ModelOnData(data="d", tau="0.5,0.9/0.7/0.5"), [])
+    assert settings.tau == [0.5, Temperature.of((0.9, 0.7, 0.5))]
+
+
+def test_a_search_is_of_single_draws_on_validation():
+    found = model_settings(ModelOnData(data="d", search_tau=True), ["ssim"])
+    assert set(found.metrics) == {"rmse", "lpips", "ssim"}
+    assert (found.tau, found.candidates, found.keep, found.split) == (None, [1], [1], "val")
+    own = model_settings(ModelOnData(data="d", search_tau=True, candidates="5", split="test"), [])
+    assert (own.candidates, own.split) == ([5], "test")
+    for wrong in ({"tau": "0.5"}, {"protocol": "table1"}, {"candidates": "1,5"}):
+        with pytest.raises(CaflowError, match="--search-tau") as caught:
+            model_settings(ModelOnData(data="d", search_tau=True, **wrong), [])
+        assert caught.value.exit_code == 2
+
+
+def test_rules_of_rank_are_a_comma_list():
+    assert model_settings(ModelOnData(data="d"), []).ranks == ("likelihood",)
+    own = model_settings(ModelOnData(data="d", rank="consensus,best"), [])
+    assert own.ranks == ("consensus", "best")
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        model_settings(ModelOnData(data="d", rank="likelihood,beauty"), [])
+    with pytest.raises(CaflowError, match="several values of --rank"):
+        model_settings(ModelOnData(data="d", rank="likelihood,none", search_tau=True), [])

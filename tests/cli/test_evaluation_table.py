@@ -23,11 +23,11 @@ def small_evaluation() -> Evaluation:
 def test_tables_say_the_same_to_people_and_programs(monkeypatch):
     lines = list(tab_separated(small_evaluation()))
     assert lines == [
-        "what\ttau\tm\tn\trmse\trmse_se\tpsnr\tpsnr_se",
-        "bicubic\t\t\t\t20.7\t0.5\t\t",
-        "model\t0.5\t10\t1\t18.2012\t0.45\tinf\t",
-        "model - bicubic\t0.5\t10\t1\t-2.5\t0.1\t\t",
-        "paper, published\t\t\t\t17.56\t\t\t",
+        "what\ttau\tm\tn\trank\trmse\trmse_se\tpsnr\tpsnr_se",
+        "bicubic\t\t\t\t\t20.7\t0.5\t\t",
+        "model\t0.5\t10\t1\tlikelihood\t18.2012\t0.45\tinf\t",
+        "model - bicubic\t0.5\t10\t1\tlikelihood\t-2.5\t0.1\t\t",
+        "paper, published\t\t\t\t\t17.56\t\t\t",
     ]
     monkeypatch.setenv("COLUMNS", "100")
     text = rich_table(small_evaluation())

@@ -58,7 +58,8 @@ def test_lines_of_scores(run, pictures, model_files):
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 2},
+        {"schema": 1},
+        {"schema": 3},
         {"status": "fine"},
         {"surprise": 1},
         {"outputs": []},
@@ -79,12 +80,12 @@ def test_json_holds_every_candidate_and_the_written_ones(run, tmp_path, small_pi
     )
     (line,) = result.stdout.splitlines()
     record = json.loads(line)
-    assert record["schema"] == 1
+    assert record["schema"] == 2
     assert record["command"] == "superres"
     assert record["input"] == str(small_picture)
     assert record["model"]["id"] == "small.safetensors"
     assert record["model"]["sha256"] == hashlib.sha256(model_file.read_bytes()).hexdigest()
-    assert record["params"]["tau"] == 0.8
+    assert record["params"]["tau"] == [0.8]
     assert record["params"]["candidates"] == 4
     assert record["estimator"]["noise_samples"] == 2
     assert record["estimator"]["dequantization"] == "uniform"
@@ -103,10 +104,37 @@ def test_json_holds_every_candidate_and_the_written_ones(run, tmp_path, small_pi
         assert output["score_exact"] is True
 
 
+@pytest.mark.parametrize("rule", ["consensus", "typical", "likely-consensus", "best", "none"])
+def test_lines_of_every_rule(run, pictures, model_files, rule):
+    given = ["superres", "x.png", "-m", 3, "--json", "--overwrite", "-o", "o.png"]
+    given += ["--model", model_files["superres"]]
+    (line,) = lines_of(run(*given, "--rank", rule))
+    (plain,) = lines_of(run(*given))
+    assert line["params"]["rank"] == ("likelihood" if rule == "best" else rule)
+
+    def scores(record):
+        return {c["seed"]: c["log_likelihood"] for c in record["candidates"]}
+
+    assert scores(line) == scores(plain)
+    assert read_provenance(pictures / "o.png")["rank_by"] == "likelihood"  # of the second run
+    values = [c["rank_value"] for c in line["candidates"]]
+    for entry in (*line["outputs"], *line["candidates"]):
+        assert (entry["rank_by"], entry["redraws"]) == (line["params"]["rank"], 0)
+    if rule == "none":
+        assert values == [None] * 3
+    else:
+        assert values[0] is not None
+    if rule == "consensus":
+        assert values == sorted(values)
+        assert line["outputs"][0]["rank_value"] != line["outputs"][0]["rank_score"]
+
+
 def test_provenance_names_model_and_seed_but_no_path(run, tmp_path, small_picture, model_file):
     run("superres", small_picture, "-m", 2, "-o", "x.png", "--model", model_file)
     record = read_provenance(tmp_path / "x.png")
     assert record["model"]["id"] == "small.safetensors"
-    assert record["rank"] == 1
+    assert (record["schema"], record["tau"]) == (2, [0.5])
+    assert (record["rank"], record["rank_by"], record["redraws"]) == (1, "likelihood", 0)
+    assert record["rank_value"] == record["rank_score"]
     assert record["seed"] in (0, 1)
     assert "/" not in json.dumps(record)

@@ -29,7 +29,7 @@ def test_one_form_is_written(capfd, as_json):
         assert err.splitlines() == ["of text", *said]
         return
     lines = [json.loads(line) for line in out.splitlines()]
-    assert {(line["schema"], line["command"]) for line in lines} == {(1, "models list")}
+    assert {(line["schema"], line["command"]) for line in lines} == {(2, "models list")}
     assert [line.get("value") for line in lines] == [1, 2, None]
     assert (lines[2]["input"], lines[2]["status"]) == ("x", "error")
     assert lines[2]["error"] == {"code": 1, "message": "wrong", "hint": "right"}

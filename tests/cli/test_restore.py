@@ -171,9 +171,9 @@ def test_defaults_are_flag_then_model_then_task(run, tmp_path, model_files):
     save(tmp_path / "x.png", 8, 8)
     given = ["--cond", "x.png", "--json", "--model", model_files["paired"]]
     params = records(run("sample", *given))[0]["params"]
-    assert (params["tau"], params["candidates"]) == (0.8, 10)
+    assert (params["tau"], params["candidates"]) == ([0.8], 10)
     params = records(run("sample", *given, "--overwrite", "--tau", 0.1, "-m", 2))[0]["params"]
-    assert (params["tau"], params["candidates"]) == (0.1, 2)
+    assert (params["tau"], params["candidates"]) == ([0.1], 2)
 
 
 def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files):
@@ -286,3 +286,19 @@ def test_a_usage_error_is_found_before_pictures_are_read(run):
     assert_refused(run("inpaint", "nowhere.png"), 2, "needs a mask")
     assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
     assert_refused(run("colorize", "nowhere.png", "--tau", -1), 2, "tau is -1")
+
+
+def test_a_temperature_may_have_a_shape(run, tmp_path, small_picture, model_file):
+    shared = ["superres", small_picture, "-m", 2, "--json", "--overwrite", "--model", model_file]
+    pictures = {}
+    for tau in ("0.9/0.5/0.2", "0.9/0.5/0.2/0.5/0.2/0.2", "0.2/0.5/0.9"):
+        record = only_record(run(*shared, "-o", "x.png", "--tau", tau))
+        assert record["params"]["tau"] == [float(part) for part in tau.split("/")]
+        assert read_provenance(tmp_path / "x.png")["tau"] == record["params"]["tau"]
+        pictures[tau] = read_image(tmp_path / "x.png").tolist()
+    by_scale, by_latent, other = pictures.values()
+    assert by_scale == by_latent != other
+    result = run(*shared, "-o", "y.png", "--tau", "0.9/0.5")
+    assert_refused(result, 2, "tau 0.9/0.5 has 2 values")
+    assert "3 (one a scale, finest first) or 6 (one a latent)" in result.stderr.decode()
+    assert not (tmp_path / "y.png").exists()

@@ -101,6 +101,98 @@ def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
     assert at_one.cell.tau == 1.0
 
 
+def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    taus = (0.5, "0.9/0.5/0.2")
+    found = evaluate(
+        model, true_pictures, "rmse", tau=taus, candidates=2, limit=2, save_images=saved
+    )
+    rows = by_what(found)
+    assert [str(row.cell.tau) for row in rows] == ["0.5", "0.9/0.5/0.2"]
+    assert rows[1].as_json()["tau"] == [0.9, 0.5, 0.2]
+    assert found.settings["params"]["taus"][1] == [0.9, 0.5, 0.2]
+    assert rows[1].label == "model, τ 0.9/0.5/0.2, likeliest of 2"
+    assert len(list((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))) == 2
+    given = task_of(model).degrade(next(iter_truths(true_pictures)))
+    own = restore(model, given, (0.9, 0.5, 0.2), 2).ranked[0].image
+    first = sorted((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))[0]
+    assert np.abs(own.astype(int) - read_image(first)).max() <= 1
+    again = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=taus,
+        candidates=2,
+        limit=2,
+        save_images=saved,
+        skip_existing=True,
+    )
+    assert by_what(again)[1].values == rows[1].values
+    with pytest.raises(CaflowError, match="has 2 values"):
+        evaluate(model, true_pictures, "rmse", tau="0.9/0.5")
+
+
+def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    rules = ("likelihood", "consensus", "typical", "likely-consensus", "none", "best")
+    found = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=0.9,
+        candidates=(3, 6),
+        seed=4,
+        rank=rules,
+        limit=3,
+        save_images=saved,
+    )
+    rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
+    assert len(rows) == 2 * 5  # the model's own rule is likelihood
+    chosen = {}
+    for (m, rule), row in rows.items():
+        errors = []
+        for r, truth in zip(range(3), iter_truths(true_pictures), strict=False):
+            given, seed = task_of(model).degrade(truth), 4 + 1_000_003 * r
+            best = restore(model, given, 0.9, m, seed=seed, rank=rule).ranked[0]
+            errors.append(np.sqrt(np.mean((best.image.astype(float) - truth) ** 2)))
+        chosen[m, rule] = errors
+        assert row.values["rmse"].mean == pytest.approx(np.mean(errors), abs=0.02)
+        assert row.as_json()["rank"] == rule
+        folder = saved / f"tau0.9_m{m}_n1_{rule}"
+        assert len(list(folder.rglob("*.png"))) == 3
+        if rule == "likelihood":
+            assert "likeliest" not in row.differences
+            continue
+        apart = np.subtract(errors, chosen[m, "likelihood"])
+        difference = row.differences["likeliest"]["rmse"]
+        assert difference.mean == pytest.approx(apart.mean(), abs=0.02)
+        error = apart.std(ddof=1) / 3**0.5
+        assert difference.standard_error == pytest.approx(error, abs=0.02)
+    assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 5
+    assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
+    again = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=0.9,
+        candidates=(3, 6),
+        seed=4,
+        rank=rules,
+        limit=3,
+        save_images=saved,
+        skip_existing=True,
+    )
+    assert [row.values for row in by_what(again)] == [row.values for row in by_what(found)]
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        evaluate(model, true_pictures, "rmse", rank="beauty")
+
+
+def iter_truths(data):
+    with open_split(data, "test", 32) as source:
+        for r in range(len(source.names)):
+            yield source.read(r)[0]
+
+
 def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
     model = models_32["superres"]
     metrics = ("rmse", "diversity")

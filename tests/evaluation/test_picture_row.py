@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import json
 
-from caflow_cli.evaluation.picture_row import CandidateRow, PictureRow, ranked
+from caflow_cli.evaluation.picture_row import CandidateRow, DrawsRow, PictureRow, ranked
+from caflow_cli.temperature import Temperature
 
 # A line of `evaluate.jsonl` as it stands in files that runs have left.
 LINE = (
-    '{"index": 1, "name": "sub/p.png", "draws": [{"tau": 0.5, "candidates": [{"k": 0, "seed": 7, '
+    '{"index": 1, "name": "sub/p.png", "draws": [{"tau": [0.5], "candidates": [{"k": 0, "seed": 7, '
     '"log_likelihood": -30.125, "rmse": 8.0, "psnr": null}, {"k": 1, "seed": 8, '
     '"log_likelihood": -20.5, "rmse": 5.1, "psnr": 33.9}], "diversity": {"2": 1.5}, '
-    '"ranks": {"1": [0.25, 0.75], "2": [0.5, 0.25, 0.25]}}, {"tau": 1.0, "candidates": '
+    '"ranks": {"1": [0.25, 0.75], "2": [0.5, 0.25, 0.25]}}, {"tau": [1.0], "candidates": '
     '[{"k": 0, "seed": 7, "log_likelihood": -31.0}]}], "truth": {"log_likelihood": -10.0, '
     '"bits_per_dim": 0.1, "standard_error": 0.5}, "baseline": {"rmse": 9.0, "psnr": 29.0}}'
 )
@@ -43,3 +44,18 @@ def test_the_likeliest_come_first_and_ties_by_place():
     candidates = [CandidateRow(k, k, nats) for k, nats in enumerate((-30.0, -20.0, -20.0, -1.0))]
     assert [c.k for c in ranked(candidates, 3)] == [1, 2, 0]
     assert [c.k for c in ranked(candidates, 4)] == [3, 1, 2, 0]
+
+
+def test_a_row_keeps_the_orders_of_other_rules():
+    candidates = tuple(CandidateRow(k, k, nats) for k, nats in enumerate((-3.0, -2.0, -1.0)))
+    draws = DrawsRow(
+        Temperature.of("0.9/0.5"), candidates, orders={"consensus": {2: [1, 0], 3: [1, 2, 0]}}
+    )
+    row = PictureRow(0, "p", (draws,))
+    again = PictureRow.from_json(json.loads(json.dumps(row.as_json())))
+    assert again == row
+    (draws,) = again.draws
+    assert [c.k for c in draws.ranked(3, "consensus")] == [1, 2, 0]
+    assert [c.k for c in draws.ranked(2, "consensus")] == [1, 0]
+    assert [c.k for c in draws.ranked(3)] == [2, 1, 0]
+    assert [c.k for c in draws.ranked(2, "none")] == [0, 1]

@@ -11,6 +11,7 @@ from caflow_cli.evaluation.picture_row import CandidateRow, DrawsRow, PictureRow
 from caflow_cli.evaluation.result import ALL
 from caflow_cli.evaluation.settings import Cell
 from caflow_cli.evaluation.summary import RowSummary
+from caflow_cli.temperature import Temperature
 
 
 def candidate(k: int, nats: float, rmse: float | None) -> CandidateRow:
@@ -21,7 +22,7 @@ def row(index: int, truth: float, candidates: list[CandidateRow], base: float | 
     return PictureRow(
         index,
         f"p{index}",
-        (DrawsRow(0.5, tuple(candidates)),),
+        (DrawsRow(Temperature.of(0.5), tuple(candidates)),),
         TruthRow(truth, -truth / 10),
         None if base is None else {"rmse": base},
     )

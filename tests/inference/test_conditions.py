@@ -63,6 +63,17 @@ def test_a_score_is_the_sum_over_tiles(small_model):
     assert found == pytest.approx(expected, abs=1e-2)
 
 
+def test_a_shape_of_temperatures_is_the_same_in_tiles(small_model):
+    cond = smooth(1, (160, 288), 2)
+    tiled = InTiles(small_model, cond, plan_tiles((160, 288), 16, 256))
+    whole = OnePiece(small_model, cond)
+    for tau in ((0.9, 0.5, 0.2), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)):
+        (ours,), (theirs,) = tiled.draw(tau, [5], 0, 1), whole.draw(tau, [5], 0, 1)
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+    (other,) = whole.draw(0.5, [5], 0, 1)
+    assert np.abs(other.astype(int) - theirs).max() > 1
+
+
 def test_pictures_beyond_memory_are_in_tiles(small_model, monkeypatch):
     cond = smooth(1, (32, 240), 1)
     assert isinstance(read_conditions(small_model, cond), OnePiece)
@@ -93,11 +104,11 @@ def test_draws_that_are_not_finite_are_refused_unless_asked_for(small_model, in_
     cond = smooth(1, (32, 32), 1)
     tiles = plan_tiles((32, 32), 16)
     way = InTiles(small_model, cond, tiles) if in_tiles else OnePiece(small_model, cond)
-    with pytest.raises(CaflowError, match="no finite draw at tau nan") as caught:
-        way.draw(float("nan"), [0], 0, 1)
+    with pytest.raises(CaflowError, match=r"no finite draw at tau 1e\+39") as caught:
+        way.draw(1e39, [0], 0, 1)
     assert caught.value.hint == "--tau 1, or lower"
     with np.errstate(invalid="ignore"):
-        (drawn,) = way.draw(float("nan"), [0], 0, 1, strict=False)
+        (drawn,) = way.draw(1e39, [0], 0, 1, strict=False)
     assert drawn.shape == (32, 32, 3)
 
 

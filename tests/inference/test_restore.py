@@ -224,3 +224,20 @@ def test_batches_and_order_change_nothing_in_the_bundled_model():
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-4
     assert np.array_equal(first, others[-1])  # at equal batch size, to the byte
+
+
+def test_a_file_keeps_a_shape_and_a_rule(small_model, tmp_path):
+    own, image = small_model.config, picture(8, 8)
+    expected = restore(small_model, image, "0.9/0.5/0.2", 4, rank="consensus")
+    try:
+        task = replace(own.task, tau=(0.9, 0.5, 0.2), rank="consensus")
+        small_model.config = replace(own, task=task)
+        small_model.save(tmp_path / "m.safetensors", {"images": 0})
+    finally:
+        small_model.config = own
+    model = load(str(tmp_path / "m.safetensors"))
+    found = restore(model, image, candidates=4, rank="best")
+    assert (str(found.tau), found.rank_by) == ("0.9/0.5/0.2", "consensus")
+    assert [c.k for c in found.ranked] == [c.k for c in expected.ranked]
+    for ours, theirs in zip(found.ranked, expected.ranked, strict=True):
+        np.testing.assert_array_equal(ours.image, theirs.image)

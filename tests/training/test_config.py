@@ -74,6 +74,15 @@ def test_the_config_file_reads_back(data):
     assert config.data == data
 
 
+def test_a_shape_of_temperatures_and_a_rule_read_back():
+    tomllib = pytest.importorskip("tomllib")
+    config = apply_settings(minimal(), ["task.tau=[0.9, 0.7, 0.5]", "task.rank=consensus"])
+    assert (config.task.tau, config.task.rank) == ((0.9, 0.7, 0.5), "consensus")
+    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
+    with pytest.raises(CaflowError, match="has 2 values"):
+        apply_settings(minimal(), ["task.tau=[0.9, 0.7]"])
+
+
 def test_a_config_file_of_names_in_bytes():
     in_bytes = "фото".encode().decode("ascii", "surrogateescape")  # as under LANG=C
     assert 'data = "фото"' in to_toml(apply_settings(minimal(), [f"data={in_bytes}"]))

@@ -105,9 +105,11 @@ def _on_data(
     check_options("model", given, compared, written)
 
     from ...evaluation import evaluate
+    from ...evaluation.temperature_search import choose_temperature, searched
     from ..loaded_model import load_model
 
     loaded = load_model(given.model, given.device, console, settings.task)
+    tau = searched(loaded.model.config.flow) if settings.search_tau else settings.tau
     with console.progress() as display:
         bar = display.add_task("measuring", total=None)
         evaluation = evaluate(
@@ -116,11 +118,12 @@ def _on_data(
             metrics=settings.metrics,
             split=settings.split,
             limit=settings.limit,
-            tau=settings.tau,
+            tau=tau,
             candidates=settings.candidates,
             keep=settings.keep,
             seed=given.seed,
             noise_samples=given.noise_samples,
+            rank=settings.ranks,
             batch_size=given.batch_size,
             weights=networks.weights(),
             save_images=written.save_images,
@@ -133,6 +136,10 @@ def _on_data(
                 bar, completed=done, total=total, description=f"{done} of {total} pictures"
             ),
         )
+    if settings.search_tau:
+        choice = choose_temperature(evaluation.results)
+        evaluation.settings["search"] = choice.as_json()
+        console.note(str(choice))
     return evaluation, loaded.identity
 
 

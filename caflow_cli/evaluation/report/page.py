@@ -14,7 +14,7 @@ from typing import Any
 from ...images import atomic_write, make_folder
 from ..estimates import Estimate
 from ..metrics import METRICS
-from ..picture_row import PictureRow, ranked
+from ..picture_row import PictureRow
 from ..problems import BASELINES
 from ..result import Evaluation, describe
 from ..settings import EvaluationSettings
@@ -72,7 +72,7 @@ def _facts(
         "model": f"{identity['id']} (sha256 {identity['sha256'][:12]}…)" if identity else None,
         "data": f"{Path(data['path']).name}, {data['split']}, {data['size']}×{data['size']}",
         "settings": f"τ {_list(settings.taus)}; M {_list(settings.candidates)}; "
-        f"N {_list(settings.keep)}; seed {settings.seed}",
+        f"N {_list(settings.keep)}; by {_list(settings.ranks)}; seed {settings.seed}",
         "log-likelihoods": f"{evaluation.settings['estimator']['dequantization']} dequantization, "
         f"K = {settings.noise_samples}",
         "protocol": evaluation.settings.get("protocol", {}).get("name"),
@@ -84,8 +84,8 @@ def _facts(
     )
 
 
-def _list(values: Iterable[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+def _list(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _table(evaluation: Evaluation) -> str:
@@ -162,7 +162,7 @@ def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[P
             record["c"] = [
                 {"seed": c.seed, "ll": c.log_likelihood}
                 | {name: c.values[name] for name in (*names, "consistency") if name in c.values}
-                for c in ranked(row.draws_at(cell.tau).candidates, cell.m)
+                for c in row.draws_at(cell.tau).ranked(cell.m, cell.rank)
             ]
         pictures.append(record)
     shown = {
@@ -173,7 +173,7 @@ def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[P
             if name in evaluation.metrics
         },
         "baseline": BASELINES.get(evaluation.settings["task"]),
-        "tau": None if cell is None else cell.tau,
+        "tau": None if cell is None else str(cell.tau),
         "errorScale": ERROR_SCALE,
     }
     return json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("</", "<\\/")

@@ -23,10 +23,10 @@ _STOPS = np.array(
 
 
 def shown_cell(settings: EvaluationSettings) -> Cell | None:
-    """The setting whose candidates the gallery shows: the first temperature, the largest M."""
+    """The setting whose candidates the gallery shows: first temperature and rule, largest M."""
     if not settings.draws:
         return None
-    return Cell(settings.taus[0], settings.most, settings.most)
+    return Cell(settings.taus[0], settings.most, settings.most, settings.ranks[0])
 
 
 def error_map(image: Picture, truth: Picture) -> Picture:

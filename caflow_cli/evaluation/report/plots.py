@@ -35,7 +35,7 @@ def likelihood_plot(gap: LikelihoodGap) -> str:
         counts = histogram[name]
         series.append((name, [count / max(1, sum(counts)) for count in counts]))
     frame = _Frame(
-        f"Log-likelihood, τ {gap.tau:g}",
+        f"Log-likelihood, τ {gap.tau}",
         "thousand nats",
         "share",
         (edges[0], edges[-1]),
@@ -60,7 +60,7 @@ def rank_plot(result: Result) -> str:
     cell = result.cell
     assert cell is not None
     frame = _Frame(
-        f"Rank of the truth among {cell.m}, τ {cell.tau:g}",
+        f"Rank of the truth among {cell.m}, τ {cell.tau}",
         "rank; dashed: truth and candidates alike",
         "share",
         (-0.5, len(shares) - 0.5),
@@ -94,7 +94,7 @@ def sweep_plot(evaluation: Evaluation) -> str | None:
         r for r in evaluation.results if r.cell is None and across in r.values and r.what != "truth"
     ]
     cells = [r.cell for r in rows if r.cell is not None]
-    settings = list(dict.fromkeys((cell.m, cell.n) for cell in cells))
+    settings = list(dict.fromkeys((cell.m, cell.n, cell.rank) for cell in cells))
     panels = []
     for name in up:
         drawn, shown = ([r for r in some if name in r.values] for some in (rows, base))
@@ -104,7 +104,7 @@ def sweep_plot(evaluation: Evaluation) -> str | None:
         frame = _Frame(title, _axis(across), _axis(name), _around(xs), _around(ys))
         labelled = True
         for place, setting in enumerate(settings):
-            members = [r for r in drawn if r.cell and (r.cell.m, r.cell.n) == setting]
+            members = [r for r in drawn if r.cell and _line_of(r.cell) == setting]
             if members:
                 _curve(frame, members, across, name, place % _COLOURS, labelled)
                 labelled = False  # the temperatures of one line are enough
@@ -115,7 +115,7 @@ def sweep_plot(evaluation: Evaluation) -> str | None:
                 f'<text x="{_inside(x)}" y="{y - 8:.1f}" text-anchor="middle">'
                 f"{escape(row.what.removesuffix(', published'))}</text>"
             )
-        frame.legend([f"M {m}" + (f", N {n}" if n > 1 else "") for m, n in settings])
+        frame.legend([_line_label(*setting) for setting in settings])
         panels.append(frame)
     height = len(panels) * (_H + 12)
     inner = "".join(
@@ -123,6 +123,16 @@ def sweep_plot(evaluation: Evaluation) -> str | None:
         for place, frame in enumerate(panels)
     )
     return _wrap(inner, height, " and ".join(frame.title for frame in panels))
+
+
+def _line_of(cell: Cell) -> tuple[int, int, str]:
+    """What the points of a line have in common."""
+    return cell.m, cell.n, cell.rank
+
+
+def _line_label(m: int, n: int, rank: str) -> str:
+    label = f"M {m}" + (f", N {n}" if n > 1 else "")
+    return label if rank == "likelihood" else f"{label}, {rank}"
 
 
 def _curve(
@@ -136,11 +146,11 @@ def _curve(
         points.append(f"{x:.1f} {y:.1f}")
         frame.add(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="var(--c{colour})">'
-            f"<title>τ {cell.tau:g}, M {cell.m}: {across} {row.values[across].mean:.4g}, "
+            f"<title>τ {cell.tau}, M {cell.m}: {across} {row.values[across].mean:.4g}, "
             f"{name} {row.values[name].mean:.4g}</title></circle>"
         )
         if labelled:
-            frame.add(f'<text x="{x + 6:.1f}" y="{y - 6:.1f}">τ {cell.tau:g}</text>')
+            frame.add(f'<text x="{x + 6:.1f}" y="{y - 6:.1f}">τ {cell.tau}</text>')
     frame.add(f'<path d="M{"L".join(points)}" fill="none" stroke="var(--c{colour})"/>')
 
 

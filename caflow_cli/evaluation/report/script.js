@@ -16,14 +16,14 @@ function nats(value) { return Math.round(value).toLocaleString("en"); }
 
 const sorts = { index: ["order of the data", (p) => p.i], name: ["name", (p) => p.name] };
 for (const name of metrics) {
-  sorts[name] = [`${name} of the likeliest`, (p) => {
+  sorts[name] = [`${name} of the first`, (p) => {
     const value = p.c.length ? p.c[0][name] : undefined;
     return value === null ? Infinity : value;
   }];
 }
 if (data.pictures.some((p) => "ll" in p)) {
   sorts.truth = ["log-likelihood of the truth", (p) => p.ll];
-  if (data.tau !== null) sorts.gap = ["truth minus likeliest, nats", (p) => p.ll - p.c[0].ll];
+  if (data.tau !== null) sorts.gap = ["truth minus likeliest, nats", (p) => p.ll - Math.max(...p.c.map((c) => c.ll))];
 }
 for (const [key, [label]] of Object.entries(sorts)) by("sort").add(new Option(label, key));
 

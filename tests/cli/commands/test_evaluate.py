@@ -50,14 +50,14 @@ def test_a_model_on_data_gives_a_table_and_the_same_as_json(run, true_pictures, 
         ("truth", ""),
     ]
     record = json.loads(run(*given, "--metric", "rmse,bpd,diversity", "-n", "1,2", "--json").stdout)
-    assert (record["schema"], record["command"], record["status"]) == (1, "evaluate", "ok")
+    assert (record["schema"], record["command"], record["status"]) == (2, "evaluate", "ok")
     assert record["model"]["id"] == "m32.safetensors"
     assert (record["task"], record["images"], record["failed"]) == ("superres", 5, [])
     assert record["params"]["seed"] == 5
     assert record["metrics"]["bpd"].keys() == {"definition", "range", "units", "better"}
     assert record["estimator"]["noise_samples"] == 1
     model = record["results"][1]
-    assert (model["tau"], model["candidates"], model["keep"]) == (0.5, 3, 1)
+    assert (model["tau"], model["candidates"], model["keep"]) == ([0.5], 3, 1)
     assert float(rows[1]["rmse"]) == pytest.approx(model["values"]["rmse"]["mean"], rel=1e-5)
     assert float(rows[1]["rmse_se"]) == pytest.approx(
         model["values"]["rmse"]["standard_error"], rel=1e-2
@@ -164,3 +164,22 @@ def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch
     monkeypatch.setattr(sys, "stdout", None)
     done = run("evaluate", folder, folder, "--metric", "rmse")
     assert_refused(done, 1, "stdout is closed")
+
+
+def test_a_search_names_a_temperature_by_its_rule(run, true_pictures, model_32):
+    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
+        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
+    given = ["evaluate", "--data", true_pictures, "--model", model_32, "--search-tau"]
+    done = run(*given, "--split", "test", "--limit", 2, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    tried = [row for row in record["results"] if row["what"] == "model"]
+    assert len(tried) == 14
+    means = {json.dumps(row["tau"]): row["values"] for row in tried}
+    chosen = means[json.dumps(record["search"]["tau"])]
+    assert chosen["lpips"]["mean"] == record["search"]["lpips"]
+    limit = 1.1 * min(values["rmse"]["mean"] for values in means.values())
+    assert record["search"]["rmse_at_most"] == pytest.approx(limit)
+    fit = [v["lpips"]["mean"] for v in means.values() if v["rmse"]["mean"] <= limit]
+    assert chosen["lpips"]["mean"] == min(fit)
+    assert b"the lowest lpips whose rmse is at most 10% above" in done.stderr

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from ..process import assert_refused
 from ..results import records
@@ -178,3 +178,38 @@ def test_a_usage_error_is_found_before_pictures_are_read(run):
     assert_refused(run(*pair, "--noise-samples", 0), 2, "0 noise samples")
     assert_refused(run(*pair, "--device", "abacus", "--model", "faces-superres-x4"), 2, "abacus")
     assert_refused(run("score", "--cond", "-", "--target", "-"), 2, "stdin")
+
+
+def test_a_picture_of_schema_1_is_scored_by_the_model_that_it_names(
+    run, tmp_path, small_picture, model_file
+):
+    done = run("superres", small_picture, "-m", 2, "-o", "new.png", "--model", model_file)
+    assert done.returncode == 0
+    with Image.open(tmp_path / "new.png") as picture:
+        record = json.loads(picture.info["caflow"])
+        assert record["schema"] == 2
+        # What version 0.1.0 wrote.
+        chunk = PngImagePlugin.PngInfo()
+        old = {
+            "schema": 1,
+            "version": "0.1.0",
+            "task": "superres",
+            "model": record["model"],
+            "tau": 0.5,
+            "seed": record["seed"],
+            "rank": 1,
+            "candidates": 2,
+            "rank_score": record["rank_score"],
+            "log_likelihood": record["log_likelihood"],
+            "bits_per_dim": record["bits_per_dim"],
+            "estimator": record["estimator"],
+        }
+        chunk.add_text("caflow", json.dumps(old))
+        picture.save(tmp_path / "old.png", pnginfo=chunk)
+    scored = []
+    for name in ("new.png", "old.png"):
+        arguments = ("score", "--cond", small_picture, "--target", name, "--json")
+        (line,) = records(run(*arguments, CAFLOW_MODEL=str(model_file)))
+        assert (line["schema"], line["model"]) == (2, record["model"])
+        scored.append(line["log_likelihood"])
+    assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)

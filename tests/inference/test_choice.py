@@ -1,0 +1,152 @@
+"""Which candidate: rules by their formulas, and what `restore` makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.config import RULES
+from caflow_cli.errors import CaflowError
+from caflow_cli.inference import choice, restore, score
+from caflow_cli.inference.candidates import OWN_SEED
+from caflow_cli.inference.choice import Place, distances, order
+
+SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]
+# RMSE between five pictures: 2 is the nearest to all, 4 the nearest to the likelier half 1, 3, 4.
+APART = np.array(
+    [
+        [0.0, 9.0, 1.0, 9.0, 9.0],
+        [9.0, 0.0, 2.0, 6.0, 4.0],
+        [1.0, 2.0, 0.0, 2.0, 3.0],
+        [9.0, 6.0, 2.0, 0.0, 5.0],
+        [9.0, 4.0, 3.0, 5.0, 0.0],
+    ]
+)
+
+
+def picture(seed: int, size=(8, 8)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def test_likelihood_falls_and_ties_break_by_k():
+    assert order("likelihood", SCORES) == [Place(k, SCORES[k]) for k in (1, 3, 4, 2, 0)]
+    assert [place.k for place in order("likelihood", [1.0, 2.0, 2.0])] == [1, 2, 0]
+    assert order("none", SCORES) == [Place(k, None) for k in range(5)]
+
+
+def test_consensus_is_the_least_mean_rmse_to_the_others():
+    places = order("consensus", SCORES, APART)
+    assert places[0] == Place(2, 2.0)
+    for place in places:
+        others = [APART[place.k, j] for j in range(5) if j != place.k]
+        assert place.value == pytest.approx(sum(others) / 4)
+    values = [place.value for place in places]
+    assert values == sorted(values)
+    # Two are as far from each other as from each other: the likelier is first.
+    assert [p.k for p in order("consensus", [-2.0, -1.0], APART[:2, :2])] == [1, 0]
+    assert order("consensus", [-2.0], APART[:1, :1]) == [Place(0, None)]
+
+
+def test_likely_consensus_weeds_out_by_likelihood_first():
+    places = order("likely-consensus", SCORES, APART)
+    assert [place.k for place in places[:3]] == [4, 1, 3]  # of the likelier half
+    assert [place.value for place in places[:3]] == [4.5, 5.0, 5.5]
+    assert places[3] == Place(2, pytest.approx(7 / 3))  # nearer, and yet behind
+    assert order("likely-consensus", [-2.0, -1.0], APART[:2, :2]) == [Place(1, None), Place(0, 9.0)]
+
+
+def test_typical_is_nearest_to_the_mean_of_own_draws():
+    own = np.array([-2.0, -4.5])
+    assert [place.k for place in order("typical", SCORES, own=own)] == [4, 2, 3, 0, 1]
+    assert order("typical", SCORES, own=own)[0] == Place(4, 0.25)
+    # -2 and -4 are as near to -3.
+    assert [p.k for p in order("typical", [-4.0, -2.0], own=np.array([-3.0]))] == [1, 0]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
+def test_distances_are_rmse_however_few_fit_into_memory(monkeypatch, at_once):
+    images = [picture(k) for k in range(5)]
+    monkeypatch.setattr(choice, "_AT_ONCE", at_once * images[0].nbytes)
+    apart = distances(5, lambda k: images[k])
+    for i in range(5):
+        for j in range(5):
+            expected = np.sqrt(np.mean((images[i].astype(float) - images[j]) ** 2))
+            assert apart[i, j] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("task", ["superres", "inpaint"])
+def test_every_rule_orders_the_same_candidates(task_models, task, rule):
+    model = task_models[task]
+    image = picture(1, (8, 8) if task == "superres" else (40, 40))
+    mask = None
+    if task == "inpaint":
+        mask = np.zeros((40, 40), np.uint8)
+        mask[10:20, 12:30] = 255
+    plain = {c.k: c for c in restore(model, image, 0.8, 5, mask=mask, rank="none").ranked}
+    result = restore(model, image, 0.8, 5, keep=2, mask=mask, rank=rule)
+    assert result.rank_by == rule
+    for candidate in result.ranked:
+        same = plain[candidate.k]
+        assert (candidate.image == same.image).all()
+        assert (candidate.score, candidate.seed) == (same.score, same.seed)
+        again = score(model, image, candidate.image, mask)
+        assert again.rank_score == pytest.approx(candidate.score.rank_score, abs=1e-2)
+    scores = [plain[k].score.rank_score for k in range(5)]
+    images = [plain[k].image.astype(float) for k in range(5)]
+    apart = np.array([[np.sqrt(np.mean((a - b) ** 2)) for b in images] for a in images])
+    own = None
+    if rule == "typical":
+        own_draws = restore(model, image, 1.0, 32, seed=OWN_SEED, mask=mask).ranked
+        own = np.array([c.score.rank_score for c in own_draws])
+    expected = order(rule, scores, apart, own)
+    assert [c.k for c in result.ranked] == [place.k for place in expected]
+    values = [place.value for place in expected]
+    assert [c.rank_value for c in result.ranked] == pytest.approx(values, abs=0.05)
+    assert [c.rank for c in result.ranked] == [1, 2, 3, 4, 5]
+
+
+def test_the_rules_do_not_all_choose_alike(small_model):
+    image = picture(1)
+    first = {
+        rule: [c.k for c in restore(small_model, image, 0.8, 9, rank=rule).ranked] for rule in RULES
+    }
+    assert len(set(map(tuple, first.values()))) == len(RULES)
+
+
+def test_best_is_the_rule_that_the_model_names(small_model):
+    image, own = picture(2), small_model.config
+    try:
+        assert restore(small_model, image, 0.8, 4, rank="best").rank_by == "likelihood"
+        small_model.config = replace(own, task=replace(own.task, rank="consensus"))
+        best = restore(small_model, image, 0.8, 4, rank="best")
+        assert restore(small_model, image, 0.8, 4).rank_by == "likelihood"  # still the default
+    finally:
+        small_model.config = own
+    consensus = restore(small_model, image, 0.8, 4, rank="consensus")
+    assert best.rank_by == "consensus"
+    assert [c.k for c in best.ranked] == [c.k for c in consensus.ranked]
+    assert [c.rank_value for c in best.ranked] == [c.rank_value for c in consensus.ranked]
+
+
+def test_an_unknown_rule_is_refused_in_a_config_too(small_model):
+    with pytest.raises(CaflowError, match="rank is 'best'"):
+        replace(small_model.config.task, rank="best")
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        restore(small_model, picture(1), rank="beauty")
+
+
+@torch.no_grad()
+def test_tiles_are_ranked_by_every_rule_too(small_model, monkeypatch):
+    from caflow_cli.inference import tiling
+
+    monkeypatch.setattr(tiling, "_ONE_PIECE", 32 * 224)
+    monkeypatch.setattr(tiling, "_SIDE", 224)
+    image = picture(3, (8, 60))
+    for rule in ("consensus", "likely-consensus"):
+        result = restore(small_model, image, 0.8, 3, rank=rule)
+        assert result.ranked[0].score.log_likelihood is None
+        assert result.ranked[0].rank_value > 0
