@@ -30,6 +30,7 @@ class Candidate:
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
     draw: Picture  # uint8, of the model's size; or projected, of the picture's
     compose: Callable[[Picture], Picture]
+    redraws: int = 0  # draws of its generator that ran away before this one
 
     @property
     def image(self) -> Picture:
@@ -101,7 +102,7 @@ def restore(
 
     Raises:
         CaflowError: Arguments out of range, a picture too large, a mask that does not fit, or a
-            draw that is not finite.
+            candidate that runs away eleven times.
     """
     sampling = Sampling(
         tau=tau,
@@ -139,24 +140,25 @@ def restore_with(
     request = Request.of(task, image, mask, sampling.consistent)
     conditioned = Conditioned(model, [request])
 
-    found: list[tuple[Picture, int | None, Score]] = []
+    found: list[tuple[Picture, int | None, Score, int]] = []
     for drawn, score in conditioned.candidates(
         tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size
     ):
         if isinstance(task, SuperRes) and sampling.consistent:
-            found.append((drawn.image, consistency(image, drawn.image, task), score))
+            off = consistency(image, drawn.image, task)
+            found.append((drawn.image, off, score, drawn.redraws))
         else:
-            found.append((drawn.draw, None, score))
+            found.append((drawn.draw, None, score, drawn.redraws))
 
     order = list(range(m))
     if sampling.rank == "likelihood":
         order.sort(key=lambda k: (-found[k][2].rank_score, k))
     ranked = []
     for position, k in enumerate(order, 1):
-        draw, apart, score = found[k]
+        draw, apart, score, redraws = found[k]
         compose = _as_it_is if sampling.consistent else request.compose
         seed = sampling.seed + k
-        ranked.append(Candidate(k, seed, position, score, apart, draw, compose))
+        ranked.append(Candidate(k, seed, position, score, apart, draw, compose, redraws))
     estimator = estimator_of(model, sampling.noise_samples)
     return Candidates(ranked, sampling.keep, tau, estimator, conditioned.statistics[0])
 
