@@ -41,7 +41,8 @@ class Logit(nn.Module):
     def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
         """Which values lie beyond that share of the margin: bool, of v's shape.
 
-        For α = 0.05 these have |h| > 11.8, where pixels have 3.7 at most.
+        For α = 0.05 these have |h| > 11.8, where pixels have 3.7 at most. Float32 still tells them
+        from the end itself.
         """
         return (v < -share * self.margin) | (v > self.levels + share * self.margin)
 
