@@ -133,7 +133,6 @@ class _Restorer:
 
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
-        from ..inference import restore_with
         from ..inference.charts import spread_chart
         from ..inference.grid import grid_row
         from .listing import list_job
@@ -146,7 +145,7 @@ class _Restorer:
         start = time.perf_counter()
         picture, mask = self.planned.read(job), self.planned.read_mask(job)
         image = as_seen(picture, self.loaded)
-        result = restore_with(self.loaded.model, image, self.sampling, mask)
+        result = self._draw(job, image, mask)
         paths = [] if job.skipped else self._write(job, result, picture, mask)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
@@ -158,6 +157,16 @@ class _Restorer:
         exact = self.planned.encoder.lossless and picture.alpha is None
         restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
         self.reporter.record(restored.fields)
+
+    def _draw(self, job: Job, image: Picture, mask: Picture | None) -> Candidates:
+        """Draw candidates. CaflowError with the picture's name."""
+        from ..inference import restore_with
+
+        try:
+            return restore_with(self.loaded.model, image, self.sampling, mask)
+        except CaflowError as error:
+            message = f"{job.name}: {error.message}"
+            raise CaflowError(message, error.hint, error.exit_code) from error
 
     def _write(
         self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None

@@ -82,6 +82,7 @@ class Draw:
     seed: int  # replays it, as candidate 0
     draw: Picture  # uint8, of the model's size
     image: Picture
+    redraws: int = 0  # draws of this generator that ran away before this one
 
 
 class Conditioned:
@@ -90,7 +91,7 @@ class Conditioned:
     Args:
         model: Any model.
         requests: Their conditions must have one size.
-        strict: Refuse draws and scores that are not finite.
+        strict: Draw again what runs away, and refuse scores that are not finite.
     """
 
     def __init__(self, model: CAFlow, requests: Sequence[Request], strict: bool = True) -> None:
@@ -120,7 +121,7 @@ class Conditioned:
                 Default: as many as fit well into memory.
 
         Raises:
-            CaflowError: A draw is not finite.
+            CaflowError: A candidate and its ten redraws run away, and `strict`.
         """
         height, width = self._cond.shape[-2:]
         at_a_time = batch_size or BATCH_PIXELS // (height * width)
@@ -129,10 +130,10 @@ class Conditioned:
             count = min(step, candidates - first)
             drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
             batch = []
-            for place, draw in enumerate(drawn):
+            for place, (draw, redraws) in enumerate(drawn):
                 row, k = place // count, first + place % count
                 image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % _SEEDS, draw, image))
+                batch.append(Draw(row, k, (seeds[row] + k) % _SEEDS, draw, image, redraws))
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
@@ -182,7 +183,7 @@ class Conditioned:
             batch_size: As for `draws`.
 
         Raises:
-            CaflowError: A draw or a score is not finite.
+            CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
         for batch in self.draws(tau, candidates, seeds, batch_size):
             scores = self.score([draw.image for draw in batch], noise_samples)

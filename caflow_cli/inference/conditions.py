@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..errors import CaflowError
 from ..flows import to_uint8
 from ..model import CAFlow, Condition
 from ..tasks import Picture
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
+from .redraw import Sampled, decode_noise, draw_sound
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -29,31 +31,62 @@ class OnePiece:
     """Conditions that are computed once, as one batch, and kept: 0.4 kilobytes a pixel."""
 
     def __init__(self, model: CAFlow, cond: Tensor) -> None:
-        self._model = model
+        self._model, self._cond = model, cond
         self.condition = model.encode_condition(cond)
 
     def draw(
         self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
-    ) -> list[Picture]:
+    ) -> list[Sampled]:
         """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
+
+        What runs away (`runaway_cells`) is drawn again, alone, of the next latents of its
+        generator: other draws stay as they are.
 
         Args:
             tau: Temperature.
             seeds: One for each condition.
             first: k of the first draw.
             count: Number of draws for each condition.
-            strict: Refuse draws that are not finite.
+            strict: Draw again what runs away; else take every first draw.
 
         Returns:
             Pictures uint8 (H, W, C); those of one condition are neighbours.
 
         Raises:
-            CaflowError: A draw is not finite, and `strict` is set.
+            CaflowError: A draw and its ten redraws run away, and `strict` is set.
         """
-        points = self._model.sample(self.condition, tau, count, seeds, first).flatten(0, 1)
+        size = self.condition.size
+        each = [seed + k for seed in seeds for k in range(first, first + count)]
+        points, cells = self._decode(
+            self.condition, tau, [self._model.latent_noise(seed, size) for seed in each]
+        )
+        drawn = [Sampled(picture, 0) for picture in _pictures(points)]
         if strict:
-            _check_finite(points, tau)
-        return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())
+            for place in cells.flatten(1).any(1).nonzero().flatten().tolist():
+                drawn[place] = self._draw_alone(place // count, tau, each[place])
+        return drawn
+
+    def _draw_alone(self, row: int, tau: Tau, seed: int) -> Sampled:
+        """A draw that has run away among others, under the condition of its row."""
+        condition = self.condition
+        if condition.batch > 1:
+            condition = self._model.encode_condition(self._cond[row, None])
+
+        def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
+            points, cells = self._decode(condition, tau, [noise])
+            return _pictures(points)[0], cells[0]
+
+        return draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
+
+    def _decode(
+        self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Points of that noise, (B, C, H, W), and where they run away."""
+        device, dtype = self._model.device, self._model.dtype
+        taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
+        stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
+        latents = [own * z for own, z in zip(taus, stacked, strict=True)]
+        return decode_noise(self._model, condition, latents)
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
         """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
@@ -79,13 +112,20 @@ class InTiles:
 
     def draw(
         self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
-    ) -> list[Picture]:
-        """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles."""
-        return [
-            self._draw(row, tau, seed + k, strict)
-            for row, seed in enumerate(seeds)
-            for k in range(first, first + count)
-        ]
+    ) -> list[Sampled]:
+        """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles.
+
+        Where a tile runs away, the whole picture is drawn again with other noise there.
+        """
+        drawn = []
+        for row, seed in enumerate(seeds):
+            for k in range(first, first + count):
+                noise = partial(self._model.latent_noise, seed + k, self._tiles.size)
+                draw = partial(self._draw, row, tau)
+                drawn.append(
+                    draw_sound(noise, draw, tau) if strict else Sampled(draw(noise(0))[0], 0)
+                )
+        return drawn
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
         """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.
@@ -125,20 +165,22 @@ class InTiles:
             self._statistics[row, corner] = statistics(condition)
         return condition
 
-    def _draw(self, row: int, tau: Tau, seed: int, strict: bool) -> Picture:
-        """Make one draw: the latents of the whole picture are drawn once and cut into tiles.
+    def _draw(self, row: int, tau: Tau, noise: list[Tensor]) -> tuple[Picture, Tensor]:
+        """Draw from the noise of the whole picture, which is cut into tiles. Returns the picture,
+        and where it runs away.
 
         Overlapping tiles have the same latents and conditions, so they draw the same picture except
         near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
         blends them.
         """
         tiles = self._tiles
-        noise = self._model.latent_noise(seed, tiles.size)
         taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
         height, width = tiles.size
         rows, columns = tiles.shape
-        channels = self._model.config.flow.target_channels
+        flow = self._model.config.flow
+        cell, channels = flow.multiple, flow.target_channels
         picture = np.empty((height, width, channels), np.uint8)
+        away = torch.zeros(1, height // cell, width // cell, dtype=torch.bool)
         rest = np.zeros((0, width, channels), np.float32)  # of the tiles above, not yet complete
         ends, across = (*tiles.tops[1:], height), tiles.column_weights()
         for top, vertical, end in zip(tiles.tops, tiles.row_weights(), ends, strict=True):
@@ -149,19 +191,17 @@ class InTiles:
                 latents = [
                     own * tiles.cut_latent(z, corner) for own, z in zip(taus, noise, strict=True)
                 ]
-                point, _ = self._model.decode(latents, self._read(row, corner))
-                if strict:
-                    _check_finite(point, tau)
+                point, cells = decode_noise(self._model, self._read(row, corner), latents)
+                place = away[:, top // cell :, left // cell :]
+                place[:, : cells.shape[1], : cells.shape[2]] |= cells.cpu()
                 weight = (vertical[:, None] * horizontal)[:, :, None]
                 band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
             complete = end - top
             picture[top:end] = np.floor(band[:complete]).clip(0, 255)
             rest = band[complete:]
-        return picture
+        return picture, away[0]
 
 
-def _check_finite(points: Tensor, tau: Tau) -> None:
-    if not bool(points.isfinite().all()):
-        raise CaflowError(
-            f"the model has no finite draw at tau {Temperature.of(tau)}", "--tau 1, or lower"
-        )
+def _pictures(points: Tensor) -> list[Picture]:
+    """Round floats (B, C, H, W) on the 8-bit scale to pictures."""
+    return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -33,7 +33,7 @@ class Candidate:
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
     draw: Picture  # uint8, of the model's size; or projected, of the picture's
     compose: Callable[[Picture], Picture]
-    redraws: int = 0  # draws that failed their check before it, from the same generator
+    redraws: int = 0  # draws of its generator that ran away before this one
 
     @property
     def image(self) -> Picture:
@@ -108,7 +108,7 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            or a draw is not finite.
+            or a candidate runs away eleven times.
     """
     sampling = Sampling(
         tau=tau,
@@ -145,14 +145,15 @@ def restore_with(
     request = Request.of(task, image, mask, sampling.consistent)
     conditioned = Conditioned(model, [request])
 
-    found: list[tuple[Picture, int | None, Score]] = []
+    found: list[tuple[Picture, int | None, Score, int]] = []
     for drawn, score in conditioned.candidates(
         tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size
     ):
         if isinstance(task, SuperRes) and sampling.consistent:
-            found.append((drawn.image, consistency(image, drawn.image, task), score))
+            levels = consistency(image, drawn.image, task)
+            found.append((drawn.image, levels, score, drawn.redraws))
         else:
-            found.append((drawn.draw, None, score))
+            found.append((drawn.draw, None, score, drawn.redraws))
 
     compose = _as_it_is if sampling.consistent else request.compose
     apart, own = None, None
@@ -160,11 +161,12 @@ def restore_with(
         apart = distances(m, lambda k: compose(found[k][0]))
     if sampling.rank == "typical":
         (own,) = own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size)
-    places = order(sampling.rank, [score.rank_score for _, _, score in found], apart, own)
+    places = order(sampling.rank, [score.rank_score for _, _, score, _ in found], apart, own)
     ranked = []
     for position, (k, value) in enumerate(places, 1):
-        draw, off, score = found[k]
-        ranked.append(Candidate(k, sampling.seed + k, position, value, score, off, draw, compose))
+        draw, off, score, redraws = found[k]
+        seed = sampling.seed + k
+        ranked.append(Candidate(k, seed, position, value, score, off, draw, compose, redraws))
     estimator = estimator_of(model, sampling.noise_samples)
     return Candidates(
         ranked, sampling.keep, tau, sampling.rank, estimator, conditioned.statistics[0]

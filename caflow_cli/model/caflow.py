@@ -344,7 +344,8 @@ class CAFlow(ModelFiles):
     ) -> Tensor:
         """Draw from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
 
-        Candidate k of every image uses the noise of generator `seed + k`, in any batch.
+        Candidate k of every image uses the noise of generator `seed + k`, in any batch. Every draw
+        is the first one, as it is: `restore` draws those again that run away.
 
         Args:
             cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
@@ -377,10 +378,19 @@ class CAFlow(ModelFiles):
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
-    def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
-        """Draw standard normal latents for an image of that size, float32, on the CPU."""
-        generator = torch.Generator().manual_seed(seed)
-        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
+    def latent_noise(self, seed: int, size: tuple[int, int], redraws: int = 0) -> list[Tensor]:
+        """Draw standard normal latents for an image of that size, float32, on the CPU.
+
+        Args:
+            seed: Of a generator.
+            size: Of the image.
+            redraws: How many latents of the same generator to pass over.
+        """
+        generator, shapes = torch.Generator().manual_seed(seed), self.latent_shapes(size)
+        for _ in range(redraws):
+            for shape in shapes:
+                torch.randn(shape, generator=generator)
+        return [torch.randn(shape, generator=generator) for shape in shapes]
 
     # --- shapes, types, checks --------------------------------------------------------------------
 

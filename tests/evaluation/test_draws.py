@@ -65,13 +65,13 @@ def test_many_candidates_are_drawn_in_several_batches(models_32, monkeypatch):
 
 def test_a_batch_size_bounds_the_candidates_at_a_time(models_32, monkeypatch):
     model, counts = models_32["superres"], []
-    sample = type(model).sample
+    decode = type(model).decode
 
-    def counted(self, cond, tau, m, seeds, first):
-        counts.append(m * len(seeds))
-        return sample(self, cond, tau, m, seeds, first)
+    def counted(self, latents, cond):
+        counts.append(len(latents[0]))
+        return decode(self, latents, cond)
 
-    monkeypatch.setattr(type(model), "sample", counted)
+    monkeypatch.setattr(type(model), "decode", counted)
     with torch.no_grad():
         ConditionedProblems(model, problems(model, 2)).draw(0.5, 5, 0, 1, batch_size=4)
     assert counts == [4, 4, 2]
@@ -92,8 +92,11 @@ def test_a_draw_that_is_not_finite_is_an_error(models_32, monkeypatch):
     model = models_32["superres"]
     with torch.no_grad():
         conditioned = ConditionedProblems(model, problems(model))
-        monkeypatch.setattr(type(model), "sample", lambda *_: torch.full((3, 2, 3, 32, 32), nan))
-        with pytest.raises(CaflowError, match="no finite draw at tau 2"):
+        own = type(model).decode
+        monkeypatch.setattr(
+            type(model), "decode", lambda *given: (nan * own(*given)[0], own(*given)[1])
+        )
+        with pytest.raises(CaflowError, match="run away from what the model knows at tau 2"):
             conditioned.draw(2, 2, 0, 1)
 
 

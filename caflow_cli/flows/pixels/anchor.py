@@ -67,6 +67,13 @@ class Anchor(nn.Module):
         """Whether every value has a density."""
         return self.map.supports(v, cond.y)
 
+    def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
+        """How many values of each pixel lie near an end of what has a density: (B, H, W).
+
+        There a logit's own term decides the log-density: `log |dh/dv|` grows as |h|.
+        """
+        return self.map.near_ends(v, cond.y).sum(1)
+
     def forward(self, v: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
         h, logdet = self.map(v, cond.y)
         if cond.guide is None:

@@ -37,6 +37,10 @@ class KnownLuminance(nn.Module):
         """Whether every value has a density. Any value of green has one."""
         return bool(v.isfinite().all()) and self.logit.supports(v[:, ::2])
 
+    def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
+        """Which values of red and blue lie near an end of what has a density: (B, 2, H, W)."""
+        return self.logit.near_ends(v[:, ::2])
+
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         grey = cond.floor() + 0.5
         return per_candidate(grey, batch), per_candidate(self.logit.of(grey), batch)

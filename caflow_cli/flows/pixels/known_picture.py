@@ -24,6 +24,10 @@ class KnownPicture(nn.Module):
         """Whether every value has a density."""
         return self.logit.supports(v)
 
+    def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
+        """Which values lie near an end of what has a density."""
+        return self.logit.near_ends(v)
+
     def _level(self, cond: Tensor, batch: int) -> Tensor:
         return per_candidate(self.logit.of(cond.floor() + 0.5), batch)
 

@@ -28,6 +28,10 @@ class KnownPixels(nn.Module):
         hole, _ = self._read(cond, v.shape[0])
         return bool(v.isfinite().all()) and self.logit.supports(torch.where(hole, v, 0.0))
 
+    def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
+        """Which values lie near an end of what has a density: in the hole."""
+        return self.logit.near_ends(v) & self._read(cond, v.shape[0])[0]
+
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
         hole, known = cond[:, 3:] >= _HOLE, cond[:, :3].floor() + 0.5
         return per_candidate(hole, batch), per_candidate(known, batch)

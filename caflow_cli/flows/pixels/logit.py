@@ -29,10 +29,22 @@ class Logit(nn.Module):
         self.alpha = alpha
         self.levels = levels
 
+    @property
+    def margin(self) -> float:
+        """How far outside of [0, levels] the ends of what has a density are: there p is 0 or 1."""
+        return self.levels * self.alpha / (2 * (1 - self.alpha))
+
     def supports(self, v: Tensor, cond: Tensor | None = None) -> bool:
         """Whether every value has a density: 0 < p < 1."""
-        margin = self.levels * self.alpha / (2 * (1 - self.alpha))
-        return bool(((v > -margin) & (v < self.levels + margin)).all())
+        return bool(((v > -self.margin) & (v < self.levels + self.margin)).all())
+
+    def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
+        """Which values lie beyond that share of the margin: bool, of v's shape.
+
+        For α = 0.05 these have |h| > 11.8, where pixels have 3.7 at most. Float32 still tells them
+        from the end itself.
+        """
+        return (v < -share * self.margin) | (v > self.levels + share * self.margin)
 
     def log_derivative(self, h: Tensor) -> Tensor:
         """`log dh/dv` of each value, in h's type."""

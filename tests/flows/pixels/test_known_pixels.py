@@ -5,7 +5,7 @@ import math
 import helpers
 import torch
 
-from caflow_cli.flows import KnownLuminance, KnownPixels, Logit
+from caflow_cli.flows import KnownLuminance, KnownPicture, KnownPixels, Logit
 
 
 def test_what_has_a_density_is_what_the_map_can_take():
@@ -26,6 +26,21 @@ def test_what_has_a_density_is_what_the_map_can_take():
             point = v.clone()
             point[place] = value
             assert anchor.supports(point, cond) == supported
+
+
+def test_near_an_end_is_where_the_logit_takes_values():
+    """A hole's and red's values count; known pixels and green, however far out, do not."""
+    v = torch.full((1, 3, 2, 2), 900.0)
+    v[0, 0] = torch.tensor([[262.736, 262.7], [-6.736, -6.7]])
+    v[0, 2] = 128.0
+    hole = torch.zeros(1, 4, 2, 2)
+    hole[:, 3, :, 0] = 255
+    expected = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
+    expected[0, 0, :, 0] = True
+    assert torch.equal(KnownLuminance(Logit()).near_ends(v, hole[:, :1]), expected[:, ::2])
+    assert torch.equal(KnownPicture(Logit()).near_ends(v[:, ::2], v), expected[:, ::2])
+    expected[0, 1, :, 0] = True  # green is a colour like others in a hole
+    assert torch.equal(KnownPixels(Logit()).near_ends(v, hole), expected)
 
 
 @torch.no_grad()

@@ -1,0 +1,277 @@
+"""Draws that run away are drawn again: those alone, from the next latents, and never silently."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf, nan
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli import load
+from caflow_cli.assets import example_path
+from caflow_cli.config import TaskConfig
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.draws import ConditionedProblems
+from caflow_cli.evaluation.problems import pose
+from caflow_cli.flows import to_uint8
+from caflow_cli.images import read_image
+from caflow_cli.inference import restore, task_of
+from caflow_cli.inference.conditions import InTiles, OnePiece
+from caflow_cli.inference.redraw import REDRAWS, runaway_cells
+from caflow_cli.inference.score import to_batch
+from caflow_cli.inference.tiling import plan_tiles
+from caflow_cli.model import CAFlow
+from caflow_cli.tasks import SuperRes
+
+TAU = 0.8
+SIZE = (32, 32)
+BURST = 262.7368  # of α = 0.05, whose values end at 262.7368421
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+def burst(points, log_prob):
+    points[:, 0, 2:6, 3:7] = BURST
+    return points, log_prob
+
+
+def not_finite(points, log_prob):
+    points[:, 1, 4, 4] = nan
+    return points, log_prob
+
+
+def infinite(points, log_prob):
+    points[:, 2, 4, 4] = inf
+    return points, log_prob
+
+
+def too_likely(points, log_prob):
+    return points, log_prob + 3e9
+
+
+WAYS = [burst, not_finite, infinite, too_likely]
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Poisons the inverse of a model for the latents of some (seed, redraws), wherever they are."""
+
+    def poison(model, given, how=burst, size=SIZE):
+        own = type(model).decode
+        known = [TAU * model.latent_noise(seed, size, redraws)[0] for seed, redraws in given]
+        found = []
+
+        def decode(self, latents, cond):
+            points, log_prob = own(self, latents, cond)
+            for row, z in enumerate(latents[0]):
+                for which, one in zip(given, known, strict=True):
+                    if torch.equal(z[:, 0, 0].float(), one[:, 0, 0]):
+                        found.append(which)
+                        new = how(points[row, None].clone(), log_prob[row, None])
+                        points[row], log_prob[row] = new[0][0], new[1][0]
+            return points, log_prob
+
+        monkeypatch.setattr(type(model), "decode", decode)
+        return found
+
+    return poison
+
+
+def conditions(count: int, size=SIZE, seed: int = 0) -> torch.Tensor:
+    return helpers.smooth_image(count, 3, size, seed)
+
+
+def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
+    """The draw of a generator's latents behind so many others, as if there were no check."""
+    noise = model.latent_noise(seed, model.encode_condition(cond).size, redraws)
+    points, _ = model.decode([TAU * z[None] for z in noise], cond)
+    return to_uint8(points)[0].permute(1, 2, 0).numpy()
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_what_runs_away_is_drawn_again_and_nothing_else_changes(small_model, poison, how):
+    cond = conditions(2)
+    plain = OnePiece(small_model, cond).draw(TAU, [5, 50], 0, 3)
+    expected = [points_of(small_model, cond[1:], 51, 1), points_of(small_model, cond[:1], 5, 2)]
+    poison(small_model, [(51, 0), (5, 0), (5, 1)], how)
+    drawn = OnePiece(small_model, cond).draw(TAU, [5, 50], 0, 3)
+    assert [one.redraws for one in plain] == [0] * 6
+    assert [one.redraws for one in drawn] == [2, 0, 0, 0, 1, 0]
+    for place in (1, 2, 3, 5):
+        np.testing.assert_array_equal(drawn[place].picture, plain[place].picture)
+    for place, picture in zip((4, 0), expected, strict=True):
+        apart = np.abs(drawn[place].picture.astype(int) - picture)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+
+
+def test_the_next_latents_are_those_behind_in_the_same_generator(small_model):
+    gen = torch.Generator().manual_seed(42)
+    shapes = small_model.latent_shapes((16, 48))
+    for redraws in range(3):
+        for z, shape in zip(small_model.latent_noise(42, (16, 48), redraws), shapes, strict=True):
+            assert torch.equal(z, torch.randn(shape, generator=gen))
+
+
+def test_a_candidate_is_replayed_with_its_redraws(models_32, poison):
+    model = models_32["superres"]
+    image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
+    poison(model, [(8, 0), (8, 1), (9, 0)])
+    result = restore(model, image, TAU, 4, seed=7, rank="none")
+    assert [one.redraws for one in result.ranked] == [0, 2, 1, 0]
+    for one in result.ranked:
+        (alone,) = restore(model, image, TAU, 1, seed=one.seed).ranked
+        assert alone.redraws == one.redraws
+        np.testing.assert_array_equal(alone.image, one.image)
+
+
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_ten_redraws_are_the_most(small_model, poison, in_tiles):
+    cond = conditions(1)
+    way = InTiles(small_model, cond, plan_tiles(SIZE, 16)) if in_tiles else None
+    way = way or OnePiece(small_model, cond)
+    poison(small_model, [(3, k) for k in range(REDRAWS)])
+    ((_, redraws),) = way.draw(TAU, [3], 0, 1)
+    assert redraws == REDRAWS
+    poison(small_model, [(3, REDRAWS)])
+    with pytest.raises(CaflowError, match=r"11 draws in a row run away .* at tau 0\.8") as caught:
+        way.draw(TAU, [3], 0, 1)
+    assert caught.value.exit_code == 1
+    assert caught.value.hint == "a lower --tau, or a picture more like those of the training"
+
+
+def test_a_picture_without_a_sound_draw_is_an_error_and_others_are_drawn(models_32, poison):
+    model = models_32["superres"]
+    images = [helpers.smooth_image(1, 3, 32, s)[0].permute(1, 2, 0).numpy() for s in (1, 2)]
+    problems = [pose(task_of(model), [one, one], r, f"p{r}") for r, one in enumerate(images)]
+    before = ConditionedProblems(model, problems[:1]).draw(TAU, 2, 0, 1)
+    poison(model, [(1_000_003, k) for k in range(REDRAWS + 1)])
+    with pytest.raises(CaflowError, match="run away"):
+        ConditionedProblems(model, problems).draw(TAU, 2, 0, 1)
+    after = ConditionedProblems(model, problems[:1]).draw(TAU, 2, 0, 1)
+    for one, other in zip(before[0], after[0], strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+
+
+def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
+    """Of noise that is new around it alone: elsewhere the picture stays as it is."""
+    size, corner = (160, 288), 256
+    cond = conditions(1, size)
+    tiles = plan_tiles(size, 16, 256)
+    assert tiles.lefts == (0, 48)
+    way = InTiles(small_model, cond, tiles)
+    ((plain, none),) = way.draw(TAU, [4], 0, 1)
+    found = poison(small_model, [(4, 0)], size=size)
+    ((drawn, redraws),) = way.draw(TAU, [4], 0, 1)
+    assert found == [(4, 0)]  # in one tile of two, which the other's corner is not
+    assert (none, redraws) == (0, 1)
+    fresh = small_model.latent_noise(4, size, 1)
+    mixed = []
+    for z, new in zip(small_model.latent_noise(4, size), fresh, strict=True):
+        side = 80 * z.shape[-1] // size[1]  # a block of 64 pixels, and a cell of 16 around it
+        mixed.append(z.clone())
+        mixed[-1][:, :side, :side] = new[:, :side, :side]
+    whole, _ = small_model.decode([TAU * z[None] for z in mixed], cond)
+    apart = np.abs(to_uint8(whole)[0].permute(1, 2, 0).numpy().astype(int) - drawn)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
+    assert (np.abs(plain[:64, :64].astype(int) - drawn[:64, :64]) > 1).mean() > 0.5
+    np.testing.assert_allclose(plain[:, corner:].astype(int), drawn[:, corner:], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((64, 64), torch.ones(4, 4)),
+        ((64, 160), torch.arange(10).lt(5).expand(4, 10)),  # a block of 4 cells, and one more
+        ((16, 16), torch.ones(1, 1)),
+    ],
+)
+@pytest.mark.parametrize("values", [12, 13])
+def test_a_block_runs_away_where_more_than_12_values_are_at_an_end(
+    small_model, size, expected, values
+):
+    condition = small_model.encode_condition(conditions(1, size))
+    points = torch.full((1, 3, *size), 128.0)
+    points[0, 0, 0, :4], points[0, 1, :3, 1], points[0, 2, 1:3, 2:5] = BURST, -6.7368, BURST
+    points[0, 2, 2, 4] = BURST if values == 13 else 262.7  # no nearer than many an ordinary value
+    cells = runaway_cells(small_model, condition, points, torch.zeros(1))
+    wanted = expected.bool() if values == 13 else torch.zeros_like(expected).bool()
+    assert torch.equal(cells[0], wanted)
+
+
+def test_a_density_far_from_any_is_all_of_a_draw_run_away(small_model):
+    size = (64, 160)
+    condition = small_model.encode_condition(conditions(1, size))
+    points = torch.full((1, 3, *size), 128.0)
+    values = points.numel()
+    for logdet, away in ((10.0, False), (10.1, True), (-10.1, True), (-9.9, False), (nan, True)):
+        given = torch.tensor([logdet * values], dtype=torch.float64)
+        cells = runaway_cells(small_model, condition, points, given)
+        assert bool(cells.any()) == bool(cells.all()) == away
+
+
+def test_the_verdict_is_of_each_draw_alone(small_model):
+    cond = conditions(3)
+    points = 128 + 20 * helpers.normal((6, 3, *SIZE), 3, torch.float32)
+    burst(points[1:2], None)
+    points[4, 1, 1, 1] = nan
+    logdet = torch.tensor([0.0, 0.0, 1e9, 0.0, 0.0, 5.0], dtype=torch.float64)
+    together = runaway_cells(small_model, small_model.encode_condition(cond), points, logdet)
+    assert together.flatten(1).any(1).tolist() == [False, True, True, False, True, False]
+    for row in range(6):
+        one = small_model.encode_condition(cond[row // 2, None])
+        alone = runaway_cells(small_model, one, points[row, None], logdet[row, None])
+        assert torch.equal(alone[0], together[row])
+
+
+def test_what_a_condition_tells_may_be_missed_by_any_draw():
+    """Known pixels and green have no end, and what is written takes them from the input."""
+    for task, flow, free in (
+        ("inpaint", {"anchor": "pixels", "cond_channels": 4}, (slice(None), slice(0, 8))),
+        ("colorize", {"anchor": "luminance", "cond_channels": 1}, (1, slice(None))),
+    ):
+        config = replace(helpers.small_config(**flow), task=TaskConfig(task, size=32))
+        model = CAFlow(config).eval()
+        cond = torch.zeros(1, flow["cond_channels"], *SIZE, dtype=torch.uint8)
+        if task == "inpaint":
+            cond[0, 3, 8:] = 255  # the hole: all but the first rows
+        condition = model.encode_condition(cond)
+        points = torch.full((2, 3, *SIZE), 128.0)
+        points[0][free], points[1, 0, 10:14, 0:4] = 900.0, BURST
+        cells = runaway_cells(model, condition, points, torch.zeros(2))
+        assert cells.flatten(1).any(1).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["faces-superres-x4", "edges2shoes"])
+def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
+    model = load(name)
+    channels = model.config.flow.cond_channels
+    cond = helpers.smooth_image(2, channels, 64, 3)
+    drawn = OnePiece(model, cond).draw(0.5, [0, 9], 0, 2)
+    expected = to_uint8(model.sample(cond, 0.5, 2, [0, 9])).flatten(0, 1).permute(0, 2, 3, 1)
+    np.testing.assert_array_equal(np.stack([one.picture for one in drawn]), expected)
+    assert [one.redraws for one in drawn] == [0] * 4
+
+
+def test_explosions_of_a_bundled_model_are_drawn_again():
+    """At tau 1 a tenth of its draws run away, of this face by 50,000 nats, and only these."""
+    model, image = load("faces-superres-x4"), read_image(example_path("face"))
+    cond = to_batch([SuperRes(4).condition(image)])
+    piece = OnePiece(model, cond)
+    noise = [model.latent_noise(seed, (64, 64)) for seed in range(40, 60)]
+    _, log_prob = model.decode([torch.stack(z) for z in zip(*noise, strict=True)], cond)
+    redrawn = torch.tensor([one.redraws > 0 for one in piece.draw(1.0, [0], 40, 20)])
+    sound = log_prob[~redrawn]
+    median = sound.median()
+    spread = 1.4826 * (sound - median).abs().median()
+    assert 0 < int(redrawn.sum()) < 10
+    assert (sound - median).abs().max() < 20 * spread
+    assert (log_prob - median).abs().max() > 20 * spread
