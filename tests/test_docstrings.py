@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -48,3 +49,14 @@ def test_the_example_runs(name, workplace, monkeypatch):
     failed, tried = runner.run(example)
     assert failed == 0
     assert tried > 0
+
+
+def test_docstrings_begin_with_the_verb_or_the_thing():
+    astray = []
+    for path in sorted(Path(caflow_cli.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node) or ""
+                if text.startswith("What "):
+                    astray.append(f"{path.name}: {text.splitlines()[0]}")
+    assert astray == []

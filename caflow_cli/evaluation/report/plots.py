@@ -126,7 +126,7 @@ def sweep_plot(evaluation: Evaluation) -> str | None:
 
 
 def _line_of(cell: Cell) -> tuple[int, int, str]:
-    """What the points of a line have in common."""
+    """The settings that all points of a line share."""
     return cell.m, cell.n, cell.rank
 
 
