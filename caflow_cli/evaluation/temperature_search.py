@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import FlowConfig
 from ..errors import CaflowError
 from ..temperature import Temperature
-from .result import Result
+
+if TYPE_CHECKING:
+    from .result import Result
 
 __all__ = ["METRICS_OF_SEARCH", "RMSE_ROOM", "Choice", "choose_temperature", "searched"]
 

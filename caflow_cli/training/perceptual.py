@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..devices import memory_format
 from ..perceptual import VGG, load_perceptual
 from .objective import Perceptual
 
@@ -28,7 +29,7 @@ def perceptual_distance(
     Raises:
         CaflowError: (exit 3) no trunk to be had.
     """
-    network = load_perceptual(VGG, weights).to(device, memory_format=torch.channels_last)
+    network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
 
     def distance(x: Tensor, w: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):

@@ -53,7 +53,7 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
     hub.requests.clear()
     (line,) = lines_of(run("models", "pull", REPO, "--json"))
     assert line == {
-        "schema": 1,
+        "schema": 2,
         "command": "models pull",
         "input": REPO,
         "status": "ok",

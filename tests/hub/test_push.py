@@ -46,7 +46,7 @@ def test_what_is_pushed_comes_back(hub, run, model_file, small_model):
     repository = hub.repositories[REPO]
     files = repository.commits[repository.refs["main"]]
     assert pushed == {
-        "schema": 1,
+        "schema": 2,
         "command": "models push",
         "input": str(model_file),
         "status": "ok",
