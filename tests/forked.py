@@ -63,14 +63,14 @@ class Process:
             words = [code, *map(str, arguments)]
             self._answers = _ask(_address(), streams, words, cwd, env or os.environ)
         self.stdout, self.stderr = [*reads, None][:2]
-        self.pid = int(self._answers.recv(16))
+        self.pid = _number(self._answers)
         self.returncode: int | None = None
 
     def wait(self, timeout: float = 120) -> int:
         """Its exit code, or less the number of the signal that ended it."""
         if self.returncode is None:
             self._answers.settimeout(timeout)
-            self.returncode = int(self._answers.recv(16))
+            self.returncode = _number(self._answers)
             self._answers.close()
         return self.returncode
 
@@ -120,13 +120,24 @@ def _ask(
     address: str, streams: list[int], words: list[str], cwd: object, env: Mapping[str, str]
 ) -> socket.socket:
     """The server's line, which says the process's number, and later its exit code."""
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line.connect(address)
-    with tempfile.TemporaryFile() as request:  # a packet is of limited length
+    with tempfile.TemporaryFile() as request:  # it may be longer than what a socket holds
         request.write(json.dumps([words, str(cwd), dict(env)]).encode())
         request.flush()
         socket.send_fds(line, [b"run"], [*streams, request.fileno()])
     return line
+
+
+def _number(line: socket.socket) -> int:
+    """The next one that the server says."""
+    said = b""
+    while not said.endswith(b"\n"):
+        part = line.recv(1)
+        if not part:
+            raise RuntimeError("the server of forks has ended")
+        said += part
+    return int(said)
 
 
 def _address() -> str:
@@ -163,7 +174,7 @@ def _serve(address: str) -> str:
         os.set_blocking(end, False)
     signal.set_wakeup_fd(signalled)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(address)
     listener.listen(64)
     os.write(1, b"ready")
@@ -203,7 +214,7 @@ def _tell_ends(lines: dict[int, socket.socket]) -> None:
 
 def _say(line: socket.socket, number: int) -> None:
     with contextlib.suppress(OSError):  # nobody listens any more
-        line.send(str(number).encode())
+        line.sendall(f"{number}\n".encode())
 
 
 def _become(streams: list[int], request: int) -> str:
@@ -252,8 +263,8 @@ def _perform(code: str) -> None:
 def _client(address: str, words: list[str]) -> None:
     """Be the program: its streams, folder and environment are this process's."""
     line = _ask(address, [0, 1, 2], words, Path.cwd(), os.environ)
-    line.recv(16)
-    code = int(line.recv(16))
+    _number(line)
+    code = _number(line)
     sys.exit(code if code >= 0 else 128 - code)
 
 
