@@ -1,22 +1,28 @@
 """The benchmark that is for GPUs runs, small, on a CPU."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 SCRIPT = Path(__file__).parent / "benchmarks" / "restore.py"
+RUN = "import runpy, sys; sys.argv[:1] = []; runpy.run_path(sys.argv[0], run_name='__main__')"
+
+
+def benchmark(*arguments, cwd):
+    """What it prints, of the smallest model."""
+    done = forked.run(RUN, SCRIPT, "--preset", "tiny", *arguments, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode()
 
 
 def test_it_measures_candidates_and_training(tmp_path):
     figures = tmp_path / "figures.json"
-    command = [sys.executable, SCRIPT, "--preset", "tiny", "--candidates", "2", "--rounds", "1"]
-    command += ["--train", "--json", figures]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "candidates/s" in done.stdout
-    assert "images/s" in done.stdout
+    once = ["--candidates", 2, "--rounds", 1, "--train", "--json", figures]
+    said = benchmark(*once, cwd=tmp_path)
+    assert "candidates/s" in said
+    assert "images/s" in said
     ways = json.loads(figures.read_text(encoding="utf-8"))
     assert [one["way"] for one in ways] == ["plain", "batched", "folded"]
     for one in ways:
@@ -25,11 +31,9 @@ def test_it_measures_candidates_and_training(tmp_path):
         assert one["peak_gb"] > 0.1
 
 
-def test_a_point_of_the_sweep_is_drawn_in_the_tiles_asked_for():
+def test_a_point_of_the_sweep_is_drawn_in_the_tiles_asked_for(tmp_path):
     def point(**own):
-        command = [sys.executable, SCRIPT, "--preset", "tiny", "--child", json.dumps(own)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
+        return json.loads(benchmark("--child", json.dumps(own), cwd=tmp_path))
 
     whole, tiled = point(side=1088), point(side=1088, tile=512)
     for one in (whole, tiled):

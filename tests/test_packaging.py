@@ -13,6 +13,7 @@ import zipfile
 from email.message import Message
 from pathlib import Path
 
+import forked
 import pytest
 
 from caflow_cli.hub.manifest import load_manifest, manifest_path
@@ -21,11 +22,24 @@ from caflow_cli.version import __version__
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Weights hardly become smaller, but take time to compress.
+STORE = """
+import zlib
+compressor = zlib.compressobj
+zlib.compressobj = lambda level=-1, *rest, **named: compressor(0, *rest, **named)
+"""
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wheel and sdist, as `python -m build` makes them, but not compressed."""
     folder = tmp_path_factory.mktemp("dist")
+    patch = tmp_path_factory.mktemp("patch")
+    (patch / "sitecustomize.py").write_text(STORE)
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True)
+    path = os.pathsep.join([str(patch), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path}
+    subprocess.run(command, check=True, capture_output=True, env=env)
     return folder
 
 
@@ -102,30 +116,20 @@ def test_an_installed_wheel_restores_the_example(dist, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)  # what an installer does with a pure wheel
     code = (
-        "import sys, caflow_cli; sys.argv[0] = 'caflow'\n"
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv[0] = 'caflow'\n"
+        "import caflow_cli\n"
         f"assert caflow_cli.__file__.startswith({str(site)!r}), caflow_cli.__file__\n"
         "from caflow_cli.cli import main; main()"
     )
-    # -P and the path: the checkout, installed or not, must not be what is imported.
+    # The path: the checkout, installed or not, must not be what is imported.
     work = tmp_path / "work"
     work.mkdir()
 
     def caflow(*arguments: str) -> str:
-        result = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=work,
-            capture_output=True,
-            text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(site),
-                "OMP_NUM_THREADS": "1",
-                "HF_HUB_OFFLINE": "1",
-                "HF_HOME": str(tmp_path / "hub"),
-            },
-        )
+        env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+        result = forked.run(code, *arguments, cwd=work, env=env)
         assert result.returncode == 0, result.stderr
-        return result.stdout
+        return result.stdout.decode()
 
     bundled = [entry.id for entry in load_manifest().values() if entry.file is not None]
     assert caflow("models", "verify") == "".join(f"ok\t{name}\n" for name in bundled)

@@ -7,9 +7,9 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from PIL import Image
 
@@ -59,7 +59,7 @@ def test_the_pipelines_run_as_written(tmp_path, model_file):
         (tmp_path / path).write_bytes(face)
     program = tmp_path / "bin" / "caflow"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{ENTRY}" "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {forked.shell_command(ENTRY)} "$@"\n')
     program.chmod(0o755)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],

@@ -7,10 +7,9 @@ import json
 import os
 import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 from cli.inprocess import program
 from PIL import Image
@@ -137,17 +136,12 @@ print(json.dumps([codes, seen, "WATCHED"]))
 
 def watched(commands: list[list[str]], folder: Path, **environment: str) -> tuple[list, list, str]:
     """Exit codes of commands, what they did that was forbidden, and stderr."""
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED, json.dumps(commands)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "HF_HOME": str(folder / "hf"), "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert done.stdout.strip().endswith('"WATCHED"]'), done.stderr
-    codes, seen, _ = json.loads(done.stdout.strip().splitlines()[-1])
-    return codes, seen, done.stderr
+    env = {**os.environ, "HF_HOME": str(folder / "hf"), **environment}
+    done = forked.run(WATCHED, json.dumps(commands), cwd=folder, env=env)
+    said = done.stdout.decode()
+    assert said.strip().endswith('"WATCHED"]'), done.stderr
+    codes, seen, _ = json.loads(said.strip().splitlines()[-1])
+    return codes, seen, done.stderr.decode()
 
 
 def test_no_network_no_pickle_no_program_unless_asked(tmp_path, model_file):

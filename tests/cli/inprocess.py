@@ -1,7 +1,11 @@
-"""Running the program in this process: no second import of torch, the same streams and codes."""
+"""Running the program in this process: no second import of torch, the same streams and codes.
+
+Commands that only use a model share it with those before them that used the same file.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -13,6 +17,7 @@ import typer.main
 
 from caflow_cli.cli import main
 from caflow_cli.cli.app import app
+from caflow_cli.model import CAFlow
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,25 @@ class Result:
 
 Program = Callable[..., Result]
 
+_USERS = {"superres", "colorize", "inpaint", "sample", "score", "evaluate"}
+_MODELS: dict[str, CAFlow] = {}  # by the digest of their file, the last used at the end
+_load = CAFlow.load
+
+
+def _remembered(path: Path) -> CAFlow:
+    """The model of a file, loaded once while few others are."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    model = _MODELS.pop(digest, None) or _load(path)
+    _MODELS[digest] = model
+    if len(_MODELS) > 6:
+        del _MODELS[next(iter(_MODELS))]
+    return model
+
+
+def _share_models(patch: pytest.MonkeyPatch, arguments: tuple[object, ...]) -> None:
+    if arguments and arguments[0] in _USERS and "--compile" not in arguments:
+        patch.setattr(CAFlow, "load", _remembered)
+
 
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capture) -> Program:
     """`run(*arguments, **environment)` in `folder`; `capture` is the fixture `capfdbinary`."""
@@ -35,6 +59,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capture) -> Program:
         with monkeypatch.context() as patch:
             patch.chdir(folder)
             patch.setattr(sys, "argv", ["caflow", *map(str, arguments)])
+            _share_models(patch, arguments)
             for name, value in {"COLUMNS": "100", **environment}.items():
                 patch.setenv(name, value)
             with pytest.raises(SystemExit) as caught:
@@ -53,6 +78,7 @@ def captured(folder: Path, *arguments: object, **environment: str) -> Result:
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         patch.setattr(sys, "argv", ["caflow", *map(str, arguments)])
+        _share_models(patch, arguments)
         patch.chdir(folder)
         for name, value in {"COLUMNS": "100", **environment}.items():
             patch.setenv(name, value)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
+
+import forked
 
 ENTRY = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
 
@@ -13,19 +13,13 @@ ENTRY = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; ma
 def caflow(
     *arguments: object,
     cwd: Path,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     timeout: float = 120,
     **environment: str,
 ):
     """Run `caflow` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", ENTRY, *map(str, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment},
-        timeout=timeout,
-    )
+    env = {**os.environ, "COLUMNS": "100", **environment}
+    return forked.run(ENTRY, *arguments, cwd=cwd, stdin=stdin, env=env, timeout=timeout)
 
 
 def assert_refused(result, exit_code: int, message: str) -> None:

@@ -12,13 +12,14 @@ import sys
 import warnings
 from pathlib import Path
 
+import forked
 import pytest
 from PIL import Image, UnidentifiedImageError
 
 from caflow_cli.version import __version__
 
 from .inprocess import command_paths
-from .process import ENTRY, assert_refused, caflow
+from .process import ENTRY, assert_refused
 
 
 def test_help_and_usage_errors_come_without_torch(tmp_path):
@@ -50,7 +51,9 @@ def test_help_and_usage_errors_come_without_torch(tmp_path):
     )
     codes = [line for line in result.stderr.splitlines() if line.endswith(("True", "False"))]
     assert codes == ["0 False"] * len(helps) + ["2 False"] * len(wrong)
-    version = caflow("--version", cwd=tmp_path)
+    version = subprocess.run(
+        [sys.executable, "-c", ENTRY, "--version"], cwd=tmp_path, capture_output=True
+    )
     assert version.stdout.decode() == f"caflow {__version__}\n"
 
 
@@ -153,25 +156,8 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
         path = tmp_path / f"{index}.png"
         path.write_bytes(small_picture.read_bytes())
         inputs.append(path.name)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            ENTRY,
-            "superres",
-            *inputs,
-            "-o",
-            "out/",
-            "--model",
-            str(model_file),
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # A shell's background jobs ignore Ctrl-C, and so would their children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    arguments = ["superres", *inputs, "-o", "out/", "--model", model_file]
+    process = forked.Process(ENTRY, *arguments, cwd=tmp_path)
     process.stdout.readline()  # the first picture is written
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
@@ -198,13 +184,8 @@ def test_a_closed_pipe_is_a_success(tmp_path, small_picture, model_file):
         path = tmp_path / f"{index}.png"
         path.write_bytes(small_picture.read_bytes())
         inputs.append(path.name)
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENTRY, "superres", *inputs, "-m", "1", "--model", str(model_file)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    arguments = ["superres", *inputs, "-m", "1", "--model", model_file]
+    process = forked.Process(ENTRY, *arguments, cwd=tmp_path)
     process.stdout.readline()
     process.stdout.close()
     stderr = process.stderr.read()

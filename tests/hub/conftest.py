@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import forked
 import pytest
 from cli.process import ENTRY
 from local_hub import LocalHub
@@ -44,29 +43,22 @@ def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen]:
+def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., forked.Process]:
     """`start(*arguments, before=CODE, stderr=FILE, **environment)`: `caflow` in a process of its
     own, in `tmp_path`, that knows the Hub."""
 
     def begin(
         *arguments: object, before: str = "", stderr: int = subprocess.PIPE, **environment: str
-    ) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-c", f"{before}\n{ENTRY}", *map(str, arguments)],
-            cwd=tmp_path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env={**os.environ, **hub_environment, **environment},
-            # A shell's background jobs, of which the tests may be one, ignore it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+    ) -> forked.Process:
+        env = {**os.environ, **hub_environment, **environment}
+        code = f"{before}\n{ENTRY}"
+        return forked.Process(code, *arguments, cwd=tmp_path, stderr=stderr, env=env)
 
     return begin
 
 
 @pytest.fixture
-def run(start: Callable[..., subprocess.Popen]) -> Callable[..., subprocess.CompletedProcess]:
+def run(start: Callable[..., forked.Process]) -> Callable[..., subprocess.CompletedProcess]:
     """`start`, and its end."""
 
     def complete(*arguments: object, **options: str) -> subprocess.CompletedProcess:

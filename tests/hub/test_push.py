@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 from cli.process import assert_refused
@@ -204,16 +203,11 @@ for read in (caflow.CAFlow.from_pretrained, caflow.load):
 
 def test_the_python_interface(hub, hub_environment, model_file, tmp_path):
     environment = {**os.environ, **hub_environment, **TOKEN}
-    done = subprocess.run(
-        [sys.executable, "-c", IN_PYTHON, model_file, hub_environment["HF_HUB_CACHE"]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=240,
-    )
+    cache = hub_environment["HF_HUB_CACHE"]
+    done = forked.run(IN_PYTHON, model_file, cache, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["3", "3"], done.stdout
+    said = done.stdout.decode().splitlines()
+    assert [line.split()[0] for line in said] == ["3", "3"], said
     repository = hub.repositories["user/python"]
     assert repository.private
     card = repository.commits[repository.refs["main"]]["README.md"].decode()

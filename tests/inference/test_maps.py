@@ -31,7 +31,7 @@ VARIANTS = [
 )
 def test_a_map_sums_to_the_score(flow):
     config = helpers.small_config(**flow)
-    model = helpers.as_double(helpers.data_like_model(config, seed=3, size=(32, 48)))
+    model = helpers.data_like_model(config, seed=3, size=(32, 48)).double()
     target, cond = helpers.image_pair(model, 2, (32, 48))
     field = log_prob_map(model, target, cond)
     assert field.shape == (2, 32, 48)

@@ -80,7 +80,7 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
 )
 def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flow, free, bound):
     """A known pixel, and green: a draw of either may leave [0, 256), and has a density there."""
-    model = helpers.as_double(helpers.data_like_model(helpers.small_config(**flow), 3, SIZE))
+    model = helpers.data_like_model(helpers.small_config(**flow), 3, SIZE).double()
     target, cond = helpers.image_pair(model, 1, SIZE)
     point = target.double() + 0.5
     point[free] = 300.0

@@ -34,7 +34,7 @@ def model_of(kind, scales, target_channels, cond_channels, size, dequantization=
         hidden=4,
         f_hidden=4,
     )
-    return helpers.as_double(helpers.data_like_model(config, 10 * scales, size, batch=16))
+    return helpers.data_like_model(config, 10 * scales, size, batch=16).double()
 
 
 @pytest.mark.parametrize(("kind", "scales", "target", "cond", "height", "width"), GRID)

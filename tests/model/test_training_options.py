@@ -30,7 +30,7 @@ def gradients(model, target, cond, noise):
 )
 def test_checkpointed_activations_give_the_same_gradients(flow):
     config = helpers.small_config(scales=2, f_steps=2, **flow)
-    plain = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()
+    plain = helpers.data_like_model(config, seed=4, size=16).double().train()
     frugal = copy.deepcopy(plain)
     frugal.checkpoint_activations()
     target, cond = helpers.image_pair(plain, 3, 16)
@@ -49,7 +49,7 @@ def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task
     """A fresh T and F with actnorms left out: rotations, which a standard normal does not see."""
     anchor = "pixels" if task == "inpaint" else "none"
     config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), guide_net=net, anchor=anchor)
-    model = helpers.as_double(helpers.seeded(lambda: CAFlow(config), 2)).train()
+    model = helpers.seeded(lambda: CAFlow(config), 2).double().train()
     helpers.randomise(model.density.A, seed=3)
     for layer in model.modules():
         if isinstance(layer, ActNorm):
@@ -72,7 +72,7 @@ def test_compiled_steps_are_few_graphs_and_the_same_function():
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     config = helpers.small_config(scales=2, t_steps=4, f_steps=3, trunk=7)
-    plain = helpers.as_double(helpers.data_like_model(config, seed=4, size=16)).train()
+    plain = helpers.data_like_model(config, seed=4, size=16).double().train()
     compiled = copy.deepcopy(plain)
     compiled.compile_steps(backend="aot_eager")
     target, cond = helpers.image_pair(plain, 3, 16)

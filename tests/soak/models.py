@@ -71,7 +71,7 @@ def examples_of_models(draw, most_scales: int = 3, most_values: int = 4096) -> E
     seed = draw(SEEDS)
     last, affine = draw(st.sampled_from([(0.0, 0.0), (0.1, 0.02), (0.5, 0.1)]))
     config = Config(flow, TaskConfig("paired", size=max(4, *size)))
-    model = helpers.as_double(helpers.data_like_model(config, seed, size, 4, last, affine))
+    model = helpers.data_like_model(config, seed, size, 4, last, affine).double()
     target, cond = helpers.image_pair(model, 3, size, seed + 1)
     return Example(model.eval(), target, cond)
 
@@ -87,4 +87,4 @@ def task_models(draw) -> CAFlow:
     )
     factor = draw(st.integers(2, 4)) if name == "superres" else 4
     config = Config(flow, TaskConfig(name, factor=factor, size=16))
-    return helpers.as_double(helpers.data_like_model(config, draw(SEEDS), 16)).eval()
+    return helpers.data_like_model(config, draw(SEEDS), 16).double().eval()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,14 +58,7 @@ def test_a_dry_run_counts_and_estimates_and_writes_nothing(run, tmp_path, photos
 
 def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     command = ["train", "--data", "photos", "--out", "run", "--images", "400000"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", ENTRY, *command, "--batch-size", "4", *SETTINGS],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = forked.Process(ENTRY, *command, "--batch-size", "4", *SETTINGS, cwd=tmp_path)
     lines = [process.stderr.readline().decode() for _ in range(2)]
     assert lines[0] == "10 pictures to learn from, 1 to validate on\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
