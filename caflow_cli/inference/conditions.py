@@ -62,7 +62,7 @@ class OnePiece:
         )
         drawn = [Sampled(picture, 0) for picture in _pictures(points)]
         if strict:
-            for place in cells.flatten(1).any(1).nonzero().flatten().tolist():
+            for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
                 drawn[place] = self._draw_alone(place // count, tau, each[place])
         return drawn
 
