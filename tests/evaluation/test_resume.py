@@ -49,15 +49,13 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
         run("broken")
     assert "--skip-existing" in caught.value.hint
     drawn = []
-    sample = type(model).sample
-    monkeypatch.setattr(
-        type(model),
-        "sample",
-        lambda self, cond, tau, m, seeds, first: (
-            drawn.extend(seeds),
-            sample(self, cond, tau, m, seeds, first),
-        )[1],
-    )
+    latent_noise = type(model).latent_noise
+
+    def noting(self, seed, size, redraws=0):
+        drawn.append(seed)
+        return latent_noise(self, seed, size, redraws)
+
+    monkeypatch.setattr(type(model), "latent_noise", noting)
     resumed = run("broken", skip_existing=True)
     expected = {1, *range(done, 5)}
     assert {seed // 1_000_003 for seed in drawn} == expected
