@@ -11,7 +11,17 @@ from typing import Any, ClassVar, TypeVar
 from .errors import EXIT_USAGE, CaflowError
 from .temperature import Temperature
 
-__all__ = ["PRESETS", "RULES", "Config", "FlowConfig", "TaskConfig", "parse", "preset"]
+__all__ = [
+    "NOISE_STEPS",
+    "PRESETS",
+    "RULES",
+    "TRANSITIONS",
+    "Config",
+    "FlowConfig",
+    "TaskConfig",
+    "parse",
+    "preset",
+]
 
 _T = TypeVar("_T")
 # By which candidates can be ordered (`inference.choice`).
@@ -27,6 +37,10 @@ def _require(condition: bool, name: str, value: object, wanted: str) -> None:
     if not condition:
         raise CaflowError(f"{name} is {_short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
 
+
+# The same in every model.
+TRANSITIONS = 2  # transition steps of each scale (paper appendix A.1)
+NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 
 # Anchors, and the channels of the condition and the target that each is for.
 _ANCHORS = {"pixels": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from ..config import Config, FlowConfig
+from ..config import NOISE_STEPS, TRANSITIONS, Config, FlowConfig
 
 __all__ = ["layout"]
 
@@ -32,7 +32,7 @@ def layout(config: Config) -> Shapes:
             yield from net("A.guide", flow.cond_channels, flow.guides, says)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
-        channels, steps = 4 * flow.target_channels, 4
+        channels, steps = 4 * flow.target_channels, NOISE_STEPS
         yield from _conv("Q.embed", channels, 2 * steps * flow.f_hidden, 3)
         for k in range(steps):
             yield from _conditional_step(f"Q.steps.{k}", channels, flow.f_hidden, True)
@@ -70,7 +70,7 @@ def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
     channels = 4 * _latent(flow.target_channels, i, flow) * 2 ** (i - j)
     steps, hidden, trunk = flow.f_steps, flow.f_hidden, flow.trunks[-1 - j]
     width = trunk or 2 * steps * hidden
-    for k in range(2):
+    for k in range(TRANSITIONS):
         yield from _affine(f"{name}.transitions.{k}", channels)
     yield from _conv(f"{name}.embed_d", 4 * _latent(flow.r_channels, j, flow), width, 3)
     if j < i:
@@ -87,7 +87,7 @@ def _function(name: str, i: int, j: int, flow: FlowConfig) -> Shapes:
 
 
 def _scale(name: str, channels: int, steps: int, hidden: int) -> Shapes:
-    for k in range(2):
+    for k in range(TRANSITIONS):
         yield from _affine(f"{name}.transitions.{k}", channels)
     for k in range(steps):
         yield from _affine(f"{name}.steps.{k}.affine", channels)

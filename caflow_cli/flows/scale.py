@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..config import TRANSITIONS
 from ..layers import (
     ChannelAffine,
     Composed,
@@ -25,8 +26,6 @@ from .chain import Link, forward_through, inverse_through
 from .step import ConditionalStep, Step, StepCondition
 
 __all__ = ["ConditionalScale", "Scale", "ScaleCondition"]
-
-TRANSITIONS = 2
 
 
 class Scale(nn.Module):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..config import NOISE_STEPS
 from ..devices import wide_zeros
 from ..layers import Conv, Modules, Squeeze
 from ..layers.terms import sum_per_image, volume
@@ -16,7 +17,6 @@ from .step import ConditionalStep
 
 __all__ = ["VariationalNoise"]
 
-_STEPS = 4
 # sigmoid(1.7 ε) of a standard normal ε is uniform to within 0.02 bits: where a fresh q starts.
 _WIDTH = 1.7
 
@@ -35,16 +35,16 @@ class VariationalNoise(nn.Module):
     def __init__(self, channels: int, hidden: int, bound: float) -> None:
         super().__init__()
         self.squeeze = Squeeze()
-        self.embed = Conv(4 * channels, 2 * _STEPS * hidden, 3)
+        self.embed = Conv(4 * channels, 2 * NOISE_STEPS * hidden, 3)
         nn.init.kaiming_normal_(self.embed.weight, nonlinearity="relu")
         nn.init.zeros_(self.embed.bias)  # type: ignore[arg-type]
         self.steps = Modules[ConditionalStep](
-            ConditionalStep(4 * channels, hidden, bound) for _ in range(_STEPS)
+            ConditionalStep(4 * channels, hidden, bound) for _ in range(NOISE_STEPS)
         )
 
     def _links(self, cond: Tensor) -> list[Link]:
         centred = self.squeeze(cond / 128 - 1)[0]
-        parts = self.embed(centred).chunk(2 * _STEPS, dim=1)
+        parts = self.embed(centred).chunk(2 * NOISE_STEPS, dim=1)
         shares = zip(self.steps, parts[::2], parts[1::2], strict=True)
         return [Link(self.squeeze), *(Link(step, step.read(*part)) for step, *part in shares)]
 
