@@ -9,10 +9,10 @@ from .errors import EXIT_USAGE, CaflowError
 from .tasks import get_task
 from .temperature import Tau, Temperature
 
-__all__ = ["RANKS", "Sampling", "check_noise_samples", "check_rank"]
+__all__ = ["RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
 
 RANKS = (*RULES, "best", "none")
-_SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Sampling:
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
-        _require(1 <= m <= _SEEDS, f"cannot draw {m} candidates", "-m 10")
+        _require(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
         _require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
         _require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
         _require(
-            0 <= seed <= _SEEDS - m,
+            0 <= seed <= SEEDS - m,
             f"seed {seed} is out of range",
-            f"--seed 0, or any with seed + m up to {_SEEDS}",
+            f"--seed 0, or any with seed + m up to {SEEDS}",
         )
         _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
         check_noise_samples(self.noise_samples)

@@ -12,6 +12,7 @@ from ..inference.candidates import BATCH_PIXELS, Conditioned, Request
 from ..inference.choice import own_log_likelihoods
 from ..inference.score import Score, task_of
 from ..model import CAFlow
+from ..sampling import SEEDS
 from ..tasks import Picture
 from ..temperature import Tau
 from .problems import Problem
@@ -19,7 +20,6 @@ from .problems import Problem
 __all__ = ["SEED_STEP", "ConditionedProblems", "Drawn", "pictures_at_a_time"]
 
 SEED_STEP = 1_000_003  # candidate k of picture r draws from seed S + 1,000,003 r + k,
-_SEEDS = 2**32  # modulo this: a CPU generator uses 32 bits of its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class ConditionedProblems:
         Raises:
             CaflowError: A draw or a score is not finite.
         """
-        seeds = [(seed + SEED_STEP * problem.index) % _SEEDS for problem in self.problems]
+        seeds = [(seed + SEED_STEP * problem.index) % SEEDS for problem in self.problems]
         result: list[list[Drawn]] = [[] for _ in self.problems]
         for draw, score in self._conditioned.candidates(
             tau, candidates, seeds, noise_samples, batch_size

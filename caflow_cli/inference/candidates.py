@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..model import CAFlow
+from ..sampling import SEEDS
 from ..tasks import Picture, SuperRes, Task
 from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
@@ -26,7 +27,6 @@ __all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
 BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
 # Of draws that are no candidates, far from candidates: they would be compared with themselves.
 OWN_SEED = 2**31
-_SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ class Conditioned:
             for place, (draw, redraws) in enumerate(drawn):
                 row, k = place // count, first + place % count
                 image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % _SEEDS, draw, image, redraws))
+                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, redraws))
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
