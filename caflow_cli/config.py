@@ -81,6 +81,8 @@ class FlowConfig:
     guide_blocks: int = 12  # of "enlarge": its depth,
     guide_factor: int = 4  # and how many times the condition was enlarged
     guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
+    spread: int = 0  # width of a net that scales what the mean leaves; it reads the condition and
+    # the picture that the guide means, and learns with the flows; 0: none
     r_reads: str = "condition"  # y; or "guide", y and the picture that the guide means beside it
 
     def __post_init__(self) -> None:
@@ -138,6 +140,13 @@ class FlowConfig:
         )
         says = ("scale", "mean")
         _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
+        _require(self.spread >= 0, "spread", self.spread, "0 or more")
+        _require(
+            self.spread == 0 or (bool(self.guides) and self.guide_says == "mean"),
+            "spread",
+            self.spread,
+            '0, or give the model a guide with guide_says = "mean"',
+        )
         _require(
             self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
             "guide",

@@ -30,6 +30,11 @@ def layout(config: Config) -> Shapes:
         else:
             net = _GUIDES[flow.guide_net]
             yield from net("A.guide", flow.cond_channels, flow.guides, says)
+    if flow.spread:
+        channels = flow.cond_channels + flow.target_channels
+        yield from _conv("A.spread.first", 4 * channels, flow.spread, 3)
+        yield from _conv("A.spread.second", flow.spread, flow.spread, 3)
+        yield from _conv("A.spread.head", flow.spread, 4 * flow.target_channels, 3)
     yield from _CONDITIONALS[flow.conditional](flow)
     if flow.dequantization == "variational":
         channels, steps = 4 * flow.target_channels, NOISE_STEPS

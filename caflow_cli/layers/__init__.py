@@ -9,7 +9,7 @@ from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose
 from .conv import FixedConv
 from .coupling import Coupling
 from .fold import fold, fold_children
-from .guides import Enlarge, Guide, GuideNet, UNet, build_guide
+from .guides import Enlarge, Guide, GuideNet, Spread, UNet, build_guide, build_spread
 from .injector import Injector
 from .invconv import InvConv1x1
 from .modules import Modules
@@ -31,10 +31,12 @@ __all__ = [
     "Injector",
     "InvConv1x1",
     "Modules",
+    "Spread",
     "Squeeze",
     "Trunk",
     "UNet",
     "build_guide",
+    "build_spread",
     "compose",
     "fold",
     "fold_children",

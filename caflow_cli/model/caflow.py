@@ -162,7 +162,7 @@ class CAFlow(ModelFiles):
         """
         y, v, dequantized = self._points(target, cond, noise)
         anchor = self.density.A
-        h, log_prob = anchor(v, anchor.read(y, self.density.logit.of(y)))
+        h, log_prob = anchor(v, anchor.read(y))
         log_prob = log_prob + standard_normal_log_prob(h)
         return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
 
@@ -174,8 +174,7 @@ class CAFlow(ModelFiles):
         """
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
         anchor = self.density.A
-        read = anchor.read(y, self.density.logit.of(y))
-        return anchor.mean(read, self.config.flow.target_channels)
+        return anchor.mean(anchor.read(y))
 
     def _points(
         self, target: Tensor, cond: Tensor, noise: Tensor | None

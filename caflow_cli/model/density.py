@@ -21,7 +21,7 @@ from ..flows import (
     SharedAutoregressive,
     standard_normal_log_prob,
 )
-from ..layers import build_guide
+from ..layers import build_guide, build_spread
 
 __all__ = ["Condition", "Density"]
 
@@ -74,10 +74,12 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
-        self.r_reads, self.channels = flow.r_reads, channels
+        self.r_reads = flow.r_reads
         self.logit = Logit(flow.alpha)
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
-        self.A = Anchor(flow.anchor, self.logit, build_guide(flow), bound)
+        self.A = Anchor(
+            flow.anchor, self.logit, channels, build_guide(flow), build_spread(flow), bound
+        )
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 
@@ -87,9 +89,9 @@ class Density(nn.Module):
         Where R also reads the picture that the guide means, it is log p of both.
         """
         h, log_prob = self.logit(y)
-        anchor = self.A.read(y, h)
+        anchor = self.A.read(y)
         if self.r_reads == "guide":
-            meant, term = self.logit(self.A.mean(anchor, self.channels))
+            meant, term = self.logit(self.logit.nearest(self.A.mean(anchor)))
             h, log_prob = torch.cat([h, meant], dim=1), log_prob + term
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)

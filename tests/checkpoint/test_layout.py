@@ -34,6 +34,9 @@ CONFIGS = [
     helpers.small_config(guide=3, guide_net="unet", conditional="shared"),
     helpers.small_config(guide=5, guide_net="enlarge", guide_blocks=2, guide_factor=8),
     helpers.small_config(guide=1, guide_net="enlarge", guide_says="mean", anchor="enlarged"),
+    helpers.small_config(
+        guide=(3, 4, 5, 6), guide_says="mean", anchor="luminance", cond_channels=1, spread=7
+    ),
     *[Config(flow=flow) for name, flow in PRESETS.items() if name == "compact"],
 ]
 

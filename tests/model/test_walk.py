@@ -206,12 +206,12 @@ HOLED = helpers.with_hole(pixels((1, 3, 4, 4), 39).to(torch.uint8)) + 0.3
 
 CASES = {
     "Anchor/guide": Case(
-        lambda: Anchor("none", Logit(), Guide(2, (3, 4), 2), BOUND),
+        lambda: Anchor("none", Logit(), 1, Guide(2, (3, 4), 2), None, BOUND),
         pixels((BATCH, 1, 4, 6), 34),
         AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 2, 4, 6), 36)),
     ),
     "Anchor/pixels, candidates": Case(
-        lambda: Anchor("pixels", Logit(), None, BOUND),
+        lambda: Anchor("pixels", Logit(), 3, None, None, BOUND),
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 6, 4, 4), 36)),
     ),
@@ -219,9 +219,14 @@ CASES = {
         lambda: KnownPicture(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
     ),
     "Anchor/enlarged, mean, candidates": Case(
-        lambda: Anchor("enlarged", Logit(), None, BOUND),
+        lambda: Anchor("enlarged", Logit(), 1),
         pixels((BATCH, 1, 4, 4), 34),
         AnchorCondition(pixels((1, 1, 4, 4), 35), normal((1, 1, 4, 4), 36)),
+    ),
+    "Anchor/pixels, mean and spread, candidates": Case(
+        lambda: Anchor("pixels", Logit(), 3, bound=BOUND),
+        pixels((BATCH, 3, 4, 4), 34),
+        AnchorCondition(HOLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
     ),
     "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
     "KnownLuminance": Case(
@@ -347,6 +352,7 @@ NOT_INVERTIBLE = {
     "Guide",
     "Modules",
     "ScaleCondition",
+    "Spread",
     "StepCondition",
     "Trunk",
     "UNet",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from ...layers.guides import GuideNet
+from ...layers.guides import GuideNet, Spread
 from ...layers.terms import affine, affine_inverse, per_candidate
 from .known_luminance import KnownLuminance
 from .known_picture import KnownPicture
@@ -27,41 +28,65 @@ class AnchorCondition(NamedTuple):
 
     y: Tensor  # (B, C, H, W), floats in [0, 256)
     guide: Tensor | None  # what it says of every value, (B, 2C, H, W) or (B, C, H, W)
+    spread: Tensor | None = None  # raw log-scales of what a mean leaves, (B, C, H, W)
 
 
 class Anchor(nn.Module):
     """`A`: pixels to the real line, by a logit, or so that pixels known from y land near 0.
 
-        h = map(v; y)                      without a guide
-        h = exp(s(y)) map(v; y) + b(y)     with one that says scale and shift
-        h = map(v; y) - m(y)               with one that says the mean
+        h = map(v; y)                            without a guide
+        h = exp(s(y)) map(v; y) + b(y)           with one that says scale and shift
+        h = exp(s(y, m)) (map(v; y) - m(y))      with one that says the mean; s = 0 without a spread
 
     The condition y determines a picture outside its hole, or a third of the values of a picture
     with known grey, to within a level. A flow of plain pixels spends most of its capacity on
     copying these. The guide computes s and b, or m, of every value from all of y. So distant parts
-    of y have an effect before T transforms the picture.
+    of y have an effect before T transforms the picture. m is 0 for values that y determines.
 
     Args:
         kind: "none", "pixels" (`KnownPixels`), "luminance" (`KnownLuminance`) or "enlarged"
             (`KnownPicture`).
         logit: The logit of pixels.
-        guide: The net, or None. Its number of channels says whether it gives m or (s, b).
+        channels: C, of the target.
+        guide: The net of m, of C channels, or of s and b, 2C; or None.
+        spread: The net of s behind a mean, or None.
         bound: Of s.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
 
-    def __init__(self, kind: str, logit: Logit, guide: GuideNet | None, bound: float) -> None:
+    def __init__(
+        self,
+        kind: str,
+        logit: Logit,
+        channels: int,
+        guide: GuideNet | None = None,
+        spread: Spread | None = None,
+        bound: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.logit = logit
         self.map: Logit | KnownPixels | KnownLuminance | KnownPicture = (
             _KNOWN[kind](logit) if kind in _KNOWN else logit
         )
+        self.channels = channels
         self.guide = guide
+        self.spread = spread
         self.bound = bound
 
-    def read(self, y: Tensor, h: Tensor) -> AnchorCondition:
-        """Read the parts of y that are used; h is the logit of y."""
-        return AnchorCondition(y, None if self.guide is None else self.guide(h))
+    def read(self, y: Tensor) -> AnchorCondition:
+        """Read the parts of y that are used."""
+        if self.guide is None:
+            return AnchorCondition(y, None)
+        h = self.logit.of(y)
+        said = self.guide(h)
+        if said.shape[1] != self.channels:
+            return AnchorCondition(y, said)
+        cond = AnchorCondition(y, said.to(h.dtype) * self.map.unknown(y))
+        if self.spread is None:
+            return cond
+        meant = self.logit.of(self.logit.nearest(self.mean(cond)))
+        return cond._replace(spread=self.spread(torch.cat([h, meant], dim=1)))
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
         """Whether every value has a density."""
@@ -78,22 +103,34 @@ class Anchor(nn.Module):
         h, logdet = self.map(v, cond.y)
         if cond.guide is None:
             return h, logdet
-        if cond.guide.shape[1] == h.shape[1]:
-            return h - per_candidate(cond.guide.to(h.dtype), h.shape[0]), logdet
-        h, term = affine(h, cond.guide, self.bound)
+        if cond.guide.shape[1] != self.channels:
+            h, term = affine(h, cond.guide, self.bound)
+            return h, logdet + term
+        h = h - per_candidate(cond.guide, h.shape[0])
+        if cond.spread is None:
+            return h, logdet
+        h, term = affine(h, _scale_alone(cond.spread), self.bound)
         return h, logdet + term
 
     def inverse(self, h: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
         if cond.guide is None:
             return self.map.inverse(h, cond.y)
-        if cond.guide.shape[1] == h.shape[1]:
-            return self.map.inverse(h + per_candidate(cond.guide.to(h.dtype), h.shape[0]), cond.y)
-        h, term = affine_inverse(h, cond.guide, self.bound)
+        term: Tensor | float = 0.0
+        if cond.guide.shape[1] != self.channels:
+            h, term = affine_inverse(h, cond.guide, self.bound)
+        else:
+            if cond.spread is not None:
+                h, term = affine_inverse(h, _scale_alone(cond.spread), self.bound)
+            h = h + per_candidate(cond.guide, h.shape[0])
         v, logdet = self.map.inverse(h, cond.y)
         return v, logdet + term
 
-    def mean(self, cond: AnchorCondition, channels: int) -> Tensor:
-        """The picture that y and the guide mean, where h is 0: (B, channels, H, W), floats."""
+    def mean(self, cond: AnchorCondition) -> Tensor:
+        """The picture that y and the guide mean, where h is 0: (B, C, H, W), floats."""
         batch, _, height, width = cond.y.shape
-        v, _ = self.inverse(cond.y.new_zeros(batch, channels, height, width), cond)
+        v, _ = self.inverse(cond.y.new_zeros(batch, self.channels, height, width), cond)
         return v
+
+
+def _scale_alone(raw: Tensor) -> Tensor:
+    return torch.cat([raw, torch.zeros_like(raw)], dim=1)

@@ -37,6 +37,10 @@ class KnownLuminance(nn.Module):
         """Whether every value has a density. Any value of green has one."""
         return bool(v.isfinite().all()) and self.logit.supports(v[:, ::2])
 
+    def unknown(self, cond: Tensor) -> Tensor:
+        """1 for values that the condition does not determine: all but the luminance, 0."""
+        return cond.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+
     def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
         """Which values of red and blue lie near an end of what has a density: (B, 2, H, W)."""
         return self.logit.near_ends(v[:, ::2])

@@ -24,6 +24,10 @@ class KnownPicture(nn.Module):
         """Whether every value has a density."""
         return self.logit.supports(v)
 
+    def unknown(self, cond: Tensor) -> float:
+        """1 for values that the condition does not determine: all."""
+        return 1.0
+
     def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
         """Which values lie near an end of what has a density."""
         return self.logit.near_ends(v)

@@ -28,6 +28,10 @@ class KnownPixels(nn.Module):
         hole, _ = self._read(cond, v.shape[0])
         return bool(v.isfinite().all()) and self.logit.supports(torch.where(hole, v, 0.0))
 
+    def unknown(self, cond: Tensor) -> Tensor:
+        """1 for values that the condition does not determine, in the hole, else 0."""
+        return (cond[:, 3:] >= _HOLE).to(cond.dtype)
+
     def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
         """Which values lie near an end of what has a density: in the hole."""
         return self.logit.near_ends(v) & self._read(cond, v.shape[0])[0]

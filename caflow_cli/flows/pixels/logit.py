@@ -38,6 +38,10 @@ class Logit(nn.Module):
         """Whether every value has a density: 0 < p < 1."""
         return bool(((v > -self.margin) & (v < self.levels + self.margin)).all())
 
+    def unknown(self, cond: Tensor | None = None) -> float:
+        """1 for values that a condition does not determine: all."""
+        return 1.0
+
     def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
         """Which values lie beyond that share of the margin: bool, of v's shape.
 
@@ -45,6 +49,10 @@ class Logit(nn.Module):
         from the end itself.
         """
         return (v < -share * self.margin) | (v > self.levels + share * self.margin)
+
+    def nearest(self, v: Tensor) -> Tensor:
+        """The nearest value of a pixel, in [0, levels]: all of these have a logit."""
+        return v.clamp(0.0, self.levels)
 
     def log_derivative(self, h: Tensor) -> Tensor:
         """`log dh/dv` of each value, in h's type."""

@@ -2,10 +2,11 @@
 
 from ...config import FlowConfig
 from .enlarge import Enlarge
+from .spread import Spread
 from .sums import Guide
 from .unet import UNet
 
-__all__ = ["Enlarge", "Guide", "GuideNet", "UNet", "build_guide"]
+__all__ = ["Enlarge", "Guide", "GuideNet", "Spread", "UNet", "build_guide", "build_spread"]
 
 GuideNet = Enlarge | Guide | UNet
 
@@ -20,3 +21,11 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
         return Enlarge(flow.cond_channels, width, blocks, factor, out)
     net = UNet if flow.guide_net == "unet" else Guide
     return net(flow.cond_channels, flow.guides, out)
+
+
+def build_spread(flow: FlowConfig) -> Spread | None:
+    """The net of a config that says how far values lie from the guide's mean. None: none."""
+    if not flow.spread:
+        return None
+    channels = flow.cond_channels + flow.target_channels
+    return Spread(channels, flow.spread, flow.target_channels)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from caflow_cli.flows import Anchor, AnchorCondition, Logit
+from caflow_cli.layers import Guide, Spread
 
 BATCH, BOUND = 2, 2.0
 
@@ -14,8 +15,8 @@ BATCH, BOUND = 2, 2.0
 def test_the_picture_that_is_meant_is_where_h_is_0(kind, says):
     y = 256 * torch.rand((BATCH, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
     cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, says, 4, 4), 2))
-    anchor = Anchor(kind, Logit(), None, BOUND)
-    meant = anchor.mean(cond, 3)
+    anchor = Anchor(kind, Logit(), 3, bound=BOUND)
+    meant = anchor.mean(cond)
     h, _ = anchor(meant, cond)
     torch.testing.assert_close(h, torch.zeros_like(h), rtol=0, atol=1e-12)
 
@@ -25,8 +26,50 @@ def test_a_mean_shifts_and_leaves_the_log_determinant():
     y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
     v = 256 * torch.rand((3, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
     m = helpers.normal((1, 3, 4, 4), 2)
-    anchor = Anchor("enlarged", Logit(), None, BOUND)
+    anchor = Anchor("enlarged", Logit(), 3)
     plain, logdet = anchor(v, AnchorCondition(y, None))
     h, logdet_m = anchor(v, AnchorCondition(y, m))
     torch.testing.assert_close(h, plain - m, rtol=0, atol=0)
     assert torch.equal(logdet, logdet_m)
+
+
+@torch.no_grad()
+def test_a_spread_scales_what_the_mean_leaves_and_the_log_determinant_says_so():
+    """exp(s) (map(v; y) - m), with s = bound tanh(raw / bound)."""
+    y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
+    v = 256 * torch.rand((3, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
+    m, raw = helpers.normal((1, 3, 4, 4), 2), helpers.normal((1, 3, 4, 4), 3)
+    anchor = Anchor("enlarged", Logit(), 3, bound=BOUND)
+    plain, logdet = anchor(v, AnchorCondition(y, m))
+    h, logdet_s = anchor(v, AnchorCondition(y, m, raw))
+    s = BOUND * torch.tanh(raw / BOUND)
+    torch.testing.assert_close(h, plain * s.exp(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(logdet_s, logdet + s.sum(), rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("pixels", 4), ("luminance", 1), ("enlarged", 3)])
+@torch.no_grad()
+def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
+    """Known pixels keep the noise of their bins, and the luminance its rounding."""
+    guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
+    y = 256 * torch.rand((2, channels, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    said = Anchor(kind, Logit(), 3, guide).read(y).guide
+    expected = torch.ones_like(said, dtype=torch.bool)
+    if kind == "pixels":
+        expected = (y[:, 3:] >= 128).expand_as(said)
+    if kind == "luminance":
+        expected[:, 1] = False
+    assert torch.equal(said != 0, expected)
+    assert not expected.all() or kind == "enlarged"
+
+
+@torch.no_grad()
+def test_a_spread_reads_the_condition_and_the_picture_that_is_meant():
+    guide = helpers.randomise(Guide(3, (4, 4), 3), 1).double()
+    spread = helpers.randomise(Spread(6, 5, 3), 2).double()
+    y = 256 * torch.rand((2, 3, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    logit = Logit()
+    anchor = Anchor("enlarged", logit, 3, guide, spread)
+    cond = anchor.read(y)
+    both = torch.cat([logit.of(y), logit.of(anchor.mean(cond).clamp(0, 256))], dim=1)
+    torch.testing.assert_close(cond.spread, spread(both), rtol=0, atol=1e-12)
