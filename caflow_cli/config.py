@@ -269,9 +269,22 @@ PRESETS: dict[str, FlowConfig] = {
     ),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
+# A guide that pictures teach, and the flows behind it.
+_TAUGHT: dict[str, Any] = {
+    "guide_says": "mean",
+    "spread": 64,
+    "r_reads": "guide",
+    "scale_bound": 1.0,
+}
 # What a preset adds where the condition has to be read from afar, or tells part of the target
 # outright (docs/model.md).
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
+    ("compact", "superres"): {
+        "anchor": "enlarged",
+        "guide": 64,
+        "guide_net": "enlarge",
+        **_TAUGHT,
+    },
     ("compact", "inpaint"): {
         "anchor": "pixels",
         "guide": (64, 96, 96, 112),

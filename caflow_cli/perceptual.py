@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from .errors import EXIT_WEIGHTS, CaflowError
 
-__all__ = ["ALEX", "VGG", "PerceptualNet", "load_perceptual"]
+__all__ = ["ALEX", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,10 @@ class PerceptualNet:
     option: str  # of the command line
     cached: str  # what torchvision downloads
 
+    def cache(self) -> Path:
+        """Where torchvision keeps what it downloads."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.cached
+
 
 ALEX = PerceptualNet(
     "alex", "AlexNet", "CAFLOW_LPIPS_WEIGHTS", "--lpips-weights", "alexnet-owt-7be5be79.pth"
@@ -36,6 +40,11 @@ ALEX = PerceptualNet(
 VGG = PerceptualNet(
     "vgg", "VGG16", "CAFLOW_LPIPS_VGG_WEIGHTS", "--perceptual-weights", "vgg16-397923af.pth"
 )
+
+
+def at_hand(kind: PerceptualNet, weights: str | Path | None = None) -> bool:
+    """Whether a trunk is named, by `weights` or the environment, or in torch's cache."""
+    return bool(weights or os.environ.get(kind.variable)) or kind.cache().is_file()
 
 
 def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> Any:
@@ -64,9 +73,8 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
         try:
             network = _build(lpips.LPIPS, kind)
         except OSError as error:  # URLError is one
-            cached = Path(torch.hub.get_dir()) / "checkpoints" / kind.cached
             raise CaflowError(
-                f"no LPIPS trunk: {str(cached)!r} is not there, and the download failed",
+                f"no LPIPS trunk: {str(kind.cache())!r} is not there, and the download failed",
                 hint,
                 EXIT_WEIGHTS,
             ) from error

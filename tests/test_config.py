@@ -116,7 +116,7 @@ def test_multiple(scales, multiple):
 
 
 def test_presets():
-    assert preset("compact") == PRESETS["compact"]
+    assert preset("compact", "paired") == PRESETS["compact"]
     with pytest.raises(CaflowError) as caught:
         preset("compacct")
     assert "compact" in caught.value.hint

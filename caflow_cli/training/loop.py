@@ -12,6 +12,7 @@ from accelerate import Accelerator
 
 from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
+from ..perceptual import VGG
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .dataset import Dataset, load_dataset
@@ -20,7 +21,7 @@ from .initial_model import starting_model
 from .objective import Perceptual
 from .optimise import Optimiser, StepFigures
 from .perceptual import perceptual_distance
-from .phases import wants_perceptual
+from .phases import learns_by_l1_alone, wants_perceptual
 from .processes import on_main_process
 from .progress import Progress, RunSummary
 from .recorder import Recorder
@@ -128,6 +129,11 @@ def _train(
     notes = []
     if has_state and (failure := recorder.restore_state()):
         notes.append(failure)
+    if not has_state and learns_by_l1_alone(optim, config.flow):
+        notes.append(
+            "the guide learns by L1 alone, not by how its pictures look: "
+            f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+        )
     if resume and not has_state:
         notes.append("killed before its first state: this run starts again")
     if progress.spent(optim) >= 1:

@@ -14,7 +14,7 @@ from .config import OptimConfig
 from .objective import Objective, Perceptual, anchor_density, meant_picture, whole_density
 from .schedule import learning_rate
 
-__all__ = ["GUIDE", "Phase", "Phases", "phases_of", "wants_perceptual"]
+__all__ = ["GUIDE", "Phase", "Phases", "learns_by_l1_alone", "phases_of", "wants_perceptual"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
@@ -55,8 +55,16 @@ class Phase:
 
 def wants_perceptual(optim: OptimConfig, flow: FlowConfig) -> bool:
     """Whether a phase of the run learns from a perceptual distance."""
-    alone = bool(flow.guides) and optim.guide_first > 0
-    return alone and optim.guide_loss == "picture" and optim.guide_perceptual > 0
+    return _taught_by_pictures(optim, flow) and optim.guide_perceptual > 0
+
+
+def learns_by_l1_alone(optim: OptimConfig, flow: FlowConfig) -> bool:
+    """Whether a guide learns from pictures, but not from how they look."""
+    return _taught_by_pictures(optim, flow) and optim.guide_perceptual == 0
+
+
+def _taught_by_pictures(optim: OptimConfig, flow: FlowConfig) -> bool:
+    return bool(flow.guides) and optim.guide_first > 0 and optim.guide_loss == "picture"
 
 
 def phases_of(

@@ -12,6 +12,7 @@ from ..config import Config, FlowConfig, TaskConfig, parse
 from ..config import preset as preset_flow
 from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
+from ..perceptual import VGG, at_hand
 from ..tasks import task_named
 from .config import RunConfig
 
@@ -33,8 +34,9 @@ _PRESET_TASK: dict[str, dict[str, Any]] = {
 # Defaults of a run with a guide: a new one learns alone first. Behind an anchor it is best left as
 # it has learned then. Without an anchor it learns on, since what the condition tells to the last
 # level is still to be learned.
-_GUIDED = {"guide_first": 0.15}
-_ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
+_GUIDED: dict[str, Any] = {"guide_first": 0.15}
+_ANCHORED_AND_GUIDED: dict[str, Any] = {"guide_first": 0.25, "guide_lr_share": 0.0}
+_TAUGHT = {"guide_loss": "picture", "guide_first": 0.35}  # where a guide says the mean
 _UNET = {"guide_first_lr": 7e-4}  # rates above 1e-3 were not tried
 
 
@@ -78,6 +80,8 @@ def build_config(
     preset_channels: int | None = None
     if preset is not None:
         flow = dataclasses.asdict(preset_flow(preset, str(name)))
+        factor = _merge(values, settings).get("task", {}).get("factor", TaskConfig().factor)
+        flow["guide_factor"] = _power_of_two(factor, flow["guide_factor"])
         preset_channels = flow.pop("cond_channels")
         # A preset replaces the file's flow, channels included; a setting still counts.
         set_channels = _merge({"flow": {}}, settings)["flow"].get("cond_channels", preset_channels)
@@ -100,20 +104,36 @@ def build_config(
         else:
             flow["cond_channels"] = task_named(name).channels[0]
     if preset is not None or start is not None:
-        values["optim"] = {**_guided(flow, start), **values.get("optim", {})}
+        looks = at_hand(VGG, values.get("perceptual_weights"))
+        values["optim"] = {**_guided(flow, start, looks), **values.get("optim", {})}
     return parse(RunConfig, values)
 
 
-def _guided(flow: Any, start: Config | None) -> dict[str, float]:
-    """The default settings by which the guide of `[flow]` learns."""
+def _guided(flow: Any, start: Config | None, looks: bool) -> dict[str, Any]:
+    """The default settings by which the guide of `[flow]` learns.
+
+    Args:
+        flow: The table.
+        start: Config of the model whose weights the run starts from.
+        looks: Whether a net is at hand that teaches how pictures look.
+    """
     own = parse(FlowConfig, flow, "flow")
     if not own.guides:
         return {}
     known = start is not None and start.flow.same_guide(own)
     said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
+    if own.guide_says == "mean":
+        said = {**said, **_TAUGHT, **({} if looks else {"guide_perceptual": 0.0})}
     if own.guide_net == "unet":
         said = {**said, **_UNET}
     return {k: v for k, v in said.items() if not (known and k == "guide_first")}
+
+
+def _power_of_two(factor: Any, otherwise: int) -> int:
+    """The largest power of 2 that is at most a task's factor, and at most 16."""
+    if not isinstance(factor, int) or not 2 <= factor <= 64:
+        return otherwise  # an error says so later
+    return int(2 ** min(4, factor.bit_length() - 1))
 
 
 def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig:

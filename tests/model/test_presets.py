@@ -12,7 +12,7 @@ from caflow_cli.model import CAFlow
 
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {
-    ("compact", "superres"): (0, 366, 1445, 4606, 0),
+    ("compact", "superres"): (1231, 683, 1445, 5173, 0),
     ("compact", "colorize"): (1714, 118, 1080, 4228, 0),
     ("compact", "inpaint"): (988, 357, 1080, 4795, 0),
     ("ffhq-superres-x4", "superres"): (0, 1424, 2842, 14938, 86),

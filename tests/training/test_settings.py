@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from caflow_cli.config import PRESETS, Config, FlowConfig, preset
+from caflow_cli.config import Config, FlowConfig, preset
 from caflow_cli.errors import CaflowError
 from caflow_cli.training.settings import apply_settings, build_config
 
@@ -20,10 +20,8 @@ def minimal(**optim):
 
 
 def test_a_run_is_compact_unless_something_says_otherwise():
-    assert build_config(minimal()).flow == PRESETS["compact"]
-    assert build_config(minimal(), ["flow.t_steps=3"]).flow == replace(
-        PRESETS["compact"], t_steps=3
-    )
+    assert build_config(minimal()).flow == preset("compact", "superres")
+    assert build_config(minimal(), ["flow.t_steps=3"]).flow == replace(preset("compact"), t_steps=3)
     own = {**minimal(), "flow": {"t_steps": 3}}
     assert build_config(own).flow == FlowConfig(t_steps=3)
 
@@ -71,8 +69,8 @@ def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
         ("colorize", ["optim.guide_first=0.3"], 0.3, 0),
         ("colorize", ["flow.guide=0"], 0, 0.06),
         ("colorize", ["flow.anchor=none"], 0.15, 0.06),
-        ("superres", [], 0, 0.06),
-        ("superres", ["flow.guide=[8,8,8,8]"], 0.15, 0.06),
+        ("superres", [], 0.35, 0),
+        ("superres", ["flow.guide_says=scale", "flow.spread=0"], 0.25, 0),
     ],
 )
 def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
@@ -85,12 +83,16 @@ def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, firs
     anchored = run.flow.anchor != "none"
     kept = 0 if anchored and run.flow.guides else 0.06
     assert (going_on.guide_first, going_on.guide_lr_share) == (0, kept)
-    another = build_config(values, ["flow.guide=[4,4,4,4]"], task=task, start=model).optim
+    guide = "4" if task == "superres" else "[4,4,4,4]"
+    another = build_config(values, [f"flow.guide={guide}"], task=task, start=model).optim
     wanted = (0.25, 0) if anchored else (0.15, 0.06)
+    if run.flow.guide_says == "mean":
+        wanted = (0.35, 0)
     assert (another.guide_first, another.guide_lr_share) == wanted
     if run.flow.guides:
         net = "sums" if run.flow.guide_net == "unet" else "unet"
-        another = build_config(values, [f"flow.guide_net={net}"], task=task, start=model).optim
+        settings = [f"flow.guide_net={net}", "flow.guide=[4,4,4,4]"]
+        another = build_config(values, settings, task=task, start=model).optim
         assert another.guide_first == wanted[0]
 
 
@@ -155,3 +157,28 @@ def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
     optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
     assert (optim.images, optim.minutes) == (64, None)
     assert (optim.lr, optim.cond_weight, optim.schedule) == (1.0, 0.5, "paper")
+
+
+@pytest.mark.parametrize(("factor", "reads"), [(2, 2), (3, 2), (4, 4), (6, 4), (8, 8), (32, 16)])
+def test_compact_enlarges_from_the_resolution_that_the_picture_had(factor, reads):
+    run = build_config(minimal(), [f"task.factor={factor}", "task.size=192"])
+    assert (run.flow.guide_net, run.flow.guide_factor) == ("enlarge", reads)
+
+
+def test_a_guide_learns_how_pictures_look_where_a_net_for_that_is_at_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
+    alone = build_config(minimal()).optim
+    assert (alone.guide_loss, alone.guide_perceptual) == ("picture", 0.0)
+    assert build_config(minimal(), ["optim.guide_perceptual=1.5"]).optim.guide_perceptual == 1.5
+    named = {**minimal(), "perceptual_weights": "trunk.safetensors"}
+    assert build_config(named).optim.guide_perceptual == 2.0
+    monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
+    assert build_config(minimal()).optim.guide_perceptual == 2.0
+    told = build_config(minimal(), ["flow.guide_says=scale", "flow.spread=0"]).optim
+    assert told.guide_loss == "likelihood"
+    monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS")
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / "vgg16-397923af.pth").touch()
+    assert build_config(minimal()).optim.guide_perceptual == 2.0
