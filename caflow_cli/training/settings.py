@@ -84,9 +84,13 @@ def build_config(
         flow["guide_factor"] = _power_of_two(factor, flow["guide_factor"])
         preset_channels = flow.pop("cond_channels")
         # A preset replaces the file's flow, channels included; a setting still counts.
-        set_channels = _merge({"flow": {}}, settings)["flow"].get("cond_channels", preset_channels)
-        if set_channels != preset_channels:
+        set_flow = _merge({"flow": {}}, settings)["flow"]
+        if set_flow.get("cond_channels", preset_channels) != preset_channels:
             flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
+        if set_flow.get("guide") == 0:
+            flow.update(r_reads=FlowConfig.r_reads, spread=FlowConfig.spread)
+        if set_flow.get("guide_says", flow["guide_says"]) != "mean":
+            flow["spread"] = FlowConfig.spread
         values["flow"] = flow
     values = _merge(values, settings)
     if preset is not None:

@@ -70,7 +70,8 @@ def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
         ("colorize", ["flow.guide=0"], 0, 0.06),
         ("colorize", ["flow.anchor=none"], 0.15, 0.06),
         ("superres", [], 0.35, 0),
-        ("superres", ["flow.guide_says=scale", "flow.spread=0"], 0.25, 0),
+        ("superres", ["flow.guide_says=scale"], 0.25, 0),
+        ("superres", ["flow.guide=0"], 0, 0.06),
     ],
 )
 def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, first, share):
@@ -175,7 +176,7 @@ def test_a_guide_learns_how_pictures_look_where_a_net_for_that_is_at_hand(monkey
     assert build_config(named).optim.guide_perceptual == 2.0
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
     assert build_config(minimal()).optim.guide_perceptual == 2.0
-    told = build_config(minimal(), ["flow.guide_says=scale", "flow.spread=0"]).optim
+    told = build_config(minimal(), ["flow.guide_says=scale"]).optim
     assert told.guide_loss == "likelihood"
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS")
     cache = tmp_path / "hub" / "checkpoints"
