@@ -18,7 +18,7 @@ from .metrics import METRICS
 from .metrics.features import Extractor, load_extractor
 from .metrics.frechet import cautions, distances
 from .metrics.pairs import PairMetrics
-from .metrics.set_features import SetFeatures
+from .metrics.set_features import KEEPING, SetFeatures
 from .metrics.weights import Weights
 from .picture_sets import PictureSet, open_pictures
 from .progress import Progress, ProgressCount
@@ -141,7 +141,7 @@ class Comparison:
     def no_features(self) -> SetFeatures:
         """An empty set of features, for `add_features`."""
         assert self._extractor is not None
-        return SetFeatures(self._extractor.name, "kid" in self._sets)
+        return SetFeatures(self._extractor.name, bool(set(KEEPING) & set(self._sets)))
 
     def add_features(
         self,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..inference.score import to_batch
 from ..temperature import Temperature
 from .measure import Measured
+from .metrics.coverage import own_coverage
 from .metrics.features import Extractor
-from .metrics.set_features import SetFeatures
+from .metrics.set_features import KEEPING, SetFeatures
 from .saved_images import SavedImages
 from .settings import Cell, EvaluationSettings
 
@@ -29,13 +31,19 @@ class FeatureSets:
         self.truths = self._empty()
         self.baseline: SetFeatures | None = None
         self._kept: dict[Cell, SetFeatures] = {cell: self._empty() for cell in settings.cells}
+        # Of each truth to the nearest of its own kept candidates.
+        self._nearest: dict[Cell, list[float]] = {cell: [] for cell in settings.cells}
 
     def _empty(self) -> SetFeatures:
-        return SetFeatures(self.extractor.name, "kid" in self._settings.metrics)
+        return SetFeatures(self.extractor.name, bool(set(KEEPING) & set(self._settings.metrics)))
 
     def kept(self, cell: Cell) -> SetFeatures:
         """The features of the candidates that a setting keeps."""
         return self._kept[cell]
+
+    def own_coverage(self, cell: Cell) -> float | None:
+        """`own_coverage` of what a setting keeps; None where truths are too many to be kept."""
+        return own_coverage(self._nearest[cell], self.truths) if self.truths.keeps_all else None
 
     def add(self, measured: Measured, saved: SavedImages | None) -> None:
         """Add a picture's truth and, if a metric compares sets, its baseline and candidates.
@@ -44,7 +52,8 @@ class FeatureSets:
             measured: The picture.
             saved: The files of its candidates, if an earlier run drew them.
         """
-        self.truths.add(self.extractor(to_batch([measured.problem.truth])))
+        truth = self.extractor(to_batch([measured.problem.truth]))
+        self.truths.add(truth)
         if not self._settings.wants("sets"):
             return
         if measured.problem.baseline is not None:
@@ -53,11 +62,16 @@ class FeatureSets:
             self.baseline.add(self.extractor(to_batch([measured.problem.baseline])))
         known: dict[tuple[Temperature, int], Tensor] = {}
         for cell, features in self._kept.items():
+            found: list[Tensor] = []
             if measured.drawn:
                 for drawn in measured.kept(cell):
                     if (cell.tau, drawn.k) not in known:
                         known[cell.tau, drawn.k] = self.extractor(to_batch([drawn.image]))
-                    features.add(known[cell.tau, drawn.k])
+                    found.append(known[cell.tau, drawn.k])
             elif saved is not None:
                 for image in saved.read(cell, measured.problem.name):
-                    features.add(self.extractor(to_batch([image])))
+                    found.append(self.extractor(to_batch([image])))
+            own = torch.cat(found)
+            features.add(own)
+            if self.truths.keeps_all:
+                self._nearest[cell].append(float((own - truth).norm(dim=1).min()))

@@ -88,6 +88,11 @@ class Findings:
             of_cell = summary.results(cell)
             if features is not None:
                 self._add_distances(of_cell[0], features.kept(cell))
+                if (
+                    "coverage" in settings.metrics
+                    and (own := features.own_coverage(cell)) is not None
+                ):
+                    of_cell[0].extra[f"{features.extractor.label('coverage')}_own"] = own
             results += of_cell
         if summary.truth is not None:
             results.append(summary.truth)

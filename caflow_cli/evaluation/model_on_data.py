@@ -108,7 +108,7 @@ def evaluate(
         if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(
                 "a distance of sets needs two pictures",
-                "leave out fid and kid",
+                "leave out fid, kid and coverage",
                 EXIT_USAGE,
             )
         _check_names(names, save_images)

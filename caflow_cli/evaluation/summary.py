@@ -11,7 +11,7 @@ import torch
 
 from ..temperature import Temperature
 from .estimates import Estimate, RunningMean
-from .metrics.formulas import coverage
+from .metrics.formulas import central_share
 from .picture_row import PictureRow
 from .result import ALL, LIKELIEST, LikelihoodGap, Result
 from .settings import Cell, EvaluationSettings
@@ -123,8 +123,8 @@ class RowSummary:
             shares = torch.tensor(draws.rank_histograms[cell.m], dtype=torch.float64)
             before = sums.rank_histogram
             sums.rank_histogram = shares if before is None else before + shares
-            sums.kept.add("calibration", coverage(shares, 0.9))
-            sums.coverage_50.add(coverage(shares, 0.5))
+            sums.kept.add("calibration", central_share(shares, 0.9))
+            sums.coverage_50.add(central_share(shares, 0.5))
 
     def results(self, cell: Cell) -> list[Result]:
         """Results of one setting: for the N kept candidates, and for the mean of all M."""

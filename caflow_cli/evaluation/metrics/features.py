@@ -1,4 +1,4 @@
-"""Feature extractors of FID and KID: Inception from a verified file, AlexNet, or the caller's."""
+"""Feature extractors for sets: Inception from a verified file, AlexNet, or the caller's."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def load_extractor(
         CaflowError: There is no such extractor (exit 2); the extra `fid` is not installed, or the
             extractor's weights are missing or not the pinned ones (exit 3).
     """
-    require_fid_extra()
+    require_fid_extra(inception=name in _LAYERS)
     if name in _LAYERS:
         net = _inception(_LAYERS[name], fid_weights).to(device)
         return Extractor(name, lambda images: net(images.to(device)))

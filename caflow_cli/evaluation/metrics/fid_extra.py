@@ -1,4 +1,4 @@
-"""The packages that only FID and KID need, which the extra `fid` installs."""
+"""The packages that only metrics of sets need, which the extra `fid` installs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ __all__ = ["require_fid_extra"]
 _PACKAGES = {"torchmetrics": "torchmetrics", "torch_fidelity": "torch-fidelity"}
 
 
-def require_fid_extra() -> None:
-    """CaflowError (exit 3) unless the packages are installed. Nothing is imported."""
-    missing = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
+def require_fid_extra(inception: bool = True) -> None:
+    """CaflowError (exit 3) unless the packages are installed. Nothing is imported.
+
+    Args:
+        inception: Whether the features are those of the Inception network.
+    """
+    needed = _PACKAGES if inception else {"torchmetrics": _PACKAGES["torchmetrics"]}
+    missing = [name for module, name in needed.items() if find_spec(module) is None]
     if missing:
         raise CaflowError(
-            f"fid and kid need {' and '.join(missing)}, not installed here",
+            f"fid, kid and coverage need {' and '.join(missing)}, not installed here",
             "pip install 'caflow-cli[fid]'",
             EXIT_WEIGHTS,
         )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...errors import CaflowError
 
-__all__ = ["check_pairs", "coverage", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
+__all__ = ["central_share", "check_pairs", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
 
 _PEAK = 255.0
 _WINDOW = 11  # of SSIM
@@ -131,7 +131,7 @@ def rank_histogram(
     return histogram / max(count, 1), count
 
 
-def coverage(histogram: Tensor, share: float) -> float:
+def central_share(histogram: Tensor, share: float) -> float:
     """The share of true values in the central part `share` of the candidates' distribution.
 
     Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which the

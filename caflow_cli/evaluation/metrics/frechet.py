@@ -1,4 +1,4 @@
-"""FID and KID between two sets of pictures, through torchmetrics, from streamed features.
+"""Distances between two sets of pictures: FID and KID through torchmetrics, and coverage.
 
 torchmetrics is part of the extra `fid`; `load_extractor` checks that it is installed.
 """
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...errors import CaflowError
 from ..estimates import Estimate
+from .coverage import coverage
 from .features import Extractor
 from .set_features import SetFeatures
 
@@ -25,13 +26,17 @@ _SUBSETS, _SUBSET_SIZE = 100, 1000
 def distances(
     names: Sequence[str], extractor: Extractor, generated: SetFeatures, reference: SetFeatures
 ) -> tuple[dict[str, Estimate], dict[str, float]]:
-    """`fid` and `kid` by label, and the standard deviation of KID over its subsets."""
+    """`fid`, `kid` and `coverage` by label; beside them KID's deviation over subsets, density."""
     values: dict[str, Estimate] = {}
     extra: dict[str, float] = {}
     for name in names:
         label = extractor.label(name)
         if name == "fid":
             values[label] = Estimate(fid(generated, reference), None, generated.count)
+        elif name == "coverage":
+            share, density = coverage(generated, reference)
+            values[label] = Estimate(share, None, generated.count)
+            extra[f"{label}_density"] = density
         else:
             mean, deviation = kid(generated, reference)
             values[label] = Estimate(mean, None, generated.count)

@@ -12,17 +12,19 @@ from torch import Tensor
 from ...errors import EXIT_USAGE, CaflowError
 from ...images import atomic_write
 
-__all__ = ["SetFeatures"]
+__all__ = ["KEEPING", "SetFeatures"]
 
-_RESERVOIR = 10_000  # features a set that KID draws its subsets from
+KEEPING = ("kid", "coverage")  # the metrics that need features themselves
+
+_RESERVOIR = 10_000  # features of a set that KID and coverage see
 _HINT = "give a file that --save-stats wrote: mu, sigma, n, extractor"
 
 
 class SetFeatures:
     """Streamed float64 statistics of a set. Their size does not depend on the number of images.
 
-    They are the sums and products of all features and, for KID, a uniform random sample of at most
-    10,000 features, drawn by a separate generator.
+    They are the sums and products of all features and, for KID and coverage, a uniform random
+    sample of at most 10,000 features, drawn by a separate generator.
     """
 
     def __init__(self, extractor: str, keep_features: bool = False) -> None:
@@ -70,11 +72,18 @@ class SetFeatures:
             self._kept[place] = row.clone()
 
     @property
+    def keeps_all(self) -> bool:
+        """Whether the kept features are those of every picture, in their order."""
+        return self._kept is not None and len(self._kept) == self.count
+
+    @property
     def features(self) -> Tensor:
         """The kept features, (at most 10,000, d)."""
         if not self._kept:
             raise CaflowError(
-                "KID needs the pictures, not their statistics", "--metric fid", EXIT_USAGE
+                "KID and coverage need the pictures, not their statistics",
+                "--metric fid",
+                EXIT_USAGE,
             )
         return torch.stack(self._kept)
 

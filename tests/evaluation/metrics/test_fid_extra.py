@@ -1,4 +1,4 @@
-"""A plain installation has neither torchmetrics nor torch-fidelity: only FID and KID need them."""
+"""A plain installation has neither torchmetrics nor torch-fidelity: metrics of sets need them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def plain_install(monkeypatch):
 def test_fid_and_kid_say_what_to_install_before_anything_is_written(
     plain_install, models_32, true_pictures, tmp_path
 ):
-    for metric in ("fid", "kid"):
+    for metric in ("fid", "kid", "coverage"):
         with pytest.raises(CaflowError) as caught:
             evaluate(
                 models_32["superres"], true_pictures, ("rmse", metric), save_images=tmp_path / "out"
             )
         assert caught.value.exit_code == 3
         assert caught.value.message == (
-            "fid and kid need torchmetrics and torch-fidelity, not installed here"
+            "fid, kid and coverage need torchmetrics and torch-fidelity, not installed here"
         )
         assert caught.value.hint == "pip install 'caflow-cli[fid]'"
         with pytest.raises(CaflowError, match="need torchmetrics and torch-fidelity"):
@@ -38,10 +38,14 @@ def test_fid_and_kid_say_what_to_install_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_one_missing_package_is_named_alone(monkeypatch):
+def test_one_missing_package_is_named_alone_and_only_where_it_is_needed(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)
-    with pytest.raises(CaflowError, match="fid and kid need torch-fidelity, not installed"):
-        load_extractor("alexnet")
+    with pytest.raises(
+        CaflowError, match="fid, kid and coverage need torch-fidelity, not installed"
+    ):
+        load_extractor("inception")
+    with pytest.raises(CaflowError, match="cannot read LPIPS trunk"):  # the network is another one
+        load_extractor("alexnet", lpips_weights=tmp_path / "none")
 
 
 def test_all_other_metrics_do_without(plain_install, models_32, true_pictures):

@@ -6,7 +6,7 @@ from helpers import smooth_image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import psnr, rmse, ssim
-from caflow_cli.evaluation.metrics.formulas import coverage, diversity, rank_histogram
+from caflow_cli.evaluation.metrics.formulas import central_share, diversity, rank_histogram
 
 
 def random_images(seed: int, batch: int = 3) -> torch.Tensor:
@@ -88,11 +88,11 @@ def test_ranks_are_counted_and_ties_shared() -> None:
 def test_alike_truths_are_covered_as_often_as_said() -> None:
     for m in (1, 4, 10, 30):
         even = torch.full((m + 1,), 1 / (m + 1), dtype=torch.float64)
-        assert coverage(even, 0.9) == pytest.approx(0.9)
-        assert coverage(even, 0.5) == pytest.approx(0.5)
+        assert central_share(even, 0.9) == pytest.approx(0.9)
+        assert central_share(even, 0.5) == pytest.approx(0.5)
     outside = torch.tensor([0.5, 0, 0, 0, 0.5], dtype=torch.float64)
-    assert coverage(outside, 0.5) == 0.0
-    assert coverage(outside, 0.9) == pytest.approx(0.75)  # 0.15 of each outer 0.2
+    assert central_share(outside, 0.5) == 0.0
+    assert central_share(outside, 0.9) == pytest.approx(0.75)  # 0.15 of each outer 0.2
     draws = random_images(4, batch=11)
     histogram, _ = rank_histogram(draws[:10], draws[10])
     assert histogram.tolist() == pytest.approx([1 / 11] * 11, abs=0.01)

@@ -37,7 +37,7 @@ def test_saved_statistics_come_back(tmp_path) -> None:
     assert again.count == 300
     assert again.count_is_known
     assert fid(again, b) == pytest.approx(fid(a, b), rel=1e-9)
-    with pytest.raises(CaflowError, match="needs the pictures"):
+    with pytest.raises(CaflowError, match="need the pictures"):
         kid(again, stats(features(7), True))
     with pytest.raises(CaflowError, match="of extractor 'test', not 'inception'"):
         SetFeatures.load(path, "inception")
