@@ -219,8 +219,8 @@ class Networks:
         typer.Option(
             "--feature-extractor",
             metavar="NAME|module:factory",
-            help="Other features for fid, kid and coverage, reported under their name: inception-768, "
-            "inception-192, inception-64, alexnet, or your own.",
+            help="Other features for fid, kid and coverage, reported under their name: "
+            "inception-768, inception-192, inception-64, alexnet, or your own.",
             rich_help_panel=_NETS,
         ),
     ] = "inception"
