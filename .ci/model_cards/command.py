@@ -1,0 +1,82 @@
+"""The command line of `.ci/models`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from caflow_cli.errors import CaflowError
+from model_cards.pages import Place, check, write
+from model_cards.record import Words
+
+
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Run a command on the checkout at `root`; its exit code."""
+    place = Place(root)
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "measure":
+            return _measure(options, place)
+        if options.command == "write":
+            for path in write(place):
+                print(path.relative_to(root).as_posix())
+            return 0
+        differences = check(place)
+        print("\n".join(differences), end="\n" if differences else "", file=sys.stderr)
+        return min(1, len(differences))
+    except CaflowError as error:
+        print(f"error: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=".ci/models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("measure", help="write docs/models/ID.json")
+    one.add_argument("id")
+    one.add_argument("--file", type=Path, help="default: the bundled file of that id")
+    one.add_argument(
+        "--data", type=Path, help="default: the data of ID.toml in the folder CAFLOW_TEST_DATA"
+    )
+    one.add_argument("--pictures", type=int, help="of test/; default: as ID.toml says")
+    one.add_argument("--curve-draws", type=int, help="of each picture and τ; default 2")
+    one.add_argument("--conditions", type=int, help="for draws at τ 1 and 1.2; default 10")
+    one.add_argument("--draws", type=int, help="of each of these conditions; default 20")
+    one.add_argument("--noise-samples", type=int, help="K of bits/dim; default 8")
+    one.add_argument("--seed", type=int, help="default 0")
+    one.add_argument("-o", "--output", type=Path, help="default: docs/models/ID.json")
+    commands.add_parser("write", help="write cards, manifest and tables from the records")
+    commands.add_parser("check", help="say what differs from the records")
+    return parser
+
+
+def _measure(options: argparse.Namespace, place: Place) -> int:
+    import torch
+
+    from model_cards.measure import Plan, measure
+
+    data, pictures = options.data, options.pictures
+    if data is None or pictures is None:
+        words = Words.read(place.words(options.id))
+        pictures = pictures or words.pictures
+    if data is None:
+        folder = os.environ.get("CAFLOW_TEST_DATA")
+        if folder is None:
+            raise CaflowError("no data to measure on", "--data FILE, or CAFLOW_TEST_DATA")
+        data = Path(folder) / words.data
+    given = {
+        name: value
+        for name in ("curve_draws", "conditions", "draws", "noise_samples", "seed")
+        if (value := getattr(options, name)) is not None
+    }
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    plan = Plan(data, pictures, **given)
+    record = measure(options.id, options.file or place.weights(options.id), plan)
+    output = options.output or place.record(options.id)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(record.to_json(), encoding="utf-8")
+    print(f"{output}: {record.seconds / 60:.1f} minutes", file=sys.stderr)
+    return 0

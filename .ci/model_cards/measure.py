@@ -1,0 +1,326 @@
+"""Measuring a model by its protocol, through the package's own functions."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import caflow_cli as caflow
+from caflow_cli.checkpoint import read_info
+from caflow_cli.config import FlowConfig
+from caflow_cli.data import open_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import Evaluation, Result, Weights
+from caflow_cli.evaluation.draws import SEED_STEP
+from caflow_cli.evaluation.problems import BASELINES, Problem, pose
+from caflow_cli.evaluation.progress import Progress
+from caflow_cli.flows import to_uint8
+from caflow_cli.hub.digest import sha256_of
+from caflow_cli.inference.restore import Candidate
+from caflow_cli.inference.score import task_of, to_batch
+from caflow_cli.sampling import SEEDS, Sampling
+from caflow_cli.version import __version__
+from model_cards.record import FarDraws, Figure, Figures, Latent, Point, Protocol, Record
+
+TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
+FAR_TAUS = (1.0, 1.2)
+PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")
+SETS = ("kid", "coverage")
+_BATCH = 10  # pictures that are encoded together
+_NOISE_SEED = 0  # of the noise under test pictures whose latents are measured
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    data: Path
+    pictures: int = 100
+    curve_draws: int = 2
+    conditions: int = 10  # of draws at high temperatures
+    draws: int = 20  # of each of them
+    noise_samples: int = 8
+    seed: int = 0
+
+
+def measure(model_id: str, path: Path, plan: Plan) -> Record:
+    """Measure a model file on the pictures of `test/`.
+
+    Raises:
+        CaflowError: The file is no model, or the data or LPIPS's trunk are not to be had.
+    """
+    begun = time.monotonic()
+    info, digest = read_info(path), sha256_of(path)
+    model = caflow.load(str(path))
+    own = Sampling(rank="best").of(model.config)
+    assert own.candidates is not None, "`of` fills it in"
+    m, tau = own.candidates, own.temperature
+
+    def evaluate(name: str, metrics: Sequence[str], **settings: object) -> Evaluation:
+        found = caflow.evaluate(
+            model,
+            plan.data,
+            metrics,
+            split="test",
+            limit=plan.pictures,
+            seed=plan.seed,
+            weights=Weights(extractor="alexnet"),
+            progress=_progress(name),
+            **settings,
+        )
+        if found.failed:
+            failure = found.failed[0]
+            raise CaflowError(f"{failure.name}: {failure.error.message}", failure.error.hint)
+        return found
+
+    rules = ("likelihood", own.rank)
+    main = evaluate(
+        f"tau {tau}, {m} candidates",
+        (*PAIRS, *SETS, "diversity", "calibration"),
+        tau=tau,
+        candidates=(1, m),
+        keep=(1, m),
+        rank=rules,
+    )
+    everything = _row(main, m, m)
+    bits = evaluate("bits/dim", ["bpd"], noise_samples=plan.noise_samples).results[-1]
+    curve = evaluate(
+        "the curve",
+        (*PAIRS, "kid", *(["diversity"] if plan.curve_draws > 1 else [])),
+        tau=TAUS,
+        candidates=plan.curve_draws,
+        keep=plan.curve_draws,
+    )
+    baseline = BASELINES.get(task_of(model).name)
+    problems = list(_problems(model, plan))
+    returned = 0
+    for some in _batches(problems):
+        returned += sum(_returns(model, [p.truth for p in some], some))
+    return Record(
+        id=model_id,
+        sha256=digest,
+        bytes=path.stat().st_size,
+        version=__version__,
+        task=model.config.task.name,
+        parameters=sum(info.parameters.values()),
+        flow=info.config.to_dict()["flow"],
+        training={name: value for name, value in info.training.items() if name != "domain"},
+        protocol=Protocol(
+            data=plan.data.name,
+            split="test",
+            pictures=main.images,
+            size=model.config.task.size,
+            tau=str(tau),
+            candidates=m,
+            rank=own.rank,
+            seed=plan.seed,
+            noise_samples=plan.noise_samples,
+            curve_draws=plan.curve_draws,
+        ),
+        baseline=baseline,
+        baseline_values={}
+        if baseline is None
+        else _figures(next(r for r in main.results if r.what == baseline)),
+        likeliest=_of_pictures(_row(main, m, 1)),
+        best={} if own.rank == "likelihood" else _of_pictures(_row(main, m, 1, own.rank)),
+        first=_of_pictures(_row(main, 1, 1)),
+        all=_figures(everything),
+        own_coverage=everything.extra["coverage:alexnet_own"],
+        central_50=Figure(**everything.extra["coverage_50"]),
+        bits_per_dim=_figures(bits)["bpd"],
+        noise_error=bits.extra["noise_standard_error"],
+        curve=[Point(str(r.cell.tau), _figures(r)) for r in curve.results if r.cell is not None],
+        returned=returned,
+        far=[_far_draws(model, problems[: plan.conditions], tau, plan) for tau in FAR_TAUS],
+        latents=latents(model, problems),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _row(found: Evaluation, m: int, n: int, rank: str = "likelihood") -> Result:
+    """The model's row of one setting."""
+    return next(
+        result
+        for result in found.results
+        if result.what == "model"
+        and result.cell is not None
+        and (result.cell.m, result.cell.n, result.cell.rank) == (m, n, rank)
+    )
+
+
+def _figures(result: Result) -> Figures:
+    return {name: Figure(**value.as_json()) for name, value in result.values.items()}
+
+
+def _of_pictures(result: Result) -> Figures:
+    """Those of the kept pictures; the others are of all M, whatever is kept."""
+    names = ("diversity", "calibration")
+    return {name: value for name, value in _figures(result).items() if name not in names}
+
+
+def _problems(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
+    """The pictures that `evaluate` measures, as it poses them."""
+    task = task_of(model)
+    paired = not task.derives_condition
+    with open_split(plan.data, "test", model.config.task.size, paired=paired) as reader:
+        for index, name in enumerate(reader.names[: plan.pictures]):
+            yield pose(task, reader.read(index), index, name)
+
+
+def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:
+    for first in range(0, len(problems), _BATCH):
+        yield problems[first : first + _BATCH]
+
+
+def _pairs(
+    model: caflow.CAFlow, pictures: Sequence[object], problems: Sequence[Problem]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Conditions and targets as they are scored, uint8 (B, C, H, W)."""
+    task = task_of(model)
+    pairs = [task.reduce(p.input, w, p.mask) for w, p in zip(pictures, problems, strict=True)]
+    cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+    return cond, targets
+
+
+@torch.no_grad()
+def _returns(
+    model: caflow.CAFlow, pictures: Sequence[object], problems: Sequence[Problem]
+) -> list[bool]:
+    """Whether each picture comes back from `encode` and `decode` as the same 8 bits."""
+    cond, targets = _pairs(model, pictures, problems)
+    condition = model.encode_condition(cond)
+    back, _ = model.decode(model.encode(targets, condition)[0], condition)
+    return (to_uint8(back) == targets).flatten(1).all(1).tolist()
+
+
+def _far_draws(
+    model: caflow.CAFlow, problems: Sequence[Problem], tau: float, plan: Plan
+) -> FarDraws:
+    """Single draws of some conditions at a high temperature."""
+    show = _progress(f"draws at tau {tau:g}")
+    draws: list[list[Candidate]] = []
+    for done, problem in enumerate(problems, 1):
+        draws.append(_single_draws(model, problem, tau, plan))
+        show(done, len(problems))
+    apart = [
+        distance
+        for of_one in draws
+        for distance in distances_in_deviations([c.score.rank_score for c in of_one])
+    ]
+    returned = 0
+    for problem, of_one in zip(problems, draws, strict=True):
+        for first in range(0, len(of_one), _BATCH):
+            some = [candidate.image for candidate in of_one[first : first + _BATCH]]
+            returned += sum(_returns(model, some, [problem] * len(some)))
+    found = [candidate for of_one in draws for candidate in of_one]
+    return FarDraws(
+        tau,
+        conditions=len(problems),
+        draws=plan.draws,
+        redrawn=sum(candidate.redraws > 0 for candidate in found),
+        lost=len(problems) * plan.draws - len(found),
+        farthest=max(apart, default=0.0),
+        within_20=sum(distance <= 20 for distance in apart),
+        returned=returned,
+    )
+
+
+def _single_draws(
+    model: caflow.CAFlow, problem: Problem, tau: float, plan: Plan
+) -> list[Candidate]:
+    """Draws of one condition, in the order of k, without those that ran away eleven times."""
+    seed = (plan.seed + SEED_STEP * problem.index) % (SEEDS - plan.draws)
+
+    def draw(first: int, count: int) -> list[Candidate]:
+        return caflow.restore(
+            model,
+            problem.input,
+            tau=tau,
+            candidates=count,
+            keep=count,
+            seed=seed + first,
+            mask=problem.mask,
+            rank="none",
+        ).kept
+
+    try:
+        return draw(0, plan.draws)
+    except CaflowError:  # of one draw, which takes all along
+        found: list[Candidate] = []
+        for k in range(plan.draws):
+            with contextlib.suppress(CaflowError):
+                found += draw(k, 1)
+        return found
+
+
+def distances_in_deviations(values: Sequence[float]) -> list[float]:
+    """`|x - median| / (1.4826 median |x - median|)` of each value; 0 where all are equal."""
+    if not values:
+        return []
+    x = torch.tensor(values, dtype=torch.float64)
+    apart = (x - x.quantile(0.5)).abs()
+    scale = 1.4826 * apart.quantile(0.5)
+    return [0.0] * len(values) if scale == 0 else (apart / scale).tolist()
+
+
+@torch.no_grad()
+def latents(model: caflow.CAFlow, problems: Sequence[Problem]) -> list[Latent]:
+    """Moments of each z_j^i of the true pictures w + u, u uniform: what the model was fitted to.
+
+    Empty where a net draws u (variational dequantization), which has another one.
+    """
+    if model.config.flow.dequantization != "uniform":
+        return []
+    show, generator = _progress("latents"), torch.Generator().manual_seed(_NOISE_SEED)
+    parts: list[list[torch.Tensor]] = []
+    done = 0
+    for some in _batches(problems):
+        cond, targets = _pairs(model, [p.truth for p in some], some)
+        noise = torch.rand(targets.shape, generator=generator, dtype=torch.float64)
+        parts.append(model.encode(targets.double() + noise, cond)[0])
+        done += len(some)
+        show(done, len(problems))
+    names = latent_names(model.config.flow)
+    return [
+        Latent(name, *moments(torch.cat(z)))
+        for name, z in zip(names, zip(*parts, strict=True), strict=True)
+    ]
+
+
+def latent_names(flow: FlowConfig) -> list[str]:
+    """z_j^i in the order of `encode`."""
+    finest = flow.scales - 1
+    names, i, last = [], finest, -1
+    for scale in flow.latent_scales:
+        j = finest - scale
+        if j >= last or flow.conditional == "dual-glow":  # the next F_i begins
+            i = j
+        names.append(f"z_{j}^{i}")
+        last = j
+    return names
+
+
+def moments(z: torch.Tensor) -> tuple[float, float, float]:
+    """Mean, variance, and correlation of horizontal neighbours, over all of (B, C, H, W)."""
+    mean = z.mean()
+    centred = z - mean
+    variance = centred.square().mean()
+    together = (centred[..., :-1] * centred[..., 1:]).mean()
+    return float(mean), float(variance), float(together / variance)
+
+
+def _progress(name: str) -> Progress:
+    begun = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        if done == total or done % 10 == 0:
+            seconds = time.monotonic() - begun
+            print(f"{name}: {done} of {total}, {seconds:.0f} s", file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,332 @@
+"""Cards, manifest and tables say what was measured of the bundled files (`.ci/models`)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import caflow_cli as caflow
+from caflow_cli.config import FlowConfig
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import Weights
+from caflow_cli.hub.manifest import load_manifest
+from caflow_cli.hub.pack import pack
+from caflow_cli.hub.push import pack_parcel
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / ".ci"))
+
+from model_cards import measure as measuring  # noqa: E402  (found by the line above)
+from model_cards.command import main  # noqa: E402
+from model_cards.pages import BY_HAND, Place, check, write  # noqa: E402
+from model_cards.record import (  # noqa: E402
+    FarDraws,
+    Figure,
+    Latent,
+    Point,
+    Protocol,
+    Record,
+)
+
+WORDS = """
+does = "enlarges tiny pictures"
+data = "tiny.zip"
+pictures = 5
+truths = "noise, ids 0-4"
+tau = "it is the first that was tried"
+fails = "All **faces**."
+"""
+PAGE = "# Page\n\n<!-- models: .ci/models write -->\n\n{}\n\n<!-- end of models -->\n\nMore.\n"
+
+
+def test_cards_manifest_and_tables_agree_with_the_records():
+    assert check(Place(ROOT)) == []
+    assert set(BY_HAND) <= set(load_manifest(ROOT / "weights_manifest.json")), "one has left"
+
+
+# --- a checkout with one small model --------------------------------------------------------------
+
+
+def figures(**means: float) -> dict[str, Figure]:
+    return {
+        name.replace("_", ":"): Figure(mean, float(f"{mean / 10:.6g}"), 5)
+        for name, mean in means.items()
+    }
+
+
+@pytest.fixture
+def record(model_file) -> Record:
+    """Of no model yet."""
+    flow = caflow.load(str(model_file)).config.to_dict()["flow"]
+    pairs = {"lpips": 0.2, "rmse": 12.0, "psnr": 25.0, "ssim": 0.8, "kid_alexnet": 1.5}
+    single = figures(**{name: 1.125 * value for name, value in pairs.items()})
+    return Record(
+        id="tiny-x4",
+        sha256="",
+        bytes=1,
+        version="0",
+        task="superres",
+        parameters=2_345_678,
+        flow=flow,
+        training={"steps": 9, "images": 1234, "optim": {"cond_weight": 0.01}},
+        protocol=Protocol("tiny.zip", "test", 5, 32, "0.7", 10, "consensus", 0, 8, 2),
+        baseline="bicubic",
+        baseline_values=figures(lpips=0.4, rmse=14.5),
+        likeliest=figures(**pairs),
+        best=figures(lpips=0.19, rmse=11.75),
+        first=single,
+        all={**single, **figures(diversity=6.25, calibration=0.5)},
+        own_coverage=0.6,
+        central_50=Figure(0.25, 0.01, 5),
+        bits_per_dim=Figure(3.25, 0.125, 5),
+        noise_error=0.001,
+        curve=[Point("0", figures(lpips=0.3, rmse=11)), Point("1", figures(lpips=0.1, rmse=17))],
+        returned=5,
+        far=[FarDraws(1.2, 4, 10, redrawn=3, lost=1, farthest=7.5, within_20=39, returned=38)],
+        latents=[Latent("z_0^0", 0.01, 0.95, -0.02)],
+        seconds=1.0,
+    )
+
+
+@pytest.fixture
+def place(tmp_path, model_file, record) -> Place:
+    """A checkout with the model, its record and words, and pages that lack them."""
+    place = Place(tmp_path, by_hand=())
+    place.card("tiny-x4").parent.mkdir(parents=True)
+    place.record("tiny-x4").parent.mkdir(parents=True)
+    entry = pack(model_file, "tiny-x4", output=place.card("tiny-x4").parent, data_terms="ours")
+    (place.card("x").parent / "weights_manifest.json").rename(place.manifest)
+    save(place, replace(record, sha256=entry.sha256))
+    place.words("tiny-x4").write_text(WORDS, "utf-8")
+    for name in ("README.md", "docs/models.md"):
+        (tmp_path / name).write_text(PAGE.format("nothing yet"), "utf-8")
+    return place
+
+
+def save(place: Place, record: Record) -> None:
+    place.record(record.id).write_text(record.to_json(), "utf-8")
+
+
+def test_a_record_comes_back_from_its_file(place, record):
+    path = place.record("tiny-x4")
+    again = Record.read(path)
+    assert replace(again, sha256="") == record
+    assert again.to_json() == path.read_text("utf-8")
+    path.write_text(path.read_text("utf-8").replace('"schema": 1', '"schema": 9'), "utf-8")
+    with pytest.raises(CaflowError, match="another schema"):
+        Record.read(path)
+
+
+def test_what_write_wrote_check_accepts(place):
+    assert check(place) != []
+    names = ("weights_manifest.json", "README.md", "docs/models.md")
+    wanted = {place.card("tiny-x4"), *(place.root / name for name in names)}
+    assert set(write(place)) == wanted
+    assert check(place) == []
+    assert write(place) == []
+
+
+def test_all_texts_have_the_same_figures(place):
+    write(place)
+    card = place.card("tiny-x4").read_text("utf-8")
+    assert card.startswith("# tiny-x4\n\nEnlarges tiny pictures.\n\n<!-- figures")
+    for text in (
+        "| | bicubic | likeliest of 10 | best by consensus | single draws |",
+        "| RMSE, levels | 14.50 ± 1.45 | 12.00 ± 1.20 | 11.75 ± 1.18 | 13.50 ± 1.35 |",
+        "| KID, AlexNet's features | | 1.50 ± 0.15 | | 1.69 ± 0.17 |",
+        "The paper: RMSE 17.56, LPIPS 0.08.",
+        "**Learned from**: ours.",
+        "**Objective**: likelihood, and 0.01 × log p(y). AlexNet",
+        "τ 0.7, the likeliest of 10; `--rank best` takes consensus. it is the first",
+        "Diversity of the 10 draws: 6.25 ± 0.62 levels. 60 % of the truths",
+        "central half of the 10 draws: 25 %; in the central 90 %: 50 %",
+        "Bits/dim: 3.250 ± 0.125 (K = 8",
+        "| 1 | 17.00 | 0.100 |",
+        "| 1.2 | 4 × 10 | 4 (10 %) | 1 | 7.5 | 39 of 39 | 38 of 39 |",
+        "| `z_0^0` | +0.010 | 0.950 | -0.020 |",
+        "## What fails\n\nAll **faces**.\n",
+        "2.3 million parameters",
+    ):
+        assert text in card, text
+    metrics = load_manifest(place.manifest)["tiny-x4"].metrics
+    assert metrics["likeliest of 10"]["rmse"] == 12.0
+    assert metrics["single draws"]["kid:alexnet"] == 1.688
+    assert metrics["bits_per_dim"]["value"] == 3.25
+    row = (
+        "RMSE 12.00, LPIPS 0.200 at τ 0.7 | bicubic: RMSE 14.50, LPIPS 0.400; the paper: RMSE 17.56"
+    )
+    for name, card_path in (
+        ("README.md", "caflow_cli/assets/weights/tiny-x4.md"),
+        ("docs/models.md", "../caflow_cli/assets/weights/tiny-x4.md"),
+    ):
+        page = (place.root / name).read_text("utf-8")
+        assert f"| [`tiny-x4`]({card_path}) |" in page
+        assert row in page
+        assert page.endswith("<!-- end of models -->\n\nMore.\n")
+    # A card for the Hub is of the manifest, so of the same record.
+    place.manifest.rename(place.card("x").parent / "weights_manifest.json")
+    pushed = pack_parcel(str(place.weights("tiny-x4")), "user/tiny").card.text
+    assert "- likeliest of 10: rmse 12, psnr 25" in pushed
+
+
+def test_words_around_the_figures_stay(place):
+    write(place)
+    card = place.card("tiny-x4")
+    card.write_text("# Mine\n\n" + card.read_text("utf-8") + "\n## Curve\n", "utf-8")
+    assert check(place) == []
+    card.write_text(card.read_text("utf-8").replace("± 1.20", "± 0.20"), "utf-8")
+    assert check(place) == [
+        "caflow_cli/assets/weights/tiny-x4.md differs from the records (.ci/models write)"
+    ]
+    assert write(place) == [card]
+    text = card.read_text("utf-8")
+    assert text.startswith("# Mine\n")
+    assert text.endswith("\n## Curve\n")
+    card.write_text("# tiny-x4\n\n12.00, by hand\n", "utf-8")
+    assert "has no place for its figures" in check(place)[0]
+
+
+@pytest.mark.parametrize("name", ["weights_manifest.json", "README.md", "docs/models.md"])
+def test_a_figure_that_was_changed_by_hand_is_found(place, name):
+    write(place)
+    page = place.root / name
+    text = page.read_text("utf-8")
+    changed = text.replace("12.0", "11.9", 1)
+    assert changed != text
+    page.write_text(changed, "utf-8")
+    assert check(place) == [f"{name} differs from the records (.ci/models write)"]
+
+
+def test_a_record_is_of_the_bundled_file_and_of_all_pictures(place):
+    write(place)
+    record = Record.read(place.record("tiny-x4"))
+    save(place, replace(record, sha256="0" * 64))
+    assert "is of a file with sha256 000000000000…, its manifest entry has" in check(place)[0]
+    save(place, replace(record, protocol=replace(record.protocol, pictures=3)))
+    assert "the record of tiny-x4 is of 3 pictures, not 5" in check(place)[0]
+    save(place, record)
+    assert check(place) == []
+    with place.weights("tiny-x4").open("ab") as file:
+        file.write(b"\0")
+    assert "its file has" in check(place)[0]
+
+
+def test_rows_by_hand_are_for_listed_models_alone(place):
+    write(place)
+    listed = replace(place, by_hand=("tiny-x4",))
+    assert "has a record, and is listed as measured by hand" in check(listed)[0]
+    place.record("tiny-x4").unlink()
+    assert "tiny-x4 has no record" in check(place)[0]
+    assert check(listed) == []
+    for name in ("README.md", "docs/models.md"):
+        (place.root / name).write_text(PAGE.format("no row"), "utf-8")
+    assert "0 rows of tiny-x4" in check(listed)[0]
+
+
+def test_no_card_is_silent_about_what_fails(place):
+    words = place.words("tiny-x4")
+    words.write_text(WORDS.replace("All **faces**.", ""), "utf-8")
+    assert "says nothing of 'fails'" in check(place)[0]
+    words.unlink()
+    assert "no words for the card" in check(place)[0]
+
+
+# --- measuring ------------------------------------------------------------------------------------
+
+
+def test_latents_are_named_in_the_order_of_encode(models_32):
+    names = ["z_2^2", "z_1^2", "z_0^2", "z_1^1", "z_0^1", "z_0^0"]
+    assert measuring.latent_names(FlowConfig()) == names
+    assert len(models_32["superres"].latent_shapes((32, 32))) == len(names)
+    glow = FlowConfig(conditional="dual-glow")
+    assert measuring.latent_names(glow) == ["z_2^2", "z_1^1", "z_0^0"]
+
+
+def test_moments_of_a_chain_are_its_own():
+    """x_{t+1} = ρ x_t + sqrt(1 - ρ²) ε has variance 1 and correlation ρ along rows alone."""
+    rho, gen = 0.6, torch.Generator().manual_seed(1)
+    noise = torch.randn(40, 3, 32, 64, generator=gen, dtype=torch.float64)
+    x = [noise[..., 0]]
+    for t in range(1, 64):
+        x.append(rho * x[-1] + math.sqrt(1 - rho**2) * noise[..., t])
+    along = torch.stack(x, -1)
+    assert measuring.moments(2 * along + 3) == pytest.approx((3, 4, rho), abs=0.05)
+    assert measuring.moments(along.mT.contiguous())[2] == pytest.approx(0, abs=0.01)
+
+
+def test_distances_are_in_deviations_from_the_median():
+    # Deviations from 3 are 2, 1, 0, 1, 97: their median is 1.
+    found = measuring.distances_in_deviations([1, 2, 3, 4, 100])
+    assert found == pytest.approx([x / 1.4826 for x in (2, 1, 0, 1, 97)])
+    assert measuring.distances_in_deviations([5.0, 5.0, 5.0]) == [0, 0, 0]
+    assert measuring.distances_in_deviations([]) == []
+
+
+def test_a_draw_that_cannot_be_had_takes_no_other_along(models_32, true_pictures, monkeypatch):
+    model, restore, asked = models_32["superres"], caflow.restore, []
+
+    def fails_on_third(*arguments, seed, candidates, **settings):
+        asked.append((seed, candidates))
+        if seed <= 2 < seed + candidates:
+            raise CaflowError("draws run away", "a lower --tau")
+        return restore(*arguments, seed=seed, candidates=candidates, **settings)
+
+    monkeypatch.setattr(caflow, "restore", fails_on_third)
+    plan = measuring.Plan(true_pictures, pictures=2, draws=4)
+    problems = list(measuring._problems(model, plan))
+    assert [p.name for p in problems] == ["p0.png", "p1.png"]
+    found = measuring._far_draws(model, problems, 1.0, plan)
+    assert (found.conditions, found.draws, found.lost) == (2, 4, 1)
+    assert asked == [(0, 4), (0, 1), (1, 1), (2, 1), (3, 1), (1_000_003, 4)]
+    assert found.within_20 <= 7
+    assert found.returned == 7
+
+
+@pytest.mark.skipif("CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="LPIPS's trunk is not here")
+@pytest.mark.parametrize("task", ["superres", "inpaint"])
+def test_a_measurement_is_what_the_package_says(
+    models_32, true_pictures, tmp_path, monkeypatch, capsys, task
+):
+    path = tmp_path / "x.safetensors"
+    models_32[task].save(path, {"images": 3, "domain": {"pictures": 1}})
+    model = caflow.load(str(path))
+    (tmp_path / "docs" / "models").mkdir(parents=True)
+    arguments = f"measure x --file {path} --data {true_pictures} --pictures 4"
+    small = "--conditions 1 --draws 3 --noise-samples 2 --curve-draws 1"
+    monkeypatch.setattr(measuring, "TAUS", (0.0, 0.8))
+    assert main([*arguments.split(), *small.split()], tmp_path) == 0
+    assert "4 of 4" in capsys.readouterr().err
+    record = Record.read(tmp_path / "docs" / "models" / "x.json")
+    assert record.training == {"images": 3}
+    settings = {"limit": 4, "weights": Weights(extractor="alexnet")}
+    m = record.protocol.candidates
+    found = caflow.evaluate(model, true_pictures, ["rmse", "coverage", "diversity"], **settings)
+    base, kept, everything = found.results
+    figure = kept.values["rmse"]
+    assert record.likeliest["rmse"].mean == pytest.approx(figure.mean, rel=1e-4)
+    assert record.likeliest["rmse"].standard_error == pytest.approx(figure.standard_error, 1e-3)
+    assert record.all["rmse"].mean == pytest.approx(everything.values["rmse"].mean, rel=1e-4)
+    assert record.all["diversity"].mean == pytest.approx(kept.values["diversity"].mean, rel=1e-4)
+    assert record.baseline == base.what
+    assert record.baseline_values["rmse"].mean == pytest.approx(base.values["rmse"].mean, 1e-4)
+    cover = "coverage:alexnet"
+    assert record.likeliest[cover].mean == pytest.approx(kept.values[cover].mean)
+    one = caflow.evaluate(model, true_pictures, ["rmse"], tau=0.8, candidates=1, limit=4)
+    assert [point.tau for point in record.curve] == ["0", "0.8"]
+    drawn = next(r for r in one.results if r.what == "model")
+    assert record.curve[1].values["rmse"].mean == pytest.approx(drawn.values["rmse"].mean, rel=1e-4)
+    bits = caflow.evaluate(model, true_pictures, ["bpd"], noise_samples=2, limit=4).results[-1]
+    assert record.bits_per_dim.mean == pytest.approx(bits.values["bpd"].mean, rel=1e-5)
+    assert record.returned == 4
+    assert [(far.tau, far.conditions, far.draws) for far in record.far] == [(1, 1, 3), (1.2, 1, 3)]
+    assert len(record.latents) == 6
+    assert ("seam" in record.likeliest) == (task == "inpaint")
+    assert m == (30 if task == "inpaint" else 10)
+    json.loads(record.to_json())
