@@ -22,6 +22,10 @@ format:
     ruff check --fix .
     ruff format .
 
+# say where cards, manifest or tables differ from the records of figures
+cards:
+    python .ci/models check
+
 # build the documentation into site/, refusing broken links
 docs:
     mkdocs build --strict
