@@ -78,5 +78,5 @@ def _measure(options: argparse.Namespace, place: Place) -> int:
     output = options.output or place.record(options.id)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(record.to_json(), encoding="utf-8")
-    print(f"{output}: {record.seconds / 60:.1f} minutes", file=sys.stderr)
+    print(f"{output}: {record.core_seconds / 60:.1f} minutes of one core", file=sys.stderr)
     return 0

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +26,7 @@ from caflow_cli.hub.digest import sha256_of
 from caflow_cli.inference.restore import Candidate
 from caflow_cli.inference.score import task_of, to_batch
 from caflow_cli.sampling import SEEDS, Sampling
+from caflow_cli.tasks import Picture
 from caflow_cli.version import __version__
 from model_cards.record import FarDraws, Figure, Figures, Latent, Point, Protocol, Record
 
@@ -55,14 +57,14 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
     Raises:
         CaflowError: The file is no model, or the data or LPIPS's trunk are not to be had.
     """
-    begun = time.monotonic()
+    begun = time.process_time()
     info, digest = read_info(path), sha256_of(path)
     model = caflow.load(str(path))
     own = Sampling(rank="best").of(model.config)
     assert own.candidates is not None, "`of` fills it in"
     m, tau = own.candidates, own.temperature
 
-    def evaluate(name: str, metrics: Sequence[str], **settings: object) -> Evaluation:
+    def evaluate(name: str, metrics: Sequence[str], **settings: Any) -> Evaluation:
         found = caflow.evaluate(
             model,
             plan.data,
@@ -139,7 +141,7 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
         returned=returned,
         far=[_far_draws(model, problems[: plan.conditions], tau, plan) for tau in FAR_TAUS],
         latents=latents(model, problems),
-        seconds=time.monotonic() - begun,
+        core_seconds=time.process_time() - begun,
     )
 
 
@@ -179,7 +181,7 @@ def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:
 
 
 def _pairs(
-    model: caflow.CAFlow, pictures: Sequence[object], problems: Sequence[Problem]
+    model: caflow.CAFlow, pictures: Sequence[Picture], problems: Sequence[Problem]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Conditions and targets as they are scored, uint8 (B, C, H, W)."""
     task = task_of(model)
@@ -190,7 +192,7 @@ def _pairs(
 
 @torch.no_grad()
 def _returns(
-    model: caflow.CAFlow, pictures: Sequence[object], problems: Sequence[Problem]
+    model: caflow.CAFlow, pictures: Sequence[Picture], problems: Sequence[Problem]
 ) -> list[bool]:
     """Whether each picture comes back from `encode` and `decode` as the same 8 bits."""
     cond, targets = _pairs(model, pictures, problems)

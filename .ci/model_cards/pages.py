@@ -85,12 +85,12 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
         text = _read(page)
         rows = []
         for entry in bundled:
-            card = os.path.relpath(place.card(entry.id), page.parent).replace(os.sep, "/")
+            link = os.path.relpath(place.card(entry.id), page.parent).replace(os.sep, "/")
             found = measured.get(entry.id)
             if found is None:
                 rows.append(_row_by_hand(page, text, entry.id))
             else:
-                rows.append(table_row(found.record, found.words, card, columns))
+                rows.append(table_row(found.record, found.words, link, columns))
         yield page, _with_block(page, text, "models", table(rows, columns))
 
 

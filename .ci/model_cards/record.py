@@ -101,7 +101,7 @@ class Record:
     returned: int  # test pictures that come back from encode and decode as the same 8 bits
     far: list[FarDraws]
     latents: list[Latent]
-    seconds: float
+    core_seconds: float  # that measuring took
 
     def to_json(self) -> str:
         """Text of the file; floats have six digits."""

@@ -282,9 +282,9 @@ def manifest_metrics(record: Record, words: Words) -> dict[str, Any]:
 
 def _numbers(values: Figures) -> dict[str, float]:
     return {
-        name: round(values[name].mean, decimals + 1)
+        name: round(mean, decimals + 1)
         for name, (_, decimals) in NAMES.items()
-        if name in values and values[name].mean is not None
+        if name in values and (mean := values[name].mean) is not None
     }
 
 
