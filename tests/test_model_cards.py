@@ -176,6 +176,37 @@ def test_all_texts_have_the_same_figures(place):
     assert "- likeliest of 10: rmse 12, psnr 25" in pushed
 
 
+@pytest.mark.parametrize(
+    ("optim", "words", "text"),
+    [
+        ({}, "", "learned with the flows by likelihood. "),
+        ({"guide_first": 0.9, "guide_lr_share": 0.1}, "", "learned alone first, by likelihood. "),
+        (
+            {"guide_first": 0.5, "guide_loss": "picture", "guide_lr_share": 0.0}
+            | {"guide_perceptual": 2.0, "guide_perceptual_from": 0.4},
+            "",
+            "learned alone first, by L1, and by 2 × LPIPS with VGG16 as well after 40 % of that "
+            "time, and was fixed then. ",
+        ),
+        (
+            {"guide_first": 0.5, "guide_loss": "picture", "guide_perceptual": 0.0},
+            "",
+            "learned alone first, by L1. ",
+        ),
+        ({}, 'guide = "learned in another run."', "learned in another run. "),
+    ],
+)
+def test_a_card_says_what_the_guide_learned_from(place, optim, words, text):
+    record = Record.read(place.record("tiny-x4"))
+    flow = {**record.flow, "anchor": "enlarged", "guide": 64, "guide_net": "enlarge"}
+    save(place, replace(record, flow=flow, training={"optim": optim}))
+    place.words("tiny-x4").write_text(WORDS + words, "utf-8")
+    write(place)
+    card = place.card("tiny-x4").read_text("utf-8")
+    assert f"**Objective**: likelihood alone, behind a guide that {text}AlexNet" in card
+    assert "anchor `enlarged`; guide `enlarge`, 64 kernels" in card
+
+
 def test_words_around_the_figures_stay(place):
     write(place)
     card = place.card("tiny-x4")

@@ -80,7 +80,11 @@ def _architecture(record: Record) -> str:
     if flow.get("anchor", "none") != "none":
         parts.append(f"anchor `{flow['anchor']}`")
     if flow.get("guide"):
-        parts.append(f"guide `{flow['guide_net']}` of widths {_list(flow['guide'])}")
+        parts.append(f"guide `{flow['guide_net']}`, {_list(flow['guide'])} kernels")
+    if flow.get("spread"):
+        parts.append(f"a spread of {flow['spread']} kernels")
+    if flow.get("r_reads") == "guide":
+        parts.append("R reads what the guide means, too")
     millions = record.parameters / 1e6
     return "; ".join(
         [*parts, f"{millions:.1f} million parameters", f"{flow['dequantization']} dequantization"]
@@ -108,10 +112,10 @@ def _guide(optim: dict[str, Any]) -> str:
     if optim.get("guide_loss", "likelihood") == "likelihood":
         text = "learned alone first, by likelihood"
     else:
-        text = (
-            f"learned alone first, by L1, and by {optim['guide_perceptual']:g} × LPIPS with VGG16 "
-            f"as well after {optim['guide_perceptual_from']:.0%} of that"
-        )
+        text = "learned alone first, by L1"
+        if weight := optim["guide_perceptual"]:
+            share = _share(optim["guide_perceptual_from"])
+            text += f", and by {weight:g} × LPIPS with VGG16 as well after {share} of that time"
     return text if optim.get("guide_lr_share", 1) else f"{text}, and was fixed then"
 
 
