@@ -87,7 +87,10 @@ def record(model_file) -> Record:
         central_50=Figure(0.25, 0.01, 5),
         bits_per_dim=Figure(3.25, 0.125, 5),
         noise_error=0.001,
-        curve=[Point("0", figures(lpips=0.3, rmse=11)), Point("1", figures(lpips=0.1, rmse=17))],
+        curve=[
+            Point("0", figures(lpips=0.3, rmse=11), 0),
+            Point("1", figures(lpips=0.1, rmse=17), 2),
+        ],
         returned=5,
         far=[FarDraws(1.2, 4, 10, redrawn=3, lost=1, farthest=7.5, within_20=39, returned=38)],
         latents=[Latent("z_0^0", 0.01, 0.95, -0.02)],
@@ -149,6 +152,7 @@ def test_all_texts_have_the_same_figures(place):
         "central half of the 10 draws: 25 %; in the central 90 %: 50 %",
         "Bits/dim: 3.250 ± 0.125 (K = 8",
         "| 1 | 17.00 | 0.100 |",
+        "all latents at one τ. At τ 1, 2 pictures are left out: a draw ran away eleven times.\n",
         "| 1.2 | 4 × 10 | 4 (10 %) | 1 | 7.5 | 39 of 39 | 38 of 39 |",
         "| `z_0^0` | +0.010 | 0.950 | -0.020 |",
         "## What fails\n\nAll **faces**.\n",
@@ -320,6 +324,24 @@ def test_a_draw_that_cannot_be_had_takes_no_other_along(models_32, true_pictures
     assert found.returned == 7
 
 
+def test_a_picture_that_fails_at_one_temperature_is_left_out_there(models_32, true_pictures):
+    fails = ["p1.png"]
+
+    def evaluate(_name, _metrics, *, tau, candidates, keep):
+        result = caflow.evaluate(
+            models_32["superres"], true_pictures, "rmse", tau=tau, candidates=candidates, keep=keep
+        )
+        if tau == 1.2:
+            raise CaflowError("no picture could be measured", "a lower --tau")
+        result.failed += [(name, CaflowError("it runs away", "")) for name in fails if tau == 1]
+        return result
+
+    plan = measuring.Plan(true_pictures, pictures=5, curve_draws=1)
+    points = [measuring._point(evaluate, tau, plan) for tau in (0.5, 1.0, 1.2)]
+    assert [(point.tau, point.failed) for point in points] == [("0.5", 0), ("1", 1), ("1.2", 5)]
+    assert [sorted(point.values) for point in points] == [["rmse"], ["rmse"], []]
+
+
 @pytest.mark.skipif("CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="LPIPS's trunk is not here")
 @pytest.mark.parametrize(("task", "rule"), [("superres", "consensus"), ("inpaint", "likelihood")])
 def test_a_measurement_is_what_the_package_says(
@@ -340,6 +362,7 @@ def test_a_measurement_is_what_the_package_says(
     assert (record.protocol.tau, record.protocol.candidates) == ("0.9/0.7/0.5", 4)
 
     settings = {"limit": 4, "weights": Weights(extractor="alexnet"), "rank": ("likelihood", "best")}
+    assert [point.failed for point in record.curve] == [0, 0]
     model = caflow.load(str(path))
     found = caflow.evaluate(model, true_pictures, ["rmse", "coverage", "diversity"], **settings)
     base, kept, *others = found.results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
     m, tau = own.candidates, own.temperature
 
     def evaluate(name: str, metrics: Sequence[str], **settings: Any) -> Evaluation:
-        found = caflow.evaluate(
+        return caflow.evaluate(
             model,
             plan.data,
             metrics,
@@ -76,10 +76,6 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
             progress=_progress(name),
             **settings,
         )
-        if found.failed:
-            failure = found.failed[0]
-            raise CaflowError(f"{failure.name}: {failure.error.message}", failure.error.hint)
-        return found
 
     rules = ("likelihood", own.rank)
     main = evaluate(
@@ -90,15 +86,12 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
         keep=(1, m),
         rank=rules,
     )
+    if main.failed:
+        name, error = main.failed[0]
+        raise CaflowError(f"{name}: {error.message}", error.hint)
     everything = _row(main, m, m)
     bits = evaluate("bits/dim", ["bpd"], noise_samples=plan.noise_samples).results[-1]
-    curve = evaluate(
-        "the curve",
-        (*PAIRS, "kid", *(["diversity"] if plan.curve_draws > 1 else [])),
-        tau=TAUS,
-        candidates=plan.curve_draws,
-        keep=plan.curve_draws,
-    )
+    curve = [_point(evaluate, warmth, plan) for warmth in TAUS]
     baseline = BASELINES.get(task_of(model).name)
     problems = list(_problems(model, plan))
     returned = 0
@@ -137,12 +130,24 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
         central_50=Figure(**everything.extra["coverage_50"]),
         bits_per_dim=_figures(bits)["bpd"],
         noise_error=bits.extra["noise_standard_error"],
-        curve=[Point(str(r.cell.tau), _figures(r)) for r in curve.results if r.cell is not None],
+        curve=curve,
         returned=returned,
         far=[_far_draws(model, problems[: plan.conditions], tau, plan) for tau in FAR_TAUS],
         latents=latents(model, problems),
         core_seconds=time.process_time() - begun,
     )
+
+
+def _point(evaluate: Callable[..., Evaluation], tau: float, plan: Plan) -> Point:
+    """Single draws at a temperature. A picture whose draw runs away is left out, and counted."""
+    metrics = (*PAIRS, "kid", *(["diversity"] if plan.curve_draws > 1 else []))
+    m = plan.curve_draws
+    name = f"single draws at tau {tau:g}"
+    try:
+        found = evaluate(name, metrics, tau=tau, candidates=m, keep=m)
+    except CaflowError:  # of every picture
+        return Point(f"{tau:g}", {}, plan.pictures)
+    return Point(f"{tau:g}", _figures(_row(found, m, m)), len(found.failed))
 
 
 def _row(found: Evaluation, m: int, n: int, rank: str = "likelihood") -> Result:

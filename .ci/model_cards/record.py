@@ -48,6 +48,7 @@ class Point:
 
     tau: str
     values: Figures
+    failed: int  # pictures left out: a draw ran away eleven times
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,9 @@ class Record:
             for name in ("central_50", "bits_per_dim"):
                 values[name] = Figure(**values[name])
             values["protocol"] = Protocol(**values["protocol"])
-            values["curve"] = [Point(p["tau"], _figures(p["values"])) for p in values["curve"]]
+            values["curve"] = [
+                Point(**{**p, "values": _figures(p["values"])}) for p in values["curve"]
+            ]
             values["far"] = [FarDraws(**far) for far in values["far"]]
             values["latents"] = [Latent(**latent) for latent in values["latents"]]
             return cls(**values)

@@ -210,9 +210,13 @@ def _curve(record: Record) -> str:
         for point in record.curve
     ]
     draws = record.protocol.curve_draws
-    return f"Single draws, {draws} of each test picture, all latents at one τ.\n\n" + _table(
-        ["τ", *(NAMES[name][0] for name in names)], rows
+    failed = "".join(
+        f" At τ {point.tau}, {point.failed} pictures are left out: a draw ran away eleven times."
+        for point in record.curve
+        if point.failed
     )
+    head = f"Single draws, {draws} of each test picture, all latents at one τ.{failed}"
+    return f"{head}\n\n{_table(['τ', *(NAMES[name][0] for name in names)], rows)}"
 
 
 def _far(record: Record) -> str:
