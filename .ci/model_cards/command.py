@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--pictures", type=int, help="of test/; default: as ID.toml says")
     one.add_argument("--curve-draws", type=int, help="of each picture and τ; default 2")
     one.add_argument("--conditions", type=int, help="for draws at τ 1 and 1.2; default 10")
-    one.add_argument("--draws", type=int, help="of each of these conditions; default 20")
+    one.add_argument("--draws", type=int, help="of each of these conditions; default 10")
     one.add_argument("--noise-samples", type=int, help="K of bits/dim; default 8")
     one.add_argument("--seed", type=int, help="default 0")
     one.add_argument("-o", "--output", type=Path, help="default: docs/models/ID.json")

@@ -46,7 +46,7 @@ class Plan:
     pictures: int = 100
     curve_draws: int = 2
     conditions: int = 10  # of draws at high temperatures
-    draws: int = 20  # of each of them
+    draws: int = 10  # of each of them
     noise_samples: int = 8
     seed: int = 0
 
@@ -326,7 +326,7 @@ def _progress(name: str) -> Progress:
     begun = time.monotonic()
 
     def show(done: int, total: int) -> None:
-        if done == total or done % 10 == 0:
+        if done == total or done % max(1, total // 10) == 0:
             seconds = time.monotonic() - begun
             print(f"{name}: {done} of {total}, {seconds:.0f} s", file=sys.stderr, flush=True)
 
