@@ -25,7 +25,7 @@ sys.path.append(str(ROOT / ".ci"))
 
 from model_cards import measure as measuring  # noqa: E402  (found by the line above)
 from model_cards.command import main  # noqa: E402
-from model_cards.pages import BY_HAND, Place, check, write  # noqa: E402
+from model_cards.pages import Place, check, write  # noqa: E402
 from model_cards.record import (  # noqa: E402
     FarDraws,
     Figure,
@@ -48,7 +48,6 @@ PAGE = "# Page\n\n<!-- models: .ci/models write -->\n\n{}\n\n<!-- end of models 
 
 def test_cards_manifest_and_tables_agree_with_the_records():
     assert check(Place(ROOT)) == []
-    assert set(BY_HAND) <= set(load_manifest(ROOT / "weights_manifest.json")), "one has left"
 
 
 # --- a checkout with one small model --------------------------------------------------------------
@@ -263,6 +262,16 @@ def test_rows_by_hand_are_for_listed_models_alone(place):
     for name in ("README.md", "docs/models.md"):
         (place.root / name).write_text(PAGE.format("no row"), "utf-8")
     assert "0 rows of tiny-x4" in check(listed)[0]
+
+
+def test_nothing_stays_of_models_that_have_left(place):
+    write(place)
+    left = place.words("gone")
+    left.write_text(WORDS, "utf-8")
+    assert "docs/models/gone.toml is of no bundled model" in check(place)[0]
+    left.unlink()
+    assert check(place) == []
+    assert "BY_HAND names gone" in check(replace(place, by_hand=("gone",)))[0]
 
 
 def test_no_card_is_silent_about_what_fails(place):

@@ -22,7 +22,7 @@ from model_cards.text import (
 
 # Measured by hand, before there was this script. Their rows and cards stand as they were written,
 # until `measure` has made their record: then the id leaves this list. None joins it.
-BY_HAND = ("faces-superres-x4", "bedrooms-colorize", "faces-inpaint", "edges2shoes")
+BY_HAND = ("faces-superres-x4", "bedrooms-colorize", "faces-inpaint")
 TABLES = {"README.md": README_COLUMNS, "docs/models.md": COLUMNS}
 _MARK = "<!-- {name}: .ci/models write -->"
 _END = "<!-- end of {name} -->"
@@ -70,6 +70,7 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
     """
     entries = load_manifest(place.manifest)
     bundled = [entry for entry in entries.values() if entry.file is not None]
+    _check_orphans(place, [entry.id for entry in bundled])
     measured = {entry.id: found for entry in bundled if (found := _measured(place, entry))}
     changed = {
         one.entry.id: replace(one.entry, metrics=manifest_metrics(one.record, one.words))
@@ -112,6 +113,22 @@ def check(place: Place) -> list[str]:
         f"{path.relative_to(place.root).as_posix()} differs from the records (.ci/models write)"
         for path in different
     ]
+
+
+def _check_orphans(place: Place, bundled: list[str]) -> None:
+    """Refuse records and words of models that are not bundled, as of those that have left."""
+    for path in sorted(place.record("x").parent.glob("*.*")):
+        if path.stem not in bundled:
+            raise CaflowError(
+                f"docs/models/{path.name} is of no bundled model",
+                f"remove it, or bundle {path.stem}",
+            )
+    for model_id in place.by_hand:
+        if model_id not in bundled:
+            raise CaflowError(
+                f"BY_HAND names {model_id}, which is not bundled",
+                "take it out of .ci/model_cards/pages.py",
+            )
 
 
 def _measured(place: Place, entry: Entry) -> Measured | None:
