@@ -48,6 +48,7 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
     overlay = {
         "out": out,
         "data": given.data,
+        "crop": given.crop,
         "seed": given.seed,
         "device": given.device,
         "perceptual_weights": given.perceptual_weights,
@@ -75,6 +76,7 @@ def _check_unchanged(out: str, given: RunOptions) -> None:
         "--preset": given.preset,
         "--init-from": given.init_from,
         "--seed": given.seed,
+        "--crop": given.crop,
     }
     for option, value in fixed.items():
         if value is not None:

@@ -22,6 +22,14 @@ class RunOptions:
             "--data", metavar="FOLDER|ZIP", help="Pictures. Folders train/, val/, test/ are used."
         ),
     ] = None
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            "--crop",
+            metavar="HOW",
+            help="random: learn parts of pictures of any size. Default: whole, pictures shrunk.",
+        ),
+    ] = None
     task: Annotated[
         str | None,
         typer.Option("--task", metavar="TASK", help="Task of the model. Default: superres."),

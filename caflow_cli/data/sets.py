@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ __all__ = [
     "DamagedError",
     "ImageSet",
     "PairSet",
+    "check_side",
+    "check_skipped",
+    "decode_examples",
+    "fingerprint",
     "load_pairs",
     "load_split",
     "read_example",
@@ -150,10 +155,18 @@ def _load(
 
         def fill(tensors: list[torch.Tensor]) -> tuple[list[str], list[str]]:
             rows = [tensor.numpy() for tensor in tensors]
-            loaded = _decode(files, examples, size, rows)
+
+            def put(row: int, pictures: list[npt.NDArray[np.uint8]]) -> None:
+                for target, picture, member in zip(
+                    rows, pictures, examples[row].members, strict=True
+                ):
+                    part = square(picture, size, target.shape[1], member)
+                    target[row] = part.transpose(2, 0, 1)
+
+            loaded = decode_examples(files, examples, put)
             skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
             everything = len(files.members) // len(channels)
-            _check_skipped(skipped, len(examples), everything, path)
+            check_skipped(skipped, len(examples), everything, path)
             kept = [k for k, ok in enumerate(loaded) if ok]
             if skipped:
                 for tensor in tensors:
@@ -163,15 +176,17 @@ def _load(
 
         store = store or Store()
         tensors, (names, skipped) = store.build(
-            split, shapes, lambda: _fingerprint(files, examples, shapes), fill
+            split, shapes, lambda: fingerprint(files, examples, shapes), fill
         )
         return [tensor[: len(names)] for tensor in tensors], names, skipped
 
 
-def _decode(
-    files: PictureFiles, examples: list[Example], size: int, rows: list[npt.NDArray[np.uint8]]
+def decode_examples(
+    files: PictureFiles,
+    examples: list[Example],
+    put: Callable[[int, list[npt.NDArray[np.uint8]]], None],
 ) -> list[bool]:
-    """Decode every example into its row; False for those with a damaged picture."""
+    """Decode every example, and `put` its row and pictures; False for a damaged one."""
     turn = Lock()  # of those whose files would fill the memory together
 
     def load(row: int) -> bool:
@@ -180,10 +195,9 @@ def _decode(
         try:
             with turn if large else nullcontext():
                 pictures = read_example(files, example)
+            put(row, pictures)
         except DamagedError:
             return False
-        for target, picture, member in zip(rows, pictures, example.members, strict=True):
-            target[row] = square(picture, size, target.shape[1], member).transpose(2, 0, 1)
         return True
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
@@ -207,7 +221,7 @@ def read_example(files: PictureFiles, example: Example) -> list[npt.NDArray[np.u
     return pictures
 
 
-def _check_skipped(skipped: list[str], total: int, everything: int, path: str | Path) -> None:
+def check_skipped(skipped: list[str], total: int, everything: int, path: str | Path) -> None:
     """CaflowError if nothing is left, or if more than 1 % of all data is damaged."""
     if len(skipped) > _MAX_SKIPPED * everything or len(skipped) == total:
         raise CaflowError(
@@ -228,12 +242,19 @@ def _check_aspect(pictures: list[npt.NDArray[np.uint8]], example: Example) -> No
             )
 
 
-def _fingerprint(
-    files: PictureFiles, examples: list[Example], shapes: list[tuple[int, ...]]
-) -> str:
-    """A text that changes whenever anything that a decoded set is made from changes."""
+def fingerprint(files: PictureFiles, examples: list[Example], shapes: list[tuple[int, ...]]) -> str:
+    """Make a text that changes whenever anything that a decoded set is made from changes."""
     members = [f"{m} {files.stamp(m)}" for example in examples for m in example.members]
     return "\n".join([str(shapes), *members])
+
+
+def check_side(height: int, width: int, size: int, name: str) -> None:
+    """Refuse a picture that is smaller than `size`: CaflowError that names it."""
+    if min(height, width) < size:
+        raise CaflowError(
+            f"{name!r} is {width}x{height}, smaller than {size}x{size}",
+            f"remove it, or train at a size of at most {min(height, width)}: --set task.size=N",
+        )
 
 
 def square(
@@ -241,11 +262,7 @@ def square(
 ) -> npt.NDArray[np.uint8]:
     """Crop to the central square and resize: (H, W, 3) to (size, size, channels)."""
     height, width = picture.shape[:2]
-    if min(height, width) < size:
-        raise CaflowError(
-            f"{name!r} is {width}x{height}, smaller than {size}x{size}",
-            f"remove it, or train at a size of at most {min(height, width)}: --set task.size=N",
-        )
+    check_side(height, width, size, name)
     if channels == 3 and height == width == size:
         return picture
     image = Image.fromarray(picture)

@@ -5,7 +5,7 @@
 
 from .alpha import fill_transparent, over_white, resize_alpha
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
-from .decode import SUFFIXES, Decoded, decode, read_image
+from .decode import SUFFIXES, Decoded, decode, read_image, stored_size
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
 from .source import MAX_BYTES
@@ -28,5 +28,6 @@ __all__ = [
     "read_provenance",
     "remove_leftovers",
     "resize_alpha",
+    "stored_size",
     "write_png",
 ]

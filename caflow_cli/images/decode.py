@@ -15,7 +15,7 @@ from .colour import to_srgb
 from .depth import exchanged_layout, grey_to_8_bits, low_bytes, round_to_8_bits
 from .source import damaged, load_pixels, open_picture, quietly, read_source
 
-__all__ = ["SUFFIXES", "Decoded", "decode", "read_image"]
+__all__ = ["SUFFIXES", "Decoded", "decode", "read_image", "stored_size"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -106,6 +106,17 @@ def read_image(source: str | Path | BinaryIO, name: str | None = None) -> npt.ND
         CaflowError: As for `decode`.
     """
     return decode(source, name).rgb
+
+
+def stored_size(data: bytes, name: str) -> tuple[int, int]:
+    """Read height and width of a picture from its header, before any turn. No pixel is decoded.
+
+    Raises:
+        CaflowError: As for `decode`, where the header shows it.
+    """
+    picture, _ = open_picture(data, name)
+    with picture:
+        return picture.height, picture.width
 
 
 def _orientation(picture: Image.Image) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..flows import NOISE_LATTICE
+from .crops import Crop
 from .dataset import Dataset
 from .zoom import Zoom
 
@@ -33,7 +34,7 @@ class Batch(NamedTuple):
 class Batches:
     """An endless, seeded, random-access stream of training pairs.
 
-    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, zoom, condition
+    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, part, condition
     and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
     neither on the number of processes nor on earlier draws, and a resumed run gets the same batches
     as an uninterrupted one.
@@ -65,9 +66,8 @@ class Batches:
     def __call__(self, step: int, process: int = 0, processes: int = 1) -> Batch:
         """Make the share of one process in batch `step`."""
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)[process::processes]
-        targets = self.dataset.targets
-        side = tuple(targets.shape[2:])
-        w = np.empty((len(positions), targets.shape[1], *side), np.uint8)
+        channels, *side = self.dataset.shape
+        w = np.empty((len(positions), channels, *side), np.uint8)
         y = np.empty((len(positions), self.dataset.cond_channels, *side), np.uint8)
         u = np.empty(w.shape, np.float32 if self.normal_noise else np.uint16)
         v = np.empty(y.shape, np.uint16)
@@ -77,7 +77,7 @@ class Batches:
             index = self._index(position)
             generator = torch.Generator().manual_seed(key % 2**32)
             view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
-            target, condition = self.dataset.pair(index, generator, self._zoom(bits))
+            target, condition = self.dataset.pair(index, generator, self._part(bits))
             w[row], y[row] = target[..., view], condition[..., view]
             if self.normal_noise:
                 np.random.Generator(bits).standard_normal(dtype=np.float32, out=u[row])
@@ -87,7 +87,9 @@ class Batches:
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
         return Batch(torch.from_numpy(w).float(), torch.from_numpy(y) + _uniform(v), noise)
 
-    def _zoom(self, bits: np.random.Philox) -> Zoom | None:
+    def _part(self, bits: np.random.Philox) -> Crop | Zoom | None:
+        if self.dataset.crops is not None:
+            return self.dataset.crops.draw(bits)
         if self.zoom == 0:
             return None
         size, left, top = (int(word) / 2**64 for word in bits.random_raw(3))

@@ -15,6 +15,7 @@ from ..tasks import get_task
 __all__ = ["OptimConfig", "RunConfig", "to_toml"]
 
 
+CROPS = ("whole", "random")
 SCHEDULES = ("cosine", "paper")
 TRACKERS = ("tensorboard",)
 
@@ -125,6 +126,10 @@ class RunConfig:
     seed: int = 0
     flip: bool = True
     zoom: float = 0.0  # of a picture's sides at most so much is cut off, and the rest enlarged
+    crop: str = "whole"  # pictures are shrunk to `task.size`; or "random": parts of that size are
+    # learned from pictures of any size,
+    crop_native: float = 0.67  # this share of them as they are,
+    crop_shrink: float = 4.0  # the others of a picture that is shrunk, at most so many times
     validate_every: int = 250  # steps
     validation_images: int = 500  # at most; as many of the training pictures are measured alike
     grid_every: int = 4  # validations
@@ -141,6 +146,15 @@ class RunConfig:
         for name in ("validate_every", "validation_images", "grid_every", "save_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
         _require(0 <= self.zoom < 1, "zoom", self.zoom, "from 0 to below 1")
+        _require(self.crop in CROPS, "crop", self.crop, f"to {' or '.join(CROPS)}")
+        _require(0 <= self.crop_native <= 1, "crop_native", self.crop_native, "from 0 to 1")
+        _require(1 <= self.crop_shrink < math.inf, "crop_shrink", self.crop_shrink, "to 1 or more")
+        _require(
+            self.zoom == 0 or self.crop == "whole",
+            "zoom",
+            self.zoom,
+            "to 0, for crops are drawn at random already",
+        )
         _require(
             0 <= self.data_memory_gb < math.inf,
             "data_memory_gb",
@@ -167,6 +181,12 @@ class RunConfig:
             "above 0, or optim.guide_first: the guide would never learn",
         )
         task = get_task(Config(self.flow, self.task))
+        _require(
+            self.crop == "whole" or task.derives_condition,
+            "crop",
+            self.crop,
+            'to "whole", for pairs are learned whole',
+        )
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(
             self.task.size % step == 0, "task.size", self.task.size, f"to a multiple of {step}"

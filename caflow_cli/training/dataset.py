@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..data import Store, load_pairs, load_split
+from ..data import Photographs, Store, load_pairs, load_photographs, load_split
 from ..tasks import Task, get_task, held_out_conditions
 from .config import RunConfig
+from .crops import Crops
 
 __all__ = ["CACHE", "Dataset", "load_dataset"]
 
@@ -30,15 +31,17 @@ class Dataset:
 
     Attributes:
         task: Makes the conditions if the data holds none.
-        targets: uint8 (N, 3, H, W).
+        targets: uint8 (N, 3, H, W); or photographs of any size, of which `crops` are learned.
         conditions: uint8 (N, cond_channels, H, W). None: `task` makes them, one by one.
         skipped: Names of damaged pictures, which are left out.
+        crops: With photographs, which parts of them a step learns from.
     """
 
     task: Task
-    targets: Tensor
+    targets: Tensor | Photographs
     conditions: Tensor | None = None
     skipped: list[str] = field(default_factory=list)
+    crops: Crops | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -47,30 +50,53 @@ class Dataset:
     def cond_channels(self) -> int:
         return self.task.cond_channels
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a training target."""
+        if self.crops is not None:
+            return 3, self.crops.size, self.crops.size
+        assert isinstance(self.targets, Tensor), "photographs come with crops"
+        channels, height, width = self.targets.shape[1:]
+        return channels, height, width
+
+    @property
+    def bytes_each(self) -> float:
+        """Bytes of memory that an example takes, on average."""
+        if isinstance(self.targets, Photographs):
+            return self.targets.pixels.nbytes / len(self)
+        kept = [self.targets] if self.conditions is None else [self.targets, self.conditions]
+        return sum(tensor.nbytes for tensor in kept) / len(self)
+
     def target(self, index: int) -> _Image:
         image: _Image = self.targets[index].numpy()
         return image
 
     def pair(
-        self, index: int, generator: torch.Generator, zoom: Callable[[_Image], _Image] | None = None
+        self, index: int, generator: torch.Generator, part: Callable[[_Image], _Image] | None = None
     ) -> tuple[_Image, _Image]:
         """Target and condition of one picture for a training step.
 
         Args:
             index: Chooses the picture.
             generator: Draws the random parts of the condition.
-            zoom: Applied first to the target, and to a condition that is stored.
+            part: Applied first to the target, and to a condition that is stored.
         """
-        target = self.target(index) if zoom is None else zoom(self.target(index))
+        target = self.target(index) if part is None else part(self.target(index))
         if self.conditions is not None:
             image: _Image = self.conditions[index].numpy()
-            return target, image if zoom is None else zoom(image)
+            return target, image if part is None else part(image)
         image = np.ascontiguousarray(target.transpose(1, 2, 0))
         return target, self.task.training_condition(image, generator).transpose(2, 0, 1)
 
     def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Targets and conditions at these indices, always the same, for validation."""
-        targets = self.targets[indices]
+        """Targets and conditions at these indices, always the same, for validation.
+
+        Of photographs the central pixels at native scale.
+        """
+        if isinstance(self.targets, Photographs):
+            targets = self.targets.centres(indices, self.shape[1])
+        else:
+            targets = self.targets[indices]
         if self.conditions is not None:
             return targets, self.conditions[indices]
         return targets, held_out_conditions(self.task, targets)
@@ -88,6 +114,12 @@ def load_dataset(
     size, seed = config.task.size, config.seed
     bound = int(config.data_memory_gb * 2**30)
     store = Store(Path(config.out) / CACHE, bound) if limit is None else None
+    if config.crop == "random":
+        photographs = load_photographs(
+            config.data, split, size, seed=seed, limit=limit, store=store
+        )
+        crops = Crops(size, config.crop_native, config.crop_shrink)
+        return Dataset(task, photographs, skipped=photographs.skipped, crops=crops)
     if task.derives_condition:
         images = load_split(config.data, split, size, seed=seed, limit=limit, store=store)
         return Dataset(task, images.images, skipped=images.skipped)

@@ -26,7 +26,6 @@ __all__ = ["RunEstimate", "estimate"]
 
 _STEPS = 3  # that are timed
 _VALIDATED = 20  # pictures
-_CHANNELS = 3  # of a target
 _PARTS = ("A", "R", "T", "F", "Q")  # of a model: they begin the names of parameters
 
 
@@ -55,7 +54,7 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     Raises:
         CaflowError: As for `train`, for all errors before its first step.
     """
-    task, optim = config.task, config.optim
+    optim = config.optim
     few_train = load_dataset(config, "train", limit=optim.batch_size)
     few_val = load_dataset(config, "val", limit=_VALIDATED)
     paired = few_train.conditions is not None
@@ -100,8 +99,7 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
                 step += per_validation / config.validate_every
             steps += int(seconds * phase.share_of_run / step)
     images = steps * optim.batch_size
-    data = (pictures["train"] + pictures["val"]) * task.size**2
-    data *= _CHANNELS + (config.flow.cond_channels if paired else 0)
+    data = (pictures["train"] + pictures["val"]) * few_train.bytes_each
     memory = peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
     return RunEstimate(
         pictures={str(split): count for split, count in pictures.items()},

@@ -16,6 +16,7 @@ from .process import assert_refused
         (["train", "--out", "r"], "no data"),
         (["train", "--out", "r", "--resume"], "no run to resume in 'r'"),
         (["train", "--out", "r", "--resume", "--seed", "3"], "--seed"),
+        (["train", "--out", "r", "--resume", "--crop", "random"], "--crop"),
         (["train", "--out", "r", "--data", "d", "--minutes", "nan"], "optim.minutes is nan"),
         (["train", "--out", "r", "--data", "d"], "budget"),
         (["train", "--out", "r", "--data", "d", "--images", "9", "--preset", "huge"], "'huge'"),
@@ -38,6 +39,8 @@ def test_flags_come_before_the_file_and_a_budget_replaces_a_budget(tmp_path):
     config = str(file)
     plain = run_config("out", RunOptions(config=config))
     assert (plain.data, plain.out, plain.seed, plain.optim.images) == ("photos", "out", 4, 100)
+    assert plain.crop == "whole"
+    assert run_config("out", RunOptions(config=config, crop="random")).crop == "random"
     over = run_config("out", RunOptions(config=config, seed=7, minutes=3.0, lr=0.25, compiled=True))
     assert (over.seed, over.optim.lr, over.optim.batch_size) == (7, 0.25, 2)
     assert (over.optim.images, over.optim.minutes, over.optim.compile) == (None, 3.0, True)

@@ -31,7 +31,9 @@ def test_a_large_set_is_decoded_once_and_mapped(tmp_path, monkeypatch):
     assert len(list(store.folder.iterdir())) == 2
     # Once: the second time nothing is decoded.
     with monkeypatch.context() as patched:
-        patched.setattr("caflow_cli.data.sets._decode", lambda *_: pytest.fail("decoded again"))
+        patched.setattr(
+            "caflow_cli.data.sets.decode_examples", lambda *_: pytest.fail("decoded again")
+        )
         again = load_pairs(path, "train", 8, store=store)
     assert torch.equal(again.targets, memory.targets)
     # Another picture, another set.

@@ -48,6 +48,9 @@ def test_exactly_one_positive_budget(optim):
         "validate_every=0",
         "zoom=1",
         "zoom=-0.1",
+        "crop=some",
+        "crop_native=1.1",
+        "crop_shrink=0.5",
         "grid_every=0",
         "task.size=28",
         "task.size=40",
@@ -62,6 +65,19 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
         del values["optim"]["images"]
     with pytest.raises(CaflowError) as caught:
         apply_settings(values, [setting])
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (["crop=random", "zoom=0.2"], "zoom"),
+        (["crop=random", "task.name=paired"], "crop"),
+    ],
+)
+def test_crops_are_of_single_pictures_and_take_the_place_of_zoom(settings, named):
+    with pytest.raises(CaflowError, match=f"^{named} is ") as caught:
+        apply_settings(minimal(), settings)
     assert caught.value.exit_code == 2
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+from PIL import Image
 from workers import tiny
 
 from caflow_cli.model import CAFlow
@@ -39,3 +41,22 @@ def test_an_estimate_times_the_guide_alone_and_all_together(pictures, tmp_path, 
     found = estimate(replace(run, optim=replace(run.optim, images=None, minutes=10.0)))
     assert found.steps == 300 + 30
     assert not (tmp_path / "x").exists()
+
+
+def test_memory_counts_photographs_whole(tmp_path):
+    """Of 100 pictures with a million pixels each, a batch is decoded and all are counted."""
+    stream = BytesIO()
+    Image.new("RGB", (1000, 1000)).save(stream, "PNG")
+    for split, count in (("train", 98), ("val", 1), ("test", 1)):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        for index in range(count):
+            (tmp_path / "data" / split / f"{index}.png").write_bytes(stream.getvalue())
+    few = tiny(tmp_path / "data", tmp_path / "run")
+    found = [
+        estimate(apply_settings(few, [f"data_memory_gb={bound}", *settings])).memory_gb
+        for settings in (["crop=random"], ["crop=whole"])
+        for bound in (2.0, 0.0)
+    ]
+    whole = 99 * 3_000_000 / 2**30
+    assert found[0] - found[1] == pytest.approx(whole, abs=0.06)
+    assert found[2] - found[3] == pytest.approx(0, abs=0.06)

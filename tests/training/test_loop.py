@@ -313,6 +313,26 @@ def test_a_run_may_learn_from_parts_of_pictures(pictures, straight, tmp_path):
     assert fits[1] == pytest.approx(fits[0], rel=0.1)
 
 
+def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(tmp_path):
+    """Photographs of many sizes, mapped from a file."""
+    generator, data = np.random.default_rng(0), tmp_path / "data"
+    for split, count in (("train", 12), ("val", 4), ("test", 1)):
+        (data / split).mkdir(parents=True)
+        for index in range(count):
+            corners = Image.fromarray(generator.uniform(0, 255, (3, 4, 3)).astype(np.uint8))
+            size = (20 + 7 * index, 17 + 3 * (index % 4))
+            corners.resize(size, Image.Resampling.BICUBIC).save(data / split / f"{index:02}.png")
+    settings = ["crop=random", "data_memory_gb=0"]
+    straight, half = tmp_path / "straight", tmp_path / "half"
+    summary = train(config(data, straight, *settings))
+    assert math.isfinite(summary.val_bits_per_dim)
+    with pytest.raises(Stop):
+        train(config(data, half, *settings), report=stop_at(20))
+    train(config(data, half, *settings), resume=True)
+    same_state(straight / "state/step-00000020", half / "state/step-00000020")
+    assert events(straight, "data")[0]["train"] == 12
+
+
 def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
     data = tmp_path / "data"
     for copy in range(4):
