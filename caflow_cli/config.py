@@ -43,7 +43,7 @@ TRANSITIONS = 2  # transition steps of each scale (paper appendix A.1)
 NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 
 # Anchors, and the channels of the condition and the target that each is for.
-_ANCHORS = {"pixels": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
+_ANCHORS = {"pixels": (4, 3), "fill": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class FlowConfig:
     alpha: float = 0.05  # of the logit
     scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
     anchor: str = "none"  # what of the target the condition tells outright: "pixels" (outside a
-    # hole; 4 channels), "luminance" (1 channel) or "enlarged" (all of it, coarsely; 3 channels);
-    # the flow models the rest
+    # hole; 4 channels), "fill" (the same, and a smooth fill of the hole), "luminance" (1 channel)
+    # or "enlarged" (all of it, coarsely; 3 channels); the flow models the rest
     guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
     # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
     guide_net: str = "sums"  # `Guide`; or "unet", `UNet`; or "enlarge", `Enlarge`, of one width

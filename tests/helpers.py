@@ -127,7 +127,7 @@ def image_pair(model, batch, size, seed=11):
     """(target, condition), uint8; the condition is a blurred target where channels allow."""
     flow = model.config.flow
     target = smooth_image(batch, flow.target_channels, size, seed)
-    if flow.anchor == "pixels":
+    if flow.anchor in ("pixels", "fill"):
         return target, with_hole(target)
     if flow.anchor == "luminance":
         weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)

@@ -93,6 +93,7 @@ def test_an_int_is_a_float_and_none_is_optional():
         {"dequantization": "other"},
         {"anchor": "other"},
         {"anchor": "pixels"},
+        {"anchor": "fill"},
         {"anchor": "luminance", "cond_channels": 1, "target_channels": 1},
         {"guide": -1},
         {"guide": (4, 4, 4)},

@@ -4,7 +4,15 @@ from .conditional import Autoregressive, ConditionalFlow, FlowCondition, Latents
 from .dequantize import NOISE_LATTICE, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
-from .pixels import Anchor, AnchorCondition, KnownLuminance, KnownPicture, KnownPixels, Logit
+from .pixels import (
+    Anchor,
+    AnchorCondition,
+    FilledPixels,
+    KnownLuminance,
+    KnownPicture,
+    KnownPixels,
+    Logit,
+)
 from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale, ScaleCondition
 from .shared import SharedAutoregressive
@@ -21,6 +29,7 @@ __all__ = [
     "ConditionalScale",
     "ConditionalStep",
     "DualGlow",
+    "FilledPixels",
     "FlowCondition",
     "KnownLuminance",
     "KnownPicture",

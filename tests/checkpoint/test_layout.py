@@ -31,6 +31,7 @@ VARIANTS = [
 CONFIGS = [
     *[helpers.small_config(**{"t_steps": 1, **flow}) for flow in VARIANTS],
     helpers.small_config(scales=2, guide=(3, 4, 5), cond_channels=4, anchor="pixels"),
+    helpers.small_config(cond_channels=4, anchor="fill", guide=3, guide_says="mean", spread=5),
     helpers.small_config(guide=3, guide_net="unet", conditional="shared"),
     helpers.small_config(guide=5, guide_net="enlarge", guide_blocks=2, guide_factor=8),
     helpers.small_config(guide=1, guide_net="enlarge", guide_says="mean", anchor="enlarged"),

@@ -236,6 +236,7 @@ def test_what_a_condition_tells_may_be_missed_by_any_draw():
     """Known pixels and green have no end, and what is written takes them from the input."""
     for task, flow, free in (
         ("inpaint", {"anchor": "pixels", "cond_channels": 4}, (slice(None), slice(0, 8))),
+        ("inpaint", {"anchor": "fill", "cond_channels": 4}, (slice(None), slice(0, 8))),
         ("colorize", {"anchor": "luminance", "cond_channels": 1}, (1, slice(None))),
     ):
         config = replace(helpers.small_config(**flow), task=TaskConfig(task, size=32))

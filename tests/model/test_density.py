@@ -74,9 +74,10 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
     ("flow", "free", "bound"),
     [
         ({"anchor": "pixels", "cond_channels": 4}, (0, 1, 0, 0), (0, 1, SIZE // 2, SIZE // 2)),
+        ({"anchor": "fill", "cond_channels": 4}, (0, 1, 0, 0), (0, 1, SIZE // 2, SIZE // 2)),
         ({"anchor": "luminance", "cond_channels": 1}, (0, 1, 0, 0), (0, 2, 0, 0)),
     ],
-    ids=["pixels", "luminance"],
+    ids=["pixels", "fill", "luminance"],
 )
 def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flow, free, bound):
     """A known pixel, and green: a draw of either may leave [0, 256), and has a density there."""
@@ -86,7 +87,7 @@ def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flo
     point[free] = 300.0
     z, log_prob = model.encode(point, cond)
     v, log_prob_back = model.decode(z, cond)
-    torch.testing.assert_close(v, point, rtol=0, atol=1e-3)
+    torch.testing.assert_close(v, point, rtol=0, atol=2e-3)
     torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-6, atol=0)
     for place, value in ((bound, 300.0), (free, math.nan)):
         refused = target.double() + 0.5

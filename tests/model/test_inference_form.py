@@ -24,6 +24,7 @@ VARIANTS = [
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6, 7)},
+    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6, 7), "guide_says": "mean"},
     {"guide": (4, 8, 8, 8), "guide_net": "unet"},
     {"cond_channels": 1, "anchor": "luminance", "dequantization": "variational"},
 ]

@@ -21,6 +21,7 @@ from caflow_cli.flows import (
     ConditionalScale,
     ConditionalStep,
     DualGlow,
+    FilledPixels,
     KnownLuminance,
     KnownPicture,
     KnownPixels,
@@ -203,6 +204,7 @@ def folded_affine():
 
 
 HOLED = helpers.with_hole(pixels((1, 3, 4, 4), 39).to(torch.uint8)) + 0.3
+FILLED = FilledPixels(Logit()).complete(HOLED.double())
 
 CASES = {
     "Anchor/guide": Case(
@@ -228,7 +230,13 @@ CASES = {
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
     ),
+    "Anchor/fill, mean and spread, candidates": Case(
+        lambda: Anchor("fill", Logit(), 3, bound=BOUND),
+        pixels((BATCH, 3, 4, 4), 34),
+        AnchorCondition(FILLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
+    ),
     "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
+    "FilledPixels": Case(lambda: FilledPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), FILLED),
     "KnownLuminance": Case(
         lambda: KnownLuminance(Logit(0.1)),
         pixels((BATCH, 3, 3, 4), 38),

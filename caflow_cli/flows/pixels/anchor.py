@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...layers.guides import GuideNet, Spread
 from ...layers.terms import affine, affine_inverse, per_candidate
+from .filled_pixels import FilledPixels
 from .known_luminance import KnownLuminance
 from .known_picture import KnownPicture
 from .known_pixels import KnownPixels
@@ -19,6 +20,7 @@ __all__ = ["Anchor", "AnchorCondition"]
 _KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance] | type[KnownPicture]] = {
     "enlarged": KnownPicture,
     "pixels": KnownPixels,
+    "fill": FilledPixels,
     "luminance": KnownLuminance,
 }
 
@@ -26,7 +28,7 @@ _KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance] | type[KnownPicture]]
 class AnchorCondition(NamedTuple):
     """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
-    y: Tensor  # (B, C, H, W), floats in [0, 256)
+    y: Tensor  # (B, C, H, W), floats in [0, 256), completed by what the map needs beside it
     guide: Tensor | None  # what it says of every value, (B, 2C, H, W) or (B, C, H, W)
     spread: Tensor | None = None  # raw log-scales of what a mean leaves, (B, C, H, W)
 
@@ -44,8 +46,8 @@ class Anchor(nn.Module):
     of y have an effect before T transforms the picture. m is 0 for values that y determines.
 
     Args:
-        kind: "none", "pixels" (`KnownPixels`), "luminance" (`KnownLuminance`) or "enlarged"
-            (`KnownPicture`).
+        kind: "none", "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
+            (`KnownLuminance`) or "enlarged" (`KnownPicture`).
         logit: The logit of pixels.
         channels: C, of the target.
         guide: The net of m, of C channels, or of s and b, 2C; or None.
@@ -75,7 +77,8 @@ class Anchor(nn.Module):
         self.bound = bound
 
     def read(self, y: Tensor) -> AnchorCondition:
-        """Read the parts of y that are used."""
+        """Read the parts of y that are used. A guide reads y as the map completes it."""
+        y = self.map.complete(y)
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.logit.of(y)

@@ -33,6 +33,10 @@ class KnownLuminance(nn.Module):
         super().__init__()
         self.logit = logit
 
+    def complete(self, cond: Tensor) -> Tensor:
+        """Return the condition as it is: the map needs nothing beside it."""
+        return cond
+
     def supports(self, v: Tensor, cond: Tensor) -> bool:
         """Whether every value has a density. Any value of green has one."""
         return bool(v.isfinite().all()) and self.logit.supports(v[:, ::2])

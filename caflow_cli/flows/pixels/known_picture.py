@@ -20,6 +20,10 @@ class KnownPicture(nn.Module):
         super().__init__()
         self.logit = logit
 
+    def complete(self, cond: Tensor) -> Tensor:
+        """Return the condition as it is: the map needs nothing beside it."""
+        return cond
+
     def supports(self, v: Tensor, cond: Tensor) -> bool:
         """Whether every value has a density."""
         return self.logit.supports(v)

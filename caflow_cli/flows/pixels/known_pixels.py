@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from ...layers.terms import per_candidate, sum_per_image
 from .logit import Logit
 
-__all__ = ["KnownPixels"]
+__all__ = ["HOLE", "KnownPixels"]
 
-_HOLE = 128  # a mask's values from here up are the hole
+HOLE = 128  # a mask's values from here up are the hole
 
 
 class KnownPixels(nn.Module):
@@ -23,6 +23,10 @@ class KnownPixels(nn.Module):
         super().__init__()
         self.logit = logit
 
+    def complete(self, cond: Tensor) -> Tensor:
+        """Return the condition as it is: the map needs nothing beside it."""
+        return cond
+
     def supports(self, v: Tensor, cond: Tensor) -> bool:
         """Whether every value has a density. Any value outside the hole has one."""
         hole, _ = self._read(cond, v.shape[0])
@@ -30,14 +34,14 @@ class KnownPixels(nn.Module):
 
     def unknown(self, cond: Tensor) -> Tensor:
         """1 for values that the condition does not determine, in the hole, else 0."""
-        return (cond[:, 3:] >= _HOLE).to(cond.dtype)
+        return (cond[:, 3:] >= HOLE).to(cond.dtype)
 
     def near_ends(self, v: Tensor, cond: Tensor) -> Tensor:
         """Which values lie near an end of what has a density: in the hole."""
         return self.logit.near_ends(v) & self._read(cond, v.shape[0])[0]
 
     def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
-        hole, known = cond[:, 3:] >= _HOLE, cond[:, :3].floor() + 0.5
+        hole, known = cond[:, 3:] >= HOLE, cond[:, :3].floor() + 0.5
         return per_candidate(hole, batch), per_candidate(known, batch)
 
     def _logdet(self, h: Tensor, hole: Tensor) -> Tensor:

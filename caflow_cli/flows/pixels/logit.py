@@ -34,6 +34,10 @@ class Logit(nn.Module):
         """How far outside of [0, levels] the ends of what has a density are: there p is 0 or 1."""
         return self.levels * self.alpha / (2 * (1 - self.alpha))
 
+    def complete(self, cond: Tensor) -> Tensor:
+        """Return the condition as it is: the map needs nothing beside it."""
+        return cond
+
     def supports(self, v: Tensor, cond: Tensor | None = None) -> bool:
         """Whether every value has a density: 0 < p < 1."""
         return bool(((v > -self.margin) & (v < self.levels + self.margin)).all())

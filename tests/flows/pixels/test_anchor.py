@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import Anchor, AnchorCondition, Logit
+from caflow_cli.flows import Anchor, AnchorCondition, FilledPixels, Logit
 from caflow_cli.layers import Guide, Spread
 
 BATCH, BOUND = 2, 2.0
@@ -47,7 +47,9 @@ def test_a_spread_scales_what_the_mean_leaves_and_the_log_determinant_says_so():
     torch.testing.assert_close(logdet_s, logdet + s.sum(), rtol=1e-12, atol=1e-9)
 
 
-@pytest.mark.parametrize(("kind", "channels"), [("pixels", 4), ("luminance", 1), ("enlarged", 3)])
+@pytest.mark.parametrize(
+    ("kind", "channels"), [("pixels", 4), ("fill", 4), ("luminance", 1), ("enlarged", 3)]
+)
 @torch.no_grad()
 def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
@@ -55,7 +57,7 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     y = 256 * torch.rand((2, channels, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
     said = Anchor(kind, Logit(), 3, guide).read(y).guide
     expected = torch.ones_like(said, dtype=torch.bool)
-    if kind == "pixels":
+    if kind in ("pixels", "fill"):
         expected = (y[:, 3:] >= 128).expand_as(said)
     if kind == "luminance":
         expected[:, 1] = False
@@ -73,3 +75,18 @@ def test_a_spread_reads_the_condition_and_the_picture_that_is_meant():
     cond = anchor.read(y)
     both = torch.cat([logit.of(y), logit.of(anchor.mean(cond).clamp(0, 256))], dim=1)
     torch.testing.assert_close(cond.spread, spread(both), rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_a_guide_reads_the_fill_of_a_hole_and_the_picture_that_is_meant_begins_with_it():
+    y = 256 * torch.rand((2, 4, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    logit = Logit()
+    guide = helpers.randomise(Guide(4, (4, 4), 3), 1).double()
+    anchor = Anchor("fill", logit, 3, guide)
+    filled, hole = FilledPixels(logit).complete(y), y[:, 3:] >= 128
+    cond = anchor.read(y)
+    torch.testing.assert_close(cond.guide, guide(logit.of(filled)) * hole, rtol=0, atol=1e-12)
+    plain = Anchor("fill", logit, 3)
+    meant = plain.mean(plain.read(y))
+    expected = torch.where(hole, filled[:, :3], y[:, :3].floor() + 0.5)
+    torch.testing.assert_close(meant, expected, rtol=0, atol=1e-10)

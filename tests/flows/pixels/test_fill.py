@@ -1,0 +1,101 @@
+"""The fill of holes: what it continues, how near the solution it is, and that it repeats."""
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli.flows.pixels.fill import harmonic_fill
+
+
+def holes(height: int, width: int) -> dict[str, torch.Tensor]:
+    """Holes of many forms, bool (1, 1, H, W)."""
+    found = {name: torch.zeros(1, 1, height, width, dtype=torch.bool) for name in NAMES}
+    found["middle"][..., height // 4 : 3 * height // 4, width // 4 : 3 * width // 4] = True
+    found["scratch"][..., 2:-2, width // 3 : width // 3 + 2] = True
+    found["dots"][..., 1:-1:3, 2:-1:5] = True
+    found["corner"][..., : height // 2, : width // 3] = True
+    found["all but a pixel"][:] = True
+    found["all but a pixel"][..., 3, 5] = False
+    return found
+
+
+NAMES = ("middle", "scratch", "dots", "corner", "all but a pixel")
+SIZES = [(64, 64), (24, 40), (17, 9)]
+
+
+def solved(picture: torch.Tensor, hole: torch.Tensor) -> torch.Tensor:
+    """The solution of the equations, by a dense solver: of (C, H, W) and (H, W)."""
+    height, width = hole.shape
+    places = [tuple(place) for place in hole.nonzero().tolist()]
+    number = {place: k for k, place in enumerate(places)}
+    matrix = np.zeros((len(places), len(places)))
+    right = np.zeros((len(places), len(picture)))
+    for k, (y, x) in enumerate(places):
+        for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            if not (0 <= neighbour[0] < height and 0 <= neighbour[1] < width):
+                continue
+            matrix[k, k] += 1
+            if neighbour in number:
+                matrix[k, number[neighbour]] -= 1
+            else:
+                right[k] += picture[:, neighbour[0], neighbour[1]].numpy()
+    result = picture.clone()
+    result[:, hole] = torch.from_numpy(np.linalg.solve(matrix, right).T)
+    return result
+
+
+def picture(height: int, width: int, batch: int = 1, seed: int = 3) -> torch.Tensor:
+    return helpers.smooth_image(batch, 3, (height, width), seed).double() + 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_it_is_near_the_solution_and_known_pixels_stay(size, name):
+    image, hole = picture(*size), holes(*size)[name]
+    found = harmonic_fill(image, hole)
+    assert torch.equal(torch.where(hole, 0, found), torch.where(hole, 0, image))
+    wanted = solved(image[0], hole[0, 0])
+    assert float((found[0] - wanted).abs().max()) < (1.5 if name == "corner" else 0.5)
+    # Which the grey that a hole is marked with is not.
+    assert name == "dots" or float((wanted - 128).abs().max()) > 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_constant_is_continued(name):
+    image = torch.full((1, 3, 24, 40), 77.5, dtype=torch.float64)
+    hole = holes(24, 40)[name]
+    found = harmonic_fill(image.masked_fill(hole, 3.0), hole)
+    torch.testing.assert_close(found, image, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["middle", "scratch", "dots"])
+def test_a_ramp_is_continued(name):
+    y, x = (t.double() for t in torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij"))
+    image = torch.stack([3 * x + 20, 200 - 2 * y, x + 1.5 * y])[None]
+    hole = holes(64, 64)[name]
+    found = harmonic_fill(image.masked_fill(hole, 0.0), hole)
+    assert float((found - image).abs().max()) < 0.25
+
+
+def test_a_picture_without_a_known_pixel_is_grey():
+    hole = torch.ones(2, 1, 16, 16, dtype=torch.bool)
+    assert (harmonic_fill(torch.rand(2, 3, 16, 16), hole) == 128).all()
+
+
+def test_it_does_not_depend_on_the_batch():
+    image = picture(32, 32, batch=5)
+    hole = torch.cat([holes(32, 32)[name] for name in NAMES])
+    together = harmonic_fill(image, hole)
+    for row in range(5):
+        alone = harmonic_fill(image[row, None], hole[row, None])
+        assert torch.equal(alone[0], together[row])
+
+
+def test_its_type_is_that_of_the_picture_and_its_sums_are_wide():
+    image, hole = picture(32, 32), holes(32, 32)["middle"]
+    single = harmonic_fill(image.float(), hole)
+    assert single.dtype == torch.float32
+    assert torch.equal(single, harmonic_fill(image, hole).float())
+    bright = image.clone().requires_grad_()
+    assert not harmonic_fill(bright, hole).requires_grad
