@@ -109,7 +109,7 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
                 f"{name!r} in {config!r} is not a table", f"write a line [{name}]", EXIT_USAGE
             )
     values.setdefault("optim", {})
-    for name in ("data", "out", "init_from"):
+    for name in ("data", "out", "init_from", "masks"):
         if isinstance(values.get(name), str):  # a path, as the system's language spells it
             values[name] = os.fsdecode(values[name].encode())
     return values

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_USAGE, CaflowError
 from .base import Picture, Task, pad
 from .colorize import Colorize
+from .holes import MaskHoles
 from .inpaint import Inpaint
 from .paired import Paired
 from .superres import SuperRes
@@ -21,6 +22,7 @@ __all__ = [
     "TASKS",
     "Colorize",
     "Inpaint",
+    "MaskHoles",
     "Paired",
     "Picture",
     "SuperRes",

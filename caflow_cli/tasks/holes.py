@@ -1,9 +1,11 @@
-"""Holes for the training of inpainting: central, random rectangles, or free-form strokes."""
+"""Holes for the training of inpainting: central, rectangles, strokes, or parts of masks."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +14,16 @@ from PIL import Image, ImageDraw
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["central_hole", "draw_hole"]
+__all__ = ["HoleSource", "MaskHoles", "central_hole", "draw_hole"]
 
 _Mask = npt.NDArray[np.bool_]
+# Draws a hole for a picture of that height and width.
+HoleSource = Callable[[int, int, "torch.Generator"], _Mask]
 
 _RECTANGLES, _STROKES, _VERTICES = 3, 4, 6  # at most
+_SMALLEST, _LARGEST = 0.75, 2.0  # how many times a mask is enlarged
+_MOST = 0.4  # of a picture, that a part of a mask may cover
+_TRIES = 8
 
 
 def central_hole(height: int, width: int) -> _Mask:
@@ -45,6 +52,62 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     if kind == "central" or pick >= 2:
         return central_hole(height, width)
     return (_strokes if pick else _rectangles)(height, width, many, u)
+
+
+class _Masks(Protocol):
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> _Mask: ...
+
+
+@dataclass(frozen=True, eq=False)
+class MaskHoles:
+    """Draws parts of masks, for a share of the holes, and for the others `draw_hole`.
+
+    A part is turned by any angle, mirrored half of the time, and enlarged 0.75 to 2 times, with all
+    logarithms equally likely. A white pixel of the mask lies at a random place of the picture, so
+    the hole is never empty. One that would cover more than 40 % of the picture is drawn again, and
+    after eight of them `draw_hole` takes over.
+
+    Args:
+        masks: bool (H, W) each, true = fill, none of them empty.
+        share: Of the holes, in [0, 1].
+        kind: Of the others.
+    """
+
+    masks: _Masks
+    share: float
+    kind: str
+
+    def __call__(self, height: int, width: int, generator: torch.Generator) -> _Mask:
+        import torch  # here, so that the tasks' defaults are had without it
+
+        choice, *u = torch.rand(1 + 7 * _TRIES, generator=generator, dtype=torch.float64).tolist()
+        if choice < self.share:
+            for first in range(0, len(u), 7):
+                which, *place = u[first : first + 7]
+                hole = _part(self.masks[int(which * len(self.masks))], height, width, place)
+                if hole.mean() <= _MOST:
+                    return hole
+        return draw_hole(self.kind, height, width, generator)
+
+
+def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
+    """Cut out a part of a mask: (H, W), with a white pixel of the mask in it."""
+    pixel, row, column, angle, scale, mirrored = u
+    white = np.flatnonzero(mask)
+    y0, x0 = divmod(int(white[int(pixel * len(white))]), mask.shape[1])
+    step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # in the mask
+    down = step * (np.arange(height) - int(row * height))[:, None]
+    right = step * (np.arange(width) - int(column * width))[None]
+    if mirrored < 0.5:
+        right = -right
+    cos, sin = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
+    y = np.rint(y0 + cos * down - sin * right).astype(np.int64)
+    x = np.rint(x0 + sin * down + cos * right).astype(np.int64)
+    inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
+    hole: _Mask = inside & mask[np.where(inside, y, 0), np.where(inside, x, 0)]
+    return hole
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:

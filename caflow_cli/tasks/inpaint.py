@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import EXIT_USAGE, CaflowError
 from .base import Picture, check_same_size, pad, resize
-from .holes import central_hole, draw_hole
+from .holes import HoleSource, central_hole, draw_hole
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +55,7 @@ class Inpaint:
     size: int = 64
     multiple: int = 16  # of the flow's sides
     holes: str = "mixed"  # in training: "central" (25 %), "random" or "mixed"
+    source: HoleSource | None = field(default=None, compare=False)  # draws them in place of `holes`
 
     name: ClassVar[str] = "inpaint"
     channels: ClassVar[tuple[int, ...]] = (4, 3)
@@ -118,6 +119,8 @@ class Inpaint:
         height, width = target.shape[:2]
         if generator is None:
             return self._mark(target, central_hole(height, width))
+        if self.source is not None:
+            return self._mark(target, self.source(height, width, generator))
         return self._mark(target, draw_hole(self.holes, height, width, generator))
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:

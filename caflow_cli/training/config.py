@@ -130,6 +130,8 @@ class RunConfig:
     # learned from pictures of any size,
     crop_native: float = 0.67  # this share of them as they are,
     crop_shrink: float = 4.0  # the others of a picture that is shrunk, at most so many times
+    masks: str | None = None  # folder or zip of masks, white where a hole is: for inpainting,
+    mask_share: float = 0.5  # this share of the holes are parts of them, the others `task.holes`
     validate_every: int = 250  # steps
     validation_images: int = 500  # at most; as many of the training pictures are measured alike
     grid_every: int = 4  # validations
@@ -149,6 +151,7 @@ class RunConfig:
         _require(self.crop in CROPS, "crop", self.crop, f"to {' or '.join(CROPS)}")
         _require(0 <= self.crop_native <= 1, "crop_native", self.crop_native, "from 0 to 1")
         _require(1 <= self.crop_shrink < math.inf, "crop_shrink", self.crop_shrink, "to 1 or more")
+        _require(0 < self.mask_share <= 1, "mask_share", self.mask_share, "above 0, at most 1")
         _require(
             self.zoom == 0 or self.crop == "whole",
             "zoom",
@@ -181,6 +184,12 @@ class RunConfig:
             "above 0, or optim.guide_first: the guide would never learn",
         )
         task = get_task(Config(self.flow, self.task))
+        _require(
+            self.masks is None or task.needs_mask,
+            "masks",
+            self.masks,
+            'only for the task "inpaint"',
+        )
         _require(
             self.crop == "whole" or task.derives_condition,
             "crop",

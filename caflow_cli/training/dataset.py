@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..data import Photographs, Store, load_pairs, load_photographs, load_split
-from ..tasks import Task, get_task, held_out_conditions
+from ..data import Photographs, Store, load_masks, load_pairs, load_photographs, load_split
+from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 from .crops import Crops
 
@@ -114,6 +114,9 @@ def load_dataset(
     size, seed = config.task.size, config.seed
     bound = int(config.data_memory_gb * 2**30)
     store = Store(Path(config.out) / CACHE, bound) if limit is None else None
+    if config.masks is not None and isinstance(task, Inpaint):
+        masks = load_masks(config.masks, split, seed=seed)
+        task = replace(task, source=MaskHoles(masks, config.mask_share, task.holes))
     if config.crop == "random":
         photographs = load_photographs(
             config.data, split, size, seed=seed, limit=limit, store=store

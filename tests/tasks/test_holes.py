@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from PIL import Image
 
-from caflow_cli.tasks.holes import central_hole, draw_hole
+from caflow_cli.tasks.holes import MaskHoles, central_hole, draw_hole
 
 
 def test_the_central_hole_is_a_quarter():
@@ -55,3 +57,68 @@ def test_holes_fit_small_and_oblong_pictures():
             assert hole.shape == (height, width)
             assert hole.any()
     assert Image.fromarray(hole).size == (16, 32)
+
+
+def damage() -> list[np.ndarray]:
+    """Masks: a line of three pixels' width, a dot, and one that is white all over."""
+    line, dot = np.zeros((60, 90), np.bool_), np.zeros((40, 40), np.bool_)
+    line[30:33] = True
+    dot[20, 20] = True
+    return [line, dot, np.ones((50, 50), np.bool_)]
+
+
+def test_parts_of_masks_lie_everywhere_turned_and_scaled():
+    generator = torch.Generator().manual_seed(0)
+    source = MaskHoles(damage()[:1], 1.0, "central")
+    holes = [source(32, 32, generator) for _ in range(400)]
+    assert min(hole.sum() for hole in holes) > 0
+    assert np.mean(holes, axis=0).min() > 0
+    widths, angles = [], []
+    for hole in holes:
+        y, x = np.nonzero(hole)
+        if len(y) < 30:
+            continue  # a corner of the line
+        spread = np.linalg.eigh(np.cov(np.stack([y, x])))
+        widths.append(math.sqrt(12 * spread.eigenvalues[0]))
+        angles.append(math.atan2(*spread.eigenvectors[:, 1]) % math.pi)
+    assert min(widths) < 2.9  # three pixels, 0.75 to 2 times
+    assert 5 < np.quantile(widths, 0.9) < 6.5
+    assert np.histogram(angles, 4, (0, math.pi))[0].min() > 0.12 * len(angles)
+
+
+def test_a_part_of_a_mask_is_mirrored_half_of_the_time():
+    """Two lines that meet: with the corner at hand, which way round is the shorter one?"""
+    corner = np.zeros((80, 80), np.bool_)
+    corner[10:70, 40], corner[40, 40:50] = True, True
+    corner[60:70, 38:43] = True  # the foot
+    generator = torch.Generator().manual_seed(3)
+    source = MaskHoles([corner], 1.0, "central")
+    left = 0
+    for _ in range(200):
+        y, x = (c - c.mean() for c in np.nonzero(source(160, 160, generator)))
+        far = np.argmax(y**2 + x**2)  # of an end; the foot is heavier than the head
+        along = np.array([y[far], x[far]]) / np.hypot(y[far], x[far])
+        across = y * along[1] - x * along[0]
+        skew = (across**3).mean() * np.sign(((y * along[0] + x * along[1]) ** 3).mean())
+        left += bool(skew > 0)
+    assert 70 < left < 130
+
+
+def test_a_share_of_the_holes_are_parts_of_masks_and_large_ones_are_drawn_otherwise():
+    generator = torch.Generator().manual_seed(1)
+    holes = [MaskHoles(damage()[1:2], 0.3, "central")(32, 32, generator) for _ in range(400)]
+    small = np.mean([hole.sum() <= 9 for hole in holes])
+    assert 0.23 < small < 0.37
+    assert all(hole.sum() <= 9 or np.array_equal(hole, central_hole(32, 32)) for hole in holes)
+    everywhere = MaskHoles(damage()[2:], 1.0, "central")
+    assert all(everywhere(16, 16, generator).mean() <= 0.4 for _ in range(50))
+
+
+def test_a_hole_of_a_mask_follows_from_the_generator():
+    source = MaskHoles(damage(), 0.7, "mixed")
+    first, second = (
+        [source(24, 40, generator) for _ in range(20)]
+        for generator in (torch.Generator().manual_seed(5), torch.Generator().manual_seed(5))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert len({hole.tobytes() for hole in first}) > 10

@@ -51,6 +51,7 @@ def test_exactly_one_positive_budget(optim):
         "crop=some",
         "crop_native=1.1",
         "crop_shrink=0.5",
+        "mask_share=0",
         "grid_every=0",
         "task.size=28",
         "task.size=40",
@@ -73,9 +74,10 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
     [
         (["crop=random", "zoom=0.2"], "zoom"),
         (["crop=random", "task.name=paired"], "crop"),
+        (["masks=folder"], "masks"),
     ],
 )
-def test_crops_are_of_single_pictures_and_take_the_place_of_zoom(settings, named):
+def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named):
     with pytest.raises(CaflowError, match=f"^{named} is ") as caught:
         apply_settings(minimal(), settings)
     assert caught.value.exit_code == 2

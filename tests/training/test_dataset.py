@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from helpers import smooth_image
@@ -31,3 +32,37 @@ def test_mapped_sets_give_the_same_pictures(tmp_path, task):
         a, b = (e.pair(index, torch.Generator())[1] for e in (memory, mapped))
         assert (a == b).all()
     assert any((tmp_path / "run" / "cache").iterdir())
+
+
+def test_holes_come_from_masks_and_those_of_validation_are_fixed_and_from_others(tmp_path):
+    """Masks of training are lines of two pixels, those of validation dots of two."""
+    for split, count in (("train", 8), ("val", 8), ("test", 1)):
+        for kind in ("pictures", "masks"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index, image in enumerate(smooth_image(count, 3, 16, seed=3)):
+            picture = image.permute(1, 2, 0).contiguous().numpy()
+            write_png(tmp_path / "pictures" / split / f"{index}.png", picture)
+        mask = np.zeros((64, 64, 3), np.uint8)
+        mask[31:33, 31 if split == "val" else 0 : 33 if split == "val" else 64] = 255
+        write_png(tmp_path / "masks" / split / "0.png", mask)
+    values = {"data": str(tmp_path / "pictures"), "out": str(tmp_path / "run")}
+    values |= {"masks": str(tmp_path / "masks"), "mask_share": 1.0, "task": {"size": 16}}
+    values["optim"] = {"images": 8}
+    config = build_config(values, task="inpaint")
+    train, val = (load_dataset(config, split) for split in ("train", "val"))
+    shares = []
+    for index in range(8):
+        target, cond = train.pair(index, torch.Generator().manual_seed(index))
+        hole = cond[3] == 255
+        assert (cond[:3, hole] == 128).all()
+        assert (cond[:3, ~hole] == target[:, ~hole]).all()
+        shares.append(hole.mean())
+    assert max(shares) < 0.25  # a line of two pixels, enlarged at most twice
+    every = torch.arange(8)
+    conditions = val.held_out(every)[1]
+    assert torch.equal(conditions, load_dataset(config, "val").held_out(every)[1])
+    assert np.mean(shares) > 0.1
+    assert (conditions[:, 3] == 255).sum((1, 2)).max() <= 5 * 5
+    assert len({hole.numpy().tobytes() for hole in conditions[:, 3]}) == 8
+    drawn = load_dataset(build_config({**values, "masks": None}, task="inpaint"), "val")
+    assert not torch.equal(drawn.held_out(every)[1], conditions)
