@@ -213,11 +213,21 @@ class TaskConfig:
     # latent; None: the task's default
     candidates: int | None = None  # M; None: the task's default
     rank: str = "likelihood"  # what `--rank best` is: one of RULES
+    degrade: str = "clean"  # superres, in training: inputs are shrunk by BICUBIC; or "photo": they
+    # are blurred, noisy, compressed and shrunk by several kernels, too
 
     def __post_init__(self) -> None:
         # A model file states these, and pictures and work grow with them.
         _require(2 <= self.factor <= 64, "factor", self.factor, "2 to 64")
         _require(4 <= self.size <= 8192, "size", self.size, "4 to 8192")
+        degradations = ("clean", "photo")
+        _require(self.degrade in degradations, "degrade", self.degrade, " or ".join(degradations))
+        _require(
+            self.degrade == "clean" or self.name == "superres",
+            "degrade",
+            self.degrade,
+            '"clean", for only superres has other inputs',
+        )
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
         for tau in self.tau if isinstance(self.tau, tuple) else (self.tau,):

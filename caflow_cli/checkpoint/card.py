@@ -95,6 +95,11 @@ class Card:
 
     def _opening(self) -> str:
         sentence = self._fill(_TASKS[self.config.task.name][1])
+        if self.config.task.degrade == "photo":
+            sentence += (
+                " It learned from inputs that were blurred, noisy, compressed and shrunk by "
+                "several kernels, as well as from clean ones."
+            )
         return (
             f"# {self.repo.partition('/')[2]}\n\n{sentence}\n\n"
             "A conditional normalizing flow (CAFLOW, [Batzolis et al., 2021]"

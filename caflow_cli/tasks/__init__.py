@@ -71,7 +71,7 @@ def get_task(config: Config) -> Task:
         )
     multiple = flow.multiple
     if kind is SuperRes:
-        return SuperRes(task.factor, multiple)
+        return SuperRes(task.factor, multiple, task.degrade)
     if kind is Colorize:
         return Colorize(task.size, multiple)
     if kind is Inpaint:

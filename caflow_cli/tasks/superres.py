@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import EXIT_USAGE, CaflowError
 from .base import Picture, pad, padded_size, resize
+from .degradation import shrink_as_photo
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,7 @@ class SuperRes:
 
     factor: int = 4
     multiple: int = 16  # of the flow's sides
+    inputs: str = "clean"  # of training: shrunk by BICUBIC; or "photo": by `shrink_as_photo`
 
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
@@ -44,6 +46,11 @@ class SuperRes:
         Raises:
             CaflowError: A side is not a multiple of the factor.
         """
+        height, width = self._size(target)
+        return resize(target, height // self.factor, width // self.factor)
+
+    def _size(self, target: Picture) -> tuple[int, int]:
+        """Height and width. CaflowError where one is not a multiple of the factor."""
         height, width = target.shape[:2]
         s = self.factor
         if height % s or width % s or not target.size:
@@ -51,7 +58,7 @@ class SuperRes:
                 f"a picture of {width}x{height} cannot be shrunk {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
-        return resize(target, height // s, width // s)
+        return height, width
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         height, width = image.shape[:2]
@@ -91,7 +98,13 @@ class SuperRes:
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:
-        """Degrade the target and enlarge it again: uint8 (H, W, 3) to the same shape."""
+        """Degrade the target and enlarge it again: uint8 (H, W, 3) to the same shape.
+
+        Without a generator it is degraded by BICUBIC, whatever `inputs` is.
+        """
+        if self.inputs == "photo" and generator is not None:
+            self._size(target)
+            return self._enlarge(shrink_as_photo(target, self.factor, generator))
         return self._enlarge(self.degrade(target))
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:

@@ -36,6 +36,13 @@ def test_sizes_are_those_of_the_task():
     assert "Enlarges pictures 4 times: trained on 16×16 to 64×64 pixels." in Card(CONFIG).text
 
 
+def test_a_card_says_what_inputs_a_model_learned_from():
+    photo = Config(CONFIG.flow, TaskConfig(degrade="photo"))
+    said = "blurred, noisy, compressed and shrunk by several kernels"
+    assert said in Card(photo).text
+    assert said not in Card(CONFIG).text
+
+
 @pytest.mark.parametrize(
     ("license", "stated"),
     [

@@ -61,6 +61,7 @@ def test_a_config_makes_its_task():
         return get_task(Config(flow, TaskConfig(name, size=32, **task)))
 
     assert made("superres", 3, factor=2) == SuperRes(2, 8)
+    assert made("superres", 3, degrade="photo") == SuperRes(4, 8, "photo")
     assert made("colorize", 1) == Colorize(32, 8)
     assert made("inpaint", 4) == Inpaint(4, 32, 8, "mixed")
     assert made("inpaint", 3, holes="central") == Inpaint(3, 32, 8, "central")

@@ -58,6 +58,7 @@ def test_exactly_one_positive_budget(optim):
         "flow.target_channels=1",
         "flow.cond_channels=4",
         "task.name=paint",
+        "task.degrade=old",
     ],
 )
 def test_what_cannot_run_is_refused_before_it_does(setting):
@@ -75,6 +76,7 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
         (["crop=random", "zoom=0.2"], "zoom"),
         (["crop=random", "task.name=paired"], "crop"),
         (["masks=folder"], "masks"),
+        (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],
 )
 def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named):
