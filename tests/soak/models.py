@@ -42,7 +42,9 @@ def flow_configs(draw, most_scales: int = 3, **fixed) -> FlowConfig:
     fields["guide"] = draw(st.just(0) | width | guides)
     fields |= fixed
     if fields["target_channels"] == 3 and fields["cond_channels"] in (1, 4) and draw(st.booleans()):
-        fields["anchor"] = {1: "luminance", 4: "pixels"}[fields["cond_channels"]]
+        fields["anchor"] = {1: "luminance", 4: draw(st.sampled_from(["pixels", "fill"]))}[
+            fields["cond_channels"]
+        ]
     return FlowConfig(**fields)
 
 

@@ -313,16 +313,22 @@ def test_a_run_may_learn_from_parts_of_pictures(pictures, straight, tmp_path):
     assert fits[1] == pytest.approx(fits[0], rel=0.1)
 
 
-def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(tmp_path):
-    """Photographs of many sizes, mapped from a file."""
-    generator, data = np.random.default_rng(0), tmp_path / "data"
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Smooth pictures of many sizes."""
+    generator, data = np.random.default_rng(0), tmp_path_factory.mktemp("photographs")
     for split, count in (("train", 12), ("val", 4), ("test", 1)):
         (data / split).mkdir(parents=True)
         for index in range(count):
             corners = Image.fromarray(generator.uniform(0, 255, (3, 4, 3)).astype(np.uint8))
             size = (20 + 7 * index, 17 + 3 * (index % 4))
             corners.resize(size, Image.Resampling.BICUBIC).save(data / split / f"{index:02}.png")
-    settings = ["crop=random", "data_memory_gb=0"]
+    return data
+
+
+def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(photographs, tmp_path):
+    """The photographs are mapped from a file, and their inputs degraded."""
+    data, settings = photographs, ["crop=random", "data_memory_gb=0", "task.degrade=photo"]
     straight, half = tmp_path / "straight", tmp_path / "half"
     summary = train(config(data, straight, *settings))
     assert math.isfinite(summary.val_bits_per_dim)
@@ -331,6 +337,35 @@ def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(tmp_path):
     train(config(data, half, *settings), resume=True)
     same_state(straight / "state/step-00000020", half / "state/step-00000020")
     assert events(straight, "data")[0]["train"] == 12
+
+
+def test_a_run_fills_holes_of_masks_and_its_model_does_not_know_their_place(photographs, tmp_path):
+    from caflow_cli.inference import restore, score
+
+    masks = tmp_path / "hidden-masks"
+    masks.mkdir()
+    for index in range(6):
+        mask = Image.new("L", (40, 40))
+        mask.paste(255, (4 * index, 10, 4 * index + 5, 30))
+        mask.save(masks / f"{index}.png")
+    settings = [f"masks={masks}", "crop=random", "task.name=inpaint", "flow.cond_channels=4"]
+    settings += ["flow.anchor=fill", "flow.guide=4", "flow.guide_says=mean", "flow.spread=4"]
+    settings += ["optim.guide_first=0.5", "optim.guide_loss=picture", "optim.guide_perceptual=0"]
+    out = tmp_path / "run"
+    summary = train(config(photographs, out, *settings, "optim.guide_lr_share=0"))
+    assert math.isfinite(summary.val_bits_per_dim)
+    assert "hidden-masks" in (out / "config.toml").read_text()
+    for name in ("best", "last"):
+        assert b"hidden-masks" not in (out / f"{name}.safetensors").read_bytes()
+    model = CAFlow.load(out / "best.safetensors")
+    image = np.asarray(Image.open(photographs / "val" / "03.png"))
+    mask = np.zeros(image.shape[:2], np.uint8)
+    mask[6:11, 7:12] = 255
+    best = restore(model, image, 0.5, 3, mask=mask).ranked[0]
+    assert np.array_equal(best.image[mask == 0], image[mask == 0])
+    assert score(model, image, best.image, mask=mask).log_likelihood == pytest.approx(
+        best.score.log_likelihood, abs=1e-2
+    )
 
 
 def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
