@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["shrink_as_photo"]
 
-_CLEAN = 0.25  # this share is shrunk by BICUBIC, and that is all
+_CLEAN = 0.5  # this share is shrunk by BICUBIC, and that is all
 _BLURRED, _BLUR = 0.5, (0.05, 0.5)  # the share, and sigma in pixels of the small picture
 _NOISY, _NOISE = 1 / 3, (1.0, 10.0)  # sigma in levels
 _GREY = 0.5  # the share of noise that is the same in all colours
@@ -34,7 +34,7 @@ _KERNELS = (
 def shrink_as_photo(target: Picture, factor: int, generator: torch.Generator) -> Picture:
     """Shrink a picture to an input as users have it: uint8 (H, W, 3) to (H/factor, W/factor, 3).
 
-    A quarter of the pictures is shrunk by BICUBIC, as validation is. The others are, in this order:
+    Half of the pictures are shrunk by BICUBIC, as in validation. The others are, in this order:
 
         blurred, half of them: Gaussian, sigma 0.05 to 0.5 pixels of the small picture
         shrunk: by BICUBIC (half of them), NEAREST, BILINEAR, BOX or LANCZOS

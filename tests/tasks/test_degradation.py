@@ -38,12 +38,12 @@ def only(monkeypatch):
     return switch
 
 
-def test_a_quarter_is_clean_and_the_rest_is_not():
+def test_half_of_the_inputs_are_clean_and_the_rest_are_not():
     target = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     clean = SuperRes().degrade(target)
     same = [np.array_equal(shrink_as_photo(target, 4, generator(k)), clean) for k in range(600)]
     # And one in 12 of the others: BICUBIC without any of the steps.
-    assert 0.25 < np.mean(same) < 0.38
+    assert 0.48 < np.mean(same) < 0.6
 
 
 def test_each_kernel_is_drawn(only):
@@ -108,7 +108,7 @@ def test_the_strengths_fill_their_ranges(monkeypatch):
     for k in range(600):
         shrink_as_photo(picture(16), 4, generator(k))
     qualities, halved, corners = zip(*seen, strict=True)
-    assert 0.3 < len(seen) / 600 < 0.45  # half of three quarters
+    assert 0.2 < len(seen) / 600 < 0.3  # half of a half
     assert 40 <= min(qualities) < 45
     assert 90 < max(qualities) <= 95
     assert 0.4 < np.mean(halved) < 0.6
@@ -124,6 +124,6 @@ def test_a_task_degrades_training_inputs_alone_and_repeats_by_generator():
     assert np.array_equal(photo.held_out_condition(target, 5), ordinary)
     found = [photo.training_condition(target, generator(k)) for k in range(20)]
     assert all(one.shape == (64, 64, 3) for one in found)
-    assert len({one.tobytes() for one in found}) > 10
+    assert len({one.tobytes() for one in found}) > 6
     again = [photo.training_condition(target, generator(k)) for k in range(20)]
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
