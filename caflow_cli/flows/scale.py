@@ -20,6 +20,7 @@ from ..layers import (
     Trunk,
     compose,
     fold_children,
+    product,
 )
 from ..layers.terms import per_candidate
 from .chain import Link, forward_through, inverse_through
@@ -49,9 +50,9 @@ class Scale(nn.Module):
         self.steps = Modules[Step](Step(channels, hidden, bound) for _ in range(steps))
 
     def _links(self) -> list[Link]:
-        layers = [*self.transitions, *self.steps]
-        composed = zip(layers, _composed(self), strict=True)
-        return [Link(self.squeeze), *(Link(layer, None, own) for layer, own in composed)]
+        transitions, composed = _composed(self)
+        steps = zip(self.steps, composed, strict=True)
+        return [Link(self.squeeze), *transitions, *(Link(step, None, own) for step, own in steps)]
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(), x, self.recompute)
@@ -161,16 +162,9 @@ class ConditionalScale(nn.Module):
         return step.read(*part)
 
     def _links(self, cond: ScaleCondition) -> list[Link]:
-        composed = _composed(self)
-        transitions = zip(self.transitions, composed, strict=False)
-        steps = zip(
-            self.steps, self._conditions(cond), composed[len(self.transitions) :], strict=True
-        )
-        return [
-            Link(self.squeeze),
-            *(Link(layer, None, own) for layer, own in transitions),
-            *(Link(*step) for step in steps),
-        ]
+        transitions, composed = _composed(self)
+        steps = zip(self.steps, self._conditions(cond), composed, strict=True)
+        return [Link(self.squeeze), *transitions, *(Link(*step) for step in steps)]
 
     def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
         return forward_through(self._links(cond), x, self.recompute)
@@ -196,6 +190,16 @@ def _fold(scale: _S) -> _S:
     return folded
 
 
-def _composed(scale: Scale | ConditionalScale) -> Sequence[Composed | None]:
-    """The affine maps of a scale, transitions first."""
-    return compose([*scale.transitions, *(step.affine for step in scale.steps)])
+def _composed(scale: Scale | ConditionalScale) -> tuple[list[Link], Sequence[Composed | None]]:
+    """The transitions of a scale, and the affine maps of its steps.
+
+    In training, as in the folded form, the transitions are part of the first step's map: a product
+    of matrices costs less than a convolution of all pixels, forward and backward.
+    """
+    maps = compose([*scale.transitions, *(step.affine for step in scale.steps)])
+    count = len(scale.transitions)
+    first = [own for own in maps[: count + 1] if own is not None]
+    if len(scale.steps) and len(first) == count + 1:
+        return [], [product(first), *maps[count + 1 :]]
+    transitions = zip(scale.transitions, maps, strict=False)
+    return [Link(layer, None, own) for layer, own in transitions], maps[count:]

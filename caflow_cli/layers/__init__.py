@@ -5,7 +5,7 @@ logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in 
 """
 
 from .actnorm import ActNorm
-from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose
+from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose, product
 from .conv import FixedConv
 from .coupling import Coupling
 from .fold import fold, fold_children
@@ -40,4 +40,5 @@ __all__ = [
     "compose",
     "fold",
     "fold_children",
+    "product",
 ]

@@ -14,7 +14,7 @@ from .conv import FixedConv, conv2d
 from .invconv import InvConv1x1
 from .terms import volume
 
-__all__ = ["ChannelAffine", "Composed", "FoldedAffine", "compose"]
+__all__ = ["ChannelAffine", "Composed", "FoldedAffine", "compose", "product"]
 
 
 class Composed(NamedTuple):
@@ -110,10 +110,7 @@ def _both_ways(
     layers: Sequence[ChannelAffine],
 ) -> tuple[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]:
     """Compose successive layers: (W, b), the same for the inverse, and the log-scales (C,)."""
-    (weight, bias, log_scale), *later = _compose(layers, torch.float64)
-    for one in later:
-        weight, bias = one.weight @ weight, one.weight @ bias + one.bias
-        log_scale = log_scale + one.log_scale
+    weight, bias, log_scale = product(_compose(layers, torch.float64))
     # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
     inverse, shift = None, torch.zeros_like(bias)
     for layer in reversed(layers):
@@ -121,6 +118,15 @@ def _both_ways(
         inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
     assert inverse is not None
     return ((weight, bias), (inverse, shift)), log_scale
+
+
+def product(maps: Sequence[Composed]) -> Composed:
+    """Successive maps as one, which applies the first of them first."""
+    (weight, bias, log_scale), *later = maps
+    for one in later:
+        weight, bias = one.weight @ weight, one.weight @ bias + one.bias
+        log_scale = log_scale + one.log_scale
+    return Composed(weight, bias, log_scale)
 
 
 def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed | None]:

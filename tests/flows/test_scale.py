@@ -4,9 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows import (
-    ConditionalScale,
-)
+from caflow_cli.flows import ConditionalScale, Scale
 
 from .closed_form import affine_map, density, gaussian
 
@@ -43,3 +41,32 @@ def test_injectors_linear_in_the_condition_shift_the_mean_linearly():
         expected = gaussian(a, shift @ c_i.flatten() + b).log_prob(x_i.flatten())
         log_prob = density(scale, x_i[None], scale.read(c_i[None]))[0]
         torch.testing.assert_close(log_prob, expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_in_training_transitions_are_a_part_of_the_first_step(steps):
+    """One product of matrices for three maps: same values and gradients, fewer convolutions."""
+    scale = helpers.randomise(Scale(8, steps, 5, 2.0), 3).double().train()
+    x = helpers.normal((2, 2, 4, 6), 4).requires_grad_()
+    values = [x, *scale.parameters()]
+
+    def outcome():
+        y, logdet = scale(x)
+        gradients = torch.autograd.grad((y * y.detach().cos()).sum() + logdet.sum(), values)
+        return y, logdet, *gradients
+
+    together = outcome()
+    one_by_one = [*scale.transitions, *scale.steps]
+    y, logdet = scale.squeeze(x)
+    for layer in one_by_one:
+        y, term = layer(y)
+        logdet = logdet + term
+    expected = y, logdet, *torch.autograd.grad((y * y.detach().cos()).sum() + logdet.sum(), values)
+    for found, stated in zip(together, expected, strict=True):
+        torch.testing.assert_close(found, stated, rtol=0, atol=1e-10)
+
+    ran = []
+    for layer in one_by_one:
+        layer.register_forward_hook(lambda layer, *_: ran.append(layer))
+    scale(x)
+    assert ran == (list(scale.steps) if steps else one_by_one)
