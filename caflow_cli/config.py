@@ -299,14 +299,14 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
         "anchor": "pixels",
         "guide": (64, 96, 96, 112),
         "hidden": (32, 64, 128),
-        "scale_bound": 1.5,
+        **_TAUGHT,
     },
     ("compact", "colorize"): {
         "anchor": "luminance",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
         "hidden": (32, 64, 128),
-        "scale_bound": 1.5,
+        **_TAUGHT,
     },
 }
 

@@ -63,12 +63,12 @@ def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
 @pytest.mark.parametrize(
     ("task", "settings", "first", "share"),
     [
-        ("inpaint", [], 0.25, 0),
-        ("inpaint", ["optim.guide_lr_share=0.1"], 0.25, 0.1),
-        ("colorize", [], 0.25, 0),
+        ("inpaint", [], 0.35, 0),
+        ("inpaint", ["optim.guide_lr_share=0.1"], 0.35, 0.1),
+        ("colorize", [], 0.35, 0),
         ("colorize", ["optim.guide_first=0.3"], 0.3, 0),
         ("colorize", ["flow.guide=0"], 0, 0.06),
-        ("colorize", ["flow.anchor=none"], 0.15, 0.06),
+        ("colorize", ["flow.anchor=none"], 0.35, 0.06),
         ("superres", [], 0.35, 0),
         ("superres", ["flow.guide_says=scale"], 0.25, 0),
         ("superres", ["flow.guide=0"], 0, 0.06),
@@ -88,7 +88,7 @@ def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, firs
     another = build_config(values, [f"flow.guide={guide}"], task=task, start=model).optim
     wanted = (0.25, 0) if anchored else (0.15, 0.06)
     if run.flow.guide_says == "mean":
-        wanted = (0.35, 0)
+        wanted = (0.35, wanted[1])
     assert (another.guide_first, another.guide_lr_share) == wanted
     if run.flow.guides:
         net = "sums" if run.flow.guide_net == "unet" else "unet"
