@@ -2,12 +2,14 @@
 
 import copy
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import helpers
 import pytest
 import torch
+from fake_opencv import fake_opencv
 
 from caflow_cli import devices
 from caflow_cli.config import Config, TaskConfig
@@ -120,3 +122,9 @@ def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "train").mkdir()
     write_png(folder / "train" / "other.png", images[0])
     return folder
+
+
+@pytest.fixture
+def opencv_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fake_opencv` in OpenCV's place, installed or not."""
+    monkeypatch.setitem(sys.modules, "cv2", fake_opencv())

@@ -39,6 +39,7 @@ TESTED_ELSEWHERE = {
     "cli/commands/models/push.py": "hub/test_push.py",
     "cli/options.py": "cli/test_option_groups.py",
     "cli/train_options.py": "cli/test_train_config.py",
+    "evaluation/benchmark_tally.py": "evaluation/test_benchmark_run.py",
     "evaluation/comparison.py": "evaluation/test_two_sets.py",
     "evaluation/feature_sets.py": "evaluation/metrics/test_set_features.py",
     "evaluation/findings.py": "evaluation/test_model_on_data.py",

@@ -68,6 +68,10 @@ def _check_model_options(model: ModelOnData, compared: Compared, written: Writte
             "leave out --resize",
             EXIT_USAGE,
         )
+    if model.masks is not None:
+        raise CaflowError(
+            "--masks is for --protocol repair", "--protocol repair, or no --masks", EXIT_USAGE
+        )
     for name, value in (("--limit", model.limit), ("--batch-size", model.batch_size)):
         if value is not None and value < 1:
             raise CaflowError(f"{name} is {value}", f"{name} 10", EXIT_USAGE)
@@ -90,6 +94,7 @@ def _check_comparison_options(model: ModelOnData, compared: Compared, written: W
         "-n": model.keep,
         "--rank": model.rank,
         "--batch-size": model.batch_size,
+        "--masks": model.masks,
     }
     given = [name for name, value in for_models.items() if value is not None]
     if given:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..evaluation.benchmarks import BENCHMARKS
 from ..evaluation.metrics.catalogue import METRICS
 from ..evaluation.protocols import PROTOCOLS
 from . import options
@@ -84,7 +85,18 @@ class ModelOnData:
         typer.Option(
             "--protocol",
             metavar="NAME",
-            help=f"{', '.join(PROTOCOLS)}: the paper's settings, and its figures beside ours.",
+            help=f"{', '.join(PROTOCOLS)}: the paper's settings, and its figures beside ours. "
+            f"{', '.join(BENCHMARKS)}: whole pictures at their own size, beside what is used today "
+            "(docs/evaluation.md).",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            "--masks",
+            metavar="FOLDER|ZIP",
+            help="For --protocol repair: masks of damage of any size, white where a hole is.",
             rich_help_panel=_MODEL,
         ),
     ] = None

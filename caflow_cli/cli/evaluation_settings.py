@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..evaluation.metrics.catalogue import METRICS, choose_metrics
+from ..evaluation.benchmarks import Benchmark
+from ..evaluation.metrics.catalogue import OF_MODELS, choose_metrics
 from ..evaluation.protocols import Protocol, get_protocol
 from ..evaluation.temperature_search import METRICS_OF_SEARCH
 from ..temperature import Temperature
@@ -37,21 +38,25 @@ class ModelSettings:
     search_tau: bool = False  # tau follows from the model
 
 
-def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
+def model_settings(
+    given: ModelOnData, metrics: Sequence[str], benchmark: Benchmark | None = None
+) -> ModelSettings:
     """The settings that flags and protocol make.
 
     Args:
         given: The options.
         metrics: As typed.
+        benchmark: The protocol on whole pictures, if it is one: it decides the task alone.
 
     Raises:
         CaflowError: (exit 2) a value is invalid, or the protocol is for another task.
     """
-    protocol = None if given.protocol is None else get_protocol(given.protocol)
+    named = None if benchmark is not None else given.protocol
+    protocol = None if named is None else get_protocol(named)
     if given.search_tau:
         return _search(given, metrics)
     chosen = choose_metrics(
-        [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
+        [*metrics, *(protocol.metrics if protocol else ())], OF_MODELS, DEFAULT_METRICS
     )
     tau = _numbers(given.tau, "--tau", Temperature.of, "0,0.5,1 or 0.9/0.7/0.5, a shape")
     candidates = _numbers(given.candidates, "-m", int, "1,10,30")
@@ -62,7 +67,7 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         candidates = [protocol.candidates] if candidates is None else candidates
         keep = list(protocol.keep) if keep is None else keep
         limit = protocol.images if limit is None else limit
-    split, task = _split(given.split), _task(given.task, protocol)
+    split, task = _split(given.split), _task(given.task, benchmark or protocol)
     ranks = _ranks(given.rank)
     return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol, ranks)
 
@@ -74,7 +79,7 @@ def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
             raise CaflowError(
                 f"--search-tau and {name} both say the temperature", f"leave {name} out", EXIT_USAGE
             )
-    chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], METRICS)
+    chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], OF_MODELS)
     candidates = _numbers(given.candidates, "-m", int, "1") or [1]
     keep = _numbers(given.keep, "-n", int, "1") or [1]
     ranks = _ranks(given.rank)
@@ -124,7 +129,7 @@ def _split(name: str | None) -> Split | None:
     return splits[name]
 
 
-def _task(task: str | None, protocol: Protocol | None) -> str | None:
+def _task(task: str | None, protocol: Protocol | Benchmark | None) -> str | None:
     if protocol is not None:
         if task not in (None, protocol.task):
             raise CaflowError(

@@ -57,7 +57,14 @@ def load_model(
     from ..inference import Domain
     from ..model import CAFlow
     from ..tasks import TASKS
+    from ..tasks.classical import FILLS
 
+    if name in FILLS:
+        raise CaflowError(
+            f"{name} is a classical fill: it draws no candidates and has no likelihood",
+            f"caflow inpaint IMAGE --mask FILE --model {name}, or another --model",
+            EXIT_USAGE,
+        )
     target = select_device(device)
     keep_memory()
     if console.quiet:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..tasks.classical import FILLS
 from .inputs import InputPicture
 
 __all__ = ["model_for_target"]
@@ -26,6 +27,12 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     if identity is None:
         return model or given
     name, sha256 = identity
+    if name in FILLS:
+        raise CaflowError(
+            f"{target.name!r} was filled by {name}, a classical method without a likelihood",
+            "--model ID of a model to score it under",
+            EXIT_USAGE,
+        )
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name

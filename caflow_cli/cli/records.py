@@ -19,15 +19,29 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA",
     "Fields",
+    "Filled",
     "Names",
     "Restored",
     "Scored",
     "error_fields",
+    "fill_provenance",
+    "method_fields",
     "planned_fields",
     "provenance",
 ]
 
 SCHEMA = 2  # docs/cli.md says what is new in it
+
+# Of a fill that has no density, no draws and no rivals.
+_UNSCORED = {
+    "rank": None,
+    "seed": None,
+    "rank_by": None,
+    "rank_value": None,
+    "rank_score": None,
+    "log_likelihood": None,
+    "bits_per_dim": None,
+}
 
 Fields = Mapping[str, object]  # of a JSON line, in their order, behind schema and command
 Names = Mapping[str, str]  # of what was read, as typed: "input", or "cond" and "target"; "mask"
@@ -73,6 +87,28 @@ class Restored:
             "redraws": candidate.redraws,
             **_score_fields(candidate.score, self.exact),
             **({"consistency_max": consistency} if consistency is not None else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A hole that was filled by a classical method, and the file written."""
+
+    names: Names
+    method: Fields  # as `method_fields`
+    paths: Sequence[str]  # one; none of what goes to stdout
+    elapsed: float  # seconds
+
+    @property
+    def fields(self) -> Fields:
+        """The JSON line. Everything that only a model can say is null."""
+        return {
+            **self.names,
+            "status": "ok",
+            **self.method,
+            "outputs": [{"path": path, **_UNSCORED} for path in self.paths],
+            "candidates": [{"k": 0, **_UNSCORED}],
+            "elapsed_s": round(self.elapsed, 3),
         }
 
 
@@ -143,6 +179,25 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "bits_per_dim": candidate.score.bits_per_dim,
         "estimator": result.estimator,
     }
+
+
+def method_fields(name: str) -> Fields:
+    """A classical fill as JSON and provenance state it: it has no file, hence no digest."""
+    from ..tasks.classical import RADIUS, opencv_version
+
+    return {
+        "model": {"id": name, "sha256": None},
+        "params": {"opencv": opencv_version(), "radius": RADIUS},
+        "estimator": None,
+    }
+
+
+def fill_provenance(method: Fields) -> Fields:
+    """The provenance in a picture that a classical method filled."""
+    from ..version import __version__
+
+    head = {"schema": SCHEMA, "version": __version__, "task": "inpaint"}
+    return {**head, **method, **_UNSCORED}
 
 
 def _params(sampling: Sampling) -> Fields:

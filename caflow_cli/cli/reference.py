@@ -46,6 +46,8 @@ themselves. New in it:
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
+- A hole that a classical method filled (`--model telea`) has a line of its own, in which all that
+  only a model can say is null.
 - `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`.
 
 `caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.

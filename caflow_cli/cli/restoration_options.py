@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import EXIT_USAGE, CaflowError
 from . import options
 
 if TYPE_CHECKING:
     from ..sampling import Sampling
+    from .plan import Plan
 
-__all__ = ["Restoration"]
+__all__ = ["Restoration", "check_mask_given"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,3 +179,33 @@ class Restoration:
             batch_size=self.batch_size,
             consistent=consistent,
         )
+
+    def check_streams(self) -> None:
+        """CaflowError (exit 2) if two things want stdout."""
+        if self.output == "-" and self.json:
+            raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
+
+    def plan(self, label: str, inputs: Sequence[str], mask: str | None) -> Plan:
+        """All jobs and their output files. CaflowError (exit 2) as for `plan.plan`."""
+        from .plan import plan
+
+        return plan(
+            inputs,
+            label=label,
+            output=self.output,
+            mask=mask,
+            keep=self.keep,
+            recursive=self.recursive,
+            format=self.format,
+            quality=self.quality,
+            metadata=not self.no_metadata,
+            overwrite=self.overwrite,
+            skip_existing=self.skip_existing,
+            frame=self.frame,
+        )
+
+
+def check_mask_given(mask: str | None) -> None:
+    """CaflowError (exit 2) if `inpaint` has no mask."""
+    if mask is None:
+        raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)

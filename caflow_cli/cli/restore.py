@@ -13,7 +13,7 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from .console import Console
 from .reporter import Reporter
-from .restoration_options import Restoration
+from .restoration_options import Restoration, check_mask_given
 
 if TYPE_CHECKING:
     from ..images import Decoded
@@ -53,29 +53,14 @@ def restore_pictures(
     reporter = Reporter(command, console, given.json)
     sampling = given.sampling(consistent)
     sampling.check()
-    if given.output == "-" and given.json:
-        raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
-    if command == "inpaint" and mask is None:
-        raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
+    given.check_streams()
+    if command == "inpaint":
+        check_mask_given(mask)
 
     from .listing import list_jobs
-    from .plan import plan
     from .sheets import Sheet
 
-    planned = plan(
-        inputs,
-        label=command,
-        output=given.output,
-        mask=mask,
-        keep=given.keep,
-        recursive=given.recursive,
-        format=given.format,
-        quality=given.quality,
-        metadata=not given.no_metadata,
-        overwrite=given.overwrite,
-        skip_existing=given.skip_existing,
-        frame=given.frame,
-    )
+    planned = given.plan(command, inputs, mask)
     rows, claims = len(planned.jobs), planned.claims
     existing = planned.overwrite, planned.skip_existing
     grid = Sheet("--grid", given.grid, rows, claims, *existing)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
+    from .benchmark_run import run_benchmark
     from .json_lines import compare_lines
     from .metrics.formulas import psnr, rmse, ssim
     from .metrics.lpips import LpipsDistance
@@ -29,6 +30,7 @@ _HOMES = {
     "evaluate": ".model_on_data",
     "psnr": ".metrics.formulas",
     "rmse": ".metrics.formulas",
+    "run_benchmark": ".benchmark_run",
     "ssim": ".metrics.formulas",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "evaluate",
     "psnr",
     "rmse",
+    "run_benchmark",
     "ssim",
 ]
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Estimate", "RunningMean"]
+__all__ = ["Estimate", "RunningMean", "RunningRatio"]
 
 
 @dataclass(frozen=True)
@@ -55,3 +55,34 @@ class RunningMean:
         if self.count > 1:
             error = math.sqrt(self._squares / (self.count - 1) / self.count)
         return Estimate(self._mean, error, self.count)
+
+
+class RunningRatio:
+    """The ratio of two means, `r = Σ a / Σ b`, over pictures with a value a and a value b each.
+
+    Its standard error is that of the mean of `a - r b`, over the mean of b (the delta method).
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._a = self._b = self._aa = self._ab = self._bb = 0.0
+
+    def add(self, a: float, b: float) -> None:
+        """Add a picture's values."""
+        self.count += 1
+        self._a += a
+        self._b += b
+        self._aa += a * a
+        self._ab += a * b
+        self._bb += b * b
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The estimate so far; None while Σ b is 0."""
+        if not self._b:
+            return None
+        ratio, error = self._a / self._b, None
+        if self.count > 1:
+            squares = max(0.0, self._aa - 2 * ratio * self._ab + ratio * ratio * self._bb)
+            error = math.sqrt(squares * self.count / (self.count - 1)) / self._b
+        return Estimate(ratio, error, self.count)

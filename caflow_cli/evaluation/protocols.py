@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..temperature import Temperature
+from .benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
     from .result import Result
@@ -133,6 +134,6 @@ PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
 def get_protocol(name: str) -> Protocol:
     """The protocol with that name. If unknown, a CaflowError (exit 2) names the nearest one."""
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)[0]
+        near = difflib.get_close_matches(name, [*PROTOCOLS, *BENCHMARKS], n=1, cutoff=0)[0]
         raise CaflowError(f"unknown protocol {name!r}", f"--protocol {near}", EXIT_USAGE)
     return PROTOCOLS[name]

@@ -104,7 +104,7 @@ class Failure(NamedTuple):
 class Evaluation:
     """All results of an evaluation."""
 
-    form: str  # "model", "sets" or "lines"
+    form: str  # "model", "benchmark", "sets" or "lines"
     images: int
     metrics: list[str]  # labels: `fid:NAME` is not FID
     results: list[Result]

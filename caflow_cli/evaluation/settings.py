@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
 from ..sampling import Sampling, check_noise_samples, check_rank
 from ..temperature import Tau, Temperature
-from .metrics import METRICS, choose_metrics
+from .metrics import METRICS, OF_MODELS, choose_metrics
 
 __all__ = ["Cell", "EvaluationSettings"]
 
@@ -71,7 +71,7 @@ class EvaluationSettings:
                 map(int, _several(defaults.candidates if candidates is None else candidates))
             ),
             keep=tuple(map(int, _several(keep))),
-            metrics=tuple(choose_metrics(names, METRICS)),
+            metrics=tuple(choose_metrics(names, OF_MODELS)),
             seed=seed,
             noise_samples=noise_samples,
             ranks=tuple(dict.fromkeys(Sampling(rank=rule).of(config).rank for rule in rules)),

@@ -18,7 +18,8 @@ from .settings import Cell, EvaluationSettings
 
 __all__ = ["RowSummary"]
 
-_COMPARED = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")  # per candidate
+# Per candidate.
+_COMPARED = ("lpips", "rmse", "psnr", "ssim", "psnr_y", "ssim_y", "consistency", "seam")
 
 
 class _Means:

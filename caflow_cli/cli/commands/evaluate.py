@@ -13,6 +13,7 @@ from ...errors import EXIT_FAILED
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
 from .. import options
 from ..console import Console
+from ..evaluation_benchmark import benchmark_of, on_whole_pictures
 from ..evaluation_form import check_options, form_of
 from ..evaluation_options import (
     DEFAULT_METRICS,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_command"]
 
-_COMPARED = [name for name, metric in METRICS.items() if metric.needs != "model"]
+_COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 
 
 @expanded
@@ -70,7 +71,8 @@ def evaluate_command(
     There are three forms: a model is measured on data (--data), two folders are compared, or the
     JSON lines of a restoring command are read from a pipe (--reference). A model is compared with a
     baseline (bicubic, grey copy, mean fill) and with the mean of all M candidates, with paired
-    standard errors.
+    standard errors. --protocol sr4, repair and colour measure whole pictures at their own size.
+    --model telea or navier-stokes measures a fill of OpenCV in a model's place.
 
     On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
 
@@ -81,7 +83,13 @@ def evaluate_command(
     form = form_of(pictures or [], metrics, model, compared)
     start = time.perf_counter()
     identity: Fields = {}
-    if form == "model":
+    benchmark = benchmark_of(model) if form == "model" else None
+    if benchmark is not None:
+        evaluation, found = on_whole_pictures(
+            benchmark, metrics, model, compared, networks, written, console
+        )
+        identity = {"model": found}
+    elif form == "model":
         evaluation, loaded = _on_data(metrics, model, compared, networks, written, console)
         identity = {"model": loaded}
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ...tasks.classical import FILLS
 from .. import options
+from ..fill import fill_pictures
 from ..option_groups import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
@@ -19,6 +21,12 @@ def inpaint_command(images: options.Images, given: Restoration, mask: options.Ma
     mask. Pixels that are not white in the mask are kept bit for bit. It is better to fill holes
     that are far apart one by one.
 
+    For comparison, --model telea and --model navier-stokes are OpenCV's fills: one result, without
+    a likelihood.
+
     Example: caflow inpaint photo.png --mask hole.png
     """
-    restore_pictures("inpaint", images, given, mask)
+    if given.model in FILLS:
+        fill_pictures(images, given, mask)
+    else:
+        restore_pictures("inpaint", images, given, mask)

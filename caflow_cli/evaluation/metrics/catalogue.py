@@ -9,19 +9,23 @@ from typing import Literal
 
 from ...errors import EXIT_USAGE, CaflowError
 
-__all__ = ["METRICS", "Metric", "choose_metrics"]
+__all__ = ["METRICS", "OF_MODELS", "Metric", "choose_metrics"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric. `needs` is pairs (picture and truth), sets (two sets), or a model that samples."""
+    """A metric.
+
+    `needs` is pairs (picture and truth), sets (two sets), a model that samples, or a benchmark: one
+    of the protocols on whole pictures.
+    """
 
     name: str
     definition: str
     range: str
     units: str
     better: Literal["lower", "higher", "nominal"]
-    needs: Literal["pairs", "sets", "model"]
+    needs: Literal["pairs", "sets", "model", "benchmark"]
     decimals: int  # that a table shows
 
 
@@ -63,6 +67,54 @@ _ALL = (
         "higher",
         "pairs",
         3,
+    ),
+    Metric(
+        "psnr_y",
+        "PSNR of Y of YCbCr (BT.601, 16 to 235, not rounded) without the 4 pixels next to each "
+        "border, as super-resolution is compared; mean over images",
+        "0 to infinity (equal images)",
+        "dB",
+        "higher",
+        "pairs",
+        2,
+    ),
+    Metric(
+        "ssim_y",
+        "structural similarity, as ssim, of what psnr_y compares; mean over images",
+        "-1 to 1",
+        "none",
+        "higher",
+        "pairs",
+        4,
+    ),
+    Metric(
+        "psnr_hole",
+        "20 log10(255 / rmse) over the pixels of the holes alone; mean over images",
+        "0 to infinity (equal images)",
+        "dB",
+        "higher",
+        "benchmark",
+        2,
+    ),
+    Metric(
+        "colourfulness",
+        "colourfulness (Hasler and Suesstrunk 2003) over the truth's: the ratio of the two means "
+        "over images",
+        "0 (grey) up; 1 is the truth's",
+        "ratio",
+        "nominal",
+        "benchmark",
+        3,
+    ),
+    Metric(
+        "seconds",
+        "seconds a megapixel of result, for all M candidates with their scores: all the time over "
+        "all the pixels",
+        "0 up",
+        "s/MP",
+        "lower",
+        "benchmark",
+        2,
     ),
     Metric(
         "fid",
@@ -158,6 +210,7 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+OF_MODELS = [name for name, metric in METRICS.items() if metric.needs != "benchmark"]
 
 
 def choose_metrics(
@@ -180,6 +233,12 @@ def choose_metrics(
             wanted.update(offered)
         elif name in offered:
             wanted.add(name)
+        elif name in METRICS and METRICS[name].needs == "benchmark":
+            raise CaflowError(
+                f"{name!r} is measured by a protocol on whole pictures",
+                "caflow evaluate --protocol sr4|repair|colour --data DIR",
+                EXIT_USAGE,
+            )
         elif name in METRICS:
             raise CaflowError(
                 f"{name!r} needs a model that draws candidates",

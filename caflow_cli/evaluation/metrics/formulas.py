@@ -7,10 +7,27 @@ from torch import Tensor
 
 from ...errors import CaflowError
 
-__all__ = ["central_share", "check_pairs", "diversity", "psnr", "rank_histogram", "rmse", "ssim"]
+__all__ = [
+    "central_share",
+    "check_pairs",
+    "colourfulness",
+    "diversity",
+    "luma",
+    "psnr",
+    "psnr_hole",
+    "psnr_y",
+    "rank_histogram",
+    "rmse",
+    "ssim",
+    "ssim_y",
+]
 
 _PEAK = 255.0
 _WINDOW = 11  # of SSIM
+_BORDER = 4  # pixels that the metrics of Y leave out at each side
+# Y of YCbCr in "studio range", ITU-R BT.601: 16 for black, 235 for white.
+_LUMA = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64) / 255
+_BLACK = 16.0
 
 
 def check_pairs(images: Tensor, references: Tensor) -> None:
@@ -59,13 +76,101 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
         CaflowError: A side is shorter than the window.
     """
     check_pairs(images, references)
+    return _similarity(images.double(), references.double(), "ssim")
+
+
+def luma(images: Tensor) -> Tensor:
+    """Y of YCbCr by BT.601, from 16 to 235, not rounded: (B, 1, H, W) float64.
+
+    `Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255`, with R, G and B from 0 to 255.
+
+    Args:
+        images: uint8 (B, 3, H, W).
+    """
+    return _BLACK + torch.einsum("c,bchw->bhw", _LUMA, images.double())[:, None]
+
+
+def psnr_y(images: Tensor, references: Tensor) -> Tensor:
+    """PSNR of Y in dB, as super-resolution is compared: (B,) float64, infinite for equal images.
+
+    `20 log10(255 / rmse)` of the luma (BT.601, 16 to 235, not rounded), without the 4 pixels next
+    to each border.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 9.
+
+    Raises:
+        CaflowError: Nothing is left between the borders.
+    """
+    x, y = _inner_luma(images, references, 1, "psnr_y")
+    error = (x - y).square().flatten(1).mean(1).sqrt()
+    return 20 * (_PEAK / error).log10()
+
+
+def ssim_y(images: Tensor, references: Tensor) -> Tensor:
+    """Structural similarity of Y: (B,) float64. `ssim` of what `psnr_y` compares.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 19.
+
+    Raises:
+        CaflowError: No whole window is left between the borders.
+    """
+    x, y = _inner_luma(images, references, _WINDOW, "ssim_y")
+    return _similarity(x, y, "ssim_y")
+
+
+def psnr_hole(images: Tensor, references: Tensor, hole: Tensor) -> Tensor:
+    """`20 log10(255 / rmse)` over the pixels of a hole and their channels, in dB: (B,) float64.
+
+    Args:
+        images, references: uint8 (B, 3, H, W).
+        hole: bool (H, W), true in at least one pixel.
+    """
+    check_pairs(images, references)
+    error = (images.double() - references.double())[:, :, hole].square().flatten(1).mean(1).sqrt()
+    return 20 * (_PEAK / error).log10()
+
+
+def colourfulness(images: Tensor) -> Tensor:
+    """The colourfulness M of each image (Hasler and Süsstrunk 2003), in levels: (B,) float64.
+
+    `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
+    B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
+
+    Args:
+        images: uint8 (B, 3, H, W).
+    """
+    red, green, blue = images.double().flatten(2).unbind(1)
+    opponents = torch.stack([red - green, (red + green) / 2 - blue])
+    spread = opponents.var(-1, correction=0).sum(0).sqrt()
+    return spread + 0.3 * opponents.mean(-1).square().sum(0).sqrt()
+
+
+def _inner_luma(
+    images: Tensor, references: Tensor, least: int, metric: str
+) -> tuple[Tensor, Tensor]:
+    """Y of both, without the borders, sides of at least `least`."""
+    check_pairs(images, references)
     height, width = images.shape[-2:]
+    if min(height, width) < 2 * _BORDER + least:
+        raise CaflowError(
+            f"{width}x{height} pixels are too few for {metric}, which leaves out {_BORDER} at each "
+            "border",
+            f"leave out --metric {metric}",
+        )
+    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    return luma(images)[inner], luma(references)[inner]
+
+
+def _similarity(x: Tensor, y: Tensor, metric: str) -> Tensor:
+    """SSIM of float64 (B, C, H, W) of range 255: (B,)."""
+    height, width = x.shape[-2:]
     if min(height, width) < _WINDOW:
         raise CaflowError(
             f"SSIM of {width}x{height} pixels has no whole window of 11x11",
-            "leave out --metric ssim",
+            f"leave out --metric {metric}",
         )
-    x, y = images.double(), references.double()
     rows, columns = _windows(height), _windows(width)
 
     def local_mean(values: Tensor) -> Tensor:

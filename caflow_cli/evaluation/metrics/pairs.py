@@ -17,6 +17,8 @@ _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "rmse": formulas.rmse,
     "psnr": formulas.psnr,
     "ssim": formulas.ssim,
+    "psnr_y": formulas.psnr_y,
+    "ssim_y": formulas.ssim_y,
 }
 
 

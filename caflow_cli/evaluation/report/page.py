@@ -169,7 +169,7 @@ def _data(evaluation: Evaluation, settings: EvaluationSettings, rows: Iterable[P
         "pictures": pictures,
         "metrics": {
             name: {"decimals": METRICS[name].decimals, "better": METRICS[name].better}
-            for name in ("lpips", "rmse", "psnr", "ssim", "consistency")
+            for name in ("lpips", "rmse", "psnr", "ssim", "psnr_y", "ssim_y", "consistency")
             if name in evaluation.metrics
         },
         "baseline": BASELINES.get(evaluation.settings["task"]),

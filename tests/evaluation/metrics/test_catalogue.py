@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.metrics import METRICS, choose_metrics
+from caflow_cli.evaluation.metrics import METRICS, OF_MODELS, choose_metrics
 
 
 def test_metrics_are_chosen_by_name_list_or_all():
@@ -15,3 +15,10 @@ def test_metrics_are_chosen_by_name_list_or_all():
             choose_metrics(given, ["lpips", "rmse"])
         assert caught.value.exit_code == 2
         assert caught.value.hint.startswith(("--metric lpips", "caflow evaluate --task"))
+
+
+def test_metrics_of_benchmarks_are_not_for_others():
+    assert set(METRICS) - set(OF_MODELS) == {"psnr_hole", "colourfulness", "seconds"}
+    with pytest.raises(CaflowError, match="'colourfulness' is measured by a protocol") as caught:
+        choose_metrics(["colourfulness"], OF_MODELS)
+    assert "--protocol sr4|repair|colour" in caught.value.hint

@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from helpers import smooth_image
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import psnr, rmse, ssim
-from caflow_cli.evaluation.metrics.formulas import central_share, diversity, rank_histogram
+from caflow_cli.evaluation.metrics.formulas import (
+    central_share,
+    colourfulness,
+    diversity,
+    luma,
+    psnr_hole,
+    psnr_y,
+    rank_histogram,
+    ssim_y,
+)
 
 
 def random_images(seed: int, batch: int = 3) -> torch.Tensor:
@@ -104,3 +115,72 @@ def test_shapes_and_types_are_checked() -> None:
         rmse(a, a[:2])
     with pytest.raises(CaflowError, match=r"torch\.float32"):
         rmse(a.float(), a.float())
+
+
+def test_luma_is_bt_601_from_16_to_235() -> None:
+    colours = torch.tensor(
+        [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=torch.uint8
+    )
+    expected = [16, 235, 81.481, 144.553, 40.966]
+    assert luma(colours[..., None, None]).flatten().tolist() == pytest.approx(expected)
+
+
+def test_psnr_of_y_leaves_out_four_pixels_at_each_border() -> None:
+    a = torch.full((2, 3, 24, 20), 90, dtype=torch.uint8)
+    b = a + 51  # Y differs by 51 / 255 of 219
+    expected = 20 * math.log10(255 / (219 * 51 / 255))
+    b[1, :, :, :4] = 0  # not looked at
+    b[1, :, -4:] = 0
+    assert psnr_y(a, b).tolist() == pytest.approx([expected] * 2)
+    c = a.clone()
+    c[0, :, 4, 4] += 51  # the first pixel that is: one of 16 x 12
+    assert psnr_y(a, c).tolist() == [
+        pytest.approx(expected + 10 * math.log10(16 * 12)),
+        math.inf,
+    ]
+    with pytest.raises(CaflowError, match="8x20 pixels are too few for psnr_y"):
+        psnr_y(a[:, :, :20, :8], b[:, :, :20, :8])
+
+
+def test_ssim_of_y_is_that_of_scikit_image() -> None:
+    from skimage.color import rgb2ycbcr
+    from skimage.metrics import structural_similarity
+
+    a = smooth_image(2, 3, (40, 36), seed=4)
+    noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(5))
+    b = (0.9 * a + 12 * noise).clamp(0, 255).to(torch.uint8)
+    expected = []
+    for i in range(2):
+        x, y = (rgb2ycbcr(v[i].permute(1, 2, 0).numpy())[4:-4, 4:-4, 0] for v in (a, b))
+        expected.append(
+            structural_similarity(
+                x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            )
+        )
+    assert ssim_y(a, b).tolist() == pytest.approx(expected, abs=1e-10)
+    with pytest.raises(CaflowError, match="too few for ssim_y"):
+        ssim_y(a[:, :, :18], b[:, :, :18])
+
+
+def test_psnr_in_the_hole_is_of_the_hole_alone() -> None:
+    a = torch.zeros(1, 3, 6, 6, dtype=torch.uint8)
+    b = a + 200
+    hole = torch.zeros(6, 6, dtype=torch.bool)
+    hole[1, 2] = hole[4, 4] = True
+    b[:, :, 1, 2], b[:, :, 4, 4] = 0, torch.tensor([0, 0, 51], dtype=torch.uint8)
+    rmse_of_six = 51 / 6**0.5
+    assert psnr_hole(a, b, hole).tolist() == pytest.approx([20 * math.log10(255 / rmse_of_six)])
+    assert psnr_hole(a, a, hole).tolist() == [math.inf]
+
+
+def test_colourfulness_in_closed_form() -> None:
+    grey = torch.arange(48, dtype=torch.uint8).view(1, 1, 6, 8).repeat(1, 3, 1, 1)
+    assert colourfulness(grey).tolist() == [0]
+    red = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    red[:, 0] = 100  # rg 100, yb 50, without spread
+    assert colourfulness(red).tolist() == pytest.approx([0.3 * 12500**0.5])
+    red[:, :, :2] = 0  # half of it black: spread and mean are 50 and 25 each
+    assert colourfulness(red).tolist() == pytest.approx([1.3 * (50**2 + 25**2) ** 0.5])
+    blue = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    blue[:, 2, :1] = 80  # a quarter: yb -80
+    assert colourfulness(blue).tolist() == pytest.approx([80 * (3 / 16) ** 0.5 + 0.3 * 20])

@@ -1,0 +1,140 @@
+"""`caflow inpaint` by a classical fill in the place of a model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from .console import Console
+from .reporter import Reporter
+from .restoration_options import Restoration, check_mask_given
+
+if TYPE_CHECKING:
+    from .plan import Job, Plan
+    from .records import Fields
+
+__all__ = ["fill_pictures"]
+
+# What does not ask for draws, ranks or scores; any other option is refused.
+_UNDERSTOOD = {
+    "model",
+    "device",  # not used: the environment may say it for all commands
+    "output",
+    "recursive",
+    "overwrite",
+    "skip_existing",
+    "format",
+    "quality",
+    "no_metadata",
+    "frame",
+    "dry_run",
+    "json",
+    "quiet",
+    "verbose",
+}
+
+
+def fill_pictures(inputs: Sequence[str], given: Restoration, mask: str | None) -> None:
+    """Fill the holes of every input by the method that `--model` names.
+
+    Raises:
+        CaflowError: Usage (2) or OpenCV missing (3), before any picture is read.
+        typer.Exit: (1) some input failed; the others are done.
+    """
+    name = given.model
+    assert name is not None
+    console = Console(given.quiet, given.verbose)
+    reporter = Reporter("inpaint", console, given.json)
+    _check(name, given)
+    given.check_streams()
+    check_mask_given(mask)
+    planned = given.plan("inpaint", inputs, mask)
+    for note in planned.notes:
+        console.note(note)
+    if given.dry_run or all(job.skipped for job in planned.jobs):
+        from .listing import list_jobs
+
+        list_jobs(planned.jobs, reporter)
+        return
+
+    from .memory import memory_errors
+    from .records import method_fields
+
+    filler = _Filler(name, method_fields(name), planned, reporter)
+    failed = False
+    with console.progress("{task.completed}/{task.total}", results=True) as progress:
+        bar = progress.add_task("inpaint", total=len(planned.jobs))
+        for job in planned.jobs:
+            try:
+                with memory_errors("crop the picture"):
+                    filler.fill(job)
+            except CaflowError as error:
+                if error.exit_code != EXIT_FAILED:
+                    raise
+                failed = True
+                reporter.failure(job.names, error)
+            progress.advance(bar)
+    if failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _check(name: str, given: Restoration) -> None:
+    """Refuse options of drawing, ranking and scoring, unless they say what is so anyway."""
+    plain = {"candidates": 1}  # the one that there is
+    for option in fields(Restoration):
+        value = getattr(given, option.name)
+        if option.name in _UNDERSTOOD or value in (option.default, plain.get(option.name)):
+            continue
+        flag = f"--{option.name.replace('_', '-')}"
+        raise CaflowError(
+            f"{name} gives one result, without draws or scores, so {flag} means nothing",
+            f"leave {flag} out",
+            EXIT_USAGE,
+        )
+
+
+@dataclass(frozen=True)
+class _Filler:
+    """Turns a job into its file."""
+
+    name: str
+    method: Fields
+    planned: Plan
+    reporter: Reporter
+
+    def fill(self, job: Job) -> None:
+        """Read, fill, write and report one job. CaflowError if a step fails."""
+        from ..tasks.classical import fill
+        from .listing import list_job
+        from .records import Filled, fill_provenance
+        from .transparency import put_back
+
+        if job.skipped:
+            list_job(job, self.reporter)
+            return
+        start = time.perf_counter()
+        picture, mask = self.planned.read(job), self.planned.read_mask(job)
+        assert mask is not None
+        try:
+            result = fill(self.name, picture.seen(faint=False), mask)
+        except CaflowError as error:
+            message = f"{job.name}: {error.message}"
+            raise CaflowError(message, error.hint, error.exit_code) from error
+        image, alpha = put_back(result, picture, mask)
+        encoder, console = self.planned.encoder, self.reporter.console
+        if picture.alpha is not None and not encoder.has_alpha:
+            console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
+        data = encoder.encode(image, alpha, json.dumps(fill_provenance(self.method)))
+        if not job.outputs:
+            console.binary(data)
+        for path in job.outputs:
+            self.planned.write(path, data)
+            self.reporter.text([str(path)])
+        elapsed = time.perf_counter() - start
+        self.reporter.record(Filled(job.names, self.method, job.paths, elapsed).fields)
