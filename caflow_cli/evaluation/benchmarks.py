@@ -18,7 +18,7 @@ _Figures = tuple[tuple[str, dict[str, float]], ...]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What is measured, beside what, and how it is read."""
+    """The task, metrics and baselines of a protocol, and how it is read."""
 
     name: str
     task: str

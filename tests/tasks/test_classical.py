@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,3 +54,8 @@ def test_without_opencv_the_extra_is_named(monkeypatch):
         fill("telea", RAMP, HOLE)
     assert caught.value.hint == "pip install 'caflow-cli[classical]'"
     assert caught.value.exit_code == 3
+
+
+def test_the_extra_is_there():
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'classical = ["opencv-python-headless' in project
