@@ -35,6 +35,9 @@ _PRESET_TASK: dict[str, dict[str, Any]] = {
 # level is still to be learned.
 _GUIDED = {"guide_first": 0.15}
 _ANCHORED_AND_GUIDED = {"guide_first": 0.25, "guide_lr_share": 0.0}
+# Of a run that goes on with a constant rate from another one's weights: they stand the rate at
+# once, and the optimiser needs some steps to know their gradients.
+_CONTINUED = {"warmup": 150}
 _UNET = {"guide_first_lr": 7e-4}  # rates above 1e-3 were not tried
 
 
@@ -101,6 +104,8 @@ def build_config(
             flow["cond_channels"] = task_named(name).channels[0]
     if preset is not None or start is not None:
         values["optim"] = {**_guided(flow, start), **values.get("optim", {})}
+    if start is not None and values["optim"].get("schedule") == "stable":
+        values["optim"] = {**_CONTINUED, **values["optim"]}
     return parse(RunConfig, values)
 
 

@@ -117,7 +117,8 @@ def test_settings_reach_nested_fields_with_their_types():
         ("flow.hidden=[48,64]", "3 such numbers"),
         ("optim.lr.peak=1", "float"),
         ("task.hole=central", "task.holes"),
-        ("optim.schedule=step", "cosine or paper"),
+        ("optim.schedule=step", "cosine or stable or paper"),
+        ("optim.decay_share=1.5", "from 0 to 1"),
         ("optim.accumulate=3", "divisor of the batch size 32"),
         ("tracker=wandb", "tensorboard"),
         ("optims.lr=1", "optim"),
@@ -155,3 +156,19 @@ def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
     optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
     assert (optim.images, optim.minutes) == (64, None)
     assert (optim.lr, optim.cond_weight, optim.schedule) == (1.0, 0.5, "paper")
+
+
+def test_a_stable_run_from_another_ones_weights_warms_up_shortly():
+    stable, start = ["optim.schedule=stable"], build_config(minimal())
+    start = Config(start.flow, start.task)
+    assert build_config(minimal(), stable, start=start).optim.warmup == 150
+    assert build_config(minimal(), [*stable, "optim.warmup=7"], start=start).optim.warmup == 7
+    assert build_config(minimal(warmup=8), stable, start=start).optim.warmup == 8
+    assert build_config(minimal(), stable).optim.warmup == 500
+    assert build_config(minimal(), start=start).optim.warmup == 500
+
+
+def test_a_config_from_before_the_stable_schedule_is_read():
+    values = build_config(minimal()).to_dict()
+    del values["optim"]["decay_share"]
+    assert build_config(values) == build_config(minimal())
