@@ -106,7 +106,12 @@ class Conditioned:
         return self._conditions.statistics
 
     def draws(
-        self, tau: Tau, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+        self,
+        tau: Tau,
+        candidates: int,
+        seeds: Sequence[int],
+        batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -119,16 +124,18 @@ class Conditioned:
             seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
             batch_size: Candidates at a time, of all requests together; at least one for each.
                 Default: as many as fit well into memory.
+            refine: Gradient steps on each draw's latents (`inference.refine`).
 
         Raises:
-            CaflowError: A candidate and its ten redraws run away, and `strict`.
+            CaflowError: A candidate and its ten redraws run away, and `strict`; or the picture is
+                too large to refine.
         """
         height, width = self._cond.shape[-2:]
         at_a_time = batch_size or BATCH_PIXELS // (height * width)
         step = max(1, at_a_time // len(self.requests))
         for first in range(0, candidates, step):
             count = min(step, candidates - first)
-            drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
+            drawn = self._conditions.draw(tau, seeds, first, count, self._strict, refine)
             batch = []
             for place, (draw, redraws) in enumerate(drawn):
                 row, k = place // count, first + place % count
@@ -172,6 +179,7 @@ class Conditioned:
         seeds: Sequence[int],
         noise_samples: int = 1,
         batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[tuple[Draw, Score]]:
         """Draw, compose and score candidates, in the order and batches of `draws`.
 
@@ -180,11 +188,11 @@ class Conditioned:
             candidates: M.
             seeds: As for `draws`.
             noise_samples: K.
-            batch_size: As for `draws`.
+            batch_size, refine: As for `draws`.
 
         Raises:
             CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
-        for batch in self.draws(tau, candidates, seeds, batch_size):
+        for batch in self.draws(tau, candidates, seeds, batch_size, refine):
             scores = self.score([draw.image for draw in batch], noise_samples)
             yield from zip(batch, scores, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..tasks import Picture
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .redraw import Sampled, decode_noise, draw_sound
+from .refine import check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -35,7 +36,13 @@ class OnePiece:
         self.condition = model.encode_condition(cond)
 
     def draw(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
+        self,
+        tau: Tau,
+        seeds: Sequence[int],
+        first: int,
+        count: int,
+        strict: bool = True,
+        refine: int = 0,
     ) -> list[Sampled]:
         """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
 
@@ -48,6 +55,8 @@ class OnePiece:
             first: k of the first draw.
             count: Number of draws for each condition.
             strict: Draw again what runs away; else take every first draw.
+            refine: Steps of refinement (`refined`). Refined draws are made one by one, so that a
+                replay repeats their bits, and are never taken where they run away.
 
         Returns:
             Pictures uint8 (H, W, C); those of one condition are neighbours.
@@ -55,6 +64,12 @@ class OnePiece:
         Raises:
             CaflowError: A draw and its ten redraws run away, and `strict` is set.
         """
+        if refine:
+            return [
+                sampled
+                for row in self._refined(tau, seeds, first, count, refine)
+                for sampled in row
+            ]
         size = self.condition.size
         each = [seed + k for seed in seeds for k in range(first, first + count)]
         points, cells = self._decode(
@@ -63,17 +78,38 @@ class OnePiece:
         drawn = [Sampled(picture, 0) for picture in _pictures(points)]
         if strict:
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
-                drawn[place] = self._draw_alone(place // count, tau, each[place])
+                condition = self._condition_of(place // count)
+                drawn[place] = self._draw_alone(condition, tau, each[place])
         return drawn
 
-    def _draw_alone(self, row: int, tau: Tau, seed: int) -> Sampled:
-        """A draw that has run away among others, under the condition of its row."""
-        condition = self.condition
-        if condition.batch > 1:
-            condition = self._model.encode_condition(self._cond[row, None])
+    def _refined(
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
+    ) -> Iterator[list[Sampled]]:
+        """The refined draws of each condition."""
+        check_refinable(self.condition.size)
+        for row, seed in enumerate(seeds):
+            condition = self._condition_of(row)
+            yield [
+                self._draw_alone(condition, tau, seed + k, steps)
+                for k in range(first, first + count)
+            ]
+
+    def _condition_of(self, row: int) -> Condition:
+        """The condition of one row, as it is where that is the only one."""
+        if self.condition.batch == 1:
+            return self.condition
+        return self._model.encode_condition(self._cond[row, None])
+
+    def _draw_alone(self, condition: Condition, tau: Tau, seed: int, refine: int = 0) -> Sampled:
+        """A draw by itself: one that has run away among others, or is to be refined."""
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
-            points, cells = self._decode(condition, tau, [noise])
+            latents = self._latents(tau, [noise])
+            points, cells = decode_noise(self._model, condition, latents)
+            if refine and not bool(cells.any()):
+                better = refined(self._model, condition, latents, refine)
+                found, away = decode_noise(self._model, condition, better)
+                points = points if bool(away.any()) else found
             return _pictures(points)[0], cells[0]
 
         return draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
@@ -82,11 +118,14 @@ class OnePiece:
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         """Points of that noise, (B, C, H, W), and where they run away."""
+        return decode_noise(self._model, condition, self._latents(tau, noise))
+
+    def _latents(self, tau: Tau, noise: Sequence[list[Tensor]]) -> list[Tensor]:
+        """The latents of that noise, as one batch."""
         device, dtype = self._model.device, self._model.dtype
         taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
         stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
-        latents = [own * z for own, z in zip(taus, stacked, strict=True)]
-        return decode_noise(self._model, condition, latents)
+        return [own * z for own, z in zip(taus, stacked, strict=True)]
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
         """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
@@ -111,12 +150,21 @@ class InTiles:
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
 
     def draw(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
+        self,
+        tau: Tau,
+        seeds: Sequence[int],
+        first: int,
+        count: int,
+        strict: bool = True,
+        refine: int = 0,
     ) -> list[Sampled]:
         """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles.
 
-        Where a tile runs away, the whole picture is drawn again with other noise there.
+        Where a tile runs away, the whole picture is drawn again with other noise there. What is in
+        tiles cannot be refined, because it has no joint density.
         """
+        if refine:
+            check_refinable(self._tiles.size)
         drawn = []
         for row, seed in enumerate(seeds):
             for k in range(first, first + count):
