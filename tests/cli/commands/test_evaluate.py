@@ -257,6 +257,20 @@ def test_defaults_that_cannot_be_written_are_refused_first(
     assert {path.name for path in tmp_path.iterdir()} == {"faces", "file"}
 
 
+def test_a_damaged_picture_leaves_a_search_of_the_others(run, with_val, model_32, tmp_path):
+    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
+        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
+    (with_val / "val" / "p1.png").write_bytes(b"no picture")
+    done = run(
+        *("evaluate", "--data", with_val, "--model", model_32, "--search-rank", "-m", 2),
+        *("--limit", 3, "--json", "--write-defaults", "x.safetensors"),
+    )
+    assert done.returncode == 1
+    search = json.loads(done.stdout)["search"]
+    assert (search["rank"]["pictures"], search["written"]) == (2, "x.safetensors")
+    assert read_info(tmp_path / "x.safetensors").training["defaults"]["rank"] == search["rank"]
+
+
 def test_what_was_measured_is_printed_even_if_it_cannot_be_written(
     run, with_val, model_32, tmp_path, monkeypatch
 ):
