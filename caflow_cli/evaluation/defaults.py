@@ -42,7 +42,7 @@ class FoundDefaults:
     tau: TemperatureChoice | None
     rank: RankChoice | None
     evaluation: Evaluation  # of every search
-    measured_on: dict[str, Any]  # data, split, pictures, ..., as JSON
+    measured_on: dict[str, Any]  # data, split, seed, ..., as JSON
 
     def as_json(self) -> dict[str, Any]:
         """A part for each search: its rule in words, what it chose, figures, and of what."""
@@ -163,7 +163,6 @@ def search_defaults(
     measured_on = {
         "data": Path(data).resolve().name,  # never a local path: models are passed on
         "split": "val",
-        "pictures": min(one.images for one in found),
         "seed": seed,
         "noise_samples": noise_samples,
         "model": identity,

@@ -64,6 +64,7 @@ class RankChoice:
             "rule": self.rule,
             "rank": self.rank,
             "tau": self.tau.as_json(),
+            "pictures": self.measured["likelihood"].lpips.count,
             "candidates": self.candidates,
             "keep": self.keep,
             "rmse_at_most": limit,

@@ -77,6 +77,7 @@ class TemperatureChoice:
         return {
             "rule": self.rule,
             "tau": self.tau.as_json(),
+            "pictures": self.lpips.count,
             "candidates": self.candidates,
             "keep": self.keep,
             "rmse": self.rmse.as_json(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -62,14 +62,11 @@ class OnePiece:
             Pictures uint8 (H, W, C); those of one condition are neighbours.
 
         Raises:
-            CaflowError: A draw and its ten redraws run away, and `strict` is set.
+            CaflowError: A draw and its ten redraws run away, and `strict` is set; or the picture is
+                too large to refine.
         """
         if refine:
-            return [
-                sampled
-                for row in self._refined(tau, seeds, first, count, refine)
-                for sampled in row
-            ]
+            return self._refined(tau, seeds, first, count, refine)
         size = self.condition.size
         each = [seed + k for seed in seeds for k in range(first, first + count)]
         points, cells = self._decode(
@@ -84,15 +81,14 @@ class OnePiece:
 
     def _refined(
         self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
-    ) -> Iterator[list[Sampled]]:
-        """The refined draws of each condition."""
+    ) -> list[Sampled]:
         check_refinable(self.condition.size)
+        drawn = []
         for row, seed in enumerate(seeds):
             condition = self._condition_of(row)
-            yield [
-                self._draw_alone(condition, tau, seed + k, steps)
-                for k in range(first, first + count)
-            ]
+            for k in range(first, first + count):
+                drawn.append(self._draw_alone(condition, tau, seed + k, steps))
+        return drawn
 
     def _condition_of(self, row: int) -> Condition:
         """The condition of one row, as it is where that is the only one."""

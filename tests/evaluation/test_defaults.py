@@ -44,7 +44,7 @@ def found(tau=SHAPE, rank="consensus"):
         None if tau is None else TemperatureChoice(tau, estimate(9), estimate(0.2), 8.5, 1, 1),
         None if rank is None else RankChoice(rank, SHAPE, 10, 1, measured),
         Evaluation("model", 7, ["rmse", "lpips"], []),
-        {"data": "faces.zip", "split": "val", "pictures": 7},
+        {"data": "faces.zip", "split": "val"},
     )
 
 
