@@ -75,9 +75,15 @@ def _check_model_options(model: ModelOnData, compared: Compared, written: Writte
         raise CaflowError(
             "--skip-existing needs a folder of an earlier run", "--save-images DIR", EXIT_USAGE
         )
+    is_search = model.search_tau or model.search_rank
+    for name, folder in (("--save-images", written.save_images), ("--report", written.report)):
+        if is_search and folder is not None:
+            raise CaflowError(
+                f"a search has no {name}", "a sweep has: --tau 0.5,0.8 --report DIR", EXIT_USAGE
+            )
     if written.write_defaults is None:
         return
-    if not (model.search_tau or model.search_rank):
+    if not is_search:
         raise CaflowError(
             "--write-defaults without a search", "--search-tau --search-rank", EXIT_USAGE
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from ..checkpoint import read_info
 from ..checkpoint.defaults import DEFAULTS, check_new_file
 from ..checkpoint.tensors import checkpoint_bytes, read_tensors
 from ..config import RULES, Config
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_FAILED, EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from ..images import atomic_write
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..temperature import Tau
+from ..temperature import Tau, Temperature
 from ..version import __version__
 from .metrics.weights import Weights
 from .model_on_data import evaluate
@@ -79,18 +79,15 @@ def search_defaults(
     noise_samples: int = 1,
     batch_size: int | None = None,
     weights: Weights | None = None,
-    save_images: str | Path | None = None,
-    report: str | Path | None = None,
-    skip_existing: bool = False,
-    save_stats: str | Path | None = None,
     identity: dict[str, str] | None = None,
     progress: Progress | None = None,
 ) -> FoundDefaults:
     """Search a model's default temperature, and its rule of choice, on validation pictures.
 
-    "tau" measures the temperatures of `searched` by single draws, and `choose_temperature` names
-    one. "rank" measures every rule of rank on the same M candidates, at that temperature, and
-    `choose_rank` names one. The pictures are those of `val/`, or what is held out for it.
+    "tau" measures the temperatures of `searched` by single draws, each by itself, and
+    `choose_temperature` names one. "rank" measures every rule of rank on the same M candidates, at
+    that temperature, and `choose_rank` names one. The pictures are those of `val/`, or what is held
+    out for it.
 
     Args:
         model: Any model.
@@ -103,17 +100,18 @@ def search_defaults(
         keep: N, how many of the M are measured.
         rank: Where only "tau" is searched: the rule that chooses the N.
         limit, seed, noise_samples, batch_size, weights, identity, progress: As for `evaluate`.
-        save_images, report, skip_existing, save_stats: As for `evaluate`, of a single search.
 
     Raises:
         CaflowError: As for `evaluate`; or an argument does not fit the search (exit 2).
     """
-    _check_search(search, save_images, report, tau)
-    chosen_tau: TemperatureChoice | None = None
-    chosen_rank: RankChoice | None = None
+    _check_search(model.config, search, tau, candidates, keep)
 
     def measure(
-        taus: Tau | Sequence[Tau] | None, m: int | None, n: int, ranks: str | Sequence[str]
+        tau: Tau | None,
+        m: int | None,
+        n: int,
+        ranks: str | Sequence[str],
+        progress: Progress | None,
     ) -> Evaluation:
         return evaluate(
             model,
@@ -121,7 +119,7 @@ def search_defaults(
             [*METRICS_OF_SEARCH, *metrics],
             split="val",
             limit=limit,
-            tau=taus,
+            tau=tau,
             candidates=m,
             keep=n,
             seed=seed,
@@ -129,36 +127,21 @@ def search_defaults(
             rank=ranks,
             batch_size=batch_size,
             weights=weights,
-            save_images=save_images,
-            report=report,
-            skip_existing=skip_existing,
-            save_stats=save_stats,
             identity=identity,
             progress=progress,
         )
 
     found: list[Evaluation] = []
-    if "rank" in search:
-        m = Sampling(candidates=candidates).of(model.config).candidates
-        assert m is not None, "Sampling.of fills it in"
-        if m <= keep:
-            raise CaflowError(
-                f"to keep {keep} of {m} candidates is no choice", f"-m {keep + 9}", EXIT_USAGE
-            )
+    chosen_tau: TemperatureChoice | None = None
+    chosen_rank: RankChoice | None = None
     if "tau" in search:
-        alone = "rank" not in search
-        found.append(
-            measure(
-                searched(model.config.flow),
-                candidates or 1 if alone else 1,
-                keep if alone else 1,
-                rank if alone else "likelihood",
-            )
-        )
+        single = (1, 1, "likelihood") if "rank" in search else (candidates or 1, keep, rank)
+        tried = searched(model.config.flow)
+        found.append(_swept(tried, lambda one, shown: measure(one, *single, shown), progress))
         chosen_tau = choose_temperature(found[-1].results)
         tau = chosen_tau.tau
     if "rank" in search:
-        found.append(measure(tau, candidates, keep, RULES))
+        found.append(measure(tau, candidates, keep, RULES, progress))
         chosen_rank = choose_rank(found[-1].results)
     measured_on = {
         "data": Path(data).resolve().name,  # never a local path: models are passed on
@@ -175,23 +158,65 @@ def search_defaults(
 
 
 def _check_search(
-    search: Sequence[str],
-    save_images: str | Path | None,
-    report: str | Path | None,
-    tau: Tau | None,
+    config: Config, search: Sequence[str], tau: Tau | None, candidates: int | None, keep: int
 ) -> None:
     if not search or set(search) - set(SEARCHES):
         raise CaflowError(f"cannot search {list(search)}", " or ".join(SEARCHES), EXIT_USAGE)
-    if len(set(search)) > 1 and (save_images, report) != (None, None):
-        raise CaflowError(
-            "--report and --save-images are of one search",
-            "leave out --search-tau or --search-rank",
-            EXIT_USAGE,
-        )
     if "tau" in search and tau is not None:
         raise CaflowError(
             "--search-tau and --tau both say the temperature", "leave --tau out", EXIT_USAGE
         )
+    m = Sampling(candidates=candidates).of(config).candidates
+    assert m is not None, "Sampling.of fills it in"
+    if "rank" in search and m <= keep:
+        raise CaflowError(
+            f"to keep {keep} of {m} candidates is no choice", f"-m {keep + 9}", EXIT_USAGE
+        )
+
+
+def _swept(
+    tried: Sequence[Temperature],
+    measure: Callable[[Temperature, Progress | None], Evaluation],
+    progress: Progress | None,
+) -> Evaluation:
+    """Each temperature by itself: where draws run away at one, the picture counts at the others.
+
+    A picture has failed if it fails at every temperature.
+    """
+    found: list[Evaluation] = []
+    notes: list[str] = []
+    errors: list[CaflowError] = []
+    for place, tau in enumerate(tried):
+        try:
+            found.append(measure(tau, _part_of(progress, place, len(tried))))
+        except CaflowError as error:
+            if error.exit_code != EXIT_FAILED:
+                raise
+            errors.append(error)
+            notes.append(f"tau {tau}: {error.message}")
+    if not found:
+        raise errors[0]
+    everywhere = set.intersection(*({failure.name for failure in one.failed} for one in found))
+    for one in found:
+        away = [failure for failure in one.failed if failure.name not in everywhere]
+        one.failed = [failure for failure in one.failed if failure.name in everywhere]
+        if away:
+            [taus] = one.settings["params"]["taus"]
+            notes.append(
+                f"tau {Temperature.of(taus)}: left out, because pictures failed ({len(away)}): "
+                f"{away[0].error.message}"
+            )
+    result = _joined(found)
+    result.settings["params"]["taus"] = [tau.as_json() for tau in tried]
+    result.notes += notes
+    return result
+
+
+def _part_of(progress: Progress | None, place: int, parts: int) -> Progress | None:
+    """The progress of one of several parts with equally many pictures."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(place * total + done, parts * total)
 
 
 def _joined(found: Sequence[Evaluation]) -> Evaluation:

@@ -94,7 +94,8 @@ class TemperatureChoice:
 
 def choose_temperature(results: Sequence[Result]) -> TemperatureChoice:
     """The temperature with the lowest LPIPS among those whose RMSE is at most `RMSE_ROOM` above
-    the least RMSE of them all; of equals the one with less RMSE, then the first.
+    the least RMSE of them all; of equals the one with less RMSE, then the first. A temperature that
+    was measured on fewer pictures than others, because draws ran away, does not count.
 
         argmin LPIPS(τ)  over  RMSE(τ) <= (1 + room) min RMSE
 
@@ -114,6 +115,8 @@ def choose_temperature(results: Sequence[Result]) -> TemperatureChoice:
     ]
     if not tried:
         raise CaflowError("no temperature was measured", "--metric rmse,lpips")
+    pictures = max(rmse.count for rmse, _, _ in tried)
+    tried = [one for one in tried if one[0].count == pictures]
     least = min(rmse.mean for rmse, _, _ in tried)
     fit = [one for one in tried if one[0].mean <= (1 + RMSE_ROOM) * least]
     rmse, lpips, cell = min(fit, key=lambda one: (one[1].mean, one[0].mean))

@@ -19,8 +19,13 @@ from caflow_cli.evaluation import defaults
 from caflow_cli.evaluation.defaults import FoundDefaults, search_defaults, write_defaults
 from caflow_cli.evaluation.estimates import Estimate
 from caflow_cli.evaluation.rank_search import Measured, RankChoice
-from caflow_cli.evaluation.result import Evaluation, Failure
-from caflow_cli.evaluation.temperature_search import TemperatureChoice, searched
+from caflow_cli.evaluation.result import Evaluation, Failure, Result
+from caflow_cli.evaluation.settings import Cell
+from caflow_cli.evaluation.temperature_search import (
+    TemperatureChoice,
+    choose_temperature,
+    searched,
+)
 from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 from caflow_cli.temperature import Temperature
@@ -168,7 +173,7 @@ def test_rules_are_measured_at_the_temperature_that_was_found(models_32, with_va
         identity={"id": "m", "sha256": "s"},
         progress=lambda done, total: calls.append((done, total)),
     )
-    assert calls == [(1, 2), (2, 2)] * 2
+    assert calls == [*((done, 28) for done in range(1, 29)), (1, 2), (2, 2)]
     rows = [row for row in result.evaluation.results if row.what == "model"]
     temperatures, rules = rows[:14], rows[14:]
     assert [row.cell.tau for row in temperatures] == searched(models_32["superres"].config.flow)
@@ -206,7 +211,6 @@ def test_what_fits_no_search_is_refused(models_32, with_val):
         ({"search": ["beauty"]}, "cannot search"),
         ({"search": []}, "cannot search"),
         ({"tau": 0.5}, "both say the temperature"),
-        ({"report": "out"}, "--report and --save-images are of one search"),
         ({"candidates": 1}, "to keep 1 of 1 candidates is no choice"),
     ):
         with pytest.raises(CaflowError, match=message) as caught:
@@ -214,11 +218,64 @@ def test_what_fits_no_search_is_refused(models_32, with_val):
         assert caught.value.exit_code == 2
 
 
-def test_a_picture_that_fails_in_both_searches_is_named_once():
-    def part():
-        failure = Failure("p.png", CaflowError("damaged", "leave it out"))
-        return Evaluation("model", 1, [], [], failed=[failure], notes=["few"])
+def part(tau, rmse, lpips, *failed, note="few"):
+    values = {
+        "rmse": Estimate(rmse, 0.1, 3 - len(failed)),
+        "lpips": Estimate(lpips, 0.1, 3 - len(failed)),
+    }
+    failures = [Failure(name, CaflowError(f"{name} ran away", "lower")) for name in failed]
+    return Evaluation(
+        "model",
+        3 - len(failed),
+        [],
+        [Result("bicubic", {}), Result("model", values, Cell(tau, 1, 1))],
+        settings={"params": {"taus": [tau.as_json()]}},
+        failed=failures,
+        notes=[note],
+    )
 
-    joined = defaults._joined([part(), part()])
+
+def test_a_picture_that_fails_in_both_searches_is_named_once():
+    joined = defaults._joined([part(SHAPE, 9, 0.1, "p.png"), part(SHAPE, 9, 0.1, "p.png")])
     assert [failure.name for failure in joined.failed] == ["p.png"]
     assert joined.notes == ["few"]
+    assert [row.what for row in joined.results] == ["bicubic", "model", "model"]
+
+
+def test_a_temperature_whose_draws_run_away_is_left_out_and_no_picture_is_lost():
+    cold, warm, hot = (Temperature.of(tau) for tau in (0.5, 0.8, 1.2))
+    parts = {
+        cold: part(cold, 10, 0.2, "damaged.png"),
+        warm: part(warm, 10.1, 0.05, "damaged.png", "p.png"),
+        Temperature.of(0.6): part(Temperature.of(0.6), 10.2, 0.1, "damaged.png"),
+    }
+
+    def measure(tau, progress):
+        assert progress is None
+        if tau not in parts:
+            raise CaflowError("no picture could be measured", "lower")
+        return parts[tau]
+
+    found = defaults._swept([hot, *parts], measure, None)
+    assert [failure.name for failure in found.failed] == ["damaged.png"]
+    assert found.notes == [
+        "few",
+        "tau 1.2: no picture could be measured",
+        "tau 0.8: left out, because pictures failed (1): p.png ran away",
+    ]
+    assert found.settings["params"]["taus"] == [[1.2], [0.5], [0.8], [0.6]]
+    choice = choose_temperature(found.results)
+    assert (choice.tau, choice.lpips.count) == (0.6, 2)
+    with pytest.raises(CaflowError, match="no picture could be measured"):
+        defaults._swept([hot], measure, None)
+
+
+def test_an_error_of_usage_ends_a_search_at_once():
+    def measure(tau, progress):
+        calls.append(tau)
+        raise CaflowError("no such metric", "--metric", 2)
+
+    calls = []
+    with pytest.raises(CaflowError, match="no such metric"):
+        defaults._swept([SHAPE, SHAPE], measure, None)
+    assert len(calls) == 1

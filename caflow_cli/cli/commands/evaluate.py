@@ -175,10 +175,6 @@ def _searched(
             noise_samples=given.noise_samples,
             batch_size=given.batch_size,
             weights=networks.weights(),
-            save_images=written.save_images,
-            report=written.report,
-            skip_existing=written.skip_existing,
-            save_stats=networks.save_stats,
             identity=loaded.identity,
             progress=_measuring(display),
         )

@@ -241,6 +241,8 @@ def test_defaults_are_written_and_told(with_val, model_32, tmp_path):
         (["--search-rank", "--write-defaults", "x.png"], "does not end in .safetensors"),
         (["--search-rank", "--write-defaults", "faces/x/.safetensors"], "does not end in"),
         (["--search-rank", "--tau", "0.5", "--write-defaults", "x.safetensors"], "own temperature"),
+        (["--search-rank", "--report", "out"], "a search has no --report"),
+        (["--search-tau", "--save-images", "out"], "a search has no --save-images"),
         (["--search-tau", "--write-defaults", "{model}"], "exists, and no model is replaced"),
         (["--search-tau", "--write-defaults", "file/x.safetensors"], "cannot write into"),
     ],
