@@ -7,7 +7,7 @@ the same wherever it is drawn, and `score` of the written picture repeats its sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -83,6 +83,7 @@ class Draw:
     draw: Picture  # uint8, of the model's size
     image: Picture
     redraws: int = 0  # draws of this generator that ran away before this one
+    plain: Picture | None = None  # `draw` before it was refined
 
 
 class Conditioned:
@@ -137,10 +138,10 @@ class Conditioned:
             count = min(step, candidates - first)
             drawn = self._conditions.draw(tau, seeds, first, count, self._strict, refine)
             batch = []
-            for place, (draw, redraws) in enumerate(drawn):
+            for place, (draw, redraws, plain) in enumerate(drawn):
                 row, k = place // count, first + place % count
                 image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, redraws))
+                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, redraws, plain))
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
@@ -183,6 +184,9 @@ class Conditioned:
     ) -> Iterator[tuple[Draw, Score]]:
         """Draw, compose and score candidates, in the order and batches of `draws`.
 
+        A refined candidate that is less likely than it was, once it is composed and rounded, is
+        taken as it was drawn.
+
         Args:
             tau: Temperature.
             candidates: M.
@@ -195,4 +199,16 @@ class Conditioned:
         """
         for batch in self.draws(tau, candidates, seeds, batch_size, refine):
             scores = self.score([draw.image for draw in batch], noise_samples)
-            yield from zip(batch, scores, strict=True)
+            pairs = list(zip(batch, scores, strict=True))
+            if refine:
+                plain = [self._as_drawn(draw) for draw in batch]
+                scores = self.score([draw.image for draw in plain], noise_samples)
+                both = zip(pairs, zip(plain, scores, strict=True), strict=True)
+                pairs = [max(one, key=lambda pair: pair[1].rank_score) for one in both]
+            yield from pairs
+
+    def _as_drawn(self, draw: Draw) -> Draw:
+        """The draw as it was before it was refined."""
+        assert draw.plain is not None, "what is refined is known as it was"
+        image = self.requests[draw.request].compose(draw.plain)
+        return replace(draw, draw=draw.plain, image=image)

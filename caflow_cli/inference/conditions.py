@@ -98,17 +98,20 @@ class OnePiece:
 
     def _draw_alone(self, condition: Condition, tau: Tau, seed: int, refine: int = 0) -> Sampled:
         """A draw by itself: one that has run away among others, or is to be refined."""
+        latents: list[Tensor] = []
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
-            latents = self._latents(tau, [noise])
+            latents[:] = self._latents(tau, [noise])
             points, cells = decode_noise(self._model, condition, latents)
-            if refine and not bool(cells.any()):
-                better = refined(self._model, condition, latents, refine)
-                found, away = decode_noise(self._model, condition, better)
-                points = points if bool(away.any()) else found
             return _pictures(points)[0], cells[0]
 
-        return draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
+        drawn = draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
+        if not refine:
+            return drawn
+        better = refined(self._model, condition, latents, refine)
+        points, cells = decode_noise(self._model, condition, better)
+        picture = drawn.picture if bool(cells.any()) else _pictures(points)[0]
+        return Sampled(picture, drawn.redraws, drawn.picture)
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]

@@ -135,12 +135,28 @@ def test_every_task_can_refine(task_models, task):
     plain, result = (
         restore(model, image, 0.8, 2, mask=mask, refine=steps).ranked for steps in (0, 4)
     )
-    # What is composed with the input may be less likely: the float picture is what is refined.
-    before = {c.k: c.image for c in plain}
+    floor = {c.k: c.score.log_likelihood for c in plain}
     for candidate in result:
-        assert (candidate.image != before[candidate.k]).any()
+        assert candidate.score.log_likelihood >= floor[candidate.k] - 1e-2
         again = score(model, image, candidate.image, mask).log_likelihood
         assert again == pytest.approx(candidate.score.log_likelihood, abs=1e-2)
+
+
+def test_what_rounding_makes_less_likely_stays_as_it_was_drawn(small_model, image, monkeypatch):
+    """One of two candidates is spoiled by its refinement, as a picture of 8 bits."""
+    plain = restore(small_model, image, 0.8, 2, seed=4).ranked
+    own = OnePiece._draw_alone
+
+    def spoiled(self, condition, tau, seed, refine=0):
+        drawn = own(self, condition, tau, seed, refine)
+        return drawn._replace(picture=np.roll(drawn.picture, 9, 1)) if seed == 5 else drawn
+
+    monkeypatch.setattr(OnePiece, "_draw_alone", spoiled)
+    result = restore(small_model, image, 0.8, 2, seed=4, refine=2).ranked
+    before, after = ({c.seed: c for c in ranked} for ranked in (plain, result))
+    np.testing.assert_array_equal(after[5].image, before[5].image)
+    assert after[5].score.log_likelihood == pytest.approx(before[5].score.log_likelihood, abs=0.01)
+    assert after[4].score.log_likelihood > before[4].score.log_likelihood + 10
 
 
 def test_the_models_own_draws_are_not_refined(small_model, image):
