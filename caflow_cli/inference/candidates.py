@@ -20,6 +20,7 @@ from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
+from .refine import Refined
 from .score import Score, score_targets, to_batch
 
 __all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
@@ -82,8 +83,8 @@ class Draw:
     seed: int  # replays it, as candidate 0
     draw: Picture  # uint8, of the model's size
     image: Picture
+    plain: Picture  # `draw` before it was refined
     redraws: int = 0  # draws of this generator that ran away before this one
-    plain: Picture | None = None  # `draw` before it was refined
 
 
 class Conditioned:
@@ -136,12 +137,17 @@ class Conditioned:
         step = max(1, at_a_time // len(self.requests))
         for first in range(0, candidates, step):
             count = min(step, candidates - first)
-            drawn = self._conditions.draw(tau, seeds, first, count, self._strict, refine)
+            found: list[Refined]
+            if refine:
+                found = self._conditions.draw_refined(tau, seeds, first, count, refine)
+            else:
+                drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
+                found = [Refined(one, one.picture) for one in drawn]
             batch = []
-            for place, (draw, redraws, plain) in enumerate(drawn):
+            for place, ((plain, redraws), draw) in enumerate(found):
                 row, k = place // count, first + place % count
                 image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, redraws, plain))
+                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, plain, redraws))
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
@@ -209,6 +215,5 @@ class Conditioned:
 
     def _as_drawn(self, draw: Draw) -> Draw:
         """The draw as it was before it was refined."""
-        assert draw.plain is not None, "what is refined is known as it was"
         image = self.requests[draw.request].compose(draw.plain)
         return replace(draw, draw=draw.plain, image=image)

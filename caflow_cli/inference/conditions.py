@@ -15,7 +15,7 @@ from ..tasks import Picture
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .redraw import Sampled, decode_noise, draw_sound
-from .refine import check_refinable, refined
+from .refine import Refined, check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -36,13 +36,7 @@ class OnePiece:
         self.condition = model.encode_condition(cond)
 
     def draw(
-        self,
-        tau: Tau,
-        seeds: Sequence[int],
-        first: int,
-        count: int,
-        strict: bool = True,
-        refine: int = 0,
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Sampled]:
         """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
 
@@ -55,18 +49,13 @@ class OnePiece:
             first: k of the first draw.
             count: Number of draws for each condition.
             strict: Draw again what runs away; else take every first draw.
-            refine: Steps of refinement (`refined`). Refined draws are made one by one, so that a
-                replay repeats their bits, and are never taken where they run away.
 
         Returns:
             Pictures uint8 (H, W, C); those of one condition are neighbours.
 
         Raises:
-            CaflowError: A draw and its ten redraws run away, and `strict` is set; or the picture is
-                too large to refine.
+            CaflowError: A draw and its ten redraws run away, and `strict` is set.
         """
-        if refine:
-            return self._refined(tau, seeds, first, count, refine)
         size = self.condition.size
         each = [seed + k for seed in seeds for k in range(first, first + count)]
         points, cells = self._decode(
@@ -76,19 +65,31 @@ class OnePiece:
         if strict:
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
                 condition = self._condition_of(place // count)
-                drawn[place] = self._draw_alone(condition, tau, each[place])
+                drawn[place], _ = self._draw_alone(condition, tau, each[place])
         return drawn
 
-    def _refined(
+    def draw_refined(
         self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
-    ) -> list[Sampled]:
+    ) -> list[Refined]:
+        """Draw as `draw`, and refine by so many steps (`refined`).
+
+        Draws are made and refined one by one, so that a replay repeats their bits. A refinement
+        that runs away is the draw itself.
+
+        Raises:
+            CaflowError: A draw and its ten redraws run away, or it is too large to refine.
+        """
         check_refinable(self.condition.size)
-        drawn = []
+        found = []
         for row, seed in enumerate(seeds):
             condition = self._condition_of(row)
             for k in range(first, first + count):
-                drawn.append(self._draw_alone(condition, tau, seed + k, steps))
-        return drawn
+                drawn, latents = self._draw_alone(condition, tau, seed + k)
+                better = refined(self._model, condition, latents, steps)
+                points, cells = decode_noise(self._model, condition, better)
+                away = bool(cells.any())
+                found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
+        return found
 
     def _condition_of(self, row: int) -> Condition:
         """The condition of one row, as it is where that is the only one."""
@@ -96,8 +97,10 @@ class OnePiece:
             return self.condition
         return self._model.encode_condition(self._cond[row, None])
 
-    def _draw_alone(self, condition: Condition, tau: Tau, seed: int, refine: int = 0) -> Sampled:
-        """A draw by itself: one that has run away among others, or is to be refined."""
+    def _draw_alone(
+        self, condition: Condition, tau: Tau, seed: int
+    ) -> tuple[Sampled, list[Tensor]]:
+        """A draw by itself, one that has run away among others or is to be refined; its latents."""
         latents: list[Tensor] = []
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
@@ -106,12 +109,7 @@ class OnePiece:
             return _pictures(points)[0], cells[0]
 
         drawn = draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
-        if not refine:
-            return drawn
-        better = refined(self._model, condition, latents, refine)
-        points, cells = decode_noise(self._model, condition, better)
-        picture = drawn.picture if bool(cells.any()) else _pictures(points)[0]
-        return Sampled(picture, drawn.redraws, drawn.picture)
+        return drawn, latents
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
@@ -149,21 +147,12 @@ class InTiles:
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
 
     def draw(
-        self,
-        tau: Tau,
-        seeds: Sequence[int],
-        first: int,
-        count: int,
-        strict: bool = True,
-        refine: int = 0,
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
     ) -> list[Sampled]:
         """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles.
 
-        Where a tile runs away, the whole picture is drawn again with other noise there. What is in
-        tiles cannot be refined, because it has no joint density.
+        Where a tile runs away, the whole picture is drawn again with other noise there.
         """
-        if refine:
-            check_refinable(self._tiles.size)
         drawn = []
         for row, seed in enumerate(seeds):
             for k in range(first, first + count):
@@ -173,6 +162,13 @@ class InTiles:
                     draw_sound(noise, draw, tau) if strict else Sampled(draw(noise(0))[0], 0)
                 )
         return drawn
+
+    def draw_refined(
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
+    ) -> list[Refined]:
+        """Refuse what is in tiles, because it has no joint density: CaflowError."""
+        check_refinable(self._tiles.size)
+        raise AssertionError("whatever is in tiles is too large to refine")
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
         """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.

@@ -29,7 +29,6 @@ class Sampled(NamedTuple):
 
     picture: Picture  # uint8 (H, W, C)
     redraws: int
-    plain: Picture | None = None  # as it was drawn, where it was refined
 
 
 def runaway_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:

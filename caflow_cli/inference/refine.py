@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +12,21 @@ from ..devices import tf32
 from ..errors import CaflowError
 from ..flows import standard_normal_log_prob
 from ..model import CAFlow, Condition
-from .redraw import runaway_cells
+from ..tasks import Picture
+from .redraw import Sampled, runaway_cells
 
-__all__ = ["FIRST_STEP", "check_refinable", "refined"]
+__all__ = ["FIRST_STEP", "Refined", "check_refinable", "refined"]
 
 FIRST_STEP = 0.01  # of the gradient: η at the first step
 _LONGER, _SHORTER = 1.25, 0.5  # what η is multiplied by behind a step that is kept, or is not
 _MOST = 2**18  # pixels of the model's picture: a gradient takes 8 kB a pixel of the bundled models
+
+
+class Refined(NamedTuple):
+    """A draw, and the picture that it was refined to."""
+
+    drawn: Sampled
+    picture: Picture  # uint8 (H, W, C)
 
 
 def check_refinable(size: tuple[int, int]) -> None:

@@ -138,8 +138,8 @@ def test_ten_redraws_are_the_most(small_model, poison, in_tiles):
     way = InTiles(small_model, cond, plan_tiles(SIZE, 16)) if in_tiles else None
     way = way or OnePiece(small_model, cond)
     poison(small_model, [(3, k) for k in range(REDRAWS)])
-    (drawn,) = way.draw(TAU, [3], 0, 1)
-    assert drawn.redraws == REDRAWS
+    ((_, redraws),) = way.draw(TAU, [3], 0, 1)
+    assert redraws == REDRAWS
     poison(small_model, [(3, REDRAWS)])
     with pytest.raises(CaflowError, match=r"11 draws in a row run away .* at tau 0\.8") as caught:
         way.draw(TAU, [3], 0, 1)
