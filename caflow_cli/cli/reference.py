@@ -46,7 +46,10 @@ themselves. New in it:
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
-- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`.
+- `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
+- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`
+  and `--search-rank`.
+- `caflow models info`: `defaults`, and where each comes from.
 
 `caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.
 """
