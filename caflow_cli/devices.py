@@ -39,6 +39,7 @@ __all__ = [
     "check_compiler",
     "compile_options",
     "exactly",
+    "fuses_relu",
     "has_float64",
     "keep_memory",
     "laid_out",
@@ -46,6 +47,7 @@ __all__ = [
     "memory_format",
     "net_type",
     "peak_bytes",
+    "prefers_products",
     "select_device",
     "tf32",
     "use_device",
@@ -80,6 +82,7 @@ def _cpu_has_bf16() -> bool:
 # Elsewhere a CPU trains ten times slower in bfloat16 than in float32 (docs/speed.md).
 if not _cpu_has_bf16():
     _WITHOUT_BF16.add("cpu")
+_RELU_IS_FUSED = _cpu_has_bf16() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 # --- which one ------------------------------------------------------------------------------------
@@ -172,6 +175,32 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
     """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
     rough = training and bf16 and device.type not in _WITHOUT_BF16
     return torch.bfloat16 if rough else own
+
+
+def fuses_relu(x: Tensor) -> bool:
+    """Whether a convolution of x can apply ReLU in the same pass over memory.
+
+    On a CPU with bfloat16 oneDNN can. The operation exists for code that `torch.compile` generates,
+    and is not part of PyTorch's public interface.
+    """
+    return _RELU_IS_FUSED and x.dtype == torch.bfloat16 and x.device.type == "cpu"
+
+
+def prefers_products(x: Tensor, size: int) -> bool:
+    """Whether the gradients of a convolution of x are faster as products of matrices.
+
+    On a CPU they are for kernels of 1×1 in float32 or on few pixels, and for those of 3×3 on fewer.
+
+    Args:
+        x: What is convolved, (B, C, H, W).
+        size: Of the kernel.
+    """
+    if x.device.type != "cpu":
+        return False
+    pixels = x.shape[-2] * x.shape[-1]
+    if x.dtype != torch.bfloat16:
+        return size == 1
+    return pixels <= (64 if size == 1 else 16)
 
 
 @contextmanager
