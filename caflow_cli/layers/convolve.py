@@ -56,6 +56,8 @@ class _Convolution(Function):
     ) -> Tensor:
         own, kernel = x.to(dtype), weight.to(dtype)
         y = convolve(own, kernel, None if bias is None else bias.to(dtype), relu)
+        if len(y) == 1:  # a view, of one of two images (`conv2d`): it could not change in place
+            y = y.clone()
         ctx.save_for_backward(own, kernel, y if relu else None)
         ctx.types = x.dtype, weight.dtype
         return y

@@ -96,3 +96,13 @@ def test_without_gradients_nothing_is_kept():
     assert convolution(x, weight, bias).grad_fn is None
     with torch.no_grad():
         assert convolution(x.requires_grad_(), weight, bias).grad_fn is None
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_its_result_may_be_changed_in_place(images):
+    """As the condition's part is added; the result for a single image is no view of two."""
+    x, weight, bias = values(1)
+    x = x[:images].requires_grad_()
+    y = convolution(x, weight, bias).add_(1)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(gradient, weight.sum(0).expand_as(x), rtol=0, atol=1e-12)
