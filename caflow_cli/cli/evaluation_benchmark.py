@@ -112,7 +112,9 @@ def _check(
         "--report": written.report,
         "--skip-existing": written.skip_existing or None,
         "--save-stats": networks.save_stats,
+        "--write-defaults": written.write_defaults,
         "--search-tau": given.search_tau or None,
+        "--search-rank": given.search_rank or None,
         "-n": None if given.keep in (None, "1") else given.keep,
     }
     for name, value in refused.items():

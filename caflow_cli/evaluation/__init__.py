@@ -12,6 +12,7 @@ from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from .benchmark_run import run_benchmark
+    from .defaults import FoundDefaults, search_defaults, write_defaults
     from .json_lines import compare_lines
     from .metrics.formulas import psnr, rmse, ssim
     from .metrics.lpips import LpipsDistance
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Evaluation": ".result",
+    "FoundDefaults": ".defaults",
     "LpipsDistance": ".metrics.lpips",
     "Result": ".result",
     "Weights": ".metrics.weights",
@@ -31,12 +33,15 @@ _HOMES = {
     "psnr": ".metrics.formulas",
     "rmse": ".metrics.formulas",
     "run_benchmark": ".benchmark_run",
+    "search_defaults": ".defaults",
     "ssim": ".metrics.formulas",
+    "write_defaults": ".defaults",
 }
 
 __all__ = [
     "METRICS",
     "Evaluation",
+    "FoundDefaults",
     "LpipsDistance",
     "Metric",
     "Result",
@@ -47,7 +52,9 @@ __all__ = [
     "psnr",
     "rmse",
     "run_benchmark",
+    "search_defaults",
     "ssim",
+    "write_defaults",
 ]
 
 

@@ -7,7 +7,7 @@ the same wherever it is drawn, and `score` of the written picture repeats its sc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -20,6 +20,7 @@ from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
+from .refine import Refined
 from .score import Score, score_targets, to_batch
 
 __all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
@@ -82,6 +83,7 @@ class Draw:
     seed: int  # replays it, as candidate 0
     draw: Picture  # uint8, of the model's size
     image: Picture
+    plain: Picture  # `draw` before it was refined
     redraws: int = 0  # draws of this generator that ran away before this one
 
 
@@ -106,7 +108,12 @@ class Conditioned:
         return self._conditions.statistics
 
     def draws(
-        self, tau: Tau, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+        self,
+        tau: Tau,
+        candidates: int,
+        seeds: Sequence[int],
+        batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -119,21 +126,28 @@ class Conditioned:
             seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
             batch_size: Candidates at a time, of all requests together; at least one for each.
                 Default: as many as fit well into memory.
+            refine: Gradient steps on each draw's latents (`inference.refine`).
 
         Raises:
-            CaflowError: A candidate and its ten redraws run away, and `strict`.
+            CaflowError: A candidate and its ten redraws run away, and `strict`; or the picture is
+                too large to refine.
         """
         height, width = self._cond.shape[-2:]
         at_a_time = batch_size or BATCH_PIXELS // (height * width)
         step = max(1, at_a_time // len(self.requests))
         for first in range(0, candidates, step):
             count = min(step, candidates - first)
-            drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
+            found: list[Refined]
+            if refine:
+                found = self._conditions.draw_refined(tau, seeds, first, count, refine)
+            else:
+                drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
+                found = [Refined(one, one.picture) for one in drawn]
             batch = []
-            for place, (draw, redraws) in enumerate(drawn):
+            for place, ((plain, redraws), draw) in enumerate(found):
                 row, k = place // count, first + place % count
                 image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, redraws))
+                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, plain, redraws))
             yield batch
 
     def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
@@ -172,19 +186,34 @@ class Conditioned:
         seeds: Sequence[int],
         noise_samples: int = 1,
         batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[tuple[Draw, Score]]:
         """Draw, compose and score candidates, in the order and batches of `draws`.
+
+        A refined candidate that is less likely than it was, once it is composed and rounded, is
+        taken as it was drawn.
 
         Args:
             tau: Temperature.
             candidates: M.
             seeds: As for `draws`.
             noise_samples: K.
-            batch_size: As for `draws`.
+            batch_size, refine: As for `draws`.
 
         Raises:
             CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
-        for batch in self.draws(tau, candidates, seeds, batch_size):
+        for batch in self.draws(tau, candidates, seeds, batch_size, refine):
             scores = self.score([draw.image for draw in batch], noise_samples)
-            yield from zip(batch, scores, strict=True)
+            pairs = list(zip(batch, scores, strict=True))
+            if refine:
+                plain = [self._as_drawn(draw) for draw in batch]
+                scores = self.score([draw.image for draw in plain], noise_samples)
+                both = zip(pairs, zip(plain, scores, strict=True), strict=True)
+                pairs = [max(one, key=lambda pair: pair[1].rank_score) for one in both]
+            yield from pairs
+
+    def _as_drawn(self, draw: Draw) -> Draw:
+        """The draw as it was before it was refined."""
+        image = self.requests[draw.request].compose(draw.plain)
+        return replace(draw, draw=draw.plain, image=image)

@@ -15,6 +15,7 @@ from ..tasks import Picture
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .redraw import Sampled, decode_noise, draw_sound
+from .refine import Refined, check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -63,30 +64,65 @@ class OnePiece:
         drawn = [Sampled(picture, 0) for picture in _pictures(points)]
         if strict:
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
-                drawn[place] = self._draw_alone(place // count, tau, each[place])
+                condition = self._condition_of(place // count)
+                drawn[place], _ = self._draw_alone(condition, tau, each[place])
         return drawn
 
-    def _draw_alone(self, row: int, tau: Tau, seed: int) -> Sampled:
-        """A draw that has run away among others, under the condition of its row."""
-        condition = self.condition
-        if condition.batch > 1:
-            condition = self._model.encode_condition(self._cond[row, None])
+    def draw_refined(
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
+    ) -> list[Refined]:
+        """Draw as `draw`, and refine by so many steps (`refined`).
+
+        Draws are made and refined one by one, so that a replay repeats their bits. A refinement
+        that runs away is the draw itself.
+
+        Raises:
+            CaflowError: A draw and its ten redraws run away, or it is too large to refine.
+        """
+        check_refinable(self.condition.size)
+        found = []
+        for row, seed in enumerate(seeds):
+            condition = self._condition_of(row)
+            for k in range(first, first + count):
+                drawn, latents = self._draw_alone(condition, tau, seed + k)
+                better = refined(self._model, condition, latents, steps)
+                points, cells = decode_noise(self._model, condition, better)
+                away = bool(cells.any())
+                found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
+        return found
+
+    def _condition_of(self, row: int) -> Condition:
+        """The condition of one row, as it is where that is the only one."""
+        if self.condition.batch == 1:
+            return self.condition
+        return self._model.encode_condition(self._cond[row, None])
+
+    def _draw_alone(
+        self, condition: Condition, tau: Tau, seed: int
+    ) -> tuple[Sampled, list[Tensor]]:
+        """A draw by itself, one that has run away among others or is to be refined; its latents."""
+        latents: list[Tensor] = []
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
-            points, cells = self._decode(condition, tau, [noise])
+            latents[:] = self._latents(tau, [noise])
+            points, cells = decode_noise(self._model, condition, latents)
             return _pictures(points)[0], cells[0]
 
-        return draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
+        drawn = draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
+        return drawn, latents
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         """Points of that noise, (B, C, H, W), and where they run away."""
+        return decode_noise(self._model, condition, self._latents(tau, noise))
+
+    def _latents(self, tau: Tau, noise: Sequence[list[Tensor]]) -> list[Tensor]:
+        """The latents of that noise, as one batch."""
         device, dtype = self._model.device, self._model.dtype
         taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
         stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
-        latents = [own * z for own, z in zip(taus, stacked, strict=True)]
-        return decode_noise(self._model, condition, latents)
+        return [own * z for own, z in zip(taus, stacked, strict=True)]
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
         """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
@@ -126,6 +162,13 @@ class InTiles:
                     draw_sound(noise, draw, tau) if strict else Sampled(draw(noise(0))[0], 0)
                 )
         return drawn
+
+    def draw_refined(
+        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
+    ) -> list[Refined]:
+        """Refuse what is in tiles, because it has no joint density: CaflowError."""
+        check_refinable(self._tiles.size)
+        raise AssertionError("whatever is in tiles is too large to refine")
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
         """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.

@@ -82,6 +82,8 @@ def test_a_classical_fill_takes_a_models_place(run, sets):
         (["--protocol", "sr4", "--report", "r"], "--report is not for whole", "--save-images"),
         (["--protocol", "sr4", "-n", "2"], "-n is not for whole pictures", "leave -n out"),
         (["--protocol", "sr4", "--search-tau"], "--search-tau is not", "leave"),
+        (["--protocol", "sr4", "--search-rank"], "--search-rank is not", "leave"),
+        (["--protocol", "sr4", "--write-defaults", "f"], "--write-defaults is not", "leave"),
         (["--protocol", "sr4", "--resize", "8"], "--resize is not", "leave"),
         (["--protocol", "sr4", "--skip-existing"], "--skip-existing is not", "leave"),
         (["--protocol", "sr4", "--limit", "0"], "--limit is 0", "--limit 10"),

@@ -58,6 +58,7 @@ def test_the_environment_may_name_it_and_text_is_the_path(run, holed):
         ["--candidates", "2"],
         ["--keep", "2"],
         ["--rank", "none"],
+        ["--refine", "1"],
         ["--seed", "1"],
         ["--noise-samples", "2"],
         ["--batch-size", "1"],
