@@ -16,7 +16,9 @@ from safetensors.torch import load_file
 
 from .errors import EXIT_WEIGHTS, CaflowError
 
-__all__ = ["ALEX", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
+__all__ = ["ALEX", "LEAST_SIDE", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
+
+LEAST_SIDE = 32  # of a picture, which VGG16 halves five times
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
-from ..perceptual import VGG
+from ..perceptual import LEAST_SIDE, VGG
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .dataset import Dataset, load_dataset
@@ -74,7 +74,7 @@ def train(
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
     device = select_device(config.device)
     perceptual = (
-        perceptual_distance(config.perceptual_weights, device, config.optim.bf16)
+        perceptual_distance(config.perceptual_weights, device, config.task.size, config.optim.bf16)
         if wants_perceptual(config.optim, config.flow)
         else None
     )
@@ -132,7 +132,11 @@ def _train(
     if not has_state and learns_by_l1_alone(optim, config.flow):
         notes.append(
             "the guide learns by L1 alone, not by how its pictures look: "
-            f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+            + (
+                f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+                if config.task.size >= LEAST_SIDE
+                else f"VGG16 needs pictures of {LEAST_SIDE} pixels"
+            )
         )
     if resume and not has_state:
         notes.append("killed before its first state: this run starts again")

@@ -12,7 +12,7 @@ from ..config import Config, FlowConfig, TaskConfig, parse
 from ..config import preset as preset_flow
 from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
-from ..perceptual import VGG, at_hand
+from ..perceptual import LEAST_SIDE, VGG, at_hand
 from ..tasks import task_named
 from .config import RunConfig
 
@@ -111,7 +111,9 @@ def build_config(
         else:
             flow["cond_channels"] = task_named(name).channels[0]
     if preset is not None or start is not None:
+        size = values.get("task", {}).get("size", TaskConfig().size)
         looks = at_hand(VGG, values.get("perceptual_weights"))
+        looks = looks and not (isinstance(size, int) and size < LEAST_SIDE)
         values["optim"] = {**_guided(flow, start, looks), **values.get("optim", {})}
     if start is not None and values["optim"].get("schedule") == "stable":
         values["optim"] = {**_CONTINUED, **values["optim"]}

@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from caflow_cli.errors import CaflowError
 from caflow_cli.training.perceptual import perceptual_distance
 
 TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
@@ -22,11 +23,18 @@ def two_pairs():
 def test_the_distance_that_guides_learn_from_has_a_gradient_and_is_that_of_the_network():
     x, w = two_pairs()
     x.requires_grad_()
-    exact = perceptual_distance(None, torch.device("cpu"), bf16=False)(x, w)
-    rounded = perceptual_distance(None, torch.device("cpu"), bf16=True)(x, w)
+    exact = perceptual_distance(None, torch.device("cpu"), 64, bf16=False)(x, w)
+    rounded = perceptual_distance(None, torch.device("cpu"), 64, bf16=True)(x, w)
     assert exact.tolist() == pytest.approx([0.32426, 0.36462], abs=2e-5)
     assert rounded.tolist() == pytest.approx(exact.tolist(), rel=0.03)
     rounded.sum().backward()
     assert x.grad is not None
     assert x.grad.isfinite().all()
     assert x.grad.any()
+
+
+def test_pictures_that_vgg_cannot_look_at_are_refused_before_any_work():
+    with pytest.raises(CaflowError, match="of 16 pixels") as caught:
+        perceptual_distance("no such file", torch.device("cpu"), 16)
+    assert caught.value.exit_code == 2
+    assert "optim.guide_perceptual=0" in caught.value.hint

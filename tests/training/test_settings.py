@@ -202,3 +202,10 @@ def test_a_config_from_before_the_stable_schedule_is_read():
     values = build_config(minimal()).to_dict()
     del values["optim"]["decay_share"]
     assert build_config(values) == build_config(minimal())
+
+
+def test_a_guide_of_small_pictures_learns_by_l1_alone(monkeypatch):
+    """VGG16 halves a picture five times."""
+    monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
+    assert build_config(minimal(), ["task.size=16"]).optim.guide_perceptual == 0.0
+    assert build_config(minimal(), ["task.size=32"]).optim.guide_perceptual == 2.0
