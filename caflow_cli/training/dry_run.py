@@ -70,7 +70,9 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     torch.manual_seed(config.seed)
     model = starting_model(config, resume)
     perceptual = (
-        perceptual_distance(config.perceptual_weights, accelerator.device, task.size, optim.bf16)
+        perceptual_distance(
+            config.perceptual_weights, accelerator.device, config.task.size, optim.bf16
+        )
         if wants_perceptual(optim, config.flow)
         else None
     )
