@@ -46,6 +46,8 @@ themselves. New in it:
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
+- `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
+  Where there are several, `score_domain` is `parts`.
 - `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`.
 
 `caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.
