@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import Part, Picture, Place, SuperRes, Task
+from ..tasks import HoleWindow, Part, Picture, Place, SuperRes, Task
 from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
@@ -87,8 +87,16 @@ class Request:
     def compose(self, draws: Sequence[Picture]) -> Picture:
         """The picture of draws, one a part."""
         image = self.image
-        for part, draw in zip(self.parts, draws, strict=True):
-            image = part.compose(image, draw)
+        for number, draw in enumerate(draws):
+            image = self.composed(number, image, draw)
+        return image
+
+    def composed(self, number: int, image: Picture, draw: Picture) -> Picture:
+        """The picture with one part more. What this class has composed itself is reused."""
+        part = self.parts[number]
+        if number == 0 or not isinstance(part, HoleWindow):
+            return part.compose(image, draw)
+        part.fill(image, draw)
         return image
 
 
@@ -124,8 +132,8 @@ class _Candidate:
     redraws: int = 0
     nats: list[Nats] = field(default_factory=list)
 
-    def take(self, part: Part, sampled: Sampled) -> None:
-        self.image = part.compose(self.image, sampled.picture)
+    def take(self, request: Request, sampled: Sampled) -> None:
+        self.image = request.composed(len(self.draws), self.image, sampled.picture)
         self.draws.append(sampled.picture)
         self.redraws += sampled.redraws
 
@@ -265,7 +273,7 @@ class Conditioned:
                 conditions, cond = self._conditions_of(part, some)
                 drawn = conditions.draw(tau, [one.latents for one in some], self._strict)
                 for one, sampled in zip(some, drawn, strict=True):
-                    one.take(self.requests[one.row].parts[part], sampled)
+                    one.take(self.requests[one.row], sampled)
                 if noise_samples is not None:
                     pairs = [(one.row, one.image) for one in some]
                     known = conditions, cond

@@ -45,14 +45,18 @@ class HoleWindow:
         return self._condition(self.window.of(image))
 
     def compose(self, image: Picture, draw: Picture) -> Picture:
-        """Enlarge the draw and put it into the hole of the picture."""
+        """Enlarge the draw and put it into the hole of a copy of the picture."""
+        result = image.copy()
+        self.fill(result, draw)
+        return result
+
+    def fill(self, image: Picture, draw: Picture) -> None:
+        """Do as `compose`, in place: a large picture with many parts is copied only once."""
         window = self.window
         known, cells = self._shrink(window.of(image))
         # Outside the hole the draw is only nearly the picture, and would show at its edge.
         patch = np.where(cells[..., None], draw[: window.height, : window.width], known)
-        result = image.copy()
-        window.of(result)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
-        return result
+        window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
 
     def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
         """Compute the windows of picture and target at model scale, padded.

@@ -165,16 +165,27 @@ def _thick(hole: Mask, size: int) -> Mask:
     side = size // 4 + 1
     if min(hole.shape) < side:
         return np.zeros_like(hole)
-    # Squares in the hole, by their first pixel; then the pixels of these squares.
-    inside = _counts(hole, side, side) == side**2
-    opened = _counts(np.pad(inside, side - 1), side, side) > 0
-    near = size // 8
-    return hole & (_counts(np.pad(opened, near), 2 * near + 1, 2 * near + 1) > 0)
+    inside = _over_squares(np.logical_and, hole, side)  # squares in the hole, by their first pixel
+    reach = side - 1 + size // 8
+    near = _over_squares(np.logical_or, np.pad(inside, reach), side + 2 * (size // 8))
+    return hole & near
 
 
-def _counts(values: npt.NDArray[np.generic], tall: int, wide: int) -> _Counts:
+def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
+    """The "and" or "or" over all squares that lie in a mask, by their first pixel."""
+    for _ in range(2):  # down, then to the right
+        span = 1
+        while span < side:
+            step = min(span, side - span)
+            mask = join(mask[:-step], mask[step:])
+            span += step
+        mask = mask.T
+    return mask
+
+
+def _sums(values: _Counts, tall: int, wide: int) -> _Counts:
     """The sums over all windows that lie in an array, (H, W) to (H - tall + 1, W - wide + 1)."""
-    sums = np.pad(values.astype(np.int32).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     found = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
     return np.asarray(found, np.int32)
 
@@ -222,7 +233,7 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
         column = int(left[row].argmax())
         tops, lefts = _starts(row, tall, height), _starts(column, wide, width)
         near = worth[tops.start : tops.stop - 1 + tall, lefts.start : lefts.stop - 1 + wide]
-        counts = _counts(near, tall, wide)
+        counts = _sums(near, tall, wide)
         top, side = (int(place) for place in np.unravel_index(counts.argmax(), counts.shape))
         box = _box(left[tops[top] :, lefts[side] :][:tall, :wide])
         box = Box(*(at + tops[top] for at in box[:2]), *(at + lefts[side] for at in box[2:]))

@@ -144,3 +144,45 @@ def test_too_many_windows_are_refused(monkeypatch):
     with pytest.raises(CaflowError, match="takes more than 20 windows of 64x64 pixels") as caught:
         plan_windows(hole, SIZE)
     assert "less of the mask white" in caught.value.hint
+
+
+@given(masks(), st.sampled_from([8, 16, 32]))
+@settings(max_examples=30, deadline=None)
+def test_thick_is_what_lies_near_a_square_in_the_hole(hole, size):
+    hole = hole[:60, :60]
+    side, near = size // 4 + 1, size // 8
+    expected = np.zeros_like(hole)
+    for y in range(hole.shape[0] - side + 1):
+        for x in range(hole.shape[1] - side + 1):
+            if hole[y : y + side, x : x + side].all():
+                rows, columns = (slice(max(0, at - near), at + side + near) for at in (y, x))
+                expected[rows, columns] = True
+    np.testing.assert_array_equal(windows._thick(hole, size), expected & hole)
+
+
+@given(masks())
+@settings(max_examples=60, deadline=None)
+def test_boxes_are_those_of_parts_that_touch(hole):
+    """Flooded from pixel to pixel, corners included."""
+    hole = hole[:40, :40]
+    left, expected = {(int(y), int(x)) for y, x in np.argwhere(hole)}, []
+    while left:
+        reached, part = [min(left)], set()
+        while reached:
+            y, x = reached.pop()
+            if (y, x) in left:
+                left.remove((y, x))
+                part.add((y, x))
+                reached += [(y + j, x + i) for j in (-1, 0, 1) for i in (-1, 0, 1)]
+        rows, columns = zip(*part, strict=True)
+        expected.append((min(rows), max(rows), min(columns), max(columns)))
+    assert windows._boxes(hole) == expected
+
+
+def test_a_native_window_stays_clear_of_thick_places_where_it_can():
+    """A line beside a blotch lies at the edge of its windows, not in their middle."""
+    thick = box(300, 300, 100, 100, 100, 100)
+    found = plan_windows(thick | box(300, 300, 60, 80, 180, 3), SIZE)
+    native = [window for window in found if not window.shrunk]
+    assert len(native) == len(found) - 1 == 3
+    assert not any(window.of(thick).any() for window in native)
