@@ -46,6 +46,7 @@ __all__ = [
     "memory_format",
     "net_type",
     "peak_bytes",
+    "prefers_products",
     "select_device",
     "tf32",
     "use_device",
@@ -172,6 +173,23 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
     """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
     rough = training and bf16 and device.type not in _WITHOUT_BF16
     return torch.bfloat16 if rough else own
+
+
+def prefers_products(x: Tensor, size: int) -> bool:
+    """Whether the gradients of a convolution of x are faster as products of matrices.
+
+    On a CPU they are for kernels of 1×1 in float32 or on few pixels, and for those of 3×3 on fewer.
+
+    Args:
+        x: What is convolved, (B, C, H, W).
+        size: Of the kernel.
+    """
+    if x.device.type != "cpu":
+        return False
+    pixels = x.shape[-2] * x.shape[-1]
+    if x.dtype != torch.bfloat16:
+        return size == 1
+    return pixels <= (64 if size == 1 else 16)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ __all__ = ["RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
 
 RANKS = (*RULES, "best", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
+_MOST_STEPS = 1000  # of refinement
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Sampling:
     # `of` fills in; "none" leaves the order of k
     batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
+    refine: int = 0  # gradient steps on each candidate's latents (`inference.refine`)
 
     @property
     def temperature(self) -> Temperature:
@@ -66,6 +68,11 @@ class Sampling:
             f"--seed 0, or any with seed + m up to {SEEDS}",
         )
         _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
+        _require(
+            0 <= self.refine <= _MOST_STEPS,
+            f"cannot refine by {self.refine} steps",
+            f"--refine 5, or any from 0 to {_MOST_STEPS}",
+        )
         check_noise_samples(self.noise_samples)
         check_rank(self.rank)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
 from caflow_cli.inference.latents import Latents
-from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, UNet
+from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, Spread, UNet
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
 
@@ -46,7 +46,7 @@ def randomise(module, seed=0, last=0.5, affine=0.2):
     """
     gen = generator(seed)
     for child in module.modules():
-        if isinstance(child, ConvNet | Enlarge | Guide | UNet):
+        if isinstance(child, ConvNet | Enlarge | Guide | Spread | UNet):
             conv = child.last if isinstance(child, ConvNet) else child.head
             _add_noise(conv.weight, last * conv.weight[0].numel() ** -0.5, gen)
             _add_noise(conv.bias, 0.4 * last, gen)
@@ -172,11 +172,11 @@ def settled(task, conditions, draws):
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def draw(way, tau, seeds, first, count, strict=True):
+def draw(way, tau, seeds, first, count, strict=True, refine=0):
     """Draw `count` pictures of each of a way's conditions, from its seed + first on."""
     each = [seed + k for seed in seeds for k in range(first, first + count)]
     latents = [Latents(way._model, seed, way.size) for seed in each]
-    return way.draw(tau, latents, strict)
+    return way.draw_refined(tau, latents, refine) if refine else way.draw(tau, latents, strict)
 
 
 def noise_behind(model, seed, size, redraws):

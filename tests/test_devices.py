@@ -11,7 +11,14 @@ import pytest
 import torch
 
 from caflow_cli import devices
-from caflow_cli.devices import check_compiler, exactly, net_type, select_device, tf32
+from caflow_cli.devices import (
+    check_compiler,
+    exactly,
+    net_type,
+    prefers_products,
+    select_device,
+    tf32,
+)
 from caflow_cli.errors import CaflowError
 
 
@@ -91,6 +98,18 @@ def test_tf32_is_off_within_and_as_before_behind():
         with tf32(allowed):
             assert exactly(allows)() == [False, False]
             assert allows() == [allowed, allowed]
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_products_of_matrices_take_the_place_of_gradients_on_few_pixels(kind):
+    """In float32, where 3×3 is as fast as a product, only those of 1×1."""
+    rough = kind == torch.bfloat16
+    sides = {1: 8, 3: 4}  # so many pixels, or fewer
+    for size, side in sides.items():
+        few, many = (torch.zeros(2, 3, side, side + more, dtype=kind) for more in (0, 1))
+        assert prefers_products(few, size) == (rough or size == 1)
+        assert prefers_products(many, size) == (not rough and size == 1)
+        assert not prefers_products(few.to("meta"), size)
 
 
 def test_no_other_module_asks_for_a_device_by_name():

@@ -52,6 +52,8 @@ OUT_OF_RANGE = [
     ({"seed": 2**32 - 4, "candidates": 5}, "seed 4294967292 is out of range", None),
     ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range", None),
     ({"batch_size": 0}, "batch size 0", "--batch-size 10"),
+    ({"refine": -1}, "cannot refine by -1 steps", "--refine 5, or any from 0 to 1000"),
+    ({"refine": 1001}, "cannot refine by 1001 steps", None),
     ({"noise_samples": 0}, "0 noise samples are too few", "--noise-samples 1"),
     (
         {"rank": "beauty"},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config, TaskConfig
+from .defaults import origins
 
 __all__ = ["Card"]
 
@@ -66,6 +67,7 @@ class Card:
             self._use(),
             self._terms(),
             _section("Training", _bullets(self._record())),
+            _section("Defaults", _bullets(origins(self.config, self.training).sentences())),
             _section("Measured on exactly this file", self._measured()),
             self._model(),
         ]

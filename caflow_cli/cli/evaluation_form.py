@@ -75,6 +75,24 @@ def _check_model_options(model: ModelOnData, compared: Compared, written: Writte
         raise CaflowError(
             "--skip-existing needs a folder of an earlier run", "--save-images DIR", EXIT_USAGE
         )
+    is_search = model.search_tau or model.search_rank
+    for name, folder in (("--save-images", written.save_images), ("--report", written.report)):
+        if is_search and folder is not None:
+            raise CaflowError(
+                f"a search has no {name}", "a sweep has: --tau 0.5,0.8 --report DIR", EXIT_USAGE
+            )
+    if written.write_defaults is None:
+        return
+    if not is_search:
+        raise CaflowError(
+            "--write-defaults without a search", "--search-tau --search-rank", EXIT_USAGE
+        )
+    if model.tau is not None:
+        raise CaflowError(
+            "a rule of choice is written for the model's own temperature",
+            "leave --tau out, or --search-tau in its place",
+            EXIT_USAGE,
+        )
 
 
 def _check_comparison_options(model: ModelOnData, compared: Compared, written: Written) -> None:
@@ -82,10 +100,12 @@ def _check_comparison_options(model: ModelOnData, compared: Compared, written: W
         "--save-images": written.save_images,
         "--report": written.report,
         "--skip-existing": written.skip_existing or None,
+        "--write-defaults": written.write_defaults,
         "--limit": model.limit,
         "--split": model.split,
         "--tau": model.tau,
         "--search-tau": model.search_tau or None,
+        "--search-rank": model.search_rank or None,
         "-m": model.candidates,
         "-n": model.keep,
         "--rank": model.rank,

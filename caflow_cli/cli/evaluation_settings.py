@@ -34,7 +34,7 @@ class ModelSettings:
     task: str | None  # None: the model's
     protocol: Protocol | None
     ranks: tuple[str, ...] = ("likelihood",)  # rules that choose the N
-    search_tau: bool = False  # tau follows from the model
+    search: tuple[str, ...] = ()  # "tau", "rank": what is searched
 
 
 def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
@@ -48,7 +48,7 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
         CaflowError: (exit 2) a value is invalid, or the protocol is for another task.
     """
     protocol = None if given.protocol is None else get_protocol(given.protocol)
-    if given.search_tau:
+    if given.search_tau or given.search_rank:
         return _search(given, metrics)
     chosen = choose_metrics(
         [*metrics, *(protocol.metrics if protocol else ())], METRICS, DEFAULT_METRICS
@@ -68,25 +68,35 @@ def model_settings(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
 
 
 def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
-    """Those of `--search-tau`: single draws on the validation split, unless told otherwise."""
-    for name, value in (("--tau", given.tau), ("--protocol", given.protocol)):
-        if value is not None:
-            raise CaflowError(
-                f"--search-tau and {name} both say the temperature", f"leave {name} out", EXIT_USAGE
-            )
+    """Those of `--search-tau` and `--search-rank`, which are on validation pictures alone."""
+    flag = "--search-tau" if given.search_tau else "--search-rank"
+
+    def refuse(message: str, hint: str) -> CaflowError:
+        return CaflowError(message, hint, EXIT_USAGE)
+
+    if given.search_tau and given.tau is not None:
+        raise refuse("--search-tau and --tau both say the temperature", "leave --tau out")
+    if given.search_rank and given.rank is not None:
+        raise refuse("--search-rank and --rank both say the rule", "leave --rank out")
+    if given.protocol is not None:
+        raise refuse(f"{flag} and --protocol both say what is measured", "leave --protocol out")
+    if _split(given.split) not in (None, "val"):
+        raise refuse(
+            f"{flag} on {given.split}/: defaults are chosen on validation pictures",
+            "leave --split out",
+        )
     chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], METRICS)
-    candidates = _numbers(given.candidates, "-m", int, "1") or [1]
+    tau = _numbers(given.tau, "--tau", Temperature.of, "0.5")
+    candidates = _numbers(given.candidates, "-m", int, "10")
     keep = _numbers(given.keep, "-n", int, "1") or [1]
     ranks = _ranks(given.rank)
-    for name, values in (("-m", candidates), ("-n", keep), ("--rank", ranks)):
-        if len(values) > 1:
-            raise CaflowError(
-                f"--search-tau with several values of {name}", f"{name} {values[0]}", EXIT_USAGE
-            )
-    split = _split(given.split) or "val"
+    for name, values in (("--tau", tau), ("-m", candidates), ("-n", keep), ("--rank", ranks)):
+        if values is not None and len(values) > 1:
+            raise refuse(f"{flag} with several values of {name}", f"{name} {values[0]}")
+    search = [n for n, on in (("tau", given.search_tau), ("rank", given.search_rank)) if on]
     task = _task(given.task, None)
     return ModelSettings(
-        chosen, None, candidates, keep, given.limit, split, task, None, ranks, True
+        chosen, tau, candidates, keep, given.limit, "val", task, None, ranks, tuple(search)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
@@ -22,6 +23,7 @@ class LoadedModel:
     model: CAFlow
     id: str
     sha256: str
+    path: Path
     domain: Domain | None  # what it was trained on, where its file says
 
     @property
@@ -81,4 +83,4 @@ def load_model(
         )
     model, info = CAFlow.load(resolved.path), read_info(resolved.path)
     domain = Domain.from_record(info.training.get("domain"))
-    return LoadedModel(model.to(target), resolved.id, resolved.sha256, domain)
+    return LoadedModel(model.to(target), resolved.id, resolved.sha256, resolved.path, domain)

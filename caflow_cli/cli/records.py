@@ -139,6 +139,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "redraws": candidate.redraws,
         "candidates": len(result.ranked),
         **({"consistent": True} if candidate.consistency_max is not None else {}),
+        **({"refine": result.refine} if result.refine else {}),
         "rank_score": candidate.score.rank_score,
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,
@@ -157,6 +158,7 @@ def _params(sampling: Sampling) -> Fields:
         "noise_samples": sampling.noise_samples,
         "rank": sampling.rank,
         **({"consistent": True} if sampling.consistent else {}),
+        **({"refine": sampling.refine} if sampling.refine else {}),
     }
 
 

@@ -48,7 +48,10 @@ themselves. New in it:
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
 - `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
   Where there are several, `score_domain` is `parts`.
-- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`.
+- `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
+- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`
+  and `--search-rank`.
+- `caflow models info`: `defaults`, and where each comes from.
 
 `caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.
 """

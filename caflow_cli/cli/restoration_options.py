@@ -61,6 +61,17 @@ class Restoration:
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"
+    refine: Annotated[
+        int,
+        typer.Option(
+            "--refine",
+            metavar="STEPS",
+            help="Raise each candidate's log-density by so many gradient steps on its latents, "
+            "before it is rounded and scored. It is no plain sample then, and JSON says so. For "
+            "up to 512x512 pixels.",
+            rich_help_panel=options.SAMPLING,
+        ),
+    ] = 0
     seed: options.Seed = 0
     noise_samples: options.NoiseSamples = 1
     model: options.Model = None
@@ -175,4 +186,5 @@ class Restoration:
             rank=self.rank,
             batch_size=self.batch_size,
             consistent=consistent,
+            refine=self.refine,
         )

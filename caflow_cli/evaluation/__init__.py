@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
+    from .defaults import FoundDefaults, search_defaults, write_defaults
     from .json_lines import compare_lines
     from .metrics.formulas import psnr, rmse, ssim
     from .metrics.lpips import LpipsDistance
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Evaluation": ".result",
+    "FoundDefaults": ".defaults",
     "LpipsDistance": ".metrics.lpips",
     "Result": ".result",
     "Weights": ".metrics.weights",
@@ -29,12 +31,15 @@ _HOMES = {
     "evaluate": ".model_on_data",
     "psnr": ".metrics.formulas",
     "rmse": ".metrics.formulas",
+    "search_defaults": ".defaults",
     "ssim": ".metrics.formulas",
+    "write_defaults": ".defaults",
 }
 
 __all__ = [
     "METRICS",
     "Evaluation",
+    "FoundDefaults",
     "LpipsDistance",
     "Metric",
     "Result",
@@ -44,7 +49,9 @@ __all__ = [
     "evaluate",
     "psnr",
     "rmse",
+    "search_defaults",
     "ssim",
+    "write_defaults",
 ]
 
 

@@ -11,9 +11,10 @@ from ..errors import CaflowError
 from ..temperature import Temperature
 
 if TYPE_CHECKING:
+    from .estimates import Estimate
     from .result import Result
 
-__all__ = ["METRICS_OF_SEARCH", "RMSE_ROOM", "Choice", "choose_temperature", "searched"]
+__all__ = ["METRICS_OF_SEARCH", "RMSE_ROOM", "TemperatureChoice", "choose_temperature", "searched"]
 
 METRICS_OF_SEARCH = ("rmse", "lpips")
 RMSE_ROOM = 0.10  # by how much the RMSE may be above the least one of the search
@@ -57,13 +58,15 @@ def searched(flow: FlowConfig) -> list[Temperature]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class TemperatureChoice:
     """The temperature that the rule chooses, and why."""
 
     tau: Temperature
-    rmse: float
-    lpips: float
+    rmse: Estimate
+    lpips: Estimate
     least_rmse: float  # of the search
+    candidates: int  # M of the search, of which
+    keep: int  # so many were measured
 
     @property
     def rule(self) -> str:
@@ -74,21 +77,25 @@ class Choice:
         return {
             "rule": self.rule,
             "tau": self.tau.as_json(),
-            "rmse": self.rmse,
-            "lpips": self.lpips,
+            "pictures": self.lpips.count,
+            "candidates": self.candidates,
+            "keep": self.keep,
+            "rmse": self.rmse.as_json(),
+            "lpips": self.lpips.as_json(),
             "rmse_at_most": self.least_rmse * (1 + RMSE_ROOM),
         }
 
     def __str__(self) -> str:
         return (
             f"--tau {self.tau}: {self.rule} ({self.least_rmse:.2f}); "
-            f"rmse {self.rmse:.2f}, lpips {self.lpips:.4f}"
+            f"rmse {self.rmse.mean:.2f}, lpips {self.lpips.mean:.4f}"
         )
 
 
-def choose_temperature(results: Sequence[Result]) -> Choice:
+def choose_temperature(results: Sequence[Result]) -> TemperatureChoice:
     """The temperature with the lowest LPIPS among those whose RMSE is at most `RMSE_ROOM` above
-    the least RMSE of them all; of equals the one with less RMSE, then the first.
+    the least RMSE of them all; of equals the one with less RMSE, then the first. A temperature that
+    was measured on fewer pictures than others, because draws ran away, does not count.
 
         argmin LPIPS(τ)  over  RMSE(τ) <= (1 + room) min RMSE
 
@@ -102,13 +109,15 @@ def choose_temperature(results: Sequence[Result]) -> Choice:
         CaflowError: There is none.
     """
     tried = [
-        (row.values["rmse"].mean, row.values["lpips"].mean, row.cell.tau)
+        (row.values["rmse"], row.values["lpips"], row.cell)
         for row in results
         if row.what == "model" and row.cell is not None and {"rmse", "lpips"} <= row.values.keys()
     ]
     if not tried:
         raise CaflowError("no temperature was measured", "--metric rmse,lpips")
-    least = min(rmse for rmse, _, _ in tried)
-    fit = [one for one in tried if one[0] <= (1 + RMSE_ROOM) * least]
-    rmse, lpips, tau = min(fit, key=lambda one: (one[1], one[0]))
-    return Choice(tau, rmse, lpips, least)
+    pictures = max(rmse.count for rmse, _, _ in tried)
+    tried = [one for one in tried if one[0].count == pictures]
+    least = min(rmse.mean for rmse, _, _ in tried)
+    fit = [one for one in tried if one[0].mean <= (1 + RMSE_ROOM) * least]
+    rmse, lpips, cell = min(fit, key=lambda one: (one[1].mean, one[0].mean))
+    return TemperatureChoice(cell.tau, rmse, lpips, least, cell.m, cell.n)

@@ -25,7 +25,7 @@ from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
 from .latents import Latents
-from .redraw import Sampled
+from .refine import Refined
 from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
 
 __all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Progress", "Request", "Step"]
@@ -92,10 +92,13 @@ class Request:
         return image
 
     def composed(self, number: int, image: Picture, draw: Picture) -> Picture:
-        """The picture with one part more. What this class has composed itself is reused."""
+        """The picture with part `number` done, too, or done anew.
+
+        A picture that this method has composed is reused: the next one is not a copy.
+        """
         part = self.parts[number]
         if number == 0 or not isinstance(part, HoleWindow):
-            return part.compose(image, draw)
+            return part.compose(self.image, draw)
         part.fill(image, draw)
         return image
 
@@ -132,10 +135,15 @@ class _Candidate:
     redraws: int = 0
     nats: list[Nats] = field(default_factory=list)
 
-    def take(self, request: Request, sampled: Sampled) -> None:
-        self.image = request.composed(len(self.draws), self.image, sampled.picture)
-        self.draws.append(sampled.picture)
-        self.redraws += sampled.redraws
+    def take(self, request: Request, draw: Picture) -> None:
+        """Compose the next part."""
+        self.image = request.composed(len(self.draws), self.image, draw)
+        self.draws.append(draw)
+
+    def retake(self, request: Request, draw: Picture) -> None:
+        """Compose the last part anew."""
+        self.draws.pop()
+        self.take(request, draw)
 
 
 class Conditioned:
@@ -167,7 +175,12 @@ class Conditioned:
         return self._conditions.statistics
 
     def draws(
-        self, tau: Tau, candidates: int, seeds: Sequence[int], batch_size: int | None = None
+        self,
+        tau: Tau,
+        candidates: int,
+        seeds: Sequence[int],
+        batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -180,11 +193,13 @@ class Conditioned:
             seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
             batch_size: Candidates at a time, of all requests together; at least one for each.
                 Default: as many as fit well into memory.
+            refine: Gradient steps on each draw's latents (`inference.refine`).
 
         Raises:
-            CaflowError: A candidate and its ten redraws run away, and `strict`.
+            CaflowError: A candidate and its ten redraws run away, and `strict`; or the picture is
+                too large to refine.
         """
-        for batch in self._walk(tau, candidates, seeds, batch_size, None):
+        for batch in self._walk(tau, candidates, seeds, batch_size, None, refine):
             yield [draw for draw, _ in batch]
 
     def candidates(
@@ -194,20 +209,24 @@ class Conditioned:
         seeds: Sequence[int],
         noise_samples: int = 1,
         batch_size: int | None = None,
+        refine: int = 0,
     ) -> Iterator[tuple[Draw, Score]]:
         """Draw, compose and score candidates, in the order and batches of `draws`.
+
+        A refined candidate that is less likely than it was, once it is composed and rounded, is
+        taken as it was drawn.
 
         Args:
             tau: Temperature.
             candidates: M.
             seeds: As for `draws`.
             noise_samples: K.
-            batch_size: As for `draws`.
+            batch_size, refine: As for `draws`.
 
         Raises:
             CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
-        for batch in self._walk(tau, candidates, seeds, batch_size, noise_samples):
+        for batch in self._walk(tau, candidates, seeds, batch_size, noise_samples, refine):
             for draw, nats in batch:
                 yield draw, self._score(draw.request, nats, draw.image)
 
@@ -256,8 +275,13 @@ class Conditioned:
         seeds: Sequence[int],
         batch_size: int | None,
         noise_samples: int | None,
+        refine: int,
     ) -> Iterator[list[tuple[Draw, list[Nats]]]]:
-        """Draw candidates in batches, part by part, and score each part if K is given."""
+        """Draw candidates in batches, part by part, and score each part if K is given.
+
+        Where a part is refined and scored, the draw that it was refined from stays if that is
+        likelier.
+        """
         height, width = size = self._conditions.size
         at_a_time = batch_size or BATCH_PIXELS // (height * width)
         step = max(1, at_a_time // len(self.requests))
@@ -270,20 +294,56 @@ class Conditioned:
             ]
             for part in range(self._most):
                 some = [one for one in batch if part < self._count(one.row)]
-                conditions, cond = self._conditions_of(part, some)
-                drawn = conditions.draw(tau, [one.latents for one in some], self._strict)
-                for one, sampled in zip(some, drawn, strict=True):
-                    one.take(self.requests[one.row], sampled)
+                known = self._conditions_of(part, some)
+                found = self._draw_part(known[0], tau, [one.latents for one in some], refine)
+                for one, refined in zip(some, found, strict=True):
+                    one.take(self.requests[one.row], refined.picture)
+                    one.redraws += refined.drawn.redraws
                 if noise_samples is not None:
-                    pairs = [(one.row, one.image) for one in some]
-                    known = conditions, cond
-                    reduced, targets = self._reduce(part, pairs, known)
-                    found = nats_of(reduced, targets, noise_samples, self._strict)
-                    for one, nats in zip(some, found, strict=True):
-                        one.nats.append(nats)
+                    self._score_part(part, some, known, noise_samples, found if refine else None)
                 if self._progress is not None:
                     self._progress(number * self._most + part + 1, total)
             yield [(self._draw(one, seeds), one.nats) for one in batch]
+
+    def _draw_part(
+        self,
+        conditions: OnePiece | InTiles,
+        tau: Tau,
+        latents: Sequence[Latents],
+        refine: int,
+    ) -> list[Refined]:
+        if refine:
+            return conditions.draw_refined(tau, latents, refine)
+        drawn = conditions.draw(tau, latents, self._strict)
+        return [Refined(one, one.picture) for one in drawn]
+
+    def _score_part(
+        self,
+        part: int,
+        some: Sequence[_Candidate],
+        known: tuple[OnePiece | InTiles, Tensor],
+        noise_samples: int,
+        refined: Sequence[Refined] | None,
+    ) -> None:
+        """Score the part that was composed last; of a refined one and its draw, keep one."""
+
+        def nats() -> list[Nats]:
+            pairs = [(one.row, one.image) for one in some]
+            conditions, targets = self._reduce(part, pairs, known)
+            return nats_of(conditions, targets, noise_samples, self._strict)
+
+        found = nats()
+        if refined is not None:
+            for one, pair in zip(some, refined, strict=True):
+                one.retake(self.requests[one.row], pair.drawn.picture)
+            plain = nats()
+            for place, (one, pair) in enumerate(zip(some, refined, strict=True)):
+                if plain[place].value > found[place].value:
+                    found[place] = plain[place]
+                else:
+                    one.retake(self.requests[one.row], pair.picture)
+        for one, own in zip(some, found, strict=True):
+            one.nats.append(own)
 
     def _conditions_of(
         self, part: int, some: Sequence[_Candidate]

@@ -16,6 +16,7 @@ from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .latents import Latents
 from .redraw import Sampled, decode_noise, draw_sound
+from .refine import Refined, check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -59,30 +60,62 @@ class OnePiece:
         if strict:
             each = len(latents) // self.condition.batch
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
-                drawn[place] = self._draw_alone(place // each, tau, noise[place], latents[place])
+                first = noise[place], latents[place]
+                drawn[place], _ = self._draw_alone(self._condition_of(place // each), tau, *first)
         return drawn
 
-    def _draw_alone(self, row: int, tau: Tau, first: list[Tensor], fresh: Latents) -> Sampled:
-        """A draw that has run away among others, under the condition of its row."""
-        condition = self.condition
-        if condition.batch > 1:
-            condition = self._model.encode_condition(self._cond[row, None])
+    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
+        """Draw as `draw`, and refine by so many steps (`refined`).
+
+        Draws are made and refined one by one, so that a replay repeats their bits. A refinement
+        that runs away is the draw itself.
+
+        Raises:
+            CaflowError: A draw and its ten redraws run away, or it is too large to refine.
+        """
+        check_refinable(self.condition.size)
+        found, each = [], len(latents) // self.condition.batch
+        for place, of_one in enumerate(latents):
+            if place % each == 0:
+                condition = self._condition_of(place // each)
+            drawn, point = self._draw_alone(condition, tau, of_one(), of_one)
+            better = refined(self._model, condition, point, steps)
+            points, cells = decode_noise(self._model, condition, better)
+            away = bool(cells.any())
+            found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
+        return found
+
+    def _condition_of(self, row: int) -> Condition:
+        """The condition of one row, as it is where that is the only one."""
+        if self.condition.batch == 1:
+            return self.condition
+        return self._model.encode_condition(self._cond[row, None])
+
+    def _draw_alone(
+        self, condition: Condition, tau: Tau, first: list[Tensor], fresh: Latents
+    ) -> tuple[Sampled, list[Tensor]]:
+        """A draw by itself, one that has run away among others or is to be refined; its latents."""
+        latents: list[Tensor] = []
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
-            points, cells = self._decode(condition, tau, [noise])
+            latents[:] = self._latents(tau, [noise])
+            points, cells = decode_noise(self._model, condition, latents)
             return _pictures(points)[0], cells[0]
 
-        return draw_sound(first, fresh, draw, tau)
+        return draw_sound(first, fresh, draw, tau), latents
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         """Points of that noise, (B, C, H, W), and where they run away."""
+        return decode_noise(self._model, condition, self._latents(tau, noise))
+
+    def _latents(self, tau: Tau, noise: Sequence[list[Tensor]]) -> list[Tensor]:
+        """The latents of that noise, as one batch."""
         device, dtype = self._model.device, self._model.dtype
         taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
         stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
-        latents = [own * z for own, z in zip(taus, stacked, strict=True)]
-        return decode_noise(self._model, condition, latents)
+        return [own * z for own, z in zip(taus, stacked, strict=True)]
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], Tensor]:
         """Score pictures, uint8 (B or B M, C, H, W), in nats, with what each of the K noise draws
@@ -122,6 +155,11 @@ class InTiles:
                 draw_sound(first, of_one, draw, tau) if strict else Sampled(draw(first)[0], 0)
             )
         return drawn
+
+    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
+        """Refuse what is in tiles, because it has no joint density: CaflowError."""
+        check_refinable(self._tiles.size)
+        raise AssertionError("whatever is in tiles is too large to refine")
 
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
         """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.

@@ -15,6 +15,7 @@ from .candidates import Conditioned, Progress, Request
 from .choice import CONSENSUS, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .domain import Statistics
+from .refine import check_refinable
 from .score import Estimator, Score, check_mask, estimator_of, task_of
 from .tiling import check_size
 
@@ -49,6 +50,7 @@ class Candidates:
     keep: int
     tau: Temperature
     rank_by: str  # the rule of rank
+    refine: int  # steps; above 0 candidates are no plain samples
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
@@ -71,6 +73,7 @@ def restore(
     noise_samples: int = 1,
     rank: str = "likelihood",
     consistent: bool = False,
+    refine: int = 0,
 ) -> Candidates:
     """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
@@ -92,6 +95,8 @@ def restore(
             "best", the one of them that the model's config names; "none" for the order of k.
         consistent: superres: project each draw back to a picture that shrinks to `image`, within
             one level, before it is scored (`back_project`).
+        refine: Gradient steps on each draw's latents that raise its log-density, before it is
+            composed (`inference.refine`). Refined candidates are no plain samples.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -108,7 +113,7 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            or a candidate runs away eleven times.
+            or to be refined, or a candidate runs away eleven times.
     """
     sampling = Sampling(
         tau=tau,
@@ -119,6 +124,7 @@ def restore(
         rank=rank,
         batch_size=batch_size,
         consistent=consistent,
+        refine=refine,
     )
     return restore_with(model, image, sampling, mask)
 
@@ -146,13 +152,16 @@ def restore_with(
     tau, m = sampling.temperature, sampling.candidates
     assert m is not None, "Sampling.of fills it in"
     check_mask(task, mask)
-    check_size(task.model_size(image, mask))
+    size = task.model_size(image, mask)
+    check_size(size)
+    if sampling.refine:
+        check_refinable(size)
     request = Request.of(task, image, mask, sampling.consistent)
     conditioned = Conditioned(model, [request], progress=progress)
 
     found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
     for drawn, score in conditioned.candidates(
-        tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size
+        tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size, sampling.refine
     ):
         if isinstance(task, SuperRes) and sampling.consistent:
             levels = consistency(image, drawn.image, task)
@@ -178,6 +187,7 @@ def restore_with(
         sampling.keep,
         tau,
         sampling.rank,
+        sampling.refine,
         estimator,
         conditioned.statistics[0],
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..devices import as_type, like, wide
 from .actnorm import ActNorm
 from .conv import FixedConv, conv2d
+from .convolve import convolution
 from .invconv import InvConv1x1
 from .terms import volume
 
@@ -51,7 +52,7 @@ class ChannelAffine(nn.Module):
             # outside training it is composed in float64 and rounded once.
             [composed] = _compose([self], x.dtype if self.training else torch.float64)
         weight, bias = like(composed.weight, x)[:, :, None, None], like(composed.bias, x)
-        return conv2d(x, weight, bias), volume(composed.log_scale, x)
+        return convolution(x, weight, bias), volume(composed.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
         scale = wide(self.actnorm.log_scale).neg().exp()

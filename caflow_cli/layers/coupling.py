@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from .nets import ConvNet
-from .terms import affine, affine_inverse
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from ..devices import laid_out
+from .nets import ConvNet, NetParts, net_backward
+from .terms import AffineParts, affine, affine_backward, affine_forward, affine_inverse
 
 __all__ = ["Coupling"]
 
@@ -26,9 +32,46 @@ class Coupling(nn.Module):
         self.net = ConvNet(channels // 2, hidden, channels)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            return _Coupling.apply(x, cond, self.bound, self.net, *self.net.weights())  # type: ignore[no-any-return]
         _, x2 = x.chunk(2, dim=1)
         return affine(x, self.net(x2, cond), self.bound)
 
     def inverse(self, y: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         _, y2 = y.chunk(2, dim=1)
         return affine_inverse(y, self.net(y2, cond), self.bound)
+
+
+class _Coupling(Function):
+    """`Coupling.forward` as one operation of autograd.
+
+    It is most of a training step. Autograd would add a node for every convolution, ReLU and
+    conversion, and one that fills the gradient of x2 up with zeros.
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, cond: Tensor | None, bound: float, net: ConvNet, *weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        _, x2 = x.chunk(2, dim=1)
+        read, net_parts = net.forward_parts(x2, cond)
+        y, logdet, affine_parts = affine_forward(x, read, bound)
+        ctx.save_for_backward(*affine_parts, *net_parts)
+        ctx.candidates = 1 if cond is None else len(x) // len(cond)
+        ctx.types = [None if t is None else t.dtype for t in (cond, *weights)]
+        return y, logdet
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        saved = ctx.saved_tensors  # once: recomputed layers hand them out only once
+        affine_parts, net_parts = AffineParts(*saved[:3]), NetParts(*saved[3:])
+        grad_x1, grad_read = affine_backward(affine_parts, grad_y, grad_logdet)
+        grad_read = laid_out(grad_read.to(net_parts.x.dtype))
+        by_net, grad_cond, grad_weights = net_backward(net_parts, grad_read)
+        grad_x2 = grad_y[:, grad_x1.shape[1] :] + by_net
+        if ctx.candidates > 1:
+            grad_cond = grad_cond.unflatten(0, (-1, ctx.candidates)).sum(1)
+        typed = zip([grad_cond, *grad_weights], ctx.types, strict=True)
+        of_cond, *of_weights = (None if kind is None else grad.to(kind) for grad, kind in typed)
+        return torch.cat([grad_x1, grad_x2], dim=1), of_cond, None, None, *of_weights

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import net_type
-from .conv import FixedConv, conv2d
+from .conv import FixedConv
+from .convolve import convolution, convolve, data_gradient, mask, weight_gradients
 from .terms import per_candidate
 
 __all__ = ["Conv", "ConvNet", "Residual", "Trunk", "init_normal", "rms_norm"]
@@ -27,11 +30,12 @@ class Conv(nn.Conv2d):
     ) -> None:
         super().__init__(in_channels, out_channels, size, padding=size // 2, bias=bias)
 
+    def type_for(self, x: Tensor) -> torch.dtype:
+        """The type that x is convolved in."""
+        return net_type(self.weight.dtype, x.device, self.training, self.bf16)
+
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
-        dtype = net_type(self.weight.dtype, x.device, self.training, self.bf16)
-        bias = None if self.bias is None else self.bias.to(dtype)
-        y = conv2d(x.to(dtype), self.weight.to(dtype), bias, self.kernel_size[0] // 2)
-        return F.relu(y) if relu else y
+        return convolution(x, self.weight, self.bias, self.type_for(x), relu)
 
     def fold(self) -> FixedConv:
         return FixedConv(self.weight, self.bias)
@@ -71,6 +75,46 @@ class ConvNet(nn.Module):
             hidden = hidden.add_(per_candidate(features, hidden.shape[0])).relu_()
         out: Tensor = self.last(self.second(hidden, relu=True))
         return out
+
+    def weights(self) -> list[Tensor]:
+        """Weight and bias of each layer of a net that reads an x."""
+        layers = self.first, self.second, self.last
+        return [t for conv in layers if conv for t in (conv.weight, conv.bias) if t is not None]
+
+    def forward_parts(self, x: Tensor, features: Tensor | None) -> tuple[Tensor, NetParts]:
+        """`forward`, and what its gradient is computed from."""
+        dtype = self.last.type_for(x)
+        x = x.to(dtype)
+        first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
+        one = convolve(x, first, bias_1, relu=features is None)
+        if features is not None:
+            one.add_(per_candidate(features, x.shape[0])).relu_()
+        two = convolve(one, second, bias_2, relu=True)
+        return convolve(two, last, bias_3), NetParts(x, one, two, first, second, last)
+
+
+class NetParts(NamedTuple):
+    """The values that `ConvNet.forward_parts` keeps for `net_backward`."""
+
+    x: Tensor
+    one: Tensor  # behind the first ReLU
+    two: Tensor  # behind the second
+    first: Tensor  # weights, in the type that was computed in
+    second: Tensor
+    last: Tensor
+
+
+def net_backward(parts: NetParts, grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The gradients of x, of features for each candidate, and of `ConvNet.weights()`."""
+    x, one, two, first, second, last = parts
+    of_two = mask(data_gradient(grad, two, last), two)
+    of_one = mask(data_gradient(of_two, one, second), one)
+    weights = [
+        *weight_gradients(of_one, x, first),
+        *weight_gradients(of_two, one, second),
+        *weight_gradients(grad, two, last),
+    ]
+    return data_gradient(of_one, x, first), of_one, weights
 
 
 class Residual(nn.Module):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from ..devices import like, wide_sum
 
 __all__ = [
+    "AffineParts",
     "affine",
+    "affine_backward",
+    "affine_forward",
     "affine_inverse",
     "bounded",
     "observe",
@@ -33,6 +37,7 @@ def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
     """Show `observer` every term of log p(w|y) before it is summed over space: (B, ..., H, W).
 
     The terms of a forward pass have the sign that they have in log p; those of an inverse do not.
+    A term's memory may be overwritten once `observer` returns.
     Use it in one thread at a time.
     """
     global _observer
@@ -104,7 +109,7 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     if torch.is_grad_enabled():
         y, logdet = _Affine.apply(x, net, bound)
     else:
-        y, logdet, _, _ = _affine(x, net, bound)
+        y, logdet, _ = affine_forward(x, net, bound)
     return y, logdet
 
 
@@ -113,8 +118,8 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
     s = bounded(raw, bound).neg_()
-    scale, b = per_candidate(_exp(s), y.shape[0]), per_candidate(b, y.shape[0])
     logdet = _sum_of_shared(s, y.shape[0])
+    scale, b = per_candidate(_exp_(s), y.shape[0]), per_candidate(b, y.shape[0])
     if half == y.shape[1]:
         return (y - b) * scale, logdet
     y1, y2 = y.split((half, y.shape[1] - half), dim=1)
@@ -131,49 +136,69 @@ def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
     return per_candidate(_sum(x), batch)
 
 
-def _exp(x: Tensor) -> Tensor:
-    """`exp(x)` as a power of 2, which a CPU computes twice as fast."""
-    return (x * math.log2(math.e)).exp2_()
+def _exp_(x: Tensor) -> Tensor:
+    """`exp(x)` in place of x, as a power of 2, which a CPU computes twice as fast."""
+    return x.mul_(math.log2(math.e)).exp2_()
 
 
-def _affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Compute y and logdet, and also sigma and exp(s) of the log-scales."""
-    batch, half = x.shape[0], net.shape[1] // 2
-    wide = net.to(x.dtype)
-    sigma = _sigma(wide[:, :half], bound)
-    s = _log_scale(sigma, bound)
-    logdet, scale = _sum_of_shared(s, batch), per_candidate(_exp(s), batch)
-    y = x.clone()
-    y1 = y[:, :half]
-    y1.mul_(scale).add_(per_candidate(wide[:, half:], batch))
-    return y, logdet, sigma, scale
+class AffineParts(NamedTuple):
+    """The values that `affine_forward` keeps for `affine_backward`."""
+
+    x: Tensor
+    sigma: Tensor  # of the log-scales: s = bound (2 sigma - 1)
+    scale: Tensor  # exp(s), for each candidate
 
 
-class _Affine(Function):
-    """`affine` as one operation of autograd.
+def affine_forward(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, AffineParts]:
+    """`affine`, and what its gradient is computed from.
 
     Halves of channels are strided in memory, which is slow. So results are computed in dense memory
     and then copied into their place.
     """
+    batch, half = x.shape[0], net.shape[1] // 2
+    wide = net.to(x.dtype)
+    sigma = _sigma(wide[:, :half], bound)
+    s = _log_scale(sigma, bound)
+    logdet = _sum_of_shared(s, batch)
+    scale, b = per_candidate(_exp_(s), batch), per_candidate(wide[:, half:], batch)
+    if half == x.shape[1]:
+        y = (x * scale).add_(b)
+    else:
+        y = x.clone()
+        y[:, :half].mul_(scale).add_(b)
+    return y, logdet, AffineParts(x, sigma, scale)
+
+
+def affine_backward(
+    parts: AffineParts, grad_y: Tensor, grad_logdet: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x1 and of `net`; that of x2 is grad_y's second part."""
+    x, sigma, scale = parts
+    half = sigma.shape[1]
+    grad_b = grad_y[:, :half]
+    grad_x1 = grad_b * scale
+    grad_s = (grad_x1 * x[:, :half]).add_(like(grad_logdet, x)[:, None, None, None])
+    if len(x) > len(sigma):  # an image's candidates share what its net said
+        grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
+    # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
+    grad_raw = torch.ops.aten.sigmoid_backward.grad_input(grad_s.mul_(4), sigma, grad_input=grad_s)
+    return grad_x1, torch.cat([grad_raw, grad_b], dim=1)
+
+
+class _Affine(Function):
+    """`affine` as one operation of autograd."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
-        y, logdet, sigma, scale = _affine(x, net, bound)
-        ctx.save_for_backward(x, sigma, scale)
-        ctx.bound, ctx.net_dtype = bound, net.dtype
+        y, logdet, parts = affine_forward(x, net, bound)
+        ctx.save_for_backward(*parts)
+        ctx.net_dtype = net.dtype
         return y, logdet
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
-        x, sigma, scale = ctx.saved_tensors
-        half = sigma.shape[1]
-        grad_b = grad_y[:, :half]
-        grad_x1 = grad_b * scale
-        grad_s = (grad_x1 * x[:, :half]).add_(like(grad_logdet, x)[:, None, None, None])
-        if len(x) > len(sigma):  # an image's candidates share what its net said
-            grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
-        grad_x = grad_y.clone()
-        grad_x[:, :half] = grad_x1
-        # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
-        grad_raw = grad_s.mul_(4 * sigma * (1 - sigma))
-        return grad_x, torch.cat([grad_raw, grad_b], dim=1).to(ctx.net_dtype), None
+        grad_x, grad_net = affine_backward(AffineParts(*ctx.saved_tensors), grad_y, grad_logdet)
+        if grad_x.shape[1] < grad_y.shape[1]:
+            grad_x = torch.cat([grad_x, grad_y[:, grad_x.shape[1] :]], dim=1)
+        return grad_x, grad_net.to(ctx.net_dtype), None

@@ -16,7 +16,7 @@ __all__ = ["OptimConfig", "RunConfig", "to_toml"]
 
 
 CROPS = ("whole", "random")
-SCHEDULES = ("cosine", "paper")
+SCHEDULES = ("cosine", "stable", "paper")
 TRACKERS = ("tensorboard",)
 
 
@@ -32,12 +32,14 @@ class OptimConfig:
     batch_size: int = 32  # images a step, over all processes and parts
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 8e-3  # peak
-    schedule: str = "cosine"  # over the budget; or "paper": see `learning_rate`
-    lr_floor: float = 0.01  # the cosine ends at this share of the peak
+    schedule: str = "cosine"  # over the budget; or "stable", "paper": see `learning_rate`
+    lr_floor: float = 0.01  # cosine and decay end at this share of the peak
+    decay_share: float = 0.2  # "stable": the last share of the budget, in which the rate falls; 0:
+    # it stays
     lr_decay: float = 0.999  # "paper": times this an epoch
     lr_drop_step: int = 70_000  # "paper": once, from this step on,
     lr_drop: float = 0.1  # times this
-    warmup: int = 500  # steps of linear warm-up; of a cosine, at most a fifth of its budget
+    warmup: int = 500  # steps of linear warm-up; unless "paper", at most a fifth of the budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
     guide_lr_share: float = 0.06  # of the rate, for the guide; 0: that stays as it is
     guide_first: float = 0.0  # share of the budget in which the guide learns alone, before all do,
@@ -99,6 +101,7 @@ class OptimConfig:
         for name in ("beta2", "ema", "guide_first", "guide_perceptual_from"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
+        _require(0 <= self.decay_share <= 1, "optim.decay_share", self.decay_share, "from 0 to 1")
         _require(
             self.batch_size % self.accumulate == 0,
             "optim.accumulate",

@@ -23,16 +23,19 @@ class EMA:
     def __init__(self, model: CAFlow, rate: float) -> None:
         self.model = copy.deepcopy(model).eval()
         self.model.requires_grad_(False)
+        # Listed once: to walk through all modules in every step takes longer than to average.
+        self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
+        self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
         self.rate = rate
         self.updates = 0
 
     @torch.no_grad()
-    def update(self, model: CAFlow) -> None:
+    def update(self) -> None:
         """`average += (1 - rate) (weights - average)`; buffers are copied."""
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        averages: list[Tensor] = list(self.model.parameters())
-        torch._foreach_lerp_(averages, list[Tensor](model.parameters()), 1 - rate)
-        for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
+        averages, weights = self._parameters
+        torch._foreach_lerp_(averages, weights, 1 - rate)
+        for average, buffer in self._buffers:
             average.copy_(buffer)
         self.updates += 1
 

@@ -92,6 +92,7 @@ class Optimiser:
             betas=(0.9, optim.beta2),
             fused=True,
         )
+        self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
         self._compiled = False
         self.ema = EMA(model, optim.ema)
@@ -142,7 +143,7 @@ class Optimiser:
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
                 sums += self._backward(module, part) / len(parts)
-        clipped = torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip)
+        clipped = torch.nn.utils.clip_grad_norm_(self._parameters, optim.clip)
         # One look at the device a step.
         *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
@@ -150,7 +151,7 @@ class Optimiser:
         taken = self.guard.accepts(loss, norm)
         if taken:
             self.adam.step()
-            self.ema.update(self.model)
+            self.ema.update()
         self.adam.zero_grad(set_to_none=True)
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
         return StepFigures(loss, bits, cond_bits, norm, taken, rolled_back, heard)

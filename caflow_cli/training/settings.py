@@ -37,6 +37,9 @@ _PRESET_TASK: dict[str, dict[str, Any]] = {
 _GUIDED: dict[str, Any] = {"guide_first": 0.15}
 _ANCHORED_AND_GUIDED: dict[str, Any] = {"guide_first": 0.25, "guide_lr_share": 0.0}
 _TAUGHT = {"guide_loss": "picture", "guide_first": 0.35}  # where a guide says the mean
+# Of a run that goes on with a constant rate from another one's weights: they stand the rate at
+# once, and the optimiser needs some steps to know their gradients.
+_CONTINUED = {"warmup": 150}
 _UNET = {"guide_first_lr": 7e-4}  # rates above 1e-3 were not tried
 
 
@@ -110,6 +113,8 @@ def build_config(
     if preset is not None or start is not None:
         looks = at_hand(VGG, values.get("perceptual_weights"))
         values["optim"] = {**_guided(flow, start, looks), **values.get("optim", {})}
+    if start is not None and values["optim"].get("schedule") == "stable":
+        values["optim"] = {**_CONTINUED, **values["optim"]}
     return parse(RunConfig, values)
 
 

@@ -60,16 +60,36 @@ def test_a_shape_has_slashes_and_a_sweep_has_commas():
     assert settings.tau == [0.5, Temperature.of((0.9, 0.7, 0.5))]
 
 
-def test_a_search_is_of_single_draws_on_validation():
+def test_a_search_is_on_validation_pictures():
     found = model_settings(ModelOnData(data="d", search_tau=True), ["ssim"])
     assert set(found.metrics) == {"rmse", "lpips", "ssim"}
-    assert (found.tau, found.candidates, found.keep, found.split) == (None, [1], [1], "val")
-    own = model_settings(ModelOnData(data="d", search_tau=True, candidates="5", split="test"), [])
-    assert (own.candidates, own.split) == ([5], "test")
-    for wrong in ({"tau": "0.5"}, {"protocol": "table1"}, {"candidates": "1,5"}):
-        with pytest.raises(CaflowError, match="--search-tau") as caught:
-            model_settings(ModelOnData(data="d", search_tau=True, **wrong), [])
-        assert caught.value.exit_code == 2
+    assert (found.tau, found.candidates, found.keep, found.split) == (None, None, [1], "val")
+    assert found.search == ("tau",)
+    both = ModelOnData(
+        data="d", search_tau=True, search_rank=True, candidates="5", split="val", limit=3
+    )
+    own = model_settings(both, [])
+    assert (own.search, own.candidates, own.split, own.limit) == (("tau", "rank"), [5], "val", 3)
+    assert model_settings(ModelOnData(data="d", search_rank=True, tau="0.5"), []).tau == [0.5]
+    assert model_settings(ModelOnData(data="d"), []).search == ()
+
+
+@pytest.mark.parametrize("flag", ["search_tau", "search_rank"])
+@pytest.mark.parametrize(
+    "wrong", [{"protocol": "table1"}, {"candidates": "2,5"}, {"split": "test"}, {"split": "train"}]
+)
+def test_a_search_refuses_what_is_no_search(flag, wrong):
+    with pytest.raises(CaflowError, match=f"--{flag.replace('_', '-')}") as caught:
+        model_settings(ModelOnData(data="d", **{flag: True}, **wrong), [])
+    assert caught.value.exit_code == 2
+
+
+def test_a_search_and_its_result_are_not_both_given():
+    for flag, wrong in (("search_tau", {"tau": "0.5"}), ("search_rank", {"rank": "typical"})):
+        with pytest.raises(CaflowError, match="both say the"):
+            model_settings(ModelOnData(data="d", **{flag: True}, **wrong), [])
+    with pytest.raises(CaflowError, match="several values of --tau"):
+        model_settings(ModelOnData(data="d", search_rank=True, tau="0.5,1"), [])
 
 
 def test_rules_of_rank_are_a_comma_list():

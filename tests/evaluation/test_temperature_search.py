@@ -47,6 +47,7 @@ def test_the_lowest_lpips_within_the_bound_of_rmse_is_chosen():
     choice = choose_temperature([row(0.1, 1, 0.01, ALL), *rows])
     assert (choice.tau, choice.least_rmse) == (0.8, 10)
     assert choice.as_json()["rmse_at_most"] == pytest.approx(limit)
+    assert choice.as_json()["lpips"] == {"mean": 0.1, "standard_error": 0.001, "count": 9}
     assert "--tau 0.8" in str(choice)
     assert "10% above" in choice.rule
     rows[3] = row("0.9/0.7/0.5", limit - 0.02, 0.05)

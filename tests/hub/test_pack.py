@@ -40,7 +40,7 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
         packed.state_dict().items(), small_model.state_dict().values(), strict=True
     ):
         if a.ndim == 4:
-            torch.testing.assert_close(a, b, rtol=2**-8, atol=0)
+            torch.testing.assert_close(a, b, rtol=2**-5, atol=0)
         else:
             assert torch.equal(a, b), name
     umask = os.umask(0)

@@ -241,3 +241,31 @@ def test_a_map_of_all_parts_lies_where_their_windows_are(model, mask):
     assert (found.nats[~seen] == 0).all()
     assert found.z.shape == (math.ceil(HEIGHT / 4), WIDTH / 4)
     assert np.isfinite(found.z).all()
+
+
+def test_every_part_is_refined_and_the_likelier_one_is_kept(monkeypatch):
+    """The first part's refinement is spoiled, so its draw stays; the later ones are refined."""
+    config = helpers.task_config("inpaint", SIZE, anchor="pixels")
+    model = helpers.data_like_model(config, seed=3, size=SIZE)
+    image, mask = picture(), scratch()
+    own, calls = conditions.OnePiece.draw_refined, []
+
+    def spoiled(self, *arguments):
+        calls.append(own(self, *arguments))
+        found = calls[-1]
+        if len(calls) == 1:
+            found = [one._replace(picture=np.roll(one.picture, 9, 1)) for one in found]
+        return found
+
+    monkeypatch.setattr(conditions.OnePiece, "draw_refined", spoiled)
+    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask, refine=3).ranked
+    assert len(calls) == len(found.draws) > 3
+    kept = [draw is one.picture for draw, (one,) in zip(found.draws, calls, strict=True)]
+    np.testing.assert_array_equal(found.draws[0], calls[0][0].drawn.picture)
+    assert kept == [False, *[True] * (len(kept) - 1)]
+    again = score(model, image, found.image, mask)
+    assert again.log_likelihood == pytest.approx(found.score.log_likelihood, abs=1e-2)
+    composed = found.image
+    for part, draw in zip(task_of(model).parts(image, mask), found.draws, strict=True):
+        image = part.compose(image, draw)
+    np.testing.assert_array_equal(image, composed)

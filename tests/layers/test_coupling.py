@@ -4,6 +4,7 @@ import helpers
 import pytest
 import torch
 
+from caflow_cli import devices
 from caflow_cli.layers import Coupling
 
 BOUND = 1.5
@@ -57,3 +58,45 @@ def test_the_condition_of_an_image_serves_all_its_candidates():
     each = cond.repeat_interleave(3, dim=0)
     for shared, own in zip(layer(x, cond), layer(x, each), strict=True):
         torch.testing.assert_close(shared, own, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("candidates", [0, 1, 3])
+def test_the_written_out_gradient_is_that_of_autograd(candidates):
+    """Of x, of the condition and of every weight, as by autograd through net and affine map."""
+    layer = coupling()
+    x = helpers.normal((6, 4, 3, 5), 3).requires_grad_()
+    cond = helpers.normal((6 // candidates, 6, 3, 5), 4).requires_grad_() if candidates else None
+    wanted = [x, *layer.parameters(), *([] if cond is None else [cond])]
+    raw, b = layer.net(x[:, 2:], cond).chunk(2, dim=1)
+    s = BOUND * torch.tanh(raw / BOUND)
+    plain = torch.cat([s.exp() * x[:, :2] + b, x[:, 2:]], dim=1), s.flatten(1).sum(1)
+    for found, stated in zip(layer(x, cond), plain, strict=True):
+        torch.testing.assert_close(found, stated, rtol=0, atol=1e-12)
+    grads = helpers.normal((6, 4, 3, 5), 5), helpers.normal((6,), 6)
+    for found, stated in zip(
+        torch.autograd.grad(layer(x, cond), wanted, grads),
+        torch.autograd.grad(plain, wanted, grads),
+        strict=True,
+    ):
+        assert stated.abs().max() > 1e-3
+        torch.testing.assert_close(found, stated, rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif("cpu" in devices._WITHOUT_BF16, reason="no bfloat16 on this CPU")
+@pytest.mark.parametrize("side", [4, 8])
+def test_gradients_with_nets_in_bfloat16_are_near_those_in_float32(side):
+    layer = helpers.randomise(helpers.seeded(lambda: Coupling(8, 16, BOUND), 1)).train()
+    x = helpers.normal((4, 8, side, side), 3, torch.float32).requires_grad_()
+    cond = helpers.normal((4, 16, side, side), 4, torch.float32).requires_grad_()
+    found = []
+    for rough in (False, True):
+        for conv in (layer.net.first, layer.net.second, layer.net.last):
+            conv.bf16 = rough
+        own = cond.bfloat16() if rough else cond
+        y, logdet = layer(x, own)
+        assert y.dtype == torch.float32
+        loss = (y * y.detach().cos()).sum() + logdet.sum()
+        found.append([y, *torch.autograd.grad(loss, [x, cond, *layer.parameters()])])
+    for one, other in zip(*found, strict=True):
+        assert one.dtype == other.dtype
+        assert 0 < float(((one - other).norm() / one.norm()).detach()) < 0.2  # where ReLUs flip

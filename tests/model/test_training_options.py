@@ -83,8 +83,9 @@ def test_compiled_steps_are_few_graphs_and_the_same_function():
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
     stats = torch._dynamo.utils.counters
     assert not stats["graph_break"]
-    # Two shapes of step in R and T, three of the conditional steps of F.
-    assert stats["stats"]["unique_graphs"] <= 5
+    # Two shapes of step in R and T, three of the conditional steps of F; and one shape twice,
+    # because the map of a first step is made in another way.
+    assert stats["stats"]["unique_graphs"] <= 6
 
 
 def saved_bytes(model, target, cond, noise):

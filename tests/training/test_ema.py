@@ -18,7 +18,7 @@ def test_the_average_is_the_recursion_it_claims_to_be():
     for update in range(5):
         with torch.no_grad():
             parameter.add_(update + 1.0)
-        ema.update(model)
+        ema.update()
         rate = min(0.999, (1 + update) / (10 + update)) if update else 0.0
         current = parameter.detach().clone()
         expected = current if expected is None else rate * expected + (1 - rate) * current
@@ -34,5 +34,5 @@ def test_the_average_follows_actnorms_flag():
     assert not any(flags)
     x = torch.rand(4, 3, 8, 8) * 255
     model(x, x)
-    ema.update(model)
+    ema.update()
     assert all(b for name, b in ema.model.named_buffers() if name.endswith("initialized"))

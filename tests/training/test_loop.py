@@ -156,6 +156,35 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
     same_state(out / "state/step-00000020", half / "state/step-00000020")
 
 
+def test_a_larger_budget_changes_no_step_of_a_stable_rate(pictures, tmp_path):
+    """Half a run, extended, and a run of the whole budget from the start end with the same bits."""
+    settings = ["optim.schedule=stable", "optim.warmup=4", "optim.decay_share=0.25"]
+    images = config(pictures, tmp_path).optim.images
+    whole, half = tmp_path / "whole", tmp_path / "half"
+    train(config(pictures, whole, *settings))
+    # Stopped in its stable part, of another budget.
+    with pytest.raises(Stop):
+        train(config(pictures, half, *settings, f"optim.images={4 * images}"), report=stop_at(10))
+    train(config(pictures, half, *settings), resume=True)
+    same_state(whole / "state/step-00000020", half / "state/step-00000020")
+
+
+def test_a_stable_run_goes_on_from_the_model_of_another_one(pictures, tmp_path):
+    """What is lost at the joint is less than one of the parts brings."""
+    stable = ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=4"]
+    first = train(config(pictures, tmp_path / "first", *stable))
+    model = tmp_path / "first" / "last.safetensors"
+    events = []
+    second = train(
+        config(pictures, tmp_path / "second", *stable, f"init_from={model}", "seed=1"),
+        report=events.append,
+    )
+    rates = [event["lr"] for event in events if event["event"] == "step"]
+    assert len(rates) == 2
+    assert set(rates) == {config(pictures, tmp_path).optim.lr}
+    assert second.val_bits_per_dim < first.val_bits_per_dim
+
+
 def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
     out, summary = straight
     source = out / "last.safetensors"

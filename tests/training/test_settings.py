@@ -120,7 +120,8 @@ def test_settings_reach_nested_fields_with_their_types():
         ("flow.hidden=[48,64]", "3 such numbers"),
         ("optim.lr.peak=1", "float"),
         ("task.hole=central", "task.holes"),
-        ("optim.schedule=step", "cosine or paper"),
+        ("optim.schedule=step", "cosine or stable or paper"),
+        ("optim.decay_share=1.5", "from 0 to 1"),
         ("optim.accumulate=3", "divisor of the batch size 32"),
         ("tracker=wandb", "tensorboard"),
         ("optims.lr=1", "optim"),
@@ -183,3 +184,21 @@ def test_a_guide_learns_how_pictures_look_where_a_net_for_that_is_at_hand(monkey
     cache.mkdir(parents=True)
     (cache / "vgg16-397923af.pth").touch()
     assert build_config(minimal()).optim.guide_perceptual == 2.0
+
+
+def test_a_stable_run_from_another_ones_weights_warms_up_shortly():
+    stable, first = ["optim.schedule=stable"], build_config(minimal())
+    start = Config(first.flow, first.task)
+    values = {**minimal(), "init_from": "model.safetensors"}
+    assert build_config(values, stable, start=start).optim.warmup == 150
+    assert build_config(values, [*stable, "optim.warmup=7"], start=start).optim.warmup == 7
+    own = {**values, "optim": {"images": 64, "warmup": 8}}
+    assert build_config(own, stable, start=start).optim.warmup == 8
+    assert build_config(minimal(), stable).optim.warmup == 500
+    assert build_config(values, start=start).optim.warmup == 500
+
+
+def test_a_config_from_before_the_stable_schedule_is_read():
+    values = build_config(minimal()).to_dict()
+    del values["optim"]["decay_share"]
+    assert build_config(values) == build_config(minimal())

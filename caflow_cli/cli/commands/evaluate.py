@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...errors import EXIT_FAILED
+from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
 from .. import options
 from ..console import Console
@@ -22,11 +23,13 @@ from ..evaluation_options import (
     Networks,
     Written,
 )
-from ..evaluation_settings import model_settings
+from ..evaluation_settings import ModelSettings, model_settings
 from ..option_groups import expanded
 from ..reporter import Reporter
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ...evaluation import Evaluation
     from ..records import Fields
 
@@ -103,22 +106,21 @@ def _on_data(
     """Measure a model on data; also return the model's identity."""
     settings = model_settings(given, metrics)
     check_options("model", given, compared, written)
+    if settings.search:
+        return _searched(settings, given, networks, written, console)
 
     from ...evaluation import evaluate
-    from ...evaluation.temperature_search import choose_temperature, searched
     from ..loaded_model import load_model
 
     loaded = load_model(given.model, given.device, console, settings.task)
-    tau = searched(loaded.model.config.flow) if settings.search_tau else settings.tau
     with console.progress() as display:
-        bar = display.add_task("measuring", total=None)
         evaluation = evaluate(
             loaded.model,
             given.data or "",
             metrics=settings.metrics,
             split=settings.split,
             limit=settings.limit,
-            tau=tau,
+            tau=settings.tau,
             candidates=settings.candidates,
             keep=settings.keep,
             seed=given.seed,
@@ -132,15 +134,71 @@ def _on_data(
             save_stats=networks.save_stats,
             identity=loaded.identity,
             protocol=settings.protocol,
-            progress=lambda done, total: display.update(
-                bar, completed=done, total=total, description=f"{done} of {total} pictures"
-            ),
+            progress=_measuring(display),
         )
-    if settings.search_tau:
-        choice = choose_temperature(evaluation.results)
-        evaluation.settings["search"] = choice.as_json()
-        console.note(str(choice))
     return evaluation, loaded.identity
+
+
+def _searched(
+    settings: ModelSettings,
+    given: ModelOnData,
+    networks: Networks,
+    written: Written,
+    console: Console,
+) -> tuple[Evaluation, dict[str, str]]:
+    """Search the model's defaults, and write them where that is asked for."""
+    from ...checkpoint.defaults import check_new_file
+    from ..outputs import check_writable
+
+    if written.write_defaults is not None:
+        check_new_file(written.write_defaults)
+        check_writable(Path(written.write_defaults), "--write-defaults")
+
+    from ...evaluation.defaults import search_defaults, write_defaults
+    from ...evaluation.result import Failure
+    from ..loaded_model import load_model
+
+    loaded = load_model(given.model, given.device, console, settings.task)
+    [keep], [rank] = settings.keep, settings.ranks
+    with console.progress() as display:
+        found = search_defaults(
+            loaded.model,
+            given.data or "",
+            settings.search,
+            metrics=settings.metrics,
+            tau=None if settings.tau is None else settings.tau[0],
+            candidates=None if settings.candidates is None else settings.candidates[0],
+            keep=keep,
+            rank=rank,
+            limit=settings.limit,
+            seed=given.seed,
+            noise_samples=given.noise_samples,
+            batch_size=given.batch_size,
+            weights=networks.weights(),
+            identity=loaded.identity,
+            progress=_measuring(display),
+        )
+    for choice in (found.tau, found.rank):
+        if choice is not None:
+            console.note(str(choice))
+    if written.write_defaults is not None:
+        found.evaluation.settings["search"]["written"] = None
+        try:
+            write_defaults(loaded.path, written.write_defaults, found, loaded.sha256)
+        except CaflowError as error:  # what was measured is printed all the same
+            found.evaluation.failed.append(Failure(written.write_defaults, error))
+        else:
+            found.evaluation.settings["search"]["written"] = written.write_defaults
+            console.note(f"wrote {written.write_defaults}")
+    return found.evaluation, loaded.identity
+
+
+def _measuring(display: Progress) -> Callable[[int, int], None]:
+    """A bar that a search of two parts fills twice."""
+    bar = display.add_task("measuring", total=None)
+    return lambda done, total: display.update(
+        bar, completed=done, total=total, description=f"{done} of {total} pictures"
+    )
 
 
 def _compare(

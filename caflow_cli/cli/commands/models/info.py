@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
+from ....errors import CaflowError
 from ... import options
 from ...console import Console
 from ...reporter import Reporter
 
 if TYPE_CHECKING:
+    from ....checkpoint import CheckpointInfo
     from ....hub.describe import Description
 
 __all__ = ["info_command"]
@@ -56,6 +58,7 @@ class _Facts(TypedDict):
     config: dict[str, Any]
     metrics: dict[str, Any]
     domain: object
+    defaults: dict[str, Any]  # tau, candidates and rank: the value, and where it comes from
     training: dict[str, Any]  # free-form, as its maker wrote it
     card: str | None
 
@@ -79,8 +82,36 @@ def _facts(name: str, model: Description) -> _Facts:
         "config": info.config.to_dict(),
         "metrics": entry.metrics if entry else {},
         "domain": training.pop("domain", None),
+        "defaults": _defaults(info),
         "training": training,
         "card": str(model.card) if model.card else None,
+    }
+
+
+def _defaults(info: CheckpointInfo) -> dict[str, Any]:
+    """Each default, and where it comes from: a search on validation pictures, whose record is
+    there as well, the config, or what holds without one. `rank` is what `--rank best` takes."""
+    from ....checkpoint import origins
+    from ....sampling import Sampling
+
+    try:
+        filled = Sampling(rank="best").of(info.config)
+    except CaflowError:  # a task of another version
+        return {}
+    task, found = info.config.task, origins(info.config, info.training)
+    said = found.sentences()
+    values = {
+        "tau": (filled.temperature.as_json(), task.tau is not None, found.tau),
+        "candidates": (filled.candidates, task.candidates is not None, None),
+        "rank": (filled.rank, task.rank != "likelihood", found.rank),
+    }
+    return {
+        name: {
+            "value": value,
+            "from": "search" if record else "config" if own else "default",
+            **({"search": record, "text": said[name]} if record else {}),
+        }
+        for name, (value, own, record) in values.items()
     }
 
 
@@ -101,6 +132,10 @@ def _lines(facts: _Facts, verbose: bool) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{total} ({', '.join(f'{part} {n:,}' for part, n in counts.items())})"
     for part, values in facts["config"].items():
         yield f"config.{part}", _figures(values)
+    for name, default in facts["defaults"].items():
+        value = "/".join(map(str, default["value"])) if name == "tau" else default["value"]
+        origin = {"config": "of its config", "default": "as of any model of its task"}
+        yield name, default.get("text") or f"{value}, {origin[default['from']]}"
     metrics = dict(facts["metrics"])
     if metrics:
         yield "protocol", str(metrics.pop("protocol"))

@@ -44,7 +44,13 @@ def test_info_of_a_file_and_of_a_run(run, tmp_path, small_model):
     assert by_file["license"] is None
     total = sum(p.numel() for p in small_model.parameters())
     assert by_file["parameters"]["total"] == total
+    assert by_file["defaults"] == {
+        "tau": {"value": [0.5], "from": "default"},
+        "candidates": {"value": 10, "from": "default"},
+        "rank": {"value": "likelihood", "from": "default"},
+    }
     text = text_of(run("models", "info", "my-run"))
+    assert "tau          0.5, as of any model of its task\n" in text
     assert "\x1b" not in text
     assert "\\x1b[2Jfaces" in text
     assert "lr 1" not in text
@@ -55,3 +61,10 @@ def test_info_of_a_copy_knows_its_terms(run, tmp_path):
     shutil.copy(WEIGHTS_DIR / str(ENTRY.file), tmp_path / "copy.bin")
     (record,) = lines_of(run("models", "info", "copy.bin", "--json"))
     assert (record["id"], record["license"]) == ("copy.bin", ENTRY.license)
+
+
+def test_a_default_of_the_config_is_told_as_that(run, grey_file):
+    (record,) = lines_of(run("models", "info", grey_file, "--json"))
+    assert record["defaults"]["tau"] == {"value": [0.85], "from": "config"}
+    assert record["defaults"]["candidates"] == {"value": 10, "from": "config"}
+    assert "tau          0.85, of its config\n" in text_of(run("models", "info", grey_file))

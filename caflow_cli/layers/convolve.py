@@ -1,0 +1,141 @@
+"""Convolutions with gradients that are written out.
+
+A training step has hundreds of convolutions of well under a millisecond each, and as much time goes
+into what lies around them. Autograd adds a node, and a pass over memory, for every conversion of a
+weight, every ReLU and every sum. And oneDNN computes gradients of weights several times slower than
+anything else where an image has few pixels; there a product of matrices takes its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from ..devices import laid_out, prefers_products
+from .conv import conv2d
+
+__all__ = ["convolution", "convolve", "data_gradient", "mask", "weight_gradients"]
+
+
+def convolution(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dtype: torch.dtype | None = None,
+    relu: bool = False,
+) -> Tensor:
+    """`conv2d(x, weight, bias)` of the same size, and ReLU of it if asked.
+
+    Shapes: x (B, in, H, W), weight (out, in, k, k) with k odd -> (B, out, H, W).
+
+    Args:
+        dtype: To compute in; x's by default.
+    """
+    own = x.to(dtype or x.dtype)
+    learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if learns and prefers_products(own, weight.shape[-1]) and not torch.compiler.is_compiling():
+        return _Convolution.apply(x, weight, bias, own.dtype, relu)  # type: ignore[no-any-return]
+    kernel, shift = weight.to(own.dtype), None if bias is None else bias.to(own.dtype)
+    if not learns and not torch.compiler.is_compiling():
+        return convolve(own, kernel, shift, relu)
+    y = conv2d(own, kernel, shift, weight.shape[-1] // 2)
+    return F.relu(y) if relu else y
+
+
+class _Convolution(Function):
+    """`convolution` as one operation of autograd."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, relu: bool
+    ) -> Tensor:
+        own, kernel = x.to(dtype), weight.to(dtype)
+        y = convolve(own, kernel, None if bias is None else bias.to(dtype), relu)
+        if len(y) == 1:  # a view, of one of two images (`conv2d`): it could not change in place
+            y = y.clone()
+        ctx.save_for_backward(own, kernel, y if relu else None)
+        ctx.types = x.dtype, weight.dtype
+        return y
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, kernel, y = ctx.saved_tensors
+        x_type, own_type = ctx.types
+        wants_x, _, wants_bias, *_ = ctx.needs_input_grad
+        grad = laid_out(grad)
+        if y is not None:
+            grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
+        of_x = data_gradient(grad, x, kernel).to(x_type) if wants_x else None
+        of_weight, of_bias = (g.to(own_type) for g in weight_gradients(grad, x, kernel))
+        return of_x, of_weight, of_bias if wants_bias else None, None, None
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) -> Tensor:
+    """`conv2d(x, weight, bias)` without a gradient, and ReLU of it if asked, all of one type."""
+    y = conv2d(x, weight, bias, weight.shape[-1] // 2)
+    return y.relu_() if relu else y
+
+
+def mask(grad: Tensor, y: Tensor) -> Tensor:
+    """Set `grad` to 0, in place, where `y`, a ReLU's result, is 0."""
+    return torch.ops.aten.threshold_backward.grad_input(grad, y, 0, grad_input=grad)  # type: ignore[no-any-return]
+
+
+def data_gradient(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """The gradient of x of `conv2d(x, weight)`, given that of its result.
+
+    Shapes: grad (B, out, H, W), laid out as its device has it.
+    """
+    if weight.shape[-1] == 1 and prefers_products(x, 1):
+        return _images(_rows(grad) @ weight.flatten(1), x)
+    of_x: Tensor = _convolution_backward(grad, x, weight, [True, False, False])[0]
+    return of_x
+
+
+def weight_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of weight and bias of `conv2d(x, weight, bias)`, given that of its result."""
+    size = weight.shape[-1]
+    if not prefers_products(x, size):
+        return _convolution_backward(grad, x, weight, [False, True, True])[1:]
+    rows = _rows(grad)
+    products = rows.t() @ (_rows(x) if size == 1 else _windows(x, size))
+    grad_weight = products.view(len(weight), size, size, -1).permute(0, 3, 1, 2)
+    return grad_weight, rows.sum(0)
+
+
+def _convolution_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, wants: list[bool]
+) -> tuple[Any, ...]:
+    pad = weight.shape[-1] // 2
+    return torch.ops.aten.convolution_backward.default(  # type: ignore[no-any-return]
+        grad, x, weight, [len(weight)], [1, 1], [pad, pad], [1, 1], False, [0, 0], 1, wants
+    )
+
+
+def _rows(x: Tensor) -> Tensor:
+    """(B, C, H, W) to (B H W, C), a pixel a row: the same memory, as a CPU lays x out."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _images(rows: Tensor, like: Tensor) -> Tensor:
+    """The way back from `_rows`, for the shape of `like`."""
+    batch, channels, height, width = like.shape
+    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def _windows(x: Tensor, size: int) -> Tensor:
+    """The values that a kernel sees at every pixel, (B H W, size size C)."""
+    batch, channels, height, width = x.shape
+    pad = size // 2
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, pad, pad, pad, pad))
+    image, row, column, _ = padded.stride()
+    shape = batch, height, width, size, size * channels
+    return padded.as_strided(shape, (image, row, column, row, 1)).reshape(
+        batch * height * width, -1
+    )

@@ -1,0 +1,92 @@
+"""Convolutions whose gradients are written out: those of autograd, in fewer passes."""
+
+import helpers
+import pytest
+import torch
+import torch.nn.functional as F
+
+from caflow_cli import devices
+from caflow_cli.layers import convolve as module
+from caflow_cli.layers.convolve import convolution
+
+needs_bf16 = pytest.mark.skipif("cpu" in devices._WITHOUT_BF16, reason="no bfloat16 on this CPU")
+
+
+def values(size, biased=True, dtype=torch.float64):
+    x = helpers.normal((3, 4, 3, 5), 1, dtype).contiguous(memory_format=torch.channels_last)
+    weight = helpers.normal((6, 4, size, size), 2, dtype)
+    return x, weight, helpers.normal((6,), 3, dtype) if biased else None
+
+
+@pytest.mark.parametrize("products", [True, False])
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_written_out_gradient_is_that_of_autograd(products, size, relu, biased, monkeypatch):
+    """Products of matrices, and the library's gradients, at images that are not square."""
+    asked = []
+    monkeypatch.setattr(module, "prefers_products", lambda *of: asked.append(of) or products)
+    inputs = [t if t is None else t.requires_grad_() for t in values(size, biased)]
+    wanted = [t for t in inputs if t is not None]
+    y = convolution(*inputs, relu=relu)
+    expected = F.conv2d(*inputs, padding=size // 2)
+    expected = expected.relu() if relu else expected
+    torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
+    grad = helpers.normal(y.shape, 4)
+    assert asked
+    for found, stated in zip(
+        torch.autograd.grad(y, wanted, grad),
+        torch.autograd.grad(expected, wanted, grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, stated, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("products", [True, False])
+def test_gradients_by_products_of_the_library_agree(products, monkeypatch):
+    """For what calls them without autograd: couplings."""
+    x, weight, _ = values(3)
+    grad = helpers.normal((3, 6, 3, 5), 4)
+    monkeypatch.setattr(module, "prefers_products", lambda *_: products)
+    of_x = module.data_gradient(grad, x, weight)
+    of_weight, of_bias = module.weight_gradients(grad, x, weight)
+    x.requires_grad_(), weight.requires_grad_()
+    stated = torch.autograd.grad(F.conv2d(x, weight, padding=1), [x, weight], grad)
+    torch.testing.assert_close((of_x, of_weight), stated, rtol=0, atol=1e-12)
+    torch.testing.assert_close(of_bias, grad.sum((0, 2, 3)), rtol=0, atol=1e-12)
+
+
+@needs_bf16
+@pytest.mark.parametrize(("size", "side"), [(1, 4), (1, 16), (3, 4), (3, 8)])
+def test_bfloat16_gradients_are_near_those_of_float64(size, side):
+    """Few pixels and many: by products, and by the library."""
+    x = helpers.normal((4, 8, side, side), 1, torch.bfloat16)
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    weight = helpers.normal((6, 8, size, size), 2, torch.float32).requires_grad_()
+    bias = helpers.normal((6,), 3, torch.float32).requires_grad_()
+    y = convolution(x, weight, bias, torch.bfloat16, relu=True)
+    grad = helpers.normal(y.shape, 4, torch.bfloat16)
+    found = torch.autograd.grad(y, [x, weight, bias], grad)
+    assert [g.dtype for g in found] == [torch.bfloat16, torch.float32, torch.float32]
+    wide = [t.detach().double().requires_grad_() for t in (x, weight.bfloat16(), bias.bfloat16())]
+    mask = (y > 0).double()
+    plain = F.conv2d(*wide, padding=size // 2) * mask
+    for own, stated in zip(found, torch.autograd.grad(plain, wide, grad.double()), strict=True):
+        assert float((own.double() - stated).norm() / stated.norm()) < 0.01
+
+
+def test_without_gradients_nothing_is_kept():
+    x, weight, bias = values(1)
+    assert convolution(x, weight, bias).grad_fn is None
+    with torch.no_grad():
+        assert convolution(x.requires_grad_(), weight, bias).grad_fn is None
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_its_result_may_be_changed_in_place(images):
+    """As the condition's part is added; the result for a single image is no view of two."""
+    x, weight, bias = values(1)
+    x = x[:images].requires_grad_()
+    y = convolution(x, weight, bias).add_(1)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    torch.testing.assert_close(gradient, weight.sum(0).expand_as(x), rtol=0, atol=1e-12)
