@@ -10,6 +10,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.draws import ConditionedProblems
+from caflow_cli.evaluation.measure import Measurer
+from caflow_cli.evaluation.metrics.pairs import PairMetrics
+from caflow_cli.evaluation.problems import Problem
+from caflow_cli.evaluation.settings import EvaluationSettings
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import attribution, conditions, restore, score, spread, task_of
 from caflow_cli.inference.candidates import Conditioned, Request
@@ -269,3 +275,27 @@ def test_every_part_is_refined_and_the_likelier_one_is_kept(monkeypatch):
     for part, draw in zip(task_of(model).parts(image, mask), found.draws, strict=True):
         image = part.compose(image, draw)
     np.testing.assert_array_equal(image, composed)
+
+
+def test_an_evaluation_draws_and_scores_a_hole_in_parts_as_restore_does(model):
+    image, mask = picture(), scratch()
+    given = np.where(mask[..., None] > 0, np.uint8(128), image)
+    problem = Problem(2, "p", given, mask, image, None)
+    conditioned = ConditionedProblems(model, [problem])
+    (drawn,) = conditioned.draw(0.7, 2, 5, 1)
+    seed = 5 + 2 * 1_000_003
+    expected = restore(model, problem.input, 0.7, 2, seed=seed, mask=mask, rank="none").ranked
+    for ours, theirs in zip(drawn, expected, strict=True):
+        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
+        np.testing.assert_array_equal(ours.image, theirs.image)
+    (truth,) = conditioned.truth_scores(2)
+    again = score(model, problem.input, image, mask, noise_samples=2)
+    assert truth.log_likelihood == pytest.approx(again.log_likelihood, abs=1e-2)
+    assert truth.standard_error == pytest.approx(again.standard_error, rel=1e-2)
+
+
+def test_an_evaluation_refuses_a_truth_without_a_likelihood(model):
+    problem = Problem(0, "p", picture(), blotch(), picture(), None)
+    settings = EvaluationSettings.resolve(model.config, ["bpd"])
+    with pytest.raises(CaflowError, match="thick and thin places has no log-likelihood"):
+        Measurer(model, settings, PairMetrics([]))([problem])
