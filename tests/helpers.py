@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
+from caflow_cli.inference.latents import Latents
 from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, Spread, UNet
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
@@ -169,6 +170,21 @@ def settled(task, conditions, draws):
     pairs = zip(conditions.permute(0, 2, 3, 1), draws.permute(0, 2, 3, 1), strict=True)
     pictures = [task.settle(y.numpy(), w.numpy()) for y, w in pairs]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+
+
+def draw(way, tau, seeds, first, count, strict=True, refine=0):
+    """Draw `count` pictures of each of a way's conditions, from its seed + first on."""
+    each = [seed + k for seed in seeds for k in range(first, first + count)]
+    latents = [Latents(way._model, seed, way.size) for seed in each]
+    return way.draw_refined(tau, latents, refine) if refine else way.draw(tau, latents, strict)
+
+
+def noise_behind(model, seed, size, redraws):
+    """The latents of a generator behind so many others."""
+    latents = Latents(model, seed, size)
+    for _ in range(redraws):
+        latents()
+    return latents()
 
 
 def tensors(value):

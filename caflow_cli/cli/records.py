@@ -73,6 +73,7 @@ class Restored:
                 for path, candidate in zip(self.paths, self.result.kept, strict=False)
             ],
             "candidates": [{"k": c.k, **self._candidate_fields(c)} for c in self.result.ranked],
+            **_part_fields(self.result.ranked[0].score),
             "elapsed_s": round(self.elapsed, 3),
         }
 
@@ -126,8 +127,7 @@ class Scored:
     @property
     def per_pixel(self) -> float:
         """The score divided by the size, which sorts pairs of different sizes: more is better."""
-        width, height = self.score.scored_size
-        return self.score.rank_score / (width * height)
+        return self.score.rank_score / self.score.pixels
 
     @property
     def fields(self) -> Fields:
@@ -138,6 +138,7 @@ class Scored:
             "model": self.loaded.identity,
             "estimator": self.estimator,
             **_score_fields(self.score, self.exact),
+            **_part_fields(self.score),
             "elapsed_s": round(self.elapsed, 3),
         }
 
@@ -178,6 +179,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "rank_score": candidate.score.rank_score,
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,
+        **({"parts": len(candidate.score.parts)} if candidate.score.parts else {}),
         "estimator": result.estimator,
     }
 
@@ -217,6 +219,12 @@ def _params(sampling: Sampling) -> Fields:
 
 def _score_fields(score: Score, exact: bool) -> Fields:
     fields = asdict(score)
+    del fields["parts"]  # stated once, by `_part_fields`
     if score.standard_error is None:
         del fields["standard_error"]
     return {**fields, "score_exact": exact}
+
+
+def _part_fields(score: Score) -> Fields:
+    """The windows onto a hole; nothing where there is none."""
+    return {"parts": [asdict(place) for place in score.parts]} if score.parts else {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +17,8 @@ from .reporter import Reporter
 from .restoration_options import Restoration, check_mask_given
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from ..images import Decoded
     from ..inference import Candidates
     from ..sampling import Sampling
@@ -85,10 +88,11 @@ def restore_pictures(
     failed = False
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
+        parts = progress.add_task("this picture", visible=False)
         for job in planned.jobs:
             try:
                 with memory_errors(smaller):
-                    restorer.restore(job)
+                    restorer.restore(job, partial(_show, progress, parts))
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
                     raise
@@ -113,8 +117,10 @@ class _Restorer:
     uncertainty: Sheet
     reporter: Reporter
 
-    def restore(self, job: Job) -> None:
+    def restore(self, job: Job, progress: Callable[[int, int], None]) -> None:
         """Read, sample, write and report one job. CaflowError if a step fails.
+
+        `progress` takes how many of its parts and batches are done, and their number.
 
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
@@ -130,7 +136,7 @@ class _Restorer:
         start = time.perf_counter()
         picture, mask = self.planned.read(job), self.planned.read_mask(job)
         image = as_seen(picture, self.loaded)
-        result = self._draw(job, image, mask)
+        result = self._draw(job, image, mask, progress)
         paths = [] if job.skipped else self._write(job, result, picture, mask)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
@@ -143,12 +149,18 @@ class _Restorer:
         restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
         self.reporter.record(restored.fields)
 
-    def _draw(self, job: Job, image: Picture, mask: Picture | None) -> Candidates:
+    def _draw(
+        self,
+        job: Job,
+        image: Picture,
+        mask: Picture | None,
+        progress: Callable[[int, int], None],
+    ) -> Candidates:
         """Draw candidates. CaflowError with the picture's name."""
         from ..inference import restore_with
 
         try:
-            return restore_with(self.loaded.model, image, self.sampling, mask)
+            return restore_with(self.loaded.model, image, self.sampling, mask, progress)
         except CaflowError as error:
             message = f"{job.name}: {error.message}"
             raise CaflowError(message, error.hint, error.exit_code) from error
@@ -196,6 +208,11 @@ class _Restorer:
         console.detail(
             f"{job.name}: best of {len(result.ranked)} has {best.summary}, {elapsed:.2f} s"
         )
+
+
+def _show(progress: Progress, bar: TaskID, done: int, total: int) -> None:
+    """Show how much of one picture is done, where it takes more than one step."""
+    progress.update(bar, completed=done, total=total, visible=1 < total != done)
 
 
 def _load(command: str, given: Restoration, console: Console) -> LoadedModel:

@@ -168,17 +168,23 @@ class Measurer:
 
 def _truth_row(score: Score) -> TruthRow:
     if score.log_likelihood is None or score.bits_per_dim is None:
-        raise _scored_in_tiles(score)
+        raise _no_likelihood(score)
     return TruthRow(score.log_likelihood, score.bits_per_dim, score.standard_error)
 
 
 def _candidate_row(drawn: Drawn, values: Values) -> CandidateRow:
     if drawn.score.log_likelihood is None:
-        raise _scored_in_tiles(drawn.score)
+        raise _no_likelihood(drawn.score)
     return CandidateRow(drawn.k, drawn.seed, drawn.score.log_likelihood, values)
 
 
-def _scored_in_tiles(score: Score) -> CaflowError:
+def _no_likelihood(score: Score) -> CaflowError:
+    if score.score_domain == "parts":
+        return CaflowError(
+            "a hole with thick and thin places has no log-likelihood, because the thick ones are "
+            "shrunk",
+            "measure such holes one by one",
+        )
     width, height = score.scored_size
     return CaflowError(
         f"pictures of {width}x{height} are scored in tiles, which have no joint log-likelihood",

@@ -2,41 +2,56 @@
 
 Restoration, evaluation, attribution and the sample grids of training all use it. So a candidate is
 the same wherever it is drawn, and `score` of the written picture repeats its score.
+
+A picture has one part or, if it has a hole that takes several windows, several. They are drawn and
+composed one after the other, so the condition of every part but the first is another for each
+candidate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import Picture, SuperRes, Task
+from ..tasks import HoleWindow, Part, Picture, Place, SuperRes, Task
 from ..temperature import Tau
 from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
+from .latents import Latents
 from .refine import Refined
-from .score import Score, score_targets, to_batch
+from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
 
-__all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Request"]
+__all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Progress", "Request", "Step"]
 
-BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
 # Of draws that are no candidates, far from candidates: they would be compared with themselves.
 OWN_SEED = 2**31
+
+Progress = Callable[[int, int], None]  # takes how many parts of batches are done, and of how many
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A `Part` whose functions are given one by one."""
+
+    condition: Callable[[Picture], Picture]
+    compose: Callable[[Picture, Picture], Picture]
+    reduce: Callable[[Picture, Picture], tuple[Picture, Picture]]
+    place: Place | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A condition to draw candidates for, with functions that turn draws into scored pictures."""
+    """A picture to draw candidates for, part by part."""
 
-    cond: Picture  # the model's condition, uint8 (h, w, C)
-    compose: Callable[[Picture], Picture]  # from a draw to the picture that is written, 8 bits
-    reduce: Callable[[Picture], tuple[Picture, Picture]]  # from that to the pair that is scored
+    image: Picture  # which the first part completes, and the next one what that composes
+    parts: Sequence[Part]
 
     @classmethod
     def of(
@@ -55,23 +70,45 @@ class Request:
             consistent: For superres: `compose` projects each draw to a picture that shrinks to
                 `image`.
         """
+        if not consistent:
+            return cls(image, task.parts(image, mask))
+        assert isinstance(task, SuperRes), "Sampling.of refuses others"
 
-        def compose(draw: Picture) -> Picture:
-            composed = task.compose(image, draw, mask)
-            if not consistent:
-                return composed
-            assert isinstance(task, SuperRes), "Sampling.of refuses others"
-            return back_project(image, composed, task)
+        def compose(image: Picture, draw: Picture) -> Picture:
+            return back_project(image, task.compose(image, draw), task)
 
-        def reduce(picture: Picture) -> tuple[Picture, Picture]:
-            return task.reduce(image, picture, mask)
-
-        return cls(task.condition(image, mask), compose, reduce)
+        return cls(image, [Step(task.condition, compose, task.reduce)])
 
     @classmethod
     def of_condition(cls, task: Task, cond: Picture) -> Request:
         """Make the request for a condition at model scale, whose picture is not known."""
-        return cls(cond, partial(task.settle, cond), lambda picture: (cond, picture))
+        return cls(cond, [Step(_same, task.settle, _pair)])
+
+    def compose(self, draws: Sequence[Picture]) -> Picture:
+        """The picture of draws, one a part."""
+        image = self.image
+        for number, draw in enumerate(draws):
+            image = self.composed(number, image, draw)
+        return image
+
+    def composed(self, number: int, image: Picture, draw: Picture) -> Picture:
+        """The picture with part `number` done, too, or done anew.
+
+        A picture that this method has composed is reused: the next one is not a copy.
+        """
+        part = self.parts[number]
+        if number == 0 or not isinstance(part, HoleWindow):
+            return part.compose(self.image, draw)
+        part.fill(image, draw)
+        return image
+
+
+def _same(cond: Picture) -> Picture:
+    return cond
+
+
+def _pair(cond: Picture, target: Picture) -> tuple[Picture, Picture]:
+    return cond, target
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,30 +118,60 @@ class Draw:
     request: int  # its index among the requests
     k: int
     seed: int  # replays it, as candidate 0
-    draw: Picture  # uint8, of the model's size
+    draws: tuple[Picture, ...]  # uint8, of the model's size, one a part
     image: Picture
-    plain: Picture  # `draw` before it was refined
-    redraws: int = 0  # draws of this generator that ran away before this one
+    redraws: int = 0  # draws of this generator that ran away, of all parts
+
+
+@dataclass(eq=False)
+class _Candidate:
+    """A candidate, some parts of which are done."""
+
+    row: int  # its request
+    k: int
+    latents: Latents
+    image: Picture
+    draws: list[Picture] = field(default_factory=list)
+    redraws: int = 0
+    nats: list[Nats] = field(default_factory=list)
+
+    def take(self, request: Request, draw: Picture) -> None:
+        """Compose the next part."""
+        self.image = request.composed(len(self.draws), self.image, draw)
+        self.draws.append(draw)
+
+    def retake(self, request: Request, draw: Picture) -> None:
+        """Compose the last part anew."""
+        self.draws.pop()
+        self.take(request, draw)
 
 
 class Conditioned:
-    """A model with the conditions of requests, which are computed once for all draws and scores.
+    """A model with requests; the conditions of their first parts are computed once for all draws.
 
     Args:
         model: Any model.
         requests: Their conditions must have one size.
         strict: Draw again what runs away, and refuse scores that are not finite.
+        progress: Is told when a part of a batch of candidates is done.
     """
 
-    def __init__(self, model: CAFlow, requests: Sequence[Request], strict: bool = True) -> None:
+    def __init__(
+        self,
+        model: CAFlow,
+        requests: Sequence[Request],
+        strict: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
         self.requests = requests
-        self._model, self._strict = model, strict
-        self._cond = to_batch([request.cond for request in requests])
+        self._model, self._strict, self._progress = model, strict, progress
+        self._cond = to_batch([one.parts[0].condition(one.image) for one in requests])
         self._conditions = read_conditions(model, self._cond)
+        self._most = max(len(request.parts) for request in requests)
 
     @property
     def statistics(self) -> Statistics:
-        """`domain.statistics` of each condition: (requests, S)."""
+        """`domain.statistics` of the condition of each first part: (requests, S)."""
         return self._conditions.statistics
 
     def draws(
@@ -132,52 +199,8 @@ class Conditioned:
             CaflowError: A candidate and its ten redraws run away, and `strict`; or the picture is
                 too large to refine.
         """
-        height, width = self._cond.shape[-2:]
-        at_a_time = batch_size or BATCH_PIXELS // (height * width)
-        step = max(1, at_a_time // len(self.requests))
-        for first in range(0, candidates, step):
-            count = min(step, candidates - first)
-            found: list[Refined]
-            if refine:
-                found = self._conditions.draw_refined(tau, seeds, first, count, refine)
-            else:
-                drawn = self._conditions.draw(tau, seeds, first, count, self._strict)
-                found = [Refined(one, one.picture) for one in drawn]
-            batch = []
-            for place, ((plain, redraws), draw) in enumerate(found):
-                row, k = place // count, first + place % count
-                image = self.requests[row].compose(draw)
-                batch.append(Draw(row, k, (seeds[row] + k) % SEEDS, draw, image, plain, redraws))
-            yield batch
-
-    def reduce(self, images: Sequence[Picture]) -> tuple[OnePiece | InTiles, Tensor]:
-        """Reduce composed pictures to the pairs that are scored.
-
-        Returns:
-            The conditions and the targets, uint8 (B, C, H, W). If all conditions are those of the
-            draws, the conditions computed for these are returned.
-        """
-        each = len(images) // len(self.requests)
-        pairs = [self.requests[place // each].reduce(image) for place, image in enumerate(images)]
-        cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
-        if torch.equal(cond, self._cond.repeat_interleave(each, 0)):
-            return self._conditions, targets
-        return read_conditions(self._model, cond), targets
-
-    def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
-        """Score composed pictures in one batch.
-
-        Args:
-            images: uint8 (H, W, 3), equally many for each request, as neighbours, of any size that
-                the request can reduce.
-            noise_samples: K.
-
-        Raises:
-            CaflowError: A picture does not fit its request, or a score is not finite.
-        """
-        conditions, targets = self.reduce(images)
-        shapes = [image.shape for image in images]
-        return score_targets(conditions, targets, shapes, noise_samples, self._strict)
+        for batch in self._walk(tau, candidates, seeds, batch_size, None, refine):
+            yield [draw for draw, _ in batch]
 
     def candidates(
         self,
@@ -203,17 +226,160 @@ class Conditioned:
         Raises:
             CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
-        for batch in self.draws(tau, candidates, seeds, batch_size, refine):
-            scores = self.score([draw.image for draw in batch], noise_samples)
-            pairs = list(zip(batch, scores, strict=True))
-            if refine:
-                plain = [self._as_drawn(draw) for draw in batch]
-                scores = self.score([draw.image for draw in plain], noise_samples)
-                both = zip(pairs, zip(plain, scores, strict=True), strict=True)
-                pairs = [max(one, key=lambda pair: pair[1].rank_score) for one in both]
-            yield from pairs
+        for batch in self._walk(tau, candidates, seeds, batch_size, noise_samples, refine):
+            for draw, nats in batch:
+                yield draw, self._score(draw.request, nats, draw.image)
 
-    def _as_drawn(self, draw: Draw) -> Draw:
-        """The draw as it was before it was refined."""
-        image = self.requests[draw.request].compose(draw.plain)
-        return replace(draw, draw=draw.plain, image=image)
+    def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
+        """Score composed pictures, part by part, each of these in one batch.
+
+        Args:
+            images: uint8 (H, W, 3), equally many for each request, as neighbours, of any size that
+                the request can reduce.
+            noise_samples: K.
+
+        Raises:
+            CaflowError: A picture does not fit its request, or a score is not finite.
+        """
+        each = len(images) // len(self.requests)
+        nats: list[list[Nats]] = [[] for _ in images]
+        for part in range(self._most):
+            places = [p for p in range(len(images)) if part < self._count(p // each)]
+            pairs = [(place // each, images[place]) for place in places]
+            conditions, targets = self._reduce(part, pairs)
+            found = nats_of(conditions, targets, noise_samples, self._strict)
+            for place, one in zip(places, found, strict=True):
+                nats[place].append(one)
+        return [
+            self._score(p // each, *pair) for p, pair in enumerate(zip(nats, images, strict=True))
+        ]
+
+    def reduce(self, images: Sequence[Picture], part: int = 0) -> tuple[OnePiece | InTiles, Tensor]:
+        """Reduce composed pictures to the pairs that are scored.
+
+        Args:
+            images: As for `score`.
+            part: Which of the parts; every request must have it.
+
+        Returns:
+            The conditions and the targets, uint8 (B, C, H, W). If all conditions are those of the
+            draws, the conditions computed for these are returned.
+        """
+        each = len(images) // len(self.requests)
+        return self._reduce(part, [(place // each, image) for place, image in enumerate(images)])
+
+    def _walk(
+        self,
+        tau: Tau,
+        candidates: int,
+        seeds: Sequence[int],
+        batch_size: int | None,
+        noise_samples: int | None,
+        refine: int,
+    ) -> Iterator[list[tuple[Draw, list[Nats]]]]:
+        """Draw candidates in batches, part by part, and score each part if K is given.
+
+        Where a part is refined and scored, the draw that it was refined from stays if that is
+        likelier.
+        """
+        height, width = size = self._conditions.size
+        at_a_time = batch_size or BATCH_PIXELS // (height * width)
+        step = max(1, at_a_time // len(self.requests))
+        total = math.ceil(candidates / step) * self._most
+        for number, first in enumerate(range(0, candidates, step)):
+            batch = [
+                _Candidate(row, k, Latents(self._model, seed + k, size), self.requests[row].image)
+                for row, seed in enumerate(seeds)
+                for k in range(first, min(first + step, candidates))
+            ]
+            for part in range(self._most):
+                some = [one for one in batch if part < self._count(one.row)]
+                known = self._conditions_of(part, some)
+                found = self._draw_part(known[0], tau, [one.latents for one in some], refine)
+                for one, refined in zip(some, found, strict=True):
+                    one.take(self.requests[one.row], refined.picture)
+                    one.redraws += refined.drawn.redraws
+                if noise_samples is not None:
+                    self._score_part(part, some, known, noise_samples, found if refine else None)
+                if self._progress is not None:
+                    self._progress(number * self._most + part + 1, total)
+            yield [(self._draw(one, seeds), one.nats) for one in batch]
+
+    def _draw_part(
+        self,
+        conditions: OnePiece | InTiles,
+        tau: Tau,
+        latents: Sequence[Latents],
+        refine: int,
+    ) -> list[Refined]:
+        if refine:
+            return conditions.draw_refined(tau, latents, refine)
+        drawn = conditions.draw(tau, latents, self._strict)
+        return [Refined(one, one.picture) for one in drawn]
+
+    def _score_part(
+        self,
+        part: int,
+        some: Sequence[_Candidate],
+        known: tuple[OnePiece | InTiles, Tensor],
+        noise_samples: int,
+        refined: Sequence[Refined] | None,
+    ) -> None:
+        """Score the part that was composed last; of a refined one and its draw, keep one."""
+
+        def nats() -> list[Nats]:
+            pairs = [(one.row, one.image) for one in some]
+            conditions, targets = self._reduce(part, pairs, known)
+            return nats_of(conditions, targets, noise_samples, self._strict)
+
+        found = nats()
+        if refined is not None:
+            for one, pair in zip(some, refined, strict=True):
+                one.retake(self.requests[one.row], pair.drawn.picture)
+            plain = nats()
+            for place, (one, pair) in enumerate(zip(some, refined, strict=True)):
+                if plain[place].value > found[place].value:
+                    found[place] = plain[place]
+                else:
+                    one.retake(self.requests[one.row], pair.picture)
+        for one, own in zip(some, found, strict=True):
+            one.nats.append(own)
+
+    def _conditions_of(
+        self, part: int, some: Sequence[_Candidate]
+    ) -> tuple[OnePiece | InTiles, Tensor]:
+        """The conditions of a part, and what they were read from, (B, C, H, W)."""
+        if part == 0:
+            return self._conditions, self._cond
+        cond = to_batch([self.requests[one.row].parts[part].condition(one.image) for one in some])
+        return read_conditions(self._model, cond), cond
+
+    def _reduce(
+        self,
+        part: int,
+        images: Sequence[tuple[int, Picture]],
+        known: tuple[OnePiece | InTiles, Tensor] | None = None,
+    ) -> tuple[OnePiece | InTiles, Tensor]:
+        """Reduce pictures of requests; conditions that are known already are not read again."""
+        pairs = [
+            self.requests[row].parts[part].reduce(self.requests[row].image, image)
+            for row, image in images
+        ]
+        cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+        if known is None and part == 0:
+            known = self._conditions, self._cond
+        if known is not None:
+            conditions, read = known
+            if torch.equal(cond, read.repeat_interleave(len(cond) // len(read), 0)):
+                return conditions, targets
+        return read_conditions(self._model, cond), targets
+
+    def _draw(self, one: _Candidate, seeds: Sequence[int]) -> Draw:
+        seed = (seeds[one.row] + one.k) % SEEDS
+        return Draw(one.row, one.k, seed, tuple(one.draws), one.image, one.redraws)
+
+    def _score(self, row: int, nats: Sequence[Nats], image: Picture) -> Score:
+        return score_of(nats, self.requests[row].parts, self._conditions.size, image)
+
+    def _count(self, row: int) -> int:
+        return len(self.requests[row].parts)

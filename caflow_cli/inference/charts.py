@@ -49,7 +49,8 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
         "samples, blue more",
         "attribution, not per-pixel likelihood",
     ]
-    cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)
+    height, width = found.nats.shape
+    cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)[:height, :width]
     top = max(_RANGE, nice_above(float(np.percentile(np.abs(cells), 98))))
     chart = colour_chart(cells, -top, top, lambda unit: diverging(1 - unit), _SIDE)
     return captioned(_with_picture(found.target, chart), "\n".join(lines))

@@ -14,6 +14,7 @@ from ..model import CAFlow, Condition
 from ..tasks import Picture
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
+from .latents import Latents
 from .redraw import Sampled, decode_noise, draw_sound
 from .refine import Refined, check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
@@ -34,43 +35,36 @@ class OnePiece:
     def __init__(self, model: CAFlow, cond: Tensor) -> None:
         self._model, self._cond = model, cond
         self.condition = model.encode_condition(cond)
+        self.size = self.condition.size  # height and width
 
-    def draw(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
-    ) -> list[Sampled]:
-        """Draw from generators `seed + first`, `seed + first + 1`, ... of each condition.
+    def draw(self, tau: Tau, latents: Sequence[Latents], strict: bool = True) -> list[Sampled]:
+        """Draw one picture from the next latents of each.
 
         What runs away (`runaway_cells`) is drawn again, alone, of the next latents of its
         generator: other draws stay as they are.
 
         Args:
             tau: Temperature.
-            seeds: One for each condition.
-            first: k of the first draw.
-            count: Number of draws for each condition.
+            latents: Equally many for each condition, as neighbours.
             strict: Draw again what runs away; else take every first draw.
 
         Returns:
-            Pictures uint8 (H, W, C); those of one condition are neighbours.
+            Pictures uint8 (H, W, C), in the order of the latents.
 
         Raises:
             CaflowError: A draw and its ten redraws run away, and `strict` is set.
         """
-        size = self.condition.size
-        each = [seed + k for seed in seeds for k in range(first, first + count)]
-        points, cells = self._decode(
-            self.condition, tau, [self._model.latent_noise(seed, size) for seed in each]
-        )
+        noise = [of_one() for of_one in latents]
+        points, cells = self._decode(self.condition, tau, noise)
         drawn = [Sampled(picture, 0) for picture in _pictures(points)]
         if strict:
+            each = len(latents) // self.condition.batch
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
-                condition = self._condition_of(place // count)
-                drawn[place], _ = self._draw_alone(condition, tau, each[place])
+                first = noise[place], latents[place]
+                drawn[place], _ = self._draw_alone(self._condition_of(place // each), tau, *first)
         return drawn
 
-    def draw_refined(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
-    ) -> list[Refined]:
+    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
         """Draw as `draw`, and refine by so many steps (`refined`).
 
         Draws are made and refined one by one, so that a replay repeats their bits. A refinement
@@ -80,15 +74,15 @@ class OnePiece:
             CaflowError: A draw and its ten redraws run away, or it is too large to refine.
         """
         check_refinable(self.condition.size)
-        found = []
-        for row, seed in enumerate(seeds):
-            condition = self._condition_of(row)
-            for k in range(first, first + count):
-                drawn, latents = self._draw_alone(condition, tau, seed + k)
-                better = refined(self._model, condition, latents, steps)
-                points, cells = decode_noise(self._model, condition, better)
-                away = bool(cells.any())
-                found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
+        found, each = [], len(latents) // self.condition.batch
+        for place, of_one in enumerate(latents):
+            if place % each == 0:
+                condition = self._condition_of(place // each)
+            drawn, point = self._draw_alone(condition, tau, of_one(), of_one)
+            better = refined(self._model, condition, point, steps)
+            points, cells = decode_noise(self._model, condition, better)
+            away = bool(cells.any())
+            found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
         return found
 
     def _condition_of(self, row: int) -> Condition:
@@ -98,7 +92,7 @@ class OnePiece:
         return self._model.encode_condition(self._cond[row, None])
 
     def _draw_alone(
-        self, condition: Condition, tau: Tau, seed: int
+        self, condition: Condition, tau: Tau, first: list[Tensor], fresh: Latents
     ) -> tuple[Sampled, list[Tensor]]:
         """A draw by itself, one that has run away among others or is to be refined; its latents."""
         latents: list[Tensor] = []
@@ -108,8 +102,7 @@ class OnePiece:
             points, cells = decode_noise(self._model, condition, latents)
             return _pictures(points)[0], cells[0]
 
-        drawn = draw_sound(partial(self._model.latent_noise, seed, condition.size), draw, tau)
-        return drawn, latents
+        return draw_sound(first, fresh, draw, tau), latents
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
@@ -124,10 +117,13 @@ class OnePiece:
         stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
         return [own * z for own, z in zip(taus, stacked, strict=True)]
 
-    def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], list[float]]:
-        """Score pictures, uint8 (B or B M, C, H, W), in nats, with standard errors."""
-        value, error = self._model.log_prob_with_error(targets, self.condition, noise_samples)
-        return value.tolist(), error.tolist()
+    def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], Tensor]:
+        """Score pictures, uint8 (B or B M, C, H, W), in nats, with what each of the K noise draws
+        says, (K, B)."""
+        value, deviations = self._model.log_prob_with_deviations(
+            targets, self.condition, noise_samples
+        )
+        return value.tolist(), deviations.cpu()
 
     @property
     def statistics(self) -> Statistics:
@@ -144,28 +140,23 @@ class InTiles:
 
     def __init__(self, model: CAFlow, cond: Tensor, tiles: Tiles) -> None:
         self._model, self._cond, self._tiles = model, cond, tiles
+        self.size = tiles.size
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
 
-    def draw(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, strict: bool = True
-    ) -> list[Sampled]:
+    def draw(self, tau: Tau, latents: Sequence[Latents], strict: bool = True) -> list[Sampled]:
         """Draw as `OnePiece.draw`, with one field of noise for each picture, cut into tiles.
 
         Where a tile runs away, the whole picture is drawn again with other noise there.
         """
-        drawn = []
-        for row, seed in enumerate(seeds):
-            for k in range(first, first + count):
-                noise = partial(self._model.latent_noise, seed + k, self._tiles.size)
-                draw = partial(self._draw, row, tau)
-                drawn.append(
-                    draw_sound(noise, draw, tau) if strict else Sampled(draw(noise(0))[0], 0)
-                )
+        drawn, each = [], len(latents) // len(self._cond)
+        for place, of_one in enumerate(latents):
+            draw, first = partial(self._draw, place // each, tau), of_one()
+            drawn.append(
+                draw_sound(first, of_one, draw, tau) if strict else Sampled(draw(first)[0], 0)
+            )
         return drawn
 
-    def draw_refined(
-        self, tau: Tau, seeds: Sequence[int], first: int, count: int, steps: int
-    ) -> list[Refined]:
+    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
         """Refuse what is in tiles, because it has no joint density: CaflowError."""
         check_refinable(self._tiles.size)
         raise AssertionError("whatever is in tiles is too large to refine")
@@ -173,7 +164,7 @@ class InTiles:
     def log_prob(self, targets: Tensor, noise_samples: int) -> tuple[list[float], None]:
         """Sum `log p(tile | its condition)` over tiles, in nats, for ranking.
 
-        Overlaps count twice. The sum is not a log-density, and has no standard error.
+        Overlaps count twice. The sum is not a log-density, and noise draws say nothing of it.
         """
         each = len(targets) // len(self._cond)
         sums = [0.0] * len(targets)

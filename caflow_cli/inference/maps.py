@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from ..devices import wide, wide_device
 from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
-from ..tasks import Picture
-from .candidates import OWN_SEED, Conditioned, Request
+from ..tasks import HoleWindow, Picture
+from .candidates import OWN_SEED, Conditioned, Request, Step
 from .conditions import OnePiece
 from .restore import Candidates
 from .score import check_mask, task_of
@@ -26,15 +26,18 @@ __all__ = ["Attribution", "attribution", "log_prob_map", "spread"]
 
 _CELL = 4  # pixels: the cell of the finest latent
 _SAMPLES = 32
+_AT_ONCE = 2**24  # pixels of maps over whole pictures
 
 
 @dataclass(frozen=True)
 class Attribution:
     """The places that a pair's score comes from, compared with samples for the same condition."""
 
-    target: Picture  # as it was scored, of the model's size
-    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood
-    z: npt.NDArray[np.float64]  # (H / cell, W / cell): standard deviations above the samples' mean
+    target: Picture  # as it was scored, of the model's size; of a hole in parts, the whole picture
+    nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood, of parts to the rank score
+    z: npt.NDArray[
+        np.float64
+    ]  # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
     cell: int  # pixels
     samples: int
 
@@ -49,7 +52,8 @@ def attribution(
     """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
 
     Like a candidate, each sample is composed with the picture, reduced again, and scored with the
-    same noise. A raw sample could contradict the condition.
+    same noise. A raw sample could contradict the condition. The maps of a hole's
+    parts are added up where they lie in the picture.
 
     Args:
         condition, target, mask: As in `score`.
@@ -67,28 +71,44 @@ def attribution(
             f"{width}×{height} pixels are scored in tiles, which have no map",
             "crop both pictures",
         )
-    request = Request.of(task, condition, mask)
-    reduced, _ = request.reduce(target)
+    parts = task.parts(condition, mask)
+    reduced, _ = parts[0].reduce(condition, target)
     # Not strict: of some conditions most draws at tau 1 run away, and a map they have all the same.
-    conditioned = Conditioned(model, [replace(request, cond=reduced)], strict=False)
+    first = Step(lambda _: reduced, parts[0].compose, parts[0].reduce)
+    conditioned = Conditioned(model, [Request(condition, [first, *parts[1:]])], strict=False)
 
-    def map_of(images: Sequence[Picture]) -> tuple[Tensor, Tensor]:
-        conditions, targets = conditioned.reduce(images)
+    def map_of_part(images: Sequence[Picture], part: int) -> tuple[Tensor, Tensor]:
+        conditions, targets = conditioned.reduce(images, part)
         assert isinstance(conditions, OnePiece)
         return log_prob_map(model, targets, conditions.condition), targets
 
-    nats, scored = map_of([target])
+    def map_of(images: Sequence[Picture]) -> Tensor:
+        if len(parts) == 1:
+            return map_of_part(images, 0)[0]
+        total = torch.zeros(len(images), *condition.shape[:2], dtype=torch.float64)
+        for number, part in enumerate(parts):
+            assert isinstance(part, HoleWindow)
+            values = part.spread(map_of_part(images, number)[0].cpu().numpy())
+            part.window.of(total.permute(1, 2, 0).numpy())[:] += values.transpose(1, 2, 0)
+        return total
+
+    if len(parts) == 1:
+        scored = map_of_part([target], 0)[1][0].permute(1, 2, 0).numpy()
+        at_a_time = None
+    else:
+        scored, at_a_time = target, max(1, _AT_ONCE // (target.shape[0] * target.shape[1]))
+    nats = map_of([target])
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
-    for batch in conditioned.draws(1.0, samples, [OWN_SEED]):
-        values = _cells(map_of([draw.image for draw in batch])[0])
+    for batch in conditioned.draws(1.0, samples, [OWN_SEED], at_a_time):
+        values = _cells(map_of([draw.image for draw in batch]))
         total += values.sum(0)
         squares += values.square().sum(0)
     mean = total / samples
     deviation = ((squares - samples * mean.square()) / (samples - 1)).clamp_min(1e-12).sqrt()
     z = (_cells(nats) - mean) / deviation
     return Attribution(
-        target=scored[0].permute(1, 2, 0).numpy(),
+        target=scored,
         nats=nats[0].cpu().numpy(),
         z=z[0].cpu().numpy(),
         cell=_CELL,
@@ -97,8 +117,8 @@ def attribution(
 
 
 def _cells(nats: Tensor) -> Tensor:
-    """Sum over cells: (B, H, W) to (B, H / cell, W / cell)."""
-    return F.avg_pool2d(nats[:, None], _CELL)[:, 0] * _CELL**2
+    """Sum over cells: (B, H, W) to (B, H / cell, W / cell), rounded up."""
+    return F.avg_pool2d(nats[:, None], _CELL, ceil_mode=True, divisor_override=1)[:, 0]
 
 
 def spread(result: Candidates) -> npt.NDArray[np.float64]:

@@ -75,28 +75,29 @@ def decode_noise(
 
 
 def draw_sound(
-    noise: Callable[[int], list[Tensor]],
+    latents: list[Tensor],
+    fresh: Callable[[], list[Tensor]],
     draw: Callable[[list[Tensor]], tuple[Picture, Tensor]],
     tau: Tau,
 ) -> Sampled:
     """Draw, and where the draw runs away draw again of the generator's next latents.
 
     Args:
-        noise: The generator's latents behind so many others, (C, h, w) each.
+        latents: (C, h, w) each.
+        fresh: The generator's next ones.
         draw: The picture of latents, and its `runaway_cells`, (rows, columns).
         tau: For the message.
 
     Raises:
         CaflowError: The draw and its ten redraws run away.
     """
-    latents = noise(0)
     for redraws in range(REDRAWS + 1):
         picture, cells = draw(latents)
         if not bool(cells.any()):
             return Sampled(picture, redraws)
-        cells = cells.to(latents[0].device)
-        fresh = noise(redraws + 1)
-        latents = [_exchanged(*pair, cells) for pair in zip(latents, fresh, strict=True)]
+        if redraws < REDRAWS:
+            cells = cells.to(latents[0].device)
+            latents = [_exchanged(*pair, cells) for pair in zip(latents, fresh(), strict=True)]
     warmth = Temperature.of(tau)
     raise CaflowError(
         f"{REDRAWS + 1} draws in a row run away from what the model knows at tau {warmth}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau, Temperature
-from .candidates import Conditioned, Request
+from .candidates import Conditioned, Progress, Request
 from .choice import CONSENSUS, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .domain import Statistics
@@ -32,14 +32,14 @@ class Candidate:
     rank_value: float | None  # what the rule of rank says of it (`inference.choice`)
     score: Score
     consistency_max: int | None  # levels between the reduced picture and the input, if projected
-    draw: Picture  # uint8, of the model's size; or projected, of the picture's
-    compose: Callable[[Picture], Picture]
-    redraws: int = 0  # draws of its generator that ran away before this one
+    draws: tuple[Picture, ...]  # uint8, of the model's size, one a part; or projected: the picture
+    compose: Callable[[Sequence[Picture]], Picture]
+    redraws: int = 0  # draws of its generator that ran away, of all parts
 
     @property
     def image(self) -> Picture:
         """The picture, uint8 (H, W, 3), composed at each access to save memory."""
-        return self.compose(self.draw)
+        return self.compose(self.draws)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,11 @@ def restore(
 
 
 def restore_with(
-    model: CAFlow, image: Picture, sampling: Sampling, mask: Picture | None = None
+    model: CAFlow,
+    image: Picture,
+    sampling: Sampling,
+    mask: Picture | None = None,
+    progress: Progress | None = None,
 ) -> Candidates:
     """Do as `restore`, with the settings in one record.
 
@@ -139,6 +143,7 @@ def restore_with(
         image: uint8 (H, W, 3).
         sampling: If tau or M is None, it is the model's, else the task's.
         mask: uint8 (H, W), for inpaint.
+        progress: Is told when a part of a batch of candidates is done.
 
     Raises:
         CaflowError: As for `restore`.
@@ -152,17 +157,17 @@ def restore_with(
     if sampling.refine:
         check_refinable(size)
     request = Request.of(task, image, mask, sampling.consistent)
-    conditioned = Conditioned(model, [request])
+    conditioned = Conditioned(model, [request], progress=progress)
 
-    found: list[tuple[Picture, int | None, Score, int]] = []
+    found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
     for drawn, score in conditioned.candidates(
         tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size, sampling.refine
     ):
         if isinstance(task, SuperRes) and sampling.consistent:
             levels = consistency(image, drawn.image, task)
-            found.append((drawn.image, levels, score, drawn.redraws))
+            found.append(((drawn.image,), levels, score, drawn.redraws))
         else:
-            found.append((drawn.draw, None, score, drawn.redraws))
+            found.append((drawn.draws, None, score, drawn.redraws))
 
     compose = _as_it_is if sampling.consistent else request.compose
     apart, own = None, None
@@ -173,9 +178,9 @@ def restore_with(
     places = order(sampling.rank, [score.rank_score for _, _, score, _ in found], apart, own)
     ranked = []
     for position, (k, value) in enumerate(places, 1):
-        draw, off, score, redraws = found[k]
+        draws, off, score, redraws = found[k]
         seed = sampling.seed + k
-        ranked.append(Candidate(k, seed, position, value, score, off, draw, compose, redraws))
+        ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
     estimator = estimator_of(model, sampling.noise_samples)
     return Candidates(
         ranked,
@@ -188,6 +193,7 @@ def restore_with(
     )
 
 
-def _as_it_is(projected: Picture) -> Picture:
+def _as_it_is(projected: Sequence[Picture]) -> Picture:
     """Compose a picture that is already composed, because it was projected."""
-    return projected
+    (picture,) = projected
+    return picture

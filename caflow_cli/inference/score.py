@@ -5,51 +5,66 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow, bits_per_dim
+from ..model import CAFlow, bits_per_dim, standard_error
 from ..sampling import check_noise_samples
-from ..tasks import Picture, Task, get_task
+from ..tasks import Part, Picture, Place, Task, get_task
 from .conditions import InTiles, OnePiece, read_conditions
 from .tiling import check_size
 
 __all__ = [
+    "BATCH_PIXELS",
     "Estimator",
+    "Nats",
     "Score",
     "check_mask",
     "estimator_of",
+    "nats_of",
     "score",
-    "score_targets",
+    "score_of",
     "task_of",
     "to_batch",
 ]
+
+BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
 
 
 @dataclass(frozen=True)
 class Score:
     """log p(w|y) of the reduced pair, on the 8-bit scale.
 
-    A pair that is too large for one piece is scored in tiles, which have no joint density.
+    A hole that is filled in parts has one pair a part. By the chain rule the sum of their scores is
+    the log-density of the whole fill, in the order of the parts. A part that is shrunk says only
+    what the model sees of it, so the sum has no likelihood then. Neither has a pair that is too
+    large for one piece: it is scored in tiles, which have no joint density.
     """
 
-    rank_score: float  # nats: log_likelihood, or the sum over tiles
-    log_likelihood: float | None  # nats; None in tiles
+    rank_score: float  # nats: log_likelihood, or the sum over tiles or parts
+    log_likelihood: float | None  # nats; None in tiles, and in parts some of which are shrunk
     bits_per_dim: float | None
     standard_error: float | None  # of log_likelihood over the K noise draws, nats; None for K = 1
     score_domain: str  # "image": the picture itself; "reduced": padded or shrunk to model size;
-    # "tiles": in overlapping parts
-    scored_size: tuple[int, int]  # width, height
+    # "tiles": in overlapping tiles; "parts": the windows onto a hole
+    scored_size: tuple[int, int]  # width, height; of a part
+    parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
+
+    @property
+    def pixels(self) -> int:
+        """How many were scored, of all parts."""
+        width, height = self.scored_size
+        return width * height * max(1, len(self.parts))
 
     @property
     def summary(self) -> str:
         """A text for people: `-30112.8 nats, 3.535 bits/dim`."""
         if self.log_likelihood is None or self.bits_per_dim is None:
-            return f"rank score {self.rank_score:.1f} nats, in tiles"
+            return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
 
 
@@ -115,10 +130,16 @@ def score(
     check_noise_samples(noise_samples)
     task = task_of(model)
     check_mask(task, mask)
-    check_size(task.model_size(condition, mask))
-    cond, reduced = (to_batch([side]) for side in task.reduce(condition, target, mask))
-    conditions = read_conditions(model, cond)
-    return score_targets(conditions, reduced, [target.shape], noise_samples)[0]
+    height, width = size = task.model_size(condition, mask)
+    check_size(size)
+    parts = task.parts(condition, mask)
+    at_a_time = max(1, BATCH_PIXELS // (height * width))
+    nats: list[Nats] = []
+    for first in range(0, len(parts), at_a_time):
+        pairs = [part.reduce(condition, target) for part in parts[first : first + at_a_time]]
+        cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
+        nats += nats_of(read_conditions(model, cond), targets, noise_samples)
+    return score_of(nats, parts, size, target)
 
 
 def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
@@ -131,43 +152,68 @@ def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
     return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
 
 
-def score_targets(
-    conditions: OnePiece | InTiles,
-    targets: Tensor,
-    shapes: Sequence[tuple[int, ...]],
-    noise_samples: int,
-    strict: bool = True,
-) -> list[Score]:
+class Nats(NamedTuple):
+    """The log-likelihood of one part, and what each of the K noise draws says of it."""
+
+    value: float
+    deviations: Tensor | None  # (K,), see `CAFlow.log_prob_with_deviations`; None in tiles
+
+
+def nats_of(
+    conditions: OnePiece | InTiles, targets: Tensor, noise_samples: int, strict: bool = True
+) -> list[Nats]:
     """Score reduced targets under the conditions that they were reduced with.
 
     Args:
         conditions: One for each target, or one for each group of neighbouring targets, all groups
             of one size.
         targets: uint8 (B, C, H, W).
-        shapes: Shapes (H', W', C) of the pictures before they were reduced, for the score domain.
         noise_samples: K.
         strict: Refuse a log-likelihood that is not finite.
 
     Raises:
         CaflowError: A log-likelihood is not finite, and `strict` is set.
     """
-    channels, height, width = targets.shape[1:]
-    values, errors = conditions.log_prob(targets, noise_samples)
+    values, deviations = conditions.log_prob(targets, noise_samples)
     if strict and not all(map(math.isfinite, values)):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",
             "try another picture, or another --model",
         )
-    if errors is None:
-        return [Score(value, None, None, None, "tiles", (width, height)) for value in values]
-    return [
-        Score(
-            rank_score=value,
-            log_likelihood=value,
-            bits_per_dim=bits_per_dim(value, channels * height * width),
-            standard_error=error if noise_samples > 1 else None,
-            score_domain="image" if shape == (height, width, channels) else "reduced",
-            scored_size=(width, height),
-        )
-        for value, error, shape in zip(values, errors, shapes, strict=True)
-    ]
+    if deviations is None:
+        return [Nats(value, None) for value in values]
+    return [Nats(*pair) for pair in zip(values, deviations.unbind(1), strict=True)]
+
+
+def score_of(
+    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], picture: Picture
+) -> Score:
+    """The score of a picture from those of its parts.
+
+    Args:
+        nats: One a part.
+        parts: All of the picture.
+        size: Height and width at which each is scored.
+        picture: uint8 (H', W', C), as it was before it was reduced.
+    """
+    (height, width), count = size, len(parts)
+    places = tuple(part.place for part in parts if part.place is not None)
+    total = sum((one.value for one in nats[1:]), nats[0].value)
+    deviations = [one.deviations for one in nats if one.deviations is not None]
+    if len(deviations) < count:
+        return Score(total, None, None, None, "tiles", (width, height), places)
+    if count > 1 and any(place.shrunk for place in places):
+        return Score(total, None, None, None, "parts", (width, height), places)
+    # The parts have the noise in common, so their errors do not add up like independent ones.
+    together = torch.stack(deviations).sum(0)
+    channels = picture.shape[2]
+    domain = "image" if picture.shape == (height, width, channels) else "reduced"
+    return Score(
+        rank_score=total,
+        log_likelihood=total,
+        bits_per_dim=bits_per_dim(total, count * channels * height * width),
+        standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
+        score_domain=domain if count == 1 else "parts",
+        scored_size=(width, height),
+        parts=places,
+    )

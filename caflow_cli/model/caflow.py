@@ -37,7 +37,7 @@ from .density import Condition, Density
 from .files import ModelFiles
 from .inference_form import InferenceForm
 
-__all__ = ["CAFlow", "LossTerms", "bits_per_dim"]
+__all__ = ["CAFlow", "LossTerms", "bits_per_dim", "standard_error"]
 
 _DENSITY = "density."  # begins names of parameters, and is left out in those of files
 _NOISE = "Q."
@@ -53,6 +53,16 @@ class LossTerms(NamedTuple):
 def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
     """Convert nats to bits per dimension: `-log_prob / (D ln 2)`."""
     return -log_prob / (dims * math.log(2))
+
+
+def standard_error(deviations: Tensor) -> Tensor:
+    """The standard error, nats (B,), of what `log_prob_with_deviations` says: (K, B).
+
+    NaN for K = 1.
+    """
+    if len(deviations) == 1:
+        return torch.full_like(deviations[0], math.nan)
+    return deviations.std(0) / math.sqrt(len(deviations))
 
 
 class CAFlow(ModelFiles):
@@ -300,16 +310,24 @@ class CAFlow(ModelFiles):
         With variational dequantization the weights p/q are heavy-tailed, so the error of their mean
         is only a rough guide.
         """
+        value, deviations = self.log_prob_with_deviations(target, cond, noise_samples)
+        return value, standard_error(deviations)
+
+    @exactly
+    def log_prob_with_deviations(
+        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """`log_prob`, and what each of the K draws says of it, (K, B).
+
+        The sum of the deviations of several images, draw by draw, is that of the sum of their
+        log-likelihoods: its standard error is `standard_error` of it.
+        """
         terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
-            value, deviations = terms.mean(0), terms
-        else:
-            value = terms.logsumexp(0) - math.log(noise_samples)
-            # The delta method, for the logarithm of a mean.
-            deviations = (terms - value).exp()
-        if noise_samples == 1:
-            return value, torch.full_like(value, math.nan)
-        return value, deviations.std(0) / math.sqrt(noise_samples)
+            return terms.mean(0), terms
+        value = terms.logsumexp(0) - math.log(noise_samples)
+        # The delta method, for the logarithm of a mean.
+        return value, (terms - value).exp()
 
     @exactly
     def log_prob_samples(
@@ -377,19 +395,17 @@ class CAFlow(ModelFiles):
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
-    def latent_noise(self, seed: int, size: tuple[int, int], redraws: int = 0) -> list[Tensor]:
+    def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
         """Draw standard normal latents for an image of that size, float32, on the CPU.
 
         Args:
-            seed: Of a generator.
+            seed: Of a generator; or a CPU generator, whose next values are taken.
             size: Of the image.
-            redraws: How many latents of the same generator to pass over.
         """
-        generator, shapes = torch.Generator().manual_seed(seed), self.latent_shapes(size)
-        for _ in range(redraws):
-            for shape in shapes:
-                torch.randn(shape, generator=generator)
-        return [torch.randn(shape, generator=generator) for shape in shapes]
+        generator = seed if isinstance(seed, torch.Generator) else torch.Generator()
+        if not isinstance(seed, torch.Generator):
+            generator.manual_seed(seed)
+        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
 
     # --- shapes, types, checks --------------------------------------------------------------------
 

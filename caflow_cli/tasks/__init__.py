@@ -6,8 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, Task, pad
+from .base import Part, Picture, Place, Task, pad
 from .colorize import Colorize
+from .hole_window import HoleWindow
 from .holes import MaskHoles
 from .inpaint import Inpaint
 from .paired import Paired
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 __all__ = [
     "TASKS",
     "Colorize",
+    "HoleWindow",
     "Inpaint",
     "MaskHoles",
     "Paired",
+    "Part",
     "Picture",
+    "Place",
     "SuperRes",
     "Task",
     "get_task",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,9 +15,53 @@ from ..errors import CaflowError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Picture", "Task", "check_same_size", "grey", "pad", "padded_size", "resize"]
+__all__ = [
+    "Part",
+    "Picture",
+    "Place",
+    "Task",
+    "check_same_size",
+    "grey",
+    "pad",
+    "padded_size",
+    "resize",
+]
 
 Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
+
+
+@dataclass(frozen=True)
+class Place:
+    """A part of the filling of a hole, as JSON states it."""
+
+    window: tuple[int, int, int, int]  # left, top, width, height: what the model sees
+    pixels: int  # of the hole, which are filled here
+    shrunk: bool  # whether the model sees it smaller than it is
+
+
+class Part(Protocol):
+    """The work of one draw for a user's picture: all of it, or a window onto a hole.
+
+    Parts are done one after the other: the next one sees what the last one composed.
+    """
+
+    @property
+    def place(self) -> Place | None:
+        """Where in the picture it is; None: it is all of the picture."""
+
+    def condition(self, image: Picture) -> Picture:
+        """Compute the condition of a picture: uint8 (h, w, cond_channels)."""
+
+    def compose(self, image: Picture, draw: Picture) -> Picture:
+        """Put a draw of the model's size into the picture, and round to 8 bits."""
+
+    def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
+        """Compute the pair (condition, target) that is scored, from the user's picture and a target
+        in which this part and all before it are done.
+
+        Raises:
+            CaflowError: The size of the target does not fit the picture.
+        """
 
 
 class Task(Protocol):
@@ -54,6 +100,9 @@ class Task(Protocol):
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         """Height and width of `condition(image, mask)`, without computing it."""
+
+    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
+        """The parts that are drawn for a picture, one after the other. Most tasks have one."""
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """Compute the condition from a user's picture, padded: uint8 (h, w, cond_channels)."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Picture, check_same_size, grey, pad, padded_size, resize
+from .base import Part, Picture, check_same_size, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +39,14 @@ class Colorize:
     tau: ClassVar[float] = 0.85
     candidates: ClassVar[int] = 10
     needs_mask: ClassVar[bool] = False
+    place: ClassVar[None] = None
     derives_condition: ClassVar[bool] = True
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return padded_size(*self._scale(image), self.multiple)
+
+    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
+        return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """Compute the grey of the picture at model scale, padded: uint8 (h, w, 1)."""

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, check_same_size, pad, resize
+from .base import Picture, check_same_size
+from .hole_window import HoleWindow, marked
 from .holes import HoleSource, central_hole, draw_hole
+from .windows import Mask, Window, plan_windows, window_around
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["Inpaint"]
 
-_Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
-
-_Kind = TypeVar("_Kind", bound=np.generic)
-
-_FILL = 128  # of the hole, with a mask channel beside it
 _WHITE = 128  # a mask's values from here up are the hole
-
-
-class _Window(NamedTuple):
-    """The part of a picture that the model sees, and its size there (unpadded)."""
-
-    rows: slice
-    columns: slice
-    height: int
-    width: int
-
-    def of(self, image: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
-        return image[self.rows, self.columns]
 
 
 @dataclass(frozen=True)
 class Inpaint:
     """Fills the hole of a picture of any size, and keeps all other pixels bit for bit.
 
-    The model sees a window that depends on the mask alone. It is a square around the box of all
-    holes, twice as wide as that box, as in training, and at least `size` wide. It is clipped and
-    moved to lie in the picture. A window larger than `size` is shrunk to it by Pillow BICUBIC,
-    without the pixels in the hole. A shrunk pixel that touches the hole belongs to it. A smaller
-    picture is padded by reflection.
+    `parts` are the windows through which it is filled, one after the other: at native scale where
+    the hole is thin, shrunk where it is thick. They depend on the mask alone (`tasks.windows` has
+    the rule). `condition`, `compose` and `reduce` are those of a single window around the whole
+    hole, which is the only part of a hole that is seen as in training.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -67,23 +51,27 @@ class Inpaint:
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return self._side, self._side
 
+    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[HoleWindow]:
+        """The windows of the hole, in the order in which they are filled.
+
+        Raises:
+            CaflowError: The mask does not fit, is empty, or takes too many windows.
+        """
+        hole = self._hole(image, mask)
+        left, found = hole.copy(), []
+        for window in plan_windows(hole, self.size):
+            own = window.of(left).copy()
+            found.append(self._part(window, own, window.of(hole) & ~own))
+            window.of(left)[:] = False
+        return found
+
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
-        hole = self._hole(image, mask)
-        known, cells = self._shrink(image, hole)
-        return self._pad(self._mark(known, cells))
+        return self._whole(image, mask).condition(image)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
         """Enlarge the draw and put it into the hole of the picture."""
-        hole = self._hole(image, mask)
-        window = self._window(hole)
-        known, cells = self._shrink(image, hole)
-        # Outside the hole the draw is only nearly the picture, and would show at its edge.
-        patch = np.where(cells[..., None], draw[: window.height, : window.width], known)
-        inside = window.of(hole)
-        result = image.copy()
-        window.of(result)[inside] = resize(patch, *inside.shape)[inside]
-        return result
+        return self._whole(image, mask).compose(image, draw)
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
@@ -94,12 +82,7 @@ class Inpaint:
             CaflowError: (exit 1) the target has another size than the picture.
         """
         check_same_size(image, target)
-        hole = self._hole(image, mask)
-        window = self._window(hole)
-        known, cells = self._shrink(target, hole)
-        whole = resize(np.ascontiguousarray(window.of(target)), window.height, window.width)
-        reduced = np.where(cells[..., None], whole, known)
-        return self.condition(image, mask), self._pad(reduced)
+        return self._whole(image, mask).reduce(image, target)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:
         """Keep the draw in the hole, and known pixels outside. Of 3 channels, black is the hole."""
@@ -118,10 +101,11 @@ class Inpaint:
         """
         height, width = target.shape[:2]
         if generator is None:
-            return self._mark(target, central_hole(height, width))
+            return marked(target, central_hole(height, width), self.cond_channels)
         if self.source is not None:
-            return self._mark(target, self.source(height, width, generator))
-        return self._mark(target, draw_hole(self.holes, height, width, generator))
+            return marked(target, self.source(height, width, generator), self.cond_channels)
+        hole = draw_hole(self.holes, height, width, generator)
+        return marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
         """Mark the hole of validation picture `index` in the target."""
@@ -133,9 +117,17 @@ class Inpaint:
     def _side(self) -> int:
         return self.size + -self.size % self.multiple
 
-    # --- the window -------------------------------------------------------------------------------
+    def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
+        """The window around the whole hole."""
+        hole = self._hole(image, mask)
+        window = window_around(hole, self.size)
+        inside = window.of(hole)
+        return self._part(window, inside, np.zeros_like(inside))
 
-    def _hole(self, image: Picture, mask: Picture | None) -> _Mask:
+    def _part(self, window: Window, hole: Mask, earlier: Mask) -> HoleWindow:
+        return HoleWindow(window, hole, earlier, self.cond_channels, self._side)
+
+    def _hole(self, image: Picture, mask: Picture | None) -> Mask:
         """Check the mask, and convert it to booleans (H, W)."""
         if mask is None:
             raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
@@ -152,59 +144,3 @@ class Inpaint:
                 "paint what is to be filled white, all else black",
             )
         return hole
-
-    def _window(self, hole: _Mask) -> _Window:
-        height, width = hole.shape
-        rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
-        box = 1 + max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0]))
-        side = max(self.size, min(2 * box, max(height, width)))
-        spans, sizes = [], []
-        for line, length in ((rows, height), (columns, width)):
-            span = min(side, length)
-            middle = (int(line[0]) + int(line[-1]) + 1) // 2
-            first = min(max(middle - span // 2, 0), length - span)
-            spans.append(slice(first, first + span))
-            sizes.append(max(1, (2 * span * self.size + side) // (2 * side)))
-        return _Window(spans[0], spans[1], sizes[0], sizes[1])
-
-    def _shrink(self, image: Picture, hole: _Mask) -> tuple[Picture, _Mask]:
-        """Shrink the window's known pixels to model scale, and mark cells that touch the hole.
-
-        The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
-        known pixels: (h, w, 3).
-        """
-        window = self._window(hole)
-        part, inside = window.of(image), window.of(hole)
-        if inside.shape == (window.height, window.width):
-            return part, inside
-        cells = _touched(_touched(inside, window.height).T, window.width).T
-        size = (window.height, window.width)
-        weight = resize((~inside).astype(np.float32), *size)
-        weight[cells] = 1  # unused, and may be 0
-        known = [
-            resize(np.where(inside, 0, part[..., c]).astype(np.float32), *size) / weight
-            for c in range(3)
-        ]
-        return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
-
-    def _mark(self, image: Picture, hole: _Mask) -> Picture:
-        """Make the condition: the picture with the hole in one colour and, if wanted, the mask."""
-        if self.cond_channels == 3:
-            return np.where(hole[..., None], np.uint8(0), image)
-        result = np.empty((*hole.shape, 4), np.uint8)
-        result[..., :3] = np.where(hole[..., None], np.uint8(_FILL), image)
-        result[..., 3] = np.where(hole, np.uint8(255), np.uint8(0))
-        return result
-
-    def _pad(self, image: Picture) -> Picture:
-        """Pad a picture, or a condition with its hole, by reflection to `_side`."""
-        return pad(image, self._side)
-
-
-def _touched(hole: _Mask, cells: int) -> _Mask:
-    """Whether any row of each cell is true, (N, W) to (cells, W). Cells may share a row."""
-    rows = len(hole)
-    edges = np.arange(cells + 1) * rows
-    first, last = edges[:-1] // cells, -(-edges[1:] // cells)
-    counts = np.concatenate([np.zeros_like(hole[:1], np.int32), hole.cumsum(0, dtype=np.int32)])
-    return counts[last] > counts[first]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, check_same_size, grey, pad, padded_size
+from .base import Part, Picture, check_same_size, grey, pad, padded_size
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +27,14 @@ class Paired:
     tau: ClassVar[float] = 0.8
     candidates: ClassVar[int] = 10
     needs_mask: ClassVar[bool] = False
+    place: ClassVar[None] = None
     derives_condition: ClassVar[bool] = False
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return padded_size(image.shape[0], image.shape[1], self.multiple)
+
+    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
+        return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """Pad the picture, or its grey: uint8 (h, w, cond_channels)."""

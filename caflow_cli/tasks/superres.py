@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, pad, padded_size, resize
+from .base import Part, Picture, pad, padded_size, resize
 from .degradation import shrink_as_photo
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SuperRes:
     tau: ClassVar[float] = 0.5
     candidates: ClassVar[int] = 10
     needs_mask: ClassVar[bool] = False
+    place: ClassVar[None] = None
     derives_condition: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -63,6 +65,9 @@ class SuperRes:
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
+
+    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
+        return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """Enlarge a picture: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""

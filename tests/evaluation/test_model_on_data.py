@@ -260,7 +260,7 @@ def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
 ):
     from caflow_cli.inference import candidates
 
-    scores = candidates.score_targets
+    scores = candidates.nats_of
 
     def fail_on_second(conditions, targets, *rest):
         (second,) = [p for p in pictures if p[1] == "p1.png"]
@@ -270,7 +270,7 @@ def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
 
     with open_split(true_pictures, "test", 32) as source:
         pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
-    monkeypatch.setattr(candidates, "score_targets", fail_on_second)
+    monkeypatch.setattr(candidates, "nats_of", fail_on_second)
     found = evaluate(models_32["superres"], true_pictures, "bpd")
     assert [name for name, _ in found.failed] == ["p1.png"]
     assert found.images == 4

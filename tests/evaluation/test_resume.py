@@ -51,9 +51,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     drawn = []
     latent_noise = type(model).latent_noise
 
-    def noting(self, seed, size, redraws=0):
-        drawn.append(seed)
-        return latent_noise(self, seed, size, redraws)
+    def noting(self, generator, size):
+        drawn.append(generator.initial_seed())
+        return latent_noise(self, generator, size)
 
     monkeypatch.setattr(type(model), "latent_noise", noting)
     resumed = run("broken", skip_existing=True)

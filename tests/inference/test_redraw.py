@@ -65,7 +65,9 @@ def poison(monkeypatch):
 
     def poison(model, given, how=burst, size=SIZE):
         own = type(model).decode
-        known = [TAU * model.latent_noise(seed, size, redraws)[0] for seed, redraws in given]
+        known = [
+            TAU * helpers.noise_behind(model, seed, size, redraws)[0] for seed, redraws in given
+        ]
         found = []
 
         def decode(self, latents, cond):
@@ -90,7 +92,7 @@ def conditions(count: int, size=SIZE, seed: int = 0) -> torch.Tensor:
 
 def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
     """The draw of a generator's latents behind so many others, as if there were no check."""
-    noise = model.latent_noise(seed, model.encode_condition(cond).size, redraws)
+    noise = helpers.noise_behind(model, seed, model.encode_condition(cond).size, redraws)
     points, _ = model.decode([TAU * z[None] for z in noise], cond)
     return to_uint8(points)[0].permute(1, 2, 0).numpy()
 
@@ -98,10 +100,10 @@ def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
 @pytest.mark.parametrize("how", WAYS)
 def test_what_runs_away_is_drawn_again_and_nothing_else_changes(small_model, poison, how):
     cond = conditions(2)
-    plain = OnePiece(small_model, cond).draw(TAU, [5, 50], 0, 3)
+    plain = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
     expected = [points_of(small_model, cond[1:], 51, 1), points_of(small_model, cond[:1], 5, 2)]
     poison(small_model, [(51, 0), (5, 0), (5, 1)], how)
-    drawn = OnePiece(small_model, cond).draw(TAU, [5, 50], 0, 3)
+    drawn = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
     assert [one.redraws for one in plain] == [0] * 6
     assert [one.redraws for one in drawn] == [2, 0, 0, 0, 1, 0]
     for place in (1, 2, 3, 5):
@@ -116,7 +118,9 @@ def test_the_next_latents_are_those_behind_in_the_same_generator(small_model):
     gen = torch.Generator().manual_seed(42)
     shapes = small_model.latent_shapes((16, 48))
     for redraws in range(3):
-        for z, shape in zip(small_model.latent_noise(42, (16, 48), redraws), shapes, strict=True):
+        for z, shape in zip(
+            helpers.noise_behind(small_model, 42, (16, 48), redraws), shapes, strict=True
+        ):
             assert torch.equal(z, torch.randn(shape, generator=gen))
 
 
@@ -138,11 +142,11 @@ def test_ten_redraws_are_the_most(small_model, poison, in_tiles):
     way = InTiles(small_model, cond, plan_tiles(SIZE, 16)) if in_tiles else None
     way = way or OnePiece(small_model, cond)
     poison(small_model, [(3, k) for k in range(REDRAWS)])
-    ((_, redraws),) = way.draw(TAU, [3], 0, 1)
+    ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
     assert redraws == REDRAWS
     poison(small_model, [(3, REDRAWS)])
     with pytest.raises(CaflowError, match=r"11 draws in a row run away .* at tau 0\.8") as caught:
-        way.draw(TAU, [3], 0, 1)
+        helpers.draw(way, TAU, [3], 0, 1)
     assert caught.value.exit_code == 1
     assert caught.value.hint == "a lower --tau, or a picture more like those of the training"
 
@@ -167,12 +171,12 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
     tiles = plan_tiles(size, 16, 256)
     assert tiles.lefts == (0, 48)
     way = InTiles(small_model, cond, tiles)
-    ((plain, none),) = way.draw(TAU, [4], 0, 1)
+    ((plain, none),) = helpers.draw(way, TAU, [4], 0, 1)
     found = poison(small_model, [(4, 0)], size=size)
-    ((drawn, redraws),) = way.draw(TAU, [4], 0, 1)
+    ((drawn, redraws),) = helpers.draw(way, TAU, [4], 0, 1)
     assert found == [(4, 0)]  # in one tile of two, which the other's corner is not
     assert (none, redraws) == (0, 1)
-    fresh = small_model.latent_noise(4, size, 1)
+    fresh = helpers.noise_behind(small_model, 4, size, 1)
     mixed = []
     for z, new in zip(small_model.latent_noise(4, size), fresh, strict=True):
         side = 80 * z.shape[-1] // size[1]  # a block of 64 pixels, and a cell of 16 around it
@@ -256,7 +260,7 @@ def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
     model = load(name)
     channels = model.config.flow.cond_channels
     cond = helpers.smooth_image(2, channels, 64, 3)
-    drawn = OnePiece(model, cond).draw(0.5, [0, 9], 0, 2)
+    drawn = helpers.draw(OnePiece(model, cond), 0.5, [0, 9], 0, 2)
     expected = to_uint8(model.sample(cond, 0.5, 2, [0, 9])).flatten(0, 1).permute(0, 2, 3, 1)
     np.testing.assert_array_equal(np.stack([one.picture for one in drawn]), expected)
     assert [one.redraws for one in drawn] == [0] * 4
@@ -269,7 +273,7 @@ def test_explosions_of_a_bundled_model_are_drawn_again():
     piece = OnePiece(model, cond)
     noise = [model.latent_noise(seed, (64, 64)) for seed in range(40, 60)]
     _, log_prob = model.decode([torch.stack(z) for z in zip(*noise, strict=True)], cond)
-    redrawn = torch.tensor([one.redraws > 0 for one in piece.draw(1.0, [0], 40, 20)])
+    redrawn = torch.tensor([one.redraws > 0 for one in helpers.draw(piece, 1.0, [0], 40, 20)])
     sound = log_prob[~redrawn]
     median = sound.median()
     spread = 1.4826 * (sound - median).abs().median()

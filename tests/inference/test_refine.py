@@ -98,11 +98,11 @@ def test_a_refined_draw_is_the_same_in_any_batch(small_model):
     """Byte for byte: alone, among others, and under a condition that was read with others."""
     conds = smooth(2)
     both = OnePiece(small_model, conds)
-    drawn = pictures(both.draw_refined(0.8, [5, 9], 1, 2, 3))
-    plain = pictures(both.draw(0.8, [5, 9], 1, 2))
+    drawn = pictures(helpers.draw(both, 0.8, [5, 9], 1, 2, refine=3))
+    plain = pictures(helpers.draw(both, 0.8, [5, 9], 1, 2))
     for place, (row, seed) in enumerate(((0, 6), (0, 7), (1, 10), (1, 11))):
         alone = OnePiece(small_model, conds[row, None])
-        (again,) = pictures(alone.draw_refined(0.8, [seed], 0, 1, 3))
+        (again,) = pictures(helpers.draw(alone, 0.8, [seed], 0, 1, refine=3))
         np.testing.assert_array_equal(drawn[place], again)
         assert (drawn[place] != plain[place]).any()
 
@@ -180,10 +180,10 @@ def test_what_runs_away_is_drawn_again_and_then_refined(small_model, monkeypatch
         return points, torch.ones_like(cells) if len(calls) == 1 else cells
 
     monkeypatch.setattr(conditions, "decode_noise", decode)
-    (drawn,) = piece.draw_refined(0.8, [5], 0, 1, 2)
+    (drawn,) = helpers.draw(piece, 0.8, [5], 0, 1, refine=2)
     assert drawn.drawn.redraws == 1
     assert len(calls) == 3  # the first draw, the second, and that refined
-    second = [0.8 * z[None] for z in small_model.latent_noise(5, SIZE, 1)]
+    second = [0.8 * z[None] for z in helpers.noise_behind(small_model, 5, SIZE, 1)]
     for z, found in zip(second, calls[1], strict=True):
         assert torch.equal(z, found)
     assert not torch.equal(calls[1][0], calls[2][0])
@@ -191,7 +191,7 @@ def test_what_runs_away_is_drawn_again_and_then_refined(small_model, monkeypatch
 
 def test_what_runs_away_as_it_is_decoded_stays_unrefined(small_model, monkeypatch):
     piece = OnePiece(small_model, smooth(1))
-    (plain,) = piece.draw(0.8, [5], 0, 1)
+    (plain,) = helpers.draw(piece, 0.8, [5], 0, 1)
     own, calls = conditions.decode_noise, []
 
     def decode(model, condition, latents):
@@ -200,7 +200,7 @@ def test_what_runs_away_as_it_is_decoded_stays_unrefined(small_model, monkeypatc
         return points, torch.ones_like(cells) if len(calls) == 2 else cells
 
     monkeypatch.setattr(conditions, "decode_noise", decode)
-    (drawn,) = piece.draw_refined(0.8, [5], 0, 1, 2)
+    (drawn,) = helpers.draw(piece, 0.8, [5], 0, 1, refine=2)
     assert len(calls) == 2
     np.testing.assert_array_equal(drawn.picture, plain.picture)
 
@@ -211,7 +211,7 @@ def test_large_pictures_are_refused(small_model, image, monkeypatch):
         check_refinable((528, 512))
     tiles = InTiles(small_model, smooth(1, (528, 512)), plan_tiles((528, 512), 16, 256))
     with pytest.raises(CaflowError, match="cannot be refined") as caught:
-        tiles.draw_refined(0.8, [5], 0, 1, 1)
+        helpers.draw(tiles, 0.8, [5], 0, 1, refine=1)
     assert caught.value.exit_code == 1
     monkeypatch.setattr(refine, "_MOST", 32 * 32 - 1)
     with pytest.raises(CaflowError, match="cannot be refined"):

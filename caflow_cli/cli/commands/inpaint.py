@@ -17,9 +17,9 @@ def inpaint_command(images: options.Images, given: Restoration, mask: options.Ma
     """Fill the holes of pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
-    first. Pictures of any size are taken. The model sees a window around all white pixels of the
-    mask. Pixels that are not white in the mask are kept bit for bit. It is better to fill holes
-    that are far apart one by one.
+    first. Pictures and holes of any size are taken. The hole is filled window by window: at native
+    scale where it is thin, as scratches and spots are; only what is thicker is shrunk. Pixels that
+    are not white in the mask are kept bit for bit.
 
     For comparison, --model telea and --model navier-stokes are OpenCV's fills: one result, without
     a likelihood.

@@ -131,10 +131,16 @@ def score_command(
         raise typer.Exit(EXIT_FAILED)
 
 
+_NO_LIKELIHOOD = {  # why a score is no likelihood
+    "tiles": "tiles, which have a rank score but no likelihood",
+    "parts": "parts, some of them shrunk, which have a rank score but no likelihood",
+}
+
+
 def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
     score, name = scored.score, pair.target.name
     if score.bits_per_dim is None:
-        reporter.note(f"{name}: scored in tiles, which have a rank score but no likelihood")
+        reporter.note(f"{name}: scored in {_NO_LIKELIHOOD[score.score_domain]}")
     bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
     reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
     if score.standard_error is not None:

@@ -1,0 +1,301 @@
+"""A hole that takes several windows: filled one after the other, scored by the chain rule."""
+
+from __future__ import annotations
+
+import math
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.draws import ConditionedProblems
+from caflow_cli.evaluation.measure import Measurer
+from caflow_cli.evaluation.metrics.pairs import PairMetrics
+from caflow_cli.evaluation.problems import Problem
+from caflow_cli.evaluation.settings import EvaluationSettings
+from caflow_cli.flows import to_uint8
+from caflow_cli.inference import attribution, conditions, restore, score, spread, task_of
+from caflow_cli.inference.candidates import Conditioned, Request
+from caflow_cli.inference.latents import Latents
+from caflow_cli.model import CAFlow
+
+SIZE = 32
+HEIGHT, WIDTH = 70, 100
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture(scope="module")
+def model(models_32) -> CAFlow:
+    return models_32["inpaint"]
+
+
+def picture(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    image = helpers.smooth_image(1, 3, (height, width), 3)[0]
+    return image.permute(1, 2, 0).contiguous().numpy()
+
+
+def scratch(height: int = HEIGHT, width: int = WIDTH, thick: int = 4) -> np.ndarray:
+    image = Image.new("L", (width, height))
+    ImageDraw.Draw(image).line([(0, 10), (width, height - 12)], fill=255, width=thick)
+    return np.array(image)
+
+
+def blotch() -> np.ndarray:
+    mask = scratch()
+    mask[20:50, 40:72] = 255
+    return mask
+
+
+def by_hand(task, image: np.ndarray, mask: np.ndarray):
+    """The pairs of a filled picture, as the chain rule has them, of windows that are not shrunk."""
+    left = mask >= 128
+    for part in task.parts(image, mask):
+        x, y, width, height = part.place.window
+        window = np.s_[y : y + height, x : x + width]
+        hole = left[window]
+        cond = np.concatenate(
+            [np.where(hole[..., None], 128, image[window]), hole[..., None] * 255], axis=2
+        )
+        yield cond.astype(np.uint8), image[window]
+        left[window] = False
+    assert not left.any()
+
+
+def to_batch(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize(
+    "flow",
+    [{}, {"anchor": "fill", "guide": 5}, {"anchor": "pixels"}, {"dequantization": "variational"}],
+    ids=lambda flow: "-".join(map(str, flow.values())) or "caflow",
+)
+def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
+    """log p(fill) = sum of log p(part | what is known and what earlier parts have filled)."""
+    config = helpers.task_config("inpaint", SIZE, **flow)
+    model = helpers.data_like_model(config, seed=3, size=SIZE).double()
+    image, mask = picture(), scratch()
+    terms = torch.zeros(3, dtype=torch.float64)
+    (best,) = restore(model, image, 0.7, 1, mask=mask, noise_samples=3).ranked
+    values, deviations = [], []
+    for cond, target in by_hand(task_of(model), best.image, mask):
+        value, deviation = model.log_prob_with_deviations(to_batch(target), to_batch(cond), 3)
+        values.append(float(value))
+        deviations.append(deviation[:, 0])
+    assert len(values) > 3
+    terms = torch.stack(deviations).sum(0)
+    error = float(terms.std() / math.sqrt(3))
+    for found in (best.score, score(model, image, best.image, mask, noise_samples=3)):
+        assert found.log_likelihood == found.rank_score == pytest.approx(sum(values), abs=1e-7)
+        assert found.standard_error == pytest.approx(error, rel=1e-7)
+        dims = len(values) * 3 * SIZE**2
+        assert found.bits_per_dim == pytest.approx(-sum(values) / (dims * math.log(2)))
+        assert (found.score_domain, found.scored_size) == ("parts", (SIZE, SIZE))
+        assert found.pixels == len(values) * SIZE**2
+        assert len(found.parts) == len(values)
+
+
+def test_parts_take_their_latents_from_one_generator_and_see_what_is_filled(model):
+    task, image, mask = task_of(model), picture(), scratch()
+    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask, batch_size=1).ranked
+    generator = torch.Generator().manual_seed(6)
+    expected = image
+    for part in task.parts(image, mask):
+        z = [0.8 * torch.randn(s, generator=generator)[None] for s in model.latent_shapes((32, 32))]
+        points, _ = model.decode(z, to_batch(part.condition(expected)))
+        expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
+    np.testing.assert_array_equal(found.image, expected)
+    np.testing.assert_array_equal(found.image[mask < 128], image[mask < 128])
+    assert len(found.draws) == len(task.parts(image, mask))
+
+
+@pytest.mark.parametrize("mask", [scratch(), blotch()], ids=["scratch", "blotch"])
+def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
+    image = picture()
+    found = restore(model, image, 0.8, 3, seed=4, mask=mask, batch_size=1).ranked
+    for one in found:
+        (alone,) = restore(model, image, 0.8, 1, seed=one.seed, mask=mask).ranked
+        np.testing.assert_array_equal(alone.image, one.image)
+        assert alone.score == one.score
+        again = score(model, image, one.image, mask)
+        assert again.rank_score == pytest.approx(one.score.rank_score, abs=1e-2)
+        assert again.log_likelihood == pytest.approx(one.score.log_likelihood, abs=1e-2)
+        assert again.parts == one.score.parts
+    assert len({one.image.tobytes() for one in found}) == 3
+
+
+def test_a_fill_with_a_shrunk_window_has_a_rank_score_alone(model):
+    found = restore(model, picture(), 0.8, 2, mask=blotch(), noise_samples=2)
+    values = [one.score.rank_score for one in found.ranked]
+    assert values == sorted(values, reverse=True)
+    for one in found.ranked:
+        assert (
+            one.score.log_likelihood is one.score.bits_per_dim is one.score.standard_error is None
+        )
+        assert one.score.score_domain == "parts"
+        assert sum(place.shrunk for place in one.score.parts) == 1
+        assert one.score.summary.endswith("nats, in parts")
+
+
+def test_batches_change_nothing_but_rounding(model):
+    image, mask = picture(), scratch()
+    runs = [restore(model, image, 0.7, 5, mask=mask, batch_size=n, rank="none") for n in (5, 2, 1)]
+    first, *others = ([one.image.astype(int) for one in run.ranked] for run in runs)
+    for other in others:
+        apart = np.abs(np.stack(first) - np.stack(other))
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+    for ours, *theirs in zip(*(run.ranked for run in runs), strict=True):
+        for their in theirs:
+            assert their.score.rank_score == pytest.approx(ours.score.rank_score, abs=0.5)
+
+
+def test_requests_of_one_and_of_several_parts_go_together(model):
+    task, image = task_of(model), picture()
+    small = np.zeros((HEIGHT, WIDTH), np.uint8)
+    small[5:15, 80:92] = 255
+    masks = [small, scratch(), blotch()]
+    requests = [Request.of(task, image, mask) for mask in masks]
+    counts = [len(request.parts) for request in requests]
+    assert counts[0] == 1 < counts[1] != counts[2] > 1
+    way = Conditioned(model, requests)
+    found = list(way.candidates(0.7, 2, [1, 2, 3]))
+    assert [(draw.request, draw.k) for draw, _ in found] == [
+        (r, k) for r in range(3) for k in (0, 1)
+    ]
+    for draw, own in found:
+        alone = restore(model, image, 0.7, 1, seed=draw.seed, mask=masks[draw.request]).kept[0]
+        apart = np.abs(draw.image.astype(int) - alone.image)
+        assert apart.max() <= 1
+        assert (apart > 0).mean() <= 1e-3
+        assert own.rank_score == pytest.approx(alone.score.rank_score, abs=0.5)
+    again = way.score([draw.image for draw, _ in found])
+    for (_, own), other in zip(found, again, strict=True):
+        assert other.rank_score == pytest.approx(own.rank_score, abs=1e-2)
+        assert other.parts == own.parts
+
+
+def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(model, monkeypatch):
+    """Of the generator's latents, the second set runs away: the second part takes the third."""
+    task, image, mask = task_of(model), picture(), scratch()
+    lost = 0.8 * helpers.noise_behind(model, 6, (SIZE, SIZE), 1)[0]
+    own = conditions.decode_noise
+
+    def poisoned(model, condition, latents):
+        points, cells = own(model, condition, latents)
+        for row, z in enumerate(latents[0]):
+            cells[row] |= torch.equal(z, lost)
+        return points, cells
+
+    monkeypatch.setattr(conditions, "decode_noise", poisoned)
+    found = restore(model, image, 0.8, 3, seed=5, mask=mask, rank="none").ranked
+    assert [one.redraws for one in found] == [0, 1, 0]
+    latents, expected = Latents(model, 6, (SIZE, SIZE)), image
+    for number, part in enumerate(task.parts(image, mask)):
+        noise = latents()
+        if number == 1:
+            noise = latents()
+        points, _ = model.decode([0.8 * z[None] for z in noise], to_batch(part.condition(expected)))
+        expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
+    apart = np.abs(found[1].image.astype(int) - expected)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
+    (alone,) = restore(model, image, 0.8, 1, seed=6, mask=mask).ranked
+    assert alone.redraws == 1
+
+
+def test_progress_tells_the_parts_of_every_batch(model):
+    from caflow_cli.inference import restore_with
+    from caflow_cli.sampling import Sampling
+
+    told = []
+    sampling = Sampling(tau=0.5, candidates=3, batch_size=2)
+    result = restore_with(model, picture(), sampling, scratch(), lambda *at: told.append(at))
+    total = 2 * len(result.kept[0].score.parts)
+    assert told == [(done, total) for done in range(1, total + 1)]
+
+
+def test_uncertainty_is_within_the_hole(model):
+    mask = scratch()
+    values = spread(restore(model, picture(), 0.8, 4, mask=mask))
+    assert (values[mask < 128] == 0).all()
+    assert (values[mask >= 128] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("mask", [scratch(), blotch()], ids=["scratch", "blotch"])
+def test_a_map_of_all_parts_lies_where_their_windows_are(model, mask):
+    image = picture()
+    target = restore(model, image, 0.8, 1, mask=mask).kept[0].image
+    found = attribution(model, image, target, mask, samples=4)
+    total = score(model, image, target, mask)
+    assert found.nats.shape == (HEIGHT, WIDTH)
+    assert found.nats.sum() == pytest.approx(total.rank_score, abs=1e-2)
+    np.testing.assert_array_equal(found.target, target)
+    seen = np.zeros((HEIGHT, WIDTH), np.bool_)
+    for place in total.parts:
+        left, top, width, height = place.window
+        seen[top : top + height, left : left + width] = True
+    assert not seen.all()
+    assert (found.nats[~seen] == 0).all()
+    assert found.z.shape == (math.ceil(HEIGHT / 4), WIDTH / 4)
+    assert np.isfinite(found.z).all()
+
+
+def test_every_part_is_refined_and_the_likelier_one_is_kept(monkeypatch):
+    """The first part's refinement is spoiled, so its draw stays; the later ones are refined."""
+    config = helpers.task_config("inpaint", SIZE, anchor="pixels")
+    model = helpers.data_like_model(config, seed=3, size=SIZE)
+    image, mask = picture(), scratch()
+    own, calls = conditions.OnePiece.draw_refined, []
+
+    def spoiled(self, *arguments):
+        calls.append(own(self, *arguments))
+        found = calls[-1]
+        if len(calls) == 1:
+            found = [one._replace(picture=np.roll(one.picture, 9, 1)) for one in found]
+        return found
+
+    monkeypatch.setattr(conditions.OnePiece, "draw_refined", spoiled)
+    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask, refine=3).ranked
+    assert len(calls) == len(found.draws) > 3
+    kept = [draw is one.picture for draw, (one,) in zip(found.draws, calls, strict=True)]
+    np.testing.assert_array_equal(found.draws[0], calls[0][0].drawn.picture)
+    assert kept == [False, *[True] * (len(kept) - 1)]
+    again = score(model, image, found.image, mask)
+    assert again.log_likelihood == pytest.approx(found.score.log_likelihood, abs=1e-2)
+    composed = found.image
+    for part, draw in zip(task_of(model).parts(image, mask), found.draws, strict=True):
+        image = part.compose(image, draw)
+    np.testing.assert_array_equal(image, composed)
+
+
+def test_an_evaluation_draws_and_scores_a_hole_in_parts_as_restore_does(model):
+    image, mask = picture(), scratch()
+    given = np.where(mask[..., None] > 0, np.uint8(128), image)
+    problem = Problem(2, "p", given, mask, image, None)
+    conditioned = ConditionedProblems(model, [problem])
+    (drawn,) = conditioned.draw(0.7, 2, 5, 1)
+    seed = 5 + 2 * 1_000_003
+    expected = restore(model, problem.input, 0.7, 2, seed=seed, mask=mask, rank="none").ranked
+    for ours, theirs in zip(drawn, expected, strict=True):
+        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
+        np.testing.assert_array_equal(ours.image, theirs.image)
+    (truth,) = conditioned.truth_scores(2)
+    again = score(model, problem.input, image, mask, noise_samples=2)
+    assert truth.log_likelihood == pytest.approx(again.log_likelihood, abs=1e-2)
+    assert truth.standard_error == pytest.approx(again.standard_error, rel=1e-2)
+
+
+def test_an_evaluation_refuses_a_truth_without_a_likelihood(model):
+    problem = Problem(0, "p", picture(), blotch(), picture(), None)
+    settings = EvaluationSettings.resolve(model.config, ["bpd"])
+    with pytest.raises(CaflowError, match="thick and thin places has no log-likelihood"):
+        Measurer(model, settings, PairMetrics([]))([problem])

@@ -1,0 +1,188 @@
+"""The windows of a hole follow from the mask, cover it, and see thin damage as it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn_masks import box, empty, line, masks
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.tasks import windows
+from caflow_cli.tasks.holes import central_hole
+from caflow_cli.tasks.windows import plan_windows, window_around
+
+SIZE = 64
+
+
+def filled(hole: np.ndarray, found: list[windows.Window]) -> list[int]:
+    """How many pixels each window fills."""
+    left, counts = hole.copy(), []
+    for window in found:
+        counts.append(int(window.of(left).sum()))
+        window.of(left)[:] = False
+    assert not left.any()
+    return counts
+
+
+@given(masks(), st.sampled_from([16, 32, 64]))
+@settings(max_examples=150, deadline=None)
+def test_every_pixel_is_covered_and_no_window_is_useless(hole, size):
+    before = hole.copy()
+    found = plan_windows(hole, size)
+    np.testing.assert_array_equal(hole, before)
+    assert min(filled(hole, found)) > 0
+    assert found == plan_windows(hole, size)
+    height, width = hole.shape
+    shares = [window.of(hole).mean() for window in found]
+    assert shares == sorted(shares)  # of holes: most known pixels first
+    for window in found:
+        assert 0 <= window.rows.start < window.rows.stop <= height
+        assert 0 <= window.columns.start < window.columns.stop <= width
+        assert 1 <= window.height <= size
+        assert 1 <= window.width <= size
+        spans = [window.rows.stop - window.rows.start, window.columns.stop - window.columns.start]
+        if not window.shrunk:
+            assert spans == [min(size, height), min(size, width)]
+
+
+@given(masks())
+@settings(max_examples=60, deadline=None)
+def test_only_what_is_thick_is_shrunk(hole):
+    """Rows and columns of at most a quarter of a window: no square of 17 lies in them."""
+    thin = hole.copy()
+    thin[::17] = False
+    assume(thin.any())
+    found = plan_windows(thin, SIZE)
+    assert not any(window.shrunk for window in found)
+
+
+@given(masks())
+@settings(max_examples=60, deadline=None)
+def test_a_window_that_is_not_shrunk_is_the_only_one(hole):
+    whole = window_around(hole, SIZE)
+    if not whole.shrunk:
+        assert plan_windows(hole, SIZE) == [whole]
+
+
+@pytest.mark.parametrize(
+    "hole",
+    [
+        central_hole(64, 64),
+        central_hole(256, 256),
+        central_hole(300, 200),
+        box(300, 200, 50, 60, 80, 70),
+        box(300, 200, 0, 0, 300, 200),
+        box(300, 200, 299, 199, 1, 1),
+        box(40, 50, 10, 10, 9, 9),
+        box(1000, 800, 400, 300, 100, 60),
+        np.hypot(*(np.mgrid[:400, :300] - np.array([210, 120])[:, None, None])) < 70,
+    ],
+)
+def test_one_window_stays_what_it_was(hole):
+    assert plan_windows(hole, SIZE) == [window_around(hole, SIZE)]
+
+
+@pytest.mark.parametrize("thick", [3, 9, 16])
+@pytest.mark.parametrize("points", [[(10, 20), (760, 480)], [(0, 256), (380, 200), (767, 300)]])
+def test_a_scratch_is_seen_at_native_scale_in_few_windows(points, thick):
+    hole = line(512, 768, points, thick)
+    found = plan_windows(hole, SIZE)
+    assert not any(window.shrunk for window in found)
+    longest = max(abs(points[0][0] - points[-1][0]), abs(points[0][1] - points[-1][1]))
+    assert len(found) <= 1.7 * longest / SIZE
+
+
+def test_a_level_scratch_takes_as_many_windows_as_fit_beside_each_other():
+    assert len(plan_windows(box(200, 300, 100, 0, 5, 300), SIZE)) == 5
+
+
+def test_thin_damage_is_native_however_dense_it_is():
+    hole = empty(256, 256)
+    hole[::12], hole[:, ::12] = True, True
+    hole[::12, 1::2] = hole[1::2, ::12] = True
+    found = plan_windows(hole, SIZE)
+    assert not any(window.shrunk for window in found)
+    assert len(found) <= 1.5 * (256 / SIZE) ** 2
+
+
+def test_a_scratch_that_ends_in_a_blotch_is_native_and_the_blotch_shrunk():
+    hole = box(600, 600, 100, 100, 120, 90) | line(600, 600, [(150, 150), (590, 590)], 4)
+    found = plan_windows(hole, SIZE)
+    (large,) = [window for window in found if window.shrunk]
+    own = window_around(box(600, 600, 100, 100, 120, 90), SIZE)
+    for ours, theirs in ((large.rows, own.rows), (large.columns, own.columns)):
+        assert abs(ours.start - theirs.start) <= 16
+        assert abs(ours.stop - theirs.stop) <= 16
+    assert filled(hole, found)[found.index(large)] > 0.9 * 120 * 90
+    far = [w for w in found if w.rows.start > 240]
+    assert far
+    assert not any(window.shrunk for window in far)
+
+
+def test_an_object_up_to_half_a_window_lies_in_the_middle_of_its_own():
+    hole = box(500, 500, 100, 100, 24, 24) | box(500, 500, 300, 200, 32, 20)
+    assert sorted(plan_windows(hole, SIZE)) == sorted(
+        window_around(one, SIZE)
+        for one in (box(500, 500, 100, 100, 24, 24), box(500, 500, 300, 200, 32, 20))
+    )
+
+
+def test_two_blotches_have_windows_of_their_own():
+    one, other = box(900, 900, 50, 50, 60, 60), box(900, 900, 700, 600, 100, 80)
+    found = plan_windows(one | other, SIZE)
+    assert len(found) == 2
+    assert window_around(one, SIZE) in found
+    assert window_around(other, SIZE) in found
+
+
+def test_too_many_windows_are_refused(monkeypatch):
+    monkeypatch.setattr(windows, "_MOST", 20 * SIZE**2)
+    hole = empty(512, 512)
+    hole[::8] = True
+    with pytest.raises(CaflowError, match="takes more than 20 windows of 64x64 pixels") as caught:
+        plan_windows(hole, SIZE)
+    assert "less of the mask white" in caught.value.hint
+
+
+@given(masks(), st.sampled_from([8, 16, 32]))
+@settings(max_examples=30, deadline=None)
+def test_thick_is_what_lies_near_a_square_in_the_hole(hole, size):
+    hole = hole[:60, :60]
+    side, near = size // 4 + 1, size // 8
+    expected = np.zeros_like(hole)
+    for y in range(hole.shape[0] - side + 1):
+        for x in range(hole.shape[1] - side + 1):
+            if hole[y : y + side, x : x + side].all():
+                rows, columns = (slice(max(0, at - near), at + side + near) for at in (y, x))
+                expected[rows, columns] = True
+    np.testing.assert_array_equal(windows._thick(hole, size), expected & hole)
+
+
+@given(masks())
+@settings(max_examples=60, deadline=None)
+def test_boxes_are_those_of_parts_that_touch(hole):
+    """Flooded from pixel to pixel, corners included."""
+    hole = hole[:40, :40]
+    left, expected = {(int(y), int(x)) for y, x in np.argwhere(hole)}, []
+    while left:
+        reached, part = [min(left)], set()
+        while reached:
+            y, x = reached.pop()
+            if (y, x) in left:
+                left.remove((y, x))
+                part.add((y, x))
+                reached += [(y + j, x + i) for j in (-1, 0, 1) for i in (-1, 0, 1)]
+        rows, columns = zip(*part, strict=True)
+        expected.append((min(rows), max(rows), min(columns), max(columns)))
+    assert windows._boxes(hole) == expected
+
+
+def test_a_native_window_stays_clear_of_thick_places_where_it_can():
+    """A line beside a blotch lies at the edge of its windows, not in their middle."""
+    thick = box(300, 300, 100, 100, 100, 100)
+    found = plan_windows(thick | box(300, 300, 60, 80, 180, 3), SIZE)
+    native = [window for window in found if not window.shrunk]
+    assert len(native) == len(found) - 1 == 3
+    assert not any(window.of(thick).any() for window in native)
