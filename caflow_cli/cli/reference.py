@@ -46,13 +46,10 @@ themselves. New in it:
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
-<<<<<<< HEAD
 - A hole that a classical method filled (`--model telea`) has a line of its own, in which all that
   only a model can say is null.
-=======
 - `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
   Where there are several, `score_domain` is `parts`.
->>>>>>> parts
 - `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
 - `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`
   and `--search-rank`.
