@@ -91,7 +91,13 @@ def test_a_scratch_is_seen_at_native_scale_in_few_windows(points, thick):
     found = plan_windows(hole, SIZE)
     assert not any(window.shrunk for window in found)
     longest = max(abs(points[0][0] - points[-1][0]), abs(points[0][1] - points[-1][1]))
-    assert len(found) <= 1.7 * longest / SIZE
+    assert len(found) <= 1.1 * longest / SIZE + 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_scratch_from_corner_to_corner_is_followed_from_end_to_end(turned):
+    hole = line(200, 300, [(0, 20), (299, 180)], 4)
+    assert len(plan_windows(hole.T if turned else hole, SIZE)) == 5
 
 
 def test_a_level_scratch_takes_as_many_windows_as_fit_beside_each_other():
