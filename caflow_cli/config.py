@@ -26,6 +26,9 @@ __all__ = [
 _T = TypeVar("_T")
 # By which candidates can be ordered (`inference.choice`).
 RULES = ("likelihood", "consensus", "typical", "likely-consensus")
+# What can stand in a model's place, to fill holes by OpenCV (`tasks.classical`): its constants.
+# Telea 2004, a fast marching; Bertalmio et al. 2001, Navier-Stokes.
+FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
 
 
 def _short(value: object) -> str:

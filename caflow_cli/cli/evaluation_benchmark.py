@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..config import FILLS
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.benchmarks import BENCHMARKS, CENTRE, Benchmark
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
-from ..tasks.classical import FILLS
 from .evaluation_options import Compared, ModelOnData, Networks, Written
 from .evaluation_settings import model_settings
 

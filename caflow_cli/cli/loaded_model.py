@@ -53,13 +53,13 @@ def load_model(
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
     from ..checkpoint import read_info
+    from ..config import FILLS
     from ..devices import keep_memory, select_device
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
     from ..inference import Domain
     from ..model import CAFlow
     from ..tasks import TASKS
-    from ..tasks.classical import FILLS
 
     if name in FILLS:
         raise CaflowError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ..config import FILLS
 from ..errors import EXIT_USAGE, CaflowError
-from ..tasks.classical import FILLS
 from .inputs import InputPicture
 
 __all__ = ["model_for_target"]

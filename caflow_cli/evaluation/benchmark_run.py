@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from ..config import FILLS
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import make_folder, write_png
@@ -24,7 +25,7 @@ from ..model import CAFlow
 from ..paths import exists
 from ..sampling import SEEDS
 from ..tasks import Picture, SuperRes
-from ..tasks.classical import FILLS, RADIUS, has_opencv, opencv_version
+from ..tasks.classical import RADIUS, has_opencv, opencv_version
 from ..temperature import Tau
 from .benchmark_tally import Contestant, Found, Tally
 from .benchmarks import FACTOR, Benchmark

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..config import FILLS
 from ..errors import CaflowError
 from ..tasks import Picture
 from ..tasks.base import grey, resize
-from ..tasks.classical import FILLS, fill
+from ..tasks.classical import fill
 from ..tasks.holes import central_hole
 from .benchmarks import FACTOR, Benchmark
 from .problems import Problem

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from ..config import FILLS
 from ..errors import EXIT_WEIGHTS, CaflowError
 from .base import Picture
 
-__all__ = ["FILLS", "RADIUS", "fill", "has_opencv", "opencv_version"]
+__all__ = ["RADIUS", "fill", "has_opencv", "opencv_version"]
 
-# By name, OpenCV's constant: Telea 2004, a fast marching; Bertalmio et al. 2001, Navier-Stokes.
-FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
 RADIUS = 3  # pixels around each that are looked at, as in OpenCV's own examples
 _WHITE = 128  # a mask's values from here up are the hole
 
@@ -21,7 +20,7 @@ def fill(name: str, image: Picture, mask: Picture) -> Picture:
     """Fill the hole of a picture, and keep all other pixels bit for bit.
 
     Args:
-        name: One of FILLS.
+        name: One of `config.FILLS`.
         image: uint8 (H, W, 3).
         mask: uint8 (H, W), 128 and up where the picture is to be filled.
 

@@ -289,7 +289,8 @@ def test_a_picture_of_which_every_draw_runs_away_is_an_error_and_others_are_writ
     assert done.returncode == 1
     assert done.stdout == b"out/face_superres.png\n"
     expected = (
-        b"error: noise.png: 11 draws in a row run away from what the model knows at tau 0.5\n"
+        b"error: noise.png: 11 draws in a row run away from what the model knows at "
+        b"tau 0.9/0.7/0.5\n"
     )
     assert done.stderr.startswith(expected)
 

@@ -164,7 +164,8 @@ def test_terms_and_figures_of_a_manifest_are_on_the_card(hub, run):
     card = result.stdout.decode()
     assert metadata(card)["license_name"] == "non-commercial-research-as-the-data-s"
     assert "FFHQ (CC BY-NC-SA 4.0)" in card
-    assert "tau 0.5: rmse 18.2, lpips 0.163" in card
+    assert "tau 0.9/0.7/0.5" in card
+    assert "lpips 0.064" in card
     assert hub.requests == []
 
 

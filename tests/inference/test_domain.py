@@ -104,4 +104,4 @@ def test_few_faces_and_most_drawings_are_far(bundled):
 
     with torch.no_grad():
         assert share_far(bundled, pictures("faces64.zip", "test/")) <= 0.05
-        assert share_far(bundled, pictures("edges2shoes64.zip", "test/A/")) >= 0.8
+        assert share_far(bundled, pictures("edges2shoes64.zip", "test/A/")) >= 0.7

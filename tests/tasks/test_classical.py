@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caflow_cli.config import FILLS
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks.classical import FILLS, fill, has_opencv, opencv_version
+from caflow_cli.tasks.classical import fill, has_opencv, opencv_version
 
 RAMP = np.add.outer(np.arange(24) * 3, np.arange(32) * 4)[..., None] + np.array([0, 30, 60])
 RAMP = RAMP.clip(0, 255).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...tasks.classical import FILLS
+from ...config import FILLS
 from .. import options
 from ..fill import fill_pictures
 from ..option_groups import expanded

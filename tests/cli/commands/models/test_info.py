@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,19 +16,21 @@ from .entry import ENTRY, ID
 def test_info_of_a_bundled_model(run):
     (record,) = lines_of(run("models", "info", ID, "--json"))
     assert record["parameters"] == {
-        "total": 7_089_552,
-        "R": 266_520,
-        "T": 526_488,
-        "F": 6_296_544,
+        "total": 8_531_847,
+        "A": 1_231_087,
+        "R": 683_440,
+        "T": 1_444_504,
+        "F": 5_172_816,
     }
-    assert record["config"] == read_info(WEIGHTS_DIR / str(ENTRY.file)).config.to_dict()
+    config = read_info(WEIGHTS_DIR / str(ENTRY.file)).config.to_dict()
+    assert record["config"] == json.loads(json.dumps(config))
     for field in ("task", "sha256", "bytes", "license", "data", "metrics", "default"):
         assert record[field] == getattr(ENTRY, field)
     assert record["domain"]["pictures"] == 100
-    assert record["training"]["images"] == 214_912
+    assert record["training"]["images"] == 41_984
     assert Path(record["card"]).read_text(encoding="utf-8").startswith(f"# {ID}")
     text = text_of(run("models", "info", ID))
-    for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "7,089,552", ENTRY.metrics["protocol"]):
+    for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "8,531,847", ENTRY.metrics["protocol"]):
         assert part in text
     assert "tau 0.9: rmse 21.03, lpips 0.09" in text
 

@@ -19,7 +19,7 @@ def test_list(run):
     assert rows[list(entries).index(ID)] == [
         ID,
         "superres",
-        "15.5 MB",
+        "18.6 MB",
         "bundled",
         ENTRY.license,
         "default",
