@@ -32,7 +32,7 @@ def test_info_of_a_bundled_model(run):
     text = text_of(run("models", "info", ID))
     for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "8,531,847", ENTRY.metrics["protocol"]):
         assert part in text
-    assert "tau 0.9: rmse 21.03, lpips 0.09" in text
+    assert "lpips 0.0643" in text
 
 
 def test_info_of_a_file_and_of_a_run(run, tmp_path, small_model):
