@@ -18,7 +18,7 @@ from .errors import EXIT_WEIGHTS, CaflowError
 
 __all__ = ["ALEX", "LEAST_SIDE", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
 
-LEAST_SIDE = 32  # of a picture, which VGG16 halves five times
+LEAST_SIDE = 16  # of a picture, which VGG16 halves four times
 
 
 @dataclass(frozen=True)

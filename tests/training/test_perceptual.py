@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.perceptual import LEAST_SIDE
 from caflow_cli.training.perceptual import perceptual_distance
 
 TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
@@ -34,7 +35,16 @@ def test_the_distance_that_guides_learn_from_has_a_gradient_and_is_that_of_the_n
 
 
 def test_pictures_that_vgg_cannot_look_at_are_refused_before_any_work():
-    with pytest.raises(CaflowError, match="of 16 pixels") as caught:
-        perceptual_distance("no such file", torch.device("cpu"), 16)
+    with pytest.raises(CaflowError, match="of 15 pixels") as caught:
+        perceptual_distance("no such file", torch.device("cpu"), 15)
     assert caught.value.exit_code == 2
     assert "optim.guide_perceptual=0" in caught.value.hint
+
+
+@with_trunk
+def test_the_least_picture_that_is_taken_has_a_distance():
+    distance = perceptual_distance(None, torch.device("cpu"), LEAST_SIDE, bf16=False)
+    x, w = (pictures[..., :LEAST_SIDE, :LEAST_SIDE] for pictures in two_pairs())
+    assert (distance(x, w) > 0).all()
+    with pytest.raises(RuntimeError, match="too small"):
+        distance(x[..., 1:], w[..., 1:])

@@ -204,8 +204,11 @@ def test_a_config_from_before_the_stable_schedule_is_read():
     assert build_config(values) == build_config(minimal())
 
 
+TINY = ["flow.scales=1", "task.factor=4", "flow.hidden=8", "flow.trunk=0"]
+
+
 def test_a_guide_of_small_pictures_learns_by_l1_alone(monkeypatch):
-    """VGG16 halves a picture five times."""
+    """VGG16 halves a picture four times."""
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
-    assert build_config(minimal(), ["task.size=16"]).optim.guide_perceptual == 0.0
-    assert build_config(minimal(), ["task.size=32"]).optim.guide_perceptual == 2.0
+    assert build_config(minimal(), ["task.size=8", *TINY]).optim.guide_perceptual == 0.0
+    assert build_config(minimal(), ["task.size=16"]).optim.guide_perceptual == 2.0
