@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from ..errors import CaflowError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console", "say"]
+__all__ = ["ClosedPipe", "Console", "measuring", "say"]
 
 
 class ClosedPipe(Exception):
@@ -25,6 +25,17 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def measuring(display: Progress) -> Callable[[int, int], None]:
+    """Add a bar of pictures, and return what sets it: how many are measured, and of how many.
+
+    A search of two parts fills it twice.
+    """
+    bar = display.add_task("measuring", total=None)
+    return lambda done, total: display.update(
+        bar, completed=done, total=total, description=f"{done} of {total} pictures"
+    )
 
 
 class Console:

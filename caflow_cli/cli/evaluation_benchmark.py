@@ -9,6 +9,7 @@ from ..config import FILLS
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.benchmarks import BENCHMARKS, CENTRE, Benchmark
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
+from .console import measuring
 from .evaluation_options import Compared, ModelOnData, Networks, Written
 from .evaluation_settings import model_settings
 
@@ -75,7 +76,6 @@ def on_whole_pictures(
         loaded = load_model(given.model, given.device, console, benchmark.task)
         model, identity = loaded.model, {**loaded.identity}
     with console.progress() as display:
-        bar = display.add_task("measuring", total=None)
         evaluation = run_benchmark(
             benchmark,
             model,
@@ -92,9 +92,7 @@ def on_whole_pictures(
             batch_size=given.batch_size,
             weights=networks.weights(),
             save_images=written.save_images,
-            progress=lambda done, total: display.update(
-                bar, completed=done, total=total, description=f"{done} of {total} pictures"
-            ),
+            progress=measuring(display),
         )
     return evaluation, identity
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -63,24 +64,14 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, mask: str | None) -
         list_jobs(planned.jobs, reporter)
         return
 
-    from .memory import memory_errors
     from .records import method_fields
 
     filler = _Filler(name, method_fields(name), planned, reporter)
-    failed = False
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task("inpaint", total=len(planned.jobs))
-        for job in planned.jobs:
-            try:
-                with memory_errors("crop the picture"):
-                    filler.fill(job)
-            except CaflowError as error:
-                if error.exit_code != EXIT_FAILED:
-                    raise
-                failed = True
-                reporter.failure(job.names, error)
-            progress.advance(bar)
-    if failed:
+        done = partial(progress.advance, bar)
+        sound = reporter.each(planned.jobs, filler.fill, "crop the picture", done)
+    if not sound:
         raise typer.Exit(EXIT_FAILED)
 
 

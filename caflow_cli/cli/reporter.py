@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from ..errors import CaflowError
+from ..errors import EXIT_FAILED, CaflowError
 from .console import Console
 from .records import SCHEMA, Fields, Names, error_fields
+
+if TYPE_CHECKING:
+    from .plan import Job
 
 __all__ = ["Reporter"]
 
@@ -49,3 +53,36 @@ class Reporter:
         """Write to stderr what is wrong with one input, and write its JSON line."""
         self.console.error(error)
         self.record(error_fields(names, error))
+
+    def each(
+        self,
+        jobs: Iterable[Job],
+        work: Callable[[Job], None],
+        smaller: str,
+        done: Callable[[], None],
+    ) -> bool:
+        """Work on jobs, one after the other. What fails is reported, and the others complete.
+
+        Args:
+            jobs: Of pictures.
+            work: Does one. A CaflowError with exit code 1 is that picture's; any other stops all.
+            smaller: What to do where memory does not suffice.
+            done: Called behind each.
+
+        Returns:
+            Whether all succeeded.
+        """
+        from .memory import memory_errors
+
+        sound = True
+        for job in jobs:
+            try:
+                with memory_errors(smaller):
+                    work(job)
+            except CaflowError as error:
+                if error.exit_code != EXIT_FAILED:
+                    raise
+                sound = False
+                self.failure(job.names, error)
+            done()
+        return sound

@@ -81,28 +81,17 @@ def restore_pictures(
     if given.uncertainty is not None and sampling.candidates == 1:
         raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-    from .memory import memory_errors
-
     restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter)
     smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
-    failed = False
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
         parts = progress.add_task("this picture", visible=False)
-        for job in planned.jobs:
-            try:
-                with memory_errors(smaller):
-                    restorer.restore(job, partial(_show, progress, parts))
-            except CaflowError as error:
-                if error.exit_code != EXIT_FAILED:
-                    raise
-                failed = True
-                reporter.failure(job.names, error)
-            progress.advance(bar)
+        restore = partial(restorer.restore, progress=partial(_show, progress, parts))
+        sound = reporter.each(planned.jobs, restore, smaller, partial(progress.advance, bar))
     for sheet in sheets:
         if path := sheet.write():
             console.note(f"wrote {path}")
-    if failed:
+    if not sound:
         raise typer.Exit(EXIT_FAILED)
 
 

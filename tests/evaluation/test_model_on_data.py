@@ -135,17 +135,8 @@ def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
 def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
     model, saved = models_32["superres"], tmp_path / "out"
     rules = ("likelihood", "consensus", "typical", "likely-consensus", "none", "best")
-    found = evaluate(
-        model,
-        true_pictures,
-        "rmse",
-        tau=0.9,
-        candidates=(3, 6),
-        seed=4,
-        rank=rules,
-        limit=3,
-        save_images=saved,
-    )
+    settings = {"tau": 0.9, "candidates": (3, 6), "seed": 4, "rank": rules, "limit": 3}
+    found = evaluate(model, true_pictures, "rmse", save_images=saved, **settings)
     rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
     assert len(rows) == 2 * 5  # the model's own rule is likelihood
     chosen = {}
@@ -171,16 +162,7 @@ def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictu
     assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 5
     assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
     again = evaluate(
-        model,
-        true_pictures,
-        "rmse",
-        tau=0.9,
-        candidates=(3, 6),
-        seed=4,
-        rank=rules,
-        limit=3,
-        save_images=saved,
-        skip_existing=True,
+        model, true_pictures, "rmse", save_images=saved, skip_existing=True, **settings
     )
     assert [row.values for row in by_what(again)] == [row.values for row in by_what(found)]
     with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):

@@ -170,16 +170,22 @@ def test_the_models_own_draws_are_not_refined(small_model, image):
         )
 
 
-def test_what_runs_away_is_drawn_again_and_then_refined(small_model, monkeypatch):
-    piece = OnePiece(small_model, smooth(1))
+def runs_away(monkeypatch, which):
+    """The latents of all that is decoded from now on, of which that one runs away (from 1)."""
     own, calls = conditions.decode_noise, []
 
     def decode(model, condition, latents):
         points, cells = own(model, condition, latents)
         calls.append(latents)
-        return points, torch.ones_like(cells) if len(calls) == 1 else cells
+        return points, torch.ones_like(cells) if len(calls) == which else cells
 
     monkeypatch.setattr(conditions, "decode_noise", decode)
+    return calls
+
+
+def test_what_runs_away_is_drawn_again_and_then_refined(small_model, monkeypatch):
+    piece = OnePiece(small_model, smooth(1))
+    calls = runs_away(monkeypatch, 1)
     (drawn,) = helpers.draw(piece, 0.8, [5], 0, 1, refine=2)
     assert drawn.drawn.redraws == 1
     assert len(calls) == 3  # the first draw, the second, and that refined
@@ -192,14 +198,7 @@ def test_what_runs_away_is_drawn_again_and_then_refined(small_model, monkeypatch
 def test_what_runs_away_as_it_is_decoded_stays_unrefined(small_model, monkeypatch):
     piece = OnePiece(small_model, smooth(1))
     (plain,) = helpers.draw(piece, 0.8, [5], 0, 1)
-    own, calls = conditions.decode_noise, []
-
-    def decode(model, condition, latents):
-        points, cells = own(model, condition, latents)
-        calls.append(latents)
-        return points, torch.ones_like(cells) if len(calls) == 2 else cells
-
-    monkeypatch.setattr(conditions, "decode_noise", decode)
+    calls = runs_away(monkeypatch, 2)
     (drawn,) = helpers.draw(piece, 0.8, [5], 0, 1, refine=2)
     assert len(calls) == 2
     np.testing.assert_array_equal(drawn.picture, plain.picture)

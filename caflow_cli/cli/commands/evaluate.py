@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
 from .. import options
-from ..console import Console
+from ..console import Console, measuring
 from ..evaluation_benchmark import benchmark_of, on_whole_pictures
 from ..evaluation_form import check_options, form_of
 from ..evaluation_options import (
@@ -29,8 +29,6 @@ from ..option_groups import expanded
 from ..reporter import Reporter
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ...evaluation import Evaluation
     from ..records import Fields
 
@@ -142,7 +140,7 @@ def _on_data(
             save_stats=networks.save_stats,
             identity=loaded.identity,
             protocol=settings.protocol,
-            progress=_measuring(display),
+            progress=measuring(display),
         )
     return evaluation, loaded.identity
 
@@ -184,7 +182,7 @@ def _searched(
             batch_size=given.batch_size,
             weights=networks.weights(),
             identity=loaded.identity,
-            progress=_measuring(display),
+            progress=measuring(display),
         )
     for choice in (found.tau, found.rank):
         if choice is not None:
@@ -199,14 +197,6 @@ def _searched(
             found.evaluation.settings["search"]["written"] = written.write_defaults
             console.note(f"wrote {written.write_defaults}")
     return found.evaluation, loaded.identity
-
-
-def _measuring(display: Progress) -> Callable[[int, int], None]:
-    """A bar that a search of two parts fills twice."""
-    bar = display.add_task("measuring", total=None)
-    return lambda done, total: display.update(
-        bar, completed=done, total=total, description=f"{done} of {total} pictures"
-    )
 
 
 def _compare(
