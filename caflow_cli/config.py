@@ -12,6 +12,7 @@ from .errors import EXIT_USAGE, CaflowError
 from .temperature import Temperature
 
 __all__ = [
+    "FILLS",
     "NOISE_STEPS",
     "PRESETS",
     "RULES",

@@ -78,8 +78,8 @@ def in_bf16(name: str, tensor: Tensor) -> bool:
     """Whether packing stores this tensor in bfloat16: a net convolution, not in T's finest scale.
 
     Only convolutions of nets have four dimensions; LU factors have two. Every latent inherits the
-    rounding of T's finest scale. Rounding all nets of a trained model moved scores by up to 8.6
-    nats a picture; rounding all nets except that scale's moved them by up to 3.4.
+    rounding of T's finest scale. To 8 significant bits, rounding all nets of a trained model moved
+    scores by up to 8.6 nats a picture; rounding all nets except that scale's, by up to 3.4.
     """
     return tensor.ndim == 4 and not name.startswith("T.scales.0.")
 

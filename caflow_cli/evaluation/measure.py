@@ -31,9 +31,8 @@ class Measured:
 
     problem: Problem
     row: PictureRow
-    drawn: dict[
-        Temperature, list[Drawn]
-    ]  # by temperature, in the order of k; empty: of an earlier run
+    # By temperature, in the order of k; empty: of an earlier run.
+    drawn: dict[Temperature, list[Drawn]]
 
     def kept(self, cell: Cell) -> list[Drawn]:
         """The N best of the first M candidates, best first."""

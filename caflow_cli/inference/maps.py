@@ -35,9 +35,8 @@ class Attribution:
 
     target: Picture  # as it was scored, of the model's size; of a hole in parts, the whole picture
     nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood, of parts to the rank score
-    z: npt.NDArray[
-        np.float64
-    ]  # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
+    # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
+    z: npt.NDArray[np.float64]
     cell: int  # pixels
     samples: int
 
@@ -52,8 +51,8 @@ def attribution(
     """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
 
     Like a candidate, each sample is composed with the picture, reduced again, and scored with the
-    same noise. A raw sample could contradict the condition. The maps of a hole's
-    parts are added up where they lie in the picture.
+    same noise. A raw sample could contradict the condition. The maps of a hole's parts are added up
+    where they lie in the picture.
 
     Args:
         condition, target, mask: As in `score`.
@@ -73,7 +72,7 @@ def attribution(
         )
     parts = task.parts(condition, mask)
     reduced, _ = parts[0].reduce(condition, target)
-    # Not strict: of some conditions most draws at tau 1 run away, and a map they have all the same.
+    # Not strict: of some conditions most draws at tau 1 run away, and still have a map.
     first = Step(lambda _: reduced, parts[0].compose, parts[0].reduce)
     conditioned = Conditioned(model, [Request(condition, [first, *parts[1:]])], strict=False)
 

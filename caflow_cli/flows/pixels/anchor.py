@@ -31,6 +31,7 @@ class AnchorCondition(NamedTuple):
     y: Tensor  # (B, C, H, W), floats in [0, 256), completed by what the map needs beside it
     guide: Tensor | None  # what it says of every value, (B, 2C, H, W) or (B, C, H, W)
     spread: Tensor | None = None  # raw log-scales of what a mean leaves, (B, C, H, W)
+    meant: Tensor | None = None  # the picture that is meant, where a spread reads it
 
 
 class Anchor(nn.Module):
@@ -88,8 +89,9 @@ class Anchor(nn.Module):
         cond = AnchorCondition(y, said.to(h.dtype) * self.map.unknown(y))
         if self.spread is None:
             return cond
-        meant = self.logit.of(self.logit.nearest(self.mean(cond)))
-        return cond._replace(spread=self.spread(torch.cat([h, meant], dim=1)))
+        meant = self.mean(cond)
+        read = torch.cat([h, self.logit.of(self.logit.nearest(meant))], dim=1)
+        return cond._replace(spread=self.spread(read), meant=meant)
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
         """Whether every value has a density."""
@@ -130,6 +132,8 @@ class Anchor(nn.Module):
 
     def mean(self, cond: AnchorCondition) -> Tensor:
         """The picture that y and the guide mean, where h is 0: (B, C, H, W), floats."""
+        if cond.meant is not None:
+            return cond.meant
         batch, _, height, width = cond.y.shape
         v, _ = self.inverse(cond.y.new_zeros(batch, self.channels, height, width), cond)
         return v
