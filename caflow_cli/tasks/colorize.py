@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Part, Picture, check_same_size, grey, pad, padded_size, resize
+from .chroma import carry
 
 if TYPE_CHECKING:
     import torch
@@ -60,8 +61,8 @@ class Colorize:
         """
         height, width = image.shape[:2]
         h, w = self._scale(image)
-        red, green, blue = (resize(c, height, width) for c in _chroma(draw[:h, :w]))
         level = grey(image)
+        red, green, blue = carry(_chroma(draw[:h, :w]), resize(level, h, w), level)
         result = np.empty((height, width, 3), np.uint8)
         rows = max(1, _STRIP // width)
         for top in range(0, height, rows):
