@@ -10,12 +10,14 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from ..evaluation.verdict import Verdict
     from ..training import RunSummary
     from ..training.dry_run import RunEstimate
 
-__all__ = ["Display", "describe_estimate", "describe_summary"]
+__all__ = ["Display", "describe_estimate", "describe_summary", "describe_verdict"]
 
 _PAUSE = 30.0  # seconds between lines, where there is no bar
+_FEW = 20  # validation pictures
 
 
 class Display:
@@ -51,6 +53,11 @@ class Display:
             more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
             self._say(f"damaged pictures left out ({event['skipped']}): {names}{more}")
         self._say(f"{event['train']} pictures to learn from, {event['val']} to validate on")
+        if event["val"] < _FEW:
+            self._say(
+                "few pictures to validate on, whose figures vary by chance: a folder val/ with "
+                f"{_FEW} or more makes them sound"
+            )
 
     def _step(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
@@ -102,6 +109,23 @@ def describe_summary(summary: RunSummary) -> str:
         f"pictures {summary.train_bits_per_dim:.4f}, gap {summary.gap_bits_per_dim:.4f}; "
         f"{summary.skipped_steps} steps skipped"
     )
+
+
+def describe_verdict(verdict: Verdict) -> str:
+    """One line on whether the model is of use."""
+    base = f"{verdict.baseline} {verdict.baseline_rmse:.2f}"
+    if verdict.rmse is None:
+        return (
+            f"at τ {verdict.tau} draws of this model run away: it needs more training "
+            "(--resume --minutes M)"
+        )
+    found = (
+        f"validation pictures at τ {verdict.tau}, one draw each ({verdict.pictures}): "
+        f"RMSE {verdict.rmse:.2f}, {base}"
+    )
+    if verdict.useful:
+        return found
+    return f"{found}: not better than without a model yet; --resume --minutes M trains on"
 
 
 def describe_estimate(estimate: RunEstimate) -> list[str]:

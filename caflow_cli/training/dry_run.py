@@ -11,7 +11,6 @@ from accelerate import Accelerator
 
 from ..data import count_pictures
 from ..devices import peak_bytes, select_device
-from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
 from .batches import Batches
 from .config import RunConfig
@@ -59,12 +58,6 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     few_val = load_dataset(config, "val", limit=_VALIDATED)
     paired = few_train.conditions is not None
     pictures = count_pictures(config.data, seed=config.seed, paired=paired)
-    if pictures["train"] < optim.batch_size:
-        raise CaflowError(
-            f"{pictures['train']} training images are fewer than a batch",
-            f"--batch-size {pictures['train']}",
-            EXIT_USAGE,
-        )
     device = select_device(config.device)
     accelerator = Accelerator(mixed_precision="no", cpu=device.type == "cpu")
     torch.manual_seed(config.seed)

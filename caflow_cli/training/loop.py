@@ -11,11 +11,11 @@ import torch
 from accelerate import Accelerator
 
 from ..devices import select_device, use_device
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError
 from ..perceptual import LEAST_SIDE, VGG
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
-from .dataset import Dataset, load_dataset
+from .dataset import load_dataset
 from .events import Event, EventLog, check_tracker
 from .initial_model import starting_model
 from .objective import Perceptual
@@ -108,7 +108,6 @@ def _train(
     # The pictures. The first process of a machine decodes what the others map.
     with accelerator.local_main_process_first():
         train_set, val_set = load_dataset(config, "train"), load_dataset(config, "val")
-    _check_size(train_set, optim.batch_size)
     normal_noise = config.flow.dequantization == "variational"
     batches = Prefetched(
         Batches(train_set, optim.batch_size, config.seed, config.flip, normal_noise, config.zoom),
@@ -199,15 +198,6 @@ def _train(
         summary = _summarise(config, progress, optimiser, recorder.fit, speed)
         recorder.end(summary)
         return summary
-
-
-def _check_size(train_set: Dataset, batch_size: int) -> None:
-    if len(train_set) < batch_size:
-        raise CaflowError(
-            f"{len(train_set)} training images are fewer than a batch",
-            f"--batch-size {max(1, len(train_set))}",
-            EXIT_USAGE,
-        )
 
 
 def _take_in(

@@ -465,10 +465,9 @@ def test_a_folder_with_a_run_is_not_overwritten(pictures, straight):
     assert (out / "metrics.jsonl").read_bytes() == before
 
 
-def test_fewer_images_than_a_batch_are_refused(pictures, tmp_path):
-    with pytest.raises(CaflowError, match="24 training images are fewer than a batch") as caught:
-        train(config(pictures, tmp_path / "x", "optim.batch_size=64"))
-    assert caught.value.hint == "--batch-size 24"
+def test_a_batch_may_be_larger_than_the_set(pictures, tmp_path):
+    summary = train(config(pictures, tmp_path / "x", "optim.batch_size=32", "optim.images=64"))
+    assert (summary.steps, summary.images, summary.skipped_steps) == (2, 64, 0)
 
 
 @pytest.mark.parametrize(

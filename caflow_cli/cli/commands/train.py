@@ -14,7 +14,7 @@ from ..memory import memory_errors
 from ..option_groups import expanded
 from ..reporter import Reporter
 from ..train_config import run_config
-from ..train_display import Display, describe_estimate, describe_summary
+from ..train_display import Display, describe_estimate, describe_summary, describe_verdict
 from ..train_options import RunOptions
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def train_command(
 def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
     from dataclasses import asdict
 
+    from ...evaluation.verdict import against_baseline
+    from ...model import CAFlow
     from ...training import Stopped, train
 
     console = reporter.console
@@ -73,8 +75,18 @@ def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
     if not _main_rank():
         return
     best = str(Path(run.out) / "best.safetensors")
-    reporter.result({"status": "ok", **asdict(summary)}, [best])
+    verdict = against_baseline(CAFlow.load(Path(best)), run.data, seed=run.seed)
+    record = {"status": "ok", **asdict(summary)}
+    if verdict is not None:
+        record |= {
+            "val_rmse": verdict.rmse,
+            "baseline": verdict.baseline,
+            "baseline_val_rmse": verdict.baseline_rmse,
+        }
+    reporter.result(record, [best])
     console.note(describe_summary(summary))
+    if verdict is not None:
+        console.note(describe_verdict(verdict))
 
 
 def _estimate(run: RunConfig, resume: bool, reporter: Reporter) -> None:

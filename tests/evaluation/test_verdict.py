@@ -1,0 +1,41 @@
+"""What a trained model is worth beside what can be had without it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import evaluate, verdict
+from caflow_cli.evaluation.verdict import Verdict, against_baseline
+from caflow_cli.temperature import Temperature
+
+
+@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint"])
+def test_the_figures_are_those_of_evaluate(models_32, true_pictures, task):
+    found = against_baseline(models_32[task], true_pictures, "test", limit=2)
+    rows = evaluate(models_32[task], true_pictures, ["rmse"], split="test", limit=2).results
+    base = next(row for row in rows if row.what == found.baseline)
+    assert found.pictures == 2
+    assert found.baseline_rmse == pytest.approx(base.values["rmse"].mean, abs=1e-6)
+    assert found.rmse > 0
+
+
+def test_a_task_without_a_baseline_has_no_verdict(models_32, true_pictures):
+    assert against_baseline(models_32["paired"], true_pictures, "test") is None
+
+
+def test_a_picture_without_a_sound_draw_is_said(models_32, true_pictures, monkeypatch):
+    def refuse(*_):
+        raise CaflowError("no sound draw", "--tau 0.5", 1)
+
+    monkeypatch.setattr(verdict, "restore_with", refuse)
+    found = against_baseline(models_32["superres"], true_pictures, "test", limit=1)
+    assert found.rmse is None
+    assert not found.useful
+    assert np.isfinite(found.baseline_rmse)
+
+
+@pytest.mark.parametrize(("rmse", "useful"), [(9.0, True), (11.0, False), (None, False)])
+def test_useful_is_nearer_than_the_baseline(rmse, useful):
+    assert Verdict(3, Temperature.of(0.5), rmse, "bicubic", 10.0).useful is useful
