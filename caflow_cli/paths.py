@@ -1,16 +1,19 @@
-"""Checks of paths that return False on errors, such as a name that is too long.
+"""Checks of paths that return False on errors, and the names that commands give to results.
 
-`Path.exists` and similar methods raise OSError before Python 3.14. The code that opens the file
-reports the reason.
+`Path.exists` and similar methods raise OSError before Python 3.14, for a name that is too long,
+say. The code that opens the file reports the reason.
 """
 
 from __future__ import annotations
 
 import os
+import re
 
-__all__ = ["exists", "is_file", "is_folder"]
+__all__ = ["exists", "is_file", "is_folder", "without_ending"]
 
 _Path = str | os.PathLike[str]
+# Commands put this behind the stem of an input.
+_RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
 def exists(path: _Path) -> bool:
@@ -23,3 +26,14 @@ def is_file(path: _Path) -> bool:
 
 def is_folder(path: _Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def without_ending(stem: str) -> str | None:
+    """The stem of the input that a command made `stem` of; None: no command writes such a name.
+
+    Examples:
+        >>> without_ending("face_superres_01")
+        'face'
+    """
+    match = _RESULT.fullmatch(stem)
+    return match["stem"] if match else None

@@ -31,6 +31,14 @@ class PerceptualNet:
     option: str  # of the command line
     cached: str  # what torchvision downloads
 
+    @property
+    def to_get(self) -> str:
+        """How to get the trunk onto a machine that cannot download it: for hints."""
+        url = f"https://download.pytorch.org/models/{self.cached}"
+        return (
+            f"download {url} into {str(self.cache().parent)!r}, or {self.option} FILE (safetensors)"
+        )
+
     def cache(self) -> Path:
         """Where torchvision keeps what it downloads."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.cached
@@ -76,8 +84,8 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
             network = _build(lpips.LPIPS, kind)
         except OSError as error:  # URLError is one
             raise CaflowError(
-                f"no LPIPS trunk: {str(kind.cache())!r} is not there, and the download failed",
-                hint,
+                f"no LPIPS trunk: {kind.cached} is not in torch's cache, and the download failed",
+                kind.to_get,
                 EXIT_WEIGHTS,
             ) from error
     return network.eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from caflow_cli.paths import exists, is_file, is_folder
+from caflow_cli.paths import exists, is_file, is_folder, without_ending
 
 
 def test_files_and_folders(tmp_path):
@@ -25,3 +25,10 @@ def test_what_cannot_be_is_not_there(tmp_path, name):
     (tmp_path / "file").touch()
     path = f"{tmp_path}/{name}"
     assert (exists(path), is_file(path), is_folder(path)) == (False, False, False)
+
+
+def test_names_of_results_say_what_they_were_made_of():
+    names = ("x_superres", "x_colorize_01", "a_b_inpaint_12", "x_sample")
+    assert [without_ending(name) for name in names] == ["x", "x", "a_b", "x"]
+    others = ("x", "x_superres_", "_superres", "superres_01", "x_upscale", "x_superres_a")
+    assert [without_ending(name) for name in others] == [None] * len(others)

@@ -60,9 +60,8 @@ def on_whole_pictures(
         for name, metric in METRICS.items()
         if metric.needs in ("pairs", "benchmark") and (name != "psnr_hole" or inpainting)
     ]
-    chosen = choose_metrics(
-        [*metrics, *benchmark.metrics], offered, ("lpips", "psnr", "psnr_hole", "seconds")
-    )
+    named = [*metrics, *benchmark.metrics]
+    chosen = choose_metrics(named, offered, ("lpips", "psnr", "psnr_hole", "seconds"))
     settings = model_settings(given, ["rmse"], benchmark)
 
     from ..evaluation import run_benchmark
@@ -90,7 +89,7 @@ def on_whole_pictures(
             noise_samples=given.noise_samples,
             rank=settings.ranks,
             batch_size=given.batch_size,
-            weights=networks.weights(),
+            weights=networks.weights(leave_out=not named),
             save_images=written.save_images,
             progress=measuring(display),
         )

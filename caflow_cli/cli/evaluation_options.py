@@ -247,11 +247,11 @@ class Networks:
         ),
     ] = "inception"
 
-    def weights(self) -> Weights:
-        """Their files and names."""
+    def weights(self, *, leave_out: bool) -> Weights:
+        """Their files and names. `leave_out`: LPIPS is a default, which may be left out."""
         from ..evaluation import Weights
 
-        return Weights(self.lpips_weights, self.fid_weights, self.extractor)
+        return Weights(self.lpips_weights, self.fid_weights, self.extractor, leave_out)
 
 
 @dataclass(frozen=True, kw_only=True)

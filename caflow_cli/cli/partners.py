@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..paths import exists, is_folder
+from ..paths import exists, is_folder, without_ending
 from .inputs import InputPicture, find_inputs
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Masks", "Pair", "plan_pairs", "read_mask"]
 
 _NAMED = 5  # of the names that an error lists
-# Commands put this behind the stem of an input.
-_RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
 class Masks:
@@ -140,8 +137,7 @@ def _match(
     known = _by_stem(conditions)
     pairs, alone = [], []
     for target in targets:
-        match = _RESULT.fullmatch(target.stem)
-        keys = [(target.inside, target.stem), (target.inside, match["stem"] if match else "")]
+        keys = [(target.inside, stem) for stem in (target.stem, without_ending(target.stem) or "")]
         partner = next((known[key] for key in keys if key in known), None)
         if partner is None:
             alone.append(target)

@@ -32,6 +32,7 @@ from .benchmarks import FACTOR, Benchmark
 from .damage import damage, mask_of
 from .metrics import METRICS
 from .metrics.formulas import colourfulness, psnr_hole
+from .metrics.lpips import measurable
 from .metrics.pairs import PairMetrics
 from .metrics.weights import Weights
 from .problems import Problem
@@ -122,6 +123,8 @@ def run_benchmark(
         damages = None if masks is None else _open_masks(stack, masks)
         count = ProgressCount(progress, len(pictures.names[:limit]))
         device = "cpu" if isinstance(model, str) else model.device
+        names = measurable(names, weights or Weights(), notes)
+        about["params"]["metrics"] = names
         judge = _Judge(names, weights or Weights(), device)
         for index, name in enumerate(pictures.names[:limit]):
             try:

@@ -17,6 +17,7 @@ from .estimates import RunningMean
 from .metrics import METRICS
 from .metrics.features import Extractor, load_extractor
 from .metrics.frechet import cautions, distances
+from .metrics.lpips import measurable
 from .metrics.pairs import PairMetrics
 from .metrics.set_features import KEEPING, SetFeatures
 from .metrics.weights import Weights
@@ -61,6 +62,7 @@ class Comparison:
         self._extractor: Extractor | None = None
         self._columns: dict[str, RunningMean] = {}  # by metric of pairs
         self._count = ProgressCount(None, 0)
+        self._notes: list[str] = []
 
     @property
     def extracts(self) -> bool:
@@ -90,7 +92,9 @@ class Comparison:
         """
         self._count = ProgressCount(progress, total)
         weights = self._weights
+        self._metrics = measurable(self._metrics, weights, self._notes)
         if self.paired:
+            self.paired = [name for name in self.paired if name in self._metrics]
             self._pairs = PairMetrics(self.paired, weights.lpips)
         if self.extracts:
             self._extractor = load_extractor(
@@ -196,14 +200,14 @@ class Comparison:
         values = {name: column.estimate for name, column in self._columns.items()}
         result = Result("generated", values)
         labels = [name for name in self._metrics if name not in self._sets]
-        notes: list[str] = []
+        notes = self._notes
         if features is not None and self._extractor is not None:
             generated, reference = features
             found, extra = distances(self._sets, self._extractor, generated, reference)
             result.values |= found
             result.extra |= extra
             labels += list(found)
-            notes = cautions(features)
+            notes = [*notes, *cautions(features)]
             if self._save_stats is not None:
                 reference.save(Path(self._save_stats))
         if not result.values:

@@ -118,7 +118,9 @@ class Measurer:
             truth = to_batch([problem.truth])[0]
             where = None if problem.hole is None else torch.from_numpy(problem.hole)
             histograms = {
-                m: rank_histogram(images[:m], truth, where)[0].tolist() for m in settings.candidates
+                m: rank_histogram(images[:m], truth, where)[0].tolist()
+                for m in settings.candidates
+                if m > 1
             }
         return DrawsRow(tau, candidates, spread, histograms, self._orders(drawn, own))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ..data import Reader, Split, open_split
@@ -16,6 +16,7 @@ from .draws import pictures_at_a_time
 from .findings import Findings
 from .measure import Measured, Measurer
 from .metrics.features import load_extractor
+from .metrics.lpips import measurable
 from .metrics.pairs import PairMetrics
 from .metrics.weights import Weights
 from .problems import Problem, pose
@@ -112,6 +113,8 @@ def evaluate(
                 EXIT_USAGE,
             )
         _check_names(names, save_images)
+        notes: list[str] = []
+        settings = replace(settings, metrics=tuple(measurable(settings.metrics, weights, notes)))
         origin = RowOrigin(
             str(data), task.name, identity, reader.split, model.config.task.size, settings
         )
@@ -150,6 +153,7 @@ def evaluate(
     if save_stats is not None and findings.features is not None:
         findings.features.truths.save(Path(save_stats))
     result = findings.evaluation(str(data), reader.split, protocol)
+    result.notes[:0] = notes
     if report is not None and files.log is not None:
         write_report(Path(report), result, settings, files.log.rows(names), identity)
     return result

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from ..data.files import open_files
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
-from ..paths import exists, is_file
+from ..paths import exists, is_file, without_ending
 from ..tasks import Picture
 
-__all__ = ["PictureSet", "by_stem", "common_names", "file_reader", "open_pictures"]
+__all__ = ["PictureSet", "by_stem", "file_reader", "matched", "open_pictures"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +66,33 @@ def _member_reader(read: Callable[[str], bytes], member: str) -> Callable[[], Pi
     return lambda: read_image(io.BytesIO(read(member)), name=member)
 
 
-def common_names(a: PictureSet, b: PictureSet) -> list[str]:
-    """The names of both sets; CaflowError unless they are the same."""
-    if len(a.readers) == len(b.readers) == 1:
-        (name,), (other,) = a.readers, b.readers
-        if name != other:
-            b.readers[name] = b.readers.pop(other)
-        return [name]
-    alone = [
-        f"{one.where}/{name}"
-        for one, other in ((a, b), (b, a))
-        for name in sorted(one.readers.keys() - other.readers.keys())
-    ]
+def matched(made: PictureSet, true: PictureSet) -> dict[str, list[str]]:
+    """The pictures of `made` that belong to each picture of `true`, by name.
+
+    A name belongs to its like, or to that of which a command made it: `sub/x_superres_01` belongs
+    to `sub/x`. Two single pictures belong together, whatever their names.
+
+    Raises:
+        CaflowError: (exit 2) pictures are without their pair, or inputs lie among their results.
+    """
+    if len(made.readers) == len(true.readers) == 1:
+        return {name: list(made.readers) for name in true.readers}
+    found: dict[str, list[str]] = {name: [] for name in true.readers}
+    alone = []
+    for name in sorted(made.readers):
+        partner = name if name in found else _input_of(name)
+        if partner in found:
+            found[partner].append(name)
+        else:
+            alone.append(f"{made.where}/{name}")
+    for name, results in found.items():
+        if name in results and len(results) > 1:
+            raise CaflowError(
+                f"{made.where!r} has {name!r} beside {results[-1]!r}, which was made from it",
+                "give a folder of results alone, as -o DIR/ makes it",
+                EXIT_USAGE,
+            )
+    alone += [f"{true.where}/{name}" for name in sorted(found) if not found[name]]
     if alone:
         more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
         raise CaflowError(
@@ -85,7 +100,14 @@ def common_names(a: PictureSet, b: PictureSet) -> list[str]:
             "give both folders the same names, whatever the suffix, or --metric fid",
             EXIT_USAGE,
         )
-    return sorted(a.readers)
+    return found
+
+
+def _input_of(name: str) -> str:
+    """The name of the input, within its folder, that a result's name names; "" for others."""
+    path = PurePosixPath(name)
+    stem = without_ending(path.name)
+    return "" if stem is None else str(path.with_name(stem))
 
 
 def by_stem(pictures: PictureSet) -> dict[str, Callable[[], Picture]]:

@@ -99,6 +99,8 @@ class EvaluationSettings:
         check_noise_samples(self.noise_samples)
         if "diversity" in self.metrics:
             _require(most >= 2, "the diversity of one candidate is none", "-m 10")
+        if "calibration" in self.metrics:
+            _require(most >= 2, "one candidate has no spread to calibrate", "-m 30")
 
     @property
     def cells(self) -> list[Cell]:

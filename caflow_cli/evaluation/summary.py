@@ -120,7 +120,7 @@ class RowSummary:
             sums.kept.add("likelihood", float(above))
         if draws.diversity is not None and cell.m in draws.diversity:
             sums.kept.add("diversity", draws.diversity[cell.m])
-        if draws.rank_histograms is not None:
+        if draws.rank_histograms is not None and cell.m in draws.rank_histograms:
             shares = torch.tensor(draws.rank_histograms[cell.m], dtype=torch.float64)
             before = sums.rank_histogram
             sums.rank_histogram = shares if before is None else before + shares

@@ -9,7 +9,7 @@ from pathlib import Path
 from .comparison import Comparison
 from .metrics.set_features import SetFeatures
 from .metrics.weights import Weights
-from .picture_sets import PictureSet, common_names
+from .picture_sets import PictureSet, matched
 from .progress import Progress
 from .result import Evaluation
 
@@ -29,7 +29,9 @@ def compare(
     """Measure a set of pictures against another.
 
     A set is a folder (with its subfolders), a zip, one picture, or, for FID, an .npz of statistics.
-    Pictures are paired by path without suffix. Two single pictures are paired whatever their names.
+    Pictures are paired by path without suffix and without the ending that our commands add. Where
+    several belong to one truth, its value is their mean. Two single pictures are paired whatever
+    their names.
 
     Args:
         metrics: Those of `METRICS` that need pairs or sets.
@@ -46,13 +48,14 @@ def compare(
     with ExitStack() as stack:
         opened = [comparison.open(stack, Path(path)) for path in (generated, reference)]
         pictures = [one for one in opened if isinstance(one, PictureSet)]
-        names = common_names(*pictures) if comparison.paired else []
+        pairs = matched(*pictures) if comparison.paired else {}
         images = len(pictures[0].readers) if pictures else 0
         comparison.start(progress, sum(len(one.readers) for one in pictures))
         if comparison.paired:
             made, true = pictures
-            for name in names:
-                comparison.measure_pair(name, [made.readers[name]], true.readers[name])
+            for name, results in pairs.items():
+                readers = [made.readers[result] for result in results]
+                comparison.measure_pair(", ".join(results), readers, true.readers[name])
         features = None
         if comparison.extracts:
             features = (_features(comparison, opened[0]), _features(comparison, opened[1]))

@@ -44,6 +44,23 @@ def test_folders_are_paired_by_path_whatever_the_suffix(tmp_path):
     assert same["ssim"].mean == pytest.approx(1)
 
 
+def test_results_belong_to_what_they_were_made_of(tmp_path):
+    made = fill(tmp_path / "made", 1, ("a_superres_01", "a_superres_02", "sub/b_inpaint", "c"))
+    true = fill(tmp_path / "true", 2, ("a", "sub/b", "c"))
+    pairs = [("a_superres_01", "a"), ("a_superres_02", "a"), ("sub/b_inpaint", "sub/b"), ("c", "c")]
+    values = [rmse(made / f"{x}.png", true / f"{y}.png") for x, y in pairs]
+    (result,) = compare(made, true, ["rmse"]).results
+    assert result.values["rmse"].count == 3
+    assert result.values["rmse"].mean == pytest.approx(np.mean([np.mean(values[:2]), *values[2:]]))
+    # Names that both sets have mean what they meant.
+    whole = fill(tmp_path / "whole", 2, ("a", "a_superres"))
+    assert compare(whole, whole, ["rmse"]).results[0].values["rmse"].mean == 0
+    fill(made, 3, ("a",))
+    error = refusal(made, true, ["rmse"])
+    assert (error.exit_code, error.hint.split(",")[0]) == (2, "give a folder of results alone")
+    assert "has 'a' beside 'a_superres_02'" in error.message
+
+
 def test_two_pictures_need_no_common_name(tmp_path):
     fill(tmp_path, 3, ("x", "y"))
     found = compare(tmp_path / "x.png", tmp_path / "y.png", ["rmse"])

@@ -44,7 +44,8 @@ def evaluate_command(
         list[str] | None,
         typer.Argument(
             metavar="[GENERATED REFERENCE]",
-            help="Two folders, zips or pictures, paired by name; for FID also .npz statistics.",
+            help="Two folders, zips or pictures, paired by name (`x_superres_01.png` belongs to "
+            "`x.png`); for FID also .npz statistics.",
         ),
     ] = None,
     metric: Annotated[
@@ -53,7 +54,7 @@ def evaluate_command(
             "--metric",
             metavar="NAME,…",
             help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
-            f"Default: {','.join(DEFAULT_METRICS)}.",
+            f"Default: {','.join(DEFAULT_METRICS)}, without lpips if its network cannot be had.",
         ),
     ] = None,
     model: ModelOnData,
@@ -96,7 +97,9 @@ def evaluate_command(
     else:
         names = choose_metrics(metrics, _COMPARED, DEFAULT_METRICS)
         check_options(form, model, compared, written)
-        evaluation = _compare(pictures or [], names, compared, networks, console)
+        evaluation = _compare(
+            pictures or [], names, compared, networks, console, leave_out=not metrics
+        )
     reporter = Reporter("evaluate", console, as_json)
     _report(evaluation, identity, time.perf_counter() - start, reporter)
 
@@ -133,7 +136,7 @@ def _on_data(
             noise_samples=given.noise_samples,
             rank=settings.ranks,
             batch_size=given.batch_size,
-            weights=networks.weights(),
+            weights=networks.weights(leave_out=not metrics and settings.protocol is None),
             save_images=written.save_images,
             report=written.report,
             skip_existing=written.skip_existing,
@@ -180,7 +183,7 @@ def _searched(
             seed=given.seed,
             noise_samples=given.noise_samples,
             batch_size=given.batch_size,
-            weights=networks.weights(),
+            weights=networks.weights(leave_out=False),
             identity=loaded.identity,
             progress=measuring(display),
         )
@@ -205,9 +208,11 @@ def _compare(
     compared: Compared,
     networks: Networks,
     console: Console,
+    *,
+    leave_out: bool,
 ) -> Evaluation:
     """Compare two sets of pictures, or the outputs named by JSON lines on stdin and the truth."""
-    weights = networks.weights()
+    weights = networks.weights(leave_out=leave_out)
     with console.progress() as display:
         bar = display.add_task("comparing", total=None)
 

@@ -153,7 +153,7 @@ def _download(target: Path) -> None:
     except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
         raise CaflowError(
             f"no Inception weights: {str(target)!r} is not there, and the download failed",
-            f"--fid-weights FILE, or CAFLOW_FID_WEIGHTS: {INCEPTION_URL}",
+            f"--fid-weights FILE, which is {INCEPTION_URL}",
             EXIT_WEIGHTS,
         ) from error
 

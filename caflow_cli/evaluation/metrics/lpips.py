@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...errors import CaflowError
-from ...perceptual import ALEX, load_perceptual
+from ...perceptual import ALEX, at_hand, load_perceptual
 from .formulas import check_pairs
+from .weights import Weights
 
-__all__ = ["LpipsDistance"]
+__all__ = ["LpipsDistance", "measurable"]
 
 _LEAST = 31  # pixels a side, below which a layer has nothing left
 
@@ -57,6 +59,25 @@ class LpipsDistance:
         x = images.to(self._device).float() / 127.5 - 1
         last: Tensor = self._net.net(self._net.scaling_layer(x))[-1]
         return last.mean((2, 3))
+
+
+def measurable(metrics: Iterable[str], weights: Weights, notes: list[str]) -> list[str]:
+    """The metrics without LPIPS, if `weights.leave_out` is set and its trunk is not to be had.
+
+    Args:
+        metrics: Names.
+        weights: A trunk that these or the environment name must be there all the same.
+        notes: Gets a line that says why LPIPS is left out, and which file it needs.
+    """
+    names = list(metrics)
+    if not weights.leave_out or "lpips" not in names or at_hand(ALEX, weights.lpips):
+        return names
+    try:
+        load_perceptual(ALEX)
+    except CaflowError as error:
+        notes.append(f"lpips is left out: {error.message}; {error.hint}")
+        names.remove("lpips")
+    return names
 
 
 def _check_size(images: Tensor) -> None:

@@ -15,3 +15,4 @@ class Weights:
     lpips: str | Path | None = None
     fid: str | Path | None = None
     extractor: str = "inception"  # of FID and KID
+    leave_out: bool = False  # LPIPS, with a note, where its trunk is not to be had

@@ -166,6 +166,29 @@ def test_missing_networks_exit_3_and_leave_nothing(run, true_pictures, model_32,
         assert not (tmp_path / "report").exists()
 
 
+def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, model_32, tmp_path):
+    offline = {"TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
+    test = true_pictures / "test"
+    on_data = ("--data", true_pictures, "--model", model_32, "-m", "1", "--limit", "1")
+    for given in ((test, test), on_data):
+        done = run("evaluate", *given, "--json", CAFLOW_LPIPS_WEIGHTS="", **offline)
+        assert done.returncode == 0, done.stderr
+        record = json.loads(done.stdout)
+        assert list(record["metrics"]) == list(record["results"][0]["values"]) == ["rmse"]
+        said = [line for line in done.stderr.decode().splitlines() if "Downloading" not in line]
+        assert said == [f"note: {note}" for note in record["notes"]]
+        (note,) = said
+        assert "lpips is left out" in note
+        assert "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth" in note
+
+
+def test_one_candidate_is_not_calibrated(run, true_pictures, model_32):
+    given = ("evaluate", "--data", true_pictures, "--model", model_32, "--metric", "calibration")
+    assert_refused(run(*given, "-m", "1"), 2, "one candidate has no spread to calibrate")
+    rows = [row for row in table(run(*given, "-m", "1,3", "--limit", "1")) if row["tau"]]
+    assert [(row["m"], row["calibration"] != "") for row in rows] == [("1", False), ("3", True)]
+
+
 def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch):
     folder = true_pictures / "test"
     monkeypatch.setattr(sys, "stdout", None)

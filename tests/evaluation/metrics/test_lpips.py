@@ -81,4 +81,5 @@ def test_a_missing_trunk_is_never_replaced_by_a_random_one(tmp_path, monkeypatch
     with pytest.raises(CaflowError, match="download failed") as caught:
         LpipsDistance()
     assert caught.value.exit_code == 3
-    assert "CAFLOW_LPIPS_WEIGHTS" in caught.value.hint
+    assert "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth" in caught.value.hint
+    assert str(tmp_path) in caught.value.hint  # where to put it
