@@ -37,17 +37,15 @@ def load_model(
     device: str,
     console: Console,
     task: str | None = None,
-    default: str = "superres",
 ) -> LoadedModel:
     """Load a model for a command, after the checks that need no weights.
 
     Args:
-        name: As typed; None: the default model of `task`, or of `default`.
+        name: As typed; None: the default model of `task`, or of superres.
         device: As typed.
         console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
             download.
         task: The task that the model must have; None: any task.
-        default: A task.
 
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
@@ -71,7 +69,7 @@ def load_model(
     keep_memory()
     if console.quiet:
         hide_progress()
-    resolved = resolve(name if name is not None else default_model(task or default))
+    resolved = resolve(name if name is not None else default_model(task or "superres"))
     if resolved.unreachable:
         console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name

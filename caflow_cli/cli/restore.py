@@ -76,12 +76,13 @@ def restore_pictures(
         return
 
     loaded = _load(command, given, console)
+    unasked = command == "sample" and given.model is None
     _check_mask(loaded, mask)
     sampling = sampling.of(loaded.model.config)
     if given.uncertainty is not None and sampling.candidates == 1:
         raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter)
+    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter, unasked)
     smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
@@ -105,6 +106,7 @@ class _Restorer:
     grid: Sheet
     uncertainty: Sheet
     reporter: Reporter
+    unasked: bool  # whether nobody named the model, so that a picture must fit it
 
     def restore(self, job: Job, progress: Callable[[int, int], None]) -> None:
         """Read, sample, write and report one job. CaflowError if a step fails.
@@ -125,6 +127,8 @@ class _Restorer:
         start = time.perf_counter()
         picture, mask = self.planned.read(job), self.planned.read_mask(job)
         image = as_seen(picture, self.loaded)
+        if self.unasked:
+            self._check_fit(job, image)
         result = self._draw(job, image, mask, progress)
         paths = [] if job.skipped else self._write(job, result, picture, mask)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
@@ -133,10 +137,20 @@ class _Restorer:
             list_job(job, self.reporter)
             return
         elapsed = time.perf_counter() - start
-        self._say(job, result, elapsed)
+        self._say(job, image, result, elapsed)
         exact = self.planned.encoder.lossless and picture.alpha is None
         restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
         self.reporter.record(restored.fields)
+
+    def _check_fit(self, job: Job, image: Picture) -> None:
+        """Refuse a picture unlike the model's: alone as wrong usage, else without the others."""
+        from .paired_default import check_fit
+
+        try:
+            check_fit(self.loaded, image, job.name)
+        except CaflowError as error:
+            code = error.exit_code if len(self.planned.jobs) == 1 else EXIT_FAILED
+            raise CaflowError(error.message, error.hint, code) from error
 
     def _draw(
         self,
@@ -178,7 +192,7 @@ class _Restorer:
             self.reporter.text([str(path)])
         return paths
 
-    def _say(self, job: Job, result: Candidates, elapsed: float) -> None:
+    def _say(self, job: Job, image: Picture, result: Candidates, elapsed: float) -> None:
         """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
         console, domain = self.reporter.console, self.loaded.domain
         if domain is not None and domain.is_far(result.statistics):
@@ -187,6 +201,10 @@ class _Restorer:
                 f"its distance is {domain.distance(result.statistics):.1f}, that of the "
                 f"{domain.pictures} validation pictures at most {domain.farthest:.1f}"
             )
+        if self.loaded.model.config.task.name == "paired":
+            sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (image, result.kept[0].image)]
+            if sizes[0] != sizes[1]:
+                console.note(f"{job.name}: {sizes[0]} brought to {sizes[1]}, the model's scale")
         worst = max(candidate.consistency_max or 0 for candidate in result.kept)
         if worst > 1:
             console.note(
@@ -208,11 +226,14 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     """Load the model, and compile it if the options ask for that."""
     from ..devices import check_compiler, select_device
     from .loaded_model import load_model
+    from .paired_default import paired_models
 
     if given.compile:
         check_compiler(select_device(given.device))
-    task = None if command == "sample" else command
-    loaded = load_model(given.model, given.device, console, task, default="paired")
+    task, name = None if command == "sample" else command, given.model
+    if name is None and task is None:
+        (name,) = paired_models()
+    loaded = load_model(name, given.device, console, task)
     if given.compile:
         loaded.model.compile_inference()
     return loaded

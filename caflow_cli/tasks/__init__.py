@@ -80,7 +80,7 @@ def get_task(config: Config) -> Task:
         return Colorize(task.size, multiple)
     if kind is Inpaint:
         return Inpaint(flow.cond_channels, task.size, multiple, task.holes)
-    return Paired(flow.cond_channels, multiple)
+    return Paired(flow.cond_channels, task.size, multiple)
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ __all__ = [
     "pad",
     "padded_size",
     "resize",
+    "scaled_size",
 ]
 
 Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
@@ -174,6 +175,13 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
     """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
     resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
     return np.array(resized)  # `asarray` would be read-only, which torch warns of
+
+
+def scaled_size(image: Picture, size: int) -> tuple[int, int]:
+    """Height and width of a picture whose shorter side is brought to `size`, its aspect kept."""
+    height, width = image.shape[:2]
+    short = min(height, width)
+    return (2 * height * size + short) // (2 * short), (2 * width * size + short) // (2 * short)
 
 
 def grey(image: Picture) -> Picture:

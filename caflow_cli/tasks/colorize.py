@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .base import Part, Picture, check_same_size, grey, pad, padded_size, resize
+from .base import Part, Picture, check_same_size, grey, pad, padded_size, resize, scaled_size
 from .chroma import carry
 
 if TYPE_CHECKING:
@@ -103,12 +103,7 @@ class Colorize:
 
     def _scale(self, image: Picture) -> tuple[int, int]:
         """Height and width at model scale, unpadded."""
-        height, width = image.shape[:2]
-        short = min(height, width)
-        return (
-            (2 * height * self.size + short) // (2 * short),
-            (2 * width * self.size + short) // (2 * short),
-        )
+        return scaled_size(image, self.size)
 
 
 def _chroma(draw: Picture) -> list[npt.NDArray[np.float32]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Part, Picture, check_same_size, grey, pad, padded_size
+from .base import Part, Picture, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -17,9 +17,14 @@ __all__ = ["Paired"]
 
 @dataclass(frozen=True)
 class Paired:
-    """Makes a picture of the condition's size, such as a photo from a sketch."""
+    """Makes a picture from a condition, such as a photo from a sketch, at model scale.
+
+    A condition of any size is resized by Pillow BICUBIC until its shorter side is `size`, with its
+    aspect kept, because pairs are learned at that scale. The result has that size.
+    """
 
     cond_channels: int = 3  # or 1: the grey of the picture
+    size: int = 64  # the shorter side at model scale
     multiple: int = 16  # of the flow's sides
 
     name: ClassVar[str] = "paired"
@@ -31,28 +36,38 @@ class Paired:
     derives_condition: ClassVar[bool] = False
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
-        return padded_size(image.shape[0], image.shape[1], self.multiple)
+        return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
         return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """Pad the picture, or its grey: uint8 (h, w, cond_channels)."""
-        return pad(grey(image)[..., None] if self.cond_channels == 1 else image, self.multiple)
+        """Resize and pad the picture, or its grey: uint8 (h, w, cond_channels)."""
+        small = image
+        if image.shape[:2] != scaled_size(image, self.size):
+            small = resize(image, *scaled_size(image, self.size))
+        return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
         """Remove the draw's padding."""
-        return draw[: image.shape[0], : image.shape[1]]
+        height, width = scaled_size(image, self.size)
+        return draw[:height, :width]
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """Pad condition and target.
+        """Compute the condition, and pad the target.
 
         Raises:
-            CaflowError: (exit 1) the target has another size than the picture.
+            CaflowError: (exit 1) the target does not have the condition's size at model scale.
         """
-        check_same_size(image, target)
+        height, width = scaled_size(image, self.size)
+        if target.shape[:2] != (height, width):
+            raise CaflowError(
+                f"the target is {target.shape[1]}x{target.shape[0]}, the condition "
+                f"{image.shape[1]}x{image.shape[0]}, which is {width}x{height} at model scale",
+                f"give a target of {width}x{height}",
+            )
         return self.condition(image), pad(target, self.multiple)
 
     def settle(self, condition: Picture, draw: Picture) -> Picture:

@@ -19,6 +19,7 @@ from caflow_cli.tasks import (
     get_task,
     held_out_conditions,
 )
+from caflow_cli.tasks.base import scaled_size
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -65,7 +66,7 @@ def test_a_config_makes_its_task():
     assert made("colorize", 1) == Colorize(32, 8)
     assert made("inpaint", 4) == Inpaint(4, 32, 8, "mixed")
     assert made("inpaint", 3, holes="central") == Inpaint(3, 32, 8, "central")
-    assert made("paired", 1) == Paired(1, 8)
+    assert made("paired", 1) == Paired(1, 32, 8)
 
 
 @pytest.mark.parametrize(("name", "channels"), [("superres", 1), ("colorize", 3), ("inpaint", 1)])
@@ -103,7 +104,8 @@ def test_any_size_is_taken(task, size):
     draw = picture(height, width, 1)
     result = task.compose(image, draw, mask)
     factor = 4 if task.name == "superres" else 1
-    assert result.shape == (factor * size[0], factor * size[1], 3)
+    expected = scaled_size(image, 64) if task.name == "paired" else size
+    assert result.shape == (factor * expected[0], factor * expected[1], 3)
     assert result.dtype == np.uint8
     reduced, target = task.reduce(image, result, mask)
     assert reduced.shape == condition.shape

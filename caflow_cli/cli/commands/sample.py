@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ...errors import EXIT_USAGE, CaflowError
 from .. import options
 from ..option_groups import expanded
 from ..restoration_options import Restoration
@@ -16,8 +17,12 @@ __all__ = ["sample_command"]
 
 @expanded
 def sample_command(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE]", help="Pictures to sample from, as --cond."),
+    ] = None,
     cond: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--cond",
             metavar="PATH",
@@ -25,15 +30,21 @@ def sample_command(
             "repeated. `-` for stdin.",
             rich_help_panel=options.OUTPUT,
         ),
-    ],
+    ] = None,
+    *,
     given: Restoration,
     mask: options.Mask = None,
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of pictures.
 
     `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
-    first.
+    first. A picture of any size is brought to the model's scale: its shorter side has the size of
+    the training pictures. A picture that does not fit the default model is refused, unless
+    --model names a model.
 
     Example: caflow sample --cond sketch.png --model my-model.safetensors -m 10 -n 3
     """
-    restore_pictures("sample", cond, given, mask)
+    inputs = [*(cond or []), *(images or [])]
+    if not inputs:
+        raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
+    restore_pictures("sample", inputs, given, mask)
