@@ -322,8 +322,10 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     are not adapted to the task. An unknown name is a CaflowError that names the nearest one.
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0)[0]
-        raise CaflowError(f"unknown preset {name!r}", f"--preset {near}", EXIT_USAGE)
+        near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
+        others = ", ".join(other for other in PRESETS if other != near[0])
+        hint = f"--preset {near[0]}; there are also {others}"
+        raise CaflowError(f"unknown preset {name!r}", hint, EXIT_USAGE)
     own = _OF_TASKS.get((name, task), {})
     if "anchor" in own:
         own = {**own, "cond_channels": _ANCHORS[own["anchor"]][0]}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import re
 
-__all__ = ["exists", "is_file", "is_folder", "without_ending"]
+__all__ = ["exists", "is_file", "is_folder", "is_missing", "url_of", "without_ending"]
 
 _Path = str | os.PathLike[str]
 # Commands put this behind the stem of an input.
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.+)")  # two letters or more: C:/ is a drive
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
@@ -26,6 +27,29 @@ def is_file(path: _Path) -> bool:
 
 def is_folder(path: _Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_missing(path: _Path) -> bool:
+    """Whether there is nothing, not even a broken link. False where that cannot be known."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
+
+
+def url_of(path: _Path) -> str | None:
+    """The URL that somebody gave in the place of a path; None: it is a path.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> url_of(Path("https://example.com/face.png"))  # a Path has one slash of the two
+        'https://example.com/face.png'
+    """
+    match = _URL.fullmatch(os.fspath(path).replace("\\", "/"))
+    return None if match is None or os.path.lexists(path) else f"{match[1]}://{match[2]}"
 
 
 def without_ending(stem: str) -> str | None:

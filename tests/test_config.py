@@ -137,4 +137,4 @@ def test_the_paper_presets_have_the_paper_depths():
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(CaflowError, match="'compat'") as caught:
         preset("compat")
-    assert caught.value.hint == "--preset compact"
+    assert caught.value.hint.startswith("--preset compact; there are also ffhq-")

@@ -1,8 +1,10 @@
 """Checks of paths, which return False for names that cannot be paths."""
 
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
 import pytest
 
-from caflow_cli.paths import exists, is_file, is_folder, without_ending
+from caflow_cli.paths import exists, is_file, is_folder, is_missing, url_of, without_ending
 
 
 def test_files_and_folders(tmp_path):
@@ -32,3 +34,22 @@ def test_names_of_results_say_what_they_were_made_of():
     assert [without_ending(name) for name in names] == ["x", "x", "a_b", "x"]
     others = ("x", "x_superres_", "_superres", "superres_01", "x_upscale", "x_superres_a")
     assert [without_ending(name) for name in others] == [None] * len(others)
+
+
+def test_a_missing_file_is_not_a_broken_link_or_an_impossible_name(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    names = ("gone", "link", "file", "file/inside", "n" * 5000, "a\0b")
+    assert [is_missing(f"{tmp_path}/{name}") for name in names] == [True, *[False] * 5]
+
+
+def test_a_url_is_no_path(tmp_path, monkeypatch):
+    url = "https://example.com/a%20b/faces.zip?x=1"
+    assert url_of(url) == url_of(PurePosixPath(url)) == url_of(PureWindowsPath(url)) == url
+    assert url_of("hf://user/name") == "hf://user/name"
+    for path in ("face.png", "C:/faces", "C:\\faces", "example:face", "https:", "-", "/a://b"):
+        assert url_of(path) is None
+    monkeypatch.chdir(tmp_path)
+    Path("ab:").mkdir()
+    Path("ab:/c").touch()
+    assert url_of("ab:/c") is None

@@ -48,37 +48,41 @@ def test_the_score_shown_is_the_score(tmp_path):
     assert float(bits) == pytest.approx(float(shown[2]), abs=1e-4)
 
 
-def test_the_pipelines_run_as_written(tmp_path, model_file):
-    """With `caflow` on the path, and a small model in place of the bundled one."""
+def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
+    """With `caflow` on the path, in one folder, and small models in place of the bundled ones."""
     if any(shutil.which(tool) is None for tool in ("bash", "jq", "find", "xargs")):
         pytest.skip("needs bash, jq, find and xargs")
-    (script,) = [block for block in blocks("sh") if "xargs" in block]
+    (pipelines,) = [block for block in blocks("sh") if "xargs" in block]
+    (plain,) = [block for block in blocks("sh") if "--mask hole.png" in block]
     face = example_path("face").read_bytes()
     (tmp_path / "photos").mkdir()
     for path in ("face.png", "photos/a.png", "photos/b b.png"):
         (tmp_path / path).write_bytes(face)
+    for name, example in (("photo.png", "face_64"), ("hole.png", "hole")):
+        (tmp_path / name).write_bytes(example_path(example).read_bytes())
     program = tmp_path / "bin" / "caflow"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {forked.shell_command(ENTRY)} "$@"\n')
     program.chmod(0o755)
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", plain + pipelines],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         env={
             **os.environ,
             "PATH": f"{program.parent}:{os.environ['PATH']}",
-            "CAFLOW_MODEL": str(model_file),
+            "CAFLOW_MODEL": str(model_files["superres"]),
+            "CAFLOW_MODEL_INPAINT": str(model_files["inpaint"]),
             "OMP_NUM_THREADS": "1",
         },
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "wrote all.png\nwrote map.png\n")
     assert Image.open(tmp_path / "big.png").size == (64, 64)
     names = ["a_superres.png", "b b_superres.png"]
     lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
     assert [name for _, name in lines[:2]] == [f"best/{name}" for name in names]
-    assert sorted(name for _, name in lines[2:]) == [f"out/{name}" for name in names]
+    assert sorted(name for _, name in lines[2:]) == [f"big/{name}" for name in names]
     bits = [float(value) for value, _ in lines]
     assert sorted(bits[:2]) == pytest.approx(bits[2:], abs=1e-5)  # the scores that ranked
 

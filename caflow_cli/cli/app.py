@@ -23,24 +23,26 @@ from .commands.superres import superres_command
 from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
+from .help import Command, Group, meant
 from .memory import is_out_of_memory
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="caflow",
+    cls=Group,
     help="Sample p(w|y) for images with conditional autoregressive flows, and score any pair.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-app.command("superres")(superres_command)
-app.command("colorize")(colorize_command)
-app.command("inpaint")(inpaint_command)
-app.command("sample")(sample_command)
-app.command("score")(score_command)
-app.command("evaluate", epilog=METRIC_HELP)(evaluate_command)
-app.command("train")(train_command)
+app.command("superres", cls=Command)(superres_command)
+app.command("colorize", cls=Command)(colorize_command)
+app.command("inpaint", cls=Command)(inpaint_command)
+app.command("sample", cls=Command)(sample_command)
+app.command("score", cls=Command)(score_command)
+app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
+app.command("train", cls=Command)(train_command)
 app.add_typer(models_app, name="models")
 
 
@@ -91,10 +93,8 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             say(error.format_message())
             sys.exit(error.exit_code)
-        command = " ".join(["caflow", *_command_words(sys.argv[1:])])
-        console.error(
-            CaflowError(_one_line(error.format_message()), f"{command} --help", error.exit_code)
-        )
+        message = _one_line(error.format_message()).partition(" Did you mean")[0]
+        console.error(CaflowError(message.rstrip("."), _hint(sys.argv[1:]), error.exit_code))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
@@ -152,6 +152,20 @@ def _end_as_on_interrupt() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, interrupt)
+
+
+def _hint(arguments: list[str]) -> str:
+    """What to type in place of wrong usage: the command that was meant, or the help of this one."""
+    words = _command_words(arguments)
+    if not words and arguments and (name := meant(arguments[0], _commands())):
+        return f"caflow {name}"
+    return " ".join(["caflow", *words, "--help"])
+
+
+def _commands() -> list[str]:
+    """The names of all commands at the top."""
+    commands = [command.name for command in app.registered_commands]
+    return [str(name) for name in (*commands, *(group.name for group in app.registered_groups))]
 
 
 def _command_words(arguments: list[str]) -> list[str]:

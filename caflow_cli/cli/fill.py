@@ -14,9 +14,10 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from .console import Console
 from .reporter import Reporter
-from .restoration_options import Restoration, check_mask_given
+from .restoration_options import Restoration
 
 if TYPE_CHECKING:
+    from .masking import Masking
     from .plan import Job, Plan
     from .records import Fields
 
@@ -32,7 +33,7 @@ _UNDERSTOOD = {
     "skip_existing",
     "format",
     "quality",
-    "no_metadata",
+    "no_provenance",
     "frame",
     "dry_run",
     "json",
@@ -41,7 +42,7 @@ _UNDERSTOOD = {
 }
 
 
-def fill_pictures(inputs: Sequence[str], given: Restoration, mask: str | None) -> None:
+def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -> None:
     """Fill the holes of every input by the method that `--model` names.
 
     Raises:
@@ -54,15 +55,16 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, mask: str | None) -
     reporter = Reporter("inpaint", console, given.json)
     _check(name, given)
     given.check_streams()
-    check_mask_given(mask)
-    planned = given.plan("inpaint", inputs, mask)
+    planned = given.plan("inpaint", inputs, masking)
     for note in planned.notes:
         console.note(note)
-    if given.dry_run or all(job.skipped for job in planned.jobs):
+    if given.dry_run or planned.is_settled():
         from .listing import list_jobs
 
         list_jobs(planned.jobs, reporter)
         return
+
+    planned.check_mask()
 
     from .records import method_fields
 
@@ -101,17 +103,21 @@ class _Filler:
 
     def fill(self, job: Job) -> None:
         """Read, fill, write and report one job. CaflowError if a step fails."""
+        from ..images import FILLED
         from ..tasks.classical import fill
         from .listing import list_job
         from .records import Filled, fill_provenance
-        from .transparency import put_back
+        from .transparency import filled_in, put_back
 
         if job.skipped:
             list_job(job, self.reporter)
             return
         start = time.perf_counter()
-        picture, mask = self.planned.read(job), self.planned.read_mask(job)
+        picture = self.planned.read(job)
+        mask = self.planned.read_mask(job, picture)
         assert mask is not None
+        if self.planned.fills_alpha:
+            picture = filled_in(picture)
         try:
             result = fill(self.name, picture.seen(faint=False), mask)
         except CaflowError as error:
@@ -121,7 +127,7 @@ class _Filler:
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
-        data = encoder.encode(image, alpha, json.dumps(fill_provenance(self.method)))
+        data = encoder.encode(image, alpha, json.dumps(fill_provenance(self.method)), FILLED)
         if not job.outputs:
             console.binary(data)
         for path in job.outputs:

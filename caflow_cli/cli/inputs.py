@@ -13,7 +13,7 @@ from pathlib import Path
 from ..assets import example_path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, Decoded, decode
-from ..paths import exists, is_folder
+from ..paths import exists, is_folder, url_of
 
 __all__ = [
     "InputPicture",
@@ -78,6 +78,7 @@ class Inputs:
 
 def read_input(name: str, frame: int | None = None) -> Decoded:
     """The picture that one argument names: a file, `-` for stdin, or `example:NAME`."""
+    _refuse_url(name)
     return _named(name).read(frame)
 
 
@@ -103,6 +104,7 @@ def find_inputs(
     sources: list[InputPicture] = []
     notes: list[str] = []
     for argument in arguments:
+        _refuse_url(argument)
         for name in _expand_glob(argument):
             path = Path(name)
             if name and not name.startswith(_EXAMPLE) and is_folder(path):
@@ -136,6 +138,16 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     parts: list[str | int] = list(re.split(r"(\d+)", text.casefold()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, text
+
+
+def _refuse_url(name: str) -> None:
+    """CaflowError (exit 2) for a URL, which is no file."""
+    if url := url_of(name):
+        raise CaflowError(
+            f"{name!r} is a URL, and pictures are read from files",
+            f"curl -L {url} | caflow … -, or download it first",
+            EXIT_USAGE,
+        )
 
 
 def _named(name: str) -> InputPicture:

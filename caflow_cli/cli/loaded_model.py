@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from .environment import model_of_environment
 
 if TYPE_CHECKING:
     from ..inference import Domain
@@ -27,6 +28,13 @@ class LoadedModel:
     domain: Domain | None  # what it was trained on, where its file says
 
     @property
+    def needs_mask(self) -> bool:
+        """Whether its task needs a mask with each picture."""
+        from ..inference import task_of
+
+        return task_of(self.model).needs_mask
+
+    @property
     def identity(self) -> dict[str, str]:
         """Its id and the digest of its file, as JSON and provenance state them."""
         return {"id": self.id, "sha256": self.sha256}
@@ -41,7 +49,7 @@ def load_model(
     """Load a model for a command, after the checks that need no weights.
 
     Args:
-        name: As typed; None: the default model of `task`, or of superres.
+        name: As typed; None: the environment's, else the default of `task`, or of superres.
         device: As typed.
         console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
             download.
@@ -59,6 +67,7 @@ def load_model(
     from ..model import CAFlow
     from ..tasks import TASKS
 
+    name = name or model_of_environment(task)
     if name in FILLS:
         raise CaflowError(
             f"{name} is a classical fill: it draws no candidates and has no likelihood",

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-
 from ..config import FILLS
 from ..errors import EXIT_USAGE, CaflowError
+from .environment import named_in_environment
 from .inputs import InputPicture
 
-__all__ = ["model_for_target"]
+__all__ = ["check_as_drawn", "model_for_target"]
 
 
 def model_for_target(model: str | None, target: InputPicture) -> str | None:
     """The name of the model that scores a target; None: the default.
 
-    It is `model` (from `--model`), else the one that the target names, else CAFLOW_MODEL.
+    It is `model` (from `--model`), else the one that the target names, else the
+    environment's: CAFLOW_MODEL, or CAFLOW_MODEL_TASK of the task that the target names.
 
     Raises:
         CaflowError: The target names a model that cannot be found (exit code 2).
@@ -22,11 +22,11 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     from ..hub.manifest import load_manifest
     from ..hub.resolve import resolve
 
-    given = os.environ.get("CAFLOW_MODEL") or None
     identity = None if model is not None else _provenance(target)
     if identity is None:
-        return model or given
-    name, sha256 = identity
+        return model or named_in_environment(None)
+    name, sha256, task = identity
+    given = named_in_environment(task)
     if name in FILLS:
         raise CaflowError(
             f"{target.name!r} was filled by {name}, a classical method without a likelihood",
@@ -47,15 +47,31 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     )
 
 
-def _provenance(target: InputPicture) -> tuple[str, str] | None:
-    """Id and sha256 of the model in a picture's provenance."""
+def _provenance(target: InputPicture) -> tuple[str, str, str] | None:
+    """Id and sha256 of the model in a picture's provenance, and its task."""
     from ..images import read_provenance
 
     if target.path is None:
         return None
-    record = read_provenance(target.path)
+    record = read_provenance(target.path) or {}
     try:
-        identity = (record or {})["model"]
-        return str(identity["id"]), str(identity["sha256"])
+        identity = record["model"]
+        return str(identity["id"]), str(identity["sha256"]), str(record.get("task", ""))
     except (KeyError, TypeError):
         return None
+
+
+def check_as_drawn(target: InputPicture) -> None:
+    """Refuse a target that was resized behind the drawing: the model has no density of it.
+
+    Raises:
+        CaflowError: (exit 1) its provenance says so.
+    """
+    from ..images import read_provenance
+
+    record = None if target.path is None else read_provenance(target.path)
+    if record is not None and isinstance(record.get("resized"), dict):
+        raise CaflowError(
+            f"{target.name!r} was resized after it was drawn and scored (--scale or --fit)",
+            "score what caflow superres writes without --scale and --fit",
+        )

@@ -18,7 +18,6 @@ __all__ = [
     "Images",
     "Json",
     "JsonResult",
-    "Mask",
     "Model",
     "ModelOnly",
     "NoiseSamples",
@@ -43,23 +42,13 @@ Images = Annotated[
         "such as `example:face`.",
     ),
 ]
-Mask = Annotated[
-    str | None,
-    typer.Option(
-        "--mask",
-        metavar="FILE|DIR",
-        help="Mask of the same size as the picture, white where it is to be filled. One file for "
-        "all pictures, or a folder with a mask of each picture's name, whatever its suffix.",
-        rich_help_panel=OUTPUT,
-    ),
-]
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="ID|PATH|REPO[@REV]",
-        help=_MODEL_HELP,
-        envvar="CAFLOW_MODEL",
+        help=f"{_MODEL_HELP} Default: CAFLOW_MODEL_SUPERRES, _COLORIZE, _INPAINT or _PAIRED, else "
+        "CAFLOW_MODEL where that is for the task, else the bundled one.",
         rich_help_panel=MODEL,
     ),
 ]

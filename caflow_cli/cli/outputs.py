@@ -44,7 +44,7 @@ def target_folder(output: str | None, single: bool) -> Path | None:
 
 
 def choose_encoder(
-    output: str | None, format: str | None, quality: int | None, metadata: bool, to_file: bool
+    output: str | None, format: str | None, quality: int | None, provenance: bool, to_file: bool
 ) -> Encoder:
     """Choose the format: from `--format`, else from the suffix of an output file, else PNG.
 
@@ -52,9 +52,9 @@ def choose_encoder(
         CaflowError: (exit 2) the two disagree, or neither names a format.
     """
     if not to_file or output is None:
-        return Encoder(format or "png", quality, metadata)
+        return Encoder(format or "png", quality, provenance)
     named = format_of(Path(output))
-    encoder = Encoder(format or named or "png", quality, metadata)
+    encoder = Encoder(format or named or "png", quality, provenance)
     if named is None and format is None:
         raise CaflowError(
             f"the suffix of {output!r} is not that of a format that can be written",

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import exists, is_folder, without_ending
 from .inputs import InputPicture, find_inputs
 
-if TYPE_CHECKING:
-    from ..tasks import Picture
-
-__all__ = ["Masks", "Pair", "plan_pairs", "read_mask"]
+__all__ = ["Masks", "Pair", "plan_pairs"]
 
 _NAMED = 5  # of the names that an error lists
 
@@ -64,15 +60,6 @@ class Masks:
                 f"{first}, white where the picture is filled",
                 EXIT_USAGE,
             )
-
-
-def read_mask(mask: InputPicture | None, frame: int | None = None) -> Picture | None:
-    """Read a mask as grey, uint8 (H, W), with its EXIF orientation applied; None gives None."""
-    if mask is None:
-        return None
-    from ..tasks.base import grey
-
-    return grey(mask.read(frame).rgb)
 
 
 @dataclass(frozen=True)

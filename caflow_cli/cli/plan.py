@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
-from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenance
+from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
+from ..paths import is_missing
 from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
-from .partners import Masks, read_mask
+from .partners import Masks
 
 if TYPE_CHECKING:
     from ..tasks import Picture
+    from .masking import Masking
 
 __all__ = ["Job", "Plan", "plan"]
 
@@ -66,6 +68,8 @@ class Plan:
         overwrite: Whether existing files may be replaced.
         skip_existing: Whether existing files stay and are not replaced.
         frame: Which frame of an animation is taken.
+        masking: How masks are read; None: there are none.
+        fills_alpha: Whether holes are what is transparent in the pictures.
         notes: Notes for the user before the work starts, one line each.
     """
 
@@ -76,14 +80,66 @@ class Plan:
     skip_existing: bool
     frame: int | None
     notes: list[str]
+    masking: Masking | None = None
+    fills_alpha: bool = False
 
     def read(self, job: Job) -> Decoded:
         """Read the picture of a job. CaflowError (exit 1) if that fails."""
         return job.source.read(self.frame)
 
-    def read_mask(self, job: Job) -> Picture | None:
-        """Read a job's mask, uint8 (H, W), if there is one. CaflowError (exit 1) if that fails."""
-        return read_mask(job.mask, self.frame)
+    def read_mask(self, job: Job, picture: Decoded) -> Picture | None:
+        """A job's mask, uint8 (H, W), if there is one.
+
+        Raises:
+            CaflowError: (exit 1) it cannot be read or is no mask; exit 2 if it is the only one.
+        """
+        try:
+            return self._mask_of(job, picture)
+        except CaflowError as error:
+            if error.exit_code != EXIT_USAGE or self._one_mask:
+                raise
+            raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
+
+    def check_mask(self) -> None:
+        """Find out before the work whether the mask of all, or of the first picture, is one.
+
+        Raises:
+            CaflowError: (exit 2) it is none. What cannot be read is reported in its turn.
+        """
+        job = self.jobs[0]
+        named = [job.source] if self.fills_alpha else [job.source, job.mask]
+        if any(one is None or one.path is None or one.problem is not None for one in named):
+            return  # stdin is read once
+        if job.skipped or not (self.fills_alpha or self._one_mask):
+            return
+        try:
+            self._mask_of(job, self.read(job))
+        except CaflowError as error:
+            if error.exit_code == EXIT_USAGE:
+                raise
+
+    def _mask_of(self, job: Job, picture: Decoded) -> Picture | None:
+        if self.masking is None:
+            return None
+        if self.fills_alpha:
+            return self.masking.read_alpha(picture, job.name)
+        return None if job.mask is None else self.masking.read(job.mask, self.frame)
+
+    @property
+    def _one_mask(self) -> bool:
+        """Whether all jobs have one mask, so that they fail together."""
+        first = self.jobs[0].mask
+        shared = first is not None and all(job.mask is first for job in self.jobs)
+        return shared or len(self.jobs) == 1
+
+    def is_settled(self, *, sheets: bool = False) -> bool:
+        """Whether nothing is left to do: all fail for known reasons, or exist (`sheets`: and no
+        sheet shows them)."""
+        failed = [job.source.problem is not None for job in self.jobs]
+        return all(failed) or (
+            not sheets
+            and all(job.skipped or bad for job, bad in zip(self.jobs, failed, strict=True))
+        )
 
     def write(self, path: Path, data: bytes) -> None:
         """Write one output of a job, whole or not at all, with the folders that it needs."""
@@ -103,12 +159,12 @@ def plan(
     *,
     label: str,
     output: str | None,
-    mask: str | None = None,
+    masking: Masking | None = None,
     keep: int = 1,
     recursive: bool = False,
     format: str | None = None,
     quality: int | None = None,
-    metadata: bool = True,
+    provenance: bool = True,
     overwrite: bool = False,
     skip_existing: bool = False,
     frame: int | None = None,
@@ -120,7 +176,7 @@ def plan(
     `name_results`.
 
     In folders, earlier results are left out: `face_LABEL.png` beside `face.png` and, if results go
-    into the folder of their inputs, every picture `*_LABEL` with provenance. `mask` is left out
+    into the folder of their inputs, every picture `*_LABEL` with provenance. The mask is left out
     too, if that file or folder lies in a folder that is searched.
 
     Raises:
@@ -134,6 +190,7 @@ def plan(
         )
     check_frame(frame)
     folder = target_folder(output, names_one(inputs))
+    mask = None if masking is None else masking.mask
     aside = [Path(path) for path in (folder, mask) if path is not None]
     found = find_inputs(inputs, recursive=recursive, aside=aside)
     sources, own = _without_results(found.sources, label, folder)
@@ -145,7 +202,7 @@ def plan(
         )
     notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
     claims = Claims([s.path for s in sources if s.path is not None])
-    encoder = choose_encoder(output, format, quality, metadata, folder is None and output != "-")
+    encoder = choose_encoder(output, format, quality, provenance, folder is None and output != "-")
     if output == "-":
         _check_stdout(len(sources), keep)
         jobs = [Job(sources[0], [])]
@@ -163,7 +220,8 @@ def plan(
         if len(refused) == len(jobs):  # one read-only folder for all, say
             raise refused[0]
     jobs = _with_masks(jobs, mask, claims)
-    return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes)
+    fills_alpha = label == "inpaint" and mask is None
+    return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes, masking, fills_alpha)
 
 
 def _with_masks(jobs: list[Job], mask: str | None, claims: Claims) -> list[Job]:
@@ -185,6 +243,8 @@ def _job(
     refused: list[CaflowError],
 ) -> Job:
     """Make the job of a source. `refused` collects errors if nothing can be written for it."""
+    if source.problem is None and source.path is not None and is_missing(source.path):
+        source = replace(source, problem=no_file(source.name))
     if source.problem is not None:
         return Job(source, outputs)
     try:

@@ -10,11 +10,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
+from .output_size import FILTER
 
 if TYPE_CHECKING:
     from ..inference import Candidate, Candidates, Score
     from ..sampling import Sampling
     from .loaded_model import LoadedModel
+    from .output_size import Resized
 
 __all__ = [
     "SCHEMA",
@@ -58,6 +60,7 @@ class Restored:
     paths: Sequence[str]  # in rank order; none of what goes to stdout
     exact: bool  # the files hold the scored pixels and nothing else
     elapsed: float  # seconds
+    resized: Resized | None = None  # behind the drawing
 
     @property
     def fields(self) -> Fields:
@@ -67,6 +70,7 @@ class Restored:
             "status": "ok",
             "model": self.loaded.identity,
             "params": _params(self.sampling),
+            **_resized_fields(self.resized),
             "estimator": self.result.estimator,
             "outputs": [
                 {"path": path, **self._candidate_fields(candidate)}
@@ -158,7 +162,9 @@ def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Field
     }
 
 
-def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> Fields:
+def provenance(
+    candidate: Candidate, result: Candidates, loaded: LoadedModel, resized: Resized | None = None
+) -> Fields:
     """The provenance in a written picture. Pictures are passed on, so it has no local path."""
     from ..version import __version__
 
@@ -180,6 +186,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,
         **({"parts": len(candidate.score.parts)} if candidate.score.parts else {}),
+        **_resized_fields(resized),
         "estimator": result.estimator,
     }
 
@@ -223,6 +230,13 @@ def _score_fields(score: Score, exact: bool) -> Fields:
     if score.standard_error is None:
         del fields["standard_error"]
     return {**fields, "score_exact": exact}
+
+
+def _resized_fields(resized: Resized | None) -> Fields:
+    """The sizes that were drawn and written; nothing where they are one."""
+    if resized is None:
+        return {}
+    return {"resized": {"drawn": resized.drawn, "written": resized.written, "filter": FILTER}}
 
 
 def _part_fields(score: Score) -> Fields:

@@ -29,7 +29,9 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 
 | environment | |
 |---|---|
-| `CAFLOW_MODEL` | the model where `--model` names none (`score`: after what the target says) |
+| `CAFLOW_MODEL_SUPERRES`, `_COLORIZE`, `_INPAINT`, `_PAIRED` | the model of that task where \
+`--model` names none (`score`: after what the target says) |
+| `CAFLOW_MODEL` | the same, for whichever task the model is for |
 | `CAFLOW_DEVICE` | the device where `--device` names none |
 | `CAFLOW_LPIPS_WEIGHTS`, `CAFLOW_FID_WEIGHTS` | networks of metrics, where no option names them |
 | `CAFLOW_DEBUG=1` | errors with a traceback |

@@ -13,9 +13,10 @@ from . import options
 
 if TYPE_CHECKING:
     from ..sampling import Sampling
+    from .masking import Masking
     from .plan import Plan
 
-__all__ = ["Restoration", "check_mask_given"]
+__all__ = ["Restoration"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +137,13 @@ class Restoration:
             rich_help_panel=options.OUTPUT,
         ),
     ] = None
-    no_metadata: Annotated[
+    no_provenance: Annotated[
         bool,
         typer.Option(
+            "--no-provenance",
             "--no-metadata",
-            help="Do not write the provenance (model, seed, score) into pictures.",
+            help="Write no provenance (model, seed, score) into pictures, nor the XMP that says "
+            "that a model drew in them.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
@@ -197,7 +200,7 @@ class Restoration:
         if self.output == "-" and self.json:
             raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
 
-    def plan(self, label: str, inputs: Sequence[str], mask: str | None) -> Plan:
+    def plan(self, label: str, inputs: Sequence[str], masking: Masking | None) -> Plan:
         """All jobs and their output files. CaflowError (exit 2) as for `plan.plan`."""
         from .plan import plan
 
@@ -205,19 +208,13 @@ class Restoration:
             inputs,
             label=label,
             output=self.output,
-            mask=mask,
+            masking=masking,
             keep=self.keep,
             recursive=self.recursive,
             format=self.format,
             quality=self.quality,
-            metadata=not self.no_metadata,
+            provenance=not self.no_provenance,
             overwrite=self.overwrite,
             skip_existing=self.skip_existing,
             frame=self.frame,
         )
-
-
-def check_mask_given(mask: str | None) -> None:
-    """CaflowError (exit 2) if `inpaint` has no mask."""
-    if mask is None:
-        raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)

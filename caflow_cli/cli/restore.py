@@ -13,8 +13,9 @@ import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from .console import Console
+from .environment import named_in_environment
 from .reporter import Reporter
-from .restoration_options import Restoration, check_mask_given
+from .restoration_options import Restoration
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ..sampling import Sampling
     from ..tasks.base import Picture
     from .loaded_model import LoadedModel
+    from .masking import Masking
+    from .output_size import OutputSize, Resized
     from .plan import Job, Plan
     from .sheets import Sheet
 
@@ -34,9 +37,10 @@ def restore_pictures(
     command: str,
     inputs: Sequence[str],
     given: Restoration,
-    mask: str | None = None,
+    masking: Masking | None = None,
     *,
     consistent: bool = False,
+    size: OutputSize | None = None,
 ) -> None:
     """Restore every input, one after the other, and report each as it is done.
 
@@ -45,8 +49,9 @@ def restore_pictures(
             any task.
         inputs: As typed.
         given: The options.
-        mask: As typed.
+        masking: The mask, for tasks that may take one.
         consistent: For superres: project candidates to pictures that shrink to the input.
+        size: For superres: the size of what is written; None: as drawn.
 
     Raises:
         CaflowError: Usage (2) or weights (3), before any picture is read.
@@ -57,13 +62,11 @@ def restore_pictures(
     sampling = given.sampling(consistent)
     sampling.check()
     given.check_streams()
-    if command == "inpaint":
-        check_mask_given(mask)
 
     from .listing import list_jobs
     from .sheets import Sheet
 
-    planned = given.plan(command, inputs, mask)
+    planned = given.plan(command, inputs, masking)
     rows, claims = len(planned.jobs), planned.claims
     existing = planned.overwrite, planned.skip_existing
     grid = Sheet("--grid", given.grid, rows, claims, *existing)
@@ -71,18 +74,22 @@ def restore_pictures(
     sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
     for note in planned.notes:
         console.note(note)
-    if given.dry_run or (not sheets and all(job.skipped for job in planned.jobs)):
+    if given.dry_run or planned.is_settled(sheets=bool(sheets)):
         list_jobs(planned.jobs, reporter)
         return
 
+    planned.check_mask()
     loaded = _load(command, given, console)
-    unasked = command == "sample" and given.model is None
-    _check_mask(loaded, mask)
+    unasked = command == "sample" and not (given.model or named_in_environment("paired"))
+    has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
+    _check_mask(loaded, has_mask)
+    if size is not None:
+        size.check(loaded.model.config.task.factor)
     sampling = sampling.of(loaded.model.config)
     if given.uncertainty is not None and sampling.candidates == 1:
         raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter, unasked)
+    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter, unasked, size)
     smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
     with console.progress("{task.completed}/{task.total}", results=True) as progress:
         bar = progress.add_task(command, total=len(planned.jobs))
@@ -107,6 +114,7 @@ class _Restorer:
     uncertainty: Sheet
     reporter: Reporter
     unasked: bool  # whether nobody named the model, so that a picture must fit it
+    size: OutputSize | None  # of what is written
 
     def restore(self, job: Job, progress: Callable[[int, int], None]) -> None:
         """Read, sample, write and report one job. CaflowError if a step fails.
@@ -119,18 +127,22 @@ class _Restorer:
         from ..inference.grid import grid_row
         from .listing import list_job
         from .records import Restored
-        from .transparency import as_seen
+        from .transparency import as_seen, filled_in
 
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
             list_job(job, self.reporter)
             return
         start = time.perf_counter()
-        picture, mask = self.planned.read(job), self.planned.read_mask(job)
+        picture = self.planned.read(job)
+        mask = self.planned.read_mask(job, picture)
+        if self.planned.fills_alpha:
+            picture = filled_in(picture)
         image = as_seen(picture, self.loaded)
         if self.unasked:
             self._check_fit(job, image)
         result = self._draw(job, image, mask, progress)
-        paths = [] if job.skipped else self._write(job, result, picture, mask)
+        resized = self._resized(job, image, result)
+        paths = [] if job.skipped else self._write(job, result, picture, mask, resized)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
         if job.skipped:
@@ -138,8 +150,12 @@ class _Restorer:
             return
         elapsed = time.perf_counter() - start
         self._say(job, image, result, elapsed)
-        exact = self.planned.encoder.lossless and picture.alpha is None
-        restored = Restored(job.names, self.loaded, self.sampling, result, paths, exact, elapsed)
+        if resized is not None:
+            self.reporter.console.note(f"{job.name}: {resized}")
+        exact = self.planned.encoder.lossless and picture.alpha is None and resized is None
+        restored = Restored(
+            job.names, self.loaded, self.sampling, result, paths, exact, elapsed, resized
+        )
         self.reporter.record(restored.fields)
 
     def _check_fit(self, job: Job, image: Picture) -> None:
@@ -168,8 +184,23 @@ class _Restorer:
             message = f"{job.name}: {error.message}"
             raise CaflowError(message, error.hint, error.exit_code) from error
 
+    def _resized(self, job: Job, image: Picture, result: Candidates) -> Resized | None:
+        """What becomes of the drawn pictures. CaflowError with the picture's name."""
+        if self.size is None:
+            return None
+        try:
+            return self.size.resized(image, result.kept[0].image)
+        except CaflowError as error:
+            message = f"{job.name}: {error.message}"
+            raise CaflowError(message, error.hint, error.exit_code) from error
+
     def _write(
-        self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None
+        self,
+        job: Job,
+        result: Candidates,
+        picture: Decoded,
+        mask: Picture | None,
+        resized: Resized | None,
     ) -> list[str]:
         """Write the kept pictures to their files or to stdout. Returns the paths written."""
         from .records import provenance
@@ -180,8 +211,9 @@ class _Restorer:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
-            record = provenance(candidate, result, self.loaded)
-            image, alpha = put_back(candidate.image, picture, mask)
+            record = provenance(candidate, result, self.loaded, resized)
+            drawn = candidate.image if resized is None else resized.of(candidate.image)
+            image, alpha = put_back(drawn, picture, mask)
             data = encoder.encode(image, alpha, json.dumps(record))
             if not job.outputs:
                 console.binary(data)
@@ -231,26 +263,26 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     if given.compile:
         check_compiler(select_device(given.device))
     task, name = None if command == "sample" else command, given.model
-    if name is None and task is None:
-        (name,) = paired_models()
+    if task is None:
+        name = name or named_in_environment("paired") or paired_models()[0]
     loaded = load_model(name, given.device, console, task)
     if given.compile:
         loaded.model.compile_inference()
     return loaded
 
 
-def _check_mask(loaded: LoadedModel, mask: str | None) -> None:
+def _check_mask(loaded: LoadedModel, has_mask: bool) -> None:
     """Refuse a missing mask, or one that the task does not take, before pictures are read."""
     from ..inference import task_of
 
     task = task_of(loaded.model)
-    if task.needs_mask and mask is None:
+    if task.needs_mask and not has_mask:
         raise CaflowError(
             f"model {loaded.id!r} is for {task.name}, which needs a mask",
             "--mask FILE, white = fill",
             EXIT_USAGE,
         )
-    if mask is not None and not task.needs_mask:
+    if has_mask and not task.needs_mask:
         raise CaflowError(
             f"model {loaded.id!r} is for {task.name}, which takes no mask",
             "leave --mask out",

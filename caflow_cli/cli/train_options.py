@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ..config import PRESETS
 from . import options
 
-__all__ = ["RunOptions"]
+__all__ = ["TASK_NAMES", "RunOptions"]
+
+# The keys of `tasks.TASKS`, which is not imported, so that help is quick.
+TASK_NAMES = ("superres", "colorize", "inpaint", "paired")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +36,16 @@ class RunOptions:
     ] = None
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="TASK", help="Task of the model. Default: superres."),
+        typer.Option("--task", metavar="TASK", help=f"{', '.join(TASK_NAMES)}. Default: superres."),
     ] = None
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="P", help="Architecture. Default: compact.")
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="P",
+            help=f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the "
+            "others have the paper's size.",
+        ),
     ] = None
     config: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..tasks.base import Picture
 if TYPE_CHECKING:
     from .loaded_model import LoadedModel
 
-__all__ = ["as_seen", "put_back"]
+__all__ = ["as_seen", "filled_in", "put_back"]
 
 
 def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
@@ -21,6 +22,11 @@ def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
     If the picture is to be enlarged, colours of nearly transparent edges are replaced.
     """
     return picture.seen(faint=loaded.model.config.task.name == "superres")
+
+
+def filled_in(picture: Decoded) -> Decoded:
+    """An opaque picture in place of one whose transparent pixels are a hole to be filled."""
+    return replace(picture, rgb=picture.seen(), alpha=None)
 
 
 def put_back(

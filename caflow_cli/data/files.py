@@ -15,6 +15,7 @@ from typing import Literal
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES, read_image
 from ..paths import exists, is_folder
+from .address import no_data
 from .member import read_member
 
 __all__ = [
@@ -215,9 +216,7 @@ def open_files(path: Path) -> Iterator[PictureFiles]:
         yield PictureFiles(path, _walk(path), lambda m: _read(read, m), stamp, size)
         return
     if not exists(path):
-        raise CaflowError(
-            f"no data at {str(path)!r}", "--data FOLDER or --data FILE.zip", EXIT_USAGE
-        )
+        raise no_data(path)
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # of a broken file: it raises whatever that leads it to

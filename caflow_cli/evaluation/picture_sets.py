@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from ..data.files import open_files
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
-from ..paths import exists, is_file, without_ending
+from ..paths import exists, is_file, url_of, without_ending
 from ..tasks import Picture
 
 __all__ = ["PictureSet", "by_stem", "file_reader", "matched", "open_pictures"]
@@ -31,6 +31,12 @@ def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
     Raises:
         CaflowError: (exit 2) there are no pictures, or, with `paired`, two have one name.
     """
+    if url := url_of(path):
+        raise CaflowError(
+            f"{url!r} is a URL, and pictures are read from files",
+            f"curl -LO {url}, and give the folder, zip or picture",
+            EXIT_USAGE,
+        )
     if not exists(path):
         raise CaflowError(
             f"no pictures at {str(path)!r}", "give a folder, a zip or a picture", EXIT_USAGE

@@ -8,12 +8,15 @@ from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .decode import SUFFIXES, Decoded, decode, read_image, stored_size
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
-from .source import MAX_BYTES
+from .source import MAX_BYTES, no_file
+from .xmp import FILLED, TRAINED
 
 __all__ = [
+    "FILLED",
     "FORMATS",
     "MAX_BYTES",
     "SUFFIXES",
+    "TRAINED",
     "Decoded",
     "Encoder",
     "atomic_write",
@@ -23,6 +26,7 @@ __all__ = [
     "format_of",
     "locked_folder",
     "make_folder",
+    "no_file",
     "over_white",
     "read_image",
     "read_provenance",

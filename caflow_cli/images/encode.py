@@ -15,6 +15,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from .alpha import over_white
 from .atomic import atomic_write
 from .provenance import PNG_KEY, to_description
+from .xmp import PNG_XMP, TRAINED, packet
 
 __all__ = ["FORMATS", "Encoder", "encode_png", "format_of", "write_png"]
 
@@ -28,6 +29,7 @@ FORMATS: Mapping[str, tuple[str, ...]] = {
 _MAX_SIDE = {"webp": 16383, "jpg": 65500}  # what the formats can say
 _JPEG_QUALITY = 95
 _DESCRIPTION = 0x010E  # EXIF and TIFF tag ImageDescription
+_XMP = 700  # TIFF tag
 
 
 def format_of(path: Path) -> str | None:
@@ -44,7 +46,7 @@ class Encoder:
         format: A key of `FORMATS`.
         quality: 1 to 100. For JPEG, default 95, always with full colour resolution (4:4:4); a WebP
             is lossless unless it has one.
-        metadata: Whether provenance is written.
+        provenance: Whether it is written, and XMP beside it.
 
     Raises:
         CaflowError: (exit 2) there is no such format, or the format does not take a quality.
@@ -52,7 +54,7 @@ class Encoder:
 
     format: str = "png"
     quality: int | None = None
-    metadata: bool = True
+    provenance: bool = True
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -90,6 +92,7 @@ class Encoder:
         image: npt.NDArray[np.uint8],
         alpha: npt.NDArray[np.uint8] | None = None,
         provenance: str | None = None,
+        source_type: str = TRAINED,
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
@@ -98,6 +101,7 @@ class Encoder:
 
         Args:
             provenance: ASCII JSON; in PNG the text chunk `caflow`, elsewhere ImageDescription.
+            source_type: Of the picture, for the XMP beside provenance.
 
         Raises:
             CaflowError: (exit 1) the picture has more pixels than the format allows.
@@ -109,27 +113,32 @@ class Encoder:
                 f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
                 "--format png",
             )
-        if not self.metadata:
+        if not self.provenance:
             provenance = None
+        xmp = packet(source_type).encode() if provenance else None
         if alpha is not None:
             image = np.dstack([image, alpha]) if self.has_alpha else over_white(image, alpha)
         if self.format == "png":
-            return encode_png(image, {PNG_KEY: provenance} if provenance else None)
+            text = {PNG_KEY: provenance, PNG_XMP: packet(source_type)} if provenance else None
+            return encode_png(image, text)
         exif = Image.Exif()
         if provenance:
             exif[_DESCRIPTION] = to_description(provenance)
+        more = {"exif": exif, **({"xmp": xmp} if xmp else {})}
         buffer = io.BytesIO()
         picture = Image.fromarray(np.ascontiguousarray(image))
         if self.format == "tiff":
+            if xmp:
+                exif[_XMP] = xmp
             picture.save(buffer, "TIFF", compression="tiff_adobe_deflate", exif=exif)
         elif self.format == "jpg":
             quality = self.quality or _JPEG_QUALITY
-            picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True, exif=exif)
+            picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True, **more)
         elif self.quality is None:
             # `exact`: colours are kept under transparent pixels too.
-            picture.save(buffer, "WEBP", lossless=True, exact=True, exif=exif)
+            picture.save(buffer, "WEBP", lossless=True, exact=True, **more)
         else:
-            picture.save(buffer, "WEBP", quality=self.quality, method=6, exif=exif)
+            picture.save(buffer, "WEBP", quality=self.quality, method=6, **more)
         return buffer.getvalue()
 
 
@@ -137,7 +146,7 @@ def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = No
     """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
 
     Args:
-        text: Text chunks by keyword: tEXt, or iTXt if Latin-1 is not enough.
+        text: Text chunks by keyword: tEXt, or iTXt if Latin-1 is not enough, and for XMP.
 
     Raises:
         ValueError: The dtype or the shape is another.
@@ -150,7 +159,7 @@ def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = No
         raise ValueError(f"a picture is (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
     chunks = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
-        chunks.add_text(key, value)
+        (chunks.add_itxt if key == PNG_XMP else chunks.add_text)(key, value)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()

@@ -16,7 +16,15 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
 
-__all__ = ["MAX_BYTES", "damaged", "load_pixels", "open_picture", "quietly", "read_source"]
+__all__ = [
+    "MAX_BYTES",
+    "damaged",
+    "load_pixels",
+    "no_file",
+    "open_picture",
+    "quietly",
+    "read_source",
+]
 
 # Named, so that no plugin that starts other programs (EPS) ever sees a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
@@ -86,6 +94,11 @@ def load_pixels(picture: Image.Image) -> None:
         picture.load()
 
 
+def no_file(label: str) -> CaflowError:
+    """The error of a file that does not exist."""
+    return CaflowError(f"no file {label!r}", "check the path for a typing error")
+
+
 def damaged(label: str) -> CaflowError:
     return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
 
@@ -98,7 +111,7 @@ def read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes,
             with Path(source).open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except FileNotFoundError:
-            raise CaflowError(f"no file {label!r}", "check the path for a typing error") from None
+            raise no_file(label) from None
         except IsADirectoryError:
             raise CaflowError(
                 f"{label!r} is a folder", f"name a picture in it: {label}/*"

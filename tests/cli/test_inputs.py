@@ -170,3 +170,11 @@ def test_examples():
     (source,) = find_inputs(["example:face"]).sources
     assert source.read().rgb.shape == (16, 16, 3)
     assert (source.stem, source.folder) == ("face", Path())
+
+
+@pytest.mark.parametrize("url", ["https://example.com/face.png", "s3://b/faces/*.png?x=[1]"])
+def test_a_url_is_named_as_what_it_is(url):
+    for find in (lambda: find_inputs(["a.png", url]), lambda: read_input(url)):
+        with pytest.raises(CaflowError, match="is a URL") as caught:
+            find()
+        assert (caught.value.exit_code, caught.value.hint.split(" | ")[0]) == (2, f"curl -L {url}")

@@ -151,7 +151,7 @@ def test_formats():
     for name, format in (("a.jpeg", "jpg"), ("a.TIFF", "tiff"), ("a.webp", "webp")):
         assert planned("x.png", output=name).encoder.format == format
     assert planned("x.png", output="a.dat", format="png").encoder.format == "png"
-    assert planned("x.png", output="a.jpg", quality=80, metadata=False).encoder == Encoder(
+    assert planned("x.png", output="a.jpg", quality=80, provenance=False).encoder == Encoder(
         "jpg", 80, False
     )
     assert "is not that of a format" in refusal("x.png", output="a.gif").message

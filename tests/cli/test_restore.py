@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,8 +166,9 @@ def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
     assert not list(tmp_path.iterdir())
 
 
-def test_more_than_the_model_draws_is_refused_before_pictures_are_read(run, model_files):
-    kept = run("superres", "none.png", "-n", 20, "--model", model_files["superres"])
+def test_more_than_the_model_draws_is_refused_before_pictures_are_read(run, tmp_path, model_files):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    kept = run("superres", "x.png", "-n", 20, "--model", model_files["superres"])
     assert_refused(kept, 2, "cannot keep 20 of 10 candidates")
 
 
@@ -216,7 +219,7 @@ def test_every_format_is_written_and_scored(run, tmp_path, model_file):
         )
         repeated = only_record(scored)["log_likelihood"]
         assert (abs(repeated - output["log_likelihood"]) < 0.01) is exact
-    run(*shared, "-o", "out/", "--format", "webp", "--no-metadata")
+    run(*shared, "-o", "out/", "--format", "webp", "--no-provenance")
     assert np.array_equal(read_image(tmp_path / "out" / "x_superres.webp"), first)
     assert read_provenance(tmp_path / "out" / "x_superres.webp") is None
     piped = run(*shared[:4], "--model", model_file, "-o", "-", "--format", "tiff")
@@ -297,7 +300,6 @@ def test_a_picture_of_which_every_draw_runs_away_is_an_error_and_others_are_writ
 
 def test_a_usage_error_is_found_before_pictures_are_read(run):
     """The pictures do not exist: a message about one would come too late."""
-    assert_refused(run("inpaint", "nowhere.png"), 2, "needs a mask")
     assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
     assert_refused(run("colorize", "nowhere.png", "--tau", -1), 2, "tau is -1")
 
@@ -327,3 +329,26 @@ def test_a_second_bar_shows_the_steps_of_a_picture_that_has_several():
             (task,) = progress.tasks
             shown.append((task.completed, task.total, task.visible))
     assert shown == [(1, 1, False), (1, 3, True), (2, 3, True), (3, 3, False)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["superres", "gone.png"],
+        ["inpaint", "gone.png"],
+        ["inpaint", "gone.png", "--model", "telea"],
+        ["sample", "gone.png"],
+        ["score", "--cond", "example:face", "--target", "gone.png"],
+    ],
+)
+def test_a_missing_file_is_found_before_anything_heavy_is_imported(tmp_path, given):
+    heavy = (
+        "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", heavy, *given], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "False\n")
+    assert done.stderr.splitlines()[0] == "error: no file 'gone.png'"

@@ -74,7 +74,7 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
         assert picture.rgb.shape == COLOURS.shape
     with Image.open(path) as stored:
         assert "icc_profile" not in stored.info
-    bare = Encoder(format, metadata=False).encode(COLOURS, alpha, json.dumps(RECORD))
+    bare = Encoder(format, provenance=False).encode(COLOURS, alpha, json.dumps(RECORD))
     path.write_bytes(bare)
     assert read_provenance(path) is None
     assert b"caflow" not in bare

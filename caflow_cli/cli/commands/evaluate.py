@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...config import FILLS
 from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
 from .. import options
 from ..console import Console, measuring
+from ..environment import named_in_environment
 from ..evaluation_benchmark import benchmark_of, on_whole_pictures
 from ..evaluation_form import check_options, form_of
 from ..evaluation_options import (
@@ -82,6 +85,10 @@ def evaluate_command(
     """
     console = Console(quiet, verbose)
     metrics = metric or []
+    for_fills = model.task in (None, "inpaint") and model.protocol in (None, "repair")
+    name = named_in_environment("inpaint")
+    if model.model is None and for_fills and name in FILLS:
+        model = replace(model, model=name)
     form = form_of(pictures or [], metrics, model, compared)
     start = time.perf_counter()
     identity: Fields = {}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ...config import FILLS
 from .. import options
+from ..environment import named_in_environment
 from ..fill import fill_pictures
+from ..masking import Masking
 from ..option_groups import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
@@ -13,20 +17,22 @@ __all__ = ["inpaint_command"]
 
 
 @expanded
-def inpaint_command(images: options.Images, given: Restoration, mask: options.Mask = None) -> None:
+def inpaint_command(images: options.Images, given: Restoration, masking: Masking) -> None:
     """Fill the holes of pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
     first. Pictures and holes of any size are taken. The hole is filled window by window: at native
     scale where it is thin, as scratches and spots are; only what is thicker is shrunk. Pixels that
-    are not white in the mask are kept bit for bit.
+    are not white in the mask are kept bit for bit. Without --mask, what is transparent in the
+    picture is the hole, and the result is opaque.
 
     For comparison, --model telea and --model navier-stokes are OpenCV's fills: one result, without
     a likelihood.
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    if given.model in FILLS:
-        fill_pictures(images, given, mask)
+    name = given.model or named_in_environment("inpaint")
+    if name in FILLS:
+        fill_pictures(images, replace(given, model=name), masking)
     else:
-        restore_pictures("inpaint", images, given, mask)
+        restore_pictures("inpaint", images, given, masking)

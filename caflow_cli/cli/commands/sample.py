@@ -8,6 +8,7 @@ import typer
 
 from ...errors import EXIT_USAGE, CaflowError
 from .. import options
+from ..masking import Masking
 from ..option_groups import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
@@ -33,7 +34,7 @@ def sample_command(
     ] = None,
     *,
     given: Restoration,
-    mask: options.Mask = None,
+    masking: Masking,
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of pictures.
 
@@ -47,4 +48,4 @@ def sample_command(
     inputs = [*(cond or []), *(images or [])]
     if not inputs:
         raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
-    restore_pictures("sample", inputs, given, mask)
+    restore_pictures("sample", inputs, given, masking)

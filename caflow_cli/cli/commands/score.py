@@ -10,6 +10,7 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError
 from .. import options
 from ..console import Console
+from ..masking import Masking, hole_in_alpha
 from ..option_groups import expanded
 from ..records import error_fields
 from ..reporter import Reporter
@@ -46,15 +47,7 @@ def score_command(
             rich_help_panel=options.OUTPUT,
         ),
     ],
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            "--mask",
-            metavar="FILE|DIR",
-            help="For an inpaint model: the mask, or a folder of masks named like the conditions.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+    *,
     sort: Annotated[
         bool,
         typer.Option(
@@ -73,6 +66,7 @@ def score_command(
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
+    masking: Masking,
     overwrite: options.Overwrite = False,
     recursive: options.Recursive = False,
     frame: options.Frame = None,
@@ -102,11 +96,13 @@ def score_command(
 
     check_noise_samples(noise_samples)
     check_frame(frame)
-    pairs = plan_pairs(cond, target, mask, recursive=recursive)
+    pairs = plan_pairs(cond, target, masking.mask, recursive=recursive)
     read = [source.path for pair in pairs for source in pair.sources]
+    if len(pairs) == 1:
+        _check_there(pairs[0], reporter)
     claims = Claims([path for path in read if path is not None])
     maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
-    scorer = _Scorer(model, device, noise_samples, frame, console, maps)
+    scorer = _Scorer(model, device, noise_samples, frame, console, maps, masking)
     failed = False
     results: list[tuple[Pair, Scored]] = []
     for pair in pairs:
@@ -129,6 +125,18 @@ def score_command(
         console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _check_there(pair: Pair, reporter: Reporter) -> None:
+    """Refuse a file that does not exist before anything heavy is imported. CaflowError (exit 1)."""
+    from ...images import no_file
+    from ...paths import is_missing
+
+    for source in pair.sources:
+        if source.path is not None and is_missing(source.path):
+            error = no_file(source.name)
+            reporter.record(error_fields(pair.names, error))
+            raise error
 
 
 _NO_LIKELIHOOD = {  # why a score is no likelihood
@@ -158,9 +166,10 @@ class _Scorer:
         frame: int | None,
         console: Console,
         maps: Sheet,
+        masking: Masking,
     ) -> None:
         self.model, self.device, self.noise_samples = model, device, noise_samples
-        self.frame, self.console, self.maps = frame, console, maps
+        self.frame, self.console, self.maps, self.masking = frame, console, maps, masking
         self.loaded: dict[str | None, LoadedModel] = {}
         self.condition: tuple[InputPicture, Decoded] | None = None
 
@@ -176,14 +185,16 @@ class _Scorer:
         Raises:
             CaflowError: A step of this fails.
         """
-        from ..model_for_target import model_for_target
-        from ..partners import read_mask
+        from ..model_for_target import check_as_drawn, model_for_target
         from ..records import Scored
 
         start = time.perf_counter()
+        check_as_drawn(pair.target)
         picture, target = self._read(pair.cond), pair.target.read(self.frame)
-        mask = read_mask(pair.mask, self.frame)
+        mask = None if pair.mask is None else self.masking.read(pair.mask, self.frame)
         loaded = self._load(model_for_target(self.model, pair.target))
+        if mask is None and picture.alpha is not None and loaded.needs_mask:
+            mask = hole_in_alpha(picture)
 
         from ...inference import attribution, estimator_of, score
         from ...inference.charts import attribution_chart

@@ -8,6 +8,7 @@ import typer
 
 from .. import options
 from ..option_groups import expanded
+from ..output_size import OutputSize
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
 
@@ -27,13 +28,35 @@ def superres_command(
             rich_help_panel=options.SAMPLING,
         ),
     ] = False,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "--scale",
+            metavar="X",
+            help="Enlarge X times, such as 2 or 3: drawn at the model's scale, then reduced "
+            "(Lanczos). The score is that of the draw, so JSON says score_exact false.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            "--fit",
+            metavar="WxH",
+            help="Write the largest picture that fits into W x H pixels, in the same way. Beyond "
+            "the model's scale it has no more detail.",
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = None,
 ) -> None:
     """Enlarge pictures: draw M candidates, rank them by log-likelihood, write the best N.
 
     `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
-    Pictures of any size are taken: with a ×4 model, 300×200 becomes 1200×800. A high likelihood
+    Pictures of any size are taken: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with
+    --scale 2. A high likelihood
     does not mean high quality: at a temperature below 1 it favours smooth pictures.
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    restore_pictures("superres", images, given, consistent=consistent)
+    size = OutputSize.parse(scale, fit)
+    restore_pictures("superres", images, given, consistent=consistent, size=size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ...help import Command, Group
 from .info import info_command
 from .list import list_command
 from .pack import pack_command
@@ -15,12 +16,12 @@ from .verify import verify_command
 __all__ = ["models_app"]
 
 models_app = typer.Typer(
-    help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
+    cls=Group, help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
 )
-models_app.command("list")(list_command)
-models_app.command("info")(info_command)
-models_app.command("path")(path_command)
-models_app.command("verify")(verify_command)
-models_app.command("pack")(pack_command)
-models_app.command("pull")(pull_command)
-models_app.command("push")(push_command)
+models_app.command("list", cls=Command)(list_command)
+models_app.command("info", cls=Command)(info_command)
+models_app.command("path", cls=Command)(path_command)
+models_app.command("verify", cls=Command)(verify_command)
+models_app.command("pack", cls=Command)(pack_command)
+models_app.command("pull", cls=Command)(pull_command)
+models_app.command("push", cls=Command)(push_command)

@@ -10,6 +10,8 @@ from ...reporter import Reporter
 
 __all__ = ["list_command"]
 
+_COLUMNS = ("id", "task", "size", "place", "license", "default")
+
 
 def list_command(
     as_json: options.JsonResult = False,
@@ -17,6 +19,8 @@ def list_command(
     verbose: options.Verbose = False,
 ) -> None:
     """List the models of the manifest: id, task, size, place, terms, and the default of each task.
+
+    On a terminal the list is a table. In a pipe it is tab-separated lines with a header.
 
     Example: caflow models list
     """
@@ -27,18 +31,20 @@ def list_command(
     console = Console(quiet, verbose)
     console.detail(f"{manifest_path()}")
     reporter = Reporter("models list", console, as_json)
-    rows = []
-    for entry in load_manifest().values():
+    entries = list(load_manifest().values())
+    rows = [list(_COLUMNS)]
+    for entry in entries:
         size = f"{entry.bytes / 1e6:.1f} MB"
         place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
         mark = "default" if entry.default else ""
-        rows.append((entry, [entry.id, entry.task, size, place, entry.license, mark]))
-    # Tabs for programs; for people columns as wide as they need to be.
-    widths = [max(map(len, column)) for column in zip(*(cells for _, cells in rows), strict=True)]
-    padded = sys.stdout is not None and sys.stdout.isatty()
-    for entry, cells in rows:
-        if padded:
-            text = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        else:
-            text = "\t".join(cells)
-        reporter.result(asdict(entry), [text.rstrip()])
+        rows.append([entry.id, entry.task, size, place, entry.license, mark])
+    if sys.stdout is not None and sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows]
+        separator = "  "
+    else:
+        separator = "\t"
+    head, *lines = [separator.join(row).rstrip() for row in rows]
+    reporter.text([head])
+    for entry, line in zip(entries, lines, strict=True):
+        reporter.result(asdict(entry), [line])

@@ -15,6 +15,7 @@ from .entry import ENTRY, ID
 def test_list(run):
     entries = load_manifest()
     rows = [line.split("\t") for line in text_of(run("models", "list")).splitlines()]
+    assert rows.pop(0) == ["id", "task", "size", "place", "license", "default"]
     assert [row[0] for row in rows] == list(entries)
     assert rows[list(entries).index(ID)] == [
         ID,
@@ -36,6 +37,7 @@ def test_on_a_terminal_it_is_a_table_within_100_columns():
         subprocess.run(command, stdout=theirs, check=True)
         os.close(theirs)
         lines = screen.read(10_000).decode().splitlines()
-    assert len(lines) == len(load_manifest())
+    assert len(lines) == 1 + len(load_manifest())
+    head, *rows = lines
+    assert {row.index("bundled") for row in rows} == {head.index("place")}  # columns
     assert max(map(len, lines)) <= 100
-    assert len({line.index("bundled") for line in lines}) == 1

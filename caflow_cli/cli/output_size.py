@@ -1,0 +1,94 @@
+"""Sizes of results that the model does not draw: ×2, ×3, or what fits into a box."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import EXIT_USAGE, CaflowError
+
+if TYPE_CHECKING:
+    from ..tasks import Picture
+
+__all__ = ["FILTER", "OutputSize", "Resized"]
+
+FILTER = "lanczos"  # Pillow's; for a reduction it reads every pixel
+
+
+@dataclass(frozen=True)
+class Resized:
+    """What was done to a drawn picture: sizes are (width, height)."""
+
+    drawn: tuple[int, int]
+    written: tuple[int, int]
+
+    def __str__(self) -> str:
+        drawn, written = ("x".join(map(str, size)) for size in (self.drawn, self.written))
+        how = "reduced" if self.written < self.drawn else "enlarged, without more detail,"
+        return f"drawn at {drawn}, {how} to {written}"
+
+    def of(self, image: Picture) -> Picture:
+        """The picture at the size that is written: uint8 (H, W, 3), by Pillow LANCZOS."""
+        import numpy as np
+        from PIL import Image
+
+        return np.array(Image.fromarray(image).resize(self.written, Image.Resampling.LANCZOS))
+
+
+@dataclass(frozen=True)
+class OutputSize:
+    """What `--scale` and `--fit` ask for; at most one is set."""
+
+    scale: float | None = None
+    box: tuple[int, int] | None = None  # width, height
+
+    @classmethod
+    def parse(cls, scale: float | None, fit: str | None) -> OutputSize | None:
+        """Read the options; None: none is given.
+
+        Raises:
+            CaflowError: (exit 2) they contradict each other, or one is no size.
+        """
+        if scale is None and fit is None:
+            return None
+        if scale is not None and fit is not None:
+            raise CaflowError("--scale and --fit both say a size", "use one of them", EXIT_USAGE)
+        if fit is None:
+            if scale is None or not 1 < scale <= 64:
+                raise CaflowError(f"--scale is {scale:g}", "--scale 2", EXIT_USAGE)
+            return cls(scale=scale)
+        match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", fit)
+        if match is None or not int(match[1]) or not int(match[2]):
+            raise CaflowError(f"--fit is {fit!r}", "--fit 1920x1080, width and height", EXIT_USAGE)
+        return cls(box=(int(match[1]), int(match[2])))
+
+    def check(self, factor: int) -> None:
+        """Refuse a scale that a model does not reach. CaflowError (exit 2)."""
+        if self.scale is not None and self.scale > factor:
+            raise CaflowError(
+                f"--scale {self.scale:g} is more than the model's {factor}",
+                f"--scale {factor}, and again on the result; or --fit WIDTHxHEIGHT",
+                EXIT_USAGE,
+            )
+
+    def resized(self, given: Picture, drawn: Picture) -> Resized | None:
+        """What is to be done to the draws of a picture; None: they have that size.
+
+        Raises:
+            CaflowError: (exit 1) the picture is as large as the box already.
+        """
+        height, width = given.shape[:2]
+        scale = self.scale
+        if self.box is not None:
+            scale = min(self.box[0] / width, self.box[1] / height)
+            if scale <= 1:
+                raise CaflowError(
+                    f"the picture is {width}x{height}, which fills {self.box[0]}x{self.box[1]}",
+                    "a larger --fit",
+                )
+        assert scale is not None
+        # A side that is to fill the box does, whatever rounding says.
+        written = max(1, round(scale * width)), max(1, round(scale * height))
+        found = Resized((drawn.shape[1], drawn.shape[0]), written)
+        return None if found.drawn == found.written else found

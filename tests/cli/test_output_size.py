@@ -1,0 +1,100 @@
+"""`superres --scale` and `--fit`: the size of what is written, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli.assets import ASSETS
+from caflow_cli.cli.output_size import OutputSize, Resized
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import read_provenance
+
+from .process import assert_refused
+from .results import lines_of
+from .scenes import pixels, save
+
+SCHEMA = json.loads((ASSETS / "schema" / "lines.schema.json").read_text(encoding="utf-8"))
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("scale", "fit", "written"),
+    [
+        (2, None, (60, 40)),
+        (3, None, (90, 60)),
+        (2.5, None, (75, 50)),
+        (4, None, None),  # as drawn
+        (None, "90x600", (90, 60)),
+        (None, "600X50", (75, 50)),
+        (None, "300×300", (300, 200)),
+        (None, "120x80", None),
+    ],
+)
+def test_sizes(scale, fit, written):
+    size = OutputSize.parse(scale, fit)
+    size.check(4)
+    found = size.resized(picture(20, 30), picture(80, 120))
+    assert found == (None if written is None else Resized((120, 80), written))
+    if written is not None:
+        assert found.of(picture(80, 120)).shape == (written[1], written[0], 3)
+        assert ("enlarged" in str(found)) == (written > (120, 80))
+
+
+def test_what_is_no_size_is_refused():
+    assert OutputSize.parse(None, None) is None
+    refused = [
+        (1, None),
+        (0, None),
+        (65, None),
+        (2, "9x9"),
+        *((None, t) for t in ("9", "0x9", "x")),
+    ]
+    for scale, fit in refused:
+        with pytest.raises(CaflowError) as caught:
+            OutputSize.parse(scale, fit)
+        assert caught.value.exit_code == 2
+    with pytest.raises(CaflowError, match="more than the model's 4"):
+        OutputSize(scale=5).check(4)
+    with pytest.raises(CaflowError, match="fills 30x30"):
+        OutputSize(box=(30, 30)).resized(picture(20, 30), picture(80, 120))
+
+
+def test_a_reduced_picture_says_so_and_is_not_scored(run, tmp_path, model_file):
+    save(tmp_path / "x.png", 8, 12)
+    given = ["superres", "x.png", "-m", 1, "--model", model_file, "--json"]
+    (whole,) = lines_of(run(*given, "-o", "whole.png"))
+    assert "resized" not in whole
+    done = run(*given, "--scale", 2, "-o", "half.png")
+    assert done.stderr.decode() == "x.png: drawn at 48x32, reduced to 24x16\n"
+    (line,) = lines_of(done)
+    jsonschema.validate(line, SCHEMA)
+    resized = {"drawn": [48, 32], "written": [24, 16], "filter": "lanczos"}
+    assert line["resized"] == read_provenance(tmp_path / "half.png")["resized"] == resized
+    (output,) = line["outputs"]
+    assert output["score_exact"] is False
+    assert output["log_likelihood"] == whole["outputs"][0]["log_likelihood"]
+    drawn = Image.open(tmp_path / "whole.png").resize((24, 16), Image.Resampling.LANCZOS)
+    assert np.array_equal(pixels(tmp_path / "half.png"), np.asarray(drawn))
+    refused = run("score", "--cond", "x.png", "--target", "half.png", "--model", model_file)
+    assert_refused(refused, 1, "'half.png' was resized after it was drawn and scored")
+
+
+def test_alpha_comes_back_at_the_size_that_is_written(run, tmp_path, model_file):
+    Image.new("RGBA", (8, 8), (90, 90, 90, 120)).save(tmp_path / "x.png")
+    Path(tmp_path / "large").mkdir()
+    save(tmp_path / "large" / "y.png", 40, 40)
+    given = ["x.png", "large/y.png", "-m", 1, "--model", model_file, "--fit", "20x30"]
+    done = run("superres", *given, "-o", "out/")
+    assert done.returncode == 1
+    assert b"large/y.png: the picture is 40x40, which fills 20x30" in done.stderr
+    image = Image.open(tmp_path / "out" / "x_superres.png")
+    assert (image.size, image.mode) == ((20, 20), "RGBA")
