@@ -35,4 +35,4 @@ def test_the_shell_completes_commands_and_options(run):
     options = run(
         _CAFLOW_COMPLETE="complete_bash", COMP_WORDS="caflow inpaint --ma", COMP_CWORD="2"
     )
-    assert options.stdout.decode().split() == ["--mask"]
+    assert options.stdout.decode().split() == ["--mask", "--mask-as-is"]
