@@ -155,7 +155,7 @@ def _end_as_on_interrupt() -> None:
 
 
 def _hint(arguments: list[str]) -> str:
-    """What to type in place of wrong usage: the command that was meant, or the help of this one."""
+    """The line to type in place of wrong usage: the command that was meant, or a command's help."""
     words = _command_words(arguments)
     if not words and arguments and (name := meant(arguments[0], _commands())):
         return f"caflow {name}"

@@ -18,7 +18,7 @@ FILTER = "lanczos"  # Pillow's; for a reduction it reads every pixel
 
 @dataclass(frozen=True)
 class Resized:
-    """What was done to a drawn picture: sizes are (width, height)."""
+    """The change of a drawn picture: sizes are (width, height)."""
 
     drawn: tuple[int, int]
     written: tuple[int, int]
@@ -38,7 +38,7 @@ class Resized:
 
 @dataclass(frozen=True)
 class OutputSize:
-    """What `--scale` and `--fit` ask for; at most one is set."""
+    """The size that `--scale` or `--fit` asks for; one of both is set."""
 
     scale: float | None = None
     box: tuple[int, int] | None = None  # width, height
@@ -73,7 +73,7 @@ class OutputSize:
             )
 
     def resized(self, given: Picture, drawn: Picture) -> Resized | None:
-        """What is to be done to the draws of a picture; None: they have that size.
+        """The change that the draws of a picture need; None: they have that size.
 
         Raises:
             CaflowError: (exit 1) the picture is as large as the box already.

@@ -185,7 +185,7 @@ class _Restorer:
             raise CaflowError(message, error.hint, error.exit_code) from error
 
     def _resized(self, job: Job, image: Picture, result: Candidates) -> Resized | None:
-        """What becomes of the drawn pictures. CaflowError with the picture's name."""
+        """The change of the drawn pictures, if any. CaflowError with the picture's name."""
         if self.size is None:
             return None
         try:

@@ -1,4 +1,4 @@
-"""What a picture is, for programs of others: XMP with IPTC's digital source type.
+"""The kind of a picture, for programs of others: XMP with IPTC's digital source type.
 
 https://cv.iptc.org/newscodes/digitalsourcetype/ has the terms.
 """

@@ -32,6 +32,7 @@ def test_help_and_usage_errors_come_without_torch(tmp_path):
         "    try: main()\n"
         "    except SystemExit as e: print(e.code, 'torch' in sys.modules, file=sys.stderr)\n"
     )
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     helps = [[], *command_paths()]
     wrong = [
         ["superres", "x.png", "--frobnicate"],
