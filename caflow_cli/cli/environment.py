@@ -10,7 +10,7 @@ __all__ = ["model_of_environment", "named_in_environment"]
 
 
 def named_in_environment(task: str | None) -> str | None:
-    """The name in CAFLOW_MODEL_TASK (CAFLOW_MODEL_SUPERRES, ...), else in CAFLOW_MODEL, unchecked."""
+    """The name in CAFLOW_MODEL_SUPERRES (or of another task), else in CAFLOW_MODEL, unchecked."""
     own = None if task is None else os.environ.get(f"CAFLOW_MODEL_{task.upper()}")
     return own or os.environ.get("CAFLOW_MODEL") or None
 

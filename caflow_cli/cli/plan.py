@@ -243,8 +243,6 @@ def _job(
     refused: list[CaflowError],
 ) -> Job:
     """Make the job of a source. `refused` collects errors if nothing can be written for it."""
-    if source.problem is None and source.path is not None and is_missing(source.path):
-        source = replace(source, problem=no_file(source.name))
     if source.problem is not None:
         return Job(source, outputs)
     try:
@@ -260,6 +258,8 @@ def _job(
     for path in outputs:
         claims.claim(path, source.name, overwrite, skip_existing)
     skipped = skip_existing and all(os.path.lexists(path) for path in outputs)
+    if not skipped and source.path is not None and is_missing(source.path):
+        source = replace(source, problem=no_file(source.name))
     return Job(source, outputs, skipped)
 
 
