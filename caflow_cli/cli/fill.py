@@ -58,13 +58,12 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -
     planned = given.plan("inpaint", inputs, masking)
     for note in planned.notes:
         console.note(note)
+    planned.check_mask()
     if given.dry_run or planned.is_settled():
         from .listing import list_jobs
 
         list_jobs(planned.jobs, reporter)
         return
-
-    planned.check_mask()
 
     from .records import method_fields
 

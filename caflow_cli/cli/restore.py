@@ -74,11 +74,11 @@ def restore_pictures(
     sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
     for note in planned.notes:
         console.note(note)
+    planned.check_mask()
     if given.dry_run or planned.is_settled(sheets=bool(sheets)):
         list_jobs(planned.jobs, reporter)
         return
 
-    planned.check_mask()
     loaded = _load(command, given, console)
     unasked = command == "sample" and not (given.model or named_in_environment("paired"))
     has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)

@@ -15,7 +15,7 @@ from typing import Literal
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES, read_image
 from ..paths import exists, is_folder
-from .address import no_data
+from .missing import no_data
 from .member import read_member
 
 __all__ = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.data.address import no_data
+from caflow_cli.data.missing import no_data
 from caflow_cli.data.files import open_files
 from caflow_cli.errors import CaflowError
 

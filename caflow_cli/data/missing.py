@@ -1,4 +1,4 @@
-"""Where data are: what is said of an address at which there are none."""
+"""Data that are not there: what is said of the address, which may be a URL."""
 
 from __future__ import annotations
 
