@@ -15,8 +15,8 @@ from typing import Literal
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES, read_image
 from ..paths import exists, is_folder
-from .missing import no_data
 from .member import read_member
+from .missing import no_data
 
 __all__ = [
     "Example",
