@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from ..data import Address
 from ..devices import select_device, use_device
 from ..errors import EXIT_USAGE, CaflowError
 from ..perceptual import LEAST_SIDE, VGG
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .dataset import Dataset, load_dataset
-from .events import Event, EventLog, check_tracker
+from .events import Event, EventLog, last_step
 from .initial_model import starting_model
 from .objective import Perceptual
 from .optimise import Optimiser, StepFigures
@@ -27,6 +28,7 @@ from .progress import Progress, RunSummary
 from .recorder import Recorder
 from .run_folder import RunFolder
 from .signals import Signals
+from .tracker import check_tracker
 from .validation import Fit, Validation
 
 __all__ = ["train"]
@@ -106,8 +108,12 @@ def _train(
     has_state = resume and not folder.starts_again(config.save_every)
 
     # The pictures. The first process of a machine decodes what the others map.
+    stream = Address.of(config.data).stream
+    share = accelerator.process_index, accelerator.num_processes
     with accelerator.local_main_process_first():
-        train_set, val_set = load_dataset(config, "train"), load_dataset(config, "val")
+        begun = last_step(folder.path) if has_state and stream else 0
+        train_set = load_dataset(config, "train", start=begun, share=share)
+        val_set = load_dataset(config, "val")
     _check_size(train_set, optim.batch_size)
     normal_noise = config.flow.dequantization == "variational"
     batches = Prefetched(
@@ -127,6 +133,11 @@ def _train(
     log = EventLog(folder.path, accelerator, report)
     recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation)
     notes = []
+    if has_state and stream:
+        notes.append(
+            "a stream has no place to go on from: its pictures come in another order from here, "
+            "and this run does not repeat an uninterrupted one bit for bit"
+        )
     if has_state and (failure := recorder.restore_state()):
         notes.append(failure)
     if not has_state and learns_by_l1_alone(optim, config.flow):

@@ -142,6 +142,7 @@ def test_figures_go_to_tensorboard_and_large_sets_through_a_file(pictures, strai
     assert (first.step, last.step) == (10, 20)
     assert last.value == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
     assert [point.step for point in recorded.Scalars("loss")] == [10, 20]
+    assert [grid.step for grid in recorded.Images("samples")] == [10]
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_path):
