@@ -35,6 +35,7 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Modules whose tests have another name, and which: those of what they are a part of.
 TESTED_ELSEWHERE = {
+    "cli/commands/config.py": "cli/test_user_config.py",
     "cli/commands/models/pull.py": "hub/test_download.py",
     "cli/commands/models/push.py": "hub/test_push.py",
     "cli/options.py": "cli/test_option_groups.py",

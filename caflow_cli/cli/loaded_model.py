@@ -42,7 +42,8 @@ def load_model(
     """Load a model for a command, after the checks that need no weights.
 
     Args:
-        name: As typed; None: the default model of `task`, or of `default`.
+        name: As typed, or as the environment says; None: the user's model for `task`, or for
+            `default`, or else the default model of it.
         device: As typed.
         console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
             download.
@@ -60,7 +61,9 @@ def load_model(
     from ..inference import Domain
     from ..model import CAFlow
     from ..tasks import TASKS
+    from .user_config import model_of_config
 
+    name = name if name is not None else model_of_config(task or default)
     if name in FILLS:
         raise CaflowError(
             f"{name} is a classical fill: it draws no candidates and has no likelihood",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import options
+from . import completion, options
 
 __all__ = ["RunOptions"]
 
@@ -19,7 +19,10 @@ class RunOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="FOLDER|ZIP", help="Pictures. Folders train/, val/, test/ are used."
+            "--data",
+            metavar="DATA",
+            help="Pictures: a folder, zip, manifest (CSV, JSON lines), WebDataset shards, Parquet, "
+            "or hf://owner/name. Folders train/, val/, test/ are used.",
         ),
     ] = None
     crop: Annotated[
@@ -32,10 +35,21 @@ class RunOptions:
     ] = None
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="TASK", help="Task of the model. Default: superres."),
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help="Task of the model. Default: superres.",
+            autocompletion=completion.tasks,
+        ),
     ] = None
     preset: Annotated[
-        str | None, typer.Option("--preset", metavar="P", help="Architecture. Default: compact.")
+        str | None,
+        typer.Option(
+            "--preset",
+            metavar="P",
+            help="Architecture. Default: compact.",
+            autocompletion=completion.presets,
+        ),
     ] = None
     config: Annotated[
         str | None,
@@ -51,6 +65,7 @@ class RunOptions:
             "--init-from",
             metavar="MODEL",
             help="Start from this model's weights. Only the guide of its flow may differ.",
+            autocompletion=completion.models,
         ),
     ] = None
     perceptual_weights: Annotated[

@@ -12,7 +12,7 @@ import typer
 
 from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
-from .. import options
+from .. import completion, options
 from ..console import Console, measuring
 from ..evaluation_benchmark import benchmark_of, on_whole_pictures
 from ..evaluation_form import check_options, form_of
@@ -54,6 +54,7 @@ def evaluate_command(
             metavar="NAME,…",
             help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
             f"Default: {','.join(DEFAULT_METRICS)}.",
+            autocompletion=completion.metrics,
         ),
     ] = None,
     model: ModelOnData,
