@@ -28,7 +28,7 @@ from .progress import Progress, RunSummary
 from .recorder import Recorder
 from .run_folder import RunFolder
 from .signals import Signals
-from .tracker import check_tracker
+from .tracker import Tracker, check_tracker
 from .validation import Fit, Validation
 
 __all__ = ["train"]
@@ -88,11 +88,13 @@ def train(
         log_with=config.tracker,
         project_dir=config.out,
     )
+    tracker = Tracker(config, accelerator)
     folder = RunFolder(Path(config.out))
     on_main_process(accelerator, lambda: folder.open(resume))
     try:
-        return _train(config, accelerator, folder, report, resume, perceptual)
+        return _train(config, accelerator, folder, report, resume, perceptual, tracker)
     finally:
+        tracker.end()
         folder.close()
 
 
@@ -103,6 +105,7 @@ def _train(
     report: Callable[[Event], None] | None,
     resume: bool,
     perceptual: Perceptual | None,
+    tracker: Tracker,
 ) -> RunSummary:
     optim = config.optim
     has_state = resume and not folder.starts_again(config.save_every)
@@ -131,7 +134,7 @@ def _train(
 
     # What is written.
     log = EventLog(folder.path, accelerator, report)
-    recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation)
+    recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation, tracker)
     notes = []
     if has_state and stream:
         notes.append(

@@ -37,6 +37,7 @@ class Recorder:
         optimiser: Holds the model and its average.
         progress: Has the step of the run; its best validation is updated here.
         validation: Has the pictures for sample grids.
+        tracker: Gets figures and grids, too.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Recorder:
         optimiser: Optimiser,
         progress: Progress,
         validation: Validation,
+        tracker: Tracker,
     ) -> None:
         self._config, self._accelerator = config, accelerator
         self._folder, self._log = folder, log
         self._optimiser, self._progress = optimiser, progress
         self._validation = validation
-        self._tracker = Tracker(config, accelerator, lambda text: self._write("note", text=text))
+        self._tracker = tracker
+        tracker.note = lambda text: self._write("note", text=text)
         self.fit = Fit(math.nan, math.nan)  # at the last validation of this session,
         self.validated_at = -1  # made after this step
         self.saved_at = -1  # the step of the last state
@@ -106,7 +109,6 @@ class Recorder:
     def end(self, summary: RunSummary) -> None:
         def write() -> None:
             self._write("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
-            self._tracker.end()
             self._folder.end()
 
         on_main_process(self._accelerator, write)

@@ -47,13 +47,16 @@ class Tracker:
     Args:
         config: The run's.
         accelerator: Made with `log_with=config.tracker`.
-        note: Takes a line on a tracker that has failed.
+        note: Takes a line on a tracker that has failed; the run's recorder sets it.
     """
 
     def __init__(
-        self, config: RunConfig, accelerator: Accelerator, note: Callable[[str], None]
+        self,
+        config: RunConfig,
+        accelerator: Accelerator,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._config, self._accelerator, self._note = config, accelerator, note
+        self._config, self._accelerator, self.note = config, accelerator, note
         self._on = False
 
     def begin(self) -> None:
@@ -102,7 +105,17 @@ class Tracker:
         self._each(log)
 
     def end(self) -> None:
-        self._each(lambda tracker: tracker.finish())
+        """End it, however the run ended. More than once is once."""
+
+        def finish(tracker: Any) -> None:
+            if tracker.name == "trackio" and self._accelerator.is_main_process:
+                import trackio
+
+                trackio.finish()  # else it prints to stdout as the process ends
+            else:
+                tracker.finish()
+
+        self._each(finish)
         self._on = False
 
     def _each(self, use: Callable[[Any], None]) -> None:
@@ -114,7 +127,7 @@ class Tracker:
                     use(tracker)
         except Exception as error:  # whatever a foreign package raises
             self._on = False
-            self._note(f"tracker {self._config.tracker} fails, and is left out: {_one_line(error)}")
+            self.note(f"tracker {self._config.tracker} fails, and is left out: {_one_line(error)}")
 
 
 @contextlib.contextmanager

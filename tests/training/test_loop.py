@@ -157,6 +157,19 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
     same_state(out / "state/step-00000020", half / "state/step-00000020")
 
 
+def test_a_run_over_a_manifest_is_that_over_its_folder_and_resumes_with_the_same_bits(
+    pictures, straight, tmp_path
+):
+    files = [(split, file) for split in ("train", "val") for file in (pictures / split).iterdir()]
+    rows = [json.dumps({"image": str(file), "split": split}) for split, file in files]
+    manifest, out = tmp_path / "list.jsonl", tmp_path / "listed"
+    manifest.write_text("\n".join(sorted(rows)))
+    with pytest.raises(Stop):
+        train(config(manifest, out), report=stop_at(20))
+    train(config(manifest, out), resume=True)
+    same_state(straight[0] / "state/step-00000020", out / "state/step-00000020")
+
+
 def test_a_larger_budget_changes_no_step_of_a_stable_rate(pictures, tmp_path):
     """Half a run, extended, and a run of the whole budget from the start end with the same bits."""
     settings = ["optim.schedule=stable", "optim.warmup=4", "optim.decay_share=0.25"]

@@ -19,6 +19,8 @@ def config(out: Path, tracker: str | None) -> RunConfig:
 class Fake:
     """Accelerate's object, with one tracker that keeps, or refuses, what it is told."""
 
+    is_main_process = True
+
     def __init__(self, name: str, fails: bool = False) -> None:
         self.name, self.fails, self.told, self.began = name, fails, [], None
         self.trackers = [self]
