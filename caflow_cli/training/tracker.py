@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from accelerate import Accelerator
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..images import atomic_write, make_folder
 from .config import RunConfig
 
 __all__ = ["Tracker", "check_tracker"]
 
 _PROJECT = "caflow"
+_WANDB_ID = ".wandb-id"
 _HINTS = {
     "wandb": "wandb login, or WANDB_MODE=offline; or leave tracker out",
     "trackio": "TRACKIO_DIR names a folder that can be written; or leave tracker out",
@@ -70,7 +73,9 @@ class Tracker:
             return
         out = Path(self._config.out)
         run = {"name": out.resolve().name, "resume": "allow"}
-        options = {"wandb": {**run, "dir": str(out)}, "trackio": run}.get(name)
+        kept = out / _WANDB_ID  # by which a run that goes on is one with what it was
+        own = kept.read_text() if kept.is_file() else uuid4().hex
+        options = {"wandb": {**run, "id": own, "dir": str(out)}, "trackio": run}.get(name)
         # TensorBoard's files lie in a folder of the project's name.
         project, values = (name, None) if options is None else (_PROJECT, _flat(self._config))
         try:
@@ -82,6 +87,9 @@ class Tracker:
             raise CaflowError(
                 f"tracker {name} does not start: {_one_line(error)}", _HINTS[name], EXIT_USAGE
             ) from error
+        if name == "wandb" and self._accelerator.is_main_process:
+            make_folder(out)
+            atomic_write(kept, own.encode())
         self._on = True
 
     def figures(self, figures: Mapping[str, Any], step: int) -> None:

@@ -160,7 +160,8 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
 def test_a_run_over_a_manifest_is_that_over_its_folder_and_resumes_with_the_same_bits(
     pictures, straight, tmp_path
 ):
-    files = [(split, file) for split in ("train", "val") for file in (pictures / split).iterdir()]
+    splits = ("train", "val", "test")
+    files = [(split, file) for split in splits for file in (pictures / split).iterdir()]
     rows = [json.dumps({"image": str(file), "split": split}) for split, file in files]
     manifest, out = tmp_path / "list.jsonl", tmp_path / "listed"
     manifest.write_text("\n".join(sorted(rows)))

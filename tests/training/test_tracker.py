@@ -56,6 +56,9 @@ def test_numbers_and_grids_go_to_the_tracker(tmp_path, capsys):
     assert values["optim.lr"] == 8e-3
     assert str(tmp_path) not in str(values)  # no path of this machine
     assert capsys.readouterr().out == ""
+    again = Fake("wandb")
+    Tracker(config(tmp_path / "run", "wandb"), again, notes.append).begin()
+    assert again.began[2]["wandb"]["id"] == options["wandb"]["id"]  # of a run that goes on
 
 
 def test_a_run_without_a_tracker_tells_nobody(tmp_path):
