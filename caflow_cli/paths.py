@@ -1,4 +1,4 @@
-"""Checks of paths that return False on errors, and the names that commands give to results.
+"""Names that commands give to results, and checks of paths that return False on errors.
 
 `Path.exists` and similar methods raise OSError before Python 3.14, for a name that is too long,
 say. The code that opens the file reports the reason.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
-__all__ = ["exists", "is_file", "is_folder", "is_missing", "url_of", "without_ending"]
+__all__ = ["exists", "is_file", "is_folder", "is_missing", "numbered", "url_of", "without_ending"]
 
 _Path = str | os.PathLike[str]
 # Commands put this behind the stem of an input.
@@ -61,3 +62,13 @@ def without_ending(stem: str) -> str | None:
     """
     match = _RESULT.fullmatch(stem)
     return match["stem"] if match else None
+
+
+def numbered(path: Path, keep: int) -> list[Path]:
+    """The path for each rank: the path itself, or with `_01` and so on before its suffix."""
+    if keep == 1:
+        return [path]
+    digits = max(2, len(str(keep)))
+    return [
+        path.with_name(f"{path.stem}_{rank:0{digits}d}{path.suffix}") for rank in range(1, keep + 1)
+    ]

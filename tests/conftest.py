@@ -24,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests
 
 
 @pytest.fixture

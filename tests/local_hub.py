@@ -1,5 +1,7 @@
 """A Hub on this machine: what `huggingface_hub` asks of a model repository, and faults.
 
+Of data sets, whose names begin with `datasets/`, what `datasets` asks.
+
 Repositories and large files live in memory. Two ports, as on the real Hub: the site, and the
 storage that it redirects downloads to, which must never see a token.
 """
@@ -18,10 +20,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 WEIGHTS = "model.safetensors"
+LARGE = (".safetensors", ".parquet")  # files that the storage has
 
 
 def sha256(data: bytes) -> str:
@@ -138,6 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         split = urlsplit(self.path)
         path = unquote(split.path)
+        self.query = parse_qs(split.query)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.request_ = Request(self.command, path, headers)
         self.body = self.rfile.read(int(headers.get("content-length", 0)))
@@ -212,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refusal(404, "EntryNotFound", "Entry not found", **{"X-Repo-Commit": commit})
         data = files[path]
         headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
-        if not path.endswith(".safetensors"):
+        if not path.endswith(LARGE):
             etag = f'"{git_sha1(data)}"'
             self._answer(200, data, headers | {"ETag": etag, "X-Linked-Size": str(len(data))})
             return
@@ -227,18 +232,18 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.damaged:
             data = data[:-1] + bytes([data[-1] ^ 1])
         start = 0
-        asked = re.fullmatch(r"bytes=(\d+)-", self.request_.headers.get("range", ""))
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request_.headers.get("range", ""))
         if asked:
             start = int(asked[1])
             if start >= len(data):
                 raise _Refusal(416, **{"Content-Range": f"bytes */{len(data)}"})
-        part = data[start:]
+        part = data[start : int(asked[2]) + 1 if asked and asked[2] else None]
         with self.hub.lock:
             cut = self.hub.cuts.pop(0) if self.hub.cuts else None
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(part)))
         if asked:
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}")
         self.end_headers()
         if self.hub.slow:
             time.sleep(self.hub.slow)
@@ -264,6 +269,25 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": path} for path in files]
         about = {"_id": "1", "id": name, "modelId": name, "sha": commit, "private": private}
         self._json({**about, "siblings": siblings})
+
+    def _tree(self, name: str, revision: str, folder: str | None) -> None:
+        _, files = self._files(name, revision)
+        inside = f"{folder}/" if folder else ""
+        if inside and not any(path.startswith(inside) for path in files):
+            raise _Refusal(404, "EntryNotFound", "Entry not found")
+        found = {path: data for path, data in files.items() if path.startswith(inside)}
+        parents = {str(folder) for path in found for folder in PurePosixPath(path).parents}
+        folders = sorted(f for f in parents if f != "." and f.startswith(inside))
+        entries = [{"type": "directory", "oid": "0", "size": 0, "path": f} for f in folders]
+        entries += [_entry(path, data) for path, data in found.items()]
+        if self.query.get("recursive", ["false"])[0].lower() != "true":
+            entries = [e for e in entries if "/" not in e["path"].removeprefix(inside)]
+        self._json(entries)
+
+    def _paths(self, name: str, revision: str) -> None:
+        _, files = self._files(name, revision)
+        asked = parse_qs(self.body.decode()) if self.body[:1] != b"{" else json.loads(self.body)
+        self._json([_entry(path, files[path]) for path in asked["paths"] if path in files])
 
     def _whoami(self) -> None:
         self._json({"type": "user", "name": self._writer(), "orgs": []})
@@ -302,7 +326,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = []
         for asked in json.loads(self.body)["files"]:
             path = asked["path"]
-            is_large = path.endswith(".safetensors")
+            is_large = path.endswith(LARGE)
             old = existing.get(path)
             oid = None if old is None else sha256(old) if is_large else git_sha1(old)
             mode = "lfs" if is_large else "regular"
@@ -342,8 +366,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"success": True, "commitUrl": url, "commitOid": commit})
 
 
+def _entry(path: str, data: bytes) -> dict[str, Any]:
+    about: dict[str, Any] = {"oid": git_sha1(data), "size": len(data), "path": path}
+    if path.endswith(LARGE):
+        about["lfs"] = {"oid": sha256(data), "size": len(data), "pointerSize": 100}
+    return {"type": "file", **about}
+
+
+_DATA = r"(datasets/[\w.-]+/[\w.-]+)"
 _NAME = r"([\w.-]+/[\w.-]+)"
 _SITE = [
+    (rf"(?:GET|HEAD) /{_DATA}/resolve/([^/]+)/(.+)", "_resolve"),
+    (rf"GET /api/{_DATA}(?:/revision/([^/]+))?", "_info"),
+    (rf"GET /api/{_DATA}/tree/([^/]+)(?:/(.+))?", "_tree"),
+    (rf"POST /api/{_DATA}/paths-info/([^/]+)", "_paths"),
     (rf"(?:GET|HEAD) /{_NAME}/resolve/([^/]+)/(.+)", "_resolve"),
     (rf"GET /api/models/{_NAME}(?:/revision/(.+))?", "_info"),
     (r"GET /api/whoami-v2", "_whoami"),

@@ -35,10 +35,14 @@ FLOORS = [
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 # Modules whose tests have another name, and which: those of what they are a part of.
 TESTED_ELSEWHERE = {
+    "cli/commands/config.py": "cli/test_user_config.py",
     "cli/commands/models/pull.py": "hub/test_download.py",
     "cli/commands/models/push.py": "hub/test_push.py",
     "cli/options.py": "cli/test_option_groups.py",
     "cli/train_options.py": "cli/test_train_config.py",
+    "data/folders.py": "data/test_files.py",
+    "data/opening.py": "data/test_files.py",
+    "data/zips.py": "data/test_files.py",
     "evaluation/benchmark_tally.py": "evaluation/test_benchmark_run.py",
     "evaluation/comparison.py": "evaluation/test_two_sets.py",
     "evaluation/feature_sets.py": "evaluation/metrics/test_set_features.py",

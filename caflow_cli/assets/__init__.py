@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
 
-__all__ = ["ASSETS", "WEIGHTS_DIR", "example_path"]
+__all__ = ["ASSETS", "WEIGHTS_DIR", "example_path", "manifest_path"]
 
 ASSETS = Path(__file__).parent
 WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled models
@@ -24,3 +24,9 @@ def example_path(name: str) -> Path:
             f"no example {name!r}", f"the examples are {', '.join(examples)}", EXIT_USAGE
         )
     return examples[name]
+
+
+def manifest_path() -> Path:
+    """The manifest of models: inside the package in a wheel, at the top level in a checkout."""
+    inside = ASSETS.parent / "weights_manifest.json"
+    return inside if inside.exists() else ASSETS.parent.parent / inside.name

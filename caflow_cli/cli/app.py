@@ -14,6 +14,7 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from ..version import __version__
 from .commands.colorize import colorize_command
+from .commands.config import config_app
 from .commands.evaluate import evaluate_command
 from .commands.inpaint import inpaint_command
 from .commands.models import models_app
@@ -25,6 +26,7 @@ from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
 from .help import Command, Group, meant
 from .memory import is_out_of_memory
+from .user_config import apply_defaults
 
 __all__ = ["app", "main"]
 
@@ -44,6 +46,7 @@ app.command("score", cls=Command)(score_command)
 app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
 app.command("train", cls=Command)(train_command)
 app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
 
 
 def _print_version(value: bool) -> None:
@@ -54,6 +57,7 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -62,6 +66,8 @@ def _root(
     ] = False,
 ) -> None:
     """Sample p(w|y) for images with conditional autoregressive flows, and score any pair."""
+    if context.invoked_subcommand != "config":  # which can mend a bad file
+        apply_defaults(context)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import typer
 from ..evaluation.benchmarks import BENCHMARKS
 from ..evaluation.metrics.catalogue import METRICS
 from ..evaluation.protocols import PROTOCOLS
-from . import options
+from . import completion, options
 
 if TYPE_CHECKING:
     from ..evaluation import Weights
@@ -49,7 +49,11 @@ class ModelOnData:
     task: Annotated[
         str | None,
         typer.Option(
-            "--task", metavar="T", help="Task. Default: the model's.", rich_help_panel=_MODEL
+            "--task",
+            metavar="T",
+            help="Task. Default: the model's.",
+            autocompletion=completion.tasks,
+            rich_help_panel=_MODEL,
         ),
     ] = None
     model: options.Model = None
@@ -57,8 +61,9 @@ class ModelOnData:
         str | None,
         typer.Option(
             "--data",
-            metavar="FOLDER|ZIP",
-            help="True pictures; for paired models, pairs in A/ and B/.",
+            metavar="DATA",
+            help="True pictures; for paired models, pairs in A/ and B/. All kinds that `train "
+            "--data` takes.",
             rich_help_panel=_MODEL,
         ),
     ] = None

@@ -49,7 +49,8 @@ def load_model(
     """Load a model for a command, after the checks that need no weights.
 
     Args:
-        name: As typed; None: the environment's, else the default of `task`, or of superres.
+        name: As typed. None: of `task`, or of superres, what the environment names, else the
+            user's file, else the default.
         device: As typed.
         console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
             download.
@@ -66,8 +67,9 @@ def load_model(
     from ..inference import Domain
     from ..model import CAFlow
     from ..tasks import TASKS
+    from .user_config import model_of_config
 
-    name = name or model_of_environment(task)
+    name = name or model_of_environment(task) or model_of_config(task or "superres")
     if name in FILLS:
         raise CaflowError(
             f"{name} is a classical fill: it draws no candidates and has no likelihood",

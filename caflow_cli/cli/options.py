@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from . import completion
+
 __all__ = [
     "MESSAGES",
     "MODEL",
@@ -40,6 +42,7 @@ Images = Annotated[
         metavar="IMAGE",
         help="Pictures, folders, or globs in quotes; `-` for stdin; `example:NAME`, "
         "such as `example:face`.",
+        autocompletion=completion.images,
     ),
 ]
 Model = Annotated[
@@ -49,13 +52,20 @@ Model = Annotated[
         metavar="ID|PATH|REPO[@REV]",
         help=f"{_MODEL_HELP} Default: CAFLOW_MODEL_SUPERRES, _COLORIZE, _INPAINT or _PAIRED, else "
         "CAFLOW_MODEL where that is for the task, else the bundled one.",
+        autocompletion=completion.models,
         rich_help_panel=MODEL,
     ),
 ]
 # For `score`, where the target's own word comes before the environment's.
 ModelOnly = Annotated[
     str | None,
-    typer.Option("--model", metavar="ID|PATH|REPO[@REV]", help=_MODEL_HELP, rich_help_panel=MODEL),
+    typer.Option(
+        "--model",
+        metavar="ID|PATH|REPO[@REV]",
+        help=_MODEL_HELP,
+        autocompletion=completion.models,
+        rich_help_panel=MODEL,
+    ),
 ]
 Device = Annotated[
     str,
@@ -64,13 +74,20 @@ Device = Annotated[
         metavar="NAME",
         help=_DEVICE_HELP,
         envvar="CAFLOW_DEVICE",
+        autocompletion=completion.devices,
         rich_help_panel=MODEL,
     ),
 ]
 # For `train`, where a config may say.
 DeviceOrConfigs = Annotated[
     str | None,
-    typer.Option("--device", metavar="NAME", help=_DEVICE_HELP, envvar="CAFLOW_DEVICE"),
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help=_DEVICE_HELP,
+        envvar="CAFLOW_DEVICE",
+        autocompletion=completion.devices,
+    ),
 ]
 Seed = Annotated[
     int,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import Encoder, format_of
-from ..paths import is_folder
+from ..paths import is_folder, numbered
 from .inputs import InputPicture
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "ignores_case",
     "is_device",
     "name_results",
-    "numbered",
     "target_folder",
 ]
 
@@ -90,16 +89,6 @@ def name_results(
             stem = "_".join([stem, *source.path.suffix.split(".")[1:]])
         result.append(numbered(base / f"{stem}_{label}{suffix}", keep))
     return result
-
-
-def numbered(path: Path, keep: int) -> list[Path]:
-    """The path for each rank: the path itself, or with `_01` and so on before its suffix."""
-    if keep == 1:
-        return [path]
-    digits = max(2, len(str(keep)))
-    return [
-        path.with_name(f"{path.stem}_{rank:0{digits}d}{path.suffix}") for rank in range(1, keep + 1)
-    ]
 
 
 def fold(name: str) -> str:

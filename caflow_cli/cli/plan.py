@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
-from ..paths import is_missing
+from ..paths import is_missing, numbered
 from .inputs import InputPicture, check_frame, find_inputs, names_one
-from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
+from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 from .partners import Masks
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
+from ..version import SCHEMA, __version__
 from .output_size import FILTER
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ __all__ = [
     "planned_fields",
     "provenance",
 ]
-
-SCHEMA = 2  # docs/cli.md says what is new in it
 
 # Of a fill that has no density, no draws and no rivals.
 _UNSCORED = {
@@ -166,29 +165,8 @@ def provenance(
     candidate: Candidate, result: Candidates, loaded: LoadedModel, resized: Resized | None = None
 ) -> Fields:
     """The provenance in a written picture. Pictures are passed on, so it has no local path."""
-    from ..version import __version__
-
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "task": loaded.model.config.task.name,
-        "model": loaded.identity,
-        "tau": result.tau.as_json(),
-        "seed": candidate.seed,
-        "rank": candidate.rank,
-        "rank_by": result.rank_by,
-        "rank_value": candidate.rank_value,
-        "redraws": candidate.redraws,
-        "candidates": len(result.ranked),
-        **({"consistent": True} if candidate.consistency_max is not None else {}),
-        **({"refine": result.refine} if result.refine else {}),
-        "rank_score": candidate.score.rank_score,
-        "log_likelihood": candidate.score.log_likelihood,
-        "bits_per_dim": candidate.score.bits_per_dim,
-        **({"parts": len(candidate.score.parts)} if candidate.score.parts else {}),
-        **_resized_fields(resized),
-        "estimator": result.estimator,
-    }
+    own = {**result.provenance(candidate), "model": loaded.identity}
+    return {**own, **_resized_fields(resized)}
 
 
 def method_fields(name: str) -> Fields:
@@ -204,8 +182,6 @@ def method_fields(name: str) -> Fields:
 
 def fill_provenance(method: Fields) -> Fields:
     """The provenance in a picture that a classical method filled."""
-    from ..version import __version__
-
     head = {"schema": SCHEMA, "version": __version__, "task": "inpaint"}
     return {**head, **method, **_UNSCORED}
 

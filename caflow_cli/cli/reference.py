@@ -33,13 +33,15 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 `--model` names none (`score`: after what the target says) |
 | `CAFLOW_MODEL` | the same, for whichever task the model is for |
 | `CAFLOW_DEVICE` | the device where `--device` names none |
+| `CAFLOW_CONFIG` | the file of [your own defaults](start.md#your-own-defaults) |
 | `CAFLOW_LPIPS_WEIGHTS`, `CAFLOW_FID_WEIGHTS` | networks of metrics, where no option names them |
 | `CAFLOW_DEBUG=1` | errors with a traceback |
 | `NO_COLOR` | help and progress without colours |
 | `HF_HOME`, `HF_HUB_OFFLINE` | where models of the Hub are kept; no network |
 | `HF_TOKEN`, `HF_ENDPOINT` | who asks the Hub; another Hub |
 
-`caflow --install-completion` adds completion of commands and options to the shell.
+`caflow --install-completion` adds completion to the shell: of commands, options, and the values of
+`--model`, `--task`, `--preset`, `--metric`, `--device` and `example:`.
 
 The lines of `--json` are described by a JSON Schema in the package,
 `caflow_cli/assets/schema/lines.schema.json`. They are of schema 2, as is what pictures say of

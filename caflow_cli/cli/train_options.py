@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..config import PRESETS
-from . import options
+from . import completion, options
 
 __all__ = ["TASK_NAMES", "RunOptions"]
 
@@ -23,7 +23,10 @@ class RunOptions:
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", metavar="FOLDER|ZIP", help="Pictures. Folders train/, val/, test/ are used."
+            "--data",
+            metavar="DATA",
+            help="Pictures: a folder, zip, manifest (CSV, JSON lines), WebDataset shards, Parquet, "
+            "or hf://owner/name. Folders train/, val/, test/ are used.",
         ),
     ] = None
     crop: Annotated[
@@ -36,7 +39,12 @@ class RunOptions:
     ] = None
     task: Annotated[
         str | None,
-        typer.Option("--task", metavar="TASK", help=f"{', '.join(TASK_NAMES)}. Default: superres."),
+        typer.Option(
+            "--task",
+            metavar="TASK",
+            help=f"{', '.join(TASK_NAMES)}. Default: superres.",
+            autocompletion=completion.tasks,
+        ),
     ] = None
     preset: Annotated[
         str | None,
@@ -45,6 +53,7 @@ class RunOptions:
             metavar="P",
             help=f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the "
             "others have the paper's size.",
+            autocompletion=completion.presets,
         ),
     ] = None
     config: Annotated[
@@ -61,6 +70,7 @@ class RunOptions:
             "--init-from",
             metavar="MODEL",
             help="Start from this model's weights. Only the guide of its flow may differ.",
+            autocompletion=completion.models,
         ),
     ] = None
     perceptual_weights: Annotated[

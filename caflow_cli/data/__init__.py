@@ -1,13 +1,17 @@
-"""Image sets: folders and zips of pictures, or of pairs, as uint8 tensors."""
+"""Image sets: pictures, or pairs, of folders, zips and other kinds, as uint8 tensors."""
 
-from .files import Split, condition_channels, count_pictures
+from .address import Address
+from .files import Split
 from .masks import Masks, load_masks
+from .opening import condition_channels, count_pictures
 from .photographs import Photographs, load_photographs
 from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
 from .store import Store
 from .stream import Reader, open_split
+from .streams import endless
 
 __all__ = [
+    "Address",
     "DamagedError",
     "ImageSet",
     "Masks",
@@ -18,6 +22,7 @@ __all__ = [
     "Store",
     "condition_channels",
     "count_pictures",
+    "endless",
     "load_masks",
     "load_pairs",
     "load_photographs",

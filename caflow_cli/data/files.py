@@ -1,40 +1,34 @@
-"""The pictures of a folder or a zip, and the split of each."""
+"""The pictures of a set, whatever holds them, and the split of each."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import MAX_BYTES, SUFFIXES, read_image
-from ..paths import exists, is_folder
-from .member import read_member
-from .missing import no_data
+from ..images import SUFFIXES
 
 __all__ = [
     "Example",
     "PictureFiles",
+    "Role",
     "Split",
     "choose",
-    "condition_channels",
-    "count_pictures",
     "has_split",
-    "open_files",
+    "is_picture",
+    "leads_out",
+    "reading",
 ]
 
 Split = Literal["train", "val", "test"]
+Role = Literal["pictures", "pairs", "masks"]  # what is taken from a set that has several columns
 
 _SPLITS = ("train", "val", "test")
 _HELD_OUT = 50  # one picture in so many goes to val, and as many to test
 _SIDES = ("A", "B")  # of a pair: condition and target
-_PEEK = 32  # pictures that are looked at to tell whether conditions are grey
 
 
 @dataclass(frozen=True)
@@ -47,9 +41,9 @@ class Example:
 
 @dataclass(frozen=True)
 class PictureFiles:
-    """The pictures under a path, named relative to it with forward slashes, and their reader."""
+    """The pictures of a set, named with forward slashes as in a folder, and their reader."""
 
-    path: Path
+    where: str  # what holds them, as typed
     members: list[str]
     read: Callable[[str], bytes]  # CaflowError where that fails
     stamp: Callable[[str], str]  # changes where a member does
@@ -71,7 +65,7 @@ def choose(
     """
     if split not in (*_SPLITS, "all"):
         raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
-    where = repr(str(files.path))
+    where = repr(files.where)
     folders = (*_SPLITS, *_SIDES) if paired else _SPLITS
     named = list(zip(_unwrap(files.members, folders), files.members, strict=True))
     if not named:
@@ -121,31 +115,6 @@ def has_split(files: PictureFiles, split: Split) -> bool:
     return any(name.startswith(f"{split}/") for name in names)
 
 
-def count_pictures(path: str | Path, *, seed: int = 0, paired: bool = False) -> dict[Split, int]:
-    """Count the pictures, or pairs, of each split. Nothing is decoded.
-
-    Raises:
-        CaflowError: As for `choose`, with the splits that training needs.
-    """
-    with open_files(Path(path)) as files:
-        splits: tuple[Split, ...] = ("train", "val", "test")
-        return {split: len(choose(files, split, seed, paired=paired)) for split in splits}
-
-
-def condition_channels(path: str | Path) -> int:
-    """The number of channels for a paired set's conditions: 1 if the ones looked at are grey."""
-    with open_files(Path(path)) as files:
-        for example in choose(files, "train", 0, paired=True)[:_PEEK]:
-            member = example.members[0]
-            try:
-                picture = read_image(io.BytesIO(files.read(member)), name=member)
-            except CaflowError:
-                continue  # loading names it
-            if (picture != picture[..., :1]).any():
-                return 3
-    return 1
-
-
 def _single(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
     return sorted((Example(n, (m,)) for n, m in named), key=lambda item: item.name)
 
@@ -191,65 +160,7 @@ def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
     return inner if len(tops) == 1 and not tops & known and inside & known else members
 
 
-@contextmanager
-def open_files(path: Path) -> Iterator[PictureFiles]:
-    """Open a folder (with its subfolders, without hidden files) or a zip, which is read in memory.
-
-    Raises:
-        CaflowError: (exit 2) the path does not exist, or is neither a folder nor a zip.
-    """
-    if is_folder(path):
-
-        def stamp(member: str) -> str:
-            status = (path / member).stat()
-            return f"{status.st_size} {status.st_mtime_ns}"
-
-        def read(member: str) -> bytes:
-            with (path / member).open("rb") as file:
-                return file.read(MAX_BYTES + 1)  # a byte too many: decoding refuses it then
-
-        def size(member: str) -> int:
-            with suppress(OSError):  # reading says it
-                return (path / member).stat().st_size
-            return 0
-
-        yield PictureFiles(path, _walk(path), lambda m: _read(read, m), stamp, size)
-        return
-    if not exists(path):
-        raise no_data(path)
-    try:
-        archive = zipfile.ZipFile(path)
-    except Exception as error:  # of a broken file: it raises whatever that leads it to
-        raise CaflowError(
-            f"{str(path)!r} is neither a folder nor a readable zip",
-            "--data FOLDER or --data FILE.zip",
-            EXIT_USAGE,
-        ) from error
-    with archive:
-        entries = [e for e in archive.infolist() if _is_picture(e.filename) and not e.is_dir()]
-        if any(entry.flag_bits & 1 for entry in entries):
-            raise CaflowError(
-                f"{str(path)!r} is encrypted", "unpack it and give the folder", EXIT_USAGE
-            )
-        for entry in entries:
-            # Results are written under the names of what they were made from.
-            if _leads_out(entry.filename):
-                raise CaflowError(
-                    f"{str(path)!r} has a member {entry.filename!r}, whose path leads out of it",
-                    "unpack it with care, and give the folder",
-                    EXIT_USAGE,
-                )
-        members = list({entry.filename: None for entry in entries})
-        yield PictureFiles(
-            path,
-            members,
-            lambda m: _read(lambda name: read_member(archive, name), m),
-            lambda m: str(archive.getinfo(m).CRC),
-            lambda m: archive.getinfo(m).file_size,
-        )
-
-
-def _read(read: Callable[[str], bytes], member: str) -> bytes:
+def reading(read: Callable[[str], bytes], member: str) -> bytes:
     """Read all bytes of a member. CaflowError if that fails."""
     try:
         return read(member)
@@ -263,27 +174,12 @@ def _read(read: Callable[[str], bytes], member: str) -> bytes:
         ) from error
 
 
-def _leads_out(member: str) -> bool:
+def leads_out(member: str) -> bool:
     parts = PureWindowsPath(member)  # knows both separators, and drives
     return bool(parts.anchor) or ".." in parts.parts
 
 
-def _walk(root: Path) -> list[str]:
-    """Yield the pictures under a folder. Links to folders are followed, each folder once."""
-    found: list[str] = []
-    seen: set[str] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        inside = Path(folder).relative_to(root)
-        found += [p for file in files if _is_picture(p := (inside / file).as_posix())]
-    return found
-
-
-def _is_picture(member: str) -> bool:
+def is_picture(member: str) -> bool:
     path = PurePosixPath(member)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return path.suffix.lower() in SUFFIXES and not hidden

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import CaflowError
-from .files import Split, choose, open_files
+from .files import Split, choose
+from .opening import open_files
 from .sets import check_skipped, decode_examples
 
 __all__ = ["Masks", "load_masks"]
@@ -46,7 +47,7 @@ def load_masks(path: str | Path, split: Split, *, seed: int = 0) -> Masks:
     The splits are those of `load_split`. A mask is white (128 and up) where a hole is.
 
     Args:
-        path: A folder or a .zip of masks of any size.
+        path: A set of masks of any size; of a set with columns, the column `mask`.
 
     Raises:
         CaflowError: As for `load_split`, but that masks may be of any size; or all are black.
@@ -59,7 +60,7 @@ def load_masks(path: str | Path, split: Split, *, seed: int = 0) -> Masks:
             found[row] = (np.packbits(white), *white.shape)
 
     try:
-        with open_files(Path(path)) as files:
+        with open_files(path, "masks", split) as files:
             examples = choose(files, split, seed)
             loaded = decode_examples(files, examples, put)
             skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]

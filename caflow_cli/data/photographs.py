@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,18 @@ import torch
 
 from ..errors import CaflowError
 from ..images import stored_size
-from .files import Example, PictureFiles, Split, choose, open_files
+from .files import Example, PictureFiles, Split, choose
+from .opening import open_files
 from .sets import DamagedError, check_side, check_skipped, decode_examples, fingerprint
 from .store import Store
 
-__all__ = ["Photographs", "load_photographs"]
+__all__ = ["Photographs", "centres", "load_photographs"]
 
 _PLACE = 24  # bytes: where a picture begins, its height and its width, int64 each
+
+
+class _Pictures(Protocol):
+    def __getitem__(self, index: int, /) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +53,17 @@ class Photographs:
 
     def centres(self, indices: torch.Tensor, size: int) -> torch.Tensor:
         """The central `size` x `size` pixels of these pictures: uint8 (n, 3, size, size)."""
-        rows = []
-        for index in indices.tolist():
-            picture = self[index]
-            top, left = ((side - size) // 2 for side in picture.shape[1:])
-            rows.append(picture[:, top : top + size, left : left + size])
-        return torch.stack(rows)
+        return centres(self, indices, size)
+
+
+def centres(pictures: _Pictures, indices: torch.Tensor, size: int) -> torch.Tensor:
+    """The central `size` x `size` pixels of some of the pictures: uint8 (n, 3, size, size)."""
+    rows = []
+    for index in indices.tolist():
+        picture = pictures[index]
+        top, left = ((side - size) // 2 for side in picture.shape[1:])
+        rows.append(picture[:, top : top + size, left : left + size])
+    return torch.stack(rows)
 
 
 def load_photographs(
@@ -70,7 +81,7 @@ def load_photographs(
     decoded.
 
     Args:
-        path: A folder or a .zip, read in memory.
+        path: A set of pictures, as `open_files` opens it.
         size: The least side that a picture may have.
         limit: Decode at most this many pictures, evenly spaced.
         store: Keeps large sets; by default every set is kept in memory.
@@ -78,7 +89,7 @@ def load_photographs(
     Raises:
         CaflowError: As for `load_split`.
     """
-    with open_files(Path(path)) as files:
+    with open_files(path, "pictures", split, limit) as files:
         examples = choose(files, split, seed)
         if limit is not None and len(examples) > limit:
             examples = [examples[i * len(examples) // limit] for i in range(limit)]

@@ -18,7 +18,8 @@ from PIL import Image
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import read_image
-from .files import Example, PictureFiles, Split, choose, open_files
+from .files import Example, PictureFiles, Split, choose
+from .opening import open_files
 from .store import Store
 
 __all__ = [
@@ -93,7 +94,8 @@ def load_split(
     shape is cropped to its largest central square and resized (Pillow LANCZOS).
 
     Args:
-        path: A folder (searched through, hidden files left out) or a .zip, read in memory.
+        path: A set of pictures, as `open_files` opens it: a folder (searched through, hidden files
+            left out), a .zip, or another kind.
         size: Side of the pictures in pixels.
         channels: 3 for RGB, 1 for grey (Pillow `L`).
         limit: Decode at most this many pictures, evenly spaced.
@@ -147,8 +149,9 @@ def _load(
     """Load tensors (one for each member of an example), names, and names of skipped examples."""
     if not set(channels) <= {1, 3}:
         raise CaflowError(f"channels is {channels[0]}", "use 3 (RGB) or 1 (grey)", EXIT_USAGE)
-    with open_files(Path(path)) as files:
-        examples = choose(files, split, seed, paired=len(channels) == 2)
+    paired = len(channels) == 2
+    with open_files(path, "pairs" if paired else "pictures", split, limit) as files:
+        examples = choose(files, split, seed, paired=paired)
         if limit is not None and len(examples) > limit:
             examples = [examples[i * len(examples) // limit] for i in range(limit)]
         shapes: list[tuple[int, ...]] = [(len(examples), c, size, size) for c in channels]

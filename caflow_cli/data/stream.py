@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .files import Split, choose, has_split, open_files
+from .files import Role, Split, choose, has_split
+from .opening import open_files
 from .sets import read_example, square
 
 __all__ = ["Reader", "open_split"]
@@ -40,19 +41,23 @@ def open_split(
     *,
     paired: bool = False,
     seed: int = 0,
+    limit: int | None = None,
+    role: Role | None = None,
 ) -> Iterator[Reader]:
     """Open a split, with the same examples as `load_split` and `load_pairs`.
 
     Args:
-        path: A folder or a .zip.
+        path: A set of pictures, as `open_files` opens it.
         split: None: `test/` if there is one, else every picture.
         size: Side of the pictures in pixels; None leaves them as they are.
         paired: Whether the set has conditions in `A/` and targets in `B/`.
+        limit: Of a stream alone: how many examples are read.
+        role: What is taken from a set with columns. Default: pairs or pictures.
 
     Raises:
         CaflowError: As for `load_split`, on entering or from `Reader.read`.
     """
-    with open_files(Path(path)) as files:
+    with open_files(path, role or ("pairs" if paired else "pictures"), split, limit) as files:
         part = split or ("test" if has_split(files, "test") else "all")
         examples = choose(files, part, seed, paired=paired)
 

@@ -119,7 +119,7 @@ def run_benchmark(
     tally = Tally(contestants)
     failed: list[Failure] = []
     with ExitStack() as stack:
-        pictures = stack.enter_context(open_split(data, split))
+        pictures = stack.enter_context(open_split(data, split, limit=limit))
         damages = None if masks is None else _open_masks(stack, masks)
         count = ProgressCount(progress, len(pictures.names[:limit]))
         device = "cpu" if isinstance(model, str) else model.device
@@ -250,7 +250,7 @@ def _cells(settings: EvaluationSettings) -> list[Cell]:
 def _open_masks(stack: ExitStack, masks: str | Path) -> Reader:
     """Open the set of masks; errors say that they are of masks."""
     try:
-        return stack.enter_context(open_split(masks))
+        return stack.enter_context(open_split(masks, role="masks"))
     except CaflowError as error:
         hint = error.hint.replace("--data ", "--masks ")
         raise CaflowError(f"masks: {error.message}", hint, error.exit_code) from error

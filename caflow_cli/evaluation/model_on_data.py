@@ -104,7 +104,8 @@ def evaluate(
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
     paired = not task.derives_condition
-    with open_split(data, split, model.config.task.size, paired=paired) as reader:
+    size = model.config.task.size
+    with open_split(data, split, size, paired=paired, limit=limit) as reader:
         names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(

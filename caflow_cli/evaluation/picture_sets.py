@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..data.files import open_files
+from ..data.opening import open_files
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
 from ..paths import exists, is_file, url_of, without_ending

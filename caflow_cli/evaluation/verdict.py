@@ -54,7 +54,7 @@ def against_baseline(
     sampling = Sampling(candidates=1).of(model.config)
     drawn: list[float] = []
     given: list[float] = []
-    with open_split(data, split, model.config.task.size, seed=seed) as reader:
+    with open_split(data, split, model.config.task.size, seed=seed, limit=limit) as reader:
         for row, name in enumerate(reader.names[:limit]):
             problem = pose(task, reader.read(row), row, name)
             assert problem.baseline is not None, "the task is one of BASELINES"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..assets import ASSETS, WEIGHTS_DIR
+from ..assets import ASSETS, WEIGHTS_DIR, manifest_path
 from ..checkpoint import strict_json
 from ..config import Config, parse
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
@@ -29,8 +29,6 @@ __all__ = [
 ]
 
 MANIFEST_SCHEMA = 1
-_NAME = "weights_manifest.json"
-_PACKAGE = Path(__file__).resolve().parent.parent
 _REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
 
@@ -70,12 +68,6 @@ class Entry:
 def is_model_id(text: str) -> bool:
     """Whether a name may be a model's id, which becomes part of a file's name."""
     return _ID.fullmatch(text) is not None and ".." not in text
-
-
-def manifest_path() -> Path:
-    """The manifest's path: inside the package in a wheel, at the top level in a checkout."""
-    inside = _PACKAGE / _NAME
-    return inside if inside.exists() else _PACKAGE.parent / _NAME
 
 
 def load_manifest(path: Path | None = None) -> dict[str, Entry]:

@@ -144,4 +144,7 @@ def load(name: str) -> CAFlow:
     """
     from ..model import CAFlow
 
-    return CAFlow.load(resolve(name).path)
+    found = resolve(name)
+    model = CAFlow.load(found.path)
+    model.identity = {"id": found.id, "sha256": found.sha256}
+    return model

@@ -2,7 +2,8 @@
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import Candidate, Candidates, restore, restore_with
+from .restore import restore, restore_with
+from .results import Candidate, Candidates
 from .score import Estimator, Score, estimator_of, score, task_of
 
 __all__ = [

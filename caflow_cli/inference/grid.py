@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from ..tasks import Picture
+from ..temperature import Temperature
 from .figures import beside, captioned, stacked, thumbnail
-from .restore import Candidate, Candidates
+from .score import Score
 
 __all__ = ["grid_row"]
 
@@ -12,13 +16,31 @@ _CELL = 192  # pixels of a thumbnail's longer side
 _LINE = 10  # candidates side by side; more go on in a new line
 
 
-def grid_row(name: str, image: Picture, result: Candidates) -> Picture:
+class _Ranked(Protocol):
+    @property
+    def rank(self) -> int: ...
+    @property
+    def k(self) -> int: ...
+    @property
+    def score(self) -> Score: ...
+    @property
+    def image(self) -> Picture: ...
+
+
+class _Result(Protocol):
+    @property
+    def tau(self) -> Temperature: ...
+    @property
+    def ranked(self) -> Sequence[_Ranked]: ...
+
+
+def grid_row(name: str, image: Picture, result: _Result) -> Picture:
     """Draw a picture's row of the sheet: its input, and its candidates by rank with their scores.
 
     Args:
         name: Name of the picture, for the caption.
         image: The input, uint8 (H, W, 3).
-        result: Result of `restore`.
+        result: Result of `restore`, `Candidates`.
     """
     height, width = image.shape[:2]
     condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau}")
@@ -31,5 +53,5 @@ def _cell(picture: Picture, text: str) -> Picture:
     return captioned(thumbnail(picture, _CELL), text, _CELL)
 
 
-def _caption(candidate: Candidate) -> str:
+def _caption(candidate: _Ranked) -> str:
     return "\n".join([f"#{candidate.rank}   k {candidate.k}", *candidate.score.summary.split(", ")])

@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Sequence
 
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
-from ..temperature import Tau, Temperature
+from ..temperature import Tau
 from .candidates import Conditioned, Progress, Request
 from .choice import CONSENSUS, distances, order, own_log_likelihoods
 from .consistent import consistency
-from .domain import Statistics
+from .pictures import Pictured, as_mask, as_picture
 from .refine import check_refinable
-from .score import Estimator, Score, check_mask, estimator_of, task_of
+from .results import Candidate, Candidates
+from .score import Score, check_mask, estimator_of, task_of
 from .tiling import check_size
 
 __all__ = ["Candidate", "Candidates", "restore", "restore_with"]
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One draw, with the score of the picture composed from it."""
-
-    k: int
-    seed: int  # replays it: `--seed SEED -m 1`
-    rank: int  # from 1
-    rank_value: float | None  # what the rule of rank says of it (`inference.choice`)
-    score: Score
-    consistency_max: int | None  # levels between the reduced picture and the input, if projected
-    draws: tuple[Picture, ...]  # uint8, of the model's size, one a part; or projected: the picture
-    compose: Callable[[Sequence[Picture]], Picture]
-    redraws: int = 0  # draws of its generator that ran away, of all parts
-
-    @property
-    def image(self) -> Picture:
-        """The picture, uint8 (H, W, 3), composed at each access to save memory."""
-        return self.compose(self.draws)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """All M candidates of a picture, best first, and the settings they were drawn with."""
-
-    ranked: list[Candidate]
-    keep: int
-    tau: Temperature
-    rank_by: str  # the rule of rank
-    refine: int  # steps; above 0 candidates are no plain samples
-    estimator: Estimator
-    statistics: Statistics  # of the condition, for `Domain`
-
-    @property
-    def kept(self) -> list[Candidate]:
-        """The best N candidates."""
-        return self.ranked[: self.keep]
-
-
 def restore(
     model: CAFlow,
-    image: np.ndarray,
+    image: Pictured,
     tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
-    mask: np.ndarray | None = None,
+    mask: Pictured | None = None,
     *,
     batch_size: int | None = None,
     noise_samples: int = 1,
@@ -82,13 +42,14 @@ def restore(
 
     Args:
         model: Any model; its task turns `image` into a condition.
-        image: uint8 (H, W, 3).
+        image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_picture`.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5", one a
             scale, finest first, or one a latent; default: the model's, else the task's.
         candidates: M; default likewise.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
-        mask: For inpaint: uint8 (H, W), 128 and up where the picture is to be filled.
+        mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
+            picture is to be filled, or bool.
         batch_size: Candidates at a time. Default: as many as fit well into memory.
         noise_samples: K of the scores.
         rank: "likelihood"; "consensus", "typical" or "likely-consensus" (`inference.choice`);
@@ -101,10 +62,8 @@ def restore(
     Examples:
         >>> import caflow_cli as caflow
         >>> from caflow_cli.assets import example_path
-        >>> from caflow_cli.images import read_image
         >>> model = caflow.load("faces-superres-x4")
-        >>> image = read_image(example_path("face"))
-        >>> result = caflow.restore(model, image, tau=0.8, candidates=3, keep=2)
+        >>> result = caflow.restore(model, example_path("face"), tau=0.8, candidates=3, keep=2)
         >>> [(candidate.rank, candidate.image.shape) for candidate in result.kept]
         [(1, (64, 64, 3)), (2, (64, 64, 3))]
         >>> best, second = (candidate.score.rank_score for candidate in result.kept)
@@ -126,7 +85,7 @@ def restore(
         consistent=consistent,
         refine=refine,
     )
-    return restore_with(model, image, sampling, mask)
+    return restore_with(model, as_picture(image), sampling, as_mask(mask))
 
 
 def restore_with(
@@ -190,6 +149,9 @@ def restore_with(
         sampling.refine,
         estimator,
         conditioned.statistics[0],
+        image,
+        task.name,
+        model.identity,
     )
 
 

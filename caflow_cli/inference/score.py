@@ -16,6 +16,7 @@ from ..model import CAFlow, bits_per_dim, standard_error
 from ..sampling import check_noise_samples
 from ..tasks import Part, Picture, Place, Task, get_task
 from .conditions import InTiles, OnePiece, read_conditions
+from .pictures import Pictured, as_mask, as_picture
 from .tiling import check_size
 
 __all__ = [
@@ -100,9 +101,9 @@ def to_batch(images: Sequence[Picture]) -> Tensor:
 
 def score(
     model: CAFlow,
-    condition: Picture,
-    target: Picture,
-    mask: Picture | None = None,
+    condition: Pictured,
+    target: Pictured,
+    mask: Pictured | None = None,
     *,
     noise_samples: int = 1,
 ) -> Score:
@@ -110,16 +111,16 @@ def score(
 
     Args:
         model: Any model.
-        condition: The task's input, uint8 (H, W, 3), such as the small picture for superres.
-        target: uint8 (H', W', 3).
-        mask: For inpaint: uint8 (H, W), 128 and up where the picture was filled.
+        condition: The task's input, such as the small picture for superres: a path, a PIL image,
+            or an array, uint8 (H, W, 3); see `as_picture`.
+        target: Likewise, uint8 (H', W', 3).
+        mask: For inpaint: likewise, uint8 (H, W), 128 and up where the picture was filled.
         noise_samples: K.
 
     Examples:
         >>> import caflow_cli as caflow
         >>> from caflow_cli.assets import example_path
-        >>> from caflow_cli.images import read_image
-        >>> face, small = (read_image(example_path(name)) for name in ("face_64", "face"))
+        >>> face, small = example_path("face_64"), example_path("face")
         >>> score = caflow.score(caflow.load("faces-superres-x4"), small, face)
         >>> f"{score.log_likelihood:.0f} nats, {score.bits_per_dim:.3f} bits/dim"
         '-30500 nats, 3.581 bits/dim'
@@ -128,6 +129,7 @@ def score(
         CaflowError: The target or the mask does not fit the condition.
     """
     check_noise_samples(noise_samples)
+    condition, target, mask = as_picture(condition), as_picture(target), as_mask(mask)
     task = task_of(model)
     check_mask(task, mask)
     height, width = size = task.model_size(condition, mask)

@@ -95,6 +95,8 @@ class CAFlow(ModelFiles):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         self.config = config or Config()
+        # Of its file, where one was found by name: what pictures say they were made by.
+        self.identity: dict[str, str | None] = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
         self.Q = (

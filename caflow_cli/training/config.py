@@ -17,7 +17,7 @@ __all__ = ["OptimConfig", "RunConfig", "to_toml"]
 
 CROPS = ("whole", "random")
 SCHEDULES = ("cosine", "stable", "paper")
-TRACKERS = ("tensorboard",)
+TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 def _require(condition: bool, name: str, value: object, wanted: str) -> None:
@@ -121,7 +121,7 @@ class RunConfig:
         (8, 'superres')
     """
 
-    data: str  # folder or zip
+    data: str  # folder, zip, manifest, shards, table, or a set of the Hub (`data.Address`)
     out: str  # the run's folder
     optim: OptimConfig
     flow: FlowConfig = field(default_factory=lambda: preset("compact"))
@@ -140,7 +140,8 @@ class RunConfig:
     grid_every: int = 4  # validations
     save_every: int = 100  # steps between states to go on from
     data_memory_gb: float = 2.0  # decoded sets above this are mapped from a file in the run
-    tracker: str | None = None  # "tensorboard": the figures also go to RUN/tensorboard
+    stream_buffer: int = 2000  # pictures of a stream that are kept, and drawn from
+    tracker: str | None = None  # `TRACKERS`: it gets figures and sample grids, too
     device: str = "auto"
     init_from: str | None = None  # a model file to start from
     perceptual_weights: str | None = None  # VGG16's trunk, where a guide learns how pictures look;
@@ -148,7 +149,8 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _require(0 <= self.seed < 2**32, "seed", self.seed, "from 0 to below 2^32")
-        for name in ("validate_every", "validation_images", "grid_every", "save_every"):
+        counts = ("validate_every", "validation_images", "grid_every", "save_every")
+        for name in (*counts, "stream_buffer"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "to 1 or more")
         _require(0 <= self.zoom < 1, "zoom", self.zoom, "from 0 to below 1")
         _require(self.crop in CROPS, "crop", self.crop, f"to {' or '.join(CROPS)}")

@@ -13,10 +13,19 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..data import Photographs, Store, load_masks, load_pairs, load_photographs, load_split
+from ..data import (
+    Address,
+    Photographs,
+    Store,
+    load_masks,
+    load_pairs,
+    load_photographs,
+    load_split,
+)
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 from .crops import Crops
+from .streamed import StreamedPhotographs, StreamedPictures, decoded
 
 __all__ = ["CACHE", "Dataset", "load_dataset"]
 
@@ -35,13 +44,15 @@ class Dataset:
         conditions: uint8 (N, cond_channels, H, W). None: `task` makes them, one by one.
         skipped: Names of damaged pictures, which are left out.
         crops: With photographs, which parts of them a step learns from.
+        renew: Of a stream: puts the next example in the place of one that a step has used.
     """
 
     task: Task
-    targets: Tensor | Photographs
+    targets: Tensor | Photographs | StreamedPhotographs
     conditions: Tensor | None = None
     skipped: list[str] = field(default_factory=list)
     crops: Crops | None = None
+    renew: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -64,6 +75,8 @@ class Dataset:
         """Bytes of memory that an example takes, on average."""
         if isinstance(self.targets, Photographs):
             return self.targets.pixels.nbytes / len(self)
+        if isinstance(self.targets, StreamedPhotographs):
+            return self.targets.nbytes / len(self)
         kept = [self.targets] if self.conditions is None else [self.targets, self.conditions]
         return sum(tensor.nbytes for tensor in kept) / len(self)
 
@@ -82,9 +95,15 @@ class Dataset:
             part: Applied first to the target, and to a condition that is stored.
         """
         target = self.target(index) if part is None else part(self.target(index))
+        condition: _Image | None = None
         if self.conditions is not None:
-            image: _Image = self.conditions[index].numpy()
-            return target, image if part is None else part(image)
+            condition = self.conditions[index].numpy()
+            condition = condition if part is None else part(condition)
+        if self.renew is not None:  # in place, so what is used is a copy
+            target, condition = target.copy(), None if condition is None else condition.copy()
+            self.renew(index)
+        if condition is not None:
+            return target, condition
         image = np.ascontiguousarray(target.transpose(1, 2, 0))
         return target, self.task.training_condition(image, generator).transpose(2, 0, 1)
 
@@ -93,7 +112,7 @@ class Dataset:
 
         Of photographs the central pixels at native scale.
         """
-        if isinstance(self.targets, Photographs):
+        if not isinstance(self.targets, Tensor):
             targets = self.targets.centres(indices, self.shape[1])
         else:
             targets = self.targets[indices]
@@ -103,12 +122,19 @@ class Dataset:
 
 
 def load_dataset(
-    config: RunConfig, split: Literal["train", "val"], *, limit: int | None = None
+    config: RunConfig,
+    split: Literal["train", "val"],
+    *,
+    limit: int | None = None,
+    start: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Dataset:
     """Load a split of a run's data.
 
     Args:
         limit: Decode at most this many pictures and keep them in memory, for estimates.
+        start: Of a stream: the step from which the run goes on. It chooses the order of its files.
+        share: Of a stream: the number of this process, and their count. Each reads its own part.
     """
     task = get_task(Config(config.flow, config.task))
     size, seed = config.task.size, config.seed
@@ -117,6 +143,11 @@ def load_dataset(
     if config.masks is not None and isinstance(task, Inpaint):
         masks = load_masks(config.masks, split, seed=seed)
         task = replace(task, source=MaskHoles(masks, config.mask_share, task.holes))
+    stream = Address.of(config.data).stream
+    if stream and split == "train":
+        return _streamed(config, task, start, share)
+    if stream:
+        limit = config.validation_images
     if config.crop == "random":
         photographs = load_photographs(
             config.data, split, size, seed=seed, limit=limit, store=store
@@ -136,3 +167,20 @@ def load_dataset(
         store=store,
     )
     return Dataset(task, pairs.targets, pairs.conditions, pairs.skipped)
+
+
+def _streamed(config: RunConfig, task: Task, start: int, share: tuple[int, int]) -> Dataset:
+    """The training pictures of a stream, as many as the config keeps."""
+    size, count = config.task.size, config.stream_buffer
+    paired = not task.derives_condition
+    examples = decoded(
+        config.data, paired, (config.seed + start) % 2**32, config.validation_images, share
+    )
+    if config.crop == "random":
+        photographs = StreamedPhotographs(examples, count, size)
+        crops = Crops(size, config.crop_native, config.crop_shrink)
+        return Dataset(task, photographs, crops=crops, renew=photographs.renew)
+    channels = (task.cond_channels, 3) if paired else (3,)
+    pictures = StreamedPictures(examples, count, size, channels)
+    *conditions, targets = pictures.tensors
+    return Dataset(task, targets, conditions[0] if conditions else None, renew=pictures.renew)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from accelerate import Accelerator
 
-from ..data import count_pictures
+from ..data import Address, count_pictures
 from ..devices import peak_bytes, select_device
+from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow
 from .batches import Batches
 from .config import RunConfig
@@ -54,6 +55,12 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
         CaflowError: As for `train`, for all errors before its first step.
     """
     optim = config.optim
+    if Address.of(config.data).stream:
+        raise CaflowError(
+            f"--dry-run counts pictures, and {config.data!r} is a stream",
+            "--dry-run --data FOLDER of a few of its pictures",
+            EXIT_USAGE,
+        )
     few_train = load_dataset(config, "train", limit=optim.batch_size)
     few_val = load_dataset(config, "val", limit=_VALIDATED)
     paired = few_train.conditions is not None

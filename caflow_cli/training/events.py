@@ -10,10 +10,11 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError
 from ..images import atomic_write
+from .tracker import Tracker
 
-__all__ = ["METRICS", "Event", "EventLog", "check_tracker", "read_events"]
+__all__ = ["METRICS", "Event", "EventLog", "last_step", "read_events"]
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
@@ -27,6 +28,11 @@ class EventLog:
         self, out: Path, accelerator: Accelerator, report: Callable[[Event], None] | None
     ) -> None:
         self._path, self._accelerator, self._report = out / METRICS, accelerator, report
+        self._tracker: Tracker | None = None
+
+    def track(self, tracker: Tracker) -> None:
+        """From now on, tell a tracker the figures too."""
+        self._tracker = tracker
 
     def write(self, event: str, step: int, **figures: Any) -> None:
         if not self._accelerator.is_main_process:
@@ -43,9 +49,8 @@ class EventLog:
                 f"cannot write {str(self._path)!r}: {error.strerror}",
                 "free space there, and go on with --resume",
             ) from error
-        if self._accelerator.trackers and event in ("step", "validation"):
-            numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
-            self._accelerator.log(numbers, step=step)
+        if self._tracker is not None and event in ("step", "validation"):
+            self._tracker.figures(line, step)
         if self._report is not None:
             self._report(line)
 
@@ -67,13 +72,6 @@ def read_events(out: Path) -> list[Event]:
     return events
 
 
-def check_tracker(name: str | None) -> None:
-    """CaflowError (exit 2) if the tracker's package is not installed."""
-    from accelerate.utils import is_tensorboard_available
-
-    if name == "tensorboard" and not is_tensorboard_available():
-        raise CaflowError(
-            "tracker is 'tensorboard', which is not installed",
-            "pip install tensorboard, or leave tracker out",
-            EXIT_USAGE,
-        )
+def last_step(out: Path) -> int:
+    """The step of the last event of a run; 0: there is none."""
+    return int(read_events(out)[-1]["step"]) if read_events(out) else 0

@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from ..data import Address
 from ..devices import select_device, use_device
 from ..errors import CaflowError
 from ..perceptual import LEAST_SIDE, VGG
 from .batches import Batches, Prefetched
 from .config import RunConfig, to_toml
 from .dataset import load_dataset
-from .events import Event, EventLog, check_tracker
+from .events import Event, EventLog, last_step
 from .initial_model import starting_model
 from .objective import Perceptual
 from .optimise import Optimiser, StepFigures
@@ -27,6 +28,7 @@ from .progress import Progress, RunSummary
 from .recorder import Recorder
 from .run_folder import RunFolder
 from .signals import Signals
+from .tracker import Tracker, check_tracker
 from .validation import Fit, Validation
 
 __all__ = ["train"]
@@ -86,11 +88,13 @@ def train(
         log_with=config.tracker,
         project_dir=config.out,
     )
+    tracker = Tracker(config, accelerator)
     folder = RunFolder(Path(config.out))
     on_main_process(accelerator, lambda: folder.open(resume))
     try:
-        return _train(config, accelerator, folder, report, resume, perceptual)
+        return _train(config, accelerator, folder, report, resume, perceptual, tracker)
     finally:
+        tracker.end()
         folder.close()
 
 
@@ -101,13 +105,18 @@ def _train(
     report: Callable[[Event], None] | None,
     resume: bool,
     perceptual: Perceptual | None,
+    tracker: Tracker,
 ) -> RunSummary:
     optim = config.optim
     has_state = resume and not folder.starts_again(config.save_every)
 
     # The pictures. The first process of a machine decodes what the others map.
+    stream = Address.of(config.data).stream
+    share = accelerator.process_index, accelerator.num_processes
     with accelerator.local_main_process_first():
-        train_set, val_set = load_dataset(config, "train"), load_dataset(config, "val")
+        begun = last_step(folder.path) if has_state and stream else 0
+        train_set = load_dataset(config, "train", start=begun, share=share)
+        val_set = load_dataset(config, "val")
     normal_noise = config.flow.dequantization == "variational"
     batches = Prefetched(
         Batches(train_set, optim.batch_size, config.seed, config.flip, normal_noise, config.zoom),
@@ -124,8 +133,13 @@ def _train(
 
     # What is written.
     log = EventLog(folder.path, accelerator, report)
-    recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation)
+    recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation, tracker)
     notes = []
+    if has_state and stream:
+        notes.append(
+            "a stream has no place to go on from: its pictures come in another order from here, "
+            "and this run does not repeat an uninterrupted one bit for bit"
+        )
     if has_state and (failure := recorder.restore_state()):
         notes.append(failure)
     if not has_state and learns_by_l1_alone(optim, config.flow):

@@ -20,6 +20,7 @@ from .processes import on_main_process
 from .progress import Progress, RunSummary
 from .run_folder import RunFolder
 from .state import load_newest, save_state
+from .tracker import Tracker
 from .validation import Fit, Validation
 
 __all__ = ["Recorder"]
@@ -36,6 +37,7 @@ class Recorder:
         optimiser: Holds the model and its average.
         progress: Has the step of the run; its best validation is updated here.
         validation: Has the pictures for sample grids.
+        tracker: Gets figures and grids, too.
     """
 
     def __init__(
@@ -47,11 +49,14 @@ class Recorder:
         optimiser: Optimiser,
         progress: Progress,
         validation: Validation,
+        tracker: Tracker,
     ) -> None:
         self._config, self._accelerator = config, accelerator
         self._folder, self._log = folder, log
         self._optimiser, self._progress = optimiser, progress
         self._validation = validation
+        self._tracker = tracker
+        tracker.note = lambda text: self._write("note", text=text)
         self.fit = Fit(math.nan, math.nan)  # at the last validation of this session,
         self.validated_at = -1  # made after this step
         self.saved_at = -1  # the step of the last state
@@ -61,11 +66,12 @@ class Recorder:
     def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
         """Write the config and the first events; drop events of steps that will be repeated."""
 
+        self._tracker.begin()  # in every process: trackers tell them apart
+
         def write() -> None:
             self._log.forget_after(self._progress.step)
+            self._log.track(self._tracker)
             self._folder.begin(self._config)
-            if self._config.tracker is not None:
-                self._accelerator.init_trackers(self._config.tracker)
             skipped = [*train_set.skipped, *val_set.skipped]
             self._write(
                 "data",
@@ -103,8 +109,6 @@ class Recorder:
     def end(self, summary: RunSummary) -> None:
         def write() -> None:
             self._write("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
-            for tracker in self._accelerator.trackers:
-                tracker.finish()
             self._folder.end()
 
         on_main_process(self._accelerator, write)
@@ -144,7 +148,8 @@ class Recorder:
             if better:
                 self._folder.save_model("best", model, self._model_record())
             if progress.validations % self._config.grid_every == 0:
-                self._folder.draw_samples(progress.step, model, *self._validation.val)
+                grid = self._folder.draw_samples(progress.step, model, *self._validation.val)
+                self._tracker.grid(grid, progress.step)
             self._folder.draw_curve()
 
         on_main_process(self._accelerator, write)

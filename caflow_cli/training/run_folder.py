@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 from torch import Tensor
 
@@ -115,13 +116,16 @@ class RunFolder:
     def save_model(self, name: str, model: CAFlow, record: dict[str, Any]) -> None:
         model.save(self.path / f"{name}.safetensors", record)
 
-    def draw_samples(self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor) -> None:
-        """Write a grid of the first pictures: condition, candidates by rank, truth."""
+    def draw_samples(
+        self, step: int, model: CAFlow, targets: Tensor, conditions: Tensor
+    ) -> np.ndarray:
+        """Write a grid of the first pictures: condition, candidates by rank, truth; return it."""
         make_folder(self.path / "samples")
         few = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
         tau = Sampling().of(model.config).temperature
         grid = sample_grid(model, *few, tau, _GRID_CANDIDATES)
         write_png(self.path / "samples" / f"step-{step:08d}.png", grid)
+        return grid
 
     def draw_curve(self) -> None:
         write_png(self.path / "curve.png", draw_curve(read_events(self.path)))

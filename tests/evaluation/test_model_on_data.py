@@ -57,6 +57,18 @@ def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures):
     assert truth.values["bpd"].mean == pytest.approx(np.mean(bits), abs=1e-5)
 
 
+def test_a_manifest_is_measured_like_its_folder(models_32, true_pictures, tmp_path):
+    files = sorted((true_pictures / "test").rglob("*.png"))
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("image,split\n" + "".join(f"{file},test\n" for file in files))
+    listed, folder = (
+        evaluate(models_32["superres"], data, ("rmse",), candidates=1)
+        for data in (str(manifest), true_pictures)
+    )
+    assert listed.settings["data"]["split"] == "test"
+    assert by_what(listed)[0].values == by_what(folder)[0].values
+
+
 @pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
 def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
     data = true_pictures

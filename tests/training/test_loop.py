@@ -142,6 +142,7 @@ def test_figures_go_to_tensorboard_and_large_sets_through_a_file(pictures, strai
     assert (first.step, last.step) == (10, 20)
     assert last.value == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
     assert [point.step for point in recorded.Scalars("loss")] == [10, 20]
+    assert [grid.step for grid in recorded.Images("samples")] == [10]
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_path):
@@ -154,6 +155,20 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
     assert sorted(p.name for p in (half / "state").iterdir()) == ["step-00000010"]
     train(config(pictures, half), resume=True)
     same_state(out / "state/step-00000020", half / "state/step-00000020")
+
+
+def test_a_run_over_a_manifest_is_that_over_its_folder_and_resumes_with_the_same_bits(
+    pictures, straight, tmp_path
+):
+    splits = ("train", "val", "test")
+    files = [(split, file) for split in splits for file in (pictures / split).iterdir()]
+    rows = [json.dumps({"image": str(file), "split": split}) for split, file in files]
+    manifest, out = tmp_path / "list.jsonl", tmp_path / "listed"
+    manifest.write_text("\n".join(sorted(rows)))
+    with pytest.raises(Stop):
+        train(config(manifest, out), report=stop_at(20))
+    train(config(manifest, out), resume=True)
+    same_state(straight[0] / "state/step-00000020", out / "state/step-00000020")
 
 
 def test_a_larger_budget_changes_no_step_of_a_stable_rate(pictures, tmp_path):

@@ -123,7 +123,7 @@ def test_settings_reach_nested_fields_with_their_types():
         ("optim.schedule=step", "cosine or stable or paper"),
         ("optim.decay_share=1.5", "from 0 to 1"),
         ("optim.accumulate=3", "divisor of the batch size 32"),
-        ("tracker=wandb", "tensorboard"),
+        ("tracker=comet", "tensorboard"),
         ("optims.lr=1", "optim"),
         ("flow.guide_net=resnet", "sums or unet"),
     ],

@@ -14,7 +14,7 @@ import typer
 from ...config import FILLS
 from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
-from .. import options
+from .. import completion, options
 from ..console import Console, measuring
 from ..environment import named_in_environment
 from ..evaluation_benchmark import benchmark_of, on_whole_pictures
@@ -58,6 +58,7 @@ def evaluate_command(
             metavar="NAME,…",
             help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
             f"Default: {','.join(DEFAULT_METRICS)}, without lpips if its network cannot be had.",
+            autocompletion=completion.metrics,
         ),
     ] = None,
     model: ModelOnData,

@@ -85,7 +85,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
 
 
 def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeypatch):
-    monkeypatch.setattr("accelerate.utils.is_tensorboard_available", lambda: False)
+    monkeypatch.setattr("caflow_cli.training.tracker.find_spec", lambda name: None)
     command = ("train", "--data", "photos", "--out", "run", "--images", 8, *SETTINGS)
     refused = run(*command, "--set", "tracker=tensorboard")
     assert_refused(refused, 2, "which is not installed")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import typer
 
 from ....errors import CaflowError
-from ... import options
+from ... import completion, options
 from ...console import Console
 from ...reporter import Reporter
 
@@ -20,7 +20,10 @@ __all__ = ["info_command"]
 
 
 def info_command(
-    name: Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models),
+    ],
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ... import options
+from ... import completion, options
 from ...console import Console
 from ...reporter import Reporter
 
@@ -14,7 +14,10 @@ __all__ = ["path_command"]
 
 
 def path_command(
-    name: Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models),
+    ],
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ....errors import EXIT_WEIGHTS
-from ... import options
+from ... import completion, options
 from ...console import Console
 from ...reporter import Reporter
 
@@ -20,7 +20,11 @@ __all__ = ["verify_command"]
 def verify_command(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="ID", help=f"{options.MODEL_NAME} Default: all local models."),
+        typer.Argument(
+            metavar="ID",
+            help=f"{options.MODEL_NAME} Default: all local models.",
+            autocompletion=completion.models,
+        ),
     ] = None,
     as_json: options.JsonResult = False,
     quiet: options.Quiet = False,

@@ -1,0 +1,93 @@
+"""Pictures and masks as users of Python have them: paths, PIL images and arrays."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import read_image
+from ..tasks import Picture
+from ..tasks.base import grey
+
+__all__ = ["Pictured", "as_mask", "as_picture"]
+
+Pictured: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
+
+_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # that PNG holds as they are
+
+
+def as_picture(image: Pictured) -> Picture:
+    """Bring a picture to uint8 (H, W, 3).
+
+    A file and a PIL image are read as the command line reads files: EXIF orientation and colour
+    profile are applied. Transparency is dropped.
+
+    Args:
+        image: A path, a PIL image, or an array: uint8 (H, W, 3), or grey (H, W).
+
+    Raises:
+        CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no picture.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from caflow_cli.inference.pictures import as_picture
+        >>> as_picture(Image.new("L", (5, 4), 7)).shape
+        (4, 5, 3)
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, Image.Image):
+        return _from_pil(image)
+    if not isinstance(image, np.ndarray):
+        raise _refusal(f"a picture is a {type(image).__name__}")
+    if image.dtype != np.uint8:
+        raise _refusal(f"a picture is an array of {image.dtype}")
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, 2)
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        return image
+    raise _refusal(f"a picture is an array of shape {image.shape}")
+
+
+def as_mask(mask: Pictured | None) -> Picture | None:
+    """Bring a mask to grey, uint8 (H, W), white where it is to be filled; None stays None.
+
+    Args:
+        mask: A path, a PIL image, or an array: uint8 or bool (H, W), or uint8 (H, W, 3).
+
+    Raises:
+        CaflowError: As for `as_picture`.
+    """
+    if mask is None:
+        return None
+    if isinstance(mask, np.ndarray):
+        if mask.dtype == np.bool_:
+            mask = np.where(mask, np.uint8(255), np.uint8(0))
+        if mask.dtype == np.uint8 and mask.ndim == 2:
+            return mask
+    return grey(as_picture(mask))
+
+
+def _from_pil(image: Image.Image) -> Picture:
+    # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
+    if image.mode not in _PNG_MODES and image.mode not in ("I", "F"):
+        image = image.convert("RGB")
+    file = io.BytesIO()
+    if image.mode in ("I", "F"):
+        image.save(file, "TIFF")
+    else:
+        exif = image.getexif()
+        image.save(file, "PNG", exif=exif, compress_level=1)
+    file.seek(0)
+    return read_image(file, name="a picture")
+
+
+def _refusal(message: str) -> CaflowError:
+    return CaflowError(
+        message, "give a path, a PIL image, or an array, uint8 (H, W, 3)", EXIT_USAGE
+    )
