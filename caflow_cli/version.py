@@ -1,5 +1,6 @@
-"""The version of the package."""
+"""The version of the package, and of the JSON that it writes."""
 
-__all__ = ["__version__"]
+__all__ = ["SCHEMA", "__version__"]
 
 __version__ = "0.2.0.dev0"
+SCHEMA = 2  # of JSON lines and provenance; docs/cli.md says what is new in it

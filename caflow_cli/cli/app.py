@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from ..memory import is_out_of_memory
 from ..version import __version__
 from .commands.colorize import colorize_command
 from .commands.evaluate import evaluate_command
@@ -23,7 +24,6 @@ from .commands.superres import superres_command
 from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
-from .memory import is_out_of_memory
 
 __all__ = ["app", "main"]
 

@@ -101,10 +101,10 @@ class _Filler:
 
     def fill(self, job: Job) -> None:
         """Read, fill, write and report one job. CaflowError if a step fails."""
+        from ..images import put_back
         from ..tasks.classical import fill
         from .listing import list_job
         from .records import Filled, fill_provenance
-        from .transparency import put_back
 
         if job.skipped:
             list_job(job, self.reporter)

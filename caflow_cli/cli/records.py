@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
+from ..version import SCHEMA, __version__
 
 if TYPE_CHECKING:
     from ..inference import Candidate, Candidates, Score
+    from ..inference.loaded_model import LoadedModel
     from ..sampling import Sampling
-    from .loaded_model import LoadedModel
 
 __all__ = [
-    "SCHEMA",
     "Fields",
     "Filled",
     "Names",
@@ -27,10 +27,7 @@ __all__ = [
     "fill_provenance",
     "method_fields",
     "planned_fields",
-    "provenance",
 ]
-
-SCHEMA = 2  # docs/cli.md says what is new in it
 
 # Of a fill that has no density, no draws and no rivals.
 _UNSCORED = {
@@ -158,32 +155,6 @@ def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Field
     }
 
 
-def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) -> Fields:
-    """The provenance in a written picture. Pictures are passed on, so it has no local path."""
-    from ..version import __version__
-
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "task": loaded.model.config.task.name,
-        "model": loaded.identity,
-        "tau": result.tau.as_json(),
-        "seed": candidate.seed,
-        "rank": candidate.rank,
-        "rank_by": result.rank_by,
-        "rank_value": candidate.rank_value,
-        "redraws": candidate.redraws,
-        "candidates": len(result.ranked),
-        **({"consistent": True} if candidate.consistency_max is not None else {}),
-        **({"refine": result.refine} if result.refine else {}),
-        "rank_score": candidate.score.rank_score,
-        "log_likelihood": candidate.score.log_likelihood,
-        "bits_per_dim": candidate.score.bits_per_dim,
-        **({"parts": len(candidate.score.parts)} if candidate.score.parts else {}),
-        "estimator": result.estimator,
-    }
-
-
 def method_fields(name: str) -> Fields:
     """A classical fill as JSON and provenance state it: it has no file, hence no digest."""
     from ..tasks.classical import RADIUS, opencv_version
@@ -197,8 +168,6 @@ def method_fields(name: str) -> Fields:
 
 def fill_provenance(method: Fields) -> Fields:
     """The provenance in a picture that a classical method filled."""
-    from ..version import __version__
-
     head = {"schema": SCHEMA, "version": __version__, "task": "inpaint"}
     return {**head, **method, **_UNSCORED}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
 
     from ..images import Decoded
     from ..inference import Candidates
+    from ..inference.loaded_model import LoadedModel
     from ..sampling import Sampling
     from ..tasks.base import Picture
-    from .loaded_model import LoadedModel
     from .plan import Job, Plan
     from .sheets import Sheet
 
@@ -117,14 +116,13 @@ class _Restorer:
         from ..inference.grid import grid_row
         from .listing import list_job
         from .records import Restored
-        from .transparency import as_seen
 
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
             list_job(job, self.reporter)
             return
         start = time.perf_counter()
         picture, mask = self.planned.read(job), self.planned.read_mask(job)
-        image = as_seen(picture, self.loaded)
+        image = self.loaded.as_seen(picture)
         result = self._draw(job, image, mask, progress)
         paths = [] if job.skipped else self._write(job, result, picture, mask)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
@@ -158,17 +156,14 @@ class _Restorer:
         self, job: Job, result: Candidates, picture: Decoded, mask: Picture | None
     ) -> list[str]:
         """Write the kept pictures to their files or to stdout. Returns the paths written."""
-        from .records import provenance
-        from .transparency import put_back
+        from ..inference.written import written
 
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
-            record = provenance(candidate, result, self.loaded)
-            image, alpha = put_back(candidate.image, picture, mask)
-            data = encoder.encode(image, alpha, json.dumps(record))
+            data = written(candidate, result, self.loaded, picture, mask, encoder)
             if not job.outputs:
                 console.binary(data)
                 continue

@@ -9,6 +9,7 @@ from .decode import SUFFIXES, Decoded, decode, read_image, stored_size
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
 from .source import MAX_BYTES
+from .transparency import put_back
 
 __all__ = [
     "FORMATS",
@@ -24,6 +25,7 @@ __all__ = [
     "locked_folder",
     "make_folder",
     "over_white",
+    "put_back",
     "read_image",
     "read_provenance",
     "remove_leftovers",
