@@ -14,6 +14,7 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from ..memory import is_out_of_memory
 from ..version import __version__
+from .commands.app import app_command
 from .commands.colorize import colorize_command
 from .commands.evaluate import evaluate_command
 from .commands.inpaint import inpaint_command
@@ -41,6 +42,7 @@ app.command("sample")(sample_command)
 app.command("score")(score_command)
 app.command("evaluate", epilog=METRIC_HELP)(evaluate_command)
 app.command("train")(train_command)
+app.command("app")(app_command)
 app.add_typer(models_app, name="models")
 
 
