@@ -94,28 +94,24 @@ class _Page:
             **_PNG,
         )
         with gr.Row():
-            self.tau = gr.Textbox(label="τ", info="0.8, or a shape: 0.9/0.7/0.5", min_width=140)
+            self.tau = gr.Textbox(label="τ", info="or 0.9/0.7/0.5", min_width=140)
             self.candidates = gr.Number(label="M", info="candidates", precision=0, min_width=140)
         with gr.Row():
             self.keep = gr.Number(
-                label="N", info="the best, as files", value=1, precision=0, min_width=140
+                label="N", info="to keep, as files", value=1, precision=0, min_width=140
             )
             self.seed = gr.Number(
-                label="Seed", info="candidate k: seed + k", value=0, precision=0, min_width=140
+                label="Seed", info="of the first", value=0, precision=0, min_width=140
             )
         with gr.Row():
-            self.go = gr.Button("Draw", variant="primary", min_width=90, elem_id="caflow-draw")
-            self.again = gr.Button("Draw more", min_width=90, elem_id="caflow-more")
-            self.end = gr.Button("Stop", variant="stop", min_width=90, elem_id="caflow-stop")
-        gr.Markdown(self.desk.limits.text, elem_id="caflow-limits")
-        with gr.Accordion("Score a picture", open=False, elem_id="caflow-scoring"):
-            gr.Markdown(
-                "log p of a picture under the model, given the input above: of the original, or of "
-                "a result that was downloaded."
+            self.go = gr.Button(
+                "Draw", variant="primary", size="md", min_width=90, elem_id="caflow-draw"
             )
-            self.target = _file("Picture to score", 180)
-            self.judge = gr.Button("Score this picture", elem_id="caflow-judge")
-            self.score = gr.HTML(elem_id="caflow-score")
+            self.again = gr.Button("Draw more", size="md", min_width=90, elem_id="caflow-more")
+            self.end = gr.Button(
+                "Stop", variant="stop", size="md", min_width=90, elem_id="caflow-stop"
+            )
+        gr.Markdown(self.desk.limits.text, elem_id="caflow-limits")
 
     def _outputs(self) -> None:
         self.status = gr.HTML("<p>Give a picture, and draw.</p>", elem_id="caflow-status")
@@ -166,6 +162,14 @@ class _Page:
             wrap_lines=True,
             elem_id="caflow-command",
         )
+        with gr.Accordion("Score a picture", open=False, elem_id="caflow-scoring"):
+            gr.Markdown(
+                "log p of a picture under the model, given the input above: of the original, or of "
+                "a result that was downloaded."
+            )
+            self.target = _file("Picture to score", 180)
+            self.judge = gr.Button("Score this picture", elem_id="caflow-judge")
+            self.score = gr.HTML(elem_id="caflow-score")
 
     def _connect(self) -> None:
         given = [self.model, self.picture, self.editor]
