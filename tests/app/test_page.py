@@ -141,11 +141,14 @@ class Visitor:
 
     def files(self, folder: Path) -> list[Path]:
         """What the list of files gives."""
+        links = self.page.locator("#caflow-files .download a")
+        links.first.wait_for()
         found = []
-        for link in self.page.locator("#caflow-files a[download]").all():
-            path = folder / link.get_attribute("download")
-            path.write_bytes(self.page.request.get(link.get_attribute("href")).body())
-            found.append(path)
+        for link in links.all():
+            with self.page.expect_download() as waiting:
+                link.click()
+            found.append(folder / waiting.value.suggested_filename)
+            waiting.value.save_as(found[-1])
         return found
 
 

@@ -245,7 +245,7 @@ def test_a_file_keeps_a_shape_and_a_rule(small_model, tmp_path):
 
 def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
     image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-    sampling = Sampling(tau=0.8, candidates=2, keep=3, seed=4, batch_size=1)
+    sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4, batch_size=1)
     drawing = Drawing(small_model, image, sampling)
     assert list(drawing.draw()) == [1, 2]
     assert len(drawing.result().kept) == 2
