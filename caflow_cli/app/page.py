@@ -26,7 +26,7 @@ _INVENTED = (
     "not quality: below τ 1 it favours smooth pictures."
 )
 _HOLE = gr.Brush(default_size=40, colors=["#ff2d55"], color_mode="fixed")
-_PEN = gr.Brush(default_size=6, colors=["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"])
+_PEN = gr.Brush(default_size=12, colors=["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"])
 _PNG: Any = {"format": "png"}  # what is shown has the colours of the result
 
 
