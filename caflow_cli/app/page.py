@@ -77,7 +77,7 @@ class _Page:
             label="Model",
             filterable=False,
         )
-        self.picture = _file("Picture", 260)
+        self.picture = _file("Picture", 260, "caflow-picture")
         self.example = gr.Button("Take the example", size="sm")
         self.size = gr.HTML(elem_id="caflow-size")
         self.editor = gr.ImageEditor(
@@ -117,9 +117,10 @@ class _Page:
         self.status = gr.HTML("<p>Give a picture, and draw.</p>", elem_id="caflow-status")
         self.slider = gr.ImageSlider(
             label="Before and after",
+            show_label=False,
             interactive=False,
             buttons=["fullscreen"],
-            max_height=520,
+            max_height=460,
             **_PNG,
         )
         self.text = gr.HTML(elem_id="caflow-text")
@@ -148,18 +149,19 @@ class _Page:
         )
         self.spread = gr.Image(
             label="Where candidates differ",
+            show_label=False,
             interactive=False,
             visible=False,
             buttons=["fullscreen"],
             elem_id="caflow-spread",
             **_PNG,
         )
-        self.command = gr.Code(
+        self.command = gr.Textbox(
             label="The same files from the command line",
-            language="shell",
             interactive=False,
             visible=False,
-            wrap_lines=True,
+            buttons=["copy"],
+            lines=2,
             elem_id="caflow-command",
         )
         with gr.Accordion("Score a picture", open=False, elem_id="caflow-scoring"):
@@ -167,7 +169,7 @@ class _Page:
                 "log p of a picture under the model, given the input above: of the original, or of "
                 "a result that was downloaded."
             )
-            self.target = _file("Picture to score", 180)
+            self.target = _file("Picture to score", 180, "caflow-target")
             self.judge = gr.Button("Score this picture", elem_id="caflow-judge")
             self.score = gr.HTML(elem_id="caflow-score")
 
@@ -268,12 +270,14 @@ class _Page:
         )
 
 
-def _file(label: str, height: int) -> gr.Image:
+def _file(label: str, height: int, name: str) -> gr.Image:
     """A field for a picture, whose file is handed on as it is: `desk` says what is wrong with it.
 
     Gradio would open it first, and say no more than "Error" of what it cannot read.
     """
-    field = gr.Image(label=label, sources=["upload", "clipboard"], height=height, buttons=[])
+    field = gr.Image(
+        label=label, sources=["upload", "clipboard"], height=height, buttons=[], elem_id=name
+    )
     field.preprocess = lambda payload: None if payload is None else payload.path
     return field
 

@@ -15,7 +15,7 @@ from caflow_cli.app.serve import serving
 
 HERE = Path(__file__).parent
 CHROMIUM = "/usr/bin/chromium"
-SIZE = {"width": 1120, "height": 900}
+SIZE = {"width": 1120, "height": 1120}
 PATIENCE = 600_000  # ms
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 def shot(page: Page) -> bytes:
     """Enlarge the example face, and take what the window shows."""
     candidates = page.get_by_label("M", exact=True)
-    page.wait_for_function("document.querySelector('input[type=number]').value > 0")
+    page.wait_for_function("(document.querySelector('input[type=number]') || {}).value > 0")
     page.get_by_role("button", name="Take the example").click()
     page.get_by_text("the result 64×64").wait_for()
     candidates.fill("8")
@@ -44,6 +44,7 @@ def shot(page: Page) -> bytes:
     page.get_by_text("8 candidates").wait_for()
     page.locator("#caflow-candidates img").nth(7).wait_for()
     page.wait_for_timeout(3000)  # until all is painted
+    page.evaluate("window.scrollTo(0, 0)")
     return page.screenshot()
 
 

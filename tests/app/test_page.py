@@ -190,7 +190,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     other = visitor.download(tmp_path)
     assert read_provenance(other)["rank"] == 4
     assert visitor.page.locator("#caflow-spread img").count() == 1
-    assert "-m 6" in visitor.page.locator("#caflow-command").inner_text()
+    assert "-m 6" in visitor.page.locator("#caflow-command textarea").input_value()
 
     visitor.page.get_by_text("Score a picture").click()
     visitor.page.locator("#caflow-scoring input[type=file]").set_input_files(str(path))
