@@ -11,6 +11,11 @@ setup:
 test *arguments:
     pytest {{arguments}}
 
+# try the page of `caflow app` in a browser
+page:
+    pip install -e ".[app]"
+    pytest -m page --numprocesses=0
+
 # check style and types
 lint:
     ruff check .

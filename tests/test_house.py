@@ -16,7 +16,7 @@ PAGE = PACKAGE.parent / "docs" / "architecture.md"
 # The floors, the ground first: a module imports only from its own room and from floors below.
 FLOORS = [
     ["errors", "version", "paths"],
-    ["assets", "temperature"],
+    ["assets", "temperature", "memory"],
     ["config"],
     ["devices", "perceptual"],
     ["layers"],
@@ -30,6 +30,7 @@ FLOORS = [
     ["inference"],
     ["training", "evaluation"],
     ["hub"],
+    ["app"],
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -57,6 +58,9 @@ TESTED_ELSEWHERE = {
     "hub/client.py": "hub/test_download.py",
     "hub/describe.py": "hub/test_manifest.py",
     "hub/verify.py": "hub/test_download.py",
+    "images/transparency.py": "cli/test_transparency.py",
+    "inference/loaded_model.py": "cli/test_loaded_model.py",
+    "memory.py": "cli/test_memory.py",
     "model/checks.py": "model/test_errors.py",
     "model/files.py": "model/test_caflow.py",
     "training/events.py": "training/test_loop.py",

@@ -12,7 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from ..memory import is_out_of_memory
 from ..version import __version__
+from .commands.app import app_command
 from .commands.colorize import colorize_command
 from .commands.config import config_app
 from .commands.evaluate import evaluate_command
@@ -25,7 +27,6 @@ from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
 from .help import Command, Group, meant
-from .memory import is_out_of_memory
 from .user_config import apply_defaults
 
 __all__ = ["app", "main"]
@@ -45,6 +46,7 @@ app.command("sample", cls=Command)(sample_command)
 app.command("score", cls=Command)(score_command)
 app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
 app.command("train", cls=Command)(train_command)
+app.command("app", cls=Command)(app_command)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
 

@@ -102,11 +102,10 @@ class _Filler:
 
     def fill(self, job: Job) -> None:
         """Read, fill, write and report one job. CaflowError if a step fails."""
-        from ..images import FILLED
+        from ..images import FILLED, filled_in, put_back
         from ..tasks.classical import fill
         from .listing import list_job
         from .records import Filled, fill_provenance
-        from .transparency import filled_in, put_back
 
         if job.skipped:
             list_job(job, self.reporter)

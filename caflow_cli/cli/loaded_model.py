@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_USAGE, CaflowError
 from .environment import model_of_environment
 
 if TYPE_CHECKING:
-    from ..inference import Domain
-    from ..model import CAFlow
+    from ..inference.loaded_model import LoadedModel
     from .console import Console
 
-__all__ = ["LoadedModel", "load_model"]
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model on its device, and the identity that JSON and provenance state."""
-
-    model: CAFlow
-    id: str
-    sha256: str
-    path: Path
-    domain: Domain | None  # what it was trained on, where its file says
-
-    @property
-    def needs_mask(self) -> bool:
-        """Whether its task needs a mask with each picture."""
-        from ..inference import task_of
-
-        return task_of(self.model).needs_mask
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """Its id and the digest of its file, as JSON and provenance state them."""
-        return {"id": self.id, "sha256": self.sha256}
+__all__ = ["load_model"]
 
 
 def load_model(
@@ -59,14 +33,11 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
-    from ..checkpoint import read_info
     from ..config import FILLS
     from ..devices import keep_memory, select_device
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
-    from ..inference import Domain
-    from ..model import CAFlow
-    from ..tasks import TASKS
+    from ..inference.loaded_model import LoadedModel, task_of_file
     from .user_config import model_of_config
 
     name = name or model_of_environment(task) or model_of_config(task or "superres")
@@ -83,13 +54,7 @@ def load_model(
     resolved = resolve(name if name is not None else default_model(task or "superres"))
     if resolved.unreachable:
         console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
-    trained_for = read_info(resolved.path).config.task.name
-    if trained_for not in TASKS:
-        raise CaflowError(
-            f"model {resolved.id!r} is for {trained_for[:40]!r}, which this version does not know",
-            "pip install --upgrade caflow-cli, or another --model",
-            EXIT_WEIGHTS,
-        )
+    trained_for = task_of_file(resolved.path, resolved.id)
     if task is not None and trained_for != task:
         raise CaflowError(
             f"model {resolved.id!r} is for {trained_for}, not {task}",
@@ -97,6 +62,4 @@ def load_model(
             "or another --model",
             EXIT_USAGE,
         )
-    model, info = CAFlow.load(resolved.path), read_info(resolved.path)
-    domain = Domain.from_record(info.training.get("domain"))
-    return LoadedModel(model.to(target), resolved.id, resolved.sha256, resolved.path, domain)
+    return LoadedModel.read(resolved.path, resolved.id, resolved.sha256, target)

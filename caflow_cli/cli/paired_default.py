@@ -10,7 +10,7 @@ from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
     from ..tasks import Picture
-    from .loaded_model import LoadedModel
+    from ..inference.loaded_model import LoadedModel
 
 __all__ = ["check_fit", "paired_models"]
 

@@ -15,12 +15,11 @@ from .output_size import FILTER
 
 if TYPE_CHECKING:
     from ..inference import Candidate, Candidates, Score
+    from ..inference.loaded_model import LoadedModel
     from ..sampling import Sampling
-    from .loaded_model import LoadedModel
     from .output_size import Resized
 
 __all__ = [
-    "SCHEMA",
     "Fields",
     "Filled",
     "Names",
@@ -30,7 +29,7 @@ __all__ = [
     "fill_provenance",
     "method_fields",
     "planned_fields",
-    "provenance",
+    "resized_fields",
 ]
 
 # Of a fill that has no density, no draws and no rivals.
@@ -69,7 +68,7 @@ class Restored:
             "status": "ok",
             "model": self.loaded.identity,
             "params": _params(self.sampling),
-            **_resized_fields(self.resized),
+            **resized_fields(self.resized),
             "estimator": self.result.estimator,
             "outputs": [
                 {"path": path, **self._candidate_fields(candidate)}
@@ -161,14 +160,6 @@ def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Field
     }
 
 
-def provenance(
-    candidate: Candidate, result: Candidates, loaded: LoadedModel, resized: Resized | None = None
-) -> Fields:
-    """The provenance in a written picture. Pictures are passed on, so it has no local path."""
-    own = {**result.provenance(candidate), "model": loaded.identity}
-    return {**own, **_resized_fields(resized)}
-
-
 def method_fields(name: str) -> Fields:
     """A classical fill as JSON and provenance state it: it has no file, hence no digest."""
     from ..tasks.classical import RADIUS, opencv_version
@@ -208,7 +199,7 @@ def _score_fields(score: Score, exact: bool) -> Fields:
     return {**fields, "score_exact": exact}
 
 
-def _resized_fields(resized: Resized | None) -> Fields:
+def resized_fields(resized: Resized | None) -> Fields:
     """The sizes that were drawn and written; nothing where they are one."""
     if resized is None:
         return {}

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, CaflowError
+from ..version import SCHEMA
 from .console import Console
-from .records import SCHEMA, Fields, Names, error_fields
+from .records import Fields, Names, error_fields
 
 if TYPE_CHECKING:
     from .plan import Job
@@ -72,7 +73,7 @@ class Reporter:
         Returns:
             Whether all succeeded.
         """
-        from .memory import memory_errors
+        from ..memory import memory_errors
 
         sound = True
         for job in jobs:

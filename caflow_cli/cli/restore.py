@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
 
     from ..images import Decoded
     from ..inference import Candidates
+    from ..inference.loaded_model import LoadedModel
     from ..sampling import Sampling
     from ..tasks.base import Picture
-    from .loaded_model import LoadedModel
     from .masking import Masking
     from .output_size import OutputSize, Resized
     from .plan import Job, Plan
@@ -123,11 +122,11 @@ class _Restorer:
 
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
+        from ..images import filled_in
         from ..inference.charts import spread_chart
         from ..inference.grid import grid_row
         from .listing import list_job
         from .records import Restored
-        from .transparency import as_seen, filled_in
 
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
             list_job(job, self.reporter)
@@ -137,7 +136,7 @@ class _Restorer:
         mask = self.planned.read_mask(job, picture)
         if self.planned.fills_alpha:
             picture = filled_in(picture)
-        image = as_seen(picture, self.loaded)
+        image = self.loaded.as_seen(picture)
         if self.unasked:
             self._check_fit(job, image)
         result = self._draw(job, image, mask, progress)
@@ -203,18 +202,17 @@ class _Restorer:
         resized: Resized | None,
     ) -> list[str]:
         """Write the kept pictures to their files or to stdout. Returns the paths written."""
-        from .records import provenance
-        from .transparency import put_back
+        from ..inference.written import provenance, written
+        from .records import resized_fields
 
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         paths = []
         for candidate in result.kept:
-            record = provenance(candidate, result, self.loaded, resized)
             drawn = candidate.image if resized is None else resized.of(candidate.image)
-            image, alpha = put_back(drawn, picture, mask)
-            data = encoder.encode(image, alpha, json.dumps(record))
+            record = {**provenance(candidate, result, self.loaded), **resized_fields(resized)}
+            data = written(drawn, record, picture, mask, encoder)
             if not job.outputs:
                 console.binary(data)
                 continue

@@ -9,6 +9,7 @@ from .decode import SUFFIXES, Decoded, decode, read_image, stored_size
 from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
 from .source import MAX_BYTES, no_file
+from .transparency import filled_in, put_back
 from .xmp import FILLED, TRAINED
 
 __all__ = [
@@ -23,11 +24,13 @@ __all__ = [
     "decode",
     "encode_png",
     "fill_transparent",
+    "filled_in",
     "format_of",
     "locked_folder",
     "make_folder",
     "no_file",
     "over_white",
+    "put_back",
     "read_image",
     "read_provenance",
     "remove_leftovers",

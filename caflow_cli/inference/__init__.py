@@ -2,7 +2,7 @@
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import restore, restore_with
+from .restore import Drawing, restore, restore_with
 from .results import Candidate, Candidates
 from .score import Estimator, Score, estimator_of, score, task_of
 
@@ -11,6 +11,7 @@ __all__ = [
     "Candidate",
     "Candidates",
     "Domain",
+    "Drawing",
     "Estimator",
     "Score",
     "attribution",

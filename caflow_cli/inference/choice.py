@@ -26,7 +26,7 @@ from ..config import RULES
 from ..tasks import Picture
 from .candidates import OWN_SEED, Conditioned
 
-__all__ = ["CONSENSUS", "Place", "distances", "order", "own_log_likelihoods"]
+__all__ = ["CONSENSUS", "Place", "Values", "distances", "order", "own_log_likelihoods"]
 
 CONSENSUS = ("consensus", "likely-consensus")  # the rules that need `distances`
 _OWN_DRAWS = 32  # S

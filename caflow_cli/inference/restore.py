@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau
 from .candidates import Conditioned, Progress, Request
-from .choice import CONSENSUS, distances, order, own_log_likelihoods
+from .choice import CONSENSUS, Values, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .pictures import Pictured, as_mask, as_picture
 from .refine import check_refinable
@@ -17,7 +18,7 @@ from .results import Candidate, Candidates
 from .score import Score, check_mask, estimator_of, task_of
 from .tiling import check_size
 
-__all__ = ["Candidate", "Candidates", "restore", "restore_with"]
+__all__ = ["Candidate", "Candidates", "Drawing", "restore", "restore_with"]
 
 
 def restore(
@@ -107,52 +108,119 @@ def restore_with(
     Raises:
         CaflowError: As for `restore`.
     """
-    task, sampling = task_of(model), sampling.of(model.config)
-    tau, m = sampling.temperature, sampling.candidates
-    assert m is not None, "Sampling.of fills it in"
-    check_mask(task, mask)
-    size = task.model_size(image, mask)
-    check_size(size)
-    if sampling.refine:
-        check_refinable(size)
-    request = Request.of(task, image, mask, sampling.consistent)
-    conditioned = Conditioned(model, [request], progress=progress)
+    drawing = Drawing(model, image, sampling, mask, progress)
+    for _ in drawing.draw():
+        pass
+    return drawing.result()
 
-    found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
-    for drawn, score in conditioned.candidates(
-        tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size, sampling.refine
-    ):
-        if isinstance(task, SuperRes) and sampling.consistent:
-            levels = consistency(image, drawn.image, task)
-            found.append(((drawn.image,), levels, score, drawn.redraws))
-        else:
-            found.append((drawn.draws, None, score, drawn.redraws))
 
-    compose = _as_it_is if sampling.consistent else request.compose
-    apart, own = None, None
-    if sampling.rank in CONSENSUS:
-        apart = distances(m, lambda k: compose(found[k][0]))
-    if sampling.rank == "typical":
-        (own,) = own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size)
-    places = order(sampling.rank, [score.rank_score for _, _, score, _ in found], apart, own)
-    ranked = []
-    for position, (k, value) in enumerate(places, 1):
-        draws, off, score, redraws = found[k]
-        seed = sampling.seed + k
-        ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
-    estimator = estimator_of(model, sampling.noise_samples)
-    return Candidates(
-        ranked,
-        sampling.keep,
-        tau,
-        sampling.rank,
-        sampling.refine,
-        estimator,
-        conditioned.statistics[0],
-        image,
-        task.name,
-        model.identity,
-    )
+class Drawing:
+    """The candidates of one picture while they are drawn. More can be drawn at any time.
+
+    Candidate k is the same whether it is drawn at first or later, if it is drawn in a batch of the
+    same candidates; so with `sampling.batch_size` 1, drawing 10 and then 10 gives what drawing 20
+    at once gives.
+
+    Args:
+        model, image, sampling, mask, progress: As for `restore_with`.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> from caflow_cli.images import read_image
+        >>> from caflow_cli.inference import Drawing
+        >>> from caflow_cli.sampling import Sampling
+        >>> model, image = caflow.load("faces-superres-x4"), read_image(example_path("face"))
+        >>> drawing = Drawing(model, image, Sampling(candidates=2, batch_size=1))
+        >>> list(drawing.draw()), list(drawing.draw(1))
+        ([1, 2], [3])
+        >>> [candidate.rank for candidate in drawing.result().ranked]
+        [1, 2, 3]
+
+    Raises:
+        CaflowError: As for `restore`.
+    """
+
+    def __init__(
+        self,
+        model: CAFlow,
+        image: Picture,
+        sampling: Sampling,
+        mask: Picture | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        task, self.sampling = task_of(model), sampling.of(model.config)
+        check_mask(task, mask)
+        size = task.model_size(image, mask)
+        check_size(size)
+        if sampling.refine:
+            check_refinable(size)
+        request = Request.of(task, image, mask, sampling.consistent)
+        self._task, self._image, self._identity = task, image, model.identity
+        self._estimator = estimator_of(model, sampling.noise_samples)
+        self._conditioned = Conditioned(model, [request], progress=progress)
+        self._compose = _as_it_is if sampling.consistent else request.compose
+        self._found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
+        self._own: Values | None = None
+
+    def draw(self, count: int | None = None) -> Iterator[int]:
+        """Draw and score candidates, the next ones by k; yield how many there are, behind each.
+
+        What is drawn is kept where this is left early.
+
+        Args:
+            count: How many; None: M of `sampling`.
+
+        Raises:
+            CaflowError: The seeds do not suffice; a candidate runs away eleven times.
+        """
+        sampling, done = self.sampling, len(self._found)
+        more = sampling.candidates if count is None else count
+        assert more is not None, "Sampling.of fills it in"
+        replace(sampling, candidates=done + more).check()
+        for drawn, score in self._conditioned.candidates(
+            sampling.temperature,
+            more,
+            [sampling.seed + done],
+            sampling.noise_samples,
+            sampling.batch_size,
+            sampling.refine,
+        ):
+            if isinstance(self._task, SuperRes) and sampling.consistent:
+                levels = consistency(self._image, drawn.image, self._task)
+                self._found.append(((drawn.image,), levels, score, drawn.redraws))
+            else:
+                self._found.append((drawn.draws, None, score, drawn.redraws))
+            yield len(self._found)
+
+    def result(self) -> Candidates:
+        """Rank all candidates that are drawn; there must be one."""
+        sampling, found, compose = self.sampling, self._found, self._compose
+        apart = None
+        if sampling.rank in CONSENSUS:
+            apart = distances(len(found), lambda k: compose(found[k][0]))
+        if sampling.rank == "typical" and self._own is None:
+            (self._own,) = own_log_likelihoods(
+                self._conditioned, sampling.noise_samples, sampling.batch_size
+            )
+        scores = [score.rank_score for _, _, score, _ in found]
+        ranked = []
+        for position, (k, value) in enumerate(order(sampling.rank, scores, apart, self._own), 1):
+            draws, off, score, redraws = found[k]
+            seed = sampling.seed + k
+            ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
+        return Candidates(
+            ranked,
+            sampling.keep,
+            sampling.temperature,
+            sampling.rank,
+            sampling.refine,
+            self._estimator,
+            self._conditioned.statistics[0],
+            self._image,
+            self._task.name,
+            self._identity,
+        )
 
 
 def _as_it_is(projected: Sequence[Picture]) -> Picture:

@@ -98,7 +98,7 @@ def test_without_any_mask_a_picture_must_have_a_hole(run, tmp_path, given):
 
 
 def test_transparent_pixels_lose_their_colour():
-    from caflow_cli.cli.transparency import filled_in
+    from caflow_cli.images import filled_in
 
     rgb = np.full((4, 4, 3), 100, np.uint8)
     rgb[0, 0] = 255

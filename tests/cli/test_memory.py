@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from caflow_cli.cli.memory import is_out_of_memory, memory_errors
 from caflow_cli.errors import CaflowError
+from caflow_cli.memory import is_out_of_memory, memory_errors
 
 from .process import ENTRY
 

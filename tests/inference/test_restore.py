@@ -13,8 +13,8 @@ from caflow_cli import load
 from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
-from caflow_cli.inference import estimator_of, restore, restore_with, score, tiling
-from caflow_cli.sampling import Sampling
+from caflow_cli.inference import Drawing, estimator_of, restore, restore_with, score, tiling
+from caflow_cli.sampling import SEEDS, Sampling
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -241,3 +241,18 @@ def test_a_file_keeps_a_shape_and_a_rule(small_model, tmp_path):
     assert [c.k for c in found.ranked] == [c.k for c in expected.ranked]
     for ours, theirs in zip(found.ranked, expected.ranked, strict=True):
         np.testing.assert_array_equal(ours.image, theirs.image)
+
+
+def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
+    image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
+    sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4, batch_size=1)
+    drawing = Drawing(small_model, image, sampling)
+    assert list(drawing.draw()) == [1, 2]
+    assert len(drawing.result().kept) == 2
+    assert list(drawing.draw(1)) == [3]
+    wanted = restore_with(small_model, image, replace(sampling, candidates=3))
+    for one, other in zip(drawing.result().ranked, wanted.ranked, strict=True):
+        assert (one.k, one.seed, one.score) == (other.k, other.seed, other.score)
+        np.testing.assert_array_equal(one.image, other.image)
+    with pytest.raises(CaflowError, match="out of range"):
+        list(Drawing(small_model, image, replace(sampling, seed=SEEDS - 2)).draw(3))

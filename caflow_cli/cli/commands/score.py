@@ -17,8 +17,8 @@ from ..reporter import Reporter
 
 if TYPE_CHECKING:
     from ...images import Decoded
+    from ...inference.loaded_model import LoadedModel
     from ..inputs import InputPicture
-    from ..loaded_model import LoadedModel
     from ..partners import Pair
     from ..records import Scored
     from ..sheets import Sheet
@@ -198,11 +198,10 @@ class _Scorer:
 
         from ...inference import attribution, estimator_of, score
         from ...inference.charts import attribution_chart
-        from ..memory import memory_errors
-        from ..transparency import as_seen
+        from ...memory import memory_errors
 
         with memory_errors("crop both pictures"):
-            condition = as_seen(picture, loaded)
+            condition = loaded.as_seen(picture)
             result = score(
                 loaded.model, condition, target.rgb, mask, noise_samples=self.noise_samples
             )

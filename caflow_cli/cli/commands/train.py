@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ...memory import memory_errors
 from .. import options
 from ..console import Console
-from ..memory import memory_errors
 from ..option_groups import expanded
 from ..reporter import Reporter
 from ..train_config import run_config

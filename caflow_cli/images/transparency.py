@@ -1,27 +1,18 @@
-"""Pictures with alpha: the colours that a model sees, and the alpha of the result."""
+"""Pictures with alpha: holes that are transparent, and the alpha of a result."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from ..images import Decoded, resize_alpha
-from ..tasks.base import Picture
+from .alpha import resize_alpha
+from .decode import Decoded
 
-if TYPE_CHECKING:
-    from .loaded_model import LoadedModel
+__all__ = ["filled_in", "put_back"]
 
-__all__ = ["as_seen", "filled_in", "put_back"]
-
-
-def as_seen(picture: Decoded, loaded: LoadedModel) -> Picture:
-    """The colours of a picture that go into its condition.
-
-    If the picture is to be enlarged, colours of nearly transparent edges are replaced.
-    """
-    return picture.seen(faint=loaded.model.config.task.name == "superres")
+_Pixels = npt.NDArray[np.uint8]
 
 
 def filled_in(picture: Decoded) -> Decoded:
@@ -30,8 +21,8 @@ def filled_in(picture: Decoded) -> Decoded:
 
 
 def put_back(
-    image: Picture, picture: Decoded, mask: Picture | None
-) -> tuple[Picture, Picture | None]:
+    image: _Pixels, picture: Decoded, mask: _Pixels | None
+) -> tuple[_Pixels, _Pixels | None]:
     """The colours and the alpha of a result.
 
     Alpha is the input's, at the result's size. In an inpainted picture, everything outside the mask

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import CaflowError
+from .errors import CaflowError
 
 __all__ = ["is_out_of_memory", "memory_errors"]
 

@@ -1,0 +1,90 @@
+"""What a visitor gives: a picture, a painted hole, a drawn map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import CaflowError
+from ..images import Decoded, decode, stored_size
+from ..tasks import Picture
+from .limits import Limits
+
+__all__ = ["Painting", "blank", "drawn_map", "painted_hole", "read_picture", "sheet"]
+
+_SIDE = 512  # pixels of the longer side of what is painted on, at least
+_MOST = 1024  # and at most
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """What was painted in the editor, both of the sheet's size."""
+
+    layers: Sequence[Picture] = field(default_factory=tuple)  # uint8 (h, w, 4), each
+    composite: Picture | None = None  # uint8 (h, w, 4): the layers on what was painted on
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was painted."""
+        return not any(layer[..., 3].any() for layer in self.layers)
+
+
+def read_picture(path: Path, limits: Limits, factor: int = 1) -> Decoded:
+    """Read a picture as the commands do, after its size is checked.
+
+    Args:
+        path: The file that was given.
+        limits: Of the page.
+        factor: How many times larger the result is.
+
+    Raises:
+        CaflowError: It is too large, or no picture.
+    """
+    name = path.name
+    limits.check_bytes(path.stat().st_size, name)
+    height, width = stored_size(path.read_bytes(), name)
+    limits.check_pixels(height, width, factor, name)
+    return decode(path, name)
+
+
+def sheet(image: Picture) -> Picture:
+    """What is painted on: the picture at a size that fits a screen."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    scale = min(max(longest, _SIDE), _MOST) / longest
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.array(Image.fromarray(image).resize(size, kernel))
+
+
+def blank(side: int) -> Picture:
+    """A white picture, to draw a map on: uint8 (side, side, 3)."""
+    return np.full((side, side, 3), 255, np.uint8)
+
+
+def painted_hole(painting: Painting, height: int, width: int) -> Picture:
+    """The mask of what was painted: uint8 (height, width), 255 where at least half is covered.
+
+    Raises:
+        CaflowError: Nothing was painted.
+    """
+    covered = np.zeros((height, width), bool)
+    for layer in painting.layers:
+        alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
+        covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= 128
+    if not covered.any():
+        raise CaflowError("there is no hole to fill", "paint over what is to be filled")
+    return covered.astype(np.uint8) * 255
+
+
+def drawn_map(painting: Painting, height: int, width: int) -> Decoded:
+    """What was drawn, on white, reduced to the size of the model or of the picture below it."""
+    assert painting.composite is not None
+    drawn = Image.fromarray(painting.composite).convert("RGBA")
+    paper = Image.new("RGBA", drawn.size, "white")
+    flat = Image.alpha_composite(paper, drawn).convert("RGB")
+    return Decoded(np.array(flat.resize((width, height), Image.Resampling.BOX)), None, "PNG")

@@ -1,0 +1,316 @@
+"""The page, in Gradio. What it does is in `desk`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from ..tasks import Picture
+from .desk import Chosen, Desk, View
+from .given import Painting
+from .work import Settings
+
+__all__ = ["CSS", "build", "theme"]
+
+CSS = Path(__file__).with_name("style.css")
+_FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+_MONO = ["ui-monospace", "Consolas", "monospace"]
+_INVENTED = (
+    "**Detail is invented.** A result is one of many pictures that fit the input, not the one that "
+    "was there. Take none for evidence, for a likeness or for a measurement. A high likelihood is "
+    "not quality: below τ 1 it favours smooth pictures."
+)
+_HOLE = gr.Brush(default_size=40, colors=["#ff2d55"], color_mode="fixed")
+_PEN = gr.Brush(default_size=12, colors=["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"])
+_PNG: Any = {"format": "png"}  # what is shown has the colours of the result
+
+
+def theme() -> gr.themes.Base:
+    """The look: fonts of the machine, so that none is fetched."""
+    return gr.themes.Default(
+        primary_hue="violet", secondary_hue="orange", font=_FONTS, font_mono=_MONO
+    )
+
+
+def build(desk: Desk) -> gr.Blocks:
+    """Build the page for a desk."""
+    return _Page(desk).blocks
+
+
+class _Page:
+    """Components and what connects them with the desk."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.blocks = gr.Blocks(
+            analytics_enabled=False,
+            title="caflow",
+            delete_cache=(600, 3600),  # every ten minutes, files of an hour ago
+            fill_width=True,
+        )
+        with self.blocks:
+            self._head()
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=4, min_width=320):
+                    self._inputs()
+                with gr.Column(scale=5, min_width=320):
+                    self._outputs()
+            self._connect()
+
+    def _head(self) -> None:
+        gr.Markdown(
+            "# caflow\nOne picture in, many plausible pictures out, each with its log-likelihood.",
+            elem_id="caflow-head",
+        )
+        gr.Markdown(_INVENTED, elem_id="caflow-invented")
+
+    def _inputs(self) -> None:
+        offered = self.desk.models.offered
+        self.model = gr.Dropdown(
+            [(one.title, one.resolved.id) for one in offered],
+            value=offered[0].resolved.id,
+            label="Model",
+            filterable=False,
+        )
+        self.picture = _file("Picture", 260, "caflow-picture")
+        self.example = gr.Button("Take the example", size="sm")
+        self.size = gr.HTML(elem_id="caflow-size")
+        self.editor = gr.ImageEditor(
+            label="Paint what is to be filled",
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=_HOLE,
+            type="pil",
+            buttons=[],
+            height=560,
+            visible=False,
+            elem_id="caflow-editor",
+            **_PNG,
+        )
+        with gr.Row():
+            self.tau = gr.Textbox(label="τ", info="or 0.9/0.7/0.5", min_width=140)
+            self.candidates = gr.Number(label="M", info="candidates", precision=0, min_width=140)
+        with gr.Row():
+            self.keep = gr.Number(
+                label="N", info="to keep, as files", value=1, precision=0, min_width=140
+            )
+            self.seed = gr.Number(
+                label="Seed", info="of the first", value=0, precision=0, min_width=140
+            )
+        with gr.Row():
+            self.go = gr.Button(
+                "Draw", variant="primary", size="md", min_width=90, elem_id="caflow-draw"
+            )
+            self.again = gr.Button("Draw more", size="md", min_width=90, elem_id="caflow-more")
+            self.end = gr.Button(
+                "Stop", variant="stop", size="md", min_width=90, elem_id="caflow-stop"
+            )
+        gr.Markdown(self.desk.limits.text, elem_id="caflow-limits")
+
+    def _outputs(self) -> None:
+        self.status = gr.HTML("<p>Give a picture, and draw.</p>", elem_id="caflow-status")
+        self.slider = gr.ImageSlider(
+            label="Before and after",
+            show_label=False,
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=460,
+            **_PNG,
+        )
+        self.text = gr.HTML(elem_id="caflow-text")
+        self.file = gr.DownloadButton(
+            "Download this candidate", interactive=False, elem_id="caflow-download"
+        )
+        gr.Markdown("Candidates by rank; choose one to compare.", elem_id="caflow-rank")
+        self.gallery = gr.Gallery(
+            label="Candidates by rank",
+            show_label=False,
+            columns=4,
+            height="auto",
+            allow_preview=False,
+            object_fit="contain",
+            interactive=False,
+            buttons=[],
+            elem_id="caflow-candidates",
+            **_PNG,
+        )
+        self.files = gr.File(
+            label="The best N, with provenance",
+            interactive=False,
+            visible=False,
+            file_count="multiple",
+            elem_id="caflow-files",
+        )
+        self.spread = gr.Image(
+            label="Where candidates differ",
+            show_label=False,
+            interactive=False,
+            visible=False,
+            buttons=["fullscreen"],
+            elem_id="caflow-spread",
+            **_PNG,
+        )
+        self.command = gr.Textbox(
+            label="The same files from the command line",
+            interactive=False,
+            visible=False,
+            buttons=["copy"],
+            lines=2,
+            elem_id="caflow-command",
+        )
+        with gr.Accordion("Score a picture", open=False, elem_id="caflow-scoring"):
+            gr.Markdown(
+                "log p of a picture under the model, given the input above: of the original, or of "
+                "a result that was downloaded."
+            )
+            self.target = _file("Picture to score", 180, "caflow-target")
+            self.judge = gr.Button("Score this picture", elem_id="caflow-judge")
+            self.score = gr.HTML(elem_id="caflow-score")
+
+    def _connect(self) -> None:
+        given = [self.model, self.picture, self.editor]
+        shown = [
+            self.status,
+            self.gallery,
+            self.slider,
+            self.text,
+            self.file,
+            self.files,
+            self.spread,
+            self.command,
+        ]
+        # One work at a time on the models; the others wait in the queue.
+        alone: Any = {"concurrency_limit": 1, "concurrency_id": "models"}
+        quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        settings = [self.tau, self.candidates, self.keep, self.seed]
+        self.go.click(self._draw, [*given, *settings], shown, **alone, **quiet)
+        self.again.click(self._more, self.candidates, shown, **alone, **quiet)
+        self.end.click(self._stop, queue=False, **quiet)
+        self.judge.click(self._score, [*given, self.target], self.score, **alone, **quiet)
+        self.gallery.select(
+            self._choose, None, [self.slider, self.text, self.file], queue=False, **quiet
+        )
+        self.example.click(
+            self._example, self.model, [self.picture, self.size, self.editor], queue=False, **quiet
+        )
+        about = [self.size, self.editor]
+        chosen = [*about, self.tau, self.candidates]
+        for change in (self.picture.upload, self.picture.clear):
+            change(self._describe, [self.model, self.picture], about, queue=False, **quiet)
+        for change in (self.model.change, self.blocks.load):
+            change(self._choose_model, [self.model, self.picture], chosen, queue=False, **quiet)
+        self.blocks.unload(self._leave)
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def _draw(
+        self,
+        model: str,
+        picture: str | None,
+        editor: Any,
+        tau: str,
+        candidates: int | None,
+        keep: int | None,
+        seed: int | None,
+        request: gr.Request,
+    ) -> Iterator[list[Any]]:
+        settings = Settings(tau.strip() or None, candidates, 1 if keep is None else keep, seed or 0)
+        for view in self.desk.draw(_session(request), model, picture, _painting(editor), settings):
+            yield _update(view)
+
+    def _more(self, candidates: int | None, request: gr.Request) -> Iterator[list[Any]]:
+        for view in self.desk.more(_session(request), candidates):
+            yield _update(view)
+
+    def _stop(self, request: gr.Request) -> None:
+        self.desk.stop(_session(request))
+
+    def _leave(self, request: gr.Request) -> None:
+        self.desk.leave(_session(request))
+
+    def _choose(self, request: gr.Request, event: gr.SelectData) -> list[Any]:
+        return _of_chosen(self.desk.choose(_session(request), int(event.index)))
+
+    def _score(
+        self, model: str, picture: str | None, editor: Any, target: str | None, request: gr.Request
+    ) -> str:
+        return self.desk.score(_session(request), model, picture, _painting(editor), target)
+
+    def _describe(self, model: str, picture: str | None) -> list[Any]:
+        text, below = self.desk.describe(model, picture)
+        return [text, self._editor(model, below)]
+
+    def _choose_model(self, model: str, picture: str | None) -> list[Any]:
+        sampling = self.desk.models.sampling(model)
+        return [
+            *self._describe(model, picture),
+            str(sampling.temperature),
+            sampling.candidates,
+        ]
+
+    def _example(self, model: str) -> list[Any]:
+        path = self.desk.example(model)
+        return [path, *self._describe(model, path)]
+
+    def _editor(self, model: str, below: Picture | None) -> Any:
+        if below is None:
+            return gr.update(visible=False, value=None)
+        maps = self.desk.models.task(model) == "paired"
+        return gr.update(
+            visible=True,
+            value=Image.fromarray(below),
+            label="Draw the map, or on the picture" if maps else "Paint what is to be filled",
+            brush=_PEN if maps else _HOLE,
+        )
+
+
+def _file(label: str, height: int, name: str) -> gr.Image:
+    """A field for a picture, whose file is handed on as it is: `desk` says what is wrong with it.
+
+    Gradio would open it first, and say no more than "Error" of what it cannot read.
+    """
+    field = gr.Image(
+        label=label, sources=["upload", "clipboard"], height=height, buttons=[], elem_id=name
+    )
+    field.preprocess = lambda payload: None if payload is None else payload.path
+    return field
+
+
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash)
+
+
+def _painting(value: Any) -> Painting:
+    if value is None:
+        return Painting()
+    layers = [np.array(layer.convert("RGBA")) for layer in value["layers"]]
+    composite = value["composite"]
+    return Painting(layers, None if composite is None else np.array(composite.convert("RGBA")))
+
+
+def _update(view: View) -> list[Any]:
+    """Values for the components of the results; what is not known yet is left as it is."""
+    chosen = _of_chosen(view.chosen)
+    if view.busy and view.chosen is None:
+        chosen = [gr.skip(), gr.skip(), gr.skip()]
+    return [
+        view.status,
+        view.candidates if view.candidates or not view.busy else gr.skip(),
+        *chosen,
+        gr.update(value=view.files or None, visible=bool(view.files)),
+        gr.update(value=view.spread, visible=view.spread is not None),
+        gr.update(value=view.command, visible=bool(view.command)),
+    ]
+
+
+def _of_chosen(chosen: Chosen | None) -> list[Any]:
+    if chosen is None:
+        return [None, "", gr.update(value=None, interactive=False)]
+    pictures = (Image.fromarray(chosen.before), Image.fromarray(chosen.after))
+    return [pictures, chosen.text, gr.update(value=chosen.file, interactive=True)]

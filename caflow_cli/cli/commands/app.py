@@ -1,0 +1,71 @@
+"""`caflow app`."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from .. import options
+from ..console import Console
+from ..option_groups import expanded
+
+__all__ = ["app_command"]
+
+
+@expanded
+def app_command(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL",
+            help=f"Models that the page offers beside the bundled ones. {options.MODEL_NAME}",
+        ),
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", metavar="NAME", help="Address to serve at; 0.0.0.0 lets others reach it."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="P", help="Default: the first that is free from 7860."),
+    ] = None,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
+    ] = True,
+    max_megapixels: Annotated[
+        float,
+        typer.Option(
+            "--max-megapixels", metavar="MP", help="Largest result that may be asked for."
+        ),
+    ] = 4.0,
+    max_megabytes: Annotated[
+        int,
+        typer.Option("--max-megabytes", metavar="MB", help="Largest file that may be given."),
+    ] = 20,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+) -> None:
+    """Serve a page on which all tasks can be tried in a browser.
+
+    Drop a picture, paint a hole or draw a map, and candidates appear by rank as they are drawn. The
+    page is served to this machine alone, loads nothing from elsewhere, and sends nothing away. It
+    needs the extra `app`: pip install "caflow-cli[app]". Ctrl-C ends it.
+
+    Example: caflow app --port 8000 --no-open
+    """
+    from ...app.limits import Limits
+    from ...app.serve import Address, check_gradio, serving
+
+    check_gradio()
+    console = Console(quiet)
+    limits = Limits(megapixels=max_megapixels, megabytes=max_megabytes)
+    with serving(models or [], device, Address(host, port, open_browser), limits) as url:
+        console.result(url)
+        console.note("Ctrl-C ends it")
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()

@@ -1,0 +1,301 @@
+"""The page in a browser: `pytest -m page`."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caflow_cli.images import decode, read_provenance
+
+pytestmark = pytest.mark.page
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 120_000  # ms: a machine may be busy
+
+_calls: list[tuple[str, object]] = []  # what this process asked the network for
+_watching = False
+
+
+def _watch(event: str, arguments: tuple) -> None:
+    if _watching and event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
+        _calls.append((event, arguments[0] if event == "socket.getaddrinfo" else arguments[1]))
+
+
+def is_local(address: object) -> bool:
+    host = address[0] if isinstance(address, tuple) else address
+    if host is None or not isinstance(host, str) or host.startswith("/"):
+        return True  # a socket of this machine's file system
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback or host == "0.0.0.0"
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def url(model_files):
+    """The page, served by this process; a hook records all that goes to the network."""
+    global _watching
+    pytest.importorskip("gradio", reason="the extra app is not installed")
+    from caflow_cli.app.limits import Limits
+    from caflow_cli.app.serve import serving
+
+    sys.addaudithook(_watch)  # stays for good
+    _watching = True
+    names = [str(path) for path in model_files.values()]
+    with serving(names, "cpu", limits=Limits(megapixels=0.1, candidates=40)) as address:
+        yield address
+    _watching = False
+
+
+@pytest.fixture(scope="module")
+def browser(url):
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no {CHROMIUM}")
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Someone at the page."""
+
+    def __init__(self, browser, url: str, width: int = 1280) -> None:
+        self.asked: list[str] = []
+        self.page = browser.new_page(viewport={"width": width, "height": 900})
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(url)
+        self.wait(lambda: self.page.get_by_label("M", exact=True).input_value() not in ("", "0"))
+
+    def wait(self, is_so) -> None:
+        end = time.monotonic() + PATIENCE / 1000
+        while not is_so():
+            assert time.monotonic() < end, self.status
+            self.page.wait_for_timeout(100)
+
+    @property
+    def status(self) -> str:
+        return self.page.locator("#caflow-status").inner_text()
+
+    def wait_for(self, text: str) -> None:
+        self.wait(lambda: re.search(text, self.status))
+
+    def choose(self, model: str) -> None:
+        m = self.page.get_by_label("M", exact=True)
+        m.fill("1")
+        self.page.get_by_label("Model").click()
+        self.page.get_by_role("option", name=f"{model}.safetensors").click()
+        self.wait(lambda: m.input_value() not in ("1", "0", ""))
+
+    def give(self, path: Path) -> None:
+        self.page.locator("input[type=file]").first.set_input_files(str(path))
+        self.wait(lambda: "pixels" in self.page.locator("#caflow-size").inner_text())
+
+    def draw(self, candidates: int) -> None:
+        self.page.get_by_label("M", exact=True).fill(str(candidates))
+        self.page.locator("#caflow-draw").click()
+
+    def stroke(self) -> None:
+        """Paint from left to right across the middle of the sheet."""
+        canvas = self.page.locator("#caflow-editor canvas").first
+        canvas.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(1000)
+        box = canvas.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse = self.page.mouse
+        mouse.move(x - 60, y)
+        mouse.down()
+        for step in range(13):
+            mouse.move(x - 60 + 10 * step, y)
+            self.page.wait_for_timeout(20)
+        mouse.up()
+        self.page.wait_for_timeout(500)
+
+    def captions(self) -> list[str]:
+        return self.page.locator("#caflow-candidates .caption-label").all_inner_texts()
+
+    def download(self, folder: Path) -> Path:
+        with self.page.expect_download() as waiting:
+            self.page.locator("#caflow-download").click()
+        path = folder / waiting.value.suggested_filename
+        waiting.value.save_as(path)
+        return path
+
+    def files(self, folder: Path) -> list[Path]:
+        """What the list of files gives."""
+        links = self.page.locator("#caflow-files .download a")
+        links.first.wait_for()
+        found = []
+        for link in links.all():
+            with self.page.expect_download() as waiting:
+                link.click()
+            found.append(folder / waiting.value.suggested_filename)
+            waiting.value.save_as(found[-1])
+        return found
+
+
+@pytest.fixture
+def visitor(browser, url):
+    one = Visitor(browser, url)
+    yield one
+    one.page.close()
+
+
+def test_candidates_appear_and_the_download_is_what_the_command_writes(
+    visitor, small_photo, models, tmp_path
+):
+    from caflow_cli.app.work import Settings
+    from caflow_cli.images import Encoder
+    from caflow_cli.inference import restore_with
+    from caflow_cli.inference.written import provenance, written
+
+    visitor.give(small_photo)
+    visitor.draw(3)
+    visitor.wait_for("3 candidates")
+    visitor.wait(lambda: len(visitor.captions()) == 3)
+    values = [float(re.match(r"#\d: (-?[\d.]+) nats", text)[1]) for text in visitor.captions()]
+    assert values == sorted(values, reverse=True)
+    path = visitor.download(tmp_path)
+    assert path.name == "small_superres_01.png"
+    loaded, given = models.load("superres.safetensors"), decode(small_photo)
+    sampling = Settings(None, 3).sampling
+    result = restore_with(loaded.model, loaded.as_seen(given), sampling)
+    record = provenance(result.ranked[0], result, loaded)
+    data = written(result.ranked[0].image, record, given, None, Encoder("png"))
+    assert path.read_bytes() == data
+    assert read_provenance(path)["candidates"] == 3
+
+    visitor.page.locator("#caflow-more").click()
+    visitor.wait_for("6 candidates")
+    visitor.wait(lambda: len(visitor.captions()) == 6)
+    visitor.page.locator("#caflow-candidates button").nth(3).click()
+    visitor.wait(lambda: "Candidate #4 of 6" in visitor.page.locator("#caflow-text").inner_text())
+    other = visitor.download(tmp_path)
+    assert read_provenance(other)["rank"] == 4
+    assert visitor.page.locator("#caflow-spread img").count() == 1
+    assert "-m 6" in visitor.page.locator("#caflow-command textarea").input_value()
+
+    visitor.page.get_by_text("Score a picture").click()
+    visitor.page.locator("#caflow-scoring input[type=file]").set_input_files(str(path))
+    visitor.page.locator("#caflow-scoring img").wait_for()
+    visitor.page.locator("#caflow-judge").click()
+    score = visitor.page.locator("#caflow-score")
+    visitor.wait(lambda: "nats" in score.inner_text())
+    assert f"{read_provenance(path)['log_likelihood']:.1f} nats" in score.inner_text()
+
+
+def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
+    visitor.choose("inpaint")
+    visitor.give(photo)
+    visitor.stroke()
+    visitor.draw(2)
+    visitor.wait_for("2 candidates")
+    result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
+    hole, given = mask[..., 0] == 255, decode(photo).rgb
+    assert 8 < hole.sum() < 32 * 32 / 2
+    assert hole[14:18, 12:20].all()  # the middle, where the stroke went
+    assert not hole[:8].any()
+    np.testing.assert_array_equal(result[~hole], given[~hole])
+    assert (result[hole] != given[hole]).any()
+
+
+def test_a_map_is_drawn(visitor, tmp_path):
+    visitor.choose("paired")
+    visitor.page.locator("#caflow-editor canvas").first.wait_for()
+    visitor.stroke()
+    visitor.draw(2)
+    visitor.wait_for("2 candidates")
+    result, given = (decode(path).rgb for path in visitor.files(tmp_path))
+    assert result.shape == given.shape == (32, 32, 3)
+    assert given[15:17, 14:18].mean() < 128  # black, where the stroke went
+    assert given[:8].min() == 255
+
+
+def test_a_mistake_shows_as_message_and_hint(visitor):
+    visitor.draw(2)
+    visitor.wait_for("there is no picture")
+    assert "drop one, or take the example" in visitor.status
+    assert visitor.page.get_by_text("Traceback").count() == 0
+
+
+def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):
+    from caflow_cli.app.work import Work
+
+    counted: list[int] = []
+    plain = Work.small
+
+    def counting(self, candidate):
+        counted.append(self.drawn)
+        time.sleep(0.3)
+        return plain(self, candidate)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Work, "small", counting)
+        one = Visitor(browser, url)
+        one.give(small_photo)
+        one.draw(40)
+        one.wait_for("[23] of 40")
+        one.page.locator("#caflow-stop").click()
+        one.wait_for("stopped: ")
+        stopped = len(one.captions())
+        assert stopped < 40
+        one.page.locator("#caflow-draw").click()
+        one.wait_for("[23] of 40")
+        one.page.close()
+        end = time.monotonic() + PATIENCE / 1000
+        while True:  # until nothing is drawn for a while
+            before = len(counted)
+            time.sleep(5)
+            if len(counted) == before:
+                break
+            assert time.monotonic() < end
+        assert max(counted) < 40
+
+
+def test_two_visitors_are_served_one_after_the_other(browser, url, small_photo):
+    both = [Visitor(browser, url), Visitor(browser, url)]
+    for one in both:
+        one.give(small_photo)
+        one.draw(2)
+    for one in both:
+        one.wait_for("2 candidates")
+        one.page.close()
+
+
+def test_it_fits_a_telephone(browser, url):
+    one = Visitor(browser, url, width=400)
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert one.page.get_by_text("Detail is invented.").is_visible()
+    assert "megapixels" in one.page.locator("#caflow-limits").inner_text()
+    one.page.close()
+
+
+def test_nothing_leaves_the_machine(browser, url, small_photo):
+    """Of a whole visit: no request of the page to another host, none of the process either."""
+    one = Visitor(browser, url)
+    one.give(small_photo)
+    one.draw(2)
+    one.wait_for("2 candidates")
+    one.page.close()
+    assert len(one.asked) > 20
+    assert [asked for asked in one.asked if not asked.startswith((url, "data:", "blob:"))] == []
+    assert _calls  # Gradio asks the page itself whether it is there
+    assert [call for call in _calls if not is_local(call[1])] == []
