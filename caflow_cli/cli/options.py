@@ -16,6 +16,7 @@ __all__ = [
     "DeviceOrConfigs",
     "Frame",
     "Images",
+    "Jobs",
     "Json",
     "JsonResult",
     "Mask",
@@ -75,6 +76,16 @@ Device = Annotated[
         metavar="NAME",
         help=_DEVICE_HELP,
         envvar="CAFLOW_DEVICE",
+        rich_help_panel=MODEL,
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Share the inputs among N processes of this machine, each with its part of the cores.",
         rich_help_panel=MODEL,
     ),
 ]

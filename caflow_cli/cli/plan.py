@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,13 @@ from ..images import Decoded, Encoder, atomic_write, make_folder, read_provenanc
 from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, numbered, target_folder
 from .partners import Masks, read_mask
+from .team import Team, gather, work_alone
 
 if TYPE_CHECKING:
     from ..tasks import Picture
+    from .console import Console
+    from .restoration_options import Restoration
+    from .sheets import Sheet
 
 __all__ = ["Job", "Plan", "plan"]
 
@@ -84,6 +89,33 @@ class Plan:
     def read_mask(self, job: Job) -> Picture | None:
         """Read a job's mask, uint8 (H, W), if there is one. CaflowError (exit 1) if that fails."""
         return read_mask(job.mask, self.frame)
+
+    @contextmanager
+    def gathered(
+        self, given: Restoration, sheets: Sequence[Sheet], console: Console
+    ) -> Iterator[tuple[Plan, Team]]:
+        """The processes that do the jobs, and the plan on which they agree.
+
+        A helper takes from number 0 what is skipped, because it cannot know what was there before
+        the work began. What comes from stdin, or goes to stdout, is not shared out.
+
+        Raises:
+            CaflowError: As `team.gather`.
+        """
+        sources = [one for job in self.jobs for one in (job.source, job.mask) if one is not None]
+        shared = all(job.outputs for job in self.jobs) and not given.dry_run
+        if not shared or any(one.path is None for one in sources):
+            work_alone(1, "")
+            yield self, Team(console=console)
+            return
+        agreed = {
+            "names": [[one.name for one in (job.source, job.mask) if one] for job in self.jobs],
+            "skipped": [job.skipped for job in self.jobs],
+        }
+        blocks = len(self.jobs) if sheets else sum(not job.skipped for job in self.jobs)
+        with gather(given.jobs, max(1, blocks), agreed, ["names"], console) as team:
+            pairs = zip(self.jobs, team.agreed["skipped"], strict=True)
+            yield replace(self, jobs=[replace(job, skipped=skip) for job, skip in pairs]), team
 
     def write(self, path: Path, data: bytes) -> None:
         """Write one output of a job, whole or not at all, with the folders that it needs."""

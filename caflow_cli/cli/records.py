@@ -176,6 +176,7 @@ def provenance(candidate: Candidate, result: Candidates, loaded: LoadedModel) ->
         "candidates": len(result.ranked),
         **({"consistent": True} if candidate.consistency_max is not None else {}),
         **({"refine": result.refine} if result.refine else {}),
+        **_precision(result.precision),
         "rank_score": candidate.score.rank_score,
         "log_likelihood": candidate.score.log_likelihood,
         "bits_per_dim": candidate.score.bits_per_dim,
@@ -214,7 +215,13 @@ def _params(sampling: Sampling) -> Fields:
         "rank": sampling.rank,
         **({"consistent": True} if sampling.consistent else {}),
         **({"refine": sampling.refine} if sampling.refine else {}),
+        **_precision(sampling.precision),
     }
+
+
+def _precision(precision: str) -> Fields:
+    """That of draws, where it is not float32."""
+    return {} if precision == "float32" else {"precision": precision}
 
 
 def _score_fields(score: Score, exact: bool) -> Fields:

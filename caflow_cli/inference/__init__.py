@@ -2,7 +2,7 @@
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import Candidate, Candidates, restore, restore_with
+from .restore import Candidate, Candidates, restore, restore_alike, restore_with
 from .score import Estimator, Score, estimator_of, score, task_of
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "estimator_of",
     "log_prob_map",
     "restore",
+    "restore_alike",
     "restore_with",
     "score",
     "spread",

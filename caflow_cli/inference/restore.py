@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from ..devices import check_bf16
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
@@ -19,7 +22,7 @@ from .refine import check_refinable
 from .score import Estimator, Score, check_mask, estimator_of, task_of
 from .tiling import check_size
 
-__all__ = ["Candidate", "Candidates", "restore", "restore_with"]
+__all__ = ["Candidate", "Candidates", "restore", "restore_alike", "restore_with"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,7 @@ class Candidates:
     tau: Temperature
     rank_by: str  # the rule of rank
     refine: int  # steps; above 0 candidates are no plain samples
+    precision: str  # of nets while drawing
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
 
@@ -74,6 +78,7 @@ def restore(
     rank: str = "likelihood",
     consistent: bool = False,
     refine: int = 0,
+    precision: str = "float32",
 ) -> Candidates:
     """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
@@ -97,6 +102,8 @@ def restore(
             one level, before it is scored (`back_project`).
         refine: Gradient steps on each draw's latents that raise its log-density, before it is
             composed (`inference.refine`). Refined candidates are no plain samples.
+        precision: "bf16" draws with nets in bfloat16, where that is faster. Each candidate differs
+            a little, and is scored in float32 like any picture.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -113,7 +120,7 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            or to be refined, or a candidate runs away eleven times.
+            or to be refined, a candidate runs away eleven times, or bfloat16 is not fast here.
     """
     sampling = Sampling(
         tau=tau,
@@ -125,6 +132,7 @@ def restore(
         batch_size=batch_size,
         consistent=consistent,
         refine=refine,
+        precision=precision,
     )
     return restore_with(model, image, sampling, mask)
 
@@ -148,49 +156,107 @@ def restore_with(
     Raises:
         CaflowError: As for `restore`.
     """
+    (result,) = restore_alike(model, [image], sampling, [mask], progress)
+    return result
+
+
+def restore_alike(
+    model: CAFlow,
+    images: Sequence[Picture],
+    sampling: Sampling,
+    masks: Sequence[Picture | None],
+    progress: Progress | None = None,
+) -> list[Candidates]:
+    """Do as `restore_with` for several pictures, which are drawn and scored in batches of them all.
+
+    Each picture has the candidates that it has alone, up to the rounding of another batch size.
+
+    Args:
+        model: Any model.
+        images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
+        sampling: For every picture.
+        masks: uint8 (H, W), one for each picture, or None.
+        progress: Is told when a part of a batch of candidates is done.
+
+    Raises:
+        CaflowError: As for `restore`, for one of the pictures: no other has a result then, either.
+    """
     task, sampling = task_of(model), sampling.of(model.config)
     tau, m = sampling.temperature, sampling.candidates
     assert m is not None, "Sampling.of fills it in"
-    check_mask(task, mask)
-    size = task.model_size(image, mask)
-    check_size(size)
-    if sampling.refine:
-        check_refinable(size)
-    request = Request.of(task, image, mask, sampling.consistent)
-    conditioned = Conditioned(model, [request], progress=progress)
+    for image, mask in zip(images, masks, strict=True):
+        check_mask(task, mask)
+        size = task.model_size(image, mask)
+        check_size(size)
+        if sampling.refine:
+            check_refinable(size)
+    requests = [
+        Request.of(task, image, mask, sampling.consistent)
+        for image, mask in zip(images, masks, strict=True)
+    ]
+    bf16 = sampling.precision == "bf16"
+    if bf16:
+        check_bf16(model.device)
+    conditioned = Conditioned(model, requests, progress=progress, bf16=bf16)
 
-    found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
+    found: list[list[_Drawn]] = [[] for _ in requests]
+    seeds = [sampling.seed] * len(requests)
     for drawn, score in conditioned.candidates(
-        tau, m, [sampling.seed], sampling.noise_samples, sampling.batch_size, sampling.refine
+        tau, m, seeds, sampling.noise_samples, sampling.batch_size, sampling.refine
     ):
         if isinstance(task, SuperRes) and sampling.consistent:
-            levels = consistency(image, drawn.image, task)
-            found.append(((drawn.image,), levels, score, drawn.redraws))
+            levels = consistency(images[drawn.request], drawn.image, task)
+            one = _Drawn((drawn.image,), levels, score, drawn.redraws)
         else:
-            found.append((drawn.draws, None, score, drawn.redraws))
+            one = _Drawn(drawn.draws, None, score, drawn.redraws)
+        found[drawn.request].append(one)
 
-    compose = _as_it_is if sampling.consistent else request.compose
-    apart, own = None, None
-    if sampling.rank in CONSENSUS:
-        apart = distances(m, lambda k: compose(found[k][0]))
+    own: Sequence[npt.NDArray[np.float64] | None] = [None] * len(requests)
     if sampling.rank == "typical":
-        (own,) = own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size)
-    places = order(sampling.rank, [score.rank_score for _, _, score, _ in found], apart, own)
+        own = list(own_log_likelihoods(conditioned, sampling.noise_samples, sampling.batch_size))
+    estimator = estimator_of(model, sampling.noise_samples)
+    return [
+        Candidates(
+            _ranked(sampling, request, found[row], own[row]),
+            sampling.keep,
+            tau,
+            sampling.rank,
+            sampling.refine,
+            sampling.precision,
+            estimator,
+            conditioned.statistics[row],
+        )
+        for row, request in enumerate(requests)
+    ]
+
+
+class _Drawn(NamedTuple):
+    """A candidate, not yet ranked."""
+
+    draws: tuple[Picture, ...]
+    consistency_max: int | None
+    score: Score
+    redraws: int
+
+
+def _ranked(
+    sampling: Sampling,
+    request: Request,
+    found: Sequence[_Drawn],
+    own: npt.NDArray[np.float64] | None,
+) -> list[Candidate]:
+    """The candidates of a picture, best first; `own` is for the rule "typical"."""
+    compose = _as_it_is if sampling.consistent else request.compose
+    apart = None
+    if sampling.rank in CONSENSUS:
+        apart = distances(len(found), lambda k: compose(found[k].draws))
+    places = order(sampling.rank, [one.score.rank_score for one in found], apart, own)
     ranked = []
     for position, (k, value) in enumerate(places, 1):
         draws, off, score, redraws = found[k]
         seed = sampling.seed + k
         ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
-    estimator = estimator_of(model, sampling.noise_samples)
-    return Candidates(
-        ranked,
-        sampling.keep,
-        tau,
-        sampling.rank,
-        sampling.refine,
-        estimator,
-        conditioned.statistics[0],
-    )
+    return ranked
 
 
 def _as_it_is(projected: Sequence[Picture]) -> Picture:
