@@ -79,6 +79,7 @@ class Team:
     helpers: Sequence[subprocess.Popen[bytes]] = ()  # that this one has started: 1, 2, ...
     console: Console = field(default_factory=Console)
     _seen: dict[int, tuple[bytes, float]] = field(default_factory=dict)
+    _dead: set[int] = field(default_factory=set)
 
     @property
     def alone(self) -> bool:
@@ -149,6 +150,7 @@ class Team:
         # It may have ended behind its last word.
         dead = dead and not self.store.check([f"block/{number}"])
         if dead:
+            self._dead.add(rank)
             self.console.note("warning: a process has died; its inputs are done by another one")
         return dead
 
@@ -161,8 +163,8 @@ class Team:
                 self.store.add("gone", 1)
             elif not self.helpers:
                 until = time.monotonic() + _SILENCE
-                world = int(os.environ["WORLD_SIZE"])
-                while self.store.add("gone", 0) < world - 1 and time.monotonic() < until:
+                others = int(os.environ["WORLD_SIZE"]) - 1 - len(self._dead)
+                while self.store.add("gone", 0) < others and time.monotonic() < until:
                     time.sleep(0.05)
 
 
@@ -198,6 +200,7 @@ def gather(
         said = json.loads(_get(store, "agreed"))
         own = json.loads(json.dumps(agreed))
         if any(said[key] != own[key] for key in fixed):
+            store.add("gone", 1)
             raise CaflowError(
                 f"process {rank} of {world} has other inputs than process 0",
                 "one command for all processes, and folders that all machines see",
@@ -221,7 +224,8 @@ def _started(count: int, agreed: Mapping[str, Any], console: Console) -> Iterato
     if count < 2:
         yield Team(agreed=agreed, console=console)
         return
-    threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, _cores() // count))
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    threads = int(given) if given.isdecimal() else max(1, _cores() // count)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     ranks = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}

@@ -55,8 +55,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 def command(folder: Path, model: Path, *more: object) -> list[object]:
-    shared = ["superres", folder, "-o", "out", "-m", 20, "--model", model, "--json"]
-    return [*shared, "--grid", "out/grid.png", *more]
+    """Of blocks of three pictures."""
+    shared = ["superres", folder, "-o", "out", "-m", 2, "--batch-size", 6, "--model", model]
+    return [*shared, "--json", "--grid", "out/grid.png", *more]
 
 
 def written(folder: Path) -> dict[str, bytes]:
