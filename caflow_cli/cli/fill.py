@@ -60,7 +60,7 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, mask: str | None) -
     planned = given.plan("inpaint", inputs, mask)
     for note in planned.notes:
         console.note(note)
-    with planned.gathered(given, [], console) as (planned, team):
+    with planned.gathered(given.jobs, [], console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or all(job.skipped for job in planned.jobs):
             from .listing import list_jobs
 

@@ -21,7 +21,6 @@ from .team import Team, gather, work_alone
 if TYPE_CHECKING:
     from ..tasks import Picture
     from .console import Console
-    from .restoration_options import Restoration
     from .sheets import Sheet
 
 __all__ = ["Job", "Plan", "plan"]
@@ -92,9 +91,9 @@ class Plan:
 
     @contextmanager
     def gathered(
-        self, given: Restoration, sheets: Sequence[Sheet], console: Console
+        self, jobs: int, sheets: Sequence[Sheet], console: Console, *, dry_run: bool
     ) -> Iterator[tuple[Plan, Team]]:
-        """The processes that do the jobs, and the plan on which they agree.
+        """The processes that do the jobs, as many as `-j` says, and the plan on which they agree.
 
         A helper takes from number 0 what is skipped, because it cannot know what was there before
         the work began. What comes from stdin, or goes to stdout, is not shared out.
@@ -103,7 +102,7 @@ class Plan:
             CaflowError: As `team.gather`.
         """
         sources = [one for job in self.jobs for one in (job.source, job.mask) if one is not None]
-        shared = all(job.outputs for job in self.jobs) and not given.dry_run
+        shared = all(job.outputs for job in self.jobs) and not dry_run
         if not shared or any(one.path is None for one in sources):
             work_alone(1, "")
             yield self, Team(console=console)
@@ -113,7 +112,7 @@ class Plan:
             "skipped": [job.skipped for job in self.jobs],
         }
         blocks = len(self.jobs) if sheets else sum(not job.skipped for job in self.jobs)
-        with gather(given.jobs, max(1, blocks), agreed, ["names"], console) as team:
+        with gather(jobs, max(1, blocks), agreed, ["names"], console) as team:
             pairs = zip(self.jobs, team.agreed["skipped"], strict=True)
             yield replace(self, jobs=[replace(job, skipped=skip) for job, skip in pairs]), team
 

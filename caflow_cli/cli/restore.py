@@ -79,7 +79,7 @@ def restore_pictures(
     sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
     for note in planned.notes:
         console.note(note)
-    with planned.gathered(given, sheets, console) as (planned, team):
+    with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or (not sheets and all(job.skipped for job in planned.jobs)):
             list_jobs(planned.jobs, reporter)
             return

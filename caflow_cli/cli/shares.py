@@ -36,6 +36,7 @@ class Recorder(Console):
         self._said.append(("done", ""))
 
     def mark(self, key: str) -> None:
+        """Keep by which key the next lines are sorted."""
         self._said.append(("mark", key))
 
     def take(self) -> list[tuple[str, str]]:

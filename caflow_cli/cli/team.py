@@ -31,6 +31,7 @@ __all__ = ["Team", "gather", "is_helper", "work_alone"]
 
 _BEAT = 1.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one, after which a process is taken for dead
+_MOST = 256  # processes
 _PIECE = 2**22  # bytes of a message: a store takes twice as much
 
 Work = Callable[[int], Any]  # on a block of that number; returns JSON
@@ -184,8 +185,10 @@ def gather(
     Raises:
         CaflowError: (exit 2) `jobs` is out of range, or processes have other inputs.
     """
-    if jobs < 1:
-        raise CaflowError(f"-j {jobs}: too few processes", "-j 2", EXIT_USAGE)
+    if not 1 <= jobs <= _MOST:
+        raise CaflowError(
+            f"-j {jobs}: cannot share among so many", f"-j 2, or up to {_MOST}", EXIT_USAGE
+        )
     launched = _launched()
     if launched is None:
         with _started(min(jobs, blocks), agreed, console) as team:
