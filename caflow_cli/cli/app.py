@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
 from ..version import __version__
 from .commands.colorize import colorize_command
 from .commands.evaluate import evaluate_command
@@ -24,7 +24,6 @@ from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
 from .memory import is_out_of_memory
-from .team import is_helper
 
 __all__ = ["app", "main"]
 
@@ -86,9 +85,7 @@ def main() -> None:
     except CaflowError as error:
         if debug:
             raise
-        # Of a command, number 0 says the same.
-        if error.exit_code not in (EXIT_USAGE, EXIT_WEIGHTS) or not is_helper():
-            console.error(error)
+        console.error(error)
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # usage: an unknown option, a missing argument, ...
         if type(error).__name__ == "NoArgsIsHelpError":

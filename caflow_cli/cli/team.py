@@ -39,11 +39,12 @@ Work = Callable[[int], Any]  # on a block of that number; returns JSON
 
 def _launched() -> tuple[int, int] | None:
     """This process's number and how many there are, where a launcher has started several."""
-    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    if not all(os.environ.get(name) for name in names):
+    if not (os.environ.get("MASTER_ADDR") and os.environ.get("MASTER_PORT")):
         return None
-    rank, world = (int(os.environ[name]) for name in names[:2])
-    return (rank, world) if world > 1 else None
+    rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+    if not (rank.isdecimal() and world.isdecimal()) or int(world) < 2:
+        return None
+    return int(rank), int(world)
 
 
 def is_helper() -> bool:

@@ -181,6 +181,7 @@ def test_a_rank_with_other_inputs_is_refused(folder, model_file, tmp_path):
     code = f"import os, sys; sys.argv[2] = [sys.argv[2], {str(other)!r}][int(os.environ['RANK'])]\n"
     zero, one = launched(tmp_path, command(folder, model_file), 2, code)
     assert one[2] == 2
+    assert one[1].startswith(b"error: process 1 of 2 has other inputs than process 0\nhint: ")
     assert zero[2] == 1
     assert len(written(tmp_path)) == 11
 
