@@ -3,6 +3,7 @@
 | | `cpu` | `cuda` | `mps` |
 |---|---|---|---|
 | scores, samples: nets and flows | float32 | float32, TF32 off | float32 |
+| samples, if asked: convolutions of nets | bfloat16 | bfloat16 | no |
 | training: convolutions of nets | bfloat16, or float32 | bfloat16, or float32 | float32 |
 | training: the rest | float32 | float32, TF32 as PyTorch has it | float32 |
 | sums of log-determinants and Gaussian terms | float64 | float64 | float64, on the CPU |
@@ -36,6 +37,7 @@ from .errors import EXIT_USAGE, CaflowError
 __all__ = [
     "NAMES",
     "as_type",
+    "check_bf16",
     "check_compiler",
     "compile_options",
     "exactly",
@@ -89,7 +91,8 @@ if not _cpu_has_bf16():
 def select_device(name: str = "auto") -> torch.device:
     """The device named `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    `auto` is CUDA if available, else the CPU. It is never `mps`, which must be named.
+    `auto` is CUDA if available, else the CPU. It is never `mps`, which must be named. Of several
+    processes on a machine, each has a CUDA device of its own unless N is named.
 
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
@@ -107,7 +110,10 @@ def select_device(name: str = "auto") -> torch.device:
                 EXIT_USAGE,
             )
         return torch.device("mps")
-    index = int(name.partition(":")[2] or 0)
+    # A launcher says which of a machine's processes this is.
+    index = int(name.partition(":")[2] or os.environ.get("LOCAL_RANK") or 0)
+    if ":" not in name and count:
+        index %= count
     if index >= count:
         raise CaflowError(
             f"device {name!r} is not available: {count} CUDA devices here",
@@ -173,6 +179,32 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
     """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
     rough = training and bf16 and device.type not in _WITHOUT_BF16
     return torch.bfloat16 if rough else own
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16, and does not only convert: AVX-512 bf16, AMX, CUDA.
+
+    The queries of the CPU are not part of PyTorch's public interface.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    native = (getattr(torch.cpu, name, None) for name in names)
+    return device.type not in _WITHOUT_BF16 and any(ask is not None and ask() for ask in native)
+
+
+def check_bf16(device: torch.device) -> None:
+    """Check that nets in bfloat16 are faster on a device.
+
+    Raises:
+        CaflowError: They are not (exit code 2).
+    """
+    if not _computes_bf16(device):
+        raise CaflowError(
+            f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX",
+            "leave --precision out",
+            EXIT_USAGE,
+        )
 
 
 def prefers_products(x: Tensor, size: int) -> bool:

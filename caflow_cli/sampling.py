@@ -9,9 +9,10 @@ from .errors import EXIT_USAGE, CaflowError
 from .tasks import get_task
 from .temperature import Tau, Temperature
 
-__all__ = ["RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
+__all__ = ["PRECISIONS", "RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
 
 RANKS = (*RULES, "best", "none")
+PRECISIONS = ("float32", "bf16")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 _MOST_STEPS = 1000  # of refinement
 
@@ -41,6 +42,7 @@ class Sampling:
     batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
     refine: int = 0  # gradient steps on each candidate's latents (`inference.refine`)
+    precision: str = "float32"  # of nets while drawing, one of PRECISIONS; scores are float32
 
     @property
     def temperature(self) -> Temperature:
@@ -72,6 +74,16 @@ class Sampling:
             0 <= self.refine <= _MOST_STEPS,
             f"cannot refine by {self.refine} steps",
             f"--refine 5, or any from 0 to {_MOST_STEPS}",
+        )
+        _require(
+            self.precision in PRECISIONS,
+            f"unknown precision {self.precision!r}",
+            f"--precision {' or '.join(PRECISIONS)}",
+        )
+        _require(
+            not self.refine or self.precision == "float32",
+            f"candidates that were drawn in {self.precision} cannot be refined",
+            "leave out --precision or --refine",
         )
         check_noise_samples(self.noise_samples)
         check_rank(self.rank)

@@ -40,3 +40,20 @@ def test_a_point_of_the_sweep_is_drawn_in_the_tiles_asked_for(tmp_path):
         assert one["per_megapixel"] == pytest.approx(one["seconds"] / 1.183744)
         assert 0.1 < one["start_gb"] < one["peak_gb"]
     assert tiled["peak_gb"] < whole["peak_gb"]
+
+
+def test_draws_in_two_precisions_are_compared(model_files, true_pictures, tmp_path):
+    script = Path(__file__).parent / "benchmarks" / "precision.py"
+    options = ["--data", true_pictures, "--model", model_files["colorize"], "--metrics", "rmse"]
+    anywhere = "from caflow_cli import devices; devices._computes_bf16 = lambda device: True\n"
+    done = forked.run(
+        anywhere + RUN, script, *options, "--pictures", 2, "--rounds", 1, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["pictures"] == 2
+    assert 0 < figures["values_apart"] < 1
+    assert figures["rmse"]["difference"] == pytest.approx(
+        figures["rmse"]["bf16"] - figures["rmse"]["float32"], abs=1e-9
+    )
+    assert set(figures["seconds"]) == {"float32", "bf16", "score"}

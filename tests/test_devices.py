@@ -12,6 +12,7 @@ import torch
 
 from caflow_cli import devices
 from caflow_cli.devices import (
+    check_bf16,
     check_compiler,
     exactly,
     net_type,
@@ -39,6 +40,32 @@ def test_a_card_that_is_not_there_is_refused():
     with pytest.raises(CaflowError, match="'cuda:99' is not available") as caught:
         select_device("cuda:99")
     assert caught.value.exit_code == 2
+
+
+def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for rank, index in ((None, 0), ("0", 0), ("1", 1), ("2", 0)):
+        if rank is not None:
+            monkeypatch.setenv("LOCAL_RANK", rank)
+        assert [select_device(name).index for name in ("auto", "cuda")] == [index] * 2
+        assert select_device("cuda:1").index == 1
+
+
+@pytest.mark.parametrize(("native", "known"), [(True, True), (False, True), (None, False)])
+def test_draws_in_bf16_need_a_processor_that_multiplies_in_it(monkeypatch, native, known):
+    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps"})
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        if known:
+            monkeypatch.setattr(torch.cpu, name, lambda: native, raising=False)
+        else:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+    if native:
+        check_bf16(torch.device("cpu"))
+    for name in ["mps", *([] if native else ["cpu"])]:
+        with pytest.raises(CaflowError, match="no fast bfloat16") as caught:
+            check_bf16(torch.device(name))
+        assert caught.value.hint == "leave --precision out"
 
 
 def test_metal_that_is_not_there_is_refused_and_never_chosen(monkeypatch):

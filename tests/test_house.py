@@ -54,6 +54,7 @@ TESTED_ELSEWHERE = {
     "evaluation/picture_sets.py": "evaluation/test_two_sets.py",
     "evaluation/problems.py": "evaluation/test_model_on_data.py",
     "evaluation/progress.py": "evaluation/test_two_sets.py",
+    "evaluation/workers.py": "cli/test_team.py",
     "hub/cache.py": "hub/test_download.py",
     "hub/client.py": "hub/test_download.py",
     "hub/describe.py": "hub/test_manifest.py",

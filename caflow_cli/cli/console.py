@@ -72,7 +72,7 @@ class Console:
     def note(self, text: str) -> None:
         """Write a line to stderr, unless `-q` is given."""
         if not self.quiet:
-            say(text)
+            self.say(text)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr if `-v` is given."""
@@ -81,7 +81,14 @@ class Console:
 
     def error(self, error: CaflowError) -> None:
         """Write two lines to stderr: what is wrong, and what to type instead."""
-        say(f"error: {error.message}\nhint: {error.hint}")
+        self.say(f"error: {error.message}\nhint: {error.hint}")
+
+    def say(self, text: str) -> None:
+        """Write a line to stderr."""
+        say(text)
+
+    def mark(self, key: str) -> None:
+        """Note by which key the next lines are sorted. They are not, where they are written."""
 
     @property
     def live(self) -> bool:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
-from .console import Console
 from .reporter import Reporter
 from .restoration_options import Restoration
+from .shares import Shares, in_blocks, open_console
 
 if TYPE_CHECKING:
     from .masking import Masking
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fill_pictures"]
 
+_LENGTH = 4  # pictures that one process takes at a time
 # What does not ask for draws, ranks or scores; any other option is refused.
 _UNDERSTOOD = {
     "model",
@@ -35,6 +36,7 @@ _UNDERSTOOD = {
     "quality",
     "no_provenance",
     "frame",
+    "jobs",
     "dry_run",
     "json",
     "quiet",
@@ -51,7 +53,7 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -
     """
     name = given.model
     assert name is not None
-    console = Console(given.quiet, given.verbose)
+    console = open_console(given.quiet, given.verbose)
     reporter = Reporter("inpaint", console, given.json)
     _check(name, given)
     given.check_streams()
@@ -59,19 +61,25 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -
     for note in planned.notes:
         console.note(note)
     planned.check_mask()
-    if given.dry_run or planned.is_settled():
-        from .listing import list_jobs
+    with planned.gathered(given.jobs, [], console, dry_run=given.dry_run) as (planned, team):
+        if given.dry_run or planned.is_settled():
+            from .listing import list_jobs
 
-        list_jobs(planned.jobs, reporter)
-        return
+            list_jobs(planned.jobs, reporter)
+            return
 
-    from .records import method_fields
+        from .records import method_fields
 
-    filler = _Filler(name, method_fields(name), planned, reporter)
-    with console.progress("{task.completed}/{task.total}", results=True) as progress:
-        bar = progress.add_task("inpaint", total=len(planned.jobs))
-        done = partial(progress.advance, bar)
-        sound = reporter.each(planned.jobs, filler.fill, "crop the picture", done)
+        with console.progress("{task.completed}/{task.total}", results=True) as progress:
+            bar = progress.add_task("inpaint", total=len(planned.jobs))
+            shares = Shares(team, console, [], partial(progress.advance, bar))
+            reporter = Reporter("inpaint", shares.console, given.json)
+            filler = _Filler(name, method_fields(name), planned, reporter)
+
+            def fill(jobs: Sequence[Job]) -> bool:
+                return reporter.each(jobs, filler.fill, "crop the picture", shares.done)
+
+            sound = shares.run(in_blocks(planned.jobs, _LENGTH), fill, lambda job: job.name)
     if not sound:
         raise typer.Exit(EXIT_FAILED)
 

@@ -18,6 +18,7 @@ __all__ = [
     "DeviceOrConfigs",
     "Frame",
     "Images",
+    "Jobs",
     "Json",
     "JsonResult",
     "Model",
@@ -75,6 +76,16 @@ Device = Annotated[
         help=_DEVICE_HELP,
         envvar="CAFLOW_DEVICE",
         autocompletion=completion.devices,
+        rich_help_panel=MODEL,
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        help="Share the inputs among N processes of this machine, each with its part of the cores.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
-    from ..tasks import Picture
     from ..inference.loaded_model import LoadedModel
+    from ..tasks import Picture
 
 __all__ = ["check_fit", "paired_models"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,13 @@ from ..paths import is_missing, numbered
 from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 from .partners import Masks
+from .team import Team, gather, work_alone
 
 if TYPE_CHECKING:
     from ..tasks import Picture
+    from .console import Console
     from .masking import Masking
+    from .sheets import Sheet
 
 __all__ = ["Job", "Plan", "plan"]
 
@@ -140,6 +144,33 @@ class Plan:
             not sheets
             and all(job.skipped or bad for job, bad in zip(self.jobs, failed, strict=True))
         )
+
+    @contextmanager
+    def gathered(
+        self, jobs: int, sheets: Sequence[Sheet], console: Console, *, dry_run: bool
+    ) -> Iterator[tuple[Plan, Team]]:
+        """The processes that do the jobs, as many as `-j` says, and the plan on which they agree.
+
+        A helper takes from number 0 what is skipped, because it cannot know what was there before
+        the work began. What comes from stdin, or goes to stdout, is not shared out.
+
+        Raises:
+            CaflowError: As `team.gather`.
+        """
+        sources = [one for job in self.jobs for one in (job.source, job.mask) if one is not None]
+        shared = all(job.outputs for job in self.jobs) and not dry_run
+        if not shared or any(one.path is None for one in sources):
+            work_alone(1, "")
+            yield self, Team(console=console)
+            return
+        agreed = {
+            "names": [[one.name for one in (job.source, job.mask) if one] for job in self.jobs],
+            "skipped": [job.skipped for job in self.jobs],
+        }
+        blocks = len(self.jobs) if sheets else sum(not job.skipped for job in self.jobs)
+        with gather(jobs, max(1, blocks), agreed, ["names"], console) as team:
+            pairs = zip(self.jobs, team.agreed["skipped"], strict=True)
+            yield replace(self, jobs=[replace(job, skipped=skip) for job, skip in pairs]), team
 
     def write(self, path: Path, data: bytes) -> None:
         """Write one output of a job, whole or not at all, with the folders that it needs."""

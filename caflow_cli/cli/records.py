@@ -188,7 +188,13 @@ def _params(sampling: Sampling) -> Fields:
         "rank": sampling.rank,
         **({"consistent": True} if sampling.consistent else {}),
         **({"refine": sampling.refine} if sampling.refine else {}),
+        **_precision(sampling.precision),
     }
+
+
+def _precision(precision: str) -> Fields:
+    """That of draws, where it is not float32."""
+    return {} if precision == "float32" else {"precision": precision}
 
 
 def _score_fields(score: Score, exact: bool) -> Fields:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
+from .team import is_helper
 
 if TYPE_CHECKING:
     from ..sampling import Sampling
@@ -89,6 +90,17 @@ class Restoration:
             rich_help_panel=options.MODEL,
         ),
     ] = None
+    jobs: options.Jobs = 1
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="P",
+            help="float32, or bf16: draw with nets in bfloat16, which is faster on CPUs with "
+            "AVX-512 bf16 or AMX and on CUDA. Draws differ a little; scores stay float32.",
+            rich_help_panel=options.MODEL,
+        ),
+    ] = "float32"
     compile: Annotated[
         bool,
         typer.Option(
@@ -193,6 +205,7 @@ class Restoration:
             batch_size=self.batch_size,
             consistent=consistent,
             refine=self.refine,
+            precision=self.precision,
         )
 
     def check_streams(self) -> None:
@@ -204,7 +217,8 @@ class Restoration:
         """All jobs and their output files. CaflowError (exit 2) as for `plan.plan`."""
         from .plan import plan
 
-        return plan(
+        helper = is_helper()  # number 0 knows what was there before the work began
+        planned = plan(
             inputs,
             label=label,
             output=self.output,
@@ -214,7 +228,8 @@ class Restoration:
             format=self.format,
             quality=self.quality,
             provenance=not self.no_provenance,
-            overwrite=self.overwrite,
-            skip_existing=self.skip_existing,
+            overwrite=self.overwrite or helper,
+            skip_existing=self.skip_existing and not helper,
             frame=self.frame,
         )
+        return replace(planned, overwrite=self.overwrite, skip_existing=self.skip_existing)

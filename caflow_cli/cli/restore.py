@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,10 +13,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ..memory import memory_errors
 from .console import Console
 from .environment import named_in_environment
 from .reporter import Reporter
 from .restoration_options import Restoration
+from .shares import Shares, in_blocks, open_console
+from .team import is_helper
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["restore_pictures"]
 
+_PICTURES, _CANDIDATES = 32, 64  # of neighbouring pictures that may share batches, at most
+_HELD = 2**22  # pixels, of all candidates, above which pictures that were read no longer wait
+
 
 def restore_pictures(
     command: str,
@@ -41,7 +49,7 @@ def restore_pictures(
     consistent: bool = False,
     size: OutputSize | None = None,
 ) -> None:
-    """Restore every input, one after the other, and report each as it is done.
+    """Restore every input, neighbours of one size together, and report each as it is done.
 
     Args:
         command: The command's name. It is the task's name and part of output names; "sample" is for
@@ -56,7 +64,7 @@ def restore_pictures(
         CaflowError: Usage (2) or weights (3), before any picture is read.
         typer.Exit: (1) some input failed; the others are done.
     """
-    console = Console(given.quiet, given.verbose)
+    console = open_console(given.quiet, given.verbose)
     reporter = Reporter(command, console, given.json)
     sampling = given.sampling(consistent)
     sampling.check()
@@ -67,44 +75,76 @@ def restore_pictures(
 
     planned = given.plan(command, inputs, masking)
     rows, claims = len(planned.jobs), planned.claims
-    existing = planned.overwrite, planned.skip_existing
+    existing = planned.overwrite or is_helper(), planned.skip_existing and not is_helper()
     grid = Sheet("--grid", given.grid, rows, claims, *existing)
     uncertainty = Sheet("--uncertainty", given.uncertainty, rows, claims, *existing)
     sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
     for note in planned.notes:
         console.note(note)
     planned.check_mask()
-    if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-        list_jobs(planned.jobs, reporter)
-        return
+    with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
+        if given.dry_run or planned.is_settled(sheets=bool(sheets)):
+            list_jobs(planned.jobs, reporter)
+            return
 
-    loaded = _load(command, given, console)
-    unasked = command == "sample" and not (given.model or named_in_environment("paired"))
-    has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
-    _check_mask(loaded, has_mask)
-    if size is not None:
-        size.check(loaded.model.config.task.factor)
-    sampling = sampling.of(loaded.model.config)
-    if given.uncertainty is not None and sampling.candidates == 1:
-        raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
+        loaded = _load(command, given, console)
+        unasked = command == "sample" and not (given.model or named_in_environment("paired"))
+        has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
+        _check_mask(loaded, has_mask)
+        if size is not None:
+            size.check(loaded.model.config.task.factor)
+        sampling = sampling.of(loaded.model.config)
+        if given.uncertainty is not None and sampling.candidates == 1:
+            raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-    restorer = _Restorer(planned, loaded, sampling, grid, uncertainty, reporter, unasked, size)
-    smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
-    with console.progress("{task.completed}/{task.total}", results=True) as progress:
-        bar = progress.add_task(command, total=len(planned.jobs))
-        parts = progress.add_task("this picture", visible=False)
-        restore = partial(restorer.restore, progress=partial(_show, progress, parts))
-        sound = reporter.each(planned.jobs, restore, smaller, partial(progress.advance, bar))
-    for sheet in sheets:
-        if path := sheet.write():
-            console.note(f"wrote {path}")
+        smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
+        length = 1 if given.compile else at_a_time(sampling)
+        with console.progress("{task.completed}/{task.total}", results=True) as progress:
+            bar = progress.add_task(command, total=len(planned.jobs))
+            parts = progress.add_task("this picture", visible=False)
+            shares = Shares(team, console, sheets, partial(progress.advance, bar))
+            restorer = _Restorer(
+                *(planned, loaded, sampling, grid, uncertainty),
+                Reporter(command, shares.console, given.json),
+                unasked,
+                size,
+                smaller,
+                partial(_show, progress, parts),
+                shares.done,
+            )
+            blocks = in_blocks(planned.jobs, length)
+            sound = shares.run(blocks, restorer.restore, lambda job: job.name)
+        for sheet in sheets:
+            if path := sheet.write():
+                console.note(f"wrote {path}")
     if not sound:
         raise typer.Exit(EXIT_FAILED)
 
 
+@dataclass(eq=False)
+class _Ready:
+    """A job that was read, and what came of it."""
+
+    job: Job
+    picture: Decoded | None = None
+    mask: Picture | None = None
+    image: Picture | None = None  # as the model sees it
+    size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
+    result: Candidates | None = None
+    error: CaflowError | None = None
+    elapsed: float = 0.0  # seconds, of a batch its share
+
+    @property
+    def pixels(self) -> int:
+        """How many are held for each candidate."""
+        if self.image is None or self.size is None:
+            return 0
+        return max(math.prod(self.image.shape[:2]), math.prod(self.size))
+
+
 @dataclass(frozen=True)
 class _Restorer:
-    """Turns a job into its files."""
+    """Turns jobs into their files."""
 
     planned: Plan
     loaded: LoadedModel
@@ -114,40 +154,121 @@ class _Restorer:
     reporter: Reporter
     unasked: bool  # whether nobody named the model, so that a picture must fit it
     size: OutputSize | None  # of what is written
+    smaller: str  # what to do where memory does not suffice
+    progress: Callable[[int, int], None]  # takes how many parts and batches are done, of how many
+    done: Callable[[], None]  # called behind each job
 
-    def restore(self, job: Job, progress: Callable[[int, int], None]) -> None:
-        """Read, sample, write and report one job. CaflowError if a step fails.
+    def restore(self, jobs: Sequence[Job]) -> bool:
+        """Read, sample, write and report jobs, those of one size together.
 
-        `progress` takes how many of its parts and batches are done, and their number.
+        What fails is reported, and the others complete.
+
+        Returns:
+            Whether all succeeded.
+        """
+        sound, waiting, pixels = True, list[_Ready](), 0
+        for job in jobs:
+            ready = self._read(job)
+            waiting.append(ready)
+            pixels += ready.pixels * (self.sampling.candidates or 1)
+            if pixels >= _HELD:
+                sound &= self._restore(waiting)
+                waiting, pixels = [], 0
+        return self._restore(waiting) and sound
+
+    def _restore(self, waiting: Sequence[_Ready]) -> bool:
+        """Sample, write and report what was read, in order."""
+        of_job = {id(ready.job): ready for ready in waiting}
+
+        def work(job: Job) -> None:
+            ready = of_job[id(job)]
+            if ready.result is None and ready.error is None and ready.size is not None:
+                self._draw([one for one in waiting if one.size == ready.size])
+            self._finish(ready)
+
+        return self.reporter.each([one.job for one in waiting], work, self.smaller, self.done)
+
+    def _read(self, job: Job) -> _Ready:
+        """Read a job. What fails is an error of what it returns.
 
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
         from ..images import filled_in
+        from ..inference import task_of
+
+        ready = _Ready(job)
+        if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
+            return ready
+        start = time.perf_counter()
+        try:
+            with memory_errors(self.smaller):
+                picture = self.planned.read(job)
+                ready.mask = self.planned.read_mask(job, picture)
+                ready.picture = filled_in(picture) if self.planned.fills_alpha else picture
+                ready.image = self.loaded.as_seen(ready.picture)
+                if self.unasked:
+                    self._check_fit(job, ready.image)
+                with _named(job):
+                    size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
+                ready.size = size
+        except CaflowError as error:
+            ready.error = error
+        ready.elapsed = time.perf_counter() - start
+        return ready
+
+    def _draw(self, alike: Sequence[_Ready]) -> None:
+        """Draw candidates for pictures of one size, together; one by one if one of them fails."""
+        from ..inference import restore_alike
+        from ..inference.candidates import requests_at_a_time
+
+        size, m = alike[0].size, self.sampling.candidates
+        assert size is not None
+        assert m is not None
+        length = requests_at_a_time(size, m, self.sampling.batch_size)
+        for some in in_blocks(alike, length):
+            start = time.perf_counter()
+            images = [one.image for one in some if one.image is not None]
+            try:
+                with memory_errors(self.smaller), _named(some[0].job):
+                    results = restore_alike(
+                        self.loaded.model,
+                        images,
+                        self.sampling,
+                        [one.mask for one in some],
+                        self.progress,
+                    )
+            except CaflowError as error:
+                if len(some) == 1:
+                    some[0].error = error
+                for one in some if len(some) > 1 else ():
+                    self._draw([one])
+                continue
+            for one, result in zip(some, results, strict=True):
+                one.result = result
+                one.elapsed += (time.perf_counter() - start) / len(some)
+
+    def _finish(self, ready: _Ready) -> None:
+        """Write and report one job. CaflowError if a step of it has failed, or fails."""
         from ..inference.charts import spread_chart
         from ..inference.grid import grid_row
         from .listing import list_job
         from .records import Restored
 
-        if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
+        job, result, image, picture = ready.job, ready.result, ready.image, ready.picture
+        if ready.error is not None:
+            raise ready.error
+        if result is None or image is None or picture is None:
             list_job(job, self.reporter)
             return
         start = time.perf_counter()
-        picture = self.planned.read(job)
-        mask = self.planned.read_mask(job, picture)
-        if self.planned.fills_alpha:
-            picture = filled_in(picture)
-        image = self.loaded.as_seen(picture)
-        if self.unasked:
-            self._check_fit(job, image)
-        result = self._draw(job, image, mask, progress)
         resized = self._resized(job, image, result)
-        paths = [] if job.skipped else self._write(job, result, picture, mask, resized)
+        paths = [] if job.skipped else self._write(job, result, picture, ready.mask, resized)
         self.grid.add(lambda: grid_row(job.source.label, image, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
         if job.skipped:
             list_job(job, self.reporter)
             return
-        elapsed = time.perf_counter() - start
+        elapsed = ready.elapsed + time.perf_counter() - start
         self._say(job, image, result, elapsed)
         if resized is not None:
             self.reporter.console.note(f"{job.name}: {resized}")
@@ -167,31 +288,12 @@ class _Restorer:
             code = error.exit_code if len(self.planned.jobs) == 1 else EXIT_FAILED
             raise CaflowError(error.message, error.hint, code) from error
 
-    def _draw(
-        self,
-        job: Job,
-        image: Picture,
-        mask: Picture | None,
-        progress: Callable[[int, int], None],
-    ) -> Candidates:
-        """Draw candidates. CaflowError with the picture's name."""
-        from ..inference import restore_with
-
-        try:
-            return restore_with(self.loaded.model, image, self.sampling, mask, progress)
-        except CaflowError as error:
-            message = f"{job.name}: {error.message}"
-            raise CaflowError(message, error.hint, error.exit_code) from error
-
     def _resized(self, job: Job, image: Picture, result: Candidates) -> Resized | None:
         """The change of the drawn pictures, if any. CaflowError with the picture's name."""
         if self.size is None:
             return None
-        try:
+        with _named(job):
             return self.size.resized(image, result.kept[0].image)
-        except CaflowError as error:
-            message = f"{job.name}: {error.message}"
-            raise CaflowError(message, error.hint, error.exit_code) from error
 
     def _write(
         self,
@@ -247,6 +349,28 @@ class _Restorer:
         )
 
 
+def at_a_time(sampling: Sampling) -> int:
+    """How many neighbouring pictures may share batches.
+
+    They are as many as make 64 candidates, or a batch, but few enough that processes get equal
+    shares. Refined candidates are made one by one anyway.
+    """
+    assert sampling.candidates is not None
+    if sampling.refine:
+        return 1
+    return max(1, min(_PICTURES, (sampling.batch_size or _CANDIDATES) // sampling.candidates))
+
+
+@contextmanager
+def _named(job: Job) -> Iterator[None]:
+    """Put the picture's name in front of an error's message."""
+    try:
+        yield
+    except CaflowError as error:
+        message = f"{job.name}: {error.message}"
+        raise CaflowError(message, error.hint, error.exit_code) from error
+
+
 def _show(progress: Progress, bar: TaskID, done: int, total: int) -> None:
     """Show how much of one picture is done, where it takes more than one step."""
     progress.update(bar, completed=done, total=total, visible=1 < total != done)
@@ -254,12 +378,14 @@ def _show(progress: Progress, bar: TaskID, done: int, total: int) -> None:
 
 def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     """Load the model, and compile it if the options ask for that."""
-    from ..devices import check_compiler, select_device
+    from ..devices import check_bf16, check_compiler, select_device
     from .loaded_model import load_model
     from .paired_default import paired_models
 
     if given.compile:
         check_compiler(select_device(given.device))
+    if given.precision == "bf16":
+        check_bf16(select_device(given.device))
     task, name = None if command == "sample" else command, given.model
     if task is None:
         name = name or named_in_environment("paired") or paired_models()[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..inference.candidates import BATCH_PIXELS, Conditioned, Request
+from ..inference.candidates import Conditioned, Request
 from ..inference.choice import own_log_likelihoods
 from ..inference.score import Score, task_of
 from ..model import CAFlow
@@ -17,7 +17,7 @@ from ..tasks import Picture
 from ..temperature import Tau
 from .problems import Problem
 
-__all__ = ["SEED_STEP", "ConditionedProblems", "Drawn", "pictures_at_a_time"]
+__all__ = ["SEED_STEP", "ConditionedProblems", "Drawn"]
 
 SEED_STEP = 1_000_003  # candidate k of picture r draws from seed S + 1,000,003 r + k,
 
@@ -80,10 +80,3 @@ class ConditionedProblems:
         ):
             result[draw.request].append(Drawn(draw.k, draw.seed, draw.image, score))
         return result
-
-
-def pictures_at_a_time(model: CAFlow, candidates: int, batch_size: int | None) -> int:
-    """The number of problems that fit into a batch of the model, with M candidates each."""
-    size = model.config.task.size
-    images = batch_size or max(1, BATCH_PIXELS // size**2)
-    return max(1, images // candidates)

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ..inference.candidates import requests_at_a_time
 from ..inference.score import task_of
 from ..model import CAFlow
 from ..tasks import Task
 from ..temperature import Tau
-from .draws import pictures_at_a_time
 from .findings import Findings
 from .measure import Measured, Measurer
 from .metrics.features import load_extractor
 from .metrics.lpips import measurable
 from .metrics.pairs import PairMetrics
 from .metrics.weights import Weights
+from .picture_row import PictureRow
 from .problems import Problem, pose
 from .progress import Progress, ProgressCount
 from .protocols import Protocol
@@ -27,6 +29,7 @@ from .result import Evaluation, Failure
 from .resume import RowLog, RowOrigin, RunFiles
 from .saved_images import SavedImages
 from .settings import EvaluationSettings
+from .workers import Alone, Workers
 
 __all__ = ["evaluate"]
 
@@ -53,6 +56,7 @@ def evaluate(
     identity: dict[str, str] | None = None,
     protocol: Protocol | None = None,
     progress: Progress | None = None,
+    team: Workers | None = None,
 ) -> Evaluation:
     """Draw candidates for the pictures of a data set and measure them against the truth.
 
@@ -83,6 +87,7 @@ def evaluate(
         identity: Identity of the model, for the records.
         protocol: Adds its published figures to the results. The caller applies its settings.
         progress: Called after each picture.
+        team: The processes that share the pictures, if there are several.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -95,7 +100,7 @@ def evaluate(
         CaflowError: Arguments, data or weights cannot be used. Single pictures that fail are in
             `failed`.
     """
-    weights = weights or Weights()
+    weights, team = weights or Weights(), team or Alone()
     task = task_of(model)
     settings = EvaluationSettings.resolve(
         model.config, metrics, tau, candidates, keep, seed, noise_samples, rank
@@ -103,8 +108,7 @@ def evaluate(
     if limit is not None and limit < 1:
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
-    paired = not task.derives_condition
-    size = model.config.task.size
+    paired, size = not task.derives_condition, model.config.task.size
     with open_split(data, split, size, paired=paired, limit=limit) as reader:
         names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
@@ -116,14 +120,23 @@ def evaluate(
         _check_names(names, save_images)
         notes: list[str] = []
         settings = replace(settings, metrics=tuple(measurable(settings.metrics, weights, notes)))
-        origin = RowOrigin(
-            str(data), task.name, identity, reader.split, model.config.task.size, settings
-        )
+        if not team.alone and settings.wants("sets") and save_images is None:
+            raise CaflowError(
+                "a distance of sets takes the files of all candidates, if processes share the work",
+                "--save-images DIR, or one process",
+                EXIT_USAGE,
+            )
+        origin = RowOrigin(str(data), task.name, identity, reader.split, size, settings)
         folder = save_images or report
         files = RunFiles(
-            None if folder is None else RowLog(Path(folder), origin, skip_existing),
+            # Number 0 alone writes it, and says what an earlier run has finished.
+            None
+            if folder is None or team.rank > 0
+            else RowLog(Path(folder), origin, skip_existing),
             None if save_images is None else SavedImages(Path(save_images), settings),
-            None if report is None else ReportImages(Path(report), settings, skip_existing),
+            None
+            if report is None
+            else ReportImages(Path(report), settings, skip_existing or team.rank > 0),
         )
         pairs = PairMetrics(settings.metrics, weights.lpips, model.device)
         extractor = None
@@ -139,12 +152,12 @@ def evaluate(
             task,
             reader,
             names,
-            at_a_time=pictures_at_a_time(model, settings.most, batch_size),
+            at_a_time=requests_at_a_time((size, size), settings.most, batch_size),
             needs_images=bool(settings.wants("sets")),
         )
         measurer = Measurer(model, settings, pairs, batch_size)
         count = ProgressCount(progress, len(names))
-        for measured in _measure(examples, measurer, files, findings.failed):
+        for measured in _measure(examples, measurer, files, findings.failed, team):
             if measured is not None:
                 findings.add(measured, files.images)
             count()
@@ -170,6 +183,10 @@ class _Examples:
     at_a_time: int
     needs_images: bool  # of every picture's candidates, not its row alone
 
+    def pose(self, index: int) -> Problem:
+        """The problem of a picture. CaflowError if it cannot be read."""
+        return pose(self.task, self.reader.read(index), index, self.names[index])
+
 
 def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
     """CaflowError if two pictures would be saved under one name."""
@@ -188,45 +205,80 @@ def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
 
 
 def _measure(
-    examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure]
+    examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure], team: Workers
 ) -> Iterator[Measured | None]:
     """Yield every picture in order, measured now or in an earlier run; None if it failed."""
 
-    def fail(name: str, error: CaflowError) -> None:
-        if error.exit_code != EXIT_FAILED:
-            raise error
-        failed.append(Failure(name, error))
+    def earlier(index: int) -> PictureRow | None:
+        return files.find(index, examples.names[index], examples.needs_images)
 
-    def flush(waiting: list[Problem]) -> Iterator[Measured | None]:
-        try:
-            found = measurer(waiting)
-        except CaflowError as error:
-            if len(waiting) == 1:
-                fail(waiting[0].name, error)
-                yield None
-                return
-            for problem in waiting:  # one of them: all others count
-                yield from flush([problem])
-            return
-        for measured in found:
-            files.add(measured)
-            yield measured
+    everyone = range(len(examples.names))
+    finished = set(team.tell([index for index in everyone if earlier(index) is not None]))
+    left = [index for index in everyone if index not in finished]
+    blocks = [
+        left[first : first + examples.at_a_time]
+        for first in range(0, len(left), examples.at_a_time)
+    ]
 
-    waiting: list[Problem] = []
-    for index, name in enumerate(examples.names):
-        problem: Problem | None = None
-        try:
-            problem = pose(examples.task, examples.reader.read(index), index, name)
-        except CaflowError as error:
-            fail(name, error)
-        earlier = None if problem is None else files.find(problem, examples.needs_images)
-        if problem is not None and earlier is None:
-            waiting.append(problem)
-            if len(waiting) < examples.at_a_time:
+    def work(number: int) -> Any:
+        found = list(_measured(examples, measurer, blocks[number]))
+        for one in found:
+            if isinstance(one, Measured):
+                files.put(one)
+        return found if team.alone else [_to_json(one) for one in found]
+
+    now = (one for found in team.each(len(blocks), work) for one in found)
+    for index in everyone:
+        one = None
+        if index not in finished:
+            said = next(now, None)
+            if said is None:  # in a helper
                 continue
-        yield from flush(waiting) if waiting else ()
-        waiting = []
-        if problem is None or earlier is not None:
-            yield earlier
-    if waiting:
-        yield from flush(waiting)
+            one = said if team.alone else _from_json(examples, index, said)
+            if isinstance(one, Measured):
+                files.add(one.row)
+        elif (row := earlier(index)) is not None:
+            try:
+                one = Measured(examples.pose(index), row, {})
+            except CaflowError as error:
+                one = Failure(examples.names[index], error)
+        if isinstance(one, Failure):
+            if one.error.exit_code != EXIT_FAILED:
+                raise one.error
+            failed.append(one)
+        yield one if isinstance(one, Measured) else None
+
+
+def _measured(
+    examples: _Examples, measurer: Measurer, indices: Sequence[int]
+) -> list[Measured | Failure]:
+    """Measure pictures together; one by one if one of them fails."""
+    found: dict[int, Measured | Failure] = {}
+    problems: list[Problem] = []
+    for index in indices:
+        try:
+            problems.append(examples.pose(index))
+        except CaflowError as error:
+            found[index] = Failure(examples.names[index], error)
+    try:
+        measured = measurer(problems) if problems else []
+    except CaflowError as error:
+        if len(problems) == 1:
+            found[problems[0].index] = Failure(problems[0].name, error)
+        for problem in problems if len(problems) > 1 else ():
+            found[problem.index], *_ = _measured(examples, measurer, [problem.index])
+    else:
+        found |= {one.problem.index: one for one in measured}
+    return [found[index] for index in indices]
+
+
+def _to_json(one: Measured | Failure) -> dict[str, Any]:
+    if isinstance(one, Measured):
+        return {"row": one.row.as_json()}
+    return {"failed": [one.error.message, one.error.hint, one.error.exit_code]}
+
+
+def _from_json(examples: _Examples, index: int, said: dict[str, Any]) -> Measured | Failure:
+    if "failed" in said:
+        return Failure(examples.names[index], CaflowError(*said["failed"]))
+    return Measured(examples.pose(index), PictureRow.from_json(said["row"]), {})

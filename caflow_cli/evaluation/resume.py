@@ -14,7 +14,6 @@ from ..paths import exists
 from ..version import __version__
 from .measure import Measured
 from .picture_row import PictureRow
-from .problems import Problem
 from .report import ReportImages
 from .saved_images import SavedImages
 from .settings import EvaluationSettings
@@ -142,23 +141,24 @@ class RunFiles:
     images: SavedImages | None
     gallery: ReportImages | None
 
-    def add(self, measured: Measured) -> None:
-        """Add a picture. Its row is written last, so that the files of every row exist."""
+    def put(self, measured: Measured) -> None:
+        """Write the files of a picture."""
         if self.images is not None:
             self.images.put(measured)
         if self.gallery is not None:
             self.gallery.put(measured)
-        if self.log is not None:
-            self.log.add(measured.row)
 
-    def find(self, problem: Problem, needs_images: bool) -> Measured | None:
-        """The picture, if an earlier run finished it; None if a file of it is missing."""
-        row = None if self.log is None else self.log.find(problem.name)
-        if row is None or row.index != problem.index:
+    def add(self, row: PictureRow) -> None:
+        """Add a picture's row. It is written last, so that the files of every row exist."""
+        if self.log is not None:
+            self.log.add(row)
+
+    def find(self, index: int, name: str, needs_images: bool) -> PictureRow | None:
+        """The row of a picture that an earlier run finished; None if a file of it is missing."""
+        row = None if self.log is None else self.log.find(name)
+        if row is None or row.index != index:
             return None
-        whole = (self.images is None or self.images.has(problem.name)) and (
-            self.gallery is None or self.gallery.has(problem.index)
+        whole = (self.images is None or self.images.has(name)) and (
+            self.gallery is None or self.gallery.has(index)
         )
-        if not whole or (needs_images and self.images is None):
-            return None
-        return Measured(problem, row, {})
+        return row if whole and not (needs_images and self.images is None) else None

@@ -2,7 +2,7 @@
 
 from .domain import Domain, describe_domain
 from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import Drawing, restore, restore_with
+from .restore import Drawing, restore, restore_alike, restore_with
 from .results import Candidate, Candidates
 from .score import Estimator, Score, estimator_of, score, task_of
 
@@ -19,6 +19,7 @@ __all__ = [
     "estimator_of",
     "log_prob_map",
     "restore",
+    "restore_alike",
     "restore_with",
     "score",
     "spread",

@@ -28,12 +28,30 @@ from .latents import Latents
 from .refine import Refined
 from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
 
-__all__ = ["BATCH_PIXELS", "OWN_SEED", "Conditioned", "Draw", "Progress", "Request", "Step"]
+__all__ = [
+    "BATCH_PIXELS",
+    "OWN_SEED",
+    "Conditioned",
+    "Draw",
+    "Progress",
+    "Request",
+    "Step",
+    "requests_at_a_time",
+]
 
 # Of draws that are no candidates, far from candidates: they would be compared with themselves.
 OWN_SEED = 2**31
 
 Progress = Callable[[int, int], None]  # takes how many parts of batches are done, and of how many
+
+
+def requests_at_a_time(
+    size: tuple[int, int], candidates: int, batch_size: int | None = None
+) -> int:
+    """How many requests of that height and width, with M candidates each, make one batch."""
+    height, width = size
+    at_a_time = batch_size or BATCH_PIXELS // (height * width)
+    return max(1, at_a_time // candidates)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +172,7 @@ class Conditioned:
         requests: Their conditions must have one size.
         strict: Draw again what runs away, and refuse scores that are not finite.
         progress: Is told when a part of a batch of candidates is done.
+        bf16: Draw with nets in bfloat16. Conditions and scores stay float32.
     """
 
     def __init__(
@@ -162,11 +181,12 @@ class Conditioned:
         requests: Sequence[Request],
         strict: bool = True,
         progress: Progress | None = None,
+        bf16: bool = False,
     ) -> None:
-        self.requests = requests
+        self.requests, self._bf16 = requests, bf16
         self._model, self._strict, self._progress = model, strict, progress
         self._cond = to_batch([one.parts[0].condition(one.image) for one in requests])
-        self._conditions = read_conditions(model, self._cond)
+        self._conditions = read_conditions(model, self._cond, bf16)
         self._most = max(len(request.parts) for request in requests)
 
     @property
@@ -352,7 +372,7 @@ class Conditioned:
         if part == 0:
             return self._conditions, self._cond
         cond = to_batch([self.requests[one.row].parts[part].condition(one.image) for one in some])
-        return read_conditions(self._model, cond), cond
+        return read_conditions(self._model, cond, self._bf16), cond
 
     def _reduce(
         self,

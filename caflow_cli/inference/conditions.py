@@ -22,18 +22,21 @@ from .tiling import Corner, Tiles, plan_tiles
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
 
 
-def read_conditions(model: CAFlow, cond: Tensor) -> OnePiece | InTiles:
-    """Read conditions of one size, uint8 (B, C, H, W), in one piece if they fit into memory."""
+def read_conditions(model: CAFlow, cond: Tensor, bf16: bool = False) -> OnePiece | InTiles:
+    """Read conditions of one size, uint8 (B, C, H, W), in one piece if they fit into memory.
+
+    With `bf16` draws, and they alone, compute nets in bfloat16.
+    """
     size = (cond.shape[-2], cond.shape[-1])
     tiles = plan_tiles(size, model.config.flow.multiple)
-    return OnePiece(model, cond) if len(tiles) == 1 else InTiles(model, cond, tiles)
+    return OnePiece(model, cond, bf16) if len(tiles) == 1 else InTiles(model, cond, tiles, bf16)
 
 
 class OnePiece:
     """Conditions that are computed once, as one batch, and kept: 0.4 kilobytes a pixel."""
 
-    def __init__(self, model: CAFlow, cond: Tensor) -> None:
-        self._model, self._cond = model, cond
+    def __init__(self, model: CAFlow, cond: Tensor, bf16: bool = False) -> None:
+        self._model, self._cond, self._bf16 = model, cond, bf16
         self.condition = model.encode_condition(cond)
         self.size = self.condition.size  # height and width
 
@@ -99,7 +102,7 @@ class OnePiece:
 
         def draw(noise: list[Tensor]) -> tuple[Picture, Tensor]:
             latents[:] = self._latents(tau, [noise])
-            points, cells = decode_noise(self._model, condition, latents)
+            points, cells = decode_noise(self._model, condition, latents, self._bf16)
             return _pictures(points)[0], cells[0]
 
         return draw_sound(first, fresh, draw, tau), latents
@@ -108,7 +111,7 @@ class OnePiece:
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
     ) -> tuple[Tensor, Tensor]:
         """Points of that noise, (B, C, H, W), and where they run away."""
-        return decode_noise(self._model, condition, self._latents(tau, noise))
+        return decode_noise(self._model, condition, self._latents(tau, noise), self._bf16)
 
     def _latents(self, tau: Tau, noise: Sequence[list[Tensor]]) -> list[Tensor]:
         """The latents of that noise, as one batch."""
@@ -138,8 +141,8 @@ class InTiles:
     take gigabytes.
     """
 
-    def __init__(self, model: CAFlow, cond: Tensor, tiles: Tiles) -> None:
-        self._model, self._cond, self._tiles = model, cond, tiles
+    def __init__(self, model: CAFlow, cond: Tensor, tiles: Tiles, bf16: bool = False) -> None:
+        self._model, self._cond, self._tiles, self._bf16 = model, cond, tiles, bf16
         self.size = tiles.size
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
 
@@ -225,7 +228,8 @@ class InTiles:
                 latents = [
                     own * tiles.cut_latent(z, corner) for own, z in zip(taus, noise, strict=True)
                 ]
-                point, cells = decode_noise(self._model, self._read(row, corner), latents)
+                condition = self._read(row, corner)
+                point, cells = decode_noise(self._model, condition, latents, self._bf16)
                 place = away[:, top // cell :, left // cell :]
                 place[:, : cells.shape[1], : cells.shape[2]] |= cells.cpu()
                 weight = (vertical[:, None] * horizontal)[:, :, None]

@@ -66,10 +66,10 @@ def runaway_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: T
 
 
 def decode_noise(
-    model: CAFlow, condition: Condition, latents: Sequence[Tensor]
+    model: CAFlow, condition: Condition, latents: Sequence[Tensor], bf16: bool = False
 ) -> tuple[Tensor, Tensor]:
     """The points of latents, floats (B, C, H, W), and their `runaway_cells`."""
-    points, log_prob = model.decode(latents, condition)
+    points, log_prob = model.decode(latents, condition, bf16=bf16)
     gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
     return points, runaway_cells(model, condition, points, log_prob - gaussian.to(log_prob))
 

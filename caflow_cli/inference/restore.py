@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from ..devices import check_bf16
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
@@ -18,7 +20,7 @@ from .results import Candidate, Candidates
 from .score import Score, check_mask, estimator_of, task_of
 from .tiling import check_size
 
-__all__ = ["Candidate", "Candidates", "Drawing", "restore", "restore_with"]
+__all__ = ["Candidate", "Candidates", "Drawing", "restore", "restore_alike", "restore_with"]
 
 
 def restore(
@@ -35,6 +37,7 @@ def restore(
     rank: str = "likelihood",
     consistent: bool = False,
     refine: int = 0,
+    precision: str = "float32",
 ) -> Candidates:
     """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
@@ -59,6 +62,8 @@ def restore(
             one level, before it is scored (`back_project`).
         refine: Gradient steps on each draw's latents that raise its log-density, before it is
             composed (`inference.refine`). Refined candidates are no plain samples.
+        precision: "bf16" draws with nets in bfloat16, where that is faster. Each candidate differs
+            a little, and is scored in float32 like any picture.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -73,7 +78,7 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            or to be refined, or a candidate runs away eleven times.
+            or to be refined, a candidate runs away eleven times, or bfloat16 is not fast here.
     """
     sampling = Sampling(
         tau=tau,
@@ -85,6 +90,7 @@ def restore(
         batch_size=batch_size,
         consistent=consistent,
         refine=refine,
+        precision=precision,
     )
     return restore_with(model, as_picture(image), sampling, as_mask(mask))
 
@@ -108,10 +114,35 @@ def restore_with(
     Raises:
         CaflowError: As for `restore`.
     """
-    drawing = Drawing(model, image, sampling, mask, progress)
-    for _ in drawing.draw():
+    (result,) = restore_alike(model, [image], sampling, [mask], progress)
+    return result
+
+
+def restore_alike(
+    model: CAFlow,
+    images: Sequence[Picture],
+    sampling: Sampling,
+    masks: Sequence[Picture | None],
+    progress: Progress | None = None,
+) -> list[Candidates]:
+    """Do as `restore_with` for several pictures, which are drawn and scored in batches of them all.
+
+    Each picture has the candidates that it has alone, up to the rounding of another batch size.
+
+    Args:
+        model: Any model.
+        images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
+        sampling: For every picture.
+        masks: uint8 (H, W), one for each picture, or None.
+        progress: Is told when a part of a batch of candidates is done.
+
+    Raises:
+        CaflowError: As for `restore`, for one of the pictures: no other has a result then, either.
+    """
+    drawings = _Drawings(model, images, sampling, masks, progress)
+    for _ in drawings.draw():
         pass
-    return drawing.result()
+    return [drawings.result(row) for row in range(len(images))]
 
 
 class Drawing:
@@ -149,19 +180,12 @@ class Drawing:
         mask: Picture | None = None,
         progress: Progress | None = None,
     ) -> None:
-        task, self.sampling = task_of(model), sampling.of(model.config)
-        check_mask(task, mask)
-        size = task.model_size(image, mask)
-        check_size(size)
-        if sampling.refine:
-            check_refinable(size)
-        request = Request.of(task, image, mask, sampling.consistent)
-        self._task, self._image, self._identity = task, image, model.identity
-        self._estimator = estimator_of(model, sampling.noise_samples)
-        self._conditioned = Conditioned(model, [request], progress=progress)
-        self._compose = _as_it_is if sampling.consistent else request.compose
-        self._found: list[tuple[tuple[Picture, ...], int | None, Score, int]] = []
-        self._own: Values | None = None
+        self._drawings = _Drawings(model, [image], sampling, [mask], progress)
+
+    @property
+    def sampling(self) -> Sampling:
+        """The settings, with all defaults filled in."""
+        return self._drawings.sampling
 
     def draw(self, count: int | None = None) -> Iterator[int]:
         """Draw and score candidates, the next ones by k; yield how many there are, behind each.
@@ -174,53 +198,111 @@ class Drawing:
         Raises:
             CaflowError: The seeds do not suffice; a candidate runs away eleven times.
         """
-        sampling, done = self.sampling, len(self._found)
+        yield from self._drawings.draw(count)
+
+    def result(self) -> Candidates:
+        """Rank all candidates that are drawn; there must be one."""
+        return self._drawings.result(0)
+
+
+class _Drawn(NamedTuple):
+    """A candidate, not yet ranked."""
+
+    draws: tuple[Picture, ...]
+    consistency_max: int | None
+    score: Score
+    redraws: int
+
+
+class _Drawings:
+    """The candidates of pictures of one size while they are drawn, in batches of them all."""
+
+    def __init__(
+        self,
+        model: CAFlow,
+        images: Sequence[Picture],
+        sampling: Sampling,
+        masks: Sequence[Picture | None],
+        progress: Progress | None,
+    ) -> None:
+        self._task, self.sampling = task_of(model), sampling.of(model.config)
+        self._images, self._identity = images, model.identity
+        self._estimator = estimator_of(model, sampling.noise_samples)
+        self._requests = [
+            self._request(image, mask) for image, mask in zip(images, masks, strict=True)
+        ]
+        bf16 = self.sampling.precision == "bf16"
+        if bf16:
+            check_bf16(model.device)
+        self._conditioned = Conditioned(model, self._requests, progress=progress, bf16=bf16)
+        self._found: list[list[_Drawn]] = [[] for _ in images]
+        self._own: Sequence[Values] | None = None
+
+    def _request(self, image: Picture, mask: Picture | None) -> Request:
+        check_mask(self._task, mask)
+        size = self._task.model_size(image, mask)
+        check_size(size)
+        if self.sampling.refine:
+            check_refinable(size)
+        return Request.of(self._task, image, mask, self.sampling.consistent)
+
+    def draw(self, count: int | None = None) -> Iterator[int]:
+        """As `Drawing.draw`; yields how many candidates the picture of the last one has."""
+        sampling, done = self.sampling, len(self._found[0])
         more = sampling.candidates if count is None else count
         assert more is not None, "Sampling.of fills it in"
         replace(sampling, candidates=done + more).check()
         for drawn, score in self._conditioned.candidates(
             sampling.temperature,
             more,
-            [sampling.seed + done],
+            [sampling.seed + done] * len(self._requests),
             sampling.noise_samples,
             sampling.batch_size,
             sampling.refine,
         ):
+            found = self._found[drawn.request]
             if isinstance(self._task, SuperRes) and sampling.consistent:
-                levels = consistency(self._image, drawn.image, self._task)
-                self._found.append(((drawn.image,), levels, score, drawn.redraws))
+                levels = consistency(self._images[drawn.request], drawn.image, self._task)
+                found.append(_Drawn((drawn.image,), levels, score, drawn.redraws))
             else:
-                self._found.append((drawn.draws, None, score, drawn.redraws))
-            yield len(self._found)
+                found.append(_Drawn(drawn.draws, None, score, drawn.redraws))
+            yield len(found)
 
-    def result(self) -> Candidates:
-        """Rank all candidates that are drawn; there must be one."""
-        sampling, found, compose = self.sampling, self._found, self._compose
-        apart = None
-        if sampling.rank in CONSENSUS:
-            apart = distances(len(found), lambda k: compose(found[k][0]))
+    def result(self, row: int) -> Candidates:
+        """Rank all candidates of a picture."""
+        sampling = self.sampling
         if sampling.rank == "typical" and self._own is None:
-            (self._own,) = own_log_likelihoods(
-                self._conditioned, sampling.noise_samples, sampling.batch_size
+            self._own = list(
+                own_log_likelihoods(self._conditioned, sampling.noise_samples, sampling.batch_size)
             )
-        scores = [score.rank_score for _, _, score, _ in found]
-        ranked = []
-        for position, (k, value) in enumerate(order(sampling.rank, scores, apart, self._own), 1):
-            draws, off, score, redraws = found[k]
-            seed = sampling.seed + k
-            ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
         return Candidates(
-            ranked,
+            self._ranked(row),
             sampling.keep,
             sampling.temperature,
             sampling.rank,
             sampling.refine,
+            sampling.precision,
             self._estimator,
-            self._conditioned.statistics[0],
-            self._image,
+            self._conditioned.statistics[row],
+            self._images[row],
             self._task.name,
             self._identity,
         )
+
+    def _ranked(self, row: int) -> list[Candidate]:
+        sampling, found = self.sampling, self._found[row]
+        compose = _as_it_is if sampling.consistent else self._requests[row].compose
+        apart = None
+        if sampling.rank in CONSENSUS:
+            apart = distances(len(found), lambda k: compose(found[k].draws))
+        own = None if self._own is None else self._own[row]
+        places = order(sampling.rank, [one.score.rank_score for one in found], apart, own)
+        ranked = []
+        for position, (k, value) in enumerate(places, 1):
+            draws, off, score, redraws = found[k]
+            seed = sampling.seed + k
+            ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
+        return ranked
 
 
 def _as_it_is(projected: Sequence[Picture]) -> Picture:

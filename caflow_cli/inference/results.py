@@ -69,6 +69,7 @@ class Candidates:
     tau: Temperature
     rank_by: str  # the rule of rank
     refine: int  # steps; above 0 candidates are no plain samples
+    precision: str  # of nets while drawing
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
     condition: Picture = field(repr=False)  # the input, uint8 (H, W, 3)
@@ -97,6 +98,7 @@ class Candidates:
             "candidates": len(self.ranked),
             **({"consistent": True} if candidate.consistency_max is not None else {}),
             **({"refine": self.refine} if self.refine else {}),
+            **({"precision": self.precision} if self.precision != "float32" else {}),
             "rank_score": score.rank_score,
             "log_likelihood": score.log_likelihood,
             "bits_per_dim": score.bits_per_dim,

@@ -8,7 +8,7 @@ from .actnorm import ActNorm
 from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose, product
 from .conv import FixedConv
 from .coupling import Coupling
-from .fold import fold, fold_children
+from .fold import fold, fold_children, nets_in_bf16
 from .guides import Enlarge, Guide, GuideNet, Spread, UNet, build_guide, build_spread
 from .injector import Injector
 from .invconv import InvConv1x1
@@ -40,5 +40,6 @@ __all__ = [
     "compose",
     "fold",
     "fold_children",
+    "nets_in_bf16",
     "product",
 ]

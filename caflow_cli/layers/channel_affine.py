@@ -88,6 +88,10 @@ class FoldedAffine(nn.Module):
         self._wide: tuple[FixedConv, FixedConv] | None = None  # made when it is needed
         self.eval()
 
+    def in_bf16(self) -> FoldedAffine:
+        """Itself: what is inverted stays exact."""
+        return self
+
     def _maps(self, x: Tensor) -> tuple[FixedConv, FixedConv]:
         if x.dtype != torch.float64 or self.forth.weight.dtype == torch.float64:
             return self.forth, self.back

@@ -26,9 +26,9 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int =
 class FixedConv(nn.Module):
     """`conv2d` with constant weights, for inference only; it has no parameters.
 
-    On a CPU, float32 weights are kept in oneDNN's layout for the last two input shapes, because a
-    batch and a single image often take turns. `F.conv2d` would rearrange them in every call. A
-    single image is rounded as in a batch.
+    On a CPU, float32 and bfloat16 weights are kept in oneDNN's layout for the last two input
+    shapes, because a batch and a single image often take turns. `F.conv2d` would rearrange them in
+    every call. A single image is rounded as in a batch.
 
     Shapes: x (B, in, H, W) -> (B, out, H, W), in the weights' type.
     """
@@ -41,6 +41,11 @@ class FixedConv(nn.Module):
         self._packable = _has_packed_convolutions(self.weight)
         self._packed: dict[torch.Size, Tensor] = {}
         self.eval()
+
+    def in_bf16(self) -> FixedConv:
+        """Itself in bfloat16."""
+        bias = None if self.bias is None else self.bias.bfloat16()
+        return FixedConv(self.weight.bfloat16(), bias)
 
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         x = x.to(self.weight.dtype)
@@ -72,7 +77,7 @@ def _has_packed_convolutions(weight: Tensor) -> bool:
     """
     return (
         weight.device.type == "cpu"
-        and weight.dtype == torch.float32
+        and weight.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
-__all__ = ["fold", "fold_children"]
+__all__ = ["fold", "fold_children", "nets_in_bf16"]
 
 _M = TypeVar("_M", bound=nn.Module)
 
@@ -15,6 +15,11 @@ _M = TypeVar("_M", bound=nn.Module)
 @runtime_checkable
 class _Foldable(Protocol):
     def fold(self) -> nn.Module: ...
+
+
+@runtime_checkable
+class _Roundable(Protocol):
+    def in_bf16(self) -> nn.Module: ...
 
 
 def fold(module: nn.Module) -> nn.Module:
@@ -36,3 +41,21 @@ def fold_children(module: _M) -> _M:
         name: None if child is None else fold(child) for name, child in module._modules.items()
     }
     return folded.eval()
+
+
+def nets_in_bf16(folded: _M) -> _M:
+    """Copy a folded module. The convolutions of its nets are in bfloat16, and all else is shared.
+
+    So the flow is the inverse of another one, near its own: what is drawn by it is still scored by
+    its own.
+    """
+    copied = copy.copy(folded)
+    copied._modules = {
+        name: child.in_bf16()
+        if isinstance(child, _Roundable)
+        else None
+        if child is None
+        else nets_in_bf16(child)
+        for name, child in folded._modules.items()
+    }
+    return copied

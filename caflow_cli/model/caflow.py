@@ -112,21 +112,27 @@ class CAFlow(ModelFiles):
 
     # --- the inference form -----------------------------------------------------------------------
 
-    def _running(self, name: str) -> Any:
-        """`density` or `Q`; folded in `eval()` without gradients, and again after changes."""
+    def _running(self, name: str, bf16: bool = False) -> Any:
+        """`density` or `Q`; folded in `eval()` without gradients, and again after changes.
+
+        `bf16` is for the folded form alone.
+        """
         own: nn.Module = getattr(self, name)
         if self.training or torch.is_grad_enabled():
             return own
         if name not in self._forms or not self._forms[name].is_of(own):
             self._forms[name] = InferenceForm(own)
-        return self._forms[name].module
+        form = self._forms[name]
+        return form.in_bf16 if bf16 else form.module
 
-    def _running_density(self) -> Density:
-        return self._running("density")  # type: ignore[no-any-return]
+    def _running_density(self, bf16: bool = False) -> Density:
+        return self._running("density", bf16)  # type: ignore[no-any-return]
 
-    def _inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
+    def _inverse(
+        self, latents: Sequence[Tensor], cond: Condition, bf16: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """`density.inverse`, compiled if `compile_inference` was called."""
-        density, latents = self._running_density(), list(latents)
+        density, latents = self._running_density(bf16), list(latents)
         if self._compiled is None or density is self.density or latents[0].dtype != self.dtype:
             return density.inverse(latents, cond)
         v, log_prob = self._compiled(density, latents, cond)
@@ -256,7 +262,9 @@ class CAFlow(ModelFiles):
         return latents, log_prob
 
     @exactly
-    def decode(self, latents: Sequence[Tensor], cond: Tensor | Condition) -> tuple[Tensor, Tensor]:
+    def decode(
+        self, latents: Sequence[Tensor], cond: Tensor | Condition, *, bf16: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Compute the float target with these latents, and the log-density of exactly that point.
 
         Float64 latents, as from `encode`, are decoded in float64. Others are decoded in the model's
@@ -265,6 +273,8 @@ class CAFlow(ModelFiles):
         Args:
             latents: Of the shapes `latent_shapes`, each with a batch dimension in front.
             cond: uint8 at target size, or `encode_condition`'s result.
+            bf16: Compute the nets that read latents in bfloat16, for speed. The target is then near
+                the point of these latents, and the log-density is an estimate.
 
         Returns:
             The target (B, C, H, W), 8-bit scale, and nats (B,) float64.
@@ -284,7 +294,7 @@ class CAFlow(ModelFiles):
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
         latents = [laid_out(z.to(self.device, dtype)) for z in latents]
-        return self._inverse(latents, condition)
+        return self._inverse(latents, condition, bf16)
 
     @exactly
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:

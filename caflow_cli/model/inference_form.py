@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from torch import nn
 
-from ..layers import fold
+from ..layers import fold, nets_in_bf16
 
 __all__ = ["InferenceForm"]
 
@@ -38,6 +39,11 @@ class InferenceForm(Generic[_M]):
             for tensor in table.values()
             if tensor is not None
         ]
+
+    @cached_property
+    def in_bf16(self) -> _M:
+        """`module` with nets in bfloat16."""
+        return nets_in_bf16(self.module)
 
     def is_of(self, trained: nn.Module) -> bool:
         """Whether it is the folded form of `module`, and no weight or module has changed since."""

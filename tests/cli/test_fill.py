@@ -63,6 +63,7 @@ def test_the_environment_may_name_it_and_text_is_the_path(run, holed):
         ["--noise-samples", "2"],
         ["--batch-size", "1"],
         ["--compile"],
+        ["--precision", "bf16"],
         ["--grid", "g.png"],
         ["--uncertainty", "u.png"],
     ],

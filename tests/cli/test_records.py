@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from caflow_cli import devices
 from caflow_cli.images import read_provenance
 
 from .process import assert_refused, caflow
@@ -64,6 +65,24 @@ def test_refined_candidates_say_so_and_are_replayed(tmp_path, pictures, model_fi
     (plain,) = lines_of(caflow(*given[:4], "--json", "-m", 1, "-o", "c.png", cwd=tmp_path))
     assert "refine" not in plain["params"]
     assert "refine" not in read_provenance(tmp_path / "c.png")
+
+
+def test_draws_in_bf16_say_so_and_score_like_any_picture(
+    run, tmp_path, pictures, model_files, monkeypatch
+):
+    model = ["--model", model_files["superres"]]
+    given = ["superres", "x.png", *model, "-m", 2, "--json", "--precision", "bf16", "-o"]
+    monkeypatch.setattr(devices, "_computes_bf16", lambda device: False)
+    assert_refused(run(*given, "a.png"), 2, "no fast bfloat16")
+    monkeypatch.setattr(devices, "_computes_bf16", lambda device: True)
+    (line,) = lines_of(run(*given, "a.png"))
+    said = read_provenance(tmp_path / "a.png")
+    assert line["params"]["precision"] == said["precision"] == "bf16"
+    scored = run("score", "--cond", "x.png", "--target", "a.png", *model)
+    assert float(scored.stdout.split()[0]) == pytest.approx(said["log_likelihood"], abs=0.05)
+    (plain,) = lines_of(run(*given[:-3], "-o", "b.png"))
+    assert "precision" not in plain["params"]
+    assert "precision" not in read_provenance(tmp_path / "b.png")
 
 
 def test_what_cannot_be_refined_fails_alone(tmp_path, pictures, model_files):

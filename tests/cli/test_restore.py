@@ -13,8 +13,11 @@ import pytest
 from pictures import encoded
 from PIL import Image
 
+from caflow_cli import inference
+from caflow_cli.cli import restore
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.restore import _show
+from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, read_image, read_provenance
 from caflow_cli.model import CAFlow
 
@@ -154,6 +157,65 @@ def test_one_bad_file_in_a_folder_of_ten_leaves_nine_outputs(
     assert result.stdout.decode().splitlines() == written
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [Path(w).name for w in written]
     assert result.stderr.decode().startswith("error: 'in/4.png' ")
+
+
+def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(
+    run, tmp_path, model_file, monkeypatch
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(7):
+        side = 8 if number != 3 else 12
+        save(folder / f"{number}.png", side, side, seed=number)
+    (folder / "5.png").write_bytes(b"damaged")
+    arguments = ["superres", "in", "-m", 1, "--model", model_file, "--json", "-o"]
+    one_by_one = run(*arguments, "one", "--batch-size", 1)
+    sizes: list[int] = []
+    whole = inference.restore_alike
+
+    def watched(model, images, *given):
+        sizes.append(len(images))
+        return whole(model, images, *given)
+
+    monkeypatch.setattr(inference, "restore_alike", watched)
+    together = run(*arguments, "many")
+    assert sizes == [5, 1]
+    assert together.returncode == one_by_one.returncode == 1
+    assert together.stderr == one_by_one.stderr
+    inputs = [(r["input"], r["status"]) for r in records(together)]
+    assert inputs == [(r["input"], r["status"]) for r in records(one_by_one)]
+    for path in (tmp_path / "one").iterdir():
+        a, b = (read_image(p).astype(int) for p in (path, tmp_path / "many" / path.name))
+        assert np.abs(a - b).max() <= 1
+
+    def failing(model, images, *given):
+        if any(np.array_equal(image, bad) for image in images):
+            raise CaflowError("runs away", "another picture")
+        return watched(model, images, *given)
+
+    bad = read_image(folder / "2.png")
+    monkeypatch.setattr(inference, "restore_alike", failing)
+    sizes.clear()
+    partly = run(*arguments, "partly")
+    assert sizes == [1, 1, 1, 1, 1]
+    assert b"error: in/2.png: runs away\nhint: another picture\n" in partly.stderr
+    assert [r["status"] for r in records(partly)] == [
+        "ok" if n not in (2, 5) else "error" for n in range(7)
+    ]
+
+
+def test_pictures_that_were_read_do_not_pile_up(run, tmp_path, model_file, monkeypatch):
+    for number in range(3):
+        save(tmp_path / f"{number}.png", 8, 8, seed=number)
+    monkeypatch.setattr(restore, "_HELD", 2 * 32 * 32)
+    sizes: list[int] = []
+    whole = inference.restore_alike
+    monkeypatch.setattr(
+        inference, "restore_alike", lambda *given: (sizes.append(len(given[1])), whole(*given))[1]
+    )
+    names = ["0.png", "1.png", "2.png"]
+    assert run("superres", *names, "-m", 1, "--model", model_file).returncode == 0
+    assert sizes == [2, 1]
 
 
 def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(

@@ -67,9 +67,9 @@ def test_a_batch_size_bounds_the_candidates_at_a_time(models_32, monkeypatch):
     model, counts = models_32["superres"], []
     decode = type(model).decode
 
-    def counted(self, latents, cond):
+    def counted(self, latents, cond, **how):
         counts.append(len(latents[0]))
-        return decode(self, latents, cond)
+        return decode(self, latents, cond, **how)
 
     monkeypatch.setattr(type(model), "decode", counted)
     with torch.no_grad():
@@ -94,7 +94,9 @@ def test_a_draw_that_is_not_finite_is_an_error(models_32, monkeypatch):
         conditioned = ConditionedProblems(model, problems(model))
         own = type(model).decode
         monkeypatch.setattr(
-            type(model), "decode", lambda *given: (nan * own(*given)[0], own(*given)[1])
+            type(model),
+            "decode",
+            lambda *given, **how: (nan * own(*given, **how)[0], own(*given, **how)[1]),
         )
         with pytest.raises(CaflowError, match="run away from what the model knows at tau 2"):
             conditioned.draw(2, 2, 0, 1)

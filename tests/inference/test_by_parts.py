@@ -192,8 +192,8 @@ def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(mo
     lost = 0.8 * helpers.noise_behind(model, 6, (SIZE, SIZE), 1)[0]
     own = conditions.decode_noise
 
-    def poisoned(model, condition, latents):
-        points, cells = own(model, condition, latents)
+    def poisoned(model, condition, latents, bf16):
+        points, cells = own(model, condition, latents, bf16)
         for row, z in enumerate(latents[0]):
             cells[row] |= torch.equal(z, lost)
         return points, cells

@@ -69,8 +69,8 @@ def poison(monkeypatch):
         ]
         found = []
 
-        def decode(self, latents, cond):
-            points, log_prob = own(self, latents, cond)
+        def decode(self, latents, cond, **how_exactly):
+            points, log_prob = own(self, latents, cond, **how_exactly)
             for row, z in enumerate(latents[0]):
                 for which, one in zip(given, known, strict=True):
                     if torch.equal(z[:, 0, 0].float(), one[:, 0, 0]):

@@ -174,8 +174,8 @@ def runs_away(monkeypatch, which):
     """The latents of all that is decoded from now on, of which that one runs away (from 1)."""
     own, calls = conditions.decode_noise, []
 
-    def decode(model, condition, latents):
-        points, cells = own(model, condition, latents)
+    def decode(model, condition, latents, bf16=False):
+        points, cells = own(model, condition, latents, bf16)
         calls.append(latents)
         return points, torch.ones_like(cells) if len(calls) == which else cells
 

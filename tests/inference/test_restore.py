@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli import load
+from caflow_cli import devices, load
 from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
-from caflow_cli.inference import Drawing, estimator_of, restore, restore_with, score, tiling
+from caflow_cli.inference import (
+    Drawing,
+    estimator_of,
+    restore,
+    restore_alike,
+    restore_with,
+    score,
+    tiling,
+)
 from caflow_cli.sampling import SEEDS, Sampling
 
 
@@ -256,3 +264,48 @@ def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
         np.testing.assert_array_equal(one.image, other.image)
     with pytest.raises(CaflowError, match="out of range"):
         list(Drawing(small_model, image, replace(sampling, seed=SEEDS - 2)).draw(3))
+
+
+@pytest.mark.parametrize("rank", ["likelihood", "typical"])
+def test_pictures_in_one_batch_have_the_candidates_that_each_has_alone(task_models, rank):
+    """Holes of one window and of several are filled beside each other, too."""
+    model = task_models["inpaint"]
+    images = [picture(32, 32, 1), picture(40, 90, 2), picture(32, 32, 3)]
+    masks = [np.zeros(image.shape[:2], np.uint8) for image in images]
+    for mask in masks:
+        mask[12:16, 10 : mask.shape[1] - 10] = 255
+    sampling = Sampling(tau=0.8, candidates=2, seed=5, rank=rank)
+    together = restore_alike(model, images, sampling, masks)
+    assert {len(result.ranked[0].score.parts) for result in together} > {1}
+    for image, mask, result in zip(images, masks, together, strict=True):
+        alone = restore_with(model, image, sampling, mask)
+        assert [c.k for c in result.ranked] == [c.k for c in alone.ranked]
+        np.testing.assert_allclose(result.statistics, alone.statistics, atol=1e-4)
+        for a, b in zip(result.ranked, alone.ranked, strict=True):
+            assert (a.seed, a.redraws) == (b.seed, b.redraws)
+            assert levels_apart(a.image, b.image).max() <= 1
+            assert a.score.rank_score == pytest.approx(b.score.rank_score, abs=1)
+
+
+def test_draws_in_bf16_are_scored_in_float32(small_model, monkeypatch):
+    image = picture(8, 8)
+    monkeypatch.setattr(devices, "_computes_bf16", lambda device: False)
+    with pytest.raises(CaflowError, match="no fast bfloat16") as caught:
+        restore(small_model, image, precision="bf16")
+    assert caught.value.exit_code == 2
+    monkeypatch.setattr(devices, "_computes_bf16", lambda device: True)
+    plain, rough = (
+        restore(small_model, image, 0.8, 3, precision=precision)
+        for precision in ("float32", "bf16")
+    )
+    for candidate in rough.ranked:
+        repeated = score(small_model, image, candidate.image)
+        assert candidate.score.log_likelihood == pytest.approx(repeated.log_likelihood, abs=1e-3)
+    a, b = ({c.k: c.image for c in result.ranked} for result in (plain, rough))
+    apart = np.stack([levels_apart(a[k], b[k]) for k in a])
+    assert 0 < apart.mean() < 2
+    np.testing.assert_array_equal(plain.statistics, rough.statistics)
+    with pytest.raises(CaflowError, match="cannot be refined"):
+        restore(small_model, image, precision="bf16", refine=1)
+    with pytest.raises(CaflowError, match="unknown precision 'half'"):
+        restore(small_model, image, precision="half")

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from caflow_cli.layers import ChannelAffine, ConvNet, FixedConv, FoldedAffine, fold, fold_children
+from caflow_cli.layers import (
+    ChannelAffine,
+    ConvNet,
+    FixedConv,
+    FoldedAffine,
+    fold,
+    fold_children,
+    nets_in_bf16,
+)
 
 
 class Own(nn.Module):
@@ -55,3 +63,18 @@ def test_an_affine_map_becomes_one_of_fixed_weights(kind):
     x = helpers.normal((2, 6, 3, 4), 3, kind)
     torch.testing.assert_close(folded(x), layer(x), rtol=1e-5, atol=1e-5)
     assert not list(folded.parameters())
+
+
+@torch.no_grad()
+def test_nets_are_rounded_in_a_copy_and_affine_maps_are_not():
+    net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2)
+    affine = ChannelAffine(2)
+    affine.actnorm.initialized.fill_(True)
+    folded = fold(nn.ModuleList([net, affine, ConvNet(0, 6, 4)]))
+    rough = nets_in_bf16(folded)
+    x = helpers.normal((2, 2, 5, 4), 3).float()
+    assert rough[0](x).dtype == torch.bfloat16
+    torch.testing.assert_close(rough[0](x).float(), folded[0](x), rtol=0.05, atol=0.05)
+    assert rough[1] is folded[1]
+    assert rough[2].first is None
+    assert folded[0](x).dtype == torch.float32

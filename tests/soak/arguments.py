@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from caflow_cli.cli.app import app
 
 # They write outside the folder that a test may write to: the installation, the user's shell, and,
-# for minutes, a cache of compiled code.
-LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
+# for minutes, a cache of compiled code. Or they start processes, which takes seconds each.
+LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile", "--jobs"}
 PICTURES = ("x.png", "grey.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
 FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml", "stats.npz")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
@@ -48,6 +48,7 @@ NUMBERS = (
 )  # fmt: skip
 WORDS = {
     "--rank": ("likelihood", "none"),
+    "--precision": ("float32", "bf16"),
     "--device": ("auto", "cpu", "cuda", "cuda:7", "tpu"),
     "--format": ("png", "webp", "jpg", "tiff", "gif"),
     "--task": ("superres", "colorize", "inpaint", "paired"),

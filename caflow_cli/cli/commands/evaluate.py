@@ -30,6 +30,8 @@ from ..evaluation_options import (
 from ..evaluation_settings import ModelSettings, model_settings
 from ..option_groups import expanded
 from ..reporter import Reporter
+from ..shares import open_console
+from ..team import gather, work_alone
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -65,6 +67,7 @@ def evaluate_command(
     compared: Compared,
     networks: Networks,
     written: Written,
+    jobs: options.Jobs = 1,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object on stdout.", rich_help_panel=RESULTS),
@@ -84,7 +87,7 @@ def evaluate_command(
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
-    console = Console(quiet, verbose)
+    console = open_console(quiet, verbose)
     metrics = metric or []
     for_fills = model.task in (None, "inpaint") and model.protocol in (None, "repair")
     name = named_in_environment("inpaint")
@@ -94,13 +97,15 @@ def evaluate_command(
     start = time.perf_counter()
     identity: Fields = {}
     benchmark = benchmark_of(model) if form == "model" else None
+    if form != "model" or benchmark is not None or model.search_tau or model.search_rank:
+        work_alone(jobs, "anything but a model on data, at given settings,")
     if benchmark is not None:
         evaluation, found = on_whole_pictures(
             benchmark, metrics, model, compared, networks, written, console
         )
         identity = {"model": found}
     elif form == "model":
-        evaluation, loaded = _on_data(metrics, model, compared, networks, written, console)
+        evaluation, loaded = _on_data(metrics, model, compared, networks, written, jobs, console)
         identity = {"model": loaded}
     else:
         names = choose_metrics(metrics, _COMPARED, DEFAULT_METRICS)
@@ -118,6 +123,7 @@ def _on_data(
     compared: Compared,
     networks: Networks,
     written: Written,
+    jobs: int,
     console: Console,
 ) -> tuple[Evaluation, dict[str, str]]:
     """Measure a model on data; also return the model's identity."""
@@ -129,8 +135,9 @@ def _on_data(
     from ...evaluation import evaluate
     from ..loaded_model import load_model
 
-    loaded = load_model(given.model, given.device, console, settings.task)
-    with console.progress() as display:
+    agreed = {"data": given.data}
+    with gather(jobs, jobs, agreed, ["data"], console) as team, console.progress() as display:
+        loaded = load_model(given.model, given.device, console, settings.task)
         evaluation = evaluate(
             loaded.model,
             given.data or "",
@@ -152,6 +159,7 @@ def _on_data(
             identity=loaded.identity,
             protocol=settings.protocol,
             progress=measuring(display),
+            team=team,
         )
     return evaluation, loaded.identity
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +17,8 @@ from ..masking import Masking, hole_in_alpha
 from ..option_groups import expanded
 from ..records import error_fields
 from ..reporter import Reporter
+from ..shares import Recorder, Shares, by_mark, in_blocks, open_console, repeat
+from ..team import Team, gather, is_helper, work_alone
 
 if TYPE_CHECKING:
     from ...images import Decoded
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from ..sheets import Sheet
 
 __all__ = ["score_command"]
+
+_LENGTH = 4  # pairs that one process takes at a time
 
 
 @expanded
@@ -72,6 +79,7 @@ def score_command(
     frame: options.Frame = None,
     model: options.ModelOnly = None,
     device: options.Device = "auto",
+    jobs: options.Jobs = 1,
     noise_samples: options.NoiseSamples = 1,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -85,8 +93,7 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
-    console = Console(quiet, verbose)
-    reporter = Reporter("score", console, as_json)
+    console = open_console(quiet, verbose)
 
     from ...sampling import check_noise_samples
     from ..inputs import check_frame
@@ -99,31 +106,40 @@ def score_command(
     pairs = plan_pairs(cond, target, masking.mask, recursive=recursive)
     read = [source.path for pair in pairs for source in pair.sources]
     if len(pairs) == 1:
-        _check_there(pairs[0], reporter)
+        _check_there(pairs[0], Reporter("score", console, as_json))
     claims = Claims([path for path in read if path is not None])
-    maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
-    scorer = _Scorer(model, device, noise_samples, frame, console, maps, masking)
-    failed = False
-    results: list[tuple[Pair, Scored]] = []
-    for pair in pairs:
+    maps = Sheet("--map", map_file, len(pairs), claims, overwrite or is_helper())
+    said = Recorder(quiet, verbose) if sort else console
+    with _gathered(jobs, pairs, console) as team:
+        shares = Shares(team, said, [maps], lambda: None)
+        scorer = _Scorer(model, device, noise_samples, frame, console, maps, masking)
+        reporter = Reporter("score", shares.console, as_json)
+
+        def work(some: Sequence[Pair]) -> bool:
+            sound = True
+            for pair in some:
+                try:
+                    scored = scorer.score(pair)
+                    shares.console.mark(repr(scored.per_pixel))
+                    _report(pair, scored, noise_samples, reporter)
+                except CaflowError as error:
+                    shares.console.mark("inf")
+                    if len(pairs) == 1:
+                        if error.exit_code == EXIT_FAILED:
+                            reporter.record(error_fields(pair.names, error))
+                        raise
+                    reporter.failure(pair.names, error)
+                    sound = False
+            return sound
+
         try:
-            scored = scorer.score(pair)
-            if sort:
-                results.append((pair, scored))
-            else:
-                _report(pair, scored, noise_samples, reporter)
-        except CaflowError as error:
-            if len(pairs) == 1:
-                if error.exit_code == EXIT_FAILED:
-                    reporter.record(error_fields(pair.names, error))
-                raise
-            reporter.failure(pair.names, error)
-            failed = True
-    for pair, scored in sorted(results, key=lambda result: -result[1].per_pixel):
-        _report(pair, scored, noise_samples, reporter)
-    if path := maps.write():
-        console.note(f"wrote {path}")
-    if failed:
+            sound = shares.run(in_blocks(pairs, _LENGTH), work, lambda pair: pair.target.name)
+        finally:
+            if isinstance(said, Recorder) and sort:
+                repeat(by_mark(said.take(), float), console)
+        if path := maps.write():
+            console.note(f"wrote {path}")
+    if not sound:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -137,6 +153,18 @@ def _check_there(pair: Pair, reporter: Reporter) -> None:
             error = no_file(source.name)
             reporter.record(error_fields(pair.names, error))
             raise error
+
+
+@contextmanager
+def _gathered(jobs: int, pairs: Sequence[Pair], console: Console) -> Iterator[Team]:
+    """The processes that score the pairs; one alone if a picture comes from stdin."""
+    if any(source.path is None for pair in pairs for source in pair.sources):
+        work_alone(1, "")
+        yield Team(console=console)
+        return
+    agreed = {"names": [pair.names for pair in pairs]}
+    with gather(jobs, math.ceil(len(pairs) / _LENGTH), agreed, ["names"], console) as team:
+        yield team
 
 
 _NO_LIKELIHOOD = {  # why a score is no likelihood
