@@ -177,7 +177,8 @@ def test_a_usage_error_is_found_before_pictures_are_read(run):
     """The pictures do not exist: a message about one would come too late."""
     pair = ["score", "--cond", "nowhere.png", "--target", "neither.png"]
     assert_refused(run(*pair, "--noise-samples", 0), 2, "0 noise samples")
-    assert_refused(run(*pair, "--device", "abacus", "--model", "faces-superres-x4"), 2, "abacus")
+    there = ["score", "--cond", "example:face", "--target", "example:face_64"]
+    assert_refused(run(*there, "--device", "abacus", "--model", "faces-superres-x4"), 2, "abacus")
     assert_refused(run("score", "--cond", "-", "--target", "-"), 2, "stdin")
 
 
