@@ -26,7 +26,7 @@ _INVENTED = (
     "not quality: below τ 1 it favours smooth pictures."
 )
 _HOLE = gr.Brush(default_size=40, colors=["#ff2d55"], color_mode="fixed")
-_PEN = gr.Brush(default_size=12, colors=["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"])
+_INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
 _PNG: Any = {"format": "png"}  # what is shown has the colours of the result
 
 
@@ -262,11 +262,16 @@ class _Page:
         if below is None:
             return gr.update(visible=False, value=None)
         maps = self.desk.models.task(model) == "paired"
+        brush = _HOLE
+        if maps:  # lines of little more than a pixel of the model, as drawings have them
+            side = self.desk.models.load(model).model.config.task.size
+            radius = max(1, round(0.6 * max(below.shape) / side))
+            brush = gr.Brush(default_size=radius, colors=_INKS)
         return gr.update(
             visible=True,
             value=Image.fromarray(below),
             label="Draw the map, or on the picture" if maps else "Paint what is to be filled",
-            brush=_PEN if maps else _HOLE,
+            brush=brush,
         )
 
 
