@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import EXIT_WEIGHTS, CaflowError
 
@@ -109,6 +111,23 @@ def _load_trunk(network: Any, kind: PerceptualNet, path: Path, hint: str) -> Non
 
 def _build(network: Any, kind: PerceptualNet, **options: bool) -> Any:
     # torch.hub says on stdout, which is for results, that it downloads.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), _Unset():
         warnings.simplefilter("ignore")  # of how lpips calls torchvision
         return network(net=kind.net, verbose=False, **options)
+
+
+class _Unset(TorchFunctionMode):
+    """Leaves new weights unset: files give those that count, and random ones take a second.
+
+    Most are of torchvision's classifiers, which `lpips` builds and drops.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"]
+        if func in (Tensor.uniform_, Tensor.normal_):
+            return args[0]
+        return func(*args, **kwargs)

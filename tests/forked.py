@@ -32,7 +32,7 @@ __all__ = ["Process", "run", "shell_command"]
 _PRELOAD = (
     *("numpy", "torch", "torch._dynamo", "torch.utils.checkpoint", "torch.utils.data"),
     *("safetensors.torch", "PIL.Image", "PIL.PngImagePlugin", "pydantic", "rich.console", "typer"),
-    *("filelock", "httpx", "tqdm", "yaml"),
+    *("filelock", "httpx", "httpx2", "httpcore2", "tqdm", "yaml"),
 )
 _SERVER: list[str] = []  # the address, once it runs
 
@@ -153,7 +153,7 @@ def _address() -> str:
         def end() -> None:
             server.stdin.close()
             server.wait()
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
         atexit.register(end)
         _SERVER.append(address)
@@ -168,6 +168,8 @@ def _serve(address: str) -> str:
     for name in _PRELOAD:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    if sys.dont_write_bytecode:  # or every program would compile this package anew
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(address).parent / "bytecode")
     gc.freeze()  # what is there is not looked through, and so not copied, in a fork
     ended, signalled = os.pipe()
     for end in (ended, signalled):

@@ -31,9 +31,8 @@ def device():
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda flow: str(flow) or "default")
 def model(request):
-    return helpers.data_like_model(
-        helpers.small_config(scales=2, **request.param), seed=3, size=SIZE
-    )
+    config = helpers.small_config(scales=2, t_steps=1, **request.param)
+    return helpers.data_like_model(config, seed=3, size=SIZE)
 
 
 def test_the_device_refuses_float64_and_mixing(device):

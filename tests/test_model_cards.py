@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import caflow_cli as caflow
 from caflow_cli.config import FlowConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Weights
-from caflow_cli.hub.manifest import load_manifest
+from caflow_cli.hub.manifest import Entry, load_manifest
 from caflow_cli.hub.pack import pack
 from caflow_cli.hub.push import pack_parcel
 
@@ -97,13 +98,20 @@ def record(model_file) -> Record:
     )
 
 
+@pytest.fixture(scope="module")
+def packed(model_file, tmp_path_factory) -> tuple[Path, Entry]:
+    """The folder of the model and its manifest, and the entry of it."""
+    folder = tmp_path_factory.mktemp("packed")
+    return folder, pack(model_file, "tiny-x4", output=folder, data_terms="ours")
+
+
 @pytest.fixture
-def place(tmp_path, model_file, record) -> Place:
+def place(tmp_path, packed, record) -> Place:
     """A checkout with the model, its record and words, and pages that lack them."""
     place = Place(tmp_path, by_hand=())
-    place.card("tiny-x4").parent.mkdir(parents=True)
     place.record("tiny-x4").parent.mkdir(parents=True)
-    entry = pack(model_file, "tiny-x4", output=place.card("tiny-x4").parent, data_terms="ours")
+    folder, entry = packed
+    shutil.copytree(folder, place.card("tiny-x4").parent)
     (place.card("x").parent / "weights_manifest.json").rename(place.manifest)
     save(place, replace(record, sha256=entry.sha256))
     place.words("tiny-x4").write_text(WORDS, "utf-8")

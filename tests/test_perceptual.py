@@ -28,6 +28,14 @@ def test_known_values():
     assert distance.tolist() == pytest.approx([0.32426, 0.36462], abs=2e-5)
 
 
+@with_trunk
+def test_no_weight_is_drawn_at_random():
+    """Most would be of a classifier that is dropped; to draw them takes seconds."""
+    before = torch.get_rng_state()
+    load_perceptual(VGG)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_file_that_is_no_such_trunk_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     save_file({"net.slice1.0.weight": torch.zeros(1)}, path)

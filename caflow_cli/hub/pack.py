@@ -17,7 +17,7 @@ from ..model import CAFlow
 from ..paths import exists, is_folder
 from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 
-__all__ = ["MAX_BYTES", "pack", "zipped_bytes"]
+__all__ = ["MAX_BYTES", "pack"]
 
 MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
 
@@ -67,7 +67,7 @@ def pack(
     source = run / "best.safetensors" if is_folder(run) else run
     model, info = CAFlow.load(source), read_info(source)
     content = checkpoint_bytes(model.state_dict(), info.config, info.training, bf16_convs=True)
-    if bundle and (zipped := zipped_bytes(content)) > MAX_BYTES:
+    if bundle and (zipped := _zipped_bytes(content)) > MAX_BYTES:
         raise CaflowError(
             f"the packed model has {zipped} bytes as zipped, more than {MAX_BYTES}",
             "leave --bundle out, or train a smaller model",
@@ -101,7 +101,7 @@ def pack(
     return entry
 
 
-def zipped_bytes(content: bytes) -> int:
+def _zipped_bytes(content: bytes) -> int:
     """How many bytes a zip, such as a wheel, needs for a file."""
     return len(zlib.compress(content))
 

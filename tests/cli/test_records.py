@@ -48,9 +48,10 @@ def test_lines_of_restorations(run, pictures, model_files, command):
     assert {line.get("mask") for line in lines + planned} == {mask[1] if mask else None}
 
 
-def test_refined_candidates_say_so_and_are_replayed(tmp_path, pictures, model_files):
-    given = ["superres", "x.png", "--model", model_files["superres"], "--refine", 3, "--json"]
-    done = caflow(*given, "-m", 2, "-o", "a.png", cwd=tmp_path)
+def test_refined_candidates_say_so_and_are_replayed(run, tmp_path, small_picture, model_files):
+    """In this process, and replayed in one of its own."""
+    given = ["superres", small_picture, "--model", model_files["superres"], "--refine", 3, "--json"]
+    done = run(*given, "-m", 2, "-o", "a.png")
     (line,) = lines_of(done)
     assert line["params"]["refine"] == 3
     said = read_provenance(tmp_path / "a.png")
@@ -59,10 +60,10 @@ def test_refined_candidates_say_so_and_are_replayed(tmp_path, pictures, model_fi
     assert again.returncode == 0, again.stderr
     with Image.open(tmp_path / "a.png") as a, Image.open(tmp_path / "b.png") as b:
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
-    scored = caflow("score", "--cond", "x.png", "--target", "a.png", *given[2:4], cwd=tmp_path)
+    scored = run("score", "--cond", small_picture, "--target", "a.png", *given[2:4])
     nats = float(scored.stdout.decode().split("\t")[0])
     assert nats == pytest.approx(said["log_likelihood"], abs=0.05)
-    (plain,) = lines_of(caflow(*given[:4], "--json", "-m", 1, "-o", "c.png", cwd=tmp_path))
+    (plain,) = lines_of(run(*given[:4], "--json", "-m", 1, "-o", "c.png"))
     assert "refine" not in plain["params"]
     assert "refine" not in read_provenance(tmp_path / "c.png")
 
@@ -85,15 +86,15 @@ def test_draws_in_bf16_say_so_and_score_like_any_picture(
     assert "precision" not in read_provenance(tmp_path / "b.png")
 
 
-def test_what_cannot_be_refined_fails_alone(tmp_path, pictures, model_files):
+def test_what_cannot_be_refined_fails_alone(run, tmp_path, small_picture, model_files):
     Image.new("RGB", (129, 128), (90, 120, 150)).save(tmp_path / "large.png")
     model = ["--model", model_files["superres"], "-m", 1, "-o", "out/", "--refine", 1, "--json"]
-    done = caflow("superres", "large.png", "x.png", *model, cwd=tmp_path)
+    done = run("superres", "large.png", small_picture, *model)
     assert done.returncode == 1
     large, small = lines_of(done)
     assert (large["status"], small["status"]) == ("error", "ok")
     assert "cannot be refined" in large["error"]["message"]
-    refused = caflow("superres", "x.png", *model[:-2], "-1", cwd=tmp_path)
+    refused = run("superres", small_picture, *model[:-2], "-1")
     assert_refused(refused, 2, "cannot refine by -1 steps")
 
 

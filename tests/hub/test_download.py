@@ -272,7 +272,7 @@ def test_a_changed_file_in_the_cache_is_noticed_and_pulled_again(hub, run):
 
 def test_two_processes_at_once_download_once(hub, start, cache):
     hub.repository(REPO, DATA)
-    hub.slow = 2.0
+    hub.slow = 1.0
     processes = [start("models", "pull", REPO) for _ in range(2)]
     outcomes = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outcomes

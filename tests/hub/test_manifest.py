@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 
 import jsonschema
 import pytest
@@ -14,7 +15,7 @@ from caflow_cli.config import Config, parse
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
-from caflow_cli.hub.pack import MAX_BYTES, zipped_bytes
+from caflow_cli.hub.pack import MAX_BYTES
 from caflow_cli.hub.resolve import load, resolve
 from caflow_cli.tasks import TASKS
 
@@ -27,8 +28,8 @@ def test_a_bundled_model_is_what_the_manifest_says(name):
     entry = load_manifest()[name]
     path = WEIGHTS_DIR / entry.file
     assert path.stat().st_size == entry.bytes
-    # Those that were packed with 8 significant bits are larger.
-    assert zipped_bytes(path.read_bytes()) <= 1.08 * MAX_BYTES
+    # Those that were packed with 8 significant bits are larger. To zip them fast is a bound.
+    assert len(zlib.compress(path.read_bytes(), 1)) <= 1.08 * MAX_BYTES
     assert sha256_of(path) == entry.sha256
     info = read_info(path)
     assert info.config == parse(Config, entry.config)

@@ -51,11 +51,11 @@ def test_where_no_picture_is_consistent_the_nearest_is_returned():
 
 
 @pytest.mark.skipif("CAFLOW_TEST_DATA" not in os.environ, reason="CAFLOW_TEST_DATA is not set")
-def test_all_test_faces_become_consistent():
+def test_every_fourth_test_face_becomes_consistent():
     with zipfile.ZipFile(Path(os.environ["CAFLOW_TEST_DATA"]) / "faces64.zip") as archive:
-        names = sorted(name for name in archive.namelist() if name.startswith("test/"))
+        names = sorted(name for name in archive.namelist() if name.startswith("test/"))[::4]
         faces = [read_image(BytesIO(archive.read(name)), name=name) for name in names]
-    assert len(faces) == 100
+    assert len(faces) == 25
     reduced = [TASK.degrade(face) for face in faces]
     worst = [
         consistency(image, back_project(image, draw, TASK), TASK)

@@ -54,12 +54,12 @@ def test_more_steps_are_never_less_likely(small_model64, given):
     condition, latents = given
     values = [
         log_prob(small_model64, refined(small_model64, condition, latents, steps), condition)
-        for steps in range(9)
+        for steps in (0, 1, 2, 3, 6)
     ]
     assert values[0] == log_prob(small_model64, latents, condition)
     assert values == sorted(values)
     assert values[1] > values[0] + 10
-    assert values[8] > values[4] + 10
+    assert values[4] > values[3] + 10
     # The first step is the stated one.
     _, gradient, _ = refine._climb(small_model64, condition, latents)
     once = refined(small_model64, condition, latents, 1)

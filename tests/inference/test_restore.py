@@ -221,21 +221,17 @@ def test_consistent_candidates_are_projected_before_they_are_scored(small_model)
     assert not np.array_equal(plain.kept[0].image, result.kept[0].image)
 
 
-def test_batches_and_order_change_nothing_in_the_bundled_model():
-    """Of 1, 4 and 6 at a time: the same noise, and at most a level in a ten-thousandth."""
+def test_order_changes_no_byte_in_the_bundled_model():
+    """What batches may change, tests/model/test_bundled.py says."""
     model = load("faces-superres-x4")
     face = read_image(example_path("face"))
-    runs = [restore(model, face, 0.8, 6, batch_size=size) for size in (6, 4, 1)]
     noise = [model.latent_noise(seed, (64, 64)) for seed in (7, 7)]
     assert all(a.numpy().tobytes() == b.numpy().tobytes() for a, b in zip(*noise, strict=True))
+    first = restore(model, face, 0.8, 3)
     restore(model, np.ascontiguousarray(face[::-1]), 0.8, 2)
-    runs.append(restore(model, face, 0.8, 6, batch_size=6))
-    first, *others = ([c.image for c in sorted(run.ranked, key=lambda c: c.k)] for run in runs)
-    for other in others:
-        apart = levels_apart(np.stack(first), np.stack(other))
-        assert apart.max() <= 1
-        assert (apart > 0).mean() <= 1e-4
-    assert np.array_equal(first, others[-1])  # at equal batch size, to the byte
+    again = restore(model, face, 0.8, 3)
+    for one, other in zip(first.ranked, again.ranked, strict=True):
+        assert np.array_equal(one.image, other.image)
 
 
 def test_a_file_keeps_a_shape_and_a_rule(small_model, tmp_path):

@@ -11,7 +11,7 @@ SIZES = {
     1: [(3, 3, 8, 4), (1, 4, 4, 12), (3, 1, 12, 8)],
     2: [(3, 3, 8, 16), (1, 4, 24, 8), (3, 1, 16, 24)],
     3: [(3, 4, 16, 32), (1, 3, 48, 16), (1, 1, 32, 16)],
-    4: [(3, 4, 32, 64), (1, 1, 64, 32), (1, 3, 32, 32)],
+    4: [(3, 4, 32, 32), (1, 1, 64, 32)],
     5: [(1, 1, 64, 64)],
 }
 GRID = [
@@ -34,7 +34,7 @@ def model_of(kind, scales, target_channels, cond_channels, size, dequantization=
         hidden=4,
         f_hidden=4,
     )
-    return helpers.data_like_model(config, 10 * scales, size, batch=16).double()
+    return helpers.data_like_model(config, 10 * scales, size, batch=6).double()
 
 
 @pytest.mark.parametrize(("kind", "scales", "target", "cond", "height", "width"), GRID)

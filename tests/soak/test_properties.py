@@ -102,7 +102,7 @@ def test_a_batch_scores_and_samples_as_its_images_do(example, seed):
         torch.testing.assert_close(row[1], second[0, 0])
 
 
-@examples(3)
+@examples(2)
 @given(examples_of_models(most_values=1024), SEEDS)
 def test_the_folded_form_is_the_trained_one(example, seed):
     """Densities, samples, and again where weights have changed since."""

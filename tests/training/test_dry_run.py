@@ -29,8 +29,8 @@ def test_an_estimate_times_the_guide_alone_and_all_together(pictures, tmp_path, 
     settings = ["flow.guide=8", "optim.guide_first=0.5"]
     run = apply_settings(tiny(pictures, tmp_path / "x"), settings)
     found = estimate(run)
-    assert (found.steps, found.images) == (20, 160)
-    assert found.minutes * 60 == pytest.approx(10 * 1 + 10 * 10)
+    assert (found.steps, found.images) == (10, 80)
+    assert found.minutes * 60 == pytest.approx(5 * 1 + 5 * 10)
     assert found.images_per_second == pytest.approx(8 / 10)
     assert found.pictures == {"train": 24, "val": 8, "test": 1}
     model = CAFlow(replace(CAFlow().config, flow=run.flow))

@@ -46,8 +46,16 @@ class Stop(Exception):
     """Ends a run as a kill would, between two states."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def logged_twice():
+    """Half of the ten steps of a run are logged together."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("caflow_cli.training.loop._LOG_EVERY", 5)
+        yield
+
+
 def stop_at(step):
-    """A `report` that ends the run when that step, a multiple of ten, is logged."""
+    """A `report` that ends the run when that step, a multiple of five, is logged."""
 
     def report(event):
         if event["event"] == "step" and event["step"] == step:
@@ -64,14 +72,14 @@ def straight(pictures: Path, tmp_path_factory: pytest.TempPathFactory):
 
 def test_a_run_learns_and_says_so(pictures, straight):
     out, summary = straight
-    assert summary.steps == 20
-    assert summary.images == 20 * BATCH
+    assert summary.steps == 10
+    assert summary.images == 10 * BATCH
     assert summary.skipped_steps == 0
     first, last = (events(out, "validation")[i]["val_bits_per_dim"] for i in (0, -1))
     assert last < first < 8
     assert summary.val_bits_per_dim == last
     assert summary.best_val_bits_per_dim == min(last, first)
-    assert events(out, "end")[0]["steps"] == 20
+    assert events(out, "end")[0]["steps"] == 10
 
 
 def test_a_run_writes_what_it_promises(straight):
@@ -88,18 +96,18 @@ def test_a_run_writes_what_it_promises(straight):
     }
     grid = np.asarray(Image.open(sorted((out / "samples").iterdir())[0]))
     assert grid.shape == (6 * SIZE, 6 * SIZE, 3)  # condition, four candidates, truth
-    assert [p.name for p in sorted((out / "state").iterdir())] == ["step-00000010", "step-00000020"]
+    assert [p.name for p in sorted((out / "state").iterdir())] == ["step-00000005", "step-00000010"]
 
 
 def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straight):
     out, summary = straight
     model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")
-    assert info.training["images"] == 20 * BATCH
+    assert info.training["images"] == 10 * BATCH
     assert info.training["domain"]["pictures"] > 1
     assert info.config.task.size == SIZE
-    average = load_file(out / "state" / "step-00000020" / "ema.safetensors")
+    average = load_file(out / "state" / "step-00000010" / "ema.safetensors")
     assert all(torch.equal(v, average[k]) for k, v in model.state_dict().items())
-    live = load_file(out / "state" / "step-00000020" / "model.safetensors")
+    live = load_file(out / "state" / "step-00000010" / "model.safetensors")
     assert not all(torch.equal(v, live[k]) for k, v in model.state_dict().items())
 
     from caflow_cli.data import load_split
@@ -139,10 +147,10 @@ def test_figures_go_to_tensorboard_and_large_sets_through_a_file(pictures, strai
     recorded = EventAccumulator(str(file))
     recorded.Reload()
     (first, last) = recorded.Scalars("val_bits_per_dim")
-    assert (first.step, last.step) == (10, 20)
+    assert (first.step, last.step) == (5, 10)
     assert last.value == pytest.approx(summary.val_bits_per_dim, abs=1e-6)
-    assert [point.step for point in recorded.Scalars("loss")] == [10, 20]
-    assert [grid.step for grid in recorded.Images("samples")] == [10]
+    assert [point.step for point in recorded.Scalars("loss")] == [5, 10]
+    assert [grid.step for grid in recorded.Images("samples")] == [5]
 
 
 def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_path):
@@ -151,10 +159,10 @@ def test_a_resumed_run_ends_where_the_straight_one_does(pictures, straight, tmp_
     half = tmp_path / "half"
 
     with pytest.raises(Stop):
-        train(config(pictures, half), report=stop_at(20))
-    assert sorted(p.name for p in (half / "state").iterdir()) == ["step-00000010"]
+        train(config(pictures, half), report=stop_at(10))
+    assert sorted(p.name for p in (half / "state").iterdir()) == ["step-00000005"]
     train(config(pictures, half), resume=True)
-    same_state(out / "state/step-00000020", half / "state/step-00000020")
+    same_state(out / "state/step-00000010", half / "state/step-00000010")
 
 
 def test_a_run_over_a_manifest_is_that_over_its_folder_and_resumes_with_the_same_bits(
@@ -166,27 +174,29 @@ def test_a_run_over_a_manifest_is_that_over_its_folder_and_resumes_with_the_same
     manifest, out = tmp_path / "list.jsonl", tmp_path / "listed"
     manifest.write_text("\n".join(sorted(rows)))
     with pytest.raises(Stop):
-        train(config(manifest, out), report=stop_at(20))
+        train(config(manifest, out), report=stop_at(10))
     train(config(manifest, out), resume=True)
-    same_state(straight[0] / "state/step-00000020", out / "state/step-00000020")
+    same_state(straight[0] / "state/step-00000010", out / "state/step-00000010")
 
 
 def test_a_larger_budget_changes_no_step_of_a_stable_rate(pictures, tmp_path):
     """Half a run, extended, and a run of the whole budget from the start end with the same bits."""
-    settings = ["optim.schedule=stable", "optim.warmup=4", "optim.decay_share=0.25"]
+    settings = ["optim.schedule=stable", "optim.warmup=2", "optim.decay_share=0.25"]
     images = config(pictures, tmp_path).optim.images
     whole, half = tmp_path / "whole", tmp_path / "half"
     train(config(pictures, whole, *settings))
     # Stopped in its stable part, of another budget.
+    longer = [f"optim.images={4 * images}", "save_every=2"]
     with pytest.raises(Stop):
-        train(config(pictures, half, *settings, f"optim.images={4 * images}"), report=stop_at(10))
+        train(config(pictures, half, *settings, *longer), report=stop_at(5))
+    assert (half / "state/step-00000004").exists()
     train(config(pictures, half, *settings), resume=True)
-    same_state(whole / "state/step-00000020", half / "state/step-00000020")
+    same_state(whole / "state/step-00000010", half / "state/step-00000010")
 
 
 def test_a_stable_run_goes_on_from_the_model_of_another_one(pictures, tmp_path):
     """What is lost at the joint is less than one of the parts brings."""
-    stable = ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=4"]
+    stable = ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=2"]
     first = train(config(pictures, tmp_path / "first", *stable))
     model = tmp_path / "first" / "last.safetensors"
     events = []
@@ -211,12 +221,12 @@ def test_init_from_starts_where_the_model_is(pictures, straight, tmp_path):
         train(config(pictures, tmp_path / "other", f"init_from={source}", "flow.hidden=16"))
 
 
-GUIDED = ("flow.guide=8", "optim.guide_first=0.4", "optim.guide_first_lr=1e-3", "save_every=4")
+GUIDED = ("flow.guide=8", "optim.guide_first=0.4", "optim.guide_first_lr=1e-3", "save_every=2")
 
 
 @pytest.fixture(scope="module")
 def guided(pictures: Path, tmp_path_factory: pytest.TempPathFactory):
-    """A run whose guide learns alone for 8 of 20 steps: its folder, summary and events, and the
+    """A run whose guide learns alone for 4 of 10 steps: its folder, summary and events, and the
     largest weight that the guide's last layer had whenever actnorms were set."""
     out = tmp_path_factory.mktemp("guided") / "run"
     seen, heads = [], []
@@ -238,61 +248,62 @@ def test_the_guide_learns_alone_first_and_a_larger_budget_does_not_bring_that_ba
     out, summary, seen, _ = guided
     notes = [(e["step"], e["text"]) for e in seen if e["event"] == "note"]
     assert len(notes) == 1
-    assert notes[0][0] == 8
+    assert notes[0][0] == 4
     assert notes[0][1].startswith("the guide alone reached ")
     assert notes[0][1].endswith(" bits/dim; now all learn")
-    assert [e["step"] for e in seen if e["event"] == "validation"] == [10, 20]
+    assert [e["step"] for e in seen if e["event"] == "validation"] == [5, 10]
     assert summary.skipped_steps == 0
 
     monkeypatch.setattr("caflow_cli.training.loop._LOG_EVERY", 1)
-    again, stop = [], stop_at(30)
-    longer = config(pictures, tmp_path / "longer", *GUIDED, "optim.images=480")
+    again, stop = [], stop_at(15)
+    longer = config(pictures, tmp_path / "longer", *GUIDED, "optim.images=240")
     shutil.copytree(out, tmp_path / "longer")
     with pytest.raises(Stop):
         train(longer, resume=True, report=lambda e: (again.append(e), stop(e)))
     assert [e for e in again if e["event"] == "note"] == []
     rates = {e["step"]: e["lr"] for e in again if e["event"] == "step"}
     # A third of the larger budget is spent, less than the guide's share; yet all learn.
-    assert rates[21] == pytest.approx(learning_rate(longer.optim, 20 - 8, 0.0, 0))
-    assert rates[30] == pytest.approx(learning_rate(longer.optim, 29 - 8, (29 / 60 - 0.4) / 0.6, 0))
+    assert rates[11] == pytest.approx(learning_rate(longer.optim, 10 - 4, 0.0, 0))
+    assert rates[15] == pytest.approx(learning_rate(longer.optim, 14 - 4, (14 / 30 - 0.4) / 0.6, 0))
 
 
 def test_a_resumed_run_may_be_told_that_the_guide_has_learned_enough(pictures, tmp_path):
-    out, settings = tmp_path / "run", ["flow.guide=8", "save_every=4"]
+    out, settings = tmp_path / "run", ["flow.guide=8", "save_every=2"]
     with pytest.raises(Stop):
-        train(config(pictures, out, *settings, "optim.guide_first=0.9"), report=stop_at(10))
+        train(config(pictures, out, *settings, "optim.guide_first=0.9"), report=stop_at(5))
     settings += ["optim.guide_first=0", "optim.guide_lr_share=0", f"init_from={out / 'none'}"]
     seen = []
     train(config(pictures, out, *settings), resume=True, report=seen.append)
     (note,) = [e for e in seen if e["event"] == "note"]
-    assert note["step"] == 8
+    assert note["step"] == 4
     assert note["text"].endswith("now all else learns")
 
 
 def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, guided, tmp_path):
     half = tmp_path / "half"
     with pytest.raises(Stop):
-        train(config(pictures, half, *GUIDED), report=stop_at(10))
-    states = [load_file(half / "state" / f"step-{s:08d}" / "model.safetensors") for s in (4, 8)]
+        train(config(pictures, half, *GUIDED), report=stop_at(5))
+    states = [load_file(half / "state" / f"step-{s:08d}" / "model.safetensors") for s in (2, 4)]
     for name in states[0]:
         assert torch.equal(states[0][name], states[1][name]) != name.startswith("A.guide."), name
     began = [name for name in states[1] if name.endswith(".initialized")]
     assert began
     assert not any(states[1][name] for name in began)
     train(config(pictures, half, *GUIDED), resume=True)
-    same_state(half / "state/step-00000020", guided[0] / "state/step-00000020")
+    same_state(half / "state/step-00000010", guided[0] / "state/step-00000010")
 
 
 def test_all_else_and_the_average_begin_behind_what_the_guide_has_become(guided):
     out, _, _, heads = guided
     assert len(heads) == 1
     assert heads[0] > 0
-    record = json.loads((out / "state/step-00000020/state.json").read_text())
-    assert record["ema_updates"] == 20 - 8
-    assert (record["phase"], record["phase_began_at"]) == (1, 8)
+    record = json.loads((out / "state/step-00000010/state.json").read_text())
+    assert record["ema_updates"] == 10 - 4
+    assert (record["phase"], record["phase_began_at"]) == (1, 4)
 
 
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.training.guard._BAD_IN_A_ROW", 5)
     out = tmp_path / "wild"
     seen = []
     backward = Optimiser._backward
@@ -300,26 +311,26 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
 
     def poisoned(self, module, part):
         calls.append(None)
-        if len(calls) == 12:  # step 11 was taken; it is said to have ruined the weights
-            state.update(load_file(out / "state" / "step-00000010" / "model.safetensors"))
+        if len(calls) == 7:  # step 6 was taken; it is said to have ruined the weights
+            state.update(load_file(out / "state" / "step-00000005" / "model.safetensors"))
             with torch.no_grad():
                 named_parameters(self.model)["T.scales.0.transitions.0.invconv.lu"].fill_(math.nan)
-        if seen and seen[-1]["event"] == "rollback" and len(calls) == 32:
+        if seen and seen[-1]["event"] == "rollback" and len(calls) == 12:
             now = self.model.state_dict()
             assert all(torch.equal(now[name], state[name]) for name in state)
         return backward(self, module, part)
 
     monkeypatch.setattr(Optimiser, "_backward", poisoned)
-    summary = train(config(pictures, out, "optim.images=320"), report=seen.append)
-    assert len(calls) == 40
-    assert summary.skipped_steps == 20
+    summary = train(config(pictures, out, "optim.images=120"), report=seen.append)
+    assert len(calls) == 15
+    assert summary.skipped_steps == 5
     assert summary.rollbacks == 1
     (rollback,) = [e for e in seen if e["event"] == "rollback"]
-    assert (rollback["step"], rollback["lr_scale"]) == (30, 0.5)
+    assert (rollback["step"], rollback["lr_scale"]) == (10, 0.5)
     steps = {e["step"]: e for e in seen if e["event"] == "step"}
-    assert steps[20]["loss"] is steps[30]["loss"] is None
-    halved = learning_rate(config(pictures, out).optim, 39, 39 / 40, 0) / 2
-    assert steps[40]["lr"] == pytest.approx(halved)
+    assert steps[10]["loss"] is None
+    halved = learning_rate(config(pictures, out).optim, 14, 14 / 15, 0) / 2
+    assert steps[15]["lr"] == pytest.approx(halved)
     assert summary.val_bits_per_dim < 8
     model = CAFlow.load(out / "last.safetensors")
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
@@ -327,6 +338,7 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
 
 def test_a_run_that_cannot_recover_says_so(pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("caflow_cli.training.guard._ROLLBACKS", 1)
+    monkeypatch.setattr("caflow_cli.training.guard._BAD_IN_A_ROW", 5)
     small = ["task.size=16", "flow.t_steps=1", "optim.batch_size=4", "validate_every=1000"]
     settings = [*small, "optim.images=8000", "optim.lr=1e30", "optim.warmup=1"]
     with pytest.raises(CaflowError, match="training does not recover") as caught:
@@ -377,9 +389,9 @@ def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(photographs, tm
     summary = train(config(data, straight, *settings))
     assert math.isfinite(summary.val_bits_per_dim)
     with pytest.raises(Stop):
-        train(config(data, half, *settings), report=stop_at(20))
+        train(config(data, half, *settings), report=stop_at(10))
     train(config(data, half, *settings), resume=True)
-    same_state(straight / "state/step-00000020", half / "state/step-00000020")
+    same_state(straight / "state/step-00000010", half / "state/step-00000010")
     assert events(straight, "data")[0]["train"] == 12
 
 
@@ -429,18 +441,18 @@ def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_pa
     out, _ = straight
     run = tmp_path / "run"
     shutil.copytree(out, run)
-    (run / "state" / "step-00000020" / "model.safetensors").write_bytes(b"x")
+    (run / "state" / "step-00000010" / "model.safetensors").write_bytes(b"x")
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "st')  # a killed process
     seen = []
     train(config(pictures, run), resume=True, report=seen.append)
     (note,) = [e for e in seen if e["event"] == "note"]
-    assert "step-00000020" in note["text"]
-    same_state(out / "state/step-00000020", run / "state/step-00000020")
+    assert "step-00000010" in note["text"]
+    same_state(out / "state/step-00000010", run / "state/step-00000010")
     assert len(events(run, "validation")) == 2
     with pytest.raises(CaflowError, match="batch size 8, not 4"):
         train(config(pictures, run, "optim.batch_size=4"), resume=True)
-    with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000020") as caught:
+    with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000010") as caught:
         train(config(pictures, run, "flow.hidden=16"), resume=True)
     assert caught.value.exit_code == 2
     shutil.rmtree(run / "state")

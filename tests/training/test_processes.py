@@ -29,11 +29,11 @@ def same_state(a: Path, b: Path) -> None:
 
 @pytest.fixture(scope="module")
 def straight(pictures, tmp_path_factory):
-    """Twenty steps in one process."""
+    """Ten steps in one process."""
     out = tmp_path_factory.mktemp("straight") / "run"
     (outcome,) = run(tiny(pictures, out))
     assert outcome["error"] is None
-    assert len(losses(outcome)) == 20
+    assert len(losses(outcome)) == 10
     return out, outcome
 
 
@@ -49,9 +49,9 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double
     out = tmp_path / "two"
     values = tiny(pictures, out)
     # Rank 1 alone is told to stop; both do, after the same step, and rank 0 writes the state.
-    first = run(values, 2, signals={1: (11, signal.SIGTERM)}, double=True)
+    first = run(values, 2, signals={1: (6, signal.SIGTERM)}, double=True)
     assert [o["code"] for o in first] == [143, 143], first
-    assert states(out) == ["step-00000010", "step-00000012"]
+    assert states(out) == ["step-00000005", "step-00000007"]
     second = run(values, 2, resume=True, double=True)
     assert [o["error"] for o in second] == [None, None]
     assert losses(first[0]) + losses(second[0]) == pytest.approx(losses(double), abs=1e-9)
@@ -76,13 +76,13 @@ def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
         "guide_first": 0.5,
         "guide_first_lr": 1e-3,
         "accumulate": 2,
-        "images": 80,
+        "images": 48,
         "guide_lr_share": share,
     }
     (one,) = run(tiny(pictures, tmp_path / "one", flow=flow, optim=optim), double=True)
     two = run(tiny(pictures, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
     assert [o["error"] for o in (one, *two)] == [None] * 3
-    assert len(losses(one)) == 10
+    assert len(losses(one)) == 6
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
 
 
@@ -96,53 +96,53 @@ def test_a_batch_in_parts_is_the_same_step(pictures, double, tmp_path):
 def test_a_killed_run_goes_on_bit_for_bit(pictures, straight, tmp_path):
     out, alone = straight
     killed = tmp_path / "killed"
-    (outcome,) = run(tiny(pictures, killed), signals={0: (13, signal.SIGKILL)})
+    (outcome,) = run(tiny(pictures, killed), signals={0: (7, signal.SIGKILL)})
     assert outcome["exit"] == -signal.SIGKILL
-    assert states(killed) == ["step-00000010"]
+    assert states(killed) == ["step-00000005"]
     (outcome,) = run(tiny(pictures, killed), resume=True)
-    assert losses(outcome) == losses(alone)[10:]
-    same_state(out / "state" / "step-00000020", killed / "state" / "step-00000020")
+    assert losses(outcome) == losses(alone)[5:]
+    same_state(out / "state" / "step-00000010", killed / "state" / "step-00000010")
     lines = (killed / "metrics.jsonl").read_text().splitlines()
-    assert sum('"event": "step"' in line for line in lines) == 20
+    assert sum('"event": "step"' in line for line in lines) == 10
 
 
 def test_ctrl_c_between_states_writes_one_and_goes_on_bit_for_bit(pictures, straight, tmp_path):
     out, _ = straight
     stopped = tmp_path / "stopped"
-    (outcome,) = run(tiny(pictures, stopped), signals={0: (14, signal.SIGINT)})
+    (outcome,) = run(tiny(pictures, stopped), signals={0: (6, signal.SIGINT)})
     assert outcome["code"] == 130
-    assert "interrupted after step 15" in outcome["error"]
+    assert "interrupted after step 7" in outcome["error"]
     assert outcome["hint"] == f"caflow train --out {stopped} --resume"
-    assert states(stopped) == ["step-00000010", "step-00000015"]
+    assert states(stopped) == ["step-00000005", "step-00000007"]
     # Stopped again: of the two, one stays that no interrupt has made.
-    (outcome,) = run(tiny(pictures, stopped), resume=True, signals={0: (2, signal.SIGTERM)})
-    assert states(stopped) == ["step-00000010", "step-00000018"]
+    (outcome,) = run(tiny(pictures, stopped), resume=True, signals={0: (1, signal.SIGTERM)})
+    assert states(stopped) == ["step-00000005", "step-00000009"]
     run(tiny(pictures, stopped), resume=True)
-    assert states(stopped) == ["step-00000010", "step-00000020"]
-    same_state(out / "state" / "step-00000020", stopped / "state" / "step-00000020")
+    assert states(stopped) == ["step-00000005", "step-00000010"]
+    same_state(out / "state" / "step-00000010", stopped / "state" / "step-00000010")
 
 
 def test_a_full_disk_leaves_the_last_state_whole(pictures, straight, tmp_path):
     out = tmp_path / "full"
-    (outcome,) = run(tiny(pictures, out), signals={0: (12, signal.SIGINT)})
+    (outcome,) = run(tiny(pictures, out), signals={0: (6, signal.SIGINT)})
     before = states(out)
     size = (out / "state" / before[0] / "model.safetensors").stat().st_size
     late = tiny(pictures, out, validate_every=100)
     (outcome,) = run(late, resume=True, file_limit=size // 2)
-    assert "cannot write the state of step 20" in outcome["error"]
+    assert "cannot write the state of step 10" in outcome["error"]
     assert "File too large" in outcome["error"]
     assert f"--out {out} --resume" in outcome["hint"]
     assert states(out) == before
     assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
     (outcome,) = run(tiny(pictures, out), resume=True)
     assert outcome["error"] is None
-    same_state(straight[0] / "state" / "step-00000020", out / "state" / "step-00000020")
+    same_state(straight[0] / "state" / "step-00000010", out / "state" / "step-00000010")
 
 
 def test_a_run_killed_before_its_first_state_starts_again(pictures, straight, tmp_path):
     out = tmp_path / "early"
-    values = tiny(pictures, out, validate_every=5)
-    (outcome,) = run(values, signals={0: (7, signal.SIGKILL)})
+    values = tiny(pictures, out, validate_every=2)
+    (outcome,) = run(values, signals={0: (3, signal.SIGKILL)})
     assert outcome["exit"] == -signal.SIGKILL
     assert (out / "best.safetensors").exists()
     assert not (out / "state").exists()
@@ -153,4 +153,4 @@ def test_a_run_killed_before_its_first_state_starts_again(pictures, straight, tm
     assert outcome["error"] is None
     (note,) = [e["text"] for e in outcome["events"] if e["event"] == "note"]
     assert note == "killed before its first state: this run starts again"
-    same_state(straight[0] / "state" / "step-00000020", out / "state" / "step-00000020")
+    same_state(straight[0] / "state" / "step-00000010", out / "state" / "step-00000010")

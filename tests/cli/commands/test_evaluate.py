@@ -19,8 +19,9 @@ from caflow_cli.checkpoint import read_info
 from caflow_cli.config import RULES
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import defaults
+from caflow_cli.evaluation.temperature_search import searched
 
-from ..process import assert_refused, caflow
+from ..process import assert_refused
 from ..results import lines_of
 from ..scenes import pixels
 
@@ -224,13 +225,15 @@ def test_a_search_names_a_temperature_by_its_rule(run, with_val, model_32):
     assert b"the lowest lpips whose rmse is at most 10% above" in done.stderr
 
 
-def test_defaults_are_written_and_told(with_val, model_32, tmp_path):
+def test_defaults_are_written_and_told(run, with_val, model_32, tmp_path, monkeypatch):
+    """Of a number and two shapes; all that are tried: the test before, and tests/evaluation."""
+    monkeypatch.setattr(defaults, "searched", lambda flow: searched(flow)[5:8])
     if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
         pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
     before = model_32.read_bytes()
     given = ["evaluate", "--data", "faces", "--model", model_32, "--search-tau", "--search-rank"]
     given += ["-m", 2, "--limit", 2, "--json", "--write-defaults", "tuned.safetensors"]
-    done = caflow(*given, cwd=tmp_path)
+    done = run(*given)
     assert done.returncode == 0, done.stderr
     assert b"wrote tuned.safetensors" in done.stderr
     assert model_32.read_bytes() == before
@@ -246,13 +249,13 @@ def test_defaults_are_written_and_told(with_val, model_32, tmp_path):
     sha256 = hashlib.sha256(before).hexdigest()
     assert search["tau"]["model"] == {"id": "m32.safetensors", "sha256": sha256}
     assert str(tmp_path) not in json.dumps(info.training)
-    told = caflow("models", "info", "tuned.safetensors", "--json", cwd=tmp_path)
+    told = run("models", "info", "tuned.safetensors", "--json")
     (facts,) = lines_of(told)
     assert facts["defaults"]["tau"]["from"] == "search"
     assert facts["defaults"]["tau"]["search"] == search["tau"]
-    text = caflow("models", "info", "tuned.safetensors", cwd=tmp_path).stdout.decode()
+    text = run("models", "info", "tuned.safetensors").stdout.decode()
     assert "pictures of val/ of faces" in text
-    again = caflow(*given, cwd=tmp_path)
+    again = run(*given)
     assert_refused(again, 2, "'tuned.safetensors' exists, and no model is replaced")
     assert (tmp_path / "tuned.safetensors").stat().st_size > 0
 

@@ -106,23 +106,19 @@ def test_an_existing_report_is_kept(report, models_32, true_pictures):
 
 @pytest.fixture(scope="module")
 def browse(tmp_path_factory):
-    """`browse(width, scheme)` opens a page in a Chromium of its own."""
+    """`browse(folder, width, scheme)` opens a page, in one Chromium for all."""
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no {CHROMIUM}")
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync.sync_playwright() as playwright:
-        contexts = []
+        context = playwright.chromium.launch_persistent_context(
+            str(tmp_path_factory.mktemp("profile")), executable_path=CHROMIUM, args=FLAGS
+        )
 
         def open_page(folder: Path, width: int, scheme: str):
-            context = playwright.chromium.launch_persistent_context(
-                str(tmp_path_factory.mktemp("profile")),
-                executable_path=CHROMIUM,
-                args=FLAGS,
-                color_scheme=scheme,
-                viewport={"width": width, "height": 800},
-            )
-            contexts.append(context)
             view = context.new_page()
+            view.set_viewport_size({"width": width, "height": 800})
+            view.emulate_media(color_scheme=scheme)
             wrong: list[str] = []
             view.on("pageerror", lambda error: wrong.append(str(error)))
             view.on("console", lambda message: wrong.append(message.text))
@@ -131,8 +127,7 @@ def browse(tmp_path_factory):
             return view, wrong
 
         yield open_page
-        for context in contexts:
-            context.close()
+        context.close()
 
 
 def only_files(wrong: list[str], folder: Path) -> bool:

@@ -33,7 +33,7 @@ def train(report: Report, count: int, seed: int, folder: Path) -> None:
     """Two kinds of run: with states as often as validations, and with fewer."""
     make_pictures(folder / "data" / "train", 10, 8)
     make_pictures(folder / "data" / "val", 2, 8, seed=1)
-    start, resume = commands(folder / "data", Path("out"), steps=6, every=2)
+    start, resume = commands(folder / "data", Path("out"), steps=4, every=2)
 
     def again(out: Path) -> Line:
         return resume if (out / "config.toml").exists() else start
