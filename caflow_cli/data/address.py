@@ -1,4 +1,4 @@
-"""What `--data` names, and how it is to be read."""
+"""The address of a set of pictures: what `--data` names, and how it is to be read."""
 
 from __future__ import annotations
 

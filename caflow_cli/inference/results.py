@@ -82,7 +82,7 @@ class Candidates:
         return self.ranked[: self.keep]
 
     def provenance(self, candidate: Candidate) -> dict[str, object]:
-        """What a written picture says of itself. Pictures are passed on: there is no local path."""
+        """The provenance in a written picture. Pictures are passed on: there is no local path."""
         score = candidate.score
         return {
             "schema": SCHEMA,
