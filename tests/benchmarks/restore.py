@@ -92,7 +92,7 @@ def unfolded(nchw: bool) -> Iterator[None]:
     """The modules that are trained, in the usual layout if asked."""
     from caflow_cli.model import CAFlow, caflow
 
-    with mock.patch.object(CAFlow, "_running", lambda self, name: getattr(self, name)):
+    with mock.patch.object(CAFlow, "_running", lambda self, name, *_: getattr(self, name)):
         if not nchw:
             yield
         else:

@@ -43,7 +43,7 @@ OF_WEIGHTS = {
 def training_form():
     """All models compute by the modules that are trained."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CAFlow, "_running", lambda self, name: getattr(self, name))
+        patch.setattr(CAFlow, "_running", lambda self, name, *_: getattr(self, name))
         patch.setattr(CAFlow, "_point_type", lambda self: self.dtype)
         yield
 
