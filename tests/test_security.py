@@ -24,7 +24,10 @@ FORBIDDEN_MODULES = {
     "cloudpickle", "code", "commands", "ctypes", "dill", "joblib", "marshal", "pexpect", "pickle",
     "pty", "runpy", "shelve", "subprocess", "xmlrpc", "yaml",
 }  # fmt: skip
-ALLOWED_IMPORTS = {("devices.py", "ctypes")}  # for `mallopt` of the C library that runs already
+ALLOWED_IMPORTS = {
+    ("devices.py", "ctypes"),  # for `mallopt` of the C library that runs already
+    ("cli/team.py", "subprocess"),  # for the processes of `--jobs`, which run this program again
+}
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.fork", "os.startfile",
     "torch.load", "torch.save", "torch.jit.load", "pandas.read_pickle", "tempfile.mktemp",
@@ -34,7 +37,9 @@ FORBIDDEN_CALLS = {
 NAMES = {("__init__.py", "_HOMES[name]"), ("features.py", "module_name")}
 # The only modules that may import a client of the network.
 NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
-NETWORK_PLACES = re.compile(r"hub/.*|model/files\.py|checkpoint/card\.py|evaluation/features\.py")
+NETWORK_PLACES = re.compile(
+    r"hub/.*|cli/team\.py|model/files\.py|checkpoint/card\.py|evaluation/features\.py"
+)
 
 
 def dotted(node: ast.expr) -> str:
@@ -128,7 +133,7 @@ for arguments in json.loads(sys.argv[1]):
         codes.append(end.code)
     sys.stdout.flush()
 for found in pkgutil.walk_packages(caflow_cli.__path__, "caflow_cli.") if len(codes) > 1 else ():
-    if not found.name.endswith("__main__"):
+    if not found.name.endswith(("__main__", "app.page")):  # the page needs an extra
         __import__(found.name)
 print(json.dumps([codes, seen, "WATCHED"]))
 """

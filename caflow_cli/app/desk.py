@@ -44,7 +44,7 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What the page shows of a work."""
+    """The parts of a work that the page shows."""
 
     status: str  # HTML
     candidates: list[tuple[str, str]] = field(default_factory=list)  # file, caption; by rank
@@ -157,7 +157,7 @@ class Desk:
         return _line(f"{found.summary}, under {loaded.id}{self._among(session, model, found)}")
 
     def describe(self, model: str, picture: str | None) -> tuple[str, Picture | None]:
-        """What a picture is, as HTML, and what is painted on, if the model takes a painting."""
+        """Describe a picture, as HTML, and return the sheet to paint on, if there is one."""
         task = self.models.task(model)
         side = self.models.load(model).model.config.task.size if task == "paired" else 0
         if picture is None:
@@ -318,7 +318,7 @@ def _line(text: str) -> str:
 
 
 def _error(error: Exception) -> str:
-    """What is wrong and what to do, as HTML."""
+    """Say what is wrong and what to do, as HTML."""
     if isinstance(error, CaflowError):
         message, hint = error.message, error.hint
     elif is_out_of_memory(error):

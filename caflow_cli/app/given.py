@@ -1,4 +1,4 @@
-"""What a visitor gives: a picture, a painted hole, a drawn map."""
+"""Things that a visitor gives: a picture, a painted hole, a drawn map."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST = 1024  # and at most
 
 @dataclass(frozen=True, eq=False)
 class Painting:
-    """What was painted in the editor, both of the sheet's size."""
+    """Everything painted in the editor, both of the sheet's size."""
 
     layers: Sequence[Picture] = field(default_factory=tuple)  # uint8 (h, w, 4), each
     composite: Picture | None = None  # uint8 (h, w, 4): the layers on what was painted on
@@ -52,7 +52,7 @@ def read_picture(path: Path, limits: Limits, factor: int = 1) -> Decoded:
 
 
 def sheet(image: Picture) -> Picture:
-    """What is painted on: the picture at a size that fits a screen."""
+    """The picture that is painted on, at a size that fits a screen."""
     height, width = image.shape[:2]
     longest = max(height, width)
     scale = min(max(longest, _SIDE), _MOST) / longest
@@ -82,7 +82,7 @@ def painted_hole(painting: Painting, height: int, width: int) -> Picture:
 
 
 def drawn_map(painting: Painting, height: int, width: int) -> Decoded:
-    """What was drawn, on white, reduced to the size of the model or of the picture below it."""
+    """The drawing, on white, reduced to the size of the model or of the picture below it."""
     assert painting.composite is not None
     drawn = Image.fromarray(painting.composite).convert("RGBA")
     paper = Image.new("RGBA", drawn.size, "white")

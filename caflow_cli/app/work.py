@@ -34,7 +34,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """What a visitor chose; None: the model's own."""
+    """The choices of a visitor; None: the model's own."""
 
     tau: str | None = None
     candidates: int | None = None

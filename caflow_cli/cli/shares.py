@@ -40,7 +40,7 @@ class Recorder(Console):
         self._said.append(("mark", key))
 
     def take(self) -> list[tuple[str, str]]:
-        """What was said since the last call."""
+        """Everything said since the last call."""
         said, self._said = self._said, []
         return said
 
@@ -65,7 +65,7 @@ def repeat(
 
 
 def by_mark(said: Iterable[tuple[str, str]], key: Callable[[str], float]) -> list[tuple[str, str]]:
-    """What was said, in the order of the marks, the largest first; equal ones stay in theirs."""
+    """Everything said, in the order of the marks, the largest first; equal ones stay in theirs."""
     groups: list[tuple[float, list[tuple[str, str]]]] = []
     for kind, text in said:
         if kind == "mark":

@@ -124,7 +124,7 @@ class Team:
                 time.sleep(0.01)
 
     def tell(self, value: Any) -> Any:
-        """What number 0 has for `value`, JSON; for every process the same, once a command."""
+        """The value that number 0 has for `value`, JSON, in every process; once a command."""
         if self.store is None:
             return value
         if self.rank == 0:
@@ -328,7 +328,7 @@ def _get(store: Store, key: str) -> bytes:
 
 
 def _outcome(work: Work, number: int) -> bytes:
-    """What a block's work returns, or the error that stops all, as JSON."""
+    """Result of a block's work, or the error that stops all, as JSON."""
     try:
         return json.dumps({"result": work(number)}).encode()
     except CaflowError as error:

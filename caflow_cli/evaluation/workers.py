@@ -20,10 +20,10 @@ class Workers(Protocol):
         """The number of this one."""
 
     def each(self, count: int, work: Callable[[int], Any]) -> Iterator[Any]:
-        """What `work` returns for 0 to count - 1, in order; JSON where there are several."""
+        """Results of `work` for 0 to count - 1, in order; JSON where there are several."""
 
     def tell(self, value: Any) -> Any:
-        """What number 0 has for `value`, JSON."""
+        """The value that number 0 has for `value`, JSON."""
 
 
 class Alone:

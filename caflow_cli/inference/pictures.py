@@ -28,7 +28,7 @@ def as_picture(image: Pictured) -> Picture:
     profile are applied. Transparency is dropped.
 
     Args:
-        image: A path, a PIL image, or an array: uint8 (H, W, 3), or grey (H, W).
+        image: A path, a PIL image, or an array: uint8 (H, W, 3), or grey, (H, W) or (H, W, 1).
 
     Raises:
         CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no picture.
@@ -47,8 +47,8 @@ def as_picture(image: Pictured) -> Picture:
         raise _refusal(f"a picture is a {type(image).__name__}")
     if image.dtype != np.uint8:
         raise _refusal(f"a picture is an array of {image.dtype}")
-    if image.ndim == 2:
-        return np.repeat(image[..., None], 3, 2)
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
     if image.ndim == 3 and image.shape[2] == 3 and image.size:
         return image
     raise _refusal(f"a picture is an array of shape {image.shape}")

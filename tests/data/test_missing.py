@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.data.files import open_files
 from caflow_cli.data.missing import no_data
+from caflow_cli.data.opening import open_files
 from caflow_cli.errors import CaflowError
 
 

@@ -16,6 +16,7 @@ from caflow_cli.checkpoint import read_info
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of
 from caflow_cli.model import CAFlow
+from caflow_cli.tasks.base import scaled_size
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser
@@ -194,10 +195,13 @@ def test_pictures_of_any_size_are_restored_and_score_as_they_ranked(model, size,
         mask[-1, 0] = 255
     found = restore(model, image, tau, 3, keep=2, seed=seed, mask=mask)
     factor = model.config.task.factor if task.name == "superres" else 1
+    drawn = (size[0] * factor, size[1] * factor)
+    if task.name == "paired":
+        drawn = scaled_size(image, model.config.task.size)
     scores = [candidate.score.rank_score for candidate in found.ranked]
     assert scores == sorted(scores, reverse=True)
     for candidate in found.kept:
-        assert candidate.image.shape == (size[0] * factor, size[1] * factor, 3)
+        assert candidate.image.shape == (*drawn, 3)
         assert candidate.image.dtype == np.uint8
         if mask is not None:
             assert (candidate.image[mask < 128] == image[mask < 128]).all()

@@ -11,6 +11,7 @@ import typer
 from ...errors import EXIT_USAGE, CaflowError
 from .. import completion
 from ..console import Console
+from ..help import Command
 
 __all__ = ["config_app"]
 
@@ -27,7 +28,7 @@ Key = Annotated[
 ]
 
 
-@config_app.command("path")
+@config_app.command("path", cls=Command)
 def path_command() -> None:
     """Print where the file of defaults is, or would be.
 
@@ -38,7 +39,7 @@ def path_command() -> None:
     Console().result(str(config_path()))
 
 
-@config_app.command("show")
+@config_app.command("show", cls=Command)
 def show_command() -> None:
     """Print all defaults that are set, as KEY = VALUE.
 
@@ -51,7 +52,7 @@ def show_command() -> None:
         console.result(f"{key} = {json.dumps(value, ensure_ascii=False, default=str)}")
 
 
-@config_app.command("set")
+@config_app.command("set", cls=Command)
 def set_command(
     context: typer.Context,
     key: Key,
@@ -72,7 +73,7 @@ def set_command(
     _write(context, key, parsed)
 
 
-@config_app.command("unset")
+@config_app.command("unset", cls=Command)
 def unset_command(context: typer.Context, key: Key) -> None:
     """Remove a default.
 
