@@ -151,7 +151,7 @@ def test_an_option_goes_before_the_environment_and_that_before_the_file(run, fil
 
 def test_the_model_of_a_task_is_for_that_task_alone(run, file, model_file, small_picture):
     written(file, f"[model]\nsuperres = '{model_file}'\ncolorize = 'none'\n")
-    done = run("superres", small_picture, "-m", 1, "--json")
+    done = run("superres", small_picture, "-m", 1, "-o", "out/", "--json")
     assert done.returncode == 0, done.stderr
     assert f'"id": "{model_file.name}"'.encode() in done.stdout.replace(b'":"', b'": "')
     assert b"no model 'none'" in run("colorize", small_picture).stderr
