@@ -16,6 +16,7 @@ __all__ = [
     "NOISE_STEPS",
     "PRESETS",
     "RULES",
+    "TASK_NAMES",
     "TRANSITIONS",
     "Config",
     "FlowConfig",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+# The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
+TASK_NAMES = ("superres", "colorize", "inpaint", "paired")
 # By which candidates can be ordered (`inference.choice`).
 RULES = ("likelihood", "consensus", "typical", "likely-consensus")
 # What can stand in a model's place, to fill holes by OpenCV (`tasks.classical`): its constants.

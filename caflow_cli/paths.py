@@ -13,8 +13,8 @@ from pathlib import Path
 __all__ = ["exists", "is_file", "is_folder", "is_missing", "numbered", "url_of", "without_ending"]
 
 _Path = str | os.PathLike[str]
-# Commands put this behind the stem of an input.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.+)")  # two letters or more: C:/ is a drive
+# Commands put this behind the stem of an input.
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 

@@ -42,9 +42,9 @@ def images(incomplete: str) -> list[str]:
 
 
 def tasks(incomplete: str) -> list[str]:
-    from .user_config import TASKS
+    from ..config import TASK_NAMES
 
-    return _matching(TASKS, incomplete)
+    return _matching(TASK_NAMES, incomplete)
 
 
 def presets(incomplete: str) -> list[str]:
@@ -67,9 +67,10 @@ def metrics(incomplete: str) -> list[str]:
 
 def config_keys(incomplete: str) -> list[str]:
     """The usual keys of a user's defaults."""
-    from .user_config import MODELS, TASKS
+    from ..config import TASK_NAMES
+    from .user_config import MODELS
 
-    return _matching(("device", "quiet", *(f"{MODELS}.{task}" for task in TASKS)), incomplete)
+    return _matching(("device", "quiet", *(f"{MODELS}.{task}" for task in TASK_NAMES)), incomplete)
 
 
 def _matching(names: Iterable[str], incomplete: str) -> list[str]:

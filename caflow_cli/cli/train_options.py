@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..config import PRESETS
+from ..config import PRESETS, TASK_NAMES
 from . import completion, options
 
-__all__ = ["TASK_NAMES", "RunOptions"]
-
-# The keys of `tasks.TASKS`, which is not imported, so that help is quick.
-TASK_NAMES = ("superres", "colorize", "inpaint", "paired")
+__all__ = ["RunOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import TASK_NAMES
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import is_file
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "apply_defaults", "config_path", "model_of_config", "read_table", "with_value"]
 
 MODELS = "model"  # the table of models by task
-TASKS = ("superres", "colorize", "inpaint", "paired")
 _Table = dict[str, Any]
 
 
@@ -134,11 +134,11 @@ def _check_models(models: Any) -> None:
     if not isinstance(models, dict):
         raise _refusal(_line_of((MODELS,)), "has a model for no task", '[model] superres = "ID"')
     for task, name in models.items():
-        if task not in TASKS or not isinstance(name, str):
+        if task not in TASK_NAMES or not isinstance(name, str):
             raise _refusal(
                 _line_of((MODELS, task)),
                 f"says {task} = {_toml(name)} in [{MODELS}]",
-                f"{', '.join(TASKS)} = an id, a file or a repository, in quotes",
+                f"{', '.join(TASK_NAMES)} = an id, a file or a repository, in quotes",
             )
 
 

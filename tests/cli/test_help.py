@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from caflow_cli.cli.help import _MEANT
-from caflow_cli.cli.train_options import TASK_NAMES
-from caflow_cli.config import PRESETS
+from caflow_cli.config import PRESETS, TASK_NAMES
 from caflow_cli.tasks import TASKS
 
 from .inprocess import command_paths

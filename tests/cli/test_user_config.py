@@ -12,7 +12,6 @@ import typer.main
 from caflow_cli.cli import user_config
 from caflow_cli.cli.app import app
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import TASKS
 
 
 @pytest.fixture
@@ -30,10 +29,6 @@ def written(file: Path, text: str) -> None:
 def defaults(text: str) -> dict:
     context = typer.main.get_command(app).make_context("caflow", ["models"], resilient_parsing=True)
     return user_config.defaults_of(user_config.read_table(text), context)
-
-
-def test_the_tasks_are_all_tasks():
-    assert set(user_config.TASKS) == set(TASKS)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
