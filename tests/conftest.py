@@ -24,7 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests
+    os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests,
+    os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,9 +18,11 @@ import caflow_cli as caflow
 from caflow_cli.config import FlowConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Weights
+from caflow_cli.evaluation.protocols import PROTOCOLS
 from caflow_cli.hub.manifest import Entry, load_manifest
 from caflow_cli.hub.pack import pack
 from caflow_cli.hub.push import pack_parcel
+from caflow_cli.images import write_png
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / ".ci"))
@@ -35,6 +38,7 @@ from model_cards.record import (  # noqa: E402
     Protocol,
     Record,
 )
+from model_cards.whole import OfSet, Row, Whole  # noqa: E402
 
 WORDS = """
 does = "enlarges tiny pictures"
@@ -56,7 +60,7 @@ def test_cards_manifest_and_tables_agree_with_the_records():
 
 def figures(**means: float) -> dict[str, Figure]:
     return {
-        name.replace("_", ":"): Figure(mean, float(f"{mean / 10:.6g}"), 5)
+        name.replace("kid_", "kid:"): Figure(mean, float(f"{mean / 10:.6g}"), 5)
         for name, mean in means.items()
     }
 
@@ -143,7 +147,9 @@ def test_what_write_wrote_check_accepts(place):
     assert write(place) == []
 
 
-def test_all_texts_have_the_same_figures(place):
+def test_all_texts_have_the_same_figures(place, monkeypatch):
+    table1 = replace(PROTOCOLS["table1"], model="tiny-x4")
+    monkeypatch.setitem(PROTOCOLS, "table1", table1)
     write(place)
     card = place.card("tiny-x4").read_text("utf-8")
     assert card.startswith("# tiny-x4\n\nEnlarges tiny pictures.\n\n<!-- figures")
@@ -185,6 +191,47 @@ def test_all_texts_have_the_same_figures(place):
     place.manifest.rename(place.card("x").parent / "weights_manifest.json")
     pushed = pack_parcel(str(place.weights("tiny-x4")), "user/tiny").card.text
     assert "- likeliest of 10: rmse 12, psnr 25" in pushed
+
+
+def test_only_the_models_of_the_papers_tables_stand_beside_the_paper(place):
+    write(place)
+    pages = (place.card("tiny-x4"), place.root / "README.md", place.root / "docs" / "models.md")
+    assert not any("paper" in page.read_text("utf-8") for page in pages)
+
+
+def test_figures_of_whole_pictures_stand_in_the_card(place):
+    digest = Record.read(place.record("tiny-x4")).sha256
+    one = OfSet(
+        "Set5", 5, [Row("bicubic", figures(psnr_y=28.43)), Row("model", figures(lpips=0.1))]
+    )
+    whole = Whole(digest, "sr4", []).with_set(OfSet("Urban", 2, [])).with_set(OfSet("Set5", 1, []))
+    whole = whole.with_set(one)
+    place.whole("tiny-x4").write_text(whole.to_json(), "utf-8")
+    assert Whole.read(place.whole("tiny-x4")) == whole
+    write(place)
+    card = place.card("tiny-x4").read_text("utf-8")
+    assert "--protocol sr4" in card
+    assert "| Set5, 5 | bicubic | | 28.43 |\n| | model | 0.100 | |" in card
+    assert check(place) == []
+
+    place.whole("tiny-x4").write_text(replace(whole, sha256="0" * 64).to_json(), "utf-8")
+    assert any("is of another file" in line for line in check(place))
+    place.whole("tiny-x4").rename(place.whole("other"))
+    assert any("other.whole.json is of no bundled model" in line for line in check(place))
+
+
+def test_whole_pictures_are_measured_at_zero_and_at_the_default(place, tmp_path, model_file):
+    (tmp_path / "set").mkdir()
+    for name in ("a", "b"):
+        picture = np.random.default_rng(1).integers(0, 256, (40, 36, 3), np.uint8)
+        write_png(tmp_path / "set" / f"{name}.png", picture)
+    arguments = ["--protocol", "sr4", "--file", str(model_file), "--data", str(tmp_path / "set")]
+    assert main(["whole", "tiny-x4", *arguments, "--limit", "1"], place.root) == 0
+    (one,) = Whole.read(place.whole("tiny-x4")).sets
+    assert (one.name, one.pictures) == ("set", 1)
+    assert [row.what for row in one.rows][:2] == ["bicubic", "model, τ 0, one draw"]
+    assert len(one.rows) == 3
+    assert one.rows[1].values["psnr_y"].count == 1
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str], root: Path) -> int:
     try:
         if options.command == "measure":
             return _measure(options, place)
+        if options.command == "whole":
+            return _whole(options, place)
         if options.command == "write":
             for path in write(place):
                 print(path.relative_to(root).as_posix())
@@ -48,9 +50,35 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--noise-samples", type=int, help="K of bits/dim; default 8")
     one.add_argument("--seed", type=int, help="default 0")
     one.add_argument("-o", "--output", type=Path, help="default: docs/models/ID.json")
+    whole = commands.add_parser("whole", help="write docs/models/ID.whole.json")
+    whole.add_argument("id")
+    whole.add_argument("--file", type=Path, help="default: the bundled file of that id")
+    whole.add_argument("--protocol", required=True, help="sr4, repair or colour")
+    whole.add_argument("--data", type=Path, required=True, help="folder or zip: one set")
+    whole.add_argument("--masks", type=Path, help="for repair: folder or zip")
+    whole.add_argument("--limit", type=int, help="the first so many pictures; default: all")
+    whole.add_argument("-m", "--candidates", type=int, help="default: as many as the model draws")
     commands.add_parser("write", help="write cards, manifest and tables from the records")
     commands.add_parser("check", help="say what differs from the records")
     return parser
+
+
+def _whole(options: argparse.Namespace, place: Place) -> int:
+    from model_cards.whole import measure_whole
+
+    path, output = options.file or place.weights(options.id), place.whole(options.id)
+    whole = measure_whole(
+        path,
+        options.protocol,
+        options.data,
+        output,
+        masks=options.masks,
+        limit=options.limit,
+        candidates=options.candidates,
+    )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(whole.to_json(), encoding="utf-8")
+    return 0
 
 
 def _measure(options: argparse.Namespace, place: Place) -> int:

@@ -19,6 +19,7 @@ from model_cards.text import (
     table,
     table_row,
 )
+from model_cards.whole import Whole
 
 # Measured by hand, before there was this script. Their rows and cards stand as they were written,
 # until `measure` has made their record: then the id leaves this list. None joins it.
@@ -42,6 +43,9 @@ class Place:
     def record(self, model_id: str) -> Path:
         return self.root / "docs" / "models" / f"{model_id}.json"
 
+    def whole(self, model_id: str) -> Path:
+        return self.record(model_id).with_name(f"{model_id}.whole.json")
+
     def words(self, model_id: str) -> Path:
         return self.record(model_id).with_suffix(".toml")
 
@@ -59,6 +63,7 @@ class Measured:
     entry: Entry
     record: Record
     words: Words
+    whole: Whole | None = None
 
 
 def wanted(place: Place) -> Iterator[tuple[Path, str]]:
@@ -79,7 +84,7 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
     yield place.manifest, manifest_json((entries | changed).values())
     for one in measured.values():
         card = place.card(one.entry.id)
-        block = card_block(one.record, one.words, one.entry)
+        block = card_block(one.record, one.words, one.entry, one.whole)
         yield card, _with_block(card, _card_text(card, one), "figures", block)
     for name, columns in TABLES.items():
         page = place.root / name
@@ -118,10 +123,11 @@ def check(place: Place) -> list[str]:
 def _check_orphans(place: Place, bundled: list[str]) -> None:
     """Refuse records and words of models that are not bundled, as of those that have left."""
     for path in sorted(place.record("x").parent.glob("*.*")):
-        if path.stem not in bundled:
+        model_id = path.stem.removesuffix(".whole")
+        if model_id not in bundled:
             raise CaflowError(
                 f"docs/models/{path.name} is of no bundled model",
-                f"remove it, or bundle {path.stem}",
+                f"remove it, or bundle {model_id}",
             )
     for model_id in place.by_hand:
         if model_id not in bundled:
@@ -161,7 +167,13 @@ def _measured(place: Place, entry: Entry) -> Measured | None:
             f"{words.pictures}",
             hint,
         )
-    return Measured(entry, record, words)
+    whole = Whole.read(place.whole(entry.id)) if place.whole(entry.id).exists() else None
+    if whole is not None and whole.sha256 != entry.sha256:
+        raise CaflowError(
+            f"docs/models/{entry.id}.whole.json is of another file of {entry.id}",
+            f".ci/models whole {entry.id} --protocol {whole.protocol} --data FOLDER",
+        )
+    return Measured(entry, record, words, whole)
 
 
 def _card_text(card: Path, one: Measured) -> str:

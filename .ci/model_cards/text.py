@@ -9,6 +9,7 @@ from typing import Any
 from caflow_cli.evaluation.protocols import PROTOCOLS
 from caflow_cli.hub.manifest import Entry
 from model_cards.record import Figure, Figures, Record, Words
+from model_cards.whole import Whole
 
 # Label -> name in a card, decimals.
 NAMES = {
@@ -21,6 +22,11 @@ NAMES = {
     "consistency": ("consistency, levels", 2),
     "seam": ("seam", 2),
     "diversity": ("diversity", 2),
+    "psnr_y": ("PSNR of Y, dB", 2),
+    "ssim_y": ("SSIM of Y", 3),
+    "psnr_hole": ("PSNR in the holes, dB", 2),
+    "colourfulness": ("colourfulness of the truth's", 2),
+    "seconds": ("seconds a megapixel", 1),
 }
 _OF_SETS = ("kid:alexnet", "coverage:alexnet")
 _SHORT = {"rmse": "RMSE", "psnr": "PSNR", "lpips": "LPIPS"}
@@ -28,12 +34,13 @@ _SHORT = {"rmse": "RMSE", "psnr": "PSNR", "lpips": "LPIPS"}
 _FIRST = {"superres": "rmse", "colorize": "rmse", "inpaint": "psnr", "paired": "rmse"}
 
 
-def card_block(record: Record, words: Words, entry: Entry) -> str:
-    """The part of a card that is written from the record and the words."""
+def card_block(record: Record, words: Words, entry: Entry, whole: Whole | None = None) -> str:
+    """The part of a card that is written from the record, the words, and whole pictures."""
     parts = [
         _facts(record, words, entry),
         "## Measured, on exactly this file",
         _measured(record, words),
+        *(["### Whole pictures", _whole(whole)] if whole is not None else []),
         "### Temperatures",
         _curve(record),
         "### Round trips, and draws at high temperatures",
@@ -190,12 +197,30 @@ def _paper(record: Record) -> str:
 
 
 def _published(record: Record) -> dict[str, float]:
-    """The paper's figures of that task, of metrics that stand in tables."""
+    """The paper's figures, if the model was made for one of its tables, of metrics that stand in
+    ours."""
     for protocol in PROTOCOLS.values():
-        if protocol.task == record.task:
+        if protocol.model == record.id:
             found = dict(protocol.figures).get("CAFLOW", {})
             return {name: found[name] for name in NAMES if name in found and name in _SHORT}
     return {}
+
+
+def _whole(whole: Whole) -> str:
+    """A table of all sets of pictures: the model, what it is compared with, what was published."""
+    found = [row.values for one in whole.sets for row in one.rows]
+    names = [name for name in NAMES if any(name in values for values in found)]
+    rows = []
+    for one in whole.sets:
+        for k, row in enumerate(one.rows):
+            of = f"{one.name}, {one.pictures}" if k == 0 else ""
+            cells = (_plain(row.values.get(name), NAMES[name][1]) for name in names)
+            rows.append([of, row.what, *cells])
+    head = (
+        f"`caflow evaluate --protocol {whole.protocol}`: pictures at their own size, as commands "
+        "restore them ([how](../../../docs/evaluation.md#whole-pictures))."
+    )
+    return f"{head}\n\n{_table(['set, pictures', '', *(NAMES[n][0] for n in names)], rows)}"
 
 
 def _curve(record: Record) -> str:

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from ..inference.loaded_model import LoadedModel
     from .console import Console
 
-__all__ = ["load_model"]
+__all__ = ["load_model", "named_model"]
+
+
+def named_model(name: str | None, task: str | None) -> str | None:
+    """The model that is named for a task: as typed, else by the environment, else by the user's
+    file; None: none is.
+
+    Raises:
+        CaflowError: (exit 3) as `model_of_environment`.
+    """
+    from .user_config import model_of_config
+
+    return name or model_of_environment(task) or model_of_config(task or "superres")
 
 
 def load_model(
@@ -19,16 +31,17 @@ def load_model(
     device: str,
     console: Console,
     task: str | None = None,
+    default: str | None = None,
 ) -> LoadedModel:
     """Load a model for a command, after the checks that need no weights.
 
     Args:
-        name: As typed. None: of `task`, or of superres, what the environment names, else the
-            user's file, else the default.
+        name: As typed. None: what `named_model` finds, else `default`, else the task's default.
         device: As typed.
         console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
             download.
         task: The task that the model must have; None: any task.
+        default: The model of the protocol, if there is one.
 
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
@@ -38,9 +51,9 @@ def load_model(
     from ..hub.client import hide_progress
     from ..hub.resolve import default_model, resolve
     from ..inference.loaded_model import LoadedModel, task_of_file
-    from .user_config import model_of_config
+    from .changed_default import note_changed_default
 
-    name = name or model_of_environment(task) or model_of_config(task or "superres")
+    name = named_model(name, task) or default
     if name in FILLS:
         raise CaflowError(
             f"{name} is a classical fill: it draws no candidates and has no likelihood",
@@ -51,7 +64,11 @@ def load_model(
     keep_memory()
     if console.quiet:
         hide_progress()
-    resolved = resolve(name if name is not None else default_model(task or "superres"))
+    if name is None:
+        entry = default_model(task or "superres")
+        note_changed_default(entry, console)
+        name = entry.id
+    resolved = resolve(name)
     if resolved.unreachable:
         console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
     trained_for = task_of_file(resolved.path, resolved.id)

@@ -88,7 +88,7 @@ def restore_pictures(
             return
 
         loaded = _load(command, given, console)
-        unasked = command == "sample" and not (given.model or named_in_environment("paired"))
+        unnamed = _is_unnamed(command, given)
         has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
         _check_mask(loaded, has_mask)
         if size is not None:
@@ -106,7 +106,7 @@ def restore_pictures(
             restorer = _Restorer(
                 *(planned, loaded, sampling, grid, uncertainty),
                 Reporter(command, shares.console, given.json),
-                unasked,
+                unnamed,
                 size,
                 smaller,
                 partial(_show, progress, parts),
@@ -119,6 +119,15 @@ def restore_pictures(
                 console.note(f"wrote {path}")
     if not sound:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _is_unnamed(command: str, given: Restoration) -> bool:
+    """Whether the command takes a model that nobody named."""
+    if command == "sample":
+        return not (given.model or named_in_environment("paired"))
+    from .loaded_model import named_model
+
+    return named_model(given.model, command) is None
 
 
 @dataclass(eq=False)
@@ -152,7 +161,7 @@ class _Restorer:
     grid: Sheet
     uncertainty: Sheet
     reporter: Reporter
-    unasked: bool  # whether nobody named the model, so that a picture must fit it
+    unnamed: bool  # whether nobody named the model, so that it may not suit a picture
     size: OutputSize | None  # of what is written
     smaller: str  # what to do where memory does not suffice
     progress: Callable[[int, int], None]  # takes how many parts and batches are done, of how many
@@ -206,7 +215,7 @@ class _Restorer:
                 ready.mask = self.planned.read_mask(job, picture)
                 ready.picture = filled_in(picture) if self.planned.fills_alpha else picture
                 ready.image = self.loaded.as_seen(ready.picture)
-                if self.unasked:
+                if self.unnamed:
                     self._check_fit(job, ready.image)
                 with _named(job):
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
@@ -279,9 +288,18 @@ class _Restorer:
         self.reporter.record(restored.fields)
 
     def _check_fit(self, job: Job, image: Picture) -> None:
-        """Refuse a picture unlike the model's: alone as wrong usage, else without the others."""
+        """Name a bundled model that suits a picture better, if there is one.
+
+        A paired model refuses a picture that it cannot draw from: alone as wrong usage, else
+        without the others.
+        """
+        from .better_model import better_model
         from .paired_default import check_fit
 
+        if better := better_model(self.loaded.model.config.task.name, image):
+            self.reporter.console.note(
+                f"hint: {job.name} looks like an aligned face, which --model {better} was made for"
+            )
         try:
             check_fit(self.loaded, image, job.name)
         except CaflowError as error:

@@ -26,6 +26,7 @@ class Protocol:
 
     name: str
     task: str
+    model: str  # bundled, made for the table: the one that is measured where none is named
     data: str  # what the paper measured on
     tau: float
     candidates: int
@@ -78,6 +79,7 @@ _ALL = (
     Protocol(
         name="table1",
         task="superres",
+        model="faces-superres-x4",
         data="100 unseen FFHQ pictures at 64x64 in test/, reduced to 16x16",
         tau=0.5,
         candidates=10,
@@ -96,6 +98,7 @@ _ALL = (
     Protocol(
         name="table2",
         task="colorize",
+        model="bedrooms-colorize",
         data="5,000 LSUN bedroom pictures at 64x64 in test/",
         tau=0.85,
         candidates=10,
@@ -113,6 +116,7 @@ _ALL = (
     Protocol(
         name="table3",
         task="inpaint",
+        model="faces-inpaint",
         data="2,000 CelebA pictures at 64x64 in test/, the central 25 % masked",
         tau=0.5,
         candidates=30,

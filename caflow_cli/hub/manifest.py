@@ -57,6 +57,7 @@ class Entry:
     repo_id: str | None = None  # `user/name` on the Hub
     revision: str | None = None  # commit or tag there
     filename: str | None = None  # of the file there; None: `model.safetensors`
+    replaces: str | None = None  # of a default: the id of the task's default before it
 
     def to_fields(self) -> dict[str, Any]:
         """The fields as the manifest holds them, without the id and without unset fields."""
@@ -240,8 +241,9 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "repo_id": (_matches(_REPO), "user/name"),
     "revision": (_matches(_REVISION), "a commit or tag"),
     "filename": (_matches(_FILE), "the name of a .safetensors file"),
+    "replaces": (lambda value: isinstance(value, str) and is_model_id(value), "a model's id"),
 }
-_OPTIONAL = {"file", "repo_id", "revision", "filename"}
+_OPTIONAL = {"file", "repo_id", "revision", "filename", "replaces"}
 
 
 def _short(value: Any) -> str:

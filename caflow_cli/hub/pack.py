@@ -41,7 +41,8 @@ def pack(
         model_id: Becomes the file's name.
         output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it.
         bundle: Write into this installation's package instead, at most 12 MB as zipped.
-        default: Make it the default model of its task, in place of another.
+        default: Make it the default model of its task, in place of another, whose id the entry
+            keeps as `replaces`.
         overwrite: Replace a model with that id.
         data_terms, license_terms: For the manifest.
         metrics: Figures measured on exactly this file. Those of an earlier entry are dropped.
@@ -90,8 +91,10 @@ def pack(
         # Again, now that no other process can add to it.
         entries = _entries_without(model_id, path, manifest, overwrite)
         if default:
+            before = [other.id for other in entries.values() if _is_default(other, entry.task)]
+            entry = replace(entry, replaces=before[0] if before else None)
             entries = {
-                id_: replace(other, default=other.default and other.task != entry.task)
+                id_: replace(other, default=False) if id_ in before else other
                 for id_, other in entries.items()
             }
         entries[model_id] = entry
@@ -99,6 +102,10 @@ def pack(
         atomic_write(path, content, replace=overwrite)
         atomic_write(manifest, text.encode())
     return entry
+
+
+def _is_default(entry: Entry, task: str) -> bool:
+    return entry.default and entry.task == task
 
 
 def _zipped_bytes(content: bytes) -> int:

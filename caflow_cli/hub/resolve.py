@@ -35,11 +35,15 @@ class Resolved:
     unreachable: str | None = None  # why the Hub could not be asked for a newer one
 
 
-def default_model(task: str) -> str:
-    """The id of the model that a task uses if none is named."""
+def default_model(task: str) -> Entry:
+    """The model that a task uses if none is named.
+
+    Raises:
+        CaflowError: (exit 3) there is none.
+    """
     for entry in load_manifest().values():
         if entry.task == task and entry.default:
-            return entry.id
+            return entry
     raise CaflowError(
         f"no bundled model for {task}", f"caflow train --task {task}, or --model FILE", EXIT_WEIGHTS
     )

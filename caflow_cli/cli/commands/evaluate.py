@@ -137,7 +137,8 @@ def _on_data(
 
     agreed = {"data": given.data}
     with gather(jobs, jobs, agreed, ["data"], console) as team, console.progress() as display:
-        loaded = load_model(given.model, given.device, console, settings.task)
+        own = None if settings.protocol is None else settings.protocol.model
+        loaded = load_model(given.model, given.device, console, settings.task, own)
         evaluation = evaluate(
             loaded.model,
             given.data or "",
