@@ -301,8 +301,16 @@ def _chosen(work: Work, index: int) -> Chosen:
 
 
 def _warning(work: Work) -> str:
+    if work.is_harm_likely():
+        id_, harm = work.loaded.id, work.loaded.harm
+        assert harm is not None
+        return _line(
+            f"Warning: {id_} makes most pictures like this one worse than {harm.baseline} does"
+        )
     domain, result = work.loaded.domain, work.result
-    if domain is None or result is None or not domain.is_far(result.statistics):
+    if work.loaded.harm is not None or domain is None or result is None:
+        return ""
+    if not domain.is_far(result.statistics):
         return ""
     return _line(f"Warning: this picture is unlike those that {work.loaded.id} learned from")
 

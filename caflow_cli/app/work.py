@@ -182,6 +182,11 @@ class Work:
         path.write_bytes(data)
         return str(path)
 
+    def is_harm_likely(self) -> bool:
+        """Whether the model probably makes the picture worse than its baseline does."""
+        harm = self.loaded.harm
+        return harm is not None and harm.is_likely(self._image)
+
     def write_given(self) -> list[str]:
         """Write what was painted, so that the command can take it: the mask, or the map."""
         paths = []

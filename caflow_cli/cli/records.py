@@ -59,6 +59,7 @@ class Restored:
     exact: bool  # the files hold the scored pixels and nothing else
     elapsed: float  # seconds
     resized: Resized | None = None  # behind the drawing
+    harm: float | None = None  # the probability that it is worse than the baseline, if known
 
     @property
     def fields(self) -> Fields:
@@ -68,6 +69,7 @@ class Restored:
             "status": "ok",
             "model": self.loaded.identity,
             "params": _params(self.sampling),
+            "harm": None if self.harm is None else round(self.harm, 4),
             **resized_fields(self.resized),
             "estimator": self.result.estimator,
             "outputs": [

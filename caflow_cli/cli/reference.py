@@ -54,6 +54,8 @@ themselves. New in it:
   only a model can say is null.
 - `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
   Where there are several, `score_domain` is `parts`.
+- `harm`: how probable it is that the result is farther from the truth than the model's baseline is
+  ([measured](inference.md#pictures-that-a-model-makes-worse)); null where that was not measured.
 - `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
 - `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`
   and `--search-rank`.

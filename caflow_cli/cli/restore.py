@@ -139,6 +139,7 @@ class _Ready:
     mask: Picture | None = None
     image: Picture | None = None  # as the model sees it
     size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
+    harm: float | None = None  # the probability that the result is worse than the baseline
     result: Candidates | None = None
     error: CaflowError | None = None
     elapsed: float = 0.0  # seconds, of a batch its share
@@ -219,6 +220,7 @@ class _Restorer:
                     self._check_fit(job, ready.image)
                 with _named(job):
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
+                ready.harm = self._warn(job, ready.image)
                 ready.size = size
         except CaflowError as error:
             ready.error = error
@@ -283,9 +285,33 @@ class _Restorer:
             self.reporter.console.note(f"{job.name}: {resized}")
         exact = self.planned.encoder.lossless and picture.alpha is None and resized is None
         restored = Restored(
-            job.names, self.loaded, self.sampling, result, paths, exact, elapsed, resized
+            job.names,
+            self.loaded,
+            self.sampling,
+            result,
+            paths,
+            exact,
+            elapsed,
+            resized,
+            ready.harm,
         )
         self.reporter.record(restored.fields)
+
+    def _warn(self, job: Job, image: Picture) -> float | None:
+        """Warn before the work of a picture that the model probably makes worse.
+
+        Returns:
+            How probable that is; None: it was not measured for this model.
+        """
+        harm = self.loaded.harm
+        if harm is None:
+            return None
+        if harm.is_likely(image):
+            self.reporter.console.note(
+                f"warning: {job.name}: {self.loaded.id} makes most pictures like this one worse "
+                f"than {harm.baseline} does"
+            )
+        return harm.probability(image)
 
     def _check_fit(self, job: Job, image: Picture) -> None:
         """Name a bundled model that suits a picture better, if there is one.
@@ -345,7 +371,8 @@ class _Restorer:
     def _say(self, job: Job, image: Picture, result: Candidates, elapsed: float) -> None:
         """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
         console, domain = self.reporter.console, self.loaded.domain
-        if domain is not None and domain.is_far(result.statistics):
+        unmeasured = self.loaded.harm is None
+        if unmeasured and domain is not None and domain.is_far(result.statistics):
             console.note(
                 f"warning: {job.name} is unlike what {self.loaded.id} was trained on: "
                 f"its distance is {domain.distance(result.statistics):.1f}, that of the "

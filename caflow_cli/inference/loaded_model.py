@@ -13,6 +13,7 @@ from ..images import Decoded
 from ..model import CAFlow
 from ..tasks import TASKS, Picture
 from .domain import Domain
+from .harm import Harm, harm_of
 
 __all__ = ["LoadedModel", "task_of_file"]
 
@@ -46,6 +47,7 @@ class LoadedModel:
     sha256: str
     path: Path
     domain: Domain | None  # what it was trained on, where its file says
+    harm: Harm | None = None  # what it makes worse than its baseline, where that was measured
 
     @classmethod
     def read(cls, path: Path, id: str, sha256: str, device: torch.device) -> LoadedModel:
@@ -57,7 +59,7 @@ class LoadedModel:
         task_of_file(path, id)
         model = CAFlow.load(path).to(device)
         domain = Domain.from_record(read_info(path).training.get("domain"))
-        return cls(model, id, sha256, path, domain)
+        return cls(model, id, sha256, path, domain, harm_of(sha256))
 
     @property
     def identity(self) -> dict[str, str]:
