@@ -11,6 +11,7 @@ from caflow_cli.tasks import SuperRes
 from caflow_cli.tasks.holes import central_hole
 
 from .examples.draw_room import draw_room
+from .examples.draw_scratch import draw_scratch
 from .examples.draw_shoe import draw_shoe
 
 
@@ -19,24 +20,32 @@ def test_folders():
     assert WEIGHTS_DIR == ASSETS / "weights"
 
 
-def test_examples_are_a_face_and_its_small_version():
-    large, small = read_image(example_path("face_64")), read_image(example_path("face"))
-    assert large.shape == (64, 64, 3)
-    assert small.shape == (16, 16, 3)
+@pytest.mark.parametrize(("name", "side"), [("face", 64), ("cat", 192)])
+def test_examples_are_a_picture_and_its_small_version(name, side):
+    large, small = read_image(example_path(f"{name}_{side}")), read_image(example_path(name))
+    assert large.shape == (side, side, 3)
+    assert small.shape == (side // 4, side // 4, 3)
     assert small.tobytes() == SuperRes(4).degrade(large).tobytes()
 
 
-def test_the_crop_is_the_one_that_its_readme_names():
+@pytest.mark.parametrize(
+    ("name", "source", "box", "side"),
+    [
+        ("face", "astronaut", (128, 12, 322, 206), 64),
+        ("cat", "chelsea", (90, 0, 390, 300), 192),
+    ],
+)
+def test_the_crops_are_those_that_their_readme_names(name, source, box, side):
     data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     try:
-        portrait = data.astronaut()
+        whole = getattr(data, source)()
     except Exception as error:
-        pytest.skip(f"scikit-image's astronaut.png is missing: {error}")
-    face = Image.fromarray(portrait).crop((128, 12, 322, 206))
-    face = face.resize((64, 64), Image.Resampling.LANCZOS)
-    np.testing.assert_array_equal(read_image(example_path("face_64")), np.asarray(face))
+        pytest.skip(f"scikit-image's {source}.png is missing: {error}")
+    part = Image.fromarray(whole).crop(box).resize((side, side), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(read_image(example_path(f"{name}_{side}")), np.asarray(part))
     readme = (ASSETS / "examples" / "README.md").read_text(encoding="utf-8")
-    assert "column 128, row 12 to column 322, row 206" in readme
+    left, top, right, bottom = box
+    assert f"column {left}, row {top} to column {right}, row {bottom}" in readme
 
 
 def test_the_room_is_a_rendering_and_its_grey():
@@ -50,8 +59,9 @@ def test_the_room_is_a_rendering_and_its_grey():
         assert grey.tobytes() == Image.fromarray(colour).convert("L").tobytes()
 
 
-def test_the_shoe_is_drawn_and_the_hole_is_the_central_one():
+def test_the_shoe_and_the_scratches_are_drawn_and_the_hole_is_the_central_one():
     assert read_image(example_path("shoe")).tobytes() == draw_shoe().tobytes()
+    np.testing.assert_array_equal(read_image(example_path("scratch"))[..., 0], draw_scratch())
     hole = read_image(example_path("hole"))[..., 0]
     np.testing.assert_array_equal(hole, 255 * central_hole(64, 64))
 
@@ -61,5 +71,7 @@ def test_unknown_examples_list_the_known(name):
     with pytest.raises(CaflowError) as caught:
         example_path(name)
     assert caught.value.message == f"no example {name!r}"
-    assert caught.value.hint == "the examples are face, face_64, hole, room, room_64, shoe"
+    assert caught.value.hint == (
+        "the examples are cat, cat_192, face, face_64, hole, room, room_64, scratch, shoe"
+    )
     assert caught.value.exit_code == 2
