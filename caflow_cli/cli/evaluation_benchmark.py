@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..config import FILLS
+from ..data.missing import check_there, of_masks
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.benchmarks import BENCHMARKS, CENTRE, Benchmark
 from ..evaluation.metrics.catalogue import METRICS, choose_metrics
@@ -63,6 +64,10 @@ def on_whole_pictures(
     named = [*metrics, *benchmark.metrics]
     chosen = choose_metrics(named, offered, ("lpips", "psnr", "psnr_hole", "seconds"))
     settings = model_settings(given, ["rmse"], benchmark)
+    check_there(given.data or "")
+    if given.masks is not None:
+        with of_masks("--masks "):
+            check_there(given.masks)
 
     from ..evaluation import run_benchmark
     from .loaded_model import load_model

@@ -47,10 +47,8 @@ def load_model(
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
     from ..config import FILLS
-    from ..devices import keep_memory, select_device
     from ..hub.client import hide_progress
-    from ..hub.resolve import default_model, resolve
-    from ..inference.loaded_model import LoadedModel, task_of_file
+    from ..hub.resolve import check_name, default_model, resolve
     from .changed_default import note_changed_default
 
     name = named_model(name, task) or default
@@ -60,6 +58,12 @@ def load_model(
             f"caflow inpaint IMAGE --mask FILE --model {name}, or another --model",
             EXIT_USAGE,
         )
+    if name is not None:
+        check_name(name)
+
+    from ..devices import keep_memory, select_device
+    from ..inference.loaded_model import LoadedModel, task_of_file
+
     target = select_device(device)
     keep_memory()
     if console.quiet:

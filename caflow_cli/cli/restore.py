@@ -423,14 +423,16 @@ def _show(progress: Progress, bar: TaskID, done: int, total: int) -> None:
 
 def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     """Load the model, and compile it if the options ask for that."""
-    from ..devices import check_bf16, check_compiler, select_device
     from .loaded_model import load_model
     from .paired_default import paired_models
 
-    if given.compile:
-        check_compiler(select_device(given.device))
-    if given.precision == "bf16":
-        check_bf16(select_device(given.device))
+    if given.compile or given.precision == "bf16":
+        from ..devices import check_bf16, check_compiler, select_device
+
+        if given.compile:
+            check_compiler(select_device(given.device))
+        if given.precision == "bf16":
+            check_bf16(select_device(given.device))
     task, name = None if command == "sample" else command, given.model
     if task is None:
         name = name or named_in_environment("paired") or paired_models()[0]

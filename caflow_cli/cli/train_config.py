@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..data.missing import check_there, of_masks
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import is_file
 from .train_options import RunOptions
@@ -27,7 +28,7 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
         given: The options.
 
     Raises:
-        CaflowError: (exit 2) the file cannot be read, a field does not exist, no data is named, or
+        CaflowError: (exit 2) the file cannot be read, a field does not exist, there is no data, or
             an option with `--resume` would make it another run. (exit 3) the model to start from
             does not exist.
     """
@@ -59,8 +60,9 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
 
     from ..checkpoint import read_info
     from ..hub.resolve import resolve
-    from ..training.settings import build_config
+    from ..training.settings import build_config, merged
 
+    _check_paths(merged(values, given.settings or []))
     start = None
     if given.init_from is not None:
         path = resolve(given.init_from).path.resolve()
@@ -68,6 +70,16 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
     return build_config(
         values, given.settings or [], preset=given.preset, task=given.task, start=start
     )
+
+
+def _check_paths(values: _Table) -> None:
+    """Refuse data and masks that are not there. CaflowError (exit 2)."""
+    data, masks = values["data"], values.get("masks")
+    if isinstance(data, str):
+        check_there(data)
+    if isinstance(masks, str):
+        with of_masks():
+            check_there(masks)
 
 
 def _check_unchanged(out: str, given: RunOptions) -> None:

@@ -1,14 +1,43 @@
-"""Image sets: pictures, or pairs, of folders, zips and other kinds, as uint8 tensors."""
+"""Image sets: pictures, or pairs, of folders, zips and other kinds, as uint8 tensors.
 
-from .address import Address
-from .files import Split
-from .masks import Masks, load_masks
-from .opening import condition_channels, count_pictures
-from .photographs import Photographs, load_photographs
-from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
-from .store import Store
-from .stream import Reader, open_split
-from .streams import endless
+Importing this package imports no torch: whether there is anything at a path is told without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .address import Address
+    from .files import Split
+    from .masks import Masks, load_masks
+    from .opening import condition_channels, count_pictures
+    from .photographs import Photographs, load_photographs
+    from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
+    from .store import Store
+    from .stream import Reader, open_split
+    from .streams import endless
+
+_HOMES = {
+    "Address": ".address",
+    "DamagedError": ".sets",
+    "ImageSet": ".sets",
+    "Masks": ".masks",
+    "PairSet": ".sets",
+    "Photographs": ".photographs",
+    "Reader": ".stream",
+    "Split": ".files",
+    "Store": ".store",
+    "condition_channels": ".opening",
+    "count_pictures": ".opening",
+    "endless": ".streams",
+    "load_masks": ".masks",
+    "load_pairs": ".sets",
+    "load_photographs": ".photographs",
+    "load_split": ".sets",
+    "open_split": ".stream",
+}
 
 __all__ = [
     "Address",
@@ -29,3 +58,11 @@ __all__ = [
     "load_split",
     "open_split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value

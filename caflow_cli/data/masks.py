@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import CaflowError
 from .files import Split, choose
+from .missing import of_masks
 from .opening import open_files
 from .sets import check_skipped, decode_examples
 
@@ -59,15 +60,11 @@ def load_masks(path: str | Path, split: Split, *, seed: int = 0) -> Masks:
         if white.any():
             found[row] = (np.packbits(white), *white.shape)
 
-    try:
-        with open_files(path, "masks", split) as files:
-            examples = choose(files, split, seed)
-            loaded = decode_examples(files, examples, put)
-            skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
-            check_skipped(skipped, len(examples), len(files.members), path)
-    except CaflowError as error:
-        hint = error.hint.replace("--data ", "--set masks=")
-        raise CaflowError(f"masks: {error.message}", hint, error.exit_code) from error
+    with of_masks(), open_files(path, "masks", split) as files:
+        examples = choose(files, split, seed)
+        loaded = decode_examples(files, examples, put)
+        skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
+        check_skipped(skipped, len(examples), len(files.members), path)
     if not found:
         raise CaflowError(
             f"masks: nothing is white in {str(path)!r}",

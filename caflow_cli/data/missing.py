@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..paths import url_of
+from ..paths import exists, url_of
+from .address import SHARDS, Address
 
-__all__ = ["no_data"]
+__all__ = ["check_there", "no_data", "of_masks"]
+
+
+def check_there(data: str | Path) -> None:
+    """Refuse an address of nothing, before anything is opened or heavy is imported.
+
+    Sets of the Hub and URLs are asked for as they are opened, and so are patterns of shards.
+
+    Raises:
+        CaflowError: (exit 2) the address is a path without a file or folder, or as for
+            `Address.of`.
+    """
+    address = Address.of(data)
+    is_pattern = "{" in address.place and address.place.lower().endswith(SHARDS)
+    if address.kind == "path" and not is_pattern and not exists(address.path):
+        raise no_data(address.path)
 
 
 def no_data(path: Path) -> CaflowError:
@@ -21,3 +39,13 @@ def no_data(path: Path) -> CaflowError:
         f"curl -LO {url}, and --data FILE.zip",
         EXIT_USAGE,
     )
+
+
+@contextmanager
+def of_masks(option: str = "--set masks=") -> Iterator[None]:
+    """Say in errors about data that the masks are meant, which `option` names."""
+    try:
+        yield
+    except CaflowError as error:
+        hint = error.hint.replace("--data ", option)
+        raise CaflowError(f"masks: {error.message}", hint, error.exit_code) from error

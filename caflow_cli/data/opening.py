@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..errors import CaflowError
 from ..images import read_image
-from ..paths import exists, is_folder
+from ..paths import is_folder
 from .address import MANIFESTS, Address
 from .files import PictureFiles, Role, Split, choose
 from .folders import open_folder, walk
 from .manifest import open_manifest
-from .missing import no_data
+from .missing import check_there
 from .shards import is_shard, open_shards
 from .streams import first_of
 from .tables import is_saved_set, is_table, open_table
@@ -43,6 +43,7 @@ def open_files(
     Raises:
         CaflowError: (exit 2) there is nothing, or nothing that can be read.
     """
+    check_there(data)
     address = Address.of(data)
     place = address.path
     if address.stream:
@@ -51,10 +52,8 @@ def open_files(
         yield open_table(address, role)
     elif is_folder(place):
         yield _in_folder(address, role)
-    elif is_shard(address.place) and (exists(place) or "{" in address.place):
+    elif is_shard(address.place):
         yield open_shards(address, role)
-    elif not exists(place):
-        raise no_data(place)
     elif place.suffix.lower() in MANIFESTS:
         yield open_manifest(address, role)
     elif is_table(address.place):

@@ -17,6 +17,7 @@ import torch
 
 from ..config import FILLS
 from ..data import Reader, Split, open_split
+from ..data.missing import of_masks
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import make_folder, write_png
 from ..inference.restore import restore
@@ -249,11 +250,8 @@ def _cells(settings: EvaluationSettings) -> list[Cell]:
 
 def _open_masks(stack: ExitStack, masks: str | Path) -> Reader:
     """Open the set of masks; errors say that they are of masks."""
-    try:
+    with of_masks("--masks "):
         return stack.enter_context(open_split(masks, role="masks"))
-    except CaflowError as error:
-        hint = error.hint.replace("--data ", "--masks ")
-        raise CaflowError(f"masks: {error.message}", hint, error.exit_code) from error
 
 
 def _pose(

@@ -14,7 +14,7 @@ from ..images import SUFFIXES, read_image
 from ..paths import exists, is_file, url_of, without_ending
 from ..tasks import Picture
 
-__all__ = ["PictureSet", "by_stem", "file_reader", "matched", "open_pictures"]
+__all__ = ["PictureSet", "by_stem", "check_pictures", "file_reader", "matched", "open_pictures"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +25,8 @@ class PictureSet:
     readers: dict[str, Callable[[], Picture]]  # by name: the path in the set, without suffix
 
 
-def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
-    """Open a folder, a zip or one picture. Nothing is decoded yet.
-
-    Raises:
-        CaflowError: (exit 2) there are no pictures, or, with `paired`, two have one name.
-    """
+def check_pictures(path: Path) -> None:
+    """Refuse a path of nothing, before anything is opened. CaflowError (exit 2)."""
     if url := url_of(path):
         raise CaflowError(
             f"{url!r} is a URL, and pictures are read from files",
@@ -41,6 +37,15 @@ def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
         raise CaflowError(
             f"no pictures at {str(path)!r}", "give a folder, a zip or a picture", EXIT_USAGE
         )
+
+
+def open_pictures(stack: ExitStack, path: Path, paired: bool) -> PictureSet:
+    """Open a folder, a zip or one picture. Nothing is decoded yet.
+
+    Raises:
+        CaflowError: (exit 2) there are no pictures, or, with `paired`, two have one name.
+    """
+    check_pictures(path)
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return PictureSet(str(path), {path.stem: file_reader(path)})
     files = stack.enter_context(open_files(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..paths import exists, is_file
+from ..paths import exists, is_file, is_missing
 from .cache import HubFile
 from .digest import sha256_of
 from .download import fetch
@@ -19,7 +19,7 @@ from .manifest import Entry, bundled_path, load_manifest
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-__all__ = ["Resolved", "default_model", "load", "pull", "resolve"]
+__all__ = ["Resolved", "check_name", "default_model", "load", "pull", "resolve"]
 
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
@@ -78,11 +78,28 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
         raise CaflowError(f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS)
     if file:
         return Resolved(path.name, path, _readable_sha256(path))
-    match = _REPO.fullmatch(name)
-    # A path that is wrong must not be taken for a repository, and sent over the network.
-    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
+    match = _of_hub(name)
+    if match:
         return _from_hub(name, HubFile(match["repo"], match["revision"]), local=local)
     raise _unknown(name, entries)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name of nothing, before anything is read or downloaded. CaflowError (exit 3)."""
+    entries = load_manifest()
+    if name not in entries and is_missing(name) and not _of_hub(name):
+        raise _unknown(name, entries)
+
+
+def _of_hub(name: str) -> re.Match[str] | None:
+    """The parts of a repository's name.
+
+    None for a path that is wrong, which must not be sent over the network.
+    """
+    path = Path(name)
+    if path.suffix == ".safetensors" or (path.parts and exists(path.parts[0])):
+        return None
+    return _REPO.fullmatch(name)
 
 
 def pull(name: str) -> Resolved:

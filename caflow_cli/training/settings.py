@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import json
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +14,10 @@ from ..config import Config, FlowConfig, TaskConfig, parse
 from ..config import preset as preset_flow
 from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
-from ..perceptual import LEAST_SIDE, VGG, at_hand
 from ..tasks import task_named
 from .config import RunConfig
 
-__all__ = ["apply_settings", "build_config"]
+__all__ = ["apply_settings", "build_config", "merged"]
 
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the
 # training took on one Tesla P100: 4.5, 3 and 5 days.
@@ -69,7 +70,7 @@ def build_config(
     """
     values = copy.deepcopy(values)
     _check_tables(values)
-    _check_tables(_merge({}, settings))
+    _check_tables(merged({}, settings))
     if preset is None and start is None and not values.get("flow"):
         preset = "compact"
     if preset is not None:
@@ -79,15 +80,15 @@ def build_config(
         values.setdefault("task", dataclasses.asdict(start.task))
     if task is not None:
         values.setdefault("task", {})["name"] = task
-    name = _merge(values, settings).get("task", {}).get("name", TaskConfig().name)
+    name = merged(values, settings).get("task", {}).get("name", TaskConfig().name)
     preset_channels: int | None = None
     if preset is not None:
         flow = dataclasses.asdict(preset_flow(preset, str(name)))
-        factor = _merge(values, settings).get("task", {}).get("factor", TaskConfig().factor)
+        factor = merged(values, settings).get("task", {}).get("factor", TaskConfig().factor)
         flow["guide_factor"] = _power_of_two(factor, flow["guide_factor"])
         preset_channels = flow.pop("cond_channels")
         # A preset replaces the file's flow, channels included; a setting still counts.
-        set_flow = _merge({"flow": {}}, settings)["flow"]
+        set_flow = merged({"flow": {}}, settings)["flow"]
         if set_flow.get("cond_channels", preset_channels) != preset_channels:
             flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
         if set_flow.get("guide") == 0:
@@ -95,13 +96,14 @@ def build_config(
         if set_flow.get("guide_says", flow["guide_says"]) != "mean":
             flow["spread"] = FlowConfig.spread
         values["flow"] = flow
-    values = _merge(values, settings)
+    values = merged(values, settings)
     if preset is not None:
         optim = values.get("optim", {})
         papers = {k: v for k, v in _PRESET_OPTIM.get(preset, {}).items() if k not in optim}
         if {"images", "minutes"} & {k for k, v in optim.items() if v is not None}:
             papers.pop("minutes", None)
         values["optim"] = {**papers, **optim}
+    wants_net = False
     flow = values.setdefault("flow", {})
     if isinstance(flow, dict) and isinstance(name, str) and "cond_channels" not in flow:
         if preset is not None and _PRESET_TASK.get(preset, {}).get("name") == name:
@@ -111,22 +113,30 @@ def build_config(
         else:
             flow["cond_channels"] = task_named(name).channels[0]
     if preset is not None or start is not None:
-        size = values.get("task", {}).get("size", TaskConfig().size)
-        looks = at_hand(VGG, values.get("perceptual_weights"))
-        looks = looks and not (isinstance(size, int) and size < LEAST_SIDE)
-        values["optim"] = {**_guided(flow, start, looks), **values.get("optim", {})}
+        guided = _guided(flow, start)
+        wants_net = "guide_loss" in guided and "guide_perceptual" not in values.get("optim", {})
+        values["optim"] = {**guided, **values.get("optim", {})}
     if start is not None and values["optim"].get("schedule") == "stable":
         values["optim"] = {**_CONTINUED, **values["optim"]}
-    return parse(RunConfig, values)
+    run = parse(RunConfig, values)
+    if wants_net and not _net_at_hand(run):
+        return dataclasses.replace(run, optim=dataclasses.replace(run.optim, guide_perceptual=0.0))
+    return run
 
 
-def _guided(flow: Any, start: Config | None, looks: bool) -> dict[str, Any]:
+def _net_at_hand(run: RunConfig) -> bool:
+    """Whether there is a net that teaches a guide how pictures of this run's size look."""
+    from ..perceptual import LEAST_SIDE, VGG, at_hand  # asks PyTorch where it keeps nets
+
+    return run.task.size >= LEAST_SIDE and at_hand(VGG, run.perceptual_weights)
+
+
+def _guided(flow: Any, start: Config | None) -> dict[str, Any]:
     """The default settings by which the guide of `[flow]` learns.
 
     Args:
         flow: The table.
         start: Config of the model whose weights the run starts from.
-        looks: Whether a net is at hand that teaches how pictures look.
     """
     own = parse(FlowConfig, flow, "flow")
     if not own.guides:
@@ -134,7 +144,7 @@ def _guided(flow: Any, start: Config | None, looks: bool) -> dict[str, Any]:
     known = start is not None and start.flow.same_guide(own)
     said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
     if own.guide_says == "mean":
-        said = {**said, **_TAUGHT, **({} if looks else {"guide_perceptual": 0.0})}
+        said = {**said, **_TAUGHT}
     if own.guide_net == "unet":
         said = {**said, **_UNET}
     return {k: v for k, v in said.items() if not (known and k == "guide_first")}
@@ -153,7 +163,7 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig
     Raises:
         CaflowError: A setting has no `=`, a key is unknown, or a value has a wrong type.
     """
-    return parse(RunConfig, _merge(values, settings))
+    return parse(RunConfig, merged(values, settings))
 
 
 def _check_tables(values: dict[str, Any]) -> None:
@@ -166,7 +176,12 @@ def _check_tables(values: dict[str, Any]) -> None:
             )
 
 
-def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A copy of `values` (nested), which every `key=value` of `settings` overrides.
+
+    Raises:
+        CaflowError: (exit 2) a setting has no `=`, or its key is that of no table.
+    """
     values = copy.deepcopy(values)
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -180,12 +195,26 @@ def _merge(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
-        table[name] = _value(text.strip())
+        table[name] = _value(key.strip(), text.strip())
     return values
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
+    """What a setting says: JSON; else, of a field of numbers, one as Python writes it (`.5`); else
+    text."""
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        pass
+    for kind in (int, float) if _is_number(key) else ():
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _is_number(key: str) -> bool:
+    """Whether the field that a key names may be a number; False for a field that there is not."""
+    kind: Any = RunConfig
+    for part in key.split("."):
+        kind = typing.get_type_hints(kind).get(part) if dataclasses.is_dataclass(kind) else None
+    return bool({int, float} & {kind, *typing.get_args(kind)})

@@ -21,8 +21,10 @@ from caflow_cli.version import __version__
 from .inprocess import command_paths
 from .process import ENTRY, assert_refused
 
+TRAIN = ["train", "--out", "run"]
 
-def test_help_and_usage_errors_come_without_torch(tmp_path):
+
+def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
     """Of every command, in one process; then the version, as a process of its own."""
     probe = (
         "import json, sys\n"
@@ -42,16 +44,45 @@ def test_help_and_usage_errors_come_without_torch(tmp_path):
         ["sample", "--cond", "x.png", "-o", "-", "--json"],
         ["superres", "a/x.png", "b/x.png", "-o", "out/"],
         ["score", "--cond", "x", "--target", "y", "--noise-samples", "0"],
+        *([*TRAIN, "--images", "9", "--data", data] for data in ("gone", "gone.tar", "gone.zip")),
+        [*TRAIN, "--data", "."],  # no budget
+        [*TRAIN, "--data", ".", "--images", "9", "--set", "optim.lr=fast"],
+        [*TRAIN, "--data", ".", "--images", "9", "--preset", "huge"],
+        [*TRAIN, "--data", ".", "--images", "9", "--task", "inpaint", "--set", "masks=gone"],
+        ["evaluate", "--data", "gone"],
+        ["evaluate", "--data", "gone", "--search-tau"],
+        ["evaluate", "--data", "gone", "--protocol", "sr4"],
+        ["evaluate", "--data", ".", "--protocol", "repair", "--masks", "gone"],
+        ["evaluate", "gone", "."],
+        ["evaluate", ".", "gone"],
+        ["evaluate", "--reference", "gone"],
+        ["inpaint", "x.png", "--mask", "gone.png"],
     ]
-    calls = [[*words, "--help"] for words in helps] + wrong
+    missing = [
+        ["superres", "gone.png"],
+        ["inpaint", "gone.png"],
+        ["inpaint", "gone.png", "--model", "telea"],
+        ["sample", "gone.png"],
+        ["score", "--cond", "gone.png", "--target", "x.png"],
+        ["score", "--cond", "example:face", "--target", "gone.png"],
+    ]
+    unknown = [
+        ["superres", "x.png", "--model", "gone.safetensors"],
+        ["colorize", "x.png", "--model", "gone"],
+    ]
+    calls = [[*words, "--help"] for words in helps] + wrong + missing + unknown
     result = subprocess.run(
         [sys.executable, "-c", probe, json.dumps(calls)],
         cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
-    codes = [line for line in result.stderr.splitlines() if line.endswith(("True", "False"))]
-    assert codes == ["0 False"] * len(helps) + ["2 False"] * len(wrong)
+    lines = result.stderr.splitlines()
+    found = [line for line in lines if line.endswith(("True", "False"))]
+    codes = zip((0, 2, 1, 3), (helps, wrong, missing, unknown), strict=True)
+    assert found == [f"{code} False" for code, some in codes for _ in some]
+    assert lines.count("error: no file 'gone.png'") == len(missing)
     version = subprocess.run(
         [sys.executable, "-c", ENTRY, "--version"], cwd=tmp_path, capture_output=True
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -391,26 +389,3 @@ def test_a_second_bar_shows_the_steps_of_a_picture_that_has_several():
             (task,) = progress.tasks
             shown.append((task.completed, task.total, task.visible))
     assert shown == [(1, 1, False), (1, 3, True), (2, 3, True), (3, 3, False)]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        ["superres", "gone.png"],
-        ["inpaint", "gone.png"],
-        ["inpaint", "gone.png", "--model", "telea"],
-        ["sample", "gone.png"],
-        ["score", "--cond", "example:face", "--target", "gone.png"],
-    ],
-)
-def test_a_missing_file_is_found_before_anything_heavy_is_imported(tmp_path, given):
-    heavy = (
-        "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main\n"
-        "try: main()\n"
-        "finally: print('torch' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", heavy, *given], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (1, "False\n")
-    assert done.stderr.splitlines()[0] == "error: no file 'gone.png'"

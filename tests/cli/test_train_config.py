@@ -17,10 +17,10 @@ from .process import assert_refused
         (["train", "--out", "r", "--resume"], "no run to resume in 'r'"),
         (["train", "--out", "r", "--resume", "--seed", "3"], "--seed"),
         (["train", "--out", "r", "--resume", "--crop", "random"], "--crop"),
-        (["train", "--out", "r", "--data", "d", "--minutes", "nan"], "optim.minutes is nan"),
-        (["train", "--out", "r", "--data", "d"], "budget"),
-        (["train", "--out", "r", "--data", "d", "--images", "9", "--preset", "huge"], "'huge'"),
-        (["train", "--out", "r", "--data", "d", "--images", "9", "--set", "optim.x=1"], "optim.x"),
+        (["train", "--out", "r", "--data", ".", "--minutes", "nan"], "optim.minutes is nan"),
+        (["train", "--out", "r", "--data", "."], "budget"),
+        (["train", "--out", "r", "--data", ".", "--images", "9", "--preset", "huge"], "'huge'"),
+        (["train", "--out", "r", "--data", ".", "--images", "9", "--set", "optim.x=1"], "optim.x"),
         (["train", "--out", "r", "--data", "d", "--images", "9"], "'d'"),
     ],
 )
@@ -30,8 +30,10 @@ def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, messag
     assert not list(tmp_path.iterdir())
 
 
-def test_flags_come_before_the_file_and_a_budget_replaces_a_budget(tmp_path):
+def test_flags_come_before_the_file_and_a_budget_replaces_a_budget(tmp_path, monkeypatch):
     file = tmp_path / "run.toml"
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
     file.write_text(
         'data = "photos"\nseed = 4\n[optim]\nimages = 100\nlr = 0.5\nbatch_size = 2\n'
         "[task]\nsize = 32\n"

@@ -108,6 +108,18 @@ def test_settings_reach_nested_fields_with_their_types():
     assert isinstance(config.task.tau, float)
 
 
+@pytest.mark.parametrize(("text", "value"), [(".52", 0.52), ("5.", 5.0), ("+2e-3", 2e-3)])
+def test_a_number_may_be_written_as_in_python(text, value):
+    assert apply_settings(minimal(), [f"optim.lr={text}"]).optim.lr == value
+
+
+def test_what_looks_like_a_number_stays_text_where_a_field_is_text():
+    assert apply_settings(minimal(), ["out=01.02", "data=.5"]).to_dict()["out"] == "01.02"
+    assert apply_settings(minimal(), ["flow.t_steps=+3"]).flow.t_steps == 3
+    with pytest.raises(CaflowError, match=r"'flow.t_steps' is 3.0, not int"):
+        apply_settings(minimal(), ["flow.t_steps=3."])
+
+
 @pytest.mark.parametrize(
     ("setting", "hint"),
     [

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...config import FILLS
+from ...data.missing import check_there
 from ...errors import EXIT_FAILED, CaflowError
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
 from .. import completion, options
@@ -129,6 +130,7 @@ def _on_data(
     """Measure a model on data; also return the model's identity."""
     settings = model_settings(given, metrics)
     check_options("model", given, compared, written)
+    check_there(given.data or "")
     if settings.search:
         return _searched(settings, given, networks, written, console)
 
@@ -229,6 +231,10 @@ def _compare(
     leave_out: bool,
 ) -> Evaluation:
     """Compare two sets of pictures, or the outputs named by JSON lines on stdin and the truth."""
+    from ...evaluation.picture_sets import check_pictures
+
+    for path in pictures or [compared.reference or ""]:
+        check_pictures(Path(path))
     weights = networks.weights(leave_out=leave_out)
     with console.progress() as display:
         bar = display.add_task("comparing", total=None)
