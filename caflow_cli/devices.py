@@ -273,7 +273,12 @@ def peak_bytes(device: torch.device) -> int:
             return 1024 * next(int(line.split()[1]) for line in status if line[:6] == "VmHWM:")
     except (OSError, StopIteration):
         pass
-    import resource  # not on Windows
+    if sys.platform == "win32":
+        import psutil  # which Accelerate needs, too
+
+        return int(psutil.Process().memory_info().peak_wset)
+
+    import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

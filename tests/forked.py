@@ -1,9 +1,12 @@
-"""Programs in processes of their own, forked from one that has imported PyTorch.
+"""Programs in processes of their own, on Linux forked from one that has imported PyTorch.
 
 Importing PyTorch takes two seconds, more than most programs of the tests take. A server, one for
 each test process, imports it once, and every program is a fork of it with its own streams, folder,
 environment, signals and exit code. The server imports nothing of this package, and nothing that
 reads the environment when it is imported: a program does that anew.
+
+Elsewhere every program is an interpreter of its own: Windows has no forks, and on macOS what is
+forked from a process that uses the system's frameworks may crash.
 
 As a script this file is the server, or, with `--client CODE ARGUMENTS`, the program
 `python -c CODE ARGUMENTS`, for shells.
@@ -37,7 +40,7 @@ _PRELOAD = (
 _SERVER: list[str] = []  # the address, once it runs
 
 
-class Process:
+class _Forked:
     """`python -c CODE ARGUMENTS`, used like a `subprocess.Popen`; see `run`."""
 
     def __init__(
@@ -93,6 +96,38 @@ class Process:
         return said[0], b"".join(said[1:])
 
 
+class _Started(subprocess.Popen):
+    """As `_Forked`, without a fork."""
+
+    def __init__(
+        self,
+        code: str,
+        *arguments: object,
+        cwd: Path,
+        stdin: bytes = b"",
+        stderr: int = subprocess.PIPE,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            streams = {"stdin": given, "stdout": subprocess.PIPE, "stderr": stderr}
+            words = [sys.executable, "-c", code, *map(str, arguments)]
+            super().__init__(words, cwd=cwd, env=env, **streams)
+
+    def communicate(self, timeout: float = 120) -> tuple[bytes, bytes]:
+        try:
+            out, err = super().communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        return out, err or b""
+
+
+FORKS = sys.platform == "linux"
+Process = _Forked if FORKS else _Started
+
+
 def run(
     code: str, *arguments: object, timeout: float = 120, **options
 ) -> subprocess.CompletedProcess:
@@ -111,6 +146,8 @@ def shell_command(code: str) -> str:
     """What a shell runs as `python -c CODE`; arguments may follow."""
     import shlex
 
+    if not FORKS:
+        return shlex.join([sys.executable, "-c", code])
     # The client imports nothing that it does not need.
     words = [sys.executable, "-I", "-S", __file__, "--client", _address(), code]
     return shlex.join(words)

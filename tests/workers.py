@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import resource
 import socket
 import sys
 import traceback
@@ -107,6 +106,8 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     written: list[str] = []
     sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))
     if job["file_limit"] is not None:
+        import resource  # not on Windows
+
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
     made: list[optimise.Optimiser] = []
     step = optimise.Optimiser.step

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Team", "gather", "is_helper", "work_alone"]
 
+# PyTorch for Windows has no store that takes the socket of another process.
+_SHARES = sys.platform != "win32"
 _BEAT = 1.0  # seconds between two signs of life
 _SILENCE = 30.0  # seconds without one, after which a process is taken for dead
 _MOST = 256  # processes
@@ -225,6 +227,9 @@ def gather(
 @contextmanager
 def _started(count: int, agreed: Mapping[str, Any], console: Console) -> Iterator[Team]:
     """Start count - 1 helpers on this machine, with the command of this process."""
+    if count > 1 and not _SHARES:
+        console.note(f"-j {count}: on Windows one process does all the work")
+        count = 1
     if count < 2:
         yield Team(agreed=agreed, console=console)
         return

@@ -74,7 +74,7 @@ class Tracker:
         out = Path(self._config.out)
         run = {"name": out.resolve().name, "resume": "allow"}
         kept = out / _WANDB_ID  # by which a run that goes on is one with what it was
-        own = kept.read_text() if kept.is_file() else uuid4().hex
+        own = kept.read_text(encoding="utf-8") if kept.is_file() else uuid4().hex
         options = {"wandb": {**run, "id": own, "dir": str(out)}, "trackio": run}.get(name)
         # TensorBoard's files lie in a folder of the project's name.
         project, values = (name, None) if options is None else (_PROJECT, _flat(self._config))

@@ -72,9 +72,9 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, capture) -> Program:
 
 def captured(folder: Path, *arguments: object, **environment: str) -> Result:
     """The program in `folder`, for fixtures that live longer than a test; no stdin."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(), "utf-8"))
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
         patch.setattr(sys, "argv", ["caflow", *map(str, arguments)])

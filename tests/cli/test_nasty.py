@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from . import nasty
 from .inprocess import captured
 
-DOCS = Path(__file__).parents[2] / "docs" / "pictures.md"
+if sys.platform != "linux":
+    pytest.skip("pipes, links and names that others do not have", allow_module_level=True)
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="pipes, links and names that other systems do not have"
-)
+from . import nasty
+
+DOCS = Path(__file__).parents[2] / "docs" / "pictures.md"
 
 
 def tree(root: Path) -> dict[str, str]:

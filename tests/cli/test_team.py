@@ -21,6 +21,9 @@ from caflow_cli.cli import team
 from .process import ENTRY, assert_refused
 from .results import records
 
+pytestmark = pytest.mark.skipif(
+    sys.platform == "win32", reason="processes share no work there, and have no such signals"
+)
 # Number 2 is killed as it writes its first picture; others do not wait long for it.
 KILLED = """
 import os, signal, time
@@ -190,6 +193,18 @@ def test_what_cannot_be_shared_out_is_done_by_one(run, small_picture, model_file
     shared = ["superres", small_picture, "-m", 1, "--model", model_file, "--overwrite"]
     assert_refused(run(*shared, "-j", 0), 2, "-j 0")
     assert records(run(*shared, "-o", "out/", "--json", "-j", 4))[0]["status"] == "ok"
+    assert helpers == []
+
+
+def test_on_windows_one_process_does_what_many_are_asked_for(
+    run, small_picture, model_file, helpers, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(team, "_SHARES", False)
+    shutil.copy(small_picture, tmp_path / "other.png")
+    shared = ["superres", small_picture, "other.png", "-o", "out/", "-m", 1, "--model", model_file]
+    result = run(*shared, "--batch-size", 1, "-j", 2)
+    assert (result.returncode, len(result.stdout.splitlines())) == (0, 2)
+    assert result.stderr.startswith(b"-j 2: on Windows one process does all the work")
     assert helpers == []
 
 

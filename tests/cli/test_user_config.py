@@ -23,7 +23,7 @@ def file(tmp_path, monkeypatch) -> Path:
 
 def written(file: Path, text: str) -> None:
     file.parent.mkdir(exist_ok=True)
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
 
 
 def defaults(text: str) -> dict:

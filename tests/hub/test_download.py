@@ -103,6 +103,7 @@ def test_what_was_left_and_is_wrong_is_downloaded_again(hub, run, cache):
     assert [r.headers.get("range") for r in hub.downloads()] == ["bytes=300000-", None]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
 def test_a_stopped_process_leaves_what_it_has(hub, start, run, cache):
     hub.repository(REPO, DATA)
     hub.stall_at = 300_000
@@ -282,6 +283,7 @@ def test_two_processes_at_once_download_once(hub, start, cache):
     assert leftovers(cache) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of processes")
 def test_a_full_disk(hub, run, cache):
     repository = hub.repository(REPO, OTHER)
     old = pulled(run("models", "pull", REPO))

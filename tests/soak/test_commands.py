@@ -109,7 +109,7 @@ def test_any_command_line(given_files, tmp_path, monkeypatch, capfdbinary, argum
     shutil.copytree(given_files, folder)
     before = hashes(folder)
     content = (folder / "x.png").read_bytes() if stdin is None else stdin
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
     caflow = program(folder, monkeypatch, capfdbinary)
     result = caflow(*arguments, HF_HUB_OFFLINE="1", HOME=str(tmp_path), HF_HOME=str(tmp_path))
     said = result.stderr.decode(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from workers import run, tiny
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no forks and no POSIX signals")
 
 
 def losses(outcome, kind="step", figure="loss"):

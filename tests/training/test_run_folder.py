@@ -78,7 +78,7 @@ def test_what_was_killed_before_its_first_state_starts_again(tmp_path, steps, st
         for step in steps
     ]
     text = "".join(json.dumps(event) + "\n" for event in events)
-    Path(tmp_path, "metrics.jsonl").write_text(text)
+    Path(tmp_path, "metrics.jsonl").write_text(text, encoding="utf-8")
     if state:
         (tmp_path / "state" / "step-00000100").mkdir(parents=True)
     assert RunFolder(tmp_path).starts_again(100) is again

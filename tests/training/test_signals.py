@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
 from caflow_cli.training.signals import Signals
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
 def test_the_first_signal_is_noted_and_a_second_ctrl_c_strikes():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with Signals() as signals:
@@ -20,6 +22,7 @@ def test_the_first_signal_is_noted_and_a_second_ctrl_c_strikes():
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill ends the process there")
 def test_a_person_speaks_before_a_scheduler():
     with Signals() as signals:
         os.kill(os.getpid(), signal.SIGTERM)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,9 @@ from .processes import Ended, environment, run
 from .report import Report, main
 from .training import commands, differences, make_pictures
 from .whole import leftovers, problems_in
+
+if sys.platform != "win32":
+    import resource
 
 MEBIBYTE = 2**20
 

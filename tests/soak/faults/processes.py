@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -17,6 +16,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...cli.process import ENTRY
+
+if sys.platform != "win32":
+    import resource
 
 ROOT = Path(__file__).parents[3]
 CODES = {0, 1, 2, 3, 130, 143}  # the documented exit codes; -9 is the kill itself

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from caflow_cli.hub.manifest import load_manifest
 
 from ...results import lines_of, text_of
@@ -30,6 +32,7 @@ def test_list(run):
     assert {line["command"] for line in lines} == {"models list"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_on_a_terminal_it_is_a_table_within_100_columns():
     ours, theirs = os.openpty()
     with os.fdopen(ours, "rb", buffering=0) as screen:
