@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +81,8 @@ class Import(NamedTuple):
     eager: bool  # as the module is loaded; else within a function, or for type checkers alone
 
 
-def imports(source: str, module: str, is_package: bool) -> Iterator[Import]:
+@functools.cache
+def imports(source: str, module: str, is_package: bool) -> list[Import]:
     """All imports of the package's own modules. `module` is its dotted name."""
     package = module.split(".") if is_package else module.split(".")[:-1]
     tree = ast.parse(source)
@@ -92,6 +93,7 @@ def imports(source: str, module: str, is_package: bool) -> Iterator[Import]:
         or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
         for inner in ast.walk(node)
     }
+    found = []
     for node in ast.walk(tree):
         targets: list[str] = []
         if isinstance(node, ast.Import):
@@ -102,7 +104,8 @@ def imports(source: str, module: str, is_package: bool) -> Iterator[Import]:
             targets = [".".join([*base, alias.name]) for alias in node.names]
         for target in targets:
             if target.split(".")[0] == PACKAGE.name:
-                yield Import(module, node.lineno, target, id(node) not in lazy)
+                found.append(Import(module, node.lineno, target, id(node) not in lazy))
+    return found
 
 
 def modules() -> dict[str, tuple[str, bool]]:

@@ -32,7 +32,7 @@ def tiny(data: Path, out: Path, **fields: Any) -> dict[str, Any]:
         "device": "cpu",
         "validate_every": 5,
         "save_every": 5,
-        "flow": {"scales": 2, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8},
+        "flow": {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8},
         "task": {"size": 16},
         **fields,
         "optim": {**optim, **fields.get("optim", {})},
