@@ -16,15 +16,16 @@ __all__ = ["check_there", "no_data", "of_masks"]
 def check_there(data: str | Path) -> None:
     """Refuse an address of nothing, before anything is opened or heavy is imported.
 
-    Sets of the Hub and URLs are asked for as they are opened, and so are patterns of shards.
+    Sets of the Hub and URLs are asked for as they are opened, and so are patterns and streams of
+    shards.
 
     Raises:
         CaflowError: (exit 2) the address is a path without a file or folder, or as for
             `Address.of`.
     """
     address = Address.of(data)
-    is_pattern = "{" in address.place and address.place.lower().endswith(SHARDS)
-    if address.kind == "path" and not is_pattern and not exists(address.path):
+    left = address.place.lower().endswith(SHARDS) and (address.stream or "{" in address.place)
+    if address.kind == "path" and not left and not exists(address.path):
         raise no_data(address.path)
 
 

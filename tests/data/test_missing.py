@@ -28,7 +28,13 @@ def test_what_is_not_there_is_refused_before_it_is_opened(tmp_path, name):
 
 
 def test_what_may_be_there_is_left_to_those_who_open_it(tmp_path):
-    for name in (tmp_path, "hf://owner/name", "owner/name", f"{tmp_path}/a-{{00..03}}.tar"):
+    for name in (
+        tmp_path,
+        "hf://owner/name",
+        "owner/name",
+        f"{tmp_path}/a-{{00..03}}.tar",
+        "pipe:x.tar#stream",
+    ):
         check_there(name)
 
 
