@@ -329,8 +329,8 @@ class Conditioned:
                     one.take(self.requests[one.row], refined.picture)
                     one.redraws += refined.drawn.redraws
                 if noise_samples is not None:
-                    refined = found if refine else None
-                    self._score_part(part, some, known, noise_samples, refined, steps)
+                    pairs = found if refine else None
+                    self._score_part(part, some, known, noise_samples, pairs, steps)
             yield [(self._draw(one, seeds), one.nats) for one in batch]
 
     def _draw_part(

@@ -76,9 +76,9 @@ def estimate(
     tiles = plan_tiles(size, config.flow.multiple)
     drawn, read = (height * width for height, width in (size, image))
     piece = tiles.shape[0] * tiles.shape[1]
-    passes = m + (OWN_DRAWS if sampling.rank == "typical" else 0)
     # A step of refinement is as long as four draws; a draw is as long as a score.
-    passes = passes * (1 + 4 * sampling.refine + sampling.noise_samples) / 2
+    passes = (1 + 4 * sampling.refine + sampling.noise_samples) / 2
+    passes *= m + (OWN_DRAWS if sampling.rank == "typical" else 0)
     at_a_time = sampling.batch_size or max(1, BATCH_PIXELS // drawn)
     task = config.task.name
     written = drawn if len(tiles) > 1 else max(drawn, read)
