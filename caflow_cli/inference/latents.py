@@ -65,7 +65,10 @@ class LatentRows:
     def rows(self, first: int, last: int) -> list[Tensor]:
         """The latents of some rows of pixels, (C, h', w) each."""
         self._latents.set_back(self._start)
-        found = [self._band(z, first, last).clone() for z in self._latents.one_by_one()]
+        found = []
+        for z in self._latents.one_by_one():
+            found.append(self._band(z, first, last).clone())
+            del z  # before the next one is drawn
         for cells in self._exchanged:
             for z, fresh in zip(found, self._latents.one_by_one(), strict=True):
                 places = self._band(in_cells(cells, fresh.shape[-1])[None], first, last)

@@ -15,8 +15,8 @@ from ..errors import CaflowError
 
 __all__ = ["Tiles", "check_size", "plan_tiles"]
 
-# Pixels of the model's picture. One piece takes 0.6 kilobytes a pixel with the bundled models; of
-# more, only noise, conditions and candidates are held, 30 bytes a pixel and 3 a candidate.
+# Pixels of the model's picture. One piece takes 0.9 kilobytes a pixel with the bundled models; of
+# more, only conditions, candidates and a band of noise are held (docs/speed.md).
 _ONE_PIECE = 2**21
 _MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
