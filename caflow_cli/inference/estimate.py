@@ -24,13 +24,13 @@ from .tiling import check_size, plan_tiles
 __all__ = ["ONE_CORE", "Estimate", "estimate", "measured_rate"]
 
 # Seconds a megapixel that the model draws and scores, of the bundled models on one core.
-ONE_CORE = 5.0
+ONE_CORE = 8.0
 # Seconds a megapixel of the picture as it is read: for each candidate, and for what is written.
 _COMPOSING = {"colorize": 0.3}
 _WRITING = 0.4
 _PROGRAM = 0.4e9  # bytes
-_PIECE = 600  # bytes a pixel of what the model draws at a time
-_WHOLE = 24  # bytes a pixel of what it draws in tiles
+_PIECE = 900  # bytes a pixel of what the model draws at a time
+_WHOLE = 15  # bytes a pixel of what it draws in tiles
 _CANDIDATE = 3  # bytes a pixel of each candidate
 # Bytes a pixel of the picture as it is read.
 _READ = {"colorize": 30}
