@@ -450,19 +450,28 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     """Load the model, and compile it if the options ask for that."""
     from ..devices import check_bf16, check_compiler, select_device
     from .loaded_model import load_model
-    from .paired_default import paired_models
 
     if given.compile:
         check_compiler(select_device(given.device))
     if given.precision == "bf16":
         check_bf16(select_device(given.device))
-    name = given.model
-    if command == "sample":
-        name = name or named_in_environment("paired") or paired_models()[0]
-    loaded = load_model(name, given.device, console, _task_of(command))
+    loaded = load_model(_typed_name(command, given), given.device, console, _task_of(command))
     if given.compile:
         loaded.model.compile_inference()
     return loaded
+
+
+def _typed_name(command: str, given: Restoration) -> str | None:
+    """The name of the model as typed; of `sample` without one, that of the one paired model.
+
+    Raises:
+        CaflowError: (exit 2) `sample` has several.
+    """
+    from .paired_default import paired_models
+
+    if command != "sample" or given.model:
+        return given.model
+    return named_in_environment("paired") or paired_models()[0]
 
 
 def _task_of(command: str) -> str | None:
@@ -476,11 +485,9 @@ def _model_name(command: str, given: Restoration) -> str | None:
     from .loaded_model import named_model
 
     try:
-        name = given.model
-        if command == "sample":
-            name = name or named_in_environment("paired")
         task = _task_of(command)
-        return named_model(name, task) or default_model(task or "superres").id
+        found = named_model(_typed_name(command, given), task)
+        return found or default_model(task or "superres").id
     except CaflowError:
         return None
 

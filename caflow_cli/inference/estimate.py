@@ -29,7 +29,7 @@ ONE_CORE = 8.0
 _COMPOSING = {"colorize": 0.3}
 _WRITING = 0.4
 _PROGRAM = 0.4e9  # bytes
-_PIECE = 900  # bytes a pixel of what the model draws at a time
+_PIECE = 1000  # bytes a pixel of what the model draws at a time
 _WHOLE = 15  # bytes a pixel of what it draws in tiles
 _CANDIDATE = 3  # bytes a pixel of each candidate
 # Bytes a pixel of the picture as it is read.
