@@ -130,14 +130,14 @@ class Work:
             self._stop_if_told()
 
     def stop(self) -> None:
-        """End the drawing in another thread, behind the part that it is at."""
+        """End the drawing in another thread, behind the pass of the model that it is at."""
         self._stop.set()
 
     def go_on(self) -> None:
         """Let it be drawn again, behind a stop."""
         self._stop.clear()
 
-    def _stop_if_told(self, *_: int) -> None:
+    def _stop_if_told(self, *_: object) -> None:
         if self._stop.is_set():
             raise Stopped
 

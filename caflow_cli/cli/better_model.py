@@ -78,7 +78,8 @@ def layout(image: Picture) -> npt.NDArray[np.float64]:
     square = grey.crop((left, top, left + side, top + side))
     values = np.asarray(square.resize((_SIDE, _SIDE), Image.Resampling.BOX), np.float64).ravel()
     values -= values.mean()
-    return values / (values.std() + _DARK)
+    normed: npt.NDArray[np.float64] = values / (values.std() + _DARK)
+    return normed
 
 
 @cache

@@ -43,6 +43,7 @@ class Console:
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet, self.verbose = quiet, verbose
+        self._display: Progress | None = None  # that is shown
 
     def result(self, line: str) -> None:
         """Write a line to stdout and flush it. A name that is not UTF-8 keeps its bytes."""
@@ -53,8 +54,9 @@ class Console:
         if sys.stdout is None:
             raise CaflowError("stdout is closed", "-o FILE")
         try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            with self._aside():
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise ClosedPipe from error
         except OSError as error:
@@ -96,26 +98,43 @@ class Console:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     @contextmanager
-    def progress(self, *columns: str, results: bool = False) -> Iterator[Progress]:
+    def progress(self, *columns: str, estimates: bool = True) -> Iterator[Progress]:
         """A Rich progress display on stderr. It is silent if stderr is not a terminal.
 
-        With `results`, lines go to stdout at the same time. If stdout is a terminal, no bar is
-        shown: the lines show the progress, and would be written into the bar.
+        Args:
+            columns: Of each bar, behind it.
+            estimates: Add Rich's estimate of the time that is left.
         """
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         display = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
-            *[TextColumn(column) for column in columns],
-            TimeRemainingColumn(),
+            *[TextColumn(column, markup=False) for column in columns],
+            *([TimeRemainingColumn()] if estimates else []),
             console=RichConsole(stderr=True),
             transient=True,
-            disable=not self.live or (results and sys.stdout is not None and sys.stdout.isatty()),
+            disable=not self.live,
         )
         if display.disable:  # as it ends, Rich before 14.3 writes an empty line all the same
             yield display
             return
-        with display:
-            yield display
+        self._display = display
+        try:
+            with display:
+                yield display
+        finally:
+            self._display = None
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Take the display away meanwhile, if stdout is a terminal: it would be written into."""
+        if self._display is None or not sys.stdout.isatty():
+            yield
+            return
+        self._display.stop()
+        try:
+            yield
+        finally:
+            self._display.start()

@@ -6,12 +6,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from .picture_progress import PictureProgress
 from .reporter import Reporter
 from .restoration_options import Restoration
 from .shares import Shares, in_blocks, open_console
@@ -70,9 +70,8 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -
 
         from .records import method_fields
 
-        with console.progress("{task.completed}/{task.total}", results=True) as progress:
-            bar = progress.add_task("inpaint", total=len(planned.jobs))
-            shares = Shares(team, console, [], partial(progress.advance, bar))
+        with PictureProgress(console, "inpaint", len(planned.jobs)).shown() as progress:
+            shares = Shares(team, console, [], progress.done)
             reporter = Reporter("inpaint", shares.console, given.json)
             filler = _Filler(name, method_fields(name), planned, reporter)
 

@@ -183,7 +183,8 @@ class Restoration:
         bool,
         typer.Option(
             "--dry-run",
-            help="List what would be written, and stop.",
+            help="List what would be written, and stop. Of large pictures, say about how long they "
+            "take and how much memory, on one CPU core.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,14 +15,14 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..memory import memory_errors
 from .console import Console
 from .environment import named_in_environment
+from .estimates import Planned, estimate_text, is_large
+from .picture_progress import PictureProgress
 from .reporter import Reporter
 from .restoration_options import Restoration
 from .shares import Shares, in_blocks, open_console
 from .team import is_helper
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from ..images import Decoded
     from ..inference import Candidates
     from ..inference.loaded_model import LoadedModel
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["restore_pictures"]
 
 _PICTURES, _CANDIDATES = 32, 64  # of neighbouring pictures that may share batches, at most
+_MOMENT = 15  # seconds
 _HELD = 2**22  # pixels, of all candidates, above which pictures that were read no longer wait
 
 
@@ -84,7 +84,8 @@ def restore_pictures(
     planned.check_mask()
     with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-            list_jobs(planned.jobs, reporter)
+            estimates = Planned(planned, _model_name(command, given), sampling)
+            list_jobs(planned.jobs, reporter, estimates.of if given.dry_run else None)
             return
 
         loaded = _load(command, given, console)
@@ -99,17 +100,17 @@ def restore_pictures(
 
         smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
         length = 1 if given.compile else at_a_time(sampling)
-        with console.progress("{task.completed}/{task.total}", results=True) as progress:
-            bar = progress.add_task(command, total=len(planned.jobs))
-            parts = progress.add_task("this picture", visible=False)
-            shares = Shares(team, console, sheets, partial(progress.advance, bar))
+        with PictureProgress(console, command, len(planned.jobs)).shown() as progress:
+            shares = Shares(team, console, sheets, progress.done)
             restorer = _Restorer(
                 *(planned, loaded, sampling, grid, uncertainty),
                 Reporter(command, shares.console, given.json),
                 unnamed,
                 size,
                 smaller,
-                partial(_show, progress, parts),
+                progress,
+                not given.compile,
+                console,
                 shares.done,
             )
             blocks = in_blocks(planned.jobs, length)
@@ -165,7 +166,9 @@ class _Restorer:
     unnamed: bool  # whether nobody named the model, so that it may not suit a picture
     size: OutputSize | None  # of what is written
     smaller: str  # what to do where memory does not suffice
-    progress: Callable[[int, int], None]  # takes how many parts and batches are done, of how many
+    progress: PictureProgress
+    times: bool  # whether the model may be timed, because it is not compiled size by size
+    console: Console  # of the command, which says at once what is yet to come
     done: Callable[[], None]  # called behind each job
 
     def restore(self, jobs: Sequence[Job]) -> bool:
@@ -241,12 +244,13 @@ class _Restorer:
             images = [one.image for one in some if one.image is not None]
             try:
                 with memory_errors(self.smaller), _named(some[0].job):
+                    self._begin(some)
                     results = restore_alike(
                         self.loaded.model,
                         images,
                         self.sampling,
                         [one.mask for one in some],
-                        self.progress,
+                        self.progress.step,
                     )
             except CaflowError as error:
                 if len(some) == 1:
@@ -257,6 +261,32 @@ class _Restorer:
             for one, result in zip(some, results, strict=True):
                 one.result = result
                 one.elapsed += (time.perf_counter() - start) / len(some)
+
+    def _begin(self, some: Sequence[_Ready]) -> None:
+        """Show that pictures are drawn, and of a large one say about what it takes.
+
+        Where the constant rate of one core makes that longer than a moment, the rate of this
+        machine is measured. CaflowError if the model would draw too much.
+        """
+        from ..inference import task_of
+        from ..inference.estimate import ONE_CORE, estimate, measured_rate
+
+        first, more = some[0], len(some) - 1
+        name = f"{first.job.name} and {more} more" if more else first.job.name
+        assert first.image is not None
+        assert first.size is not None
+        read = first.image.shape[0], first.image.shape[1]
+        if not is_large(read, first.size):
+            self.progress.begin(name)
+            return
+        model = self.loaded.model
+        windows = len(task_of(model).parts(first.image, first.mask))
+        work = estimate(model.config, read, first.size, windows, self.sampling)
+        slow = work.seconds() > _MOMENT
+        seconds = work.seconds(measured_rate(model, work) if slow and self.times else ONE_CORE)
+        text = estimate_text(work, seconds)
+        self.console.note(f"{name}: {text}")
+        self.progress.begin(name, text)
 
     def _finish(self, ready: _Ready) -> None:
         """Write and report one job. CaflowError if a step of it has failed, or fails."""
@@ -416,15 +446,9 @@ def _named(job: Job) -> Iterator[None]:
         raise CaflowError(message, error.hint, error.exit_code) from error
 
 
-def _show(progress: Progress, bar: TaskID, done: int, total: int) -> None:
-    """Show how much of one picture is done, where it takes more than one step."""
-    progress.update(bar, completed=done, total=total, visible=1 < total != done)
-
-
 def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
     """Load the model, and compile it if the options ask for that."""
     from .loaded_model import load_model
-    from .paired_default import paired_models
 
     if given.compile or given.precision == "bf16":
         from ..devices import check_bf16, check_compiler, select_device
@@ -433,13 +457,41 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
             check_compiler(select_device(given.device))
         if given.precision == "bf16":
             check_bf16(select_device(given.device))
-    task, name = None if command == "sample" else command, given.model
-    if task is None:
-        name = name or named_in_environment("paired") or paired_models()[0]
-    loaded = load_model(name, given.device, console, task)
+    loaded = load_model(_typed_name(command, given), given.device, console, _task_of(command))
     if given.compile:
         loaded.model.compile_inference()
     return loaded
+
+
+def _typed_name(command: str, given: Restoration) -> str | None:
+    """The name of the model as typed; of `sample` without one, that of the one paired model.
+
+    Raises:
+        CaflowError: (exit 2) `sample` has several.
+    """
+    from .paired_default import paired_models
+
+    if command != "sample" or given.model:
+        return given.model
+    return named_in_environment("paired") or paired_models()[0]
+
+
+def _task_of(command: str) -> str | None:
+    """The task of a command's model; None: any."""
+    return None if command == "sample" else command
+
+
+def _model_name(command: str, given: Restoration) -> str | None:
+    """The name of the model, where that can be told without a refusal."""
+    from ..hub.resolve import default_model
+    from .loaded_model import named_model
+
+    try:
+        task = _task_of(command)
+        found = named_model(_typed_name(command, given), task)
+        return found or default_model(task or "superres").id
+    except CaflowError:
+        return None
 
 
 def _check_mask(loaded: LoadedModel, has_mask: bool) -> None:

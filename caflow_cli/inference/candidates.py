@@ -25,6 +25,7 @@ from .conditions import InTiles, OnePiece, read_conditions
 from .consistent import back_project
 from .domain import Statistics
 from .latents import Latents
+from .progress import Progress, Steps
 from .refine import Refined
 from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
 
@@ -33,16 +34,15 @@ __all__ = [
     "OWN_SEED",
     "Conditioned",
     "Draw",
-    "Progress",
     "Request",
     "Step",
     "requests_at_a_time",
 ]
 
+# Of the pictures of a batch together, which are composed and then scored.
+_HELD_PIXELS = 2**26
 # Of draws that are no candidates, far from candidates: they would be compared with themselves.
 OWN_SEED = 2**31
-
-Progress = Callable[[int, int], None]  # takes how many parts of batches are done, and of how many
 
 
 def requests_at_a_time(
@@ -171,7 +171,7 @@ class Conditioned:
         model: Any model.
         requests: Their conditions must have one size.
         strict: Draw again what runs away, and refuse scores that are not finite.
-        progress: Is told when a part of a batch of candidates is done.
+        progress: Is told behind each pass of the model (`inference.progress`).
         bf16: Draw with nets in bfloat16. Conditions and scores stay float32.
     """
 
@@ -303,26 +303,34 @@ class Conditioned:
         likelier.
         """
         height, width = size = self._conditions.size
-        at_a_time = batch_size or BATCH_PIXELS // (height * width)
+        # Each candidate of a batch has its picture, which may be far larger than what is drawn.
+        room = max(1, _HELD_PIXELS // max(math.prod(one.image.shape[:2]) for one in self.requests))
+        at_a_time = batch_size or min(room, BATCH_PIXELS // (height * width))
         step = max(1, at_a_time // len(self.requests))
-        total = math.ceil(candidates / step) * self._most
-        for number, first in enumerate(range(0, candidates, step)):
+        steps = Steps(self._progress)
+        for first in range(0, candidates, step):
+            count = min(step, candidates - first) * len(self.requests)
+            passes = 1 if noise_samples is None else 2
+            steps.more(passes * self._most * self._conditions.steps(count))
+        for first in range(0, candidates, step):
+            last = min(first + step, candidates)
             batch = [
                 _Candidate(row, k, Latents(self._model, seed + k, size), self.requests[row].image)
                 for row, seed in enumerate(seeds)
-                for k in range(first, min(first + step, candidates))
+                for k in range(first, last)
             ]
             for part in range(self._most):
+                steps.enter((first + 1, last, candidates), (part + 1, self._most))
                 some = [one for one in batch if part < self._count(one.row)]
                 known = self._conditions_of(part, some)
-                found = self._draw_part(known[0], tau, [one.latents for one in some], refine)
+                latents = [one.latents for one in some]
+                found = self._draw_part(known[0], tau, latents, refine, steps)
                 for one, refined in zip(some, found, strict=True):
                     one.take(self.requests[one.row], refined.picture)
                     one.redraws += refined.drawn.redraws
                 if noise_samples is not None:
-                    self._score_part(part, some, known, noise_samples, found if refine else None)
-                if self._progress is not None:
-                    self._progress(number * self._most + part + 1, total)
+                    pairs = found if refine else None
+                    self._score_part(part, some, known, noise_samples, pairs, steps)
             yield [(self._draw(one, seeds), one.nats) for one in batch]
 
     def _draw_part(
@@ -331,10 +339,13 @@ class Conditioned:
         tau: Tau,
         latents: Sequence[Latents],
         refine: int,
+        steps: Steps,
     ) -> list[Refined]:
         if refine:
-            return conditions.draw_refined(tau, latents, refine)
-        drawn = conditions.draw(tau, latents, self._strict)
+            found = conditions.draw_refined(tau, latents, refine)
+            steps.step("drawn")
+            return found
+        drawn = conditions.draw(tau, latents, self._strict, steps)
         return [Refined(one, one.picture) for one in drawn]
 
     def _score_part(
@@ -344,15 +355,16 @@ class Conditioned:
         known: tuple[OnePiece | InTiles, Tensor],
         noise_samples: int,
         refined: Sequence[Refined] | None,
+        steps: Steps,
     ) -> None:
         """Score the part that was composed last; of a refined one and its draw, keep one."""
 
-        def nats() -> list[Nats]:
+        def nats(steps: Steps | None = None) -> list[Nats]:
             pairs = [(one.row, one.image) for one in some]
             conditions, targets = self._reduce(part, pairs, known)
-            return nats_of(conditions, targets, noise_samples, self._strict)
+            return nats_of(conditions, targets, noise_samples, self._strict, steps)
 
-        found = nats()
+        found = nats(steps)
         if refined is not None:
             for one, pair in zip(some, refined, strict=True):
                 one.retake(self.requests[one.row], pair.drawn.picture)
@@ -390,7 +402,8 @@ class Conditioned:
             known = self._conditions, self._cond
         if known is not None:
             conditions, read = known
-            if torch.equal(cond, read.repeat_interleave(len(cond) // len(read), 0)):
+            each = len(cond) // len(read)
+            if all(torch.equal(one, read[place // each]) for place, one in enumerate(cond)):
                 return conditions, targets
         return read_conditions(self._model, cond), targets
 

@@ -29,7 +29,7 @@ from .candidates import OWN_SEED, Conditioned
 __all__ = ["CONSENSUS", "Place", "Values", "distances", "order", "own_log_likelihoods"]
 
 CONSENSUS = ("consensus", "likely-consensus")  # the rules that need `distances`
-_OWN_DRAWS = 32  # S
+OWN_DRAWS = 32  # S
 _AT_ONCE = 2**29  # bytes of composed pictures that are held for their distances
 
 Values = npt.NDArray[np.float64]
@@ -131,8 +131,8 @@ def own_log_likelihoods(
         CaflowError: A draw or a score is not finite.
     """
     requests = len(conditioned.requests)
-    found = np.empty((requests, _OWN_DRAWS))
+    found = np.empty((requests, OWN_DRAWS))
     seeds = [OWN_SEED] * requests
-    for draw, score in conditioned.candidates(1.0, _OWN_DRAWS, seeds, noise_samples, batch_size):
+    for draw, score in conditioned.candidates(1.0, OWN_DRAWS, seeds, noise_samples, batch_size):
         found[draw.request, draw.k] = score.rank_score
     return found

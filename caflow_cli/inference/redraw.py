@@ -75,37 +75,31 @@ def decode_noise(
 
 
 def draw_sound(
-    latents: list[Tensor],
-    fresh: Callable[[], list[Tensor]],
-    draw: Callable[[list[Tensor]], tuple[Picture, Tensor]],
+    draw: Callable[[Tensor | None], tuple[Picture, Tensor]],
+    exchange: Callable[[Tensor], None],
     tau: Tau,
 ) -> Sampled:
     """Draw, and where the draw runs away draw again of the generator's next latents.
 
     Args:
-        latents: (C, h, w) each.
-        fresh: The generator's next ones.
-        draw: The picture of latents, and its `runaway_cells`, (rows, columns).
+        draw: The picture, and its `runaway_cells`, (rows, columns). It is told in which cells the
+            latents are others than at its last call; None: it is the first.
+        exchange: Lets the generator's next latents count in those cells.
         tau: For the message.
 
     Raises:
         CaflowError: The draw and its ten redraws run away.
     """
+    changed: Tensor | None = None
     for redraws in range(REDRAWS + 1):
-        picture, cells = draw(latents)
+        picture, cells = draw(changed)
         if not bool(cells.any()):
             return Sampled(picture, redraws)
         if redraws < REDRAWS:
-            cells = cells.to(latents[0].device)
-            latents = [_exchanged(*pair, cells) for pair in zip(latents, fresh(), strict=True)]
+            changed = cells.cpu()
+            exchange(changed)
     warmth = Temperature.of(tau)
     raise CaflowError(
         f"{REDRAWS + 1} draws in a row run away from what the model knows at tau {warmth}",
         "a lower --tau, or a picture more like those of the training",
     )
-
-
-def _exchanged(z: Tensor, fresh: Tensor, cells: Tensor) -> Tensor:
-    """A latent (C, h, w) with another's values in those cells of the picture."""
-    times = z.shape[-1] // cells.shape[-1]
-    return torch.where(cells.repeat_interleave(times, 0).repeat_interleave(times, 1), fresh, z)

@@ -11,10 +11,11 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau
-from .candidates import Conditioned, Progress, Request
+from .candidates import Conditioned, Request
 from .choice import CONSENSUS, Values, distances, order, own_log_likelihoods
 from .consistent import consistency
 from .pictures import Pictured, as_mask, as_picture
+from .progress import Progress
 from .refine import check_refinable
 from .results import Candidate, Candidates
 from .score import Score, check_mask, estimator_of, task_of
@@ -109,7 +110,7 @@ def restore_with(
         image: uint8 (H, W, 3).
         sampling: If tau or M is None, it is the model's, else the task's.
         mask: uint8 (H, W), for inpaint.
-        progress: Is told when a part of a batch of candidates is done.
+        progress: Is told behind each pass of the model (`inference.progress`).
 
     Raises:
         CaflowError: As for `restore`.
@@ -134,7 +135,7 @@ def restore_alike(
         images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
         sampling: For every picture.
         masks: uint8 (H, W), one for each picture, or None.
-        progress: Is told when a part of a batch of candidates is done.
+        progress: Is told behind each pass of the model (`inference.progress`).
 
     Raises:
         CaflowError: As for `restore`, for one of the pictures: no other has a result then, either.

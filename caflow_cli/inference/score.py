@@ -17,6 +17,7 @@ from ..sampling import check_noise_samples
 from ..tasks import Part, Picture, Place, Task, get_task
 from .conditions import InTiles, OnePiece, read_conditions
 from .pictures import Pictured, as_mask, as_picture
+from .progress import Steps
 from .tiling import check_size
 
 __all__ = [
@@ -95,8 +96,9 @@ def check_mask(task: Task, mask: Picture | None) -> None:
 
 
 def to_batch(images: Sequence[Picture]) -> Tensor:
-    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor. One alone is no copy."""
+    stacked = images[0][None] if len(images) == 1 else np.stack(images)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
 def score(
@@ -162,7 +164,11 @@ class Nats(NamedTuple):
 
 
 def nats_of(
-    conditions: OnePiece | InTiles, targets: Tensor, noise_samples: int, strict: bool = True
+    conditions: OnePiece | InTiles,
+    targets: Tensor,
+    noise_samples: int,
+    strict: bool = True,
+    steps: Steps | None = None,
 ) -> list[Nats]:
     """Score reduced targets under the conditions that they were reduced with.
 
@@ -172,11 +178,12 @@ def nats_of(
         targets: uint8 (B, C, H, W).
         noise_samples: K.
         strict: Refuse a log-likelihood that is not finite.
+        steps: Counts.
 
     Raises:
         CaflowError: A log-likelihood is not finite, and `strict` is set.
     """
-    values, deviations = conditions.log_prob(targets, noise_samples)
+    values, deviations = conditions.log_prob(targets, noise_samples, steps)
     if strict and not all(map(math.isfinite, values)):
         raise CaflowError(
             "a log-likelihood is not finite: the picture is too far from what the model knows",

@@ -15,8 +15,8 @@ from ..errors import CaflowError
 
 __all__ = ["Tiles", "check_size", "plan_tiles"]
 
-# Pixels of the model's picture. One piece takes 0.6 kilobytes a pixel with the bundled models; of
-# more, only noise, conditions and candidates are held, 30 bytes a pixel and 3 a candidate.
+# Pixels of the model's picture. One piece takes 0.9 kilobytes a pixel with the bundled models; of
+# more, only conditions, candidates and a band of noise are held (docs/speed.md).
 _ONE_PIECE = 2**21
 _MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
@@ -51,12 +51,33 @@ class Tiles:
         (top, left), (rows, columns) = corner, self.shape
         return pictures[..., top : top + rows, left : left + columns]
 
-    def cut_latent(self, z: Tensor, corner: Corner) -> Tensor:
-        """Cut a tile's part from a latent (C, h, w) of the whole picture, as a batch of one."""
-        cell = self.size[0] // z.shape[-2]
-        (top, left), (rows, columns) = corner, self.shape
-        rows, columns, top, left = rows // cell, columns // cell, top // cell, left // cell
-        return laid_out(z[None, :, top : top + rows, left : left + columns])
+    def cut_latent(self, z: Tensor, left: int) -> Tensor:
+        """Cut a tile's part from a latent (C, h, w) of its rows, as a batch of one."""
+        cell = self.size[1] // z.shape[-1]
+        return laid_out(z[None, :, :, left // cell : (left + self.shape[1]) // cell])
+
+    def touching(self, cells: Tensor, cell: int) -> list[Corner]:
+        """The tiles that see one of the cells of a picture that are true, (rows, columns).
+
+        Args:
+            cells: bool.
+            cell: The side of each, in pixels.
+        """
+        rows, columns = (side // cell for side in self.shape)
+        return [
+            (top, left)
+            for top, left in self
+            if cells[top // cell :, left // cell :][:rows, :columns].any()
+        ]
+
+    def overlapping(self, corners: Sequence[Corner]) -> list[Corner]:
+        """The tiles that have pixels in common with one of these, and these."""
+        rows, columns = self.shape
+        return [
+            (top, left)
+            for top, left in self
+            if any(abs(top - t) < rows and abs(left - l) < columns for t, l in corners)
+        ]
 
     def row_weights(self) -> list[np.ndarray]:
         """The blending weights of each row of tiles, along the height, (rows,) float32."""
@@ -71,10 +92,12 @@ def check_size(size: tuple[int, int]) -> None:
     """Refuse pictures with so many pixels that drawing would take too long: CaflowError."""
     height, width = size
     if height * width > _MOST:
-        times = math.ceil((height * width / _MOST) ** 0.5)
+        times = math.ceil(10 * (height * width / _MOST) ** 0.5) / 10
         raise CaflowError(
-            f"the model would work on {width}×{height} pixels, more than {_MOST}",
-            f"crop the picture, or shrink its sides {times} times",
+            f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
+            f"than {_MOST / 1e6:.0f}",
+            f"crop the picture into {math.ceil(height * width / _MOST)} parts or more; or shrink "
+            f"its sides {times:g} times, and say the size of the result with --fit",
         )
 
 

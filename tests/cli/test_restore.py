@@ -13,8 +13,6 @@ from PIL import Image
 
 from caflow_cli import inference
 from caflow_cli.cli import restore
-from caflow_cli.cli.console import Console
-from caflow_cli.cli.restore import _show
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, read_image, read_provenance
 from caflow_cli.model import CAFlow
@@ -39,7 +37,7 @@ from .scenes import PHOTO, save, save_mask
         (["superres", "x.png", "y.png", "-o", "out.png"], "one file for 2 inputs"),
         (["superres", "x.png", "-n", "2", "-o", "-"], "one picture, not 2"),
         (["superres", "x.png", "-o", "-", "--json"], "stdout"),
-        (["superres", "example:cat"], "'cat'"),
+        (["superres", "example:dog"], "'dog'"),
         (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
         (["superres", "."], "no pictures in the folder '.'"),
         (["superres", "*.tif"], "no file matches '*.tif'"),
@@ -378,14 +376,3 @@ def test_a_temperature_may_have_a_shape(run, tmp_path, small_picture, model_file
     assert_refused(result, 2, "tau 0.9/0.5 has 2 values")
     assert "3 (one a scale, finest first) or 6 (one a latent)" in result.stderr.decode()
     assert not (tmp_path / "y.png").exists()
-
-
-def test_a_second_bar_shows_the_steps_of_a_picture_that_has_several():
-    with Console().progress() as progress:
-        bar = progress.add_task("this picture", visible=False)
-        shown = []
-        for at in ((1, 1), (1, 3), (2, 3), (3, 3)):
-            _show(progress, bar, *at)
-            (task,) = progress.tasks
-            shown.append((task.completed, task.total, task.visible))
-    assert shown == [(1, 1, False), (1, 3, True), (2, 3, True), (3, 3, False)]

@@ -1,4 +1,4 @@
-"""Draws `assets/examples/scratch.png`: a mask of scratches and spots, as an old photograph has them.
+"""Draws `assets/examples/scratch.png`: a mask of scratches and spots, as of an old photograph.
 
 python -m tests.examples.draw_scratch scratch.png
 """

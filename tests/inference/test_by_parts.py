@@ -17,10 +17,20 @@ from caflow_cli.evaluation.metrics.pairs import PairMetrics
 from caflow_cli.evaluation.problems import Problem
 from caflow_cli.evaluation.settings import EvaluationSettings
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import attribution, conditions, restore, score, spread, task_of
+from caflow_cli.inference import (
+    attribution,
+    candidates,
+    conditions,
+    restore,
+    restore_with,
+    score,
+    spread,
+    task_of,
+)
 from caflow_cli.inference.candidates import Conditioned, Request
 from caflow_cli.inference.latents import Latents
 from caflow_cli.model import CAFlow
+from caflow_cli.sampling import Sampling
 
 SIZE = 32
 HEIGHT, WIDTH = 70, 100
@@ -216,14 +226,26 @@ def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(mo
 
 
 def test_progress_tells_the_parts_of_every_batch(model):
-    from caflow_cli.inference import restore_with
-    from caflow_cli.sampling import Sampling
-
     told = []
     sampling = Sampling(tau=0.5, candidates=3, batch_size=2)
-    result = restore_with(model, picture(), sampling, scratch(), lambda *at: told.append(at))
-    total = 2 * len(result.kept[0].score.parts)
-    assert told == [(done, total) for done in range(1, total + 1)]
+    result = restore_with(model, picture(), sampling, scratch(), told.append)
+    parts = len(result.kept[0].score.parts)
+    total = 2 * 2 * parts  # two batches, and a draw and a score of each
+    assert [(one.steps, one.total) for one in told] == [(k, total) for k in range(1, total + 1)]
+    assert [one.candidates for one in told] == [(1, 2, 3)] * (2 * parts) + [(3, 3, 3)] * (2 * parts)
+    order = [(part, parts) for part in range(1, parts + 1) for _ in range(2)]
+    assert [one.part for one in told] == 2 * order
+    assert {one.what for one in told[::2]} == {"drawn"}
+    assert {one.what for one in told[1::2]} == {"scored"}
+
+
+def test_a_batch_holds_few_large_pictures(model, monkeypatch):
+    """Each candidate of a batch has the whole picture, whatever the hole takes."""
+    image, mask = picture(), scratch()
+    monkeypatch.setattr(candidates, "_HELD_PIXELS", 2 * image.shape[0] * image.shape[1])
+    told = []
+    restore_with(model, image, Sampling(tau=0.5, candidates=3), mask, told.append)
+    assert {one.candidates for one in told} == {(1, 2, 3), (3, 3, 3)}
 
 
 def test_uncertainty_is_within_the_hole(model):

@@ -20,9 +20,11 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
 from caflow_cli.inference import restore, task_of
 from caflow_cli.inference.conditions import InTiles, OnePiece
+from caflow_cli.inference.latents import Latents
+from caflow_cli.inference.progress import Steps
 from caflow_cli.inference.redraw import REDRAWS, runaway_cells
 from caflow_cli.inference.score import to_batch
-from caflow_cli.inference.tiling import plan_tiles
+from caflow_cli.inference.tiling import Tiles, plan_tiles
 from caflow_cli.model import CAFlow
 
 TAU = 0.8
@@ -187,6 +189,27 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
     assert (apart > 0).mean() <= 1e-3
     assert (np.abs(plain[:64, :64].astype(int) - drawn[:64, :64]) > 1).mean() > 0.5
     np.testing.assert_allclose(plain[:, corner:].astype(int), drawn[:, corner:], atol=1)
+
+
+def test_only_tiles_near_a_burst_are_drawn_again(small_model, poison, monkeypatch):
+    """The picture is bit for bit the one of drawing all of them again."""
+    size = (32, 1600)
+    cond = conditions(1, size)
+    tiles = plan_tiles(size, 16, 224)
+    way = InTiles(small_model, cond, tiles)
+    poison(small_model, [(4, 0)], size=size)
+    told = []
+    steps = Steps(told.append, way.steps(1))
+    (drawn,) = way.draw(TAU, [Latents(small_model, 4, size)], steps=steps)
+    assert drawn.redraws == 1
+    again = len(told) - len(tiles)
+    assert 0 < again < len(tiles) / 2
+    assert told[-1].steps == told[-1].total
+    monkeypatch.setattr(Tiles, "touching", lambda self, cells, cell: list(self))
+    whole = InTiles(small_model, cond, tiles)
+    (expected,) = whole.draw(TAU, [Latents(small_model, 4, size)])
+    assert expected.redraws == 1
+    np.testing.assert_array_equal(drawn.picture, expected.picture)
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,16 @@ def test_tiles_cover_with_even_overlaps(length, side):
     np.testing.assert_array_equal(tiles.column_weights(), [np.ones(48)])
 
 
-def test_a_tile_holds_the_same_part_of_a_picture_and_of_its_latents():
+def test_a_tile_holds_the_same_part_of_a_picture_and_of_its_rows_of_latents():
     tiles = plan_tiles((272, 400), 16, 256)
     assert len(tiles) == 2 * 4
     rows, columns = torch.meshgrid(torch.arange(272), torch.arange(400), indexing="ij")
     picture = torch.stack([rows, columns])[None].float()
     latent = picture[0, :, ::8, ::8]
     for corner in tiles:
-        part, z = tiles.cut(picture, corner), tiles.cut_latent(latent, corner)
+        (top, left), height = corner, tiles.shape[0]
+        band = latent[:, top // 8 : (top + height) // 8]
+        part, z = tiles.cut(picture, corner), tiles.cut_latent(band, left)
         assert part.shape == (1, 2, *tiles.shape)
         assert tuple(part[0, :, 0, 0].int().tolist()) == corner
         assert torch.equal(z, part[..., ::8, ::8])
@@ -58,6 +60,24 @@ def test_what_fits_into_memory_is_one_piece():
 
 def test_more_than_anybody_waits_for_is_refused():
     check_size((8192, 8192))
-    with pytest.raises(CaflowError, match="8193×8192 pixels, more than 67108864") as caught:
+    with pytest.raises(CaflowError, match="16000×12000, 192 megapixels: more than 67") as caught:
+        check_size((12000, 16000))
+    assert caught.value.hint == (
+        "crop the picture into 3 parts or more; or shrink its sides 1.7 times, and say the size "
+        "of the result with --fit"
+    )
+    with pytest.raises(CaflowError):
         check_size((8192, 8193))
-    assert "shrink its sides 2 times" in caught.value.hint
+
+
+def test_tiles_are_found_by_what_they_see_and_by_what_they_overlap():
+    tiles = plan_tiles((208, 1040), 16, 224)
+    assert tiles.tops == (0,)
+    assert len(tiles.lefts) > 4
+    cells = torch.zeros(13, 65, dtype=torch.bool)
+    cells[3, tiles.lefts[-1] // 16 + tiles.shape[1] // 16 - 1] = True  # at the right end
+    assert tiles.touching(cells, 16) == [(0, tiles.lefts[-1])]
+    near = [left for left in tiles.lefts if left > tiles.lefts[-1] - tiles.shape[1]]
+    assert tiles.overlapping([(0, tiles.lefts[-1])]) == [(0, left) for left in near]
+    assert len(near) < len(tiles)
+    assert not tiles.touching(torch.zeros_like(cells), 16)

@@ -1,0 +1,131 @@
+"""What large pictures will take, said before the work and by `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import EXIT_FAILED, CaflowError
+from ..images import stored_size
+from .picture_progress import duration
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..inference.estimate import Estimate
+    from ..sampling import Sampling
+    from .plan import Job, Plan
+
+__all__ = ["Planned", "estimate_fields", "estimate_text", "is_large"]
+
+_LARGE = 2_000_000  # pixels, read or drawn, above which an estimate is worth its time
+_ENLARGED = 64  # times as many pixels as are read: no model draws more
+
+
+def is_large(read: tuple[int, int], drawn: tuple[int, int]) -> bool:
+    """Whether a picture is said the estimate of: heights and widths, as read and as drawn."""
+    return max(height * width for height, width in (read, drawn)) > _LARGE
+
+
+def estimate_text(work: Estimate, seconds: float) -> str:
+    """A text for people: `8000x6000 in 70 tiles, 1 candidate: about 6 min and 1.9 GB`."""
+    size = "x".join(map(str, work.drawn))
+    what = f"{work.windows} windows of {size}" if work.windows > 1 else f"{size} drawn"
+    if work.tiles > 1:
+        what = f"{what} in {work.tiles} tiles"
+    candidates = "1 candidate" if work.candidates == 1 else f"{work.candidates} candidates"
+    return f"{what}, {candidates}: about {duration(seconds)} and {work.memory / 1e9:.1f} GB"
+
+
+def estimate_fields(work: Estimate) -> Mapping[str, object]:
+    """The estimate of `--dry-run`, as JSON states it."""
+    return {
+        "drawn": work.drawn,
+        "tiles": work.tiles,
+        "windows": work.windows,
+        "candidates": work.candidates,
+        "seconds": round(work.seconds(), 1),
+        "memory_gb": round(work.memory / 1e9, 2),
+    }
+
+
+class _Known(NamedTuple):
+    """The arguments of `estimate`."""
+
+    config: Config
+    image: tuple[int, int]
+    size: tuple[int, int]
+    windows: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The estimates of jobs whose model is not loaded, by the constant rate of one core.
+
+    Args:
+        planned: The jobs.
+        name: Of the model; None: it is not known.
+        sampling: As typed.
+    """
+
+    planned: Plan
+    name: str | None
+    sampling: Sampling
+
+    def of(self, job: Job) -> Estimate | None:
+        """The estimate for a large picture. None for a small one, for stdin, and where the model is
+        not on this machine. Only inpainting decodes pixels: of the mask, whose holes it counts.
+
+        Raises:
+            CaflowError: (exit 1) the model would draw too many pixels.
+        """
+        known = self._known(job)
+        if known is None:
+            return None
+        from ..inference.estimate import estimate
+
+        try:
+            return estimate(*known)
+        except CaflowError as error:
+            message = f"{job.name}: {error.message}"
+            raise CaflowError(message, error.hint, EXIT_FAILED) from error
+
+    def _known(self, job: Job) -> _Known | None:
+        """What `estimate` is to be called with, for a large picture."""
+        path = job.source.path
+        if path is None or job.source.problem is not None or job.skipped or self.name is None:
+            return None
+        try:
+            read = stored_size(path.read_bytes(), job.name)
+            if read[0] * read[1] * _ENLARGED <= _LARGE:
+                return None
+            return self._known_of(job, read)
+        except (OSError, CaflowError):  # the work itself will say why
+            return None
+
+    def _known_of(self, job: Job, read: tuple[int, int]) -> _Known | None:
+        import numpy as np
+
+        from ..tasks import get_task
+
+        config = self._config
+        task, sampling = get_task(config), self.sampling.of(config)
+        image = np.broadcast_to(np.uint8(0), (*read, 3))  # of that size, and of no memory
+        if not is_large(read, task.model_size(image)):
+            return None
+        windows = 1
+        if task.needs_mask:
+            picture = self.planned.read(job)
+            windows = len(task.parts(picture.rgb, self.planned.read_mask(job, picture)))
+        return _Known(config, read, task.model_size(image), windows, sampling)
+
+    @cached_property
+    def _config(self) -> Config:
+        """That of the model. CaflowError if it is not on this machine."""
+        from ..checkpoint import read_info
+        from ..hub.resolve import resolve
+
+        assert self.name is not None
+        return read_info(resolve(self.name, local=True).path).config

@@ -1,0 +1,101 @@
+"""How far a command is with its pictures: bars on a terminal, else a line now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .console import Console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from ..inference.progress import Done
+
+__all__ = ["PictureProgress", "duration"]
+
+_PAUSE = 10  # seconds before the first line, and between lines
+_BRIEF = 1  # seconds of work on one picture that need no bar of their own
+
+
+def duration(seconds: float) -> str:
+    """A text for people: `35 s`, `4 min`, `1.5 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 120 * 60 else f"{seconds / 3600:.1f} h"
+
+
+class PictureProgress:
+    """Shows how many pictures are done, and what is done of one that takes long.
+
+    On a terminal there are two bars. Elsewhere a line goes to stderr every ten seconds, the first
+    one after ten seconds. With `-q` there is nothing. The time that is left is what the steps so
+    far took, for the steps to come: of the picture, or of all pictures.
+
+    Args:
+        console: Of the command.
+        label: Of the bar of pictures: the command's name.
+        total: How many pictures there are.
+    """
+
+    def __init__(self, console: Console, label: str, total: int) -> None:
+        self._console, self._label, self._total, self._pictures = console, label, total, 0
+        self._name, self._began = "", time.monotonic()
+        self._start = self._said = self._began
+
+    @contextmanager
+    def shown(self) -> Iterator[PictureProgress]:
+        """Show the bars meanwhile."""
+        columns = "{task.completed}/{task.total}", "{task.fields[left]}"
+        with self._console.progress(*columns, estimates=False) as bars:
+            self._bars: Progress = bars
+            self._all = bars.add_task(self._label, total=self._total, left="")
+            self._one = bars.add_task("", total=None, visible=False, left="")
+            yield self
+
+    def begin(self, name: str, estimate: str = "") -> None:
+        """Note that the work on a picture begins, or on several at a time.
+
+        Args:
+            name: Of the picture.
+            estimate: Of a large one, which is shown until the first step is done.
+        """
+        self._name, self._began = name, time.monotonic()
+        if estimate:
+            text = f"{name}: {estimate}"
+            self._bars.update(self._one, description=text, completed=0, left="", visible=True)
+
+    def step(self, done: Done) -> None:
+        """Show what is done of a picture."""
+        now = time.monotonic()
+        left = self._left(now - self._began, done.steps, done.total)
+        ends = done.steps >= done.total
+        self._bars.update(
+            self._one,
+            description=f"{self._name}: {done}",
+            completed=done.steps,
+            total=done.total,
+            left=left,
+            visible=not ends and now - self._began > _BRIEF,
+        )
+        if not ends:
+            self._line(now, f"{self._name}: {done}, {left}")
+
+    def done(self) -> None:
+        """Show that one more picture is done."""
+        self._pictures += 1
+        now = time.monotonic()
+        left = self._left(now - self._start, self._pictures, self._total)
+        self._bars.update(self._all, completed=self._pictures, left=left)
+        if self._pictures < self._total:
+            self._line(now, f"{self._pictures} of {self._total} pictures done, {left}")
+
+    def _left(self, elapsed: float, done: int, total: int) -> str:
+        return f"about {duration(elapsed / done * (total - done))} left" if done < total else ""
+
+    def _line(self, now: float, text: str) -> None:
+        if not self._console.live and now - self._said >= _PAUSE:
+            self._said = now
+            self._console.note(text)
