@@ -1,4 +1,4 @@
-"""What large pictures will take, said before the work and by `--dry-run`."""
+"""The time and memory that large pictures will take, said before the work and by `--dry-run`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Planned:
             raise CaflowError(message, error.hint, EXIT_FAILED) from error
 
     def _known(self, job: Job) -> _Known | None:
-        """What `estimate` is to be called with, for a large picture."""
+        """The arguments of `estimate`, for a large picture."""
         path = job.source.path
         if path is None or job.source.problem is not None or job.skipped or self.name is None:
             return None

@@ -1,4 +1,4 @@
-"""What a large picture will take, in time and memory, before the work begins.
+"""The time and memory that a large picture will take, before the work begins.
 
     seconds = rate · pixels of the model · passes + composing and writing · pixels of the picture
     bytes   = program + piece + whole picture at the model's scale + picture as it is read

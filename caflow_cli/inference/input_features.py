@@ -1,4 +1,4 @@
-"""What can be measured of an input before any work: sharpness, blocks, noise, ground, colour."""
+"""Measurements of an input before any work: sharpness, blocks, noise, ground, colour."""
 
 from __future__ import annotations
 

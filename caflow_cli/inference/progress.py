@@ -10,7 +10,7 @@ __all__ = ["Done", "Progress", "Steps"]
 
 @dataclass(frozen=True)
 class Done:
-    """What is done of the candidates of a picture, or of several that are drawn together.
+    """The part that is done of the candidates of a picture, or of several that are drawn together.
 
     A step is one pass of the model: it draws, or scores, a part of a batch or one of its tiles. All
     steps of a picture take about equally long.

@@ -200,7 +200,7 @@ def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str) -> Any:
-    """What a setting says: JSON; else, of a field of numbers, one as Python writes it (`.5`); else
+    """The value of a setting: of JSON; else, of a field of numbers, one as Python writes it (`.5`); else
     text."""
     try:
         return json.loads(text)
