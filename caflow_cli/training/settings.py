@@ -200,8 +200,8 @@ def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str) -> Any:
-    """The value of a setting: of JSON; else, of a field of numbers, one as Python writes it (`.5`); else
-    text."""
+    """The value of a setting: JSON; else, of a field of numbers, one as Python writes it (`.5`);
+    else text."""
     try:
         return json.loads(text)
     except ValueError:
