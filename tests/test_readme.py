@@ -34,7 +34,7 @@ def test_the_first_command_writes_what_the_text_says(tmp_path):
     result = caflow(*arguments, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["face_superres_01.png", "face_superres_02.png", "face_superres_03.png"]
+    assert names == [f"cat_superres_0{rank}.png" for rank in (1, 2, 3)]
     for name in (names[0], names[-1]):
         assert f"`{name}`" in README
 
@@ -56,7 +56,7 @@ def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
     (plain,) = [block for block in blocks("sh") if "--mask hole.png" in block]
     face = example_path("face").read_bytes()
     (tmp_path / "photos").mkdir()
-    for path in ("face.png", "photos/a.png", "photos/b b.png"):
+    for path in ("photos/a.png", "photos/b b.png"):
         (tmp_path / path).write_bytes(face)
     for name, example in (("photo.png", "face_64"), ("hole.png", "hole")):
         (tmp_path / name).write_bytes(example_path(example).read_bytes())
@@ -78,7 +78,7 @@ def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
         },
     )
     assert (done.returncode, done.stderr) == (0, "wrote all.png\nwrote map.png\n")
-    assert Image.open(tmp_path / "big.png").size == (64, 64)
+    assert Image.open(tmp_path / "big.png").size == (256, 256)
     names = ["a_superres.png", "b b_superres.png"]
     lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
     assert [name for _, name in lines[:2]] == [f"best/{name}" for name in names]

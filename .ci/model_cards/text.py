@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -375,7 +376,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
+    return re.sub(r"\|  (?=\|)", "| ", f"| {' | '.join(cells)} |")
 
 
 def _figure(figure: Figure | None, decimals: int) -> str:

@@ -301,14 +301,14 @@ def _chosen(work: Work, index: int) -> Chosen:
 
 
 def _warning(work: Work) -> str:
-    if work.is_harm_likely():
-        id_, harm = work.loaded.id, work.loaded.harm
-        assert harm is not None
+    id_, harm = work.loaded.id, work.loaded.harm
+    if harm is not None and work.harm >= harm.threshold:
         return _line(
-            f"Warning: {id_} makes most pictures like this one worse than {harm.baseline} does"
+            f"Warning: of pictures like this one {id_} makes about {work.harm:.0%} worse than "
+            f"{harm.baseline} does"
         )
     domain, result = work.loaded.domain, work.result
-    if work.loaded.harm is not None or domain is None or result is None:
+    if harm is not None or domain is None or result is None:
         return ""
     if not domain.is_far(result.statistics):
         return ""

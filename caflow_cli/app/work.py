@@ -182,10 +182,11 @@ class Work:
         path.write_bytes(data)
         return str(path)
 
-    def is_harm_likely(self) -> bool:
-        """Whether the model probably makes the picture worse than its baseline does."""
+    @property
+    def harm(self) -> float:
+        """The probability that the model makes the picture worse; 0 where it was not measured."""
         harm = self.loaded.harm
-        return harm is not None and harm.is_likely(self._image)
+        return 0.0 if harm is None else harm.probability(self._image)
 
     def write_given(self) -> list[str]:
         """Write what was painted, so that the command can take it: the mask, or the map."""

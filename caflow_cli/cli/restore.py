@@ -338,8 +338,8 @@ class _Restorer:
             return None
         if harm.is_likely(image):
             self.reporter.console.note(
-                f"warning: {job.name}: {self.loaded.id} makes most pictures like this one worse "
-                f"than {harm.baseline} does"
+                f"warning: {job.name}: of pictures like this one {self.loaded.id} makes about "
+                f"{harm.probability(image):.0%} worse than {harm.baseline} does"
             )
         return harm.probability(image)
 

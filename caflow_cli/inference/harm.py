@@ -44,7 +44,8 @@ class Harm:
     spared: float
 
     def probability(self, image: Picture) -> float:
-        """The probability that the model makes a picture worse than the baseline does.
+        """The probability that the model makes a picture worse than the baseline does, where the
+        kinds of inputs are as frequent as in the fit.
 
         Args:
             image: The input, uint8 (H, W, 1 or 3).

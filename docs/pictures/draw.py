@@ -46,9 +46,9 @@ class Scene:
 
 
 SCENES = [
-    Scene("superres", "faces-superres-x4", "face", original="face_64"),
+    Scene("superres", "photos-superres-x4", "cat", original="cat_192"),
     Scene("colorize", "bedrooms-colorize", "room", original="room_64"),
-    Scene("inpaint", "faces-inpaint", "face_64", original="face_64", mask="hole"),
+    Scene("inpaint", "photos-inpaint", "cat_192", original="cat_192", mask="scratch"),
     Scene("sample", "edges2shoes", "shoe"),
 ]
 
@@ -103,7 +103,7 @@ def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 def enlarged(picture: np.ndarray) -> Image.Image:
     """The picture at the size of a cell: small ones by pixels that are seen, others smoothly."""
-    smooth = picture.shape[0] > 16 and not is_drawing(picture)
+    smooth = picture.shape[0] >= 64 and not is_drawing(picture)
     kernel = Image.Resampling.LANCZOS if smooth else Image.Resampling.NEAREST
     return Image.fromarray(picture).resize((CELL, CELL), kernel)
 
