@@ -94,9 +94,8 @@ def test_the_pictures_are_of_these_models_examples_and_script(draw):
         for path in PICTURES.glob("*.webp")
     }
     assert record["pictures"] == found, "python docs/pictures/draw.py"
-    assert {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")} == {
-        scene.model for scene in draw.SCENES
-    }
+    bundled = {path.stem for path in WEIGHTS_DIR.glob("*.safetensors")}
+    assert {scene.model for scene in draw.SCENES} <= bundled
 
 
 def test_the_pictures_are_small_and_in_the_readme():

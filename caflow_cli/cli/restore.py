@@ -352,10 +352,12 @@ class _Restorer:
         from .better_model import better_model
         from .paired_default import check_fit
 
-        if better := better_model(self.loaded.model.config.task.name, image):
+        if better := better_model(self.loaded.task, image):
             self.reporter.console.note(
                 f"hint: {job.name} looks like an aligned face, which --model {better} was made for"
             )
+        if self.loaded.task != "paired":
+            return
         try:
             check_fit(self.loaded, image, job.name)
         except CaflowError as error:

@@ -47,7 +47,7 @@ class Scene:
 
 SCENES = [
     Scene("superres", "photos-superres-x4", "cat", original="cat_192"),
-    Scene("colorize", "bedrooms-colorize", "room", original="room_64"),
+    Scene("colorize", "photos-colorize", "cat_192", original="cat_192"),
     Scene("inpaint", "photos-inpaint", "cat_192", original="cat_192", mask="scratch"),
     Scene("sample", "edges2shoes", "shoe"),
 ]
@@ -77,6 +77,8 @@ def draw(scene: Scene) -> Image.Image:
     result = caflow.restore(model, image, mask=mask, keep=3)
     drawn = len(result.ranked)
     shown = image if mask is None else with_hole(image, mask)
+    if scene.name == "colorize":
+        shown = np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
     height, width = image.shape[:2]
 
     cells = [cell(enlarged(shown), "input", f"{width} x {height} pixels")]

@@ -1,4 +1,4 @@
-"""The first command of the README, on bundled weights: ranks, scores and replays."""
+"""A first command, on bundled weights: ranks, scores and replays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_it_writes_three_ranked_pictures_here(restored):
     names = [f"face_superres_0{rank}.png" for rank in (1, 2, 3)]
     assert sorted(p.name for p in folder.iterdir()) == names
     assert [o["path"] for o in record["outputs"]] == names
-    assert record["model"]["id"] == "faces-superres-x4"
+    assert record["model"]["id"] == "photos-superres-x4"
     values = [c["log_likelihood"] for c in record["candidates"]]
     assert len(values) == 10
     assert values == sorted(values, reverse=True)
@@ -64,8 +64,8 @@ def test_a_written_candidate_is_replayed_by_its_seed(restored):
 @pytest.mark.parametrize(
     ("arguments", "model"),
     [
-        (("colorize", "example:room"), "bedrooms-colorize"),
-        (("inpaint", "example:face_64", "--mask", "example:hole"), "faces-inpaint"),
+        (("colorize", "example:room"), "photos-colorize"),
+        (("inpaint", "example:face_64", "--mask", "example:hole"), "photos-inpaint"),
         (("sample", "--cond", "example:shoe"), "edges2shoes"),
     ],
 )

@@ -335,18 +335,20 @@ def test_a_folder_goes_on_where_it_stopped(run, tmp_path, model_file):
 def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     Image.new("RGB", (16, 16), (90, 90, 90)).save(tmp_path / "flat.png")
     shared = ["superres", "flat.png", "example:face", "-m", 1, "-o", "out/", "--overwrite"]
-    done = run(*shared)
+    faces = ["--model", "faces-superres-x4"]
+    done = run(*shared, *faces)
     assert done.returncode == 0
     (warning,) = done.stderr.decode().splitlines()
     assert warning.startswith("warning: flat.png is unlike what faces-superres-x4 was trained on")
-    assert b"warning" not in run(*shared, "-q").stderr
+    assert b"warning" not in run(*shared, *faces, "-q").stderr
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
 
 
 def test_a_picture_of_which_every_draw_runs_away_is_an_error_and_others_are_written(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "noise.png")
-    done = run("superres", "noise.png", "example:face", "-m", 1, "-o", "out/")
+    faces = ["--model", "faces-superres-x4"]
+    done = run("superres", "noise.png", "example:face", "-m", 1, "-o", "out/", *faces)
     assert done.returncode == 1
     assert done.stdout == b"out/face_superres.png\n"
     expected = (

@@ -186,7 +186,7 @@ def test_the_loader_reads_configs_too(tmp_path, fields, named):
     ],
 )
 def test_two_entries_share_neither_file_nor_default(tmp_path, name, fields, named):
-    content = changed()
+    content = changed(default=True)
     content["models"][name] = content["models"]["faces-superres-x4"] | fields
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(content))

@@ -17,7 +17,7 @@ from caflow_cli.tasks import TASKS
 
 def test_every_task_has_a_default_model():
     assert {task: default_model(task).task for task in TASKS} == {t: t for t in TASKS}
-    assert default_model("superres").id == "faces-superres-x4"
+    assert default_model("superres").id == "photos-superres-x4"
 
 
 def test_without_a_default_model_the_hint_says_how_to_get_one(monkeypatch):

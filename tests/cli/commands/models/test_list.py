@@ -25,7 +25,9 @@ def test_list(run):
         "18.6 MB",
         "bundled",
         ENTRY.license,
-        "default",
+    ]
+    assert [row[0] for row in rows if row[5:] == ["default"]] == [
+        entry.id for entry in entries.values() if entry.default
     ]
     lines = lines_of(run("models", "list", "--json"))
     assert [line["id"] for line in lines] == list(entries)
