@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EXIT_FAILED, CaflowError
-from ..images import stored_size
 from .picture_progress import duration
 
 if TYPE_CHECKING:
@@ -94,6 +93,8 @@ class Planned:
 
     def _known(self, job: Job) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""
+        from ..images import stored_size
+
         path = job.source.path
         if path is None or job.source.problem is not None or job.skipped or self.name is None:
             return None
