@@ -27,7 +27,7 @@ from .work import Settings, Stopped, Work
 __all__ = ["EXAMPLES", "Chosen", "Desk", "View"]
 
 # A bundled picture for each task.
-EXAMPLES = {"superres": "face", "colorize": "room", "inpaint": "face_64", "paired": "shoe"}
+EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "shoe"}
 _EVERY = 0.4  # seconds between two pictures of the page, at least
 _SMALLER = "crop or shrink the picture first"
 

@@ -38,7 +38,7 @@ class Offered:
 
 
 class Models:
-    """The bundled models, and those that are named.
+    """The bundled models, the tasks' defaults first, and those that are named.
 
     A visitor chooses among them and cannot name others, so that a page that others reach opens no
     file and downloads nothing for them.
@@ -52,7 +52,10 @@ class Models:
     """
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:
-        bundled = [one.id for one in load_manifest().values() if bundled_path(one) is not None]
+        entries = [one for one in load_manifest().values() if bundled_path(one) is not None]
+        tasks = list(_TASKS)
+        entries.sort(key=lambda one: (not one.default, tasks.index(one.task)))
+        bundled = [one.id for one in entries]
         found = [resolve(name) for name in [*named, *bundled]]
         self._offered = {
             one.id: Offered(one, task_of_file(one.path, one.id)) for one in reversed(found)

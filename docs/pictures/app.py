@@ -1,6 +1,6 @@
 """Draw the picture of the page of `caflow app`: python docs/pictures/app.py
 
-It needs the extras `app` and `dev`, and Chromium. The example face is in the public domain.
+It needs the extras `app` and `dev`, and Chromium. The example cat is in the public domain.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def main() -> None:
 
 
 def shot(page: Page) -> bytes:
-    """Enlarge the example face, and take what the window shows."""
+    """Enlarge the example cat, and take what the window shows."""
     candidates = page.get_by_label("M", exact=True)
     page.wait_for_function("(document.querySelector('input[type=number]') || {}).value > 0")
     page.get_by_role("button", name="Take the example").click()
-    page.get_by_text("the result 64×64").wait_for()
+    page.get_by_text("the result 192×192").wait_for()
     candidates.fill("8")
     page.locator("#caflow-draw").click()
     page.get_by_text("8 candidates").wait_for()

@@ -11,7 +11,9 @@ from caflow_cli.hub.manifest import load_manifest
 def test_the_named_ones_come_first_and_the_bundled_ones_follow(models):
     ids = [one.resolved.id for one in models.offered]
     assert ids[:2] == ["superres.safetensors", "colorize.safetensors"]
-    assert ids[4:] == list(load_manifest())
+    assert sorted(ids[4:]) == sorted(load_manifest())
+    defaults = ["photos-superres-x4", "photos-colorize", "photos-inpaint", "edges2shoes"]
+    assert ids[4:8] == defaults
     assert models.offered[2].title == "inpaint.safetensors (fill a hole)"
     assert models.task("paired.safetensors") == "paired"
     assert models.sampling("inpaint.safetensors").candidates == 30
