@@ -20,7 +20,7 @@ _SPAN = 6.0  # deviations at which a feature is held, since no picture of the fi
 
 @dataclass(frozen=True)
 class Harm:
-    """A logistic rule on `input_features` of the input and their squares, for one model file.
+    """A logistic rule on `input_features` of the input, for one model file.
 
     `.ci/harm` fits it on held-out pictures, shrunk cleanly and otherwise damaged. A picture counts
     as harmed if what the model makes of it has a higher LPIPS than the baseline's, or an RMSE of
@@ -29,8 +29,9 @@ class Harm:
     Attributes:
         baseline: What it is worse than.
         mean, deviation: Of the features.
-        weights: Of the features and their squares, both by `mean` and `deviation`, and 1.
-        threshold: The probability from which on there is a warning.
+        weights: Of the features, by `mean` and `deviation`, and of 1.
+        threshold: The probability from which on there is a warning, so that four of five helped
+            pictures are spared.
         flagged: Share of harmed pictures that the rule warned of, in cross-validation.
         spared: Share of helped pictures that it did not warn of.
     """
@@ -52,7 +53,7 @@ class Harm:
         """
         z = (input_features(image) - np.array(self.mean)) / np.array(self.deviation)
         z = z.clip(-_SPAN, _SPAN)
-        odds = float(np.array([*z, *np.square(z), 1.0]) @ np.array(self.weights))
+        odds = float(np.array([*z, 1.0]) @ np.array(self.weights))
         return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
     def is_likely(self, image: Picture) -> bool:

@@ -17,17 +17,16 @@ COUNT = len(FEATURES)
 
 
 def rule(**weights: float) -> Harm:
-    """A rule on features as they are; `bias` is the last weight, `NAME_squared` is of a square."""
-    names = [*FEATURES, *(f"{name}_squared" for name in FEATURES), "bias"]
+    """A rule on features as they are; `bias` is the last weight."""
+    names = [*FEATURES, "bias"]
     values = tuple(weights.get(name, 0.0) for name in names)
     return Harm("bicubic", (0.0,) * COUNT, (1.0,) * COUNT, values, 0.5, 0.9, 0.9)
 
 
-def test_the_probability_is_logistic_in_features_and_their_squares():
-    side = input_features(ROOM)[FEATURES.index("side")]
-    odds = 0.3 * side - 0.05 * side**2 + 0.1
-    expected = 1 / (1 + np.exp(-odds))
-    found = rule(side=0.3, side_squared=-0.05, bias=0.1).probability(ROOM)
+def test_the_probability_is_logistic_in_features():
+    side, even = (input_features(ROOM)[FEATURES.index(name)] for name in ("side", "even"))
+    expected = 1 / (1 + np.exp(-(0.3 * side - 0.5 * even + 0.1)))
+    found = rule(side=0.3, even=-0.5, bias=0.1).probability(ROOM)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -53,7 +52,7 @@ def test_every_rule_is_of_a_bundled_file_that_can_have_one():
         assert found is not None
         assert found.baseline == {"superres": "bicubic", "colorize": "the grey copy"}[entry.task]
         assert len(found.mean) == len(found.deviation) == COUNT
-        assert len(found.weights) == 2 * COUNT + 1
+        assert len(found.weights) == COUNT + 1
         assert 0 <= found.probability(ROOM) <= 1
 
 
