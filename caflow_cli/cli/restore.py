@@ -328,7 +328,7 @@ class _Restorer:
         self.reporter.record(restored.fields)
 
     def _warn(self, job: Job, image: Picture) -> float | None:
-        """Warn before the work of a picture that the model probably makes worse.
+        """Warn before the work of a picture that the model may make worse.
 
         Returns:
             How probable that is; None: it was not measured for this model.
