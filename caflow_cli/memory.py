@@ -32,6 +32,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         text = str(cause).lower()
         if isinstance(cause, RuntimeError | ImportError) and any(said in text for said in _SAID):
             return True
+        # Where Python has no memory for the MemoryError either.
+        if isinstance(cause, SystemError) and "without exception set" in text:
+            return True
         cause = cause.__cause__ or cause.__context__
     return False
 

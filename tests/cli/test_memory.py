@@ -53,6 +53,13 @@ def test_what_says_that_there_is_no_memory(error, is_one):
         )
 
 
+def test_a_memory_error_for_which_there_was_no_memory():
+    with pytest.raises(CaflowError, match="not enough memory"), memory_errors(""):
+        raise SystemError("error return without exception set")
+    with pytest.raises(SystemError), memory_errors(""):
+        raise SystemError("bad call")
+
+
 def test_an_allocation_that_torch_cannot_make():
     with (
         pytest.raises(CaflowError, match="not enough memory for a step"),
