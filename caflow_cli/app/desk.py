@@ -302,9 +302,9 @@ def _chosen(work: Work, index: int) -> Chosen:
 
 def _warning(work: Work) -> str:
     id_, harm = work.loaded.id, work.loaded.harm
-    if harm is not None and work.harm >= harm.threshold:
+    if harm is not None and (probability := work.harm) >= harm.threshold:
         return _line(
-            f"Warning: of pictures like this one {id_} makes about {work.harm:.0%} worse than "
+            f"Warning: of pictures like this one {id_} makes about {probability:.0%} worse than "
             f"{harm.baseline} does"
         )
     domain, result = work.loaded.domain, work.result

@@ -336,12 +336,13 @@ class _Restorer:
         harm = self.loaded.harm
         if harm is None:
             return None
-        if harm.is_likely(image):
+        probability = harm.probability(image)
+        if probability >= harm.threshold:
             self.reporter.console.note(
                 f"warning: {job.name}: of pictures like this one {self.loaded.id} makes about "
-                f"{harm.probability(image):.0%} worse than {harm.baseline} does"
+                f"{probability:.0%} worse than {harm.baseline} does"
             )
-        return harm.probability(image)
+        return probability
 
     def _check_fit(self, job: Job, image: Picture) -> None:
         """Name a bundled model that suits a picture better, if there is one.

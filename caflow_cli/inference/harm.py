@@ -56,10 +56,6 @@ class Harm:
         odds = float(np.array([*z, 1.0]) @ np.array(self.weights))
         return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
-    def is_likely(self, image: Picture) -> bool:
-        """Whether there is a warning."""
-        return self.probability(image) >= self.threshold
-
 
 def harm_of(sha256: str) -> Harm | None:
     """The rule of a model file, by its digest; None: it was not measured."""

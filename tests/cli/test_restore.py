@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from PIL import Image
 from caflow_cli import inference
 from caflow_cli.cli import restore
 from caflow_cli.errors import CaflowError
+from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode, read_image, read_provenance
+from caflow_cli.inference.harm import harm_of
 from caflow_cli.model import CAFlow
 
 from .process import assert_refused, caflow
@@ -342,6 +345,19 @@ def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     assert warning.startswith("warning: flat.png is unlike what faces-superres-x4 was trained on")
     assert b"warning" not in run(*shared, *faces, "-q").stderr
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
+
+
+@pytest.mark.parametrize(("threshold", "warned"), [(0.0, True), (1.0, False)])
+def test_harm_is_warned_of_from_the_rules_threshold_on_and_always_in_json(
+    run, monkeypatch, threshold, warned
+):
+    rule = replace(harm_of(load_manifest()["photos-superres-x4"].sha256), threshold=threshold)
+    monkeypatch.setattr("caflow_cli.inference.loaded_model.harm_of", lambda _: rule)
+    done = run("superres", "example:cat", "-m", 1, "--tau", 0, "-o", "x.png", "--json")
+    probability = json.loads(done.stdout)["harm"]
+    assert 0 < probability < 1
+    said = f"makes about {probability:.0%} worse than bicubic does"
+    assert (said in done.stderr.decode()) == warned
 
 
 def test_a_picture_of_which_every_draw_runs_away_is_an_error_and_others_are_written(run, tmp_path):

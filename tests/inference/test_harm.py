@@ -36,11 +36,6 @@ def test_features_beyond_six_deviations_count_as_six():
     )
 
 
-@pytest.mark.parametrize(("bias", "likely"), [(-0.01, False), (0.0, True), (99.0, True)])
-def test_the_threshold_is_a_probability(bias, likely):
-    assert rule(bias=bias).is_likely(ROOM) == likely
-
-
 def test_a_file_that_was_not_measured_has_no_rule():
     assert harm_of("0" * 64) is None
 
