@@ -92,7 +92,9 @@ def pack(
         entries = _entries_without(model_id, path, manifest, overwrite)
         if default:
             before = [other.id for other in entries.values() if _is_default(other, entry.task)]
-            entry = replace(entry, replaces=before[0] if before else None)
+            known = load_manifest(manifest).get(model_id) if exists(manifest) else None
+            kept = None if known is None else known.replaces
+            entry = replace(entry, replaces=before[0] if before else kept)
             entries = {
                 id_: replace(other, default=False) if id_ in before else other
                 for id_, other in entries.items()

@@ -67,6 +67,9 @@ def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_p
         "second": dataclasses.replace(again, default=False),
         "third": third,
     }
+    # Packed anew, it still says what it replaced.
+    packed = pack(model_file, "third", output=tmp_path, default=True, overwrite=True)
+    assert (again.replaces, third.replaces, packed.replaces) == (None, "second", "second")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
