@@ -91,9 +91,10 @@ def pack(
         # Again, now that no other process can add to it.
         entries = _entries_without(model_id, path, manifest, overwrite)
         if default:
-            before = [other.id for other in entries.values() if _is_default(other, entry.task)]
-            known = load_manifest(manifest).get(model_id) if exists(manifest) else None
-            kept = None if known is None else known.replaces
+            own = entries.get(model_id)  # packed anew, it keeps what it replaced
+            others = [other for other in entries.values() if other.id != model_id]
+            before = [other.id for other in others if _is_default(other, entry.task)]
+            kept = None if own is None else own.replaces
             entry = replace(entry, replaces=before[0] if before else kept)
             entries = {
                 id_: replace(other, default=False) if id_ in before else other
