@@ -216,6 +216,7 @@ class TaskConfig:
     factor: int = 4  # superres: how many times larger
     size: int = 64  # side of the training images
     holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
+    rim: int = 0  # inpaint: so many pixels from the edge of a thick hole are filled at native scale
     tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
     # latent; None: the task's default
     candidates: int | None = None  # M; None: the task's default
@@ -237,6 +238,7 @@ class TaskConfig:
         )
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
+        _require(0 <= self.rim <= self.size, "rim", self.rim, f"0 to size, {self.size}")
         for tau in self.tau if isinstance(self.tau, tuple) else (self.tau,):
             _require(tau is None or tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:

@@ -64,6 +64,12 @@ def test_a_wrong_type_is_refused(values, key):
     assert key in caught.value.message
 
 
+@pytest.mark.parametrize("rim", [-1, 65])
+def test_a_rim_is_at_most_as_wide_as_the_model_sees(rim):
+    with pytest.raises(CaflowError, match=f"rim is {rim}|rim.*{rim}"):
+        parse(Config, {"task": {"name": "inpaint", "rim": rim}})
+
+
 def test_an_int_is_a_float_and_none_is_optional():
     flow = parse(Config, {"flow": {"scale_bound": 3}, "task": {"tau": 1, "candidates": None}})
     assert flow.flow.scale_bound == 3.0

@@ -27,9 +27,9 @@ class Inpaint:
     """Fills the hole of a picture of any size, and keeps all other pixels bit for bit.
 
     `parts` are the windows through which it is filled, one after the other: at native scale where
-    the hole is thin, shrunk where it is thick. They depend on the mask alone (`tasks.windows` has
-    the rule). `condition`, `compose` and `reduce` are those of a single window around the whole
-    hole, which is the only part of a hole that is seen as in training.
+    the hole is thin and as deep as `rim`, shrunk where it is thick. They depend on the mask alone
+    (`tasks.windows` has the rule). `condition`, `compose` and `reduce` are those of a single window
+    around the whole hole, which is the only part of a hole that is seen as in training.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -39,6 +39,7 @@ class Inpaint:
     size: int = 64
     multiple: int = 16  # of the flow's sides
     holes: str = "mixed"  # in training: "central" (25 %), "random" or "mixed"
+    rim: int = 0  # pixels from the edge of a thick hole that are filled at native scale
     source: HoleSource | None = field(default=None, compare=False)  # draws them in place of `holes`
 
     name: ClassVar[str] = "inpaint"
@@ -59,7 +60,7 @@ class Inpaint:
         """
         hole = self._hole(image, mask)
         left, found = hole.copy(), []
-        for window in plan_windows(hole, self.size):
+        for window in plan_windows(hole, self.size, self.rim):
             own = window.of(left).copy()
             found.append(self._part(window, own, window.of(hole) & ~own))
             window.of(left)[:] = False

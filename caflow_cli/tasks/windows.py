@@ -1,23 +1,26 @@
-"""The windows through which a hole is filled, part by part. They follow from the mask alone.
+"""The windows through which a hole is filled, part by part.
 
-A window is a square of the model's side at native scale, or a larger one that is shrunk. With side
-S (`task.size`):
+They follow from the mask, the model's side S (`task.size`) and its rim R (`task.rim`) alone. A
+window is a square of S at native scale, or a larger one that is shrunk.
 
 1. If the square around the box of the whole hole, twice as wide as the box and at least S wide, is
    not shrunk, it is the only window.
-2. A place of the hole is thick if a square of S / 4 + 1 pixels around it lies in the hole. (A band
+2. If R is not 0, all of the hole that has a known pixel within R pixels, to the side or diagonally,
+   is covered at native scale, as in 4, thick or not. What these windows fill is left out below.
+3. A place of the hole is thick if a square of S / 4 + 1 pixels around it lies in the hole. (A band
    of S / 4 takes a quarter of a window.) What of the hole lies within S / 8 pixels of thick places
    belongs to them. Each connected part of it has a window of its own, twice as wide as its box and
    at least S wide; it is shrunk if the box is wider than S / 2.
-3. What is left is thin, and covered at native scale. Its first pixel in reading order is taken. Of
+4. What is left is thin, and covered at native scale. Its first pixel in reading order is taken. Of
    all windows that contain it, the one is chosen that sees most of what is left, less the thick
    places that it sees. It is centred on what it sees of the rest, where that costs nothing. This is
    repeated until nothing is left. It is also done column by column, and what takes fewer windows is
    taken: that follows a flat scratch from end to end.
 
-All windows are moved to lie in the picture, and cut to it where it is smaller. The windows with the
-largest share of known pixels come first. A window fills every pixel of the hole that it sees and
-that none before it has filled; one that finds nothing to fill is left out.
+All windows are moved to lie in the picture, and cut to it where it is smaller. The windows of 2
+come first. Among them, and among the others, those with the largest share of known pixels come
+first. A window fills every pixel of the hole that it sees and that none before it has filled; one
+that finds nothing to fill is left out.
 """
 
 from __future__ import annotations
@@ -99,12 +102,13 @@ def window_around(hole: Mask, size: int) -> Window:
     return _grown(_box(hole), hole.shape, size)
 
 
-def plan_windows(hole: Mask, size: int) -> list[Window]:
+def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
     """The windows of a hole, in the order in which they are filled (the rule above).
 
     Args:
         hole: (H, W), not empty.
         size: The model's side.
+        rim: What lies within this many pixels of a known one is filled at native scale.
 
     Raises:
         CaflowError: There are more windows than 2^24 pixels of the model.
@@ -112,6 +116,17 @@ def plan_windows(hole: Mask, size: int) -> list[Window]:
     whole = window_around(hole, size)
     if not whole.shrunk:
         return [whole]
+    left = hole.copy()
+    first = _at_native_scale(_rim(hole, rim), np.zeros_like(hole), size) if rim else []
+    kept = _in_order(first, left)
+    if left.any():
+        kept += _in_order(_of_thick_and_thin(left, size), left)
+    _check_count(kept, size)
+    return kept
+
+
+def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
+    """The windows of 3 and 4, in any order."""
     thick = _thick(hole, size)
     thin = hole & ~thick
     windows: list[Window] = []
@@ -125,13 +140,27 @@ def plan_windows(hole: Mask, size: int) -> list[Window]:
         if not window.shrunk:
             native.append(window)
             window.of(thin)[:] = False
-    room = _MOST // size**2 - len(windows) + 1  # one too many is enough to know
-    down = list(islice(_cover(thin.copy(), thick, size), room))
-    right = [window.turned for window in islice(_cover(thin.T.copy(), thick.T, size), room)]
-    windows += right if len(right) < len(down) else down
-    _check_count(windows, size)
-    windows.sort(key=lambda w: (w.of(hole).mean(), w.shrunk, w.corner))
-    left, kept = hole.copy(), []
+    windows += _at_native_scale(thin, thick, size, len(windows))
+    return windows
+
+
+def _at_native_scale(thin: Mask, avoid: Mask, size: int, already: int = 0) -> list[Window]:
+    """Windows that are not shrunk: row by row, or column by column if that takes fewer."""
+    room = _MOST // size**2 - already + 1  # one too many is enough to know
+    down = list(islice(_cover(thin.copy(), avoid, size), room))
+    right = [window.turned for window in islice(_cover(thin.T.copy(), avoid.T, size), room)]
+    found = right if len(right) < len(down) else down
+    _check_count(found, size, already)
+    return found
+
+
+def _in_order(windows: list[Window], left: Mask) -> list[Window]:
+    """Sort windows by their share of known pixels, and leave out those that find nothing.
+
+    What they fill is taken from `left`.
+    """
+    windows.sort(key=lambda w: (w.of(left).mean(), w.shrunk, w.corner))
+    kept = []
     for window in windows:
         if window.of(left).any():
             window.of(left)[:] = False
@@ -139,8 +168,8 @@ def plan_windows(hole: Mask, size: int) -> list[Window]:
     return kept
 
 
-def _check_count(windows: list[Window], size: int) -> None:
-    if len(windows) * size**2 > _MOST:
+def _check_count(windows: list[Window], size: int, already: int = 0) -> None:
+    if (len(windows) + already) * size**2 > _MOST:
         raise CaflowError(
             f"the hole takes more than {_MOST // size**2} windows of {size}x{size} pixels",
             "paint less of the mask white, or shrink the picture and the mask",
@@ -167,6 +196,13 @@ def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
         spans.append(slice(first, first + span))
         sizes.append(max(1, (2 * span * size + side) // (2 * side)))
     return Window(spans[0], spans[1], sizes[0], sizes[1])
+
+
+def _rim(hole: Mask, depth: int) -> Mask:
+    """What of the hole has a known pixel within `depth` pixels, to the side or diagonally."""
+    # What lies outside the picture is not known either.
+    inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
+    return hole & ~inside
 
 
 def _thick(hole: Mask, size: int) -> Mask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from drawn_masks import box, empty, line, masks
@@ -45,6 +47,45 @@ def test_every_pixel_is_covered_and_no_window_is_useless(hole, size):
         spans = [window.rows.stop - window.rows.start, window.columns.stop - window.columns.start]
         if not window.shrunk:
             assert spans == [min(size, height), min(size, width)]
+
+
+@given(masks(), st.sampled_from([16, 32, 64]), st.integers(1, 40))
+@settings(max_examples=100, deadline=None)
+def test_with_a_rim_native_windows_come_first_and_hold_all_of_it(hole, size, rim):
+    found = plan_windows(hole, size, rim)
+    assert min(filled(hole, found)) > 0
+    assert found == plan_windows(hole, size, rim)
+    near = windows._rim(hole, rim)
+    first = list(itertools.takewhile(lambda window: not window.shrunk, found))
+    if window_around(hole, size).shrunk:
+        seen = empty(*hole.shape)
+        for window in first:
+            window.of(seen)[:] = True
+        assert seen[near].all()
+
+
+@given(masks(), st.integers(0, 12))
+@settings(max_examples=30, deadline=None)
+def test_the_rim_is_what_has_a_known_pixel_near_it(hole, depth):
+    hole = hole[:50, :50]
+    expected = empty(*hole.shape)
+    for y, x in np.argwhere(hole):
+        rows, columns = (slice(max(0, at - depth), at + depth + 1) for at in (y, x))
+        expected[y, x] = not hole[rows, columns].all()
+    np.testing.assert_array_equal(windows._rim(hole, depth), expected)
+
+
+def test_a_rim_of_24_leaves_only_the_middle_of_a_large_hole_to_be_shrunk():
+    blotch = box(600, 600, 100, 100, 90, 80)
+    assert plan_windows(blotch, SIZE) == [window_around(blotch, SIZE)]
+    assert not any(window.shrunk for window in plan_windows(blotch, SIZE, 24))
+    large = box(900, 900, 100, 100, 400, 400)
+    found = plan_windows(large, SIZE, 24)
+    (middle,) = [window for window in found if window.shrunk]
+    assert found[-1] == middle
+    assert filled(large, found)[-1] >= 272**2
+    everything = np.ones((200, 300), np.bool_)  # has no edge
+    assert plan_windows(everything, SIZE, 24) == plan_windows(everything, SIZE)
 
 
 @given(masks())

@@ -22,9 +22,9 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
     first. Pictures and holes of any size are taken. The hole is filled window by window: at native
-    scale where it is thin, as scratches and spots are; only what is thicker is shrunk. Pixels that
-    are not white in the mask are kept bit for bit. Without --mask, what is transparent in the
-    picture is the hole, and the result is opaque.
+    scale where it is thin, as scratches and spots are. What is thicker is filled from its edges
+    inwards, or shrunk, as the model states. Pixels that are not white in the mask are kept bit for
+    bit. Without --mask, what is transparent in the picture is the hole, and the result is opaque.
 
     For comparison, --model telea and --model navier-stokes are OpenCV's fills: one result, without
     a likelihood.
