@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "caflow_cli"
 PAGE = PACKAGE.parent / "docs" / "architecture.md"
 # The floors, the ground first: a module imports only from its own room and from floors below.
 FLOORS = [
-    ["errors", "version", "paths"],
+    ["errors", "version", "paths", "lazy"],
     ["assets", "temperature", "memory"],
     ["config"],
     ["devices", "perceptual"],

@@ -199,7 +199,7 @@ def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
 
 
 def _rim(hole: Mask, depth: int) -> Mask:
-    """What of the hole has a known pixel within `depth` pixels, to the side or diagonally."""
+    """Mark what of the hole has a known pixel within `depth` pixels, to the side or diagonally."""
     # What lies outside the picture is not known either.
     inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
     return hole & ~inside

@@ -5,8 +5,9 @@ Importing this package imports no torch: a config is checked without it.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import on_demand
 
 if TYPE_CHECKING:
     from .config import OptimConfig, RunConfig
@@ -27,9 +28,4 @@ _HOMES = {
 __all__ = ["Event", "OptimConfig", "RunConfig", "RunSummary", "Stopped", "train"]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name], __name__), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOMES)

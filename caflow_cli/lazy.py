@@ -1,0 +1,28 @@
+"""Names of a package that are imported at their first use: importing it imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["on_demand"]
+
+
+def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Make a package's `__getattr__` (PEP 562), which imports a name and keeps it in the package.
+
+    Args:
+        package: Its `__name__`.
+        homes: The module of each name, such as ".model".
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(homes[name], package), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get
