@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import typer
@@ -170,6 +170,8 @@ class _Restorer:
     times: bool  # whether the model may be timed, because it is not compiled size by size
     console: Console  # of the command, which says at once what is yet to come
     done: Callable[[], None]  # called behind each job
+    # seconds a megapixel, as timed for pictures drawn at a size
+    rates: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def restore(self, jobs: Sequence[Job]) -> bool:
         """Read, sample, write and report jobs, those of one size together.
@@ -282,8 +284,12 @@ class _Restorer:
         model = self.loaded.model
         windows = len(task_of(model).parts(first.image, first.mask))
         work = estimate(model.config, read, first.size, windows, self.sampling)
-        slow = work.seconds() > _MOMENT
-        seconds = work.seconds(measured_rate(model, work) if slow and self.times else ONE_CORE)
+        rate = ONE_CORE
+        if self.times and work.seconds() > _MOMENT:
+            if work.drawn not in self.rates:
+                self.rates[work.drawn] = measured_rate(model, work)
+            rate = self.rates[work.drawn]
+        seconds = work.seconds(rate)
         text = estimate_text(work, seconds)
         self.console.note(f"{name}: {text}")
         self.progress.begin(name, text)

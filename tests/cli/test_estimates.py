@@ -100,3 +100,19 @@ def test_a_large_picture_says_what_it_takes_before_it_is_drawn(
     for line in said:
         assert line.startswith("x.png: 48x32 drawn, 2 candidates: about ")
         assert f"{seconds / 3600:.1f}" in line
+
+
+def test_pictures_of_one_size_are_timed_once(run, tmp_path, model_files, monkeypatch):
+    for name in ("x", "y"):
+        flat(tmp_path / f"{name}.png", 1400, 1600)
+    flat(tmp_path / "z.png", 1600, 1400)
+    timed = []
+    monkeypatch.setattr(restore, "_MOMENT", 0)
+    monkeypatch.setattr(
+        "caflow_cli.inference.estimate.measured_rate",
+        lambda model, work: timed.append(work.drawn) or 3.6e8,
+    )
+    names = ["x.png", "y.png", "z.png"]
+    done = run("colorize", *names, "-m", 1, "--batch-size", 1, "--model", model_files["colorize"])
+    assert sum("GB" in line for line in done.stderr.decode().splitlines()) == 3
+    assert timed == [(48, 32), (32, 48)]
