@@ -247,12 +247,12 @@ class Desk:
                     left = (now - start) / (work.drawn - first) * (total - work.drawn)
                     yield _drawing(work, f"{work.drawn} of {total}, {_seconds(left)} left")
         except Stopped:
-            if work not in self._works.values():
-                return  # the visitor is gone, and the files of the work are, too
             note = "stopped: "
         except Exception as error:
             yield self._done(work, _error(error))
             return
+        if work not in self._works.values():
+            return  # the visitor is gone, and the files of the work are, too
         took = _seconds(time.monotonic() - start)
         kind = f"{work.drawn} candidates" if work.drawn != 1 else "1 candidate"
         yield self._done(work, _line(f"{note}{kind}, {took}") + _warning(work))

@@ -143,6 +143,18 @@ def test_who_leaves_ends_the_work_and_its_files_go(desk, small_photo, monkeypatc
     assert not any(path.is_dir() for path in (desk._folder).iterdir())
 
 
+def test_who_leaves_during_the_last_candidate_is_shown_none_of_its_files(
+    desk, small_photo, monkeypatch
+):
+    monkeypatch.setattr("caflow_cli.app.desk._EVERY", 0)
+    views = desk.draw("a", "superres.safetensors", str(small_photo), NOTHING, Settings(None, 2))
+    for one in views:
+        assert not one.files
+        if len(one.candidates) == 1:
+            monkeypatch.setattr(desk._works["a"], "stop", lambda: None)  # which comes too late
+            desk.leave("a")
+
+
 def test_visitors_do_not_see_each_other_and_the_oldest_work_makes_room(desk, small_photo):
     for session in ("a", "b"):
         draw(desk, "superres", small_photo, session=session)
