@@ -50,6 +50,10 @@ fails = "All **faces**."
 """
 PAGE = "# Page\n\n<!-- models: .ci/models write -->\n\n{}\n\n<!-- end of models -->\n\nMore.\n"
 
+needs_lpips = pytest.mark.skipif(
+    "CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="LPIPS's trunk is not here"
+)
+
 
 def test_cards_manifest_and_tables_agree_with_the_records():
     assert check(Place(ROOT)) == []
@@ -112,7 +116,7 @@ def packed(model_file, tmp_path_factory) -> tuple[Path, Entry]:
 @pytest.fixture
 def place(tmp_path, packed, record) -> Place:
     """A checkout with the model, its record and words, and pages that lack them."""
-    place = Place(tmp_path, by_hand=())
+    place = Place(tmp_path)
     place.record("tiny-x4").parent.mkdir(parents=True)
     folder, entry = packed
     shutil.copytree(folder, place.card("tiny-x4").parent)
@@ -220,6 +224,7 @@ def test_figures_of_whole_pictures_stand_in_the_card(place):
     assert any("other.whole.json is of no bundled model" in line for line in check(place))
 
 
+@needs_lpips
 def test_whole_pictures_are_measured_at_zero_and_at_the_default(place, tmp_path, model_file):
     (tmp_path / "set").mkdir()
     for name in ("a", "b"):
@@ -307,16 +312,9 @@ def test_a_record_is_of_the_bundled_file_and_of_all_pictures(place):
     assert "its file has" in check(place)[0]
 
 
-def test_rows_by_hand_are_for_listed_models_alone(place):
-    write(place)
-    listed = replace(place, by_hand=("tiny-x4",))
-    assert "has a record, and is listed as measured by hand" in check(listed)[0]
+def test_a_bundled_model_without_a_record_is_named(place):
     place.record("tiny-x4").unlink()
     assert "tiny-x4 has no record" in check(place)[0]
-    assert check(listed) == []
-    for name in ("README.md", "docs/models.md"):
-        (place.root / name).write_text(PAGE.format("no row"), "utf-8")
-    assert "0 rows of tiny-x4" in check(listed)[0]
 
 
 def test_nothing_stays_of_models_that_have_left(place):
@@ -326,7 +324,6 @@ def test_nothing_stays_of_models_that_have_left(place):
     assert "docs/models/gone.toml is of no bundled model" in check(place)[0]
     left.unlink()
     assert check(place) == []
-    assert "BY_HAND names gone" in check(replace(place, by_hand=("gone",)))[0]
 
 
 def test_no_card_is_silent_about_what_fails(place):
@@ -406,7 +403,7 @@ def test_a_picture_that_fails_at_one_temperature_is_left_out_there(models_32, tr
     assert [sorted(point.values) for point in points] == [["rmse"], ["rmse"], []]
 
 
-@pytest.mark.skipif("CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="LPIPS's trunk is not here")
+@needs_lpips
 @pytest.mark.parametrize(("task", "rule"), [("superres", "consensus"), ("inpaint", "likelihood")])
 def test_a_measurement_is_what_the_package_says(
     models_32, true_pictures, tmp_path, monkeypatch, capsys, task, rule

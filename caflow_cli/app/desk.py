@@ -304,8 +304,8 @@ def _warning(work: Work) -> str:
     id_, harm = work.loaded.id, work.loaded.harm
     if harm is not None and (probability := work.harm) >= harm.threshold:
         return _line(
-            f"Warning: of pictures like this one {id_} makes about {probability:.0%} worse than "
-            f"{harm.baseline} does"
+            f"Warning: {round(100 * probability)} in 100 pictures like this one come out worse "
+            f"from {id_} than from {harm.baseline}"
         )
     domain, result = work.loaded.domain, work.result
     if harm is not None or domain is None or result is None:

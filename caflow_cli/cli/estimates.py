@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..inference.estimate import Estimate
     from ..sampling import Sampling
+    from .output_size import OutputSize
     from .plan import Job, Plan
 
 __all__ = ["Planned", "estimate_fields", "estimate_text", "is_large"]
@@ -78,8 +79,9 @@ class Planned:
         not on this machine. Only inpainting decodes pixels: of the mask, whose holes it counts.
 
         Raises:
-            CaflowError: (exit 1) the model would draw too many pixels.
+            CaflowError: (exit 1) the model would draw too many pixels, or the mask does not fit.
         """
+        self._check_mask(job)
         known = self._known(job)
         if known is None:
             return None
@@ -90,6 +92,27 @@ class Planned:
         except CaflowError as error:
             message = f"{job.name}: {error.message}"
             raise CaflowError(message, error.hint, EXIT_FAILED) from error
+
+    def check_size(self, size: OutputSize) -> None:
+        """CaflowError (exit 2) for a size that the model cannot reach, if it is on this machine."""
+        try:
+            factor = self._config.task.factor
+        except CaflowError:  # the work itself will say why
+            return
+        size.check(factor)
+
+    def _check_mask(self, job: Job) -> None:
+        """Say what is wrong with the mask of a job. CaflowError (exit 1)."""
+        from ..tasks import Inpaint
+
+        named = [job.source] if self.planned.fills_alpha else [job.source, job.mask]
+        if job.skipped or any(one is None or one.path is None or one.problem for one in named):
+            return  # stdin is read once
+        try:
+            picture = self.planned.read(job)
+            Inpaint().hole(picture.rgb, self.planned.read_mask(job, picture))
+        except CaflowError as error:
+            raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
 
     def _known(self, job: Job) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""
@@ -128,5 +151,6 @@ class Planned:
         from ..checkpoint import read_info
         from ..hub.resolve import resolve
 
-        assert self.name is not None
+        if self.name is None:
+            raise CaflowError("no model is known", "--model ID")
         return read_info(resolve(self.name, local=True).path).config

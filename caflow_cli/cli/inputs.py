@@ -197,9 +197,13 @@ class _Search:
     def notes(self) -> list[str]:
         notes = []
         if self.sources and self.closed_folders:
-            notes.append(f"{self.root}: {self.closed_folders} folders not searched (-r does)")
+            notes.append(
+                f"{self.root}: {_counted(self.closed_folders, 'folder')} not searched (-r does)"
+            )
         if self.other_files:
-            notes.append(f"{self.root}: {self.other_files} files of other kinds left out")
+            notes.append(
+                f"{self.root}: {_counted(self.other_files, 'file')} of other kinds left out"
+            )
         return notes
 
     def _walk(self, inside: Path) -> Iterator[InputPicture]:
@@ -258,3 +262,7 @@ def _is(check: object) -> bool:
 
 def _holds(folder: str, other: str) -> bool:
     return Path(other).is_relative_to(folder)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -73,7 +73,8 @@ class Masking:
                 f"{mask.name!r} is a coloured picture, not a mask",
                 f"{_NEEDED}; --mask-as-is takes its grey"
                 if picture.alpha is None
-                else "leave --mask out and give this picture itself, if its hole is transparent",
+                else "leave --mask out and give this picture itself, if its hole is transparent; "
+                "--mask-as-is takes its grey",
                 EXIT_USAGE,
             )
         level = grey(picture.rgb)

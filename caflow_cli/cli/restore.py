@@ -85,6 +85,8 @@ def restore_pictures(
     with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or planned.is_settled(sheets=bool(sheets)):
             estimates = Planned(planned, _model_name(command, given), sampling)
+            if size is not None and given.dry_run:
+                estimates.check_size(size)
             list_jobs(planned.jobs, reporter, estimates.of if given.dry_run else None)
             return
 
@@ -210,6 +212,7 @@ class _Restorer:
         """
         from ..images import filled_in
         from ..inference import task_of
+        from .picture_notes import picture_note
 
         ready = _Ready(job)
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
@@ -225,6 +228,8 @@ class _Restorer:
                     self._check_fit(job, ready.image)
                 with _named(job):
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
+                if note := picture_note(self.loaded.model.config.task, ready.image, ready.mask):
+                    self.console.note(f"{job.name}: {note}")
                 ready.harm = self._warn(job, ready.image)
                 ready.size = size
         except CaflowError as error:
@@ -345,8 +350,8 @@ class _Restorer:
         probability = harm.probability(image)
         if probability >= harm.threshold:
             self.reporter.console.note(
-                f"warning: {job.name}: of pictures like this one {self.loaded.id} makes about "
-                f"{probability:.0%} worse than {harm.baseline} does"
+                f"warning: {job.name}: {round(100 * probability)} in 100 pictures like this one "
+                f"come out worse from {self.loaded.id} than from {harm.baseline}"
             )
         return probability
 

@@ -48,7 +48,7 @@ class Candidate:
         return self.compose(self.draws)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Candidates:
     """All M candidates of a picture, best first, and the settings they were drawn with.
 
@@ -75,6 +75,10 @@ class Candidates:
     condition: Picture = field(repr=False)  # the input, uint8 (H, W, 3)
     task: str
     model: Mapping[str, str | None]  # id and sha256
+
+    def __repr__(self) -> str:
+        best = self.ranked[0].score.summary
+        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, the first {best}>"
 
     @property
     def kept(self) -> list[Candidate]:

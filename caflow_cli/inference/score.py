@@ -96,8 +96,12 @@ def check_mask(task: Task, mask: Picture | None) -> None:
 
 
 def to_batch(images: Sequence[Picture]) -> Tensor:
-    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor. One alone is no copy."""
-    stacked = images[0][None] if len(images) == 1 else np.stack(images)
+    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor.
+
+    One alone is no copy, if it may be written to.
+    """
+    alone = len(images) == 1 and images[0].flags.writeable  # PyTorch warns of others
+    stacked = images[0][None] if alone else np.stack(images)
     return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 

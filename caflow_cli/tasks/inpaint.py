@@ -58,7 +58,7 @@ class Inpaint:
         Raises:
             CaflowError: The mask does not fit, is empty, or takes too many windows.
         """
-        hole = self._hole(image, mask)
+        hole = self.hole(image, mask)
         left, found = hole.copy(), []
         for window in plan_windows(hole, self.size, self.rim):
             own = window.of(left).copy()
@@ -120,7 +120,7 @@ class Inpaint:
 
     def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
         """The window around the whole hole."""
-        hole = self._hole(image, mask)
+        hole = self.hole(image, mask)
         window = window_around(hole, self.size)
         inside = window.of(hole)
         return self._part(window, inside, np.zeros_like(inside))
@@ -128,8 +128,12 @@ class Inpaint:
     def _part(self, window: Window, hole: Mask, earlier: Mask) -> HoleWindow:
         return HoleWindow(window, hole, earlier, self.cond_channels, self._side)
 
-    def _hole(self, image: Picture, mask: Picture | None) -> Mask:
-        """Check the mask, and convert it to booleans (H, W)."""
+    def hole(self, image: Picture, mask: Picture | None) -> Mask:
+        """Check the mask, and convert it to booleans (H, W).
+
+        Raises:
+            CaflowError: There is none (exit 2), it has another size, or nothing in it is white.
+        """
         if mask is None:
             raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
         height, width = image.shape[:2]

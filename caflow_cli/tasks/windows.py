@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from ..errors import CaflowError
 
-__all__ = ["Mask", "Window", "plan_windows", "window_around"]
+__all__ = ["Mask", "Window", "edge_of", "plan_windows", "window_around"]
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 
@@ -117,7 +117,7 @@ def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
     if not whole.shrunk:
         return [whole]
     left = hole.copy()
-    first = _at_native_scale(_rim(hole, rim), np.zeros_like(hole), size) if rim else []
+    first = _at_native_scale(edge_of(hole, rim), np.zeros_like(hole), size) if rim else []
     kept = _in_order(first, left)
     if left.any():
         kept += _in_order(_of_thick_and_thin(left, size), left)
@@ -198,8 +198,11 @@ def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
     return Window(spans[0], spans[1], sizes[0], sizes[1])
 
 
-def _rim(hole: Mask, depth: int) -> Mask:
-    """Mark what of the hole has a known pixel within `depth` pixels, to the side or diagonally."""
+def edge_of(hole: Mask, depth: int) -> Mask:
+    """Mark what of a hole has a known pixel within `depth` pixels, to the side or diagonally.
+
+    bool (H, W) to the same.
+    """
     # What lies outside the picture is not known either.
     inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
     return hole & ~inside

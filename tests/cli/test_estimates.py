@@ -116,3 +116,26 @@ def test_pictures_of_one_size_are_timed_once(run, tmp_path, model_files, monkeyp
     done = run("colorize", *names, "-m", 1, "--batch-size", 1, "--model", model_files["colorize"])
     assert sum("GB" in line for line in done.stderr.decode().splitlines()) == 3
     assert timed == [(48, 32), (32, 48)]
+
+
+@pytest.mark.parametrize(
+    ("side", "white", "said"),
+    [(31, 9, "the mask is 31x31, the picture 40x40"), (40, 0, "the mask is empty")],
+)
+def test_a_dry_run_refuses_the_masks_that_the_run_refuses(run, tmp_path, side, white, said):
+    flat(tmp_path / "x.png", 40, 40)
+    mask = np.zeros((side, side), np.uint8)
+    mask[:white] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    done = run("inpaint", "x.png", "--mask", "m.png", "--dry-run")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert said in done.stderr.decode()
+
+
+def test_a_dry_run_refuses_a_scale_that_the_model_does_not_reach(run, tmp_path):
+    flat(tmp_path / "x.png", 40, 40)
+    done = run("superres", "x.png", "--scale", 9, "--dry-run")
+    assert done.returncode == 2
+    assert b"--scale 9 is more than the model's 4" in done.stderr
+    assert run("superres", "x.png", "--scale", 3, "--dry-run").returncode == 0

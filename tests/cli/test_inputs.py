@@ -52,7 +52,7 @@ def test_a_folder_gives_its_pictures_in_natural_order(here):
     assert [s.name for s in found.sources] == [str(Path("d", name)) for name in expected]
     assert all(s.found and s.folder == Path("d") and s.inside == Path() for s in found.sources)
     assert found.notes == [
-        "d: 1 folders not searched (-r does)",
+        "d: 1 folder not searched (-r does)",
         "d: 2 files of other kinds left out",
     ]
 

@@ -356,7 +356,7 @@ def test_harm_is_warned_of_from_the_rules_threshold_on_and_always_in_json(
     done = run("superres", "example:cat", "-m", 1, "--tau", 0, "-o", "x.png", "--json")
     probability = json.loads(done.stdout)["harm"]
     assert 0 < probability < 1
-    said = f"makes about {probability:.0%} worse than bicubic does"
+    said = f"{round(100 * probability)} in 100 pictures like this one come out worse from"
     assert (said in done.stderr.decode()) == warned
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import windows
 from caflow_cli.tasks.holes import central_hole
-from caflow_cli.tasks.windows import plan_windows, window_around
+from caflow_cli.tasks.windows import edge_of, plan_windows, window_around
 
 SIZE = 64
 
@@ -55,7 +55,7 @@ def test_with_a_rim_native_windows_come_first_and_hold_all_of_it(hole, size, rim
     found = plan_windows(hole, size, rim)
     assert min(filled(hole, found)) > 0
     assert found == plan_windows(hole, size, rim)
-    near = windows._rim(hole, rim)
+    near = edge_of(hole, rim)
     first = list(itertools.takewhile(lambda window: not window.shrunk, found))
     if window_around(hole, size).shrunk:
         seen = empty(*hole.shape)
@@ -72,7 +72,7 @@ def test_the_rim_is_what_has_a_known_pixel_near_it(hole, depth):
     for y, x in np.argwhere(hole):
         rows, columns = (slice(max(0, at - depth), at + depth + 1) for at in (y, x))
         expected[y, x] = not hole[rows, columns].all()
-    np.testing.assert_array_equal(windows._rim(hole, depth), expected)
+    np.testing.assert_array_equal(edge_of(hole, depth), expected)
 
 
 def test_a_rim_of_24_leaves_only_the_middle_of_a_large_hole_to_be_shrunk():

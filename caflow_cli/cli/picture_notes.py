@@ -1,0 +1,41 @@
+"""Notes about a picture before the work: what is dropped from it, and what will not come out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from ..config import TaskConfig
+    from ..tasks import Picture
+
+__all__ = ["picture_note"]
+
+_COLOUR = 24  # levels between the channels of a pixel, above which it is coloured, not toned
+_COLOURED = 0.02  # this share of coloured pixels makes a coloured picture
+_SOFT = 16  # pixels: what lies deeper in a hole is filled without detail
+
+
+def picture_note(task: TaskConfig, image: Picture, mask: Picture | None) -> str | None:
+    """The note about one picture, for people; None: there is nothing to say.
+
+    Args:
+        task: The model's.
+        image: uint8 (H, W, 3).
+        mask: uint8 (H, W), for inpainting.
+    """
+    if task.name == "colorize":
+        coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
+        return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
+    if task.name == "inpaint" and task.rim and mask is not None:
+        from ..tasks import Inpaint
+        from ..tasks.windows import edge_of
+
+        hole = Inpaint().hole(image, mask)
+        if (hole & ~edge_of(hole, _SOFT)).any():
+            return (
+                f"the hole is more than {2 * _SOFT} pixels wide, and its middle will be soft: "
+                "the model learned to fill scratches, dirt and small things"
+            )
+    return None
