@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Part, Picture, pad, padded_size, resize
+from .base import Part, Picture, grey, pad, padded_size, resize
 from .degradation import shrink_as_photo
 
 if TYPE_CHECKING:
@@ -74,9 +76,15 @@ class SuperRes:
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """Remove the draw's padding: uint8 (factor h, factor w, 3)."""
+        """Remove the draw's padding, and its colours if the picture has none.
+
+        uint8 (factor h, factor w, 3). The grey is Pillow's `convert("L")`.
+        """
         height, width = image.shape[:2]
-        return draw[: self.factor * height, : self.factor * width]
+        result = draw[: self.factor * height, : self.factor * width]
+        if np.ptp(image, axis=-1).any():
+            return result
+        return np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None

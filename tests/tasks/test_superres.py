@@ -13,6 +13,7 @@ from PIL import Image
 from caflow_cli.data import load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import SuperRes, held_out_conditions, pad
+from caflow_cli.tasks.base import grey
 
 BICUBIC = Image.Resampling.BICUBIC
 
@@ -76,6 +77,16 @@ def test_factors_below_two_are_refused(factor):
 def test_compose_crops_the_padding():
     image, draw = picture(5, 3), picture(32, 16, 1)
     np.testing.assert_array_equal(SuperRes().compose(image, draw), draw[:20, :12])
+
+
+def test_a_grey_picture_stays_grey():
+    rng = np.random.default_rng(0)
+    draw = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    picture = np.repeat(rng.integers(0, 256, (8, 8, 1), np.uint8), 3, 2)
+    found = SuperRes().compose(picture, draw)
+    np.testing.assert_array_equal(found, np.repeat(grey(draw)[..., None], 3, 2))
+    picture[3, 4, 0] ^= 1  # a little colour
+    np.testing.assert_array_equal(SuperRes().compose(picture, draw), draw)
 
 
 def test_reduce_pads_both():
