@@ -21,9 +21,6 @@ from model_cards.text import (
 )
 from model_cards.whole import Whole
 
-# Measured by hand, before there was this script. Their rows and cards stand as they were written,
-# until `measure` has made their record: then the id leaves this list. None joins it.
-BY_HAND = ("bedrooms-colorize",)
 TABLES = {"README.md": README_COLUMNS, "docs/models.md": COLUMNS}
 _MARK = "<!-- {name}: .ci/models write -->"
 _END = "<!-- end of {name} -->"
@@ -34,7 +31,6 @@ class Place:
     """A checkout."""
 
     root: Path
-    by_hand: tuple[str, ...] = BY_HAND
 
     @property
     def manifest(self) -> Path:
@@ -70,13 +66,13 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
     """Each file that holds texts of records, and what it should hold.
 
     Raises:
-        CaflowError: A bundled model has no record and was not measured by hand, or its record is of
-            another file, or a page lacks the marks between which a text belongs.
+        CaflowError: A bundled model has no record, or its record is of another file, or a page
+            lacks the marks between which a text belongs.
     """
     entries = load_manifest(place.manifest)
     bundled = [entry for entry in entries.values() if entry.file is not None]
     _check_orphans(place, [entry.id for entry in bundled])
-    measured = {entry.id: found for entry in bundled if (found := _measured(place, entry))}
+    measured = {entry.id: _measured(place, entry) for entry in bundled}
     changed = {
         one.entry.id: replace(one.entry, metrics=manifest_metrics(one.record, one.words))
         for one in measured.values()
@@ -92,11 +88,8 @@ def wanted(place: Place) -> Iterator[tuple[Path, str]]:
         rows = []
         for entry in bundled:
             link = os.path.relpath(place.card(entry.id), page.parent).replace(os.sep, "/")
-            found = measured.get(entry.id)
-            if found is None:
-                rows.append(_row_by_hand(page, text, entry.id))
-            else:
-                rows.append(table_row(found.record, found.words, link, columns))
+            found = measured[entry.id]
+            rows.append(table_row(found.record, found.words, link, columns))
         yield page, _with_block(page, text, "models", table(rows, columns))
 
 
@@ -129,24 +122,11 @@ def _check_orphans(place: Place, bundled: list[str]) -> None:
                 f"docs/models/{path.name} is of no bundled model",
                 f"remove it, or bundle {model_id}",
             )
-    for model_id in place.by_hand:
-        if model_id not in bundled:
-            raise CaflowError(
-                f"BY_HAND names {model_id}, which is not bundled",
-                "take it out of .ci/model_cards/pages.py",
-            )
 
 
-def _measured(place: Place, entry: Entry) -> Measured | None:
+def _measured(place: Place, entry: Entry) -> Measured:
     path = place.record(entry.id)
     hint = f".ci/models measure {entry.id} --data FILE"
-    if entry.id in place.by_hand:
-        if path.exists():
-            raise CaflowError(
-                f"{entry.id} has a record, and is listed as measured by hand",
-                "take it out of BY_HAND in .ci/model_cards/pages.py",
-            )
-        return None
     if not path.exists():
         raise CaflowError(f"{entry.id} has no record docs/models/{path.name}", hint)
     record = Record.read(path)
@@ -196,15 +176,6 @@ def _with_block(page: Path, text: str, name: str, block: str) -> str:
             f"put the lines {mark} and {end} in place of what was written by hand",
         )
     return f"{before}{mark}\n\n{block}\n\n{end}{after}"
-
-
-def _row_by_hand(page: Path, text: str, model_id: str) -> str:
-    rows = [line for line in text.splitlines() if line.startswith(f"| [`{model_id}`](")]
-    if len(rows) != 1:
-        raise CaflowError(
-            f"{page.name} has {len(rows)} rows of {model_id}", "keep the one written by hand"
-        )
-    return rows[0]
 
 
 def _read(path: Path) -> str:
