@@ -34,7 +34,7 @@ FORBIDDEN_CALLS = {
 }  # fmt: skip
 # What names of modules come from: a table of the package, and the user's own `--feature-extractor
 # module:factory`.
-NAMES = {("__init__.py", "_HOMES[name]"), ("features.py", "module_name")}
+NAMES = {("lazy.py", "homes[name]"), ("features.py", "module_name")}
 # The only modules that may import a client of the network.
 NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
 NETWORK_PLACES = re.compile(

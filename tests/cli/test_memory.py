@@ -83,5 +83,6 @@ def test_a_program_that_does_not_get_its_libraries_into_memory_says_so(tmp_path,
     )
     assert done.returncode == 1
     said = done.stderr.decode().splitlines()
-    assert said[0] == "error: not enough memory"
-    assert said[1].startswith("hint: end other programs")
+    # Python's hashlib may log before it what it lacks.
+    at = said.index("error: not enough memory")
+    assert said[at + 1].startswith("hint: end other programs")

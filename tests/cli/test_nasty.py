@@ -122,7 +122,7 @@ def test_messages_are_plain_and_in_natural_order(run):
     kinds = [line.split(":")[0] for line in lines]
     failed = sum(b'"status": "error"' in line for line in result.stdout.splitlines())
     assert kinds.count("error") == kinds.count("hint") == failed
-    assert "in: 1 files of other kinds left out" in lines
+    assert "in: 1 file of other kinds left out" in lines
     assert "1 earlier results left out" in lines
     inputs = [json.loads(line)["input"] for line in result.stdout.splitlines()]
     assert inputs.index("in/img2.png") + 1 == inputs.index("in/img10.png")
