@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "apply_defaults", "config_path", "model_of_config", "read_table", "with_value"]
 
 MODELS = "model"  # the table of models by task
+_COUNTS = ("candidates", "keep", "noise-samples", "noise_samples")
 _Table = dict[str, Any]
 
 
@@ -213,6 +214,7 @@ def _converted(
             str(one) if not isinstance(one, bool) else one for one in (value if many else [value])
         ]
         parameter.process_value(context, given if many else given[0])
+        _check(key, given)
     except Exception as error:  # of Click's, or ours
         reason = getattr(error, "message", None) or error
         table = read_table().get(words[0], {})
@@ -221,6 +223,23 @@ def _converted(
             _line_of(where), f"says {key} = {_toml(value)}: {reason}", "caflow COMMAND --help"
         ) from error
     return given if many else given[0]
+
+
+def _check(key: str, values: list[Any]) -> None:
+    """Refuse what an option that takes a text, or any number, would refuse only at work.
+
+    CaflowError or ValueError; a value of `evaluate` may be a list with commas.
+    """
+    from ..sampling import check_rank
+    from ..temperature import Temperature
+
+    for one in (part for value in values for part in str(value).split(",")):
+        if key == "tau":
+            Temperature.of(one)
+        elif key == "rank":
+            check_rank(one)
+        elif key in _COUNTS and int(one) < 1:
+            raise ValueError("1 or more is wanted")
 
 
 def _line_of(words: tuple[str, ...]) -> int:

@@ -144,8 +144,10 @@ class Inpaint:
             )
         hole = mask.reshape(height, width, -1)[..., 0] >= _WHITE
         if not hole.any():
+            most = int(mask.reshape(height, width, -1)[..., 0].max())
+            lit = f", its brightest value is {most}, and white is {_WHITE} and up" if most else ""
             raise CaflowError(
-                "the mask is empty: nothing in it is white",
+                f"the mask is empty: nothing in it is white{lit}",
                 "paint what is to be filled white, all else black",
             )
         return hole

@@ -63,6 +63,9 @@ def test_keys_are_options_of_all_commands_or_of_one():
         ("[superres]\n\ncandidate = 3\n", 3, "has superres.candidate", "candidates is one"),
         ("[superres]\ncandidates = 'many'\n", 2, 'candidates = "many"', "--help"),
         ("[superres]\ncandidates = [1]\n", 2, "one value is wanted", "--help"),
+        ("[superres]\ncandidates = 0\n", 2, "1 or more is wanted", "--help"),
+        ("tau = 'banana'\n", 1, "tau is 'banana'", "--help"),
+        ("rank = 'foo'\n", 1, "cannot rank by 'foo'", "--help"),
         ("quiet = 'yes'\n", 1, "true or false is wanted", "--help"),
         ("\n[upscale]\ntau = 1\n", 2, "has upscale", ""),
         ("[model]\nsuperres = 3\n", 2, "superres = 3", "an id, a file or a repository"),
@@ -120,6 +123,9 @@ def test_the_command_sets_shows_and_removes(run, file):
     ):
         assert run("config", "set", key, value).returncode == 2
     assert file.read_bytes() == before
+    said = run("config", "set", "tau", "banana").stderr.decode()
+    assert said.startswith("error: tau = 'banana': tau is 'banana'")
+    assert run("config", "set", "tau", "0.9/0.7/0.5").returncode == 0
 
 
 def test_a_bad_file_stops_all_but_the_command_that_mends_it(run, file):

@@ -161,3 +161,10 @@ def test_held_out_pictures_of_central_holes_have_that_hole():
     for index in range(3):
         condition = Inpaint(holes="central").held_out_condition(picture(64, 64), index)
         np.testing.assert_array_equal(condition[..., 3] == 255, central_hole(64, 64))
+
+
+def test_a_mask_that_is_nowhere_white_says_how_bright_it_is():
+    picture, mask = np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20), np.uint8)
+    mask[4:9] = 76  # the grey of red
+    with pytest.raises(CaflowError, match="its brightest value is 76, and white is 128 and up"):
+        Inpaint().hole(picture, mask)

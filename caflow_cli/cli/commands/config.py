@@ -94,7 +94,8 @@ def _write(context: typer.Context, key: str, value: Any) -> None:
     except CaflowError as error:
         if value is not None:
             said = error.message.partition("' ")[2]
-            raise CaflowError(f"{key} = {value!r}: it {said}", error.hint, EXIT_USAGE) from error
+            reason = said.partition(": ")[2] or said
+            raise CaflowError(f"{key} = {value!r}: {reason}", error.hint, EXIT_USAGE) from error
     make_folder(path.parent)
     atomic_write(path, text.encode())
 
