@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..inference.estimate import Estimate
     from ..sampling import Sampling
+    from ..tasks import Picture
     from .output_size import OutputSize
     from .plan import Job, Plan
 
@@ -79,9 +80,8 @@ class Planned:
         not on this machine. Only inpainting decodes pixels: of the mask, whose holes it counts.
 
         Raises:
-            CaflowError: (exit 1) the model would draw too many pixels, or the mask does not fit.
+            CaflowError: (exit 1) the model would draw too many pixels.
         """
-        self._check_mask(job)
         known = self._known(job)
         if known is None:
             return None
@@ -101,18 +101,38 @@ class Planned:
             return
         size.check(factor)
 
-    def _check_mask(self, job: Job) -> None:
-        """Say what is wrong with the mask of a job. CaflowError (exit 1)."""
+    def note(self, job: Job) -> str | None:
+        """What will not come out of a hole, for people; None: nothing is known.
+
+        Raises:
+            CaflowError: (exit 1) the mask does not fit.
+        """
+        from .picture_notes import picture_note
+
+        read = self._read_hole(job)
+        try:
+            return None if read is None else picture_note(self._config.task, *read)
+        except CaflowError:  # the model is not here
+            return None
+
+    def _read_hole(self, job: Job) -> tuple[Picture, Picture | None] | None:
+        """The picture and the mask of a job; None: it has no mask, or is stdin, read once.
+
+        Raises:
+            CaflowError: (exit 1) one cannot be read, or they do not fit each other.
+        """
         from ..tasks import Inpaint
 
         named = [job.source] if self.planned.fills_alpha else [job.source, job.mask]
         if job.skipped or any(one is None or one.path is None or one.problem for one in named):
-            return  # stdin is read once
+            return None
         try:
             picture = self.planned.read(job)
-            Inpaint().hole(picture.rgb, self.planned.read_mask(job, picture))
+            mask = self.planned.read_mask(job, picture)
+            Inpaint().hole(picture.rgb, mask)
         except CaflowError as error:
             raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
+        return picture.rgb, mask
 
     def _known(self, job: Job) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""

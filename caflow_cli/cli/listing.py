@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +14,7 @@ from .reporter import Reporter
 
 if TYPE_CHECKING:
     from ..inference.estimate import Estimate
+    from .estimates import Planned
     from .plan import Job
 
 __all__ = ["list_job", "list_jobs"]
@@ -22,27 +23,29 @@ __all__ = ["list_job", "list_jobs"]
 def list_jobs(
     jobs: Iterable[Job],
     reporter: Reporter,
-    estimate: Callable[[Job], Estimate | None] | None = None,
+    planned: Planned | None = None,
 ) -> None:
     """Report what would be written, in the same form as a real run.
 
     Args:
         jobs: In order.
         reporter: Takes the lines.
-        estimate: What a job will take, where that is worth saying.
+        planned: Says what a job will take and what will not come out of it.
 
     Raises:
         typer.Exit: (1) some input is known to fail.
     """
     failed = False
     for job in jobs:
-        problem, work = job.source.problem, None
-        if problem is None and estimate is not None:
+        problem, work, note = job.source.problem, None, None
+        if problem is None and planned is not None:
             try:
-                work = estimate(job)
+                work, note = planned.of(job), planned.note(job)
             except CaflowError as error:
                 problem = error
         if problem is None:
+            if note is not None:
+                reporter.console.note(f"{job.name}: {note}")
             list_job(job, reporter, work)
         else:
             reporter.failure(job.names, problem)

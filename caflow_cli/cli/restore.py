@@ -87,7 +87,7 @@ def restore_pictures(
             estimates = Planned(planned, _model_name(command, given), sampling)
             if size is not None and given.dry_run:
                 estimates.check_size(size)
-            list_jobs(planned.jobs, reporter, estimates.of if given.dry_run else None)
+            list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
             return
 
         loaded = _load(command, given, console)

@@ -139,3 +139,15 @@ def test_a_dry_run_refuses_a_scale_that_the_model_does_not_reach(run, tmp_path):
     assert done.returncode == 2
     assert b"--scale 9 is more than the model's 4" in done.stderr
     assert run("superres", "x.png", "--scale", 3, "--dry-run").returncode == 0
+
+
+def test_a_dry_run_says_that_a_hole_is_too_wide_for_detail(run, tmp_path):
+    flat(tmp_path / "x.png", 120, 120)
+    mask = np.zeros((120, 120), np.uint8)
+    mask[20:80, 20:80] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    done = run("inpaint", "x.png", "--mask", "m.png", "--dry-run")
+    assert done.stdout == b"x_inpaint.png\n"
+    assert done.stderr.startswith(b"x.png: the hole is more than 32 pixels wide")
+    model = ["--model", "faces-inpaint"]
+    assert run("inpaint", "x.png", "--mask", "m.png", "--dry-run", *model).stderr == b""
