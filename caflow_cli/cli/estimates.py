@@ -102,7 +102,7 @@ class Planned:
         size.check(factor)
 
     def note(self, job: Job) -> str | None:
-        """What will not come out of a hole, for people; None: nothing is known.
+        """Say what will not come out of a hole, for people; None: nothing is known.
 
         Raises:
             CaflowError: (exit 1) the mask does not fit.
