@@ -66,7 +66,7 @@ def test_a_wrong_type_is_refused(values, key):
 
 @pytest.mark.parametrize("rim", [-1, 65])
 def test_a_rim_is_at_most_as_wide_as_the_model_sees(rim):
-    with pytest.raises(CaflowError, match=f"rim is {rim}|rim.*{rim}"):
+    with pytest.raises(CaflowError, match=f"rim is {rim}"):
         parse(Config, {"task": {"name": "inpaint", "rim": rim}})
 
 

@@ -14,7 +14,7 @@ __all__ = ["picture_note"]
 
 _COLOUR = 24  # levels between the channels of a pixel, above which it is coloured, not toned
 _COLOURED = 0.02  # this share of coloured pixels makes a coloured picture
-_SOFT = 16  # pixels: what lies deeper in a hole is filled without detail
+_DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on pictures
 
 
 def picture_note(task: TaskConfig, image: Picture, mask: Picture | None) -> str | None:
@@ -33,9 +33,9 @@ def picture_note(task: TaskConfig, image: Picture, mask: Picture | None) -> str 
         from ..tasks.windows import edge_of
 
         hole = Inpaint().hole(image, mask)
-        if (hole & ~edge_of(hole, _SOFT)).any():
+        if (hole & ~edge_of(hole, _DEPTH)).any():
             return (
-                f"the hole is more than {2 * _SOFT} pixels wide, and its middle will be soft: "
-                "the model learned to fill scratches, dirt and small things"
+                f"the hole is more than {2 * _DEPTH} pixels wide, so expect streaks, or a thing "
+                "that was never there: the model learned to fill scratches, dirt and small things"
             )
     return None
