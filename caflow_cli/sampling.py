@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from .config import RULES, Config
 from .errors import EXIT_USAGE, CaflowError
-from .tasks import get_task
 from .temperature import Tau, Temperature
 
 __all__ = ["PRECISIONS", "RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
@@ -94,6 +93,8 @@ class Sampling:
         Raises:
             CaflowError: (exit 2) a value is out of range, or the task does not have this option.
         """
+        from .tasks import get_task  # here, so that ranges are checked without NumPy
+
         task, own = get_task(config), config.task
         tau = task.tau if own.tau is None else own.tau
         filled = replace(

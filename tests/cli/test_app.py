@@ -24,6 +24,17 @@ from .process import ENTRY, assert_refused
 TRAIN = ["train", "--out", "run"]
 
 
+def test_defaults_of_a_user_do_not_make_help_slow(tmp_path):
+    (tmp_path / "config.toml").write_text('tau = "0.9/0.7/0.5"\nrank = "best"\n')
+    code = (
+        "import sys\nfrom caflow_cli.cli import main\nsys.argv = ['caflow', 'superres', '--help']\n"
+        "try: main()\nfinally: print({'torch', 'numpy'} & set(sys.modules), file=sys.stderr)\n"
+    )
+    environment = {**os.environ, "CAFLOW_CONFIG": str(tmp_path / "config.toml")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert done.stderr.split() == [b"set()"]
+
+
 def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
     """Of every command, in one process; then the version, as a process of its own."""
     probe = (
