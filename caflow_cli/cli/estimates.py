@@ -51,6 +51,13 @@ def estimate_fields(work: Estimate) -> Mapping[str, object]:
     }
 
 
+class _Holed(NamedTuple):
+    """A picture, uint8 (H, W, 3), and its mask, uint8 (H, W)."""
+
+    image: Picture
+    mask: Picture | None
+
+
 class _Known(NamedTuple):
     """The arguments of `estimate`."""
 
@@ -75,14 +82,20 @@ class Planned:
     name: str | None
     sampling: Sampling
 
-    def of(self, job: Job) -> Estimate | None:
-        """The estimate for a large picture. None for a small one, for stdin, and where the model is
-        not on this machine. Only inpainting decodes pixels: of the mask, whose holes it counts.
+    def of(self, job: Job) -> tuple[Estimate | None, str | None]:
+        """The estimate for a large picture, and what will not come out of a hole, for people.
+
+        None of both for stdin, and where the model is not on this machine; no estimate for a small
+        picture. Only pictures with a hole are decoded, once, with their masks.
 
         Raises:
-            CaflowError: (exit 1) the model would draw too many pixels.
+            CaflowError: (exit 1) the model would draw too many pixels, or the mask does not fit.
         """
-        known = self._known(job)
+        read = self._read_hole(job)
+        return self._estimate(job, read), None if read is None else self._note(*read)
+
+    def _estimate(self, job: Job, hole: _Holed | None) -> Estimate | None:
+        known = self._known(job, hole)
         if known is None:
             return None
         from ..inference.estimate import estimate
@@ -101,21 +114,15 @@ class Planned:
             return
         size.check(factor)
 
-    def note(self, job: Job) -> str | None:
-        """Say what will not come out of a hole, for people; None: nothing is known.
-
-        Raises:
-            CaflowError: (exit 1) the mask does not fit.
-        """
+    def _note(self, image: Picture, mask: Picture | None) -> str | None:
         from .picture_notes import picture_note
 
-        read = self._read_hole(job)
         try:
-            return None if read is None else picture_note(self._config.task, *read)
+            return picture_note(self._config.task, image, mask)
         except CaflowError:  # the model is not here
             return None
 
-    def _read_hole(self, job: Job) -> tuple[Picture, Picture | None] | None:
+    def _read_hole(self, job: Job) -> _Holed | None:
         """The picture and the mask of a job; None: it has no mask, or is stdin, read once.
 
         Raises:
@@ -132,9 +139,9 @@ class Planned:
             Inpaint().hole(picture.rgb, mask)
         except CaflowError as error:
             raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
-        return picture.rgb, mask
+        return _Holed(picture.rgb, mask)
 
-    def _known(self, job: Job) -> _Known | None:
+    def _known(self, job: Job, hole: _Holed | None) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""
         from ..images import stored_size
 
@@ -145,11 +152,11 @@ class Planned:
             read = stored_size(path.read_bytes(), job.name)
             if read[0] * read[1] * _ENLARGED <= _LARGE:
                 return None
-            return self._known_of(job, read)
+            return self._known_of(read, hole)
         except (OSError, CaflowError):  # the work itself will say why
             return None
 
-    def _known_of(self, job: Job, read: tuple[int, int]) -> _Known | None:
+    def _known_of(self, read: tuple[int, int], hole: _Holed | None) -> _Known | None:
         import numpy as np
 
         from ..tasks import get_task
@@ -161,8 +168,9 @@ class Planned:
             return None
         windows = 1
         if task.needs_mask:
-            picture = self.planned.read(job)
-            windows = len(task.parts(picture.rgb, self.planned.read_mask(job, picture)))
+            if hole is None:  # on stdin
+                return None
+            windows = len(task.parts(*hole))
         return _Known(config, read, task.model_size(image), windows, sampling)
 
     @cached_property

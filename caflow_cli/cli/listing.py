@@ -40,7 +40,7 @@ def list_jobs(
         problem, work, note = job.source.problem, None, None
         if problem is None and planned is not None:
             try:
-                work, note = planned.of(job), planned.note(job)
+                work, note = planned.of(job)
             except CaflowError as error:
                 problem = error
         if problem is None:
