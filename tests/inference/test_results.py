@@ -32,6 +32,13 @@ def test_saved_pictures_score_as_they_were_ranked(found, small_model, tmp_path):
     assert again.log_likelihood == pytest.approx(record["log_likelihood"], abs=0.02)
 
 
+def test_their_representation_is_one_line(found):
+    line = repr(found)
+    assert line.startswith("<Candidates: 3 of superres at τ ")
+    assert found.ranked[0].score.summary in line
+    assert "\n" not in line
+
+
 def test_nothing_is_overwritten_by_halves(found, tmp_path):
     (tmp_path / "out_02.png").write_bytes(b"mine")
     with pytest.raises(CaflowError, match="exists") as caught:

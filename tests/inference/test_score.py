@@ -78,3 +78,13 @@ def test_a_target_of_another_size_is_refused(small_model):
     with pytest.raises(CaflowError, match="the target is 31x32") as caught:
         score(small_model, picture(8, 8), picture(32, 31))
     assert "32x32" in caught.value.hint
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_array_that_may_not_be_written_to_is_copied_without_a_warning():
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    image.flags.writeable = False
+    assert to_batch([image])[0, 1, 2, 3] == image[2, 3, 1]
+    own = image.copy()
+    to_batch([own])[0, 0, 0, 0] = 9
+    assert own[0, 0, 0] == 9  # one that may be is not copied
