@@ -61,7 +61,8 @@ class FlowConfig:
     New models get the preset `compact` instead.
     """
 
-    GUIDE_FIELDS: ClassVar = ("guide", "guide_net", "guide_blocks", "guide_factor", "guide_says")
+    GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor", "guide_says")
+    GUIDE_FIELDS: ClassVar = ("guide", *GUIDE_NET, "guide_views")
 
     scales: int = 3  # n; image sides must be multiples of 2^(n+1)
     target_channels: int = 3
@@ -88,6 +89,8 @@ class FlowConfig:
     guide_blocks: int = 12  # of "enlarge": its depth,
     guide_factor: int = 4  # and how many times the condition was enlarged
     guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
+    guide_views: int = 1  # the guide says the mean of what its net says of so many orientations
+    # of the condition: 2 with the mirrored one, 4 both ways, 8 turned as well
     spread: int = 0  # width of a net that scales what the mean leaves; it reads the condition and
     # the picture that the guide means, and learns with the flows; 0: none
     r_reads: str = "condition"  # y; or "guide", y and the picture that the guide means beside it
@@ -147,6 +150,13 @@ class FlowConfig:
         )
         says = ("scale", "mean")
         _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
+        views = (1, 2, 4, 8) if self.guides else (1,)
+        _require(
+            self.guide_views in views,
+            "guide_views",
+            self.guide_views,
+            " or ".join(map(str, views)) if self.guides else "1, or give the model a guide",
+        )
         _require(self.spread >= 0, "spread", self.spread, "0 or more")
         _require(
             self.spread == 0 or (bool(self.guides) and self.guide_says == "mean"),
@@ -193,8 +203,8 @@ class FlowConfig:
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
     def same_guide(self, other: FlowConfig) -> bool:
-        """Whether the other config has the same guide, so that its weights fit."""
-        names = ("guides", *self.GUIDE_FIELDS[1:])
+        """Whether the other config's guide has the same net, so that its weights fit."""
+        names = ("guides", *self.GUIDE_NET)
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property

@@ -70,6 +70,21 @@ def test_a_rim_is_at_most_as_wide_as_the_model_sees(rim):
         parse(Config, {"task": {"name": "inpaint", "rim": rim}})
 
 
+@pytest.mark.parametrize(
+    ("flow", "hint"),
+    [
+        ({"guide": 8, "guide_views": 3}, "set guide_views to 1 or 2 or 4 or 8"),
+        ({"guide": 8, "guide_views": 0}, "set guide_views to 1 or 2 or 4 or 8"),
+        ({"guide_views": 8}, "set guide_views to 1, or give the model a guide"),
+    ],
+)
+def test_views_are_of_a_guide(flow, hint):
+    with pytest.raises(CaflowError, match="guide_views is") as caught:
+        parse(Config, {"flow": flow})
+    assert caught.value.hint == hint
+    assert parse(Config, {"flow": {"guide": 8, "guide_views": 8}}).flow.guide_views == 8
+
+
 def test_an_int_is_a_float_and_none_is_optional():
     flow = parse(Config, {"flow": {"scale_bound": 3}, "task": {"tau": 1, "candidates": None}})
     assert flow.flow.scale_bound == 3.0

@@ -18,7 +18,10 @@ VARIANTS = [
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6)},
-    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_says": "mean"},
+    {
+        **{"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_says": "mean"},
+        "guide_views": 4,
+    },
     {"cond_channels": 1, "anchor": "luminance"},
 ]
 

@@ -77,9 +77,8 @@ class Density(nn.Module):
         self.r_reads = flow.r_reads
         self.logit = Logit(flow.alpha)
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
-        self.A = Anchor(
-            flow.anchor, self.logit, channels, build_guide(flow), build_spread(flow), bound
-        )
+        guide, spread = build_guide(flow), build_spread(flow)
+        self.A = Anchor(flow.anchor, self.logit, channels, guide, spread, bound, flow.guide_views)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 

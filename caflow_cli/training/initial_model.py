@@ -18,9 +18,9 @@ __all__ = ["starting_model"]
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """Make a fresh model, or one with the weights of `init_from`.
 
-    If the config has another guide than that model, all weights but the guide's are taken. The new
-    guide has no effect at first, since its last convolution is zero, and the old one is lost. A
-    resumed run does not read `init_from`, because its state holds all weights.
+    If the config's guide has another net than that model's, all weights but the guide's are taken.
+    The new guide has no effect at first, since its last convolution is zero, and the old one is
+    lost. A resumed run does not read `init_from`, because its state holds all weights.
 
     Raises:
         CaflowError: The model differs in more than its guide (exit code 2), or cannot be read.
@@ -35,13 +35,11 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
             "take the run's [flow] from that model's config; only its guide may differ",
             EXIT_USAGE,
         )
-    if info.config.flow.same_guide(config.flow):
-        source.config = own
-        return source
     model, theirs = CAFlow(own), source.state_dict()
+    keeps_guide = info.config.flow.same_guide(config.flow)
     model.load_state_dict(
         {
-            name: fresh if name.startswith(GUIDE) else theirs[name]
+            name: theirs[name] if keeps_guide or not name.startswith(GUIDE) else fresh
             for name, fresh in model.state_dict().items()
         }
     )

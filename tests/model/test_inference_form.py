@@ -26,7 +26,7 @@ VARIANTS = [
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6)},
     {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_says": "mean"},
-    {"guide": (4, 8, 8), "guide_net": "unet"},
+    {"guide": (4, 8, 8), "guide_net": "unet", "guide_views": 8},
     {"cond_channels": 1, "anchor": "luminance", "dequantization": "variational"},
 ]
 # Of weights alone: composing and inverting 1×1 convolutions, and packing.
@@ -137,7 +137,8 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monk
         flows = model._running_density()
     of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
     if flows.A.guide is not None:
-        of_condition += [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
+        of_guide = [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
+        assert {calls[id(m)] for m in of_guide} == {flows.A.views}
     for name, module in flows.F.named_modules():
         own = isinstance(module, FixedConv)
         if own and (name.endswith("embed_d") or model.config.flow.conditional == "dual-glow"):

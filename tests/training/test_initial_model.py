@@ -82,6 +82,14 @@ def test_the_same_widths_are_the_same_guide(saved):
     assert torch.equal(scores(model), scores(source))
 
 
+def test_a_guide_with_other_views_keeps_its_weights(saved):
+    source, path = saved(guide=4)
+    model = starting_model(run_of(replace(source.config.flow, guide_views=8), path))
+    assert model.density.A.views == 8
+    assert all(torch.equal(t, model.state_dict()[n]) for n, t in source.state_dict().items())
+    assert not torch.allclose(scores(model), scores(source), atol=1e-3)
+
+
 def test_a_guide_of_another_kind_starts_anew(saved):
     source, path = saved(guide=4)
     model = starting_model(run_of(replace(source.config.flow, guide_net="unet"), path))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...layers.guides import GuideNet, Spread
+from ...layers.guides import GuideNet, Spread, mean_of_views
 from ...layers.terms import affine, affine_inverse, per_candidate
 from .filled_pixels import FilledPixels
 from .known_luminance import KnownLuminance
@@ -54,6 +54,7 @@ class Anchor(nn.Module):
         guide: The net of m, of C channels, or of s and b, 2C; or None.
         spread: The net of s behind a mean, or None.
         bound: Of s.
+        views: Orientations of y that the guide's net reads; what it says is their mean.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
@@ -66,6 +67,7 @@ class Anchor(nn.Module):
         guide: GuideNet | None = None,
         spread: Spread | None = None,
         bound: float = 1.0,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.logit = logit
@@ -76,6 +78,7 @@ class Anchor(nn.Module):
         self.guide = guide
         self.spread = spread
         self.bound = bound
+        self.views = views
 
     def read(self, y: Tensor) -> AnchorCondition:
         """Read the parts of y that are used. A guide reads y as the map completes it."""
@@ -83,7 +86,7 @@ class Anchor(nn.Module):
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.logit.of(y)
-        said = self.guide(h)
+        said = mean_of_views(self.guide, h, self.views)
         if said.shape[1] != self.channels:
             return AnchorCondition(y, said)
         cond = AnchorCondition(y, said.to(h.dtype) * self.map.unknown(y))

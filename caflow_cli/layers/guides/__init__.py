@@ -5,8 +5,18 @@ from .enlarge import Enlarge
 from .spread import Spread
 from .sums import Guide
 from .unet import UNet
+from .views import mean_of_views
 
-__all__ = ["Enlarge", "Guide", "GuideNet", "Spread", "UNet", "build_guide", "build_spread"]
+__all__ = [
+    "Enlarge",
+    "Guide",
+    "GuideNet",
+    "Spread",
+    "UNet",
+    "build_guide",
+    "build_spread",
+    "mean_of_views",
+]
 
 GuideNet = Enlarge | Guide | UNet
 

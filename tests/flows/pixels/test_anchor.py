@@ -90,3 +90,13 @@ def test_a_guide_reads_the_fill_of_a_hole_and_the_picture_that_is_meant_begins_w
     meant = plain.mean(plain.read(y))
     expected = torch.where(hole, filled[:, :3], y[:, :3].floor() + 0.5)
     torch.testing.assert_close(meant, expected, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_a_guide_of_eight_views_turns_with_the_condition():
+    guide = helpers.randomise(Guide(3, (4, 4), 3), 1).double()
+    y = 256 * torch.rand((2, 3, 8, 16), generator=helpers.generator(2), dtype=torch.float64)
+    anchor = Anchor("enlarged", Logit(), 3, guide, views=8)
+    said, of_turned = anchor.read(y).guide, anchor.read(y.transpose(2, 3).flip(3)).guide
+    torch.testing.assert_close(of_turned, said.transpose(2, 3).flip(3), rtol=0, atol=1e-12)
+    assert (Anchor("enlarged", Logit(), 3, guide).read(y).guide - said).abs().max() > 1e-3
