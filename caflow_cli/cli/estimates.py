@@ -115,7 +115,7 @@ class Planned:
         size.check(factor)
 
     def _note(self, image: Picture, mask: Picture | None) -> str | None:
-        from .picture_notes import picture_note
+        from ..tasks.picture_notes import picture_note
 
         try:
             return picture_note(self._config.task, image, mask)

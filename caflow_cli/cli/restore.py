@@ -212,7 +212,7 @@ class _Restorer:
         """
         from ..images import filled_in
         from ..inference import task_of
-        from .picture_notes import picture_note
+        from ..tasks.picture_notes import picture_note
 
         ready = _Ready(job)
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
@@ -315,7 +315,7 @@ class _Restorer:
         start = time.perf_counter()
         resized = self._resized(job, image, result)
         paths = [] if job.skipped else self._write(job, result, picture, ready.mask, resized)
-        self.grid.add(lambda: grid_row(job.source.label, image, result))
+        self.grid.add(lambda: grid_row(job.source.label, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
         if job.skipped:
             list_job(job, self.reporter)
@@ -348,11 +348,8 @@ class _Restorer:
         if harm is None:
             return None
         probability = harm.probability(image)
-        if probability >= harm.threshold:
-            self.reporter.console.note(
-                f"warning: {job.name}: {round(100 * probability)} in 100 pictures like this one "
-                f"come out worse from {self.loaded.id} than from {harm.baseline}"
-            )
+        if warning := harm.warning(probability, self.loaded.id):
+            self.reporter.console.note(f"warning: {job.name}: {warning}")
         return probability
 
     def _check_fit(self, job: Job, image: Picture) -> None:
