@@ -84,9 +84,9 @@ def restore_pictures(
     planned.check_mask()
     with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-            estimates = Planned(planned, _model_name(command, given), sampling)
-            if size is not None and given.dry_run:
-                estimates.check_size(size)
+            estimates = Planned(planned, _model_name(command, given), sampling, size)
+            if given.dry_run:
+                estimates.check_scale()
             list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
             return
 
@@ -227,6 +227,8 @@ class _Restorer:
                 if self.unnamed:
                     self._check_fit(job, ready.image)
                 with _named(job):
+                    if self.size is not None:
+                        self.size.scale_of(ready.image.shape[:2])
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
                 if note := picture_note(self.loaded.model.config.task, ready.image, ready.mask):
                     self.console.note(f"{job.name}: {note}")
