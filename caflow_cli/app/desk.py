@@ -302,11 +302,8 @@ def _chosen(work: Work, index: int) -> Chosen:
 
 def _warning(work: Work) -> str:
     id_, harm = work.loaded.id, work.loaded.harm
-    if harm is not None and (probability := work.harm) >= harm.threshold:
-        return _line(
-            f"Warning: {round(100 * probability)} in 100 pictures like this one come out worse "
-            f"from {id_} than from {harm.baseline}"
-        )
+    if harm is not None and (warning := harm.warning(work.harm, id_)):
+        return _line(f"Warning: {warning}")
     domain, result = work.loaded.domain, work.result
     if harm is not None or domain is None or result is None:
         return ""

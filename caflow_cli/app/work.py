@@ -12,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from ..images import Decoded, Encoder, write_png
-from ..inference import Candidate, Candidates, Drawing
+from ..inference import Candidate, Candidates, Drawing, task_of
 from ..inference.charts import spread_chart
 from ..inference.loaded_model import LoadedModel
 from ..inference.written import provenance, written
 from ..sampling import Sampling
 from ..tasks import Picture
-from ..tasks.base import grey, resize
+from ..tasks.base import as_read, resize
 
 __all__ = ["COMMANDS", "Settings", "Stopped", "Work", "view"]
 
@@ -155,9 +155,7 @@ class Work:
         return view(self._before(after.shape[0], after.shape[1])), view(after)
 
     def _before(self, height: int, width: int) -> Picture:
-        task, image = self.loaded.task, self._image
-        if task == "colorize":
-            image = grey(image)[..., None].repeat(3, 2)
+        image = as_read(task_of(self.loaded.model), self._image)
         if self.mask is not None:
             rows, columns = np.indices(self.mask.shape) * 64 // max(self.mask.shape)
             checks = np.where((rows + columns) % 2, 214, 244).astype(np.uint8)[..., None]

@@ -30,9 +30,9 @@ def is_large(read: tuple[int, int], drawn: tuple[int, int]) -> bool:
 
 
 def estimate_text(work: Estimate, seconds: float) -> str:
-    """A text for people: `8000x6000 in 70 tiles, 1 candidate: about 6 min and 1.9 GB`."""
-    size = "x".join(map(str, work.drawn))
-    what = f"{work.windows} windows of {size}" if work.windows > 1 else f"{size} drawn"
+    """A text for people: `the model draws 96x64 pixels, 1 candidate: about 6 s and 0.5 GB`."""
+    windows = f"{work.windows} windows of " if work.windows > 1 else ""
+    what = f"the model draws {windows}{'x'.join(map(str, work.drawn))} pixels"
     if work.tiles > 1:
         what = f"{what} in {work.tiles} tiles"
     candidates = "1 candidate" if work.candidates == 1 else f"{work.candidates} candidates"
@@ -76,11 +76,13 @@ class Planned:
         planned: The jobs.
         name: Of the model; None: it is not known.
         sampling: As typed.
+        size: Of what is written; None: as drawn.
     """
 
     planned: Plan
     name: str | None
     sampling: Sampling
+    size: OutputSize | None = None
 
     def of(self, job: Job) -> tuple[Estimate | None, str | None]:
         """The estimate for a large picture, and what will not come out of a hole, for people.
@@ -89,8 +91,10 @@ class Planned:
         picture. Only pictures with a hole are decoded, once, with their masks.
 
         Raises:
-            CaflowError: (exit 1) the model would draw too many pixels, or the mask does not fit.
+            CaflowError: (exit 1) the model would draw too many pixels, the mask does not fit, or
+                the picture is as large already as it would be written.
         """
+        self._check_fit(job)
         read = self._read_hole(job)
         return self._estimate(job, read), None if read is None else self._note(*read)
 
@@ -106,16 +110,26 @@ class Planned:
             message = f"{job.name}: {error.message}"
             raise CaflowError(message, error.hint, EXIT_FAILED) from error
 
-    def check_size(self, size: OutputSize) -> None:
+    def check_scale(self) -> None:
         """CaflowError (exit 2) for a size that the model cannot reach, if it is on this machine."""
+        if self.size is None:
+            return
         try:
             factor = self._config.task.factor
         except CaflowError:  # the work itself will say why
             return
-        size.check(factor)
+        self.size.check(factor)
+
+    def _check_fit(self, job: Job) -> None:
+        read = None if self.size is None else self._stored_size(job)
+        if self.size is not None and read is not None:
+            try:
+                self.size.scale_of(read)
+            except CaflowError as error:
+                raise CaflowError(f"{job.name}: {error.message}", error.hint) from error
 
     def _note(self, image: Picture, mask: Picture | None) -> str | None:
-        from .picture_notes import picture_note
+        from ..tasks.picture_notes import picture_note
 
         try:
             return picture_note(self._config.task, image, mask)
@@ -143,16 +157,23 @@ class Planned:
 
     def _known(self, job: Job, hole: _Holed | None) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""
+        read = self._stored_size(job)
+        if self.name is None or read is None or read[0] * read[1] * _ENLARGED <= _LARGE:
+            return None
+        try:
+            return self._known_of(read, hole)
+        except CaflowError:  # the work itself will say why
+            return None
+
+    def _stored_size(self, job: Job) -> tuple[int, int] | None:
+        """Height and width by the header; None for stdin, and for what is not read."""
         from ..images import stored_size
 
         path = job.source.path
-        if path is None or job.source.problem is not None or job.skipped or self.name is None:
+        if path is None or job.source.problem is not None or job.skipped:
             return None
         try:
-            read = stored_size(path.read_bytes(), job.name)
-            if read[0] * read[1] * _ENLARGED <= _LARGE:
-                return None
-            return self._known_of(read, hole)
+            return stored_size(path.read_bytes(), job.name)
         except (OSError, CaflowError):  # the work itself will say why
             return None
 

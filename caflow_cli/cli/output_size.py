@@ -72,22 +72,33 @@ class OutputSize:
                 EXIT_USAGE,
             )
 
-    def resized(self, given: Picture, drawn: Picture) -> Resized | None:
-        """The change that the draws of a picture need; None: they have that size.
+    def scale_of(self, given: tuple[int, int]) -> float:
+        """How many times a picture of that height and width is enlarged.
 
         Raises:
             CaflowError: (exit 1) the picture is as large as the box already.
         """
+        if self.box is None:
+            assert self.scale is not None
+            return self.scale
+        height, width = given
+        scale = min(self.box[0] / width, self.box[1] / height)
+        if scale <= 1:
+            raise CaflowError(
+                f"the picture is {width}x{height}, and --fit {self.box[0]}x{self.box[1]} would "
+                f"{'make it smaller' if scale < 1 else 'leave it at that'}: superres enlarges",
+                f"a --fit in which {width}x{height} has room to grow, or leave --fit out",
+            )
+        return scale
+
+    def resized(self, given: Picture, drawn: Picture) -> Resized | None:
+        """The change that the draws of a picture need; None: they have that size.
+
+        Raises:
+            CaflowError: As for `scale_of`.
+        """
         height, width = given.shape[:2]
-        scale = self.scale
-        if self.box is not None:
-            scale = min(self.box[0] / width, self.box[1] / height)
-            if scale <= 1:
-                raise CaflowError(
-                    f"the picture is {width}x{height}, which fills {self.box[0]}x{self.box[1]}",
-                    "a larger --fit",
-                )
-        assert scale is not None
+        scale = self.scale_of((height, width))
         # A side that is to fill the box does, whatever rounding says.
         written = max(1, round(scale * width)), max(1, round(scale * height))
         found = Resized((drawn.shape[1], drawn.shape[0]), written)

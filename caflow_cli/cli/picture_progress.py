@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ def duration(seconds: float) -> str:
 class PictureProgress:
     """Shows how many pictures are done, and what is done of one that takes long.
 
-    On a terminal there are two bars. Elsewhere a line goes to stderr every ten seconds, the first
+    On a terminal there is a bar of all pictures, if they are several, and a second one of a picture
+    that takes longer than a moment. Elsewhere a line goes to stderr every ten seconds, the first
     one after ten seconds. With `-q` there is nothing. The time that is left is what the steps so
     far took, for the steps to come: of the picture, or of all pictures.
 
@@ -44,16 +46,23 @@ class PictureProgress:
         self._console, self._label, self._total, self._pictures = console, label, total, 0
         self._name, self._began = "", time.monotonic()
         self._start = self._said = self._began
+        self._reveal = threading.Timer(_BRIEF, self._show)
 
     @contextmanager
     def shown(self) -> Iterator[PictureProgress]:
         """Show the bars meanwhile."""
-        columns = "{task.completed}/{task.total}", "{task.fields[left]}"
+        columns = "{task.fields[count]}", "{task.fields[left]}"
         with self._console.progress(*columns, estimates=False) as bars:
             self._bars: Progress = bars
-            self._all = bars.add_task(self._label, total=self._total, left="")
-            self._one = bars.add_task("", total=None, visible=False, left="")
-            yield self
+            several, count = self._total > 1, f"0/{self._total}"
+            self._all = bars.add_task(
+                self._label, total=self._total, visible=several, count=count, left=""
+            )
+            self._one = bars.add_task("", total=None, visible=False, count="", left="")
+            try:
+                yield self
+            finally:
+                self._reveal.cancel()
 
     def begin(self, name: str, estimate: str = "") -> None:
         """Note that the work on a picture begins, or on several at a time.
@@ -63,20 +72,29 @@ class PictureProgress:
             estimate: Of a large one, which is shown until the first step is done.
         """
         self._name, self._began = name, time.monotonic()
-        if estimate:
-            text = f"{name}: {estimate}"
-            self._bars.update(self._one, description=text, completed=0, left="", visible=True)
+        text = f"{name}: {estimate}" if estimate else name
+        self._bars.update(
+            self._one, description=text, completed=0, count="", left="", visible=bool(estimate)
+        )
+        self._reveal.cancel()
+        if self._console.live and not estimate:  # the first step may take longer than a moment
+            self._reveal = threading.Timer(_BRIEF, self._show)
+            self._reveal.daemon = True
+            self._reveal.start()
 
     def step(self, done: Done) -> None:
         """Show what is done of a picture."""
         now = time.monotonic()
         left = self._left(now - self._began, done.steps, done.total)
         ends = done.steps >= done.total
+        if ends:
+            self._reveal.cancel()
         self._bars.update(
             self._one,
             description=f"{self._name}: {done}",
             completed=done.steps,
             total=done.total,
+            count=f"{done.steps}/{done.total}",
             left=left,
             visible=not ends and now - self._began > _BRIEF,
         )
@@ -88,9 +106,13 @@ class PictureProgress:
         self._pictures += 1
         now = time.monotonic()
         left = self._left(now - self._start, self._pictures, self._total)
-        self._bars.update(self._all, completed=self._pictures, left=left)
+        count = f"{self._pictures}/{self._total}"
+        self._bars.update(self._all, completed=self._pictures, count=count, left=left)
         if self._pictures < self._total:
             self._line(now, f"{self._pictures} of {self._total} pictures done, {left}")
+
+    def _show(self) -> None:
+        self._bars.update(self._one, visible=True)
 
     def _left(self, elapsed: float, done: int, total: int) -> str:
         return f"about {duration(elapsed / done * (total - done))} left" if done < total else ""

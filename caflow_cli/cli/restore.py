@@ -84,9 +84,9 @@ def restore_pictures(
     planned.check_mask()
     with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
         if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-            estimates = Planned(planned, _model_name(command, given), sampling)
-            if size is not None and given.dry_run:
-                estimates.check_size(size)
+            estimates = Planned(planned, _model_name(command, given), sampling, size)
+            if given.dry_run:
+                estimates.check_scale()
             list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
             return
 
@@ -212,7 +212,7 @@ class _Restorer:
         """
         from ..images import filled_in
         from ..inference import task_of
-        from .picture_notes import picture_note
+        from ..tasks.picture_notes import picture_note
 
         ready = _Ready(job)
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
@@ -227,6 +227,8 @@ class _Restorer:
                 if self.unnamed:
                     self._check_fit(job, ready.image)
                 with _named(job):
+                    if self.size is not None:
+                        self.size.scale_of(ready.image.shape[:2])
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
                 if note := picture_note(self.loaded.model.config.task, ready.image, ready.mask):
                     self.console.note(f"{job.name}: {note}")
@@ -315,7 +317,7 @@ class _Restorer:
         start = time.perf_counter()
         resized = self._resized(job, image, result)
         paths = [] if job.skipped else self._write(job, result, picture, ready.mask, resized)
-        self.grid.add(lambda: grid_row(job.source.label, image, result))
+        self.grid.add(lambda: grid_row(job.source.label, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
         if job.skipped:
             list_job(job, self.reporter)
@@ -348,11 +350,8 @@ class _Restorer:
         if harm is None:
             return None
         probability = harm.probability(image)
-        if probability >= harm.threshold:
-            self.reporter.console.note(
-                f"warning: {job.name}: {round(100 * probability)} in 100 pictures like this one "
-                f"come out worse from {self.loaded.id} than from {harm.baseline}"
-            )
+        if warning := harm.warning(probability, self.loaded.id):
+            self.reporter.console.note(f"warning: {job.name}: {warning}")
         return probability
 
     def _check_fit(self, job: Job, image: Picture) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
@@ -112,6 +113,16 @@ class Evaluation:
     gaps: list[LikelihoodGap] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
+
+    def __post_init__(self) -> None:
+        for label in self.metrics:
+            found = [row.values[label].mean for row in self.results if label in row.values]
+            if math.inf in found:
+                self.notes = [
+                    *self.notes,
+                    f"{label} is infinite, because a picture equals what it is compared with "
+                    "(JSON: null)",
+                ]
 
     @property
     def table(self) -> list[tuple[str, str, dict[str, Estimate]]]:

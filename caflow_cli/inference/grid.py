@@ -31,19 +31,22 @@ class _Result(Protocol):
     @property
     def tau(self) -> Temperature: ...
     @property
+    def seen(self) -> Picture: ...
+    @property
     def ranked(self) -> Sequence[_Ranked]: ...
 
 
-def grid_row(name: str, image: Picture, result: _Result) -> Picture:
+def grid_row(name: str, result: _Result) -> Picture:
     """Draw a picture's row of the sheet: its input, and its candidates by rank with their scores.
+
+    The input has the colours that the model reads.
 
     Args:
         name: Name of the picture, for the caption.
-        image: The input, uint8 (H, W, 3).
         result: Result of `restore`, `Candidates`.
     """
-    height, width = image.shape[:2]
-    condition = _cell(image, f"{name}\n{width} x {height}\ntau {result.tau}")
+    height, width = result.seen.shape[:2]
+    condition = _cell(result.seen, f"{name}\n{width} x {height}\ntau {result.tau}")
     cells = [_cell(candidate.image, _caption(candidate)) for candidate in result.ranked]
     lines = [beside(cells[first : first + _LINE]) for first in range(0, len(cells), _LINE)]
     return beside([condition, stacked(lines)])

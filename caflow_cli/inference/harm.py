@@ -56,6 +56,20 @@ class Harm:
         odds = float(np.array([*z, 1.0]) @ np.array(self.weights))
         return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
 
+    def warning(self, probability: float, id: str) -> str | None:
+        """The warning of a picture, for people; None below the threshold.
+
+        Args:
+            probability: That of the picture.
+            id: Of the model.
+        """
+        if probability < self.threshold:
+            return None
+        return (
+            f"{round(100 * probability)} in 100 pictures like this one "
+            f"come out worse from {id} than from {self.baseline}"
+        )
+
 
 def harm_of(sha256: str) -> Harm | None:
     """The rule of a model file, by its digest; None: it was not measured."""

@@ -43,10 +43,12 @@ def restore(
     """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
 
     Each draw is composed with the input and rounded to 8 bits before it is scored. So `score` on
-    the written picture repeats the number that ranked it.
+    the written picture repeats the number that ranked it. What is to be known of the input is in
+    `Candidates.notes`.
 
     Args:
-        model: Any model; its task turns `image` into a condition.
+        model: Any model, as `caflow_cli.load` loads it by name; its task turns `image` into a
+            condition.
         image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_picture`.
         tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5", one a
             scale, finest first, or one a latent; default: the model's, else the task's.
@@ -227,7 +229,8 @@ class _Drawings:
         progress: Progress | None,
     ) -> None:
         self._task, self.sampling = task_of(model), sampling.of(model.config)
-        self._images, self._identity = images, model.identity
+        self._images, self._masks = images, masks
+        self._config, self._identity = model.config, model.identity
         self._estimator = estimator_of(model, sampling.noise_samples)
         self._requests = [
             self._request(image, mask) for image, mask in zip(images, masks, strict=True)
@@ -286,7 +289,8 @@ class _Drawings:
             self._estimator,
             self._conditioned.statistics[row],
             self._images[row],
-            self._task.name,
+            self._masks[row],
+            self._config,
             self._identity,
         )
 

@@ -7,20 +7,25 @@ import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
-from ..tasks import Picture
+from ..tasks import Picture, get_task
+from ..tasks.base import as_read
+from ..tasks.picture_notes import picture_note
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
 from .figures import thumbnail
 from .grid import grid_row
+from .harm import harm_of
 from .score import Estimator, Score
 
 __all__ = ["Candidate", "Candidates"]
@@ -52,7 +57,7 @@ class Candidate:
 class Candidates:
     """All M candidates of a picture, best first, and the settings they were drawn with.
 
-    In a notebook it shows the kept ones, with their scores.
+    In a notebook it shows the kept ones with their scores, and the notes.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -62,6 +67,8 @@ class Candidates:
         ['restored_01.png', 'restored_02.png']
         >>> type(found.grid()).__name__
         'Image'
+        >>> found.notes
+        []
     """
 
     ranked: list[Candidate]
@@ -73,12 +80,36 @@ class Candidates:
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
     condition: Picture = field(repr=False)  # the input, uint8 (H, W, 3)
-    task: str
+    mask: Picture | None = field(repr=False)  # uint8 (H, W)
+    config: Config = field(repr=False)  # the model's
     model: Mapping[str, str | None]  # id and sha256
 
     def __repr__(self) -> str:
-        best = self.ranked[0].score.summary
-        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, the first {best}>"
+        first = f"the first {self.ranked[0].score.summary}"
+        more = f"; {'; '.join(self.notes)}" if self.notes else ""
+        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, {first}{more}>"
+
+    @property
+    def task(self) -> str:
+        """The name of the model's task."""
+        return self.config.task.name
+
+    @property
+    def seen(self) -> Picture:
+        """The input in the colours that the model reads: uint8 (H, W, 3)."""
+        return as_read(get_task(self.config), self.condition)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """The notes of the command line about the input before the work, one line each.
+
+        That its own colours are dropped, that a hole is too wide for detail, or that the model may
+        make it worse than the baseline does. Mostly there are none.
+        """
+        note = picture_note(self.config.task, self.condition, self.mask)
+        harm, id = harm_of(self.model["sha256"] or ""), self.model["id"] or ""
+        warning = harm and harm.warning(harm.probability(self.condition), id)
+        return [*([note] if note else []), *([f"warning: {warning}"] if warning else [])]
 
     @property
     def kept(self) -> list[Candidate]:
@@ -143,22 +174,23 @@ class Candidates:
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:
-        """A sheet: the input, and all candidates by rank with their scores.
+        """A sheet: the input as the model sees it, and all candidates by rank with their scores.
 
         Args:
             name: Of the input, for its caption.
         """
-        return Image.fromarray(grid_row(name, self.condition, self))
+        return Image.fromarray(grid_row(name, self))
 
     def _repr_html_(self) -> str:
         """The kept pictures with their scores, as a notebook shows them."""
         figures = [
-            _figure(self.condition, "input"),
+            _figure(self.seen, "input"),
             *(_figure(c.image, f"#{c.rank}, {c.score.summary}") for c in self.kept),
         ]
-        model = html.escape(str(self.model.get("id")))
+        model = self.model.get("id")
         head = f"{len(self.kept)} of {len(self.ranked)} candidates, tau {self.tau}, {model}"
-        return f"<div><div>{head}</div>{''.join(figures)}</div>"
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in (head, *self.notes))
+        return f"<div>{lines}{''.join(figures)}</div>"
 
 
 def _figure(picture: np.ndarray, caption: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -79,7 +80,17 @@ class Estimator(TypedDict):
 
 
 def task_of(model: CAFlow) -> Task:
-    """The task that the model was trained for."""
+    """The task that the model was trained for.
+
+    Raises:
+        CaflowError: (exit 2) `model` is the name of one, which was not loaded.
+    """
+    if isinstance(model, str | Path):
+        raise CaflowError(
+            f"the model is {str(model)!r}, a name: nothing is loaded",
+            f"model = caflow_cli.load({str(model)!r})",
+            EXIT_USAGE,
+        )
     return get_task(model.config)
 
 
@@ -116,7 +127,7 @@ def score(
     """Score a target against the picture that it was made from.
 
     Args:
-        model: Any model.
+        model: Any model, as `caflow_cli.load` loads it by name.
         condition: The task's input, such as the small picture for superres: a path, a PIL image,
             or an array, uint8 (H, W, 3); see `as_picture`.
         target: Likewise, uint8 (H', W', 3).

@@ -20,6 +20,7 @@ __all__ = [
     "Picture",
     "Place",
     "Task",
+    "as_read",
     "check_same_size",
     "grey",
     "pad",
@@ -187,6 +188,11 @@ def scaled_size(image: Picture, size: int) -> tuple[int, int]:
 def grey(image: Picture) -> Picture:
     """Convert to grey by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
     return np.array(Image.fromarray(image).convert("L"))
+
+
+def as_read(task: Task, image: Picture) -> Picture:
+    """The picture in the colours that its condition has: uint8 (H, W, 3), grey if it has one."""
+    return grey(image)[..., None].repeat(3, 2) if task.cond_channels == 1 else image
 
 
 def check_same_size(image: Picture, target: Picture) -> None:

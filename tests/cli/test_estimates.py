@@ -29,10 +29,13 @@ def test_a_text_says_tiles_or_windows():
     work = Estimate((8000, 6000), 70, 1, 1, 7e7, 20.0, 1.87e9)
     assert (
         estimate_text(work, 370.0)
-        == "8000x6000 drawn in 70 tiles, 1 candidate: about 6 min and 1.9 GB"
+        == "the model draws 8000x6000 pixels in 70 tiles, 1 candidate: about 6 min and 1.9 GB"
     )
     work = Estimate((64, 64), 1, 3, 30, 1e6, 5.0, 0.9e9)
-    assert estimate_text(work, 10.0) == "3 windows of 64x64, 30 candidates: about 10 s and 0.9 GB"
+    assert (
+        estimate_text(work, 10.0)
+        == "the model draws 3 windows of 64x64 pixels, 30 candidates: about 10 s and 0.9 GB"
+    )
 
 
 def test_a_dry_run_says_what_a_large_picture_takes(run, tmp_path, model_file):
@@ -41,7 +44,7 @@ def test_a_dry_run_says_what_a_large_picture_takes(run, tmp_path, model_file):
     done = run("superres", "x.png", *flags)
     assert done.stdout == b"x_superres.png\n"
     start, end = (
-        b"x.png: 2400x1600 drawn in 6 tiles, 3 candidates: about ",
+        b"x.png: the model draws 2400x1600 pixels in 6 tiles, 3 candidates: about ",
         b" GB, on one CPU core\n",
     )
     assert done.stderr.startswith(start)
@@ -98,7 +101,7 @@ def test_a_large_picture_says_what_it_takes_before_it_is_drawn(
     seconds = 360 * 2 * 32 * 48
     assert len(said) == (not more)
     for line in said:
-        assert line.startswith("x.png: 48x32 drawn, 2 candidates: about ")
+        assert line.startswith("x.png: the model draws 48x32 pixels, 2 candidates: about ")
         assert f"{seconds / 3600:.1f}" in line
 
 
@@ -139,6 +142,15 @@ def test_a_dry_run_refuses_a_scale_that_the_model_does_not_reach(run, tmp_path):
     assert done.returncode == 2
     assert b"--scale 9 is more than the model's 4" in done.stderr
     assert run("superres", "x.png", "--scale", 3, "--dry-run").returncode == 0
+
+
+def test_a_dry_run_refuses_a_fit_that_the_run_refuses(run, tmp_path):
+    flat(tmp_path / "x.png", 40, 60)
+    done = run("superres", "x.png", "--fit", "50x50", "--dry-run")
+    assert done.returncode == 1
+    said = b"error: x.png: the picture is 60x40, and --fit 50x50 would make it smaller"
+    assert done.stderr.startswith(said)
+    assert run("superres", "x.png", "--fit", "61x50", "--dry-run").returncode == 0
 
 
 def test_a_dry_run_says_that_a_hole_is_too_wide_for_detail(run, tmp_path):

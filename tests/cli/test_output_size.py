@@ -64,8 +64,10 @@ def test_what_is_no_size_is_refused():
         assert caught.value.exit_code == 2
     with pytest.raises(CaflowError, match="more than the model's 4"):
         OutputSize(scale=5).check(4)
-    with pytest.raises(CaflowError, match="fills 30x30"):
-        OutputSize(box=(30, 30)).resized(picture(20, 30), picture(80, 120))
+    for box, said in (((30, 30), "leave it at that"), ((30, 10), "make it smaller")):
+        with pytest.raises(CaflowError, match=f"is 30x20, and --fit .*{said}") as caught:
+            OutputSize(box=box).scale_of((20, 30))
+        assert "in which 30x20 has room to grow" in caught.value.hint
 
 
 def test_a_reduced_picture_says_so_and_is_not_scored(run, tmp_path, model_file):
@@ -95,6 +97,7 @@ def test_alpha_comes_back_at_the_size_that_is_written(run, tmp_path, model_file)
     given = ["x.png", "large/y.png", "-m", 1, "--model", model_file, "--fit", "20x30"]
     done = run("superres", *given, "-o", "out/")
     assert done.returncode == 1
-    assert b"large/y.png: the picture is 40x40, which fills 20x30" in done.stderr
+    said = b"large/y.png: the picture is 40x40, and --fit 20x30 would make it smaller: superres"
+    assert said in done.stderr
     image = Image.open(tmp_path / "out" / "x_superres.png")
     assert (image.size, image.mode) == ((20, 20), "RGBA")

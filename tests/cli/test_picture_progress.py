@@ -73,11 +73,39 @@ class Screen(io.StringIO):
         return True
 
 
-def test_on_a_terminal_a_bar_names_the_picture_and_the_time_left(clock, monkeypatch):
+def terminal(monkeypatch):
+    """A wide terminal in place of stderr."""
     screen = Screen()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
+    return screen
+
+
+@pytest.mark.parametrize(("pictures", "seen"), [(1, False), (2, True)])
+def test_on_a_terminal_a_picture_alone_is_not_counted(clock, monkeypatch, pictures, seen):
+    screen = terminal(monkeypatch)
+    told(clock, Console(), 2, 0.1, pictures)
+    assert ("superres" in screen.getvalue()) == seen
+    assert "x.png" not in screen.getvalue()  # it took no longer than a moment
+
+
+def test_on_a_terminal_a_bar_appears_while_the_first_step_lasts(monkeypatch):
+    screen = terminal(monkeypatch)
+    monkeypatch.setattr(picture_progress, "_BRIEF", 0.01)
+    with PictureProgress(Console(), "superres", 1).shown() as progress:
+        progress.begin("x.png")
+        assert not progress._bars.tasks[1].visible
+        progress._reveal.join()
+        progress._bars.refresh()
+        assert "x.png" in screen.getvalue()
+        assert "0/" not in screen.getvalue()
+        progress.step(Done(2, 2))
+        assert not progress._bars.tasks[1].visible
+
+
+def test_on_a_terminal_a_bar_names_the_picture_and_the_time_left(clock, monkeypatch):
+    screen = terminal(monkeypatch)
     with PictureProgress(Console(), "superres", 1).shown() as progress:
         progress.begin("x.png", "8000x6000 drawn in 70 tiles")
         progress._bars.refresh()

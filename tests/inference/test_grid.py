@@ -11,7 +11,7 @@ from caflow_cli.inference.grid import grid_row
 def test_a_row_shows_the_input_and_all_candidates_ten_to_a_line(small_model):
     image = np.random.default_rng(0).integers(60, 190, (4, 4, 3), np.uint8)
     result = restore(small_model, image, 0.8, 11)
-    row = grid_row("name", image, result)
+    row = grid_row("name", result)
     cell, gap = 192, 12
     assert row.shape[1] == 11 * (cell + gap) - gap
     assert np.array_equal(row[:cell:48, :cell:48], image)

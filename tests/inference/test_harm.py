@@ -36,6 +36,12 @@ def test_features_beyond_six_deviations_count_as_six():
     )
 
 
+def test_a_warning_begins_at_the_threshold():
+    assert rule().warning(0.49, "x") is None
+    said = "50 in 100 pictures like this one come out worse from x than from bicubic"
+    assert rule().warning(0.5, "x") == said
+
+
 def test_a_file_that_was_not_measured_has_no_rule():
     assert harm_of("0" * 64) is None
 

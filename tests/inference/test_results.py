@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import caflow_cli as caflow
+from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
+from caflow_cli.inference.harm import harm_of
+from caflow_cli.tasks.base import grey
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 
@@ -37,6 +42,45 @@ def test_their_representation_is_one_line(found):
     assert line.startswith("<Candidates: 3 of superres at τ ")
     assert found.ranked[0].score.summary in line
     assert "\n" not in line
+
+
+def test_they_say_what_the_command_line_says_of_the_input(found, task_models):
+    assert found.notes == []
+    said = "its own colours are dropped, and others drawn"
+    coloured = caflow.restore(task_models["colorize"], PICTURE, candidates=1)
+    assert coloured.notes == [said]
+    assert said in coloured._repr_html_()
+    assert repr(coloured).endswith(f"; {said}>")
+    grey = PICTURE[..., :1].repeat(3, 2)
+    assert caflow.restore(task_models["colorize"], grey, candidates=1).notes == []
+
+
+def test_they_say_that_a_hole_is_too_wide_for_detail(task_models):
+    hole = np.zeros((64, 64), bool)
+    hole[8:56, 8:56] = True
+    image = np.full((64, 64, 3), 90, np.uint8)
+    filled = caflow.restore(task_models["inpaint"], image, candidates=1, mask=hole)
+    assert filled.notes == []
+    task = replace(filled.config.task, rim=24)  # of a model of small things
+    (note,) = replace(filled, config=replace(filled.config, task=task)).notes
+    assert note.startswith("the hole is more than 32 pixels wide")
+
+
+def test_they_warn_of_harm_by_the_rule_of_the_models_file(monkeypatch):
+    model = caflow.load("photos-superres-x4")
+    rule = replace(harm_of(model.identity["sha256"]), threshold=0.0)
+    monkeypatch.setattr("caflow_cli.inference.results.harm_of", lambda _: rule)
+    (note,) = caflow.restore(model, example_path("cat"), 0, 1).notes
+    assert note.startswith("warning: ")
+    assert note.endswith("come out worse from photos-superres-x4 than from bicubic")
+
+
+def test_they_show_a_coloured_input_as_the_grey_that_the_model_reads(task_models):
+    shown = caflow.restore(task_models["colorize"], PICTURE, candidates=1)
+    assert np.array_equal(shown.condition, PICTURE)
+    assert np.array_equal(shown.seen, grey(PICTURE)[..., None].repeat(3, 2))
+    cell = np.asarray(shown.grid())[:192, :192]
+    assert np.array_equal(cell[::24, ::24], shown.seen)
 
 
 def test_nothing_is_overwritten_by_halves(found, tmp_path):

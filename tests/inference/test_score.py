@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,6 +82,16 @@ def test_a_target_of_another_size_is_refused(small_model):
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["photos-superres-x4", Path("mine.safetensors")])
+def test_a_name_in_the_place_of_a_model_is_answered_by_how_to_load_it(name):
+    image = picture(8, 8)
+    for work in (lambda: restore(name, image), lambda: score(name, image, image)):
+        with pytest.raises(CaflowError, match="nothing is loaded") as caught:
+            work()
+        assert caught.value.hint == f"model = caflow_cli.load({str(name)!r})"
+        assert caught.value.exit_code == 2
+
+
 def test_an_array_that_may_not_be_written_to_is_copied_without_a_warning():
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     image.flags.writeable = False

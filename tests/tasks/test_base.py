@@ -7,12 +7,20 @@ import pytest
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import pad
-from caflow_cli.tasks.base import check_same_size, grey, padded_size, resize
+from caflow_cli.tasks import Colorize, Paired, SuperRes, pad
+from caflow_cli.tasks.base import as_read, check_same_size, grey, padded_size, resize
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_picture_is_read_in_the_colours_of_its_condition():
+    image = picture(4, 5)
+    for task in (Colorize(), Paired(1)):
+        np.testing.assert_array_equal(as_read(task, image), grey(image)[..., None].repeat(3, 2))
+    for task in (SuperRes(4), Paired(3)):
+        assert as_read(task, image) is image
 
 
 def test_pad_reflects_right_and_bottom():

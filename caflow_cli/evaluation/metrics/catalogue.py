@@ -52,7 +52,7 @@ _ALL = (
     Metric(
         "psnr",
         "20 log10(255 / rmse) of an image; mean over images",
-        "0 to infinity (equal images)",
+        "0 to infinity (equal images; JSON: null)",
         "dB",
         "higher",
         "pairs",
@@ -72,7 +72,7 @@ _ALL = (
         "psnr_y",
         "PSNR of Y of YCbCr (BT.601, 16 to 235, not rounded) without the 4 pixels next to each "
         "border, as super-resolution is compared; mean over images",
-        "0 to infinity (equal images)",
+        "0 to infinity (equal images; JSON: null)",
         "dB",
         "higher",
         "pairs",
@@ -90,7 +90,7 @@ _ALL = (
     Metric(
         "psnr_hole",
         "20 log10(255 / rmse) over the pixels of the holes alone; mean over images",
-        "0 to infinity (equal images)",
+        "0 to infinity (equal images; JSON: null)",
         "dB",
         "higher",
         "benchmark",
@@ -246,8 +246,9 @@ def choose_metrics(
                 EXIT_USAGE,
             )
         else:
-            near = difflib.get_close_matches(name, METRICS, n=1, cutoff=0)[0]
-            raise CaflowError(f"unknown metric {name!r}", f"--metric {near}", EXIT_USAGE)
+            near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
+            hint = f"--metric {near}; known: {', '.join(offered)}, and all for all of them"
+            raise CaflowError(f"unknown metric {name!r}", hint, EXIT_USAGE)
     chosen = wanted or set(default)
     if not chosen:
         raise CaflowError("no metric", "--metric lpips,rmse", EXIT_USAGE)

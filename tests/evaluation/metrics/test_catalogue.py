@@ -17,6 +17,12 @@ def test_metrics_are_chosen_by_name_list_or_all():
         assert caught.value.hint.startswith(("--metric lpips", "caflow evaluate --task"))
 
 
+def test_an_unknown_metric_is_answered_by_all_that_there_are():
+    with pytest.raises(CaflowError) as caught:
+        choose_metrics(["sim"], ["lpips", "rmse", "ssim"])
+    assert caught.value.hint == "--metric ssim; known: lpips, rmse, ssim, and all for all of them"
+
+
 def test_metrics_of_benchmarks_are_not_for_others():
     assert set(METRICS) - set(OF_MODELS) == {"psnr_hole", "colourfulness", "seconds"}
     with pytest.raises(CaflowError, match="'colourfulness' is measured by a protocol") as caught:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from drawn_masks import box
 
-from caflow_cli.cli.picture_notes import picture_note
 from caflow_cli.config import TaskConfig
+from caflow_cli.tasks.picture_notes import picture_note
 
 GREY = np.full((120, 120, 3), 90, np.uint8)
 

@@ -1,14 +1,13 @@
-"""Notes about a picture before the work: what is dropped from it, and what will not come out."""
+"""Notes about a picture: what is dropped from it, and what will not come out well."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from ..config import TaskConfig
-    from ..tasks import Picture
+from ..config import TaskConfig
+from .base import Picture
+from .inpaint import Inpaint
+from .windows import edge_of
 
 __all__ = ["picture_note"]
 
@@ -29,9 +28,6 @@ def picture_note(task: TaskConfig, image: Picture, mask: Picture | None) -> str 
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
         return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
     if task.name == "inpaint" and task.rim and mask is not None:
-        from ..tasks import Inpaint
-        from ..tasks.windows import edge_of
-
         hole = Inpaint().hole(image, mask)
         if (hole & ~edge_of(hole, _DEPTH)).any():
             return (
