@@ -68,7 +68,7 @@ themselves. New in it:
 def reference() -> str:
     """Every command with its help and options, as Markdown."""
     parts = [_HEAD, *_commands(typer.main.get_command(app), "caflow")]
-    return "\n".join(parts)
+    return "\n".join(parts).replace("\\[", "[")  # which Rich takes for markup
 
 
 def _commands(command: Any, name: str) -> Iterator[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import typer.main
+
+from caflow_cli.cli.app import app
 from caflow_cli.cli.help import _MEANT
 from caflow_cli.config import PRESETS, TASK_NAMES
 from caflow_cli.tasks import TASKS
@@ -18,6 +22,28 @@ def test_flags_have_no_value_in_help(run, words):
     assert "--help" in text
     assert "<bool>" not in text
     assert "BOOLEAN" not in text
+
+
+def texts(command) -> list[str]:
+    """All that a command says of itself, its options and arguments."""
+    own = [command.help, command.epilog, *(getattr(one, "help", None) for one in command.params)]
+    return [text for text in own if text]
+
+
+@pytest.mark.parametrize("words", [[], *command_paths()], ids=" ".join)
+def test_help_loses_no_word_in_brackets(run, words):
+    """Rich takes `[app]` for markup, and shows nothing of it, unless it is written `\\[app]`."""
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    shown = run(*words, "--help", COLUMNS="300").stdout.decode()
+    for text in texts(command):
+        for bracketed in re.findall(r"\[[^\]\s]*\]", text):
+            assert bracketed in shown, f"write \\{bracketed}"
+
+
+def test_help_says_how_the_page_is_installed(run):
+    assert 'pip install "caflow-cli[app]"' in run("app", "--help", COLUMNS="300").stdout.decode()
 
 
 def test_the_help_of_training_lists_tasks_and_presets(run):

@@ -50,11 +50,11 @@ def app_command(
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
-    """Serve a page on which all tasks can be tried in a browser.
+    r"""Serve a page on which all tasks can be tried in a browser.
 
     Drop a picture, paint a hole or draw a map, and candidates appear by rank as they are drawn. The
     page is served to this machine alone, loads nothing from elsewhere, and sends nothing away. It
-    needs the extra `app`: pip install "caflow-cli[app]". Ctrl-C ends it.
+    needs the extra `app`: pip install "caflow-cli\[app]". Ctrl-C ends it.
 
     Example: caflow app --port 8000 --no-open
     """
