@@ -18,7 +18,7 @@ from .maps import Attribution, spread
 from .restore import Candidates
 from .score import Score
 
-__all__ = ["attribution_chart", "spread_chart"]
+__all__ = ["attribution_chart", "spread_chart", "spread_map"]
 
 _SIDE = 384  # pixels of a picture's longer side
 _RANGE = 3.0  # standard deviations that colours reach at least
@@ -26,18 +26,24 @@ _RANGE = 3.0  # standard deviations that colours reach at least
 
 def spread_chart(name: str, result: Candidates) -> Picture:
     """Draw the best candidate of a picture beside the map of `spread`."""
+    chart, lines = spread_map(result)
+    text = "\n".join([f"{name}: {lines[0]}", *lines[1:]])
+    return captioned(_with_picture(result.ranked[0].image, chart), text)
+
+
+def spread_map(result: Candidates) -> tuple[Picture, list[str]]:
+    """Draw the map of `spread` with its colour bar, and say in lines what it shows."""
     values = spread(result)
     # A few failures, all of them far off, would leave everything else in one colour.
     top = nice_above(float(np.percentile(values, 99.5)))
     lines = [
-        f"{name}: standard deviation over {len(result.ranked)} candidates, in levels of 0-255, "
+        f"standard deviation over {len(result.ranked)} candidates, in levels of 0-255, "
         "RMS over channels",
         f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {result.tau}",
     ]
     if result.tau.least < 1:
         lines.append("understates spread at tau < 1")
-    chart = colour_chart(values, 0.0, top, sequential, _SIDE)
-    return captioned(_with_picture(result.ranked[0].image, chart), "\n".join(lines))
+    return colour_chart(values, 0.0, top, sequential, _SIDE), lines
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:

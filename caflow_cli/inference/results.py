@@ -19,13 +19,13 @@ from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..tasks import Picture, get_task
 from ..tasks.base import as_read
-from ..tasks.picture_notes import picture_note
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
 from .figures import thumbnail
 from .grid import grid_row
 from .harm import harm_of
+from .notes import input_notes
 from .score import Estimator, Score
 
 __all__ = ["Candidate", "Candidates"]
@@ -106,10 +106,8 @@ class Candidates:
         That its own colours are dropped, that a hole is too wide for detail, or that the model may
         make it worse than the baseline does. Mostly there are none.
         """
-        note = picture_note(self.config.task, self.condition, self.mask)
         harm, id = harm_of(self.model["sha256"] or ""), self.model["id"] or ""
-        warning = harm and harm.warning(harm.probability(self.condition), id)
-        return [*([note] if note else []), *([f"warning: {warning}"] if warning else [])]
+        return input_notes(self.config.task, self.condition, self.mask, harm, id)
 
     @property
     def kept(self) -> list[Candidate]:
