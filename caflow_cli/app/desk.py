@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import shutil
 import sys
 import threading
@@ -19,10 +20,11 @@ from ..images import Decoded
 from ..inference import Score, score
 from ..memory import is_out_of_memory, memory_errors
 from ..tasks import Picture
+from ..tasks.base import scaled_size
 from .given import Painting, blank, drawn_map, painted_hole, read_picture, sheet
 from .limits import Limits
 from .models import Models
-from .work import Settings, Stopped, Work
+from .work import PAINTED, Settings, Stopped, Work
 
 __all__ = ["EXAMPLES", "Chosen", "Desk", "View"]
 
@@ -30,6 +32,7 @@ __all__ = ["EXAMPLES", "Chosen", "Desk", "View"]
 EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "shoe"}
 _EVERY = 0.4  # seconds between two pictures of the page, at least
 _SMALLER = "crop or shrink the picture first"
+_FIELDS = {"--tau": "τ", "-m": "M", "-n": "N", "--seed": "Seed"}  # which the options are
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +50,17 @@ class View:
     """The parts of a work that the page shows."""
 
     status: str  # HTML
+    title: str = ""  # HTML: what the candidates are of, and what is to be known of that
     candidates: list[tuple[str, str]] = field(default_factory=list)  # file, caption; by rank
     chosen: Chosen | None = None
-    files: list[str] = field(default_factory=list)  # of the N best, and what was painted
+    files: list[str] = field(default_factory=list)  # of the N best
+    painted: list[str] = field(default_factory=list)  # the hole, or the map
     spread: str | None = None
+    spread_text: str = ""  # HTML
     command: str = ""
     busy: bool = False  # more is to come
+    may_go_on: bool = False  # more can be drawn of what is shown
+    stays: bool = False  # all but the status is as it was
 
 
 class Desk:
@@ -90,24 +98,62 @@ class Desk:
             painting: What was painted: the hole, or the map.
             settings: How to draw.
         """
-        self.leave(session)
-        yield View(_line("Reading the picture and the model"), busy=True)
+        yield View(_line("Reading the picture and the model"), busy=True, stays=True)
         try:
             with memory_errors(_SMALLER):
                 work = self._begin(session, model, picture, painting, settings)
-        except Exception as error:
-            yield View(_error(error))
+        except Exception as error:  # what was drawn before is still there
+            yield View(_error(error), stays=True)
             return
         yield from self._show(work, work.wanted)
 
-    def more(self, session: str, count: int | None) -> Iterator[View]:
-        """Draw so many more candidates of the same picture; None: as many as at first."""
+    def more(
+        self, session: str, model: str, picture: str | None, settings: Settings
+    ) -> Iterator[View]:
+        """Draw M more candidates of what is shown; refused if a choice is another one since.
+
+        Args:
+            session, model, picture: As for `draw`.
+            settings: M says how many, None: as many as at first; N how many are kept of them all.
+        """
+        work = self._works.get(session)
+        try:
+            if work is None:
+                raise CaflowError("nothing is drawn yet", "draw candidates first")
+            work.compare(model, picture, settings)
+            if work.changed:
+                raise CaflowError(_changed(work), "press Draw, which begins anew")
+            sampling = settings.sampling
+            count = work.wanted if sampling.candidates is None else sampling.candidates
+            self.limits.check_candidates(work.drawn + count)
+            work.go_on(count, sampling.keep)
+        except Exception as error:
+            yield View(_error(error), stays=True)
+            return
+        yield from self._show(work, count)
+
+    def compare(
+        self, session: str, model: str, picture: str | None, settings: Settings
+    ) -> View | None:
+        """Compare the choices with those of what is shown, and say so in its title.
+
+        Args:
+            session, model, picture, settings: As for `more`.
+
+        Returns:
+            A view of which only `title` and `may_go_on` count; None: nothing is drawn.
+        """
         work = self._works.get(session)
         if work is None:
-            yield View(_error(CaflowError("nothing is drawn yet", "draw candidates first")))
-            return
-        work.go_on()
-        yield from self._show(work, work.wanted if count is None else count)
+            return None
+        work.compare(model, picture, settings)
+        return View("", _title(work), may_go_on=_may_go_on(work))
+
+    def repaint(self, session: str) -> None:
+        """Note that the visitor has painted since, or got a new sheet."""
+        work = self._works.get(session)
+        if work is not None:
+            work.repaint()
 
     def stop(self, session: str) -> None:
         """Stop the drawing of a visitor. What is drawn stays, and more can be drawn."""
@@ -133,7 +179,8 @@ class Desk:
         work = self._works.get(session)
         if work is None or work.result is None or not 0 <= index < work.drawn:
             return None
-        return _chosen(work, index)
+        work.looked_at = work.result.ranked[index].k
+        return _chosen(work)
 
     def score(
         self,
@@ -159,18 +206,23 @@ class Desk:
     def describe(self, model: str, picture: str | None) -> tuple[str, Picture | None]:
         """Describe a picture, as HTML, and return the sheet to paint on, if there is one."""
         task = self.models.task(model)
-        side = self.models.load(model).model.config.task.size if task == "paired" else 0
+        if picture is None and task == "paired":
+            side = self._side(model)
+            return _line(f"The result has {side}×{side} pixels"), sheet(blank(side))
         if picture is None:
-            return "", sheet(blank(side)) if task == "paired" else None
+            return "", None
         try:
             image = self._read_picture(model, picture).rgb
         except Exception as error:
             return _error(error), None
         height, width = image.shape[:2]
         factor = self._factor(model)
-        grown = f", the result {factor * width}×{factor * height}" if factor > 1 else ""
-        painted = sheet(image) if task in ("inpaint", "paired") else None
-        return _line(f"{width}×{height} pixels{grown}"), painted
+        drawn = factor * height, factor * width
+        if task == "paired":
+            drawn = scaled_size(image, self._side(model))
+        other = f", the result {drawn[1]}×{drawn[0]}" if drawn != (height, width) else ""
+        painted = sheet(image) if task in PAINTED else None
+        return _line(f"{width}×{height} pixels{other}"), painted
 
     def example(self, model: str) -> str:
         """The path of a bundled picture that fits a model."""
@@ -192,7 +244,8 @@ class Desk:
         with self._lock:
             self._count += 1
             folder = self._folder / f"work_{self._count}"
-        work = Work(loaded, name, given, mask, settings, folder)
+        work = Work(loaded, name, given, mask, settings, folder, picture)
+        self.leave(session)
         while len(self._works) >= self.limits.works:
             self.leave(next(iter(self._works)))
         with self._lock:
@@ -206,7 +259,7 @@ class Desk:
         task = self.models.task(model)
         if task == "paired" and not painting.is_empty:
             if picture is None:
-                side = self.models.load(model).model.config.task.size
+                side = self._side(model)
                 return "map.png", drawn_map(painting, side, side), None
             below = self._read_picture(model, picture).rgb
             return "map.png", drawn_map(painting, below.shape[0], below.shape[1]), None
@@ -226,6 +279,10 @@ class Desk:
     def _read_picture(self, model: str, picture: str) -> Decoded:
         return read_picture(Path(picture), self.limits, self._factor(model))
 
+    def _side(self, model: str) -> int:
+        """The shorter side of what a model draws, in pixels."""
+        return self.models.load(model).model.config.task.size
+
     def _factor(self, model: str) -> int:
         """How many times larger than its input a result is."""
         if self.models.task(model) != "superres":
@@ -234,9 +291,9 @@ class Desk:
 
     def _show(self, work: Work, count: int) -> Iterator[View]:
         total, start, shown = work.drawn + count, time.monotonic(), 0.0
-        first, note = work.drawn, ""
+        first, note, failed = work.drawn, "", ""
+        work.busy = True
         try:
-            self.limits.check_candidates(total)
             yield _drawing(work, f"Drawing candidate {first + 1} of {total}")
             with memory_errors(_SMALLER):
                 for _ in work.draw(count):
@@ -249,24 +306,35 @@ class Desk:
         except Stopped:
             note = "stopped: "
         except Exception as error:
-            yield self._done(work, _error(error))
-            return
+            failed = _error(error)
+        finally:
+            work.busy = False
         if work not in self._works.values():
             return  # the visitor is gone, and the files of the work are, too
+        if failed:
+            yield self._done(work, failed)
+            return
         took = _seconds(time.monotonic() - start)
         kind = f"{work.drawn} candidates" if work.drawn != 1 else "1 candidate"
-        yield self._done(work, _line(f"{note}{kind}, {took}") + _warning(work))
+        if first:
+            took = f"{work.drawn - first} of them new in {took}"
+        yield self._done(work, _line(f"{note}{kind}, {took}"))
 
     def _done(self, work: Work, status: str) -> View:
         if work.result is None:
-            return View(status)
+            return View(status, _title(work))
+        spread, lines = work.write_spread() or (None, [])
         return View(
             status,
+            _title(work),
             _captioned(work),
-            _chosen(work, 0),
-            [*(work.write(one) for one in work.result.kept), *work.write_given()],
-            work.write_spread(),
+            _chosen(work),
+            [work.write(one) for one in work.result.kept],
+            work.write_given(),
+            spread,
+            "".join(map(_line, lines)),
             work.command,
+            may_go_on=_may_go_on(work),
         )
 
     def _among(self, session: str, model: str, found: Score) -> str:
@@ -280,9 +348,30 @@ class Desk:
 
 
 def _drawing(work: Work, text: str) -> View:
+    status, title = _line(text), _title(work)
     if work.result is None:
-        return View(_line(text), busy=True)
-    return View(_line(text), _captioned(work), _chosen(work, 0), busy=True)
+        return View(status, title, busy=True)
+    return View(status, title, _captioned(work), _chosen(work), busy=True)
+
+
+def _may_go_on(work: Work) -> bool:
+    return not (work.busy or work.changed or work.result is None)
+
+
+def _title(work: Work) -> str:
+    """Say what candidates are of, whether choices are others by now, and notes of the input."""
+    first = _line(work.title)
+    if work.changed:
+        text = f"{_changed(work)}: these are of {work.title}. Draw begins anew."
+        first = _line(text, "stale")
+    notes = [*work.notes, *work.late_notes]
+    return first + "".join(_line(f"{note[0].upper()}{note[1:]}", "note") for note in notes)
+
+
+def _changed(work: Work) -> str:
+    names = " and ".join(filter(None, [", ".join(work.changed[:-1]), work.changed[-1]]))
+    verb = "has" if len(work.changed) == 1 else "have"
+    return f"{names} {verb} changed since".replace("the ", "The ", 1)
 
 
 def _captioned(work: Work) -> list[tuple[str, str]]:
@@ -290,26 +379,17 @@ def _captioned(work: Work) -> list[tuple[str, str]]:
     return [(work.small(one), f"#{one.rank}: {one.score.summary}") for one in work.result.ranked]
 
 
-def _chosen(work: Work, index: int) -> Chosen:
+def _chosen(work: Work) -> Chosen:
+    """The candidate that was chosen, at whatever rank it is by now, or else the first."""
     assert work.result is not None
-    candidate = work.result.ranked[index]
+    ranked = work.result.ranked
+    candidate = next((one for one in ranked if one.k == work.looked_at), ranked[0])
     text = (
         f"Candidate #{candidate.rank} of {work.drawn}: {candidate.score.summary}. "
         f"Seed {candidate.seed}, τ {work.result.tau}"
     )
-    return Chosen(*work.before_after(candidate), _line(text), work.write(candidate))
-
-
-def _warning(work: Work) -> str:
-    id_, harm = work.loaded.id, work.loaded.harm
-    if harm is not None and (warning := harm.warning(work.harm, id_)):
-        return _line(f"Warning: {warning}")
-    domain, result = work.loaded.domain, work.result
-    if harm is not None or domain is None or result is None:
-        return ""
-    if not domain.is_far(result.statistics):
-        return ""
-    return _line(f"Warning: this picture is unlike those that {work.loaded.id} learned from")
+    sides = f'<p class="sides"><span>◀ input</span><span>candidate #{candidate.rank} ▶</span></p>'
+    return Chosen(*work.before_after(candidate), sides + _line(text), work.write(candidate))
 
 
 def _seconds(value: float) -> str:
@@ -318,14 +398,23 @@ def _seconds(value: float) -> str:
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
 
 
-def _line(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+def _line(text: str, kind: str = "") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f"<p{named}>{html.escape(text)}</p>"
+
+
+def _in_fields(text: str) -> str:
+    """A text of the command line in the words of the page: fields in place of options."""
+    for option, name in _FIELDS.items():
+        text = re.sub(rf"(?<![\w-]){option} (?=[\d.])", f"{name} = ", text)
+        text = re.sub(rf"(?<![\w-]){option}(?![\w-])", name, text)
+    return re.sub(r"(\d) N = ", r"\1, N = ", text)
 
 
 def _error(error: Exception) -> str:
     """Say what is wrong and what to do, as HTML."""
     if isinstance(error, CaflowError):
-        message, hint = error.message, error.hint
+        message, hint = error.message, _in_fields(error.hint)
     elif is_out_of_memory(error):
         message, hint = "not enough memory", _SMALLER
     else:

@@ -81,7 +81,7 @@ class _Page:
         self.example = gr.Button("Take the example", size="sm")
         self.size = gr.HTML(elem_id="caflow-size")
         self.editor = gr.ImageEditor(
-            label="Paint what is to be filled",
+            label="Paint the hole",
             sources=(),
             transforms=(),
             layers=False,
@@ -95,32 +95,33 @@ class _Page:
         )
         with gr.Row():
             self.tau = gr.Textbox(label="τ", info="or 0.9/0.7/0.5", min_width=140)
-            self.candidates = gr.Number(label="M", info="candidates", precision=0, min_width=140)
+            self.candidates = gr.Number(label="M", info="candidates", min_width=140)
         with gr.Row():
-            self.keep = gr.Number(
-                label="N", info="to keep, as files", value=1, precision=0, min_width=140
-            )
-            self.seed = gr.Number(
-                label="Seed", info="of the first", value=0, precision=0, min_width=140
-            )
-        with gr.Row():
-            self.go = gr.Button(
-                "Draw", variant="primary", size="md", min_width=90, elem_id="caflow-draw"
-            )
-            self.again = gr.Button("Draw more", size="md", min_width=90, elem_id="caflow-more")
-            self.end = gr.Button(
-                "Stop", variant="stop", size="md", min_width=90, elem_id="caflow-stop"
-            )
+            self.keep = gr.Number(label="N", info="to keep, as files", value=1, min_width=140)
+            self.seed = gr.Number(label="Seed", info="of the first", value=0, min_width=140)
+        with gr.Column(elem_id="caflow-act"):  # in sight wherever the fields are scrolled to
+            with gr.Row():
+                self.go = gr.Button(
+                    "Draw", variant="primary", size="md", min_width=90, elem_id="caflow-draw"
+                )
+                self.again = gr.Button(
+                    "Draw more", size="md", min_width=90, interactive=False, elem_id="caflow-more"
+                )
+                self.end = gr.Button(
+                    "Stop", variant="stop", size="md", min_width=90, elem_id="caflow-stop"
+                )
+            self.status = gr.HTML("<p>Give a picture, and draw.</p>", elem_id="caflow-status")
         gr.Markdown(self.desk.limits.text, elem_id="caflow-limits")
 
     def _outputs(self) -> None:
-        self.status = gr.HTML("<p>Give a picture, and draw.</p>", elem_id="caflow-status")
+        self.title = gr.HTML("<p>Candidates appear here.</p>", elem_id="caflow-title")
         self.slider = gr.ImageSlider(
             label="Before and after",
             show_label=False,
             interactive=False,
             buttons=["fullscreen"],
             max_height=460,
+            elem_id="caflow-slider",
             **_PNG,
         )
         self.text = gr.HTML(elem_id="caflow-text")
@@ -140,22 +141,18 @@ class _Page:
             elem_id="caflow-candidates",
             **_PNG,
         )
-        self.files = gr.File(
-            label="The best N, with provenance",
-            interactive=False,
-            visible=False,
-            file_count="multiple",
-            elem_id="caflow-files",
-        )
+        self.files = _files("The best N, with provenance", "caflow-files")
+        self.painted = _files("What was painted, for the command line", "caflow-painted")
         self.spread = gr.Image(
             label="Where candidates differ",
             show_label=False,
             interactive=False,
             visible=False,
-            buttons=["fullscreen"],
+            buttons=[],
             elem_id="caflow-spread",
             **_PNG,
         )
+        self.spread_text = gr.HTML(elem_id="caflow-spread-text")
         self.command = gr.Textbox(
             label="The same files from the command line",
             interactive=False,
@@ -177,12 +174,16 @@ class _Page:
         given = [self.model, self.picture, self.editor]
         shown = [
             self.status,
+            self.title,
+            self.again,
             self.gallery,
             self.slider,
             self.text,
             self.file,
             self.files,
+            self.painted,
             self.spread,
+            self.spread_text,
             self.command,
         ]
         # One work at a time on the models; the others wait in the queue.
@@ -190,7 +191,8 @@ class _Page:
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
         settings = [self.tau, self.candidates, self.keep, self.seed]
         self.go.click(self._draw, [*given, *settings], shown, **alone, **quiet)
-        self.again.click(self._more, self.candidates, shown, **alone, **quiet)
+        choices = [self.model, self.picture, *settings]  # without what was painted, which is large
+        self.again.click(self._more, choices, shown, **alone, **quiet)
         self.end.click(self._stop, queue=False, **quiet)
         self.judge.click(self._score, [*given, self.target], self.score, **alone, **quiet)
         self.gallery.select(
@@ -205,28 +207,37 @@ class _Page:
             change(self._describe, [self.model, self.picture], about, queue=False, **quiet)
         for change in (self.model.change, self.blocks.load):
             change(self._choose_model, [self.model, self.picture], chosen, queue=False, **quiet)
+        for field in (self.picture, self.model, self.tau, self.seed):
+            field.change(self._compare, choices, [self.title, self.again], queue=False, **quiet)
+        self.editor.input(
+            self._compare_painted, choices, [self.title, self.again], queue=False, **quiet
+        )
         self.blocks.unload(self._leave)
 
     # --- what happens ---------------------------------------------------------------------------
 
     def _draw(
-        self,
-        model: str,
-        picture: str | None,
-        editor: Any,
-        tau: str,
-        candidates: int | None,
-        keep: int | None,
-        seed: int | None,
-        request: gr.Request,
+        self, request: gr.Request, model: str, picture: str | None, editor: Any, *fields: Any
     ) -> Iterator[list[Any]]:
-        settings = Settings(tau.strip() or None, candidates, 1 if keep is None else keep, seed or 0)
-        for view in self.desk.draw(_session(request), model, picture, _painting(editor), settings):
+        painting, settings = _painting(editor), _settings(*fields)
+        for view in self.desk.draw(_session(request), model, picture, painting, settings):
             yield _update(view)
 
-    def _more(self, candidates: int | None, request: gr.Request) -> Iterator[list[Any]]:
-        for view in self.desk.more(_session(request), candidates):
+    def _more(
+        self, request: gr.Request, model: str, picture: str | None, *fields: Any
+    ) -> Iterator[list[Any]]:
+        for view in self.desk.more(_session(request), model, picture, _settings(*fields)):
             yield _update(view)
+
+    def _compare(
+        self, request: gr.Request, model: str, picture: str | None, *fields: Any
+    ) -> list[Any]:
+        view = self.desk.compare(_session(request), model, picture, _settings(*fields))
+        return [gr.skip(), gr.skip()] if view is None else _of_title(view)
+
+    def _compare_painted(self, request: gr.Request, *choices: Any) -> list[Any]:
+        self.desk.repaint(_session(request))
+        return self._compare(request, *choices)
 
     def _stop(self, request: gr.Request) -> None:
         self.desk.stop(_session(request))
@@ -235,28 +246,30 @@ class _Page:
         self.desk.leave(_session(request))
 
     def _choose(self, request: gr.Request, event: gr.SelectData) -> list[Any]:
-        return _of_chosen(self.desk.choose(_session(request), int(event.index)))
+        chosen = self.desk.choose(_session(request), int(event.index))
+        return [gr.skip(), gr.skip(), gr.skip()] if chosen is None else _of_chosen(chosen)
 
     def _score(
         self, model: str, picture: str | None, editor: Any, target: str | None, request: gr.Request
     ) -> str:
         return self.desk.score(_session(request), model, picture, _painting(editor), target)
 
-    def _describe(self, model: str, picture: str | None) -> list[Any]:
+    def _describe(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
+        self.desk.repaint(_session(request))  # a new sheet is empty
         text, below = self.desk.describe(model, picture)
         return [text, self._editor(model, below)]
 
-    def _choose_model(self, model: str, picture: str | None) -> list[Any]:
+    def _choose_model(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
         sampling = self.desk.models.sampling(model)
         return [
-            *self._describe(model, picture),
+            *self._describe(request, model, picture),
             str(sampling.temperature),
             sampling.candidates,
         ]
 
-    def _example(self, model: str) -> list[Any]:
+    def _example(self, request: gr.Request, model: str) -> list[Any]:
         path = self.desk.example(model)
-        return [path, *self._describe(model, path)]
+        return [path, *self._describe(request, model, path)]
 
     def _editor(self, model: str, below: Picture | None) -> Any:
         if below is None:
@@ -270,9 +283,16 @@ class _Page:
         return gr.update(
             visible=True,
             value=Image.fromarray(below),
-            label="Draw the map, or on the picture" if maps else "Paint what is to be filled",
+            label="Draw the map" if maps else "Paint the hole",
             brush=brush,
         )
+
+
+def _files(label: str, name: str) -> gr.File:
+    """A list of files to take away."""
+    return gr.File(
+        label=label, interactive=False, visible=False, file_count="multiple", elem_id=name
+    )
 
 
 def _file(label: str, height: int, name: str) -> gr.Image:
@@ -285,6 +305,12 @@ def _file(label: str, height: int, name: str) -> gr.Image:
     )
     field.preprocess = lambda payload: None if payload is None else payload.path
     return field
+
+
+def _settings(
+    tau: str, candidates: float | None, keep: float | None, seed: float | None
+) -> Settings:
+    return Settings(tau.strip() or None, candidates, keep, seed)
 
 
 def _session(request: gr.Request) -> str:
@@ -300,18 +326,21 @@ def _painting(value: Any) -> Painting:
 
 
 def _update(view: View) -> list[Any]:
-    """Values for the components of the results; what is not known yet is left as it is."""
-    chosen = _of_chosen(view.chosen)
-    if view.busy and view.chosen is None:
-        chosen = [gr.skip(), gr.skip(), gr.skip()]
-    return [
-        view.status,
-        view.candidates if view.candidates or not view.busy else gr.skip(),
-        *chosen,
-        gr.update(value=view.files or None, visible=bool(view.files)),
+    """Values for the components of the results."""
+    shown = [
+        *_of_title(view),
+        view.candidates,
+        *_of_chosen(view.chosen),
+        *[gr.update(value=one or None, visible=bool(one)) for one in (view.files, view.painted)],
         gr.update(value=view.spread, visible=view.spread is not None),
+        view.spread_text,
         gr.update(value=view.command, visible=bool(view.command)),
     ]
+    return [view.status, *([gr.skip() for _ in shown] if view.stays else shown)]
+
+
+def _of_title(view: View) -> list[Any]:
+    return [view.title, gr.update(interactive=view.may_go_on)]
 
 
 def _of_chosen(chosen: Chosen | None) -> list[Any]:

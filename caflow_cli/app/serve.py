@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from .desk import Desk
@@ -109,7 +110,7 @@ def launch(desk: Desk, folder: Path, address: Address) -> tuple[gr.Blocks, str]:
             prevent_thread_lock=True,
             show_error=False,
             max_file_size=desk.limits.megabytes << 20,
-            allowed_paths=[str(folder)],
+            allowed_paths=[str(folder), str(EXAMPLES_DIR)],
             footer_links=[],
             ssr_mode=False,
             mcp_server=False,

@@ -5,27 +5,33 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
+from ..errors import EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, write_png
 from ..inference import Candidate, Candidates, Drawing, task_of
-from ..inference.charts import spread_chart
+from ..inference.charts import spread_map
 from ..inference.loaded_model import LoadedModel
+from ..inference.notes import input_notes
 from ..inference.written import provenance, written
-from ..sampling import Sampling
+from ..sampling import SEEDS, Sampling
 from ..tasks import Picture
 from ..tasks.base import as_read, resize
 
-__all__ = ["COMMANDS", "Settings", "Stopped", "Work", "view"]
+__all__ = ["COMMANDS", "PAINTED", "Settings", "Stopped", "Work", "view"]
 
 COMMANDS = {"superres": "superres", "colorize": "colorize", "inpaint": "inpaint"}  # else `sample`
+PAINTED = ("inpaint", "paired")  # tasks whose input may be painted
 _VIEW = 512, 1024  # pixels of the longer side of a shown picture, at least and at most
 _SMALL = 256  # of one in the row of candidates
 _PNG = Encoder("png")
+_WHOLE = 2**53  # from here on the browser rounds a number
 
 
 class Stopped(Exception):
@@ -34,23 +40,45 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The choices of a visitor; None: the model's own."""
+    """The values of the fields τ, M, N and Seed; None: the field is empty."""
 
     tau: str | None = None
-    candidates: int | None = None
-    keep: int = 1
-    seed: int = 0
+    candidates: float | None = None
+    keep: float | None = None
+    seed: float | None = None
 
     @property
     def sampling(self) -> Sampling:
-        """Candidates one by one, so that each shows as it is drawn."""
+        """Candidates one by one, so that each shows as it is drawn.
+
+        Raises:
+            CaflowError: M, N or Seed is no whole number. All else `Sampling.of` checks.
+        """
         return Sampling(
             tau=self.tau,
-            candidates=self.candidates,
-            keep=self.keep,
-            seed=self.seed,
+            candidates=_whole("M", self.candidates, None),
+            keep=_whole("N", self.keep, 1),
+            seed=_whole("Seed", self.seed, 0),
             batch_size=1,
         )
+
+
+_T = TypeVar("_T")
+
+
+def _whole(name: str, value: float | None, empty: _T) -> int | _T:
+    """A field as a whole number; `empty` if nothing stands in it."""
+    if value is None:
+        return empty
+    if abs(value) >= _WHOLE:  # and is not what was typed
+        raise CaflowError(
+            f"{name} has too many digits", f"{name} = 1, or any below {SEEDS}", EXIT_USAGE
+        )
+    if value != int(value):
+        raise CaflowError(
+            f"{name} is {value:g}, which is no whole number", f"{name} = {round(value)}", EXIT_USAGE
+        )
+    return int(value)
 
 
 class Work:
@@ -63,6 +91,14 @@ class Work:
         mask: uint8 (H, W), for a hole.
         settings: How candidates are drawn.
         folder: Where its files go; it is made.
+        source: The picture's file; None: all of it was drawn.
+
+    Attributes:
+        result: Of what is drawn; None: nothing is.
+        keep: N.
+        looked_at: The k of the candidate that was chosen; None: the first by rank.
+        busy: Whether it is being drawn.
+        changed: Names of what is not as it was when the work began.
 
     Raises:
         CaflowError: As for `restore`.
@@ -76,16 +112,22 @@ class Work:
         mask: Picture | None,
         settings: Settings,
         folder: Path,
+        source: str | None = None,
     ) -> None:
         self.loaded, self.name, self.picture, self.mask = loaded, name, picture, mask
-        self.folder = folder
+        self.folder, self._source = folder, source
         self._stop = threading.Event()
         self._image = loaded.as_seen(picture)
         self._drawing = Drawing(
             loaded.model, self._image, settings.sampling, mask, self._stop_if_told
         )
         self._small: dict[int, str] = {}  # files of the row of candidates, by k
-        self.result: Candidates | None = None  # of what is drawn
+        self.result: Candidates | None = None
+        self.keep = self._drawing.sampling.keep
+        self.looked_at: int | None = None
+        self.busy = False
+        self.changed: list[str] = []
+        self._repainted = False
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -109,7 +151,7 @@ class Work:
             *(["--mask", "hole.png"] if self.mask is not None else []),
         ]
         words += ["--model", shlex.quote(self.loaded.id), "--tau", str(sampling.temperature)]
-        words += ["-m", str(max(self.drawn, 1)), "-n", str(min(sampling.keep, max(self.drawn, 1)))]
+        words += ["-m", str(max(self.drawn, 1)), "-n", str(min(self.keep, max(self.drawn, 1)))]
         words += ["--seed", str(sampling.seed), "--batch-size", "1"]
         return " ".join(words)
 
@@ -125,7 +167,7 @@ class Work:
         """
         self._stop_if_told()
         for _ in self._drawing.draw(count):
-            self.result = self._drawing.result()
+            self.result = replace(self._drawing.result(), keep=self.keep)
             yield self.result
             self._stop_if_told()
 
@@ -133,9 +175,58 @@ class Work:
         """End the drawing in another thread, behind the pass of the model that it is at."""
         self._stop.set()
 
-    def go_on(self) -> None:
-        """Let it be drawn again, behind a stop."""
+    def go_on(self, count: int, keep: int) -> None:
+        """Let more be drawn, behind a stop, too.
+
+        Args:
+            count: How many.
+            keep: N from now on, of all candidates.
+
+        Raises:
+            CaflowError: (exit 2) as for `Sampling.check`, of the candidates altogether.
+        """
+        sampling = self._drawing.sampling
+        replace(sampling, candidates=count, keep=1).check()
+        replace(sampling, candidates=self.drawn + count, keep=keep).check()
+        self.keep = keep
         self._stop.clear()
+
+    def repaint(self) -> None:
+        """Note that something else is painted than what the work is of."""
+        self._repainted = self.loaded.task in PAINTED
+
+    def compare(self, id: str, source: str | None, settings: Settings) -> None:
+        """Note in `changed` which choices are others than those that the work began with.
+
+        M and N are not among them: they may be others whenever more is drawn.
+
+        Args:
+            id: Of the model.
+            source: The picture's file.
+            settings: What stands in the fields.
+        """
+        same = {
+            "the model": id == self.loaded.id,
+            "the picture": source == self._source,
+            "the painting": not self._repainted,
+            "τ": id != self.loaded.id or self._has(settings.tau),
+            "Seed": (settings.seed or 0) == self._drawing.sampling.seed,
+        }
+        self.changed = [name for name, is_same in same.items() if not is_same]
+
+    def _has(self, tau: str | None) -> bool:
+        """Whether it is drawn at the temperature that the field says."""
+        try:
+            said = Sampling(tau=tau).of(self.loaded.model.config).temperature
+        except CaflowError:
+            return False
+        return said == self._drawing.sampling.temperature
+
+    @property
+    def title(self) -> str:
+        """A name for the candidates: what they are of."""
+        sampling = self._drawing.sampling
+        return f"{self.name}, {self.loaded.id}, τ {sampling.temperature}, Seed {sampling.seed}"
 
     def _stop_if_told(self, *_: object) -> None:
         if self._stop.is_set():
@@ -180,11 +271,21 @@ class Work:
         path.write_bytes(data)
         return str(path)
 
+    @cached_property
+    def notes(self) -> list[str]:
+        """Notes of the input that are known before the work, as the command says them."""
+        loaded, task = self.loaded, self.loaded.model.config.task
+        return input_notes(task, self._image, self.mask, loaded.harm, loaded.id)
+
     @property
-    def harm(self) -> float:
-        """The probability that the model makes the picture worse; 0 where it was not measured."""
-        harm = self.loaded.harm
-        return 0.0 if harm is None else harm.probability(self._image)
+    def late_notes(self) -> list[str]:
+        """Notes that only the drawing brings, where no note before it says the same."""
+        loaded, result = self.loaded, self.result
+        if loaded.harm is not None or loaded.domain is None or result is None:
+            return []
+        if not loaded.domain.is_far(result.statistics):
+            return []
+        return [f"warning: this picture is unlike those that {loaded.id} learned from"]
 
     def write_given(self) -> list[str]:
         """Write what was painted, so that the command can take it: the mask, or the map."""
@@ -197,13 +298,18 @@ class Work:
             write_png(paths[-1], self.picture.rgb)
         return [str(path) for path in paths]
 
-    def write_spread(self) -> str | None:
-        """Write the map of where candidates differ; None for one candidate."""
+    def write_spread(self) -> tuple[str, list[str]] | None:
+        """Write the map of where candidates differ; None for one candidate.
+
+        Returns:
+            Its file, and what it shows, in lines.
+        """
         if self.result is None or self.drawn < 2:
             return None
         path = self.folder / f"spread_{self.drawn}.png"
-        write_png(path, spread_chart(self.name, self.result))
-        return str(path)
+        chart, lines = spread_map(self.result)
+        write_png(path, chart)
+        return str(path), [f"Where candidates differ: {lines[0]}", *lines[1:]]
 
 
 def view(picture: Picture, least: int = _VIEW[0], most: int = _VIEW[1]) -> Picture:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError
 
-__all__ = ["ASSETS", "WEIGHTS_DIR", "example_path", "manifest_path"]
+__all__ = ["ASSETS", "EXAMPLES_DIR", "WEIGHTS_DIR", "example_path", "manifest_path"]
 
 ASSETS = Path(__file__).parent
+EXAMPLES_DIR = ASSETS / "examples"
 WEIGHTS_DIR = ASSETS / "weights"  # absent in an installation without bundled models
 
 
@@ -18,7 +19,7 @@ def example_path(name: str) -> Path:
     Raises:
         CaflowError: (exit 2) there is no such example; the hint lists the examples.
     """
-    examples = {path.stem: path for path in sorted((ASSETS / "examples").glob("*.png"))}
+    examples = {path.stem: path for path in sorted(EXAMPLES_DIR.glob("*.png"))}
     if name not in examples:
         raise CaflowError(
             f"no example {name!r}", f"the examples are {', '.join(examples)}", EXIT_USAGE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from PIL import Image
 from caflow_cli.app.given import Painting
 from caflow_cli.app.work import Settings
 from caflow_cli.images import decode
+from caflow_cli.inference.harm import Harm
+from caflow_cli.inference.input_features import FEATURES
 
 NOTHING = Painting()
 TWO = Settings(None, 2)
@@ -27,6 +30,10 @@ def draw(desk, task, picture, painting=NOTHING, settings=TWO, session="a"):
     model = f"{task}.safetensors"
     picture = None if picture is None else str(picture)
     return list(desk.draw(session, model, picture, painting, settings))
+
+
+def more(desk, picture, settings=TWO, model="superres.safetensors"):
+    return list(desk.more("a", model, str(picture), settings))
 
 
 def test_candidates_appear_by_rank_as_they_are_drawn(desk, small_photo, monkeypatch):
@@ -47,25 +54,123 @@ def test_candidates_appear_by_rank_as_they_are_drawn(desk, small_photo, monkeypa
     assert last.chosen.file == last.files[0]
     assert last.chosen.before.shape == last.chosen.after.shape
     assert decode(last.spread).rgb.size
+    assert "Where candidates differ: standard deviation over 4 candidates" in last.spread_text
+    assert last.painted == []
+    assert "small.png, superres.safetensors, τ 0.9, Seed 0" in last.title
+    assert "input" in last.chosen.text  # which side of the slider it is
 
 
 def test_more_are_ranked_among_the_first(desk, small_photo):
     draw(desk, "superres", small_photo)
-    *_, last = desk.more("a", 3)
+    *_, last = more(desk, small_photo, Settings(None, 3, 4))
     assert len(last.candidates) == 5
-    assert "-m 5" in last.command
-    assert desk.choose("a", 4).text.startswith("<p>Candidate #5 of 5: ")
+    assert len(last.files) == 4  # N as it is now
+    assert "-m 5 -n 4" in last.command
+    assert re.search(r"5 candidates, 3 of them new in [\d.]+ s", last.status)
+    assert "<p>Candidate #5 of 5: " in desk.choose("a", 4).text
     assert desk.choose("a", 5) is None
     assert desk.choose("b", 0) is None
-    *_, refused = desk.more("a", 4)
-    assert "9 candidates are more than 8" in refused.status
-    assert len(refused.candidates) == 5
+    for settings, message in (
+        (Settings(None, 4), "9 candidates are more than 8"),
+        (Settings(None, 0), "cannot draw 0 candidates"),
+        (Settings(None, 1, 7), "cannot keep 7 of 6"),
+    ):
+        (refused,) = more(desk, small_photo, settings)
+        assert message in refused.status
+        assert refused.stays
+    assert desk.choose("a", 4)
+
+
+def test_more_is_refused_where_a_choice_is_another_since(desk, photo, small_photo, tmp_path):
+    superres, given = "superres.safetensors", str(small_photo)
+    assert desk.compare("a", superres, given, TWO) is None
+    assert draw(desk, "superres", small_photo, settings=Settings("0.70", 2))[-1].may_go_on
+    same = Settings("0.7", 5, 2)  # M and N may be others
+    assert desk.compare("a", superres, given, same).may_go_on
+    other = str(tmp_path / "other.png")
+    for model, picture, settings, changed in (
+        (superres, given, Settings("0.8", 2), "τ has changed"),
+        (superres, given, Settings("warm", 2), "τ has changed"),
+        (superres, given, Settings("0.7", 2, 1, 1), "Seed has changed"),
+        (superres, other, Settings("0.7", 2), "The picture has changed"),
+        ("colorize.safetensors", other, Settings("0.9"), "The model and the picture have changed"),
+    ):
+        seen = desk.compare("a", model, picture, settings)
+        assert f"{changed} since: these are of small.png" in seen.title
+        assert not seen.may_go_on
+        (refused,) = more(desk, picture, settings, model)
+        assert f"{changed} since" in refused.status
+        assert refused.stays
+    assert len(more(desk, small_photo, same)[-1].candidates) == 7
+
+
+def test_more_is_refused_where_it_is_painted_anew(desk, photo):
+    inpaint, given = "inpaint.safetensors", str(photo)
+    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
+    desk.repaint("a")
+    assert "The painting has changed since" in desk.compare("a", inpaint, given, TWO).title
+    (refused,) = more(desk, photo, TWO, inpaint)
+    assert "The painting has changed since" in refused.status
+    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
+
+
+def test_a_change_during_the_drawing_shows_behind_it(desk, small_photo, monkeypatch):
+    monkeypatch.setattr("caflow_cli.app.desk._EVERY", 0)
+    for view in desk.draw("a", "superres.safetensors", str(small_photo), NOTHING, TWO):
+        last = view
+        if len(view.candidates) == 1:
+            seen = desk.compare("a", "superres.safetensors", str(small_photo), Settings("0.1"))
+            assert not seen.may_go_on
+    assert "τ has changed since" in last.title
+    assert not last.may_go_on
+
+
+def test_what_was_drawn_before_stays_until_the_next_is_drawn(desk, small_photo):
+    draw(desk, "superres", small_photo)
+    *_, mistaken = draw(desk, "superres", small_photo, settings=Settings("warm"))
+    assert mistaken.stays
+    assert desk.choose("a", 1)
+    views = desk.draw("a", "superres.safetensors", str(small_photo), NOTHING, TWO)
+    assert next(views).stays
+    assert desk.choose("a", 1)  # while picture and model are read
+    begun = next(views)
+    assert not begun.stays
+    assert begun.candidates == []
+    assert len(list(views)[-1].candidates) == 2
+
+
+def test_the_candidate_that_was_chosen_stays_in_view(desk, small_photo):
+    draw(desk, "superres", small_photo, settings=Settings(None, 3))
+    seed = re.search(r"Seed \d+", desk.choose("a", 2).text)[0]
+    for view in more(desk, small_photo, Settings(None, 3)):
+        assert f". {seed}, τ" in view.chosen.text
+
+
+def test_notes_of_the_input_show_before_the_drawing(desk, photo, monkeypatch):
+    counted = []
+
+    def counting(*arguments):
+        counted.append(1)
+        return input_notes(*arguments)
+
+    from caflow_cli.app import work
+    from caflow_cli.inference.notes import input_notes
+
+    monkeypatch.setattr(work, "input_notes", counting)
+    _, *views = draw(desk, "colorize", photo)
+    for view in views:
+        assert "Its own colours are dropped, and others drawn" in view.title
+    assert len(counted) == 1
+    loaded, few = desk.models.load("colorize.safetensors"), (1.0,) * len(FEATURES)
+    harm = Harm("grey", few, few, (*few, 1.0), 0.0, 1.0, 0.0)
+    monkeypatch.setattr(desk.models, "load", lambda _: replace(loaded, harm=harm))
+    assert "Warning: " in draw(desk, "colorize", photo)[1].title
 
 
 def test_a_hole_is_filled_and_all_else_stays(desk, photo):
     last = draw(desk, "inpaint", photo, painted())[-1]
-    result, mask = (decode(path).rgb for path in last.files)
-    assert Path(last.files[1]).name == "hole.png"
+    result, mask = (decode(path).rgb for path in (*last.files, *last.painted))
+    assert Path(last.painted[0]).name == "hole.png"
     hole = mask[..., 0] == 255
     assert hole.sum() == 16 * 16
     np.testing.assert_array_equal(result[~hole], decode(photo).rgb[~hole])
@@ -75,10 +180,10 @@ def test_a_hole_is_filled_and_all_else_stays(desk, photo):
 def test_a_map_is_drawn_on_nothing_or_on_the_picture(desk, photo):
     side = desk.models.load("paired.safetensors").model.config.task.size
     last = draw(desk, "paired", None, painted())[-1]
-    assert Path(last.files[1]).name == "map.png"
-    assert decode(last.files[1]).rgb.shape == decode(last.files[0]).rgb.shape == (side, side, 3)
+    assert Path(last.painted[0]).name == "map.png"
+    assert decode(last.painted[0]).rgb.shape == decode(last.files[0]).rgb.shape == (side, side, 3)
     assert "sample --cond map.png" in last.command
-    assert len(draw(desk, "paired", photo)[-1].files) == 1  # the picture as it is
+    assert draw(desk, "paired", photo)[-1].painted == []  # the picture as it is
 
 
 @pytest.mark.parametrize(
@@ -89,7 +194,15 @@ def test_a_map_is_drawn_on_nothing_or_on_the_picture(desk, photo):
         ("inpaint", "photo", NOTHING, TWO, "there is no hole to fill"),
         ("superres", "photo", NOTHING, TWO, "make 128x128"),
         ("superres", "text", NOTHING, TWO, "is not a picture"),
-        ("superres", "small", NOTHING, Settings("warm"), "tau"),
+        ("superres", "small", NOTHING, Settings("warm"), "τ = 0.5"),
+        ("superres", "small", NOTHING, Settings("1/2/3/4/5/6/7/8/9"), "τ with one value"),
+        ("superres", "small", NOTHING, Settings(None, 0), "M = 10"),
+        ("superres", "small", NOTHING, Settings(None, 2.7), "M is 2.7, which is no whole number"),
+        ("superres", "small", NOTHING, Settings(None, 2, 0), "N = 1"),
+        ("superres", "small", NOTHING, Settings(None, 2, 3), "M = 3, N = 3"),
+        ("superres", "small", NOTHING, Settings(None, 2, 1.5), "N is 1.5"),
+        ("superres", "small", NOTHING, Settings(None, 2, 1, 1.5), "Seed is 1.5"),
+        ("superres", "small", NOTHING, Settings(None, 2, 1, 1e19), "Seed has too many digits"),
         ("superres", "small", NOTHING, Settings(None, 9), "9 candidates are more than 8"),
         ("superres", "small", NOTHING, Settings(None, 2, 3), "cannot keep 3 of 2"),
         ("superres", "small", NOTHING, Settings(None, 2, 1, -1), "seed -1 is out of range"),
@@ -106,6 +219,7 @@ def test_a_mistake_shows_as_message_and_hint(
     assert "<br>" in last.status  # the hint
     assert "Traceback" not in last.status
     assert "<img" not in last.status
+    assert not re.search(r"--tau|--seed|-[mn] ", last.status)  # the page has fields
     assert not last.busy
 
 
@@ -128,7 +242,7 @@ def test_a_stop_keeps_what_is_drawn(desk, small_photo, monkeypatch):
         last = one
     assert "stopped: 2 candidates" in last.status
     assert len(last.candidates) == 2
-    assert len(list(desk.more("a", 1))[-1].candidates) == 3
+    assert len(more(desk, small_photo, Settings(None, 1))[-1].candidates) == 3
 
 
 def test_who_leaves_ends_the_work_and_its_files_go(desk, small_photo, monkeypatch):
@@ -182,14 +296,19 @@ def test_a_picture_is_scored(desk, small_photo, tmp_path):
     assert "32x32" in desk.score("a", "superres.safetensors", str(small_photo), NOTHING, other)
 
 
-def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo):
+def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_path):
     text, below = desk.describe("superres.safetensors", str(small_photo))
     assert "8×8 pixels, the result 32×32" in text
     assert below is None
     assert "make 128x128" in desk.describe("superres.safetensors", str(photo))[0]
     assert desk.describe("inpaint.safetensors", str(photo))[1].shape == (512, 512, 3)
     assert desk.describe("inpaint.safetensors", None) == ("", None)
-    assert desk.describe("paired.safetensors", None)[1].min() == 255
+    text, below = desk.describe("paired.safetensors", None)
+    assert "32×32 pixels" in text
+    assert below.min() == 255
+    Image.new("RGB", (96, 64)).save(tmp_path / "wide.png")
+    text, _ = desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
+    assert "96×64 pixels, the result 48×32" in text
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])

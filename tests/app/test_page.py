@@ -25,6 +25,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE = 120_000  # ms: a machine may be busy
+_AROUND = 30  # pixels that the editor keeps on each side of the sheet
 
 _calls: list[tuple[str, object]] = []  # what this process asked the network for
 _watching = False
@@ -48,8 +49,11 @@ def is_local(address: object) -> bool:
 
 
 @pytest.fixture(scope="module")
-def url(model_files):
-    """The page, served by this process; a hook records all that goes to the network."""
+def url(model_files, tmp_path_factory):
+    """The page, served by this process; a hook records all that goes to the network.
+
+    The working folder is one without the package, as a user's.
+    """
     global _watching
     pytest.importorskip("gradio", reason="the extra app is not installed")
     from caflow_cli.app.limits import Limits
@@ -58,8 +62,11 @@ def url(model_files):
     sys.addaudithook(_watch)  # stays for good
     _watching = True
     names = [str(path) for path in model_files.values()]
-    with serving(names, "cpu", limits=Limits(megapixels=0.1, candidates=40)) as address:
-        yield address
+    limits = Limits(megapixels=0.1, candidates=40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        with serving(names, "cpu", limits=limits) as address:
+            yield address
     _watching = False
 
 
@@ -95,6 +102,10 @@ class Visitor:
     def status(self) -> str:
         return self.page.locator("#caflow-status").inner_text()
 
+    @property
+    def title(self) -> str:
+        return self.page.locator("#caflow-title").inner_text()
+
     def wait_for(self, text: str) -> None:
         self.wait(lambda: re.search(text, self.status))
 
@@ -114,17 +125,18 @@ class Visitor:
         self.page.locator("#caflow-draw").click()
 
     def stroke(self) -> None:
-        """Paint from left to right across the middle of the sheet."""
+        """Paint from the left edge of the sheet, beside the tools, past its middle."""
         canvas = self.page.locator("#caflow-editor canvas").first
         canvas.scroll_into_view_if_needed()
         self.page.wait_for_timeout(1000)
         box = canvas.bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        x, y = box["x"] + _AROUND + 1, box["y"] + box["height"] / 2
+        width = box["width"] / 2 + 30
         mouse = self.page.mouse
-        mouse.move(x - 60, y)
+        mouse.move(x, y)
         mouse.down()
         for step in range(13):
-            mouse.move(x - 60 + 10 * step, y)
+            mouse.move(x + width * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
         self.page.wait_for_timeout(500)
@@ -140,8 +152,8 @@ class Visitor:
         return path
 
     def files(self, folder: Path) -> list[Path]:
-        """What the list of files gives."""
-        links = self.page.locator("#caflow-files .download a")
+        """What the lists of files give: the best, and what was painted."""
+        links = self.page.locator(":is(#caflow-files, #caflow-painted) .download a")
         links.first.wait_for()
         found = []
         for link in links.all():
@@ -211,10 +223,51 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     result, mask = (decode(path).rgb for path in visitor.files(tmp_path))
     hole, given = mask[..., 0] == 255, decode(photo).rgb
     assert 8 < hole.sum() < 32 * 32 / 2
-    assert hole[14:18, 12:20].all()  # the middle, where the stroke went
+    assert hole[15:17, :18].all()  # from the left edge to the middle, where the stroke went
     assert not hole[:8].any()
     np.testing.assert_array_equal(result[~hole], given[~hole])
     assert (result[hole] != given[hole]).any()
+    again = visitor.page.locator("#caflow-more")
+    assert again.is_enabled()
+    visitor.page.locator("#caflow-editor canvas").first.click()
+    visitor.wait(lambda: "The painting has changed since" in visitor.title)
+    assert again.is_disabled()
+
+
+def test_a_choice_that_changes_ends_more_of_what_is_shown(visitor, photo, small_photo):
+    visitor.give(small_photo)
+    visitor.draw(2)
+    visitor.wait_for("2 candidates")
+    again, tau = visitor.page.locator("#caflow-more"), visitor.page.get_by_label("τ")
+    visitor.wait(again.is_enabled)
+    drawn = tau.input_value()
+    tau.fill("0.123")
+    visitor.wait(lambda: "τ has changed since: these are of small.png" in visitor.title)
+    assert again.is_disabled()
+    tau.fill(drawn)
+    visitor.wait(again.is_enabled)
+    visitor.give(photo)
+    visitor.wait(lambda: "The picture has changed since" in visitor.title)
+    assert again.is_disabled()
+    visitor.draw(0)  # a mistake leaves what is drawn, and it can be chosen
+    visitor.wait_for("M = 10")
+    visitor.page.locator("#caflow-candidates button").nth(1).click()
+    visitor.wait(lambda: "Candidate #2 of 2" in visitor.page.locator("#caflow-text").inner_text())
+    assert visitor.page.locator("#caflow-slider img").count()
+
+
+def test_tools_are_beside_the_sheet_and_buttons_and_status_in_sight(visitor, photo):
+    visitor.choose("inpaint")
+    visitor.give(photo)
+    tools = visitor.page.locator("#caflow-editor .toolbar-wrap").bounding_box()
+    sheet = visitor.page.locator("#caflow-editor canvas").first.bounding_box()["x"] + _AROUND
+    assert tools["x"] + tools["width"] < sheet
+    for place in (0, 400):
+        visitor.page.evaluate(f"window.scrollTo(0, {place})")
+        for name in ("#caflow-draw", "#caflow-status"):
+            box = visitor.page.locator(name).bounding_box()
+            assert box["y"] >= 0
+            assert box["y"] + box["height"] <= 900
 
 
 def test_a_map_is_drawn(visitor, tmp_path):
@@ -285,6 +338,23 @@ def test_it_fits_a_telephone(browser, url):
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
     assert one.page.get_by_text("Detail is invented.").is_visible()
     assert "megapixels" in one.page.locator("#caflow-limits").inner_text()
+    one.page.get_by_role("button", name="Take the example").click()
+    one.wait(lambda: "48×48 pixels" in one.page.locator("#caflow-size").inner_text())
+    one.draw(4)
+    one.wait_for("4 candidates")
+    one.wait(lambda: len(one.captions()) == 4)
+    assert one.page.evaluate("document.documentElement.scrollWidth") <= 400
+    text = one.page.locator("#caflow-spread-text")
+    assert text.bounding_box()["height"] > 60  # lines of letters, not a picture of them
+    fits = "box => box.scrollHeight <= box.clientHeight + 1"
+    assert one.page.locator("#caflow-command textarea").evaluate(fits)
+    assert one.page.locator("#caflow-spread button:visible").count() <= 1  # the picture itself
+    one.choose("inpaint")
+    label = one.page.locator("#caflow-editor label").first
+    label.wait_for()
+    tools = one.page.locator("#caflow-editor .icon-button-wrapper").first.bounding_box()
+    box = label.bounding_box()
+    assert box["x"] + box["width"] <= tools["x"]
     one.page.close()
 
 

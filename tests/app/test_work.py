@@ -40,7 +40,7 @@ def test_a_stop_ends_the_drawing_and_keeps_what_is_drawn(work):
     with pytest.raises(Stopped):
         next(drawing)
     assert work.drawn == 1
-    work.go_on()
+    work.go_on(1, 2)
     assert [len(result.ranked) for result in work.draw(1)] == [2]
 
 
@@ -54,7 +54,9 @@ def test_files_of_a_candidate(work):
     before, after = work.before_after(best)
     assert before.shape == after.shape == (512, 512, 3)
     assert work.small(best) == work.small(best)
-    assert decode(work.write_spread()).rgb.size
+    spread, lines = work.write_spread()
+    assert decode(spread).rgb.size
+    assert lines[0].startswith("Where candidates differ: standard deviation over 2 candidates")
     assert work.write_given() == []
 
 
