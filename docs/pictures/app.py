@@ -41,7 +41,7 @@ def shot(page: Page) -> bytes:
     page.get_by_text("the result 192×192").wait_for()
     candidates.fill("8")
     page.locator("#caflow-draw").click()
-    page.get_by_text("8 candidates").wait_for()
+    page.locator("#caflow-status").get_by_text("8 candidates").wait_for()
     page.locator("#caflow-candidates img").nth(7).wait_for()
     page.wait_for_timeout(3000)  # until all is painted
     page.evaluate("window.scrollTo(0, 0)")
