@@ -227,6 +227,8 @@ class TaskConfig:
     size: int = 64  # side of the training images
     holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
     rim: int = 0  # inpaint: so many pixels from the edge of a thick hole are filled at native scale
+    native: bool = False  # paired: a condition is read at its own scale; else its shorter side is
+    # brought to `size`
     tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
     # latent; None: the task's default
     candidates: int | None = None  # M; None: the task's default
@@ -249,6 +251,12 @@ class TaskConfig:
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
         _require(0 <= self.rim <= self.size, "rim", self.rim, f"0 to size, {self.size}")
+        _require(
+            not self.native or self.name == "paired",
+            "native",
+            self.native,
+            "false, for other tasks say themselves at which scale they work",
+        )
         for tau in self.tau if isinstance(self.tau, tuple) else (self.tau,):
             _require(tau is None or tau >= 0, "tau", self.tau, "0 or more")
         if self.candidates is not None:

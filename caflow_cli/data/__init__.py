@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .files import Split
     from .masks import Masks, load_masks
     from .opening import condition_channels, count_pictures
-    from .photographs import Photographs, load_photographs
+    from .photographs import Photographs, load_photograph_pairs, load_photographs
     from .sets import DamagedError, ImageSet, PairSet, load_pairs, load_split
     from .store import Store
     from .stream import Reader, open_split
@@ -35,6 +35,7 @@ _HOMES = {
     "endless": ".streams",
     "load_masks": ".masks",
     "load_pairs": ".sets",
+    "load_photograph_pairs": ".photographs",
     "load_photographs": ".photographs",
     "load_split": ".sets",
     "open_split": ".stream",
@@ -55,6 +56,7 @@ __all__ = [
     "endless",
     "load_masks",
     "load_pairs",
+    "load_photograph_pairs",
     "load_photographs",
     "load_split",
     "open_split",

@@ -17,7 +17,7 @@ from .opening import open_files
 from .sets import DamagedError, check_side, check_skipped, decode_examples, fingerprint
 from .store import Store
 
-__all__ = ["Photographs", "centres", "load_photographs"]
+__all__ = ["Photographs", "centres", "load_photograph_pairs", "load_photographs"]
 
 _PLACE = 24  # bytes: where a picture begins, its height and its width, int64 each
 
@@ -89,45 +89,89 @@ def load_photographs(
     Raises:
         CaflowError: As for `load_split`.
     """
-    with open_files(path, "pictures", split, limit) as files:
-        examples = choose(files, split, seed)
+    [pictures] = _load(path, split, size, False, seed, limit, store)
+    return pictures
+
+
+def load_photograph_pairs(
+    path: str | Path,
+    split: Split,
+    size: int,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    store: Store | None = None,
+) -> tuple[Photographs, Photographs]:
+    """Load the pairs of a split as they are, in order of name: conditions and targets.
+
+    The pairs are those of `load_pairs`; both pictures of a pair have one size. The arguments are
+    those of `load_photographs`.
+
+    Raises:
+        CaflowError: As for `load_pairs`, or the sizes of a pair differ.
+    """
+    conditions, targets = _load(path, split, size, True, seed, limit, store)
+    return conditions, targets
+
+
+def _load(
+    path: str | Path,
+    split: Split,
+    size: int,
+    paired: bool,
+    seed: int,
+    limit: int | None,
+    store: Store | None,
+) -> list[Photographs]:
+    """Load the pictures of a split, or the conditions and the targets of its pairs."""
+    with open_files(path, "pairs" if paired else "pictures", split, limit) as files:
+        examples = choose(files, split, seed, paired=paired)
         if limit is not None and len(examples) > limit:
             examples = [examples[i * len(examples) // limit] for i in range(limit)]
         areas = [_area(files, example, size) for example in examples]
         starts = [0, *np.cumsum([3 * area for area in areas], dtype=np.int64).tolist()]
-        shapes: list[tuple[int, ...]] = [(len(examples), _PLACE), (starts[-1],)]
+        one: list[tuple[int, ...]] = [(starts[-1],)]
+        shapes = [(len(examples), _PLACE), *one, *(one if paired else [])]
 
         def fill(tensors: list[torch.Tensor]) -> tuple[list[str], list[str]]:
-            places, pixels = tensors[0].numpy().view(np.int64), tensors[1].numpy()
+            places, pixels = tensors[0].numpy().view(np.int64), [t.numpy() for t in tensors[1:]]
 
             def put(row: int, pictures: list[npt.NDArray[np.uint8]]) -> None:
-                [picture] = pictures
-                height, width = picture.shape[:2]
-                if height * width != areas[row]:  # no room was kept for what the header hid
-                    raise DamagedError(f"{examples[row].name!r} contradicts its header", "")
-                pixels[starts[row] : starts[row + 1]] = picture.reshape(-1)
-                places[row] = starts[row], height, width
+                for values, picture in zip(pixels, pictures, strict=True):
+                    height, width = picture.shape[:2]
+                    if height * width != areas[row]:  # no room was kept for what the header hid
+                        raise DamagedError(f"{examples[row].name!r} contradicts its header", "")
+                    values[starts[row] : starts[row + 1]] = picture.reshape(-1)
+                    places[row] = starts[row], height, width
 
             loaded = decode_examples(files, examples, put)
             skipped = [e.name for e, ok in zip(examples, loaded, strict=True) if not ok]
-            check_skipped(skipped, len(examples), len(files.members), path)
+            check_skipped(skipped, len(examples), len(files.members) // len(pixels), path)
             kept = [row for row, ok in enumerate(loaded) if ok]
             places[: len(kept)] = places[kept]
             return [examples[row].name for row in kept], skipped
 
         store = store or Store()
-        (places, pixels), (names, skipped) = store.build(
+        (places, *pixels), (names, skipped) = store.build(
             split, shapes, lambda: fingerprint(files, examples, shapes), fill
         )
-        return Photographs(pixels, places.view(torch.int64)[: len(names)], names, skipped)
+        places = places.view(torch.int64)[: len(names)]
+        return [Photographs(values, places, names, skipped) for values in pixels]
 
 
 def _area(files: PictureFiles, example: Example, size: int) -> int:
-    """The number of pixels that the header states; 0 where it cannot be read."""
-    [member] = example.members
-    try:
-        height, width = stored_size(files.read(member), member)
-    except CaflowError:
-        return 0  # damaged: decoding says so
-    check_side(height, width, size, member)
+    """The number of pixels of each picture that headers state; 0 where one cannot be read."""
+    sizes = set()
+    for member in example.members:
+        try:
+            height, width = stored_size(files.read(member), member)
+        except CaflowError:
+            return 0  # damaged: decoding says so
+        check_side(height, width, size, member)
+        sizes.add((height, width))
+    if len(sizes) > 1:
+        raise CaflowError(
+            f"the pictures of the pair {example.name!r} have {len(sizes)} sizes",
+            "give both pictures of a pair the same size, or --crop whole",
+        )
     return height * width

@@ -109,7 +109,9 @@ def evaluate(
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
     paired, size = not task.derives_condition, model.config.task.size
-    with open_split(data, split, size, paired=paired, limit=limit) as reader:
+    native = model.config.task.native  # it takes pictures as they are
+    side = None if native else size
+    with open_split(data, split, side, paired=paired, limit=limit) as reader:
         names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(
@@ -152,7 +154,7 @@ def evaluate(
             task,
             reader,
             names,
-            at_a_time=requests_at_a_time((size, size), settings.most, batch_size),
+            at_a_time=1 if native else requests_at_a_time((size, size), settings.most, batch_size),
             needs_images=bool(settings.wants("sets")),
         )
         measurer = Measurer(model, settings, pairs, batch_size)

@@ -80,7 +80,7 @@ def get_task(config: Config) -> Task:
         return Colorize(task.size, multiple)
     if kind is Inpaint:
         return Inpaint(flow.cond_channels, task.size, multiple, task.holes, task.rim)
-    return Paired(flow.cond_channels, task.size, multiple)
+    return Paired(flow.cond_channels, task.size, multiple, task.native)
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

@@ -19,13 +19,15 @@ __all__ = ["Paired"]
 class Paired:
     """Makes a picture from a condition, such as a photo from a sketch, at model scale.
 
-    A condition of any size is resized by Pillow BICUBIC until its shorter side is `size`, with its
-    aspect kept, because pairs are learned at that scale. The result has that size.
+    That is the condition's own scale where the model learned from parts of pictures (`native`).
+    Else a condition of any size is resized by Pillow BICUBIC until its shorter side is `size`, with
+    its aspect kept. The result has the size of the condition at model scale.
     """
 
     cond_channels: int = 3  # or 1: the grey of the picture
     size: int = 64  # the shorter side at model scale
     multiple: int = 16  # of the flow's sides
+    native: bool = False  # whether model scale is the condition's own
 
     name: ClassVar[str] = "paired"
     channels: ClassVar[tuple[int, ...]] = (3, 1)
@@ -36,21 +38,20 @@ class Paired:
     derives_condition: ClassVar[bool] = False
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
-        return padded_size(*scaled_size(image, self.size), self.multiple)
+        return padded_size(*self._size(image), self.multiple)
 
     def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
         return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
         """Resize and pad the picture, or its grey: uint8 (h, w, cond_channels)."""
-        small = image
-        if image.shape[:2] != scaled_size(image, self.size):
-            small = resize(image, *scaled_size(image, self.size))
+        size = self._size(image)
+        small = image if image.shape[:2] == size else resize(image, *size)
         return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
 
     def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
         """Remove the draw's padding."""
-        height, width = scaled_size(image, self.size)
+        height, width = self._size(image)
         return draw[:height, :width]
 
     def reduce(
@@ -61,7 +62,7 @@ class Paired:
         Raises:
             CaflowError: (exit 1) the target does not have the condition's size at model scale.
         """
-        height, width = scaled_size(image, self.size)
+        height, width = self._size(image)
         if target.shape[:2] != (height, width):
             raise CaflowError(
                 f"the target is {target.shape[1]}x{target.shape[0]}, the condition "
@@ -82,6 +83,12 @@ class Paired:
             "--data with train/A and train/B",
             EXIT_USAGE,
         )
+
+    def _size(self, image: Picture) -> tuple[int, int]:
+        """Height and width of a condition at model scale."""
+        if self.native:
+            return image.shape[0], image.shape[1]
+        return scaled_size(image, self.size)
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
         return self.training_condition(target)

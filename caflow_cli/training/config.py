@@ -196,10 +196,10 @@ class RunConfig:
             'only for the task "inpaint"',
         )
         _require(
-            self.crop == "whole" or task.derives_condition,
-            "crop",
-            self.crop,
-            'to "whole", for pairs are learned whole',
+            task.derives_condition or self.task.native == (self.crop == "random"),
+            "task.native",
+            self.task.native,
+            "true with --crop random, and only with it: parts of pairs are learned at their scale",
         )
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(

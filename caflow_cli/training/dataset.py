@@ -19,9 +19,11 @@ from ..data import (
     Store,
     load_masks,
     load_pairs,
+    load_photograph_pairs,
     load_photographs,
     load_split,
 )
+from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 from .crops import Crops
@@ -41,7 +43,8 @@ class Dataset:
     Attributes:
         task: Makes the conditions if the data holds none.
         targets: uint8 (N, 3, H, W); or photographs of any size, of which `crops` are learned.
-        conditions: uint8 (N, cond_channels, H, W). None: `task` makes them, one by one.
+        conditions: uint8 (N, cond_channels, H, W); or photographs of the targets' sizes. None:
+            `task` makes them, one by one.
         skipped: Names of damaged pictures, which are left out.
         crops: With photographs, which parts of them a step learns from.
         renew: Of a stream: puts the next example in the place of one that a step has used.
@@ -49,7 +52,7 @@ class Dataset:
 
     task: Task
     targets: Tensor | Photographs | StreamedPhotographs
-    conditions: Tensor | None = None
+    conditions: Tensor | Photographs | None = None
     skipped: list[str] = field(default_factory=list)
     crops: Crops | None = None
     renew: Callable[[int], None] | None = None
@@ -74,11 +77,12 @@ class Dataset:
     def bytes_each(self) -> float:
         """Bytes of memory that an example takes, on average."""
         if isinstance(self.targets, Photographs):
-            return self.targets.pixels.nbytes / len(self)
+            kinds = 1 if self.conditions is None else 2
+            return kinds * self.targets.pixels.nbytes / len(self)
         if isinstance(self.targets, StreamedPhotographs):
             return self.targets.nbytes / len(self)
-        kept = [self.targets] if self.conditions is None else [self.targets, self.conditions]
-        return sum(tensor.nbytes for tensor in kept) / len(self)
+        kept = (self.targets, self.conditions)
+        return sum(t.nbytes for t in kept if isinstance(t, Tensor)) / len(self)
 
     def target(self, index: int) -> _Image:
         image: _Image = self.targets[index].numpy()
@@ -99,6 +103,8 @@ class Dataset:
         if self.conditions is not None:
             condition = self.conditions[index].numpy()
             condition = condition if part is None else part(condition)
+            if not isinstance(self.conditions, Tensor):
+                condition = self._read(condition)
         if self.renew is not None:  # in place, so what is used is a copy
             target, condition = target.copy(), None if condition is None else condition.copy()
             self.renew(index)
@@ -116,9 +122,17 @@ class Dataset:
             targets = self.targets.centres(indices, self.shape[1])
         else:
             targets = self.targets[indices]
-        if self.conditions is not None:
+        if isinstance(self.conditions, Tensor):
             return targets, self.conditions[indices]
+        if self.conditions is not None:
+            parts = self.conditions.centres(indices, self.shape[1]).numpy()
+            return targets, torch.from_numpy(np.stack([self._read(part) for part in parts]))
         return targets, held_out_conditions(self.task, targets)
+
+    def _read(self, part: _Image) -> _Image:
+        """The condition of a part of a stored picture: (3, H, W) -> (cond_channels, H, W)."""
+        condition = self.task.condition(np.ascontiguousarray(part.transpose(1, 2, 0)))
+        return condition.transpose(2, 0, 1)
 
 
 def load_dataset(
@@ -149,10 +163,15 @@ def load_dataset(
     if stream:
         limit = config.validation_images
     if config.crop == "random":
+        crops = Crops(size, config.crop_native, config.crop_shrink)
+        if not task.derives_condition:
+            conditions, photographs = load_photograph_pairs(
+                config.data, split, size, seed=seed, limit=limit, store=store
+            )
+            return Dataset(task, photographs, conditions, skipped=photographs.skipped, crops=crops)
         photographs = load_photographs(
             config.data, split, size, seed=seed, limit=limit, store=store
         )
-        crops = Crops(size, config.crop_native, config.crop_shrink)
         return Dataset(task, photographs, skipped=photographs.skipped, crops=crops)
     if task.derives_condition:
         images = load_split(config.data, split, size, seed=seed, limit=limit, store=store)
@@ -173,6 +192,12 @@ def _streamed(config: RunConfig, task: Task, start: int, share: tuple[int, int])
     """The training pictures of a stream, as many as the config keeps."""
     size, count = config.task.size, config.stream_buffer
     paired = not task.derives_condition
+    if paired and config.crop == "random":
+        raise CaflowError(
+            f"parts of pairs are learned, and {config.data!r} is a stream",
+            "keep the set on this machine, or --crop whole",
+            EXIT_USAGE,
+        )
     examples = decoded(
         config.data, paired, (config.seed + start) % 2**32, config.validation_images, share
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.data import Store, load_photographs
+from caflow_cli.data import Store, load_photograph_pairs, load_photographs
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import encode_png
 
@@ -37,6 +37,35 @@ def test_every_picture_is_kept_whole(tmp_path, kind):
     assert found.pixels.nbytes == 3 * sum(h * w for h, w in SIZES)
     assert load_photographs(path, "val", 8)[0].shape == (3, 10, 14)
     assert load_photographs(path, "train", 8, limit=2).names == ["0.png", "2.png"]
+
+
+def pairs(sizes, others=None):
+    found = {f"train/A/{k}.png": encode_png(picture(*s, seed=k)) for k, s in enumerate(sizes)}
+    others = {
+        f"train/B/{k}.png": encode_png(picture(*s, seed=9 - k))
+        for k, s in enumerate(others or sizes)
+    }
+    return found | others | {f"{s}/{side}/0.png": flat(0) for s in ("val", "test") for side in "AB"}
+
+
+@kinds
+@pytest.mark.parametrize("bound", [None, 0])
+def test_pairs_are_kept_whole(tmp_path, kind, bound):
+    cache = Store() if bound is None else Store(tmp_path / "cache", bound)
+    path = store(tmp_path, pairs(SIZES), kind)
+    conditions, targets = load_photograph_pairs(path, "train", 8, store=cache)
+    assert conditions.names == targets.names == ["0", "1", "2", "3"]
+    for index, size in enumerate(SIZES):
+        for found, seed in ((conditions, index), (targets, 9 - index)):
+            np.testing.assert_array_equal(
+                found[index].permute(1, 2, 0).numpy(), picture(*size, seed=seed)
+            )
+
+
+def test_the_pictures_of_a_pair_have_one_size(tmp_path):
+    path = store(tmp_path, pairs([(16, 32)], [(8, 16)]), "folder")
+    with pytest.raises(CaflowError, match="the pair '0' have 2 sizes"):
+        load_photograph_pairs(path, "train", 8)
 
 
 def test_a_large_set_is_decoded_once_and_mapped(tmp_path, monkeypatch):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+from dataclasses import replace
 
+import helpers
 import numpy as np
 import pytest
 import torch
@@ -90,9 +93,22 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
     json.dumps(found.as_json(), allow_nan=False)
 
 
-def test_variational_models_say_so_with_their_error(true_pictures):
-    import helpers
+def test_a_model_of_parts_is_measured_on_whole_pairs(models_32, tmp_path):
+    model, saved = copy.copy(models_32["paired"]), tmp_path / "out"
+    model.config = replace(model.config, task=replace(model.config.task, native=True))
+    sizes = [(40, 52), (33, 64)]
+    for side in ("A", "B"):
+        for index, size in enumerate(sizes):
+            [image] = helpers.smooth_image(1, 3, size, seed=index).permute(0, 2, 3, 1).numpy()
+            (tmp_path / "pairs" / side).mkdir(parents=True, exist_ok=True)
+            write_png(tmp_path / "pairs" / side / f"{index}.png", image)
+    found = evaluate(model, tmp_path / "pairs", ("rmse",), candidates=1, save_images=saved)
+    assert by_what(found)[0].values["rmse"].count == 2
+    drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
+    assert drawn == sizes
 
+
+def test_variational_models_say_so_with_their_error(true_pictures):
     config = helpers.task_config("superres", dequantization="variational")
     model = helpers.data_like_model(config, seed=6, size=32)
     found = evaluate(model, true_pictures, "bpd", noise_samples=3)

@@ -33,6 +33,15 @@ def test_a_picture_of_any_size_comes_to_the_models_scale():
             task.reduce(image, image)
 
 
+def test_a_native_task_keeps_the_scale_of_the_condition():
+    task, image = Paired(3, 24, native=True), picture(50, 70)
+    assert task.model_size(image) == (64, 80)
+    np.testing.assert_array_equal(task.condition(image), pad(image, 16))
+    result = task.compose(image, picture(64, 80, 1))
+    assert result.shape == image.shape
+    assert [side.shape for side in task.reduce(image, result)] == [(64, 80, 3)] * 2
+
+
 def test_compose_crops_and_reduce_pads():
     task, image, draw = Paired(size=20), picture(20, 40), picture(32, 48, 1)
     result = task.compose(image, draw)

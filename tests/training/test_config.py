@@ -74,7 +74,9 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
     ("settings", "named"),
     [
         (["crop=random", "zoom=0.2"], "zoom"),
-        (["crop=random", "task.name=paired"], "crop"),
+        (["crop=random", "task.name=paired"], "task.native"),
+        (["task.native=true", "task.name=paired"], "task.native"),
+        (["task.native=true"], "native"),
         (["masks=folder"], "masks"),
         (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],

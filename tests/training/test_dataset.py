@@ -8,6 +8,8 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.images import write_png
+from caflow_cli.tasks.base import grey
+from caflow_cli.training.batches import Batches
 from caflow_cli.training.dataset import load_dataset
 from caflow_cli.training.settings import build_config
 
@@ -32,6 +34,32 @@ def test_mapped_sets_give_the_same_pictures(tmp_path, task):
         a, b = (e.pair(index, torch.Generator())[1] for e in (memory, mapped))
         assert (a == b).all()
     assert any((tmp_path / "run" / "cache").iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_parts_of_a_pair_are_of_one_place(tmp_path, channels):
+    """Conditions are negatives of the targets, or of their grey."""
+    for split, count in (("train", 3), ("val", 2), ("test", 1)):
+        for side in ("A", "B"):
+            (tmp_path / "data" / split / side).mkdir(parents=True)
+        for index, image in enumerate(smooth_image(count, 3, 40, seed=3)):
+            target = image.permute(1, 2, 0).contiguous().numpy()
+            negative = 255 - (grey(target)[..., None].repeat(3, 2) if channels == 1 else target)
+            for side, picture in (("A", negative), ("B", target)):
+                write_png(tmp_path / "data" / split / side / f"{index}.png", picture)
+    values = {"data": str(tmp_path / "data"), "out": str(tmp_path / "run"), "crop": "random"}
+    values |= {"task": {"size": 16, "native": True}, "optim": {"images": 8}, "crop_native": 1.0}
+    config = build_config(values, task="paired")
+    train, val = (load_dataset(config, split) for split in ("train", "val"))
+    assert train.cond_channels == channels
+    batch = Batches(train, config.optim.batch_size, seed=1, flip=True)(0)
+    parts = zip(batch.target, batch.cond.floor(), strict=True)
+    held_out = zip(*val.held_out(torch.arange(2)), strict=True)
+    for target, condition in (*parts, *held_out):
+        assert target.shape[1:] == condition.shape[1:] == (16, 16)
+        image = target.byte().permute(1, 2, 0).contiguous().numpy()
+        expected = 255 - (grey(image)[..., None] if channels == 1 else image)
+        assert (condition.permute(1, 2, 0).byte().numpy() == expected).all()
 
 
 def test_holes_come_from_masks_and_those_of_validation_are_fixed_and_from_others(tmp_path):
