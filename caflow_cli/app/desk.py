@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..assets import example_path
 from ..errors import CaflowError
 from ..images import Decoded
-from ..inference import Score, score
+from ..inference import Score, score, task_of
 from ..memory import is_out_of_memory, memory_errors
 from ..tasks import Picture
-from ..tasks.base import scaled_size
 from .given import Painting, blank, drawn_map, painted_hole, read_picture, sheet
 from .limits import Limits
 from .models import Models
@@ -219,7 +220,9 @@ class Desk:
         factor = self._factor(model)
         drawn = factor * height, factor * width
         if task == "paired":
-            drawn = scaled_size(image, self._side(model))
+            paired = task_of(self.models.load(model).model)
+            empty = np.zeros((*paired.model_size(image), 3), np.uint8)
+            drawn = paired.compose(image, empty).shape[:2]
         other = f", the result {drawn[1]}×{drawn[0]}" if drawn != (height, width) else ""
         painted = sheet(image) if task in PAINTED else None
         return _line(f"{width}×{height} pixels{other}"), painted

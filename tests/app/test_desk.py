@@ -13,6 +13,7 @@ from PIL import Image
 from caflow_cli.app.given import Painting
 from caflow_cli.app.work import Settings
 from caflow_cli.images import decode
+from caflow_cli.inference import task_of
 from caflow_cli.inference.harm import Harm
 from caflow_cli.inference.input_features import FEATURES
 
@@ -296,7 +297,7 @@ def test_a_picture_is_scored(desk, small_photo, tmp_path):
     assert "32x32" in desk.score("a", "superres.safetensors", str(small_photo), NOTHING, other)
 
 
-def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_path):
+def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_path, monkeypatch):
     text, below = desk.describe("superres.safetensors", str(small_photo))
     assert "8×8 pixels, the result 32×32" in text
     assert below is None
@@ -309,6 +310,9 @@ def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_p
     Image.new("RGB", (96, 64)).save(tmp_path / "wide.png")
     text, _ = desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
     assert "96×64 pixels, the result 48×32" in text
+    native = replace(task_of(desk.models.load("paired.safetensors").model), native=True)
+    monkeypatch.setattr("caflow_cli.app.desk.task_of", lambda _: native)
+    assert "<p>96×64 pixels</p>" in desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
