@@ -81,7 +81,6 @@ def test_a_target_of_another_size_is_refused(small_model):
     assert "32x32" in caught.value.hint
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["photos-superres-x4", Path("mine.safetensors")])
 def test_a_name_in_the_place_of_a_model_is_answered_by_how_to_load_it(name):
     image = picture(8, 8)
@@ -92,6 +91,7 @@ def test_a_name_in_the_place_of_a_model_is_answered_by_how_to_load_it(name):
         assert caught.value.exit_code == 2
 
 
+@pytest.mark.filterwarnings("error")
 def test_an_array_that_may_not_be_written_to_is_copied_without_a_warning():
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     image.flags.writeable = False
