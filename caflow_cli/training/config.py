@@ -196,10 +196,16 @@ class RunConfig:
             'only for the task "inpaint"',
         )
         _require(
-            task.derives_condition or self.task.native == (self.crop == "random"),
+            not self.task.native or self.crop == "random",
             "task.native",
             self.task.native,
-            "true with --crop random, and only with it: parts of pairs are learned at their scale",
+            "to false, or learn from parts of pairs with --crop random",
+        )
+        _require(
+            task.derives_condition or self.task.native or self.crop != "random",
+            "task.native",
+            self.task.native,
+            "to true, for --crop random learns from parts of pairs; or leave that out",
         )
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         _require(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from caflow_cli.errors import CaflowError
@@ -85,6 +87,20 @@ def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named):
     with pytest.raises(CaflowError, match=f"^{named} is ") as caught:
         apply_settings(minimal(), settings)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (["crop=random"], "set task.native to true, "),
+        (["task.native=true"], "set task.native to false, .* with --crop random$"),
+    ],
+)
+def test_parts_of_pairs_and_a_native_task_go_together(settings, wanted):
+    with pytest.raises(CaflowError) as caught:
+        apply_settings(minimal(), ["task.name=paired", *settings])
+    assert re.match(wanted, caught.value.hint)
+    apply_settings(minimal(), ["task.name=paired", "crop=random", "task.native=true"])
 
 
 @pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
