@@ -14,7 +14,14 @@ from ..errors import CaflowError
 from ..images import stored_size
 from .files import Example, PictureFiles, Split, choose
 from .opening import open_files
-from .sets import DamagedError, check_side, check_skipped, decode_examples, fingerprint
+from .sets import (
+    DamagedError,
+    check_one_size,
+    check_side,
+    check_skipped,
+    decode_examples,
+    fingerprint,
+)
 from .store import Store
 
 __all__ = ["Photographs", "centres", "load_photograph_pairs", "load_photographs"]
@@ -161,17 +168,14 @@ def _load(
 
 def _area(files: PictureFiles, example: Example, size: int) -> int:
     """The number of pixels of each picture that headers state; 0 where one cannot be read."""
-    sizes = set()
+    sizes = []
     for member in example.members:
         try:
             height, width = stored_size(files.read(member), member)
         except CaflowError:
             return 0  # damaged: decoding says so
         check_side(height, width, size, member)
-        sizes.add((height, width))
-    if len(sizes) > 1:
-        raise CaflowError(
-            f"the pictures of the pair {example.name!r} have {len(sizes)} sizes",
-            "give both pictures of a pair the same size, or --crop whole",
-        )
+        sizes.append((height, width))
+    hint = "give both pictures of a pair the same size, or --crop whole"
+    check_one_size(sizes, example.name, hint)
     return height * width

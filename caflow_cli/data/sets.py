@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -258,6 +258,17 @@ def check_side(height: int, width: int, size: int, name: str) -> None:
             f"{name!r} is {width}x{height}, smaller than {size}x{size}",
             f"remove it, or train at a size of at most {min(height, width)}: --set task.size=N",
         )
+
+
+def check_one_size(
+    sizes: Sequence[tuple[int, int]],
+    name: str,
+    hint: str = "give both pictures of a pair the same size",
+) -> None:
+    """Refuse a pair whose pictures' heights and widths differ: CaflowError that names it."""
+    if len(set(sizes)) > 1:
+        said = " and ".join(f"{width}x{height}" for height, width in sizes)
+        raise CaflowError(f"the pictures of the pair {name!r} are {said}", hint)
 
 
 def square(

@@ -26,12 +26,17 @@ class Findings:
 
     Args:
         extractor: Computes features for sets; None if no metric and no file needs them.
+        side: That all pictures were brought to; None: they are measured as they are.
     """
 
     def __init__(
-        self, model: CAFlow, settings: EvaluationSettings, extractor: Extractor | None
+        self,
+        model: CAFlow,
+        settings: EvaluationSettings,
+        extractor: Extractor | None,
+        side: int | None,
     ) -> None:
-        self._model, self._settings = model, settings
+        self._model, self._settings, self._side = model, settings, side
         self._task_name = task_of(model).name
         self._baseline_name = BASELINES.get(self._task_name)
         self.summary = RowSummary(settings, self._baseline_name)
@@ -55,7 +60,7 @@ class Findings:
             notes = cautions([features.truths])
         about: dict[str, Any] = {
             "task": self._task_name,
-            "data": {"path": data, "split": split, "size": self._model.config.task.size},
+            "data": {"path": data, "split": split, "size": self._side},
             "params": settings.as_json(),
             "estimator": estimator_of(self._model, settings.noise_samples),
         }

@@ -128,7 +128,7 @@ def evaluate(
                 "--save-images DIR, or one process",
                 EXIT_USAGE,
             )
-        origin = RowOrigin(str(data), task.name, identity, reader.split, size, settings)
+        origin = RowOrigin(str(data), task.name, identity, reader.split, side, settings)
         folder = save_images or report
         files = RunFiles(
             # Number 0 alone writes it, and says what an earlier run has finished.
@@ -149,7 +149,7 @@ def evaluate(
                 lpips_weights=weights.lpips,
                 device=model.device,
             )
-        findings = Findings(model, settings, extractor)
+        findings = Findings(model, settings, extractor, side)
         examples = _Examples(
             task,
             reader,

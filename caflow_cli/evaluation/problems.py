@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.sets import check_one_size
 from ..errors import CaflowError
 from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
 from ..tasks.base import grey
@@ -44,6 +45,9 @@ def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Prob
 
     Args:
         pictures: The truth, or condition and truth of a pair; uint8 (H, W, 3).
+
+    Raises:
+        CaflowError: (exit 1) the task takes a pair as it is, and its pictures differ in size.
     """
     truth = pictures[-1]
     mask: Picture | None = None
@@ -63,6 +67,8 @@ def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Prob
         baseline = np.where(hole[..., None], fill, truth)
     elif isinstance(task, Paired):
         given = pictures[0]
+        if task.native:  # no reader has brought both to one size
+            check_one_size([(given.shape[0], given.shape[1]), truth.shape[:2]], name)
     else:
         raise CaflowError(f"no evaluation of {task.name}", "--task superres")
     return Problem(index, name, given, mask, truth, baseline)

@@ -31,7 +31,7 @@ class RowOrigin:
     task: str
     model: dict[str, str] | None  # its identity, where it is known
     split: str
-    size: int  # of the pictures
+    size: int | None  # of the pictures; None: they are measured as they are
     settings: EvaluationSettings
 
     def as_json(self) -> dict[str, Any]:

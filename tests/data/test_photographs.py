@@ -64,8 +64,9 @@ def test_pairs_are_kept_whole(tmp_path, kind, bound):
 
 def test_the_pictures_of_a_pair_have_one_size(tmp_path):
     path = store(tmp_path, pairs([(16, 32)], [(8, 16)]), "folder")
-    with pytest.raises(CaflowError, match="the pair '0' have 2 sizes"):
+    with pytest.raises(CaflowError, match="the pair '0' are 32x16 and 16x8") as caught:
         load_photograph_pairs(path, "train", 8)
+    assert "--crop whole" in caught.value.hint
 
 
 def test_a_large_set_is_decoded_once_and_mapped(tmp_path, monkeypatch):

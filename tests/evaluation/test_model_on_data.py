@@ -93,19 +93,46 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
     json.dumps(found.as_json(), allow_nan=False)
 
 
-def test_a_model_of_parts_is_measured_on_whole_pairs(models_32, tmp_path):
-    model, saved = copy.copy(models_32["paired"]), tmp_path / "out"
+@pytest.fixture
+def of_parts(models_32):
+    """A paired model that takes pictures as they are."""
+    model = copy.copy(models_32["paired"])
     model.config = replace(model.config, task=replace(model.config.task, native=True))
-    sizes = [(40, 52), (33, 64)]
-    for side in ("A", "B"):
+    return model
+
+
+def save_pairs(folder, conditions, targets):
+    """Pairs of pictures of these heights and widths."""
+    for side, sizes in (("A", conditions), ("B", targets)):
+        (folder / side).mkdir(parents=True)
         for index, size in enumerate(sizes):
             [image] = helpers.smooth_image(1, 3, size, seed=index).permute(0, 2, 3, 1).numpy()
-            (tmp_path / "pairs" / side).mkdir(parents=True, exist_ok=True)
-            write_png(tmp_path / "pairs" / side / f"{index}.png", image)
-    found = evaluate(model, tmp_path / "pairs", ("rmse",), candidates=1, save_images=saved)
+            write_png(folder / side / f"{index}.png", image)
+    return folder
+
+
+def test_a_model_of_parts_is_measured_on_whole_pairs(of_parts, tmp_path):
+    sizes, saved = [(40, 52), (33, 64)], tmp_path / "out"
+    data, report = save_pairs(tmp_path / "pairs", sizes, sizes), tmp_path / "report"
+    shared = {"candidates": 1, "save_images": saved, "report": report}
+    found = evaluate(of_parts, data, ("rmse",), **shared)
     assert by_what(found)[0].values["rmse"].count == 2
     drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
     assert drawn == sizes
+    assert found.settings["data"]["size"] is None
+    assert "pairs, all, as they are" in (report / "index.html").read_text()
+
+
+def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path):
+    sizes = [(32, 64), (40, 52)]
+    data = save_pairs(tmp_path / "pairs", sizes, [(16, 32), (40, 52)])
+    found = evaluate(of_parts, data, ("rmse",), candidates=1)
+    [(name, error)] = found.failed
+    assert error.message == f"the pictures of the pair {name!r} are 64x32 and 32x16"
+    assert error.hint == "give both pictures of a pair the same size"
+    assert by_what(found)[0].values["rmse"].count == 1
+    with pytest.raises(CaflowError, match=r"no picture could be measured: .* are 64x32 and 32x16"):
+        evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
 
 
 def test_variational_models_say_so_with_their_error(true_pictures):

@@ -68,9 +68,10 @@ def _facts(
     evaluation: Evaluation, settings: EvaluationSettings, identity: dict[str, str] | None
 ) -> str:
     data = evaluation.settings["data"]
+    size = "as they are" if data["size"] is None else f"{data['size']}×{data['size']}"
     facts = {
         "model": f"{identity['id']} (sha256 {identity['sha256'][:12]}…)" if identity else None,
-        "data": f"{Path(data['path']).name}, {data['split']}, {data['size']}×{data['size']}",
+        "data": f"{Path(data['path']).name}, {data['split']}, {size}",
         "settings": f"τ {_list(settings.taus)}; M {_list(settings.candidates)}; "
         f"N {_list(settings.keep)}; by {_list(settings.ranks)}; seed {settings.seed}",
         "log-likelihoods": f"{evaluation.settings['estimator']['dequantization']} dequantization, "
