@@ -35,6 +35,11 @@ _TASKS = {
         "caflow sample --cond input.png --model {repo}",
     ),
 }
+# The sentence of a paired model that learned from parts of pictures.
+_NATIVE = (
+    "Turns a picture of any size into another of that size: trained on parts of pairs, of "
+    "{size}×{size} pixels."
+)
 _RECORD = {
     "data": "data",
     "images": "images seen",
@@ -96,8 +101,9 @@ class Card:
         )
 
     def _opening(self) -> str:
-        sentence = self._fill(_TASKS[self.config.task.name][1])
-        if self.config.task.degrade == "photo":
+        task = self.config.task
+        sentence = self._fill(_NATIVE if task.native else _TASKS[task.name][1])
+        if task.degrade == "photo":
             sentence += (
                 " It learned from inputs that were blurred, noisy, compressed and shrunk by "
                 "several kernels, as well as from clean ones."

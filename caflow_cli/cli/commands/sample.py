@@ -39,9 +39,10 @@ def sample_command(
     """Sample from a model of any task, such as one trained on pairs of pictures.
 
     `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
-    first. A picture of any size is brought to the model's scale: its shorter side has the size of
-    the training pictures. A picture that does not fit the default model is refused, unless
-    --model names a model.
+    first. Pictures of any size are taken. A model that learned from parts of pictures draws at
+    the picture's own scale. For any other model the picture is brought to the model's scale: its
+    shorter side has the size of the training pictures. A picture that does not fit the default
+    model is refused, unless --model names a model.
 
     Example: caflow sample --cond sketch.png --model my-model.safetensors -m 10 -n 3
     """
