@@ -18,7 +18,7 @@ from ..images import Decoded, Encoder, write_png
 from ..inference import Candidate, Candidates, Drawing, task_of
 from ..inference.charts import spread_map
 from ..inference.loaded_model import LoadedModel
-from ..inference.notes import input_notes
+from ..inference.notes import far_note, input_notes
 from ..inference.written import provenance, written
 from ..sampling import SEEDS, Sampling
 from ..tasks import Picture
@@ -280,12 +280,8 @@ class Work:
     @property
     def late_notes(self) -> list[str]:
         """Notes that only the drawing brings, where no note before it says the same."""
-        loaded, result = self.loaded, self.result
-        if loaded.harm is not None or loaded.domain is None or result is None:
-            return []
-        if not loaded.domain.is_far(result.statistics):
-            return []
-        return [f"warning: this picture is unlike those that {loaded.id} learned from"]
+        note = None if self.result is None else far_note(self.loaded, self.result.statistics)
+        return [note] if note else []
 
     def write_given(self) -> list[str]:
         """Write what was painted, so that the command can take it: the mask, or the map."""

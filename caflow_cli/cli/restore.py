@@ -212,7 +212,6 @@ class _Restorer:
         """
         from ..images import filled_in
         from ..inference import task_of
-        from ..tasks.picture_notes import picture_note
 
         ready = _Ready(job)
         if job.skipped and not (self.grid.wanted or self.uncertainty.wanted):
@@ -230,9 +229,7 @@ class _Restorer:
                     if self.size is not None:
                         self.size.scale_of(ready.image.shape[:2])
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
-                if note := picture_note(self.loaded.model.config.task, ready.image, ready.mask):
-                    self.console.note(f"{job.name}: {note}")
-                ready.harm = self._warn(job, ready.image)
+                ready.harm = self._note(job, ready.image, ready.mask)
                 ready.size = size
         except CaflowError as error:
             ready.error = error
@@ -340,18 +337,19 @@ class _Restorer:
         )
         self.reporter.record(restored.fields)
 
-    def _warn(self, job: Job, image: Picture) -> float | None:
-        """Warn before the work of a picture that the model may make worse.
+    def _note(self, job: Job, image: Picture, mask: Picture | None) -> float | None:
+        """Write the notes about an input before the work.
 
         Returns:
-            How probable that is; None: it was not measured for this model.
+            How probable it is that the model makes it worse than the baseline does; None: that was
+            not measured for this model.
         """
-        harm = self.loaded.harm
-        if harm is None:
-            return None
-        probability = harm.probability(image)
-        if warning := harm.warning(probability, self.loaded.id):
-            self.reporter.console.note(f"warning: {job.name}: {warning}")
+        from ..inference.notes import input_notes, named
+
+        task, harm, id = self.loaded.model.config.task, self.loaded.harm, self.loaded.id
+        probability = None if harm is None else harm.probability(image)
+        for note in input_notes(task, image, mask, harm, id, probability):
+            self.reporter.console.note(named(note, job.name))
         return probability
 
     def _check_fit(self, job: Job, image: Picture) -> None:
@@ -413,14 +411,11 @@ class _Restorer:
 
     def _say(self, job: Job, image: Picture, result: Candidates, elapsed: float) -> None:
         """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
-        console, domain = self.reporter.console, self.loaded.domain
-        unmeasured = self.loaded.harm is None
-        if unmeasured and domain is not None and domain.is_far(result.statistics):
-            console.note(
-                f"warning: {job.name} is unlike what {self.loaded.id} was trained on: "
-                f"its distance is {domain.distance(result.statistics):.1f}, that of the "
-                f"{domain.pictures} validation pictures at most {domain.farthest:.1f}"
-            )
+        from ..inference.notes import far_note, named
+
+        console = self.reporter.console
+        if note := far_note(self.loaded, result.statistics):
+            console.note(named(note, job.name))
         if self.loaded.model.config.task.name == "paired":
             sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (image, result.kept[0].image)]
             if sizes[0] != sizes[1]:

@@ -342,7 +342,8 @@ def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     done = run(*shared, *faces)
     assert done.returncode == 0
     (warning,) = done.stderr.decode().splitlines()
-    assert warning.startswith("warning: flat.png is unlike what faces-superres-x4 was trained on")
+    said = "this picture is unlike those that faces-superres-x4 learned from: its distance is "
+    assert warning.startswith(f"warning: flat.png: {said}")
     assert b"warning" not in run(*shared, *faces, "-q").stderr
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
 

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import forked
@@ -121,6 +122,27 @@ def test_two_processes_say_and_write_what_one_does(
     assert (done.returncode, done.stderr) == (1, alone[0].stderr)
     assert told(done.stdout) == told(alone[0].stdout)
     assert written(tmp_path) == alone[1]
+
+
+def test_the_notes_of_every_input_are_said_whoever_works_on_it(
+    run, model_files, helpers, monkeypatch, tmp_path
+):
+    for name in "abcd":
+        Image.new("RGB", (16, 16), (200, 40, 90)).save(tmp_path / f"{name}.png")
+    shared = ["colorize", *(f"{name}.png" for name in "abcd"), "-o", "out/", "--overwrite"]
+    shared += ["-m", 1, "--batch-size", 1, "--model", model_files["colorize"]]
+    one, each = run(*shared), team.Team.each
+
+    def later(self, *given):  # the helper has the first input
+        while not self.store.check(["by/0"]):
+            time.sleep(0.01)
+        yield from each(self, *given)
+
+    monkeypatch.setattr(team.Team, "each", later)
+    two = run(*shared, "-j", 2)
+    assert helpers == [1]
+    assert one.stderr.count(b": its own colours are dropped") == 4
+    assert two.stderr == one.stderr
 
 
 def test_pairs_are_scored_by_two_processes_as_by_one(
