@@ -46,7 +46,8 @@ class PictureProgress:
         self._console, self._label, self._total, self._pictures = console, label, total, 0
         self._name, self._began = "", time.monotonic()
         self._start = self._said = self._began
-        self._reveal = threading.Timer(_BRIEF, self._show)
+        self._reveal: threading.Timer | None = None  # shows the bar of a picture
+        self._turn, self._works = threading.Lock(), False  # whether a picture is worked on
 
     @contextmanager
     def shown(self) -> Iterator[PictureProgress]:
@@ -62,7 +63,7 @@ class PictureProgress:
             try:
                 yield self
             finally:
-                self._reveal.cancel()
+                self._hide()
 
     def begin(self, name: str, estimate: str = "") -> None:
         """Note that the work on a picture begins, or on several at a time.
@@ -71,13 +72,13 @@ class PictureProgress:
             name: Of the picture.
             estimate: Of a large one, which is shown until the first step is done.
         """
-        self._name, self._began = name, time.monotonic()
+        self._hide()
+        self._name, self._began, self._works = name, time.monotonic(), True
         text = f"{name}: {estimate}" if estimate else name
-        self._bars.update(
-            self._one, description=text, completed=0, count="", left="", visible=bool(estimate)
-        )
-        self._reveal.cancel()
-        if self._console.live and not estimate:  # the first step may take longer than a moment
+        self._bars.update(self._one, description=text, completed=0, count="", left="")
+        if estimate:
+            self._show()
+        elif self._console.live:  # the first step may take longer than a moment
             self._reveal = threading.Timer(_BRIEF, self._show)
             self._reveal.daemon = True
             self._reveal.start()
@@ -86,9 +87,6 @@ class PictureProgress:
         """Show what is done of a picture."""
         now = time.monotonic()
         left = self._left(now - self._began, done.steps, done.total)
-        ends = done.steps >= done.total
-        if ends:
-            self._reveal.cancel()
         self._bars.update(
             self._one,
             description=f"{self._name}: {done}",
@@ -96,13 +94,17 @@ class PictureProgress:
             total=done.total,
             count=f"{done.steps}/{done.total}",
             left=left,
-            visible=not ends and now - self._began > _BRIEF,
         )
-        if not ends:
+        if done.steps >= done.total:
+            self._hide()
+        else:
+            if now - self._began > _BRIEF:
+                self._show()
             self._line(now, f"{self._name}: {done}, {left}")
 
     def done(self) -> None:
-        """Show that one more picture is done."""
+        """Show that one more picture is done, or has failed."""
+        self._hide()
         self._pictures += 1
         now = time.monotonic()
         left = self._left(now - self._start, self._pictures, self._total)
@@ -112,7 +114,19 @@ class PictureProgress:
             self._line(now, f"{self._pictures} of {self._total} pictures done, {left}")
 
     def _show(self) -> None:
-        self._bars.update(self._one, visible=True)
+        """Show the bar of a picture, unless its work has ended meanwhile."""
+        with self._turn:
+            if self._works:
+                self._bars.update(self._one, visible=True)
+
+    def _hide(self) -> None:
+        """Hide the bar of a picture whose work has ended, and let nothing show it."""
+        if self._reveal is not None:
+            self._reveal.cancel()
+            self._reveal = None
+        with self._turn:
+            self._works = False
+            self._bars.update(self._one, visible=False)
 
     def _left(self, elapsed: float, done: int, total: int) -> str:
         return f"about {duration(elapsed / done * (total - done))} left" if done < total else ""

@@ -104,6 +104,25 @@ def test_on_a_terminal_a_bar_appears_while_the_first_step_lasts(monkeypatch):
         assert not progress._bars.tasks[1].visible
 
 
+def test_on_a_terminal_a_picture_that_fails_leaves_no_bar(monkeypatch):
+    terminal(monkeypatch)
+    monkeypatch.setattr(picture_progress, "_BRIEF", 0.01)
+    with PictureProgress(Console(), "superres", 2).shown() as progress:
+        one = progress._bars.tasks[1]
+        progress.begin("x.png")
+        waits = progress._reveal
+        waits.join()
+        assert one.visible
+        progress.done()
+        assert not one.visible
+        progress.begin("y.png")
+        waits = progress._reveal
+        progress.done()
+        waits.join()
+        waits.function()  # as one that fired while the work ended
+        assert not one.visible
+
+
 def test_on_a_terminal_a_bar_names_the_picture_and_the_time_left(clock, monkeypatch):
     screen = terminal(monkeypatch)
     with PictureProgress(Console(), "superres", 1).shown() as progress:
