@@ -94,12 +94,15 @@ class Planned:
             CaflowError: (exit 1) the model would draw too many pixels, the mask does not fit, or
                 the picture is as large already as it would be written.
         """
-        self._check_fit(job)
-        read = self._read_hole(job)
-        return self._estimate(job, read), None if read is None else self._note(*read)
+        read = self._stored_size(job)
+        self._check_fit(job, read)
+        hole = self._read_hole(job)
+        return self._estimate(job, read, hole), None if hole is None else self._note(*hole)
 
-    def _estimate(self, job: Job, hole: _Holed | None) -> Estimate | None:
-        known = self._known(job, hole)
+    def _estimate(
+        self, job: Job, read: tuple[int, int] | None, hole: _Holed | None
+    ) -> Estimate | None:
+        known = self._known(read, hole)
         if known is None:
             return None
         from ..inference.estimate import estimate
@@ -120,8 +123,7 @@ class Planned:
             return
         self.size.check(factor)
 
-    def _check_fit(self, job: Job) -> None:
-        read = None if self.size is None else self._stored_size(job)
+    def _check_fit(self, job: Job, read: tuple[int, int] | None) -> None:
         if self.size is not None and read is not None:
             try:
                 self.size.scale_of(read)
@@ -155,9 +157,8 @@ class Planned:
             raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
         return _Holed(picture.rgb, mask)
 
-    def _known(self, job: Job, hole: _Holed | None) -> _Known | None:
+    def _known(self, read: tuple[int, int] | None, hole: _Holed | None) -> _Known | None:
         """The arguments of `estimate`, for a large picture."""
-        read = self._stored_size(job)
         if self.name is None or read is None or read[0] * read[1] * _ENLARGED <= _LARGE:
             return None
         try:

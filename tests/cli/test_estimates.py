@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -151,6 +153,19 @@ def test_a_dry_run_refuses_a_fit_that_the_run_refuses(run, tmp_path):
     said = b"error: x.png: the picture is 60x40, and --fit 50x50 would make it smaller"
     assert done.stderr.startswith(said)
     assert run("superres", "x.png", "--fit", "61x50", "--dry-run").returncode == 0
+
+
+def test_a_dry_run_reads_a_file_once(run, tmp_path, model_file, monkeypatch):
+    file, read, count = flat(tmp_path / "x.png", 400, 600), Path.read_bytes, []
+
+    def counting(path):
+        count.extend([path] if path.name == file.name else [])
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counting)
+    flags = ["--fit", "1200x1200", "--model", model_file, "--dry-run", "--json"]
+    assert "estimate" in only_record(run("superres", "x.png", *flags))
+    assert len(count) == 1
 
 
 def test_a_dry_run_says_that_a_hole_is_too_wide_for_detail(run, tmp_path):
