@@ -227,6 +227,8 @@ class TaskConfig:
     size: int = 64  # side of the training images
     holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
     rim: int = 0  # inpaint: so many pixels from the edge of a thick hole are filled at native scale
+    window: int = 0  # inpaint: side of the windows of holes, in pictures larger than `size`;
+    # 0: `size`
     native: bool = False  # paired: a condition is read at its own scale; else its shorter side is
     # brought to `size`
     tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
@@ -251,6 +253,12 @@ class TaskConfig:
         holes = ("mixed", "central", "random")
         _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
         _require(0 <= self.rim <= self.size, "rim", self.rim, f"0 to size, {self.size}")
+        _require(
+            self.window == 0 or self.size <= self.window <= 1024,
+            "window",
+            self.window,
+            f"0, or size, {self.size}, to 1024",
+        )
         _require(
             not self.native or self.name == "paired",
             "native",

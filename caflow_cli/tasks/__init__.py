@@ -79,7 +79,7 @@ def get_task(config: Config) -> Task:
     if kind is Colorize:
         return Colorize(task.size, multiple)
     if kind is Inpaint:
-        return Inpaint(flow.cond_channels, task.size, multiple, task.holes, task.rim)
+        return Inpaint(flow.cond_channels, task.size, multiple, task.holes, task.rim, task.window)
     return Paired(flow.cond_channels, task.size, multiple, task.native)
 
 

@@ -12,7 +12,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from .base import Picture, check_same_size
 from .hole_window import HoleWindow, marked
 from .holes import HoleSource, central_hole, draw_hole
-from .windows import Mask, Window, plan_windows, window_around
+from .windows import Mask, plan_windows, window_around
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ class Inpaint:
     multiple: int = 16  # of the flow's sides
     holes: str = "mixed"  # in training: "central" (25 %), "random" or "mixed"
     rim: int = 0  # pixels from the edge of a thick hole that are filled at native scale
+    window: int = 0  # side of the windows, where pictures are larger than `size`; 0: `size`
     source: HoleSource | None = field(default=None, compare=False)  # draws them in place of `holes`
 
     name: ClassVar[str] = "inpaint"
@@ -50,7 +51,8 @@ class Inpaint:
     derives_condition: ClassVar[bool] = True
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
-        return self._side, self._side
+        side = self._side(image.shape)
+        return side, side
 
     def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[HoleWindow]:
         """The windows of the hole, in the order in which they are filled.
@@ -59,10 +61,11 @@ class Inpaint:
             CaflowError: The mask does not fit, is empty, or takes too many windows.
         """
         hole = self.hole(image, mask)
-        left, found = hole.copy(), []
-        for window in plan_windows(hole, self.size, self.rim):
+        left, found, side = hole.copy(), [], self._side(hole.shape)
+        for window in plan_windows(hole, self._seen(hole.shape), self.rim):
             own = window.of(left).copy()
-            found.append(self._part(window, own, window.of(hole) & ~own))
+            earlier = window.of(hole) & ~own
+            found.append(HoleWindow(window, own, earlier, self.cond_channels, side))
             window.of(left)[:] = False
         return found
 
@@ -114,19 +117,22 @@ class Inpaint:
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
 
-    @property
-    def _side(self) -> int:
-        return self.size + -self.size % self.multiple
+    def _seen(self, shape: tuple[int, ...]) -> int:
+        """S, the side of the windows of a picture of that shape: no larger than it has to be."""
+        return max(self.size, min(self.window, max(shape[:2])))
+
+    def _side(self, shape: tuple[int, ...]) -> int:
+        """The same, padded."""
+        seen = self._seen(shape)
+        return seen + -seen % self.multiple
 
     def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
         """The window around the whole hole."""
         hole = self.hole(image, mask)
-        window = window_around(hole, self.size)
+        window = window_around(hole, self._seen(hole.shape))
         inside = window.of(hole)
-        return self._part(window, inside, np.zeros_like(inside))
-
-    def _part(self, window: Window, hole: Mask, earlier: Mask) -> HoleWindow:
-        return HoleWindow(window, hole, earlier, self.cond_channels, self._side)
+        earlier, side = np.zeros_like(inside), self._side(hole.shape)
+        return HoleWindow(window, inside, earlier, self.cond_channels, side)
 
     def hole(self, image: Picture, mask: Picture | None) -> Mask:
         """Check the mask, and convert it to booleans (H, W).
