@@ -185,10 +185,15 @@ class Work:
         Raises:
             CaflowError: (exit 2) as for `Sampling.check`, of the candidates altogether.
         """
-        sampling = self._drawing.sampling
+        sampling, altogether = self._drawing.sampling, self.drawn + count
         replace(sampling, candidates=count, keep=1).check()
-        replace(sampling, candidates=self.drawn + count, keep=keep).check()
+        if keep > altogether:  # here M says how many are new, so that only N can be another
+            message = f"cannot keep {keep} of {altogether} candidates"
+            raise CaflowError(message, f"N = {altogether}", EXIT_USAGE)
+        replace(sampling, candidates=altogether, keep=keep).check()
         self.keep = keep
+        if self.result is not None:  # which stays if it is stopped before the next candidate
+            self.result = replace(self.result, keep=keep)
         self._stop.clear()
 
     def repaint(self) -> None:

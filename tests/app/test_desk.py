@@ -74,7 +74,7 @@ def test_more_are_ranked_among_the_first(desk, small_photo):
     for settings, message in (
         (Settings(None, 4), "9 candidates are more than 8"),
         (Settings(None, 0), "cannot draw 0 candidates"),
-        (Settings(None, 1, 7), "cannot keep 7 of 6"),
+        (Settings(None, 1, 7), "cannot keep 7 of 6 candidates</b><br>N = 6<"),
     ):
         (refused,) = more(desk, small_photo, settings)
         assert message in refused.status
@@ -244,6 +244,17 @@ def test_a_stop_keeps_what_is_drawn(desk, small_photo, monkeypatch):
     assert "stopped: 2 candidates" in last.status
     assert len(last.candidates) == 2
     assert len(more(desk, small_photo, Settings(None, 1))[-1].candidates) == 3
+
+
+def test_a_stop_before_the_first_of_more_candidates_keeps_the_n_that_is_said(desk, small_photo):
+    assert len(draw(desk, "superres", small_photo, settings=Settings(None, 3))[-1].files) == 1
+    settings = Settings(None, 2, 2)
+    for view in desk.more("a", "superres.safetensors", str(small_photo), settings):
+        desk.stop("a")
+        last = view
+    assert "stopped: 3 candidates" in last.status
+    assert "-m 3 -n 2" in last.command
+    assert len(last.files) == 2
 
 
 def test_who_leaves_ends_the_work_and_its_files_go(desk, small_photo, monkeypatch):
