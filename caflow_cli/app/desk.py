@@ -262,10 +262,10 @@ class Desk:
         task = self.models.task(model)
         if task == "paired" and not painting.is_empty:
             if picture is None:
-                side = self._side(model)
-                return "map.png", drawn_map(painting, side, side), None
-            below = self._read_picture(model, picture).rgb
-            return "map.png", drawn_map(painting, below.shape[0], below.shape[1]), None
+                below = blank(self._side(model))
+            else:
+                below = self._read_picture(model, picture).rgb
+            return "map.png", drawn_map(painting, below), None
         if picture is None:
             hint = (
                 "drop one, draw one, or take the example"

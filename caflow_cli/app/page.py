@@ -320,9 +320,7 @@ def _session(request: gr.Request) -> str:
 def _painting(value: Any) -> Painting:
     if value is None:
         return Painting()
-    layers = [np.array(layer.convert("RGBA")) for layer in value["layers"]]
-    composite = value["composite"]
-    return Painting(layers, None if composite is None else np.array(composite.convert("RGBA")))
+    return Painting([np.array(layer.convert("RGBA")) for layer in value["layers"]])
 
 
 def _update(view: View) -> list[Any]:

@@ -24,7 +24,7 @@ TWO = Settings(None, 2)
 def painted(size=64, rows=slice(16, 48), columns=slice(16, 48)) -> Painting:
     layer = np.zeros((size, size, 4), np.uint8)
     layer[rows, columns] = (0, 0, 0, 255)
-    return Painting([layer], layer)
+    return Painting([layer])
 
 
 def draw(desk, task, picture, painting=NOTHING, settings=TWO, session="a"):
