@@ -10,8 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..tasks import Picture
-from .desk import Chosen, Desk, View
+from .desk import Chosen, Desk, Given, View
 from .given import Painting
 from .work import Settings
 
@@ -256,8 +255,8 @@ class _Page:
 
     def _describe(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
         self.desk.repaint(_session(request))  # a new sheet is empty
-        text, below = self.desk.describe(model, picture)
-        return [text, self._editor(model, below)]
+        given = self.desk.describe(model, picture)
+        return [given.text, self._editor(model, given)]
 
     def _choose_model(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
         sampling = self.desk.models.sampling(model)
@@ -271,18 +270,17 @@ class _Page:
         path = self.desk.example(model)
         return [path, *self._describe(request, model, path)]
 
-    def _editor(self, model: str, below: Picture | None) -> Any:
-        if below is None:
+    def _editor(self, model: str, given: Given) -> Any:
+        if given.sheet is None:
             return gr.update(visible=False, value=None)
         maps = self.desk.models.task(model) == "paired"
         brush = _HOLE
         if maps:  # lines of little more than a pixel of the model, as drawings have them
-            side = self.desk.models.load(model).model.config.task.size
-            radius = max(1, round(0.6 * max(below.shape) / side))
+            radius = max(1, round(0.6 * given.pixel))
             brush = gr.Brush(default_size=radius, colors=_INKS)
         return gr.update(
             visible=True,
-            value=Image.fromarray(below),
+            value=Image.fromarray(given.sheet),
             label="Draw the map" if maps else "Paint the hole",
             brush=brush,
         )

@@ -309,21 +309,28 @@ def test_a_picture_is_scored(desk, small_photo, tmp_path):
 
 
 def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_path, monkeypatch):
-    text, below = desk.describe("superres.safetensors", str(small_photo))
-    assert "8×8 pixels, the result 32×32" in text
-    assert below is None
-    assert "make 128x128" in desk.describe("superres.safetensors", str(photo))[0]
-    assert desk.describe("inpaint.safetensors", str(photo))[1].shape == (512, 512, 3)
-    assert desk.describe("inpaint.safetensors", None) == ("", None)
-    text, below = desk.describe("paired.safetensors", None)
-    assert "32×32 pixels" in text
-    assert below.min() == 255
-    Image.new("RGB", (96, 64)).save(tmp_path / "wide.png")
-    text, _ = desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
-    assert "96×64 pixels, the result 48×32" in text
+    given = desk.describe("superres.safetensors", str(small_photo))
+    assert "8×8 pixels, the result 32×32" in given.text
+    assert given.sheet is None
+    assert "make 128x128" in desk.describe("superres.safetensors", str(photo)).text
+    assert desk.describe("inpaint.safetensors", str(photo)).sheet.shape == (512, 512, 3)
+    given = desk.describe("inpaint.safetensors", None)
+    assert given.text == ""
+    assert given.sheet is None
+    given = desk.describe("paired.safetensors", None)
+    assert "32×32 pixels" in given.text
+    assert given.sheet.min() == 255
+    assert given.pixel == 512 / 32
+    wide = str(tmp_path / "wide.png")
+    Image.new("RGB", (96, 64)).save(wide)
+    given = desk.describe("paired.safetensors", wide)
+    assert "96×64 pixels, the result 48×32" in given.text
+    assert given.pixel == 512 / 48
     native = replace(task_of(desk.models.load("paired.safetensors").model), native=True)
     monkeypatch.setattr("caflow_cli.app.desk.task_of", lambda _: native)
-    assert "<p>96×64 pixels</p>" in desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
+    given = desk.describe("paired.safetensors", wide)
+    assert "<p>96×64 pixels</p>" in given.text
+    assert given.pixel == 512 / 96
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
