@@ -159,12 +159,6 @@ class Desk:
         work.compare(model, picture, settings)
         return View("", _title(work), may_go_on=_may_go_on(work))
 
-    def repaint(self, session: str) -> None:
-        """Note that the visitor has painted since, or got a new sheet."""
-        work = self._works.get(session)
-        if work is not None:
-            work.repaint()
-
     def stop(self, session: str) -> None:
         """Stop the drawing of a visitor. What is drawn stays, and more can be drawn."""
         work = self._works.get(session)

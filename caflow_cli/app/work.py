@@ -40,12 +40,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of the fields τ, M, N and Seed; None: the field is empty."""
+    """The values of the fields τ, M, N and Seed; None: the field is empty.
+
+    `paintings` counts how often something was painted, or a new sheet shown.
+    """
 
     tau: str | None = None
     candidates: float | None = None
     keep: float | None = None
     seed: float | None = None
+    paintings: int = 0
 
     @property
     def sampling(self) -> Sampling:
@@ -127,7 +131,7 @@ class Work:
         self.looked_at: int | None = None
         self.busy = False
         self.changed: list[str] = []
-        self._repainted = False
+        self._paintings = settings.paintings
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -196,10 +200,6 @@ class Work:
             self.result = replace(self.result, keep=keep)
         self._stop.clear()
 
-    def repaint(self) -> None:
-        """Note that something else is painted than what the work is of."""
-        self._repainted = self.loaded.task in PAINTED
-
     def compare(self, id: str, source: str | None, settings: Settings) -> None:
         """Note in `changed` which choices are others than those that the work began with.
 
@@ -208,12 +208,13 @@ class Work:
         Args:
             id: Of the model.
             source: The picture's file.
-            settings: What stands in the fields.
+            settings: What stands in the fields, and the count of paintings.
         """
+        painted = self.loaded.task in PAINTED
         same = {
             "the model": id == self.loaded.id,
             "the picture": source == self._source,
-            "the painting": not self._repainted,
+            "the painting": not painted or settings.paintings == self._paintings,
             "τ": id != self.loaded.id or self._has(settings.tau),
             "Seed": (settings.seed or 0) == self._drawing.sampling.seed,
         }

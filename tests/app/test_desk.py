@@ -107,12 +107,30 @@ def test_more_is_refused_where_a_choice_is_another_since(desk, photo, small_phot
 
 def test_more_is_refused_where_it_is_painted_anew(desk, photo):
     inpaint, given = "inpaint.safetensors", str(photo)
-    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
-    desk.repaint("a")
-    assert "The painting has changed since" in desk.compare("a", inpaint, given, TWO).title
-    (refused,) = more(desk, photo, TWO, inpaint)
+    once, twice = (replace(TWO, paintings=count) for count in (1, 2))
+    assert draw(desk, "inpaint", photo, painted(), once)[-1].may_go_on
+    assert desk.compare("a", inpaint, given, once).may_go_on
+    assert "The painting has changed since" in desk.compare("a", inpaint, given, twice).title
+    (refused,) = more(desk, photo, twice, inpaint)
     assert "The painting has changed since" in refused.status
-    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
+    assert draw(desk, "inpaint", photo, painted(), twice)[-1].may_go_on
+    assert draw(desk, "colorize", photo, settings=once)[-1].may_go_on
+    assert desk.compare("a", "colorize.safetensors", given, twice).may_go_on  # nothing is painted
+
+
+def test_what_is_painted_while_a_drawing_waits_is_another_painting(desk, photo):
+    inpaint, given = "inpaint.safetensors", str(photo)
+    once, twice = (replace(TWO, paintings=count) for count in (1, 2))
+    draw(desk, "inpaint", photo, painted(), once)
+    views = desk.draw("a", inpaint, given, painted(), once)
+    next(views)  # the model is still to be read
+    desk.compare("a", inpaint, given, twice)
+    list(views)
+    seen = desk.compare("a", inpaint, given, twice)
+    assert "The painting has changed since" in seen.title
+    assert not seen.may_go_on
+    (refused,) = more(desk, photo, twice, inpaint)
+    assert refused.stays
 
 
 def test_a_change_during_the_drawing_shows_behind_it(desk, small_photo, monkeypatch):

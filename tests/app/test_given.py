@@ -65,6 +65,8 @@ def test_a_picture_that_is_painted_on_stays_as_it_is_elsewhere(size):
     layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
     drawn = drawn_map(Painting(layers), below).rgb
     half, quarter = size[0] // 2, size[1] // 4
-    np.testing.assert_array_equal(drawn[half + 1 :, quarter + 1 :], below[half + 1 :, quarter + 1 :])
+    np.testing.assert_array_equal(
+        drawn[half + 1 :, quarter + 1 :], below[half + 1 :, quarter + 1 :]
+    )
     assert (drawn[: half - 1, quarter + 1 :] == (255, 0, 0)).all()
     assert drawn[:, : quarter - 1].max() == 0
