@@ -48,7 +48,7 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """What is said of the picture that was given, and shown to paint on."""
+    """The picture that was given, as the page describes it and shows it to paint on."""
 
     text: str = ""  # HTML
     sheet: Picture | None = None

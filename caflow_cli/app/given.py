@@ -81,7 +81,7 @@ def painted_hole(painting: Painting, height: int, width: int) -> Picture:
 
 
 def drawn_map(painting: Painting, below: Picture) -> Decoded:
-    """What was painted, resized and laid on a picture, whose other pixels stay as they are.
+    """Lay all that was painted, resized, on a picture, whose other pixels stay as they are.
 
     Args:
         painting: Of any size.
