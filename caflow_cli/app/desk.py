@@ -27,7 +27,7 @@ from .limits import Limits
 from .models import Models
 from .work import PAINTED, Settings, Stopped, Work
 
-__all__ = ["EXAMPLES", "Chosen", "Desk", "View"]
+__all__ = ["EXAMPLES", "Chosen", "Desk", "Given", "View"]
 
 # A bundled picture for each task.
 EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "shoe"}
@@ -44,6 +44,15 @@ class Chosen:
     after: Picture
     text: str  # HTML
     file: str  # path of what the command would write
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """The picture that was given, as the page describes it and shows it to paint on."""
+
+    text: str = ""  # HTML
+    sheet: Picture | None = None
+    pixel: float = 1.0  # side of a pixel that the model draws, in pixels of the sheet
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +159,6 @@ class Desk:
         work.compare(model, picture, settings)
         return View("", _title(work), may_go_on=_may_go_on(work))
 
-    def repaint(self, session: str) -> None:
-        """Note that the visitor has painted since, or got a new sheet."""
-        work = self._works.get(session)
-        if work is not None:
-            work.repaint()
-
     def stop(self, session: str) -> None:
         """Stop the drawing of a visitor. What is drawn stays, and more can be drawn."""
         work = self._works.get(session)
@@ -204,18 +207,23 @@ class Desk:
             return _error(error)
         return _line(f"{found.summary}, under {loaded.id}{self._among(session, model, found)}")
 
-    def describe(self, model: str, picture: str | None) -> tuple[str, Picture | None]:
-        """Describe a picture, as HTML, and return the sheet to paint on, if there is one."""
+    def describe(self, model: str, picture: str | None) -> Given:
+        """Describe a picture, and make the sheet to paint on, if the model takes what is painted.
+
+        Args:
+            model, picture: As for `draw`.
+        """
         task = self.models.task(model)
         if picture is None and task == "paired":
             side = self._side(model)
-            return _line(f"The result has {side}×{side} pixels"), sheet(blank(side))
+            below = sheet(blank(side))
+            return Given(_line(f"The result has {side}×{side} pixels"), below, len(below) / side)
         if picture is None:
-            return "", None
+            return Given()
         try:
             image = self._read_picture(model, picture).rgb
         except Exception as error:
-            return _error(error), None
+            return Given(_error(error))
         height, width = image.shape[:2]
         factor = self._factor(model)
         drawn = factor * height, factor * width
@@ -224,8 +232,11 @@ class Desk:
             empty = np.zeros((*paired.model_size(image), 3), np.uint8)
             drawn = paired.compose(image, empty).shape[:2]
         other = f", the result {drawn[1]}×{drawn[0]}" if drawn != (height, width) else ""
-        painted = sheet(image) if task in PAINTED else None
-        return _line(f"{width}×{height} pixels{other}"), painted
+        text = _line(f"{width}×{height} pixels{other}")
+        if task not in PAINTED:
+            return Given(text)
+        below = sheet(image)
+        return Given(text, below, max(below.shape) / max(drawn))
 
     def example(self, model: str) -> str:
         """The path of a bundled picture that fits a model."""
@@ -262,10 +273,10 @@ class Desk:
         task = self.models.task(model)
         if task == "paired" and not painting.is_empty:
             if picture is None:
-                side = self._side(model)
-                return "map.png", drawn_map(painting, side, side), None
-            below = self._read_picture(model, picture).rgb
-            return "map.png", drawn_map(painting, below.shape[0], below.shape[1]), None
+                below = blank(self._side(model))
+            else:
+                below = self._read_picture(model, picture).rgb
+            return "map.png", drawn_map(painting, below), None
         if picture is None:
             hint = (
                 "drop one, draw one, or take the example"

@@ -22,10 +22,9 @@ _MOST = 1024  # and at most
 
 @dataclass(frozen=True, eq=False)
 class Painting:
-    """Everything painted in the editor, both of the sheet's size."""
+    """Everything painted in the editor, apart from the sheet, of whose size it is."""
 
     layers: Sequence[Picture] = field(default_factory=tuple)  # uint8 (h, w, 4), each
-    composite: Picture | None = None  # uint8 (h, w, 4): the layers on what was painted on
 
     @property
     def is_empty(self) -> bool:
@@ -81,10 +80,15 @@ def painted_hole(painting: Painting, height: int, width: int) -> Picture:
     return covered.astype(np.uint8) * 255
 
 
-def drawn_map(painting: Painting, height: int, width: int) -> Decoded:
-    """The drawing, on white, reduced to the size of the model or of the picture below it."""
-    assert painting.composite is not None
-    drawn = Image.fromarray(painting.composite).convert("RGBA")
-    paper = Image.new("RGBA", drawn.size, "white")
-    flat = Image.alpha_composite(paper, drawn).convert("RGB")
-    return Decoded(np.array(flat.resize((width, height), Image.Resampling.BOX)), None, "PNG")
+def drawn_map(painting: Painting, below: Picture) -> Decoded:
+    """Lay all that was painted, resized, on a picture, whose other pixels stay as they are.
+
+    Args:
+        painting: Of any size.
+        below: The picture that the sheet shows, at its own size: uint8 (H, W, 3).
+    """
+    flat = Image.fromarray(below).convert("RGBA")
+    for layer in painting.layers:
+        drawn = Image.fromarray(layer).resize(flat.size, Image.Resampling.BOX)
+        flat = Image.alpha_composite(flat, drawn)
+    return Decoded(np.array(flat.convert("RGB")), None, "PNG")

@@ -10,8 +10,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ..tasks import Picture
-from .desk import Chosen, Desk, View
+from .desk import Chosen, Desk, Given, View
 from .given import Painting
 from .work import Settings
 
@@ -27,6 +26,7 @@ _INVENTED = (
 )
 _HOLE = gr.Brush(default_size=40, colors=["#ff2d55"], color_mode="fixed")
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
+_ONE_MORE = "count => count + 1"  # JavaScript
 _PNG: Any = {"format": "png"}  # what is shown has the colours of the result
 
 
@@ -93,6 +93,9 @@ class _Page:
             elem_id="caflow-editor",
             **_PNG,
         )
+        # How often something was painted, or a new sheet shown. The browser counts, and hands the
+        # count in with the painting: what is painted while a work waits in the queue counts behind.
+        self.paintings = gr.Number(0, precision=0, visible="hidden", elem_id="caflow-paintings")
         with gr.Row():
             self.tau = gr.Textbox(label="τ", info="or 0.9/0.7/0.5", min_width=140)
             self.candidates = gr.Number(label="M", info="candidates", min_width=140)
@@ -189,10 +192,10 @@ class _Page:
         # One work at a time on the models; the others wait in the queue.
         alone: Any = {"concurrency_limit": 1, "concurrency_id": "models"}
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
-        settings = [self.tau, self.candidates, self.keep, self.seed]
-        self.go.click(self._draw, [*given, *settings], shown, **alone, **quiet)
+        settings = [self.tau, self.candidates, self.keep, self.seed, self.paintings]
         choices = [self.model, self.picture, *settings]  # without what was painted, which is large
-        self.again.click(self._more, choices, shown, **alone, **quiet)
+        draws = self.go.click(self._draw, [*given, *settings], shown, **alone, **quiet)
+        more = self.again.click(self._more, choices, shown, **alone, **quiet)
         self.end.click(self._stop, queue=False, **quiet)
         self.judge.click(self._score, [*given, self.target], self.score, **alone, **quiet)
         self.gallery.select(
@@ -207,11 +210,19 @@ class _Page:
             change(self._describe, [self.model, self.picture], about, queue=False, **quiet)
         for change in (self.model.change, self.blocks.load):
             change(self._choose_model, [self.model, self.picture], chosen, queue=False, **quiet)
-        for field in (self.picture, self.model, self.tau, self.seed):
-            field.change(self._compare, choices, [self.title, self.again], queue=False, **quiet)
-        self.editor.input(
-            self._compare_painted, choices, [self.title, self.again], queue=False, **quiet
-        )
+        every: Any = {"queue": False, "trigger_mode": "multiple", **quiet}
+        for painted in (
+            self.editor.input,
+            self.picture.upload,
+            self.picture.clear,
+            self.model.change,
+            self.example.click,
+        ):
+            painted(None, self.paintings, self.paintings, js=_ONE_MORE, **every)
+        # Behind the drawing, too: a choice may have changed while it waited.
+        fields = (self.picture, self.model, self.tau, self.seed, self.paintings)
+        for changed in (*(field.change for field in fields), draws.then, more.then):
+            changed(self._compare, choices, [self.title, self.again], queue=False, **quiet)
         self.blocks.unload(self._leave)
 
     # --- what happens ---------------------------------------------------------------------------
@@ -235,10 +246,6 @@ class _Page:
         view = self.desk.compare(_session(request), model, picture, _settings(*fields))
         return [gr.skip(), gr.skip()] if view is None else _of_title(view)
 
-    def _compare_painted(self, request: gr.Request, *choices: Any) -> list[Any]:
-        self.desk.repaint(_session(request))
-        return self._compare(request, *choices)
-
     def _stop(self, request: gr.Request) -> None:
         self.desk.stop(_session(request))
 
@@ -254,35 +261,33 @@ class _Page:
     ) -> str:
         return self.desk.score(_session(request), model, picture, _painting(editor), target)
 
-    def _describe(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
-        self.desk.repaint(_session(request))  # a new sheet is empty
-        text, below = self.desk.describe(model, picture)
-        return [text, self._editor(model, below)]
+    def _describe(self, model: str, picture: str | None) -> list[Any]:
+        given = self.desk.describe(model, picture)
+        return [given.text, self._editor(model, given)]
 
-    def _choose_model(self, request: gr.Request, model: str, picture: str | None) -> list[Any]:
+    def _choose_model(self, model: str, picture: str | None) -> list[Any]:
         sampling = self.desk.models.sampling(model)
         return [
-            *self._describe(request, model, picture),
+            *self._describe(model, picture),
             str(sampling.temperature),
             sampling.candidates,
         ]
 
-    def _example(self, request: gr.Request, model: str) -> list[Any]:
+    def _example(self, model: str) -> list[Any]:
         path = self.desk.example(model)
-        return [path, *self._describe(request, model, path)]
+        return [path, *self._describe(model, path)]
 
-    def _editor(self, model: str, below: Picture | None) -> Any:
-        if below is None:
+    def _editor(self, model: str, given: Given) -> Any:
+        if given.sheet is None:
             return gr.update(visible=False, value=None)
         maps = self.desk.models.task(model) == "paired"
         brush = _HOLE
         if maps:  # lines of little more than a pixel of the model, as drawings have them
-            side = self.desk.models.load(model).model.config.task.size
-            radius = max(1, round(0.6 * max(below.shape) / side))
+            radius = max(1, round(0.6 * given.pixel))
             brush = gr.Brush(default_size=radius, colors=_INKS)
         return gr.update(
             visible=True,
-            value=Image.fromarray(below),
+            value=Image.fromarray(given.sheet),
             label="Draw the map" if maps else "Paint the hole",
             brush=brush,
         )
@@ -308,9 +313,13 @@ def _file(label: str, height: int, name: str) -> gr.Image:
 
 
 def _settings(
-    tau: str, candidates: float | None, keep: float | None, seed: float | None
+    tau: str,
+    candidates: float | None,
+    keep: float | None,
+    seed: float | None,
+    paintings: int,
 ) -> Settings:
-    return Settings(tau.strip() or None, candidates, keep, seed)
+    return Settings(tau.strip() or None, candidates, keep, seed, paintings)
 
 
 def _session(request: gr.Request) -> str:
@@ -320,9 +329,7 @@ def _session(request: gr.Request) -> str:
 def _painting(value: Any) -> Painting:
     if value is None:
         return Painting()
-    layers = [np.array(layer.convert("RGBA")) for layer in value["layers"]]
-    composite = value["composite"]
-    return Painting(layers, None if composite is None else np.array(composite.convert("RGBA")))
+    return Painting([np.array(layer.convert("RGBA")) for layer in value["layers"]])
 
 
 def _update(view: View) -> list[Any]:

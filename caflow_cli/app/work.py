@@ -40,12 +40,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The values of the fields τ, M, N and Seed; None: the field is empty."""
+    """The values of the fields τ, M, N and Seed; None: the field is empty.
+
+    `paintings` counts how often something was painted, or a new sheet shown.
+    """
 
     tau: str | None = None
     candidates: float | None = None
     keep: float | None = None
     seed: float | None = None
+    paintings: int = 0
 
     @property
     def sampling(self) -> Sampling:
@@ -127,7 +131,7 @@ class Work:
         self.looked_at: int | None = None
         self.busy = False
         self.changed: list[str] = []
-        self._repainted = False
+        self._paintings = settings.paintings
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -185,15 +189,16 @@ class Work:
         Raises:
             CaflowError: (exit 2) as for `Sampling.check`, of the candidates altogether.
         """
-        sampling = self._drawing.sampling
+        sampling, altogether = self._drawing.sampling, self.drawn + count
         replace(sampling, candidates=count, keep=1).check()
-        replace(sampling, candidates=self.drawn + count, keep=keep).check()
+        if keep > altogether:  # here M says how many are new, so that only N can be another
+            message = f"cannot keep {keep} of {altogether} candidates"
+            raise CaflowError(message, f"N = {altogether}", EXIT_USAGE)
+        replace(sampling, candidates=altogether, keep=keep).check()
         self.keep = keep
+        if self.result is not None:  # which stays if it is stopped before the next candidate
+            self.result = replace(self.result, keep=keep)
         self._stop.clear()
-
-    def repaint(self) -> None:
-        """Note that something else is painted than what the work is of."""
-        self._repainted = self.loaded.task in PAINTED
 
     def compare(self, id: str, source: str | None, settings: Settings) -> None:
         """Note in `changed` which choices are others than those that the work began with.
@@ -203,12 +208,13 @@ class Work:
         Args:
             id: Of the model.
             source: The picture's file.
-            settings: What stands in the fields.
+            settings: What stands in the fields, and the count of paintings.
         """
+        painted = self.loaded.task in PAINTED
         same = {
             "the model": id == self.loaded.id,
             "the picture": source == self._source,
-            "the painting": not self._repainted,
+            "the painting": not painted or settings.paintings == self._paintings,
             "τ": id != self.loaded.id or self._has(settings.tau),
             "Seed": (settings.seed or 0) == self._drawing.sampling.seed,
         }

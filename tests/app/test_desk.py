@@ -24,7 +24,7 @@ TWO = Settings(None, 2)
 def painted(size=64, rows=slice(16, 48), columns=slice(16, 48)) -> Painting:
     layer = np.zeros((size, size, 4), np.uint8)
     layer[rows, columns] = (0, 0, 0, 255)
-    return Painting([layer], layer)
+    return Painting([layer])
 
 
 def draw(desk, task, picture, painting=NOTHING, settings=TWO, session="a"):
@@ -74,7 +74,7 @@ def test_more_are_ranked_among_the_first(desk, small_photo):
     for settings, message in (
         (Settings(None, 4), "9 candidates are more than 8"),
         (Settings(None, 0), "cannot draw 0 candidates"),
-        (Settings(None, 1, 7), "cannot keep 7 of 6"),
+        (Settings(None, 1, 7), "cannot keep 7 of 6 candidates</b><br>N = 6<"),
     ):
         (refused,) = more(desk, small_photo, settings)
         assert message in refused.status
@@ -107,12 +107,30 @@ def test_more_is_refused_where_a_choice_is_another_since(desk, photo, small_phot
 
 def test_more_is_refused_where_it_is_painted_anew(desk, photo):
     inpaint, given = "inpaint.safetensors", str(photo)
-    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
-    desk.repaint("a")
-    assert "The painting has changed since" in desk.compare("a", inpaint, given, TWO).title
-    (refused,) = more(desk, photo, TWO, inpaint)
+    once, twice = (replace(TWO, paintings=count) for count in (1, 2))
+    assert draw(desk, "inpaint", photo, painted(), once)[-1].may_go_on
+    assert desk.compare("a", inpaint, given, once).may_go_on
+    assert "The painting has changed since" in desk.compare("a", inpaint, given, twice).title
+    (refused,) = more(desk, photo, twice, inpaint)
     assert "The painting has changed since" in refused.status
-    assert draw(desk, "inpaint", photo, painted())[-1].may_go_on
+    assert draw(desk, "inpaint", photo, painted(), twice)[-1].may_go_on
+    assert draw(desk, "colorize", photo, settings=once)[-1].may_go_on
+    assert desk.compare("a", "colorize.safetensors", given, twice).may_go_on  # nothing is painted
+
+
+def test_what_is_painted_while_a_drawing_waits_is_another_painting(desk, photo):
+    inpaint, given = "inpaint.safetensors", str(photo)
+    once, twice = (replace(TWO, paintings=count) for count in (1, 2))
+    draw(desk, "inpaint", photo, painted(), once)
+    views = desk.draw("a", inpaint, given, painted(), once)
+    next(views)  # the model is still to be read
+    desk.compare("a", inpaint, given, twice)
+    list(views)
+    seen = desk.compare("a", inpaint, given, twice)
+    assert "The painting has changed since" in seen.title
+    assert not seen.may_go_on
+    (refused,) = more(desk, photo, twice, inpaint)
+    assert refused.stays
 
 
 def test_a_change_during_the_drawing_shows_behind_it(desk, small_photo, monkeypatch):
@@ -246,6 +264,17 @@ def test_a_stop_keeps_what_is_drawn(desk, small_photo, monkeypatch):
     assert len(more(desk, small_photo, Settings(None, 1))[-1].candidates) == 3
 
 
+def test_a_stop_before_the_first_of_more_candidates_keeps_the_n_that_is_said(desk, small_photo):
+    assert len(draw(desk, "superres", small_photo, settings=Settings(None, 3))[-1].files) == 1
+    settings = Settings(None, 2, 2)
+    for view in desk.more("a", "superres.safetensors", str(small_photo), settings):
+        desk.stop("a")
+        last = view
+    assert "stopped: 3 candidates" in last.status
+    assert "-m 3 -n 2" in last.command
+    assert len(last.files) == 2
+
+
 def test_who_leaves_ends_the_work_and_its_files_go(desk, small_photo, monkeypatch):
     monkeypatch.setattr("caflow_cli.app.desk._EVERY", 0)
     views = desk.draw("a", "superres.safetensors", str(small_photo), NOTHING, Settings(None, 8))
@@ -298,21 +327,28 @@ def test_a_picture_is_scored(desk, small_photo, tmp_path):
 
 
 def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_path, monkeypatch):
-    text, below = desk.describe("superres.safetensors", str(small_photo))
-    assert "8×8 pixels, the result 32×32" in text
-    assert below is None
-    assert "make 128x128" in desk.describe("superres.safetensors", str(photo))[0]
-    assert desk.describe("inpaint.safetensors", str(photo))[1].shape == (512, 512, 3)
-    assert desk.describe("inpaint.safetensors", None) == ("", None)
-    text, below = desk.describe("paired.safetensors", None)
-    assert "32×32 pixels" in text
-    assert below.min() == 255
-    Image.new("RGB", (96, 64)).save(tmp_path / "wide.png")
-    text, _ = desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
-    assert "96×64 pixels, the result 48×32" in text
+    given = desk.describe("superres.safetensors", str(small_photo))
+    assert "8×8 pixels, the result 32×32" in given.text
+    assert given.sheet is None
+    assert "make 128x128" in desk.describe("superres.safetensors", str(photo)).text
+    assert desk.describe("inpaint.safetensors", str(photo)).sheet.shape == (512, 512, 3)
+    given = desk.describe("inpaint.safetensors", None)
+    assert given.text == ""
+    assert given.sheet is None
+    given = desk.describe("paired.safetensors", None)
+    assert "32×32 pixels" in given.text
+    assert given.sheet.min() == 255
+    assert given.pixel == 512 / 32
+    wide = str(tmp_path / "wide.png")
+    Image.new("RGB", (96, 64)).save(wide)
+    given = desk.describe("paired.safetensors", wide)
+    assert "96×64 pixels, the result 48×32" in given.text
+    assert given.pixel == 512 / 48
     native = replace(task_of(desk.models.load("paired.safetensors").model), native=True)
     monkeypatch.setattr("caflow_cli.app.desk.task_of", lambda _: native)
-    assert "<p>96×64 pixels</p>" in desk.describe("paired.safetensors", str(tmp_path / "wide.png"))
+    given = desk.describe("paired.safetensors", wide)
+    assert "<p>96×64 pixels</p>" in given.text
+    assert given.pixel == 512 / 96
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])

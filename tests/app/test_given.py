@@ -47,12 +47,26 @@ def test_a_hole_that_is_not_painted_is_asked_for():
     assert "paint" in caught.value.hint
 
 
-def test_a_map_is_reduced_on_white():
+def test_a_map_is_drawn_on_white():
     layer = stroke(64, 64, slice(0, 32), slice(0, 64))
-    drawn = drawn_map(Painting([layer], layer), 16, 16)
+    drawn = drawn_map(Painting([layer]), blank(16))
     assert drawn.rgb[:8].max() == 0
     assert drawn.rgb[8:].min() == 255
-    assert not Painting([layer], layer).is_empty
-    assert Painting([np.zeros_like(layer)], layer).is_empty
+    assert not Painting([layer]).is_empty
+    assert Painting([np.zeros_like(layer)]).is_empty
     assert Painting().is_empty
-    assert blank(8).min() == 255
+
+
+@pytest.mark.parametrize("size", [(30, 20), (700, 600), (1100, 1500)])
+def test_a_picture_that_is_painted_on_stays_as_it_is_elsewhere(size):
+    below = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    height, width = sheet(below).shape[:2]
+    upper, left = (slice(0, height // 2), slice(0, width)), (slice(0, height), slice(0, width // 4))
+    layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
+    drawn = drawn_map(Painting(layers), below).rgb
+    half, quarter = size[0] // 2, size[1] // 4
+    np.testing.assert_array_equal(
+        drawn[half + 1 :, quarter + 1 :], below[half + 1 :, quarter + 1 :]
+    )
+    assert (drawn[: half - 1, quarter + 1 :] == (255, 0, 0)).all()
+    assert drawn[:, : quarter - 1].max() == 0

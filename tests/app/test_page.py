@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -139,7 +140,14 @@ class Visitor:
             mouse.move(x + width * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
-        self.page.wait_for_timeout(500)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the editor has said all that was painted: some frames of a slow screen."""
+        counted = self.page.locator("#caflow-paintings input")
+        before = None
+        while before != (before := counted.input_value()):
+            self.page.wait_for_timeout(2000)
 
     def captions(self) -> list[str]:
         return self.page.locator("#caflow-candidates .caption-label").all_inner_texts()
@@ -232,6 +240,34 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     visitor.page.locator("#caflow-editor canvas").first.click()
     visitor.wait(lambda: "The painting has changed since" in visitor.title)
     assert again.is_disabled()
+
+
+def test_a_stroke_while_the_model_is_read_is_another_painting(visitor, photo):
+    from caflow_cli.app.models import Models
+
+    plain, reading, go = Models.load, threading.Event(), threading.Event()
+
+    def waiting(self, id):
+        reading.set()
+        assert go.wait(PATIENCE / 1000)
+        return plain(self, id)
+
+    visitor.choose("inpaint")
+    visitor.give(photo)
+    visitor.stroke()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Models, "load", waiting)
+        visitor.draw(2)
+        visitor.wait(reading.is_set)
+        visitor.page.locator("#caflow-editor canvas").first.click()
+        visitor.settle()
+        go.set()
+    visitor.wait_for("2 candidates")
+    visitor.wait(lambda: "The painting has changed since" in visitor.title)
+    again = visitor.page.locator("#caflow-more")
+    assert again.is_disabled()
+    visitor.draw(2)
+    visitor.wait(again.is_enabled)
 
 
 def test_a_choice_that_changes_ends_more_of_what_is_shown(visitor, photo, small_photo):
