@@ -85,6 +85,12 @@ def test_views_are_of_a_guide(flow, hint):
     assert parse(Config, {"flow": {"guide": 8, "guide_views": 8}}).flow.guide_views == 8
 
 
+@pytest.mark.parametrize("window", [-1, 32, 1025])
+def test_a_window_is_no_smaller_than_what_was_learned(window):
+    with pytest.raises(CaflowError, match=f"window is {window}"):
+        parse(Config, {"task": {"name": "inpaint", "window": window}})
+
+
 def test_an_int_is_a_float_and_none_is_optional():
     flow = parse(Config, {"flow": {"scale_bound": 3}, "task": {"tau": 1, "candidates": None}})
     assert flow.flow.scale_bound == 3.0

@@ -31,7 +31,7 @@ def picture_note(task: TaskConfig, image: Picture, mask: Picture | None) -> str 
         hole = Inpaint().hole(image, mask)
         if (hole & ~edge_of(hole, _DEPTH)).any():
             return (
-                f"the hole is more than {2 * _DEPTH} pixels wide, so expect streaks, or a thing "
-                "that was never there: the model learned to fill scratches, dirt and small things"
+                f"the hole is more than {2 * _DEPTH} pixels wide, so expect a blur: "
+                "the model learned to fill scratches, dirt and small things"
             )
     return None

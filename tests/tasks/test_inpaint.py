@@ -168,3 +168,19 @@ def test_a_mask_that_is_nowhere_white_says_how_bright_it_is():
     mask[4:9] = 76  # the grey of red
     with pytest.raises(CaflowError, match="its brightest value is 76, and white is 128 and up"):
         Inpaint().hole(picture, mask)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"),
+    [((20, 30), 32), ((32, 40), 48), ((50, 64), 64), ((64, 64), 64), ((200, 90), 64)],
+)
+def test_windows_are_larger_in_larger_pictures(shape, side):
+    task = Inpaint(size=32, rim=8, window=64)
+    image, mask = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
+    mask[5:12, 3:9] = 255
+    assert task.model_size(image, mask) == (side, side)
+    [part] = task.parts(image, mask)
+    assert part.condition(image).shape == (side, side, 4)
+    seen = max(32, min(64, max(shape)))
+    assert part.place.window == (0, 0, min(seen, shape[1]), min(seen, shape[0]))
+    assert not part.place.shrunk

@@ -29,4 +29,4 @@ def test_colours_that_are_dropped_are_said():
 @pytest.mark.parametrize(("rim", "side", "said"), [(24, 33, True), (24, 32, False), (0, 60, False)])
 def test_a_hole_too_wide_for_detail_is_said(rim, side, said):
     note = picture_note(TaskConfig("inpaint", rim=rim), GREY, mask(side))
-    assert (note is not None and "expect streaks" in note) == said
+    assert (note is not None and "expect a blur" in note) == said
