@@ -50,20 +50,21 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     Image.fromarray(values.astype(np.uint8)).save(tmp_path / "my picture.png")
     layer = np.zeros((64, 64, 4), np.uint8)
     layer[20:50, 10:40, 3] = 255
-    painting = Painting([layer], layer) if task == "inpaint" else Painting()
+    painting = Painting([layer]) if task == "inpaint" else Painting()
     (tmp_path / "desk").mkdir()
     models = Models([str(tmp_path / f"{task}.safetensors")], torch.device("cpu"))
     desk = Desk(models, Limits(), tmp_path / "desk")
-    settings = Settings("0.9/0.7/0.5", 2, 2, 3)
+    first_two, one_more = (Settings("0.9/0.7/0.5", count, 2, 3) for count in (2, 1))
     picture = str(tmp_path / "my picture.png")
-    *_, first = desk.draw("a", f"{task}.safetensors", picture, painting, settings)
-    *_, last = desk.more("a", 1)
-    for path in last.files[2:]:  # the mask
+    *_, first = desk.draw("a", f"{task}.safetensors", picture, painting, first_two)
+    *_, last = desk.more("a", f"{task}.safetensors", picture, one_more)
+    for path in last.painted:  # the mask
         shutil.copy(path, tmp_path)
     assert "-m 2 -n 2" in first.command
     assert "-m 3 -n 2" in last.command
     done = run(*shlex.split(last.command)[1:], "-o", "out/")
     assert done.returncode == 0, done.stderr
-    for path in last.files[:2]:
+    assert len(last.files) == 2
+    for path in last.files:
         name = path.rpartition("/")[2]
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "desk" / path).read_bytes()
