@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / ".ci"))
 
 from model_cards import measure as measuring  # noqa: E402  (found by the line above)
+from model_cards.blotches import blotches  # noqa: E402
 from model_cards.command import main  # noqa: E402
 from model_cards.pages import Place, check, write  # noqa: E402
 from model_cards.record import (  # noqa: E402
@@ -357,6 +358,24 @@ def test_moments_of_a_chain_are_its_own():
     assert measuring.moments(along.mT.contiguous())[2] == pytest.approx(0, abs=0.01)
 
 
+def test_blotches_are_chroma_that_varies_where_the_truth_is_even():
+    rng = np.random.default_rng(0)
+    wall = np.full((64, 64, 3), 128.0)
+    # Two colours of luminance 0 by BT.601, so that the ground stays even.
+    tints = np.array([[1, -0.299 / 0.587, 0], [0, -0.114 / 0.587, 1]])
+    tint = rng.normal(0, 4, (64, 64, 2)) @ tints
+    truth, twice = (np.rint(wall + k * tint).clip(0, 255).astype(np.uint8) for k in (1, 2))
+    assert blotches([(truth, truth)]) == 1
+    assert blotches([(twice, truth)]) == pytest.approx(4, rel=0.05)
+    edges = truth.copy()
+    edges[::2] = 0  # nothing is even there, whatever colours are
+    assert blotches([(twice, truth), (255 - edges, edges)]) == blotches([(twice, truth)])
+    assert blotches([(truth, edges)]) is None
+    grey = np.full((64, 64, 3), 90, np.uint8)
+    assert blotches([(grey, truth)]) == pytest.approx(0, abs=1e-9)
+    assert blotches([(truth, grey)]) is None
+
+
 def test_distances_are_in_deviations_from_the_median():
     # Deviations from 3 are 2, 1, 0, 1, 97: their median is 1.
     found = measuring.distances_in_deviations([1, 2, 3, 4, 100])
@@ -404,7 +423,10 @@ def test_a_picture_that_fails_at_one_temperature_is_left_out_there(models_32, tr
 
 
 @needs_lpips
-@pytest.mark.parametrize(("task", "rule"), [("superres", "consensus"), ("inpaint", "likelihood")])
+@pytest.mark.parametrize(
+    ("task", "rule"),
+    [("superres", "consensus"), ("inpaint", "likelihood"), ("colorize", "consensus")],
+)
 def test_a_measurement_is_what_the_package_says(
     models_32, true_pictures, tmp_path, monkeypatch, capsys, task, rule
 ):
@@ -455,3 +477,4 @@ def test_a_measurement_is_what_the_package_says(
     assert [(far.tau, far.conditions, far.draws) for far in record.far] == [(1, 1, 3), (1.2, 1, 3)]
     assert len(record.latents) == 6
     assert ("seam" in record.likeliest) == (task == "inpaint")
+    assert (record.blotches is not None) == (task == "colorize")

@@ -19,7 +19,7 @@ from caflow_cli.data import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.draws import SEED_STEP
-from caflow_cli.evaluation.problems import BASELINES, Problem, pose
+from caflow_cli.evaluation.problems import BASELINES, Problem, pose_at, side_of
 from caflow_cli.evaluation.progress import Progress
 from caflow_cli.flows import to_uint8
 from caflow_cli.hub.digest import sha256_of
@@ -28,6 +28,7 @@ from caflow_cli.inference.score import task_of, to_batch
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks import Picture
 from caflow_cli.version import __version__
+from model_cards.blotches import blotches
 from model_cards.record import FarDraws, Figure, Figures, Latent, Point, Protocol, Record
 
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
@@ -134,7 +135,32 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
         returned=returned,
         far=[_far_draws(model, problems[: plan.conditions], tau, plan) for tau in FAR_TAUS],
         latents=latents(model, problems),
+        blotches=_blotches(model, problems, own, plan),
         core_seconds=time.process_time() - begun,
+    )
+
+
+def _blotches(
+    model: caflow.CAFlow, problems: Sequence[Problem], own: Sampling, plan: Plan
+) -> float | None:
+    """`blotches` of what the model's own rule chooses; None of a model that makes no colours."""
+    if model.config.task.name != "colorize":
+        return None
+    return blotches(
+        (
+            caflow.restore(
+                model,
+                problem.input,
+                tau=own.temperature,
+                candidates=own.candidates,
+                seed=(plan.seed + SEED_STEP * problem.index) % SEEDS,
+                rank=own.rank,
+            )
+            .kept[0]
+            .image,
+            problem.truth,
+        )
+        for problem in problems
     )
 
 
@@ -174,10 +200,11 @@ def _of_pictures(result: Result) -> Figures:
 def _problems(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
     """The pictures that `evaluate` measures, as it poses them."""
     task = task_of(model)
-    paired = not task.derives_condition
-    with open_split(plan.data, "test", model.config.task.size, paired=paired) as reader:
-        for index, name in enumerate(reader.names[: plan.pictures]):
-            yield pose(task, reader.read(index), index, name)
+    side, paired = side_of(model.config.task), not task.derives_condition
+    with open_split(plan.data, "test", side, paired=paired) as reader:
+        count = min(plan.pictures, len(reader.names))
+        for index in range(count):
+            yield pose_at(task, reader, index, count)
 
 
 def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:

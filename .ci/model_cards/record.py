@@ -103,6 +103,7 @@ class Record:
     far: list[FarDraws]
     latents: list[Latent]
     core_seconds: float  # that measuring took
+    blotches: float | None = None  # `model_cards.blotches` of the pictures by the model's own rule
 
     def to_json(self) -> str:
         """Text of the file; floats have six digits."""

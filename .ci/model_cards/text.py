@@ -183,8 +183,18 @@ def _measured(record: Record, words: Words) -> str:
             f"{_share(inner.mean)}; in the central 90 %: {_share(outer.mean)}.\n"
             f"- Bits/dim: {_figure(bits, 3)} (K = {p.noise_samples}, "
             f"{record.flow['dequantization']} dequantization; {record.noise_error:.1g} of the "
-            "error is noise).",
+            f"error is noise).{_blotches(record)}",
         ]
+    )
+
+
+def _blotches(record: Record) -> str:
+    if record.blotches is None:
+        return ""
+    return (
+        "\n- Variance of chroma in windows of 8×8 whose luminance is even (a standard deviation of "
+        f"at most 4 levels): {record.blotches:.2f} times the truths' (best by "
+        f"{record.protocol.rank})."
     )
 
 

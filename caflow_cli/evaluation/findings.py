@@ -86,7 +86,7 @@ class Findings:
         baseline = None if features is None else features.baseline
         if self._baseline_name is not None and (summary.baseline or baseline is not None):
             result = Result(self._baseline_name, summary.baseline)
-            if baseline is not None:
+            if baseline is not None and self._task_name != "paired":  # that set is the truths' own
                 self._add_distances(result, baseline)
             results.append(result)
         for cell in settings.cells if settings.draws else ():

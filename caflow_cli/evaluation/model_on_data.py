@@ -21,7 +21,7 @@ from .metrics.lpips import measurable
 from .metrics.pairs import PairMetrics
 from .metrics.weights import Weights
 from .picture_row import PictureRow
-from .problems import Problem, pose
+from .problems import Problem, pose_at, side_of
 from .progress import Progress, ProgressCount
 from .protocols import Protocol
 from .report import ReportImages, write_report
@@ -108,9 +108,7 @@ def evaluate(
     if limit is not None and limit < 1:
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
-    paired, size = not task.derives_condition, model.config.task.size
-    native = model.config.task.native  # it takes pictures as they are
-    side = None if native else size
+    paired, side = not task.derives_condition, side_of(model.config.task)
     with open_split(data, split, side, paired=paired, limit=limit) as reader:
         names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
@@ -154,7 +152,9 @@ def evaluate(
             task,
             reader,
             names,
-            at_a_time=1 if native else requests_at_a_time((size, size), settings.most, batch_size),
+            at_a_time=1
+            if side is None
+            else requests_at_a_time((side, side), settings.most, batch_size),
             needs_images=bool(settings.wants("sets")),
         )
         measurer = Measurer(model, settings, pairs, batch_size)
@@ -187,7 +187,7 @@ class _Examples:
 
     def pose(self, index: int) -> Problem:
         """The problem of a picture. CaflowError if it cannot be read."""
-        return pose(self.task, self.reader.read(index), index, self.names[index])
+        return pose_at(self.task, self.reader, index, len(self.names))
 
 
 def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..config import TaskConfig
+from ..data import Reader
 from ..data.sets import check_one_size
 from ..errors import CaflowError
 from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
-from ..tasks.base import grey
+from ..tasks.base import grey, resize
 from ..tasks.holes import central_hole
 
-__all__ = ["BASELINES", "Problem", "inconsistency", "pose", "seam"]
+__all__ = ["BASELINES", "Problem", "inconsistency", "pose", "pose_at", "seam", "side_of"]
 
-BASELINES = {"superres": "bicubic", "colorize": "grey copy", "inpaint": "mean fill"}
+BASELINES = {
+    "superres": "bicubic",
+    "colorize": "grey copy",
+    "inpaint": "mean fill",
+    "paired": "another target",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +43,21 @@ class Problem:
         return None if self.mask is None else self.mask >= 128
 
 
-def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Problem:
+def pose(
+    task: Task, pictures: Sequence[Picture], index: int, name: str, other: Picture | None = None
+) -> Problem:
     """Derive the problem from one example of a data set.
 
     For superres, the input is shrunk by Pillow BICUBIC, and the baseline enlarges it again. For
     colorize, the input is Pillow's grey, and so is the baseline. For inpaint, the central 25 % is
     masked, and the baseline fills it with the mean colour of the rest. For paired, the set holds
-    the input, and there is no baseline.
+    the input, and the baseline is a real picture that belongs to another input: what looks right
+    and says nothing about this one.
 
     Args:
         pictures: The truth, or condition and truth of a pair; uint8 (H, W, 3).
+        other: The truth of another pair; None: there is none, and no baseline. Resized by Pillow
+            BICUBIC if it differs in size.
 
     Raises:
         CaflowError: (exit 1) the task takes a pair as it is, and its pictures differ in size.
@@ -69,9 +82,31 @@ def pose(task: Task, pictures: Sequence[Picture], index: int, name: str) -> Prob
         given = pictures[0]
         if task.native:  # no reader has brought both to one size
             check_one_size([(given.shape[0], given.shape[1]), truth.shape[:2]], name)
+        if other is not None:
+            height, width = truth.shape[:2]
+            baseline = other if other.shape == truth.shape else resize(other, height, width)
     else:
         raise CaflowError(f"no evaluation of {task.name}", "--task superres")
     return Problem(index, name, given, mask, truth, baseline)
+
+
+def pose_at(task: Task, reader: Reader, index: int, count: int) -> Problem:
+    """Pose the problem of an example among the first `count` of a set.
+
+    Raises:
+        CaflowError: It cannot be read.
+    """
+    pictures, name = reader.read(index), reader.names[index]
+    other: Picture | None = None
+    if isinstance(task, Paired) and count > 1:
+        with contextlib.suppress(CaflowError):  # a failure of the next pair, not of this one
+            other = reader.read((index + 1) % count)[-1]
+    return pose(task, pictures, index, name, other)
+
+
+def side_of(task: TaskConfig) -> int | None:
+    """The side to which pictures of a set are brought; None: a model takes them as they are."""
+    return None if task.native else task.size
 
 
 def inconsistency(task: Task, problem: Problem, candidate: Picture) -> float | None:

@@ -15,7 +15,7 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture
 from ..temperature import Temperature
-from .problems import BASELINES, pose
+from .problems import BASELINES, pose_at, side_of
 
 __all__ = ["Verdict", "against_baseline"]
 
@@ -42,22 +42,23 @@ def against_baseline(
     """Draw once for each picture, at the model's own τ, and compare with the task's baseline.
 
     Args:
-        model: Of any task; None comes back for one that has no baseline.
+        model: Of any task. None comes back for a single pair, which has no baseline.
         data: What `open_split` takes.
         split: Which part of it.
         limit: The first so many pictures.
         seed: Of the split, as of the run that learned from the rest.
     """
     task = task_of(model)
-    if task.name not in BASELINES:
-        return None
     sampling = Sampling(candidates=1).of(model.config)
     drawn: list[float] = []
     given: list[float] = []
-    with open_split(data, split, model.config.task.size, seed=seed, limit=limit) as reader:
-        for row, name in enumerate(reader.names[:limit]):
-            problem = pose(task, reader.read(row), row, name)
-            assert problem.baseline is not None, "the task is one of BASELINES"
+    side, paired = side_of(model.config.task), not task.derives_condition
+    with open_split(data, split, side, paired=paired, seed=seed, limit=limit) as reader:
+        count = min(limit, len(reader.names))
+        for row in range(count):
+            problem = pose_at(task, reader, row, count)
+            if problem.baseline is None:
+                return None
             given.append(_rmse(problem.baseline, problem.truth))
             try:
                 found = restore_with(model, problem.input, sampling, problem.mask)

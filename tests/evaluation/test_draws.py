@@ -122,6 +122,10 @@ def test_problems_are_what_the_tasks_are_asked(models_32):
     assert not (inpaint.input[hole] == truth[hole]).all()
     np.testing.assert_array_equal(paired.input, other)
     assert paired.baseline is None
+    task = task_of(models_32["paired"])
+    of_next = pose(task, [other, truth], 0, "p", other)
+    np.testing.assert_array_equal(of_next.baseline, other)
+    assert pose(task, [other, truth], 0, "p", other[:20]).baseline.shape == truth.shape
 
 
 def test_the_truth_is_consistent_and_another_picture_is_not(models_32):

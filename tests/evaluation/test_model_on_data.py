@@ -81,8 +81,8 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
             shutil.copytree(true_pictures / "test", data / "test" / side)
     found = evaluate(models_32[task], data, EVERYTHING, candidates=3, tau=0.5)
     (ours,) = by_what(found)
-    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": None}
-    assert found.results[0].what == (baselines[task] or "model")
+    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": "another target"}
+    assert found.results[0].what == baselines[task]
     absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
     wanted = set(EVERYTHING) - {"bpd"} - absent
     assert ours.values.keys() == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -21,8 +23,17 @@ def test_the_figures_are_those_of_evaluate(models_32, true_pictures, task):
     assert found.rmse > 0
 
 
-def test_a_task_without_a_baseline_has_no_verdict(models_32, true_pictures):
-    assert against_baseline(models_32["paired"], true_pictures, "test") is None
+def test_a_pair_is_compared_with_the_next_and_a_single_one_with_none(
+    models_32, true_pictures, tmp_path
+):
+    for side in ("A", "B"):
+        shutil.copytree(true_pictures / "test", tmp_path / "test" / side)
+    model = models_32["paired"]
+    found = against_baseline(model, tmp_path, "test", limit=2)
+    rows = evaluate(model, tmp_path, ["rmse"], split="test", limit=2).results
+    assert (found.baseline, rows[0].what) == ("another target", "another target")
+    assert found.baseline_rmse == pytest.approx(rows[0].values["rmse"].mean, abs=1e-6)
+    assert against_baseline(model, tmp_path, "test", limit=1) is None
 
 
 def test_a_picture_without_a_sound_draw_is_said(models_32, true_pictures, monkeypatch):
