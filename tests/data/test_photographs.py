@@ -103,6 +103,24 @@ def test_a_turned_picture_stands_upright(tmp_path):
     np.testing.assert_array_equal(found[4].permute(1, 2, 0).numpy(), upright)
 
 
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_pair_may_be_turned_by_its_exif_alone(tmp_path, turned):
+    exif, stream = Image.Exif(), io.BytesIO()
+    if turned:
+        exif[0x0112] = 6
+    Image.fromarray(picture(10, 24)).save(stream, "PNG", exif=exif)
+    set_of_one = pairs([(24, 10)], [(24, 10)]) | {"train/A/0.png": stream.getvalue()}
+    path = store(tmp_path, set_of_one, "zip")
+    if not turned:
+        with pytest.raises(CaflowError, match="aspect ratio|is 24x10"):
+            load_photograph_pairs(path, "train", 8)
+        return
+    conditions, targets = load_photograph_pairs(path, "train", 8)
+    upright = np.rot90(picture(10, 24), -1)
+    np.testing.assert_array_equal(conditions[0].permute(1, 2, 0).numpy(), upright)
+    assert targets[0].shape == conditions[0].shape
+
+
 def test_the_middle_of_each(tmp_path):
     found = load_photographs(store(tmp_path, files(), "zip"), "train", 8)
     middle = found.centres(torch.tensor([0, 3]), 8)
