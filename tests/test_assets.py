@@ -10,9 +10,9 @@ from caflow_cli.images import read_image
 from caflow_cli.tasks import SuperRes
 from caflow_cli.tasks.holes import central_hole
 
+from .examples.draw_map import draw_map
 from .examples.draw_room import draw_room
 from .examples.draw_scratch import draw_scratch
-from .examples.draw_shoe import draw_shoe
 
 
 def test_folders():
@@ -59,8 +59,8 @@ def test_the_room_is_a_rendering_and_its_grey():
         assert grey.tobytes() == Image.fromarray(colour).convert("L").tobytes()
 
 
-def test_the_shoe_and_the_scratches_are_drawn_and_the_hole_is_the_central_one():
-    assert read_image(example_path("shoe")).tobytes() == draw_shoe().tobytes()
+def test_the_map_and_the_scratches_are_drawn_and_the_hole_is_the_central_one():
+    assert read_image(example_path("map")).tobytes() == draw_map().tobytes()
     np.testing.assert_array_equal(read_image(example_path("scratch"))[..., 0], draw_scratch())
     hole = read_image(example_path("hole"))[..., 0]
     np.testing.assert_array_equal(hole, 255 * central_hole(64, 64))
@@ -72,6 +72,6 @@ def test_unknown_examples_list_the_known(name):
         example_path(name)
     assert caught.value.message == f"no example {name!r}"
     assert caught.value.hint == (
-        "the examples are cat, cat_192, face, face_64, hole, room, room_64, scratch, shoe"
+        "the examples are cat, cat_192, face, face_64, hole, map, room, room_64, scratch"
     )
     assert caught.value.exit_code == 2

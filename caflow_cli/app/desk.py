@@ -30,7 +30,7 @@ from .work import PAINTED, Settings, Stopped, Work
 __all__ = ["EXAMPLES", "Chosen", "Desk", "Given", "View"]
 
 # A bundled picture for each task.
-EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "shoe"}
+EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "map"}
 _EVERY = 0.4  # seconds between two pictures of the page, at least
 _SMALLER = "crop or shrink the picture first"
 _FIELDS = {"--tau": "τ", "-m": "M", "-n": "N", "--seed": "Seed"}  # which the options are

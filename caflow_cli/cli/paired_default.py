@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_fit", "paired_models"]
 
-_COLOUR = 24  # levels between channels: paper and JPEG have less
-_STAINS = 0.02  # share of coloured pixels that a drawing may have
-_GROUND = 16  # levels around the tone of the ground
+_COLOURS = 4  # that cover
+_SHARE = 0.68  # of a map or a drawing: of 100 maps 0.71 or more, of 95 % of 110 photographs 0.5
+_NEAR = 8  # levels in each channel: of the same colour, whatever JPEG left of it
+_BIN = 4  # levels that are counted together, to find a frequent colour
+_MOST = 256  # pixels of a side that are looked at, in the middle
 
 
 def paired_models() -> list[str]:
@@ -38,10 +40,9 @@ def paired_models() -> list[str]:
 
 
 def check_fit(loaded: LoadedModel, image: Picture, name: str) -> None:
-    """Refuse a photograph for a model of drawings that nobody asked for: it would give noise.
+    """Refuse a photograph for a model of maps that nobody asked for: it would give noise.
 
-    A model with a grey condition cannot see colours. A drawing is grey, and at least half of it is
-    one ground, within 16 levels. A model with a condition of three channels takes everything.
+    Four colours cover two thirds of a map or a drawing.
 
     Args:
         loaded: The model.
@@ -49,22 +50,29 @@ def check_fit(loaded: LoadedModel, image: Picture, name: str) -> None:
         name: Of the picture, for the message.
 
     Raises:
-        CaflowError: (exit 2) the picture is no drawing.
+        CaflowError: (exit 2) the picture is no map or drawing.
     """
-    if loaded.model.config.flow.cond_channels != 1 or _is_drawing(image):
+    if _is_drawn(image):
         return
     raise CaflowError(
-        f"{name!r} is no drawing, and {loaded.id}, the only paired model here, draws from drawings",
+        f"{name!r} is no map or drawing, and {loaded.id}, the only paired model here, draws from "
+        "those",
         f"--model MODEL of your own, --model {loaded.id} to draw all the same, or caflow superres, "
         "colorize, inpaint",
         EXIT_USAGE,
     )
 
 
-def _is_drawing(image: Picture) -> bool:
-    coloured = np.ptp(image, axis=-1) > _COLOUR
-    if coloured.mean() > _STAINS:
-        return False
-    levels = np.bincount(image[..., 1].ravel(), minlength=256)
-    grounds = np.convolve(levels, np.ones(2 * _GROUND + 1, int), "same")
-    return bool(grounds.max() >= levels.sum() / 2)
+def _is_drawn(image: Picture) -> bool:
+    top, left = (max(0, (length - _MOST) // 2) for length in image.shape[:2])
+    part = image[top : top + _MOST, left : left + _MOST]
+    pixels = part.reshape(-1, 3).astype(np.int64)
+    total = len(pixels)
+    for _ in range(_COLOURS):
+        if not len(pixels):
+            break
+        red, green, blue = (pixels // _BIN).T
+        bins = (red << 16) + (green << 8) + blue
+        frequent = pixels[bins == np.bincount(bins).argmax()].mean(0)
+        pixels = pixels[np.abs(pixels - frequent).max(1) > _NEAR]
+    return len(pixels) <= (1 - _SHARE) * total

@@ -49,7 +49,7 @@ SCENES = [
     Scene("superres", "photos-superres-x4", "cat", original="cat_192"),
     Scene("colorize", "photos-colorize", "cat_192", original="cat_192"),
     Scene("inpaint", "photos-inpaint", "cat_192", original="cat_192", mask="scratch"),
-    Scene("sample", "edges2shoes", "shoe"),
+    Scene("sample", "maps-aerial", "map"),
 ]
 
 

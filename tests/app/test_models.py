@@ -12,7 +12,7 @@ def test_the_named_ones_come_first_and_the_bundled_ones_follow(models):
     ids = [one.resolved.id for one in models.offered]
     assert ids[:2] == ["superres.safetensors", "colorize.safetensors"]
     assert sorted(ids[4:]) == sorted(load_manifest())
-    defaults = ["photos-superres-x4", "photos-colorize", "photos-inpaint", "edges2shoes"]
+    defaults = ["photos-superres-x4", "photos-colorize", "photos-inpaint", "maps-aerial"]
     assert ids[4:8] == defaults
     assert models.offered[2].title == "inpaint.safetensors (fill a hole)"
     assert models.task("paired.safetensors") == "paired"

@@ -112,7 +112,7 @@ def test_a_pair_may_be_turned_by_its_exif_alone(tmp_path, turned):
     set_of_one = pairs([(24, 10)], [(24, 10)]) | {"train/A/0.png": stream.getvalue()}
     path = store(tmp_path, set_of_one, "zip")
     if not turned:
-        with pytest.raises(CaflowError, match="aspect ratio|is 24x10"):
+        with pytest.raises(CaflowError, match="is 24x10"):
             load_photograph_pairs(path, "train", 8)
         return
     conditions, targets = load_photograph_pairs(path, "train", 8)

@@ -57,9 +57,9 @@ def test_doubled_pixels_are_seen_in_either_phase():
 
 
 def test_a_drawing_is_even_and_has_few_strong_edges():
-    shoe = measured(read_image(example_path("shoe")))
-    assert shoe["even"] > 0.5 > measured(ROOM)["even"]
-    assert shoe["sparse"] > measured(ROOM)["sparse"]
+    streets = measured(read_image(example_path("map")))
+    assert streets["even"] > 0.5 > measured(ROOM)["even"]
+    assert streets["sparse"] > measured(ROOM)["sparse"]
 
 
 def test_only_the_middle_of_a_large_picture_counts():

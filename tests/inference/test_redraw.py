@@ -277,7 +277,7 @@ def test_what_a_condition_tells_may_be_missed_by_any_draw():
         assert cells.flatten(1).any(1).tolist() == [False, True]
 
 
-@pytest.mark.parametrize("name", ["faces-superres-x4", "edges2shoes"])
+@pytest.mark.parametrize("name", ["faces-superres-x4", "maps-aerial"])
 def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
     model = load(name)
     channels = model.config.flow.cond_channels
@@ -289,16 +289,17 @@ def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
 
 
 def test_explosions_of_a_bundled_model_are_drawn_again():
-    """At tau 1.1 a third of its draws run away, of this shoe by thousands of deviations."""
-    model, image, tau = load("edges2shoes"), read_image(example_path("shoe")), 1.1
+    """At tau 1.19 more than half of its draws run away."""
+    model, image, tau = load("faces-superres-x4"), read_image(example_path("face")), 1.19
     cond = to_batch([task_of(model).condition(image)])
     piece = OnePiece(model, cond)
-    noise = [model.latent_noise(seed, (64, 64)) for seed in range(40, 60)]
+    noise = [model.latent_noise(seed, (64, 64)) for seed in range(20)]
     _, log_prob = model.decode([tau * torch.stack(z) for z in zip(*noise, strict=True)], cond)
-    redrawn = torch.tensor([one.redraws > 0 for one in helpers.draw(piece, tau, [0], 40, 20)])
+    redrawn = torch.tensor([one.redraws > 0 for one in helpers.draw(piece, tau, [0], 0, 20)])
     sound = log_prob[~redrawn]
     median = sound.median()
     spread = 1.4826 * (sound - median).abs().median()
-    assert 0 < int(redrawn.sum()) < 10
-    assert (sound - median).abs().max() < 20 * spread
-    assert (log_prob - median).abs().max() > 20 * spread
+    farthest = (sound - median).abs().max()
+    assert 0 < int(redrawn.sum()) < 18
+    assert farthest < 20 * spread
+    assert (log_prob - median).abs().max() > 2 * farthest

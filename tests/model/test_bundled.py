@@ -12,7 +12,7 @@ import torch
 from helpers import settled
 
 from caflow_cli.assets import example_path
-from caflow_cli.data import load_pairs, load_split
+from caflow_cli.data import load_split
 from caflow_cli.flows import to_uint8
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
@@ -21,12 +21,7 @@ from caflow_cli.inference import restore
 from caflow_cli.tasks import get_task, held_out_conditions
 
 COUNT = 4
-DATA = {
-    "superres": "faces64.zip",
-    "inpaint": "faces64.zip",
-    "colorize": "bedrooms64.zip",
-    "paired": "edges2shoes64.zip",
-}
+DATA = {"superres": "faces64.zip", "inpaint": "faces64.zip", "colorize": "bedrooms64.zip"}
 
 
 @pytest.fixture(scope="module", params=sorted(load_manifest()))
@@ -42,16 +37,17 @@ def pairs(model):
 
 
 def held_out(model):
+    task = get_task(model.config)
+    if not task.derives_condition:  # no set of maps is at hand: parts of the example, and draws
+        streets = torch.from_numpy(read_image(example_path("map"))).permute(2, 0, 1)
+        corners = [(0, 0), (50, 40), (100, 100), (120, 10)]
+        conditions = torch.stack([streets[:, y : y + 64, x : x + 64] for y, x in corners])
+        return to_uint8(model.sample(conditions, 0.9, 1, seed=range(90, 94))[:, 0]), conditions
     if "CAFLOW_TEST_DATA" not in os.environ:
         pytest.skip("CAFLOW_TEST_DATA is not set")
-    task = get_task(model.config)
     path = Path(os.environ["CAFLOW_TEST_DATA"]) / DATA[task.name]
-    if task.derives_condition:
-        targets = load_split(path, "test", 64, limit=COUNT).images
-        return targets, held_out_conditions(task, targets)
-    channels = model.config.flow.cond_channels
-    found = load_pairs(path, "test", 64, cond_channels=channels, limit=COUNT)
-    return found.targets, found.conditions
+    targets = load_split(path, "test", 64, limit=COUNT).images
+    return targets, held_out_conditions(task, targets)
 
 
 def assert_round_trip(model, images, condition):

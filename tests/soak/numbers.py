@@ -47,7 +47,7 @@ TAUS = tuple(round(0.1 * k, 1) for k in range(13))
 GROUP = 10  # candidates of one condition that are ranked
 CLOSE = 0.1  # nats: candidates nearer to each other may change places
 APART = 0.02  # nats: what is promised of float32
-EXAMPLES = {"superres": "face_64", "inpaint": "face_64", "colorize": "room_64", "paired": "shoe"}
+EXAMPLES = {"superres": "face_64", "inpaint": "face_64", "colorize": "room_64", "paired": "map"}
 
 
 @dataclass
