@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["check_fit", "paired_models"]
 
 _COLOURS = 4  # that cover
-_SHARE = 0.68  # of a map or a drawing: of 100 maps 0.71 or more, of 95 % of 110 photographs 0.5
+_SHARE = (
+    0.68  # of a map or a drawing: of 100 maps 0.71 or more, of 95 % of 150 photographs 0.5 at most
+)
 _NEAR = 8  # levels in each channel: of the same colour, whatever JPEG left of it
 _BIN = 4  # levels that are counted together, to find a frequent colour
 _MOST = 256  # pixels of a side that are looked at, in the middle

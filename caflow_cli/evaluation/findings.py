@@ -38,7 +38,7 @@ class Findings:
     ) -> None:
         self._model, self._settings, self._side = model, settings, side
         self._task_name = task_of(model).name
-        self._baseline_name = BASELINES.get(self._task_name)
+        self._baseline_name = BASELINES[self._task_name]
         self.summary = RowSummary(settings, self._baseline_name)
         self.features = None if extractor is None else FeatureSets(extractor, settings)
         self.failed: list[Failure] = []
@@ -84,7 +84,7 @@ class Findings:
         settings, summary, features = self._settings, self.summary, self.features
         results: list[Result] = []
         baseline = None if features is None else features.baseline
-        if self._baseline_name is not None and (summary.baseline or baseline is not None):
+        if summary.baseline or baseline is not None:
             result = Result(self._baseline_name, summary.baseline)
             if baseline is not None and self._task_name != "paired":  # that set is the truths' own
                 self._add_distances(result, baseline)
