@@ -111,6 +111,10 @@ def _objective(record: Record, words: Words) -> str:
     if record.flow.get("guide"):
         learned = words.guide.strip().rstrip(".") or _guide(optim)
         text += f", behind a guide that {learned}"
+    samples = record.training.get("samples") or {}
+    if share := samples.get("share"):
+        text += f". In {_share(share)} of the last run the picture of τ 0 taught, too, by "
+        text += f"{samples['weight']:g} × (L1 + {samples['perceptual']:g} × LPIPS with VGG16)"
     return f"{text}. AlexNet (of LPIPS) judges below, and is in no loss and in no rule of choice"
 
 

@@ -194,6 +194,19 @@ class CAFlow(ModelFiles):
         anchor = self.density.A
         return anchor.mean(anchor.read(y))
 
+    def central_picture(self, cond: Tensor) -> Tensor:
+        """The picture at τ 0, whose latents are all zero: floats (B, C, H, W) in [0, 256].
+
+        It has gradients of all parameters but R's density.
+
+        Args:
+            cond: y + u', float in [0, 256).
+        """
+        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
+        shapes = self.latent_shapes((y.shape[-2], y.shape[-1]))
+        latents = [y.new_zeros(len(y), *shape) for shape in shapes]
+        return self.density.inverse(latents, self.density.condition(y)[0])[0].clamp(0, 256)
+
     def _points(
         self, target: Tensor, cond: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | float]:

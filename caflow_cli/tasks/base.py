@@ -136,6 +136,10 @@ class Task(Protocol):
             uint8 (h, w, 3).
         """
 
+    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """The same of points in [0, 256), (B, C, H, W), with gradients of the draw."""
+        ...
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

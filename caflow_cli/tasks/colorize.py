@@ -20,6 +20,7 @@ __all__ = ["Colorize"]
 _R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
 _ONE = _R + _G + _B
 _STRIP = 2**20  # pixels composed at a time
+_LEAST = 1e-3  # levels: less chroma is none, and is divided by no less
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,15 @@ class Colorize:
     def settle(self, condition: Picture, draw: Picture) -> Picture:
         """Replace the draw's luminance by that of the condition."""
         return _tint(condition[..., 0], *_chroma(draw))
+
+    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        """`L + k (draw - Y)`, as `compose` has it; k keeps to the middles of the 256 levels."""
+        luma = draw.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
+        chroma = draw - (draw * luma).sum(1, keepdim=True)
+        room = ((255.5 - condition) / chroma.clamp_min(_LEAST)).minimum(
+            (condition - 0.5) / (-chroma).clamp_min(_LEAST)
+        )
+        return condition + chroma * room.amin(1, keepdim=True).clamp(max=1)
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None

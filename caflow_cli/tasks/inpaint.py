@@ -96,6 +96,13 @@ class Inpaint:
             hole = (condition == 0).all(axis=-1, keepdims=True)
         return np.where(hole, draw, condition[..., :3])
 
+    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        if self.cond_channels == 4:
+            hole = condition[:, 3:] >= _WHITE
+        else:
+            hole = (condition < 1).all(1, keepdim=True)
+        return draw.where(hole, condition[:, :3])
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

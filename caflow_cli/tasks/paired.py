@@ -75,6 +75,9 @@ class Paired:
         """Return the draw unchanged, because the condition determines none of its pixels."""
         return draw
 
+    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return draw
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

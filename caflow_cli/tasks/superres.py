@@ -108,6 +108,9 @@ class SuperRes:
         """Return the draw unchanged, because the condition determines none of its pixels."""
         return draw
 
+    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        return draw
+
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
     ) -> Picture:

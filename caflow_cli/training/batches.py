@@ -14,8 +14,9 @@ from .crops import Crop
 from .dataset import Dataset
 from .zoom import Zoom
 
-__all__ = ["Batch", "Batches", "Prefetched"]
+__all__ = ["DRAWN", "Batch", "Batches", "Prefetched", "mark_drawn"]
 
+DRAWN = 4  # of so many pictures of a batch one is marked as drawn
 _ORDER, _SAMPLE = 1, 2  # streams of random numbers
 
 
@@ -25,10 +26,21 @@ class Batch(NamedTuple):
     target: Tensor  # w, whole numbers
     cond: Tensor  # y + u'
     noise: Tensor  # of w: uniform, or standard normal
+    drawn: Tensor  # bool (B,): one of `DRAWN`, whose picture may be drawn in a step
+
+    @property
+    def points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For `CAFlow.forward`."""
+        return self.target, self.cond, self.noise
 
     def split(self, count: int) -> list[Batch]:
         """Split into `count` neighbouring parts of nearly equal size."""
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
+
+
+def mark_drawn(positions: range) -> Tensor:
+    """Mark one in `DRAWN` positions of the stream, about equally often in each process and part."""
+    return torch.tensor([p % DRAWN == p // DRAWN % DRAWN for p in positions])
 
 
 class Batches:
@@ -85,7 +97,8 @@ class Batches:
                 u[row] = _words(bits, u[row].shape)
             v[row] = _words(bits, v[row].shape)
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
-        return Batch(torch.from_numpy(w).float(), torch.from_numpy(y) + _uniform(v), noise)
+        cond = torch.from_numpy(y) + _uniform(v)
+        return Batch(torch.from_numpy(w).float(), cond, noise, mark_drawn(positions))
 
     def _part(self, bits: np.random.Philox) -> Crop | Zoom | None:
         if self.dataset.crops is not None:

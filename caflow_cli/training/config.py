@@ -12,7 +12,7 @@ from ..config import Config, FlowConfig, TaskConfig, preset
 from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import get_task
 
-__all__ = ["OptimConfig", "RunConfig", "to_toml"]
+__all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "to_toml"]
 
 
 CROPS = ("whole", "random")
@@ -111,6 +111,25 @@ class OptimConfig:
 
 
 @dataclass(frozen=True)
+class SamplesConfig:
+    """The last part of a run, in which what the flows draw at τ 0 is taught as a picture, too."""
+
+    share: float = 0.0  # of the budget; 0: there is no such part
+    lr: float = 4e-4  # peak, by a cosine of its own
+    weight: float = 1.0  # of the loss of those pictures, beside bits/dim
+    perceptual: float = 2.0  # of LPIPS (VGG16) in that loss, beside L1; 0: L1 alone
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share <= 1, "samples.share", self.share, "from 0 to 1")
+        for name in ("lr", "weight"):
+            value = getattr(self, name)
+            _require(0 < value < math.inf, f"samples.{name}", value, "above 0")
+        _require(
+            0 <= self.perceptual < math.inf, "samples.perceptual", self.perceptual, "to 0 or more"
+        )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """A run: its data, its model, how it learns and for how long, and where it writes.
 
@@ -126,6 +145,7 @@ class RunConfig:
     optim: OptimConfig
     flow: FlowConfig = field(default_factory=lambda: preset("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
     seed: int = 0
     flip: bool = True
     zoom: float = 0.0  # of a picture's sides at most so much is cut off, and the rest enlarged
@@ -180,6 +200,12 @@ class RunConfig:
             "optim.guide_first",
             self.optim.guide_first,
             "to 0, for flow.guide is 0, or give the model a guide",
+        )
+        _require(
+            self.optim.guide_first + self.samples.share <= 1,
+            "samples.share",
+            self.samples.share,
+            f"to at most {1 - self.optim.guide_first:g}: optim.guide_first has the rest",
         )
         learns = self.optim.guide_lr_share > 0 or self.optim.guide_first > 0
         _require(

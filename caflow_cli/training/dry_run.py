@@ -73,10 +73,10 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
         perceptual_distance(
             config.perceptual_weights, accelerator.device, config.task.size, optim.bf16
         )
-        if wants_perceptual(optim, config.flow)
+        if wants_perceptual(optim, config.flow, config.samples)
         else None
     )
-    optimiser = Optimiser(model, accelerator, optim, perceptual)
+    optimiser = Optimiser(model, accelerator, optim, perceptual, config.samples)
     normal = config.flow.dequantization == "variational"
     batches = Batches(few_train, optim.batch_size, config.seed, config.flip, normal, config.zoom)
     processes = accelerator.num_processes

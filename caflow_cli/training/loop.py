@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,7 +78,7 @@ def train(
     device = select_device(config.device)
     perceptual = (
         perceptual_distance(config.perceptual_weights, device, config.task.size, config.optim.bf16)
-        if wants_perceptual(config.optim, config.flow)
+        if wants_perceptual(config.optim, config.flow, config.samples)
         else None
     )
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
@@ -127,7 +128,8 @@ def _train(
 
     # The model, and what teaches it.
     torch.manual_seed(config.seed)
-    optimiser = Optimiser(starting_model(config, has_state), accelerator, optim, perceptual)
+    model = starting_model(config, has_state)
+    optimiser = Optimiser(model, accelerator, optim, perceptual, config.samples)
     phases, guard, ema = optimiser.phases, optimiser.guard, optimiser.ema
     progress = Progress()
 
@@ -179,6 +181,7 @@ def _train(
                 recorder.note(f"{reached}; now {phases.current.name}")
                 optimiser.begin_phase(batches(progress.step))
                 progress.forget_losses()
+                progress.best = math.inf  # of another loss
 
             epoch = progress.images(optim) // len(train_set)
             lr = progress.lr_scale * phases.rate(progress.step, progress.spent(optim), epoch)
@@ -193,7 +196,7 @@ def _train(
                 recorder.step(figures, lr, images / max(seconds, 1e-9))
                 logged_at, seconds = progress.step, 0.0
             if progress.step % config.validate_every == 0 and phases.current.whole_model:
-                recorder.validated(validation.measure(ema.model, accelerator))
+                recorder.validated(validation.measure(ema.model, accelerator, phases.current))
             regular = progress.step % config.save_every == 0
             stopped = Signals.stopped(flags, progress.step, config.out)
             if regular or stopped:
@@ -204,7 +207,7 @@ def _train(
                 raise stopped
 
         if recorder.validated_at != progress.step:
-            recorder.validated(validation.measure(ema.model, accelerator))
+            recorder.validated(validation.measure(ema.model, accelerator, phases.current))
         if recorder.saved_at != progress.step:
             recorder.save_state()
         seconds = max(time.monotonic() - first_time, 1e-9)
@@ -243,7 +246,8 @@ def _summarise(
         train_bits_per_dim=fit.train,
         val_bits_per_dim=fit.val,
         gap_bits_per_dim=fit.val - fit.train,
-        best_val_bits_per_dim=progress.best,
+        best_val_bits_per_dim=progress.best_bits_per_dim,
+        val_picture_loss=fit.picture,
         skipped_steps=optimiser.guard.skipped,
         rollbacks=optimiser.guard.rollbacks,
     )

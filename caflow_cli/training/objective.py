@@ -10,15 +10,20 @@ from torch import Tensor, nn
 
 from ..devices import wide
 from ..model import CAFlow, LossTerms, bits_per_dim
-from .batches import Batch
+from ..tasks import get_task
+from .batches import DRAWN, Batch
 
 __all__ = [
     "Loss",
     "Objective",
     "ObjectiveModule",
     "Perceptual",
+    "PictureLoss",
     "anchor_density",
+    "central_losses",
+    "density_and_centre",
     "meant_picture",
+    "picture_loss",
     "whole_density",
 ]
 
@@ -29,44 +34,86 @@ class Loss(NamedTuple):
     loss: Tensor  # to minimise
     bits_per_dim: Tensor  # of log p(w|y) alone; of a loss in other units, that
     cond_bits_per_dim: Tensor  # of log p(y), a dimension of y; 0 where there is none
+    picture: Tensor  # the loss of pictures; 0 where there is none
 
 
 Objective = Callable[[CAFlow, Batch], Loss]
-Perceptual = Callable[[Tensor, Tensor], Tensor]  # a distance of pictures
+Perceptual = Callable[[Tensor, Tensor], Tensor]  # a distance of pictures, (B, 3, H, W) to (B,)
+PictureLoss = Perceptual  # another
 
 
 def whole_density(cond_weight: float) -> Objective:
     """`-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, with λ = `cond_weight`: the paper's loss."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        return _loss(model(*batch), batch, cond_weight)
+        return _loss(model(*batch.points), batch, cond_weight)
 
     return objective
+
+
+def density_and_centre(cond_weight: float, weight: float, pictures: PictureLoss) -> Objective:
+    """`whole_density` and `weight` times the loss of the central pictures of some of the batch.
+
+    A central picture is that of τ 0, composed as the task writes it. So the flow's own centre
+    learns how pictures look, and likelihood alone says how draws differ from it.
+
+    Args:
+        cond_weight: λ.
+        weight: Of the loss of pictures.
+        pictures: That loss.
+    """
+    density = whole_density(cond_weight)
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        found = density(model, batch)
+        some = batch.drawn
+        if not some.any():
+            return found
+        lost = central_losses(model, batch.target[some], batch.cond[some], pictures)
+        # Over the pictures that a part of this size has on average: then the parts' mean is the
+        # batch's, however it is divided.
+        picture = wide(lost.sum() * DRAWN / len(some))
+        return found._replace(loss=found.loss + weight * picture, picture=picture)
+
+    return objective
+
+
+def central_losses(model: CAFlow, target: Tensor, cond: Tensor, pictures: PictureLoss) -> Tensor:
+    """The losses of central pictures, (B,), of whole w and of y + u' (B, C, H, W)."""
+    condition = cond.floor() + 0.5
+    drawn = get_task(model.config).settle_points(condition, model.central_picture(cond))
+    return pictures(drawn / 128 - 1, (target + 0.5) / 128 - 1)
 
 
 def anchor_density(model: CAFlow, batch: Batch) -> Loss:
     """`-log p(w|y) / (dim(w) ln 2)` of the anchor and its guide with no flow behind them."""
-    return _loss(model.anchor_terms(*batch), batch, cond_weight=0.0)
+    return _loss(model.anchor_terms(*batch.points), batch, cond_weight=0.0)
 
 
-def meant_picture(perceptual: Perceptual | None = None, weight: float = 0.0) -> Objective:
-    """`mean |x - w| + weight d(x, w)` of the picture x that the guide means, in [-1, 1].
+def meant_picture(pictures: PictureLoss) -> Objective:
+    """The mean loss of the pictures that the guide means."""
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        x, w = model.meant_picture(batch.cond) / 128 - 1, (batch.target + 0.5) / 128 - 1
+        loss = wide(pictures(x, w).mean())
+        return Loss(loss, loss, torch.zeros_like(loss), loss)
+
+    return objective
+
+
+def picture_loss(perceptual: Perceptual | None = None, weight: float = 0.0) -> PictureLoss:
+    """`mean |x - w| + weight d(x, w)` of pairs of pictures in [-1, 1], (B, 3, H, W) to (B,).
 
     Args:
-        perceptual: d, of pairs of pictures in [-1, 1], (B, 3, H, W) to (B,).
+        perceptual: d.
         weight: Of d.
     """
 
-    def objective(model: CAFlow, batch: Batch) -> Loss:
-        x = model.meant_picture(batch.cond) / 128 - 1
-        w = (batch.target + 0.5) / 128 - 1
-        loss = (x - w).abs().mean()
-        if perceptual is not None:
-            loss = loss + weight * perceptual(x, w).mean()
-        loss = wide(loss)
-        return Loss(loss, loss, torch.zeros_like(loss))
+    def loss(x: Tensor, w: Tensor) -> Tensor:
+        near = (x - w).abs().flatten(1).mean(1)
+        return near if perceptual is None else near + weight * perceptual(x, w)
 
-    return objective
+    return loss
 
 
 def _loss(terms: LossTerms, batch: Batch, cond_weight: float) -> Loss:
@@ -74,6 +121,7 @@ def _loss(terms: LossTerms, batch: Batch, cond_weight: float) -> Loss:
     dims = batch.target[0].numel()
     bits = bits_per_dim(log_prob, dims)
     return Loss(
+        picture=torch.zeros_like(bits),
         loss=bits + bits_per_dim(cond_weight * cond_log_prob, dims),
         bits_per_dim=bits,
         cond_bits_per_dim=bits_per_dim(cond_log_prob, batch.cond[0].numel()),
@@ -85,7 +133,7 @@ class ObjectiveModule(nn.Module):
 
     Args:
         model: Trained in place.
-        objective: Computed by `forward(target, cond, noise)` from the tensors of a `Batch`.
+        objective: Computed by `forward` from the tensors of a `Batch`.
     """
 
     def __init__(self, model: CAFlow, objective: Objective) -> None:
@@ -93,5 +141,5 @@ class ObjectiveModule(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, target: Tensor, cond: Tensor, noise: Tensor) -> Loss:
-        return self.objective(self.model, Batch(target, cond, noise))
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor, drawn: Tensor) -> Loss:
+        return self.objective(self.model, Batch(target, cond, noise, drawn))

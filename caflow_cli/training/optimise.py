@@ -16,7 +16,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..layers import ActNorm
 from ..model import CAFlow
 from .batches import Batch
-from .config import OptimConfig
+from .config import OptimConfig, SamplesConfig
 from .ema import EMA
 from .guard import Guard
 from .objective import Loss, ObjectiveModule, Perceptual
@@ -34,6 +34,7 @@ class StepFigures:
     loss: float  # bits/dim, with λ log p(y)
     bits_per_dim: float  # of log p(w|y) alone
     cond_bits_per_dim: float  # of log p(y), a dimension of y
+    picture: float  # the loss of pictures, 0 where none teach
     grad_norm: float  # before clipping
     taken: bool  # False: the guard refused the step
     rolled_back: bool
@@ -59,6 +60,7 @@ class Optimiser:
         accelerator: Accelerate's object, which knows device and process.
         optim: Settings of the optimiser, and of the phases.
         perceptual: A distance of pictures, for phases that learn from it.
+        samples: Settings of the phase in which central pictures teach.
 
     Raises:
         CaflowError: The batch cannot be divided, or there is no compiler.
@@ -70,6 +72,7 @@ class Optimiser:
         accelerator: Accelerator,
         optim: OptimConfig,
         perceptual: Perceptual | None = None,
+        samples: SamplesConfig | None = None,
     ) -> None:
         share = accelerator.num_processes * optim.accumulate
         if optim.batch_size % share:
@@ -85,7 +88,8 @@ class Optimiser:
         model.use_bf16(optim.bf16)
         model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
-        self.phases = Phases(phases_of(optim, model.config.flow, perceptual))
+        samples = samples or SamplesConfig()
+        self.phases = Phases(phases_of(optim, model.config.flow, perceptual, samples))
         self.adam = torch.optim.Adam(
             parameter_groups(model, self.phases),
             lr=optim.lr,
@@ -106,7 +110,7 @@ class Optimiser:
         """
         layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
         if not all(layer.is_initialized for layer in layers):
-            self.model(*map(self._place, batch))
+            self.model(*map(self._place, batch.points))
         if self.config.compile and not self._compiled:
             # Only now: initialising would be a second set of graphs.
             self.model.compile_steps()
@@ -138,7 +142,8 @@ class Optimiser:
             group["lr"] = lr * group["shares"][self.phases.number]
         module = self._module()
         parts = batch.split(optim.accumulate)
-        sums = torch.zeros(3, dtype=torch.float64, device=wide_device(self.accelerator.device))
+        device = wide_device(self.accelerator.device)
+        sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
@@ -147,14 +152,15 @@ class Optimiser:
         # One look at the device a step.
         *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
-        loss, bits, cond_bits, *heard = sum_over_processes(self.accelerator, [*shares, *messages()])
+        summed = sum_over_processes(self.accelerator, [*shares, *messages()])
+        (loss, bits, cond_bits, picture), heard = summed[:4], summed[4:]
         taken = self.guard.accepts(loss, norm)
         if taken:
             self.adam.step()
             self.ema.update()
         self.adam.zero_grad(set_to_none=True)
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
-        return StepFigures(loss, bits, cond_bits, norm, taken, rolled_back, heard)
+        return StepFigures(loss, bits, cond_bits, picture, norm, taken, rolled_back, heard)
 
     def _module(self) -> nn.Module:
         """The objective of the present phase, prepared for device and processes.
@@ -174,11 +180,11 @@ class Optimiser:
         return self._prepared[1]
 
     def _backward(self, module: nn.Module, part: Batch) -> Tensor:
-        """Add the part's gradient. Returns its mean loss, bits/dim of w and of y, (3,) float64."""
+        """Add the part's gradient. Returns the figures of its `Loss`, (4,) float64."""
         loss: Loss = module(*map(self._place, part))
         (loss.loss / self.config.accumulate).backward()
         return wide(torch.stack(loss).detach())
 
     def _place(self, x: Tensor) -> Tensor:
         device = self.accelerator.device
-        return x.to(device, memory_format=memory_format(device))
+        return x.to(device, memory_format=memory_format(device)) if x.ndim == 4 else x.to(device)

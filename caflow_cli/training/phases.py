@@ -10,13 +10,23 @@ from typing import Any
 from torch import Tensor
 
 from ..config import FlowConfig
-from .config import OptimConfig
-from .objective import Objective, Perceptual, anchor_density, meant_picture, whole_density
+from .config import OptimConfig, SamplesConfig
+from .objective import (
+    Objective,
+    Perceptual,
+    PictureLoss,
+    anchor_density,
+    density_and_centre,
+    meant_picture,
+    picture_loss,
+    whole_density,
+)
 from .schedule import learning_rate
 
 __all__ = ["GUIDE", "Phase", "Phases", "learns_by_l1_alone", "phases_of", "wants_perceptual"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
+_NO_SAMPLES = SamplesConfig()
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class Phase:
         whole_model: Whether the loss is that of the whole model. Then actnorms are set when the
             phase begins, and the model is validated during the phase.
         unit: The unit of the loss.
+        pictures: The loss of central pictures that is a part of it, if any is,
+        weight: times this.
     """
 
     name: str
@@ -44,6 +56,8 @@ class Phase:
     end: float
     whole_model: bool
     unit: str = "bits/dim"
+    pictures: PictureLoss | None = None
+    weight: float = 0.0
 
     @property
     def share_of_run(self) -> float:
@@ -53,9 +67,12 @@ class Phase:
         return self.share(name, parameter) > 0
 
 
-def wants_perceptual(optim: OptimConfig, flow: FlowConfig) -> bool:
+def wants_perceptual(
+    optim: OptimConfig, flow: FlowConfig, samples: SamplesConfig = _NO_SAMPLES
+) -> bool:
     """Whether a phase of the run learns from a perceptual distance."""
-    return _taught_by_pictures(optim, flow) and optim.guide_perceptual > 0
+    of_guide = _taught_by_pictures(optim, flow) and optim.guide_perceptual > 0
+    return of_guide or (samples.share > 0 and samples.perceptual > 0)
 
 
 def learns_by_l1_alone(optim: OptimConfig, flow: FlowConfig) -> bool:
@@ -68,25 +85,49 @@ def _taught_by_pictures(optim: OptimConfig, flow: FlowConfig) -> bool:
 
 
 def phases_of(
-    optim: OptimConfig, flow: FlowConfig, perceptual: Perceptual | None = None
+    optim: OptimConfig,
+    flow: FlowConfig,
+    perceptual: Perceptual | None = None,
+    samples: SamplesConfig = _NO_SAMPLES,
 ) -> list[Phase]:
     """The phases that a config asks for, in order.
 
     A guide may learn alone first, with its own rate and schedule: by likelihood, or by the picture
     that it means. That picture is taught by L1 at first, and then by how it looks as well. Then
-    everything learns, or everything but the guide.
+    everything learns, or everything but the guide. At last central pictures may teach it, too.
 
     Args:
-        optim, flow: The run's settings.
+        optim, flow, samples: The run's settings.
         perceptual: The distance that `wants_perceptual` asks for.
     """
+    own = _before_samples(optim, flow, perceptual, samples)
+    if samples.share == 0:
+        return own
+    pictures = picture_loss(perceptual if samples.perceptual else None, samples.perceptual)
+    together = own[-1]
+    taught = replace(
+        together,
+        name=f"{together.name} from central pictures, too,",
+        objective=density_and_centre(optim.cond_weight, samples.weight, pictures),
+        rate=partial(learning_rate, _own_schedule(optim, samples.lr)),
+        begin=together.end,
+        end=1.0,
+        pictures=pictures,
+        weight=samples.weight,
+    )
+    return [*own, taught]
+
+
+def _before_samples(
+    optim: OptimConfig, flow: FlowConfig, perceptual: Perceptual | None, samples: SamplesConfig
+) -> list[Phase]:
     together = Phase(
         name="all learn" if optim.guide_lr_share else "all else learns",
         objective=whole_density(optim.cond_weight),
         rate=partial(learning_rate, optim),
         share=partial(_share, optim),
         begin=optim.guide_first,
-        end=1.0,
+        end=1.0 - samples.share,
         whole_model=True,
     )
     if not flow.guides:
@@ -102,14 +143,14 @@ def phases_of(
     )
     if optim.guide_loss == "likelihood":
         return [alone, together]
-    near = replace(alone, objective=meant_picture(), unit="L1")
-    if not wants_perceptual(optim, flow):
+    near = replace(alone, objective=meant_picture(picture_loss()), unit="L1")
+    if optim.guide_perceptual == 0 or optim.guide_first == 0:
         return [near, together]
     middle = optim.guide_first * optim.guide_perceptual_from
     alike = replace(
         alone,
         name="the guide alone, by how its pictures look,",
-        objective=meant_picture(perceptual, optim.guide_perceptual),
+        objective=meant_picture(picture_loss(perceptual, optim.guide_perceptual)),
         # Behind the first cosine: half of its rate.
         rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr / 2)),
         begin=middle,
@@ -171,8 +212,10 @@ class Phases(Sequence[Phase]):
         return self.number + 1 < len(self) and spent >= self.current.end
 
     def begin_next(self, step: int) -> None:
-        """Begin the next phase after `step` steps of the run."""
+        """Begin the next phase of non-zero length after `step` steps of the run."""
         self.number += 1
+        while self.current.share_of_run == 0 and self.number + 1 < len(self):
+            self.number += 1
         self._first_step = step
 
     def rate(self, step: int, spent: float, epoch: int) -> float:

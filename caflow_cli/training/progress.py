@@ -21,7 +21,8 @@ class Progress:
 
     step: int = 0  # steps made
     elapsed: float = 0.0  # seconds, over all sessions of the run
-    best: float = math.inf  # validation bits/dim
+    best: float = math.inf  # loss on validation pictures in this phase, and
+    best_bits_per_dim: float = math.inf  # the bits/dim of that model
     running: float = math.nan  # mean training bits/dim of the live weights,
     losses: int = 0  # over so many steps
     validations: int = 0
@@ -73,6 +74,7 @@ class RunSummary:
     train_bits_per_dim: float
     val_bits_per_dim: float
     gap_bits_per_dim: float  # validation minus training
-    best_val_bits_per_dim: float
+    best_val_bits_per_dim: float  # of best.safetensors
+    val_picture_loss: float | None  # of central pictures, where they taught
     skipped_steps: int
     rollbacks: int

@@ -95,6 +95,7 @@ class Recorder:
             loss=figures.loss,
             **{"running_bits_per_dim" if in_bits else "running_loss": self._progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
+            **({"picture_loss": figures.picture} if in_bits and figures.picture else {}),
             grad_norm=figures.grad_norm,
             skipped=self._optimiser.guard.skipped,
         )
@@ -131,9 +132,9 @@ class Recorder:
         """Write the results of a validation, the models and, at intervals, a grid of samples."""
         progress, model = self._progress, self._optimiser.ema.model
         self.fit, self.validated_at = fit, progress.step
-        better = fit.val < progress.best
+        better = fit.loss < progress.best
         if better:
-            progress.best = fit.val
+            progress.best, progress.best_bits_per_dim = fit.loss, fit.val
 
         def write() -> None:
             self._write(
@@ -141,6 +142,7 @@ class Recorder:
                 val_bits_per_dim=fit.val,
                 train_bits_per_dim=fit.train,
                 running_bits_per_dim=progress.running,
+                **({} if fit.picture is None else {"val_picture_loss": fit.picture}),
             )
             # A broken model must not replace a good one.
             if math.isfinite(fit.val):
@@ -165,7 +167,9 @@ class Recorder:
             "seed": self._config.seed,
             "train_bits_per_dim": self.fit.train,
             "val_bits_per_dim": self.fit.val,
+            "val_picture_loss": self.fit.picture,
             "optim": asdict(self._config.optim),
+            "samples": asdict(self._config.samples),
             "domain": domain.to_record() if domain is not None else None,
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 
 from ..model import CAFlow, bits_per_dim
 from .dataset import Dataset
+from .objective import PictureLoss, central_losses
+from .phases import Phase
 from .processes import sum_over_processes
 
 __all__ = ["Fit", "Validation"]
@@ -22,6 +26,8 @@ class Fit(NamedTuple):
 
     train: float
     val: float
+    picture: float | None = None  # the loss of central pictures on validation, where they teach
+    loss: float = math.nan  # the bits/dim of validation, and that loss times its weight
 
 
 class Validation:
@@ -31,15 +37,21 @@ class Validation:
         self.val = val.held_out(_choose(len(val), count, seed))
         self.train = train.held_out(_choose(len(train), len(self.val[0]), seed))
 
-    def measure(self, model: CAFlow, accelerator: Accelerator) -> Fit:
-        """Compute both means. The pictures are divided among the processes."""
+    def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> Fit:
+        """Compute the means. The pictures are divided among the processes."""
         parts = (self.train, self.val)
-        sums = sum_over_processes(accelerator, [_sum(model, *part, accelerator) for part in parts])
+        own = [_sum(model, *part, accelerator) for part in parts]
+        if phase.pictures is not None:
+            own.append(_picture_sum(model, *self.val, accelerator, phase.pictures))
+        sums = sum_over_processes(accelerator, own)
         train, val = (
             float(bits_per_dim(total / len(targets), targets[0].numel()))
-            for total, (targets, _) in zip(sums, parts, strict=True)
+            for total, (targets, _) in zip(sums, parts, strict=False)
         )
-        return Fit(train, val)
+        if phase.pictures is None:
+            return Fit(train, val, None, val)
+        picture = sums[2] / len(self.val[0])
+        return Fit(train, val, picture, val + phase.weight * picture)
 
 
 def _choose(total: int, count: int, seed: int) -> Tensor:
@@ -49,6 +61,30 @@ def _choose(total: int, count: int, seed: int) -> Tensor:
 
 
 def _sum(model: CAFlow, targets: Tensor, conditions: Tensor, accelerator: Accelerator) -> float:
+    own = _batches(targets, conditions, accelerator)
+    return sum(float(model.log_prob(w, y).sum()) for w, y in own)
+
+
+@torch.no_grad()
+def _picture_sum(
+    model: CAFlow,
+    targets: Tensor,
+    conditions: Tensor,
+    accelerator: Accelerator,
+    pictures: PictureLoss,
+) -> float:
+    device, found = accelerator.device, 0.0
+    for w, y in _batches(targets, conditions, accelerator):
+        points = (x.to(device).float() for x in (w, y))
+        target, cond = points
+        found += float(central_losses(model, target, cond + 0.5, pictures).sum())
+    return found
+
+
+def _batches(
+    targets: Tensor, conditions: Tensor, accelerator: Accelerator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This process's."""
     process, processes = accelerator.process_index, accelerator.num_processes
     own = targets[process::processes].split(_BATCH), conditions[process::processes].split(_BATCH)
-    return sum(float(model.log_prob(w, y).sum()) for w, y in zip(*own, strict=True) if len(w))
+    return ((w, y) for w, y in zip(*own, strict=True) if len(w))

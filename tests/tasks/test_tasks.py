@@ -193,3 +193,25 @@ def test_conditions_of_a_set_are_those_of_each_picture(layout):
     expected = np.stack([task.training_condition(target) for target in targets])
     np.testing.assert_array_equal(result.permute(0, 2, 3, 1).numpy(), expected)
     assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", ["superres", "colorize", "inpaint"])
+def test_points_are_settled_as_pictures_are(name):
+    """A task's two ways to write a draw agree to rounding, and the second one has gradients."""
+    task = TASKS[name]() if name != "inpaint" else TASKS[name](size=16)
+    gen = np.random.default_rng(0)
+    target, draw = (gen.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(2))
+    condition = task.training_condition(target)
+    points = torch.from_numpy(draw).permute(2, 0, 1)[None].float().add(0.5).requires_grad_()
+    cond = torch.from_numpy(condition).permute(2, 0, 1)[None].float() + 0.5
+    found = task.settle_points(cond, points)
+    wanted = task.settle(condition, draw)
+    difference = found[0].permute(1, 2, 0).detach().numpy() - 0.5 - wanted
+    assert np.abs(difference).max() < 1.5
+    assert float(found.detach().min()) >= 0
+    assert float(found.detach().max()) <= 256
+    found.sum().backward()
+    if name == "inpaint":
+        known = condition[..., 3] < 128
+        assert (points.grad[0].permute(1, 2, 0).numpy()[known] == 0).all()
+    assert points.grad.any()

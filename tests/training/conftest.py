@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.batches import Batch
+from caflow_cli.training.batches import Batch, mark_drawn
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,15 @@ def guided_model() -> CAFlow:
 def batch_for(model: CAFlow, count: int) -> Batch:
     target, cond = helpers.image_pair(model, count, 16)
     noise = torch.rand(target.shape, generator=helpers.generator(7))
-    return Batch(target.float(), cond + 0.5, noise)
+    return Batch(target.float(), cond + 0.5, noise, mark_drawn(range(count)))
+
+
+@pytest.fixture(scope="session")
+def holes() -> tuple[CAFlow, Batch]:
+    """A model that fills holes behind a guide, and eight pairs. Read it, deepcopy it to change."""
+    config = helpers.task_config("inpaint", 16, scales=2, guide=4, anchor="pixels")
+    model = helpers.data_like_model(config, seed=6, size=16)
+    return model, batch_for(model, 8)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
-from caflow_cli.training.batches import Batches, Prefetched
+from caflow_cli.training.batches import Batches, Prefetched, mark_drawn
 from caflow_cli.training.dataset import Dataset
 
 
@@ -26,9 +26,18 @@ def test_a_batch_does_not_depend_on_what_was_drawn_before():
 
 def test_ranks_share_out_the_same_batch():
     whole, shares = batches()(3), [batches()(3, rank, 2) for rank in range(2)]
-    for part in range(3):
-        assert torch.equal(whole[part][0::2], shares[0][part])
-        assert torch.equal(whole[part][1::2], shares[1][part])
+    for of_whole, *of_shares in zip(whole, *shares, strict=True):
+        for rank in range(2):
+            assert torch.equal(of_whole[rank::2], of_shares[rank])
+
+
+@pytest.mark.parametrize(("ranks", "parts"), [(1, 1), (1, 4), (2, 1), (2, 4), (4, 2)])
+def test_one_of_four_is_marked_as_drawn_and_as_often_in_each_process_and_part(ranks, parts):
+    marks = [mark_drawn(range(32 * step, 32 * step + 32)) for step in range(3)]
+    for whole in marks:
+        assert int(whole.sum()) == 8
+        counts = [int(c.sum()) for r in range(ranks) for c in whole[r::ranks].tensor_split(parts)]
+        assert set(counts) == {8 // (ranks * parts)}
 
 
 def test_an_epoch_holds_every_image_once_and_the_next_another_order():
@@ -43,7 +52,7 @@ def test_an_epoch_holds_every_image_once_and_the_next_another_order():
 
 def test_noise_lies_in_the_bin_and_differs_between_target_condition_and_visits():
     stream = batches(count=4, batch_size=4, flip=False)
-    w, y, u = stream(0)
+    w, y, u, _ = stream(0)
     assert torch.equal(w, w.floor())
     assert torch.equal(w, y.floor().flip(1))
     assert u.min() >= 0

@@ -45,6 +45,10 @@ def test_exactly_one_positive_budget(optim):
         "optim.guide_lr_share=-1",
         "optim.guide_first=-0.1",
         "optim.guide_first_lr=0",
+        "samples.share=1.5",
+        "samples.lr=0",
+        "samples.weight=0",
+        "samples.perceptual=-1",
         "optim.warmup=-1",
         "seed=-1",
         "validate_every=0",
@@ -80,6 +84,7 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
         (["task.native=true", "task.name=paired"], "task.native"),
         (["task.native=true"], "native"),
         (["masks=folder"], "masks"),
+        (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
         (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 
 from caflow_cli.training.curve import draw_curve, ticks
 
-GREY, ORANGE, BLUE = (180, 180, 180), (213, 94, 0), (0, 114, 178)
+GREY, ORANGE, BLUE, GREEN = (180, 180, 180), (213, 94, 0), (0, 114, 178), (0, 158, 115)
 
 
 def events(count=40):
@@ -63,3 +63,17 @@ def test_what_is_not_known_yet_is_left_out():
 )
 def test_ticks_are_round(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_central_pictures_have_a_scale_of_their_own():
+    own = [
+        {**e, "val_picture_loss": 0.2 - 1e-5 * e["images"]} if "val_bits_per_dim" in e else e
+        for e in events()
+    ]
+    plain, image = draw_curve(list(events())), draw_curve(own)
+    rows, columns = places(image, GREEN)
+    assert not len(places(plain, GREEN)[0])
+    left, right = columns < np.median(columns), columns > np.median(columns)
+    assert rows[left].mean() + 100 < rows[right].mean()  # over the whole height
+    assert columns.max() > 905  # the scale, beside the border
+    np.testing.assert_array_equal(image[60:470, :84], plain[60:470, :84])

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.config import OptimConfig, SamplesConfig
 from caflow_cli.training.objective import anchor_density
 from caflow_cli.training.optimise import Optimiser, parameter_groups
 from caflow_cli.training.parameters import named_parameters
@@ -18,9 +18,10 @@ from caflow_cli.training.phases import phases_of
 BATCH = 6
 
 
-def optimiser(model, **optim):
+def optimiser(model, samples=None, **optim):
     values = {"batch_size": BATCH, "images": 100, "bf16": False} | optim
-    return Optimiser(copy.deepcopy(model), Accelerator(cpu=True), OptimConfig(**values))
+    config = OptimConfig(**values)
+    return Optimiser(copy.deepcopy(model), Accelerator(cpu=True), config, None, samples)
 
 
 def weights(one):
@@ -36,9 +37,9 @@ def of_guide(names):
     return {name for name in names if name.startswith("A.guide.")}
 
 
-def after_one_step(model, batch, **optim):
+def after_one_step(model, batch, samples=None, **optim):
     """Figures and gradients of a step that leaves the weights alone."""
-    one = optimiser(model, **optim)
+    one = optimiser(model, samples, **optim)
     one.initialise(batch)
     taken = {}
     one.adam.step = lambda: taken.update(
@@ -143,3 +144,18 @@ def test_compiling_needs_a_compiler(model, monkeypatch):
     with pytest.raises(CaflowError, match=r"no C\+\+ compiler 'no-such-compiler'") as caught:
         optimiser(model, compile=True)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("optim", [{"accumulate": 2}, {"checkpoint_activations": True}])
+def test_parts_and_checkpoints_leave_a_step_of_central_pictures_as_it_is(holes, optim):
+    model, batch = holes
+    samples = SamplesConfig(share=1.0, perceptual=0.0)
+    figures, expected = after_one_step(model, batch, samples, batch_size=8)
+    assert figures.picture > 0
+    assert figures.loss > figures.bits_per_dim
+    shared, found = after_one_step(model, batch, samples, batch_size=8, **optim)
+    assert shared.picture == pytest.approx(figures.picture, rel=1e-5)
+    assert shared.loss == pytest.approx(figures.loss, rel=1e-6)
+    for name, gradient in expected.items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-3 * scale + 1e-9)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import helpers
 import pytest
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.config import OptimConfig
+from caflow_cli.training.config import OptimConfig, SamplesConfig
 from caflow_cli.training.parameters import named_parameters
 from caflow_cli.training.phases import Phases, phases_of, wants_perceptual
 
@@ -158,3 +160,33 @@ def test_who_does_not_need_a_perceptual_net(config, optim):
     optim = OptimConfig(images=1, **{"guide_first": 0.5, **optim})
     assert not wants_perceptual(optim, config.flow)
     assert len(phases_of(optim, config.flow)) == (2 if config.flow.guides else 1)
+
+
+def test_central_pictures_teach_in_the_last_part(parameters):
+    def distance(x, w):
+        return (x - w).square().mean((1, 2, 3))
+
+    optim = OptimConfig(images=1, guide_first=0.5, warmup=1, lr=1.0)
+    samples = SamplesConfig(share=0.2, lr=0.1, weight=3.0)
+    assert wants_perceptual(optim, GUIDED.flow, samples)
+    assert not wants_perceptual(optim, GUIDED.flow, replace(samples, perceptual=0.0))
+    _, together, taught = phases_of(optim, GUIDED.flow, distance, samples)
+    assert (together.begin, together.end, taught.begin, taught.end) == (0.5, 0.8, 0.8, 1.0)
+    assert together.pictures is None
+    assert taught.pictures is not None
+    assert taught.weight == 3.0
+    assert taught.whole_model
+    for name, parameter in parameters.items():
+        assert taught.share(name, parameter) == together.share(name, parameter)
+    assert taught.rate(200, 0.0, 0) == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize("guide_first", [0.0, 0.5])
+def test_a_run_may_be_of_central_pictures_alone(guide_first):
+    """Then the phase between takes no time, and is passed over."""
+    optim = OptimConfig(images=1, guide_first=guide_first)
+    run = Phases(phases_of(optim, GUIDED.flow, None, SamplesConfig(share=1 - guide_first)))
+    while run.current_ends(guide_first):
+        run.begin_next(0)
+    assert run.current is run[len(run) - 1]
+    assert run.number == 2

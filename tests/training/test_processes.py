@@ -89,6 +89,26 @@ def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
 
 
+def test_two_ranks_learn_from_central_pictures_as_one_does_and_go_on_bit_for_bit(
+    pictures, tmp_path
+):
+    values = {"samples": {"share": 0.6, "perceptual": 0.0}, "optim": {"images": 80}}
+    (one,) = run(tiny(pictures, tmp_path / "one", **values), double=True)
+    two = run(tiny(pictures, tmp_path / "two", **values), 2, double=True)
+    assert [o["error"] for o in (one, *two)] == [None] * 3
+    assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
+    for figure in ("picture_loss", "val_picture_loss"):
+        a, b = ([e[figure] for e in o["events"] if figure in e] for o in (one, two[0]))
+        assert a
+        assert b == pytest.approx(a, abs=1e-9)
+    (whole,) = run(tiny(pictures, tmp_path / "whole", **values))
+    killed = tiny(pictures, tmp_path / "killed", **values)
+    run(killed, signals={0: (7, signal.SIGKILL)})
+    (again,) = run(killed, resume=True)
+    assert losses(again) == losses(whole)[5:]
+    same_state(*(tmp_path / name / "state" / "step-00000010" for name in ("whole", "killed")))
+
+
 def test_a_batch_in_parts_is_the_same_step(pictures, double, tmp_path):
     (parts,) = run(tiny(pictures, tmp_path / "parts", optim={"accumulate": 4}), double=True)
     assert losses(parts) == pytest.approx(losses(double), abs=1e-9)
