@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,12 +22,12 @@ from caflow_cli.evaluation.problems import BASELINES, Problem, pose_at, side_of
 from caflow_cli.evaluation.progress import Progress
 from caflow_cli.flows import to_uint8
 from caflow_cli.hub.digest import sha256_of
-from caflow_cli.inference.restore import Candidate
 from caflow_cli.inference.score import task_of, to_batch
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.tasks import Picture
 from caflow_cli.version import __version__
 from model_cards.blotches import blotches
+from model_cards.far import Found, single_draws
 from model_cards.record import FarDraws, Figure, Figures, Latent, Point, Protocol, Record
 
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
@@ -238,14 +237,14 @@ def _far_draws(
 ) -> FarDraws:
     """Single draws of some conditions at a high temperature."""
     show = _progress(f"draws at tau {tau:g}")
-    draws: list[list[Candidate]] = []
+    draws: list[list[Found]] = []
     for done, problem in enumerate(problems, 1):
-        draws.append(_single_draws(model, problem, tau, plan))
+        draws.append(single_draws(model, problem, tau, plan.seed, plan.draws))
         show(done, len(problems))
     apart = [
         distance
         for of_one in draws
-        for distance in distances_in_deviations([c.score.rank_score for c in of_one])
+        for distance in distances_in_deviations([one.log_prob for one in of_one])
     ]
     returned = 0
     for problem, of_one in zip(problems, draws, strict=True):
@@ -263,34 +262,6 @@ def _far_draws(
         within_20=sum(distance <= 20 for distance in apart),
         returned=returned,
     )
-
-
-def _single_draws(
-    model: caflow.CAFlow, problem: Problem, tau: float, plan: Plan
-) -> list[Candidate]:
-    """Draws of one condition, in the order of k, without those that ran away eleven times."""
-    seed = (plan.seed + SEED_STEP * problem.index) % (SEEDS - plan.draws)
-
-    def draw(first: int, count: int) -> list[Candidate]:
-        return caflow.restore(
-            model,
-            problem.input,
-            tau=tau,
-            candidates=count,
-            keep=count,
-            seed=seed + first,
-            mask=problem.mask,
-            rank="none",
-        ).kept
-
-    try:
-        return draw(0, plan.draws)
-    except CaflowError:  # of one draw, which takes all along
-        found: list[Candidate] = []
-        for k in range(plan.draws):
-            with contextlib.suppress(CaflowError):
-                found += draw(k, 1)
-        return found
 
 
 def distances_in_deviations(values: Sequence[float]) -> list[float]:
