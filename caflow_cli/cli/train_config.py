@@ -115,7 +115,7 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
             )
         config = str(own)
     values = _read_toml(config) if config is not None else {}
-    for name in ("optim", "flow", "task"):
+    for name in ("optim", "flow", "task", "samples"):
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(
                 f"{name!r} in {config!r} is not a table", f"write a line [{name}]", EXIT_USAGE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..lazy import on_demand
 
 if TYPE_CHECKING:
-    from .config import OptimConfig, RunConfig
+    from .config import OptimConfig, RunConfig, SamplesConfig
     from .events import Event
     from .loop import train
     from .progress import RunSummary
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Event": ".events",
     "OptimConfig": ".config",
+    "SamplesConfig": ".config",
     "RunConfig": ".config",
     "RunSummary": ".progress",
     "Stopped": ".signals",
     "train": ".loop",
 }
 
-__all__ = ["Event", "OptimConfig", "RunConfig", "RunSummary", "Stopped", "train"]
+__all__ = ["Event", "OptimConfig", "RunConfig", "RunSummary", "SamplesConfig", "Stopped", "train"]
 
 
 __getattr__ = on_demand(__name__, _HOMES)

@@ -167,7 +167,7 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig
 
 
 def _check_tables(values: dict[str, Any]) -> None:
-    for name in ("flow", "task", "optim"):
+    for name in ("flow", "task", "optim", "samples"):
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(
                 f"config key {name!r} is {values[name]!r}, not a table",

@@ -40,7 +40,7 @@ def test_compact_reads_a_grey_picture_from_afar():
     assert run.flow == preset("compact", "colorize")
 
 
-@pytest.mark.parametrize("table", ["task", "flow", "optim"])
+@pytest.mark.parametrize("table", ["task", "flow", "optim", "samples"])
 def test_a_value_in_place_of_a_table_is_refused(table):
     for values, settings in (({**minimal(), table: 3}, []), (minimal(), [f"{table}=3"])):
         with pytest.raises(CaflowError, match=f"config key '{table}' is 3, not a table") as caught:
