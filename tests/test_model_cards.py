@@ -379,10 +379,10 @@ def test_blotches_are_chroma_that_varies_where_the_truth_is_even():
 
 def test_distances_are_in_deviations_from_the_median():
     # Deviations from 3 are 2, 1, 0, 1, 97: their median is 1.
-    found = measuring.distances_in_deviations([1, 2, 3, 4, 100])
+    found = far.distances_in_deviations([1, 2, 3, 4, 100])
     assert found == pytest.approx([x / 1.4826 for x in (2, 1, 0, 1, 97)])
-    assert measuring.distances_in_deviations([5.0, 5.0, 5.0]) == [0, 0, 0]
-    assert measuring.distances_in_deviations([]) == []
+    assert far.distances_in_deviations([5.0, 5.0, 5.0]) == [0, 0, 0]
+    assert far.distances_in_deviations([]) == []
 
 
 @pytest.mark.parametrize("task", ["superres", "inpaint"])
@@ -392,7 +392,7 @@ def test_draws_of_a_high_temperature_are_those_of_restore(
     """What runs away is drawn again together: the same pictures, but for rounding."""
     model = models_32[task]
     plan = measuring.Plan(true_pictures, pictures=1, draws=5)
-    (problem,) = measuring._problems(model, plan)
+    (problem,) = measuring.problems_of(model, plan)
 
     def away(points):
         return (points.mean((1, 2, 3)) * 300).long() % 3 > 0  # about two of three
@@ -416,7 +416,7 @@ def test_draws_of_a_high_temperature_are_those_of_restore(
 def test_a_draw_that_cannot_be_had_takes_no_other_along(models_32, true_pictures, monkeypatch):
     model = models_32["superres"]
     plan = measuring.Plan(true_pictures, pictures=2, draws=4)
-    problems = list(measuring._problems(model, plan))
+    problems = list(measuring.problems_of(model, plan))
     assert [p.name for p in problems] == ["p0.png", "p1.png"]
     brightest: list[float] = []
 
@@ -430,12 +430,27 @@ def test_a_draw_that_cannot_be_had_takes_no_other_along(models_32, true_pictures
 
     monkeypatch.setattr(far, "REDRAWS", 0)
     monkeypatch.setattr("caflow_cli.inference.redraw.runaway_cells", cells)
-    one = measuring._far_draws(model, problems[:1], 1.0, plan)
+    one = far.far_draws(model, problems[:1], plan.draws, plan.seed)[0]
     assert (one.conditions, one.draws, one.lost) == (1, 4, 1)
     assert one.returned == 3
-    both = measuring._far_draws(model, problems, 1.0, plan)
+    both = far.far_draws(model, problems, plan.draws, plan.seed)[0]
     assert both.lost >= 1
     assert both.within_20 + both.lost == 8
+
+
+def test_far_draws_are_measured_anew_in_a_record(place, tmp_path, capsys):
+    data = tmp_path / "data"
+    (data / "test").mkdir(parents=True)
+    write_png(data / "test" / "p.png", np.full((64, 64, 3), 128, np.uint8))
+    before = Record.read(place.record("tiny-x4"))
+    arguments = ["far", "tiny-x4", "--data", str(data)]
+    assert main([*arguments, "--conditions", "1", "--draws", "2"], place.root) == 0
+    after = Record.read(place.record("tiny-x4"))
+    assert [(f.tau, f.conditions, f.draws) for f in after.far] == [(1.0, 1, 2), (1.2, 1, 2)]
+    assert replace(after, far=before.far) == before
+    save(place, replace(before, sha256="0" * 64))
+    assert main(arguments, place.root) == 1
+    assert ".ci/models measure tiny-x4" in capsys.readouterr().err
 
 
 def test_a_picture_that_fails_at_one_temperature_is_left_out_there(models_32, true_pictures):

@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from caflow_cli.errors import CaflowError
 from model_cards.pages import Place, check, write
-from model_cards.record import Words
+from model_cards.record import Record, Words
 
 
 def main(arguments: Sequence[str], root: Path) -> int:
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str], root: Path) -> int:
     try:
         if options.command == "measure":
             return _measure(options, place)
+        if options.command == "far":
+            return _far(options, place)
         if options.command == "whole":
             return _whole(options, place)
         if options.command == "write":
@@ -50,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--noise-samples", type=int, help="K of bits/dim; default 8")
     one.add_argument("--seed", type=int, help="default 0")
     one.add_argument("-o", "--output", type=Path, help="default: docs/models/ID.json")
+    far = commands.add_parser(
+        "far", help="measure draws at τ 1 and 1.2 anew in docs/models/ID.json"
+    )
+    far.add_argument("id")
+    far.add_argument("--data", type=Path, help="as for measure")
+    far.add_argument("--conditions", type=int, default=100)
+    far.add_argument("--draws", type=int, default=100, help="of each of them")
     whole = commands.add_parser("whole", help="write docs/models/ID.whole.json")
     whole.add_argument("id")
     whole.add_argument("--file", type=Path, help="default: the bundled file of that id")
@@ -86,15 +96,8 @@ def _measure(options: argparse.Namespace, place: Place) -> int:
 
     from model_cards.measure import Plan, measure
 
-    data, pictures = options.data, options.pictures
-    if data is None or pictures is None:
-        words = Words.read(place.words(options.id))
-        pictures = pictures or words.pictures
-    if data is None:
-        folder = os.environ.get("CAFLOW_TEST_DATA")
-        if folder is None:
-            raise CaflowError("no data to measure on", "--data FILE, or CAFLOW_TEST_DATA")
-        data = Path(folder) / words.data
+    pictures = options.pictures or Words.read(place.words(options.id)).pictures
+    data = _data(options, place)
     given = {
         name: value
         for name in ("curve_draws", "conditions", "draws", "noise_samples", "seed")
@@ -108,3 +111,35 @@ def _measure(options: argparse.Namespace, place: Place) -> int:
     output.write_text(record.to_json(), encoding="utf-8")
     print(f"{output}: {record.core_seconds / 60:.1f} minutes of one core", file=sys.stderr)
     return 0
+
+
+def _far(options: argparse.Namespace, place: Place) -> int:
+    import torch
+
+    import caflow_cli as caflow
+    from caflow_cli.hub.digest import sha256_of
+    from model_cards.far import far_draws
+    from model_cards.measure import Plan, problems_of
+
+    path, file = place.weights(options.id), place.record(options.id)
+    record = Record.read(file)
+    if record.sha256 != sha256_of(path):
+        raise CaflowError(
+            f"the record of {options.id} is of another file", f".ci/models measure {options.id}"
+        )
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    model = caflow.load(str(path))
+    plan = Plan(_data(options, place), options.conditions, seed=record.protocol.seed)
+    far = far_draws(model, list(problems_of(model, plan)), options.draws, plan.seed)
+    file.write_text(replace(record, far=far).to_json(), encoding="utf-8")
+    return 0
+
+
+def _data(options: argparse.Namespace, place: Place) -> Path:
+    """The set that is measured on."""
+    if options.data is not None:
+        return Path(options.data)
+    folder = os.environ.get("CAFLOW_TEST_DATA")
+    if folder is None:
+        raise CaflowError("no data to measure on", "--data FILE, or CAFLOW_TEST_DATA")
+    return Path(folder) / Words.read(place.words(options.id)).data

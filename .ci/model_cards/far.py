@@ -21,8 +21,14 @@ from caflow_cli.inference.score import BATCH_PIXELS, task_of, to_batch
 from caflow_cli.sampling import SEEDS
 from caflow_cli.tasks import Picture
 from caflow_cli.temperature import Temperature
+from model_cards.record import FarDraws
+from model_cards.round_trips import returns
+from model_cards.shown import progress
 
-__all__ = ["Found", "single_draws"]
+__all__ = ["FAR_TAUS", "Found", "distances_in_deviations", "far_draws", "single_draws"]
+
+FAR_TAUS = (1.0, 1.2)
+_BATCH = 10  # pictures that are encoded together
 
 
 class Found(NamedTuple):
@@ -31,6 +37,44 @@ class Found(NamedTuple):
     image: Picture
     log_prob: float  # of the written picture, one noise draw, nats
     redraws: int  # before it
+
+
+def far_draws(
+    model: caflow.CAFlow, problems: Sequence[Problem], draws: int, seed: int
+) -> list[FarDraws]:
+    """So many single draws of each of these conditions at each high temperature."""
+    return [_at(model, problems, tau, draws, seed) for tau in FAR_TAUS]
+
+
+def _at(
+    model: caflow.CAFlow, problems: Sequence[Problem], tau: float, each: int, seed: int
+) -> FarDraws:
+    show = progress(f"draws at tau {tau:g}")
+    draws: list[list[Found]] = []
+    for done, problem in enumerate(problems, 1):
+        draws.append(single_draws(model, problem, tau, seed, each))
+        show(done, len(problems))
+    apart = [
+        distance
+        for of_one in draws
+        for distance in distances_in_deviations([one.log_prob for one in of_one])
+    ]
+    returned = 0
+    for problem, of_one in zip(problems, draws, strict=True):
+        for first in range(0, len(of_one), _BATCH):
+            some = [one.image for one in of_one[first : first + _BATCH]]
+            returned += sum(returns(model, some, [problem] * len(some)))
+    found = [one for of_one in draws for one in of_one]
+    return FarDraws(
+        tau,
+        conditions=len(problems),
+        draws=each,
+        redrawn=sum(one.redraws > 0 for one in found),
+        lost=len(problems) * each - len(found),
+        farthest=max(apart, default=0.0),
+        within_20=sum(distance <= 20 for distance in apart),
+        returned=returned,
+    )
 
 
 def single_draws(
@@ -112,3 +156,13 @@ def _one_by_one(
             ).kept
             found += [Found(c.image, c.score.rank_score, c.redraws) for c in kept]
     return found
+
+
+def distances_in_deviations(values: Sequence[float]) -> list[float]:
+    """`|x - median| / (1.4826 median |x - median|)` of each value; 0 where all are equal."""
+    if not values:
+        return []
+    x = torch.tensor(values, dtype=torch.float64)
+    apart = (x - x.quantile(0.5)).abs()
+    scale = 1.4826 * apart.quantile(0.5)
+    return [0.0] * len(values) if scale == 0 else (apart / scale).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,19 +18,17 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.draws import SEED_STEP
 from caflow_cli.evaluation.problems import BASELINES, Problem, pose_at, side_of
-from caflow_cli.evaluation.progress import Progress
-from caflow_cli.flows import to_uint8
 from caflow_cli.hub.digest import sha256_of
-from caflow_cli.inference.score import task_of, to_batch
+from caflow_cli.inference.score import task_of
 from caflow_cli.sampling import SEEDS, Sampling
-from caflow_cli.tasks import Picture
 from caflow_cli.version import __version__
 from model_cards.blotches import blotches
-from model_cards.far import Found, single_draws
-from model_cards.record import FarDraws, Figure, Figures, Latent, Point, Protocol, Record
+from model_cards.far import far_draws
+from model_cards.record import Figure, Figures, Latent, Point, Protocol, Record
+from model_cards.round_trips import pairs_of, returns
+from model_cards.shown import progress
 
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
-FAR_TAUS = (1.0, 1.2)
 PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")
 SETS = ("kid", "coverage")
 _BATCH = 10  # pictures that are encoded together
@@ -73,7 +70,7 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
             limit=plan.pictures,
             seed=plan.seed,
             weights=Weights(extractor="alexnet"),
-            progress=_progress(name),
+            progress=progress(name),
             **settings,
         )
 
@@ -93,10 +90,10 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
     bits = evaluate("bits/dim", ["bpd"], noise_samples=plan.noise_samples).results[-1]
     curve = [_point(evaluate, warmth, plan) for warmth in TAUS]
     baseline = BASELINES.get(task_of(model).name)
-    problems = list(_problems(model, plan))
+    problems = list(problems_of(model, plan))
     returned = 0
     for some in _batches(problems):
-        returned += sum(_returns(model, [p.truth for p in some], some))
+        returned += sum(returns(model, [p.truth for p in some], some))
     return Record(
         id=model_id,
         sha256=digest,
@@ -132,7 +129,7 @@ def measure(model_id: str, path: Path, plan: Plan) -> Record:
         noise_error=bits.extra["noise_standard_error"],
         curve=curve,
         returned=returned,
-        far=[_far_draws(model, problems[: plan.conditions], tau, plan) for tau in FAR_TAUS],
+        far=far_draws(model, problems[: plan.conditions], plan.draws, plan.seed),
         latents=latents(model, problems),
         blotches=_blotches(model, problems, own, plan),
         core_seconds=time.process_time() - begun,
@@ -196,7 +193,7 @@ def _of_pictures(result: Result) -> Figures:
     return {name: value for name, value in _figures(result).items() if name not in names}
 
 
-def _problems(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
+def problems_of(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
     """The pictures that `evaluate` measures, as it poses them."""
     task = task_of(model)
     side, paired = side_of(model.config.task), not task.derives_condition
@@ -211,69 +208,6 @@ def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:
         yield problems[first : first + _BATCH]
 
 
-def _pairs(
-    model: caflow.CAFlow, pictures: Sequence[Picture], problems: Sequence[Problem]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Conditions and targets as they are scored, uint8 (B, C, H, W)."""
-    task = task_of(model)
-    pairs = [task.reduce(p.input, w, p.mask) for w, p in zip(pictures, problems, strict=True)]
-    cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
-    return cond, targets
-
-
-@torch.no_grad()
-def _returns(
-    model: caflow.CAFlow, pictures: Sequence[Picture], problems: Sequence[Problem]
-) -> list[bool]:
-    """Whether each picture comes back from `encode` and `decode` as the same 8 bits."""
-    cond, targets = _pairs(model, pictures, problems)
-    condition = model.encode_condition(cond)
-    back, _ = model.decode(model.encode(targets, condition)[0], condition)
-    return (to_uint8(back) == targets).flatten(1).all(1).tolist()
-
-
-def _far_draws(
-    model: caflow.CAFlow, problems: Sequence[Problem], tau: float, plan: Plan
-) -> FarDraws:
-    """Single draws of some conditions at a high temperature."""
-    show = _progress(f"draws at tau {tau:g}")
-    draws: list[list[Found]] = []
-    for done, problem in enumerate(problems, 1):
-        draws.append(single_draws(model, problem, tau, plan.seed, plan.draws))
-        show(done, len(problems))
-    apart = [
-        distance
-        for of_one in draws
-        for distance in distances_in_deviations([one.log_prob for one in of_one])
-    ]
-    returned = 0
-    for problem, of_one in zip(problems, draws, strict=True):
-        for first in range(0, len(of_one), _BATCH):
-            some = [candidate.image for candidate in of_one[first : first + _BATCH]]
-            returned += sum(_returns(model, some, [problem] * len(some)))
-    found = [candidate for of_one in draws for candidate in of_one]
-    return FarDraws(
-        tau,
-        conditions=len(problems),
-        draws=plan.draws,
-        redrawn=sum(candidate.redraws > 0 for candidate in found),
-        lost=len(problems) * plan.draws - len(found),
-        farthest=max(apart, default=0.0),
-        within_20=sum(distance <= 20 for distance in apart),
-        returned=returned,
-    )
-
-
-def distances_in_deviations(values: Sequence[float]) -> list[float]:
-    """`|x - median| / (1.4826 median |x - median|)` of each value; 0 where all are equal."""
-    if not values:
-        return []
-    x = torch.tensor(values, dtype=torch.float64)
-    apart = (x - x.quantile(0.5)).abs()
-    scale = 1.4826 * apart.quantile(0.5)
-    return [0.0] * len(values) if scale == 0 else (apart / scale).tolist()
-
-
 @torch.no_grad()
 def latents(model: caflow.CAFlow, problems: Sequence[Problem]) -> list[Latent]:
     """Moments of each z_j^i of the true pictures w + u, u uniform: what the model was fitted to.
@@ -282,11 +216,11 @@ def latents(model: caflow.CAFlow, problems: Sequence[Problem]) -> list[Latent]:
     """
     if model.config.flow.dequantization != "uniform":
         return []
-    show, generator = _progress("latents"), torch.Generator().manual_seed(_NOISE_SEED)
+    show, generator = progress("latents"), torch.Generator().manual_seed(_NOISE_SEED)
     parts: list[list[torch.Tensor]] = []
     done = 0
     for some in _batches(problems):
-        cond, targets = _pairs(model, [p.truth for p in some], some)
+        cond, targets = pairs_of(model, [p.truth for p in some], some)
         noise = torch.rand(targets.shape, generator=generator, dtype=torch.float64)
         parts.append(model.encode(targets.double() + noise, cond)[0])
         done += len(some)
@@ -318,14 +252,3 @@ def moments(z: torch.Tensor) -> tuple[float, float, float]:
     variance = centred.square().mean()
     together = (centred[..., :-1] * centred[..., 1:]).mean()
     return float(mean), float(variance), float(together / variance)
-
-
-def _progress(name: str) -> Progress:
-    begun = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        if done == total or done % max(1, total // 10) == 0:
-            seconds = time.monotonic() - begun
-            print(f"{name}: {done} of {total}, {seconds:.0f} s", file=sys.stderr, flush=True)
-
-    return show
