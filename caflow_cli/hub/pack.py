@@ -19,7 +19,7 @@ from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest
 
 __all__ = ["MAX_BYTES", "pack"]
 
-MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
+MAX_BYTES = 13_000_000  # of a bundled file, as a wheel compresses it
 
 
 def pack(
@@ -40,7 +40,7 @@ def pack(
         run: Folder of a run, or a model file.
         model_id: Becomes the file's name.
         output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it.
-        bundle: Write into this installation's package instead, at most 12 MB as zipped.
+        bundle: Write into this installation's package instead, at most 13 MB as zipped.
         default: Make it the default model of its task, in place of another, whose id the entry
             keeps as `replaces`.
         overwrite: Replace a model with that id.
