@@ -11,6 +11,7 @@ from helpers import small_config, smooth_image
 import caflow_cli
 from caflow_cli.config import TaskConfig
 from caflow_cli.images import write_png
+from caflow_cli.training import SamplesConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,8 +39,14 @@ def test_four_lines_train_on_a_folder(tmp_path, monkeypatch, capsys):
 
 
 def test_the_training_page_names_every_field():
-    own = {field.name for field in fields(caflow_cli.RunConfig)} - {"optim", "flow", "task"}
+    own = {field.name for field in fields(caflow_cli.RunConfig)} - {
+        "optim",
+        "samples",
+        "flow",
+        "task",
+    }
     optim = {f"optim.{field.name}" for field in fields(caflow_cli.OptimConfig)}
-    assert {name for name in own | optim if f"`{name}`" not in PAGE} == set()
+    samples = {f"samples.{field.name}" for field in fields(SamplesConfig)}
+    assert {name for name in own | optim | samples if f"`{name}`" not in PAGE} == set()
     for event in ("data", "step", "validation", "rollback", "note", "end"):
         assert f"| `{event}`" in PAGE
