@@ -6,6 +6,7 @@ import dataclasses
 import os
 import stat
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from caflow_cli.checkpoint import read_info
+from caflow_cli.checkpoint.tensors import checkpoint_bytes
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
@@ -131,3 +133,21 @@ def test_the_saved_file_is_stable(model_file, tmp_path):
     again = tmp_path / "again.safetensors"
     model.save(again, info.training)
     assert again.read_bytes() == model_file.read_bytes()
+
+
+def test_a_bundle_that_is_a_little_too_large_keeps_a_bit_less(model_file, tmp_path, monkeypatch):
+    model, info = CAFlow.load(model_file), read_info(model_file)
+    five, four = (
+        checkpoint_bytes(model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits)
+        for bits in (5, 4)
+    )
+    assert len(zlib.compress(four)) < len(zlib.compress(five))
+    assert len(four) == len(five)
+    monkeypatch.setattr("caflow_cli.hub.pack.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.pack.manifest_path", lambda: tmp_path / "manifest.json")
+    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", len(zlib.compress(five)))
+    pack(model_file, "a", bundle=True)
+    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", len(zlib.compress(five)) - 1)
+    pack(model_file, "b", bundle=True)
+    assert (tmp_path / "a.safetensors").read_bytes() == five
+    assert (tmp_path / "b.safetensors").read_bytes() == four
