@@ -34,6 +34,8 @@ class Progress:
     def restore(self, record: Mapping[str, Any]) -> None:
         for field in dataclasses.fields(self):
             setattr(self, field.name, record.get(field.name, field.default))
+        if "best_bits_per_dim" not in record:  # of before there were central pictures
+            self.best_bits_per_dim = self.best
 
     def images(self, optim: OptimConfig) -> int:
         """Images seen."""

@@ -75,9 +75,8 @@ def _picture_sum(
 ) -> float:
     device, found = accelerator.device, 0.0
     for w, y in _batches(targets, conditions, accelerator):
-        points = (x.to(device).float() for x in (w, y))
-        target, cond = points
-        found += float(central_losses(model, target, cond + 0.5, pictures).sum())
+        target, cond = w.to(device).float(), y.to(device) + 0.5
+        found += float(central_losses(model, target, cond, pictures).sum())
     return found
 
 

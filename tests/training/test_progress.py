@@ -37,3 +37,12 @@ def test_a_state_of_before_a_field_existed_is_read():
     assert progress == written
     progress.restore({"step": 2})
     assert progress == Progress(step=2)
+
+
+def test_states_of_before_there_were_central_pictures_know_their_best_model():
+    progress = Progress()
+    progress.restore({"step": 5, "best": 3.5})
+    assert (progress.best, progress.best_bits_per_dim) == (3.5, 3.5)
+    again = Progress()
+    again.restore({**progress.record(), "best": 3.25})
+    assert (again.best, again.best_bits_per_dim) == (3.25, 3.5)
