@@ -34,7 +34,8 @@ def perceptual_distance(
     if side < LEAST_SIDE:
         raise CaflowError(
             f"VGG16 cannot look at pictures of {side} pixels",
-            f"--set optim.guide_perceptual=0, or a task.size of {LEAST_SIDE} or more",
+            "--set optim.guide_perceptual=0 and samples.perceptual=0, or a task.size of "
+            f"{LEAST_SIDE} or more",
             EXIT_USAGE,
         )
     network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
