@@ -49,16 +49,14 @@ class Scale(nn.Module):
         )
         self.steps = Modules[Step](Step(channels, hidden, bound) for _ in range(steps))
 
-    def _links(self) -> list[Link]:
-        transitions, composed = _composed(self)
-        steps = zip(self.steps, composed, strict=True)
-        return [Link(self.squeeze), *transitions, *(Link(step, None, own) for step, own in steps)]
-
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return forward_through(self._links(), x, self.recompute)
+        transitions, composed = _composed(self)
+        steps = [Link(step, None, own) for step, own in zip(self.steps, composed, strict=True)]
+        return forward_through([Link(self.squeeze), *transitions, *steps], x, self.recompute)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return inverse_through(self._links(), y)
+        layers = (self.squeeze, *self.transitions, *self.steps)
+        return inverse_through([Link(layer) for layer in layers], y)
 
     def fold(self) -> Scale:
         return _fold(self)
@@ -161,16 +159,16 @@ class ConditionalScale(nn.Module):
             return checkpoint(step.read, *part, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return step.read(*part)
 
-    def _links(self, cond: ScaleCondition) -> list[Link]:
+    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
         transitions, composed = _composed(self)
         steps = zip(self.steps, self._conditions(cond), composed, strict=True)
-        return [Link(self.squeeze), *transitions, *(Link(*step) for step in steps)]
-
-    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
-        return forward_through(self._links(cond), x, self.recompute)
+        links = [Link(self.squeeze), *transitions, *(Link(*step) for step in steps)]
+        return forward_through(links, x, self.recompute)
 
     def inverse(self, y: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
-        return inverse_through(self._links(cond), y)
+        steps = zip(self.steps, self._conditions(cond), strict=True)
+        layers = (self.squeeze, *self.transitions)
+        return inverse_through([*map(Link, layers), *(Link(*step) for step in steps)], y)
 
     def fold(self) -> ConditionalScale:
         return _fold(self)
@@ -194,7 +192,8 @@ def _composed(scale: Scale | ConditionalScale) -> tuple[list[Link], Sequence[Com
     """The transitions of a scale, and the affine maps of its steps.
 
     In training, as in the folded form, the transitions are part of the first step's map: a product
-    of matrices costs less than a convolution of all pixels, forward and backward.
+    of matrices costs less than a convolution of all pixels, forward and backward. The inverse of
+    the training form goes through each layer by itself.
     """
     maps = compose([*scale.transitions, *(step.affine for step in scale.steps)])
     count = len(scale.transitions)

@@ -384,9 +384,11 @@ def test_the_walk_has_every_exported_layer_and_flow(package):
 
 
 @every_case
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @torch.no_grad()
-def test_shape_type_and_inverse(name):
+def test_shape_type_and_inverse(name, training):
     module, x, cond = build(name)
+    module.train(training)
     y, logdet = module(x, cond)
     shapes = [tuple(t.shape[1:]) for t in helpers.tensors(y)]
     expected = CASES[name].shape or tuple(x.shape[1:])

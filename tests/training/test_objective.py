@@ -80,9 +80,11 @@ def square(x, w):
     return (x - w).square().mean((1, 2, 3))
 
 
-def test_central_pictures_are_those_of_tau_0_as_the_task_writes_them(holes):
+@pytest.mark.parametrize("training", [False, True])
+def test_central_pictures_are_those_of_tau_0_as_the_task_writes_them(holes, training):
     """Rounded, they are what `sample` draws at τ 0; outside the hole they are the truth."""
     model, batch = holes
+    model = copy.deepcopy(model).train(training)
     seen = []
 
     def pictures(x, w):
@@ -95,7 +97,7 @@ def test_central_pictures_are_those_of_tau_0_as_the_task_writes_them(holes):
     hole = (batch.cond[:, 3:] >= 128).expand_as(x)
     assert hole.any()
     torch.testing.assert_close(x[~hole], w[~hole])
-    drawn, _ = model.decode(
+    drawn, _ = model.eval().decode(
         [torch.zeros(len(x), *s) for s in model.latent_shapes((16, 16))], batch.cond.byte()
     )
     torch.testing.assert_close(
