@@ -47,7 +47,7 @@ _RECORD = {
     "minutes": "minutes",
     "train_bits_per_dim": "bits/dim in training",
     "val_bits_per_dim": "bits/dim in validation",
-    "val_picture_loss": "loss of central pictures in validation",
+    "val_picture_loss": "loss of draws in validation",
 }
 
 

@@ -87,7 +87,7 @@ class Display:
     def _validation(self, event: dict[str, Any]) -> None:
         self._say(
             f"step {event['step']}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
-            f"training pictures {_number(event['train_bits_per_dim'])}{_central(event)}"
+            f"training pictures {_number(event['train_bits_per_dim'])}{_of_draws(event)}"
         )
 
     def _rollback(self, event: dict[str, Any]) -> None:
@@ -109,17 +109,17 @@ def describe_summary(summary: RunSummary) -> str:
         f"pictures {summary.train_bits_per_dim:.4f}, gap {summary.gap_bits_per_dim:.4f}; "
         f"{summary.skipped_steps} steps skipped"
         + (
-            f"; central pictures of validation {summary.val_picture_loss:.4f}"
+            f"; draws of validation {summary.val_picture_loss:.4f}"
             if summary.val_picture_loss is not None
             else ""
         )
     )
 
 
-def _central(event: dict[str, Any]) -> str:
+def _of_draws(event: dict[str, Any]) -> str:
     if "val_picture_loss" not in event:
         return ""
-    return f"  central pictures {_number(event['val_picture_loss'])}"
+    return f"  draws {_number(event['val_picture_loss'])}"
 
 
 def describe_verdict(verdict: Verdict) -> str:

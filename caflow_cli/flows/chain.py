@@ -26,7 +26,9 @@ class Link(NamedTuple):
 
     layer: _Invertible
     cond: object = None  # of the layer's own kind
-    composed: Composed | None = None  # of a layer that begins with a `ChannelAffine`: its map, which
+    composed: Composed | None = (
+        None  # of a layer that begins with a `ChannelAffine`: its map, which
+    )
     # the way forward takes in place of the layer's own
 
 

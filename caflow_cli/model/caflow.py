@@ -194,17 +194,29 @@ class CAFlow(ModelFiles):
         anchor = self.density.A
         return anchor.mean(anchor.read(y))
 
-    def central_picture(self, cond: Tensor) -> Tensor:
-        """The picture at τ 0, whose latents are all zero: floats (B, C, H, W) in [0, 256].
+    def mean_of_opposites(self, cond: Tensor, latents: Sequence[Tensor]) -> Tensor:
+        """The mean of the pictures of latents z and -z: floats (B, C, H, W) in [0, 256].
 
-        It has gradients of all parameters but R's density.
+        It says where draws lie: what is odd in z is not in it. It has gradients of all parameters
+        but R's density.
 
         Args:
             cond: y + u', float in [0, 256).
+            latents: z, of the shapes `latent_shapes`, one for each condition.
         """
+        pairs = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
+        v = self._pictures_of(cond, pairs)
+        there, back = v[0::2], v[1::2]
+        return (there + back) / 2
+
+    def central_picture(self, cond: Tensor) -> Tensor:
+        """The picture at τ 0, whose latents are all zero. Otherwise like `mean_of_opposites`."""
+        shapes = self.latent_shapes((cond.shape[-2], cond.shape[-1]))
+        return self._pictures_of(cond, [torch.zeros(len(cond), *shape) for shape in shapes])
+
+    def _pictures_of(self, cond: Tensor, latents: Sequence[Tensor]) -> Tensor:
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        shapes = self.latent_shapes((y.shape[-2], y.shape[-1]))
-        latents = [y.new_zeros(len(y), *shape) for shape in shapes]
+        latents = [laid_out(z.to(y)) for z in latents]
         return self.density.inverse(latents, self.density.condition(y)[0])[0].clamp(0, 256)
 
     def _points(

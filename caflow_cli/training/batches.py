@@ -14,10 +14,10 @@ from .crops import Crop
 from .dataset import Dataset
 from .zoom import Zoom
 
-__all__ = ["DRAWN", "Batch", "Batches", "Prefetched", "mark_drawn"]
+__all__ = ["DRAWN", "Batch", "Batches", "Prefetched"]
 
-DRAWN = 4  # of so many pictures of a batch one is marked as drawn
-_ORDER, _SAMPLE = 1, 2  # streams of random numbers
+DRAWN = 4  # of so many pictures of a batch one may be drawn in a step
+_ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
 
 
 class Batch(NamedTuple):
@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     target: Tensor  # w, whole numbers
     cond: Tensor  # y + u'
     noise: Tensor  # of w: uniform, or standard normal
-    drawn: Tensor  # bool (B,): one of `DRAWN`, whose picture may be drawn in a step
+    draws: Tensor  # int64 (B,): of one in `DRAWN` the seed of its draws, of the others -1
 
     @property
     def points(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -36,11 +36,6 @@ class Batch(NamedTuple):
     def split(self, count: int) -> list[Batch]:
         """Split into `count` neighbouring parts of nearly equal size."""
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
-
-
-def mark_drawn(positions: range) -> Tensor:
-    """Mark one in `DRAWN` positions of the stream, about equally often in each process and part."""
-    return torch.tensor([p % DRAWN == p // DRAWN % DRAWN for p in positions])
 
 
 class Batches:
@@ -98,7 +93,14 @@ class Batches:
             v[row] = _words(bits, v[row].shape)
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
         cond = torch.from_numpy(y) + _uniform(v)
-        return Batch(torch.from_numpy(w).float(), cond, noise, mark_drawn(positions))
+        draws = torch.tensor([self._seed_of_draws(position) for position in positions])
+        return Batch(torch.from_numpy(w).float(), cond, noise, draws)
+
+    def _seed_of_draws(self, position: int) -> int:
+        """-1 but for one in `DRAWN`, about equally often in each process and part."""
+        if position % DRAWN != position // DRAWN % DRAWN:
+            return -1
+        return int(self._bits(_DRAWS, position).random_raw(1)[0]) % 2**32
 
     def _part(self, bits: np.random.Philox) -> Crop | Zoom | None:
         if self.dataset.crops is not None:

@@ -112,11 +112,12 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class SamplesConfig:
-    """The last part of a run, in which what the flows draw at τ 0 is taught as a picture, too."""
+    """The last part of a run, in which what the flows draw is taught as pictures, too."""
 
     share: float = 0.0  # of the budget; 0: there is no such part
     lr: float = 4e-4  # peak, by a cosine of its own
     weight: float = 1.0  # of the loss of those pictures, beside bits/dim
+    tau: float = 0.0  # the highest temperature of what is drawn; 0: the picture at τ 0 alone
     perceptual: float = 2.0  # of LPIPS (VGG16) in that loss, beside L1; 0: L1 alone
 
     def __post_init__(self) -> None:
@@ -124,9 +125,9 @@ class SamplesConfig:
         for name in ("lr", "weight"):
             value = getattr(self, name)
             _require(0 < value < math.inf, f"samples.{name}", value, "above 0")
-        _require(
-            0 <= self.perceptual < math.inf, "samples.perceptual", self.perceptual, "to 0 or more"
-        )
+        for name in ("perceptual", "tau"):
+            value = getattr(self, name)
+            _require(0 <= value < math.inf, f"samples.{name}", value, "to 0 or more")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _SERIES = (
     ("step", "running_bits_per_dim", "training loss, running mean", (180, 180, 180), 2, False),
     ("validation", "train_bits_per_dim", "training pictures", (213, 94, 0), 3, True),
     ("validation", "val_bits_per_dim", "validation pictures", (0, 114, 178), 3, True),
-    ("validation", "val_picture_loss", "central pictures", (0, 158, 115), 3, True),
+    ("validation", "val_picture_loss", "draws", (0, 158, 115), 3, True),
 )
 
 _Points = list[tuple[float, float]]

@@ -14,14 +14,15 @@ from ..tasks import get_task
 from .batches import DRAWN, Batch
 
 __all__ = [
+    "DrawnLosses",
     "Loss",
     "Objective",
     "ObjectiveModule",
     "Perceptual",
     "PictureLoss",
     "anchor_density",
-    "central_losses",
-    "density_and_centre",
+    "density_and_draws",
+    "losses_of_draws",
     "meant_picture",
     "picture_loss",
     "whole_density",
@@ -40,6 +41,8 @@ class Loss(NamedTuple):
 Objective = Callable[[CAFlow, Batch], Loss]
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # a distance of pictures, (B, 3, H, W) to (B,)
 PictureLoss = Perceptual  # another
+# The losses (B,) of what a model draws of a target and a condition with some seeds.
+DrawnLosses = Callable[[CAFlow, Tensor, Tensor, Tensor], Tensor]
 
 
 def whole_density(cond_weight: float) -> Objective:
@@ -51,25 +54,22 @@ def whole_density(cond_weight: float) -> Objective:
     return objective
 
 
-def density_and_centre(cond_weight: float, weight: float, pictures: PictureLoss) -> Objective:
-    """`whole_density` and `weight` times the loss of the central pictures of some of the batch.
-
-    A central picture is that of τ 0, composed as the task writes it. So the flow's own centre
-    learns how pictures look, and likelihood alone says how draws differ from it.
+def density_and_draws(cond_weight: float, weight: float, losses: DrawnLosses) -> Objective:
+    """`whole_density` and `weight` times the losses of what is drawn of some of the batch.
 
     Args:
         cond_weight: λ.
-        weight: Of the loss of pictures.
-        pictures: That loss.
+        weight: Of the losses of draws.
+        losses: Those losses, as of `losses_of_draws`.
     """
     density = whole_density(cond_weight)
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
         found = density(model, batch)
-        some = batch.drawn
+        some = batch.draws >= 0
         if not some.any():
             return found
-        lost = central_losses(model, batch.target[some], batch.cond[some], pictures)
+        lost = losses(model, batch.target[some], batch.cond[some], batch.draws[some])
         # Over the pictures that a part of this size has on average: then the parts' mean is the
         # batch's, however it is divided.
         picture = wide(lost.sum() * DRAWN / len(some))
@@ -78,11 +78,36 @@ def density_and_centre(cond_weight: float, weight: float, pictures: PictureLoss)
     return objective
 
 
-def central_losses(model: CAFlow, target: Tensor, cond: Tensor, pictures: PictureLoss) -> Tensor:
-    """The losses of central pictures, (B,), of whole w and of y + u' (B, C, H, W)."""
-    condition = cond.floor() + 0.5
-    drawn = get_task(model.config).settle_points(condition, model.central_picture(cond))
-    return pictures(drawn / 128 - 1, (target + 0.5) / 128 - 1)
+def losses_of_draws(pictures: PictureLoss, tau: float) -> DrawnLosses:
+    """The losses of means of two opposite draws, of whole w and of y + u' (B, C, H, W).
+
+    The two have latents z and -z at a temperature from U(0, `tau`), both from the picture's seed.
+    Their mean, composed as the task writes it, is compared with w. So the middle of the draws, at
+    the temperatures that are used, learns how pictures look; likelihood says how they differ.
+
+    Args:
+        pictures: The loss of a picture.
+        tau: The highest temperature. 0: the picture at τ 0 alone learns.
+    """
+
+    def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
+        if tau == 0:
+            drawn = model.central_picture(cond)
+        else:
+            shapes = model.latent_shapes((cond.shape[-2], cond.shape[-1]))
+            of_each = [_latents(seed, shapes, tau) for seed in seeds.tolist()]
+            latents = [torch.stack(z) for z in zip(*of_each, strict=True)]
+            drawn = model.mean_of_opposites(cond, latents)
+        composed = get_task(model.config).settle_points(cond.floor() + 0.5, drawn)
+        return pictures(composed / 128 - 1, (target + 0.5) / 128 - 1)
+
+    return losses
+
+
+def _latents(seed: int, shapes: list[tuple[int, int, int]], tau: float) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    own = tau * torch.rand((), generator=generator)
+    return [own * torch.randn(shape, generator=generator) for shape in shapes]
 
 
 def anchor_density(model: CAFlow, batch: Batch) -> Loss:
@@ -141,5 +166,5 @@ class ObjectiveModule(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, target: Tensor, cond: Tensor, noise: Tensor, drawn: Tensor) -> Loss:
-        return self.objective(self.model, Batch(target, cond, noise, drawn))
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor, draws: Tensor) -> Loss:
+        return self.objective(self.model, Batch(target, cond, noise, draws))

@@ -60,7 +60,7 @@ class Optimiser:
         accelerator: Accelerate's object, which knows device and process.
         optim: Settings of the optimiser, and of the phases.
         perceptual: A distance of pictures, for phases that learn from it.
-        samples: Settings of the phase in which central pictures teach.
+        samples: Settings of the phase in which draws teach.
 
     Raises:
         CaflowError: The batch cannot be divided, or there is no compiler.

@@ -12,11 +12,12 @@ from torch import Tensor
 from ..config import FlowConfig
 from .config import OptimConfig, SamplesConfig
 from .objective import (
+    DrawnLosses,
     Objective,
     Perceptual,
-    PictureLoss,
     anchor_density,
-    density_and_centre,
+    density_and_draws,
+    losses_of_draws,
     meant_picture,
     picture_loss,
     whole_density,
@@ -44,7 +45,7 @@ class Phase:
         whole_model: Whether the loss is that of the whole model. Then actnorms are set when the
             phase begins, and the model is validated during the phase.
         unit: The unit of the loss.
-        pictures: The loss of central pictures that is a part of it, if any is,
+        draws: The losses of draws that are a part of it, if any are,
         weight: times this.
     """
 
@@ -56,7 +57,7 @@ class Phase:
     end: float
     whole_model: bool
     unit: str = "bits/dim"
-    pictures: PictureLoss | None = None
+    draws: DrawnLosses | None = None
     weight: float = 0.0
 
     @property
@@ -94,7 +95,7 @@ def phases_of(
 
     A guide may learn alone first, with its own rate and schedule: by likelihood, or by the picture
     that it means. That picture is taught by L1 at first, and then by how it looks as well. Then
-    everything learns, or everything but the guide. At last central pictures may teach it, too.
+    everything learns, or everything but the guide. At last what is drawn may teach it, too.
 
     Args:
         optim, flow, samples: The run's settings.
@@ -104,15 +105,15 @@ def phases_of(
     if samples.share == 0:
         return own
     pictures = picture_loss(perceptual if samples.perceptual else None, samples.perceptual)
-    together = own[-1]
+    draws, together = losses_of_draws(pictures, samples.tau), own[-1]
     taught = replace(
         together,
-        name=f"{together.name} from central pictures, too,",
-        objective=density_and_centre(optim.cond_weight, samples.weight, pictures),
+        name=f"{together.name} from draws, too,",
+        objective=density_and_draws(optim.cond_weight, samples.weight, draws),
         rate=partial(learning_rate, _own_schedule(optim, samples.lr)),
         begin=together.end,
         end=1.0,
-        pictures=pictures,
+        draws=draws,
         weight=samples.weight,
     )
     return [*own, taught]

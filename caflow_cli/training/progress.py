@@ -34,7 +34,7 @@ class Progress:
     def restore(self, record: Mapping[str, Any]) -> None:
         for field in dataclasses.fields(self):
             setattr(self, field.name, record.get(field.name, field.default))
-        if "best_bits_per_dim" not in record:  # of before there were central pictures
+        if "best_bits_per_dim" not in record:  # of before draws taught
             self.best_bits_per_dim = self.best
 
     def images(self, optim: OptimConfig) -> int:
@@ -77,6 +77,6 @@ class RunSummary:
     val_bits_per_dim: float
     gap_bits_per_dim: float  # validation minus training
     best_val_bits_per_dim: float  # of best.safetensors
-    val_picture_loss: float | None  # of central pictures, where they taught
+    val_picture_loss: float | None  # of draws, where they taught
     skipped_steps: int
     rollbacks: int

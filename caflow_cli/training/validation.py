@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..model import CAFlow, bits_per_dim
 from .dataset import Dataset
-from .objective import PictureLoss, central_losses
+from .objective import DrawnLosses
 from .phases import Phase
 from .processes import sum_over_processes
 
@@ -26,7 +26,7 @@ class Fit(NamedTuple):
 
     train: float
     val: float
-    picture: float | None = None  # the loss of central pictures on validation, where they teach
+    picture: float | None = None  # the loss of draws on validation, where they teach
     loss: float = math.nan  # the bits/dim of validation, and that loss times its weight
 
 
@@ -41,14 +41,14 @@ class Validation:
         """Compute the means. The pictures are divided among the processes."""
         parts = (self.train, self.val)
         own = [_sum(model, *part, accelerator) for part in parts]
-        if phase.pictures is not None:
-            own.append(_picture_sum(model, *self.val, accelerator, phase.pictures))
+        if phase.draws is not None:
+            own.append(_sum_of_draws(model, *self.val, accelerator, phase.draws))
         sums = sum_over_processes(accelerator, own)
         train, val = (
             float(bits_per_dim(total / len(targets), targets[0].numel()))
             for total, (targets, _) in zip(sums, parts, strict=False)
         )
-        if phase.pictures is None:
+        if phase.draws is None:
             return Fit(train, val, None, val)
         picture = sums[2] / len(self.val[0])
         return Fit(train, val, picture, val + phase.weight * picture)
@@ -61,29 +61,28 @@ def _choose(total: int, count: int, seed: int) -> Tensor:
 
 
 def _sum(model: CAFlow, targets: Tensor, conditions: Tensor, accelerator: Accelerator) -> float:
-    own = _batches(targets, conditions, accelerator)
+    own = _batches(accelerator, targets, conditions)
     return sum(float(model.log_prob(w, y).sum()) for w, y in own)
 
 
 @torch.no_grad()
-def _picture_sum(
+def _sum_of_draws(
     model: CAFlow,
     targets: Tensor,
     conditions: Tensor,
     accelerator: Accelerator,
-    pictures: PictureLoss,
+    losses: DrawnLosses,
 ) -> float:
+    """A picture's seed is its place among them, so its draws are always the same."""
     device, found = accelerator.device, 0.0
-    for w, y in _batches(targets, conditions, accelerator):
+    for w, y, seeds in _batches(accelerator, targets, conditions, torch.arange(len(targets))):
         target, cond = w.to(device).float(), y.to(device) + 0.5
-        found += float(central_losses(model, target, cond, pictures).sum())
+        found += float(losses(model, target, cond, seeds).sum())
     return found
 
 
-def _batches(
-    targets: Tensor, conditions: Tensor, accelerator: Accelerator
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(accelerator: Accelerator, *of_pictures: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """This process's."""
     process, processes = accelerator.process_index, accelerator.num_processes
-    own = targets[process::processes].split(_BATCH), conditions[process::processes].split(_BATCH)
-    return ((w, y) for w, y in zip(*own, strict=True) if len(w))
+    own = [x[process::processes].split(_BATCH) for x in of_pictures]
+    return (batch for batch in zip(*own, strict=True) if len(batch[0]))

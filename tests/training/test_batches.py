@@ -7,7 +7,7 @@ import torch
 from helpers import smooth_image
 
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
-from caflow_cli.training.batches import Batches, Prefetched, mark_drawn
+from caflow_cli.training.batches import Batches, Prefetched
 from caflow_cli.training.dataset import Dataset
 
 
@@ -32,9 +32,11 @@ def test_ranks_share_out_the_same_batch():
 
 
 @pytest.mark.parametrize(("ranks", "parts"), [(1, 1), (1, 4), (2, 1), (2, 4), (4, 2)])
-def test_one_of_four_is_marked_as_drawn_and_as_often_in_each_process_and_part(ranks, parts):
-    marks = [mark_drawn(range(32 * step, 32 * step + 32)) for step in range(3)]
-    for whole in marks:
+def test_one_of_four_has_a_seed_of_draws_and_as_often_in_each_process_and_part(ranks, parts):
+    seeds = [batches(batch_size=32)(step).draws for step in range(3)]
+    found = torch.cat(seeds)
+    assert len(set(found[found >= 0].tolist())) == 24
+    for whole in (of_step >= 0 for of_step in seeds):
         assert int(whole.sum()) == 8
         counts = [int(c.sum()) for r in range(ranks) for c in whole[r::ranks].tensor_split(parts)]
         assert set(counts) == {8 // (ranks * parts)}

@@ -65,7 +65,7 @@ def test_ticks_are_round(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
 
 
-def test_central_pictures_have_a_scale_of_their_own():
+def test_draws_have_a_scale_of_their_own():
     own = [
         {**e, "val_picture_loss": 0.2 - 1e-5 * e["images"]} if "val_bits_per_dim" in e else e
         for e in events()

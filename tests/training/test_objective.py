@@ -12,8 +12,8 @@ from caflow_cli.flows import Logit, standard_normal_log_prob
 from caflow_cli.training.objective import (
     ObjectiveModule,
     anchor_density,
-    central_losses,
-    density_and_centre,
+    density_and_draws,
+    losses_of_draws,
     meant_picture,
     picture_loss,
     whole_density,
@@ -81,39 +81,52 @@ def square(x, w):
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_central_pictures_are_those_of_tau_0_as_the_task_writes_them(holes, training):
-    """Rounded, they are what `sample` draws at τ 0; outside the hole they are the truth."""
+@pytest.mark.parametrize("tau", [0.0, 0.7])
+def test_what_is_compared_is_the_mean_of_two_opposite_draws_as_the_task_writes_it(
+    holes, tau, training
+):
+    """In the hole it is what `decode` makes of z and -z; outside of it, it is the truth."""
     model, batch = holes
     model = copy.deepcopy(model).train(training)
+    some = batch.draws >= 0
+    target, cond, seeds = batch.target[some], batch.cond[some], batch.draws[some]
+    assert len(seeds) == 2
     seen = []
 
     def pictures(x, w):
         seen.append((x, w))
         return square(x, w)
 
-    lost = central_losses(model, batch.target, batch.cond, pictures)
+    lost = losses_of_draws(pictures, tau)(model, target, cond, seeds)
     ((x, w),) = seen
-    torch.testing.assert_close(w, (batch.target + 0.5) / 128 - 1)
-    hole = (batch.cond[:, 3:] >= 128).expand_as(x)
+    torch.testing.assert_close(w, (target + 0.5) / 128 - 1)
+    hole = (cond[:, 3:] >= 128).expand_as(x)
     assert hole.any()
     torch.testing.assert_close(x[~hole], w[~hole])
-    drawn, _ = model.eval().decode(
-        [torch.zeros(len(x), *s) for s in model.latent_shapes((16, 16))], batch.cond.byte()
-    )
-    torch.testing.assert_close(
-        x[hole], (drawn.clamp(0, 256) / 128 - 1).to(x)[hole], atol=1e-4, rtol=0
-    )
+    model.eval()
+    for row, seed in enumerate(seeds.tolist()):
+        generator = torch.Generator().manual_seed(seed)
+        own = tau * torch.rand((), generator=generator)
+        z = [own * torch.randn((1, *s), generator=generator) for s in model.latent_shapes((16, 16))]
+        assert (sum(float(t.abs().sum()) for t in z) > 0) == (tau > 0)
+        condition = cond[row : row + 1].byte()
+        there, back = (
+            model.decode([sign * t for t in z], condition)[0].clamp(0, 256) for sign in (1, -1)
+        )
+        mean = ((there + back) / 256 - 1).to(x)
+        here = hole[row]
+        torch.testing.assert_close(x[row][here], mean[0][here], atol=1e-4, rtol=0)
     torch.testing.assert_close(lost, square(x, w))
 
 
-def test_the_flows_learn_from_central_pictures_and_the_likelihood_of_all(holes):
+def test_the_flows_learn_from_draws_and_the_likelihood_of_all(holes):
     model, batch = holes
-    model = copy.deepcopy(model)
-    loss = density_and_centre(0.25, 3.0, square)(model, batch)
+    model, losses = copy.deepcopy(model), losses_of_draws(square, 0.5)
+    loss = density_and_draws(0.25, 3.0, losses)(model, batch)
     plain = whole_density(0.25)(model, batch)
-    assert batch.drawn.tolist() == [True, False, False, False, False, True, False, False]
-    two = batch.drawn
-    expected = central_losses(model, batch.target[two], batch.cond[two], square).mean().detach()
+    two = batch.draws >= 0
+    assert two.tolist() == [True, False, False, False, False, True, False, False]
+    expected = losses(model, batch.target[two], batch.cond[two], batch.draws[two]).mean().detach()
     assert loss.picture.item() == pytest.approx(float(expected), rel=1e-5)
     assert loss.loss.item() == pytest.approx(plain.loss.item() + 3 * float(expected), rel=1e-6)
     assert loss.bits_per_dim.item() == pytest.approx(plain.bits_per_dim.item(), rel=1e-9)
@@ -127,7 +140,7 @@ def test_the_flows_learn_from_central_pictures_and_the_likelihood_of_all(holes):
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_the_loss_of_central_pictures_does_not_depend_on_parts(holes, parts):
     model, batch = holes
-    objective = density_and_centre(0.1, 1.0, square)
+    objective = density_and_draws(0.1, 1.0, losses_of_draws(square, 0.5))
     whole = objective(model, batch)
     means = [torch.stack(objective(model, part)) for part in batch.split(parts)]
     torch.testing.assert_close(torch.stack(means).mean(0), torch.stack(whole), rtol=1e-5, atol=1e-7)

@@ -147,7 +147,7 @@ def test_compiling_needs_a_compiler(model, monkeypatch):
 
 
 @pytest.mark.parametrize("optim", [{"accumulate": 2}, {"checkpoint_activations": True}])
-def test_parts_and_checkpoints_leave_a_step_of_central_pictures_as_it_is(holes, optim):
+def test_parts_and_checkpoints_leave_a_step_of_draws_as_it_is(holes, optim):
     model, batch = holes
     samples = SamplesConfig(share=1.0, perceptual=0.0)
     figures, expected = after_one_step(model, batch, samples, batch_size=8)

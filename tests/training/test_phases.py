@@ -162,7 +162,7 @@ def test_who_does_not_need_a_perceptual_net(config, optim):
     assert len(phases_of(optim, config.flow)) == (2 if config.flow.guides else 1)
 
 
-def test_central_pictures_teach_in_the_last_part(parameters):
+def test_draws_teach_in_the_last_part(parameters):
     def distance(x, w):
         return (x - w).square().mean((1, 2, 3))
 
@@ -172,8 +172,8 @@ def test_central_pictures_teach_in_the_last_part(parameters):
     assert not wants_perceptual(optim, GUIDED.flow, replace(samples, perceptual=0.0))
     _, together, taught = phases_of(optim, GUIDED.flow, distance, samples)
     assert (together.begin, together.end, taught.begin, taught.end) == (0.5, 0.8, 0.8, 1.0)
-    assert together.pictures is None
-    assert taught.pictures is not None
+    assert together.draws is None
+    assert taught.draws is not None
     assert taught.weight == 3.0
     assert taught.whole_model
     for name, parameter in parameters.items():
@@ -182,7 +182,7 @@ def test_central_pictures_teach_in_the_last_part(parameters):
 
 
 @pytest.mark.parametrize("guide_first", [0.0, 0.5])
-def test_a_run_may_be_of_central_pictures_alone(guide_first):
+def test_a_run_may_be_taught_by_draws_throughout(guide_first):
     """Then the phase between takes no time, and is passed over."""
     optim = OptimConfig(images=1, guide_first=guide_first)
     run = Phases(phases_of(optim, GUIDED.flow, None, SamplesConfig(share=1 - guide_first)))

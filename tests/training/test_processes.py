@@ -89,9 +89,7 @@ def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
 
 
-def test_two_ranks_learn_from_central_pictures_as_one_does_and_go_on_bit_for_bit(
-    pictures, tmp_path
-):
+def test_two_ranks_learn_from_draws_as_one_does_and_go_on_bit_for_bit(pictures, tmp_path):
     values = {"samples": {"share": 0.6, "perceptual": 0.0}, "optim": {"images": 80}}
     (one,) = run(tiny(pictures, tmp_path / "one", **values), double=True)
     two = run(tiny(pictures, tmp_path / "two", **values), 2, double=True)

@@ -39,7 +39,7 @@ def test_a_state_of_before_a_field_existed_is_read():
     assert progress == Progress(step=2)
 
 
-def test_states_of_before_there_were_central_pictures_know_their_best_model():
+def test_states_of_before_draws_taught_know_their_best_model():
     progress = Progress()
     progress.restore({"step": 5, "best": 3.5})
     assert (progress.best, progress.best_bits_per_dim) == (3.5, 3.5)

@@ -24,12 +24,12 @@ def test_holes_of_validation_stay_the_same():
     assert not torch.equal(first.val[0], other.val[0])
 
 
-def test_central_pictures_are_measured_where_they_teach(holes):
+def test_draws_are_measured_where_they_teach(holes):
     model, _ = holes
     dataset = Dataset(Inpaint(4, 16, 8), smooth_image(6, 3, 16, seed=3))
     validation = Validation(dataset, dataset, 4, seed=0)
     optim, flow = OptimConfig(images=1), model.config.flow
-    samples = SamplesConfig(share=0.5, weight=3.0, perceptual=0.0)
+    samples = SamplesConfig(share=0.5, weight=3.0, perceptual=0.0, tau=0.0)
     *_, before, taught = phases_of(optim, flow, None, samples)
     accelerator = Accelerator(cpu=True)
     plain, fit = (validation.measure(model, accelerator, phase) for phase in (before, taught))
