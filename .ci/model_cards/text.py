@@ -113,7 +113,9 @@ def _objective(record: Record, words: Words) -> str:
         text += f", behind a guide that {learned}"
     samples = record.training.get("samples") or {}
     if share := samples.get("share"):
-        text += f". In {_share(share)} of the last run the picture of τ 0 taught, too, by "
+        tau = samples.get("tau", 0)
+        what = f"the mean of two opposite draws up to τ {tau:g}" if tau else "the picture of τ 0"
+        text += f". In {_share(share)} of the last run {what} taught, too, by "
         text += f"{samples['weight']:g} × (L1 + {samples['perceptual']:g} × LPIPS with VGG16)"
     return f"{text}. AlexNet (of LPIPS) judges below, and is in no loss and in no rule of choice"
 
