@@ -149,7 +149,7 @@ def test_compiling_needs_a_compiler(model, monkeypatch):
 @pytest.mark.parametrize("optim", [{"accumulate": 2}, {"checkpoint_activations": True}])
 def test_parts_and_checkpoints_leave_a_step_of_draws_as_it_is(holes, optim):
     model, batch = holes
-    samples = SamplesConfig(share=1.0, perceptual=0.0)
+    samples = SamplesConfig(share=1.0, perceptual=0.0, tau=0.7)
     figures, expected = after_one_step(model, batch, samples, batch_size=8)
     assert figures.picture > 0
     assert figures.loss > figures.bits_per_dim
