@@ -63,7 +63,7 @@ def measure(
     from caflow_cli.config import preset as preset_named
     from caflow_cli.devices import peak_bytes, wait
     from caflow_cli.model import CAFlow
-    from caflow_cli.training.batches import Batch, mark_drawn
+    from caflow_cli.training.batches import Batch
     from caflow_cli.training.config import OptimConfig
     from caflow_cli.training.optimise import Optimiser
 
@@ -77,7 +77,7 @@ def measure(
         torch.randint(0, 256, (batch, config.target_channels, SIZE, SIZE)).float(),
         256 * torch.rand(batch, config.cond_channels, SIZE, SIZE),
         (torch.randn if normal else torch.rand)(batch, config.target_channels, SIZE, SIZE),
-        mark_drawn(range(batch)),
+        torch.full((batch,), -1),
     )
     begin = time.perf_counter()
     one.initialise(data)

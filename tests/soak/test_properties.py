@@ -17,7 +17,7 @@ from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks.base import scaled_size
-from caflow_cli.training.batches import Batch, mark_drawn
+from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.state import load_state, save_state
@@ -175,7 +175,7 @@ def batch_of(example: Example, seed: int) -> Batch:
     draw = torch.rand if example.model.Q is None else torch.randn
     noise = draw(example.target.shape, generator=gen)
     cond = example.cond + torch.rand(example.cond.shape, generator=gen)
-    return Batch(example.target.float(), cond, noise, mark_drawn(range(len(cond))))
+    return Batch(example.target.float(), cond, noise, torch.full((len(cond),), -1))
 
 
 @examples(8)
