@@ -26,10 +26,8 @@ class Link(NamedTuple):
 
     layer: _Invertible
     cond: object = None  # of the layer's own kind
-    composed: Composed | None = (
-        None  # of a layer that begins with a `ChannelAffine`: its map, which
-    )
-    # the way forward takes in place of the layer's own
+    # Of a layer that begins with a `ChannelAffine`: its map, for the way forward alone.
+    composed: Composed | None = None
 
 
 def forward_through(

@@ -83,7 +83,8 @@ def losses_of_draws(pictures: PictureLoss, tau: float) -> DrawnLosses:
 
     The two have latents z and -z at a temperature from U(0, `tau`), both from the picture's seed.
     Their mean, composed as the task writes it, is compared with w. So the middle of the draws, at
-    the temperatures that are used, learns how pictures look; likelihood says how they differ.
+    the temperatures that are used, learns how pictures look. Draws of one input grow alike there:
+    what of their spread is even in z blurs the mean.
 
     Args:
         pictures: The loss of a picture.
