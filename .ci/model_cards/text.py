@@ -115,8 +115,9 @@ def _objective(record: Record, words: Words) -> str:
     if share := samples.get("share"):
         tau = samples.get("tau", 0)
         what = f"the mean of two opposite draws up to τ {tau:g}" if tau else "the picture of τ 0"
-        text += f". In {_share(share)} of the last run {what} taught, too, by "
-        text += f"{samples['weight']:g} × (L1 + {samples['perceptual']:g} × LPIPS with VGG16)"
+        when = "Throughout the last run" if share == 1 else f"In {_share(share)} of the last run"
+        text += f". {when} the loss also had {samples['weight']:g} × (L1 + "
+        text += f"{samples['perceptual']:g} × LPIPS with VGG16) of {what}"
     return f"{text}. AlexNet (of LPIPS) judges below, and is in no loss and in no rule of choice"
 
 
@@ -130,6 +131,8 @@ def _guide(optim: dict[str, Any]) -> str:
         if weight := optim["guide_perceptual"]:
             share = _share(optim["guide_perceptual_from"])
             text += f", and by {weight:g} × LPIPS with VGG16 as well after {share} of that time"
+            if grid := optim.get("guide_lattice"):
+                text += f" (less {grid:g} × what repeats every four pixels)"
     return text if optim.get("guide_lr_share", 1) else f"{text}, and was fixed then"
 
 
@@ -210,7 +213,9 @@ def _seed(seed: int) -> str:
 
 def _paper(record: Record) -> str:
     published = _published(record)
-    return ", ".join(f"{_SHORT[name]} {value:g}" for name, value in published.items())
+    text = ", ".join(f"{_SHORT[name]} {value:g}" for name, value in published.items())
+    # Its holes are in pictures of another set than ours.
+    return f"{text} (CelebA)" if text and record.task == "inpaint" else text
 
 
 def _published(record: Record) -> dict[str, float]:
@@ -253,7 +258,8 @@ def _curve(record: Record) -> str:
     ]
     draws = record.protocol.curve_draws
     failed = "".join(
-        f" At τ {point.tau}, {point.failed} pictures are left out: a draw ran away eleven times."
+        f" At τ {point.tau}, {point.failed} pictures are left out: a draw and its ten redraws ran "
+        "away."
         for point in record.curve
         if point.failed
     )
@@ -283,7 +289,7 @@ def _far(record: Record) -> str:
         [
             f"{record.returned} of {p.pictures} test pictures come back from `encode` and `decode` "
             "as the same 8 bits. The table is of draws at high temperatures, none of them chosen: "
-            "how many ran away and were drawn again; how many were given up after eleven times; "
+            "how many ran away and were drawn again; how many were given up after ten redraws; "
             "the largest distance of log p from the median of its condition's draws, in 1.4826 × "
             "the median absolute deviation; how many are within 20 of it; how many pictures come "
             "back.",

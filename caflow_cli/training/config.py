@@ -11,6 +11,7 @@ from typing import Any
 from ..config import Config, FlowConfig, TaskConfig, preset
 from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import get_task
+from .lattice import LEAST_SIDE
 
 __all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "to_toml"]
 
@@ -48,14 +49,15 @@ class OptimConfig:
         "likelihood"  # of the guide alone; or "picture": L1 of what it means, and then
     )
     guide_perceptual: float = 2.0  # this times LPIPS (VGG16) as well; 0: L1 alone
-    guide_perceptual_from: float = 0.4  # from this share of its time on
+    guide_perceptual_from: float = 0.4  # from this share of its time on,
+    guide_lattice: float = 0.0  # and this times what repeats every four pixels (`lattice`)
     beta2: float = 0.99  # of Adam
     clip: float = 1.0  # norm of the gradient
     ema: float = 0.999
     cond_weight: float = 0.01  # λ
     bf16: bool = True  # in the nets
     compile: bool = False  # the flow steps, by `torch.compile`
-    checkpoint_activations: bool = False  # less memory, half as much time again
+    checkpoint_activations: bool = False  # less memory, a quarter to a half as much time again
     images: int | None = None  # budget; the schedule spans it
     minutes: float | None = None  # or this one
 
@@ -93,7 +95,7 @@ class OptimConfig:
             _require(value is None or 0 < value < math.inf, f"optim.{name}", value, "above 0")
         rest = (
             *("lr_floor", "lr_drop_step", "warmup", "cond_weight", "invconv_lr_width"),
-            *("guide_lr_share", "guide_perceptual"),
+            *("guide_lr_share", "guide_perceptual", "guide_lattice"),
         )
         for name in rest:
             value = getattr(self, name)
@@ -119,13 +121,14 @@ class SamplesConfig:
     weight: float = 1.0  # of the loss of those pictures, beside bits/dim
     tau: float = 0.0  # the highest temperature of what is drawn; 0: the picture at τ 0 alone
     perceptual: float = 2.0  # of LPIPS (VGG16) in that loss, beside L1; 0: L1 alone
+    lattice: float = 0.0  # of what repeats every four pixels (`lattice`)
 
     def __post_init__(self) -> None:
         _require(0 <= self.share <= 1, "samples.share", self.share, "from 0 to 1")
         for name in ("lr", "weight"):
             value = getattr(self, name)
             _require(0 < value < math.inf, f"samples.{name}", value, "above 0")
-        for name in ("perceptual", "tau"):
+        for name in ("perceptual", "tau", "lattice"):
             value = getattr(self, name)
             _require(0 <= value < math.inf, f"samples.{name}", value, "to 0 or more")
 
@@ -208,6 +211,16 @@ class RunConfig:
             self.samples.share,
             f"to at most {1 - self.optim.guide_first:g}: optim.guide_first has the rest",
         )
+        for name, weight in (
+            ("optim.guide_lattice", self.optim.guide_lattice),
+            ("samples.lattice", self.samples.lattice),
+        ):
+            _require(
+                weight == 0 or self.task.size >= LEAST_SIDE,
+                name,
+                weight,
+                f"to 0, or task.size to {LEAST_SIDE} or more",
+            )
         learns = self.optim.guide_lr_share > 0 or self.optim.guide_first > 0
         _require(
             not self.flow.guides or learns or self.init_from is not None,

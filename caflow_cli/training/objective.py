@@ -12,6 +12,7 @@ from ..devices import wide
 from ..model import CAFlow, LossTerms, bits_per_dim
 from ..tasks import get_task
 from .batches import DRAWN, Batch
+from .lattice import lattice
 
 __all__ = [
     "DrawnLosses",
@@ -127,17 +128,24 @@ def meant_picture(pictures: PictureLoss) -> Objective:
     return objective
 
 
-def picture_loss(perceptual: Perceptual | None = None, weight: float = 0.0) -> PictureLoss:
-    """`mean |x - w| + weight d(x, w)` of pairs of pictures in [-1, 1], (B, 3, H, W) to (B,).
+def picture_loss(
+    perceptual: Perceptual | None = None, weight: float = 0.0, lattice_weight: float = 0.0
+) -> PictureLoss:
+    """`mean |x - w| + weight d(x, w) + lattice_weight g(x)` of pictures x, w in [-1, 1].
+
+    Shapes: pairs (B, 3, H, W) to (B,).
 
     Args:
         perceptual: d.
         weight: Of d.
+        lattice_weight: Of g, what `lattice` finds.
     """
 
     def loss(x: Tensor, w: Tensor) -> Tensor:
         near = (x - w).abs().flatten(1).mean(1)
-        return near if perceptual is None else near + weight * perceptual(x, w)
+        if perceptual is not None:
+            near = near + weight * perceptual(x, w)
+        return near + lattice_weight * lattice(x) if lattice_weight else near
 
     return loss
 

@@ -104,7 +104,8 @@ def phases_of(
     own = _before_samples(optim, flow, perceptual, samples)
     if samples.share == 0:
         return own
-    pictures = picture_loss(perceptual if samples.perceptual else None, samples.perceptual)
+    looks = perceptual if samples.perceptual else None
+    pictures = picture_loss(looks, samples.perceptual, samples.lattice)
     draws, together = losses_of_draws(pictures, samples.tau), own[-1]
     taught = replace(
         together,
@@ -151,7 +152,9 @@ def _before_samples(
     alike = replace(
         alone,
         name="the guide alone, by how its pictures look,",
-        objective=meant_picture(picture_loss(perceptual, optim.guide_perceptual)),
+        objective=meant_picture(
+            picture_loss(perceptual, optim.guide_perceptual, optim.guide_lattice)
+        ),
         # Behind the first cosine: half of its rate.
         rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr / 2)),
         begin=middle,

@@ -49,6 +49,8 @@ def test_exactly_one_positive_budget(optim):
         "samples.lr=0",
         "samples.weight=0",
         "samples.perceptual=-1",
+        "samples.lattice=-1",
+        "optim.guide_lattice=-1",
         "optim.warmup=-1",
         "seed=-1",
         "validate_every=0",
@@ -85,6 +87,8 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
         (["task.native=true"], "native"),
         (["masks=folder"], "masks"),
         (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
+        (["task.size=16", "optim.guide_lattice=1"], "optim.guide_lattice"),
+        (["task.size=16", "samples.lattice=1"], "samples.lattice"),
         (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from caflow_cli.flows import Logit, standard_normal_log_prob
+from caflow_cli.training.lattice import lattice
 from caflow_cli.training.objective import (
     ObjectiveModule,
     anchor_density,
@@ -74,6 +75,15 @@ def test_the_picture_that_is_meant_is_compared_as_it_looks(guided_model, batch):
     loss.loss.backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) == name.startswith("density.A.guide."), name
+
+
+def test_what_repeats_on_the_lattice_is_a_part_of_the_loss():
+    x, w = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    near = (x - w).abs().flatten(1).mean(1)
+    torch.testing.assert_close(
+        picture_loss(square, 2.0, 3.0)(x, w), near + 2 * square(x, w) + 3 * lattice(x)
+    )
+    torch.testing.assert_close(picture_loss(lattice_weight=3.0)(x, w), near + 3 * lattice(x))
 
 
 def square(x, w):
