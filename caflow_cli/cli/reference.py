@@ -35,6 +35,7 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 | `CAFLOW_DEVICE` | the device where `--device` names none |
 | `CAFLOW_CONFIG` | the file of [your own defaults](start.md#your-own-defaults) |
 | `CAFLOW_LPIPS_WEIGHTS`, `CAFLOW_FID_WEIGHTS` | networks of metrics, where no option names them |
+| `CAFLOW_LPIPS_VGG_WEIGHTS` | VGG16's trunk, from which training learns how pictures look |
 | `CAFLOW_DEBUG=1` | errors with a traceback |
 | `NO_COLOR` | help and progress without colours |
 | `HF_HOME`, `HF_HUB_OFFLINE` | where models of the Hub are kept; no network |
@@ -54,7 +55,8 @@ themselves. New in it:
   only a model can say is null.
 - `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
   Where there are several, `score_domain` is `parts`.
-- `harm`: how probable it is that the result is farther from the truth than the model's baseline is
+- `harm`: how probable it is that the result is worse than the model's baseline: that its LPIPS is
+  higher, or its RMSE more than 1.1 times the baseline's
   ([measured](inference.md#pictures-that-a-model-makes-worse)); null where that was not measured.
 - `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
 - `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`

@@ -107,6 +107,7 @@ class RunOptions:
     checkpoint: Annotated[
         bool,
         typer.Option(
-            "--checkpoint-activations", help="Use less memory, and about half as much time again."
+            "--checkpoint-activations",
+            help="Use less memory, and a quarter to a half as much time again.",
         ),
     ] = False
