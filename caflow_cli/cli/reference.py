@@ -8,6 +8,7 @@ from typing import Any
 import typer.main
 
 from .app import app
+from .reference_lines import lines_reference
 
 __all__ = ["reference"]
 
@@ -44,9 +45,9 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 `caflow --install-completion` adds completion to the shell: of commands, options, and the values of
 `--model`, `--task`, `--preset`, `--metric`, `--device` and `example:`.
 
-The lines of `--json` are described by a JSON Schema in the package,
+[The lines of `--json`](#lines-of-json) are described by a JSON Schema in the package,
 `caflow_cli/assets/schema/lines.schema.json`. They are of schema 2, as is what pictures say of
-themselves. New in it:
+themselves. New in it, against schema 1 of version 0.1.0:
 
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
@@ -69,7 +70,7 @@ themselves. New in it:
 
 def reference() -> str:
     """Every command with its help and options, as Markdown."""
-    parts = [_HEAD, *_commands(typer.main.get_command(app), "caflow")]
+    parts = [_HEAD, *_commands(typer.main.get_command(app), "caflow"), lines_reference()]
     return "\n".join(parts).replace("\\[", "[")  # which Rich takes for markup
 
 

@@ -35,4 +35,5 @@ def lattice(x: Tensor, period: int = 4) -> Tensor:
     means = F.avg_pool2d(cells, _CELLS, stride=(_CELLS + 1) // 2)
     of_phases = means.unflatten(1, (x.shape[1], period**2))
     apart = of_phases - of_phases.mean(dim=2, keepdim=True)
-    return (apart.square().flatten(1).mean(1) + 1e-8).sqrt()  # at 0 a root has no gradient
+    found: Tensor = (apart.square().flatten(1).mean(1) + 1e-8).sqrt()  # at 0 it has no gradient
+    return found
