@@ -152,7 +152,10 @@ def _last_run(training: dict[str, Any]) -> str:
         )
         if training.get(key) is not None
     ]
-    return ", ".join(parts) + (f"; bits/dim {', '.join(bits)}" if bits else "")
+    text = ", ".join(parts)
+    if first := training.get("optim", {}).get("guide_first", 0):
+        text += f"; in the first {_share(first)} of it the guide learned alone, then the flows"
+    return text + (f"; bits/dim {', '.join(bits)}" if bits else "")
 
 
 # --- figures --------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def _rows(kind: dict[str, Any], before: str = "") -> Iterator[str]:
 
 
 def _kind(field: dict[str, Any]) -> str:
-    """What a value is, in words."""
+    """The kind of a value, in words."""
     if "const" in field:
         return f"`{json.dumps(field['const'])}`"
     if "enum" in field:

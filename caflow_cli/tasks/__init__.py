@@ -63,24 +63,17 @@ def get_task(config: Config) -> Task:
     Raises:
         CaflowError: (exit 2) there is no such task, or it does not take these numbers of channels.
     """
-    task, flow = config.task, config.flow
-    kind = task_named(task.name)
+    name, flow = config.task.name, config.flow
+    kind = task_named(name)
     if flow.cond_channels not in kind.channels or flow.target_channels != 3:
         wanted = " or ".join(map(str, kind.channels))
         raise CaflowError(
-            f"{task.name} does not take flow.cond_channels {flow.cond_channels} and "
+            f"{name} does not take flow.cond_channels {flow.cond_channels} and "
             f"flow.target_channels {flow.target_channels}",
             f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
             EXIT_USAGE,
         )
-    multiple = flow.multiple
-    if kind is SuperRes:
-        return SuperRes(task.factor, multiple, task.degrade)
-    if kind is Colorize:
-        return Colorize(task.size, multiple)
-    if kind is Inpaint:
-        return Inpaint(flow.cond_channels, task.size, multiple, task.holes, task.rim, task.window)
-    return Paired(flow.cond_channels, task.size, multiple, task.native)
+    return kind.of(config)
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from .chroma import carry
 if TYPE_CHECKING:
     import torch
 
+    from ..config import Config
+
 __all__ = ["Colorize"]
 
 _R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
@@ -43,6 +45,11 @@ class Colorize:
     needs_mask: ClassVar[bool] = False
     place: ClassVar[None] = None
     derives_condition: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, config: Config) -> Colorize:
+        """The task of a model's config."""
+        return cls(config.task.size, config.flow.multiple)
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return padded_size(*self._scale(image), self.multiple)

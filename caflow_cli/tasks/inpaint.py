@@ -17,6 +17,8 @@ from .windows import Mask, plan_windows, window_around
 if TYPE_CHECKING:
     import torch
 
+    from ..config import Config
+
 __all__ = ["Inpaint"]
 
 _WHITE = 128  # a mask's values from here up are the hole
@@ -49,6 +51,12 @@ class Inpaint:
     candidates: ClassVar[int] = 30
     needs_mask: ClassVar[bool] = True
     derives_condition: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, config: Config) -> Inpaint:
+        """The task of a model's config."""
+        task, flow = config.task, config.flow
+        return cls(flow.cond_channels, task.size, flow.multiple, task.holes, task.rim, task.window)
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         side = self._side(image.shape)

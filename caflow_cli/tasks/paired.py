@@ -12,6 +12,8 @@ from .base import Part, Picture, grey, pad, padded_size, resize, scaled_size
 if TYPE_CHECKING:
     import torch
 
+    from ..config import Config
+
 __all__ = ["Paired"]
 
 
@@ -36,6 +38,13 @@ class Paired:
     needs_mask: ClassVar[bool] = False
     place: ClassVar[None] = None
     derives_condition: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, config: Config) -> Paired:
+        """The task of a model's config."""
+        return cls(
+            config.flow.cond_channels, config.task.size, config.flow.multiple, config.task.native
+        )
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return padded_size(*self._size(image), self.multiple)

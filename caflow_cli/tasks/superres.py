@@ -15,6 +15,8 @@ from .degradation import shrink_as_photo
 if TYPE_CHECKING:
     import torch
 
+    from ..config import Config
+
 __all__ = ["SuperRes"]
 
 
@@ -43,6 +45,11 @@ class SuperRes:
     def __post_init__(self) -> None:
         if self.factor < 2:
             raise CaflowError(f"factor is {self.factor}", "set factor to 2 or more", EXIT_USAGE)
+
+    @classmethod
+    def of(cls, config: Config) -> SuperRes:
+        """The task of a model's config."""
+        return cls(config.task.factor, config.flow.multiple, config.task.degrade)
 
     def degrade(self, target: Picture) -> Picture:
         """Shrink a picture to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).

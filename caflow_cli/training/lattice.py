@@ -1,4 +1,4 @@
-"""What repeats in a picture at the pixels of an enlarging net's lattice."""
+"""The pattern that an enlarging net repeats at the pixels of its lattice."""
 
 from __future__ import annotations
 
