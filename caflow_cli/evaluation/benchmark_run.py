@@ -77,7 +77,7 @@ def run_benchmark(
         data: Folder or zip of pictures.
         metrics: Names in the catalogue of kind "pairs" or "benchmark". Default: the benchmark's.
         masks: For "repair": folder or zip of masks, white in the holes.
-        split: Default: `test/` where there is one, else everything.
+        split: As for `evaluate`.
         limit: The first so many pictures. They keep the masks and seeds that they have among all.
         tau, candidates: Default: the model's, else the task's.
         seed: Candidate k of picture r draws from seed + 1,000,003 r + k.
@@ -120,7 +120,8 @@ def run_benchmark(
     tally = Tally(contestants)
     failed: list[Failure] = []
     with ExitStack() as stack:
-        pictures = stack.enter_context(open_split(data, split, limit=limit))
+        held_out = 0 if isinstance(model, str) else model.split_seed
+        pictures = stack.enter_context(open_split(data, split, seed=held_out, limit=limit))
         damages = None if masks is None else _open_masks(stack, masks)
         count = ProgressCount(progress, len(pictures.names[:limit]))
         device = "cpu" if isinstance(model, str) else model.device
@@ -140,7 +141,12 @@ def run_benchmark(
                 if saved is not None:
                     saved.put(problem, found)
             count()
-        about["data"] = {"path": str(data), "split": pictures.split, "size": None}
+        about["data"] = {
+            "path": str(data),
+            "split": pictures.split,
+            "split_seed": pictures.seed,
+            "size": None,
+        }
     if not tally.count:
         reason = failed[0].error
         raise CaflowError(f"no picture could be measured: {reason.message}", reason.hint)

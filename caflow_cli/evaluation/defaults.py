@@ -146,6 +146,7 @@ def search_defaults(
     measured_on = {
         "data": Path(data).resolve().name,  # never a local path: models are passed on
         "split": "val",
+        "split_seed": found[0].settings["data"]["split_seed"],
         "seed": seed,
         "noise_samples": noise_samples,
         "model": identity,

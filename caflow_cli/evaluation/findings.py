@@ -49,7 +49,9 @@ class Findings:
         if self.features is not None:
             self.features.add(measured, saved)
 
-    def evaluation(self, data: str, split: str, protocol: Protocol | None) -> Evaluation:
+    def evaluation(
+        self, data: str, split: str, split_seed: int | None, protocol: Protocol | None
+    ) -> Evaluation:
         """All results, in the order of the table."""
         settings, features = self._settings, self.features
         sets = settings.wants("sets")
@@ -60,7 +62,7 @@ class Findings:
             notes = cautions([features.truths])
         about: dict[str, Any] = {
             "task": self._task_name,
-            "data": {"path": data, "split": split, "size": self._side},
+            "data": {"path": data, "split": split, "split_seed": split_seed, "size": self._side},
             "params": settings.as_json(),
             "estimator": estimator_of(self._model, settings.noise_samples),
         }

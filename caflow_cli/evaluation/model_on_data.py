@@ -70,7 +70,8 @@ def evaluate(
         model: Any model; its task derives inputs from the data's pictures.
         data: Folder or zip; for paired models with `A/` and `B/`.
         metrics: Names of `METRICS`, or "all".
-        split: Default: `test/` where there is one, else everything.
+        split: Default: `test/` where there is one, else everything. What the set does not say is
+            held out by the seed of the model's training, so that its training saw none of it.
         limit: The first so many pictures, at least one.
         tau, candidates, keep: Default: the model's, else the task's; 1. A temperature is a number,
             or a shape as text or `Temperature`; a sequence of them is a sweep.
@@ -109,7 +110,7 @@ def evaluate(
         raise CaflowError(f"--limit is {limit}", "--limit 10", EXIT_USAGE)
     needs_features = bool(settings.wants("sets")) or save_stats is not None
     paired, side = not task.derives_condition, side_of(model.config.task)
-    with open_split(data, split, side, paired=paired, limit=limit) as reader:
+    with open_split(data, split, side, paired=paired, seed=model.split_seed, limit=limit) as reader:
         names = reader.names[:limit]
         if len(names) < 2 and settings.wants("sets"):
             raise CaflowError(
@@ -126,7 +127,9 @@ def evaluate(
                 "--save-images DIR, or one process",
                 EXIT_USAGE,
             )
-        origin = RowOrigin(str(data), task.name, identity, reader.split, side, settings)
+        origin = RowOrigin(
+            str(data), task.name, identity, reader.split, reader.seed, side, settings
+        )
         folder = save_images or report
         files = RunFiles(
             # Number 0 alone writes it, and says what an earlier run has finished.
@@ -168,7 +171,7 @@ def evaluate(
         raise CaflowError(f"no picture could be measured: {error.message}", error.hint)
     if save_stats is not None and findings.features is not None:
         findings.features.truths.save(Path(save_stats))
-    result = findings.evaluation(str(data), reader.split, protocol)
+    result = findings.evaluation(str(data), reader.split, reader.seed, protocol)
     result.notes[:0] = notes
     if report is not None and files.log is not None:
         write_report(Path(report), result, settings, files.log.rows(names), identity)

@@ -31,6 +31,7 @@ class RowOrigin:
     task: str
     model: dict[str, str] | None  # its identity, where it is known
     split: str
+    split_seed: int | None  # None: the set itself says what is in it
     size: int | None  # of the pictures; None: they are measured as they are
     settings: EvaluationSettings
 
@@ -41,6 +42,7 @@ class RowOrigin:
             "task": self.task,
             "model": self.model,
             "split": self.split,
+            "split_seed": self.split_seed,
             "size": self.size,
             **self.settings.as_json(),
         }

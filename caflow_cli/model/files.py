@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.utils.sha import sha_fileobj
 from torch import nn
@@ -25,6 +27,7 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
     """The methods of `CAFlow` that read and write models."""
 
     config: Config
+    split_seed: int = 0  # of the training that its file records: it says what that held out
 
     def save(
         self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
@@ -47,9 +50,11 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
             CaflowError: (exit 3) as for `read_info` and `read_tensors`.
         """
         info = read_info(path)  # before any memory is taken: the file holds what its config asks
-        tensors = read_tensors(path)
-        model = cls(info.config)
-        model.load_state_dict(tensors)
+        with torch.inference_mode(False):  # such weights could never be differentiated by
+            tensors = read_tensors(path)
+            model = cls(info.config)
+            model.load_state_dict(tensors)
+        model.split_seed = _split_seed(info.training)
         return model.eval()
 
     def push_to_hub(
@@ -103,6 +108,12 @@ class ModelFiles(nn.Module, PyTorchModelHubMixin):
         )
         _check_digest(Path(weights), model_id)
         return cls.load(Path(weights))
+
+
+def _split_seed(training: Mapping[str, Any]) -> int:
+    """The seed of a training record; 0 where it has none."""
+    seed = training.get("seed")
+    return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
 
 def _check_digest(weights: Path, model_id: str) -> None:

@@ -35,3 +35,28 @@ def test_without_a_test_folder_it_is_everything_as_it_is(tmp_path):
         assert source.read(0)[0].shape == (5, 5, 3)
         with pytest.raises(DamagedError, match=r"c\.jpg"):
             source.read(2)
+
+
+def test_a_split_says_the_seed_that_held_it_out(tmp_path):
+    path = store(tmp_path, {f"{i:03d}.png": flat(i) for i in range(60)}, "folder")
+    apart = load_split(path, "val", 8, seed=3).names
+    assert apart != load_split(path, "val", 8).names
+    with open_split(path, "val", 8, seed=3) as source:
+        assert (source.names, source.seed) == (apart, 3)
+    with open_split(path, "train", 8, seed=3) as source:
+        assert source.seed == 3
+    with open_split(path, seed=3) as source:
+        assert (source.split, source.seed) == ("all", None)
+
+
+def test_no_seed_chose_what_folders_say(tmp_path):
+    files = {f"{split}/{i}.png": flat(i) for split in ("train", "val") for i in range(4)}
+    path = store(tmp_path, files, "folder")
+    with open_split(path, "val", seed=3) as source:
+        assert source.seed is None
+    with open_split(path, "train", seed=3) as source:
+        assert source.seed == 3  # some of it are the test pictures
+    (path / "test").mkdir()
+    (path / "test" / "0.png").write_bytes(flat(0))
+    with open_split(path, "train", seed=3) as source:
+        assert source.seed is None

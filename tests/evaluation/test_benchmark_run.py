@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from helpers import smooth_image
 
+from caflow_cli.data import load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import run_benchmark
 from caflow_cli.evaluation.benchmarks import BENCHMARKS, CENTRE
@@ -224,3 +226,21 @@ def test_pictures_are_not_shrunk_to_the_models_size(models_32, photos, tmp_path)
     )
     shapes = {path.stem: read_image(path).shape[:2] for path in saved.iterdir()}
     assert shapes == SIZES
+
+
+def test_a_split_is_what_the_models_training_held_out(task_models, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pictures = smooth_image(12, 3, 32, seed=3).permute(0, 2, 3, 1).numpy()
+    for index, picture in enumerate(pictures):
+        write_png(folder / f"{index:02}.png", picture)
+    model = copy.copy(task_models["superres"])
+    model.split_seed = 2
+    saved = tmp_path / "out"
+    found = run_benchmark(
+        BENCHMARKS["sr4"], model, folder, ["psnr_y"], split="val", candidates=1, save_images=saved
+    )
+    assert found.settings["data"]["split_seed"] == 2
+    held_out = load_split(folder, "val", 32, seed=2).names
+    assert held_out != load_split(folder, "val", 32).names
+    assert [file.name for file in saved.glob("*.png")] == held_out

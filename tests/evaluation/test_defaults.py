@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import shutil
 from dataclasses import replace
 
+import helpers
 import pytest
 import torch
 from safetensors import safe_open
@@ -26,6 +28,7 @@ from caflow_cli.evaluation.temperature_search import (
     choose_temperature,
     searched,
 )
+from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 from caflow_cli.temperature import Temperature
@@ -193,6 +196,26 @@ def test_rules_are_measured_at_the_temperature_that_was_found(models_32, with_va
         }
     assert record["rank"]["candidates"] == 3
     assert len([row for row in result.evaluation.results if row.what == "bicubic"]) == 1
+
+
+@needs_lpips
+def test_a_search_measures_what_the_models_training_held_out(models_32, with_val):
+    model = copy.copy(models_32["superres"])
+    model.split_seed = 1
+    assert (
+        search_defaults(model, with_val, ["rank"], candidates=2).measured_on["split_seed"] is None
+    )
+    for name in ("val", "test"):
+        shutil.rmtree(with_val / name, ignore_errors=True)
+    images = helpers.smooth_image(9, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
+    for index, image in enumerate(images):
+        write_png(with_val / f"{index}.png", image)
+    seen = []
+    measured = search_defaults(
+        model, with_val, ["rank"], candidates=2, progress=lambda *of: seen.append(of)
+    )
+    assert seen == [(1, 1)]
+    assert measured.as_json()["rank"]["split_seed"] == 1
 
 
 @needs_lpips

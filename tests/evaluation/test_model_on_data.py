@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from caflow_cli.data import open_split
+from caflow_cli.data import load_split, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.protocols import get_protocol
@@ -33,6 +33,7 @@ def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures):
     found = evaluate(model, true_pictures, ("rmse", "bpd"), tau=0.6, candidates=3, seed=4)
     assert found.images == 5
     assert found.settings["data"]["split"] == "test"
+    assert found.settings["data"]["split_seed"] is None
     task, errors, all_errors, bicubic, bits = task_of(model), [], [], [], []
     with open_split(true_pictures, "test", 32) as source:
         for r in range(5):
@@ -375,3 +376,30 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictur
         with pytest.raises(CaflowError, match=message):
             evaluate(model, data, **{"metrics": "rmse", "save_images": out, **options})
     assert not out.exists()
+
+
+@pytest.fixture
+def unsorted(tmp_path):
+    """Sixty pictures without folders for splits."""
+    (tmp_path / "unsorted").mkdir()
+    images = helpers.smooth_image(60, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
+    for index, image in enumerate(images):
+        write_png(tmp_path / "unsorted" / f"{index:02}.png", image)
+    return tmp_path / "unsorted"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_is_held_out_is_what_the_models_training_held_out(
+    models_32, unsorted, tmp_path, split
+):
+    model = copy.copy(models_32["superres"])
+    model.split_seed = 1
+    shared = {"split": split, "candidates": 1, "save_images": tmp_path / "out"}
+    found = evaluate(model, unsorted, "rmse", **shared)
+    assert found.settings["data"]["split_seed"] == 1
+    measured = [file.name for file in (tmp_path / "out").glob("*.png")]
+    learned = load_split(unsorted, "train", 32, seed=1).names
+    assert measured == load_split(unsorted, split, 32, seed=1).names
+    assert not set(measured) & set(learned)
+    with pytest.raises(CaflowError, match="to another run: split_seed differ"):
+        evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)

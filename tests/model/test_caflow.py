@@ -60,3 +60,12 @@ def test_from_pretrained_of_a_folder_without_a_model(tmp_path):
     with pytest.raises(CaflowError) as caught:
         CAFlow.from_pretrained(str(tmp_path))
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("seed", "kept"), [(7, 7), (None, 0), ("7", 0), (-1, 0), (True, 0)])
+def test_a_model_knows_the_seed_by_which_its_training_held_pictures_out(
+    grey_model, tmp_path, seed, kept
+):
+    grey_model.save(tmp_path / "model.safetensors", {"seed": seed})
+    assert CAFlow.load(tmp_path / "model.safetensors").split_seed == kept
+    assert grey_model.split_seed == 0
