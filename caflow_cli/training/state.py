@@ -86,6 +86,9 @@ def load_newest(
 ) -> tuple[dict[str, Any], str | None]:
     """Restore the newest readable state; the guard gets the one before it as its copy.
 
+    A state of an earlier phase is no copy: losses are of another kind there, and a run that was not
+    stopped has dropped it.
+
     Returns:
         The record, and the errors of newer states, if any.
 
@@ -112,8 +115,10 @@ def load_newest(
         raise failure
     if states:
         with contextlib.suppress(CaflowError):
-            guard.restore(load_state(states[-1], model, ema, optimizer)["guard"])
-            guard.remember()
+            earlier = load_state(states[-1], model, ema, optimizer)
+            if _phase(earlier) == _phase(record):
+                guard.restore(earlier["guard"])
+                guard.remember()
         load_state(newest, model, ema, optimizer)
     guard.restore(record["guard"])
     return record, failure.message if failure else None
@@ -159,6 +164,11 @@ def _load_state(
         moments.setdefault(index_of[id(parameter)], {})[moment] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     return record
+
+
+def _phase(record: dict[str, Any]) -> tuple[Any, ...]:
+    """The phase that a state is of, and where it began; those of 0.1.0 have another word."""
+    return tuple(record.get(key) for key in ("phase", "phase_began_at", "guide_alone"))
 
 
 def _states(folder: Path) -> list[Path]:

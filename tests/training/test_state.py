@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from caflow_cli.training.config import OptimConfig
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.parameters import named_parameters
-from caflow_cli.training.state import load_state, save_state
+from caflow_cli.training.state import load_newest, load_state, save_state
 
 
 def optimiser(model, batch, **optim):
@@ -42,3 +43,27 @@ def test_moments_are_stored_by_the_names_that_files_have(model, batch, tmp_path)
     assert moments
     assert moments <= weights.keys()
     assert not [name for name in moments if name.startswith("density.")]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "remembered"),
+    [({"phase": 1, "phase_began_at": 0}, True), ({"phase": 0, "phase_began_at": 0}, False)],
+)
+def test_a_state_of_an_earlier_phase_is_none_to_go_back_to(
+    model, batch, tmp_path, earlier, remembered
+):
+    """A run that was not stopped has dropped its copy when the phase began."""
+    one = optimiser(model, batch)
+    phases = (earlier, {"phase": 1, "phase_began_at": 0})
+    for step, phase in enumerate(phases, 1):
+        one.step(batch, 1e-3)
+        record = {"step": step, **phase, "guard": one.guard.record()}
+        save_state(tmp_path, one.model, one.ema, one.adam, record, every=1)
+    other = optimiser(model, batch)
+    record, failure = load_newest(tmp_path, other.model, other.ema, other.adam, other.guard)
+    assert (record["step"], failure) == (2, None)
+    now = {name: value.clone() for name, value in other.model.state_dict().items()}
+    assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())
+    assert other.guard.roll_back() is remembered
+    same = [torch.equal(value, now[name]) for name, value in other.model.state_dict().items()]
+    assert all(same) is not remembered
