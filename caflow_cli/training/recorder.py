@@ -25,6 +25,8 @@ from .validation import Fit, Validation
 
 __all__ = ["Recorder"]
 
+_LEAST_OF_DOMAIN = 20  # pictures: of fewer, nearly every other picture lies outside
+
 
 class Recorder:
     """Writes on the main process, while the others wait.
@@ -158,7 +160,8 @@ class Recorder:
         progress.validations += 1
 
     def _model_record(self) -> dict[str, Any]:
-        domain = describe_domain(self._optimiser.ema.model, self._validation.val[1])
+        known, model = self._validation.val[1], self._optimiser.ema.model
+        domain = describe_domain(model, known) if len(known) >= _LEAST_OF_DOMAIN else None
         return {
             "data": os.fsencode(Path(self._config.data).name).decode(errors="replace"),
             "steps": self._progress.step,

@@ -103,7 +103,7 @@ def test_the_saved_model_is_the_average_and_validates_as_logged(pictures, straig
     out, summary = straight
     model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")
     assert info.training["images"] == 10 * BATCH
-    assert info.training["domain"]["pictures"] > 1
+    assert info.training["domain"] is None  # of eight validation pictures
     assert info.config.task.size == SIZE
     average = load_file(out / "state" / "step-00000010" / "ema.safetensors")
     assert all(torch.equal(v, average[k]) for k, v in model.state_dict().items())
@@ -435,6 +435,17 @@ def test_damaged_pictures_are_named_in_the_metrics(pictures, tmp_path):
     assert event["train"] == 95  # one is held out as test
     assert event["skipped"] == 1
     assert event["skipped_names"] == ["broken.png"]
+
+
+def test_the_domain_of_a_model_is_that_of_twenty_pictures_or_more(pictures, tmp_path):
+    for split in ("train", "val"):
+        shutil.copytree(pictures / "train", tmp_path / "data" / split)
+    for count, known in ((19, False), (20, True)):
+        out = tmp_path / str(count)
+        train(config(tmp_path / "data", out, "optim.images=8", f"validation_images={count}"))
+        domain = read_info(out / "best.safetensors").training["domain"]
+        assert (domain is not None) is known
+    assert domain["pictures"] == 20
 
 
 def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_path):
