@@ -167,8 +167,8 @@ def evaluate(
                 findings.add(measured, files.images)
             count()
     if not findings.summary.count:
-        _, error = findings.failed[0]
-        raise CaflowError(f"no picture could be measured: {error.message}", error.hint)
+        reason = [error for _, error in findings.failed] or [CaflowError("there is none", "--data")]
+        raise CaflowError(f"no picture could be measured: {reason[0].message}", reason[0].hint)
     if save_stats is not None and findings.features is not None:
         findings.features.truths.save(Path(save_stats))
     result = findings.evaluation(str(data), reader.split, reader.seed, protocol)
@@ -252,6 +252,8 @@ def _measure(
                 raise one.error
             failed.append(one)
         yield one if isinstance(one, Measured) else None
+    for _ in now:  # where nothing was left, helpers end here
+        pass
 
 
 def _measured(
