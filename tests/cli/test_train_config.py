@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from caflow_cli.cli.commands import train
 from caflow_cli.cli.train_config import run_config
 from caflow_cli.cli.train_options import RunOptions
 
@@ -47,3 +48,50 @@ def test_flags_come_before_the_file_and_a_budget_replaces_a_budget(tmp_path, mon
     assert (over.seed, over.optim.lr, over.optim.batch_size) == (7, 0.25, 2)
     assert (over.optim.images, over.optim.minutes, over.optim.compile) == (None, 3.0, True)
     assert not over.optim.checkpoint_activations
+
+
+@pytest.fixture
+def ran(tmp_path, monkeypatch, run):
+    """`ran(file, *options, **environment)`: the config that `caflow train --out run` takes."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(
+        'data = "photos"\nseed = 4\n[optim]\nimages = 64000\nlr = 0.002\nbatch_size = 16\n'
+    )
+    found = []
+    monkeypatch.setattr(train, "_train", lambda config, resume, reporter: found.append(config))
+
+    def ran(file, *options, **environment):
+        (tmp_path / "mine.toml").write_text(file)
+        done = run("train", "--out", "run", *options, CAFLOW_CONFIG="mine.toml", **environment)
+        assert done.returncode == 0, done.stderr
+        return found[-1]
+
+    return ran
+
+
+@pytest.mark.parametrize("how", [["--resume"], ["--config", "run/config.toml"]])
+def test_the_users_file_does_not_change_a_config(ran, how):
+    file = 'batch-size = 4\nseed = 1\n[train]\nminutes = 60\nlr = 0.01\ntask = "colorize"\n'
+    config = ran(file + 'preset = "tiny"\nset = ["flip=false"]\ncompile = true\n', *how)
+    assert (config.optim.images, config.optim.minutes) == (64000, None)
+    assert (config.optim.lr, config.optim.batch_size, config.seed) == (0.002, 16, 4)
+    assert (config.task.name, config.flip) == ("superres", True)
+    assert config.optim.compile == ("--config" in how)
+    typed = ran(file, *how, "--minutes", "5", "--batch-size", "2")
+    assert (typed.optim.images, typed.optim.minutes, typed.optim.batch_size) == (None, 5, 2)
+
+
+def test_the_users_file_says_what_a_config_leaves_out(ran, tmp_path):
+    (tmp_path / "own.toml").write_text("[optim]\nlr = 0.5\n")
+    file = 'device = "cuda:7"\n[train]\nminutes = 60\nlr = 0.01\ndata = "photos"\nbatch-size = 3\n'
+    config = ran(file, "--config", "own.toml")
+    assert (config.device, config.data, config.optim.minutes) == ("cuda:7", "photos", 60)
+    assert (config.optim.lr, config.optim.batch_size) == (0.5, 3)
+    assert ran(file, "--config", "own.toml", CAFLOW_DEVICE="cpu").device == "cpu"
+    assert ran(file, "--config", "own.toml", "--images", "9").optim.minutes is None
+
+
+def test_a_typed_budget_takes_the_place_of_the_users(ran):
+    config = ran('[train]\nminutes = 60\ndata = "photos"\n', "--images", "9")
+    assert (config.optim.images, config.optim.minutes) == (9, None)
