@@ -60,7 +60,8 @@ def build_config(
         preset: Names the architecture, by default `compact`. The paper's presets also set task,
             schedule and budget, unless values or settings do.
         task: Name.
-        start: Config of the model whose weights the run starts from.
+        start: Config of the model whose weights the run starts from. What values and settings do
+            not say of flow and task is as it says.
 
     Unless values or settings give the condition's channels, they are the task's. For paired data
     they are 1 if its pictures are grey, else 3.
@@ -76,8 +77,8 @@ def build_config(
     if preset is not None:
         values["task"] = {**_PRESET_TASK.get(preset, {}), **values.get("task", {})}
     if start is not None:
-        values.setdefault("flow", dataclasses.asdict(start.flow))
-        values.setdefault("task", dataclasses.asdict(start.task))
+        for table, own in (("flow", start.flow), ("task", start.task)):
+            values[table] = {**dataclasses.asdict(own), **values.get(table, {})}
     if task is not None:
         values.setdefault("task", {})["name"] = task
     name = merged(values, settings).get("task", {}).get("name", TaskConfig().name)

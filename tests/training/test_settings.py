@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from caflow_cli.config import Config, FlowConfig, preset
+from caflow_cli.config import Config, FlowConfig, TaskConfig, parse, preset
 from caflow_cli.errors import CaflowError
 from caflow_cli.training.settings import apply_settings, build_config
 
@@ -208,6 +208,20 @@ def test_a_stable_run_from_another_ones_weights_warms_up_shortly():
     assert build_config(own, stable, start=start).optim.warmup == 8
     assert build_config(minimal(), stable).optim.warmup == 500
     assert build_config(values, start=start).optim.warmup == 500
+
+
+def test_what_a_file_does_not_say_of_task_and_flow_is_the_starting_models():
+    first = build_config(minimal(), ["task.size=32", "task.factor=2", "flow.t_steps=3"]).to_dict()
+    first["task"] |= {"tau": (0.9, 0.7, 0.5), "rank": "consensus"}
+    start = Config(parse(FlowConfig, first["flow"]), parse(TaskConfig, first["task"]))
+    values = {**minimal(), "task": {"candidates": 7}, "flow": {"guide": 4}}
+    run = build_config(values, start=start)
+    assert run.task == replace(start.task, candidates=7)
+    assert run.flow == replace(start.flow, guide=4)
+    assert run.optim.guide_first == 0.35  # as of any new guide that says the mean
+    changed = build_config(values, ["task.candidates=3", "flow.guide=8"], start=start)
+    assert (changed.task.candidates, changed.flow.guide) == (3, 8)
+    assert changed.task == replace(start.task, candidates=3)
 
 
 def test_a_config_from_before_the_stable_schedule_is_read():
