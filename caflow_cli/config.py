@@ -202,6 +202,11 @@ class FlowConfig:
             return tuple(range(n))
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
+    @property
+    def normalises(self) -> bool:
+        """Whether the guide's net normalises over the whole condition."""
+        return bool(self.guides) and self.guide_net == "unet"
+
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the other config's guide has the same net, so that its weights fit."""
         names = ("guides", *self.GUIDE_NET)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..flows import to_uint8
+from ..layers.guides import Moments
 from ..model import CAFlow, Condition
 from ..tasks import Picture
 from ..temperature import Tau, Temperature
@@ -167,6 +168,7 @@ class InTiles:
         self._model, self._cond, self._tiles, self._bf16 = model, cond, tiles, bf16
         self.size = tiles.size
         self._statistics: dict[tuple[int, Corner], Statistics] = {}
+        self._moments: dict[int, Moments] = {}
 
     def steps(self, count: int) -> int:
         """As of `OnePiece`."""
@@ -238,10 +240,27 @@ class InTiles:
         )
 
     def _read(self, row: int, corner: Corner) -> Condition:
-        condition = self._model.encode_condition(self._tiles.cut(self._cond[row, None], corner))
+        tile = self._tiles.cut(self._cond[row, None], corner)
+        if self._model.config.flow.normalises:
+            with self._moments_of(row).used():
+                condition = self._model.encode_condition(tile)
+        else:
+            condition = self._model.encode_condition(tile)
         if (row, corner) not in self._statistics:
             self._statistics[row, corner] = statistics(condition)
         return condition
+
+    def _moments_of(self, row: int) -> Moments:
+        """The moments by which a guide that normalises reads the tiles of a condition.
+
+        They are those of places spread over the picture: each tile's own ones would make
+        neighbours differ.
+        """
+        if row not in self._moments:
+            self._moments[row] = Moments()
+            with self._moments[row].recorded():
+                self._model.encode_condition(self._tiles.places(self._cond[row, None]))
+        return self._moments[row]
 
     # A tile's condition takes 0.4 kilobytes a pixel. It goes as these methods end, so that of the
     # next tile is not computed beside it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..devices import laid_out
@@ -25,6 +26,7 @@ _MOST = 2**26
 _MARGIN = 5  # what is dropped along the borders of a tile
 _RAMP = 2  # over which one tile goes over into the next
 _SIDE = 1024  # pixels
+_PLACE, _PLACES = 256, 4  # the side of a place in pixels, and how many there are along an axis
 
 Corner = tuple[int, int]  # top and left of a tile
 
@@ -55,6 +57,13 @@ class Tiles:
         """Cut a tile's part from a latent (C, h, w) of its rows, as a batch of one."""
         cell = self.size[1] // z.shape[-1]
         return laid_out(z[None, :, :, left // cell : (left + self.shape[1]) // cell])
+
+    def places(self, pictures: Tensor) -> Tensor:
+        """Parts of one picture, at most 4×4 of 256×256 pixels, spread evenly: (parts, C, h, w)."""
+        height, width = (min(side, _PLACE) for side in self.size)
+        tops, lefts = (_spread(length, _PLACE) for length in self.size)
+        parts = [pictures[..., t : t + height, l : l + width] for t in tops for l in lefts]
+        return laid_out(torch.cat(parts))
 
     def touching(self, cells: Tensor, cell: int) -> list[Corner]:
         """The tiles that see one of the cells of a picture that are true, (rows, columns).
@@ -104,28 +113,43 @@ def check_size(size: tuple[int, int]) -> None:
 def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) -> Tiles:
     """Plan one tile if the picture fits into memory, else as few and as small tiles as cover it.
 
-    All neighbours overlap equally, by 12 multiples or slightly more.
+    All neighbours overlap about equally, by 12 multiples or slightly more. Tiles start at every
+    second multiple: so each sees the picture as it is seen whole.
 
     Args:
         size: Height and width, multiples of `multiple`.
-        multiple: 2^(n+1). Tiles start at multiples of it, so that they can slice latents.
-        side: Largest side of a tile: a multiple of `multiple`, and more than 8 times it. None:
-            chosen by size.
+        multiple: 2^(n+1).
+        side: About the largest side of a tile: a multiple of `multiple`, and more than 12 times it.
+            None: chosen by size.
     """
-    if side is None:
-        side = max(size) if size[0] * size[1] <= _ONE_PIECE else _SIDE
     overlap = (2 * _MARGIN + _RAMP) * multiple
+    if side is None:
+        in_tiles = _SIDE if overlap < _SIDE else 2 * overlap  # from n = 6 on
+        side = max(size) if size[0] * size[1] <= _ONE_PIECE else in_tiles
+    # Trunks read every other block at half of the coarsest resolution.
+    cell = 2 * multiple
 
     def spread(length: int) -> tuple[int, tuple[int, ...]]:
         if length <= side:
             return length, (0,)
         steps = math.ceil((length - side) / (side - overlap))
         own = math.ceil((length + steps * overlap) / ((steps + 1) * multiple)) * multiple
+        while (length - own) % cell or own - overlap < math.ceil(
+            (length - own) / steps / cell
+        ) * cell:
+            own += multiple
         rest = length - own
-        return own, tuple(step * rest // (steps * multiple) * multiple for step in range(steps + 1))
+        return own, tuple(step * rest // (steps * cell) * cell for step in range(steps + 1))
 
     (height, tops), (width, lefts) = map(spread, size)
     return Tiles(size, (height, width), tops, lefts, _RAMP * multiple)
+
+
+def _spread(length: int, side: int) -> list[int]:
+    """Where parts of that side begin along an axis, as many as fit and at most `_PLACES`."""
+    count = max(1, min(_PLACES, length // side))
+    rest = max(0, length - side)
+    return [rest * k // max(1, count - 1) // 32 * 32 for k in range(count)]
 
 
 def _weights(starts: Sequence[int], side: int, ramp: int) -> list[np.ndarray]:

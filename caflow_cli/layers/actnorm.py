@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -32,6 +34,10 @@ class ActNorm(nn.Module):
         self.register_buffer("initialized", torch.tensor(False))
         # A mirror of the buffer, so that a step on a GPU need not wait to read it.
         self._known_initialized = False
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)  # type: ignore[no-untyped-call]
+        self._known_initialized = False  # what is loaded says it
 
     @property
     def is_initialized(self) -> bool:

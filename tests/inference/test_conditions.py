@@ -61,10 +61,10 @@ def test_one_tile_is_the_picture_itself(small_model):
 def test_a_score_is_the_sum_over_tiles(small_model):
     cond, target = smooth(1, (160, 288), 1), smooth(1, (160, 288), 2)
     tiles = plan_tiles((160, 288), 16, 256)
-    assert tiles.lefts == (0, 48)
+    assert tiles.lefts == (0, 32)
     expected = 0.0
     for left in tiles.lefts:
-        pair = (side[..., left : left + 240].contiguous() for side in (target, cond))
+        pair = (side[..., left : left + 256].contiguous() for side in (target, cond))
         expected += float(small_model.log_prob(*pair, noise_samples=2))
     (found,), _ = InTiles(small_model, cond, tiles).log_prob(target, 2)
     assert found == pytest.approx(expected, abs=1e-2)
@@ -123,6 +123,25 @@ def test_draws_that_are_not_finite_are_refused_unless_asked_for(small_model, in_
         ((drawn, redraws),) = helpers.draw(way, 1e39, [0], 0, 1, strict=False)
     assert drawn.shape == (32, 32, 3)
     assert redraws == 0
+
+
+def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
+    """Also where one sees even ground, and the other does not."""
+    config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet", guide_says="mean")
+    model = helpers.data_like_model(config, seed=3, size=32, last=0.3)
+    cond = smooth(1, (64, 512), 1)
+    cond[..., :200] = 200
+    tiles = plan_tiles((64, 512), 16, 352)
+    assert tiles.lefts == (0, 160)
+    left, right = (InTiles(model, cond, tiles)._read(0, corner).anchor for corner in tiles)
+    own = [model.encode_condition(tiles.cut(cond, corner)).anchor for corner in tiles]
+
+    def apart(one, other):
+        return float((one.guide[..., 240:272] - other.guide[..., 80:112]).abs().max())
+
+    assert apart(*own) > 0.05
+    assert apart(left, right) < 1e-3  # each hears a little of what is 90 pixels away
+    assert float(left.guide.std()) > 0.05
 
 
 def seam_ratio(picture: np.ndarray, tiles) -> float:

@@ -129,3 +129,14 @@ def test_ranks_share_the_moments_of_all_batches(monkeypatch):
     rank(mine)
     for name, tensor in both.state_dict().items():
         torch.testing.assert_close(rank.state_dict()[name], tensor)
+
+
+@torch.no_grad()
+def test_a_loaded_state_says_whether_it_is_initialized():
+    fresh, used = ActNorm(3), ActNorm(3).train()
+    used(batch(1))
+    used.load_state_dict(fresh.state_dict())
+    assert not used.is_initialized
+    used(batch(2))
+    assert used.is_initialized
+    torch.testing.assert_close(used(batch(2))[0].mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)

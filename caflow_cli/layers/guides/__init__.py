@@ -2,6 +2,7 @@
 
 from ...config import FlowConfig
 from .enlarge import Enlarge
+from .norms import Moments
 from .spread import Spread
 from .sums import Guide
 from .unet import UNet
@@ -11,6 +12,7 @@ __all__ = [
     "Enlarge",
     "Guide",
     "GuideNet",
+    "Moments",
     "Spread",
     "UNet",
     "build_guide",

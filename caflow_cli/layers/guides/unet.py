@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ..modules import Modules
 from ..nets import Conv
+from .norms import group_norm
 
 __all__ = ["UNet"]
 
@@ -75,19 +75,3 @@ class UNet(nn.Module):
             side = fine.pop()
             h = block(torch.cat([F.interpolate(h, scale_factor=2), side], dim=1))
         return F.pixel_shuffle(self.head(h), 2)
-
-
-def group_norm(h: Tensor, training: bool = False) -> Tensor:
-    """`(h - mean) / standard deviation`, each over a picture and a group of channels.
-
-    There are up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a
-    single picture in another order than one in a batch, but a draw must not depend on the batch. So
-    the memory is rearranged outside of training, where this costs little.
-
-    Shapes: (B, C, H, W) -> the same.
-    """
-    groups = math.gcd(h.shape[1], 8, max(1, h.shape[1] // 4))
-    if not training:
-        return F.group_norm(h.contiguous(), groups)
-    sums = torch.promote_types(h.dtype, torch.float32)  # bfloat16 is slower here, too
-    return F.group_norm(h.to(sums), groups).to(h.dtype)

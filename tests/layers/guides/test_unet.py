@@ -5,22 +5,10 @@ import pytest
 import torch
 
 from caflow_cli.layers import UNet
-from caflow_cli.layers.guides.unet import group_norm
 
 
 def a_net(widths=(8, 6, 4)):
     return helpers.randomise(helpers.seeded(lambda: UNet(2, widths, 3), 1))
-
-
-@pytest.mark.parametrize(("channels", "groups"), [(64, 8), (24, 2), (12, 1), (5, 1), (2, 1)])
-@pytest.mark.parametrize("training", [True, False])
-def test_group_norm_is_of_a_picture_and_a_group(channels, groups, training):
-    h = 3 * helpers.normal((2, channels, 4, 6), 1) + 5
-    y = group_norm(h, training).reshape(2, groups, -1)
-    assert y.dtype == torch.float64
-    own = h.reshape(2, groups, -1)
-    wanted = (own - own.mean(2, keepdim=True)) / own.std(2, correction=0, keepdim=True)
-    torch.testing.assert_close(y, wanted, rtol=1e-5, atol=1e-8)
 
 
 def test_every_convolution_hears_of_the_loss():

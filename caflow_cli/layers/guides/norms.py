@@ -1,0 +1,84 @@
+"""Normalisation over a picture, and over all of a picture that is read in parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Moments", "group_norm"]
+
+_EPSILON = 1e-5  # of `F.group_norm`
+
+
+class Moments:
+    """Mean and variance behind every `group_norm` of a net, kept from one pass for others.
+
+    A picture that is too large for one pass is read in parts. Each part alone would be normalised
+    by its own moments, and neighbours would differ where they overlap. So the moments of some
+    parts together are recorded first, and then every part is normalised by these.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[Tensor, Tensor]] = []
+        self._next = -1  # of them; -1: a pass is recorded
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Normalise a batch as one picture, and keep the moments: a pass of the net."""
+        self._found, self._next = [], -1
+        yield from self._active()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Normalise by the moments that were kept: another pass of the same net."""
+        self._next = 0
+        yield from self._active()
+
+    def _active(self) -> Iterator[None]:
+        token = _active.set(self)
+        try:
+            yield
+        finally:
+            _active.reset(token)
+
+    def normalise(self, h: Tensor, groups: int) -> Tensor:
+        """`group_norm` by the moments of this place in the net, (B, C, H, W) -> the same."""
+        values = h.unflatten(1, (groups, -1))
+        if self._next < 0:
+            axes = (0, 2, 3, 4)
+            mean, variance = values.mean(axes), values.var(axes, correction=0)
+            self._found.append((mean, variance))
+        else:
+            mean, variance = self._found[self._next]
+            self._next += 1
+        scale = torch.rsqrt(variance + _EPSILON)
+        normal: Tensor = (values - mean[:, None, None, None]) * scale[:, None, None, None]
+        return normal.flatten(1, 2)
+
+
+_active: ContextVar[Moments | None] = ContextVar("moments", default=None)
+
+
+def group_norm(h: Tensor, training: bool = False) -> Tensor:
+    """`(h - mean) / standard deviation`, each over a picture and a group of channels.
+
+    There are up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a
+    single picture in another order than one in a batch, but a draw must not depend on the batch. So
+    the memory is rearranged outside of training, where this costs little. `Moments` may stand for
+    those of the picture.
+
+    Shapes: (B, C, H, W) -> the same.
+    """
+    groups = math.gcd(h.shape[1], 8, max(1, h.shape[1] // 4))
+    if (moments := _active.get()) is not None:
+        return moments.normalise(h, groups)
+    if not training:
+        return F.group_norm(h.contiguous(), groups)
+    sums = torch.promote_types(h.dtype, torch.float32)  # bfloat16 is slower here, too
+    return F.group_norm(h.to(sums), groups).to(h.dtype)
