@@ -19,6 +19,7 @@ __all__ = ["SUFFIXES", "Decoded", "decode", "read_image", "stored_size"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
+_LOW_BITS = {"L;2": 85, "L;4": 17}  # raw layouts of grey, and the steps of their levels
 _ORIENTATION = 0x0112  # EXIF tag
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -77,6 +78,7 @@ def decode(
     with picture:
         format = picture.format or ""
         layout = exchanged_layout(picture)
+        _scale_hidden_grey(picture)
         try:
             load_pixels(picture)
         except Exception as error:  # plugins raise whatever a broken file leads them to
@@ -117,6 +119,16 @@ def stored_size(data: bytes, name: str) -> tuple[int, int]:
     picture, _ = open_picture(data, name)
     with picture:
         return picture.height, picture.width
+
+
+def _scale_hidden_grey(picture: Image.Image) -> None:
+    """Bring the transparent grey of an undecoded PNG of 2 or 4 bits to the scale of its pixels.
+
+    Pillow scales the pixels alone.
+    """
+    hidden, tiles = picture.info.get("transparency"), getattr(picture, "tile", [])
+    if isinstance(hidden, int) and tiles and (step := _LOW_BITS.get(str(tiles[0].args))):
+        picture.info["transparency"] = hidden * step
 
 
 def _orientation(picture: Image.Image) -> int:

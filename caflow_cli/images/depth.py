@@ -27,10 +27,13 @@ def grey_to_8_bits(picture: Image.Image, label: str) -> tuple[Image.Image, Image
     """Convert modes I;16, I and F to L; also return alpha, if one value is transparent.
 
     Raises:
-        CaflowError: The values have no stated range: floats, or integers outside 0 to 65535.
+        CaflowError: The values have no stated range: floats, or integers outside 0 to 65535, or
+            integers that may as well be of 8 bits.
     """
     values = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 65535:
+    least, largest = values.min(), values.max()
+    small = picture.mode == "I" and picture.format != "PPM" and 0 < largest <= 255
+    if picture.mode == "F" or least < 0 or largest > 65535 or small:
         kind = "floats" if picture.mode == "F" else "32-bit integers"
         raise CaflowError(
             f"{label!r} holds {kind}, whose range is not known",

@@ -18,7 +18,10 @@ __all__ = ["Pictured", "as_mask", "as_picture"]
 
 Pictured: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 
-_PNG_MODES = ("1", "L", "LA", "I;16", "P", "RGB", "RGBA")  # that PNG holds as they are
+# What PNG and TIFF hold as they are, and what others become so that they keep their alpha.
+_PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+_TIFF_MODES = ("I", "F", "CMYK", "LAB")
+_STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 
 
 def as_picture(image: Pictured) -> Picture:
@@ -47,7 +50,7 @@ def as_picture(image: Pictured) -> Picture:
         raise _refusal(f"a picture is a {type(image).__name__}")
     if image.dtype != np.uint8:
         raise _refusal(f"a picture is an array of {image.dtype}")
-    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+    if image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)):
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
     if image.ndim == 3 and image.shape[2] == 3 and image.size:
         return image
@@ -75,14 +78,20 @@ def as_mask(mask: Pictured | None) -> Picture | None:
 
 def _from_pil(image: Image.Image) -> Picture:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
-    if image.mode not in _PNG_MODES and image.mode not in ("I", "F"):
-        image = image.convert("RGB")
-    file = io.BytesIO()
-    if image.mode in ("I", "F"):
-        image.save(file, "TIFF")
+    if not all(image.size):
+        raise _refusal(f"a picture has {image.width}×{image.height} pixels")
+    if image.mode.startswith("I;16"):
+        plain = Image.fromarray(np.asarray(image).astype(np.uint16))
+    elif image.mode in _PNG_MODES or image.mode in _TIFF_MODES:
+        plain = image
     else:
-        exif = image.getexif()
-        image.save(file, "PNG", exif=exif, compress_level=1)
+        plain = image.convert(_STRAIGHT.get(image.mode, "RGB"))
+    file, exif = io.BytesIO(), image.getexif()
+    profile = image.info.get("icc_profile")
+    if plain.mode in _TIFF_MODES:
+        plain.save(file, "TIFF", exif=exif, icc_profile=profile)
+    else:
+        plain.save(file, "PNG", exif=exif, icc_profile=profile, compress_level=1)
     file.seek(0)
     return read_image(file, name="a picture")
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -162,3 +164,22 @@ def test_truncated_at_any_length(format):
 def test_cut_exif_is_ignored_in_silence():
     data = encoded(COLOURS, exif=b"Exif\0\0II*\0\xff\xff\xff\xff junk")
     np.testing.assert_array_equal(decoded(data), COLOURS)
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17), (8, 1)])
+def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
+    """Pillow scales the pixels, and not the level that is transparent."""
+    levels = np.arange(4, dtype=np.uint8)
+    packed = sum(int(v) << (8 * bits // 8) * (3 - k) for k, v in enumerate(levels))
+    row = packed.to_bytes(4 * bits // 8, "big")
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
+    data += chunk(b"tRNS", struct.pack(">H", 2)) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    picture = decode(io.BytesIO(data + chunk(b"IEND", b"")))
+    assert picture.rgb[0, :, 0].tolist() == (levels * step).tolist()
+    assert picture.alpha.tolist() == [[255, 255, 0, 255]]

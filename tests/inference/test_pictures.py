@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import write_png
+from caflow_cli.images import decode, write_png
 from caflow_cli.inference.pictures import as_mask, as_picture
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -19,7 +21,7 @@ def test_a_path_a_pil_image_and_an_array_are_one_picture(tmp_path):
 
 def test_pil_images_of_all_modes_are_read_like_files():
     grey = Image.fromarray(PICTURE[..., 0])
-    for mode in ("L", "P", "I;16", "I", "RGBA", "LA", "CMYK", "YCbCr", "1"):
+    for mode in ("L", "P", "I;16", "RGBA", "LA", "CMYK", "YCbCr", "1"):
         found = as_picture(grey.convert(mode) if mode != "I;16" else Image.new("I;16", (8, 6), 7))
         assert found.shape == (6, 8, 3)
         assert found.dtype == np.uint8
@@ -51,3 +53,53 @@ def test_what_is_no_picture(given, message):
         as_picture(given)
     assert message in caught.value.message
     assert "PIL" in caught.value.hint
+
+
+def file_and_image(values: np.ndarray, mode: str, **kwargs) -> tuple[Image.Image, np.ndarray]:
+    """A picture as Pillow opens a TIFF of it, and as the commands read that file."""
+    file = io.BytesIO()
+    Image.fromarray(values).convert(mode).save(file, "TIFF", **kwargs)
+    return Image.open(io.BytesIO(file.getvalue())), decode(io.BytesIO(file.getvalue()), "x").rgb
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "CMYK", "1", "P"])
+def test_a_pil_image_has_the_values_of_its_file(mode):
+    image, wanted = file_and_image(PICTURE, mode)
+    assert image.mode == mode
+    assert np.array_equal(as_picture(image), wanted)
+
+
+@pytest.mark.parametrize(("mode", "order"), [("I;16", "<"), ("I;16L", "<"), ("I;16B", ">")])
+def test_16_bits_of_either_order_are_rescaled(mode, order):
+    values = np.random.default_rng(3).integers(0, 65536, (5, 4), dtype=np.uint16)
+    image = Image.frombytes(mode, (4, 5), values.astype(f"{order}u2").tobytes())
+    wanted = np.rint(values / 257).astype(np.uint8)
+    assert np.array_equal(as_picture(image), np.repeat(wanted[..., None], 3, 2))
+
+
+def test_a_profile_of_cmyk_is_applied_as_in_files():
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image, wanted = file_and_image(PICTURE, "RGB", icc_profile=profile)
+    assert np.array_equal(as_picture(image), wanted)
+    assert image.info["icc_profile"] == profile
+    image = Image.fromarray(PICTURE).convert("CMYK")
+    image.info["icc_profile"] = profile  # of RGB: broken for this picture, so it is ignored
+    assert np.array_equal(as_picture(image), np.array(image.convert("RGB")))
+
+
+@pytest.mark.parametrize(("mode", "to"), [("La", "LA"), ("RGBa", "RGBA"), ("PA", "RGBA")])
+def test_rare_modes_are_made_straight(mode, to):
+    straight = Image.fromarray(PICTURE[..., 0]).convert(to)
+    assert as_picture(straight.convert(mode)).shape == (6, 8, 3)
+
+
+def test_small_integers_of_32_bits_have_no_range():
+    with pytest.raises(CaflowError, match="32-bit integers"):
+        as_picture(Image.new("L", (4, 4), 200).convert("I"))
+    assert not as_picture(Image.new("I", (4, 4), 0)).any()
+
+
+@pytest.mark.parametrize("given", [np.zeros((0, 5), np.uint8), Image.new("RGB", (0, 4))])
+def test_an_empty_picture_is_refused(given):
+    with pytest.raises(CaflowError):
+        as_picture(given)
