@@ -172,10 +172,14 @@ class Plan:
             pairs = zip(self.jobs, team.agreed["skipped"], strict=True)
             yield replace(self, jobs=[replace(job, skipped=skip) for job, skip in pairs]), team
 
-    def write(self, path: Path, data: bytes) -> None:
-        """Write one output of a job, whole or not at all, with the folders that it needs."""
+    def write(self, path: Path, data: bytes) -> bool:
+        """Write one output of a job, whole or not at all, with the folders that it needs.
+
+        Returns:
+            False where the file exists and is kept, as `--skip-existing` asks for.
+        """
         if self.skip_existing and os.path.lexists(path):
-            return
+            return False
         make_folder(path.parent)
         try:
             atomic_write(path, data, replace=self.overwrite)
@@ -183,6 +187,8 @@ class Plan:
             # Another process that works on the same folder has written it since.
             if not (self.skip_existing and isinstance(error.__cause__, FileExistsError)):
                 raise
+            return False
+        return True
 
 
 def plan(

@@ -55,7 +55,7 @@ class Restored:
     loaded: LoadedModel
     sampling: Sampling  # with tau and M filled in
     result: Candidates
-    paths: Sequence[str]  # in rank order; none of what goes to stdout
+    paths: Mapping[int, str]  # by rank; none of what goes to stdout, or was there and is kept
     exact: bool  # the files hold the scored pixels and nothing else
     elapsed: float  # seconds
     resized: Resized | None = None  # behind the drawing
@@ -73,8 +73,9 @@ class Restored:
             **resized_fields(self.resized),
             "estimator": self.result.estimator,
             "outputs": [
-                {"path": path, **self._candidate_fields(candidate)}
-                for path, candidate in zip(self.paths, self.result.kept, strict=False)
+                {"path": self.paths[candidate.rank], **self._candidate_fields(candidate)}
+                for candidate in self.result.kept
+                if candidate.rank in self.paths
             ],
             "candidates": [{"k": c.k, **self._candidate_fields(c)} for c in self.result.ranked],
             **_part_fields(self.result.ranked[0].score),

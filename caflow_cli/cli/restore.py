@@ -313,7 +313,7 @@ class _Restorer:
             return
         start = time.perf_counter()
         resized = self._resized(job, image, result)
-        paths = [] if job.skipped else self._write(job, result, picture, ready.mask, resized)
+        paths = {} if job.skipped else self._write(job, result, picture, ready.mask, resized)
         self.grid.add(lambda: grid_row(job.source.label, result))
         self.uncertainty.add(lambda: spread_chart(job.source.label, result))
         if job.skipped:
@@ -387,15 +387,15 @@ class _Restorer:
         picture: Decoded,
         mask: Picture | None,
         resized: Resized | None,
-    ) -> list[str]:
-        """Write the kept pictures to their files or to stdout. Returns the paths written."""
+    ) -> dict[int, str]:
+        """Write the kept pictures to their files or to stdout. Returns the paths, by rank."""
         from ..inference.written import provenance, written
         from .records import resized_fields
 
         encoder, console = self.planned.encoder, self.reporter.console
         if picture.alpha is not None and not encoder.has_alpha:
             console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
-        paths = []
+        written_by_rank = {}
         for candidate in result.kept:
             drawn = candidate.image if resized is None else resized.of(candidate.image)
             record = {**provenance(candidate, result, self.loaded), **resized_fields(resized)}
@@ -404,10 +404,12 @@ class _Restorer:
                 console.binary(data)
                 continue
             path = job.outputs[candidate.rank - 1]
-            self.planned.write(path, data)
-            paths.append(str(path))
-            self.reporter.text([str(path)])
-        return paths
+            if self.planned.write(path, data):
+                written_by_rank[candidate.rank] = str(path)
+                self.reporter.text([str(path)])
+            else:  # it may hold another candidate than this one
+                console.note(f"{job.name}: {path} exists, and is kept")
+        return written_by_rank
 
     def _say(self, job: Job, image: Picture, result: Candidates, elapsed: float) -> None:
         """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""

@@ -235,7 +235,7 @@ def test_what_another_process_writes_meanwhile_is_skipped_where_existing_files_a
         run = planned("x.png", **options)
         path = run.jobs[0].outputs[0]
         with pytest.raises(CaflowError, match="in the meantime") if refused else nullcontext():
-            run.write(path, b"mine")
+            assert run.write(path, b"mine") is False
         assert path.read_bytes() == b"other"
         path.unlink()
 

@@ -116,7 +116,7 @@ def test_lines_of_scores(run, pictures, model_files):
         {"schema": 3},
         {"status": "fine"},
         {"surprise": 1},
-        {"outputs": []},
+        {"outputs": [{"path": "x.png"}]},
         {"model": {"id": "x", "sha256": "short"}},
         {"command": "score"},
     ],

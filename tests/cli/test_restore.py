@@ -308,6 +308,22 @@ def test_a_frame_of_an_animation(run, tmp_path, model_file):
     assert read_provenance(tmp_path / "x.png") is None  # of an animation, too
 
 
+def test_what_is_kept_is_not_said_to_be_written(run, tmp_path, small_picture, model_file):
+    """It is another candidate's, so no score of this run is its own."""
+    shared = ("superres", small_picture, "-o", "x.png", "-m", 3, "-n", 2, "--model", model_file)
+    assert run(*shared, "--seed", 1).returncode == 0
+    kept = (tmp_path / "x_01.png").read_bytes()
+    (tmp_path / "x_02.png").unlink()
+    done = run(*shared, "--seed", 7, "--skip-existing", "--json")
+    (line,) = (json.loads(text) for text in done.stdout.splitlines())
+    assert [(one["rank"], one["path"]) for one in line["outputs"]] == [(2, "x_02.png")]
+    assert len(line["candidates"]) == 3
+    assert b"x_01.png exists, and is kept" in done.stderr
+    assert (tmp_path / "x_01.png").read_bytes() == kept
+    (tmp_path / "x_02.png").unlink()
+    assert run(*shared, "--seed", 7, "--skip-existing").stdout == b"x_02.png\n"
+
+
 def test_a_folder_goes_on_where_it_stopped(run, tmp_path, model_file):
     (tmp_path / "in" / "sub").mkdir(parents=True)
     for name in ("a.png", "b.jpg", "sub/c.png"):
