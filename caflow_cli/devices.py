@@ -243,7 +243,7 @@ def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @functools.wraps(function)
     def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with torch.no_grad(), tf32(False):
+        with torch.inference_mode(False), torch.no_grad(), tf32(False):
             return function(*args, **kwargs)
 
     return wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not longer than names may be; `RunFolder` finds what a killed process leaves.
+    temporary = path.with_name(f".{path.name[-100:]}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -75,7 +77,8 @@ def _write(path: Path, content: bytes) -> None:
             f"cannot write {str(path)!r}: {error.strerror or error}", "choose a writable folder"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def in_bf16(name: str, tensor: Tensor) -> bool:

@@ -84,8 +84,8 @@ def _climb(
     model: CAFlow, condition: Condition, latents: Sequence[Tensor]
 ) -> tuple[float, list[Tensor], bool]:
     """log p of the latents' picture, its gradient, and whether the picture does not run away."""
-    with torch.enable_grad(), tf32(False):
-        leaves = [z.detach().requires_grad_() for z in latents]
+    with torch.inference_mode(False), torch.enable_grad(), tf32(False):
+        leaves = [z.detach().clone().requires_grad_() for z in latents]
         # The folded form is for inference alone.
         points, log_prob = model.density.inverse(leaves, condition)
         gradient = torch.autograd.grad(log_prob.sum(), leaves)

@@ -255,7 +255,7 @@ class _Drawings:
         sampling, done = self.sampling, len(self._found[0])
         more = sampling.candidates if count is None else count
         assert more is not None, "Sampling.of fills it in"
-        replace(sampling, candidates=done + more).check()
+        replace(sampling, candidates=done + more, keep=1).check()
         for drawn, score in self._conditioned.candidates(
             sampling.temperature,
             more,

@@ -168,7 +168,8 @@ class Candidates:
         encoder = Encoder(name)
         for one, candidate in zip(paths, self.kept, strict=True):
             record = json.dumps(self.provenance(candidate))
-            atomic_write(one, encoder.encode(candidate.image, None, record))
+            data = encoder.encode(candidate.image, None, record)
+            atomic_write(one, data, replace=overwrite)
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:

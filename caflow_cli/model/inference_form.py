@@ -34,7 +34,7 @@ class InferenceForm(Generic[_M]):
     def _read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
         return [
-            (id(tensor), tensor._version, tensor.data_ptr())
+            (id(tensor), 0 if tensor.is_inference() else tensor._version, tensor.data_ptr())
             for table in self._tables
             for tensor in table.values()
             if tensor is not None

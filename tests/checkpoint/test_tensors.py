@@ -107,6 +107,15 @@ def test_an_impossible_path_leaves_nothing_behind(tmp_path, grey_model, where):
     assert [p.name for p in tmp_path.rglob("*")] == ["folder"]
 
 
+def test_a_folder_that_is_a_file_and_a_name_as_long_as_may_be(tmp_path, grey_model):
+    (tmp_path / "file").touch()
+    with pytest.raises(CaflowError, match="cannot write"):
+        grey_model.save(tmp_path / "file" / "model.safetensors")
+    name = "m" * 243 + ".safetensors"
+    grey_model.save(tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", name]
+
+
 def test_a_failed_write_keeps_the_old_file(grey_file, grey_model, monkeypatch):
     before = grey_file.read_bytes()
 

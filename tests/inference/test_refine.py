@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli import load
 from caflow_cli.errors import CaflowError
 from caflow_cli.inference import conditions, refine, restore, score, tiling
 from caflow_cli.inference.candidates import Conditioned, Request
@@ -224,3 +225,16 @@ def test_weights_get_no_gradients(small_model, image):
     model = copy.deepcopy(small_model)
     restore(model, image, 0.8, 1, refine=1)
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
+
+
+def test_inference_mode_outside_changes_nothing(model_file):
+    def found():
+        model = load(str(model_file))
+        result = restore(model, smooth(1)[0, :, :8, :8].permute(1, 2, 0).numpy(), refine=1)
+        return result.kept[0].image, result.kept[0].score.log_likelihood
+
+    image, nats = found()
+    with torch.inference_mode():
+        again, same = found()
+    np.testing.assert_array_equal(image, again)
+    assert nats == same

@@ -265,6 +265,9 @@ def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
         np.testing.assert_array_equal(one.image, other.image)
     with pytest.raises(CaflowError, match="out of range"):
         list(Drawing(small_model, image, replace(sampling, seed=SEEDS - 2)).draw(3))
+    drawing = Drawing(small_model, image, sampling)
+    assert list(drawing.draw(1)) == [1]  # fewer than are kept in the end
+    assert len(drawing.result().kept) == 1
 
 
 @pytest.mark.parametrize("rank", ["likelihood", "typical"])
