@@ -15,6 +15,7 @@ from .picture_progress import PictureProgress
 from .reporter import Reporter
 from .restoration_options import Restoration
 from .shares import Shares, in_blocks, open_console
+from .typed import as_typed
 
 if TYPE_CHECKING:
     from .masking import Masking
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["fill_pictures"]
 
 _LENGTH = 4  # pictures that one process takes at a time
-# What does not ask for draws, ranks or scores; any other option is refused.
+# What does not ask for draws, ranks or scores; any other option is refused where it is typed.
 _UNDERSTOOD = {
     "model",
     "device",  # not used: the environment may say it for all commands
@@ -55,6 +56,7 @@ def fill_pictures(inputs: Sequence[str], given: Restoration, masking: Masking) -
     assert name is not None
     console = open_console(given.quiet, given.verbose)
     reporter = Reporter("inpaint", console, given.json)
+    given = as_typed(given, {option.name for option in fields(given)} - _UNDERSTOOD)
     _check(name, given)
     given.check_streams()
     planned = given.plan("inpaint", inputs, masking)

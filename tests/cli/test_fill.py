@@ -75,6 +75,14 @@ def test_options_of_draws_are_refused(run, tmp_path, holed, option):
     assert not (tmp_path / "x_inpaint.png").exists()
 
 
+def test_the_users_file_is_not_refused(run, tmp_path, holed):
+    (tmp_path / "mine.toml").write_text("candidates = 20\nkeep = 3\ntau = 0.8\nseed = 1\n")
+    done = run(*holed, "telea", CAFLOW_CONFIG="mine.toml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"x_inpaint.png\n", b"")
+    typed = run(*holed, "telea", "--seed", "2", CAFLOW_CONFIG="mine.toml")
+    assert_refused(typed, 2, "so --seed means nothing")
+
+
 def test_files_are_planned_as_for_models(run, tmp_path, holed):
     assert_refused(run(*holed[:2], "--model", "telea"), 2, "needs a mask")
     assert_refused(run(*holed, "telea", "-o", "-", "--json"), 2, "both want stdout")

@@ -11,6 +11,7 @@ from ..option_groups import expanded
 from ..output_size import OutputSize
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
+from ..typed import weaker
 
 __all__ = ["superres_command"]
 
@@ -58,5 +59,8 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    size = OutputSize.parse(scale, fit)
-    restore_pictures("superres", images, given, consistent=consistent, size=size)
+    unused = weaker("scale", "fit")
+    size = OutputSize.parse(
+        None if fit and unused == "scale" else scale, None if scale and unused == "fit" else fit
+    )
+    restore_pictures("superres", images, given.settled(), consistent=consistent, size=size)
