@@ -27,6 +27,7 @@ from .phases import learns_by_l1_alone, wants_perceptual
 from .processes import on_main_process
 from .progress import Progress, RunSummary
 from .recorder import Recorder
+from .resume import check_unchanged
 from .run_folder import RunFolder
 from .signals import Signals
 from .tracker import Tracker, check_tracker
@@ -71,7 +72,8 @@ def train(
     Raises:
         Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
         CaflowError: The data is unusable, the output folder holds another run or is in use, the
-            disk is full, or the run does not recover from bad steps.
+            config would make another run of one that goes on (see `check_unchanged`), the disk is
+            full, or the run does not recover from bad steps.
     """
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
@@ -110,6 +112,8 @@ def _train(
 ) -> RunSummary:
     optim = config.optim
     has_state = resume and not folder.starts_again(config.save_every)
+    if has_state:
+        check_unchanged(config)
 
     # The pictures. The first process of a machine decodes what the others map.
     stream = Address.of(config.data).stream

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ..config import FlowConfig
+from ..errors import EXIT_USAGE, CaflowError
 from .config import OptimConfig, SamplesConfig
 from .objective import (
     DrawnLosses,
@@ -239,8 +240,19 @@ class Phases(Sequence[Phase]):
         return {"phase": self.number, "phase_began_at": self._first_step}
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Go on in the phase that a state names; those of 0.1.0 knew two, and other words."""
+        """Go on in the phase that a state names; those of 0.1.0 knew two, and other words.
+
+        Raises:
+            CaflowError: (exit 2) there is no such phase.
+        """
         alone = record.get("guide_alone", False)
-        self.number = record.get("phase", 0 if alone else len(self) - 1)
+        number = record.get("phase", 0 if alone else len(self) - 1)
+        if not 0 <= number < len(self):
+            raise CaflowError(
+                f"the state is of phase {number + 1}, and this config has {len(self)}",
+                "go on with the config.toml that the run wrote as it began",
+                EXIT_USAGE,
+            )
+        self.number = number
         old = 0 if alone else record.get("guide_steps", 0)
         self._first_step = record.get("phase_began_at", old)

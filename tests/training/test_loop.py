@@ -463,6 +463,9 @@ def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_pa
     assert len(events(run, "validation")) == 2
     with pytest.raises(CaflowError, match="batch size 8, not 4"):
         train(config(pictures, run, "optim.batch_size=4"), resume=True)
+    with pytest.raises(CaflowError, match=r"flow\.hidden is 16, .* began with 8"):
+        train(config(pictures, run, "flow.hidden=16"), resume=True)
+    (run / "config.toml").unlink()
     with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000010") as caught:
         train(config(pictures, run, "flow.hidden=16"), resume=True)
     assert caught.value.exit_code == 2

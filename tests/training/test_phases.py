@@ -7,6 +7,7 @@ from dataclasses import replace
 import helpers
 import pytest
 
+from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
 from caflow_cli.training.config import OptimConfig, SamplesConfig
 from caflow_cli.training.parameters import named_parameters
@@ -119,6 +120,13 @@ def test_states_of_before_there_were_guides_are_read():
     run = phases(PLAIN)
     run.restore({"step": 30})
     assert run.record() == {"phase": 0, "phase_began_at": 0}
+
+
+def test_a_state_of_a_phase_that_there_is_not_is_refused():
+    run = Phases(phases_of(OptimConfig(images=1), GUIDED.flow))
+    with pytest.raises(CaflowError, match="of phase 3, and this config has 2") as caught:
+        run.restore({"phase": 2, "phase_began_at": 4})
+    assert caught.value.exit_code == 2
 
 
 def test_a_phase_goes_on_though_the_config_gives_it_no_time_any_more():

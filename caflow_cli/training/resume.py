@@ -1,0 +1,89 @@
+"""The check that a run which goes on is still the run that began."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..config import parse
+from ..errors import EXIT_USAGE, CaflowError
+from .config import RunConfig
+from .phases import Phase, phases_of
+
+__all__ = ["check_unchanged"]
+
+_OF_RUN = ("seed", "crop")
+_DEFAULTS = ("tau", "candidates", "rank")  # of a task: they say how its model draws
+_FREE = (
+    "the budget, rates, weights above 0, intervals and device can change; for anything else start "
+    "a new --out, with --init-from {out}"
+)
+
+
+def check_unchanged(config: RunConfig) -> None:
+    """Compare the config with `config.toml` in the run's folder, if that can be read.
+
+    Order and noise follow from the seed, what is held out does, too, and a state knows its phase by
+    number alone. So these fields are those that the run began with.
+
+    Raises:
+        CaflowError: (exit 2) seed, crop, task or flow differs, or the run would have other phases.
+    """
+    began = _began_with(Path(config.out) / "config.toml")
+    if began is None:
+        return
+    hint = _FREE.format(out=config.out)
+    for name, now, before in _fixed(config, began):
+        if now != before:
+            raise CaflowError(
+                f"{name} is {now!r}, and the run in {config.out!r} began with {before!r}",
+                f"leave it at that: {hint}",
+                EXIT_USAGE,
+            )
+    phases, earlier = _kinds(config), _kinds(began)
+    if phases != earlier:
+        raise CaflowError(
+            f"the phases of the run in {config.out!r} would be {', '.join(phases)}, "
+            f"and they are {', '.join(earlier)}",
+            "leave optim.guide_loss as it was, and at 0 or above 0 what was so of "
+            f"optim.guide_first, optim.guide_perceptual and samples.share: {hint}",
+            EXIT_USAGE,
+        )
+
+
+def _began_with(path: Path) -> RunConfig | None:
+    """The config that a run wrote as it began; None if there is none that can be read."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return parse(RunConfig, tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, CaflowError):
+        return None
+
+
+def _fixed(config: RunConfig, began: RunConfig) -> list[tuple[str, Any, Any]]:
+    """Every field that stays, with its value now and when the run began."""
+    found = [(name, getattr(config, name), getattr(began, name)) for name in _OF_RUN]
+    for table in ("task", "flow"):
+        now, before = getattr(config, table), getattr(began, table)
+        found += [
+            (f"{table}.{field.name}", getattr(now, field.name), getattr(before, field.name))
+            for field in dataclasses.fields(now)
+            if not (table == "task" and field.name in _DEFAULTS)
+        ]
+    return found
+
+
+def _kinds(config: RunConfig) -> list[str]:
+    """The phases of a run, in words that do not depend on how long they last."""
+    return [_kind(phase) for phase in phases_of(config.optim, config.flow, None, config.samples)]
+
+
+def _kind(phase: Phase) -> str:
+    if not phase.whole_model:
+        return f"the guide alone ({phase.unit})"
+    return "all" if phase.draws is None else "all with draws"

@@ -1,0 +1,76 @@
+"""What may change in a run that goes on, and what may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.training.config import to_toml
+from caflow_cli.training.resume import check_unchanged
+from caflow_cli.training.settings import apply_settings
+
+FLOW = {"scales": 1, "r_steps": 1, "t_steps": 1, "f_steps": 1, "hidden": 8, "f_hidden": 8}
+GUIDED = ["optim.guide_first=0.4", "optim.guide_loss=picture", "samples.share=0.2"]
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """The config of a run that began in a folder, with other settings on top."""
+
+    def changed(*settings: str):
+        values = {
+            "data": "photos",
+            "out": str(tmp_path),
+            "flow": {**FLOW, "guide": 4, "guide_says": "mean"},
+            "task": {"size": 16},
+            "optim": {"images": 80, "lr": 1.7e-3},
+        }
+        return apply_settings(values, [*GUIDED, *settings])
+
+    (tmp_path / "config.toml").write_text(to_toml(changed()))
+    return changed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["optim.images=160", "optim.lr=1e-4", "save_every=7", "device=cuda", "flip=false"],
+        ["optim.images=null", "optim.minutes=3"],
+        ["optim.guide_first=0.2", "optim.guide_perceptual_from=0.7", "samples.share=0.1"],
+        ["optim.guide_perceptual=1", "samples.perceptual=0", "optim.guide_lr_share=0"],
+        ["task.tau=[0.9]", "task.candidates=3", "task.rank=consensus"],
+    ],
+)
+def test_budget_rates_and_weights_may_change(run, settings):
+    check_unchanged(run(*settings))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("seed=1", "seed is 1, and the run in '.*' began with 0"),
+        ("crop=random", "crop is 'random', and the run in '.*' began with 'whole'"),
+        ("task.factor=2", "task.factor is 2, .* with 4"),
+        ("flow.t_steps=2", "flow.t_steps is 2, .* with 1"),
+        ("optim.guide_loss=likelihood", r"would be the guide alone \(bits/dim\), all, all with"),
+        ("optim.guide_perceptual=0", r"would be the guide alone \(L1\), all, all with draws, and"),
+        ("optim.guide_first=0", r"would be the guide alone \(L1\), all, all with draws, and"),
+        ("samples.share=0", r"\(L1 and LPIPS\), all, and they are .*, all, all with draws"),
+    ],
+)
+def test_what_makes_another_run_of_it_is_refused(run, setting, said):
+    with pytest.raises(CaflowError, match=said) as caught:
+        check_unchanged(run(setting))
+    assert caught.value.exit_code == 2
+    assert "budget, rates" in caught.value.hint
+    assert "--init-from" in caught.value.hint
+
+
+def test_a_folder_without_a_config_forbids_nothing(run, tmp_path):
+    (tmp_path / "config.toml").write_text("no TOML")
+    check_unchanged(run("seed=1"))
+    (tmp_path / "config.toml").unlink()
+    check_unchanged(run("seed=1"))
