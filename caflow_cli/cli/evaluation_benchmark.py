@@ -13,6 +13,7 @@ from ..evaluation.metrics.catalogue import METRICS, choose_metrics
 from .console import measuring
 from .evaluation_options import Compared, ModelOnData, Networks, Written
 from .evaluation_settings import model_settings
+from .typed import as_typed
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from .console import Console
 
 __all__ = ["benchmark_of", "on_whole_pictures"]
+
+# Options that mean nothing here, and of which those of the user's file are left out: always, and
+# beside a classical fill.
+_SEARCHES = ("search_tau", "search_rank", "keep")
+_MODELS = (*_SEARCHES, "tau", "candidates", "rank", "noise_samples", "batch_size")
 
 
 def benchmark_of(given: ModelOnData) -> Benchmark | None:
@@ -54,6 +60,9 @@ def on_whole_pictures(
     Raises:
         CaflowError: An option is not for this (2), or as for `run_benchmark`.
     """
+    given = as_typed(given, _MODELS if given.model in FILLS else _SEARCHES)
+    networks = as_typed(networks, ("save_stats",))
+    written = as_typed(written, ("report", "skip_existing", "write_defaults"))
     _check(benchmark, given, compared, networks, written)
     inpainting = benchmark.task == "inpaint"
     offered = [

@@ -7,14 +7,73 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..evaluation.benchmarks import BENCHMARKS
+from ..evaluation.protocols import PROTOCOLS
 from .evaluation_options import DEFAULT_METRICS, Compared, ModelOnData, Written
+from .typed import as_typed, from_file, weaker
 
-__all__ = ["Form", "check_options", "form_of"]
+__all__ = ["Form", "check_options", "form_of", "settled"]
 
 Form = Literal["model", "sets", "lines"]
 
 _FULL = "caflow evaluate --task superres --data faces/ --metric {}"
 _PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR --metric {}"
+
+
+def settled(
+    pictures: Sequence[str], model: ModelOnData, compared: Compared, written: Written
+) -> tuple[ModelOnData, Compared, Written]:
+    """The options, without those of the user's file that mean nothing in the form that is meant.
+
+    What is typed decides the form. Where nothing does, the file's data go before its reference.
+    """
+    typed = as_typed(model)
+    has_lines = compared.reference is not None and not _is_on_data(typed)
+    if pictures or (has_lines and (model.data is None or not from_file("reference"))):
+        return typed, as_typed(compared, ("reference",) if pictures else ()), as_typed(written)
+    yielding = _yielding(model, typed)
+    return as_typed(model, yielding), as_typed(compared), _written(model, written)
+
+
+def _is_on_data(model: ModelOnData) -> bool:
+    return (model.data, model.task, model.protocol) != (None, None, None)
+
+
+def _yielding(model: ModelOnData, typed: ModelOnData) -> set[str]:
+    """The options of a model on data that typed ones exclude, if the user's file says them."""
+    found = set()
+    if typed.model is not None or typed.protocol is not None:  # which have a task of their own
+        found.add("task")
+    known = PROTOCOLS.get(model.protocol or "") or BENCHMARKS.get(model.protocol or "")
+    if known is not None and typed.task not in (None, known.task):
+        found.add("protocol")
+    if typed.protocol in PROTOCOLS:
+        found |= {"tau", "candidates", "keep", "rank", "limit"}
+    if model.search_tau or model.search_rank:
+        found |= {"protocol", "split", "tau", "rank", "keep"}
+        found |= {"candidates"} if "," in (model.candidates or "") else set()
+    if _keeps_too_many(model):
+        found.add(weaker("keep", "candidates") or "")
+    if "protocol" in found or model.protocol != "repair":
+        found.add("masks")
+    return found
+
+
+def _keeps_too_many(model: ModelOnData) -> bool:
+    kept, drawn = (model.keep or "1").split(","), (model.candidates or "inf").split(",")
+    try:
+        return min(map(float, kept)) > max(map(float, drawn))
+    except ValueError:  # which is refused where it is used
+        return False
+
+
+def _written(model: ModelOnData, written: Written) -> Written:
+    """The files that are wanted, without those of the user's file that there are none of here."""
+    if model.search_tau or model.search_rank:
+        return as_typed(written, ("save_images", "report", "skip_existing"))
+    written = as_typed(written, ("write_defaults",))
+    earlier = written.save_images is not None or written.report is not None
+    return written if earlier else as_typed(written, ("skip_existing",))
 
 
 def form_of(
@@ -30,7 +89,7 @@ def form_of(
     def refuse(message: str, hint: str) -> CaflowError:
         return CaflowError(message, hint.format(names), EXIT_USAGE)
 
-    on_data = (model.data, model.task, model.protocol) != (None, None, None)
+    on_data = _is_on_data(model)
     if pictures:
         if on_data or compared.reference is not None:
             raise refuse("give two folders to compare, or a model to sample, not both", _FULL)

@@ -104,6 +104,18 @@ def test_wrong_usage_exits_2_with_what_to_type(run, tmp_path, arguments, message
     assert not list(tmp_path.iterdir())
 
 
+def test_the_users_file_is_not_refused(run, sets):
+    (sets / "mine.toml").write_text(
+        "tau = 0.8\ncandidates = 20\nkeep = 2\nrank = 'best'\nnoise-samples = 2\nbatch-size = 4\n"
+        "skip-existing = true\n[evaluate]\nreport = 'r'\nresize = 8\nsave-stats = 's.npz'\n"
+    )
+    given = ("evaluate", "--model", "telea", "--data", "photos", "--metric", "psnr")
+    done = run(*given, CAFLOW_CONFIG="mine.toml")
+    assert (done.returncode, done.stderr) == (0, b"")
+    typed = run(*given, "--tau", "1", CAFLOW_CONFIG="mine.toml")
+    assert_refused(typed, 2, "so --tau means nothing")
+
+
 def test_metrics_of_whole_pictures_are_for_them_alone(run, sets, model_files):
     given = ["evaluate", "--data", "photos", "--model", model_files["superres"], "--metric"]
     assert_refused(run(*given, "colourfulness"), 2, "'colourfulness' is measured by a protocol")

@@ -19,7 +19,7 @@ from .. import completion, options
 from ..console import Console, measuring
 from ..environment import named_in_environment
 from ..evaluation_benchmark import benchmark_of, on_whole_pictures
-from ..evaluation_form import check_options, form_of
+from ..evaluation_form import check_options, form_of, settled
 from ..evaluation_options import (
     DEFAULT_METRICS,
     RESULTS,
@@ -33,6 +33,7 @@ from ..option_groups import expanded
 from ..reporter import Reporter
 from ..shares import open_console
 from ..team import gather, work_alone
+from ..typed import from_file
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -90,6 +91,7 @@ def evaluate_command(
     """
     console = open_console(quiet, verbose)
     metrics = metric or []
+    model, compared, written = settled(pictures or [], model, compared, written)
     for_fills = model.task in (None, "inpaint") and model.protocol in (None, "repair")
     name = named_in_environment("inpaint")
     if model.model is None and for_fills and name in FILLS:
@@ -99,7 +101,8 @@ def evaluate_command(
     identity: Fields = {}
     benchmark = benchmark_of(model) if form == "model" else None
     if form != "model" or benchmark is not None or model.search_tau or model.search_rank:
-        work_alone(jobs, "anything but a model on data, at given settings,")
+        shared = 1 if from_file("jobs") else jobs
+        work_alone(shared, "anything but a model on data, at given settings,")
     if benchmark is not None:
         evaluation, found = on_whole_pictures(
             benchmark, metrics, model, compared, networks, written, console
@@ -109,6 +112,8 @@ def evaluate_command(
         evaluation, loaded = _on_data(metrics, model, compared, networks, written, jobs, console)
         identity = {"model": loaded}
     else:
+        if from_file("metric"):
+            metrics = [name for name in ",".join(metrics).split(",") if name in (*_COMPARED, "all")]
         names = choose_metrics(metrics, _COMPARED, DEFAULT_METRICS)
         check_options(form, model, compared, written)
         evaluation = _compare(
