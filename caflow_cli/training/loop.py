@@ -73,7 +73,8 @@ def train(
         Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
         CaflowError: The data is unusable, the output folder holds another run or is in use, the
             config would make another run of one that goes on (see `check_unchanged`), the disk is
-            full, or the run does not recover from bad steps.
+            full, the budget ends before the flows learn, or the run does not recover from bad
+            steps.
     """
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
@@ -210,10 +211,13 @@ def _train(
             if stopped:
                 raise stopped
 
-        if recorder.validated_at != progress.step:
+        whole = phases.current.whole_model
+        if whole and recorder.validated_at != progress.step:
             recorder.validated(validation.measure(ema.model, accelerator, phases.current))
         if recorder.saved_at != progress.step:
             recorder.save_state()
+        if not whole:
+            raise _too_short(config, progress)
         seconds = max(time.monotonic() - first_time, 1e-9)
         speed = (progress.step - first_step) * optim.batch_size / seconds
         summary = _summarise(config, progress, optimiser, recorder.fit, speed)
@@ -237,6 +241,21 @@ def _take_in(
             "a loss that was not finite, or far above the last good one",
             f"--lr {optimiser.config.lr / 4:g}, and check the data",
         )
+
+
+def _too_short(config: RunConfig, progress: Progress) -> CaflowError:
+    """The error of a run that has no model yet: its state goes on with a larger budget."""
+    optim = config.optim
+    larger = (
+        f"--images {10 * progress.images(optim)}"
+        if optim.images is not None
+        else f"--minutes {10 * progress.elapsed / 60:.3g}"
+    )
+    return CaflowError(
+        f"the budget ended after step {progress.step}, while the guide learned alone: the flows "
+        "have not learned, so no model is written; the state is saved",
+        f"caflow train --out {config.out} --resume {larger}",
+    )
 
 
 def _summarise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -277,6 +278,25 @@ def test_a_resumed_run_may_be_told_that_the_guide_has_learned_enough(pictures, t
     (note,) = [e for e in seen if e["event"] == "note"]
     assert note["step"] == 4
     assert note["text"].endswith("now all else learns")
+
+
+def test_a_budget_that_ends_while_the_guide_is_alone_leaves_a_state_and_no_model(
+    pictures, guided, tmp_path
+):
+    out = tmp_path / "run"
+    for resume in (False, True):
+        with pytest.raises(CaflowError, match="ended after step 1, while the guide") as caught:
+            train(config(pictures, out, *GUIDED, "optim.images=8"), resume=resume)
+        assert caught.value.exit_code == 1
+        assert caught.value.hint == f"caflow train --out {out} --resume --images 80"
+    assert list(out.glob("*.safetensors")) == []
+    assert not events(out, "end")
+    train(config(pictures, out, *GUIDED, "optim.images=80"), resume=True)
+    assert {path.stem for path in out.glob("*.safetensors")} == {"best", "last"}
+    timed = config(pictures, tmp_path / "timed", *GUIDED, "optim.images=null", "optim.minutes=1e-9")
+    with pytest.raises(CaflowError) as caught:
+        train(timed)
+    assert re.search(r"--resume --minutes [\d.e-]+$", caught.value.hint)
 
 
 def test_all_but_the_guide_stays_as_it_began_while_it_learns_alone(pictures, guided, tmp_path):
