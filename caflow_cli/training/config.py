@@ -40,7 +40,7 @@ class OptimConfig:
     lr_decay: float = 0.999  # "paper": times this an epoch
     lr_drop_step: int = 70_000  # "paper": once, from this step on,
     lr_drop: float = 0.1  # times this
-    warmup: int = 500  # steps of linear warm-up; unless "paper", at most a fifth of the budget
+    warmup: int = 500  # steps of linear warm-up; "cosine": at most a fifth of the budget
     invconv_lr_width: int = 16  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
     guide_lr_share: float = 0.06  # of the rate, for the guide; 0: that stays as it is
     guide_first: float = 0.0  # share of the budget in which the guide learns alone, before all do,

@@ -58,6 +58,13 @@ def test_a_stable_rate_does_not_know_its_end_before_it_decays():
         assert len(rates) == 1
 
 
+def test_the_warm_up_of_a_stable_rate_counts_steps_alone():
+    optim = OptimConfig(images=1, lr=1.0, warmup=500, schedule="stable", decay_share=0.0)
+    for step in (0, 20, 149, 499):
+        rates = {learning_rate(optim, step, step / budget, 0) for budget in (500, 1000, 10**6)}
+        assert rates == {(step + 1) / 500}
+
+
 def test_the_papers_rate_falls_by_a_thousandth_an_epoch_and_once_to_a_tenth():
     optim = build_config({"data": "d", "out": "o"}, preset="ffhq-superres-x4").optim
     assert (optim.schedule, optim.warmup, optim.clip, optim.ema) == ("paper", 500, 1.0, 0.999)
