@@ -26,8 +26,9 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
 
     "stable" does not depend on the budget before its decay, nor does its warm-up, so a run need not
     know its end: a larger budget changes no step that has been made, if all learn from the first
-    step on. (Where a guide learns alone, that takes a share of the budget.) The form of the decay is that of Hägele et
-    al. 2024, "Scaling laws and compute-optimal training beyond fixed training durations".
+    step on. (Where a guide learns alone, that takes a share of the budget.) The form of the decay
+    is that of Hägele et al. 2024, "Scaling laws and compute-optimal training beyond fixed training
+    durations".
 
     The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
     iterations", once. We assume that γ is applied once an epoch. Applied at every step, it would
