@@ -89,13 +89,18 @@ def count_pictures(data: str | Path, *, seed: int = 0, paired: bool = False) -> 
 
 
 def condition_channels(data: str | Path) -> int:
-    """The number of channels for a paired set's conditions: 1 if the ones looked at are grey."""
+    """The number of channels for a paired set's conditions: 1 if the ones looked at are grey.
+
+    They are spread evenly over the training pairs; of a stream they are its first.
+    """
     split: Split = "train"
     with open_files(data, "pairs", split, _PEEK) as files:
         if Address.of(data).stream:
             members = files.members[::2]
         else:
-            members = [e.members[0] for e in choose(files, split, 0, paired=True)[:_PEEK]]
+            pairs = choose(files, split, 0, paired=True)
+            count = min(_PEEK, len(pairs))
+            members = [pairs[i * len(pairs) // count].members[0] for i in range(count)]
         for member in members:
             try:
                 picture = read_image(io.BytesIO(files.read(member)), name=member)

@@ -85,6 +85,14 @@ def test_grey_conditions_ask_for_one_channel(tmp_path):
     assert condition_channels(path) == 3
 
 
+def test_conditions_all_over_the_set_are_looked_at(tmp_path):
+    colour = np.full((8, 8, 3), 7, np.uint8)
+    colour[3, 3, 0] = 8
+    files = pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1)
+    late = {f"train/A/{index:03}.png": encode_png(colour) for index in range(60, 100)}
+    assert condition_channels(archive(tmp_path, files | late)) == 3
+
+
 def test_a_limit_takes_an_even_sample(tmp_path):
     path = archive(tmp_path, pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1))
     assert load_pairs(path, "train", 8, limit=4).names == ["000", "025", "050", "075"]
