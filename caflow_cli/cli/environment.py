@@ -21,12 +21,12 @@ def model_of_environment(task: str | None) -> str | None:
     A model that CAFLOW_MODEL names for another task does not stop this one.
 
     Args:
-        task: None: any.
+        task: None: any. CAFLOW_MODEL_SUPERRES goes first then, because superres is the default.
 
     Raises:
         CaflowError: (exit 3) CAFLOW_MODEL names what cannot be found.
     """
-    name = named_in_environment(task)
+    name = named_in_environment(task or "superres")
     if task is None or name is None or os.environ.get(f"CAFLOW_MODEL_{task.upper()}"):
         return name
     if name in FILLS:

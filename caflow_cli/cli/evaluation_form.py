@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.benchmarks import BENCHMARKS
 from ..evaluation.protocols import PROTOCOLS
 from .evaluation_options import DEFAULT_METRICS, Compared, ModelOnData, Written
+from .loaded_model import behind_environment
 from .typed import as_typed, from_file, weaker
 
 __all__ = ["Form", "check_options", "form_of", "settled"]
@@ -26,17 +28,28 @@ def settled(
     """The options, without those of the user's file that mean nothing in the form that is meant.
 
     What is typed decides the form. Where nothing does, the file's data go before its reference.
+
+    Raises:
+        CaflowError: (exit 3) as for `behind_environment`.
     """
     typed = as_typed(model)
     has_lines = compared.reference is not None and not _is_on_data(typed)
     if pictures or (has_lines and (model.data is None or not from_file("reference"))):
         return typed, as_typed(compared, ("reference",) if pictures else ()), as_typed(written)
-    yielding = _yielding(model, typed)
-    return as_typed(model, yielding), as_typed(compared), _written(model, written)
+    model, written = as_typed(model, _yielding(model, typed)), _written(model, written)
+    name = behind_environment(model.model, _task(model))
+    return replace(model, model=name), as_typed(compared), written
 
 
 def _is_on_data(model: ModelOnData) -> bool:
     return (model.data, model.task, model.protocol) != (None, None, None)
+
+
+def _task(model: ModelOnData) -> str | None:
+    """The task of a protocol, or the one that is named."""
+    name = model.protocol or ""
+    known = PROTOCOLS.get(name) or BENCHMARKS.get(name)
+    return model.task if known is None else known.task
 
 
 def _yielding(model: ModelOnData, typed: ModelOnData) -> set[str]:
@@ -44,8 +57,7 @@ def _yielding(model: ModelOnData, typed: ModelOnData) -> set[str]:
     found = set()
     if typed.model is not None or typed.protocol is not None:  # which have a task of their own
         found.add("task")
-    known = PROTOCOLS.get(model.protocol or "") or BENCHMARKS.get(model.protocol or "")
-    if known is not None and typed.task not in (None, known.task):
+    if typed.task is not None and _task(model) != typed.task:
         found.add("protocol")
     if typed.protocol in PROTOCOLS:
         found |= {"tau", "candidates", "keep", "rank", "limit"}

@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 from .environment import model_of_environment
+from .typed import from_file
 
 if TYPE_CHECKING:
     from ..inference.loaded_model import LoadedModel
     from .console import Console
 
-__all__ = ["load_model", "named_model"]
+__all__ = ["behind_environment", "load_model", "named_model"]
+
+
+def behind_environment(name: str | None, task: str | None) -> str | None:
+    """The value of `--model`, or the environment's model where it comes from the user's file.
+
+    Raises:
+        CaflowError: (exit 3) as `model_of_environment`.
+    """
+    if name is None or not from_file("model"):
+        return name
+    return model_of_environment(task) or name
 
 
 def named_model(name: str | None, task: str | None) -> str | None:

@@ -10,11 +10,14 @@ from .inputs import InputPicture
 __all__ = ["check_as_drawn", "model_for_target"]
 
 
-def model_for_target(model: str | None, target: InputPicture) -> str | None:
+def model_for_target(
+    model: str | None, target: InputPicture, default: str | None = None
+) -> str | None:
     """The name of the model that scores a target; None: the default.
 
     It is `model` (from `--model`), else the one that the target names, else the
-    environment's: CAFLOW_MODEL, or CAFLOW_MODEL_TASK of the task that the target names.
+    environment's: CAFLOW_MODEL, or CAFLOW_MODEL_TASK of the task that the target names; else
+    `default` (from the user's file).
 
     Raises:
         CaflowError: The target names a model that cannot be found (exit code 2).
@@ -24,9 +27,8 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
 
     identity = None if model is not None else _provenance(target)
     if identity is None:
-        return model or named_in_environment(None)
+        return model or named_in_environment(None) or default
     name, sha256, task = identity
-    given = named_in_environment(task)
     if name in FILLS:
         raise CaflowError(
             f"{target.name!r} was filled by {name}, a classical method without a likelihood",
@@ -36,8 +38,9 @@ def model_for_target(model: str | None, target: InputPicture) -> str | None:
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name
-    if given is not None and resolve(given).sha256 == sha256:
-        return given
+    for given in (named_in_environment(task), default):
+        if given is not None and resolve(given).sha256 == sha256:
+            return given
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
     raise CaflowError(

@@ -195,10 +195,15 @@ class Restoration:
     quiet: options.Quiet = False
     verbose: options.Verbose = False
 
-    def settled(self) -> Restoration:
-        """The options, of which those of the user's file yield to typed ones that exclude them."""
+    def settled(self, command: str) -> Restoration:
+        """The options, of which those of the user's file yield to typed ones that exclude them.
+
+        Raises:
+            CaflowError: (exit 3) as for `behind_environment`.
+        """
         from ..images import format_of
         from ..paths import is_folder
+        from .loaded_model import behind_environment
 
         m, n, output = self.candidates, self.keep, Path(self.output or "")
         to_folder = (self.output or "").endswith(("/", os.sep)) or is_folder(output)
@@ -213,7 +218,10 @@ class Restoration:
             ("refine", "precision", self.refine > 0 and self.precision != "float32"),
         )
         yielding = {weaker(one, other) for one, other, both in excluded if both}
-        settled = as_typed(self, [name for name in yielding if name is not None])
+        model = behind_environment(self.model, "paired" if command == "sample" else command)
+        settled = as_typed(
+            replace(self, model=model), [name for name in yielding if name is not None]
+        )
         lossless = (settled.format or suffix or "png") not in ("jpg", "webp")
         return as_typed(settled, ["quality"]) if lossless else settled
 

@@ -25,6 +25,9 @@ def test_a_model_for_one_task_does_not_stop_another(monkeypatch, model_files):
     monkeypatch.setenv("CAFLOW_MODEL_INPAINT", own)
     assert model_of_environment("inpaint") == named_in_environment("inpaint") == own
     assert named_in_environment("superres") == general
+    monkeypatch.setenv("CAFLOW_MODEL_SUPERRES", own)
+    assert model_of_environment("superres") == model_of_environment(None) == own
+    monkeypatch.delenv("CAFLOW_MODEL_SUPERRES")
     monkeypatch.setenv("CAFLOW_MODEL", "telea")
     monkeypatch.delenv("CAFLOW_MODEL_INPAINT")
     assert (model_of_environment("inpaint"), model_of_environment("superres")) == ("telea", None)

@@ -33,6 +33,7 @@ def test_the_option_then_the_picture_then_the_environment(tmp_path, monkeypatch)
         assert model_for_target(None, silent) == "other"
         monkeypatch.delenv("CAFLOW_MODEL", raising=False)
         assert model_for_target(None, silent) is None
+        assert model_for_target(None, silent, "filed") == "filed"
         monkeypatch.setenv("CAFLOW_MODEL", "other")
 
 
@@ -45,3 +46,5 @@ def test_a_model_that_is_not_at_hand_is_named(tmp_path, monkeypatch, model_file)
     assert caught.value.exit_code == 2
     monkeypatch.setenv("CAFLOW_MODEL", str(model_file))
     assert model_for_target(None, made) == str(model_file)
+    monkeypatch.delenv("CAFLOW_MODEL")
+    assert model_for_target(None, made, str(model_file)) == str(model_file)

@@ -92,10 +92,7 @@ def evaluate_command(
     console = open_console(quiet, verbose)
     metrics = metric or []
     model, compared, written = settled(pictures or [], model, compared, written)
-    for_fills = model.task in (None, "inpaint") and model.protocol in (None, "repair")
-    name = named_in_environment("inpaint")
-    if model.model is None and for_fills and name in FILLS:
-        model = replace(model, model=name)
+    model = _with_fill(model)
     form = form_of(pictures or [], metrics, model, compared)
     start = time.perf_counter()
     identity: Fields = {}
@@ -121,6 +118,20 @@ def evaluate_command(
         )
     reporter = Reporter("evaluate", console, as_json)
     _report(evaluation, identity, time.perf_counter() - start, reporter)
+
+
+def _with_fill(model: ModelOnData) -> ModelOnData:
+    """The options with the classical fill that the environment names, if it is for them.
+
+    CAFLOW_MODEL_INPAINT is for what is said to fill holes.
+    """
+    if (model.task, model.protocol) == (None, None):
+        name = named_in_environment("superres")
+    elif model.task in (None, "inpaint") and model.protocol in (None, "repair"):
+        name = named_in_environment("inpaint")
+    else:
+        name = None
+    return replace(model, model=name) if model.model is None and name in FILLS else model
 
 
 def _on_data(

@@ -31,7 +31,7 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    given = given.settled()
+    given = given.settled("inpaint")
     name = given.model or named_in_environment("inpaint")
     if name in FILLS:
         fill_pictures(images, replace(given, model=name), masking)

@@ -49,4 +49,4 @@ def sample_command(
     inputs = [*(cond or []), *(images or [])]
     if not inputs:
         raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
-    restore_pictures("sample", inputs, given.settled(), masking)
+    restore_pictures("sample", inputs, given.settled("sample"), masking)

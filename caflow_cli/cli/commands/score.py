@@ -19,6 +19,7 @@ from ..records import error_fields
 from ..reporter import Reporter
 from ..shares import Recorder, Shares, by_mark, in_blocks, open_console, repeat
 from ..team import Team, gather, is_helper, work_alone
+from ..typed import from_file
 
 if TYPE_CHECKING:
     from ...images import Decoded
@@ -97,6 +98,7 @@ def score_command(
 
     from ...sampling import check_noise_samples
     from ..inputs import check_frame
+    from ..loaded_model import behind_environment
     from ..outputs import Claims
     from ..partners import plan_pairs
     from ..sheets import Sheet
@@ -112,7 +114,8 @@ def score_command(
     said = Recorder(quiet, verbose) if sort else console
     with _gathered(jobs, pairs, console) as team:
         shares = Shares(team, said, [maps], lambda: None)
-        scorer = _Scorer(model, device, noise_samples, frame, console, maps, masking)
+        typed, default = None if from_file("model") else model, behind_environment(model, None)
+        scorer = _Scorer(typed, default, device, noise_samples, frame, console, maps, masking)
         reporter = Reporter("score", shares.console, as_json)
 
         def work(some: Sequence[Pair]) -> bool:
@@ -189,6 +192,7 @@ class _Scorer:
     def __init__(
         self,
         model: str | None,
+        default: str | None,
         device: str,
         noise_samples: int,
         frame: int | None,
@@ -196,7 +200,8 @@ class _Scorer:
         maps: Sheet,
         masking: Masking,
     ) -> None:
-        self.model, self.device, self.noise_samples = model, device, noise_samples
+        self.model, self.default = model, default
+        self.device, self.noise_samples = device, noise_samples
         self.frame, self.console, self.maps, self.masking = frame, console, maps, masking
         self.loaded: dict[str | None, LoadedModel] = {}
         self.condition: tuple[InputPicture, Decoded] | None = None
@@ -220,7 +225,7 @@ class _Scorer:
         check_as_drawn(pair.target)
         picture, target = self._read(pair.cond), pair.target.read(self.frame)
         mask = None if pair.mask is None else self.masking.read(pair.mask, self.frame)
-        loaded = self._load(model_for_target(self.model, pair.target))
+        loaded = self._load(model_for_target(self.model, pair.target, self.default))
         if mask is None and picture.alpha is not None and loaded.needs_mask:
             mask = hole_in_alpha(picture)
 

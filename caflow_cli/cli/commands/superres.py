@@ -63,4 +63,6 @@ def superres_command(
     size = OutputSize.parse(
         None if fit and unused == "scale" else scale, None if scale and unused == "fit" else fit
     )
-    restore_pictures("superres", images, given.settled(), consistent=consistent, size=size)
+    restore_pictures(
+        "superres", images, given.settled("superres"), consistent=consistent, size=size
+    )

@@ -319,3 +319,15 @@ def test_what_was_measured_is_printed_even_if_it_cannot_be_written(
     assert record["search"]["rank"]["rules"].keys() == set(RULES)
     assert b"error: cannot write" in done.stderr
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_fill_of_the_environment_is_for_holes(run, tmp_path, true_pictures, model_32):
+    fill = {"CAFLOW_MODEL_INPAINT": "telea", "CAFLOW_MODEL_SUPERRES": str(model_32)}
+    given = ("evaluate", "--data", true_pictures, "--metric", "rmse", "--limit", "1")
+    done = run(*given, "-m", "1", "--json", **fill)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"]["id"] == "m32.safetensors"
+    for options in (["--task", "inpaint"], ["--protocol", "repair"]):
+        refused = run(*given, *options, "--tau", "1", **fill)
+        assert_refused(refused, 2, "telea draws no candidates")
+    assert_refused(run(*given, "--tau", "1", CAFLOW_MODEL="telea"), 2, "telea draws no candidates")
