@@ -190,7 +190,7 @@ class _Examples:
 
     def pose(self, index: int) -> Problem:
         """The problem of a picture. CaflowError if it cannot be read."""
-        return pose_at(self.task, self.reader, index, len(self.names))
+        return pose_at(self.task, self.reader, index)
 
 
 def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:

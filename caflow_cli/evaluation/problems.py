@@ -90,14 +90,15 @@ def pose(
     return Problem(index, name, given, mask, truth, baseline)
 
 
-def pose_at(task: Task, reader: Reader, index: int, count: int) -> Problem:
-    """Pose the problem of an example among the first `count` of a set.
+def pose_at(task: Task, reader: Reader, index: int) -> Problem:
+    """Pose the problem of an example of a set, whatever others of it are measured.
 
     Raises:
         CaflowError: It cannot be read.
     """
     pictures, name = reader.read(index), reader.names[index]
     other: Picture | None = None
+    count = len(reader.names)
     if isinstance(task, Paired) and count > 1:
         with contextlib.suppress(CaflowError):  # a failure of the next pair, not of this one
             other = reader.read((index + 1) % count)[-1]

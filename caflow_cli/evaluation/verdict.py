@@ -54,9 +54,8 @@ def against_baseline(
     given: list[float] = []
     side, paired = side_of(model.config.task), not task.derives_condition
     with open_split(data, split, side, paired=paired, seed=seed, limit=limit) as reader:
-        count = min(limit, len(reader.names))
-        for row in range(count):
-            problem = pose_at(task, reader, row, count)
+        for row in range(min(limit, len(reader.names))):
+            problem = pose_at(task, reader, row)
             if problem.baseline is None:
                 return None
             given.append(_rmse(problem.baseline, problem.truth))

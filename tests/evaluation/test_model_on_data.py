@@ -136,6 +136,21 @@ def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path
         evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
 
 
+def test_the_baseline_of_a_pair_does_not_depend_on_the_limit(models_32, true_pictures, tmp_path):
+    """Each is measured once, in runs that go on with a larger limit and in one alone."""
+    data, model = tmp_path / "pairs", models_32["paired"]
+    for side in ("A", "B"):
+        shutil.copytree(true_pictures / "test", data / "test" / side)
+    found = []
+    for folder, limits in (("parts", (1, 3, 5)), ("whole", (5,))):
+        shared = {"candidates": 1, "save_images": tmp_path / folder, "skip_existing": True}
+        for limit in limits:
+            result = evaluate(model, data, ("rmse",), limit=limit, **shared)
+        found.append(by_what(result, "another target")[0].values)
+    assert found[0] == found[1]
+    assert found[0]["rmse"].count == 5
+
+
 def test_variational_models_say_so_with_their_error(true_pictures):
     config = helpers.task_config("superres", dequantization="variational")
     model = helpers.data_like_model(config, seed=6, size=32)

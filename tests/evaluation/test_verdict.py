@@ -33,7 +33,10 @@ def test_a_pair_is_compared_with_the_next_and_a_single_one_with_none(
     rows = evaluate(model, tmp_path, ["rmse"], split="test", limit=2).results
     assert (found.baseline, rows[0].what) == ("another target", "another target")
     assert found.baseline_rmse == pytest.approx(rows[0].values["rmse"].mean, abs=1e-6)
-    assert against_baseline(model, tmp_path, "test", limit=1) is None
+    assert against_baseline(model, tmp_path, "test", limit=1).pictures == 1
+    for file in [*tmp_path.rglob("p[1-3].png"), *tmp_path.rglob("p4.png")]:
+        file.unlink()
+    assert against_baseline(model, tmp_path, "test") is None
 
 
 def test_a_picture_without_a_sound_draw_is_said(models_32, true_pictures, monkeypatch):
