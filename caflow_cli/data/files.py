@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Literal
@@ -53,7 +53,7 @@ class PictureFiles:
 def choose(
     files: PictureFiles, split: Split | Literal["all"], seed: int, *, paired: bool = False
 ) -> list[Example]:
-    """Choose the examples of a split, in order of name; "all" is every picture.
+    """Choose the examples of a split, in order of name; "all" is every picture, or every pair.
 
     Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out of
     `train/`, or of all pictures, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or
@@ -74,13 +74,9 @@ def choose(
             f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
         )
     group = _pair if paired else _single
+    groups = _by_split(named)
     if split == "all":
-        return group(named, "", where)
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for name, member in named:
-        top, _, rest = name.partition("/")
-        if rest and top in _SPLITS:
-            groups.setdefault(top, []).append((rest, member))
+        return _all_pairs(named, groups, where) if paired else _single(named, "", where)
     if groups and "train" not in groups and split not in groups:
         raise CaflowError(
             f"{where} has {' and '.join(f'{g}/' for g in groups)} but no {split}/",
@@ -107,6 +103,32 @@ def choose(
     parts = {s: order[i * count : (i + 1) * count] for i, s in enumerate(missing)}
     parts["train"] = order[len(missing) * count :]
     return sorted(parts[split], key=lambda item: item.name)
+
+
+def _by_split(named: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """What lies in the folder of each split, by its name within that."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, member in named:
+        top, _, rest = name.partition("/")
+        if rest and top in _SPLITS:
+            groups.setdefault(top, []).append((rest, member))
+    return groups
+
+
+def _all_pairs(
+    named: Iterable[tuple[str, str]], groups: Mapping[str, list[tuple[str, str]]], where: str
+) -> list[Example]:
+    """The pairs of all splits, named with their split, and those at the top of the set.
+
+    CaflowError as for `_pair`.
+    """
+    sides = tuple(f"{side}/" for side in _SIDES)
+    top = [(name, member) for name, member in named if name.startswith(sides)]
+    found = _pair(top, "", where) if top or not groups else []
+    for split, inside in groups.items():
+        pairs = _pair(inside, f"{split}/", where)
+        found += [Example(f"{split}/{pair.name}", pair.members) for pair in pairs]
+    return sorted(found, key=lambda item: item.name)
 
 
 def has_split(files: PictureFiles, split: Split) -> bool:

@@ -7,10 +7,12 @@ import zipfile
 import pytest
 import torch
 
-from caflow_cli.data import load_split
+from caflow_cli.data import load_split, open_split
+from caflow_cli.data.files import choose
+from caflow_cli.data.opening import open_files
 from caflow_cli.errors import CaflowError
 
-from .stored import flat, kinds, refusal, store
+from .stored import flat, kinds, pairs, refusal, store
 
 
 @kinds
@@ -157,3 +159,24 @@ def test_no_train_folder(tmp_path):
     error = refusal(path, "train", 8)
     assert "no train/" in error.message
     assert "train/" in error.hint
+
+
+@pytest.mark.parametrize("prefix", ["", "shoes/"])
+def test_all_pairs_of_a_set_are_those_of_its_splits(tmp_path, prefix):
+    files = pairs("train/", 2) | pairs("val/", 1, 20)
+    path = store(tmp_path, {f"{prefix}{name}": data for name, data in files.items()}, "zip")
+    with open_files(path, "pairs") as opened:
+        found = choose(opened, "all", 0, paired=True)
+        assert [pair.name for pair in found] == ["train/000", "train/001", "val/020"]
+        assert found[2].members == (f"{prefix}val/A/020.png", f"{prefix}val/B/020.png")
+    with open_split(path, paired=True) as reader:  # as `evaluate` does, without a split
+        assert list(reader.names) == ["train/000", "train/001", "val/020"]
+
+
+def test_all_pairs_at_the_top_keep_their_names(tmp_path):
+    path = store(tmp_path, pairs("", 2), "zip")
+    with open_files(path, "pairs") as opened:
+        assert [pair.name for pair in choose(opened, "all", 0, paired=True)] == ["000", "001"]
+    both = store(tmp_path, pairs("", 1) | pairs("val/", 1) | {"val/A/x.png": flat(0)}, "zip")
+    with open_files(both, "pairs") as opened, pytest.raises(CaflowError, match="pair: val/A/x$"):
+        choose(opened, "all", 0, paired=True)
