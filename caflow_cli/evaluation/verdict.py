@@ -19,6 +19,8 @@ from .problems import BASELINES, pose_at, side_of
 
 __all__ = ["Verdict", "against_baseline"]
 
+_MOST = 20  # pictures
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -37,7 +39,7 @@ class Verdict:
 
 
 def against_baseline(
-    model: CAFlow, data: str | Path, split: Split = "val", limit: int = 20, seed: int = 0
+    model: CAFlow, data: str | Path, split: Split = "val", limit: int = _MOST, seed: int = 0
 ) -> Verdict | None:
     """Draw once for each picture, at the model's own τ, and compare with the task's baseline.
 
@@ -45,7 +47,8 @@ def against_baseline(
         model: Of any task. None comes back for a single pair, which has no baseline.
         data: What `open_split` takes.
         split: Which part of it.
-        limit: The first so many pictures.
+        limit: The first so many pictures, but at most 20. A run held out no more of a stream than
+            its `validation_images`.
         seed: Of the split, as of the run that learned from the rest.
     """
     task = task_of(model)
@@ -53,6 +56,7 @@ def against_baseline(
     drawn: list[float] = []
     given: list[float] = []
     side, paired = side_of(model.config.task), not task.derives_condition
+    limit = min(limit, _MOST)
     with open_split(data, split, side, paired=paired, seed=seed, limit=limit) as reader:
         for row in range(min(limit, len(reader.names))):
             problem = pose_at(task, reader, row)

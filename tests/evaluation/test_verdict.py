@@ -23,6 +23,14 @@ def test_the_figures_are_those_of_evaluate(models_32, true_pictures, task):
     assert found.rmse > 0
 
 
+def test_a_run_looks_at_twenty_pictures_at_most(models_32, true_pictures, tmp_path):
+    (tmp_path / "val").mkdir()
+    for index in range(22):
+        shutil.copy(true_pictures / "test" / "p0.png", tmp_path / "val" / f"{index:02}.png")
+    found = against_baseline(models_32["colorize"], tmp_path, limit=500)
+    assert found.pictures == 20
+
+
 def test_a_pair_is_compared_with_the_next_and_a_single_one_with_none(
     models_32, true_pictures, tmp_path
 ):

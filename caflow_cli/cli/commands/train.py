@@ -75,7 +75,8 @@ def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
     if not _main_rank():
         return
     best = str(Path(run.out) / "best.safetensors")
-    verdict = against_baseline(CAFlow.load(Path(best)), run.data, seed=run.seed)
+    model, held_out = CAFlow.load(Path(best)), run.validation_images
+    verdict = against_baseline(model, run.data, limit=held_out, seed=run.seed)
     record = {"status": "ok", **asdict(summary)}
     if verdict is not None:
         record |= {

@@ -126,3 +126,15 @@ def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
     assert resumed.returncode == 0, resumed.stderr
     last = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 16
+
+
+def test_the_verdict_is_of_the_pictures_that_were_held_out(run, tmp_path, photos):
+    """Of a stream these are its first `validation_images`; the others were learned."""
+    for split, indices in (("val", range(4)), ("train", range(4, 12))):
+        (photos / split).mkdir()
+        for index in indices:
+            (photos / f"{index}.png").rename(photos / split / f"{index}.png")
+    command = ("train", "--data", "photos", "--out", "run", "--images", 8, "--batch-size", 4)
+    done = run(*command, *SETTINGS, "--set", "validation_images=3")
+    assert done.returncode == 0, done.stderr
+    assert "one draw each (3): RMSE" in done.stderr.decode()
