@@ -94,15 +94,20 @@ def lay_out(
 
     Args:
         rows: The split of each row, if it has one, and a name for it. A name that leads out of its
-            folder, or that another row has, too, gets the row's number before it.
+            folder, or that another row has, too, gets the row's number before it; of a pair, also
+            one that differs from another row's in its suffix alone, because files match by stem.
         columns: As `choose_columns` gives them; two are a pair, in `A/` and `B/`.
     """
     sides = ("A/", "B/") if len(columns) == 2 else ("",)
     found: dict[str, tuple[int, str]] = {}
+    taken: set[tuple[str, str]] = set()
     for row, (split, name) in enumerate(rows):
         folder = f"{split}/" if split else ""
-        if leads_out(name) or f"{folder}{sides[0]}{name}" in found:
-            name = f"{row:08d}-{PurePosixPath(name).name}"
+        path = PurePosixPath(name)
+        key = str(path.with_suffix("")) if len(columns) == 2 and path.name else name
+        if leads_out(name) or (folder, key) in taken:
+            name = f"{row:08d}-{path.name}"
+        taken.add((folder, key))
         for side, column in zip(sides, columns, strict=True):
             found[f"{folder}{side}{name}"] = row, column
     return found

@@ -56,6 +56,14 @@ def test_rows_get_names_as_in_a_folder():
     }
 
 
+def test_pairs_get_stems_of_their_own():
+    rows = [(None, "a.png"), (None, "a.jpg"), ("val", "a.bmp"), (None, "sub/a.png"), (None, "a")]
+    names = ["a.png", "00000001-a.jpg", "val/a.bmp", "sub/a.png", "00000004-a"]
+    assert list(lay_out(rows, ("image",))) == ["a.png", "a.jpg", "val/a.bmp", "sub/a.png", "a"]
+    paired = list(lay_out(rows, ("x", "y")))[::2]
+    assert [name.replace("A/", "") for name in paired] == names
+
+
 def test_splits_are_known_by_their_names():
     names = ["train", "validation", "test-0001.tar", "val/a.tar", "training_set", "trainer", "x/y"]
     assert [split_of(name) for name in names] == [

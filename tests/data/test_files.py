@@ -178,5 +178,5 @@ def test_all_pairs_at_the_top_keep_their_names(tmp_path):
     with open_files(path, "pairs") as opened:
         assert [pair.name for pair in choose(opened, "all", 0, paired=True)] == ["000", "001"]
     both = store(tmp_path, pairs("", 1) | pairs("val/", 1) | {"val/A/x.png": flat(0)}, "zip")
-    with open_files(both, "pairs") as opened, pytest.raises(CaflowError, match="pair: val/A/x$"):
+    with open_files(both, "pairs") as opened, pytest.raises(CaflowError, match=r"pair: val/A/x$"):
         choose(opened, "all", 0, paired=True)
