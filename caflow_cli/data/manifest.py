@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..images import MAX_BYTES, SUFFIXES
 from .address import Address
 from .columns import choose_columns, lay_out, split_of
-from .files import PictureFiles, Role, reading
+from .files import PictureFiles, Role, Split, reading
 
 __all__ = ["open_manifest"]
 
@@ -26,7 +26,8 @@ def open_manifest(address: Address, role: Role) -> PictureFiles:
     train, val or test; without one, pictures are held out as from a folder.
 
     Raises:
-        CaflowError: (exit 2) it cannot be read, a line is none, or no column is known.
+        CaflowError: (exit 2) it cannot be read, a line is none, no column is known, or some rows
+            say a split and others none.
     """
     path = address.path
     rows = _read(path)
@@ -40,6 +41,7 @@ def open_manifest(address: Address, role: Role) -> PictureFiles:
     # A row may lack what is wanted here: a mask, say.
     kept = [row for row in rows if all(row.get(column) for column in columns)]
     splits = [None if address.split is not None else split_of(row.get("split", "")) for row in kept]
+    _check_splits(splits, [row[columns[-1]] for row in kept], address.text)
     layout = lay_out(
         [(split, _name(row[columns[-1]])) for split, row in zip(splits, kept, strict=True)], columns
     )
@@ -64,6 +66,18 @@ def open_manifest(address: Address, role: Role) -> PictureFiles:
         return 0
 
     return PictureFiles(address.text, list(layout), lambda m: reading(read, m), stamp, size)
+
+
+def _check_splits(splits: Sequence[Split | None], names: Sequence[str], where: str) -> None:
+    """Refuse rows that would be in no split. CaflowError (exit 2)."""
+    strays = [name for split, name in zip(splits, names, strict=True) if split is None]
+    if strays and len(strays) < len(names):
+        raise CaflowError(
+            f"{len(strays)} of {len(names)} rows of {where!r} have no split that is known, first "
+            f"that of {strays[0]!r}",
+            "train, val or test in every row, or no column split",
+            EXIT_USAGE,
+        )
 
 
 def _read(path: Path) -> list[_Row]:

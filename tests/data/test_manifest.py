@@ -67,6 +67,37 @@ def test_pairs_and_splits(tmp_path, suffix):
     assert len(load_pairs(f"{path}#split=train", "train", 8).names) == 1
 
 
+@kinds
+def test_rows_pair_what_differs_in_the_suffix_alone(tmp_path, suffix):
+    names = pictures(tmp_path, 6)
+    rows = [{"condition": names[i], "target": names[i + 3]} for i in range(3)]
+    (tmp_path / "3.bmp").write_bytes((tmp_path / "5.png").read_bytes())
+    rows[2]["target"] = "3.bmp"
+    path = str(write(tmp_path / f"pairs{suffix}", rows))
+    with open_split(path, paired=True) as reader:
+        found = [[int(side[0, 0, 0]) for side in reader.read(row)] for row in range(3)]
+        assert reader.names == ["00000002-3", "3", "4"]
+    assert found == [[2, 5], [0, 3], [1, 4]]
+
+
+@kinds
+def test_rows_without_a_split_beside_others_are_refused(tmp_path, suffix):
+    names = pictures(tmp_path, 5)
+    splits = ["train", "train", "", "holdout", "val"]
+    rows = [{"image": n, "split": s} for n, s in zip(names, splits, strict=True)]
+    path = str(write(tmp_path / f"list{suffix}", rows))
+    with pytest.raises(
+        CaflowError, match=r"^2 of 5 rows of .* have no split .* '2\.png'$"
+    ) as caught:
+        load_split(path, "train", 8)
+    assert caught.value.exit_code == 2
+    with open_split(f"{path}#split=train") as reader:
+        assert reader.names == names[:2]
+    without = [{"image": n, "split": "any"} for n in names]
+    with open_split(str(write(tmp_path / f"any{suffix}", without))) as reader:
+        assert reader.names == names
+
+
 def test_masks_have_a_column_of_their_own(tmp_path):
     names = pictures(tmp_path, 4)
     masks = pictures(tmp_path, 4, 200)
