@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -21,6 +22,8 @@ from .optimise import Optimiser
 from .parameters import named_parameters
 from .perceptual import perceptual_distance
 from .phases import Phase, wants_perceptual
+from .resume import check_unchanged
+from .run_folder import RunFolder
 
 __all__ = ["RunEstimate", "estimate"]
 
@@ -61,6 +64,10 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
             "--dry-run --data FOLDER of a few of its pictures",
             EXIT_USAGE,
         )
+    folder = RunFolder(Path(config.out))
+    folder.check(resume)
+    if resume and not folder.starts_again(config.save_every):
+        check_unchanged(config)
     few_train = load_dataset(config, "train", limit=optim.batch_size)
     few_val = load_dataset(config, "val", limit=_VALIDATED)
     paired = few_train.conditions is not None
@@ -101,8 +108,8 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
                 step += per_validation / config.validate_every
             steps += int(seconds * phase.share_of_run / step)
     images = steps * optim.batch_size
-    data = (pictures["train"] + pictures["val"]) * few_train.bytes_each
-    memory = peak_bytes(device) + (data if data <= config.data_memory_gb * 2**30 else 0)
+    data = [pictures["train"] * few_train.bytes_each, pictures["val"] * few_val.bytes_each]
+    kept = sum(size for size in data if size <= config.data_memory_gb * 2**30)  # others are mapped
     return RunEstimate(
         pictures={str(split): count for split, count in pictures.items()},
         parameters=_count_parameters(model),
@@ -112,7 +119,7 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
         epochs=images / pictures["train"],
         minutes=seconds / 60,
         images_per_second=optim.batch_size / timed[-1][1],
-        memory_gb=memory / 2**30,
+        memory_gb=(peak_bytes(device) + kept) / 2**30,
     )
 
 

@@ -42,14 +42,21 @@ class RunFolder:
         """
         self._lock_out_others()
         # Behind the lock: another process may have made a whole run just before.
-        if not resume and self._holds_a_run():
+        try:
+            self.check(resume)
+        except CaflowError:
             self.close()
+            raise
+        self._remove_leftovers()
+
+    def check(self, resume: bool) -> None:
+        """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
+        if not resume and self._holds_a_run():
             raise CaflowError(
                 f"{str(self.path)!r} holds a run already",
                 "add --resume, or choose another --out",
                 EXIT_USAGE,
             )
-        self._remove_leftovers()
 
     def _lock_out_others(self) -> None:
         try:
