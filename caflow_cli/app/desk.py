@@ -228,9 +228,7 @@ class Desk:
         factor = self._factor(model)
         drawn = factor * height, factor * width
         if task == "paired":
-            paired = task_of(self.models.load(model).model)
-            empty = np.zeros((*paired.model_size(image), 3), np.uint8)
-            drawn = paired.compose(image, empty).shape[:2]
+            drawn = self._drawn(model, image)
         other = f", the result {drawn[1]}×{drawn[0]}" if drawn != (height, width) else ""
         text = _line(f"{width}×{height} pixels{other}")
         if task not in PAINTED:
@@ -291,7 +289,22 @@ class Desk:
         return Path(picture).name, given, mask
 
     def _read_picture(self, model: str, picture: str) -> Decoded:
-        return read_picture(Path(picture), self.limits, self._factor(model))
+        read = read_picture(Path(picture), self.limits, self._factor(model))
+        if self.models.task(model) in ("colorize", "paired"):  # which may enlarge a long picture
+            height, width = read.rgb.shape[:2]
+            drawn = self._drawn(model, read.rgb)
+            self.limits.check_drawn((height, width), drawn, Path(picture).name)
+        return read
+
+    def _drawn(self, model: str, image: Picture) -> tuple[int, int]:
+        """Height and width of what a model draws, without padding if it translates pictures."""
+        task = task_of(self.models.load(model).model)
+        size = task.model_size(image)
+        if task.name != "paired":
+            return size
+        empty = np.broadcast_to(np.uint8(0), (*size, 3))  # which takes no memory
+        height, width = task.compose(image, empty).shape[:2]
+        return height, width
 
     def _side(self, model: str) -> int:
         """The shorter side of what a model draws, in pixels."""

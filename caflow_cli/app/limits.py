@@ -45,6 +45,15 @@ class Limits:
                 "crop or shrink the picture first, or start the app with --max-megapixels",
             )
 
+    def check_drawn(self, given: tuple[int, int], drawn: tuple[int, int], name: str) -> None:
+        """Refuse a picture, of a height and width, of which a model draws too many pixels."""
+        if drawn[0] * drawn[1] > self.megapixels * 1e6:
+            raise CaflowError(
+                f"{name!r}: {given[1]}x{given[0]} pixels make {drawn[1]}x{drawn[0]}, which are "
+                f"more than {self.megapixels:g} megapixels",
+                "crop or shrink the picture first, or start the app with --max-megapixels",
+            )
+
     def check_candidates(self, count: int) -> None:
         """Refuse to draw more candidates than the page may."""
         if count > self.candidates:

@@ -351,6 +351,19 @@ def test_a_model_says_what_it_makes_of_a_picture(desk, photo, small_photo, tmp_p
     assert given.pixel == 512 / 96
 
 
+@pytest.mark.parametrize("task", ["colorize", "paired"])
+def test_a_long_picture_that_the_model_enlarges_is_refused(desk, tmp_path, task):
+    long, most = tmp_path / "long.png", tmp_path / "most.png"
+    Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
+    Image.new("RGB", (600, 2)).save(most)  # 9600x32
+    message = "1000x2 pixels make 16000x32, which are more than 0.01 megapixels"
+    assert message in desk.describe(f"{task}.safetensors", str(long)).text
+    assert message in draw(desk, task, long)[-1].status
+    assert desk._works == {}
+    desk.limits = replace(desk.limits, megapixels=0.32)
+    assert "more than" not in desk.describe(f"{task}.safetensors", str(most)).text
+
+
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
 def test_every_task_has_an_example(desk, task):
     assert decode(desk.example(f"{task}.safetensors")).rgb.size
