@@ -106,7 +106,7 @@ def choose(
 
 
 def _by_split(named: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """What lies in the folder of each split, by its name within that."""
+    """The pictures in the folder of each split, by their names within that."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, member in named:
         top, _, rest = name.partition("/")
