@@ -200,7 +200,7 @@ def problems_of(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
     with open_split(plan.data, "test", side, paired=paired) as reader:
         count = min(plan.pictures, len(reader.names))
         for index in range(count):
-            yield pose_at(task, reader, index, count)
+            yield pose_at(task, reader, index)
 
 
 def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:

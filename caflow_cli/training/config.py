@@ -11,11 +11,11 @@ from typing import Any
 from ..config import Config, FlowConfig, TaskConfig, preset
 from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import get_task
-from .lattice import LEAST_SIDE
 
 __all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "to_toml"]
 
 
+LATTICE_SIDE = 32  # of pictures, in pixels, in which `lattice` finds a period of 4
 CROPS = ("whole", "random")
 SCHEDULES = ("cosine", "stable", "paper")
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -216,10 +216,10 @@ class RunConfig:
             ("samples.lattice", self.samples.lattice),
         ):
             _require(
-                weight == 0 or self.task.size >= LEAST_SIDE,
+                weight == 0 or self.task.size >= LATTICE_SIDE,
                 name,
                 weight,
-                f"to 0, or task.size to {LEAST_SIDE} or more",
+                f"to 0, or task.size to {LATTICE_SIDE} or more",
             )
         learns = self.optim.guide_lr_share > 0 or self.optim.guide_first > 0
         _require(

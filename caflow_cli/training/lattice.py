@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["LEAST_SIDE", "lattice"]
+__all__ = ["lattice"]
 
-LEAST_SIDE = 32  # of pictures, in pixels, for a period of 4
 _NEAR = 5  # fine detail: what differs from the mean of so many pixels squared
 _CELLS = 7  # a block's side, in cells of a period
 
@@ -24,7 +23,7 @@ def lattice(x: Tensor, period: int = 4) -> Tensor:
     independent of the phase, so only chance is left: a seventh of its standard deviation.
 
     Args:
-        x: Pictures (B, C, H, W), whose sides hold at least one block: `LEAST_SIDE` pixels for a
+        x: Pictures (B, C, H, W), whose sides hold at least one block: 32 pixels for a
             period of 4.
         period: In pixels.
     """

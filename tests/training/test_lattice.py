@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caflow_cli.training.lattice import LEAST_SIDE, lattice
+from caflow_cli.training.config import LATTICE_SIDE
+from caflow_cli.training.lattice import lattice
 
 
 def pattern(amplitude: float, period: int, side: int = 64) -> torch.Tensor:
@@ -38,7 +39,7 @@ def test_other_detail_counts_as_chance():
 
 
 def test_even_pictures_have_a_gradient_and_pictures_do_not_mix():
-    x = torch.zeros(2, 3, LEAST_SIDE, LEAST_SIDE, requires_grad=True)
+    x = torch.zeros(2, 3, LATTICE_SIDE, LATTICE_SIDE, requires_grad=True)
     moved = x + torch.stack([torch.zeros(3, 32, 32), pattern(0.1, 4, 32)[0]])
     found = lattice(moved)
     found.sum().backward()
