@@ -259,7 +259,7 @@ def test_whole_pictures_are_measured_at_zero_and_at_the_default(place, tmp_path,
             | {"guide_perceptual_from": 0.5, "guide_lattice": 3.0},
             "",
             "learned alone first, by L1, and by 2 × LPIPS with VGG16 as well after 50 % of that "
-            "time (less 3 × what repeats every four pixels). ",
+            "time (and 3 × what repeats every four pixels). ",
         ),
         (
             {"guide_first": 0.5, "guide_loss": "picture", "guide_perceptual": 0.0},

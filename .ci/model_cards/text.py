@@ -117,7 +117,10 @@ def _objective(record: Record, words: Words) -> str:
         what = f"the mean of two opposite draws up to τ {tau:g}" if tau else "the picture of τ 0"
         when = "Throughout the last run" if share == 1 else f"In {_share(share)} of the last run"
         text += f". {when} the loss also had {samples['weight']:g} × (L1 + "
-        text += f"{samples['perceptual']:g} × LPIPS with VGG16) of {what}"
+        text += f"{samples['perceptual']:g} × LPIPS with VGG16"
+        if grid := samples.get("lattice"):
+            text += f" + {grid:g} × what repeats every four pixels"
+        text += f") of {what}"
     return f"{text}. AlexNet (of LPIPS) judges below, and is in no loss and in no rule of choice"
 
 
@@ -132,7 +135,7 @@ def _guide(optim: dict[str, Any]) -> str:
             share = _share(optim["guide_perceptual_from"])
             text += f", and by {weight:g} × LPIPS with VGG16 as well after {share} of that time"
             if grid := optim.get("guide_lattice"):
-                text += f" (less {grid:g} × what repeats every four pixels)"
+                text += f" (and {grid:g} × what repeats every four pixels)"
     return text if optim.get("guide_lr_share", 1) else f"{text}, and was fixed then"
 
 

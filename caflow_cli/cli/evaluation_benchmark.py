@@ -13,7 +13,7 @@ from ..evaluation.metrics.catalogue import METRICS, choose_metrics
 from .console import measuring
 from .evaluation_options import Compared, ModelOnData, Networks, Written
 from .evaluation_settings import model_settings
-from .typed import as_typed
+from .typed import as_typed, from_file
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
@@ -70,6 +70,8 @@ def on_whole_pictures(
         for name, metric in METRICS.items()
         if metric.needs in ("pairs", "benchmark") and (name != "psnr_hole" or inpainting)
     ]
+    if from_file("metric"):
+        metrics = [name for name in ",".join(metrics).split(",") if name in (*offered, "all")]
     named = [*metrics, *benchmark.metrics]
     chosen = choose_metrics(named, offered, ("lpips", "psnr", "psnr_hole", "seconds"))
     settings = model_settings(given, ["rmse"], benchmark)

@@ -137,8 +137,12 @@ class _Filler:
         data = encoder.encode(image, alpha, json.dumps(fill_provenance(self.method)), FILLED)
         if not job.outputs:
             console.binary(data)
+        paths = []
         for path in job.outputs:
-            self.planned.write(path, data)
-            self.reporter.text([str(path)])
+            if self.planned.write(path, data):
+                paths.append(str(path))
+                self.reporter.text([str(path)])
+            else:
+                console.note(f"{job.name}: {path} exists, and is kept")
         elapsed = time.perf_counter() - start
-        self.reporter.record(Filled(job.names, self.method, job.paths, elapsed).fields)
+        self.reporter.record(Filled(job.names, self.method, paths, elapsed).fields)

@@ -212,7 +212,7 @@ class Restoration:
             ("overwrite", "skip_existing", self.overwrite and self.skip_existing),
             ("output", "json", self.output == "-" and self.json),
             ("output", "keep", self.output == "-" and n > 1),
-            ("output", "format", suffix not in (None, self.format)),
+            ("output", "format", None not in (suffix, self.format) and suffix != self.format),
             ("candidates", "keep", m is not None and m < n),
             ("candidates", "uncertainty", m == 1 and self.uncertainty is not None),
             ("refine", "precision", self.refine > 0 and self.precision != "float32"),

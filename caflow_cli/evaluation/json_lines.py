@@ -95,8 +95,10 @@ def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str,
                 failed.append(Failure(name, reason))
                 continue
             paths = [Path(output["path"]) for output in record["outputs"]]
-            if not paths:
-                raise KeyError("outputs")
+            if not paths:  # all were there, and were kept
+                reason = CaflowError("no file of it was written", "leave --skip-existing out")
+                failed.append(Failure(name, reason))
+                continue
         except (ValueError, KeyError, TypeError) as error:
             raise CaflowError(
                 f"line {number} of stdin is not a record of a restoring command",

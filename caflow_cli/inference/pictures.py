@@ -80,7 +80,8 @@ def _from_pil(image: Image.Image) -> Picture:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
     if not all(image.size):
         raise _refusal(f"a picture has {image.width}×{image.height} pixels")
-    if image.mode.startswith("I;16"):
+    # The values of a PGM are of 16 bits, though its mode has 32.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         plain = Image.fromarray(np.asarray(image).astype(np.uint16))
     elif image.mode in _PNG_MODES or image.mode in _TIFF_MODES:
         plain = image

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..layers import fold, nets_in_bf16
 
 __all__ = ["InferenceForm"]
 
 _M = TypeVar("_M", bound=nn.Module)
+_new = itertools.count(1)
 
 
 class InferenceForm(Generic[_M]):
@@ -34,7 +36,7 @@ class InferenceForm(Generic[_M]):
     def _read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
         return [
-            (id(tensor), 0 if tensor.is_inference() else tensor._version, tensor.data_ptr())
+            (id(tensor), _version(tensor), tensor.data_ptr())
             for table in self._tables
             for tensor in table.values()
             if tensor is not None
@@ -52,3 +54,9 @@ class InferenceForm(Generic[_M]):
             and all(list(table.values()) == children for table, children in self._children)
             and self._read() == self._state
         )
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was changed in place. Those made in inference mode do not count it, so
+    each of them is new whenever it is looked at."""
+    return next(_new) if tensor.is_inference() else tensor._version

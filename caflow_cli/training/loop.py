@@ -211,7 +211,8 @@ def _train(
             if stopped:
                 raise stopped
 
-        whole = phases.current.whole_model
+        # The flows of a model that the run began with have learned, whatever the phase.
+        whole = phases.current.whole_model or config.init_from is not None
         if whole and recorder.validated_at != progress.step:
             recorder.validated(validation.measure(ema.model, accelerator, phases.current))
         if recorder.saved_at != progress.step:

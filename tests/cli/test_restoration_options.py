@@ -47,6 +47,7 @@ def settled(run, tmp_path, monkeypatch):
         ("candidates = 2", ["-n", "3"], {"keep": 3, "candidates": None}),
         ("candidates = 1", ["--uncertainty", "u.png"], {"candidates": None}),
         ("precision = 'bf16'", ["--refine", "1"], {"refine": 1, "precision": "float32"}),
+        ("output = 'y.png'", [], {"output": "y.png"}),
         ("format = 'webp'", ["-o", "y.png"], {"format": None}),
         ("format = 'webp'", ["-o", "y.png/"], {"format": "webp"}),
         ("quality = 90", [], {"quality": None}),

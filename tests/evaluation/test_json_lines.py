@@ -56,10 +56,14 @@ def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
     ]
     found = compare_lines(lines, true, ["rmse"])
     assert [name for name, _ in found.failed] == ["b.png", "z.png", "c.png"]
+    kept = compare_lines([lines[0], line("c.png")], true, ["rmse"])
+    assert [(name, error.message) for name, error in kept.failed] == [
+        ("c.png", "no file of it was written")
+    ]
     assert "no picture 'z'" in found.failed[1][1].message
     assert found.results[0].values["rmse"].count == 1
     planned = lines[0].replace("ok", "planned")
-    for nonsense in ("hello", '{"a": 1}', line("a.png"), planned):
+    for nonsense in ("hello", '{"a": 1}', planned):
         with pytest.raises(CaflowError, match="line 2 of stdin") as caught:
             compare_lines([lines[0], nonsense], true, ["rmse"])
         assert caught.value.exit_code == 2

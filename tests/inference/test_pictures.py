@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -77,26 +78,40 @@ def test_16_bits_of_either_order_are_rescaled(mode, order):
     assert np.array_equal(as_picture(image), np.repeat(wanted[..., None], 3, 2))
 
 
-def test_a_profile_of_cmyk_is_applied_as_in_files():
+def test_a_profile_is_applied_as_in_files(monkeypatch):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image, wanted = file_and_image(PICTURE, "RGB", icc_profile=profile)
     assert np.array_equal(as_picture(image), wanted)
     assert image.info["icc_profile"] == profile
+    given = []
+    monkeypatch.setattr(
+        sys.modules["caflow_cli.images.decode"],
+        "to_srgb",
+        lambda base, of: given.append((base, of)) or base,
+    )
     image = Image.fromarray(PICTURE).convert("CMYK")
-    image.info["icc_profile"] = profile  # of RGB: broken for this picture, so it is ignored
-    assert np.array_equal(as_picture(image), np.array(image.convert("RGB")))
+    image.info["icc_profile"] = b"a profile of CMYK"
+    as_picture(image)
+    ((base, found),) = given
+    assert (base.mode, found) == ("CMYK", b"a profile of CMYK")
 
 
 @pytest.mark.parametrize(("mode", "to"), [("La", "LA"), ("RGBa", "RGBA"), ("PA", "RGBA")])
 def test_rare_modes_are_made_straight(mode, to):
     straight = Image.fromarray(PICTURE[..., 0]).convert(to)
-    assert as_picture(straight.convert(mode)).shape == (6, 8, 3)
+    straight.putalpha(Image.fromarray(np.full((6, 8), 128, np.uint8)))
+    rare = straight.convert(mode) if mode != "PA" else straight.convert("P").convert("PA")
+    wanted = np.array(rare.convert(to).convert("RGB"))
+    assert np.abs(as_picture(rare).astype(int) - wanted).max() <= 1
 
 
 def test_small_integers_of_32_bits_have_no_range():
     with pytest.raises(CaflowError, match="32-bit integers"):
         as_picture(Image.new("L", (4, 4), 200).convert("I"))
     assert not as_picture(Image.new("I", (4, 4), 0)).any()
+    dark = Image.open(io.BytesIO(b"P5 2 1 65535\n" + b"\0\xc8" * 2))  # a PGM of 16 bits
+    assert dark.mode == "I"
+    assert as_picture(dark).tolist() == [[[1, 1, 1]] * 2]
 
 
 @pytest.mark.parametrize("given", [np.zeros((0, 5), np.uint8), Image.new("RGB", (0, 4))])

@@ -94,6 +94,14 @@ def test_nothing_is_overwritten_by_halves(found, tmp_path):
         found.save(tmp_path / "out.txt")
 
 
+def test_a_file_that_appears_meanwhile_stays(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.inference.results.exists", lambda path: False)
+    (tmp_path / "out_01.png").write_bytes(b"other")
+    with pytest.raises(CaflowError, match="in the meantime"):
+        found.save(tmp_path / "out.png")
+    assert (tmp_path / "out_01.png").read_bytes() == b"other"
+
+
 def test_a_loaded_model_is_named(model_file, tmp_path):
     model = caflow.load(str(model_file))
     (path,) = caflow.restore(model, PICTURE, candidates=1).save(tmp_path / "one.webp")

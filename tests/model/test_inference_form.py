@@ -302,3 +302,14 @@ def test_without_packed_kernels_it_is_the_same(small_model, monkeypatch):
     torch.testing.assert_close(
         copy.deepcopy(small_model).log_prob(target, cond), score, rtol=0, atol=1e-3
     )
+
+
+def test_a_model_built_in_inference_mode_sees_its_own_weights():
+    """Such tensors do not say when they change."""
+    one, other = (helpers.data_like_model(helpers.small_config(), seed, SIZE) for seed in (2, 3))
+    target, cond = helpers.image_pair(one, 1, SIZE)
+    with torch.inference_mode():
+        model = CAFlow(one.config).eval()
+        for source in (one, other):
+            model.load_state_dict(source.state_dict())
+            assert torch.equal(model.log_prob(target, cond), source.log_prob(target, cond))

@@ -293,6 +293,10 @@ def test_a_budget_that_ends_while_the_guide_is_alone_leaves_a_state_and_no_model
     assert not events(out, "end")
     train(config(pictures, out, *GUIDED, "optim.images=80"), resume=True)
     assert {path.stem for path in out.glob("*.safetensors")} == {"best", "last"}
+    # The flows of a model that a run begins with have learned.
+    begun = [*GUIDED, "optim.images=8", f"init_from={out / 'best.safetensors'}"]
+    train(config(pictures, tmp_path / "on", *begun))
+    assert (tmp_path / "on" / "best.safetensors").exists()
     timed = config(pictures, tmp_path / "timed", *GUIDED, "optim.images=null", "optim.minutes=1e-9")
     with pytest.raises(CaflowError) as caught:
         train(timed)
