@@ -43,9 +43,9 @@ def test_steps_are_counted_and_more_may_come():
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkeypatch, batch_size):
     monkeypatch.setattr(
-        conditions, "plan_tiles", lambda size, multiple: plan_tiles(size, multiple, 208)
+        conditions, "plan_tiles", lambda size, multiple: plan_tiles(size, multiple, 224)
     )
-    image = helpers.smooth_image(1, 3, (8, 64), 1)[0].permute(1, 2, 0).numpy()
+    image = helpers.smooth_image(1, 3, (8, 80), 1)[0].permute(1, 2, 0).numpy()
     told = []
     sampling = Sampling(tau=0.5, candidates=2, batch_size=batch_size)
     restore_with(models_32["superres"], np.ascontiguousarray(image), sampling, None, told.append)

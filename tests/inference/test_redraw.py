@@ -170,7 +170,7 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
     size, corner = (160, 288), 256
     cond = conditions(1, size)
     tiles = plan_tiles(size, 16, 256)
-    assert tiles.lefts == (0, 48)
+    assert tiles.lefts == (0, 32)
     way = InTiles(small_model, cond, tiles)
     ((plain, none),) = helpers.draw(way, TAU, [4], 0, 1)
     found = poison(small_model, [(4, 0)], size=size)
