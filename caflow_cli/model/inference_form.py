@@ -6,14 +6,14 @@ import itertools
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..layers import fold, nets_in_bf16
 
 __all__ = ["InferenceForm"]
 
 _M = TypeVar("_M", bound=nn.Module)
-_new = itertools.count(1)
+_unknown = itertools.count()
 
 
 class InferenceForm(Generic[_M]):
@@ -35,12 +35,15 @@ class InferenceForm(Generic[_M]):
 
     def _read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
-        return [
-            (id(tensor), _version(tensor), tensor.data_ptr())
-            for table in self._tables
-            for tensor in table.values()
-            if tensor is not None
-        ]
+        try:
+            return [
+                (id(tensor), tensor._version, tensor.data_ptr())
+                for table in self._tables
+                for tensor in table.values()
+                if tensor is not None
+            ]
+        except RuntimeError:  # tensors made in inference mode count no versions: never up to date
+            return [(next(_unknown), 0, 0)]
 
     @cached_property
     def in_bf16(self) -> _M:
@@ -54,9 +57,3 @@ class InferenceForm(Generic[_M]):
             and all(list(table.values()) == children for table, children in self._children)
             and self._read() == self._state
         )
-
-
-def _version(tensor: Tensor) -> int:
-    """How often a tensor was changed in place. Those made in inference mode do not count it, so
-    each of them is new whenever it is looked at."""
-    return next(_new) if tensor.is_inference() else tensor._version
