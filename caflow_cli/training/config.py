@@ -103,6 +103,13 @@ class OptimConfig:
         for name in ("beta2", "ema", "guide_first", "guide_perceptual_from"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
+        _require(
+            self.guide_lattice == 0 or (self.guide_loss == "picture" and self.guide_perceptual > 0),
+            "optim.guide_lattice",
+            self.guide_lattice,
+            'to 0, or optim.guide_loss to "picture" and optim.guide_perceptual above 0: it weighs '
+            "what LPIPS brings",
+        )
         _require(0 <= self.decay_share <= 1, "optim.decay_share", self.decay_share, "from 0 to 1")
         _require(
             self.batch_size % self.accumulate == 0,

@@ -14,7 +14,7 @@ from .phases import Phase, phases_of
 
 __all__ = ["check_unchanged"]
 
-_OF_RUN = ("seed", "crop")
+_OF_RUN = ("seed", "flip", "zoom", "crop", "crop_native", "crop_shrink", "mask_share")
 _DEFAULTS = ("tau", "candidates", "rank")  # of a task: they say how its model draws
 _FREE = (
     "the budget, rates, weights above 0, intervals and device can change; for anything else start "
@@ -29,7 +29,8 @@ def check_unchanged(config: RunConfig) -> None:
     number alone. So these fields are those that the run began with.
 
     Raises:
-        CaflowError: (exit 2) seed, crop, task or flow differs, or the run would have other phases.
+        CaflowError: (exit 2) seed, task, flow or what examples are cut from pictures differ, or the
+            run would have other phases.
     """
     began = _began_with(Path(config.out) / "config.toml")
     if began is None:

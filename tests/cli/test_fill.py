@@ -51,6 +51,15 @@ def test_the_environment_may_name_it_and_text_is_the_path(run, holed):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"x_inpaint.png\n", b"")
 
 
+def test_the_users_file_may_name_it_behind_the_environment(run, tmp_path, holed):
+    (tmp_path / "mine.toml").write_text('[model]\ninpaint = "telea"\n')
+    mine = {"CAFLOW_CONFIG": "mine.toml"}
+    done = run(*holed[:-1], "--json", **mine)
+    assert (done.returncode, lines_of(done)[0]["model"]["id"]) == (0, "telea"), done.stderr
+    refused = run(*holed[:-1], "--overwrite", CAFLOW_MODEL_INPAINT="nothing.safetensors", **mine)
+    assert refused.returncode == 3
+
+
 @pytest.mark.parametrize(
     "option",
     [

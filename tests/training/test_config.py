@@ -78,6 +78,9 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
     assert caught.value.exit_code == 2
 
 
+_PICTURE = ["optim.guide_loss=picture"]
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -87,7 +90,9 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
         (["task.native=true"], "native"),
         (["masks=folder"], "masks"),
         (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
-        (["task.size=16", "optim.guide_lattice=1"], "optim.guide_lattice"),
+        ([*_PICTURE, "task.size=16", "optim.guide_lattice=1"], "optim.guide_lattice"),
+        ([*_PICTURE, "optim.guide_perceptual=0", "optim.guide_lattice=1"], "optim.guide_lattice"),
+        (["optim.guide_loss=likelihood", "optim.guide_lattice=1"], "optim.guide_lattice"),
         (["task.size=16", "samples.lattice=1"], "samples.lattice"),
         (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],

@@ -37,7 +37,7 @@ def run(tmp_path: Path):
     "settings",
     [
         [],
-        ["optim.images=160", "optim.lr=1e-4", "save_every=7", "device=cuda", "flip=false"],
+        ["optim.images=160", "optim.lr=1e-4", "save_every=7", "device=cuda", "grid_every=2"],
         ["optim.images=null", "optim.minutes=3"],
         ["optim.guide_first=0.2", "optim.guide_perceptual_from=0.7", "samples.share=0.1"],
         ["optim.guide_perceptual=1", "samples.perceptual=0", "optim.guide_lr_share=0"],
@@ -53,6 +53,11 @@ def test_budget_rates_and_weights_may_change(run, settings):
     [
         ("seed=1", "seed is 1, and the run in '.*' began with 0"),
         ("crop=random", "crop is 'random', and the run in '.*' began with 'whole'"),
+        ("flip=false", "flip is False, .* with True"),
+        ("zoom=0.1", "zoom is 0.1, .* with 0.0"),
+        ("crop_native=0.5", "crop_native is 0.5, .* with 0.67"),
+        ("crop_shrink=2", "crop_shrink is 2.0, .* with 4.0"),
+        ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
         ("task.factor=2", "task.factor is 2, .* with 4"),
         ("flow.t_steps=2", "flow.t_steps is 2, .* with 1"),
         ("optim.guide_loss=likelihood", r"would be the guide alone \(bits/dim\), all, all with"),

@@ -34,6 +34,7 @@ from ..reporter import Reporter
 from ..shares import open_console
 from ..team import gather, work_alone
 from ..typed import from_file
+from ..user_config import model_of_config
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -121,14 +122,14 @@ def evaluate_command(
 
 
 def _with_fill(model: ModelOnData) -> ModelOnData:
-    """The options with the classical fill that the environment names, if it is for them.
+    """The options with the classical fill that environment or file names, if it is for them.
 
-    CAFLOW_MODEL_INPAINT is for what is said to fill holes.
+    CAFLOW_MODEL_INPAINT, and `inpaint` of the user's file, are for what is said to fill holes.
     """
     if (model.task, model.protocol) == (None, None):
         name = named_in_environment("superres")
     elif model.task in (None, "inpaint") and model.protocol in (None, "repair"):
-        name = named_in_environment("inpaint")
+        name = named_in_environment("inpaint") or model_of_config("inpaint")
     else:
         name = None
     return replace(model, model=name) if model.model is None and name in FILLS else model

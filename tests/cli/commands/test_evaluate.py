@@ -331,3 +331,6 @@ def test_a_fill_of_the_environment_is_for_holes(run, tmp_path, true_pictures, mo
         refused = run(*given, *options, "--tau", "1", **fill)
         assert_refused(refused, 2, "telea draws no candidates")
     assert_refused(run(*given, "--tau", "1", CAFLOW_MODEL="telea"), 2, "telea draws no candidates")
+    (tmp_path / "mine.toml").write_text('[model]\ninpaint = "telea"\n')
+    filed = run(*given, "--task", "inpaint", "--tau", "1", CAFLOW_CONFIG="mine.toml")
+    assert_refused(filed, 2, "telea draws no candidates")
