@@ -150,6 +150,10 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
             )
         config = str(own)
     values = _read_toml(config) if config is not None else {}
+    if resume:
+        from ..training.settings import of_run
+
+        values = of_run(values)
     for name in ("optim", "flow", "task", "samples"):
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(

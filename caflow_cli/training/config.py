@@ -17,6 +17,7 @@ __all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "to_toml"]
 
 LATTICE_SIDE = 32  # of pictures, in pixels, in which `lattice` finds a period of 4
 CROPS = ("whole", "random")
+METHODS = ("muon", "adam")
 SCHEDULES = ("cosine", "stable", "paper")
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
@@ -33,6 +34,7 @@ class OptimConfig:
     batch_size: int = 32  # images a step, over all processes and parts
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 8e-3  # peak
+    method: str = "muon"  # `Muon` for kernels of the flows' nets, Adam for the rest; or "adam"
     schedule: str = "cosine"  # over the budget; or "stable", "paper": see `learning_rate`
     lr_floor: float = 0.01  # cosine and decay end at this share of the peak
     decay_share: float = 0.2  # "stable": the last share of the budget, in which the rate falls; 0:
@@ -74,6 +76,7 @@ class OptimConfig:
             self.schedule,
             f"to {' or '.join(SCHEDULES)}",
         )
+        _require(self.method in METHODS, "optim.method", self.method, f"to {' or '.join(METHODS)}")
         losses = ("likelihood", "picture")
         _require(
             self.guide_loss in losses,

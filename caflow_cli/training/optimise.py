@@ -19,6 +19,7 @@ from .batches import Batch
 from .config import OptimConfig, SamplesConfig
 from .ema import EMA
 from .guard import Guard
+from .muon import Muon, has_orthogonal_steps
 from .objective import Loss, ObjectiveModule, Perceptual
 from .parameters import named_parameters
 from .phases import Phase, Phases, phases_of
@@ -41,13 +42,22 @@ class StepFigures:
     messages: list[float]  # the sums over processes of what each said
 
 
-def parameter_groups(model: CAFlow, phases: Sequence[Phase]) -> list[dict[str, Any]]:
-    """Group the parameters by `shares`, their shares of the learning rate in each phase."""
-    groups: dict[tuple[float, ...], list[Tensor]] = {}
+def parameter_groups(
+    model: CAFlow, phases: Sequence[Phase], method: str = "adam"
+) -> list[dict[str, Any]]:
+    """Group the parameters by `shares`, their shares of the learning rate in each phase.
+
+    With `method` "muon" the groups also say by `orthogonal` which ones that rule moves.
+    """
+    groups: dict[tuple[Any, ...], list[Tensor]] = {}
     for name, parameter in named_parameters(model).items():
         shares = tuple(phase.share(name, parameter) for phase in phases)
-        groups.setdefault(shares, []).append(parameter)
-    return [{"params": params, "shares": shares} for shares, params in groups.items()]
+        orthogonal = method == "muon" and has_orthogonal_steps(name, parameter)
+        groups.setdefault((shares, orthogonal), []).append(parameter)
+    return [
+        {"params": params, "shares": shares, "orthogonal": orthogonal}
+        for (shares, orthogonal), params in groups.items()
+    ]
 
 
 class Optimiser:
@@ -90,8 +100,9 @@ class Optimiser:
         model.to(accelerator.device).train()
         samples = samples or SamplesConfig()
         self.phases = Phases(phases_of(optim, model.config.flow, perceptual, samples))
-        self.adam = torch.optim.Adam(
-            parameter_groups(model, self.phases),
+        self.optimizer = Muon(
+            parameter_groups(model, self.phases, optim.method),
+            bf16=optim.bf16,
             lr=optim.lr,
             betas=(0.9, optim.beta2),
             fused=True,
@@ -100,7 +111,7 @@ class Optimiser:
         self._prepared: tuple[Phase, nn.Module] | None = None
         self._compiled = False
         self.ema = EMA(model, optim.ema)
-        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.adam})
+        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.optimizer})
 
     @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
@@ -138,7 +149,7 @@ class Optimiser:
             messages: Returns numbers that are summed over the processes in the same transfer.
         """
         optim = self.config
-        for group in self.adam.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = lr * group["shares"][self.phases.number]
         module = self._module()
         parts = batch.split(optim.accumulate)
@@ -156,9 +167,9 @@ class Optimiser:
         (loss, bits, cond_bits, picture), heard = summed[:4], summed[4:]
         taken = self.guard.accepts(loss, norm)
         if taken:
-            self.adam.step()
+            self.optimizer.step()
             self.ema.update()
-        self.adam.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
         return StepFigures(loss, bits, cond_bits, picture, norm, taken, rolled_back, heard)
 

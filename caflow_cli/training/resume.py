@@ -11,6 +11,7 @@ from ..config import parse
 from ..errors import EXIT_USAGE, CaflowError
 from .config import RunConfig
 from .phases import Phase, phases_of
+from .settings import of_run
 
 __all__ = ["check_unchanged"]
 
@@ -29,8 +30,8 @@ def check_unchanged(config: RunConfig) -> None:
     number alone. So these fields are those that the run began with.
 
     Raises:
-        CaflowError: (exit 2) seed, task, flow or what examples are cut from pictures differ, or the
-            run would have other phases.
+        CaflowError: (exit 2) seed, method, task, flow or how examples are made of pictures differ,
+            or the run would have other phases.
     """
     began = _began_with(Path(config.out) / "config.toml")
     if began is None:
@@ -61,7 +62,7 @@ def _began_with(path: Path) -> RunConfig | None:
     else:
         import tomli as tomllib
     try:
-        return parse(RunConfig, tomllib.loads(path.read_text(encoding="utf-8")))
+        return parse(RunConfig, of_run(tomllib.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, CaflowError):
         return None
 
@@ -69,6 +70,7 @@ def _began_with(path: Path) -> RunConfig | None:
 def _fixed(config: RunConfig, began: RunConfig) -> list[tuple[str, Any, Any]]:
     """Every field that stays, with its value now and when the run began."""
     found = [(name, getattr(config, name), getattr(began, name)) for name in _OF_RUN]
+    found.append(("optim.method", config.optim.method, began.optim.method))
     for table in ("task", "flow"):
         now, before = getattr(config, table), getattr(began, table)
         found += [

@@ -17,11 +17,17 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import task_named
 from .config import RunConfig
 
-__all__ = ["apply_settings", "build_config", "merged"]
+__all__ = ["apply_settings", "build_config", "merged", "of_run"]
 
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the
 # training took on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER = {"schedule": "paper", "cond_weight": 0.01, "lr": 1e-3, "invconv_lr_width": 0}
+_PAPER = {
+    "schedule": "paper",
+    "method": "adam",
+    "cond_weight": 0.01,
+    "lr": 1e-3,
+    "invconv_lr_width": 0,
+}
 _PRESET_OPTIM: dict[str, dict[str, Any]] = {
     "ffhq-superres-x4": {**_PAPER, "minutes": 6480.0},
     "lsun-colorize": {**_PAPER, "minutes": 4320.0},
@@ -165,6 +171,14 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig
         CaflowError: A setting has no `=`, a key is unknown, or a value has a wrong type.
     """
     return parse(RunConfig, merged(values, settings))
+
+
+def of_run(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a run's `config.toml`. One of version 0.1.0 has no method: it was Adam."""
+    optim = values.get("optim", {})
+    if not isinstance(optim, dict):
+        return values  # `parse` refuses it
+    return {**values, "optim": {"method": "adam", **optim}}
 
 
 def _check_tables(values: dict[str, Any]) -> None:

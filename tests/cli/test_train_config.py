@@ -77,6 +77,8 @@ def test_the_users_file_does_not_change_a_config(ran, how):
     assert (config.optim.images, config.optim.minutes) == (64000, None)
     assert (config.optim.lr, config.optim.batch_size, config.seed) == (0.002, 16, 4)
     assert (config.task.name, config.flip) == ("superres", True)
+    # A run of version 0.1.0, whose file has no method, goes on by Adam.
+    assert config.optim.method == ("adam" if "--resume" in how else "muon")
     assert config.optim.compile == ("--config" in how)
     typed = ran(file, *how, "--minutes", "5", "--batch-size", "2")
     assert (typed.optim.images, typed.optim.minutes, typed.optim.batch_size) == (None, 5, 2)

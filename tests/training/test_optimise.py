@@ -42,7 +42,7 @@ def after_one_step(model, batch, samples=None, **optim):
     one = optimiser(model, samples, **optim)
     one.initialise(batch)
     taken = {}
-    one.adam.step = lambda: taken.update(
+    one.optimizer.step = lambda: taken.update(
         {name: p.grad.clone() for name, p in one.model.named_parameters()}
     )
     return one.step(batch, 1e-3), taken
@@ -86,8 +86,8 @@ def test_every_parameter_is_in_the_group_of_its_shares(guided_model, share):
 def test_groups_step_at_their_shares_of_the_rate(model, batch):
     one = optimiser(model)
     one.step(batch, 1e-3)
-    assert len(one.adam.param_groups) > 1
-    for group in one.adam.param_groups:
+    assert len(one.optimizer.param_groups) > 1
+    for group in one.optimizer.param_groups:
         (share,) = group["shares"]
         assert group["lr"] == pytest.approx(1e-3 * share)
 
@@ -102,21 +102,21 @@ def test_the_guide_alone_takes_a_step_of_its_own(guided_model, batch):
         assert learned(before, one) == of_guide(before)
     assert figures.loss < loss
     assert figures.loss == figures.bits_per_dim
-    of_guide_alone = [group for group in one.adam.param_groups if group["shares"][0]]
+    of_guide_alone = [group for group in one.optimizer.param_groups if group["shares"][0]]
     assert [group["lr"] for group in of_guide_alone] == [1e-3]
 
     one.phases.begin_next(2)
     one.begin_phase(batch)
     before = weights(one)
     one.step(batch, 1e-3)
-    assert {group["lr"] for group in one.adam.param_groups} >= {1e-3, 1e-3 * 0.05}
+    assert {group["lr"] for group in one.optimizer.param_groups} >= {1e-3, 1e-3 * 0.05}
     assert learned(before, one) == before.keys()
 
 
 def test_at_no_rate_a_guide_stays_as_it_learned_alone(guided_model, batch):
     one = optimiser(guided_model, guide_lr_share=0, guide_first=0.5)
     one.step(batch, 1e-3)
-    moments = {p: copy.deepcopy(one.adam.state[p]) for p in one.adam.state}
+    moments = {p: copy.deepcopy(one.optimizer.state[p]) for p in one.optimizer.state}
     one.phases.begin_next(1)
     one.begin_phase(batch)
     before = weights(one)
@@ -126,7 +126,7 @@ def test_at_no_rate_a_guide_stays_as_it_learned_alone(guided_model, batch):
     # Adam must not count a step that the guide did not take.
     assert moments
     for parameter, then in moments.items():
-        now = one.adam.state[parameter]
+        now = one.optimizer.state[parameter]
         assert all(torch.equal(now[moment], value) for moment, value in then.items())
 
 

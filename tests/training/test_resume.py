@@ -58,6 +58,7 @@ def test_budget_rates_and_weights_may_change(run, settings):
         ("crop_native=0.5", "crop_native is 0.5, .* with 0.67"),
         ("crop_shrink=2", "crop_shrink is 2.0, .* with 4.0"),
         ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
+        ("optim.method=adam", "optim.method is 'adam', .* with 'muon'"),
         ("task.factor=2", "task.factor is 2, .* with 4"),
         ("flow.t_steps=2", "flow.t_steps is 2, .* with 1"),
         ("optim.guide_loss=likelihood", r"would be the guide alone \(bits/dim\), all, all with"),
@@ -72,6 +73,14 @@ def test_what_makes_another_run_of_it_is_refused(run, setting, said):
     assert caught.value.exit_code == 2
     assert "budget, rates" in caught.value.hint
     assert "--init-from" in caught.value.hint
+
+
+def test_a_run_of_the_version_before_goes_on_by_adam(run, tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text(path.read_text().replace('method = "muon"\n', ""))
+    check_unchanged(run("optim.method=adam"))
+    with pytest.raises(CaflowError, match=r"optim.method is 'muon', .* with 'adam'"):
+        check_unchanged(run())
 
 
 def test_a_folder_without_a_config_forbids_nothing(run, tmp_path):

@@ -133,6 +133,7 @@ def test_what_looks_like_a_number_stays_text_where_a_field_is_text():
         ("optim.lr.peak=1", "float"),
         ("task.hole=central", "task.holes"),
         ("optim.schedule=step", "cosine or stable or paper"),
+        ("optim.method=sgd", "muon or adam"),
         ("optim.decay_share=1.5", "from 0 to 1"),
         ("optim.accumulate=3", "divisor of the batch size 32"),
         ("tracker=comet", "tensorboard"),
@@ -171,6 +172,7 @@ def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
     optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
     assert (optim.images, optim.minutes) == (64, None)
     assert (optim.lr, optim.cond_weight, optim.schedule) == (1.0, 0.5, "paper")
+    assert optim.method == "adam"
 
 
 @pytest.mark.parametrize(("factor", "reads"), [(2, 2), (3, 2), (4, 4), (6, 4), (8, 8), (32, 16)])
