@@ -293,7 +293,7 @@ class Desk:
         if self.models.task(model) in ("colorize", "paired"):  # which may enlarge a long picture
             height, width = read.rgb.shape[:2]
             drawn = self._drawn(model, read.rgb)
-            self.limits.check_drawn((height, width), drawn, Path(picture).name)
+            self.limits.check_pixels((height, width), drawn, Path(picture).name)
         return read
 
     def _drawn(self, model: str, image: Picture) -> tuple[int, int]:

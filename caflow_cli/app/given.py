@@ -46,7 +46,7 @@ def read_picture(path: Path, limits: Limits, factor: int = 1) -> Decoded:
     name = path.name
     limits.check_bytes(path.stat().st_size, name)
     height, width = stored_size(path.read_bytes(), name)
-    limits.check_pixels(height, width, factor, name)
+    limits.check_pixels((height, width), (factor * height, factor * width), name)
     return decode(path, name)
 
 

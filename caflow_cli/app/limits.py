@@ -35,22 +35,13 @@ class Limits:
                 "crop or shrink the picture first, or start the app with --max-megabytes",
             )
 
-    def check_pixels(self, height: int, width: int, factor: int, name: str) -> None:
-        """Refuse a picture whose result, `factor` times as large, has too many pixels."""
-        if factor**2 * height * width > self.megapixels * 1e6:
-            times = f" make {factor * width}x{factor * height}, which" if factor > 1 else ""
+    def check_pixels(self, given: tuple[int, int], made: tuple[int, int], name: str) -> None:
+        """Refuse a picture, of a height and width, of which too many pixels are made."""
+        if made[0] * made[1] > self.megapixels * 1e6:
+            larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
             raise CaflowError(
-                f"{name!r}: {width}x{height} pixels{times} are more than {self.megapixels:g} "
-                "megapixels",
-                "crop or shrink the picture first, or start the app with --max-megapixels",
-            )
-
-    def check_drawn(self, given: tuple[int, int], drawn: tuple[int, int], name: str) -> None:
-        """Refuse a picture, of a height and width, of which a model draws too many pixels."""
-        if drawn[0] * drawn[1] > self.megapixels * 1e6:
-            raise CaflowError(
-                f"{name!r}: {given[1]}x{given[0]} pixels make {drawn[1]}x{drawn[0]}, which are "
-                f"more than {self.megapixels:g} megapixels",
+                f"{name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
+                f"{self.megapixels:g} megapixels",
                 "crop or shrink the picture first, or start the app with --max-megapixels",
             )
 
