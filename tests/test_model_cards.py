@@ -211,13 +211,14 @@ def test_figures_of_whole_pictures_stand_in_the_card(place):
     one = OfSet(
         "Set5", 5, [Row("bicubic", figures(psnr_y=28.43)), Row("model", figures(lpips=0.1))]
     )
-    whole = Whole(digest, "sr4", []).with_set(OfSet("Urban", 2, [])).with_set(OfSet("Set5", 1, []))
-    whole = whole.with_set(one)
+    whole = Whole(digest, "sr4", []).with_set(OfSet("Urban", 2, [], failed=1))
+    whole = whole.with_set(OfSet("Set5", 1, [])).with_set(one)
     place.whole("tiny-x4").write_text(whole.to_json(), "utf-8")
     assert Whole.read(place.whole("tiny-x4")) == whole
     write(place)
     card = place.card("tiny-x4").read_text("utf-8")
     assert "--protocol sr4" in card
+    assert "1 more of Urban left out: a draw and its ten redraws ran away" in card
     assert "| Set5, 5 | bicubic | | 28.43 |\n| | model | 0.100 | |" in card
     assert check(place) == []
 

@@ -248,7 +248,12 @@ def _whole(whole: Whole) -> str:
         f"`caflow evaluate --protocol {whole.protocol}`: pictures at their own size, as commands "
         "restore them ([how](../../../docs/evaluation.md#whole-pictures))."
     )
-    return f"{head}\n\n{_table(['set, pictures', '', *(NAMES[n][0] for n in names)], rows)}"
+    failed = "".join(
+        f" {one.failed} more of {one.name} left out: a draw and its ten redraws ran away."
+        for one in whole.sets
+        if one.failed
+    )
+    return f"{head}{failed}\n\n{_table(['set, pictures', '', *(NAMES[n][0] for n in names)], rows)}"
 
 
 def _curve(record: Record) -> str:

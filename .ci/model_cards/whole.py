@@ -33,8 +33,9 @@ class OfSet:
     """The rows of one set of pictures."""
 
     name: str
-    pictures: int
+    pictures: int  # that were measured
     rows: list[Row]
+    failed: int = 0  # pictures of which a draw and its redraws ran away
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,12 @@ def measure_whole(
     found = run_benchmark(
         benchmark, model, data, masks=masks, limit=limit, tau=(0.0, own), candidates=candidates
     )
-    if found.failed:
-        name, error = found.failed[0]
-        raise CaflowError(f"{name}: {error.message}", error.hint)
     rows = [Row(result.label.strip(), _figures(result)) for result in found.results]
     whole = Whole(digest, protocol, [])
     if known.exists():
         before = Whole.read(known)
         whole = before if (before.sha256, before.protocol) == (digest, protocol) else whole
-    return whole.with_set(OfSet(data.stem, found.images, rows))
+    return whole.with_set(OfSet(data.stem, found.images, rows, len(found.failed)))
 
 
 def _figures(result: Result) -> Figures:
@@ -127,4 +125,4 @@ def _of_set(values: dict[str, Any]) -> OfSet:
         Row(row["what"], {name: Figure(**figure) for name, figure in row["values"].items()})
         for row in values["rows"]
     ]
-    return OfSet(values["name"], values["pictures"], rows)
+    return OfSet(values["name"], values["pictures"], rows, values.get("failed", 0))

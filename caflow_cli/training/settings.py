@@ -127,7 +127,9 @@ def build_config(
         values["optim"] = {**_CONTINUED, **values["optim"]}
     run = parse(RunConfig, values)
     if wants_net and not _net_at_hand(run):
-        return dataclasses.replace(run, optim=dataclasses.replace(run.optim, guide_perceptual=0.0))
+        # Without LPIPS there is no grid to weigh.
+        alone = dataclasses.replace(run.optim, guide_perceptual=0.0, guide_lattice=0.0)
+        return dataclasses.replace(run, optim=alone)
     return run
 
 

@@ -186,11 +186,13 @@ def test_a_guide_learns_how_pictures_look_where_a_net_for_that_is_at_hand(monkey
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
     alone = build_config(minimal()).optim
     assert (alone.guide_loss, alone.guide_perceptual) == ("picture", 0.0)
+    assert build_config(minimal(), ["optim.guide_lattice=2"]).optim.guide_lattice == 0.0
     assert build_config(minimal(), ["optim.guide_perceptual=1.5"]).optim.guide_perceptual == 1.5
     named = {**minimal(), "perceptual_weights": "trunk.safetensors"}
     assert build_config(named).optim.guide_perceptual == 2.0
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
     assert build_config(minimal()).optim.guide_perceptual == 2.0
+    assert build_config(minimal(), ["optim.guide_lattice=2"]).optim.guide_lattice == 2.0
     told = build_config(minimal(), ["flow.guide_says=scale"]).optim
     assert told.guide_loss == "likelihood"
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS")
