@@ -211,14 +211,16 @@ def test_figures_of_whole_pictures_stand_in_the_card(place):
     one = OfSet(
         "Set5", 5, [Row("bicubic", figures(psnr_y=28.43)), Row("model", figures(lpips=0.1))]
     )
-    whole = Whole(digest, "sr4", []).with_set(OfSet("Urban", 2, [], failed=1))
+    whole = Whole(digest, "sr4", []).with_set(
+        OfSet("Urban", 2, [], failed=["img_67.png: 11 draws ran away"])
+    )
     whole = whole.with_set(OfSet("Set5", 1, [])).with_set(one)
     place.whole("tiny-x4").write_text(whole.to_json(), "utf-8")
     assert Whole.read(place.whole("tiny-x4")) == whole
     write(place)
     card = place.card("tiny-x4").read_text("utf-8")
     assert "--protocol sr4" in card
-    assert "1 more of Urban left out: a draw and its ten redraws ran away" in card
+    assert "Of Urban all but the published figures leave out img_67.png: 11 draws ran away." in card
     assert "| Set5, 5 | bicubic | | 28.43 |\n| | model | 0.100 | |" in card
     assert check(place) == []
 
@@ -237,10 +239,17 @@ def test_whole_pictures_are_measured_at_zero_and_at_the_default(place, tmp_path,
     arguments = ["--protocol", "sr4", "--file", str(model_file), "--data", str(tmp_path / "set")]
     assert main(["whole", "tiny-x4", *arguments, "--limit", "1"], place.root) == 0
     (one,) = Whole.read(place.whole("tiny-x4")).sets
-    assert (one.name, one.pictures) == ("set", 1)
+    assert (one.name, one.pictures, one.failed) == ("set", 1, [])
     assert [row.what for row in one.rows][:2] == ["bicubic", "model, τ 0, one draw"]
     assert len(one.rows) == 3
     assert one.rows[1].values["psnr_y"].count == 1
+
+    damaged = tmp_path / "set" / "b.png"
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    assert main(["whole", "tiny-x4", *arguments], place.root) == 0
+    (one,) = Whole.read(place.whole("tiny-x4")).sets
+    assert one.pictures == 1
+    assert [failure.split(":")[0] for failure in one.failed] == ["b.png"]
 
 
 @pytest.mark.parametrize(

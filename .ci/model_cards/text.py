@@ -249,7 +249,7 @@ def _whole(whole: Whole) -> str:
         "restore them ([how](../../../docs/evaluation.md#whole-pictures))."
     )
     failed = "".join(
-        f" {one.failed} more of {one.name} left out: a draw and its ten redraws ran away."
+        f" Of {one.name} all but the published figures leave out {'; '.join(one.failed)}."
         for one in whole.sets
         if one.failed
     )

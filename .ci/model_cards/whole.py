@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class OfSet:
     name: str
     pictures: int  # that were measured
     rows: list[Row]
-    failed: int = 0  # pictures of which a draw and its redraws ran away
+    failed: list[str] = field(default_factory=list)  # names of others, and why
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,12 @@ def measure_whole(
         benchmark, model, data, masks=masks, limit=limit, tau=(0.0, own), candidates=candidates
     )
     rows = [Row(result.label.strip(), _figures(result)) for result in found.results]
+    failed = [f"{name}: {error.message}" for name, error in found.failed]
     whole = Whole(digest, protocol, [])
     if known.exists():
         before = Whole.read(known)
         whole = before if (before.sha256, before.protocol) == (digest, protocol) else whole
-    return whole.with_set(OfSet(data.stem, found.images, rows, len(found.failed)))
+    return whole.with_set(OfSet(data.stem, found.images, rows, failed))
 
 
 def _figures(result: Result) -> Figures:
@@ -125,4 +126,4 @@ def _of_set(values: dict[str, Any]) -> OfSet:
         Row(row["what"], {name: Figure(**figure) for name, figure in row["values"].items()})
         for row in values["rows"]
     ]
-    return OfSet(values["name"], values["pictures"], rows, values.get("failed", 0))
+    return OfSet(values["name"], values["pictures"], rows, values.get("failed", []))

@@ -36,7 +36,7 @@ class Limits:
             )
 
     def check_pixels(self, given: tuple[int, int], made: tuple[int, int], name: str) -> None:
-        """Refuse a picture, of a height and width, of which too many pixels are made."""
+        """Refuse a picture of which too many pixels are made. Sizes are (height, width)."""
         if made[0] * made[1] > self.megapixels * 1e6:
             larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
             raise CaflowError(

@@ -140,20 +140,21 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     Args:
         out: Folder of the run.
         config: The file, as typed.
-        resume: Whether the run goes on. Then its own `config.toml` is read if no file is named.
+        resume: Whether the run goes on. Then its own `config.toml` is read if no file is named,
+            and says the method if a file that is named does not.
     """
+    own = Path(out) / "config.toml"
     if config is None and resume:
-        own = Path(out) / "config.toml"
         if not is_file(own):
             raise CaflowError(
                 f"no run to resume in {out!r}", "leave --resume out to start one", EXIT_USAGE
             )
         config = str(own)
     values = _read_toml(config) if config is not None else {}
-    if resume:
-        from ..training.settings import of_run
+    if resume and is_file(own):
+        from ..training.settings import with_method
 
-        values = of_run(values)
+        values = with_method(values, _read_toml(str(own)))
     for name in ("optim", "flow", "task", "samples"):
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(

@@ -34,7 +34,7 @@ class OptimConfig:
     batch_size: int = 32  # images a step, over all processes and parts
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 8e-3  # peak
-    method: str = "muon"  # `Muon` for kernels of the flows' nets, Adam for the rest; or "adam"
+    method: str = "muon"  # `Muon` for kernels within the flows' nets, Adam for the rest; or "adam"
     schedule: str = "cosine"  # over the budget; or "stable", "paper": see `learning_rate`
     lr_floor: float = 0.01  # cosine and decay end at this share of the peak
     decay_share: float = 0.2  # "stable": the last share of the budget, in which the rate falls; 0:
@@ -106,13 +106,6 @@ class OptimConfig:
         for name in ("beta2", "ema", "guide_first", "guide_perceptual_from"):
             value = getattr(self, name)
             _require(0 <= value < 1, f"optim.{name}", value, "from 0 to below 1")
-        _require(
-            self.guide_lattice == 0 or (self.guide_loss == "picture" and self.guide_perceptual > 0),
-            "optim.guide_lattice",
-            self.guide_lattice,
-            'to 0, or optim.guide_loss to "picture" and optim.guide_perceptual above 0: it weighs '
-            "what LPIPS brings",
-        )
         _require(0 <= self.decay_share <= 1, "optim.decay_share", self.decay_share, "from 0 to 1")
         _require(
             self.batch_size % self.accumulate == 0,
@@ -231,6 +224,15 @@ class RunConfig:
                 weight,
                 f"to 0, or task.size to {LATTICE_SIDE} or more",
             )
+        looks = self.optim.guide_loss == "picture" and self.optim.guide_perceptual > 0
+        _require(
+            self.optim.guide_lattice == 0
+            or (bool(self.flow.guides) and self.optim.guide_first > 0 and looks),
+            "optim.guide_lattice",
+            self.optim.guide_lattice,
+            "to 0: it counts only where LPIPS teaches a guide, with optim.guide_first and "
+            'optim.guide_perceptual above 0 and optim.guide_loss "picture"',
+        )
         learns = self.optim.guide_lr_share > 0 or self.optim.guide_first > 0
         _require(
             not self.flow.guides or learns or self.init_from is not None,

@@ -151,7 +151,7 @@ def _train(
         notes.append(failure)
     if not has_state and learns_by_l1_alone(optim, config.flow):
         notes.append(
-            "the guide learns by L1 alone, not by how its pictures look: "
+            "the guide learns by L1 alone, not by how its pictures look, and guide_lattice is 0: "
             + (
                 f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
                 if config.task.size >= LEAST_SIDE

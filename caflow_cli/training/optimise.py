@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..devices import check_compiler, memory_format, wide, wide_device
+from ..devices import check_compiler, memory_format, net_type, wide, wide_device
 from ..errors import EXIT_USAGE, CaflowError
 from ..layers import ActNorm
 from ..model import CAFlow
@@ -42,9 +42,7 @@ class StepFigures:
     messages: list[float]  # the sums over processes of what each said
 
 
-def parameter_groups(
-    model: CAFlow, phases: Sequence[Phase], method: str = "adam"
-) -> list[dict[str, Any]]:
+def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> list[dict[str, Any]]:
     """Group the parameters by `shares`, their shares of the learning rate in each phase.
 
     With `method` "muon" the groups also say by `orthogonal` which ones that rule moves.
@@ -100,9 +98,12 @@ class Optimiser:
         model.to(accelerator.device).train()
         samples = samples or SamplesConfig()
         self.phases = Phases(phases_of(optim, model.config.flow, perceptual, samples))
-        self.optimizer = Muon(
+        # Of one type everywhere: weights of processes may not drift apart.
+        rough = net_type(torch.float32, accelerator.device, True, optim.bf16) is torch.bfloat16
+        [many] = sum_over_processes(accelerator, [float(rough)])
+        self.rule = Muon(
             parameter_groups(model, self.phases, optim.method),
-            bf16=optim.bf16,
+            bf16=many == accelerator.num_processes,
             lr=optim.lr,
             betas=(0.9, optim.beta2),
             fused=True,
@@ -111,7 +112,7 @@ class Optimiser:
         self._prepared: tuple[Phase, nn.Module] | None = None
         self._compiled = False
         self.ema = EMA(model, optim.ema)
-        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.optimizer})
+        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.rule})
 
     @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
@@ -149,7 +150,7 @@ class Optimiser:
             messages: Returns numbers that are summed over the processes in the same transfer.
         """
         optim = self.config
-        for group in self.optimizer.param_groups:
+        for group in self.rule.param_groups:
             group["lr"] = lr * group["shares"][self.phases.number]
         module = self._module()
         parts = batch.split(optim.accumulate)
@@ -167,9 +168,9 @@ class Optimiser:
         (loss, bits, cond_bits, picture), heard = summed[:4], summed[4:]
         taken = self.guard.accepts(loss, norm)
         if taken:
-            self.optimizer.step()
+            self.rule.step()
             self.ema.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.rule.zero_grad(set_to_none=True)
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
         return StepFigures(loss, bits, cond_bits, picture, norm, taken, rolled_back, heard)
 

@@ -190,7 +190,7 @@ class Recorder:
         folder, every = self._folder.state, self._config.save_every
         on_main_process(
             self._accelerator,
-            lambda: save_state(folder, one.model, one.ema, one.optimizer, record, every=every),
+            lambda: save_state(folder, one.model, one.ema, one.rule, record, every=every),
         )
         self.saved_at = progress.step
 
@@ -201,9 +201,7 @@ class Recorder:
             CaflowError: (exit 2) there is no state, none fits, or it has another batch size.
         """
         one, progress, optim = self._optimiser, self._progress, self._config.optim
-        record, failure = load_newest(
-            self._folder.state, one.model, one.ema, one.optimizer, one.guard
-        )
+        record, failure = load_newest(self._folder.state, one.model, one.ema, one.rule, one.guard)
         progress.restore(record)
         one.phases.restore(record)
         self.saved_at = progress.step

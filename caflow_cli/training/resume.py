@@ -11,11 +11,12 @@ from ..config import parse
 from ..errors import EXIT_USAGE, CaflowError
 from .config import RunConfig
 from .phases import Phase, phases_of
-from .settings import of_run
+from .settings import with_method
 
 __all__ = ["check_unchanged"]
 
-_OF_RUN = ("seed", "flip", "zoom", "crop", "crop_native", "crop_shrink", "mask_share")
+_OF_RUN = ("seed", "flip", "zoom", "crop")
+_OF_CROPS = ("crop_native", "crop_shrink")  # where crops are random
 _DEFAULTS = ("tau", "candidates", "rank")  # of a task: they say how its model draws
 _FREE = (
     "the budget, rates, weights above 0, intervals and device can change; for anything else start "
@@ -62,14 +63,19 @@ def _began_with(path: Path) -> RunConfig | None:
     else:
         import tomli as tomllib
     try:
-        return parse(RunConfig, of_run(tomllib.loads(path.read_text(encoding="utf-8"))))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse(RunConfig, with_method(values, values))
     except (OSError, ValueError, CaflowError):
         return None
 
 
 def _fixed(config: RunConfig, began: RunConfig) -> list[tuple[str, Any, Any]]:
     """Every field that stays, with its value now and when the run began."""
-    found = [(name, getattr(config, name), getattr(began, name)) for name in _OF_RUN]
+    names = [*_OF_RUN, *(_OF_CROPS if config.crop == "random" else ())]
+    names += ["mask_share"] if config.masks is not None and began.masks is not None else []
+    found = [(name, getattr(config, name), getattr(began, name)) for name in names]
+    if (config.masks is None) != (began.masks is None):  # another place of the same is no change
+        found.append(("masks", config.masks, began.masks))
     found.append(("optim.method", config.optim.method, began.optim.method))
     for table in ("task", "flow"):
         now, before = getattr(config, table), getattr(began, table)

@@ -17,7 +17,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..tasks import task_named
 from .config import RunConfig
 
-__all__ = ["apply_settings", "build_config", "merged", "of_run"]
+__all__ = ["apply_settings", "build_config", "merged", "with_method"]
 
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the
 # training took on one Tesla P100: 4.5, 3 and 5 days.
@@ -175,12 +175,17 @@ def apply_settings(values: dict[str, Any], settings: Sequence[str]) -> RunConfig
     return parse(RunConfig, merged(values, settings))
 
 
-def of_run(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a run's `config.toml`. One of version 0.1.0 has no method: it was Adam."""
-    optim = values.get("optim", {})
-    if not isinstance(optim, dict):
+def with_method(values: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    """Values with the method of a run that goes on, where they say none.
+
+    Args:
+        values: Nested, as in `config.toml`.
+        run: Those of the run's `config.toml`. One of version 0.1.0 has no method: it was Adam.
+    """
+    optim, known = values.get("optim", {}), run.get("optim", {})
+    if not isinstance(optim, dict) or not isinstance(known, dict):
         return values  # `parse` refuses it
-    return {**values, "optim": {"method": "adam", **optim}}
+    return {**values, "optim": {"method": known.get("method", "adam"), **optim}}
 
 
 def _check_tables(values: dict[str, Any]) -> None:

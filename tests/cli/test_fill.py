@@ -56,6 +56,8 @@ def test_the_users_file_may_name_it_behind_the_environment(run, tmp_path, holed)
     mine = {"CAFLOW_CONFIG": "mine.toml"}
     done = run(*holed[:-1], "--json", **mine)
     assert (done.returncode, lines_of(done)[0]["model"]["id"]) == (0, "telea"), done.stderr
+    other = run(*holed[:-1], "--overwrite", "--json", CAFLOW_MODEL="photos-superres-x4", **mine)
+    assert (other.returncode, lines_of(other)[0]["model"]["id"]) == (0, "telea"), other.stderr
     refused = run(*holed[:-1], "--overwrite", CAFLOW_MODEL_INPAINT="nothing.safetensors", **mine)
     assert refused.returncode == 3
 

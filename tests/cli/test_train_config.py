@@ -84,6 +84,18 @@ def test_the_users_file_does_not_change_a_config(ran, how):
     assert (typed.optim.images, typed.optim.minutes, typed.optim.batch_size) == (None, 5, 2)
 
 
+@pytest.mark.parametrize(("method", "goes_on_by"), [("muon", "muon"), (None, "adam")])
+def test_a_file_for_a_run_that_goes_on_leaves_its_method(ran, tmp_path, method, goes_on_by):
+    own = tmp_path / "run" / "config.toml"
+    if method is not None:
+        own.write_text(own.read_text() + f'method = "{method}"\n')
+    (tmp_path / "own.toml").write_text('data = "photos"\n[optim]\nimages = 9\n')
+    config = ran("", "--resume", "--config", "own.toml")
+    assert (config.optim.images, config.optim.method) == (9, goes_on_by)
+    (tmp_path / "own.toml").write_text('data = "photos"\n[optim]\nimages = 9\nmethod = "muon"\n')
+    assert ran("", "--resume", "--config", "own.toml").optim.method == "muon"
+
+
 def test_the_users_file_says_what_a_config_leaves_out(ran, tmp_path):
     (tmp_path / "own.toml").write_text("[optim]\nlr = 0.5\n")
     file = 'device = "cuda:7"\n[train]\nminutes = 60\nlr = 0.01\ndata = "photos"\nbatch-size = 3\n'

@@ -157,12 +157,12 @@ def test_a_resumed_run_takes_the_steps_of_one_that_went_on(
     whole = start()
     for batch in batches[:2]:
         whole.step(batch, 1e-3)
-    save_state(tmp_path / "state", whole.model, whole.ema, whole.optimizer, {"step": 2}, 1)
+    save_state(tmp_path / "state", whole.model, whole.ema, whole.rule, {"step": 2}, 1)
     resumed = start()
     with torch.no_grad():
         for parameter in resumed.model.parameters():
             parameter.mul_(0.5)
-    load_state(tmp_path / "state" / "step-00000002", resumed.model, resumed.ema, resumed.optimizer)
+    load_state(tmp_path / "state" / "step-00000002", resumed.model, resumed.ema, resumed.rule)
     for batch in batches[2:]:
         assert whole.step(batch, 1e-3) == resumed.step(batch, 1e-3)
     for a, b in ((whole.model, resumed.model), (whole.ema.model, resumed.ema.model)):

@@ -78,7 +78,8 @@ def test_what_cannot_run_is_refused_before_it_does(setting):
     assert caught.value.exit_code == 2
 
 
-_PICTURE = ["optim.guide_loss=picture"]
+_TAUGHT = ["optim.guide_first=0.3", "optim.guide_loss=picture"]
+_LATTICE = "optim.guide_lattice=1"
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,10 @@ _PICTURE = ["optim.guide_loss=picture"]
         (["task.native=true"], "native"),
         (["masks=folder"], "masks"),
         (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
-        ([*_PICTURE, "task.size=16", "optim.guide_lattice=1"], "optim.guide_lattice"),
-        ([*_PICTURE, "optim.guide_perceptual=0", "optim.guide_lattice=1"], "optim.guide_lattice"),
-        (["optim.guide_loss=likelihood", "optim.guide_lattice=1"], "optim.guide_lattice"),
+        ([*_TAUGHT, "task.size=16", _LATTICE], "optim.guide_lattice"),
+        ([*_TAUGHT, "optim.guide_perceptual=0", _LATTICE], "optim.guide_lattice"),
+        ([*_TAUGHT, "optim.guide_loss=likelihood", _LATTICE], "optim.guide_lattice"),
+        ([*_TAUGHT, "optim.guide_first=0", _LATTICE], "optim.guide_lattice"),
         (["task.size=16", "samples.lattice=1"], "samples.lattice"),
         (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from caflow_cli.training.guard import Guard
+from caflow_cli.training.muon import Muon
 
 
 def guarded():
@@ -49,6 +50,23 @@ def test_twenty_bad_steps_in_a_row_lead_back_to_the_last_good_state():
     assert torch.equal(layer.weight, good)
     assert guard.rollbacks == 1
     assert not guard.wants_rollback()
+
+
+def test_the_way_back_takes_muons_means_along():
+    generator = torch.Generator().manual_seed(0)
+    kernel = torch.nn.Parameter(torch.randn(6, 4, 3, 3, generator=generator))
+    rule = Muon([{"params": [kernel], "orthogonal": True}], lr=0.1)
+    guard = Guard({"rule": rule})
+    gradients = [torch.randn(kernel.shape, generator=generator) for _ in range(2)]
+    kernel.grad = gradients[0].clone()
+    rule.step()
+    guard.remember()
+    known = rule.state[kernel]["momentum"].clone()
+    kernel.grad = gradients[1].clone()
+    rule.step()
+    assert not torch.equal(rule.state[kernel]["momentum"], known)
+    assert guard.roll_back()
+    assert torch.equal(rule.state[kernel]["momentum"], known)
 
 
 def test_without_a_good_state_there_is_no_way_back():

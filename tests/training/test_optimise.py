@@ -8,8 +8,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from caflow_cli.devices import net_type
 from caflow_cli.errors import CaflowError
 from caflow_cli.training.config import OptimConfig, SamplesConfig
+from caflow_cli.training.muon import has_orthogonal_steps
 from caflow_cli.training.objective import anchor_density
 from caflow_cli.training.optimise import Optimiser, parameter_groups
 from caflow_cli.training.parameters import named_parameters
@@ -42,7 +44,7 @@ def after_one_step(model, batch, samples=None, **optim):
     one = optimiser(model, samples, **optim)
     one.initialise(batch)
     taken = {}
-    one.optimizer.step = lambda: taken.update(
+    one.rule.step = lambda: taken.update(
         {name: p.grad.clone() for name, p in one.model.named_parameters()}
     )
     return one.step(batch, 1e-3), taken
@@ -74,7 +76,7 @@ def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, plain_step,
 def test_every_parameter_is_in_the_group_of_its_shares(guided_model, share):
     optim = OptimConfig(images=1, guide_first=0.5, guide_lr_share=share)
     phases = phases_of(optim, guided_model.config.flow)
-    groups = parameter_groups(guided_model, phases)
+    groups = parameter_groups(guided_model, phases, "adam")
     shares = {id(p): group["shares"] for group in groups for p in group["params"]}
     assert len(shares) == sum(len(group["params"]) for group in groups)
     assert len(shares) == len(list(guided_model.parameters()))
@@ -83,11 +85,41 @@ def test_every_parameter_is_in_the_group_of_its_shares(guided_model, share):
     assert len(groups) > 2
 
 
+def test_muon_moves_the_kernels_within_nets_and_adam_all_else(guided_model, batch):
+    one = optimiser(guided_model, guide_first=0.0)
+    named = named_parameters(one.model)
+    kernels = {name for name, p in named.items() if has_orthogonal_steps(name, p)}
+    assert kernels
+    assert len(kernels) < len(named)
+    one.step(batch, 1e-3)
+    moments = {name: set(one.rule.state[p]) for name, p in named.items()}
+    assert {name for name, of in moments.items() if of == {"step", "momentum"}} == kernels
+    adams = {"step", "exp_avg", "exp_avg_sq"}
+    assert {name for name, of in moments.items() if of == adams} == named.keys() - kernels
+
+
+def test_by_adam_a_step_is_that_of_torch(model, batch):
+    one, plain = optimiser(model, method="adam"), optimiser(model, method="adam")
+    options = {"lr": 1e-3, "betas": (0.9, plain.config.beta2), "fused": True}
+    groups = parameter_groups(plain.model, plain.phases, "adam")
+    plain.rule = torch.optim.Adam(groups, **options)
+    for either in (one, plain):
+        either.step(batch, 1e-3)
+    assert all(map(torch.equal, weights(one).values(), weights(plain).values()))
+    assert not any(group["orthogonal"] for group in one.rule.param_groups)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_muon_computes_in_the_type_of_the_nets(model, bf16):
+    wanted = net_type(torch.float32, torch.device("cpu"), True, bf16) is torch.bfloat16
+    assert optimiser(model, bf16=bf16).rule.bf16 is wanted
+
+
 def test_groups_step_at_their_shares_of_the_rate(model, batch):
     one = optimiser(model)
     one.step(batch, 1e-3)
-    assert len(one.optimizer.param_groups) > 1
-    for group in one.optimizer.param_groups:
+    assert len(one.rule.param_groups) > 1
+    for group in one.rule.param_groups:
         (share,) = group["shares"]
         assert group["lr"] == pytest.approx(1e-3 * share)
 
@@ -102,21 +134,21 @@ def test_the_guide_alone_takes_a_step_of_its_own(guided_model, batch):
         assert learned(before, one) == of_guide(before)
     assert figures.loss < loss
     assert figures.loss == figures.bits_per_dim
-    of_guide_alone = [group for group in one.optimizer.param_groups if group["shares"][0]]
+    of_guide_alone = [group for group in one.rule.param_groups if group["shares"][0]]
     assert [group["lr"] for group in of_guide_alone] == [1e-3]
 
     one.phases.begin_next(2)
     one.begin_phase(batch)
     before = weights(one)
     one.step(batch, 1e-3)
-    assert {group["lr"] for group in one.optimizer.param_groups} >= {1e-3, 1e-3 * 0.05}
+    assert {group["lr"] for group in one.rule.param_groups} >= {1e-3, 1e-3 * 0.05}
     assert learned(before, one) == before.keys()
 
 
 def test_at_no_rate_a_guide_stays_as_it_learned_alone(guided_model, batch):
     one = optimiser(guided_model, guide_lr_share=0, guide_first=0.5)
     one.step(batch, 1e-3)
-    moments = {p: copy.deepcopy(one.optimizer.state[p]) for p in one.optimizer.state}
+    moments = {p: copy.deepcopy(one.rule.state[p]) for p in one.rule.state}
     one.phases.begin_next(1)
     one.begin_phase(batch)
     before = weights(one)
@@ -126,7 +158,7 @@ def test_at_no_rate_a_guide_stays_as_it_learned_alone(guided_model, batch):
     # Adam must not count a step that the guide did not take.
     assert moments
     for parameter, then in moments.items():
-        now = one.optimizer.state[parameter]
+        now = one.rule.state[parameter]
         assert all(torch.equal(now[moment], value) for moment, value in then.items())
 
 

@@ -55,9 +55,6 @@ def test_budget_rates_and_weights_may_change(run, settings):
         ("crop=random", "crop is 'random', and the run in '.*' began with 'whole'"),
         ("flip=false", "flip is False, .* with True"),
         ("zoom=0.1", "zoom is 0.1, .* with 0.0"),
-        ("crop_native=0.5", "crop_native is 0.5, .* with 0.67"),
-        ("crop_shrink=2", "crop_shrink is 2.0, .* with 4.0"),
-        ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
         ("optim.method=adam", "optim.method is 'adam', .* with 'muon'"),
         ("task.factor=2", "task.factor is 2, .* with 4"),
         ("flow.t_steps=2", "flow.t_steps is 2, .* with 1"),
@@ -73,6 +70,24 @@ def test_what_makes_another_run_of_it_is_refused(run, setting, said):
     assert caught.value.exit_code == 2
     assert "budget, rates" in caught.value.hint
     assert "--init-from" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("crop_native=0.5", "crop_native is 0.5, .* with 0.67"),
+        ("crop_shrink=2", r"crop_shrink is 2\.0, .* with 4\.0"),
+        ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
+        ("masks=null", "masks is None, .* with 'folder'"),
+    ],
+)
+def test_shares_of_crops_and_masks_stay_where_there_are_any(run, tmp_path, setting, said):
+    check_unchanged(run(*(() if setting == "masks=null" else (setting,))))
+    holes = ["task.name=inpaint", "flow.cond_channels=4", "crop=random", "masks=folder"]
+    (tmp_path / "config.toml").write_text(to_toml(run(*holes)))
+    check_unchanged(run(*holes, "masks=another"))
+    with pytest.raises(CaflowError, match=said):
+        check_unchanged(run(*holes, setting))
 
 
 def test_a_run_of_the_version_before_goes_on_by_adam(run, tmp_path):

@@ -21,26 +21,26 @@ def optimiser(model, batch, **optim):
 
 
 def shares_of(one) -> set:
-    return {group["shares"] for group in one.optimizer.param_groups}
+    return {group["shares"] for group in one.rule.param_groups}
 
 
 def test_a_state_finds_its_moments_whatever_the_groups(model, batch, tmp_path):
     first = optimiser(model, batch)
     first.step(batch, 1e-3)
-    save_state(tmp_path, first.model, first.ema, first.optimizer, {"step": 1}, every=1)
+    save_state(tmp_path, first.model, first.ema, first.rule, {"step": 1}, every=1)
     other = optimiser(model, batch, invconv_lr_width=0)
-    load_state(tmp_path / "step-00000001", other.model, other.ema, other.optimizer)
+    load_state(tmp_path / "step-00000001", other.model, other.ema, other.rule)
     assert [len(shares_of(one)) > 1 for one in (first, other)] == [True, False]
     theirs = named_parameters(other.model)
     for name, parameter in named_parameters(first.model).items():
-        for moment, value in first.optimizer.state[parameter].items():
-            assert torch.equal(value, other.optimizer.state[theirs[name]][moment]), name
+        for moment, value in first.rule.state[parameter].items():
+            assert torch.equal(value, other.rule.state[theirs[name]][moment]), name
 
 
 def test_moments_are_stored_by_the_names_that_files_have(model, batch, tmp_path):
     one = optimiser(model, batch)
     one.step(batch, 1e-3)
-    save_state(tmp_path, one.model, one.ema, one.optimizer, {"step": 1}, every=1)
+    save_state(tmp_path, one.model, one.ema, one.rule, {"step": 1}, every=1)
     state = tmp_path / "step-00000001"
     weights = load_file(state / "model.safetensors")
     moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
@@ -62,9 +62,9 @@ def test_a_state_of_an_earlier_phase_is_none_to_go_back_to(
     for step, phase in enumerate(phases, 1):
         one.step(batch, 1e-3)
         record = {"step": step, **phase, "guard": one.guard.record()}
-        save_state(tmp_path, one.model, one.ema, one.optimizer, record, every=1)
+        save_state(tmp_path, one.model, one.ema, one.rule, record, every=1)
     other = optimiser(model, batch)
-    record, failure = load_newest(tmp_path, other.model, other.ema, other.optimizer, other.guard)
+    record, failure = load_newest(tmp_path, other.model, other.ema, other.rule, other.guard)
     assert (record["step"], failure) == (2, None)
     now = {name: value.clone() for name, value in other.model.state_dict().items()}
     assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())

@@ -29,12 +29,12 @@ from ..evaluation_options import (
     Written,
 )
 from ..evaluation_settings import ModelSettings, model_settings
+from ..loaded_model import named_model
 from ..option_groups import expanded
 from ..reporter import Reporter
 from ..shares import open_console
 from ..team import gather, work_alone
 from ..typed import from_file
-from ..user_config import model_of_config
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -129,7 +129,7 @@ def _with_fill(model: ModelOnData) -> ModelOnData:
     if (model.task, model.protocol) == (None, None):
         name = named_in_environment("superres")
     elif model.task in (None, "inpaint") and model.protocol in (None, "repair"):
-        name = named_in_environment("inpaint") or model_of_config("inpaint")
+        name = named_model(None, "inpaint")
     else:
         name = None
     return replace(model, model=name) if model.model is None and name in FILLS else model

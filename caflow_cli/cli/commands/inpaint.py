@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from ...config import FILLS
 from .. import options
-from ..environment import named_in_environment
 from ..fill import fill_pictures
+from ..loaded_model import named_model
 from ..masking import Masking
 from ..option_groups import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
-from ..user_config import model_of_config
 
 __all__ = ["inpaint_command"]
 
@@ -33,7 +32,7 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
     Example: caflow inpaint photo.png --mask hole.png
     """
     given = given.settled("inpaint")
-    name = given.model or named_in_environment("inpaint") or model_of_config("inpaint")
+    name = named_model(given.model, "inpaint")
     if name in FILLS:
         fill_pictures(images, replace(given, model=name), masking)
     else:
