@@ -34,7 +34,7 @@ class OptimConfig:
     batch_size: int = 32  # images a step, over all processes and parts
     accumulate: int = 1  # parts of a batch, one after the other: less memory, the same step
     lr: float = 8e-3  # peak
-    method: str = "muon"  # `Muon` for kernels within the flows' nets, Adam for the rest; or "adam"
+    method: str = "muon"  # `Muon` for kernels within the flows' nets, Adam for all else; or "adam"
     schedule: str = "cosine"  # over the budget; or "stable", "paper": see `learning_rate`
     lr_floor: float = 0.01  # cosine and decay end at this share of the peak
     decay_share: float = 0.2  # "stable": the last share of the budget, in which the rate falls; 0:
