@@ -5,6 +5,7 @@ The user's own defaults stand behind that file, and mean nothing for a run that 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -154,7 +155,8 @@ def read_config(out: str, config: str | None, resume: bool) -> _Table:
     if resume and is_file(own):
         from ..training.settings import with_method
 
-        values = with_method(values, _read_toml(str(own)))
+        with contextlib.suppress(CaflowError):  # it may be damaged where another file is named
+            values = with_method(values, _read_toml(str(own)))
     for name in ("optim", "flow", "task", "samples"):
         if not isinstance(values.get(name, {}), dict):
             raise CaflowError(

@@ -92,6 +92,8 @@ def test_a_file_for_a_run_that_goes_on_leaves_its_method(ran, tmp_path, method, 
     (tmp_path / "own.toml").write_text('data = "photos"\n[optim]\nimages = 9\n')
     config = ran("", "--resume", "--config", "own.toml")
     assert (config.optim.images, config.optim.method) == (9, goes_on_by)
+    own.write_text("no TOML")
+    assert ran("", "--resume", "--config", "own.toml").optim.images == 9
     (tmp_path / "own.toml").write_text('data = "photos"\n[optim]\nimages = 9\nmethod = "muon"\n')
     assert ran("", "--resume", "--config", "own.toml").optim.method == "muon"
 

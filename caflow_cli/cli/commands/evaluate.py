@@ -126,13 +126,15 @@ def _with_fill(model: ModelOnData) -> ModelOnData:
 
     CAFLOW_MODEL_INPAINT, and `inpaint` of the user's file, are for what is said to fill holes.
     """
+    if model.model is not None:
+        return model
     if (model.task, model.protocol) == (None, None):
         name = named_in_environment("superres")
     elif model.task in (None, "inpaint") and model.protocol in (None, "repair"):
         name = named_model(None, "inpaint")
     else:
         name = None
-    return replace(model, model=name) if model.model is None and name in FILLS else model
+    return replace(model, model=name) if name in FILLS else model
 
 
 def _on_data(

@@ -334,3 +334,6 @@ def test_a_fill_of_the_environment_is_for_holes(run, tmp_path, true_pictures, mo
     (tmp_path / "mine.toml").write_text('[model]\ninpaint = "telea"\n')
     filed = run(*given, "--task", "inpaint", "--tau", "1", CAFLOW_CONFIG="mine.toml")
     assert_refused(filed, 2, "telea draws no candidates")
+    typed = ("--model", "telea", "--protocol", "repair", "--tau", "1")
+    nowhere = run(*given, *typed, CAFLOW_MODEL="nowhere.safetensors")
+    assert_refused(nowhere, 2, "telea draws no candidates")
