@@ -34,40 +34,6 @@ FLOORS = [
     ["cli"],
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# Modules whose tests have another name, and which: those of what they are a part of.
-TESTED_ELSEWHERE = {
-    "cli/commands/config.py": "cli/test_user_config.py",
-    "cli/commands/models/pull.py": "hub/test_download.py",
-    "cli/commands/models/push.py": "hub/test_push.py",
-    "cli/options.py": "cli/test_option_groups.py",
-    "cli/train_options.py": "cli/test_train_config.py",
-    "data/folders.py": "data/test_files.py",
-    "data/opening.py": "data/test_files.py",
-    "data/zips.py": "data/test_files.py",
-    "evaluation/benchmark_tally.py": "evaluation/test_benchmark_run.py",
-    "evaluation/comparison.py": "evaluation/test_two_sets.py",
-    "evaluation/feature_sets.py": "evaluation/metrics/test_set_features.py",
-    "evaluation/findings.py": "evaluation/test_model_on_data.py",
-    "evaluation/measure.py": "evaluation/test_model_on_data.py",
-    "evaluation/metrics/pairs.py": "evaluation/metrics/test_formulas.py",
-    "evaluation/metrics/weights.py": "evaluation/metrics/test_lpips.py",
-    "evaluation/picture_sets.py": "evaluation/test_two_sets.py",
-    "evaluation/problems.py": "evaluation/test_model_on_data.py",
-    "evaluation/progress.py": "evaluation/test_two_sets.py",
-    "evaluation/workers.py": "cli/test_team.py",
-    "hub/cache.py": "hub/test_download.py",
-    "hub/client.py": "hub/test_download.py",
-    "hub/describe.py": "hub/test_manifest.py",
-    "hub/verify.py": "hub/test_download.py",
-    "images/transparency.py": "cli/test_transparency.py",
-    "inference/loaded_model.py": "cli/test_loaded_model.py",
-    "memory.py": "cli/test_memory.py",
-    "model/checks.py": "model/test_errors.py",
-    "model/files.py": "model/test_caflow.py",
-    "training/events.py": "training/test_loop.py",
-    "training/recorder.py": "training/test_loop.py",
-    "version.py": "test_packaging.py",
-}
 # The package's own files hand names out on demand, from anywhere; nobody imports them.
 FACES = {"caflow_cli", "caflow_cli.__main__"}
 
@@ -257,25 +223,6 @@ def drawn(page: str) -> str:
     head, _, rest = page.partition(begin)
     assert rest, f"{PAGE.name} has no {begin.strip()}"
     return f"{head}{begin}```text\n{floors()}\n```\n{end}{rest.partition(end)[2]}"
-
-
-def test_a_modules_test_has_its_name():
-    """`caflow_cli/x/y.py` is tested by `tests/x/test_y.py`, or by what `TESTED_ELSEWHERE` names."""
-    tests = PACKAGE.parent / "tests"
-    astray, idle = [], dict(TESTED_ELSEWHERE)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = path.relative_to(PACKAGE)
-        own = tests / module.with_name(f"test_{module.name}")
-        elsewhere = idle.pop(module.as_posix(), None)
-        if module.name in ("__init__.py", "__main__.py"):
-            continue
-        if elsewhere is None:
-            if not own.exists():
-                astray.append(module.as_posix())
-        elif own.exists() or not (tests / elsewhere).exists():
-            astray.append(f"{module.as_posix()}: {elsewhere}")
-    assert astray == []
-    assert idle == {}
 
 
 def test_importing_the_package_imports_no_torch():
