@@ -25,7 +25,12 @@ class EMA:
         self.model.requires_grad_(False)
         # Listed once: to walk through all modules in every step takes longer than to average.
         self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
-        self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
+        # By owner and name: a model that is wrapped for several processes gets new buffers.
+        self._buffers = [
+            (average, module, name)
+            for average, module in zip(self.model.modules(), model.modules(), strict=True)
+            for name, _ in module.named_buffers(recurse=False)
+        ]
         self.rate = rate
         self.updates = 0
 
@@ -35,8 +40,8 @@ class EMA:
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         averages, weights = self._parameters
         torch._foreach_lerp_(averages, weights, 1 - rate)
-        for average, buffer in self._buffers:
-            average.copy_(buffer)
+        for average, module, name in self._buffers:
+            getattr(average, name).copy_(getattr(module, name))
         self.updates += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -87,6 +87,14 @@ def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
     assert [o["error"] for o in (one, *two)] == [None] * 3
     assert len(losses(one)) == 6
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
+    # What is written says the same of itself: above all that its actnorms are initialised.
+    steps = ["state/step-00000006/model", "state/step-00000006/ema", "last", "best"]
+    for name in steps:
+        a, b = (load_file(tmp_path / ranks / f"{name}.safetensors") for ranks in ("one", "two"))
+        assert a.keys() == b.keys()
+        for key in a:
+            torch.testing.assert_close(b[key], a[key], rtol=0, atol=1e-9, msg=f"{name}: {key}")
+        assert all(b[key] for key in b if key.endswith(".initialized")), name
 
 
 def test_two_ranks_learn_from_draws_as_one_does_and_go_on_bit_for_bit(pictures, tmp_path):
