@@ -58,18 +58,11 @@ def load_model(
     Raises:
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
-    from ..config import FILLS
     from ..hub.client import hide_progress
     from ..hub.resolve import check_name, default_model, resolve
     from .changed_default import note_changed_default
 
     name = named_model(name, task) or default
-    if name in FILLS:
-        raise CaflowError(
-            f"{name} is a classical fill: it draws no candidates and has no likelihood",
-            f"caflow inpaint IMAGE --mask FILE --model {name}, or another --model",
-            EXIT_USAGE,
-        )
     if name is not None:
         check_name(name)
 

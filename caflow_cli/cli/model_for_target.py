@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..config import FILLS
 from ..errors import EXIT_USAGE, CaflowError
 from .environment import named_in_environment
 from .inputs import InputPicture
@@ -29,12 +28,6 @@ def model_for_target(
     if identity is None:
         return model or named_in_environment(None) or default
     name, sha256, task = identity
-    if name in FILLS:
-        raise CaflowError(
-            f"{target.name!r} was filled by {name}, a classical method without a likelihood",
-            "--model ID of a model to score it under",
-            EXIT_USAGE,
-        )
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
-from ..version import SCHEMA, __version__
 from .output_size import FILTER
 
 if TYPE_CHECKING:
@@ -21,27 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Fields",
-    "Filled",
     "Names",
     "Restored",
     "Scored",
     "error_fields",
-    "fill_provenance",
-    "method_fields",
     "planned_fields",
     "resized_fields",
 ]
-
-# Of a fill that has no density, no draws and no rivals.
-_UNSCORED = {
-    "rank": None,
-    "seed": None,
-    "rank_by": None,
-    "rank_value": None,
-    "rank_score": None,
-    "log_likelihood": None,
-    "bits_per_dim": None,
-}
 
 Fields = Mapping[str, object]  # of a JSON line, in their order, behind schema and command
 Names = Mapping[str, str]  # of what was read, as typed: "input", or "cond" and "target"; "mask"
@@ -97,28 +82,6 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A hole that was filled by a classical method, and the file written."""
-
-    names: Names
-    method: Fields  # as `method_fields`
-    paths: Sequence[str]  # one; none of what goes to stdout
-    elapsed: float  # seconds
-
-    @property
-    def fields(self) -> Fields:
-        """The JSON line. Everything that only a model can say is null."""
-        return {
-            **self.names,
-            "status": "ok",
-            **self.method,
-            "outputs": [{"path": path, **_UNSCORED} for path in self.paths],
-            "candidates": [{"k": 0, **_UNSCORED}],
-            "elapsed_s": round(self.elapsed, 3),
-        }
-
-
-@dataclass(frozen=True)
 class Scored:
     """A scored pair."""
 
@@ -161,23 +124,6 @@ def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Field
         "status": "skipped" if skipped else "planned",
         "outputs": [{"rank": rank, "path": path} for rank, path in enumerate(outputs, 1)],
     }
-
-
-def method_fields(name: str) -> Fields:
-    """A classical fill as JSON and provenance state it: it has no file, hence no digest."""
-    from ..tasks.classical import RADIUS, opencv_version
-
-    return {
-        "model": {"id": name, "sha256": None},
-        "params": {"opencv": opencv_version(), "radius": RADIUS},
-        "estimator": None,
-    }
-
-
-def fill_provenance(method: Fields) -> Fields:
-    """The provenance in a picture that a classical method filled."""
-    head = {"schema": SCHEMA, "version": __version__, "task": "inpaint"}
-    return {**head, **method, **_UNSCORED}
 
 
 def _params(sampling: Sampling) -> Fields:

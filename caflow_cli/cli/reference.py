@@ -52,8 +52,6 @@ themselves. New in it, against schema 1 of version 0.1.0:
 - `tau` is a list: one value, or a shape as it was given. It was a number.
 - `rank_by` and `rank_value`, of every candidate: the rule that gave its rank, and what it says.
 - `redraws`, of every candidate: how often it was drawn again because a draw had failed.
-- A hole that a classical method filled (`--model telea`) has a line of its own, in which all that
-  only a model can say is null.
 - `parts`, of `inpaint` and of `score` with a mask: the windows through which the hole is filled.
   Where there are several, `score_domain` is `parts`.
 - `harm`: how probable it is that the result is worse than the model's baseline: that its LPIPS is

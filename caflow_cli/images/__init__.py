@@ -10,14 +10,11 @@ from .encode import FORMATS, Encoder, encode_png, format_of, write_png
 from .provenance import read_provenance
 from .source import MAX_BYTES, no_file
 from .transparency import filled_in, put_back
-from .xmp import FILLED, TRAINED
 
 __all__ = [
-    "FILLED",
     "FORMATS",
     "MAX_BYTES",
     "SUFFIXES",
-    "TRAINED",
     "Decoded",
     "Encoder",
     "atomic_write",

@@ -15,7 +15,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from .alpha import over_white
 from .atomic import atomic_write
 from .provenance import PNG_KEY, to_description
-from .xmp import PNG_XMP, TRAINED, packet
+from .xmp import PNG_XMP, XMP
 
 __all__ = ["FORMATS", "Encoder", "encode_png", "format_of", "write_png"]
 
@@ -92,7 +92,6 @@ class Encoder:
         image: npt.NDArray[np.uint8],
         alpha: npt.NDArray[np.uint8] | None = None,
         provenance: str | None = None,
-        source_type: str = TRAINED,
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
@@ -101,7 +100,6 @@ class Encoder:
 
         Args:
             provenance: ASCII JSON; in PNG the text chunk `caflow`, elsewhere ImageDescription.
-            source_type: Of the picture, for the XMP beside provenance.
 
         Raises:
             CaflowError: (exit 1) the picture has more pixels than the format allows.
@@ -115,11 +113,11 @@ class Encoder:
             )
         if not self.provenance:
             provenance = None
-        xmp = packet(source_type).encode() if provenance else None
+        xmp = XMP.encode() if provenance else None
         if alpha is not None:
             image = np.dstack([image, alpha]) if self.has_alpha else over_white(image, alpha)
         if self.format == "png":
-            text = {PNG_KEY: provenance, PNG_XMP: packet(source_type)} if provenance else None
+            text = {PNG_KEY: provenance, PNG_XMP: XMP} if provenance else None
             return encode_png(image, text)
         exif = Image.Exif()
         if provenance:

@@ -72,7 +72,6 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
     missing = [
         ["superres", "gone.png"],
         ["inpaint", "gone.png"],
-        ["inpaint", "gone.png", "--model", "telea"],
         ["sample", "gone.png"],
         ["score", "--cond", "gone.png", "--target", "x.png"],
         ["score", "--cond", "example:face", "--target", "gone.png"],

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from ...config import FILLS
 from .. import options
-from ..fill import fill_pictures
-from ..loaded_model import named_model
 from ..masking import Masking
 from ..option_groups import expanded
 from ..restoration_options import Restoration
@@ -26,14 +21,6 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
     inwards, or shrunk, as the model states. Pixels that are not white in the mask are kept bit for
     bit. Without --mask, what is transparent in the picture is the hole, and the result is opaque.
 
-    For comparison, --model telea and --model navier-stokes are OpenCV's fills: one result, without
-    a likelihood.
-
     Example: caflow inpaint photo.png --mask hole.png
     """
-    given = given.settled("inpaint")
-    name = named_model(given.model, "inpaint")
-    if name in FILLS:
-        fill_pictures(images, replace(given, model=name), masking)
-    else:
-        restore_pictures("inpaint", images, given, masking)
+    restore_pictures("inpaint", images, given.settled("inpaint"), masking)
