@@ -26,7 +26,6 @@ FORBIDDEN_MODULES = {
 }  # fmt: skip
 ALLOWED_IMPORTS = {
     ("devices.py", "ctypes"),  # for `mallopt` of the C library that runs already
-    ("cli/team.py", "subprocess"),  # for the processes of `--jobs`, which run this program again
 }
 FORBIDDEN_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "os.fork", "os.startfile",
@@ -37,9 +36,7 @@ FORBIDDEN_CALLS = {
 NAMES = {("lazy.py", "homes[name]"), ("features.py", "module_name")}
 # The only modules that may import a client of the network.
 NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
-NETWORK_PLACES = re.compile(
-    r"hub/.*|cli/team\.py|model/files\.py|checkpoint/card\.py|evaluation/features\.py"
-)
+NETWORK_PLACES = re.compile(r"hub/.*|model/files\.py|checkpoint/card\.py|evaluation/features\.py")
 
 
 def dotted(node: ast.expr) -> str:

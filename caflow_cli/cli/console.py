@@ -89,9 +89,6 @@ class Console:
         """Write a line to stderr."""
         say(text)
 
-    def mark(self, key: str) -> None:
-        """Note by which key the next lines are sorted. They are not, where they are written."""
-
     @property
     def live(self) -> bool:
         """Whether a progress bar makes sense: stderr is a terminal."""

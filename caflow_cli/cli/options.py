@@ -18,7 +18,6 @@ __all__ = [
     "DeviceOrConfigs",
     "Frame",
     "Images",
-    "Jobs",
     "Json",
     "JsonResult",
     "Model",
@@ -28,6 +27,7 @@ __all__ = [
     "Quiet",
     "Recursive",
     "Seed",
+    "Shard",
     "Verbose",
 ]
 
@@ -79,13 +79,13 @@ Device = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-Jobs = Annotated[
-    int,
+Shard = Annotated[
+    str | None,
     typer.Option(
-        "--jobs",
-        "-j",
-        metavar="N",
-        help="Share the inputs among N processes of this machine, each with its part of the cores.",
+        "--shard",
+        metavar="K/N",
+        help="Take every N-th input, from the K-th on: N processes share the work. Default: RANK + "
+        "1 of WORLD_SIZE, where a launcher sets these, else all inputs.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,11 @@ from ..paths import is_missing, numbered
 from .inputs import InputPicture, check_frame, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 from .partners import Masks
-from .team import Team, gather, work_alone
+from .shard import Shard
 
 if TYPE_CHECKING:
     from ..tasks import Picture
-    from .console import Console
     from .masking import Masking
-    from .sheets import Sheet
 
 __all__ = ["Job", "Plan", "plan"]
 
@@ -110,6 +107,8 @@ class Plan:
         Raises:
             CaflowError: (exit 2) it is none. What cannot be read is reported in its turn.
         """
+        if not self.jobs:
+            return
         job = self.jobs[0]
         named = [job.source] if self.fills_alpha else [job.source, job.mask]
         if any(one is None or one.path is None or one.problem is not None for one in named):
@@ -145,33 +144,6 @@ class Plan:
             and all(job.skipped or bad for job, bad in zip(self.jobs, failed, strict=True))
         )
 
-    @contextmanager
-    def gathered(
-        self, jobs: int, sheets: Sequence[Sheet], console: Console, *, dry_run: bool
-    ) -> Iterator[tuple[Plan, Team]]:
-        """The processes that do the jobs, as many as `-j` says, and the plan on which they agree.
-
-        A helper takes from number 0 what is skipped, because it cannot know what was there before
-        the work began. What comes from stdin, or goes to stdout, is not shared out.
-
-        Raises:
-            CaflowError: As `team.gather`.
-        """
-        sources = [one for job in self.jobs for one in (job.source, job.mask) if one is not None]
-        shared = all(job.outputs for job in self.jobs) and not dry_run
-        if not shared or any(one.path is None for one in sources):
-            work_alone(1, "")
-            yield self, Team(console=console)
-            return
-        agreed = {
-            "names": [[one.name for one in (job.source, job.mask) if one] for job in self.jobs],
-            "skipped": [job.skipped for job in self.jobs],
-        }
-        blocks = len(self.jobs) if sheets else sum(not job.skipped for job in self.jobs)
-        with gather(jobs, max(1, blocks), agreed, ["names"], console) as team:
-            pairs = zip(self.jobs, team.agreed["skipped"], strict=True)
-            yield replace(self, jobs=[replace(job, skipped=skip) for job, skip in pairs]), team
-
     def write(self, path: Path, data: bytes) -> bool:
         """Write one output of a job, whole or not at all, with the folders that it needs.
 
@@ -205,8 +177,11 @@ def plan(
     overwrite: bool = False,
     skip_existing: bool = False,
     frame: int | None = None,
+    shard: Shard | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work.
+
+    Of several processes, each names the outputs of all inputs, and has the jobs of its own share.
 
     `face.png` becomes `face_LABEL.png` in its folder, or in the folder `output`, where folders are
     mirrored; with one input, `output` may name the file, or be `-`. Names are those of
@@ -237,6 +212,8 @@ def plan(
             "name the files, to process them again",
             EXIT_USAGE,
         )
+    shard = shard or Shard()
+    shard.refuse("stdin", mask == "-" or any(one.path is None for one in sources))
     notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
     claims = Claims([s.path for s in sources if s.path is not None])
     encoder = choose_encoder(output, format, quality, provenance, folder is None and output != "-")
@@ -250,13 +227,15 @@ def plan(
             _check_one_file(output, len(sources))
             names = [numbered(Path(output), keep)]
         refused: list[CaflowError] = []
+        own_share = set(shard.of(range(len(sources))))
         jobs = [
-            _job(source, paths, claims, overwrite, skip_existing, refused)
-            for source, paths in zip(sources, names, strict=True)
+            # What other processes write may be there already.
+            _job(source, paths, claims, overwrite or k not in own_share, skip_existing, refused)
+            for k, (source, paths) in enumerate(zip(sources, names, strict=True))
         ]
         if len(refused) == len(jobs):  # one read-only folder for all, say
             raise refused[0]
-    jobs = _with_masks(jobs, mask, claims)
+    jobs = shard.of(_with_masks(jobs, mask, claims))
     fills_alpha = label == "inpaint" and mask is None
     return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes, masking, fills_alpha)
 

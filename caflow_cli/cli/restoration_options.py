@@ -12,11 +12,11 @@ import typer
 
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
-from .team import is_helper
 from .typed import as_typed, weaker
 
 if TYPE_CHECKING:
     from ..sampling import Sampling
+    from .console import Console
     from .masking import Masking
     from .plan import Plan
 
@@ -93,7 +93,6 @@ class Restoration:
             rich_help_panel=options.MODEL,
         ),
     ] = None
-    jobs: options.Jobs = 1
     precision: Annotated[
         str,
         typer.Option(
@@ -113,6 +112,7 @@ class Restoration:
             rich_help_panel=options.MODEL,
         ),
     ] = False
+    shard: options.Shard = None
     output: Annotated[
         str | None,
         typer.Option(
@@ -247,12 +247,22 @@ class Restoration:
         if self.output == "-" and self.json:
             raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
 
-    def plan(self, label: str, inputs: Sequence[str], masking: Masking | None) -> Plan:
-        """All jobs and their output files. CaflowError (exit 2) as for `plan.plan`."""
-        from .plan import plan
+    def plan(
+        self, label: str, inputs: Sequence[str], masking: Masking | None, console: Console
+    ) -> Plan:
+        """The jobs of this process, and their output files.
 
-        helper = is_helper()  # number 0 knows what was there before the work began
-        planned = plan(
+        Raises:
+            CaflowError: (exit 2) as for `plan.plan`, and for what cannot be shared.
+        """
+        from .plan import plan
+        from .shard import find_shard
+
+        shard = find_shard(self.shard, console)
+        shard.refuse("--grid", self.grid is not None)
+        shard.refuse("--uncertainty", self.uncertainty is not None)
+        shard.refuse("-o -", self.output == "-")
+        return plan(
             inputs,
             label=label,
             output=self.output,
@@ -262,8 +272,8 @@ class Restoration:
             format=self.format,
             quality=self.quality,
             provenance=not self.no_provenance,
-            overwrite=self.overwrite or helper,
-            skip_existing=self.skip_existing and not helper,
+            overwrite=self.overwrite,
+            skip_existing=self.skip_existing,
             frame=self.frame,
+            shard=shard,
         )
-        return replace(planned, overwrite=self.overwrite, skip_existing=self.skip_existing)

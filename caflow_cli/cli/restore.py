@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -19,8 +19,6 @@ from .estimates import Planned, estimate_text, is_large
 from .picture_progress import PictureProgress
 from .reporter import Reporter
 from .restoration_options import Restoration
-from .shares import Shares, in_blocks, open_console
-from .team import is_helper
 
 if TYPE_CHECKING:
     from ..images import Decoded
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["restore_pictures"]
 
+_T = TypeVar("_T")
 _PICTURES, _CANDIDATES = 32, 64  # of neighbouring pictures that may share batches, at most
 _MOMENT = 15  # seconds
 _HELD = 2**22  # pixels, of all candidates, above which pictures that were read no longer wait
@@ -64,7 +63,7 @@ def restore_pictures(
         CaflowError: Usage (2) or weights (3), before any picture is read.
         typer.Exit: (1) some input failed; the others are done.
     """
-    console = open_console(given.quiet, given.verbose)
+    console = Console(given.quiet, given.verbose)
     reporter = Reporter(command, console, given.json)
     sampling = given.sampling(consistent)
     sampling.check()
@@ -73,54 +72,51 @@ def restore_pictures(
     from .listing import list_jobs
     from .sheets import Sheet
 
-    planned = given.plan(command, inputs, masking)
+    planned = given.plan(command, inputs, masking, console)
     rows, claims = len(planned.jobs), planned.claims
-    existing = planned.overwrite or is_helper(), planned.skip_existing and not is_helper()
+    existing = planned.overwrite, planned.skip_existing
     grid = Sheet("--grid", given.grid, rows, claims, *existing)
     uncertainty = Sheet("--uncertainty", given.uncertainty, rows, claims, *existing)
     sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
     for note in planned.notes:
         console.note(note)
     planned.check_mask()
-    with planned.gathered(given.jobs, sheets, console, dry_run=given.dry_run) as (planned, team):
-        if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-            estimates = Planned(planned, _model_name(command, given), sampling, size)
-            if given.dry_run:
-                estimates.check_scale()
-            list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
-            return
+    if given.dry_run or planned.is_settled(sheets=bool(sheets)):
+        estimates = Planned(planned, _model_name(command, given), sampling, size)
+        if given.dry_run:
+            estimates.check_scale()
+        list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
+        return
 
-        loaded = _load(command, given, console)
-        unnamed = _is_unnamed(command, given)
-        has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
-        _check_mask(loaded, has_mask)
-        if size is not None:
-            size.check(loaded.model.config.task.factor)
-        sampling = sampling.of(loaded.model.config)
-        if given.uncertainty is not None and sampling.candidates == 1:
-            raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
+    loaded = _load(command, given, console)
+    unnamed = _is_unnamed(command, given)
+    has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
+    _check_mask(loaded, has_mask)
+    if size is not None:
+        size.check(loaded.model.config.task.factor)
+    sampling = sampling.of(loaded.model.config)
+    if given.uncertainty is not None and sampling.candidates == 1:
+        raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-        smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
-        length = 1 if given.compile else at_a_time(sampling)
-        with PictureProgress(console, command, len(planned.jobs)).shown() as progress:
-            shares = Shares(team, console, sheets, progress.done)
-            restorer = _Restorer(
-                *(planned, loaded, sampling, grid, uncertainty),
-                Reporter(command, shares.console, given.json),
-                unnamed,
-                size,
-                smaller,
-                progress,
-                not given.compile,
-                console,
-                shares.done,
-            )
-            blocks = in_blocks(planned.jobs, length)
-            sound = shares.run(blocks, restorer.restore, lambda job: job.name)
-        for sheet in sheets:
-            if path := sheet.write():
-                console.note(f"wrote {path}")
-    if not sound:
+    smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
+    length = 1 if given.compile else at_a_time(sampling)
+    with PictureProgress(console, command, len(planned.jobs)).shown() as progress:
+        restorer = _Restorer(
+            *(planned, loaded, sampling, grid, uncertainty),
+            reporter,
+            unnamed,
+            size,
+            smaller,
+            progress,
+            not given.compile,
+            console,
+            progress.done,
+        )
+        done = [restorer.restore(jobs) for jobs in in_blocks(planned.jobs, length)]
+    for sheet in sheets:
+        if path := sheet.write():
+            console.note(f"wrote {path}")
+    if not all(done):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -437,13 +433,18 @@ class _Restorer:
 def at_a_time(sampling: Sampling) -> int:
     """How many neighbouring pictures may share batches.
 
-    They are as many as make 64 candidates, or a batch, but few enough that processes get equal
-    shares. Refined candidates are made one by one anyway.
+    They are as many as make 64 candidates, or a batch. Refined candidates are made one by one
+    anyway.
     """
     assert sampling.candidates is not None
     if sampling.refine:
         return 1
     return max(1, min(_PICTURES, (sampling.batch_size or _CANDIDATES) // sampling.candidates))
+
+
+def in_blocks(items: Sequence[_T], length: int) -> list[Sequence[_T]]:
+    """Neighbours, so many at a time."""
+    return [items[first : first + length] for first in range(0, len(items), length)]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -77,22 +76,6 @@ class Sheet:
         """Draw a row, if the sheet was asked for."""
         if self.wanted:
             self._rows.append(draw())
-
-    def __len__(self) -> int:
-        """How many rows there are."""
-        return len(self._rows)
-
-    def take(self, first: int) -> list[Picture]:
-        """Take out the rows from that number on."""
-        rows, self._rows = self._rows[first:], self._rows[:first]
-        return rows
-
-    def add_png(self, row: bytes) -> None:
-        """Add a row that another process has drawn."""
-        from ..images import decode
-
-        if self.wanted:
-            self._rows.append(decode(io.BytesIO(row)).rgb)
 
     def write(self) -> Path | None:
         """Write the rows. Returns the path, or None if there is nothing to show."""

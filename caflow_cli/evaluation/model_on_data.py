@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..data import Reader, Split, open_split
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
@@ -29,7 +28,6 @@ from .result import Evaluation, Failure
 from .resume import RowLog, RowOrigin, RunFiles
 from .saved_images import SavedImages
 from .settings import EvaluationSettings
-from .workers import Alone, Workers
 
 __all__ = ["evaluate"]
 
@@ -56,7 +54,6 @@ def evaluate(
     identity: dict[str, str] | None = None,
     protocol: Protocol | None = None,
     progress: Progress | None = None,
-    team: Workers | None = None,
 ) -> Evaluation:
     """Draw candidates for the pictures of a data set and measure them against the truth.
 
@@ -88,7 +85,6 @@ def evaluate(
         identity: Identity of the model, for the records.
         protocol: Adds its published figures to the results. The caller applies its settings.
         progress: Called after each picture.
-        team: The processes that share the pictures, if there are several.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -101,7 +97,7 @@ def evaluate(
         CaflowError: Arguments, data or weights cannot be used. Single pictures that fail are in
             `failed`.
     """
-    weights, team = weights or Weights(), team or Alone()
+    weights = weights or Weights()
     task = task_of(model)
     settings = EvaluationSettings.resolve(
         model.config, metrics, tau, candidates, keep, seed, noise_samples, rank
@@ -121,25 +117,14 @@ def evaluate(
         _check_names(names, save_images)
         notes: list[str] = []
         settings = replace(settings, metrics=tuple(measurable(settings.metrics, weights, notes)))
-        if not team.alone and settings.wants("sets") and save_images is None:
-            raise CaflowError(
-                "a distance of sets takes the files of all candidates, if processes share the work",
-                "--save-images DIR, or one process",
-                EXIT_USAGE,
-            )
         origin = RowOrigin(
             str(data), task.name, identity, reader.split, reader.seed, side, settings
         )
         folder = save_images or report
         files = RunFiles(
-            # Number 0 alone writes it, and says what an earlier run has finished.
-            None
-            if folder is None or team.rank > 0
-            else RowLog(Path(folder), origin, skip_existing),
+            None if folder is None else RowLog(Path(folder), origin, skip_existing),
             None if save_images is None else SavedImages(Path(save_images), settings),
-            None
-            if report is None
-            else ReportImages(Path(report), settings, skip_existing or team.rank > 0),
+            None if report is None else ReportImages(Path(report), settings, skip_existing),
         )
         pairs = PairMetrics(settings.metrics, weights.lpips, model.device)
         extractor = None
@@ -162,7 +147,7 @@ def evaluate(
         )
         measurer = Measurer(model, settings, pairs, batch_size)
         count = ProgressCount(progress, len(names))
-        for measured in _measure(examples, measurer, files, findings.failed, team):
+        for measured in _measure(examples, measurer, files, findings.failed):
             if measured is not None:
                 findings.add(measured, files.images)
             count()
@@ -210,7 +195,7 @@ def _check_names(names: Sequence[str], save_images: str | Path | None) -> None:
 
 
 def _measure(
-    examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure], team: Workers
+    examples: _Examples, measurer: Measurer, files: RunFiles, failed: list[Failure]
 ) -> Iterator[Measured | None]:
     """Yield every picture in order, measured now or in an earlier run; None if it failed."""
 
@@ -218,29 +203,20 @@ def _measure(
         return files.find(index, examples.names[index], examples.needs_images)
 
     everyone = range(len(examples.names))
-    finished = set(team.tell([index for index in everyone if earlier(index) is not None]))
+    finished = {index for index in everyone if earlier(index) is not None}
     left = [index for index in everyone if index not in finished]
     blocks = [
         left[first : first + examples.at_a_time]
         for first in range(0, len(left), examples.at_a_time)
     ]
 
-    def work(number: int) -> Any:
-        found = list(_measured(examples, measurer, blocks[number]))
-        for one in found:
+    now = (one for block in blocks for one in _measured(examples, measurer, block))
+    for index in everyone:
+        one: Measured | Failure | None = None
+        if index not in finished:
+            one = next(now)
             if isinstance(one, Measured):
                 files.put(one)
-        return found if team.alone else [_to_json(one) for one in found]
-
-    now = (one for found in team.each(len(blocks), work) for one in found)
-    for index in everyone:
-        one = None
-        if index not in finished:
-            said = next(now, None)
-            if said is None:  # in a helper
-                continue
-            one = said if team.alone else _from_json(examples, index, said)
-            if isinstance(one, Measured):
                 files.add(one.row)
         elif (row := earlier(index)) is not None:
             try:
@@ -252,8 +228,6 @@ def _measure(
                 raise one.error
             failed.append(one)
         yield one if isinstance(one, Measured) else None
-    for _ in now:  # where nothing was left, helpers end here
-        pass
 
 
 def _measured(
@@ -277,15 +251,3 @@ def _measured(
     else:
         found |= {one.problem.index: one for one in measured}
     return [found[index] for index in indices]
-
-
-def _to_json(one: Measured | Failure) -> dict[str, Any]:
-    if isinstance(one, Measured):
-        return {"row": one.row.as_json()}
-    return {"failed": [one.error.message, one.error.hint, one.error.exit_code]}
-
-
-def _from_json(examples: _Examples, index: int, said: dict[str, Any]) -> Measured | Failure:
-    if "failed" in said:
-        return Failure(examples.names[index], CaflowError(*said["failed"]))
-    return Measured(examples.pose(index), PictureRow.from_json(said["row"]), {})

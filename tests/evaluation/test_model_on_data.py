@@ -418,29 +418,3 @@ def test_what_is_held_out_is_what_the_models_training_held_out(
     assert not set(measured) & set(learned)
     with pytest.raises(CaflowError, match="to another run: split_seed differ"):
         evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)
-
-
-class Helper:
-    """Number 1 of two processes, told that all pictures are finished."""
-
-    alone, rank = False, 1
-
-    def __init__(self, finished):
-        self.finished, self.blocks = finished, None
-
-    def tell(self, value):
-        return self.finished
-
-    def each(self, count, work):
-        self.blocks = count
-        raise SystemExit(0)
-        yield
-
-
-def test_a_helper_ends_where_no_picture_is_left(models_32, true_pictures, tmp_path):
-    model, shared = models_32["superres"], {"candidates": 1, "save_images": tmp_path / "out"}
-    evaluate(model, true_pictures, "rmse", **shared)
-    helper = Helper(list(range(5)))
-    with pytest.raises(SystemExit):
-        evaluate(model, true_pictures, "rmse", **shared, skip_existing=True, team=helper)
-    assert helper.blocks == 0

@@ -13,7 +13,7 @@ from caflow_cli.cli.app import app
 # They write outside the folder that a test may write to: the installation, the user's shell, and,
 # for minutes, a cache of compiled code. Or they start processes, which takes seconds each.
 # Nor are `app`, which serves until it is stopped, and `config`, which has no options.
-LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile", "--jobs"}
+LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
 PICTURES = ("x.png", "grey.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
 FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml", "stats.npz")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")

@@ -32,8 +32,6 @@ from ..evaluation_settings import ModelSettings, model_settings
 from ..loaded_model import named_model
 from ..option_groups import expanded
 from ..reporter import Reporter
-from ..shares import open_console
-from ..team import gather, work_alone
 from ..typed import from_file
 
 if TYPE_CHECKING:
@@ -70,7 +68,6 @@ def evaluate_command(
     compared: Compared,
     networks: Networks,
     written: Written,
-    jobs: options.Jobs = 1,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object on stdout.", rich_help_panel=RESULTS),
@@ -90,7 +87,7 @@ def evaluate_command(
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
-    console = open_console(quiet, verbose)
+    console = Console(quiet, verbose)
     metrics = metric or []
     model, compared, written = settled(pictures or [], model, compared, written)
     model = _with_fill(model)
@@ -98,16 +95,13 @@ def evaluate_command(
     start = time.perf_counter()
     identity: Fields = {}
     benchmark = benchmark_of(model) if form == "model" else None
-    if form != "model" or benchmark is not None or model.search_tau or model.search_rank:
-        shared = 1 if from_file("jobs") else jobs
-        work_alone(shared, "anything but a model on data, at given settings,")
     if benchmark is not None:
         evaluation, found = on_whole_pictures(
             benchmark, metrics, model, compared, networks, written, console
         )
         identity = {"model": found}
     elif form == "model":
-        evaluation, loaded = _on_data(metrics, model, compared, networks, written, jobs, console)
+        evaluation, loaded = _on_data(metrics, model, compared, networks, written, console)
         identity = {"model": loaded}
     else:
         if from_file("metric"):
@@ -143,7 +137,6 @@ def _on_data(
     compared: Compared,
     networks: Networks,
     written: Written,
-    jobs: int,
     console: Console,
 ) -> tuple[Evaluation, dict[str, str]]:
     """Measure a model on data; also return the model's identity."""
@@ -156,8 +149,7 @@ def _on_data(
     from ...evaluation import evaluate
     from ..loaded_model import load_model
 
-    agreed = {"data": given.data}
-    with gather(jobs, jobs, agreed, ["data"], console) as team, console.progress() as display:
+    with console.progress() as display:
         own = None if settings.protocol is None else settings.protocol.model
         loaded = load_model(given.model, given.device, console, settings.task, own)
         evaluation = evaluate(
@@ -181,7 +173,6 @@ def _on_data(
             identity=loaded.identity,
             protocol=settings.protocol,
             progress=measuring(display),
-            team=team,
         )
     return evaluation, loaded.identity
 

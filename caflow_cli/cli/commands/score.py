@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +14,7 @@ from ..masking import Masking, hole_in_alpha
 from ..option_groups import expanded
 from ..records import error_fields
 from ..reporter import Reporter
-from ..shares import Recorder, Shares, by_mark, in_blocks, open_console, repeat
-from ..team import Team, gather, is_helper, work_alone
+from ..shard import find_shard
 from ..typed import from_file
 
 if TYPE_CHECKING:
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
     from ..sheets import Sheet
 
 __all__ = ["score_command"]
-
-_LENGTH = 4  # pairs that one process takes at a time
 
 
 @expanded
@@ -80,7 +74,7 @@ def score_command(
     frame: options.Frame = None,
     model: options.ModelOnly = None,
     device: options.Device = "auto",
-    jobs: options.Jobs = 1,
+    shard: options.Shard = None,
     noise_samples: options.NoiseSamples = 1,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -94,7 +88,7 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
-    console = open_console(quiet, verbose)
+    console = Console(quiet, verbose)
 
     from ...sampling import check_noise_samples
     from ..inputs import check_frame
@@ -110,39 +104,44 @@ def score_command(
     if len(pairs) == 1:
         _check_there(pairs[0], Reporter("score", console, as_json))
     claims = Claims([path for path in read if path is not None])
-    maps = Sheet("--map", map_file, len(pairs), claims, overwrite or is_helper())
-    said = Recorder(quiet, verbose) if sort else console
-    with _gathered(jobs, pairs, console) as team:
-        shares = Shares(team, said, [maps], lambda: None)
-        typed, default = None if from_file("model") else model, behind_environment(model, None)
-        scorer = _Scorer(typed, default, device, noise_samples, frame, console, maps, masking)
-        reporter = Reporter("score", shares.console, as_json)
-
-        def work(some: Sequence[Pair]) -> bool:
-            sound = True
-            for pair in some:
-                try:
-                    scored = scorer.score(pair)
-                    shares.console.mark(repr(scored.per_pixel))
+    share = find_shard(shard, console)
+    for what, wanted in (
+        ("--sort", sort),
+        ("--map", map_file is not None),
+        ("stdin", any(path is None for path in read)),
+    ):
+        share.refuse(what, wanted)
+    maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
+    own = share.of(pairs)
+    if not own:
+        return
+    typed, default = None if from_file("model") else model, behind_environment(model, None)
+    scorer = _Scorer(typed, default, device, noise_samples, frame, console, maps, masking)
+    reporter = Reporter("score", console, as_json)
+    kept: list[tuple[Pair, Scored]] = []  # until all are scored, to be sorted
+    failed = False
+    try:
+        for pair in own:
+            try:
+                scored = scorer.score(pair)
+            except CaflowError as error:
+                if len(pairs) == 1:
+                    if error.exit_code == EXIT_FAILED:
+                        reporter.record(error_fields(pair.names, error))
+                    raise
+                reporter.failure(pair.names, error)
+                failed = True
+            else:
+                if sort:
+                    kept.append((pair, scored))
+                else:
                     _report(pair, scored, noise_samples, reporter)
-                except CaflowError as error:
-                    shares.console.mark("inf")
-                    if len(pairs) == 1:
-                        if error.exit_code == EXIT_FAILED:
-                            reporter.record(error_fields(pair.names, error))
-                        raise
-                    reporter.failure(pair.names, error)
-                    sound = False
-            return sound
-
-        try:
-            sound = shares.run(in_blocks(pairs, _LENGTH), work, lambda pair: pair.target.name)
-        finally:
-            if isinstance(said, Recorder) and sort:
-                repeat(by_mark(said.take(), float), console)
-        if path := maps.write():
-            console.note(f"wrote {path}")
-    if not sound:
+    finally:
+        for pair, scored in sorted(kept, key=lambda one: -one[1].per_pixel):
+            _report(pair, scored, noise_samples, reporter)
+    if path := maps.write():
+        console.note(f"wrote {path}")
+    if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -156,18 +155,6 @@ def _check_there(pair: Pair, reporter: Reporter) -> None:
             error = no_file(source.name)
             reporter.record(error_fields(pair.names, error))
             raise error
-
-
-@contextmanager
-def _gathered(jobs: int, pairs: Sequence[Pair], console: Console) -> Iterator[Team]:
-    """The processes that score the pairs; one alone if a picture comes from stdin."""
-    if any(source.path is None for pair in pairs for source in pair.sources):
-        work_alone(1, "")
-        yield Team(console=console)
-        return
-    agreed = {"names": [pair.names for pair in pairs]}
-    with gather(jobs, math.ceil(len(pairs) / _LENGTH), agreed, ["names"], console) as team:
-        yield team
 
 
 _NO_LIKELIHOOD = {  # why a score is no likelihood
