@@ -115,25 +115,6 @@ class ModelOnData:
             rich_help_panel=_MODEL,
         ),
     ] = None
-    search_tau: Annotated[
-        bool,
-        typer.Option(
-            "--search-tau",
-            help="Try temperatures and shapes on val/, by rmse and lpips of single draws, and name "
-            "the best by a rule (docs/evaluation.md).",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False
-    search_rank: Annotated[
-        bool,
-        typer.Option(
-            "--search-rank",
-            help="Try every rule of --rank on val/, by rmse and lpips of what it chooses of the "
-            "same M candidates, at the temperature of --search-tau or else the model's, and name "
-            "the best by a rule (docs/evaluation.md).",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False
     candidates: Annotated[
         str | None,
         typer.Option(
@@ -286,13 +267,3 @@ class Written:
             rich_help_panel=RESULTS,
         ),
     ] = False
-    write_defaults: Annotated[
-        str | None,
-        typer.Option(
-            "--write-defaults",
-            metavar="FILE",
-            help="Write what --search-tau and --search-rank name into a copy of the model, as its "
-            "defaults, with the rule and the figures. The model itself stays as it is.",
-            rich_help_panel=RESULTS,
-        ),
-    ] = None

@@ -10,7 +10,6 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..evaluation.benchmarks import Benchmark
 from ..evaluation.metrics.catalogue import OF_MODELS, choose_metrics
 from ..evaluation.protocols import Protocol, get_protocol
-from ..evaluation.temperature_search import METRICS_OF_SEARCH
 from ..temperature import Temperature
 from .evaluation_options import DEFAULT_METRICS, ModelOnData
 
@@ -35,7 +34,6 @@ class ModelSettings:
     task: str | None  # None: the model's
     protocol: Protocol | None
     ranks: tuple[str, ...] = ("likelihood",)  # rules that choose the N
-    search: tuple[str, ...] = ()  # "tau", "rank": what is searched
 
 
 def model_settings(
@@ -53,8 +51,6 @@ def model_settings(
     """
     named = None if benchmark is not None else given.protocol
     protocol = None if named is None else get_protocol(named)
-    if given.search_tau or given.search_rank:
-        return _search(given, metrics)
     chosen = choose_metrics(
         [*metrics, *(protocol.metrics if protocol else ())], OF_MODELS, DEFAULT_METRICS
     )
@@ -70,39 +66,6 @@ def model_settings(
     split, task = _split(given.split), _task(given.task, benchmark or protocol)
     ranks = _ranks(given.rank)
     return ModelSettings(chosen, tau, candidates, keep or [1], limit, split, task, protocol, ranks)
-
-
-def _search(given: ModelOnData, metrics: Sequence[str]) -> ModelSettings:
-    """Those of `--search-tau` and `--search-rank`, which are on validation pictures alone."""
-    flag = "--search-tau" if given.search_tau else "--search-rank"
-
-    def refuse(message: str, hint: str) -> CaflowError:
-        return CaflowError(message, hint, EXIT_USAGE)
-
-    if given.search_tau and given.tau is not None:
-        raise refuse("--search-tau and --tau both say the temperature", "leave --tau out")
-    if given.search_rank and given.rank is not None:
-        raise refuse("--search-rank and --rank both say the rule", "leave --rank out")
-    if given.protocol is not None:
-        raise refuse(f"{flag} and --protocol both say what is measured", "leave --protocol out")
-    if _split(given.split) not in (None, "val"):
-        raise refuse(
-            f"{flag} on {given.split}/: defaults are chosen on validation pictures",
-            "leave --split out",
-        )
-    chosen = choose_metrics([*metrics, *METRICS_OF_SEARCH], OF_MODELS)
-    tau = _numbers(given.tau, "--tau", Temperature.of, "0.5")
-    candidates = _numbers(given.candidates, "-m", int, "10")
-    keep = _numbers(given.keep, "-n", int, "1") or [1]
-    ranks = _ranks(given.rank)
-    for name, values in (("--tau", tau), ("-m", candidates), ("-n", keep), ("--rank", ranks)):
-        if values is not None and len(values) > 1:
-            raise refuse(f"{flag} with several values of {name}", f"{name} {values[0]}")
-    search = [n for n, on in (("tau", given.search_tau), ("rank", given.search_rank)) if on]
-    task = _task(given.task, None)
-    return ModelSettings(
-        chosen, tau, candidates, keep, given.limit, "val", task, None, ranks, tuple(search)
-    )
 
 
 def _numbers(

@@ -58,8 +58,7 @@ themselves. New in it, against schema 1 of version 0.1.0:
   higher, or its RMSE more than 1.1 times the baseline's
   ([measured](inference.md#pictures-that-a-model-makes-worse)); null where that was not measured.
 - `refine`, of `params` and of pictures: the steps of `--refine`, left out where there are none.
-- `caflow evaluate`: `tau` and `taus` hold lists, too, and `search` is there with `--search-tau`
-  and `--search-rank`.
+- `caflow evaluate`: `tau` and `taus` hold lists, too.
 - `caflow models info`: `defaults`, and where each comes from.
 
 `caflow score` and `caflow evaluate --reference` also read pictures and lines of schema 1.

@@ -12,7 +12,7 @@ from .metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from .benchmark_run import run_benchmark
-    from .defaults import FoundDefaults, search_defaults, write_defaults
+    from .choose import Choice, choose_temperature
     from .json_lines import compare_lines
     from .metrics.formulas import psnr, rmse, ssim
     from .metrics.lpips import LpipsDistance
@@ -22,39 +22,37 @@ if TYPE_CHECKING:
     from .two_sets import compare
 
 _HOMES = {
+    "Choice": ".choose",
     "Evaluation": ".result",
-    "FoundDefaults": ".defaults",
     "LpipsDistance": ".metrics.lpips",
     "Result": ".result",
     "Weights": ".metrics.weights",
+    "choose_temperature": ".choose",
     "compare": ".two_sets",
     "compare_lines": ".json_lines",
     "evaluate": ".model_on_data",
     "psnr": ".metrics.formulas",
     "rmse": ".metrics.formulas",
     "run_benchmark": ".benchmark_run",
-    "search_defaults": ".defaults",
     "ssim": ".metrics.formulas",
-    "write_defaults": ".defaults",
 }
 
 __all__ = [
     "METRICS",
+    "Choice",
     "Evaluation",
-    "FoundDefaults",
     "LpipsDistance",
     "Metric",
     "Result",
     "Weights",
+    "choose_temperature",
     "compare",
     "compare_lines",
     "evaluate",
     "psnr",
     "rmse",
     "run_benchmark",
-    "search_defaults",
     "ssim",
-    "write_defaults",
 ]
 
 

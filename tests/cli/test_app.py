@@ -61,7 +61,6 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
         [*TRAIN, "--data", ".", "--images", "9", "--preset", "huge"],
         [*TRAIN, "--data", ".", "--images", "9", "--task", "inpaint", "--set", "masks=gone"],
         ["evaluate", "--data", "gone"],
-        ["evaluate", "--data", "gone", "--search-tau"],
         ["evaluate", "--data", "gone", "--protocol", "sr4"],
         ["evaluate", "--data", ".", "--protocol", "repair", "--masks", "gone"],
         ["evaluate", "gone", "."],

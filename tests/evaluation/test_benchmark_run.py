@@ -14,7 +14,7 @@ from helpers import smooth_image
 from caflow_cli.data import load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import run_benchmark
-from caflow_cli.evaluation.benchmarks import BENCHMARKS, CENTRE
+from caflow_cli.evaluation.benchmarks import BENCHMARKS
 from caflow_cli.evaluation.damage import damage
 from caflow_cli.evaluation.metrics.formulas import colourfulness, psnr_y
 from caflow_cli.evaluation.whole_pictures import baseline, pose_whole
@@ -167,22 +167,6 @@ def test_colourfulness_is_a_ratio_of_means(models_32, photos):
         true.append(colourfulness(to_batch([problem.truth])).item())
     ratio = table["model", "0.8"].values["colourfulness"]
     assert ratio.mean == pytest.approx(sum(made) / sum(true))
-
-
-def test_a_classical_fill_stands_in_a_models_place(photos, masks, opencv_in_name, tmp_path):
-    saved = tmp_path / "out"
-    found = run_benchmark(
-        BENCHMARKS["repair"], "telea", photos, ["psnr_hole"], masks=masks, save_images=saved
-    )
-    telea, stokes = (rows(found)[name, ""] for name in ("telea", "navier-stokes"))
-    assert telea.differences.keys() == {"navier-stokes"}
-    expected = telea.values["psnr_hole"].mean - stokes.values["psnr_hole"].mean
-    assert telea.differences["navier-stokes"]["psnr_hole"].mean == pytest.approx(expected)
-    assert "estimator" not in found.settings
-    assert found.settings["params"]["opencv"] == "0.fake"
-    assert len(list(saved.iterdir())) == 3
-    centre = run_benchmark(CENTRE, "telea", photos, ["psnr"])
-    assert [row.what for row in centre.results] == ["mean fill", "telea"]
 
 
 def test_a_damaged_picture_is_left_out(models_32, photos, tmp_path):

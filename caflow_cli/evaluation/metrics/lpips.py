@@ -13,9 +13,9 @@ from ...perceptual import ALEX, at_hand, load_perceptual
 from .formulas import check_pairs
 from .weights import Weights
 
-__all__ = ["LpipsDistance", "measurable"]
+__all__ = ["LEAST_SIDE", "LpipsDistance", "measurable"]
 
-_LEAST = 31  # pixels a side, below which a layer has nothing left
+LEAST_SIDE = 31  # pixels a side, below which a layer has nothing left
 
 
 class LpipsDistance:
@@ -82,8 +82,8 @@ def measurable(metrics: Iterable[str], weights: Weights, notes: list[str]) -> li
 
 def _check_size(images: Tensor) -> None:
     height, width = images.shape[-2:]
-    if min(height, width) < _LEAST:
+    if min(height, width) < LEAST_SIDE:
         raise CaflowError(
-            f"{width}x{height} pixels are too few for AlexNet, which needs {_LEAST} a side",
+            f"{width}x{height} pixels are too few for AlexNet, which needs {LEAST_SIDE} a side",
             "use larger pictures, or --resize 64",
         )

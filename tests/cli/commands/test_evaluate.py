@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -15,14 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.checkpoint import read_info
-from caflow_cli.config import RULES
-from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import defaults
-from caflow_cli.evaluation.temperature_search import searched
-
 from ..process import assert_refused
-from ..results import lines_of
 from ..scenes import pixels
 
 
@@ -195,145 +187,3 @@ def test_a_closed_stdout_is_an_error_of_one_line(run, true_pictures, monkeypatch
     monkeypatch.setattr(sys, "stdout", None)
     done = run("evaluate", folder, folder, "--metric", "rmse")
     assert_refused(done, 1, "stdout is closed")
-
-
-@pytest.fixture
-def with_val(true_pictures, tmp_path) -> Path:
-    data = tmp_path / "faces"
-    shutil.copytree(true_pictures / "test", data / "val")
-    return data
-
-
-def test_a_search_names_a_temperature_by_its_rule(run, with_val, model_32):
-    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
-        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
-    given = ["evaluate", "--data", with_val, "--model", model_32, "--search-tau"]
-    done = run(*given, "--limit", 2, "--json")
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
-    tried = [row for row in record["results"] if row["what"] == "model"]
-    assert len(tried) == 14
-    means = {json.dumps(row["tau"]): row["values"] for row in tried}
-    search = record["search"]["tau"]
-    assert (search["split"], search["pictures"]) == (record["data"]["split"], 2) == ("val", 2)
-    chosen = means[json.dumps(search["tau"])]
-    assert chosen["lpips"] == search["lpips"]
-    limit = 1.1 * min(values["rmse"]["mean"] for values in means.values())
-    assert search["rmse_at_most"] == pytest.approx(limit)
-    fit = [v["lpips"]["mean"] for v in means.values() if v["rmse"]["mean"] <= limit]
-    assert chosen["lpips"]["mean"] == min(fit)
-    assert b"the lowest lpips whose rmse is at most 10% above" in done.stderr
-
-
-def test_defaults_are_written_and_told(run, with_val, model_32, tmp_path, monkeypatch):
-    """Of a number and two shapes; all that are tried: the test before, and tests/evaluation."""
-    monkeypatch.setattr(defaults, "searched", lambda flow: searched(flow)[5:8])
-    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
-        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
-    before = model_32.read_bytes()
-    given = ["evaluate", "--data", "faces", "--model", model_32, "--search-tau", "--search-rank"]
-    given += ["-m", 2, "--limit", 2, "--json", "--write-defaults", "tuned.safetensors"]
-    done = run(*given)
-    assert done.returncode == 0, done.stderr
-    assert b"wrote tuned.safetensors" in done.stderr
-    assert model_32.read_bytes() == before
-    search = json.loads(done.stdout)["search"]
-    assert search.pop("written") == "tuned.safetensors"
-    info = read_info(tmp_path / "tuned.safetensors")
-    assert info.training["defaults"] == search
-    assert info.training["images"] == 0
-    tau = search["tau"]["tau"]
-    assert info.config.task.tau == (tuple(tau) if len(tau) > 1 else tau[0])
-    assert info.config.task.rank == search["rank"]["rank"]
-    assert search["rank"]["tau"] == tau
-    sha256 = hashlib.sha256(before).hexdigest()
-    assert search["tau"]["model"] == {"id": "m32.safetensors", "sha256": sha256}
-    assert str(tmp_path) not in json.dumps(info.training)
-    told = run("models", "info", "tuned.safetensors", "--json")
-    (facts,) = lines_of(told)
-    assert facts["defaults"]["tau"]["from"] == "search"
-    assert facts["defaults"]["tau"]["search"] == search["tau"]
-    text = run("models", "info", "tuned.safetensors").stdout.decode()
-    assert "pictures of val/ of faces" in text
-    again = run(*given)
-    assert_refused(again, 2, "'tuned.safetensors' exists, and no model is replaced")
-    assert (tmp_path / "tuned.safetensors").stat().st_size > 0
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--write-defaults", "x.safetensors"], "--write-defaults without a search"),
-        (["--search-rank", "--write-defaults", "x.png"], "does not end in .safetensors"),
-        (["--search-rank", "--write-defaults", "faces/x/.safetensors"], "does not end in"),
-        (["--search-rank", "--tau", "0.5", "--write-defaults", "x.safetensors"], "own temperature"),
-        (["--search-rank", "--report", "out"], "a search has no --report"),
-        (["--search-tau", "--save-images", "out"], "a search has no --save-images"),
-        (["--search-tau", "--write-defaults", "{model}"], "exists, and no model is replaced"),
-        (["--search-tau", "--write-defaults", "file/x.safetensors"], "cannot write into"),
-    ],
-)
-def test_defaults_that_cannot_be_written_are_refused_first(
-    run, with_val, model_32, tmp_path, options, message
-):
-    (tmp_path / "file").touch()
-    before = model_32.read_bytes()
-    options = [option.format(model=model_32) for option in options]
-    done = run("evaluate", "--data", with_val, "--model", model_32, *options)
-    assert_refused(done, 2, message)
-    assert model_32.read_bytes() == before
-    assert {path.name for path in tmp_path.iterdir()} == {"faces", "file"}
-
-
-def test_a_damaged_picture_leaves_a_search_of_the_others(run, with_val, model_32, tmp_path):
-    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
-        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
-    (with_val / "val" / "p1.png").write_bytes(b"no picture")
-    done = run(
-        *("evaluate", "--data", with_val, "--model", model_32, "--search-rank", "-m", 2),
-        *("--limit", 3, "--json", "--write-defaults", "x.safetensors"),
-    )
-    assert done.returncode == 1
-    search = json.loads(done.stdout)["search"]
-    assert (search["rank"]["pictures"], search["written"]) == (2, "x.safetensors")
-    assert read_info(tmp_path / "x.safetensors").training["defaults"]["rank"] == search["rank"]
-
-
-def test_what_was_measured_is_printed_even_if_it_cannot_be_written(
-    run, with_val, model_32, tmp_path, monkeypatch
-):
-    if os.environ.get("CAFLOW_LPIPS_WEIGHTS") is None:
-        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
-
-    def full(path, data, replace=True):
-        raise CaflowError(f"cannot write {str(path)!r}: no space", "choose another output path")
-
-    monkeypatch.setattr(defaults, "atomic_write", full)
-    done = run(
-        *("evaluate", "--data", with_val, "--model", model_32, "--search-rank", "-m", 2),
-        *("--limit", 2, "--json", "--write-defaults", "x.safetensors"),
-    )
-    assert done.returncode == 1
-    record = json.loads(done.stdout)
-    assert record["search"]["written"] is None
-    assert record["search"]["rank"]["rules"].keys() == set(RULES)
-    assert b"error: cannot write" in done.stderr
-    assert not (tmp_path / "x.safetensors").exists()
-
-
-def test_a_fill_of_the_environment_is_for_holes(run, tmp_path, true_pictures, model_32):
-    fill = {"CAFLOW_MODEL_INPAINT": "telea", "CAFLOW_MODEL_SUPERRES": str(model_32)}
-    given = ("evaluate", "--data", true_pictures, "--metric", "rmse", "--limit", "1")
-    done = run(*given, "-m", "1", "--json", **fill)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["model"]["id"] == "m32.safetensors"
-    for options in (["--task", "inpaint"], ["--protocol", "repair"]):
-        refused = run(*given, *options, "--tau", "1", **fill)
-        assert_refused(refused, 2, "telea draws no candidates")
-    assert_refused(run(*given, "--tau", "1", CAFLOW_MODEL="telea"), 2, "telea draws no candidates")
-    (tmp_path / "mine.toml").write_text('[model]\ninpaint = "telea"\n')
-    filed = run(*given, "--task", "inpaint", "--tau", "1", CAFLOW_CONFIG="mine.toml")
-    assert_refused(filed, 2, "telea draws no candidates")
-    typed = ("--model", "telea", "--protocol", "repair", "--tau", "1")
-    nowhere = run(*given, *typed, CAFLOW_MODEL="nowhere.safetensors")
-    assert_refused(nowhere, 2, "telea draws no candidates")

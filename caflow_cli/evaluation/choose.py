@@ -1,0 +1,176 @@
+"""The temperature that a trained model samples at by default, chosen on validation images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import FlowConfig
+from ..errors import EXIT_FAILED, CaflowError
+from ..inference.score import task_of
+from ..model import CAFlow
+from ..sampling import Sampling
+from ..temperature import Temperature
+from .metrics.lpips import LEAST_SIDE, measurable
+from .metrics.weights import Weights
+from .model_on_data import evaluate
+from .problems import BASELINES, side_of
+from .progress import Progress
+from .result import Evaluation
+
+__all__ = ["RULE", "Choice", "choose_temperature", "temperatures"]
+
+_ROOM = 0.10  # by how much the RMSE may be above the least one
+RULE = f"the lowest lpips whose rmse is at most {_ROOM:.0%} above the least one"
+
+_NUMBERS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+# From the finest scale to the coarsest, in equal steps.
+_SLOPES = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.6), (1.0, 0.8), (0.7, 0.9))
+# Of z_i^i for i > 0, and of all others.
+_OWN_AND_REST = ((0.9, 0.5), (0.9, 0.7), (1.0, 0.7))
+
+
+def temperatures(flow: FlowConfig) -> list[Temperature]:
+    """The temperatures among which one is chosen, for a model of that architecture.
+
+    They are the numbers 0.5, 0.6, ..., 1; shapes that go from one value at the finest scale to
+    another at the coarsest in equal steps; and shapes of one value for z_i^i, i > 0, and another
+    for the rest. A model of one scale has no shapes; those of the last kind need three, and F_i of
+    several latents.
+
+    Examples:
+        >>> from caflow_cli.config import FlowConfig
+        >>> from caflow_cli.evaluation.choose import temperatures
+        >>> tried = temperatures(FlowConfig(scales=3))
+        >>> len(tried), str(tried[6]), str(tried[-1])
+        (14, '0.9/0.7/0.5', '1/0.7/0.7/1/0.7/0.7')
+    """
+    scales = flow.latent_scales
+    found = [Temperature.of(number) for number in _NUMBERS]
+    steps = max(scales)
+    if steps:
+        for fine, coarse in _SLOPES:
+            values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
+            found.append(Temperature.of([round(value, 4) for value in values]))
+    if steps > 1 and len(scales) > steps + 1:
+        # The latents of each F_i begin with z_i^i and end at the coarsest scale.
+        own = [not place or scales[place - 1] == steps for place in range(len(scales))]
+        own[-1] = False
+        for first, rest in _OWN_AND_REST:
+            found.append(Temperature.of([first if is_own else rest for is_own in own]))
+    return found
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A temperature, and how single samples at it compare with the truth and with the baseline."""
+
+    tau: Temperature
+    images: int  # that were measured
+    rmse: float | None  # in levels, mean over images; None: no sample was valid
+    lpips: float | None  # None: not measured, and tau is the model's own
+    baseline: str  # its name
+    baseline_rmse: float | None  # None: no baseline, as of a single pair
+
+    @property
+    def useful(self) -> bool:
+        """Whether samples are nearer to the truths than the baseline."""
+        return None not in (self.rmse, self.baseline_rmse) and self.rmse < self.baseline_rmse  # type: ignore[operator]
+
+    def as_json(self) -> dict[str, Any]:
+        """The record of the choice, for a model's file."""
+        return {
+            "rule": RULE,
+            "tau": self.tau.as_json(),
+            "pictures": self.images,
+            "split": "val",
+            "rmse": self.rmse,
+            "lpips": self.lpips,
+        }
+
+
+def choose_temperature(
+    model: CAFlow,
+    data: str | Path,
+    *,
+    limit: int = 20,
+    weights: Weights | None = None,
+    progress: Progress | None = None,
+) -> Choice:
+    """Choose a model's default temperature by single samples for validation images.
+
+        argmin LPIPS(τ)  over  RMSE(τ) <= 1.1 min RMSE
+
+    A sample is farther from the truth than a mean is: by a factor of √2 for exact samples. The
+    bound says how much of that may be spent on sharpness. A temperature at which samples of some
+    images diverged does not count. Without LPIPS's network, and for images that are too small for
+    it, the temperature stays the model's own, and only RMSE is measured.
+
+    Args:
+        model: Any model.
+        data: What it was trained on: `val/`, or what the seed of its training holds out.
+        limit: How many images, the first ones.
+        weights: Of LPIPS.
+        progress: Called after each image.
+
+    Raises:
+        CaflowError: The data or named weights cannot be used.
+    """
+    weights = weights or Weights(leave_out=True)
+    side = side_of(model.config.task)
+    metrics = ["rmse"]
+    if side is None or side >= LEAST_SIDE:
+        metrics = measurable(["rmse", "lpips"], weights, [])
+    own = Sampling().of(model.config).temperature
+    tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
+    found: dict[Temperature, Evaluation] = {}
+    for place, tau in enumerate(tried):
+
+        def part(done: int, total: int, place: int = place) -> None:
+            if progress is not None:
+                progress(place * total + done, len(tried) * total)
+
+        try:
+            found[tau] = evaluate(
+                model,
+                data,
+                metrics,
+                split="val",
+                limit=limit,
+                tau=tau,
+                candidates=1,
+                weights=weights,
+                progress=part,
+            )
+        except CaflowError as error:  # no image has a valid sample at this temperature
+            if error.exit_code != EXIT_FAILED:
+                raise
+    return _choose(found, own, BASELINES[task_of(model).name])
+
+
+def _choose(found: dict[Temperature, Evaluation], own: Temperature, baseline: str) -> Choice:
+    if not found:
+        return Choice(own, 0, None, None, baseline, None)
+    images = max(one.images for one in found.values())
+    rows = {
+        tau: {row.what: row.values for row in one.results}
+        for tau, one in found.items()
+        if one.images == images
+    }
+    means = {
+        tau: {name: value.mean for name, value in of_tau["model"].items()}
+        for tau, of_tau in rows.items()
+    }
+    least = min(values["rmse"] for values in means.values())
+    fit = [tau for tau, values in means.items() if values["rmse"] <= (1 + _ROOM) * least]
+    tau = min(fit, key=lambda tau: (means[tau].get("lpips", 0.0), means[tau]["rmse"]))
+    beside = rows[tau].get(baseline)
+    return Choice(
+        tau=tau,
+        images=images,
+        rmse=means[tau]["rmse"],
+        lpips=means[tau].get("lpips"),
+        baseline=baseline,
+        baseline_rmse=None if beside is None else beside["rmse"].mean,
+    )

@@ -1,0 +1,75 @@
+"""The temperature that a trained model is given."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from caflow_cli.config import FlowConfig
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import Weights, choose_temperature, evaluate
+from caflow_cli.evaluation.choose import temperatures
+
+
+@pytest.fixture
+def with_val(true_pictures, tmp_path):
+    shutil.copytree(true_pictures / "test", tmp_path / "data" / "val")
+    return tmp_path / "data"
+
+
+def test_temperatures_are_numbers_and_shapes_that_fit():
+    shapes = {scales: temperatures(FlowConfig(scales=scales)) for scales in (1, 2, 3)}
+    assert [len(tried) for tried in shapes.values()] == [6, 11, 14]
+    for scales, tried in shapes.items():
+        latents = FlowConfig(scales=scales).latent_scales
+        assert all(len(tau.of_latents(latents)) == len(latents) for tau in tried)
+    assert "0.9/0.7/0.5" in map(str, shapes[3])
+
+
+def test_the_choice_has_the_lowest_lpips_within_the_bound_on_rmse(models_32, with_val):
+    if "CAFLOW_LPIPS_WEIGHTS" not in os.environ:
+        pytest.skip("CAFLOW_LPIPS_WEIGHTS is not set")
+    model, told = models_32["superres"], []
+    found = choose_temperature(
+        model, with_val, limit=2, progress=lambda done, total: told.append((done, total))
+    )
+    means = {}
+    for tau in temperatures(model.config.flow):
+        row = evaluate(
+            model, with_val, ("rmse", "lpips"), split="val", limit=2, tau=tau, candidates=1
+        ).results[1]
+        means[tau] = row.values["rmse"].mean, row.values["lpips"].mean
+    limit = 1.1 * min(rmse for rmse, _ in means.values())
+    assert any(rmse > limit for rmse, _ in means.values())
+    best = min((lpips, tau) for tau, (rmse, lpips) in means.items() if rmse <= limit)[1]
+    assert found.tau == best
+    assert (found.rmse, found.lpips) == pytest.approx(means[best])
+    assert (found.images, found.baseline) == (2, "bicubic")
+    assert told[-1] == (2 * len(means), 2 * len(means))
+    assert found.as_json()["tau"] == best.as_json()
+
+
+def test_without_lpips_the_temperature_stays(models_32, with_val, monkeypatch, tmp_path):
+    monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", "")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    found = choose_temperature(models_32["colorize"], with_val)
+    assert (found.tau, found.lpips, found.images) == (0.85, None, 5)
+    assert found.useful is (found.rmse < found.baseline_rmse)
+    with pytest.raises(CaflowError, match="cannot read LPIPS trunk"):
+        choose_temperature(models_32["colorize"], with_val, weights=Weights(lpips="gone"))
+
+
+def test_a_model_whose_samples_diverge_keeps_its_own(models_32, with_val, monkeypatch):
+    def diverge(*_, **__):
+        raise CaflowError("11 samples in a row diverged", "--tau 0.5")
+
+    model = models_32["superres"]
+    monkeypatch.setattr(type(model), "sample", diverge)
+    monkeypatch.setattr(type(model), "decode", diverge)
+    found = choose_temperature(model, with_val, limit=1)
+    assert (found.images, found.rmse, found.useful) == (0, None, False)
+    assert np.isfinite(found.tau.least)
