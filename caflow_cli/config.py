@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import typing
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from .errors import EXIT_USAGE, CaflowError
+from .records import Count, NonNegative, Positive, Size, check, number, short
 from .temperature import Temperature
 
 __all__ = [
@@ -21,28 +22,25 @@ __all__ = [
     "Config",
     "FlowConfig",
     "TaskConfig",
-    "parse",
     "preset",
+    "require",
 ]
 
-_T = TypeVar("_T")
 # The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
-TASK_NAMES = ("superres", "colorize", "inpaint", "paired")
+TaskName = Literal["superres", "colorize", "inpaint", "paired"]
+TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
 # By which candidates can be ordered (`inference.choice`).
-RULES = ("likelihood", "consensus", "typical", "likely-consensus")
+Rank = Literal["likelihood", "consensus", "typical", "likely-consensus"]
+RULES: tuple[str, ...] = typing.get_args(Rank)
 # What can stand in a model's place, to fill holes by OpenCV (`tasks.classical`): its constants.
 # Telea 2004, a fast marching; Bertalmio et al. 2001, Navier-Stokes.
 FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _require(condition: bool, name: str, value: object, wanted: str) -> None:
+def require(condition: bool, name: str, value: object, wanted: str) -> None:
+    """Refuse the value of a field: CaflowError (exit 2), whose hint says what is wanted."""
     if not condition:
-        raise CaflowError(f"{name} is {_short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
+        raise CaflowError(f"{name} is {short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
 
 
 # The same in every model.
@@ -51,6 +49,8 @@ NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 
 # Anchors, and the channels of the condition and the target that each is for.
 _ANCHORS = {"pixels": (4, 3), "fill": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
+_MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the paper has 276
+_MOST_CHANNELS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -59,121 +59,105 @@ class FlowConfig:
 
     A default is the value of a field that a model file does not state, so defaults never change.
     New models get the preset `compact` instead.
+
+    Raises:
+        CaflowError: (exit 2) a value is of the wrong type or out of range, two contradict each
+            other, or the model would have more than 1,000 layers or 131,072 channels.
     """
 
     GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor", "guide_says")
     GUIDE_FIELDS: ClassVar = ("guide", *GUIDE_NET, "guide_views")
 
-    scales: int = 3  # n; image sides must be multiples of 2^(n+1)
-    target_channels: int = 3
-    cond_channels: int = 3
-    r_steps: int = 4  # flow steps a scale of R, the condition's flow
-    t_steps: int = 8  # of T, the target's flow
-    f_steps: int = 5  # of each f_j^i
-    hidden: int | tuple[int, ...] = 48  # kernels of the nets of R and T; or so many a scale,
-    # finest first: coarse scales have many channels, and cost little
-    f_hidden: int = 32  # of the nets of F
-    trunk: int | tuple[int, ...] = 0  # width of the net that reads the condition once for all
-    # steps of an f_j^i; or so many for each j, finest first; 0: none
-    trunk_blocks: int = 1  # its depth; every other block reads at half the resolution
-    conditional: str = "caflow"  # or "shared" (appendix D), "dual-glow" (the baseline, equation 6)
-    dequantization: str = "uniform"  # or "variational" (appendix A.1)
-    alpha: float = 0.05  # of the logit
-    scale_bound: float = 2.0  # log-scales lie in (-bound, bound)
-    anchor: str = "none"  # what of the target the condition tells outright: "pixels" (outside a
-    # hole; 4 channels), "fill" (the same, and a smooth fill of the hole), "luminance" (1 channel)
-    # or "enlarged" (all of it, coarsely; 3 channels); the flow models the rest
-    guide: int | tuple[int, ...] = 0  # widths of a net over the whole condition that scales and
-    # shifts every value of the target, at a half of its side, a quarter, ... 2^-(n+1); 0: none
-    guide_net: str = "sums"  # `Guide`; or "unet", `UNet`; or "enlarge", `Enlarge`, of one width
-    guide_blocks: int = 12  # of "enlarge": its depth,
-    guide_factor: int = 4  # and how many times the condition was enlarged
-    guide_says: str = "scale"  # scale and shift of every value; or "mean", the mean alone
-    guide_views: int = 1  # the guide says the mean of what its net says of so many orientations
-    # of the condition: 2 with the mirrored one, 4 both ways, 8 turned as well
-    spread: int = 0  # width of a net that scales what the mean leaves; it reads the condition and
-    # the picture that the guide means, and learns with the flows; 0: none
-    r_reads: str = "condition"  # y; or "guide", y and the picture that the guide means beside it
+    # n; image sides must be multiples of 2^(n+1)
+    scales: Annotated[int, number(ge=1, le=12)] = 3
+    target_channels: Count = 3
+    cond_channels: Count = 3
+    r_steps: Size = 4  # flow steps of each scale of R, the condition's flow
+    t_steps: Size = 8  # of T, the target's flow
+    f_steps: Count = 5  # of each f_j^i
+    # Kernels of the nets of R and T; or one value per scale, finest first: coarse scales have many
+    # channels, and cost little.
+    hidden: Count | tuple[Count, ...] = 48
+    f_hidden: Count = 32  # of the nets of F
+    # Width of the net that reads the condition once for all steps of an f_j^i; or one value for
+    # each j, finest first; 0: none.
+    trunk: Size | tuple[Size, ...] = 0
+    trunk_blocks: Size = 1  # its depth; every other block reads at half the resolution
+    # Appendix D is "shared"; equation 6, the baseline, "dual-glow".
+    conditional: Literal["caflow", "shared", "dual-glow"] = "caflow"
+    dequantization: Literal["uniform", "variational"] = "uniform"  # appendix A.1
+    alpha: Annotated[float, number(gt=0, lt=1)] = 0.05  # of the logit
+    scale_bound: Positive = 2.0  # log-scales lie in (-bound, bound)
+    # The part of the target that the condition determines: "pixels" (outside a hole; 4 channels),
+    # "fill" (the same, and a smooth fill of the hole), "luminance" (1 channel) or "enlarged" (all
+    # of it, coarsely; 3 channels); the flow models the rest.
+    anchor: Literal["none", "pixels", "fill", "luminance", "enlarged"] = "none"
+    # Widths of a net over the whole condition that scales and shifts every value of the target, at
+    # a half of its side, a quarter, ... 2^-(n+1); 0: none.
+    guide: Size | tuple[Count, ...] = 0
+    guide_net: Literal["sums", "unet", "enlarge"] = "sums"  # `Guide`, `UNet`; `Enlarge`, one width
+    guide_blocks: Count = 12  # of "enlarge": its depth,
+    guide_factor: Count = 4  # and how many times the condition was enlarged
+    # Scale and shift of every value; or the mean alone.
+    guide_says: Literal["scale", "mean"] = "scale"
+    # The guide predicts the mean of what its net predicts from so many orientations of the
+    # condition: 2 with the mirrored one, 4 both ways, 8 turned as well.
+    guide_views: Literal[1, 2, 4, 8] = 1
+    # Width of a net that scales what the mean leaves; it reads the condition and the image that the
+    # guide predicts, and learns with the flows; 0: none.
+    spread: Size = 0
+    # y; or "guide", y and the image that the guide predicts beside it.
+    r_reads: Literal["condition", "guide"] = "condition"
 
     def __post_init__(self) -> None:
-        kinds = ("caflow", "shared", "dual-glow")
-        _require(self.conditional in kinds, "conditional", self.conditional, " or ".join(kinds))
-        draws = ("uniform", "variational")
-        _require(
-            self.dequantization in draws, "dequantization", self.dequantization, " or ".join(draws)
-        )
-        _require(0 < self.alpha < 1, "alpha", self.alpha, "a number between 0 and 1")
-        _require(self.scale_bound > 0, "scale_bound", self.scale_bound, "a positive number")
-        # Beyond 12 scales a side would be a multiple of 16,384.
-        _require(1 <= self.scales <= 12, "scales", self.scales, "1 to 12")
-        for name in ("target_channels", "cond_channels", "f_hidden", "f_steps"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        _require(
-            len(self.widths) == self.scales and min(self.widths) >= 1,
-            "hidden",
-            self.hidden,
-            f"1 or more, or to {self.scales} such numbers, one a scale",
-        )
-        _require(
-            len(self.trunks) == self.scales and min(self.trunks) >= 0,
-            "trunk",
-            self.trunk,
-            f"0 or more, or to {self.scales} such numbers, one a scale",
-        )
-        anchors = ("none", *_ANCHORS)
-        _require(self.anchor in anchors, "anchor", self.anchor, " or ".join(anchors))
+        check(self, "flow")
+        per_scale = f"one value, or {self.scales}, one per scale"
+        require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
+        require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
         given, asked = _ANCHORS.get(self.anchor, (self.cond_channels, self.target_channels))
-        _require(
+        require(
             (self.cond_channels, self.target_channels) == (given, asked),
-            "anchor",
+            "flow.anchor",
             self.anchor,
             f"none, or cond_channels to {given} and target_channels to {asked}",
         )
-        levels = self.scales + 1
-        if self.guide_net == "enlarge":
-            levels = 1
-            powers = [2**k for k in range(1, self.scales + 2)]
-            _require(
-                self.guide_factor in powers,
-                "guide_factor",
-                self.guide_factor,
-                " or ".join(map(str, powers)),
+        if self.guides:
+            levels = 1 if self.guide_net == "enlarge" else self.scales + 1
+            per_level = f"one value, or {levels}, one per resolution"
+            require(len(self.guides) == levels, "flow.guide", self.guide, per_level)
+        else:
+            with_guide = ", or give the model a guide"
+            require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1{with_guide}")
+            require(
+                self.r_reads == "condition", "flow.r_reads", self.r_reads, f"condition{with_guide}"
             )
-            _require(self.guide_blocks >= 1, "guide_blocks", self.guide_blocks, "1 or more")
-        reads = ("condition", "guide")
-        _require(self.r_reads in reads, "r_reads", self.r_reads, " or ".join(reads))
-        _require(
-            self.r_reads == "condition" or bool(self.guides),
-            "r_reads",
-            self.r_reads,
-            '"condition", for flow.guide is 0, or give the model a guide',
-        )
-        says = ("scale", "mean")
-        _require(self.guide_says in says, "guide_says", self.guide_says, " or ".join(says))
-        views = (1, 2, 4, 8) if self.guides else (1,)
-        _require(
-            self.guide_views in views,
-            "guide_views",
-            self.guide_views,
-            " or ".join(map(str, views)) if self.guides else "1, or give the model a guide",
-        )
-        _require(self.spread >= 0, "spread", self.spread, "0 or more")
-        _require(
+        if self.guide_net == "enlarge":
+            powers = [2**k for k in range(1, self.scales + 2)]
+            wanted = " or ".join(map(str, powers))
+            require(self.guide_factor in powers, "flow.guide_factor", self.guide_factor, wanted)
+        require(
             self.spread == 0 or (bool(self.guides) and self.guide_says == "mean"),
-            "spread",
+            "flow.spread",
             self.spread,
             '0, or give the model a guide with guide_says = "mean"',
         )
-        _require(
-            self.guide == 0 or (len(self.guides) == levels and min(self.guides) >= 1),
-            "guide",
-            self.guide,
-            f"0 or more, or to {levels} numbers of 1 or more, one a resolution",
-        )
-        nets = ("sums", "unet", "enlarge")
-        _require(self.guide_net in nets, "guide_net", self.guide_net, " or ".join(nets))
-        for name in ("r_steps", "t_steps", "trunk_blocks"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        layers, channels = self._size()
+        message = f"the model would have {layers:,} layers, of up to {channels:,} channels"
+        if layers > _MOST_LAYERS or channels > _MOST_CHANNELS:
+            hint = f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}"
+            raise CaflowError(message, f"{hint} at most", EXIT_USAGE)
+
+    def _size(self) -> tuple[int, int]:
+        """How many layers all flows and nets have together, and the channels of the widest one."""
+        n, per_scale = self.scales, self.r_steps + self.t_steps
+        functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
+        of_f = self.f_steps + (self.trunk_blocks if any(self.trunks) else 0)
+        layers = n * per_scale + functions[self.conditional] * of_f
+        layers += self.guide_blocks if self.guide_net == "enlarge" and self.guides else 0
+        widest = max(self.r_channels, self.target_channels) * 2 ** (n + 3)  # squeezed L_0 and D_0
+        nets = (*self.widths, *self.trunks, *self.guides, self.spread)
+        factor = self.guide_factor**2 * self.cond_channels if self.guides else 0
+        return layers, max(widest, *nets, 2 * self.f_steps * self.f_hidden, factor)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -214,7 +198,7 @@ class FlowConfig:
 
     @property
     def r_channels(self) -> int:
-        """Channels of the picture that R reads."""
+        """Channels of the image that R reads."""
         return self.cond_channels + (self.target_channels if self.r_reads == "guide" else 0)
 
     @property
@@ -225,56 +209,49 @@ class FlowConfig:
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The task that the model was trained for, and how it samples by default."""
+    """The task that the model was trained for, and how it samples by default.
 
-    name: str = "superres"
-    factor: int = 4  # superres: how many times larger
-    size: int = 64  # side of the training images
-    holes: str = "mixed"  # inpaint: "central" (25 %), "random" or "mixed"
-    rim: int = 0  # inpaint: so many pixels from the edge of a thick hole are filled at native scale
-    window: int = 0  # inpaint: side of the windows of holes, in pictures larger than `size`;
-    # 0: `size`
-    native: bool = False  # paired: a condition is read at its own scale; else its shorter side is
-    # brought to `size`
-    tau: float | tuple[float, ...] | None = None  # or a shape: one a scale, finest first, or one a
-    # latent; None: the task's default
-    candidates: int | None = None  # M; None: the task's default
-    rank: str = "likelihood"  # what `--rank best` is: one of RULES
-    degrade: str = "clean"  # superres, in training: inputs are shrunk by BICUBIC; or "photo": they
-    # are blurred, noisy, compressed and shrunk by several kernels, too
+    A model file states these, and images and work grow with them, so they are bounded.
+
+    Raises:
+        CaflowError: (exit 2) a value is of the wrong type or out of range, or of another task.
+    """
+
+    name: TaskName = "superres"
+    factor: Annotated[int, number(ge=2, le=64)] = 4  # superres: how many times larger
+    size: Annotated[int, number(ge=4, le=8192)] = 64  # side of the training images
+    holes: Literal["mixed", "central", "random"] = "mixed"  # inpaint; "central": 25 %
+    rim: Size = 0  # inpaint: so many pixels from the edge of a thick hole are filled at full size
+    # inpaint: side of the windows of holes, in images larger than `size`; 0: `size`.
+    window: Size = 0
+    # paired: a condition is read at its own scale; else its shorter side is brought to `size`.
+    native: bool = False
+    # Or a shape: one value per scale, finest first, or per latent; None: the task's default.
+    tau: NonNegative | tuple[NonNegative, ...] | None = None
+    candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: likewise
+    rank: Rank = "likelihood"  # the model's own rule
+    # superres, in training: inputs are shrunk by BICUBIC; or "photo": they are blurred, noisy,
+    # compressed and shrunk by several kernels, too.
+    degrade: Literal["clean", "photo"] = "clean"
 
     def __post_init__(self) -> None:
-        # A model file states these, and pictures and work grow with them.
-        _require(2 <= self.factor <= 64, "factor", self.factor, "2 to 64")
-        _require(4 <= self.size <= 8192, "size", self.size, "4 to 8192")
-        degradations = ("clean", "photo")
-        _require(self.degrade in degradations, "degrade", self.degrade, " or ".join(degradations))
-        _require(
-            self.degrade == "clean" or self.name == "superres",
-            "degrade",
-            self.degrade,
-            '"clean", for only superres has other inputs',
-        )
-        holes = ("mixed", "central", "random")
-        _require(self.holes in holes, "holes", self.holes, " or ".join(holes))
-        _require(0 <= self.rim <= self.size, "rim", self.rim, f"0 to size, {self.size}")
-        _require(
+        check(self, "task")
+        require(self.rim <= self.size, "task.rim", self.rim, f"0 to size, {self.size}")
+        require(
             self.window == 0 or self.size <= self.window <= 1024,
-            "window",
+            "task.window",
             self.window,
             f"0, or size, {self.size}, to 1024",
         )
-        _require(
-            not self.native or self.name == "paired",
-            "native",
-            self.native,
-            "false, for other tasks say themselves at which scale they work",
-        )
-        for tau in self.tau if isinstance(self.tau, tuple) else (self.tau,):
-            _require(tau is None or tau >= 0, "tau", self.tau, "0 or more")
-        if self.candidates is not None:
-            _require(1 <= self.candidates <= 10_000, "candidates", self.candidates, "1 to 10,000")
-        _require(self.rank in RULES, "rank", self.rank, " or ".join(RULES))
+        if self.name != "superres":
+            require(
+                self.degrade == "clean",
+                "task.degrade",
+                self.degrade,
+                "clean, or task.name to superres",
+            )
+        if self.name != "paired":
+            require(not self.native, "task.native", self.native, "false, or task.name to paired")
 
 
 @dataclass(frozen=True)
@@ -283,7 +260,7 @@ class Config:
 
     Examples:
         >>> from caflow_cli import Config
-        >>> Config().flow.multiple  # sides of pictures are multiples of this
+        >>> Config().flow.multiple  # sides of images are multiples of this
         16
     """
 
@@ -366,50 +343,3 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     if "anchor" in own:
         own = {**own, "cond_channels": _ANCHORS[own["anchor"]][0]}
     return dataclasses.replace(PRESETS[name], **own)
-
-
-def parse(cls: type[_T], values: Any, where: str = "") -> _T:
-    """Build a dataclass from nested plain values, strictly.
-
-    Raises:
-        CaflowError: A key is unknown (the hint names the nearest one), or a value has a wrong type.
-    """
-    if not isinstance(values, dict):
-        raise CaflowError(
-            f"{where or 'the config'} is {values!r}, not a table", "see the config of a run"
-        )
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    kwargs: dict[str, Any] = {}
-    for key, value in values.items():
-        key = str(key)[:80]
-        path = f"{where}.{key}" if where else key
-        if key not in names:
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0)[0]
-            known = f"{where}.{near}" if where else near
-            raise CaflowError(
-                f"unknown config key {path!r}", f"did you mean {known!r}?", EXIT_USAGE
-            )
-        kwargs[key] = _parse_value(hints[key], value, path)
-    return cls(**kwargs)
-
-
-def _parse_value(kind: Any, value: Any, path: str) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return parse(kind, value, path)  # type: ignore[arg-type]
-    allowed = typing.get_args(kind) or (kind,)
-    if isinstance(value, list | tuple):
-        for option in allowed:
-            if typing.get_origin(option) is tuple:
-                item = typing.get_args(option)[0]
-                return tuple(_parse_value(item, v, f"{path}[{k}]") for k, v in enumerate(value))
-    allowed = tuple(option for option in allowed if typing.get_origin(option) is None)
-    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    for option in allowed:
-        if isinstance(value, option) and not (option in (int, float) and isinstance(value, bool)):
-            return value
-    names = " or ".join("none" if a is type(None) else a.__name__ for a in allowed)
-    raise CaflowError(
-        f"config key {path!r} is {_short(value)}, not {names}", f"set {path} to {names}", EXIT_USAGE
-    )

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig, parse, preset
+from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig, preset
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
+from caflow_cli.records import parse
 
 
 def test_a_config_survives_json():
@@ -73,9 +74,9 @@ def test_a_rim_is_at_most_as_wide_as_the_model_sees(rim):
 @pytest.mark.parametrize(
     ("flow", "hint"),
     [
-        ({"guide": 8, "guide_views": 3}, "set guide_views to 1 or 2 or 4 or 8"),
-        ({"guide": 8, "guide_views": 0}, "set guide_views to 1 or 2 or 4 or 8"),
-        ({"guide_views": 8}, "set guide_views to 1, or give the model a guide"),
+        ({"guide": 8, "guide_views": 3}, "set flow.guide_views to 1 or 2 or 4 or 8"),
+        ({"guide": 8, "guide_views": 0}, "set flow.guide_views to 1 or 2 or 4 or 8"),
+        ({"guide_views": 8}, "set flow.guide_views to 1, or give the model a guide"),
     ],
 )
 def test_views_are_of_a_guide(flow, hint):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import Config, parse
+from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..records import parse
 from .header import Header, TensorInfo, read_header
 from .layout import layout
 from .strict_json import strict_json

@@ -14,8 +14,9 @@ from typing import Any
 
 from ..assets import ASSETS, WEIGHTS_DIR, manifest_path
 from ..checkpoint import strict_json
-from ..config import Config, parse
+from ..config import Config
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..records import parse
 from ..tasks import TASKS, get_task
 
 __all__ = [

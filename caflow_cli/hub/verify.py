@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checkpoint import read_info
-from ..config import Config, parse
+from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..records import parse
 from .cache import HubFile, check, recorded
 from .manifest import Entry, load_manifest
 from .resolve import resolve

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..config import parse
 from ..errors import EXIT_USAGE, CaflowError
+from ..records import parse
 from .config import RunConfig
 from .phases import Phase, phases_of
 from .settings import with_method

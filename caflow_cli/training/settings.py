@@ -10,10 +10,11 @@ import typing
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import Config, FlowConfig, TaskConfig, parse
+from ..config import Config, FlowConfig, TaskConfig
 from ..config import preset as preset_flow
 from ..data import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
+from ..records import parse
 from ..tasks import task_named
 from .config import RunConfig
 

@@ -11,12 +11,13 @@ import pytest
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR
 from caflow_cli.checkpoint import read_info
-from caflow_cli.config import Config, parse
+from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES
 from caflow_cli.hub.resolve import load, resolve
+from caflow_cli.records import parse
 from caflow_cli.tasks import TASKS
 
 BUNDLED = sorted(load_manifest())
@@ -165,7 +166,7 @@ def test_loader_and_schema_refuse(tmp_path, content, named):
     ("fields", "named"),
     [
         ({"task": "colorize"}, "its config says 'superres'"),
-        ({"config": {"flow": {"scales": "3"}}}, "config key 'flow.scales'"),
+        ({"config": {"flow": {"scales": "3"}}}, "flow.scales is '3'"),
         ({"config": {"flow": {"cond_channels": 1}}}, "flow.cond_channels 1"),
     ],
 )

@@ -18,6 +18,7 @@ from caflow_cli.tasks import (
     SuperRes,
     get_task,
     held_out_conditions,
+    task_named,
 )
 from caflow_cli.tasks.base import scaled_size
 
@@ -81,7 +82,7 @@ def test_a_condition_of_other_channels_is_refused(name, channels):
 )
 def test_unknown_tasks_name_the_nearest(name, near):
     with pytest.raises(CaflowError) as caught:
-        get_task(Config(task=TaskConfig(name)))
+        task_named(name)
     assert caught.value.message == f"unknown task {name!r}"
     assert caught.value.hint.startswith("--task ")
     assert near in caught.value.hint

@@ -88,7 +88,7 @@ _LATTICE = "optim.guide_lattice=1"
         (["crop=random", "zoom=0.2"], "zoom"),
         (["crop=random", "task.name=paired"], "task.native"),
         (["task.native=true", "task.name=paired"], "task.native"),
-        (["task.native=true"], "native"),
+        (["task.native=true"], "task.native"),
         (["masks=folder"], "masks"),
         (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
         ([*_TAUGHT, "task.size=16", _LATTICE], "optim.guide_lattice"),
@@ -96,7 +96,7 @@ _LATTICE = "optim.guide_lattice=1"
         ([*_TAUGHT, "optim.guide_loss=likelihood", _LATTICE], "optim.guide_lattice"),
         ([*_TAUGHT, "optim.guide_first=0", _LATTICE], "optim.guide_lattice"),
         (["task.size=16", "samples.lattice=1"], "samples.lattice"),
-        (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "degrade"),
+        (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "task.degrade"),
     ],
 )
 def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named):

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from caflow_cli.config import Config, FlowConfig, TaskConfig, parse
+from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.data import load_pairs, load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, encode_png, read_provenance
 from caflow_cli.model import CAFlow
+from caflow_cli.records import parse
 
 from .mutate import headed, mutated, other_json, other_safetensors, resealed_png
 
