@@ -16,7 +16,7 @@ from ..memory import is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
 from .commands.colorize import colorize_command
-from .commands.config import config_app
+from .commands.config import config_command
 from .commands.evaluate import evaluate_command
 from .commands.inpaint import inpaint_command
 from .commands.models import models_app
@@ -26,8 +26,8 @@ from .commands.superres import superres_command
 from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
-from .help import Command, Group, meant
-from .user_config import apply_defaults
+from .help import Command, Group
+from .user_config import defaults, origin
 
 __all__ = ["app", "main"]
 
@@ -36,7 +36,7 @@ app = typer.Typer(
     cls=Group,
     help="Sample p(w|y) for images with conditional autoregressive flows, and score any pair.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CAFLOW"},
     pretty_exceptions_enable=False,
 )
 app.command("superres", cls=Command)(superres_command)
@@ -48,7 +48,7 @@ app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
 app.command("train", cls=Command)(train_command)
 app.command("app", cls=Command)(app_command)
 app.add_typer(models_app, name="models")
-app.add_typer(config_app, name="config")
+app.command("config", cls=Command)(config_command)
 
 
 def _print_version(value: bool) -> None:
@@ -63,13 +63,19 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
+            "--version",
+            help="Print the version.",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,  # container images often set CAFLOW_VERSION
         ),
     ] = False,
 ) -> None:
     """Sample p(w|y) for images with conditional autoregressive flows, and score any pair."""
-    if context.invoked_subcommand != "config":  # which can mend a bad file
-        apply_defaults(context)
+    try:
+        context.default_map = defaults(context.command)
+    except CaflowError as error:
+        context.obj = error  # for the command to raise, after `--help` has had its turn
 
 
 def main() -> None:
@@ -98,11 +104,8 @@ def main() -> None:
         console.error(error)
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # usage: an unknown option, a missing argument, ...
-        if type(error).__name__ == "NoArgsIsHelpError":
-            say(error.format_message())
-            sys.exit(error.exit_code)
-        message = _one_line(error.format_message()).partition(" Did you mean")[0]
-        console.error(CaflowError(message.rstrip("."), _hint(sys.argv[1:]), error.exit_code))
+        if message := _one_line(error.format_message()):  # none: the help was asked for
+            console.error(CaflowError(*_usage(error, message), error.exit_code))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted")
@@ -162,33 +165,13 @@ def _end_as_on_interrupt() -> None:
             signal.signal(number, interrupt)
 
 
-def _hint(arguments: list[str]) -> str:
-    """The line to type in place of wrong usage: the command that was meant, or a command's help."""
-    words = _command_words(arguments)
-    if not words and arguments and (name := meant(arguments[0], _commands())):
-        return f"caflow {name}"
-    return " ".join(["caflow", *words, "--help"])
-
-
-def _commands() -> list[str]:
-    """The names of all commands at the top."""
-    commands = [command.name for command in app.registered_commands]
-    return [str(name) for name in (*commands, *(group.name for group in app.registered_groups))]
-
-
-def _command_words(arguments: list[str]) -> list[str]:
-    """The arguments that name commands, for the hint to use their `--help`."""
-    words: list[str] = []
-    level: typer.Typer | None = app
-    for argument in arguments:
-        if level is None:
-            break
-        groups = {g.name: g.typer_instance for g in level.registered_groups}
-        if argument not in groups and argument not in {c.name for c in level.registered_commands}:
-            break
-        words.append(argument)
-        level = groups.get(argument)
-    return words
+def _usage(error: typer.TyperException, message: str) -> tuple[str, str]:
+    """Message and hint of wrong usage."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if context is None:
+        return message, "caflow --help"
+    where = None if parameter is None else origin(context, parameter.name)
+    return message + (f" ({where})" if where else ""), f"{context.command_path} --help"
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 __all__ = [
-    "config_keys",
     "devices",
     "images",
     "metrics",
@@ -63,14 +62,6 @@ def metrics(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in _matching((*METRICS, "all"), last)]
-
-
-def config_keys(incomplete: str) -> list[str]:
-    """The usual keys of a user's defaults."""
-    from ..config import TASK_NAMES
-    from .user_config import MODELS
-
-    return _matching(("device", "quiet", *(f"{MODELS}.{task}" for task in TASK_NAMES)), incomplete)
 
 
 def _matching(names: Iterable[str], incomplete: str) -> list[str]:

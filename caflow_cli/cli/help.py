@@ -1,53 +1,22 @@
-"""Help without noise, and a word for what somebody meant to type."""
+"""Help without noise."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["Command", "Group", "meant"]
-
-# Words of other programs, and of other places.
-_WORDS = {
-    "superres": "upscale enlarge upsample sr enhance super-resolution superresolution",
-    "colorize": "colour color colourize colorise colourise recolor recolour",
-    "inpaint": "fill repair erase remove heal outpaint restore",
-    "sample": "generate draw translate pix2pix",
-    "score": "likelihood rate",
-    "evaluate": "eval measure metrics compare benchmark test",
-    "train": "fit learn finetune fine-tune",
-    "models": "model list download pull hub",
-}
-_MEANT = {word: command for command, words in _WORDS.items() for word in words.split()}
-
-
-def meant(word: str, commands: Iterable[str]) -> str | None:
-    """The command that an unknown word probably means; None: no idea.
-
-    Examples:
-        >>> meant("upscale", ["superres", "inpaint"])
-        'superres'
-        >>> meant("inpiant", ["superres", "inpaint"])
-        'inpaint'
-    """
-    commands = list(commands)
-    known = _MEANT.get(word.lower())
-    if known in commands:
-        return known
-    near = difflib.get_close_matches(word.lower(), commands, n=1)
-    return near[0] if near else None
+__all__ = ["Command", "Group"]
 
 
 class _Quiet:
-    """A command whose flags are shown without `<bool>`."""
+    """A command whose help shows neither `<bool>` beside flags nor a variable for each option."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """All parameters, with the one of `--help`."""
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:
+            param.show_envvar = False
             if getattr(param, "is_flag", False) and param.metavar is None:
                 param.metavar = ""
         return params

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from ..errors import EXIT_USAGE, CaflowError
-from .environment import named_in_environment
 from .inputs import InputPicture
 
 __all__ = ["check_as_drawn", "model_for_target"]
 
 
-def model_for_target(
-    model: str | None, target: InputPicture, default: str | None = None
-) -> str | None:
-    """The name of the model that scores a target; None: the default.
+def model_for_target(target: InputPicture, default: str | None) -> str | None:
+    """The name of the model that scores a target where none was typed.
 
-    It is `model` (from `--model`), else the one that the target names, else the
-    environment's: CAFLOW_MODEL, or CAFLOW_MODEL_TASK of the task that the target names; else
-    `default` (from the user's file).
+    It is the one that the target names, else `default`.
+
+    Args:
+        target: Its provenance is read.
+        default: From the environment or the user's file. None: the default of superres.
 
     Raises:
         CaflowError: The target names a model that cannot be found (exit code 2).
@@ -24,16 +23,15 @@ def model_for_target(
     from ..hub.manifest import load_manifest
     from ..hub.resolve import resolve
 
-    identity = None if model is not None else _provenance(target)
+    identity = _provenance(target)
     if identity is None:
-        return model or named_in_environment(None) or default
-    name, sha256, task = identity
+        return default
+    name, sha256 = identity
     entry = load_manifest().get(name)
     if entry is not None and entry.sha256 == sha256:
         return name
-    for given in (named_in_environment(task), default):
-        if given is not None and resolve(given).sha256 == sha256:
-            return given
+    if default is not None and resolve(default).sha256 == sha256:
+        return default
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
     raise CaflowError(
@@ -43,8 +41,8 @@ def model_for_target(
     )
 
 
-def _provenance(target: InputPicture) -> tuple[str, str, str] | None:
-    """Id and sha256 of the model in a picture's provenance, and its task."""
+def _provenance(target: InputPicture) -> tuple[str, str] | None:
+    """Id and sha256 of the model in a picture's provenance."""
     from ..images import read_provenance
 
     if target.path is None:
@@ -52,7 +50,7 @@ def _provenance(target: InputPicture) -> tuple[str, str, str] | None:
     record = read_provenance(target.path) or {}
     try:
         identity = record["model"]
-        return str(identity["id"]), str(identity["sha256"]), str(record.get("task", ""))
+        return str(identity["id"]), str(identity["sha256"])
     except (KeyError, TypeError):
         return None
 

@@ -8,6 +8,11 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+import typer
+
+from ..errors import CaflowError
+from .user_config import name_origins
+
 __all__ = ["expanded"]
 
 
@@ -16,38 +21,37 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
     Typer reads the options of a command from its signature. This function writes that signature, so
     that commands share options without repeating them. It also joins the lines of each paragraph of
-    the help.
+    the help, and has errors say where a value that was not typed comes from.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
         name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
     }
-    parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name not in groups:
-            parameters.append(
-                parameter.replace(
-                    annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY
-                )
-            )
-            continue
-        kind = groups[parameter.name]
-        types = typing.get_type_hints(kind, include_extras=True)
-        parameters += [
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=field.default,
-                annotation=types[field.name],
-            )
-            for field in dataclasses.fields(kind)
-        ]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = typing.get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name])
+                for f in dataclasses.fields(groups[name])
+            ]
+        elif name != "context":
+            parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
 
-    def run(**values: Any) -> None:
+    def run(context: typer.Context, **values: Any) -> None:
+        if isinstance(context.obj, CaflowError):  # of the user's file
+            raise context.obj
         for name, kind in groups.items():
             fields = [field.name for field in dataclasses.fields(kind)]
             values[name] = kind(**{field: values.pop(field) for field in fields})
-        command(**values)
+        if "context" in hints:
+            values["context"] = context
+        try:
+            command(**values)
+        except CaflowError as error:
+            name_origins(error, context)
+            raise
 
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__

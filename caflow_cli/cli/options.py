@@ -21,7 +21,6 @@ __all__ = [
     "Json",
     "JsonResult",
     "Model",
-    "ModelOnly",
     "NoiseSamples",
     "Overwrite",
     "Quiet",
@@ -33,9 +32,8 @@ __all__ = [
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
-_DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps; auto never takes mps."
+_DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE."
 MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
-_MODEL_HELP = f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]}"
 
 Images = Annotated[
     list[str],
@@ -51,19 +49,8 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="ID|PATH|REPO[@REV]",
-        help=f"{_MODEL_HELP} Default: CAFLOW_MODEL_SUPERRES, _COLORIZE, _INPAINT or _PAIRED, else "
-        "CAFLOW_MODEL where that is for the task, else the bundled one.",
-        autocompletion=completion.models,
-        rich_help_panel=MODEL,
-    ),
-]
-# For `score`, where the target's own word comes before the environment's.
-ModelOnly = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="ID|PATH|REPO[@REV]",
-        help=_MODEL_HELP,
+        help=f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the "
+        "task.",
         autocompletion=completion.models,
         rich_help_panel=MODEL,
     ),

@@ -30,9 +30,7 @@ with `--json`. Everything else goes to stderr. Errors are two lines, `error: wha
 
 | environment | |
 |---|---|
-| `CAFLOW_MODEL_SUPERRES`, `_COLORIZE`, `_INPAINT`, `_PAIRED` | the model of that task where \
-`--model` names none (`score`: after what the target says) |
-| `CAFLOW_MODEL` | the same, for whichever task the model is for |
+| `CAFLOW_COMMAND_OPTION` | an option of a command, such as `CAFLOW_SUPERRES_TAU` |
 | `CAFLOW_DEVICE` | the device where `--device` names none |
 | `CAFLOW_CONFIG` | the file of [your own defaults](start.md#your-own-defaults) |
 | `CAFLOW_LPIPS_WEIGHTS`, `CAFLOW_FID_WEIGHTS` | networks of metrics, where no option names them |

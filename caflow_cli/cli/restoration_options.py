@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import EXIT_USAGE, CaflowError
 from . import options
-from .typed import as_typed, weaker
 
 if TYPE_CHECKING:
     from ..sampling import Sampling
@@ -194,36 +191,6 @@ class Restoration:
     json: options.Json = False
     quiet: options.Quiet = False
     verbose: options.Verbose = False
-
-    def settled(self, command: str) -> Restoration:
-        """The options, of which those of the user's file yield to typed ones that exclude them.
-
-        Raises:
-            CaflowError: (exit 3) as for `behind_environment`.
-        """
-        from ..images import format_of
-        from ..paths import is_folder
-        from .loaded_model import behind_environment
-
-        m, n, output = self.candidates, self.keep, Path(self.output or "")
-        to_folder = (self.output or "").endswith(("/", os.sep)) or is_folder(output)
-        suffix = None if to_folder else format_of(output)
-        excluded = (  # two options, and whether they exclude each other
-            ("overwrite", "skip_existing", self.overwrite and self.skip_existing),
-            ("output", "json", self.output == "-" and self.json),
-            ("output", "keep", self.output == "-" and n > 1),
-            ("output", "format", None not in (suffix, self.format) and suffix != self.format),
-            ("candidates", "keep", m is not None and m < n),
-            ("candidates", "uncertainty", m == 1 and self.uncertainty is not None),
-            ("refine", "precision", self.refine > 0 and self.precision != "float32"),
-        )
-        yielding = {weaker(one, other) for one, other, both in excluded if both}
-        model = behind_environment(self.model, "paired" if command == "sample" else command)
-        settled = as_typed(
-            replace(self, model=model), [name for name in yielding if name is not None]
-        )
-        lossless = (settled.format or suffix or "png") not in ("jpg", "webp")
-        return as_typed(settled, ["quality"]) if lossless else settled
 
     def sampling(self, consistent: bool = False) -> Sampling:
         """How candidates are drawn and chosen. tau and M are None if they were not typed."""

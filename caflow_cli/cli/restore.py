@@ -14,7 +14,6 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..memory import memory_errors
 from .console import Console
-from .environment import named_in_environment
 from .estimates import Planned, estimate_text, is_large
 from .picture_progress import PictureProgress
 from .reporter import Reporter
@@ -89,7 +88,7 @@ def restore_pictures(
         return
 
     loaded = _load(command, given, console)
-    unnamed = _is_unnamed(command, given)
+    unnamed = given.model is None
     has_mask = planned.fills_alpha or (masking is not None and masking.mask is not None)
     _check_mask(loaded, has_mask)
     if size is not None:
@@ -118,15 +117,6 @@ def restore_pictures(
             console.note(f"wrote {path}")
     if not all(done):
         raise typer.Exit(EXIT_FAILED)
-
-
-def _is_unnamed(command: str, given: Restoration) -> bool:
-    """Whether the command takes a model that nobody named."""
-    if command == "sample":
-        return not (given.model or named_in_environment("paired"))
-    from .loaded_model import named_model
-
-    return named_model(given.model, command) is None
 
 
 @dataclass(eq=False)
@@ -219,8 +209,7 @@ class _Restorer:
                 ready.mask = self.planned.read_mask(job, picture)
                 ready.picture = filled_in(picture) if self.planned.fills_alpha else picture
                 ready.image = self.loaded.as_seen(ready.picture)
-                if self.unnamed:
-                    self._check_fit(job, ready.image)
+                self._hint_at_faces(job, ready.image)
                 with _named(job):
                     if self.size is not None:
                         self.size.scale_of(ready.image.shape[:2])
@@ -348,26 +337,13 @@ class _Restorer:
             self.reporter.console.note(named(note, job.name))
         return probability
 
-    def _check_fit(self, job: Job, image: Picture) -> None:
-        """Name a bundled model that suits a picture better, if there is one.
-
-        A paired model refuses a picture that it cannot draw from: alone as wrong usage, else
-        without the others.
-        """
-        from .better_model import better_model
-        from .paired_default import check_fit
-
-        if better := better_model(self.loaded.task, image):
+    def _hint_at_faces(self, job: Job, image: Picture) -> None:
+        """Name the model of faces, if nobody named a model and a picture has the size of one."""
+        height, width = image.shape[:2]
+        if self.unnamed and self.loaded.task == "superres" and 16 <= height == width <= 20:
             self.reporter.console.note(
-                f"hint: {job.name} looks like an aligned face, which --model {better} was made for"
+                f"hint: {job.name} has the size of faces that --model faces-superres-x4 enlarges"
             )
-        if self.loaded.task != "paired":
-            return
-        try:
-            check_fit(self.loaded, image, job.name)
-        except CaflowError as error:
-            code = error.exit_code if len(self.planned.jobs) == 1 else EXIT_FAILED
-            raise CaflowError(error.message, error.hint, code) from error
 
     def _resized(self, job: Job, image: Picture, result: Candidates) -> Resized | None:
         """The change of the drawn pictures, if any. CaflowError with the picture's name."""
@@ -468,23 +444,10 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
             check_compiler(select_device(given.device))
         if given.precision == "bf16":
             check_bf16(select_device(given.device))
-    loaded = load_model(_typed_name(command, given), given.device, console, _task_of(command))
+    loaded = load_model(given.model, given.device, console, _task_of(command))
     if given.compile:
         loaded.model.compile_inference()
     return loaded
-
-
-def _typed_name(command: str, given: Restoration) -> str | None:
-    """The name of the model as typed; of `sample` without one, that of the one paired model.
-
-    Raises:
-        CaflowError: (exit 2) `sample` has several.
-    """
-    from .paired_default import paired_models
-
-    if command != "sample" or given.model:
-        return given.model
-    return named_in_environment("paired") or paired_models()[0]
 
 
 def _task_of(command: str) -> str | None:
@@ -495,12 +458,9 @@ def _task_of(command: str) -> str | None:
 def _model_name(command: str, given: Restoration) -> str | None:
     """The name of the model, where that can be told without a refusal."""
     from ..hub.resolve import default_model
-    from .loaded_model import named_model
 
     try:
-        task = _task_of(command)
-        found = named_model(_typed_name(command, given), task)
-        return found or default_model(task or "superres").id
+        return given.model or default_model(_task_of(command) or "superres").id
     except CaflowError:
         return None
 

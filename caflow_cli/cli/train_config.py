@@ -1,7 +1,4 @@
-"""The config of a run: values of a file, which flags override.
-
-The user's own defaults stand behind that file, and mean nothing for a run that goes on.
-"""
+"""The config of a run: values of a file, which flags override."""
 
 from __future__ import annotations
 
@@ -15,7 +12,6 @@ from ..data.missing import check_there, of_masks
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import is_file
 from .train_options import RunOptions
-from .typed import as_typed, from_file, weaker
 
 if TYPE_CHECKING:
     from ..training import RunConfig
@@ -37,13 +33,10 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
             an option with `--resume` would make it another run. (exit 3) the model to start from
             does not exist.
     """
-    typed = _without_contradictions(given)
     if given.resume:
-        _check_unchanged(out, typed)
-    values = read_config(out, typed.config, given.resume)
-    if _has_config(given) and not given.resume:
-        values = _filled_in(values, given)
-    _lay_over(values, typed)
+        _check_unchanged(out, given)
+    values = read_config(out, given.config, given.resume)
+    _lay_over(values, given)
     values["out"] = out
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
@@ -52,29 +45,14 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
     from ..hub.resolve import resolve
     from ..training.settings import build_config, merged
 
-    _check_paths(merged(values, typed.settings or []))
+    _check_paths(merged(values, given.settings or []))
     start = None
-    if typed.init_from is not None:
-        path = resolve(typed.init_from).path.resolve()
+    if given.init_from is not None:
+        path = resolve(given.init_from).path.resolve()
         start, values["init_from"] = read_info(path).config, str(path)
     return build_config(
-        values, typed.settings or [], preset=typed.preset, task=typed.task, start=start
+        values, given.settings or [], preset=given.preset, task=given.task, start=start
     )
-
-
-def _has_config(given: RunOptions) -> bool:
-    return given.config is not None and not from_file("config")
-
-
-def _without_contradictions(given: RunOptions) -> RunOptions:
-    """The options, of which those of the user's file yield to typed ones that say the same."""
-    if given.resume or _has_config(given):
-        return as_typed(given)
-    if given.init_from is not None and not from_file("init_from"):
-        given = as_typed(given, ("task", "preset"))
-    both = given.minutes is not None and given.images is not None
-    budget = weaker("minutes", "images") if both else None
-    return as_typed(given, (budget,)) if budget is not None else given
 
 
 def _lay_over(values: _Table, given: RunOptions) -> None:
@@ -93,19 +71,6 @@ def _lay_over(values: _Table, given: RunOptions) -> None:
     for name in ("data", "crop", "seed", "device", "perceptual_weights"):
         if (value := getattr(given, name)) is not None:
             values[name] = value
-
-
-def _filled_in(values: _Table, given: RunOptions) -> _Table:
-    """A config, and the user's file where it says nothing.
-
-    How the model is made and set is the config's alone.
-    """
-    below: _Table = {}
-    _lay_over(below, given)
-    if {"images", "minutes"} & values["optim"].keys():
-        for name in ("images", "minutes"):
-            below["optim"].pop(name, None)
-    return {**below, **values, "optim": {**below["optim"], **values["optim"]}}
 
 
 def _check_paths(values: _Table) -> None:

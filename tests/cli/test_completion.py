@@ -37,7 +37,6 @@ def test_files_are_left_to_the_shell():
         ("caflow train --preset comp", "compact"),
         ("caflow evaluate --metric rm", "rmse"),
         ("caflow models info faces-su", "faces-superres-x4"),
-        ("caflow config set model.su", "model.superres"),
     ],
 )
 def test_a_shell_gets_them(run, words, found):

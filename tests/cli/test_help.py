@@ -8,7 +8,6 @@ import pytest
 import typer.main
 
 from caflow_cli.cli.app import app
-from caflow_cli.cli.help import _MEANT
 from caflow_cli.config import PRESETS, TASK_NAMES
 from caflow_cli.tasks import TASKS
 
@@ -53,26 +52,10 @@ def test_the_help_of_training_lists_tasks_and_presets(run):
         assert name in text
 
 
-@pytest.mark.parametrize(
-    ("word", "command"),
-    [
-        ("upscale", "superres"),
-        ("fill", "inpaint"),
-        ("repair", "inpaint"),
-        ("colour", "colorize"),
-        ("Color", "colorize"),
-        ("inpiant", "inpaint"),
-        ("xyzzy", "--help"),
-    ],
-)
-def test_an_unknown_command_is_answered_by_the_one_that_was_meant(run, word, command):
-    refused = run(word, "x.png")
-    assert_refused(refused, 2, word)
-    assert refused.stderr.decode().splitlines()[1] == f"hint: caflow {command}"
-
-
-def test_every_meaning_is_a_command():
-    assert set(_MEANT.values()) <= {path[0] for path in command_paths()}
+def test_an_unknown_command_is_answered_by_the_one_that_was_meant(run):
+    refused = run("inpiant", "x.png")
+    assert_refused(refused, 2, "No such command 'inpiant'. Did you mean 'inpaint'")
+    assert refused.stderr.decode().splitlines()[1] == "hint: caflow --help"
 
 
 def test_an_unknown_preset_is_answered_by_the_small_one(run, tmp_path):

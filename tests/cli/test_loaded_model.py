@@ -64,28 +64,3 @@ def test_a_model_of_another_task_exits_2(run, tmp_path, small_picture, model_fil
     save_file(load_file(model_file), path, {"caflow": json.dumps(header)})
     result = run("superres", small_picture, "--model", path)
     assert_refused(result, 2, "is for colorize, not superres")
-
-
-def test_the_environment_goes_before_a_model_of_the_users_file(
-    run, tmp_path, monkeypatch, small_picture
-):
-    for name in ("", "_SUPERRES", "_PAIRED"):
-        monkeypatch.delenv(f"CAFLOW_MODEL{name}", raising=False)
-    tables = [f"[{name}]\nmodel = 'filed'\n" for name in ("superres", "sample", "score")]
-    (tmp_path / "mine.toml").write_text("".join([*tables, "[model]\nsuperres = 'filed'\n"]))
-    score = ("score", "--cond", small_picture, "--target", small_picture)
-    evaluate = ("evaluate", "--data", small_picture.parent)
-    for command, variable in (
-        (("superres", small_picture), "CAFLOW_MODEL_SUPERRES"),
-        (("sample", small_picture), "CAFLOW_MODEL_PAIRED"),
-        (score, "CAFLOW_MODEL"),
-        (score, "CAFLOW_MODEL_SUPERRES"),
-        (evaluate, "CAFLOW_MODEL_SUPERRES"),
-    ):
-        for options, environment, expected in (
-            ([], {}, "filed"),
-            ([], {variable: "surround"}, "surround"),
-            (["--model", "typed"], {variable: "surround"}, "typed"),
-        ):
-            done = run(*command, *options, CAFLOW_CONFIG="mine.toml", **environment)
-            assert_refused(done, 3, f"no model '{expected}'")

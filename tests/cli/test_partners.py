@@ -26,7 +26,7 @@ def test_a_folder_of_masks_is_matched_by_stem(run, tmp_path, model_files):
     save(tmp_path / "in" / "b.png", 64, 32)
     scored = run(
         *["score", "--cond", "in", "--target", "out", "--mask", "masks", "--json"],
-        CAFLOW_MODEL=str(model_files["inpaint"]),
+        CAFLOW_SCORE_MODEL=str(model_files["inpaint"]),
     )
     assert [r["log_likelihood"] for r in records(scored)] == pytest.approx(
         [r["outputs"][0]["log_likelihood"] for r in records(done)], abs=1e-2
@@ -85,7 +85,9 @@ def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, 
         for record in records(done)
         for output in record["outputs"]
     }
-    scored = run("score", "--cond", "small", "--target", "big", "--json", CAFLOW_MODEL=str(model))
+    scored = run(
+        "score", "--cond", "small", "--target", "big", "--json", CAFLOW_SCORE_MODEL=str(model)
+    )
     assert scored.returncode == 0, scored.stderr
     lines = records(scored)
     assert [line["target"] for line in lines] == sorted(written)

@@ -276,7 +276,8 @@ def test_every_format_is_written_and_scored(run, tmp_path, model_file):
         assert np.array_equal(image, first) is exact
         # The model is the one that the picture names.
         scored = run(
-            *("score", "--cond", "x.png", "--target", name, "--json"), CAFLOW_MODEL=str(model_file)
+            *("score", "--cond", "x.png", "--target", name, "--json"),
+            CAFLOW_SCORE_MODEL=str(model_file),
         )
         repeated = only_record(scored)["log_likelihood"]
         assert (abs(repeated - output["log_likelihood"]) < 0.01) is exact

@@ -79,7 +79,7 @@ def test_the_users_file_does_not_change_a_config(ran, how):
     assert (config.task.name, config.flip) == ("superres", True)
     # A run of version 0.1.0, whose file has no method, goes on by Adam.
     assert config.optim.method == ("adam" if "--resume" in how else "muon")
-    assert config.optim.compile == ("--config" in how)
+    assert not config.optim.compile
     typed = ran(file, *how, "--minutes", "5", "--batch-size", "2")
     assert (typed.optim.images, typed.optim.minutes, typed.optim.batch_size) == (None, 5, 2)
 
@@ -96,18 +96,3 @@ def test_a_file_for_a_run_that_goes_on_leaves_its_method(ran, tmp_path, method, 
     assert ran("", "--resume", "--config", "own.toml").optim.images == 9
     (tmp_path / "own.toml").write_text('data = "photos"\n[optim]\nimages = 9\nmethod = "muon"\n')
     assert ran("", "--resume", "--config", "own.toml").optim.method == "muon"
-
-
-def test_the_users_file_says_what_a_config_leaves_out(ran, tmp_path):
-    (tmp_path / "own.toml").write_text("[optim]\nlr = 0.5\n")
-    file = 'device = "cuda:7"\n[train]\nminutes = 60\nlr = 0.01\ndata = "photos"\nbatch-size = 3\n'
-    config = ran(file, "--config", "own.toml")
-    assert (config.device, config.data, config.optim.minutes) == ("cuda:7", "photos", 60)
-    assert (config.optim.lr, config.optim.batch_size) == (0.5, 3)
-    assert ran(file, "--config", "own.toml", CAFLOW_DEVICE="cpu").device == "cpu"
-    assert ran(file, "--config", "own.toml", "--images", "9").optim.minutes is None
-
-
-def test_a_typed_budget_takes_the_place_of_the_users(ran):
-    config = ran('[train]\nminutes = 60\ndata = "photos"\n', "--images", "9")
-    assert (config.optim.images, config.optim.minutes) == (9, None)

@@ -1,158 +1,160 @@
-"""A user's defaults: where they are, what may stand there, and what goes before what."""
+"""Where values of options come from: typed, the environment, the user's file, the default."""
 
 from __future__ import annotations
 
-import os
-import sys
+import json
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from caflow_cli.cli import user_config
-from caflow_cli.cli.app import app
-from caflow_cli.errors import CaflowError
+from .process import assert_refused
+from .scenes import save
+
+PAIR = ("score", "--cond", "x.png", "--target", "x.png")
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch) -> Path:
-    path = tmp_path / "defaults" / "config.toml"
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's file, empty, beside a picture."""
+    path = tmp_path / "config.toml"
+    path.touch()
     monkeypatch.setenv("CAFLOW_CONFIG", str(path))
+    save(tmp_path / "x.png", 8, 8)
     return path
 
 
-def written(file: Path, text: str) -> None:
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+@pytest.mark.parametrize("command", [["superres", "x.png"], ["colorize", "x.png"], PAIR])
+def test_typed_then_environment_then_file_then_default(run, file, command):
+    """Found by the model that is missing, which is told before any picture is read."""
+    file.write_text(f'[{command[0]}]\nmodel = "filed"\n')
+    variable = {f"CAFLOW_{command[0].upper()}_MODEL": "surround"}
+    for model, options, environment in (
+        ("filed", [], {}),
+        ("surround", [], variable),
+        ("typed", ["--model", "typed"], variable),
+    ):
+        done = run(*command, *options, **environment)
+        assert_refused(done, 3, f"no model '{model}'")
+    assert_refused(run("sample", "x.png", **variable), 2, "sample needs a model")
 
 
-def defaults(text: str) -> dict:
-    context = typer.main.get_command(app).make_context("caflow", ["models"], resilient_parsing=True)
-    return user_config.defaults_of(user_config.read_table(text), context)
+def test_a_key_at_the_top_is_for_every_command_and_one_in_a_table_goes_before(run, file):
+    file.write_text('device = "cuda:77"\n[superres]\ndevice = "cuda:88"\n')
+    assert_refused(run("colorize", "x.png"), 2, "'cuda:77'")
+    assert_refused(run("superres", "x.png"), 2, "'cuda:88'")
+    assert_refused(run("superres", "x.png", CAFLOW_DEVICE="cuda:99"), 2, "'cuda:99'")
+    assert_refused(run("superres", "x.png", CAFLOW_SUPERRES_DEVICE="cuda:66"), 2, "'cuda:66'")
 
 
-@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
-def test_the_place_is_the_platforms(monkeypatch):
-    monkeypatch.delenv("CAFLOW_CONFIG")
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/xdg")
-    assert user_config.config_path() == Path("/xdg/caflow/config.toml")
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    assert user_config.config_path() == Path("/home/me/.config/caflow/config.toml")
-    monkeypatch.setattr(sys, "platform", "darwin")
-    folder = "/home/me/Library/Application Support"
-    assert user_config.config_path() == Path(folder, "caflow", "config.toml")
-
-
-def test_keys_are_options_of_all_commands_or_of_one():
-    found = defaults(
-        'device = "cpu"\n[superres]\ncandidates = 3\nnoise-samples = 2\n'
-        '[models.list]\njson = true\n[train]\nset = ["seed=3"]\n'
+def test_all_kinds_of_values(run, file, model_file):
+    file.write_text(
+        f"json = true\n[superres]\nmodel = {json.dumps(str(model_file))}\ncandidates = 3\n"
+        "tau = 0.8\nno_provenance = true\nskip-existing = true\n[models.list]\njson = false\n"
     )
-    assert found["superres"] == {"device": "cpu", "candidates": "3", "noise_samples": "2"}
-    assert found["colorize"] == {"device": "cpu"}
-    assert found["models"]["list"] == {"as_json": True}
-    assert found["train"] == {"device": "cpu", "settings": ["seed=3"]}
+    line = json.loads(run("superres", "x.png", "-n", 2, CAFLOW_SUPERRES_SEED="5").stdout)
+    assert [line["params"][key] for key in ("tau", "candidates", "keep", "seed")] == [
+        [0.8],
+        3,
+        2,
+        5,
+    ]
+    assert json.loads(run("superres", "x.png", "-n", 2).stdout)["status"] == "skipped"
+    assert run("models", "list").stdout.startswith(b"id\ttask")
+    assert run("models", "list", CAFLOW_MODELS_LIST_JSON="1").stdout.startswith(b"{")
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "message", "hint"),
+    ("text", "message", "hint"),
     [
-        ("# a\ndevice = \n", 2, "is not TOML", ""),
-        ("# a\ndevcie = 'cpu'\n", 2, "has devcie", "device is one"),
-        ("[superres]\n\ncandidate = 3\n", 3, "has superres.candidate", "candidates is one"),
-        ("[superres]\ncandidates = 'many'\n", 2, 'candidates = "many"', "--help"),
-        ("[superres]\ncandidates = [1]\n", 2, "one value is wanted", "--help"),
-        ("[superres]\ncandidates = 0\n", 2, "1 or more is wanted", "--help"),
-        ("tau = 'banana'\n", 1, "tau is 'banana'", "--help"),
-        ("rank = 'foo'\n", 1, "cannot rank by 'foo'", "--help"),
-        ("quiet = 'yes'\n", 1, "true or false is wanted", "--help"),
-        ("\n[upscale]\ntau = 1\n", 2, "has upscale", ""),
-        ("[model]\nsuperres = 3\n", 2, "superres = 3", "an id, a file or a repository"),
-        ("[model]\nother = 'a'\n", 2, 'other = "a"', "superres"),
-        ("model = 'a'\n", 1, "has a model for no task", "[model]"),
-        ("version = true\n", 1, "has version", ""),
+        ("# a\ndevice = \n", "is not TOML: Invalid value (at line 2", "fix the file"),
+        ("# a\ndevice =", "is not TOML: Invalid value (at line 2", "fix the file"),
+        (b"\xff", "is not TOML: 'utf-8' codec", "fix the file"),
+        (f"a = {'[' * 9999}{']' * 9999}", "is nested too deeply", "fix the file"),
+        (f"{'a.' * 9999}a = 1", "sets a, which is no command", "--help"),
+        ("devcie = 'cpu'\n", "sets devcie, which is no option", "hint: device"),
+        ("[superres]\ncandidate = 3\n", "sets superres.candidate", "hint: superres.candidates"),
+        ("[superres]\ntau = {a = 1}\n", "sets superres.tau", ""),
+        ("[models.lst]\njson = true\n", "sets models.lst, which is no command", "models.list"),
+        ("superres = 3\n", "sets superres, which is a command", "[superres]"),
+        ("version = true\n", "sets version, which is no option", ""),
+        ("[score]\nmodel = 'a'\nfoo = 1\n", "sets score.foo", "--help"),
     ],
 )
-def test_a_bad_file_is_one_error_with_its_line(file, text, line, message, hint):
-    written(file, text)
-    with pytest.raises(CaflowError) as caught:
-        defaults(text)
-    assert caught.value.message.startswith(f"line {line} of {str(file)!r} ")
-    assert message in caught.value.message
-    assert hint in caught.value.hint
-    assert caught.value.exit_code == 2
+def test_a_bad_file_stops_every_command_but_not_help_or_config(run, file, text, message, hint):
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    refused = run("superres", "x.png")
+    assert_refused(refused, 2, message)
+    assert repr(str(file)) in refused.stderr.decode()
+    assert hint in refused.stderr.decode()
+    assert_refused(run("models", "list"), 2, message)
+    assert b"Usage: caflow superres" in run("superres", "--help").stdout
+    assert run("--version").returncode == 0
+    shown = run("config")
+    assert (shown.returncode, shown.stdout.decode()) == (0, f"{file}\n")
+    assert message in shown.stderr.decode()
 
 
-def test_setting_and_removing_leaves_other_lines_alone(file):
-    text = "# mine\ndevice = 'cpu'\n\n[superres] # large\ntau = 0.8\n"
-    written(file, text)
-    changed = user_config.with_value("superres.candidates", 20)
-    assert changed == text.replace("# large\n", "# large\ncandidates = 20\n")
-    assert user_config.with_value("superres.tau", None) == text.replace("tau = 0.8\n", "")
-    assert user_config.with_value("device", "mps") == text.replace("'cpu'", '"mps"')
-    assert 'device = "mps"\n' in user_config.with_value("device", "mps")
-    added = user_config.with_value("model.superres", "a/b")
-    assert added == text + '\n[model]\nsuperres = "a/b"\n'
-    for key in ("quiet", "model.superres"):
-        with pytest.raises(CaflowError, match="is not set"):
-            user_config.with_value(key, None)
-    written(file, "superres = {tau = 0.8}\n")
-    with pytest.raises(CaflowError, match="line by line"):
-        user_config.with_value("superres.tau", 0.9)
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("candidates", "many", "valid integer"),
+        ("candidates", 0, "cannot draw 0 candidates"),
+        ("keep", 3, "cannot keep 3 of 2 candidates"),
+        ("tau", "banana", "tau is 'banana'"),
+        ("rank", "foo", "cannot rank by 'foo'"),
+        ("quiet", "perhaps", "valid boolean"),
+        ("seed", [1], "valid integer"),
+        ("device", "abacus", "'abacus'"),
+        ("precision", "float8", "'float8'"),
+        ("model", "nowhere", "no model 'nowhere'"),
+    ],
+)
+def test_a_bad_value_is_one_error_that_says_where_it_was_set(run, file, key, value, message):
+    given = ["superres", "x.png", *([] if key == "candidates" else ["-m", 2])]
+    file.write_text(f"[superres]\n{key} = {json.dumps(value)}\n")
+    code = 3 if key == "model" else 2
+    refused = run(*given)
+    assert_refused(refused, code, message)
+    assert f"({key} in {str(file)!r})" in refused.stderr.decode()
+    if not isinstance(value, list):
+        variable = f"CAFLOW_SUPERRES_{key.upper()}"
+        by_variable = run(*given, **{variable: str(value)})
+        assert_refused(by_variable, code, message)
+        assert f"({variable})" in by_variable.stderr.decode()
 
 
-# --- the command ----------------------------------------------------------------------------------
-
-
-def test_the_command_sets_shows_and_removes(run, file):
-    assert run("config", "path").stdout.decode() == f"{file}\n"
-    assert run("config", "show").stdout == b""
-    for key, value in (("device", "cpu"), ("superres.candidates", "3"), ("model.paired", "x")):
-        done = run("config", "set", key, value)
-        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    shown = run("config", "show").stdout.decode()
-    assert shown == 'device = "cpu"\nsuperres.candidates = 3\nmodel.paired = "x"\n'
-    assert run("config", "unset", "device").returncode == 0
-    assert "device" not in run("config", "show").stdout.decode()
-    before = file.read_bytes()
-    for key, value in (
-        ("superres.candidates", "many"),
-        ("superres.nothing", "1"),
-        ("device", "{}"),
-    ):
-        assert run("config", "set", key, value).returncode == 2
-    assert file.read_bytes() == before
-    said = run("config", "set", "tau", "banana").stderr.decode()
-    assert said.startswith("error: tau = 'banana': tau is 'banana'")
-    assert run("config", "set", "tau", "0.9/0.7/0.5").returncode == 0
-
-
-def test_a_bad_file_stops_all_but_the_command_that_mends_it(run, file):
-    written(file, "device = 'cpu'\nnothing = 1\n")
-    refused = run("models", "list")
-    assert refused.returncode == 2
-    assert f"line 2 of {str(file)!r}" in refused.stderr.decode()
-    assert run("config", "unset", "nothing").returncode == 0
+def test_a_bad_value_of_another_command_stops_none(run, file):
+    file.write_text('[superres]\ncandidates = "many"\n')
     assert run("models", "list").returncode == 0
 
 
-def test_an_option_goes_before_the_environment_and_that_before_the_file(run, file, small_picture):
-    written(file, "device = 'cuda:77'\n")
+def test_config_prints_the_place_and_what_is_set(run, file, monkeypatch, tmp_path):
+    file.write_text('device = "cpu" # mine\n[superres]\ncandidates = 3\n[train]\nset = ["a=ü"]\n')
+    assert run("config").stdout.decode().splitlines() == [
+        str(file),
+        'device = "cpu"',
+        "superres.candidates = 3",
+        'train.set = ["a=ü"]',
+    ]
+    file.unlink()
+    assert run("config").stdout.decode() == f"{file}\n"
+    monkeypatch.delenv("CAFLOW_CONFIG")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert Path(run("config").stdout.decode().strip()).parts[-2:] == ("caflow", "config.toml")
 
-    def device(*options: str, **environment: str) -> str:
-        done = run("superres", small_picture, *options, **environment)
-        assert done.returncode == 2
-        return done.stderr.decode()
 
-    assert "cuda:77" in device()
-    assert "cuda:88" in device(CAFLOW_DEVICE="cuda:88")
-    assert "cuda:99" in device("--device", "cuda:99", CAFLOW_DEVICE="cuda:88")
-
-
-def test_the_model_of_a_task_is_for_that_task_alone(run, file, model_file, small_picture):
-    written(file, f"[model]\nsuperres = '{model_file}'\ncolorize = 'none'\n")
-    done = run("superres", small_picture, "-m", 1, "-o", "out/", "--json")
+def test_score_takes_the_targets_own_model_unless_one_is_typed(run, file, model_file):
+    done = run("superres", "x.png", "-m", 1, "--model", "faces-superres-x4", "-o", "y.png")
     assert done.returncode == 0, done.stderr
-    assert f'"id": "{model_file.name}"'.encode() in done.stdout.replace(b'":"', b'": "')
-    assert b"no model 'none'" in run("colorize", small_picture).stderr
+    pair = ("score", "--cond", "x.png", "--target", "y.png", "--json")
+    file.write_text(f"[score]\nmodel = {json.dumps(str(model_file))}\n")
+    for model, options, environment in (
+        ("faces-superres-x4", [], {}),
+        ("faces-superres-x4", [], {"CAFLOW_SCORE_MODEL": str(model_file)}),
+        (model_file.name, ["--model", model_file], {}),
+    ):
+        assert json.loads(run(*pair, *options, **environment).stdout)["model"]["id"] == model
+
+
+def test_a_container_may_state_the_version(run):
+    assert run("models", "list", CAFLOW_VERSION="1.2").returncode == 0

@@ -20,4 +20,4 @@ def colorize_command(images: options.Images, given: Restoration) -> None:
 
     Example: caflow colorize old.png -m 10 -n 3
     """
-    restore_pictures("colorize", images, given.settled("colorize"))
+    restore_pictures("colorize", images, given)

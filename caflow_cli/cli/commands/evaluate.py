@@ -64,7 +64,7 @@ def evaluate_command(
     compared: Compared,
     networks: Networks,
     written: Written,
-    as_json: Annotated[
+    json: Annotated[
         bool,
         typer.Option("--json", help="One JSON object on stdout.", rich_help_panel=RESULTS),
     ] = False,
@@ -102,7 +102,7 @@ def evaluate_command(
         evaluation = _compare(
             pictures or [], names, compared, networks, console, leave_out=not metrics
         )
-    reporter = Reporter("evaluate", console, as_json)
+    reporter = Reporter("evaluate", console, json)
     _report(evaluation, identity, time.perf_counter() - start, reporter)
 
 

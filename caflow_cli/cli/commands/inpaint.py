@@ -23,4 +23,4 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    restore_pictures("inpaint", images, given.settled("inpaint"), masking)
+    restore_pictures("inpaint", images, given, masking)

@@ -41,12 +41,13 @@ def sample_command(
     `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
     first. Pictures of any size are taken. A model that learned from parts of pictures draws at
     the picture's own scale. For any other model the picture is brought to the model's scale: its
-    shorter side has the size of the training pictures. A picture that does not fit the default
-    model is refused, unless --model names a model.
+    shorter side has the size of the training pictures.
 
-    Example: caflow sample --cond sketch.png --model my-model.safetensors -m 10 -n 3
+    Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
     inputs = [*(cond or []), *(images or [])]
     if not inputs:
         raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
-    restore_pictures("sample", inputs, given.settled("sample"), masking)
+    if given.model is None:
+        raise CaflowError("sample needs a model", "--model maps-aerial, or a file", EXIT_USAGE)
+    restore_pictures("sample", inputs, given, masking)

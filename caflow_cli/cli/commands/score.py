@@ -15,7 +15,6 @@ from ..option_groups import expanded
 from ..records import error_fields
 from ..reporter import Reporter
 from ..shard import find_shard
-from ..typed import from_file
 
 if TYPE_CHECKING:
     from ...images import Decoded
@@ -30,6 +29,7 @@ __all__ = ["score_command"]
 
 @expanded
 def score_command(
+    context: typer.Context,
     cond: Annotated[
         str,
         typer.Option(
@@ -72,19 +72,20 @@ def score_command(
     overwrite: options.Overwrite = False,
     recursive: options.Recursive = False,
     frame: options.Frame = None,
-    model: options.ModelOnly = None,
+    model: options.Model = None,
     device: options.Device = "auto",
     shard: options.Shard = None,
     noise_samples: options.NoiseSamples = 1,
-    as_json: options.Json = False,
+    json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Score a picture given its condition: log p(B | A), exact and repeatable.
 
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
-    made the target according to its metadata, else CAFLOW_MODEL, else the default. Nothing else is
-    taken from the metadata. For a written candidate, the score repeats the number that ranked it.
+    made the target according to its metadata, else that of CAFLOW_SCORE_MODEL or of your own
+    defaults, else the bundled one. Nothing else is taken from the metadata. For a written
+    candidate, the score repeats the number that ranked it.
 
     Example: caflow score --cond face.png --target face_superres.png
     """
@@ -92,7 +93,6 @@ def score_command(
 
     from ...sampling import check_noise_samples
     from ..inputs import check_frame
-    from ..loaded_model import behind_environment
     from ..outputs import Claims
     from ..partners import plan_pairs
     from ..sheets import Sheet
@@ -102,7 +102,7 @@ def score_command(
     pairs = plan_pairs(cond, target, masking.mask, recursive=recursive)
     read = [source.path for pair in pairs for source in pair.sources]
     if len(pairs) == 1:
-        _check_there(pairs[0], Reporter("score", console, as_json))
+        _check_there(pairs[0], Reporter("score", console, json))
     claims = Claims([path for path in read if path is not None])
     share = find_shard(shard, console)
     for what, wanted in (
@@ -115,9 +115,10 @@ def score_command(
     own = share.of(pairs)
     if not own:
         return
-    typed, default = None if from_file("model") else model, behind_environment(model, None)
-    scorer = _Scorer(typed, default, device, noise_samples, frame, console, maps, masking)
-    reporter = Reporter("score", console, as_json)
+    source = context.get_parameter_source("model")
+    typed = source is not None and source.name == "COMMANDLINE"
+    scorer = _Scorer(model, typed, device, noise_samples, frame, console, maps, masking)
+    reporter = Reporter("score", console, json)
     kept: list[tuple[Pair, Scored]] = []  # until all are scored, to be sorted
     failed = False
     try:
@@ -179,7 +180,7 @@ class _Scorer:
     def __init__(
         self,
         model: str | None,
-        default: str | None,
+        typed: bool,  # so that it goes before the targets' own
         device: str,
         noise_samples: int,
         frame: int | None,
@@ -187,7 +188,7 @@ class _Scorer:
         maps: Sheet,
         masking: Masking,
     ) -> None:
-        self.model, self.default = model, default
+        self.model, self.typed = model, typed
         self.device, self.noise_samples = device, noise_samples
         self.frame, self.console, self.maps, self.masking = frame, console, maps, masking
         self.loaded: dict[str | None, LoadedModel] = {}
@@ -196,7 +197,7 @@ class _Scorer:
         from ...devices import select_device
 
         select_device(device)
-        if model is not None:  # found wanting before pictures are read
+        if typed:  # found wanting before pictures are read
             self._load(model)
 
     def score(self, pair: Pair) -> Scored:
@@ -212,7 +213,7 @@ class _Scorer:
         check_as_drawn(pair.target)
         picture, target = self._read(pair.cond), pair.target.read(self.frame)
         mask = None if pair.mask is None else self.masking.read(pair.mask, self.frame)
-        loaded = self._load(model_for_target(self.model, pair.target, self.default))
+        loaded = self._load(self.model if self.typed else model_for_target(pair.target, self.model))
         if mask is None and picture.alpha is not None and loaded.needs_mask:
             mask = hole_in_alpha(picture)
 

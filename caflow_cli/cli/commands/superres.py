@@ -11,7 +11,6 @@ from ..option_groups import expanded
 from ..output_size import OutputSize
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
-from ..typed import weaker
 
 __all__ = ["superres_command"]
 
@@ -59,10 +58,5 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    unused = weaker("scale", "fit")
-    size = OutputSize.parse(
-        None if fit and unused == "scale" else scale, None if scale and unused == "fit" else fit
-    )
-    restore_pictures(
-        "superres", images, given.settled("superres"), consistent=consistent, size=size
-    )
+    size = OutputSize.parse(scale, fit)
+    restore_pictures("superres", images, given, consistent=consistent, size=size)

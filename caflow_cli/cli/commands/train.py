@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,13 +26,14 @@ __all__ = ["train_command"]
 
 @expanded
 def train_command(
+    context: typer.Context,
     out: Annotated[str, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
     run: RunOptions,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Time a few steps, and print what the run would take."),
     ] = False,
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -45,12 +47,24 @@ def train_command(
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
     console = Console(quiet, verbose)
-    reporter = Reporter("train", console, as_json)
+    reporter = Reporter("train", console, json)
+    if run.resume or run.config is not None:
+        run = _without_defaults(run, context)
     config = run_config(out, run)
     if dry_run:
         _estimate(config, run.resume, reporter)
     else:
         _train(config, run.resume, reporter)
+
+
+def _without_defaults(run: RunOptions, context: typer.Context) -> RunOptions:
+    """The options without those of the user's file, which are for new runs."""
+    changes: dict[str, Any] = {}
+    for option in fields(run):
+        source = context.get_parameter_source(option.name)
+        if source is not None and source.name == "DEFAULT_MAP":
+            changes[option.name] = option.default
+    return replace(run, **changes)
 
 
 def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:

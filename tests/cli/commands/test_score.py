@@ -29,9 +29,9 @@ def test_score_repeats_the_number_of_every_written_file(run, tmp_path, small_pic
         assert float(nats) == pytest.approx(output["log_likelihood"], abs=1e-2)
         assert float(bits) == pytest.approx(output["bits_per_dim"], abs=1e-5)
         assert target == output["path"]
-    # The target names a file's model: found if CAFLOW_MODEL is that one, else to be named.
+    # The target names a file's model: found if CAFLOW_SCORE_MODEL is that one, else to be named.
     assert_refused(run(*arguments), 2, "made with model 'small.safetensors'")
-    found = run(*arguments, CAFLOW_MODEL=str(model_file))
+    found = run(*arguments, CAFLOW_SCORE_MODEL=str(model_file))
     assert found.stdout == text.stdout
 
 
@@ -58,7 +58,7 @@ def test_score_repeats_what_ranked_at_two_sizes(run, tmp_path, model_files, task
             at_scale = (32, 48) if (task, height) == ("paired", 72) else (width, height)
             assert Image.open(output["path"]).size == at_scale
             pair = ["--cond", image, "--target", output["path"], *mask]
-            scored = run("score", *pair, "--json", CAFLOW_MODEL=str(model))
+            scored = run("score", *pair, "--json", CAFLOW_SCORE_MODEL=str(model))
             (again,) = records(scored)
             assert again["log_likelihood"] == pytest.approx(output["log_likelihood"], abs=1e-2)
             for field in ("score_domain", "scored_size"):
@@ -71,7 +71,7 @@ def test_score_as_json(run, tmp_path, small_picture, model_file):
     Image.open(small_picture).resize((32, 32)).save(target)
     result = run(
         *("score", "--cond", small_picture, "--target", target, "--json", "--noise-samples", 4),
-        CAFLOW_MODEL=str(model_file),
+        CAFLOW_SCORE_MODEL=str(model_file),
     )
     record = json.loads(result.stdout)
     assert record["status"] == "ok"
@@ -211,7 +211,7 @@ def test_a_picture_of_schema_1_is_scored_by_the_model_that_it_names(
     scored = []
     for name in ("new.png", "old.png"):
         arguments = ("score", "--cond", small_picture, "--target", name, "--json")
-        (line,) = records(run(*arguments, CAFLOW_MODEL=str(model_file)))
+        (line,) = records(run(*arguments, CAFLOW_SCORE_MODEL=str(model_file)))
         assert (line["schema"], line["model"]) == (2, record["model"])
         scored.append(line["log_likelihood"])
     assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)

@@ -10,6 +10,7 @@ import typer
 from ....errors import CaflowError
 from ... import completion, options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["info_command"]
 
 
+@expanded
 def info_command(
     name: Annotated[
         str,
         typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models),
     ],
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -36,7 +38,7 @@ def info_command(
     """
     from ....hub.describe import describe
 
-    reporter = Reporter("models info", Console(quiet, verbose), as_json)
+    reporter = Reporter("models info", Console(quiet, verbose), json)
     facts = _facts(name, describe(name))
     reporter.result(
         facts, (f"{label:<12} {_printable(value)}" for label, value in _lines(facts, verbose))

@@ -6,6 +6,7 @@ import sys
 
 from ... import options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 __all__ = ["list_command"]
@@ -13,8 +14,9 @@ __all__ = ["list_command"]
 _COLUMNS = ("id", "task", "size", "place", "license", "default")
 
 
+@expanded
 def list_command(
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -30,7 +32,7 @@ def list_command(
 
     console = Console(quiet, verbose)
     console.detail(f"{manifest_path()}")
-    reporter = Reporter("models list", console, as_json)
+    reporter = Reporter("models list", console, json)
     entries = list(load_manifest().values())
     rows = [list(_COLUMNS)]
     for entry in entries:

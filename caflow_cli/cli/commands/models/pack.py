@@ -9,11 +9,13 @@ import typer
 
 from ... import options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 __all__ = ["pack_command"]
 
 
+@expanded
 def pack_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
     model_id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the model.")],
@@ -35,7 +37,7 @@ def pack_command(
     license_terms: Annotated[
         str, typer.Option("--license", metavar="TEXT", help="Terms of the weights.")
     ] = "see the training data's terms",
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -62,5 +64,5 @@ def pack_command(
     )
     console = Console(quiet, verbose)
     file = (WEIGHTS_DIR if bundle else Path(output)) / f"{entry.id}.safetensors"
-    Reporter("models pack", console, as_json).result(asdict(entry), [str(file)])
+    Reporter("models pack", console, json).result(asdict(entry), [str(file)])
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")

@@ -8,17 +8,19 @@ import typer
 
 from ... import completion, options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 __all__ = ["path_command"]
 
 
+@expanded
 def path_command(
     name: Annotated[
         str,
         typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models),
     ],
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -35,4 +37,4 @@ def path_command(
     console.detail(f"sha256 {resolved.sha256}")
     path = str(resolved.path)
     fields = {"input": name, "id": resolved.id, "path": path, "sha256": resolved.sha256}
-    Reporter("models path", console, as_json).result(fields, [path])
+    Reporter("models path", console, json).result(fields, [path])

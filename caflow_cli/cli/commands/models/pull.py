@@ -9,11 +9,13 @@ import typer
 from ....errors import EXIT_WEIGHTS, CaflowError
 from ... import options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 __all__ = ["pull_command"]
 
 
+@expanded
 def pull_command(
     names: Annotated[
         list[str],
@@ -22,7 +24,7 @@ def pull_command(
         ),
     ],
     quiet: options.Quiet = False,
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
 ) -> None:
     """Download models into the cache, check their sha256, and print their paths.
 
@@ -34,7 +36,7 @@ def pull_command(
     from ....hub.resolve import pull
 
     console = Console(quiet)
-    reporter = Reporter("models pull", console, as_json)
+    reporter = Reporter("models pull", console, json)
     if quiet:
         hide_progress()
     failed = False

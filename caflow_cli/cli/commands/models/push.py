@@ -49,7 +49,7 @@ def push_command(
         bool, typer.Option("--dry-run", help="Print the model card, and push nothing.")
     ] = False,
     quiet: options.Quiet = False,
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
 
@@ -62,7 +62,7 @@ def push_command(
     from ....hub.push import pack_parcel, push
 
     console = Console(quiet)
-    reporter = Reporter("models push", console, as_json)
+    reporter = Reporter("models push", console, json)
     if not console.live:
         hide_progress()
     parcel = pack_parcel(run, repo, license_terms, data)

@@ -9,6 +9,7 @@ import typer
 from ....errors import EXIT_WEIGHTS
 from ... import completion, options
 from ...console import Console
+from ...option_groups import expanded
 from ...reporter import Reporter
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["verify_command"]
 
 
+@expanded
 def verify_command(
     names: Annotated[
         list[str] | None,
@@ -26,7 +28,7 @@ def verify_command(
             autocompletion=completion.models,
         ),
     ] = None,
-    as_json: options.JsonResult = False,
+    json: options.JsonResult = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
@@ -38,7 +40,7 @@ def verify_command(
     """
     from ....hub.verify import verify
 
-    reporter = Reporter("models verify", Console(quiet, verbose), as_json)
+    reporter = Reporter("models verify", Console(quiet, verbose), json)
     failed = False
     for check in verify(names or ()):
         _report(check, reporter)
