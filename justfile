@@ -39,9 +39,9 @@ docs:
 serve:
     mkdocs serve
 
-# write docs/cli.md from the program
+# print the reference of all commands and JSON lines
 reference:
-    python -m caflow_cli.cli.reference > docs/cli.md
+    python .ci/reference.py
 
 # draw the pictures of the README from the bundled models
 pictures:

@@ -1,4 +1,5 @@
-"""What the site shows of files outside `docs/`: model cards, CONTRIBUTING, SECURITY, CHANGELOG.
+"""What the site shows beside `docs/`: model cards, CONTRIBUTING, SECURITY, CHANGELOG, and the
+reference of commands and JSON lines.
 
 In the repository pages link to each other by their paths there. On the site those files have other
 places, so links to them, and links in them, are rewritten.
@@ -9,11 +10,15 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 CARDS = "caflow_cli/assets/weights"
@@ -40,6 +45,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = page.file.abs_src_path
     assert source is not None
     here = Path(source).relative_to(ROOT).as_posix()
+    if here == "docs/cli.md":
+        markdown += reference()
 
     def rewritten(match: re.Match[str]) -> str:
         opening, target, anchor, closing = match.groups()

@@ -1,38 +1,51 @@
-"""The reference is what the program says of itself, and completion knows it."""
+"""The reference that the site shows has every command, option and field."""
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
-from caflow_cli.cli.reference import reference
+import pytest
 
 from .inprocess import command_paths
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "caflow_cli" / "assets" / "schema" / "lines.schema.json"
 
 
-def test_the_reference_is_up_to_date():
-    assert DOCS.read_text(encoding="utf-8") == reference(), (
-        "python -m caflow_cli.cli.reference > docs/cli.md"
-    )
+@pytest.fixture(scope="module")
+def reference() -> str:
+    command = [sys.executable, ".ci/reference.py"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_reference_has_every_command_and_option(run):
-    text = reference()
+def test_it_has_every_command_and_option(run, reference):
+    sections = {
+        part.partition("`")[0]: part for part in re.split(r"^##+ `caflow ", reference, flags=re.M)
+    }
     for words in command_paths():
-        section = text.split(f"## `caflow {' '.join(words)}`\n")[1].split("\n## ")[0]
-        assert "Example: `caflow " in section
+        section = sections[" ".join(words)]
+        assert "Example: caflow " in section
         shown = run(*words, "--help", COLUMNS="300").stdout.decode()
-        options = {word for word in shown.replace(",", " ").split() if word.startswith("--")}
-        for option in options - {"--help"}:
-            name = option.rstrip(".:;`)")
-            assert name in section, (words, name)
+        for option in re.findall(r"(?<=[\s,])--[a-z][a-z-]+", shown):
+            assert option in section, (words, option)
+
+
+def test_it_has_every_field_of_json_lines(reference):
+    for name, kind in json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"].items():
+        (table,) = re.findall(rf"^### `{name}`\n(.*?)(?=^### |\Z)", reference, re.S | re.M)
+        listed = re.findall(r"^\| `(\w+)` \|", table, re.M)
+        assert listed == list(kind.get("items", kind)["properties"])
 
 
 def test_the_shell_completes_commands_and_options(run):
-    commands = run(_CAFLOW_COMPLETE="complete_bash", COMP_WORDS="caflow s", COMP_CWORD="1")
-    assert commands.stdout.decode().split() == ["superres", "sample", "score"]
-    options = run(
-        _CAFLOW_COMPLETE="complete_bash", COMP_WORDS="caflow inpaint --ma", COMP_CWORD="2"
-    )
-    assert options.stdout.decode().split() == ["--mask", "--mask-as-is"]
+    for words, found in (
+        ("caflow s", ["superres", "sample", "score"]),
+        ("caflow inpaint --ma", ["--mask", "--mask-as-is"]),
+    ):
+        count = str(len(words.split()) - 1)
+        shell = {"_CAFLOW_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+        assert run(**shell).stdout.decode().split() == found
