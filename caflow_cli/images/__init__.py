@@ -1,15 +1,18 @@
-"""Pictures in and out: decoding, transparency, encoding and safe writing.
+"""Image files in and out: reading, transparency, writing. `docs/pictures.md` states the policy."""
 
-`docs/pictures.md` states the policy for users.
-"""
-
-from .alpha import fill_transparent, over_white, resize_alpha
+from .alpha import fill_transparent, over_white, put_back, resize_alpha
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
-from .decode import SUFFIXES, Decoded, decode, read_image, stored_size
-from .encode import FORMATS, Encoder, encode_png, format_of, write_png
-from .provenance import read_provenance
-from .source import MAX_BYTES, no_file
-from .transparency import filled_in, put_back
+from .read import (
+    MAX_BYTES,
+    SUFFIXES,
+    Decoded,
+    decode,
+    no_file,
+    read_image,
+    read_provenance,
+    stored_size,
+)
+from .write import FORMATS, Encoder, encode_png, format_of, write_png
 
 __all__ = [
     "FORMATS",
@@ -21,7 +24,6 @@ __all__ = [
     "decode",
     "encode_png",
     "fill_transparent",
-    "filled_in",
     "format_of",
     "locked_folder",
     "make_folder",

@@ -6,11 +6,16 @@ and may be anything. A filter that reads it would mix it into visible pixels.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-__all__ = ["fill_transparent", "over_white", "resize_alpha"]
+if TYPE_CHECKING:
+    from .read import Decoded
+
+__all__ = ["fill_transparent", "over_white", "put_back", "resize_alpha"]
 
 Plane = npt.NDArray[np.uint8]
 
@@ -20,15 +25,15 @@ def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
 
     The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
     that has a visible pixel, interpolated; the sides of blocks are powers of two. Opaque pixels are
-    never changed. A wholly transparent picture is not changed.
+    never changed. A wholly transparent image is not changed.
 
     Args:
         rgb: Straight colours, (H, W, 3).
         alpha: (H, W), 0 transparent to 255 opaque.
         faint: Also blend that mean into a pixel fainter than its neighbours, in proportion: `(a c +
             (m - a) mean) / m`, m being the largest alpha of its 5 x 5 neighbourhood (the support of
-            BICUBIC). This is for pictures about to be enlarged, because the filter would give the
-            pixel's colour the weight of an opaque one. An evenly transparent picture stays as it
+            BICUBIC). This is for images about to be enlarged, because the filter would give the
+            pixel's colour the weight of an opaque one. An evenly transparent image stays as it
             is.
     """
     if not alpha.any():
@@ -86,6 +91,20 @@ def resize_alpha(alpha: Plane, size: tuple[int, int]) -> Plane:
 
 
 def over_white(rgb: Plane, alpha: Plane) -> Plane:
-    """The picture on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
+    """The image on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
     a = alpha[..., None].astype(np.uint16)
     return ((a * rgb + (255 - a) * 255 + 127) // 255).astype(np.uint8)
+
+
+def put_back(image: Plane, source: Decoded, mask: Plane | None) -> tuple[Plane, Plane | None]:
+    """The colours and the alpha of a result.
+
+    Alpha is that of the image it was made from, at the result's size. In an inpainted image,
+    everything outside the mask comes out as it came in, whether it is visible or not.
+    """
+    if source.alpha is None:
+        return image, None
+    if mask is not None:
+        hidden = (source.alpha == 0) & (mask < 128)
+        image = np.where(hidden[..., None], source.rgb, image)
+    return image, resize_alpha(source.alpha, (image.shape[0], image.shape[1]))

@@ -18,8 +18,6 @@ if sys.platform != "win32":
 
 __all__ = ["atomic_write", "locked_folder", "make_folder", "remove_leftovers"]
 
-# A file system without hard links: FAT, some network shares, Android.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 _TEMPORARY = ".caflow-{}.tmp"
 _cleaned: set[Path] = set()  # folders, by this process
 
@@ -75,7 +73,7 @@ def remove_leftovers(folder: Path) -> None:
     """
     for path in folder.glob(_TEMPORARY.format("*")):
         with suppress(OSError), path.open("rb") as file:
-            if _lock(file) is True:
+            if _lock(file):
                 path.unlink()
 
 
@@ -101,14 +99,21 @@ def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
     if target.parent not in _cleaned:
         _cleaned.add(target.parent)
         remove_leftovers(target.parent)
-    temporary, file = _open_temporary(target.parent)
+    while True:
+        temporary = target.parent / _TEMPORARY.format(secrets.token_hex(6))
+        file = temporary.open("xb")  # `tempfile` would give the file mode 0600
+        _lock(file)
+        # Between the two calls another process may have taken it for a leftover.
+        if os.fstat(file.fileno()).st_nlink:
+            break
+        file.close()
     try:
         with file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
             if sys.platform == "win32":
-                file.close()  # what is open cannot be renamed there
+                file.close()  # an open file cannot be renamed there
             if replace:
                 temporary.replace(target)
             else:
@@ -118,40 +123,22 @@ def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
         raise
 
 
-def _open_temporary(folder: Path) -> tuple[Path, BinaryIO]:
-    """Create a file in the folder, and lock it if possible."""
-    while True:
-        path = folder / _TEMPORARY.format(secrets.token_hex(6))
-        file = path.open("xb")  # by hand: `tempfile` would give the file mode 0600
-        # Between the two calls another process may have taken it for a leftover.
-        if _lock(file) is not False and os.fstat(file.fileno()).st_nlink:
-            return path, file
-        file.close()
-
-
-def _lock(file: BinaryIO) -> bool | None:
-    """Lock a file until it is closed. True if that worked, None if files cannot be locked."""
-    if sys.platform == "win32":
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+def _lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed. False if another process has it, or files have no locks."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
     """Rename, but never onto a file. FileExistsError if there is one."""
-    if os.name == "nt":
-        temporary.rename(target)  # refuses there
-        return
     try:
         os.link(temporary, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
+    except FileExistsError:
+        raise
+    except OSError as error:  # no hard links: FAT, some network shares
         if target.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         temporary.replace(target)

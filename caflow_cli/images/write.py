@@ -1,4 +1,4 @@
-"""Encoding: the formats that are written, and their limits."""
+"""Encoding: the formats that are written, their limits, and what a file says about itself."""
 
 from __future__ import annotations
 
@@ -14,22 +14,33 @@ from PIL import Image, PngImagePlugin
 from ..errors import EXIT_USAGE, CaflowError
 from .alpha import over_white
 from .atomic import atomic_write
-from .provenance import PNG_KEY, to_description
-from .xmp import PNG_XMP, XMP
 
-__all__ = ["FORMATS", "Encoder", "encode_png", "format_of", "write_png"]
+__all__ = ["FORMATS", "PROVENANCE_KEY", "Encoder", "encode_png", "format_of", "write_png"]
 
-# Name on the command line -> suffixes, the first being the one that is given.
+# Name on the command line -> suffixes; files are named with the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "png": (".png",),
     "webp": (".webp",),
     "jpg": (".jpg", ".jpeg"),
     "tiff": (".tif", ".tiff"),
 }
-_MAX_SIDE = {"webp": 16383, "jpg": 65500}  # what the formats can say
+# Of PNG's text chunk; elsewhere the only key of a JSON object in ImageDescription.
+PROVENANCE_KEY = "caflow"
+
+_MAX_SIDE = {"webp": 16383, "jpg": 65500}
 _JPEG_QUALITY = 95
-_DESCRIPTION = 0x010E  # EXIF and TIFF tag ImageDescription
-_XMP = 700  # TIFF tag
+_DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
+_PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
+# IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"/>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""  # noqa: E501
 
 
 def format_of(path: Path) -> str | None:
@@ -49,7 +60,7 @@ class Encoder:
         provenance: Whether it is written, and XMP beside it.
 
     Raises:
-        CaflowError: (exit 2) there is no such format, or the format does not take a quality.
+        CaflowError: (exit 2) unknown format, or the format does not take this quality.
     """
 
     format: str = "png"
@@ -76,6 +87,7 @@ class Encoder:
 
     @property
     def suffix(self) -> str:
+        """The suffix of its files, with the dot."""
         return FORMATS[self.format][0]
 
     @property
@@ -85,6 +97,7 @@ class Encoder:
 
     @property
     def has_alpha(self) -> bool:
+        """Whether the format stores alpha."""
         return self.format != "jpg"
 
     def encode(
@@ -95,14 +108,14 @@ class Encoder:
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
-        The pixels are sRGB. They carry no profile, because untagged pictures are read as sRGB. JPEG
-        has no alpha, so the picture is laid on white.
+        The pixels are sRGB and carry no profile, because untagged images are read as sRGB. JPEG has
+        no alpha: the image is composited over white.
 
         Args:
             provenance: ASCII JSON; in PNG the text chunk `caflow`, elsewhere ImageDescription.
 
         Raises:
-            CaflowError: (exit 1) the picture has more pixels than the format allows.
+            CaflowError: (exit 1) a side is longer than the format allows.
         """
         height, width = image.shape[:2]
         limit = _MAX_SIDE.get(self.format)
@@ -113,38 +126,38 @@ class Encoder:
             )
         if not self.provenance:
             provenance = None
-        xmp = XMP.encode() if provenance else None
         if alpha is not None:
             image = np.dstack([image, alpha]) if self.has_alpha else over_white(image, alpha)
         if self.format == "png":
-            text = {PNG_KEY: provenance, PNG_XMP: XMP} if provenance else None
-            return encode_png(image, text)
+            return encode_png(image, provenance)
         exif = Image.Exif()
+        options: dict[str, object] = {"exif": exif}
         if provenance:
-            exif[_DESCRIPTION] = to_description(provenance)
-        more = {"exif": exif, **({"xmp": xmp} if xmp else {})}
-        buffer = io.BytesIO()
-        picture = Image.fromarray(np.ascontiguousarray(image))
+            exif[_DESCRIPTION] = f'{{"{PROVENANCE_KEY}": {provenance}}}'
+            if self.format == "tiff":
+                exif[_TIFF_XMP] = _XMP.encode()
+            else:
+                options["xmp"] = _XMP.encode()
         if self.format == "tiff":
-            if xmp:
-                exif[_XMP] = xmp
-            picture.save(buffer, "TIFF", compression="tiff_adobe_deflate", exif=exif)
+            options |= {"format": "TIFF", "compression": "tiff_adobe_deflate"}
         elif self.format == "jpg":
             quality = self.quality or _JPEG_QUALITY
-            picture.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True, **more)
+            options |= {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True}
         elif self.quality is None:
-            # `exact`: colours are kept under transparent pixels too.
-            picture.save(buffer, "WEBP", lossless=True, exact=True, **more)
+            # `exact` keeps the colours of transparent pixels.
+            options |= {"format": "WEBP", "lossless": True, "exact": True}
         else:
-            picture.save(buffer, "WEBP", quality=self.quality, method=6, **more)
+            options |= {"format": "WEBP", "quality": self.quality, "method": 6}
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(image)).save(buffer, **options)  # type: ignore[arg-type]
         return buffer.getvalue()
 
 
-def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = None) -> bytes:
+def encode_png(image: npt.NDArray[np.uint8], provenance: str | None = None) -> bytes:
     """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
 
     Args:
-        text: Text chunks by keyword: tEXt, or iTXt if Latin-1 is not enough, and for XMP.
+        provenance: ASCII JSON for the text chunk `caflow`; XMP is written beside it.
 
     Raises:
         ValueError: The dtype or the shape is another.
@@ -154,17 +167,16 @@ def encode_png(image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = No
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] in (3, 4)):
-        raise ValueError(f"a picture is (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
+        raise ValueError(f"an image is (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
     chunks = PngImagePlugin.PngInfo()
-    for key, value in (text or {}).items():
-        (chunks.add_itxt if key == PNG_XMP else chunks.add_text)(key, value)
+    if provenance:
+        chunks.add_text(PROVENANCE_KEY, provenance)
+        chunks.add_itxt(_PNG_XMP, _XMP)
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
 
 
-def write_png(
-    path: Path, image: npt.NDArray[np.uint8], text: Mapping[str, str] | None = None
-) -> None:
-    """Write `encode_png(image, text)` with `atomic_write`; same errors."""
-    atomic_write(path, encode_png(image, text))
+def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write `encode_png(image)` with `atomic_write`; same errors."""
+    atomic_write(path, encode_png(image))

@@ -1,0 +1,411 @@
+"""Reading: the one policy for how image files become 8-bit sRGB colours and alpha."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
+
+from ..errors import CaflowError
+from .alpha import fill_transparent
+from .colour import srgb_converter
+from .write import PROVENANCE_KEY
+
+__all__ = [
+    "MAX_BYTES",
+    "SUFFIXES",
+    "Decoded",
+    "decode",
+    "no_file",
+    "read_image",
+    "read_provenance",
+    "stored_size",
+]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+MAX_BYTES = 2**30  # of a file
+
+Pixels = npt.NDArray[np.uint8]
+
+# Named, so that no plugin that starts other programs (EPS) ever reads a file.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
+_COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
+_SMALLER = "crop or shrink the image first"
+_STRIP = 2**20  # pixels converted at a time, which bounds memory
+_BITS_PER_SAMPLE, _ORIENTATION, _PLANAR = 258, 0x0112, 284  # TIFF and EXIF tags
+_DESCRIPTION = 0x010E
+_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+    8: lambda x: np.rot90(x),
+}
+# Raw layouts of grey that Pillow scales to 8 bits, and the factor; it leaves the transparent level.
+_LOW_BITS = {"L;2": 85, "L;4": 17}
+# Pillow keeps one byte of each 16-bit colour value, chosen by the name of the layout in the file.
+# Under the layout with exchanged bytes, it gives the other one.
+_EXCHANGED = {
+    f"{mode};16{a}": f"{mode};16{b}"
+    for mode in ("RGB", "RGBX", "RGBA", "RGBa", "CMYK")
+    for a, b in ("BL", "LB")
+}
+_NATIVE = "L" if sys.byteorder == "little" else "B"
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # the errors raised say the same
+# `warnings.catch_warnings` and stderr belong to the process, and data sets are read by threads.
+_warnings_lock, _stderr_lock = threading.Lock(), threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """A decoded image.
+
+    Attributes:
+        rgb: sRGB, uint8 (H, W, 3): straight colours as stored, also of transparent pixels.
+        alpha: uint8 (H, W), 0 transparent to 255 opaque; None where every pixel is opaque.
+        format: Format of the file's content: PNG, JPEG, WEBP, …
+        frames: Frames or pages of the file, of which this is the first.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None
+    format: str
+    frames: int = 1
+
+    def seen(self, *, faint: bool = False) -> Pixels:
+        """`rgb` with transparent pixels filled by `fill_transparent`."""
+        if self.alpha is None:
+            return self.rgb
+        return fill_transparent(self.rgb, self.alpha, faint=faint)
+
+    def opaque(self) -> Decoded:
+        """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
+        return replace(self, rgb=self.seen(), alpha=None)
+
+
+def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
+    """Decode an image to 8-bit sRGB, with alpha apart.
+
+    EXIF orientation is applied and an embedded ICC profile converted to sRGB (one that is sRGB up
+    to rounding leaves the pixels as they are; a broken one is ignored). 16 bits are rescaled by
+    255/65535 and rounded. Palette, grey, 1-bit, CMYK and LAB are converted; premultiplied colours
+    are made straight. Of an animation, or of several pages, the first one is read.
+
+    Args:
+        source: A path, or a binary stream that is read to its end.
+        name: Name of the image in errors; by default the path or the stream's name.
+
+    Raises:
+        CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
+            an image; it has more pixels than Pillow's bomb limit; or its values have no stated
+            range (floats, 32-bit integers).
+    """
+    data, label = _read_source(source, name)
+    image, frames = _open(data, label)
+    with image:
+        layout = _exchanged_layout(image)
+        hidden, tiles = image.info.get("transparency"), getattr(image, "tile", [])
+        if isinstance(hidden, int) and tiles and (step := _LOW_BITS.get(str(tiles[0].args))):
+            image.info["transparency"] = hidden * step
+        _load(image, label)
+        low = None if layout is None else _low_bytes(data, label, layout)
+        if image.mode == "F" or image.mode.startswith("I"):
+            _check_range(image, label)
+        rgb, alpha = _in_strips(image, low)
+        # Read after the pixels: a PNG may hold EXIF behind them, and TIFF turns itself.
+        turn = _TURNS.get(_orientation(image))
+        format = image.format or ""
+    if turn is not None:
+        rgb = np.ascontiguousarray(turn(rgb))
+        alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
+    return Decoded(rgb, alpha, format, frames)
+
+
+def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
+    """Read the colours of an image: uint8 (H, W, 3), 0-255.
+
+    Alpha is dropped. The result has the stored (un-premultiplied) colours, also of transparent
+    pixels. `decode` returns the alpha.
+
+    Raises:
+        CaflowError: As for `decode`.
+    """
+    return decode(source, name).rgb
+
+
+def stored_size(data: bytes, name: str) -> tuple[int, int]:
+    """Read height and width of an image from its header, before any turn. No pixel is decoded.
+
+    Raises:
+        CaflowError: As for `decode`, where the header shows it.
+    """
+    image, _ = _open(data, name)
+    with image:
+        return image.height, image.width
+
+
+def read_provenance(path: Path) -> dict[str, Any] | None:
+    """Read what `Encoder` wrote about an image; None if there is nothing. No pixel is decoded.
+
+    Raises:
+        CaflowError: The file cannot be read or is not an image, as for `decode`.
+    """
+    data, label = _read_source(path, None)
+    image, _ = _open(data, label)
+    with image, _quiet_warnings():
+        try:
+            if isinstance(image, PngImagePlugin.PngImageFile):
+                record = json.loads(image.info[PROVENANCE_KEY])
+            else:
+                record = json.loads(image.getexif()[_DESCRIPTION])[PROVENANCE_KEY]
+        except Exception:  # of another program, or damaged
+            return None
+    return record if isinstance(record, dict) else None
+
+
+def no_file(label: str) -> CaflowError:
+    """The error of a file that does not exist."""
+    return CaflowError(f"no file {label!r}", "check the path for a typing error")
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _damaged(label: str) -> CaflowError:
+    return CaflowError(f"{label!r} is damaged or truncated", _COMPLETE)
+
+
+def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
+    """All bytes of a source, and its name. CaflowError (exit 1) if it cannot be read."""
+    if isinstance(source, str | Path):
+        label = name or str(source)
+        try:
+            with Path(source).open("rb") as file:
+                data = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            raise no_file(label) from None
+        except IsADirectoryError:
+            raise CaflowError(f"{label!r} is a folder", f"name an image in it: {label}/*") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CaflowError(
+                f"cannot read {label!r}: {reason}", "check the path and its permissions"
+            ) from error
+    else:
+        known = getattr(source, "name", None)
+        label = name or (known if isinstance(known, str) else "<stream>")
+        try:
+            data = source.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise CaflowError(f"cannot read {label!r}: {error}", _COMPLETE) from error
+    if not data:
+        raise CaflowError(f"{label!r} is empty (0 bytes)", _COMPLETE)
+    if len(data) > MAX_BYTES:
+        raise CaflowError(f"{label!r} has more than {MAX_BYTES >> 20} MiB", _SMALLER)
+    return data, label
+
+
+@contextlib.contextmanager
+def _quiet_warnings() -> Iterator[None]:
+    """Suppress warnings about damaged metadata; raise those about decompression bombs."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
+    """Open the first frame of an image, without decoding it; also return the number of frames.
+
+    Raises:
+        CaflowError: (exit 1) it is not an image or is damaged, or has too many pixels.
+    """
+    try:
+        with _quiet_warnings():
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        # Before the pixels: counting pages moves through a TIFF, which then decodes again.
+        frames = getattr(image, "n_frames", 1)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise CaflowError(
+            f"{label!r} has more than {Image.MAX_IMAGE_PIXELS} pixels", _SMALLER
+        ) from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_MAGIC):
+            raise _damaged(label) from error
+        raise CaflowError(
+            f"{label!r} is not an image", "convert it to PNG, JPEG, WebP, BMP, TIFF or GIF"
+        ) from error
+    except Exception as error:  # plugins raise whatever a broken file leads them to
+        raise _damaged(label) from error
+    # Pillow takes uncompressed 16-bit planes for 8-bit ones, and decodes them to noise.
+    if (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.tag_v2.get(_PLANAR) == 2
+        and max(image.tag_v2.get(_BITS_PER_SAMPLE, (8,))) > 8
+        and not image.use_load_libtiff
+    ):
+        raise CaflowError(
+            f"{label!r} stores 16-bit colours plane by plane, uncompressed",
+            "save it with interleaved pixels, or compressed",
+        )
+    # MPO is a camera's JPEG with previews behind the image.
+    return image, 1 if image.format == "MPO" else frames
+
+
+def _load(image: Image.Image, label: str) -> None:
+    """Decode the pixels, without libtiff's messages on stderr. CaflowError if they are damaged."""
+    with contextlib.ExitStack() as stack:
+        if getattr(image, "use_load_libtiff", False):
+            stack.enter_context(_without_stderr())
+        try:
+            image.load()
+        except Exception as error:  # plugins raise whatever a broken file leads them to
+            raise _damaged(label) from error
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Silence stderr for the whole process, because C code writes there."""
+    with _stderr_lock:
+        try:
+            kept = os.dup(2)
+        except OSError:  # stderr is closed
+            yield
+            return
+        try:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        with _quiet_warnings():
+            return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # broken EXIF is no reason to refuse the pixels
+        return 1
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def _in_strips(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
+    """Convert a loaded image to sRGB and alpha, a few rows at a time: (H, W, 3) and (H, W)."""
+    width, height = image.size
+    rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((0, width), np.uint8)
+    convert: Callable[[Image.Image], Image.Image] | None = None
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        base, opacity = _split(image.crop(box), None if low is None else low.crop(box))
+        convert = convert or srgb_converter(base.mode, image.info.get("icc_profile"))
+        rgb[top : box[3]] = convert(base)
+        if opacity is not None:
+            alpha = alpha if len(alpha) else np.empty((height, width), np.uint8)
+            alpha[top : box[3]] = opacity
+    return rgb, alpha if len(alpha) and alpha.min() < 255 else None
+
+
+def _split(
+    image: Image.Image, low: Image.Image | None
+) -> tuple[Image.Image, Image.Image | None]:
+    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any.
+
+    Args:
+        low: The low bytes of a colour image of 16 bits.
+    """
+    mode, hidden = image.mode, image.info.get("transparency")
+    if mode.startswith("I"):
+        values = np.asarray(image)
+        grey = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+        if not isinstance(hidden, int):
+            return grey, None
+        return grey, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
+    if low is not None and low.mode == mode:
+        high = np.asarray(image).astype(np.int32)
+        exact = 256 * high + np.asarray(low)
+        image = Image.fromarray(((exact + 128) // 257).astype(np.uint8), mode)
+        if mode == "RGB" and isinstance(hidden, tuple):
+            shown = (exact != np.array(hidden)).any(-1)
+            return image, Image.fromarray((shown * 255).astype(np.uint8))
+    if mode == "La":
+        image = image.convert("LA")
+    if image.mode == "LA":
+        return image.getchannel("L"), image.getchannel("A")
+    if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
+        straight = image.convert("RGBA")
+        base = image.convert("L") if mode in ("1", "L") else straight.convert("RGB")
+        return base, straight.getchannel("A")
+    if mode == "1":
+        return image.convert("L"), None
+    return (image if mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")), None
+
+
+def _check_range(image: Image.Image, label: str) -> None:
+    """Refuse grey values without a stated range: floats, integers outside 0 to 65535, and integers
+    that may as well be of 8 bits.
+    """
+    least, largest = image.getextrema()
+    small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255  # type: ignore[operator]
+    if image.mode == "F" or least < 0 or largest > 65535 or small:  # type: ignore[operator]
+        kind = "floats" if image.mode == "F" else "32-bit integers"
+        raise CaflowError(
+            f"{label!r} holds {kind}, whose range is not known",
+            "save it with 8 or 16 bits a channel",
+        )
+
+
+def _exchanged_layout(image: Image.Image) -> str | None:
+    """The raw layout that gives the low bytes of a 16-bit colour image, before it is decoded.
+
+    None for any other image.
+    """
+    layouts = {
+        tile.args if isinstance(tile.args, str) else tile.args[0]
+        for tile in getattr(image, "tile", [])
+        if tile.args
+    }
+    if len(layouts) != 1 or not isinstance(layout := layouts.pop(), str):
+        return None
+    if layout == "LA;16B":  # has no exchanged one: as four bytes, high, low, high, low
+        return "RGBA"
+    return _EXCHANGED.get(layout.replace(";16N", f";16{_NATIVE}"))
+
+
+def _low_bytes(data: bytes, label: str, layout: str) -> Image.Image | None:
+    """The low bytes, in the same bands in which Pillow gives the high bytes.
+
+    None if that fails. The high bytes alone are within 1 level of the rounded value.
+    """
+    with contextlib.suppress(Exception):
+        image: Any = _open(data, label)[0]
+        image.tile = [
+            tile._replace(args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:]))
+            for tile in image.tile
+        ]
+        _load(image, label)
+        if layout == "RGBA":
+            _, grey, _, alpha = image.split()
+            return Image.merge("RGBA", (grey, grey, grey, alpha))
+        return image  # type: ignore[no-any-return]
+    return None
