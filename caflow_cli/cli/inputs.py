@@ -18,7 +18,6 @@ from ..paths import exists, is_folder, url_of
 __all__ = [
     "InputPicture",
     "Inputs",
-    "check_frame",
     "find_inputs",
     "names_one",
     "natural_key",
@@ -57,15 +56,15 @@ class InputPicture:
         """The name in a figure, without folders."""
         return "stdin" if self.path is None else Path(self.name).name
 
-    def read(self, frame: int | None = None) -> Decoded:
+    def read(self) -> Decoded:
         """Read the picture. CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
         if self.path is not None:
-            return decode(self.path, name=self.name, frame=frame)
+            return decode(self.path, name=self.name)
         if sys.stdin is None:
             raise CaflowError("stdin is closed", "cat FILE | caflow … -")
-        return decode(sys.stdin.buffer, name="stdin", frame=frame)
+        return decode(sys.stdin.buffer, name="stdin")
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,10 @@ class Inputs:
     notes: list[str]
 
 
-def read_input(name: str, frame: int | None = None) -> Decoded:
+def read_input(name: str) -> Decoded:
     """The picture that one argument names: a file, `-` for stdin, or `example:NAME`."""
     _refuse_url(name)
-    return _named(name).read(frame)
+    return _named(name).read()
 
 
 def find_inputs(
@@ -125,12 +124,6 @@ def find_inputs(
 def names_one(arguments: Sequence[str]) -> bool:
     """Whether arguments can name one picture only: no folder, no glob."""
     return len(arguments) == 1 and not is_folder(arguments[0]) and not _is_glob(arguments[0])
-
-
-def check_frame(frame: int | None) -> None:
-    """Refuse a frame number below 1: CaflowError (exit 2)."""
-    if frame is not None and frame < 1:
-        raise CaflowError(f"there is no frame {frame}", "--frame 1, the first", EXIT_USAGE)
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:

@@ -55,7 +55,7 @@ class Masking:
         ),
     ] = False
 
-    def read(self, mask: InputPicture, frame: int | None = None) -> Picture:
+    def read(self, mask: InputPicture) -> Picture:
         """Read a mask as grey, uint8 (H, W), transparent parts as black.
 
         Raises:
@@ -66,7 +66,7 @@ class Masking:
 
         from ..tasks.base import grey
 
-        picture = mask.read(frame)
+        picture = mask.read()
         coloured = np.ptp(picture.rgb, axis=-1) > _COLOUR
         if coloured.mean() > _STAINS and not self.mask_as_is:
             raise CaflowError(

@@ -16,7 +16,6 @@ __all__ = [
     "SAMPLING",
     "Device",
     "DeviceOrConfigs",
-    "Frame",
     "Images",
     "Json",
     "JsonResult",
@@ -121,15 +120,6 @@ Recursive = Annotated[
     bool,
     typer.Option(
         "--recursive", "-r", help="Also search the folders in folders.", rich_help_panel=OUTPUT
-    ),
-]
-Frame = Annotated[
-    int | None,
-    typer.Option(
-        "--frame",
-        metavar="N",
-        help="Take frame N of animations, or page N of files with pages, counted from 1.",
-        rich_help_panel=OUTPUT,
     ),
 ]
 Overwrite = Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
 from ..paths import is_missing, numbered
-from .inputs import InputPicture, check_frame, find_inputs, names_one
+from .inputs import InputPicture, find_inputs, names_one
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 from .partners import Masks
 from .shard import Shard
@@ -68,7 +68,6 @@ class Plan:
         claims: All files that are read and written; further outputs (`--grid`) claim theirs there.
         overwrite: Whether existing files may be replaced.
         skip_existing: Whether existing files stay and are not replaced.
-        frame: Which frame of an animation is taken.
         masking: How masks are read; None: there are none.
         fills_alpha: Whether holes are what is transparent in the pictures.
         notes: Notes for the user before the work starts, one line each.
@@ -79,14 +78,13 @@ class Plan:
     claims: Claims
     overwrite: bool
     skip_existing: bool
-    frame: int | None
     notes: list[str]
     masking: Masking | None = None
     fills_alpha: bool = False
 
     def read(self, job: Job) -> Decoded:
         """Read the picture of a job. CaflowError (exit 1) if that fails."""
-        return job.source.read(self.frame)
+        return job.source.read()
 
     def read_mask(self, job: Job, picture: Decoded) -> Picture | None:
         """A job's mask, uint8 (H, W), if there is one.
@@ -126,7 +124,7 @@ class Plan:
             return None
         if self.fills_alpha:
             return self.masking.read_alpha(picture, job.name)
-        return None if job.mask is None else self.masking.read(job.mask, self.frame)
+        return None if job.mask is None else self.masking.read(job.mask)
 
     @property
     def _one_mask(self) -> bool:
@@ -176,7 +174,6 @@ def plan(
     provenance: bool = True,
     overwrite: bool = False,
     skip_existing: bool = False,
-    frame: int | None = None,
     shard: Shard | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work.
@@ -200,7 +197,6 @@ def plan(
         raise CaflowError(
             "--overwrite and --skip-existing contradict each other", "use one of them", EXIT_USAGE
         )
-    check_frame(frame)
     folder = target_folder(output, names_one(inputs))
     mask = None if masking is None else masking.mask
     aside = [Path(path) for path in (folder, mask) if path is not None]
@@ -237,7 +233,7 @@ def plan(
             raise refused[0]
     jobs = shard.of(_with_masks(jobs, mask, claims))
     fills_alpha = label == "inpaint" and mask is None
-    return Plan(jobs, encoder, claims, overwrite, skip_existing, frame, notes, masking, fills_alpha)
+    return Plan(jobs, encoder, claims, overwrite, skip_existing, notes, masking, fills_alpha)
 
 
 def _with_masks(jobs: list[Job], mask: str | None, claims: Claims) -> list[Job]:

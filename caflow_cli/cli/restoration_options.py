@@ -159,7 +159,6 @@ class Restoration:
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
-    frame: options.Frame = None
     grid: Annotated[
         str | None,
         typer.Option(
@@ -241,6 +240,5 @@ class Restoration:
             provenance=not self.no_provenance,
             overwrite=self.overwrite,
             skip_existing=self.skip_existing,
-            frame=self.frame,
             shard=shard,
         )

@@ -196,7 +196,6 @@ class _Restorer:
 
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
-        from ..images import filled_in
         from ..inference import task_of
 
         ready = _Ready(job)
@@ -206,8 +205,10 @@ class _Restorer:
         try:
             with memory_errors(self.smaller):
                 picture = self.planned.read(job)
+                if picture.frames > 1:
+                    self.console.note(f"{job.name}: the first of {picture.frames} frames is used")
                 ready.mask = self.planned.read_mask(job, picture)
-                ready.picture = filled_in(picture) if self.planned.fills_alpha else picture
+                ready.picture = picture.opaque() if self.planned.fills_alpha else picture
                 ready.image = self.loaded.as_seen(ready.picture)
                 self._hint_at_faces(job, ready.image)
                 with _named(job):

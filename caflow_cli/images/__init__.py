@@ -1,6 +1,6 @@
 """Image files in and out: reading, transparency, writing. `docs/pictures.md` states the policy."""
 
-from .alpha import fill_transparent, over_white, put_back, resize_alpha
+from .alpha import fill_transparent, over_white, resize_alpha
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .read import (
     MAX_BYTES,
@@ -29,7 +29,6 @@ __all__ = [
     "make_folder",
     "no_file",
     "over_white",
-    "put_back",
     "read_image",
     "read_provenance",
     "remove_leftovers",

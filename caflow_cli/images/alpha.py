@@ -6,16 +6,11 @@ and may be anything. A filter that reads it would mix it into visible pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-if TYPE_CHECKING:
-    from .read import Decoded
-
-__all__ = ["fill_transparent", "over_white", "put_back", "resize_alpha"]
+__all__ = ["fill_transparent", "over_white", "resize_alpha"]
 
 Plane = npt.NDArray[np.uint8]
 
@@ -94,17 +89,3 @@ def over_white(rgb: Plane, alpha: Plane) -> Plane:
     """The image on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
     a = alpha[..., None].astype(np.uint16)
     return ((a * rgb + (255 - a) * 255 + 127) // 255).astype(np.uint8)
-
-
-def put_back(image: Plane, source: Decoded, mask: Plane | None) -> tuple[Plane, Plane | None]:
-    """The colours and the alpha of a result.
-
-    Alpha is that of the image it was made from, at the result's size. In an inpainted image,
-    everything outside the mask comes out as it came in, whether it is visible or not.
-    """
-    if source.alpha is None:
-        return image, None
-    if mask is not None:
-        hidden = (source.alpha == 0) & (mask < 128)
-        image = np.where(hidden[..., None], source.rgb, image)
-    return image, resize_alpha(source.alpha, (image.shape[0], image.shape[1]))

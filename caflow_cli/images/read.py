@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
-from .alpha import fill_transparent
+from .alpha import fill_transparent, resize_alpha
 from .colour import srgb_converter
 from .write import PROVENANCE_KEY
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-MAX_BYTES = 2**30  # of a file
+MAX_BYTES = 3 * 2**27  # of a file
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,9 +45,11 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")
 _MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
+# Decoding takes up to 4.5 times as many bytes: 1.2 GB.
+_MAX_DECODED = 2**28
 _STRIP = 2**20  # pixels converted at a time, which bounds memory
 _BITS_PER_SAMPLE, _ORIENTATION, _PLANAR = 258, 0x0112, 284  # TIFF and EXIF tags
-_DESCRIPTION = 0x010E
+_DESCRIPTION, _TILE = 0x010E, (322, 323)
 _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -99,6 +101,19 @@ class Decoded:
         """The same image without alpha: transparent pixels are filled by `fill_transparent`."""
         return replace(self, rgb=self.seen(), alpha=None)
 
+    def put_back(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
+        """The colours and the alpha of a result that was made from this image.
+
+        Alpha is that of this image, at the result's size. In an inpainted image, everything outside
+        the mask comes out as it came in, whether it is visible or not.
+        """
+        if self.alpha is None:
+            return result, None
+        if mask is not None:
+            hidden = (self.alpha == 0) & (mask < 128)
+            result = np.where(hidden[..., None], self.rgb, result)
+        return result, resize_alpha(self.alpha, (result.shape[0], result.shape[1]))
+
 
 def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     """Decode an image to 8-bit sRGB, with alpha apart.
@@ -114,8 +129,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
 
     Raises:
         CaflowError: (exit 1) the source is missing, a folder, unreadable, empty, truncated or not
-            an image; it has more pixels than Pillow's bomb limit; or its values have no stated
-            range (floats, 32-bit integers).
+            an image; it has more pixels than Pillow's bomb limit, or takes more than 256 MiB; or
+            its values have no stated range (floats, 32-bit integers).
     """
     data, label = _read_source(source, name)
     image, frames = _open(data, label)
@@ -254,6 +269,12 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         ) from error
     except Exception as error:  # plugins raise whatever a broken file leads them to
         raise _damaged(label) from error
+    decoded = _decoded_bytes(image)
+    if decoded > _MAX_DECODED:
+        raise CaflowError(
+            f"{label!r} takes {decoded / 1e6:.0f} MB in memory, more than {_MAX_DECODED / 1e6:.0f}",
+            _SMALLER,
+        )
     # Pillow takes uncompressed 16-bit planes for 8-bit ones, and decodes them to noise.
     if (
         isinstance(image, TiffImagePlugin.TiffImageFile)
@@ -267,6 +288,20 @@ def _open(data: bytes, label: str) -> tuple[Image.Image, int]:
         )
     # MPO is a camera's JPEG with previews behind the image.
     return image, 1 if image.format == "MPO" else frames
+
+
+def _decoded_bytes(image: Image.Image) -> int:
+    """The bytes of an image's values: pixels × channels × depth. Pixels are those of a TIFF's tile
+    where that is larger.
+    """
+    pixels, channels = image.width * image.height, len(image.getbands())
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tile = [image.tag_v2.get(tag, 0) for tag in _TILE]
+        pixels = max(pixels, tile[0] * tile[1])
+    if "transparency" in image.info or image.format == "WEBP":  # which becomes RGBA
+        channels = 4
+    deep = _exchanged_layout(image) is not None or image.format == "JPEG2000"  # in 32 bits
+    return pixels * max(3, channels) * (2 if deep else 1)
 
 
 def _load(image: Image.Image, label: str) -> None:
@@ -319,16 +354,14 @@ def _in_strips(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pix
         box = (0, top, width, min(top + rows, height))
         base, opacity = _split(image.crop(box), None if low is None else low.crop(box))
         convert = convert or srgb_converter(base.mode, image.info.get("icc_profile"))
-        rgb[top : box[3]] = convert(base)
+        rgb[top : box[3]] = np.asarray(convert(base))
         if opacity is not None:
             alpha = alpha if len(alpha) else np.empty((height, width), np.uint8)
-            alpha[top : box[3]] = opacity
+            alpha[top : box[3]] = np.asarray(opacity)
     return rgb, alpha if len(alpha) and alpha.min() < 255 else None
 
 
-def _split(
-    image: Image.Image, low: Image.Image | None
-) -> tuple[Image.Image, Image.Image | None]:
+def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
     """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any.
 
     Args:

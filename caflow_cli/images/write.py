@@ -40,7 +40,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
     Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"/>
  </rdf:RDF>
 </x:xmpmeta>
-<?xpacket end="w"?>"""  # noqa: E501
+<?xpacket end="w"?>"""
 
 
 def format_of(path: Path) -> str | None:

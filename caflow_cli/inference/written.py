@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..images import Decoded, Encoder, put_back
+from ..images import Decoded, Encoder
 from ..tasks import Picture
 from .loaded_model import LoadedModel
 from .results import Candidate, Candidates
@@ -32,7 +32,7 @@ def written(
     Raises:
         CaflowError: The picture has more pixels than the format allows.
     """
-    pixels, alpha = put_back(image, picture, mask)
+    pixels, alpha = picture.put_back(image, mask)
     return encoder.encode(pixels, alpha, json.dumps(record))
 
 

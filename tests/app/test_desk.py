@@ -212,7 +212,7 @@ def test_a_map_is_drawn_on_nothing_or_on_the_picture(desk, photo):
         ("paired", None, NOTHING, TWO, "there is no picture"),
         ("inpaint", "photo", NOTHING, TWO, "there is no hole to fill"),
         ("superres", "photo", NOTHING, TWO, "make 128x128"),
-        ("superres", "text", NOTHING, TWO, "is not a picture"),
+        ("superres", "text", NOTHING, TWO, "is not an image"),
         ("superres", "small", NOTHING, Settings("warm"), "τ = 0.5"),
         ("superres", "small", NOTHING, Settings("1/2/3/4/5/6/7/8/9"), "τ with one value"),
         ("superres", "small", NOTHING, Settings(None, 0), "M = 10"),

@@ -18,7 +18,7 @@ def test_a_picture_is_refused_before_it_is_decoded(photo, tmp_path):
     with pytest.raises(CaflowError, match="make 128x128"):
         read_picture(photo, Limits(megapixels=0.01), factor=4)
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(CaflowError, match="is not a picture"):
+    with pytest.raises(CaflowError, match="is not an image"):
         read_picture(tmp_path / "text.png", Limits())
     assert read_picture(photo, Limits()).rgb.shape == (32, 32, 3)
 

@@ -98,12 +98,10 @@ def test_without_any_mask_a_picture_must_have_a_hole(run, tmp_path, given):
 
 
 def test_transparent_pixels_lose_their_colour():
-    from caflow_cli.images import filled_in
-
     rgb = np.full((4, 4, 3), 100, np.uint8)
     rgb[0, 0] = 255
     alpha = np.full((4, 4), 255, np.uint8)
     alpha[0, 0] = 0
-    filled = filled_in(Decoded(rgb, alpha, "PNG"))
+    filled = Decoded(rgb, alpha, "PNG").opaque()
     assert filled.alpha is None
     assert (filled.rgb == 100).all()

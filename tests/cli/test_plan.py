@@ -123,7 +123,7 @@ def test_an_output_is_never_an_input():
 
 
 def test_a_rerun_over_a_folder_leaves_its_results_out():
-    ours = encode_png(COLOURS, {"caflow": '{"task": "superres"}'})
+    ours = encode_png(COLOURS, '{"task": "superres"}')
     touch("d/x.png", "d/x_superres.png", "d/x_superres_02.png", "d/a_jpg_superres.png", "d/a.jpg")
     touch("d/gone_superres.png", data=ours)
     touch("d/holiday_superres.png", "d/x_colorize.png", data=encode_png(COLOURS))
@@ -183,11 +183,6 @@ def test_a_name_too_long_stops_all_only_where_it_was_named():
     jobs = planned("d").jobs
     assert [job.source.problem is None for job in jobs] == [False, True]
     assert jobs[0].source.problem.exit_code == 1
-
-
-def test_frames_count_from_one():
-    assert "frame 0" in refusal("x.png", frame=0).message
-    assert planned("x.png", frame=2).frame == 2
 
 
 def test_further_outputs_claim_their_files():

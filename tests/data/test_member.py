@@ -70,7 +70,7 @@ def test_a_bomb_in_a_zip_is_not_unpacked_whole(tmp_path, monkeypatch, method, sa
     path = tmp_path / "data.zip"
     size = struct.pack("<I", BOMB if says is None else says)  # in both directories
     path.write_bytes(zip_with_a_bomb(method).replace(struct.pack("<I", BOMB), size))
-    for module in ("caflow_cli.images.source", "caflow_cli.data.member"):
+    for module in ("caflow_cli.images.read", "caflow_cli.data.member"):
         monkeypatch.setattr(f"{module}.MAX_BYTES", 10_000)
     tracemalloc.start()
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import atomic, atomic_write
+from caflow_cli.images import atomic_write
 
 
 def names_in(folder: Path) -> list[str]:
@@ -125,12 +125,12 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no locks on open files")
-def test_what_a_killed_writer_left_goes_and_a_living_one_is_left_alone(tmp_path, monkeypatch):
+def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp_path):
     program = (
         "import os, signal, sys; from caflow_cli.images import atomic_write\n"
         "if sys.argv[2] == 'die': os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "else: os.fsync = lambda _: print('writing', flush=True) or input()\n"
-        "from pathlib import Path; atomic_write(Path(sys.argv[1]) / 'a', b'data')"
+        "if sys.argv[2] == 'live': os.fsync = lambda _: print('writing', flush=True) or input()\n"
+        "from pathlib import Path; atomic_write(Path(sys.argv[1]) / sys.argv[2], b'data')"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     assert subprocess.run([*command, "die"]).returncode == -signal.SIGKILL
@@ -142,24 +142,8 @@ def test_what_a_killed_writer_left_goes_and_a_living_one_is_left_alone(tmp_path,
         assert living.stdout.readline() == b"writing\n"  # and has removed what was left
         (temporary,) = names_in(tmp_path)
         assert temporary != left
-        monkeypatch.setattr(atomic, "_cleaned", set())
-        atomic_write(tmp_path / "b", b"other")
-        assert sorted(names_in(tmp_path)) == sorted([temporary, "b"])
+        subprocess.run([*command, "other"], check=True)
+        assert sorted(names_in(tmp_path)) == sorted([temporary, "other"])
         living.communicate(b"\n", timeout=60)
-    assert sorted(names_in(tmp_path)) == ["a", "b"]
-    assert (tmp_path / "a").read_bytes() == b"data"
-
-
-def test_a_file_that_is_taken_for_a_leftover_as_it_is_made_is_made_again(tmp_path, monkeypatch):
-    made = []
-
-    def lock(file):
-        made.append(Path(file.name))
-        if len(made) == 1:
-            made[0].unlink()
-        return True
-
-    monkeypatch.setattr(atomic, "_lock", lock)
-    atomic_write(tmp_path / "a", b"data")
-    assert len(made) == 2
-    assert names_in(tmp_path) == ["a"]
+    assert sorted(names_in(tmp_path)) == ["live", "other"]
+    assert (tmp_path / "live").read_bytes() == b"data"

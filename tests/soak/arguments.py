@@ -72,7 +72,7 @@ WRITTEN = {
     "--save-stats",
 }  # fmt: skip
 COUNTED = {
-    "--candidates", "--keep", "--noise-samples", "--batch-size", "--seed", "--tau", "--frame",
+    "--candidates", "--keep", "--noise-samples", "--batch-size", "--seed", "--tau",
     "--quality", "--limit", "--minutes", "--images", "--lr",
 }  # fmt: skip
 # Without a bound these would train, or draw, for hours.

@@ -71,7 +71,6 @@ def score_command(
     masking: Masking,
     overwrite: options.Overwrite = False,
     recursive: options.Recursive = False,
-    frame: options.Frame = None,
     model: options.Model = None,
     device: options.Device = "auto",
     shard: options.Shard = None,
@@ -92,13 +91,11 @@ def score_command(
     console = Console(quiet, verbose)
 
     from ...sampling import check_noise_samples
-    from ..inputs import check_frame
     from ..outputs import Claims
     from ..partners import plan_pairs
     from ..sheets import Sheet
 
     check_noise_samples(noise_samples)
-    check_frame(frame)
     pairs = plan_pairs(cond, target, masking.mask, recursive=recursive)
     read = [source.path for pair in pairs for source in pair.sources]
     if len(pairs) == 1:
@@ -117,7 +114,7 @@ def score_command(
         return
     source = context.get_parameter_source("model")
     typed = source is not None and source.name == "COMMANDLINE"
-    scorer = _Scorer(model, typed, device, noise_samples, frame, console, maps, masking)
+    scorer = _Scorer(model, typed, device, noise_samples, console, maps, masking)
     reporter = Reporter("score", console, json)
     kept: list[tuple[Pair, Scored]] = []  # until all are scored, to be sorted
     failed = False
@@ -183,14 +180,13 @@ class _Scorer:
         typed: bool,  # so that it goes before the targets' own
         device: str,
         noise_samples: int,
-        frame: int | None,
         console: Console,
         maps: Sheet,
         masking: Masking,
     ) -> None:
         self.model, self.typed = model, typed
         self.device, self.noise_samples = device, noise_samples
-        self.frame, self.console, self.maps, self.masking = frame, console, maps, masking
+        self.console, self.maps, self.masking = console, maps, masking
         self.loaded: dict[str | None, LoadedModel] = {}
         self.condition: tuple[InputPicture, Decoded] | None = None
 
@@ -211,8 +207,11 @@ class _Scorer:
 
         start = time.perf_counter()
         check_as_drawn(pair.target)
-        picture, target = self._read(pair.cond), pair.target.read(self.frame)
-        mask = None if pair.mask is None else self.masking.read(pair.mask, self.frame)
+        picture, target = self._read(pair.cond), pair.target.read()
+        for source, read in ((pair.cond, picture), (pair.target, target)):
+            if read.frames > 1:
+                self.console.note(f"{source.name}: the first of {read.frames} frames is used")
+        mask = None if pair.mask is None else self.masking.read(pair.mask)
         loaded = self._load(self.model if self.typed else model_for_target(pair.target, self.model))
         if mask is None and picture.alpha is not None and loaded.needs_mask:
             mask = hole_in_alpha(picture)
@@ -240,7 +239,7 @@ class _Scorer:
     def _read(self, condition: InputPicture) -> Decoded:
         """Read a condition once for consecutive targets that share it; stdin gives it only once."""
         if self.condition is None or self.condition[0] is not condition:
-            self.condition = condition, condition.read(self.frame)
+            self.condition = condition, condition.read()
         return self.condition[1]
 
     def _load(self, name: str | None) -> LoadedModel:

@@ -110,7 +110,6 @@ def test_score_of_many_targets(run, tmp_path, model_files, monkeypatch):
     assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
     assert len(again.stdout.splitlines()) == 2
     assert_refused(run(*pair, "--device", "cuda:77"), 2, "'cuda:77'")
-    assert_refused(run(*pair, "--frame", 0), 2, "no frame 0")
 
 
 def test_one_bad_pair_does_not_stop_the_others(run, tmp_path, model_files):

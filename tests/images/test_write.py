@@ -1,7 +1,10 @@
+"""The formats that are written, and what a file says about itself."""
+
 from __future__ import annotations
 
 import io
 import json
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -20,19 +23,31 @@ from caflow_cli.images import (
     write_png,
 )
 
+ALPHA = np.random.default_rng(7).integers(0, 255, COLOURS.shape[:2], dtype=np.uint8)
+ALPHA[0] = 0  # colours under it must come back too
+RECORD = {"model": {"id": "τ", "sha256": "ab"}, "tau": 0.5}
+TYPE = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+TERM = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+# The bytes that introduce XMP, by its specification, part 3.
+XMP_PLACES = {
+    "png": b"iTXtXML:com.adobe.xmp\0\0\0\0\0<?xpacket",
+    "jpg": b"http://ns.adobe.com/xap/1.0/\0<?xpacket",
+    "webp": b"XMP ",
+    "tiff": b'<?xpacket begin="\xef\xbb\xbf"',
+}
+
 
 @pytest.mark.parametrize("shape", [(3, 5), (3, 5, 1), (3, 5, 3), (3, 5, 4)])
-def test_png_round_trip(shape):
+def test_png_round_trip(tmp_path, shape):
     image = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
-    with Image.open(io.BytesIO(encode_png(image))) as picture:
-        assert picture.format == "PNG"
-        stored = image[:, :, 0] if shape == (3, 5, 1) else image
-        np.testing.assert_array_equal(np.asarray(picture), stored)
-
-
-def test_png_of_a_view_is_that_of_its_copy():
-    view = COLOURS[::-1, 1::2]
-    assert encode_png(view) == encode_png(view.copy())
+    view = image[::-1, 1::2]
+    for given in (image, view):
+        with Image.open(io.BytesIO(encode_png(given))) as found:
+            assert found.format == "PNG"
+            stored = given[:, :, 0] if shape == (3, 5, 1) else given
+            np.testing.assert_array_equal(np.asarray(found), stored)
+    write_png(tmp_path / "a.png", image)
+    assert (tmp_path / "a.png").read_bytes() == encode_png(image)
 
 
 @pytest.mark.parametrize(
@@ -43,20 +58,6 @@ def test_png_of_something_else(image):
         encode_png(image)
 
 
-def test_text_chunks():
-    text = {"caflow": '{"tau": 0.5}', "other": "τ = ½ 日本"}
-    data = encode_png(COLOURS, text)
-    assert b"tEXtcaflow\0" in data
-    assert b"iTXtother\0" in data
-    with Image.open(io.BytesIO(data)) as picture:
-        assert picture.text == text
-
-
-ALPHA = np.random.default_rng(7).integers(0, 255, COLOURS.shape[:2], dtype=np.uint8)
-ALPHA[0] = 0  # colours under it must come back too
-RECORD = {"model": {"id": "τ", "sha256": "ab"}, "tau": 0.5}
-
-
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("alpha", [None, ALPHA])
 def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
@@ -65,19 +66,28 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
     assert format_of(path) == format
     path.write_bytes(encoder.encode(COLOURS, alpha, json.dumps(RECORD)))
     assert read_provenance(path) == RECORD
-    picture = decode(path)
+    found = decode(path)
     if encoder.lossless:
-        np.testing.assert_array_equal(picture.rgb, COLOURS)
-        np.testing.assert_array_equal(picture.alpha, alpha)
+        np.testing.assert_array_equal(found.rgb, COLOURS)
+        np.testing.assert_array_equal(found.alpha, alpha)
     else:
-        assert picture.alpha is None
-        assert picture.rgb.shape == COLOURS.shape
-    with Image.open(path) as stored:
+        assert found.alpha is None
+        assert found.rgb.shape == COLOURS.shape
+    bare = tmp_path / f"bare{encoder.suffix}"
+    bare.write_bytes(Encoder(format, provenance=False).encode(COLOURS, alpha, json.dumps(RECORD)))
+    assert read_provenance(bare) is None
+    assert b"caflow" not in bare.read_bytes()
+    np.testing.assert_array_equal(read_image(bare), found.rgb)
+    with Image.open(path) as stored, Image.open(bare) as other:
         assert "icc_profile" not in stored.info
-    bare = Encoder(format, provenance=False).encode(COLOURS, alpha, json.dumps(RECORD))
-    path.write_bytes(bare)
-    assert read_provenance(path) is None
-    assert b"caflow" not in bare
+        packet = ET.fromstring(stored.info["xmp"])
+        assert [e.get(TYPE) for e in packet.iter() if e.get(TYPE)] == [TERM]
+        assert "xmp" not in other.info
+        if format == "tiff":
+            assert stored.tag_v2.tagtype[700] == 1  # bytes
+    assert XMP_PLACES[format] in path.read_bytes()
+    assert b"xmpmeta" not in bare.read_bytes()
+    assert b"xmpmeta" not in encoder.encode(COLOURS)
 
 
 def test_what_is_lossless():
@@ -92,7 +102,7 @@ def test_what_is_lossless():
     assert len(small) < len(large)
 
 
-def test_jpeg_lays_the_picture_on_white():
+def test_jpeg_has_white_under_transparent_pixels():
     black = np.zeros((16, 32, 3), np.uint8)
     alpha = np.repeat(np.array([0, 255], np.uint8), 16)[None].repeat(16, 0)
     image = read_image(io.BytesIO(Encoder("jpg").encode(black, alpha)))
@@ -115,12 +125,7 @@ def test_encoders_that_cannot_be(format, quality, message):
     assert caught.value.exit_code == 2
 
 
-def test_pictures_too_large_for_their_format():
+def test_images_too_large_for_their_format():
     with pytest.raises(CaflowError, match="16384x1 is more than webp") as caught:
         Encoder("webp").encode(np.zeros((1, 16384, 3), np.uint8))
     assert caught.value.hint == "--format png"
-
-
-def test_write_png(tmp_path):
-    write_png(tmp_path / "a.png", COLOURS, {"caflow": "{}"})
-    assert (tmp_path / "a.png").read_bytes() == encode_png(COLOURS, {"caflow": "{}"})

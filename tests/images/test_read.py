@@ -1,0 +1,381 @@
+"""How image files become 8-bit sRGB colours and alpha, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from pictures import (
+    COLOURS,
+    decoded,
+    encoded,
+    linear_profile,
+    png_of_16_bits,
+    refusal,
+    tiff_of_16_bits,
+)
+from PIL import Image, ImageCms
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import decode, encode_png, read_image, read_provenance
+
+OPACITY = np.random.default_rng(5).integers(0, 256, COLOURS.shape[:2], dtype=np.uint8)
+LARGE = np.random.default_rng(6).integers(0, 256, (1100, 1000, 3), dtype=np.uint8)
+
+
+def as_rgb(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("PNG", {}),
+        ("BMP", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+def test_lossless_formats_come_back(tmp_path, format, options):
+    """Also images that are converted in several strips; a file's suffix does not matter."""
+    for image in (COLOURS, LARGE):
+        data = encoded(image, format, **options)
+        path = tmp_path / "no suffix"
+        path.write_bytes(data)
+        for source in (path, str(path), io.BytesIO(data)):
+            found = read_image(source)
+            assert found.dtype == np.uint8
+            assert found.flags.writeable
+            np.testing.assert_array_equal(found, image)
+
+
+def test_a_stream_is_read_from_where_it_stands():
+    stream = io.BytesIO(b"header" + encoded(COLOURS))
+    stream.seek(6)
+    np.testing.assert_array_equal(read_image(stream), COLOURS)
+
+
+def test_jpeg_is_close():
+    flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    assert np.abs(decoded(encoded(flat, "JPEG", quality=95)).astype(int) - flat).max() <= 3
+    camera = encoded(flat, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    found = decode(io.BytesIO(camera))  # with a preview, which is no frame
+    assert (found.rgb.shape, found.frames) == ((16, 16, 3), 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "WEBP"])
+def test_orientation_is_applied_to_colours_and_alpha(format, orientation):
+    whole = np.dstack([COLOURS, OPACITY])
+    turned = {
+        1: whole,
+        2: whole[:, ::-1],
+        3: whole[::-1, ::-1],
+        4: whole[::-1],
+        5: whole.transpose(1, 0, 2),
+        6: np.rot90(whole, -1),
+        7: np.rot90(whole, 2).transpose(1, 0, 2),
+        8: np.rot90(whole),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    found = decode(io.BytesIO(encoded(whole, format, exif=exif, **options)))
+    np.testing.assert_array_equal(np.dstack([found.rgb, found.alpha]), turned)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("exif", [b"not exif at all", b"II*\0\xff\xff\xff\xff junk"])
+def test_broken_exif_is_ignored_in_silence(exif):
+    np.testing.assert_array_equal(decoded(encoded(COLOURS, exif=b"Exif\0\0" + exif)), COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("format", "tolerance"), [("GIF", 3), ("WEBP", 0), ("TIFF", 0), ("PNG", 0)]
+)
+def test_the_first_of_several_frames_is_read(format, tolerance):
+    frames = [Image.fromarray(np.roll(COLOURS, i, 0)) for i in range(3)]
+    options = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
+    found = decode(io.BytesIO(data))
+    assert found.frames == 3
+    assert np.abs(found.rgb.astype(int) - COLOURS).max() <= tolerance
+
+
+# --- colour and alpha ---------------------------------------------------------------------------
+
+
+def test_grey_1_bit_palette_and_cmyk_become_rgb():
+    grey = COLOURS[:, :, 0]
+    np.testing.assert_array_equal(decoded(encoded(grey)), as_rgb(grey))
+    bits = Image.fromarray(grey).point(lambda v: 255 if v > 127 else 0, "1")
+    np.testing.assert_array_equal(decoded(encoded(bits)), as_rgb(np.where(grey > 127, 255, 0)))
+    palette = Image.fromarray(COLOURS).quantize(8)
+    np.testing.assert_array_equal(decoded(encoded(palette)), np.asarray(palette.convert("RGB")))
+    magenta_and_yellow = Image.new("CMYK", (4, 4), (0, 255, 255, 0))
+    red = np.full((4, 4, 3), (255, 0, 0))
+    np.testing.assert_array_equal(decoded(encoded(magenta_and_yellow, "TIFF")), red)
+    lab = decoded(encoded(Image.new("LAB", (2, 2), (137, 128, 128)), "TIFF"))
+    assert np.abs(lab.astype(int) - 128).max() <= 2
+
+
+def test_a_profile_is_converted_to_srgb():
+    """Of 8 and 16 bits, of grey and palettes."""
+    ramp = np.arange(0, 256, 17, dtype=np.uint8)[None]
+    light = as_rgb(ramp) / 255
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    expected = decoded(encoded(as_rgb(ramp), icc_profile=linear_profile()))
+    assert np.abs(expected - 255 * srgb).max() <= 2
+    for other in (ramp.astype(np.uint16) * 257, Image.fromarray(ramp).convert("P")):
+        found = decoded(encoded(other, icc_profile=linear_profile()))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_srgb_and_broken_profiles_change_nothing():
+    for profile in (ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"no"):
+        np.testing.assert_array_equal(decoded(encoded(COLOURS, icc_profile=profile)), COLOURS)
+
+
+def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
+    grey = np.dstack([COLOURS[..., 0], OPACITY])
+    found = decode(io.BytesIO(encoded(grey)))
+    np.testing.assert_array_equal(found.alpha, OPACITY)
+    np.testing.assert_array_equal(found.rgb, as_rgb(COLOURS[..., 0]))
+    palette = Image.fromarray(COLOURS).quantize(8)
+    levels = bytes(range(0, 256, 36))
+    found = decode(io.BytesIO(encoded(palette, transparency=levels)))
+    np.testing.assert_array_equal(found.alpha, np.frombuffer(levels, np.uint8)[palette])
+    np.testing.assert_array_equal(found.rgb, np.asarray(palette.convert("RGB")))
+    gif = decode(io.BytesIO(encoded(palette, "GIF", transparency=0)))
+    np.testing.assert_array_equal(gif.alpha, np.where(np.asarray(palette) == 0, 0, 255))
+    bits = Image.fromarray(np.array([[0, 255, 0]], np.uint8)).convert("1")
+    found = decode(io.BytesIO(encoded(bits, transparency=255)))
+    assert found.alpha.tolist() == [[255, 0, 255]]
+    one = tuple(map(int, COLOURS[0, 0]))
+    found = decode(io.BytesIO(encoded(COLOURS, transparency=one)))
+    assert found.alpha[0, 0] == 0
+    assert found.alpha.sum() == 255 * (found.alpha.size - 1)
+    opaque = encoded(np.dstack([COLOURS, np.full_like(OPACITY, 255)]))
+    assert decode(io.BytesIO(opaque)).alpha is None
+
+
+@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17), (8, 1)])
+def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
+    """Pillow scales the pixels, and not the level that is transparent."""
+    levels = np.arange(4, dtype=np.uint8)
+    packed = sum(int(v) << (bits * (3 - k)) for k, v in enumerate(levels))
+    row = packed.to_bytes(4 * bits // 8, "big")
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
+    data += chunk(b"tRNS", struct.pack(">H", 2)) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    found = decode(io.BytesIO(data + chunk(b"IEND", b"")))
+    assert found.rgb[0, :, 0].tolist() == (levels * step).tolist()
+    assert found.alpha.tolist() == [[255, 255, 0, 255]]
+
+
+# --- 16 bits ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_all_levels_of_16_bits_are_rounded_to_8(format):
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    expected = as_rgb(np.rint(values / 257))
+    np.testing.assert_array_equal(decoded(encoded(values, format)), expected)
+    three = np.repeat(values[..., None], 3, 2)
+    data = png_of_16_bits(three, 2) if format == "PNG" else tiff_of_16_bits(three)
+    np.testing.assert_array_equal(decoded(data), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "alpha"),
+    [(k, t) for k in ("png", "tiff <", "tiff >") for t in (False, True)] + [("png grey", True)],
+)
+def test_colour_and_alpha_of_16_bits_are_rounded(kind, alpha):
+    values = np.random.default_rng(1).integers(0, 65536, (5, 4, 4), dtype=np.uint16)
+    values[0, 0, :3] = [65535, 0, 129]
+    if kind == "png grey":
+        values[..., 1] = values[..., 2] = values[..., 0]
+        data = png_of_16_bits(values[..., [0, 3]], 4)
+    else:
+        stored = values if alpha else values[..., :3]
+        if kind == "png":
+            data = png_of_16_bits(stored, 6 if alpha else 2)
+        else:
+            data = tiff_of_16_bits(stored, kind[-1], 2 if alpha else None)
+    found = decode(io.BytesIO(data))
+    np.testing.assert_array_equal(found.rgb, np.rint(values[..., :3] / 257))
+    if alpha:
+        np.testing.assert_array_equal(found.alpha, np.rint(values[..., 3] / 257))
+    else:
+        assert found.alpha is None
+
+
+def test_a_transparent_colour_of_16_bits_is_that_colour_alone():
+    values = np.full((2, 2, 3), 0x1234, np.uint16)
+    values[0, 0] = 0x1233  # the same high bytes
+    for stored, kind in ((values, 2), (values[..., :1], 0)):
+        data = png_of_16_bits(stored, kind, transparent=(0x1234,) * stored.shape[2])
+        assert decode(io.BytesIO(data)).alpha.tolist() == [[255, 0], [0, 0]]
+
+
+def test_premultiplied_colours_are_made_straight():
+    values = np.array([[[0x4000, 0x2000, 0, 0x8000]]], np.uint16)
+    found = decode(io.BytesIO(tiff_of_16_bits(values, "<", 1)))
+    assert np.abs(found.rgb - [[[128, 64, 0]]]).max() <= 1
+    assert found.alpha[0, 0] == 128
+
+
+def test_integers_of_16_bit_range_are_rescaled():
+    image = decoded(encoded(np.array([[0, 257, 32896, 65535]], np.int32), "TIFF"))
+    np.testing.assert_array_equal(image[0, :, 0], [0, 1, 128, 255])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[70000, 3]], np.int32), "'a.tif' holds 32-bit integers, whose range"),
+        (np.array([[-1, 3]], np.int32), "32-bit integers"),
+        (np.array([[0, 255]], np.int32), "32-bit integers"),  # or 8 bits?
+        (np.ones((2, 2), np.float32), "'a.tif' holds floats, whose range is not known"),
+        (None, "plane by plane"),
+    ],
+)
+def test_values_that_may_mean_anything_are_refused(values, message):
+    deep = np.random.default_rng(1).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
+    data = tiff_of_16_bits(deep, planar=True) if values is None else encoded(values, "TIFF")
+    error = refusal(io.BytesIO(data), "a.tif")
+    assert message in error.message
+    assert error.hint.startswith("save it with ")
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    error = refusal(tmp_path / "gone.png")
+    assert error.message == f"no file '{tmp_path}/gone.png'"
+    error = refusal(tmp_path)
+    assert error.message == f"'{tmp_path}' is a folder"
+    assert f"{tmp_path}/*" in error.hint
+    (tmp_path / "empty.png").touch()
+    error = refusal(tmp_path / "empty.png")
+    assert error.message == f"'{tmp_path}/empty.png' is empty (0 bytes)"
+    assert "cannot read" in refusal(tmp_path / "empty.png" / "a.png").message
+    assert "cannot read" in refusal("a\0.png").message
+    assert "\\n" in refusal("two\nlines.png").message
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_unreadable(tmp_path):
+    path = tmp_path / "a.png"
+    path.touch(mode=0)
+    error = refusal(path)
+    assert error.message == f"cannot read '{path}': Permission denied"
+    assert "permissions" in error.hint
+
+
+@pytest.mark.parametrize("data", [b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+def test_what_is_no_image(data):
+    assert refusal(io.BytesIO(data), "a.png").message.startswith("'a.png' is ")
+    assert "<stream>" in refusal(io.BytesIO(data)).message
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_truncated_at_any_length(format):
+    data = encoded(np.random.default_rng(4).integers(0, 256, (40, 40, 3), dtype=np.uint8), format)
+    for length in range(20, len(data) * 3 // 4, max(1, len(data) // 25)):
+        message = refusal(io.BytesIO(data[:length]), "cut").message
+        assert message in ("'cut' is damaged or truncated", "'cut' is not an image")
+
+
+def damaged_tiff(compression: str, tag: int | None = None) -> bytes:
+    """With the first byte of its pixels changed, or the value of a tag."""
+    data = bytearray(encoded(COLOURS, "TIFF", compression=compression))
+    if tag is None:
+        data[Image.open(io.BytesIO(data)).tag_v2[273][0]] ^= 0xFF  # StripOffsets
+    else:
+        at = data.index(struct.pack("<HH", tag, 3))
+        struct.pack_into("<H", data, at + 8, 60000)
+    return bytes(data)
+
+
+def test_libraries_say_nothing_of_a_damaged_file(tmp_path):
+    """Neither libtiff's C code nor Pillow's logger; and stderr is there again afterwards."""
+    (tmp_path / "0.tif").write_bytes(damaged_tiff("tiff_lzw"))
+    (tmp_path / "1.tif").write_bytes(damaged_tiff("tiff_adobe_deflate"))
+    (tmp_path / "2.tif").write_bytes(damaged_tiff("tiff_lzw", 277))  # SamplesPerPixel
+    code = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import read_image
+def refused(k):
+    try:
+        read_image(f"{k % 3}.tif")
+    except CaflowError as error:
+        return error.message
+with ThreadPoolExecutor(4) as pool:
+    print(sorted({*pool.map(refused, range(30))}))
+os.write(2, b"there again")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    damaged = [f"'{k}.tif' is damaged or truncated" for k in range(3)]
+    assert done.stdout.decode() == f"{damaged}\n"
+    assert done.stderr == b"there again"
+
+
+def test_bombs_are_refused(monkeypatch):
+    data = encoded(COLOURS)
+    for limit in (40, 20):  # Pillow warns up to twice its limit, and raises above
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        error = refusal(io.BytesIO(data), "a.png")
+        assert error.message == f"'a.png' has more than {limit} pixels"
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 54)
+    np.testing.assert_array_equal(decoded(data), COLOURS)
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "side", "megabytes"),
+    [(16, 2, 9400, 530), (16, 6, 6000, 288), (8, 6, 9400, 353)],
+)
+def test_images_of_too_many_bytes_are_refused_before_a_pixel_is_decoded(
+    depth, kind, side, megabytes
+):
+    """Within Pillow's limit of pixels, but of several channels and bytes."""
+    data = bytearray(png_of_16_bits(np.zeros((1, 1, 4 if kind == 6 else 3), np.uint16), kind))
+    data[16:25] = struct.pack(">IIB", side, side, depth)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    error = refusal(io.BytesIO(data), "a.png")
+    assert error.message == f"'a.png' takes {megabytes} MB in memory, more than 268"
+    assert error.hint == "crop or shrink the image first"
+
+
+def test_a_tile_that_is_larger_than_its_image_is_refused():
+    tags = [(256, 8), (257, 8), (258, 8), (259, 8), (262, 1), (322, 60000), (323, 60000)]
+    tags += [(324, 8), (325, 64)]
+    body = b"".join(struct.pack("<HHIHxx", tag, 3, 1, value) for tag, value in tags)
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + body + bytes(4)
+    assert refusal(io.BytesIO(data), "a.tif").message.startswith("'a.tif' takes 10800 MB")
+
+
+@pytest.mark.parametrize("data", [encoded(COLOURS, "JPEG", comment="caflow"), encode_png(COLOURS)])
+def test_images_of_others_have_no_provenance(tmp_path, data):
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    assert read_provenance(path) is None
+    path.write_bytes(encode_png(COLOURS, "[1]"))
+    assert read_provenance(path) is None
+    with pytest.raises(CaflowError, match="no file"):
+        read_provenance(tmp_path / "gone.png")
