@@ -33,7 +33,14 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
         if name in groups:
             types = typing.get_type_hints(groups[name], include_extras=True)
             parameters += [
-                inspect.Parameter(f.name, keyword, default=f.default, annotation=types[f.name])
+                inspect.Parameter(
+                    f.name,
+                    keyword,
+                    default=inspect.Parameter.empty
+                    if f.default is dataclasses.MISSING
+                    else f.default,
+                    annotation=types[f.name],
+                )
                 for f in dataclasses.fields(groups[name])
             ]
         elif name != "context":

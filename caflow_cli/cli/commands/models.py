@@ -1,0 +1,372 @@
+"""`caflow models`: what there is, what it is, and the way to and from the Hub."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ...errors import EXIT_WEIGHTS, CaflowError
+from .. import completion, options
+from ..console import Console
+from ..help import Command, Group
+from ..option_groups import expanded
+from ..reporter import Reporter
+
+if TYPE_CHECKING:
+    from ...config import Config
+    from ...hub.describe import Description
+
+__all__ = ["models_app"]
+
+models_app = typer.Typer(
+    cls=Group, help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
+)
+
+Name = Annotated[
+    str, typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models)
+]
+License = Annotated[
+    str,
+    typer.Option("--license", metavar="TEXT", help="Terms of the weights: a Hub id, or text."),
+]
+DataTerms = Annotated[
+    str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """How results and messages are written."""
+
+    json: options.JsonResult = False
+    quiet: options.Quiet = False
+    verbose: options.Verbose = False
+
+    def of(self, command: str) -> Reporter:
+        """What writes the results of a command."""
+        return Reporter(f"models {command}", Console(self.quiet, self.verbose), self.json)
+
+
+@models_app.command("list", cls=Command)
+@expanded
+def list_command(results: Results) -> None:
+    """List the models of the manifest: id, task, size, place, terms, and the default of each task.
+
+    On a terminal the list is a table. In a pipe it is tab-separated lines with a header.
+
+    Example: caflow models list
+    """
+    from ...hub.manifest import load_manifest, manifest_path
+
+    reporter = results.of("list")
+    reporter.console.detail(f"{manifest_path()}")
+    entries = list(load_manifest().values())
+    rows = [["id", "task", "size", "place", "license", "default"]]
+    for entry in entries:
+        place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
+        size, default = f"{entry.bytes / 1e6:.1f} MB", "default" if entry.default else ""
+        rows.append([entry.id, entry.task, size, place, entry.license, default])
+    separator = "\t"
+    if sys.stdout is not None and sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        rows = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows]
+        separator = "  "
+    head, *lines = [separator.join(row).rstrip() for row in rows]
+    reporter.text([head])
+    for entry, line in zip(entries, lines, strict=True):
+        reporter.result(asdict(entry), [line])
+
+
+@models_app.command("info", cls=Command)
+@expanded
+def info_command(name: Name, results: Results) -> None:
+    """Show everything known about a model: task, size, config, terms, metrics, training.
+
+    This command downloads nothing; `caflow models pull` downloads models.
+
+    Example: caflow models info faces-superres-x4
+    """
+    from ...hub.describe import describe
+
+    facts = _facts(name, describe(name))
+    results.of("info").result(facts, _lines(facts, results.verbose))
+
+
+def _facts(name: str, model: Description) -> dict[str, Any]:
+    """The facts about a model, as the JSON line states them. None means not known."""
+    entry, info = model.entry, model.info
+    return {
+        "input": name,
+        "id": model.resolved.id,
+        "task": info.config.task.name,
+        "path": str(model.resolved.path),
+        "bytes": model.bytes,
+        "sha256": model.resolved.sha256,
+        "default": entry is not None and entry.default,
+        **{key: getattr(entry, key, None) for key in ("repo_id", "revision", "license", "data")},
+        "parameters": {"total": sum(info.parameters.values()), **info.parameters},
+        "config": info.config.to_dict(),
+        "metrics": entry.metrics if entry else {},
+        "defaults": _defaults(info.config),
+        "training": {k: v for k, v in info.training.items() if k != "domain"},
+        "card": str(model.card) if model.card else None,
+    }
+
+
+def _defaults(config: Config) -> dict[str, Any]:
+    """tau, candidates and rank, and whether the model's config states them or its task."""
+    from ...sampling import Sampling
+
+    try:
+        filled = Sampling().of(config)
+    except CaflowError:  # a task of another version
+        return {}
+    task = config.task
+    values = {
+        "tau": (filled.temperature.as_json(), task.tau is None),
+        "candidates": (filled.candidates, task.candidates is None),
+        "rank": (task.rank, task.rank == "likelihood"),
+    }
+    return {
+        name: {"value": value, "from": "default" if of_task else "config"}
+        for name, (value, of_task) in values.items()
+    }
+
+
+def _lines(facts: dict[str, Any], verbose: bool) -> Iterator[str]:
+    """A line for every fact that is known, in which nothing can move a terminal's cursor."""
+    for label, value in facts.items():
+        if label in ("config", "metrics", "defaults"):
+            parts = {f"{label}.{part}": inner for part, inner in value.items()}
+        elif label == "training" and not verbose:
+            parts = {label: {k: v for k, v in value.items() if not isinstance(v, dict | list)}}
+        else:
+            parts = {label: value}
+        for name, inner in parts.items():
+            if inner not in (None, {}, False):
+                text = f"{name:<18} {_text(inner)}"
+                yield "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_text(v)}" for k, v in value.items() if v is not None)
+    if isinstance(value, list | tuple):
+        return "/".join(map(_text, value))
+    return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
+
+
+@models_app.command("path", cls=Command)
+@expanded
+def path_command(name: Name, results: Results) -> None:
+    """Print the path of a model's file, after a check of its sha256.
+
+    This command downloads nothing; `caflow models pull` downloads models.
+
+    Example: caflow models path faces-superres-x4
+    """
+    from ...hub.resolve import resolve
+
+    model = resolve(name, local=True)
+    reporter, path = results.of("path"), str(model.path)
+    reporter.console.detail(f"sha256 {model.sha256}")
+    fields = {"input": name, "id": model.id, "path": path, "sha256": model.sha256}
+    reporter.result(fields, [path])
+
+
+@models_app.command("verify", cls=Command)
+@expanded
+def verify_command(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID",
+            help=f"{options.MODEL_NAME} Default: all local models.",
+            autocompletion=completion.models,
+        ),
+    ] = None,
+    *,
+    results: Results,
+) -> None:
+    """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
+
+    The exit code is 3 if a model failed.
+
+    Example: caflow models verify
+    """
+    from ...hub.verify import verify
+
+    reporter, failed = results.of("verify"), False
+    for check in verify(names or ()):
+        if check.error is not None:
+            reporter.failure({"input": check.name}, check.error)
+            reporter.text([f"failed\t{check.name}"])
+            failed = True
+            continue
+        reporter.console.detail(f"{check.path}: sha256 {check.sha256}")
+        identity = {"path": str(check.path), "sha256": check.sha256}
+        reporter.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])
+    if failed:
+        raise typer.Exit(EXIT_WEIGHTS)
+
+
+@models_app.command("pull", cls=Command)
+@expanded
+def pull_command(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="ID|REPO[@REV]", help="Ids of the manifest, or Hub repositories."),
+    ],
+    results: Results,
+) -> None:
+    """Download models into the cache, check their sha256, and print their paths.
+
+    Cached models are not downloaded again.
+
+    Example: caflow models pull user/name@v1
+    """
+    from ...hub.client import hide_progress
+    from ...hub.resolve import pull
+
+    reporter, failed = results.of("pull"), False
+    if results.quiet:
+        hide_progress()
+    for name in names:
+        try:
+            model = pull(name)
+        except CaflowError as error:
+            reporter.failure({"input": name}, error)
+            failed = True
+            continue
+        if model.unreachable:
+            reporter.console.note(f"{name}: from the cache, because {model.unreachable}")
+        identity = {"path": str(model.path), "sha256": model.sha256, "commit": model.commit}
+        reporter.result({"input": name, "status": "ok", **identity}, [str(model.path)])
+    if failed:
+        raise typer.Exit(EXIT_WEIGHTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packing:
+    """Where a packed model goes, and what its entry says."""
+
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the model.")]
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")
+    ] = "."
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Write into this installation's package instead.")
+    ] = False
+    default: Annotated[
+        bool, typer.Option("--default", help="Make it the default model of its task.")
+    ] = False
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a model with that id.")
+    ] = False
+    data_terms: DataTerms = ""
+    license: License = "see the training data's terms"
+
+
+@models_app.command("pack", cls=Command)
+@expanded
+def pack_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
+    packing: Packing,
+    results: Results,
+) -> None:
+    """Pack a run's best averaged weights into one small file, with a manifest entry.
+
+    The convolutions of networks are stored in bfloat16, everything else in float32.
+
+    Example: caflow models pack run --id my-faces
+    """
+    from ...assets import WEIGHTS_DIR
+    from ...hub.pack import pack
+
+    entry = pack(
+        Path(run),
+        packing.id,
+        output=Path(packing.output),
+        bundle=packing.bundle,
+        default=packing.default,
+        overwrite=packing.overwrite,
+        data_terms=packing.data_terms,
+        license_terms=packing.license,
+    )
+    folder = WEIGHTS_DIR if packing.bundle else Path(packing.output)
+    reporter = results.of("pack")
+    reporter.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
+    reporter.console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushing:
+    """Where a model goes on the Hub, and what is said of it there."""
+
+    repo: Annotated[
+        str, typer.Option("--repo", metavar="USER/NAME", help="Hub repository; created if new.")
+    ]
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", metavar="BRANCH", help="Branch to commit to; created if new."),
+    ] = None
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private; refuse a public one.")
+    ] = False
+    license: License = ""
+    data_terms: DataTerms = ""
+    message: Annotated[
+        str | None, typer.Option("--message", metavar="TEXT", help="Message of the commit.")
+    ] = None
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the repository's README.md.")
+    ] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the model card, and push nothing.")
+    ] = False
+
+
+@models_app.command("push", cls=Command)
+@expanded
+def push_command(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
+    ],
+    pushing: Pushing,
+    results: Results,
+) -> None:
+    """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
+
+    Log in first, with `hf auth login` or HF_TOKEN. Terms and metrics of a packed model come from
+    its manifest entry.
+
+    Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
+    """
+    from ...hub.client import hide_progress
+    from ...hub.push import pack_parcel, push
+
+    reporter = results.of("push")
+    if not reporter.console.live:
+        hide_progress()
+    parcel = pack_parcel(run, pushing.repo, pushing.license, pushing.data_terms)
+    if pushing.dry_run:
+        card = parcel.card
+        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": parcel.size}
+        planned = {"input": run, "status": "planned", **fields, "card": card.text}
+        reporter.result(planned, [card.text.rstrip("\n")])
+        return
+    pushed = push(
+        parcel,
+        revision=pushing.revision,
+        private=pushing.private,
+        message=pushing.message,
+        replace_card=pushing.overwrite,
+    )
+    if "README.md" not in pushed.files:
+        reporter.console.note("the repository's README.md is kept; --overwrite replaces it")
+    reporter.result({"input": run, "status": "ok", **asdict(pushed)}, [pushed.url])

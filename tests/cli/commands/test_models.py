@@ -1,0 +1,208 @@
+"""`caflow models`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from caflow_cli.assets import WEIGHTS_DIR
+from caflow_cli.checkpoint import read_info
+from caflow_cli.hub.digest import sha256_of
+from caflow_cli.hub.manifest import load_manifest, manifest_json
+
+from ..process import assert_refused
+from ..results import lines_of, text_of
+
+ID = "faces-superres-x4"
+ENTRY = load_manifest()[ID]
+FILE = WEIGHTS_DIR / str(ENTRY.file)
+
+
+@pytest.fixture
+def one_bundled(tmp_path: Path, monkeypatch) -> Path:
+    """An installation with that one model, in `tmp_path/weights`."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    shutil.copy(FILE, folder)
+    manifest = tmp_path / "weights_manifest.json"
+    manifest.write_text(manifest_json([ENTRY]))
+    monkeypatch.setattr("caflow_cli.hub.manifest.WEIGHTS_DIR", folder)
+    monkeypatch.setattr("caflow_cli.hub.manifest.manifest_path", lambda: manifest)
+    return folder
+
+
+def test_what_only_reads_imports_no_torch(tmp_path):
+    probe = (
+        "import sys\n"
+        "from caflow_cli.cli import main\n"
+        f"for words in (['list'], ['info', {ID!r}], ['path', {ID!r}], ['verify']):\n"
+        "    sys.argv = ['caflow', 'models', *words]\n"
+        "    try: main()\n"
+        "    except SystemExit as e: print(e.code, 'torch' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split() == ["0", "False"] * 4
+
+
+# --- list, info, path -----------------------------------------------------------------------------
+
+
+def test_list(run):
+    entries = load_manifest()
+    rows = [line.split("\t") for line in text_of(run("models", "list")).splitlines()]
+    assert rows.pop(0) == ["id", "task", "size", "place", "license", "default"]
+    assert [row[0] for row in rows] == list(entries)
+    assert [ID, "superres", "18.6 MB", "bundled", ENTRY.license] in rows
+    defaults = [entry.id for entry in entries.values() if entry.default]
+    assert [row[0] for row in rows if row[5:] == ["default"]] == defaults
+    lines = lines_of(run("models", "list", "--json"))
+    assert [line["id"] for line in lines] == list(entries)
+    assert {line["command"] for line in lines} == {"models list"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_list_on_a_terminal_is_a_table_within_100_columns():
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        command = [sys.executable, "-m", "caflow_cli", "models", "list"]
+        subprocess.run(command, stdout=theirs, check=True)
+        os.close(theirs)
+        lines = screen.read(10_000).decode().splitlines()
+    assert len(lines) == 1 + len(load_manifest())
+    head, *rows = lines
+    assert {row.index("bundled") for row in rows} == {head.index("place")}  # columns
+    assert max(map(len, lines)) <= 100
+
+
+def test_info_of_a_bundled_model(run):
+    (record,) = lines_of(run("models", "info", ID, "--json"))
+    counts = {"A": 1_231_087, "R": 683_440, "T": 1_444_504, "F": 5_172_816}
+    assert record["parameters"] == {"total": 8_531_847, **counts}
+    assert record["config"] == json.loads(json.dumps(read_info(FILE).config.to_dict()))
+    for field in ("task", "sha256", "bytes", "license", "data", "metrics", "default"):
+        assert record[field] == getattr(ENTRY, field)
+    assert record["training"]["images"] == 41_984
+    assert Path(record["card"]).read_text(encoding="utf-8").startswith(f"# {ID}")
+    text = text_of(run("models", "info", ID))
+    for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "8,531,847", ENTRY.metrics["protocol"]):
+        assert part in text
+    assert "lpips 0.0643" in text
+
+
+def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
+    record = {"images": 3, "data": "\x1b[2Jfaces", "optim": {"lr": 1}}
+    (tmp_path / "my-run").mkdir()
+    small_model.save(tmp_path / "my-run" / "best.safetensors", record)
+    (by_folder,) = lines_of(run("models", "info", "my-run", "--json"))
+    (by_file,) = lines_of(run("models", "info", "my-run/best.safetensors", "--json"))
+    assert (by_folder["id"], by_file["id"]) == ("my-run", "best.safetensors")
+    assert by_folder["training"] == by_file["training"] == record
+    assert by_file["license"] is None
+    assert by_file["parameters"]["total"] == sum(p.numel() for p in small_model.parameters())
+    assert by_file["defaults"]["tau"] == {"value": [0.5], "from": "default"}
+    assert by_file["defaults"]["rank"] == {"value": "likelihood", "from": "default"}
+    (own,) = lines_of(run("models", "info", grey_file, "--json"))
+    assert own["defaults"]["tau"] == {"value": [0.85], "from": "config"}
+    assert own["defaults"]["candidates"] == {"value": 10, "from": "config"}
+    text = text_of(run("models", "info", "my-run"))
+    assert "\x1b" not in text
+    assert "\\x1b[2Jfaces" in text
+    assert "lr 1" not in text
+    assert "lr 1" in text_of(run("models", "info", "my-run", "-v"))
+    shutil.copy(FILE, tmp_path / "copy.bin")
+    (copy,) = lines_of(run("models", "info", "copy.bin", "--json"))
+    assert (copy["id"], copy["license"]) == ("copy.bin", ENTRY.license)
+
+
+def test_path(run, model_file):
+    assert text_of(run("models", "path", ID)) == f"{FILE}\n"
+    assert text_of(run("models", "path", model_file)) == f"{model_file}\n"
+    (line,) = lines_of(run("models", "path", ID, "--json"))
+    assert (line["id"], line["sha256"]) == (ID, ENTRY.sha256)
+
+
+@pytest.mark.parametrize("command", ["info", "path"])
+def test_a_model_that_is_not_there_is_not_downloaded(run, one_bundled, command):
+    assert_refused(run("models", command, "faces-superres-x5"), 3, "no model")
+    (one_bundled / str(ENTRY.file)).unlink()
+    assert_refused(run("models", command, ID), 3, "are missing")
+    result = run("models", command, "nobody/nothing@v1")
+    assert_refused(result, 3, "'nobody/nothing@v1' is not in the cache")
+    assert result.stderr.decode().splitlines()[1] == "hint: caflow models pull nobody/nothing@v1"
+
+
+# --- verify ---------------------------------------------------------------------------------------
+
+
+def test_verify_checks_all_that_is_here_and_goes_on_after_a_failure(run, one_bundled, model_file):
+    assert text_of(run("models", "verify")) == f"ok\t{ID}\n"
+    (line,) = lines_of(run("models", "verify", "--json"))
+    assert (line["status"], line["sha256"]) == ("ok", ENTRY.sha256)
+    (one_bundled / str(ENTRY.file)).write_bytes(b"changed")
+    result = run("models", "verify", ID, "nobody/nothing", model_file)
+    assert result.returncode == 3
+    assert result.stdout.decode() == f"failed\t{ID}\nfailed\tnobody/nothing\nok\t{model_file}\n"
+    errors = result.stderr.decode().splitlines()
+    assert [line.split(":")[0] for line in errors] == ["error", "hint"] * 2
+    assert "sha256" in errors[0]
+    lines = lines_of(run("models", "verify", ID, model_file, "--json"))
+    assert [line["status"] for line in lines] == ["error", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda entry: {"bytes": entry.bytes + 1}, "bytes, its file has"),
+        (lambda entry: {"config": entry.config | {"flow": {"t_steps": 9}}}, "another config"),
+    ],
+)
+def test_verify_holds_the_manifest_against_the_file(run, one_bundled, change, named):
+    manifest = one_bundled.parent / "weights_manifest.json"
+    content = json.loads(manifest.read_text())
+    content["models"][ID] |= change(ENTRY)
+    manifest.write_text(json.dumps(content))
+    result = run("models", "verify")
+    assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
+    assert named in result.stderr.decode()
+
+
+def test_verify_reads_headers(run, tmp_path, model_file):
+    (tmp_path / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
+    result = run("models", "verify", "cut.safetensors")
+    assert result.returncode == 3
+    assert "it holds" in result.stderr.decode()
+
+
+# --- pack -----------------------------------------------------------------------------------------
+
+
+def test_pack_writes_one_file_and_its_entry(run, tmp_path, model_file):
+    shared = ["models", "pack", model_file, "--id", "mine", "-o", "out"]
+    result = run(*shared)
+    assert (result.returncode, result.stdout) == (0, b"out/mine.safetensors\n")
+    digest = sha256_of(tmp_path / "out" / "mine.safetensors")
+    assert digest.encode() in result.stderr
+    entry = json.loads((tmp_path / "out" / "weights_manifest.json").read_text())["models"]["mine"]
+    assert entry["sha256"] == digest
+    assert_refused(run(*shared), 2, "there is already a model 'mine'")
+    assert run(*shared, "--overwrite", "-q").stderr == b""
+    (line,) = lines_of(run(*shared, "--overwrite", "--json"))
+    assert line["sha256"] == digest
+    assert text_of(run("models", "verify", "out/mine.safetensors")) == "ok\tout/mine.safetensors\n"
+
+
+@pytest.mark.parametrize("option", ["--license", "--data-terms"])
+def test_pack_writes_no_manifest_that_cannot_be_read(run, tmp_path, model_file, option):
+    arguments = ["--id", "mine", "-o", "out", option, "one\nline\x1b[2J"]
+    refused = run("models", "pack", model_file, *arguments)
+    assert_refused(refused, 2, "a manifest cannot hold this entry")
+    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list(tmp_path.rglob("*.json"))
