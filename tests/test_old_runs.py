@@ -1,0 +1,92 @@
+"""A run of each task that version 0.1 trained loads, scores, samples and goes on as it did.
+
+`old_runs/` has the runs, which learned from the drawn images beside them, and what they gave.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from forked import run
+from PIL import Image
+
+import caflow_cli as caflow
+
+OLD = Path(__file__).parent / "old_runs"
+EXPECTED = json.loads((OLD / "expected.json").read_text(encoding="utf-8"))
+MAIN = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
+
+
+@pytest.fixture(scope="module", params=sorted(EXPECTED))
+def task(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(task, tmp_path_factory):
+    """The run, and the images that it learned from, where its config has them."""
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(OLD / f"{task}.tar.xz") as archive:
+        archive.extractall(folder)
+    name = "pairs" if task == "paired" else "images"
+    (folder / f"{name}.zip").write_bytes((OLD / f"{name}.zip").read_bytes())
+    with zipfile.ZipFile(folder / f"{name}.zip") as archive:
+        archive.extractall(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pair(task, folder):
+    """(condition, target, mask) of the first test image, as `score` takes them."""
+    if task == "paired":
+        condition, target = (folder / "pairs" / "test" / side / "00.png" for side in "AB")
+        return np.asarray(Image.open(condition)), target, None
+    target = folder / "images" / "test" / "00.png"
+    image = Image.open(target)
+    if task == "superres":
+        image = image.resize((4, 4), Image.Resampling.BICUBIC)
+    mask = np.zeros((16, 16), np.uint8)
+    mask[5:11, 4:10] = 255
+    return np.asarray(image), target, mask if task == "inpaint" else None
+
+
+def measured(task, folder, pair):
+    """What a run gives today, as `expected.json` has it of before."""
+    condition, target, mask = pair
+    model = caflow.load(folder / task)
+    score = caflow.score(model, condition, target, mask)
+    drawn = caflow.restore(model, condition, 0.7, 3, keep=3, seed=4, mask=mask)
+    return {
+        "config": [model.config.task.name, model.config.task.candidates],
+        "score": score.rank_score,
+        "seeds": [candidate.seed for candidate in drawn.ranked],
+        "candidates": [candidate.score.rank_score for candidate in drawn.ranked],
+        "means": [candidate.image.mean((0, 1)).tolist() for candidate in drawn.ranked],
+    }
+
+
+def resumed(task, folder):
+    """What the rest of a run gives, to 60 images: the loss of its last step, and validation."""
+    done = run(MAIN, "train", "--out", task, "--resume", "--images", "60", "-q", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in (folder / task / "metrics.jsonl").open()]
+    end = next(event for event in events if event["event"] == "end" and event["step"] == 15)
+    return [end["train_bits_per_dim"], end["val_bits_per_dim"]]
+
+
+def test_an_old_run_loads_scores_and_samples_as_before(task, folder, pair):
+    found, expected = measured(task, folder, pair), EXPECTED[task]
+    assert found["config"] == expected["config"]
+    assert found["score"] == pytest.approx(expected["score"], abs=0.02)
+    assert found["seeds"] == expected["seeds"]
+    assert found["candidates"] == pytest.approx(expected["candidates"], abs=0.5)  # a level apart
+    np.testing.assert_allclose(found["means"], expected["means"], atol=0.02)
+
+
+def test_an_old_run_goes_on_as_before(task, folder):
+    assert resumed(task, folder) == pytest.approx(EXPECTED[task]["resumed"], abs=1e-3)
