@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .config import RULES, Config
+from .config import Config
 from .errors import EXIT_USAGE, CaflowError
 from .temperature import Tau, Temperature
 
 __all__ = ["PRECISIONS", "RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
 
-RANKS = (*RULES, "best", "none")
+RANKS = ("likelihood", "consensus", "none")
 PRECISIONS = ("float32", "bf16")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
-_MOST_STEPS = 1000  # of refinement
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,8 @@ class Sampling:
     candidates: int | None = None  # M; None: likewise
     keep: int = 1  # N, how many of the M
     seed: int = 0  # candidate k draws from generator seed + k
-    noise_samples: int = 1  # K of every score
-    rank: str = "likelihood"  # what orders candidates: one of RULES; "best": the model's own, which
-    # `of` fills in; "none" leaves the order of k
-    batch_size: int | None = None  # candidates at a time; None: as many as fit well into memory
+    rank: str = "likelihood"  # what orders candidates, one of RANKS; "none": the order of k
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
-    refine: int = 0  # gradient steps on each candidate's latents (`inference.refine`)
     precision: str = "float32"  # of nets while drawing, one of PRECISIONS; scores are float32
 
     @property
@@ -55,7 +50,7 @@ class Sampling:
         Raises:
             CaflowError: (exit 2) a value is out of range.
         """
-        keep, seed, size = self.keep, self.seed, self.batch_size
+        keep, seed = self.keep, self.seed
         # At least as many as are kept, where the model says how many.
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
@@ -68,27 +63,15 @@ class Sampling:
             f"seed {seed} is out of range",
             f"--seed 0, or any with seed + m up to {SEEDS}",
         )
-        _require(size is None or size >= 1, f"batch size {size}", "--batch-size 10")
-        _require(
-            0 <= self.refine <= _MOST_STEPS,
-            f"cannot refine by {self.refine} steps",
-            f"--refine 5, or any from 0 to {_MOST_STEPS}",
-        )
         _require(
             self.precision in PRECISIONS,
             f"unknown precision {self.precision!r}",
             f"--precision {' or '.join(PRECISIONS)}",
         )
-        _require(
-            not self.refine or self.precision == "float32",
-            f"candidates that were drawn in {self.precision} cannot be refined",
-            "leave out --precision or --refine",
-        )
-        check_noise_samples(self.noise_samples)
         check_rank(self.rank)
 
     def of(self, config: Config) -> Sampling:
-        """Fill in tau, M and the best rule of a model from its config, else its task; check it all.
+        """Fill in tau and M from the model's config, else its task; check it all.
 
         Raises:
             CaflowError: (exit 2) a value is out of range, or the task does not have this option.
@@ -103,7 +86,6 @@ class Sampling:
             candidates=(own.candidates or task.candidates)
             if self.candidates is None
             else self.candidates,
-            rank=own.rank if self.rank == "best" else self.rank,
         )
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
@@ -117,7 +99,7 @@ class Sampling:
 
 def check_rank(rank: str) -> None:
     """Refuse what is no rule: CaflowError, exit code 2."""
-    _require(rank in RANKS, f"cannot rank by {rank!r}", f"--rank {', '.join(RULES)}, best or none")
+    _require(rank in RANKS, f"cannot rank by {rank!r}", "--rank likelihood, consensus or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:

@@ -18,11 +18,11 @@ from ..images import Decoded, Encoder, write_png
 from ..inference import Candidate, Candidates, Drawing, task_of
 from ..inference.charts import spread_map
 from ..inference.loaded_model import LoadedModel
-from ..inference.notes import far_note, input_notes
 from ..inference.written import provenance, written
 from ..sampling import SEEDS, Sampling
 from ..tasks import Picture
 from ..tasks.base import as_read, resize
+from ..tasks.picture_notes import picture_note
 
 __all__ = ["COMMANDS", "PAINTED", "Settings", "Stopped", "Work", "view"]
 
@@ -53,7 +53,7 @@ class Settings:
 
     @property
     def sampling(self) -> Sampling:
-        """Candidates one by one, so that each shows as it is drawn.
+        """The options that they mean.
 
         Raises:
             CaflowError: M, N or Seed is no whole number. All else `Sampling.of` checks.
@@ -63,7 +63,6 @@ class Settings:
             candidates=_whole("M", self.candidates, None),
             keep=_whole("N", self.keep, 1),
             seed=_whole("Seed", self.seed, 0),
-            batch_size=1,
         )
 
 
@@ -156,7 +155,7 @@ class Work:
         ]
         words += ["--model", shlex.quote(self.loaded.id), "--tau", str(sampling.temperature)]
         words += ["-m", str(max(self.drawn, 1)), "-n", str(min(self.keep, max(self.drawn, 1)))]
-        words += ["--seed", str(sampling.seed), "--batch-size", "1"]
+        words += ["--seed", str(sampling.seed)]
         return " ".join(words)
 
     def draw(self, count: int | None = None) -> Iterator[Candidates]:
@@ -280,14 +279,14 @@ class Work:
     @cached_property
     def notes(self) -> list[str]:
         """Notes of the input that are known before the work, as the command says them."""
-        loaded, task = self.loaded, self.loaded.model.config.task
-        return input_notes(task, self._image, self.mask, loaded.harm, loaded.id)
+        note = picture_note(self.loaded.model.config.task, self._image, self.mask)
+        return [note] if note else []
 
     @property
     def late_notes(self) -> list[str]:
         """Notes that only the drawing brings, where no note before it says the same."""
-        note = None if self.result is None else far_note(self.loaded, self.result.statistics)
-        return [note] if note else []
+        note = None if self.result is None else self.loaded.far_note(self.result.statistics)
+        return [f"warning: {note}"] if note else []
 
     def write_given(self) -> list[str]:
         """Write what was painted, so that the command can take it: the mask, or the map."""

@@ -66,6 +66,6 @@ def check_as_drawn(target: InputPicture) -> None:
     record = None if target.path is None else read_provenance(target.path)
     if record is not None and isinstance(record.get("resized"), dict):
         raise CaflowError(
-            f"{target.name!r} was resized after it was drawn and scored (--scale or --fit)",
-            "score what caflow superres writes without --scale and --fit",
+            f"{target.name!r} was resized after it was drawn and scored (--scale)",
+            "score what caflow superres writes without --scale",
         )

@@ -1,4 +1,4 @@
-"""Sizes of results that the model does not draw: ×2, ×3, or what fits into a box."""
+"""Sizes of results that the model does not draw: ×2, ×3, or what fits into a box (`--scale`)."""
 
 from __future__ import annotations
 
@@ -38,37 +38,38 @@ class Resized:
 
 @dataclass(frozen=True)
 class OutputSize:
-    """The size that `--scale` or `--fit` asks for; one of both is set."""
+    """The size that `--scale` asks for: a factor or a box, one of both is set."""
 
     scale: float | None = None
     box: tuple[int, int] | None = None  # width, height
 
     @classmethod
-    def parse(cls, scale: float | None, fit: str | None) -> OutputSize | None:
-        """Read the options; None: none is given.
+    def parse(cls, typed: str | None) -> OutputSize | None:
+        """Read `2`, `1.5` or `1920x1080`; None: as the model draws.
 
         Raises:
-            CaflowError: (exit 2) they contradict each other, or one is no size.
+            CaflowError: (exit 2) it is no size.
         """
-        if scale is None and fit is None:
+        if typed is None:
             return None
-        if scale is not None and fit is not None:
-            raise CaflowError("--scale and --fit both say a size", "use one of them", EXIT_USAGE)
-        if fit is None:
-            if scale is None or not 1 < scale <= 64:
-                raise CaflowError(f"--scale is {scale:g}", "--scale 2", EXIT_USAGE)
-            return cls(scale=scale)
-        match = re.fullmatch(r"(\d{1,6})[xX×](\d{1,6})", fit)
-        if match is None or not int(match[1]) or not int(match[2]):
-            raise CaflowError(f"--fit is {fit!r}", "--fit 1920x1080, width and height", EXIT_USAGE)
-        return cls(box=(int(match[1]), int(match[2])))
+        if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
+            return cls(box=(int(match[1]), int(match[2])))
+        try:
+            scale = float(typed)
+        except ValueError:
+            scale = 0
+        if not 1 < scale <= 64:
+            raise CaflowError(
+                f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit", EXIT_USAGE
+            )
+        return cls(scale=scale)
 
     def check(self, factor: int) -> None:
         """Refuse a scale that a model does not reach. CaflowError (exit 2)."""
         if self.scale is not None and self.scale > factor:
             raise CaflowError(
                 f"--scale {self.scale:g} is more than the model's {factor}",
-                f"--scale {factor}, and again on the result; or --fit WIDTHxHEIGHT",
+                f"--scale {factor}, and again on the result; or --scale WIDTHxHEIGHT",
                 EXIT_USAGE,
             )
 
@@ -85,9 +86,9 @@ class OutputSize:
         scale = min(self.box[0] / width, self.box[1] / height)
         if scale <= 1:
             raise CaflowError(
-                f"the picture is {width}x{height}, and --fit {self.box[0]}x{self.box[1]} would "
+                f"the picture is {width}x{height}, and --scale {self.box[0]}x{self.box[1]} would "
                 f"{'make it smaller' if scale < 1 else 'leave it at that'}: superres enlarges",
-                f"a --fit in which {width}x{height} has room to grow, or leave --fit out",
+                f"a --scale in which {width}x{height} has room to grow, or leave --scale out",
             )
         return scale
 

@@ -65,20 +65,12 @@ class PictureProgress:
             finally:
                 self._hide()
 
-    def begin(self, name: str, estimate: str = "") -> None:
-        """Note that the work on a picture begins, or on several at a time.
-
-        Args:
-            name: Of the picture.
-            estimate: Of a large one, which is shown until the first step is done.
-        """
+    def begin(self, name: str) -> None:
+        """Note that the work on a picture begins, or on several at a time."""
         self._hide()
         self._name, self._began, self._works = name, time.monotonic(), True
-        text = f"{name}: {estimate}" if estimate else name
-        self._bars.update(self._one, description=text, completed=0, count="", left="")
-        if estimate:
-            self._show()
-        elif self._console.live:  # the first step may take longer than a moment
+        self._bars.update(self._one, description=name, completed=0, count="", left="")
+        if self._console.live:  # the first step may take longer than a moment
             self._reveal = threading.Timer(_BRIEF, self._show)
             self._reveal.daemon = True
             self._reveal.start()

@@ -44,7 +44,6 @@ class Restored:
     exact: bool  # the files hold the scored pixels and nothing else
     elapsed: float  # seconds
     resized: Resized | None = None  # behind the drawing
-    harm: float | None = None  # the probability that it is worse than the baseline, if known
 
     @property
     def fields(self) -> Fields:
@@ -54,7 +53,6 @@ class Restored:
             "status": "ok",
             "model": self.loaded.identity,
             "params": _params(self.sampling),
-            "harm": None if self.harm is None else round(self.harm, 4),
             **resized_fields(self.resized),
             "estimator": self.result.estimator,
             "outputs": [
@@ -132,11 +130,8 @@ def _params(sampling: Sampling) -> Fields:
         "candidates": sampling.candidates,
         "keep": sampling.keep,
         "seed": sampling.seed,
-        "batch_size": sampling.batch_size,
-        "noise_samples": sampling.noise_samples,
         "rank": sampling.rank,
         **({"consistent": True} if sampling.consistent else {}),
-        **({"refine": sampling.refine} if sampling.refine else {}),
         **_precision(sampling.precision),
     }
 

@@ -60,36 +60,13 @@ class Restoration:
         typer.Option(
             "--rank",
             metavar="BY",
-            help="likelihood; consensus, the nearest to all others; typical, of a likelihood as "
-            "samples have it; likely-consensus, of the likelier half; best, the one of these that "
-            "the model names; or none: the order of drawing.",
+            help="likelihood; consensus: the nearest to all others; or none: the order of drawing.",
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"
-    refine: Annotated[
-        int,
-        typer.Option(
-            "--refine",
-            metavar="STEPS",
-            help="Raise each candidate's log-density by so many gradient steps on its latents, "
-            "before it is rounded and scored. It is no plain sample then, and JSON says so. For "
-            "up to 512x512 pixels.",
-            rich_help_panel=options.SAMPLING,
-        ),
-    ] = 0
     seed: options.Seed = 0
-    noise_samples: options.NoiseSamples = 1
     model: options.Model = None
     device: options.Device = "auto"
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            metavar="B",
-            help="Candidates at a time. Default: depends on the picture's size.",
-            rich_help_panel=options.MODEL,
-        ),
-    ] = None
     precision: Annotated[
         str,
         typer.Option(
@@ -153,7 +130,6 @@ class Restoration:
         bool,
         typer.Option(
             "--no-provenance",
-            "--no-metadata",
             help="Write no provenance (model, seed, score) into pictures, nor the XMP that says "
             "that a model drew in them.",
             rich_help_panel=options.OUTPUT,
@@ -182,8 +158,7 @@ class Restoration:
         bool,
         typer.Option(
             "--dry-run",
-            help="List what would be written, and stop. Of large pictures, say about how long they "
-            "take and how much memory, on one CPU core.",
+            help="List what would be written, and stop.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
@@ -200,11 +175,8 @@ class Restoration:
             candidates=self.candidates,
             keep=self.keep,
             seed=self.seed,
-            noise_samples=self.noise_samples,
             rank=self.rank,
-            batch_size=self.batch_size,
             consistent=consistent,
-            refine=self.refine,
             precision=self.precision,
         )
 

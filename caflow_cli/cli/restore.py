@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -14,7 +14,6 @@ import typer
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..memory import memory_errors
 from .console import Console
-from .estimates import Planned, estimate_text, is_large
 from .picture_progress import PictureProgress
 from .reporter import Reporter
 from .restoration_options import Restoration
@@ -34,7 +33,7 @@ __all__ = ["restore_pictures"]
 
 _T = TypeVar("_T")
 _PICTURES, _CANDIDATES = 32, 64  # of neighbouring pictures that may share batches, at most
-_MOMENT = 15  # seconds
+_SMALLER = "crop the picture"  # where memory does not suffice
 _HELD = 2**22  # pixels, of all candidates, above which pictures that were read no longer wait
 
 
@@ -81,10 +80,7 @@ def restore_pictures(
         console.note(note)
     planned.check_mask()
     if given.dry_run or planned.is_settled(sheets=bool(sheets)):
-        estimates = Planned(planned, _model_name(command, given), sampling, size)
-        if given.dry_run:
-            estimates.check_scale()
-        list_jobs(planned.jobs, reporter, estimates if given.dry_run else None)
+        list_jobs(planned.jobs, reporter)
         return
 
     loaded = _load(command, given, console)
@@ -97,7 +93,6 @@ def restore_pictures(
     if given.uncertainty is not None and sampling.candidates == 1:
         raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
 
-    smaller = "crop the picture" if given.batch_size == 1 else "--batch-size 1"
     length = 1 if given.compile else at_a_time(sampling)
     with PictureProgress(console, command, len(planned.jobs)).shown() as progress:
         restorer = _Restorer(
@@ -105,11 +100,7 @@ def restore_pictures(
             reporter,
             unnamed,
             size,
-            smaller,
             progress,
-            not given.compile,
-            console,
-            progress.done,
         )
         done = [restorer.restore(jobs) for jobs in in_blocks(planned.jobs, length)]
     for sheet in sheets:
@@ -128,7 +119,6 @@ class _Ready:
     mask: Picture | None = None
     image: Picture | None = None  # as the model sees it
     size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
-    harm: float | None = None  # the probability that the result is worse than the baseline
     result: Candidates | None = None
     error: CaflowError | None = None
     elapsed: float = 0.0  # seconds, of a batch its share
@@ -153,13 +143,7 @@ class _Restorer:
     reporter: Reporter
     unnamed: bool  # whether nobody named the model, so that it may not suit a picture
     size: OutputSize | None  # of what is written
-    smaller: str  # what to do where memory does not suffice
     progress: PictureProgress
-    times: bool  # whether the model may be timed, because it is not compiled size by size
-    console: Console  # of the command, which says at once what is yet to come
-    done: Callable[[], None]  # called behind each job
-    # seconds a megapixel, as timed for pictures drawn at a size
-    rates: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def restore(self, jobs: Sequence[Job]) -> bool:
         """Read, sample, write and report jobs, those of one size together.
@@ -189,7 +173,7 @@ class _Restorer:
                 self._draw([one for one in waiting if one.size == ready.size])
             self._finish(ready)
 
-        return self.reporter.each([one.job for one in waiting], work, self.smaller, self.done)
+        return self.reporter.each([one.job for one in waiting], work, _SMALLER, self.progress.done)
 
     def _read(self, job: Job) -> _Ready:
         """Read a job. What fails is an error of what it returns.
@@ -203,7 +187,7 @@ class _Restorer:
             return ready
         start = time.perf_counter()
         try:
-            with memory_errors(self.smaller):
+            with memory_errors(_SMALLER):
                 picture = self.planned.read(job)
                 if picture.frames > 1:
                     self.console.note(f"{job.name}: the first of {picture.frames} frames is used")
@@ -215,7 +199,7 @@ class _Restorer:
                     if self.size is not None:
                         self.size.scale_of(ready.image.shape[:2])
                     size = task_of(self.loaded.model).model_size(ready.image, ready.mask)
-                ready.harm = self._note(job, ready.image, ready.mask)
+                self._note(job, ready.image, ready.mask)
                 ready.size = size
         except CaflowError as error:
             ready.error = error
@@ -230,12 +214,12 @@ class _Restorer:
         size, m = alike[0].size, self.sampling.candidates
         assert size is not None
         assert m is not None
-        length = requests_at_a_time(size, m, self.sampling.batch_size)
+        length = requests_at_a_time(size, m)
         for some in in_blocks(alike, length):
             start = time.perf_counter()
             images = [one.image for one in some if one.image is not None]
             try:
-                with memory_errors(self.smaller), _named(some[0].job):
+                with memory_errors(_SMALLER), _named(some[0].job):
                     self._begin(some)
                     results = restore_alike(
                         self.loaded.model,
@@ -255,34 +239,9 @@ class _Restorer:
                 one.elapsed += (time.perf_counter() - start) / len(some)
 
     def _begin(self, some: Sequence[_Ready]) -> None:
-        """Show that pictures are drawn, and of a large one say about what it takes.
-
-        Where the constant rate of one core makes that longer than a moment, the rate of this
-        machine is measured. CaflowError if the model would draw too much.
-        """
-        from ..inference import task_of
-        from ..inference.estimate import ONE_CORE, estimate, measured_rate
-
+        """Show that pictures are drawn."""
         first, more = some[0], len(some) - 1
-        name = f"{first.job.name} and {more} more" if more else first.job.name
-        assert first.image is not None
-        assert first.size is not None
-        read = first.image.shape[0], first.image.shape[1]
-        if not is_large(read, first.size):
-            self.progress.begin(name)
-            return
-        model = self.loaded.model
-        windows = len(task_of(model).parts(first.image, first.mask))
-        work = estimate(model.config, read, first.size, windows, self.sampling)
-        rate = ONE_CORE
-        if self.times and work.seconds() > _MOMENT:
-            if work.drawn not in self.rates:
-                self.rates[work.drawn] = measured_rate(model, work)
-            rate = self.rates[work.drawn]
-        seconds = work.seconds(rate)
-        text = estimate_text(work, seconds)
-        self.console.note(f"{name}: {text}")
-        self.progress.begin(name, text)
+        self.progress.begin(f"{first.job.name} and {more} more" if more else first.job.name)
 
     def _finish(self, ready: _Ready) -> None:
         """Write and report one job. CaflowError if a step of it has failed, or fails."""
@@ -319,24 +278,15 @@ class _Restorer:
             exact,
             elapsed,
             resized,
-            ready.harm,
         )
         self.reporter.record(restored.fields)
 
-    def _note(self, job: Job, image: Picture, mask: Picture | None) -> float | None:
-        """Write the notes about an input before the work.
+    def _note(self, job: Job, image: Picture, mask: Picture | None) -> None:
+        """Write the note about an input before the work, if there is one."""
+        from ..tasks.picture_notes import picture_note
 
-        Returns:
-            How probable it is that the model makes it worse than the baseline does; None: that was
-            not measured for this model.
-        """
-        from ..inference.notes import input_notes, named
-
-        task, harm, id = self.loaded.model.config.task, self.loaded.harm, self.loaded.id
-        probability = None if harm is None else harm.probability(image)
-        for note in input_notes(task, image, mask, harm, id, probability):
-            self.reporter.console.note(named(note, job.name))
-        return probability
+        if note := picture_note(self.loaded.model.config.task, image, mask):
+            self.reporter.console.note(f"{job.name}: {note}")
 
     def _hint_at_faces(self, job: Job, image: Picture) -> None:
         """Name the model of faces, if nobody named a model and a picture has the size of one."""
@@ -386,11 +336,9 @@ class _Restorer:
 
     def _say(self, job: Job, image: Picture, result: Candidates, elapsed: float) -> None:
         """Write warnings about a result to stderr and, with `-v`, the best candidate's score."""
-        from ..inference.notes import far_note, named
-
         console = self.reporter.console
-        if note := far_note(self.loaded, result.statistics):
-            console.note(named(note, job.name))
+        if note := self.loaded.far_note(result.statistics):
+            console.note(f"warning: {job.name}: {note}")
         if self.loaded.model.config.task.name == "paired":
             sizes = [f"{one.shape[1]}x{one.shape[0]}" for one in (image, result.kept[0].image)]
             if sizes[0] != sizes[1]:
@@ -410,13 +358,10 @@ class _Restorer:
 def at_a_time(sampling: Sampling) -> int:
     """How many neighbouring pictures may share batches.
 
-    They are as many as make 64 candidates, or a batch. Refined candidates are made one by one
-    anyway.
+    They are as many as make 64 candidates.
     """
     assert sampling.candidates is not None
-    if sampling.refine:
-        return 1
-    return max(1, min(_PICTURES, (sampling.batch_size or _CANDIDATES) // sampling.candidates))
+    return max(1, min(_PICTURES, _CANDIDATES // sampling.candidates))
 
 
 def in_blocks(items: Sequence[_T], length: int) -> list[Sequence[_T]]:
@@ -454,16 +399,6 @@ def _load(command: str, given: Restoration, console: Console) -> LoadedModel:
 def _task_of(command: str) -> str | None:
     """The task of a command's model; None: any."""
     return None if command == "sample" else command
-
-
-def _model_name(command: str, given: Restoration) -> str | None:
-    """The name of the model, where that can be told without a refusal."""
-    from ..hub.resolve import default_model
-
-    try:
-        return given.model or default_model(_task_of(command) or "superres").id
-    except CaflowError:
-        return None
 
 
 def _check_mask(loaded: LoadedModel, has_mask: bool) -> None:

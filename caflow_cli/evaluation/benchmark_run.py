@@ -114,7 +114,7 @@ def run_benchmark(
         about["params"] = {**settings.as_json(), "metrics": names}
         about["estimator"] = estimator_of(model, noise_samples)
         for cell in _cells(settings):
-            restoring = _Restoring(model, cell, settings, batch_size)
+            restoring = _Restoring(model, cell, settings)
             contestants.append(Contestant("model", restoring, cell))
     saved = None if save_images is None else _Saved(Path(save_images), contestants)
     tally = Tally(contestants)
@@ -172,7 +172,6 @@ class _Restoring:
     model: CAFlow
     cell: Cell
     settings: EvaluationSettings
-    batch_size: int | None
 
     def __call__(self, problem: Problem) -> Picture:
         seed = (self.settings.seed + _APART * problem.index) % (SEEDS - self.cell.m + 1)
@@ -183,8 +182,6 @@ class _Restoring:
             self.cell.m,
             seed=seed,
             mask=problem.mask,
-            batch_size=self.batch_size,
-            noise_samples=self.settings.noise_samples,
             rank=self.cell.rank,
         )
         return found.kept[0].image

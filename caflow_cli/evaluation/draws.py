@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from ..inference.candidates import Conditioned, Request
-from ..inference.choice import own_log_likelihoods
 from ..inference.score import Score, task_of
 from ..model import CAFlow
 from ..sampling import SEEDS
@@ -45,12 +41,6 @@ class ConditionedProblems:
     def truth_scores(self, noise_samples: int) -> list[Score]:
         """Score the truth of each problem."""
         return self._conditioned.score([problem.truth for problem in self.problems], noise_samples)
-
-    def own_log_likelihoods(
-        self, noise_samples: int, batch_size: int | None = None
-    ) -> npt.NDArray[np.float64]:
-        """As `inference.choice.own_log_likelihoods`, of each problem."""
-        return own_log_likelihoods(self._conditioned, noise_samples, batch_size)
 
     def draw(
         self,

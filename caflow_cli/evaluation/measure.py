@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ..errors import CaflowError
-from ..inference.choice import CONSENSUS, distances, order
+from ..inference.choice import distances, order
 from ..inference.score import Score, task_of, to_batch
 from ..model import CAFlow
 from ..temperature import Temperature
@@ -71,9 +70,6 @@ class Measurer:
         baselines = [
             None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
         ]
-        own: Sequence[npt.NDArray[np.float64] | None] = [None] * len(problems)
-        if "typical" in settings.ranks and settings.draws:
-            own = list(conditioned.own_log_likelihoods(settings.noise_samples, self._batch_size))
         drawn: list[dict[Temperature, list[Drawn]]] = [{} for _ in problems]
         draws_rows: list[list[DrawsRow]] = [[] for _ in problems]
         for tau in settings.draws:
@@ -82,7 +78,7 @@ class Measurer:
             )
             for place, (problem, candidates) in enumerate(zip(problems, of_each, strict=True)):
                 drawn[place][tau] = candidates
-                draws_rows[place].append(self._draws_row(problem, tau, candidates, own[place]))
+                draws_rows[place].append(self._draws_row(problem, tau, candidates))
         return [
             Measured(
                 problem,
@@ -103,7 +99,6 @@ class Measurer:
         problem: Problem,
         tau: Temperature,
         drawn: list[Drawn],
-        own: npt.NDArray[np.float64] | None,
     ) -> DrawsRow:
         settings = self._settings
         if tau not in settings.taus:  # drawn for its log-likelihoods alone
@@ -122,26 +117,22 @@ class Measurer:
                 for m in settings.candidates
                 if m > 1
             }
-        return DrawsRow(tau, candidates, spread, histograms, self._orders(drawn, own))
+        return DrawsRow(tau, candidates, spread, histograms, self._orders(drawn))
 
-    def _orders(
-        self, drawn: list[Drawn], own: npt.NDArray[np.float64] | None
-    ) -> dict[str, dict[int, list[int]]] | None:
+    def _orders(self, drawn: list[Drawn]) -> dict[str, dict[int, list[int]]] | None:
         """Of each rule that needs more than the row tells, for every M."""
         rules = [rule for rule in self._settings.ranks if rule not in ("likelihood", "none")]
         if not rules:
             return None
         scores = [d.score.rank_score for d in drawn]
         apart = None
-        if set(rules) & set(CONSENSUS):
+        if "consensus" in rules:
             apart = distances(len(drawn), lambda k: drawn[k].image)
         return {
             rule: {
                 m: [
                     place.k
-                    for place in order(
-                        rule, scores[:m], None if apart is None else apart[:m, :m], own
-                    )
+                    for place in order(rule, scores[:m], None if apart is None else apart[:m, :m])
                 ]
                 for m in self._settings.candidates
             }

@@ -26,7 +26,7 @@ from .consistent import back_project
 from .domain import Statistics
 from .latents import Latents
 from .progress import Progress, Steps
-from .refine import Refined
+from .redraw import Sampled
 from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
 
 __all__ = [
@@ -41,7 +41,7 @@ __all__ = [
 
 # Of the pictures of a batch together, which are composed and then scored.
 _HELD_PIXELS = 2**26
-# Of draws that are no candidates, far from candidates: they would be compared with themselves.
+# Of the samples that a score map compares with: far from the seeds of candidates.
 OWN_SEED = 2**31
 
 
@@ -158,11 +158,6 @@ class _Candidate:
         self.image = request.composed(len(self.draws), self.image, draw)
         self.draws.append(draw)
 
-    def retake(self, request: Request, draw: Picture) -> None:
-        """Compose the last part anew."""
-        self.draws.pop()
-        self.take(request, draw)
-
 
 class Conditioned:
     """A model with requests; the conditions of their first parts are computed once for all draws.
@@ -200,7 +195,6 @@ class Conditioned:
         candidates: int,
         seeds: Sequence[int],
         batch_size: int | None = None,
-        refine: int = 0,
     ) -> Iterator[list[Draw]]:
         """Draw and compose candidates 0 to M - 1 of every request, in batches.
 
@@ -213,13 +207,11 @@ class Conditioned:
             seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
             batch_size: Candidates at a time, of all requests together; at least one for each.
                 Default: as many as fit well into memory.
-            refine: Gradient steps on each draw's latents (`inference.refine`).
 
         Raises:
-            CaflowError: A candidate and its ten redraws run away, and `strict`; or the picture is
-                too large to refine.
+            CaflowError: A candidate and its ten redraws run away, and `strict`.
         """
-        for batch in self._walk(tau, candidates, seeds, batch_size, None, refine):
+        for batch in self._walk(tau, candidates, seeds, batch_size, None):
             yield [draw for draw, _ in batch]
 
     def candidates(
@@ -229,24 +221,20 @@ class Conditioned:
         seeds: Sequence[int],
         noise_samples: int = 1,
         batch_size: int | None = None,
-        refine: int = 0,
     ) -> Iterator[tuple[Draw, Score]]:
         """Draw, compose and score candidates, in the order and batches of `draws`.
-
-        A refined candidate that is less likely than it was, once it is composed and rounded, is
-        taken as it was drawn.
 
         Args:
             tau: Temperature.
             candidates: M.
             seeds: As for `draws`.
             noise_samples: K.
-            batch_size, refine: As for `draws`.
+            batch_size: As for `draws`.
 
         Raises:
             CaflowError: A candidate and its ten redraws run away, or a score is not finite.
         """
-        for batch in self._walk(tau, candidates, seeds, batch_size, noise_samples, refine):
+        for batch in self._walk(tau, candidates, seeds, batch_size, noise_samples):
             for draw, nats in batch:
                 yield draw, self._score(draw.request, nats, draw.image)
 
@@ -295,13 +283,8 @@ class Conditioned:
         seeds: Sequence[int],
         batch_size: int | None,
         noise_samples: int | None,
-        refine: int,
     ) -> Iterator[list[tuple[Draw, list[Nats]]]]:
-        """Draw candidates in batches, part by part, and score each part if K is given.
-
-        Where a part is refined and scored, the draw that it was refined from stays if that is
-        likelier.
-        """
+        """Draw candidates in batches, part by part, and score each part if K is given."""
         height, width = size = self._conditions.size
         # Each candidate of a batch has its picture, which may be far larger than what is drawn.
         room = max(1, _HELD_PIXELS // max(math.prod(one.image.shape[:2]) for one in self.requests))
@@ -324,58 +307,17 @@ class Conditioned:
                 some = [one for one in batch if part < self._count(one.row)]
                 known = self._conditions_of(part, some)
                 latents = [one.latents for one in some]
-                found = self._draw_part(known[0], tau, latents, refine, steps)
-                for one, refined in zip(some, found, strict=True):
-                    one.take(self.requests[one.row], refined.picture)
-                    one.redraws += refined.drawn.redraws
+                found: list[Sampled] = known[0].draw(tau, latents, self._strict, steps)
+                for one, drawn in zip(some, found, strict=True):
+                    one.take(self.requests[one.row], drawn.picture)
+                    one.redraws += drawn.redraws
                 if noise_samples is not None:
-                    pairs = found if refine else None
-                    self._score_part(part, some, known, noise_samples, pairs, steps)
+                    pairs = [(one.row, one.image) for one in some]
+                    conditions, targets = self._reduce(part, pairs, known)
+                    nats = nats_of(conditions, targets, noise_samples, self._strict, steps)
+                    for one, own in zip(some, nats, strict=True):
+                        one.nats.append(own)
             yield [(self._draw(one, seeds), one.nats) for one in batch]
-
-    def _draw_part(
-        self,
-        conditions: OnePiece | InTiles,
-        tau: Tau,
-        latents: Sequence[Latents],
-        refine: int,
-        steps: Steps,
-    ) -> list[Refined]:
-        if refine:
-            found = conditions.draw_refined(tau, latents, refine)
-            steps.step("drawn")
-            return found
-        drawn = conditions.draw(tau, latents, self._strict, steps)
-        return [Refined(one, one.picture) for one in drawn]
-
-    def _score_part(
-        self,
-        part: int,
-        some: Sequence[_Candidate],
-        known: tuple[OnePiece | InTiles, Tensor],
-        noise_samples: int,
-        refined: Sequence[Refined] | None,
-        steps: Steps,
-    ) -> None:
-        """Score the part that was composed last; of a refined one and its draw, keep one."""
-
-        def nats(steps: Steps | None = None) -> list[Nats]:
-            pairs = [(one.row, one.image) for one in some]
-            conditions, targets = self._reduce(part, pairs, known)
-            return nats_of(conditions, targets, noise_samples, self._strict, steps)
-
-        found = nats(steps)
-        if refined is not None:
-            for one, pair in zip(some, refined, strict=True):
-                one.retake(self.requests[one.row], pair.drawn.picture)
-            plain = nats()
-            for place, (one, pair) in enumerate(zip(some, refined, strict=True)):
-                if plain[place].value > found[place].value:
-                    found[place] = plain[place]
-                else:
-                    one.retake(self.requests[one.row], pair.picture)
-        for one, own in zip(some, found, strict=True):
-            one.nats.append(own)
 
     def _conditions_of(
         self, part: int, some: Sequence[_Candidate]

@@ -18,7 +18,6 @@ from .domain import Statistics, statistics
 from .latents import LatentRows, Latents, in_cells
 from .progress import Steps
 from .redraw import Sampled, decode_noise, draw_sound
-from .refine import Refined, check_refinable, refined
 from .tiling import Corner, Tiles, plan_tiles
 
 __all__ = ["InTiles", "OnePiece", "read_conditions"]
@@ -77,31 +76,10 @@ class OnePiece:
             each = len(latents) // self.condition.batch
             for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
                 first = noise[place], latents[place]
-                drawn[place], _ = self._draw_alone(self._condition_of(place // each), tau, *first)
+                drawn[place] = self._draw_alone(self._condition_of(place // each), tau, *first)
         if steps is not None:
             steps.step("drawn")
         return drawn
-
-    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
-        """Draw as `draw`, and refine by so many steps (`refined`).
-
-        Draws are made and refined one by one, so that a replay repeats their bits. A refinement
-        that runs away is the draw itself.
-
-        Raises:
-            CaflowError: A draw and its ten redraws run away, or it is too large to refine.
-        """
-        check_refinable(self.condition.size)
-        found, each = [], len(latents) // self.condition.batch
-        for place, of_one in enumerate(latents):
-            if place % each == 0:
-                condition = self._condition_of(place // each)
-            drawn, point = self._draw_alone(condition, tau, of_one(), of_one)
-            better = refined(self._model, condition, point, steps)
-            points, cells = decode_noise(self._model, condition, better)
-            away = bool(cells.any())
-            found.append(Refined(drawn, drawn.picture if away else _pictures(points)[0]))
-        return found
 
     def _condition_of(self, row: int) -> Condition:
         """The condition of one row, as it is where that is the only one."""
@@ -111,12 +89,11 @@ class OnePiece:
 
     def _draw_alone(
         self, condition: Condition, tau: Tau, first: list[Tensor], fresh: Latents
-    ) -> tuple[Sampled, list[Tensor]]:
-        """A draw by itself, one that has run away among others or is to be refined; its latents."""
-        latents: list[Tensor] = []
+    ) -> Sampled:
+        """A draw by itself, one that has run away among others."""
 
         def draw(_: Tensor | None) -> tuple[Picture, Tensor]:
-            latents[:] = self._latents(tau, [first])
+            latents = self._latents(tau, [first])
             points, cells = decode_noise(self._model, condition, latents, self._bf16)
             return _pictures(points)[0], cells[0]
 
@@ -124,7 +101,7 @@ class OnePiece:
             for z, other in zip(first, fresh.one_by_one(), strict=True):
                 torch.where(in_cells(cells, z.shape[-1]), other, z, out=z)
 
-        return draw_sound(draw, exchange, tau), latents
+        return draw_sound(draw, exchange, tau)
 
     def _decode(
         self, condition: Condition, tau: Tau, noise: Sequence[list[Tensor]]
@@ -197,11 +174,6 @@ class InTiles:
                 draw(None)
                 drawn.append(Sampled(picture, 0))
         return drawn
-
-    def draw_refined(self, tau: Tau, latents: Sequence[Latents], steps: int) -> list[Refined]:
-        """Refuse what is in tiles, because it has no joint density: CaflowError."""
-        check_refinable(self._tiles.size)
-        raise AssertionError("whatever is in tiles is too large to refine")
 
     def log_prob(
         self, targets: Tensor, noise_samples: int, steps: Steps | None = None

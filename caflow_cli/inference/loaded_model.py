@@ -12,8 +12,7 @@ from ..errors import EXIT_WEIGHTS, CaflowError
 from ..images import Decoded
 from ..model import CAFlow
 from ..tasks import TASKS, Picture
-from .domain import Domain
-from .harm import Harm, harm_of
+from .domain import Domain, Statistics
 
 __all__ = ["LoadedModel", "task_of_file"]
 
@@ -47,7 +46,6 @@ class LoadedModel:
     sha256: str
     path: Path
     domain: Domain | None  # what it was trained on, where its file says
-    harm: Harm | None = None  # what it makes worse than its baseline, where that was measured
 
     @classmethod
     def read(cls, path: Path, id: str, sha256: str, device: torch.device) -> LoadedModel:
@@ -59,7 +57,7 @@ class LoadedModel:
         task_of_file(path, id)
         model = CAFlow.load(path).to(device)
         domain = Domain.from_record(read_info(path).training.get("domain"))
-        return cls(model, id, sha256, path, domain, harm_of(sha256))
+        return cls(model, id, sha256, path, domain)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -82,3 +80,17 @@ class LoadedModel:
         If the picture is to be enlarged, colours of nearly transparent edges are replaced.
         """
         return picture.seen(faint=self.task == "superres")
+
+    def far_note(self, statistics: Statistics) -> str | None:
+        """The note about a picture unlike those of the training; None: it is not far from them.
+
+        Args:
+            statistics: Of the picture's condition.
+        """
+        if self.domain is None or not self.domain.is_far(statistics):
+            return None
+        return (
+            f"this picture is unlike those that {self.id} learned from: its distance is "
+            f"{self.domain.distance(statistics):.1f}, that of the {self.domain.pictures} "
+            f"validation pictures at most {self.domain.farthest:.1f}"
+        )

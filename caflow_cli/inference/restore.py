@@ -12,11 +12,10 @@ from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau
 from .candidates import Conditioned, Request
-from .choice import CONSENSUS, Values, distances, order, own_log_likelihoods
+from .choice import distances, order
 from .consistent import consistency
 from .pictures import Pictured, as_mask, as_picture
 from .progress import Progress
-from .refine import check_refinable
 from .results import Candidate, Candidates
 from .score import Score, check_mask, estimator_of, task_of
 from .tiling import check_size
@@ -33,11 +32,8 @@ def restore(
     seed: int = 0,
     mask: Pictured | None = None,
     *,
-    batch_size: int | None = None,
-    noise_samples: int = 1,
     rank: str = "likelihood",
     consistent: bool = False,
-    refine: int = 0,
     precision: str = "float32",
 ) -> Candidates:
     """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
@@ -57,14 +53,9 @@ def restore(
         seed: Candidate k draws from generator `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
             picture is to be filled, or bool.
-        batch_size: Candidates at a time. Default: as many as fit well into memory.
-        noise_samples: K of the scores.
-        rank: "likelihood"; "consensus", "typical" or "likely-consensus" (`inference.choice`);
-            "best", the one of them that the model's config names; "none" for the order of k.
+        rank: "likelihood"; "consensus" (`inference.choice`); "none" for the order of k.
         consistent: superres: project each draw back to a picture that shrinks to `image`, within
             one level, before it is scored (`back_project`).
-        refine: Gradient steps on each draw's latents that raise its log-density, before it is
-            composed (`inference.refine`). Refined candidates are no plain samples.
         precision: "bf16" draws with nets in bfloat16, where that is faster. Each candidate differs
             a little, and is scored in float32 like any picture.
 
@@ -81,18 +72,15 @@ def restore(
 
     Raises:
         CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            or to be refined, a candidate runs away eleven times, or bfloat16 is not fast here.
+            a candidate runs away eleven times, or bfloat16 is not fast here.
     """
     sampling = Sampling(
         tau=tau,
         candidates=candidates,
         keep=keep,
         seed=seed,
-        noise_samples=noise_samples,
         rank=rank,
-        batch_size=batch_size,
         consistent=consistent,
-        refine=refine,
         precision=precision,
     )
     return restore_with(model, as_picture(image), sampling, as_mask(mask))
@@ -151,9 +139,7 @@ def restore_alike(
 class Drawing:
     """The candidates of one picture while they are drawn. More can be drawn at any time.
 
-    Candidate k is the same whether it is drawn at first or later, if it is drawn in a batch of the
-    same candidates; so with `sampling.batch_size` 1, drawing 10 and then 10 gives what drawing 20
-    at once gives.
+    Candidates are drawn one by one, so drawing 10 and then 10 gives what drawing 20 at once gives.
 
     Args:
         model, image, sampling, mask, progress: As for `restore_with`.
@@ -165,7 +151,7 @@ class Drawing:
         >>> from caflow_cli.inference import Drawing
         >>> from caflow_cli.sampling import Sampling
         >>> model, image = caflow.load("faces-superres-x4"), read_image(example_path("face"))
-        >>> drawing = Drawing(model, image, Sampling(candidates=2, batch_size=1))
+        >>> drawing = Drawing(model, image, Sampling(candidates=2))
         >>> list(drawing.draw()), list(drawing.draw(1))
         ([1, 2], [3])
         >>> [candidate.rank for candidate in drawing.result().ranked]
@@ -183,7 +169,7 @@ class Drawing:
         mask: Picture | None = None,
         progress: Progress | None = None,
     ) -> None:
-        self._drawings = _Drawings(model, [image], sampling, [mask], progress)
+        self._drawings = _Drawings(model, [image], sampling, [mask], progress, batch_size=1)
 
     @property
     def sampling(self) -> Sampling:
@@ -227,11 +213,13 @@ class _Drawings:
         sampling: Sampling,
         masks: Sequence[Picture | None],
         progress: Progress | None,
+        batch_size: int | None = None,
     ) -> None:
+        self._batch_size = batch_size
         self._task, self.sampling = task_of(model), sampling.of(model.config)
         self._images, self._masks = images, masks
         self._config, self._identity = model.config, model.identity
-        self._estimator = estimator_of(model, sampling.noise_samples)
+        self._estimator = estimator_of(model, 1)
         self._requests = [
             self._request(image, mask) for image, mask in zip(images, masks, strict=True)
         ]
@@ -240,14 +228,10 @@ class _Drawings:
             check_bf16(model.device)
         self._conditioned = Conditioned(model, self._requests, progress=progress, bf16=bf16)
         self._found: list[list[_Drawn]] = [[] for _ in images]
-        self._own: Sequence[Values] | None = None
 
     def _request(self, image: Picture, mask: Picture | None) -> Request:
         check_mask(self._task, mask)
-        size = self._task.model_size(image, mask)
-        check_size(size)
-        if self.sampling.refine:
-            check_refinable(size)
+        check_size(self._task.model_size(image, mask))
         return Request.of(self._task, image, mask, self.sampling.consistent)
 
     def draw(self, count: int | None = None) -> Iterator[int]:
@@ -260,9 +244,7 @@ class _Drawings:
             sampling.temperature,
             more,
             [sampling.seed + done] * len(self._requests),
-            sampling.noise_samples,
-            sampling.batch_size,
-            sampling.refine,
+            batch_size=self._batch_size,
         ):
             found = self._found[drawn.request]
             if isinstance(self._task, SuperRes) and sampling.consistent:
@@ -275,16 +257,11 @@ class _Drawings:
     def result(self, row: int) -> Candidates:
         """Rank all candidates of a picture."""
         sampling = self.sampling
-        if sampling.rank == "typical" and self._own is None:
-            self._own = list(
-                own_log_likelihoods(self._conditioned, sampling.noise_samples, sampling.batch_size)
-            )
         return Candidates(
             self._ranked(row),
             sampling.keep,
             sampling.temperature,
             sampling.rank,
-            sampling.refine,
             sampling.precision,
             self._estimator,
             self._conditioned.statistics[row],
@@ -298,10 +275,9 @@ class _Drawings:
         sampling, found = self.sampling, self._found[row]
         compose = _as_it_is if sampling.consistent else self._requests[row].compose
         apart = None
-        if sampling.rank in CONSENSUS:
+        if sampling.rank == "consensus":
             apart = distances(len(found), lambda k: compose(found[k].draws))
-        own = None if self._own is None else self._own[row]
-        places = order(sampling.rank, [one.score.rank_score for one in found], apart, own)
+        places = order(sampling.rank, [one.score.rank_score for one in found], apart)
         ranked = []
         for position, (k, value) in enumerate(places, 1):
             draws, off, score, redraws = found[k]

@@ -19,13 +19,12 @@ from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..tasks import Picture, get_task
 from ..tasks.base import as_read
+from ..tasks.picture_notes import picture_note
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
 from .figures import thumbnail
 from .grid import grid_row
-from .harm import harm_of
-from .notes import input_notes
 from .score import Estimator, Score
 
 __all__ = ["Candidate", "Candidates"]
@@ -75,7 +74,6 @@ class Candidates:
     keep: int
     tau: Temperature
     rank_by: str  # the rule of rank
-    refine: int  # steps; above 0 candidates are no plain samples
     precision: str  # of nets while drawing
     estimator: Estimator
     statistics: Statistics  # of the condition, for `Domain`
@@ -103,11 +101,11 @@ class Candidates:
     def notes(self) -> list[str]:
         """The notes of the command line about the input before the work, one line each.
 
-        That its own colours are dropped, that a hole is too wide for detail, or that the model may
-        make it worse than the baseline does. Mostly there are none.
+        That its own colours are dropped, or that a hole is too wide for detail. Mostly there are
+        none.
         """
-        harm, id = harm_of(self.model["sha256"] or ""), self.model["id"] or ""
-        return input_notes(self.config.task, self.condition, self.mask, harm, id)
+        note = picture_note(self.config.task, self.condition, self.mask)
+        return [note] if note else []
 
     @property
     def kept(self) -> list[Candidate]:
@@ -130,7 +128,6 @@ class Candidates:
             "redraws": candidate.redraws,
             "candidates": len(self.ranked),
             **({"consistent": True} if candidate.consistency_max is not None else {}),
-            **({"refine": self.refine} if self.refine else {}),
             **({"precision": self.precision} if self.precision != "float32" else {}),
             "rank_score": score.rank_score,
             "log_likelihood": score.log_likelihood,

@@ -106,7 +106,7 @@ def check_size(size: tuple[int, int]) -> None:
             f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
             f"than {_MOST / 1e6:.0f}",
             f"crop the picture into {math.ceil(height * width / _MOST)} parts or more; or shrink "
-            f"its sides {times:g} times before (--fit changes only the size of what is written)",
+            f"its sides {times:g} times before (--scale changes only the size of what is written)",
         )
 
 

@@ -29,22 +29,14 @@ def superres_command(
         ),
     ] = False,
     scale: Annotated[
-        float | None,
-        typer.Option(
-            "--scale",
-            metavar="X",
-            help="Enlarge X times, such as 2 or 3: drawn at the model's scale, then reduced "
-            "(Lanczos). The score is that of the draw, so JSON says score_exact false.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
-    fit: Annotated[
         str | None,
         typer.Option(
-            "--fit",
-            metavar="WxH",
-            help="Write the largest picture that fits into W x H pixels, in the same way. Beyond "
-            "the model's scale it has no more detail.",
+            "--scale",
+            metavar="X|WxH",
+            help="Enlarge X times, such as 2 or 3, or to the largest picture that fits into W x H "
+            "pixels: drawn at the model's scale, then resized (Lanczos). The score is that of the "
+            "draw, so JSON says score_exact false. Beyond the model's scale there is no more "
+            "detail.",
             rich_help_panel=options.OUTPUT,
         ),
     ] = None,
@@ -58,5 +50,5 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    size = OutputSize.parse(scale, fit)
+    size = OutputSize.parse(scale)
     restore_pictures("superres", images, given, consistent=consistent, size=size)
