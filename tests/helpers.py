@@ -172,11 +172,11 @@ def settled(task, conditions, draws):
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def draw(way, tau, seeds, first, count, strict=True, refine=0):
+def draw(way, tau, seeds, first, count, strict=True):
     """Draw `count` pictures of each of a way's conditions, from its seed + first on."""
     each = [seed + k for seed in seeds for k in range(first, first + count)]
     latents = [Latents(way._model, seed, way.size) for seed in each]
-    return way.draw_refined(tau, latents, refine) if refine else way.draw(tau, latents, strict)
+    return way.draw(tau, latents, strict)
 
 
 def noise_behind(model, seed, size, redraws):

@@ -28,8 +28,7 @@ def test_candidates_come_one_by_one_and_more_can_be_drawn(work):
 def test_the_command_says_what_was_done(work):
     list(work.draw())
     assert work.command == (
-        "caflow superres 'my photo.png' --model superres.safetensors --tau 0.6 -m 2 -n 2 --seed 5 "
-        "--batch-size 1"
+        "caflow superres 'my photo.png' --model superres.safetensors --tau 0.6 -m 2 -n 2 --seed 5"
     )
 
 

@@ -25,7 +25,7 @@ TRAIN = ["train", "--out", "run"]
 
 
 def test_defaults_of_a_user_do_not_make_help_slow(tmp_path):
-    (tmp_path / "config.toml").write_text('tau = "0.9/0.7/0.5"\nrank = "best"\n')
+    (tmp_path / "config.toml").write_text('tau = "0.9/0.7/0.5"\nrank = "consensus"\n')
     code = (
         "import sys\nfrom caflow_cli.cli import main\nsys.argv = ['caflow', 'superres', '--help']\n"
         "try: main()\nfinally: print({'torch', 'numpy'} & set(sys.modules), file=sys.stderr)\n"

@@ -205,11 +205,11 @@ def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
 
 def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
     model, saved = models_32["superres"], tmp_path / "out"
-    rules = ("likelihood", "consensus", "typical", "likely-consensus", "none", "best")
+    rules = ("likelihood", "consensus", "none")
     settings = {"tau": 0.9, "candidates": (3, 6), "seed": 4, "rank": rules, "limit": 3}
     found = evaluate(model, true_pictures, "rmse", save_images=saved, **settings)
     rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
-    assert len(rows) == 2 * 5  # the model's own rule is likelihood
+    assert len(rows) == 2 * 3
     chosen = {}
     for (m, rule), row in rows.items():
         errors = []
@@ -230,7 +230,7 @@ def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictu
         assert difference.mean == pytest.approx(apart.mean(), abs=0.02)
         error = apart.std(ddof=1) / 3**0.5
         assert difference.standard_error == pytest.approx(error, abs=0.02)
-    assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 5
+    assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 3
     assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
     again = evaluate(
         model, true_pictures, "rmse", save_images=saved, skip_existing=True, **settings

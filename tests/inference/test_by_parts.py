@@ -19,6 +19,7 @@ from caflow_cli.evaluation.problems import Problem
 from caflow_cli.evaluation.settings import EvaluationSettings
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import (
+    Drawing,
     attribution,
     candidates,
     conditions,
@@ -113,7 +114,7 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
     model = helpers.data_like_model(config, seed=3, size=SIZE).double()
     image, mask = picture(), scratch()
     terms = torch.zeros(3, dtype=torch.float64)
-    (best,) = restore(model, image, 0.7, 1, mask=mask, noise_samples=3).ranked
+    (best,) = restore(model, image, 0.7, 1, mask=mask).ranked
     values, deviations = [], []
     for cond, target in by_hand(task_of(model), best.image, mask):
         value, deviation = model.log_prob_with_deviations(to_batch(target), to_batch(cond), 3)
@@ -122,19 +123,21 @@ def test_a_score_is_the_sum_over_the_parts_in_their_order(flow):
     assert len(values) > 3
     terms = torch.stack(deviations).sum(0)
     error = float(terms.std() / math.sqrt(3))
-    for found in (best.score, score(model, image, best.image, mask, noise_samples=3)):
-        assert found.log_likelihood == found.rank_score == pytest.approx(sum(values), abs=1e-7)
-        assert found.standard_error == pytest.approx(error, rel=1e-7)
-        dims = len(values) * 3 * SIZE**2
-        assert found.bits_per_dim == pytest.approx(-sum(values) / (dims * math.log(2)))
-        assert (found.score_domain, found.scored_size) == ("parts", (SIZE, SIZE))
-        assert found.pixels == len(values) * SIZE**2
-        assert len(found.parts) == len(values)
+    found = score(model, image, best.image, mask, noise_samples=3)
+    assert found.log_likelihood == found.rank_score == pytest.approx(sum(values), abs=1e-7)
+    assert found.standard_error == pytest.approx(error, rel=1e-7)
+    dims = len(values) * 3 * SIZE**2
+    assert found.bits_per_dim == pytest.approx(-sum(values) / (dims * math.log(2)))
+    assert (found.score_domain, found.scored_size) == ("parts", (SIZE, SIZE))
+    assert found.pixels == len(values) * SIZE**2
+    assert len(found.parts) == len(values)
+    once = score(model, image, best.image, mask)
+    assert best.score.log_likelihood == pytest.approx(once.log_likelihood, abs=1e-7)
 
 
 def test_parts_take_their_latents_from_one_generator_and_see_what_is_filled(model):
     task, image, mask = task_of(model), picture(), scratch()
-    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask, batch_size=1).ranked
+    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask).ranked
     generator = torch.Generator().manual_seed(6)
     expected = image
     for part in task.parts(image, mask):
@@ -149,7 +152,9 @@ def test_parts_take_their_latents_from_one_generator_and_see_what_is_filled(mode
 @pytest.mark.parametrize("mask", [scratch(), blotch()], ids=["scratch", "blotch"])
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = picture()
-    found = restore(model, image, 0.8, 3, seed=4, mask=mask, batch_size=1).ranked
+    drawing = Drawing(model, image, Sampling(0.8, 3, seed=4), mask)
+    assert list(drawing.draw()) == [1, 2, 3]  # one by one, so that bits are repeated
+    found = drawing.result().ranked
     for one in found:
         (alone,) = restore(model, image, 0.8, 1, seed=one.seed, mask=mask).ranked
         np.testing.assert_array_equal(alone.image, one.image)
@@ -162,7 +167,7 @@ def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
 
 
 def test_a_fill_with_a_shrunk_window_has_a_rank_score_alone(model):
-    found = restore(model, picture(), 0.8, 2, mask=blotch(), noise_samples=2)
+    found = restore(model, picture(), 0.8, 2, mask=blotch())
     values = [one.score.rank_score for one in found.ranked]
     assert values == sorted(values, reverse=True)
     for one in found.ranked:
@@ -172,19 +177,6 @@ def test_a_fill_with_a_shrunk_window_has_a_rank_score_alone(model):
         assert one.score.score_domain == "parts"
         assert sum(place.shrunk for place in one.score.parts) == 1
         assert one.score.summary.endswith("nats, in parts")
-
-
-def test_batches_change_nothing_but_rounding(model):
-    image, mask = picture(), scratch()
-    runs = [restore(model, image, 0.7, 5, mask=mask, batch_size=n, rank="none") for n in (5, 2, 1)]
-    first, *others = ([one.image.astype(int) for one in run.ranked] for run in runs)
-    for other in others:
-        apart = np.abs(np.stack(first) - np.stack(other))
-        assert apart.max() <= 1
-        assert (apart > 0).mean() <= 1e-3
-    for ours, *theirs in zip(*(run.ranked for run in runs), strict=True):
-        for their in theirs:
-            assert their.score.rank_score == pytest.approx(ours.score.rank_score, abs=0.5)
 
 
 def test_requests_of_one_and_of_several_parts_go_together(model):
@@ -246,9 +238,11 @@ def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(mo
 
 def test_progress_tells_the_parts_of_every_batch(model):
     told = []
-    sampling = Sampling(tau=0.5, candidates=3, batch_size=2)
-    result = restore_with(model, picture(), sampling, scratch(), told.append)
-    parts = len(result.kept[0].score.parts)
+    way = Conditioned(
+        model, [Request.of(task_of(model), picture(), scratch())], progress=told.append
+    )
+    (_, own), *_ = way.candidates(0.5, 3, [0], batch_size=2)
+    parts = len(own.parts)
     total = 2 * 2 * parts  # two batches, and a draw and a score of each
     assert [(one.steps, one.total) for one in told] == [(k, total) for k in range(1, total + 1)]
     assert [one.candidates for one in told] == [(1, 2, 3)] * (2 * parts) + [(3, 3, 3)] * (2 * parts)
@@ -291,34 +285,6 @@ def test_a_map_of_all_parts_lies_where_their_windows_are(model, mask):
     assert (found.nats[~seen] == 0).all()
     assert found.z.shape == (math.ceil(HEIGHT / 4), WIDTH / 4)
     assert np.isfinite(found.z).all()
-
-
-def test_every_part_is_refined_and_the_likelier_one_is_kept(monkeypatch):
-    """The first part's refinement is spoiled, so its draw stays; the later ones are refined."""
-    config = helpers.task_config("inpaint", SIZE, anchor="pixels")
-    model = helpers.data_like_model(config, seed=3, size=SIZE)
-    image, mask = picture(), scratch()
-    own, calls = conditions.OnePiece.draw_refined, []
-
-    def spoiled(self, *arguments):
-        calls.append(own(self, *arguments))
-        found = calls[-1]
-        if len(calls) == 1:
-            found = [one._replace(picture=np.roll(one.picture, 9, 1)) for one in found]
-        return found
-
-    monkeypatch.setattr(conditions.OnePiece, "draw_refined", spoiled)
-    (found,) = restore(model, image, 0.8, 1, seed=6, mask=mask, refine=3).ranked
-    assert len(calls) == len(found.draws) > 3
-    kept = [draw is one.picture for draw, (one,) in zip(found.draws, calls, strict=True)]
-    np.testing.assert_array_equal(found.draws[0], calls[0][0].drawn.picture)
-    assert kept == [False, *[True] * (len(kept) - 1)]
-    again = score(model, image, found.image, mask)
-    assert again.log_likelihood == pytest.approx(found.score.log_likelihood, abs=1e-2)
-    composed = found.image
-    for part, draw in zip(task_of(model).parts(image, mask), found.draws, strict=True):
-        image = part.compose(image, draw)
-    np.testing.assert_array_equal(image, composed)
 
 
 def test_an_evaluation_draws_and_scores_a_hole_in_parts_as_restore_does(model):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from caflow_cli.config import RULES
 from caflow_cli.errors import CaflowError
 from caflow_cli.inference import choice, restore, score
-from caflow_cli.inference.candidates import OWN_SEED
 from caflow_cli.inference.choice import Place, distances, order
 
+RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]
 # RMSE between five pictures: 2 is the nearest to all, 4 the nearest to the likelier half 1, 3, 4.
 APART = np.array(
@@ -50,22 +47,6 @@ def test_consensus_is_the_least_mean_rmse_to_the_others():
     assert order("consensus", [-2.0], APART[:1, :1]) == [Place(0, None)]
 
 
-def test_likely_consensus_weeds_out_by_likelihood_first():
-    places = order("likely-consensus", SCORES, APART)
-    assert [place.k for place in places[:3]] == [4, 1, 3]  # of the likelier half
-    assert [place.value for place in places[:3]] == [4.5, 5.0, 5.5]
-    assert places[3] == Place(2, pytest.approx(7 / 3))  # nearer, and yet behind
-    assert order("likely-consensus", [-2.0, -1.0], APART[:2, :2]) == [Place(1, None), Place(0, 9.0)]
-
-
-def test_typical_is_nearest_to_the_mean_of_own_draws():
-    own = np.array([-2.0, -4.5])
-    assert [place.k for place in order("typical", SCORES, own=own)] == [4, 2, 3, 0, 1]
-    assert order("typical", SCORES, own=own)[0] == Place(4, 0.25)
-    # -2 and -4 are as near to -3.
-    assert [p.k for p in order("typical", [-4.0, -2.0], own=np.array([-3.0]))] == [1, 0]
-
-
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_distances_are_rmse_however_few_fit_into_memory(monkeypatch, at_once):
     images = [picture(k) for k in range(5)]
@@ -98,11 +79,7 @@ def test_every_rule_orders_the_same_candidates(task_models, task, rule):
     scores = [plain[k].score.rank_score for k in range(5)]
     images = [plain[k].image.astype(float) for k in range(5)]
     apart = np.array([[np.sqrt(np.mean((a - b) ** 2)) for b in images] for a in images])
-    own = None
-    if rule == "typical":
-        own_draws = restore(model, image, 1.0, 32, seed=OWN_SEED, mask=mask).ranked
-        own = np.array([c.score.rank_score for c in own_draws])
-    expected = order(rule, scores, apart, own)
+    expected = order(rule, scores, apart)
     assert [c.k for c in result.ranked] == [place.k for place in expected]
     values = [place.value for place in expected]
     assert [c.rank_value for c in result.ranked] == pytest.approx(values, abs=0.05)
@@ -117,36 +94,18 @@ def test_the_rules_do_not_all_choose_alike(small_model):
     assert len(set(map(tuple, first.values()))) == len(RULES)
 
 
-def test_best_is_the_rule_that_the_model_names(small_model):
-    image, own = picture(2), small_model.config
-    try:
-        assert restore(small_model, image, 0.8, 4, rank="best").rank_by == "likelihood"
-        small_model.config = replace(own, task=replace(own.task, rank="consensus"))
-        best = restore(small_model, image, 0.8, 4, rank="best")
-        assert restore(small_model, image, 0.8, 4).rank_by == "likelihood"  # still the default
-    finally:
-        small_model.config = own
-    consensus = restore(small_model, image, 0.8, 4, rank="consensus")
-    assert best.rank_by == "consensus"
-    assert [c.k for c in best.ranked] == [c.k for c in consensus.ranked]
-    assert [c.rank_value for c in best.ranked] == [c.rank_value for c in consensus.ranked]
-
-
-def test_an_unknown_rule_is_refused_in_a_config_too(small_model):
-    with pytest.raises(CaflowError, match="rank is 'best'"):
-        replace(small_model.config.task, rank="best")
+def test_an_unknown_rule_is_refused(small_model):
     with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
         restore(small_model, picture(1), rank="beauty")
 
 
 @torch.no_grad()
-def test_tiles_are_ranked_by_every_rule_too(small_model, monkeypatch):
+def test_tiles_are_ranked_by_consensus_too(small_model, monkeypatch):
     from caflow_cli.inference import tiling
 
     monkeypatch.setattr(tiling, "_ONE_PIECE", 32 * 224)
     monkeypatch.setattr(tiling, "_SIDE", 224)
     image = picture(3, (8, 60))
-    for rule in ("consensus", "likely-consensus"):
-        result = restore(small_model, image, 0.8, 3, rank=rule)
-        assert result.ranked[0].score.log_likelihood is None
-        assert result.ranked[0].rank_value > 0
+    result = restore(small_model, image, 0.8, 3, rank="consensus")
+    assert result.ranked[0].score.log_likelihood is None
+    assert result.ranked[0].rank_value > 0

@@ -40,14 +40,13 @@ def test_steps_are_counted_and_more_may_come():
     Steps().step("drawn")  # to nobody
 
 
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkeypatch, batch_size):
+def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkeypatch):
     monkeypatch.setattr(
         conditions, "plan_tiles", lambda size, multiple: plan_tiles(size, multiple, 224)
     )
     image = helpers.smooth_image(1, 3, (8, 80), 1)[0].permute(1, 2, 0).numpy()
     told = []
-    sampling = Sampling(tau=0.5, candidates=2, batch_size=batch_size)
+    sampling = Sampling(tau=0.5, candidates=2)
     restore_with(models_32["superres"], np.ascontiguousarray(image), sampling, None, told.append)
     tiles = told[0].tile[1]
     assert tiles == 4
@@ -56,4 +55,4 @@ def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkey
     for what in ("drawn", "scored"):
         numbers = sorted(one.tile[0] for one in told if one.what == what)
         assert numbers == sorted([*range(1, tiles + 1)] * 2)
-    assert told[-1].candidates == (2 if batch_size == 1 else 1, 2, 2)
+    assert told[-1].candidates == (1, 2, 2)

@@ -9,10 +9,8 @@ import pytest
 from PIL import Image
 
 import caflow_cli as caflow
-from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image, read_provenance, write_png
-from caflow_cli.inference.harm import harm_of
 from caflow_cli.tasks.base import grey
 
 PICTURE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
@@ -64,15 +62,6 @@ def test_they_say_that_a_hole_is_too_wide_for_detail(task_models):
     task = replace(filled.config.task, rim=24)  # of a model of small things
     (note,) = replace(filled, config=replace(filled.config, task=task)).notes
     assert note.startswith("the hole is more than 32 pixels wide")
-
-
-def test_they_warn_of_harm_by_the_rule_of_the_models_file(monkeypatch):
-    model = caflow.load("photos-superres-x4")
-    rule = replace(harm_of(model.identity["sha256"]), threshold=0.0)
-    monkeypatch.setattr("caflow_cli.inference.results.harm_of", lambda _: rule)
-    (note,) = caflow.restore(model, example_path("cat"), 0, 1).notes
-    assert note.startswith("warning: ")
-    assert note.endswith("come out worse from photos-superres-x4 than from bicubic")
 
 
 def test_they_show_a_coloured_input_as_the_grey_that_the_model_reads(task_models):

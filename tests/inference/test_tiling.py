@@ -79,7 +79,7 @@ def test_more_than_anybody_waits_for_is_refused():
     with pytest.raises(CaflowError, match="16000×12000, 192 megapixels: more than 67") as caught:
         check_size((12000, 16000))
     assert caught.value.hint == (
-        "crop the picture into 3 parts or more; or shrink its sides 1.7 times before (--fit "
+        "crop the picture into 3 parts or more; or shrink its sides 1.7 times before (--scale "
         "changes only the size of what is written)"
     )
     with pytest.raises(CaflowError):

@@ -11,7 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from caflow_cli.config import Config, TaskConfig
-from caflow_cli.inference import restore
+from caflow_cli.inference import restore, task_of
+from caflow_cli.inference.candidates import Conditioned, Request
 from caflow_cli.layers import FixedConv
 from caflow_cli.model import CAFlow, Density
 
@@ -109,7 +110,7 @@ def test_no_call_computes_what_depends_on_weights_alone(model):
     assert not operations(use) & OF_WEIGHTS
 
 
-def restored(model, size, **kwargs):
+def restored(model, size, batch_size=None, **kwargs):
     task, side = {1: ("colorize", size), 3: ("superres", size // 4), 4: ("inpaint", size)}[
         model.config.flow.cond_channels
     ]
@@ -119,7 +120,11 @@ def restored(model, size, **kwargs):
     mask[size // 2 - 4 : size // 2 + 4, size // 2 - 4 : size // 2 + 4] = 255
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "config", config)  # of a model that other tests share
-        return restore(model, image, 0.8, mask=mask if task == "inpaint" else None, **kwargs)
+        given = image, mask if task == "inpaint" else None
+        if batch_size is None:
+            return restore(model, image, 0.8, mask=given[1], **kwargs)
+        way = Conditioned(model, [Request.of(task_of(model), *given)])
+        return list(way.candidates(0.8, kwargs["candidates"], [0], batch_size=batch_size))
 
 
 def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):

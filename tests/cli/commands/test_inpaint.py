@@ -44,7 +44,7 @@ def test_a_scratch_across_a_photograph(tmp_path, model_files, blotch):
     save_scratch(mask, 120, 200, blotch)
     shared = ["--mask", "m.png", "--model", model_files["inpaint"], "--json"]
     given = ["inpaint", "x.png", "-m", 2, "-n", 2, "--seed", 3, "-o", "out/", *shared]
-    sheets = ["--grid", "grid.png", "--uncertainty", "spread.png", "--noise-samples", 2]
+    sheets = ["--grid", "grid.png", "--uncertainty", "spread.png"]
     (line,) = lines_of(caflow(*given, *sheets, cwd=tmp_path))
     white = np.asarray(Image.open(mask)) > 127
     places = Inpaint(4, 32, 16).parts(pixels(image), np.asarray(Image.open(mask)))
@@ -52,12 +52,12 @@ def test_a_scratch_across_a_photograph(tmp_path, model_files, blotch):
     assert sum(part["pixels"] for part in line["parts"]) == white.sum()
     assert len(line["parts"]) > 6
     assert any(part["shrunk"] for part in line["parts"]) == blotch
-    args = ["score", "--cond", "x.png", *shared, "--noise-samples", 2]
+    args = ["score", "--cond", "x.png", *shared]
     for output in line["outputs"]:
         result = pixels(tmp_path / output["path"])
         assert np.array_equal(result[~white], pixels(image)[~white])
         assert output["score_domain"] == "parts"
-        assert (output["log_likelihood"] is None) == ("standard_error" not in output) == blotch
+        assert (output["log_likelihood"] is None) == blotch
         (again,) = lines_of(caflow(*args, "--target", output["path"], cwd=tmp_path))
         assert again["parts"] == line["parts"]
         assert again["rank_score"] == pytest.approx(output["rank_score"], abs=1e-2)
@@ -74,13 +74,16 @@ def test_a_seed_replays_a_fill_in_parts(run, tmp_path, model_files):
     save(tmp_path / "x.png", 60, 90)
     save_scratch(tmp_path / "m.png", 60, 90)
     shared = ["inpaint", "x.png", "--mask", "m.png", "--model", model_files["inpaint"], "--json"]
-    (line,) = lines_of(run(*shared, "-m", 3, "-n", 3, "--batch-size", 1, "-o", "out/"))
+    (line,) = lines_of(run(*shared, "-m", 3, "-n", 3, "-o", "out/"))
     for output in line["outputs"]:
         (alone,) = lines_of(
             run(*shared, "--seed", output["seed"], "-m", 1, "-o", "y.png", "--overwrite")
         )
-        assert alone["outputs"][0]["rank_score"] == output["rank_score"]
-        assert np.array_equal(pixels(tmp_path / "y.png"), pixels(tmp_path / output["path"]))
+        expected = pytest.approx(output["rank_score"], abs=0.5)
+        assert alone["outputs"][0]["rank_score"] == expected
+        files = (tmp_path / "y.png", tmp_path / output["path"])
+        ours, theirs = (pixels(file).astype(int) for file in files)
+        assert np.abs(ours - theirs).max() <= 1  # of another batch
 
 
 def test_a_map_of_a_fill_in_parts(run, tmp_path, model_files):

@@ -66,7 +66,7 @@ def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(
 def test_a_size_of_the_users_file_yields_to_a_typed_one(run, tmp_path, small_picture, model_file):
     (tmp_path / "mine.toml").write_text("[superres]\nscale = 2\n")
     given = ("superres", small_picture, "-m", 1, "-o", "out/", "--model", model_file, "--overwrite")
-    for options, side in (([], 16), (["--fit", "24x24"], 24)):
+    for options, side in (([], 16), (["--scale", "24x24"], 24)):
         done = run(*given, *options, CAFLOW_CONFIG="mine.toml")
         assert done.returncode == 0, done.stderr
         assert Image.open(tmp_path / "out" / "small_superres.png").size == (side, side)
