@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from caflow_cli.inference.harm import Harm
+from caflow_cli.inference.input_features import FEATURES
 from PIL import Image
 
 from caflow_cli.app.given import Painting
 from caflow_cli.app.work import Settings
 from caflow_cli.images import decode
 from caflow_cli.inference import task_of
-from caflow_cli.inference.harm import Harm
-from caflow_cli.inference.input_features import FEATURES
 
 NOTHING = Painting()
 TWO = Settings(None, 2)
@@ -172,8 +172,9 @@ def test_notes_of_the_input_show_before_the_drawing(desk, photo, monkeypatch):
         counted.append(1)
         return input_notes(*arguments)
 
-    from caflow_cli.app import work
     from caflow_cli.inference.notes import input_notes
+
+    from caflow_cli.app import work
 
     monkeypatch.setattr(work, "input_notes", counting)
     _, *views = draw(desk, "colorize", photo)
