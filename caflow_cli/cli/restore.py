@@ -190,7 +190,9 @@ class _Restorer:
             with memory_errors(_SMALLER):
                 picture = self.planned.read(job)
                 if picture.frames > 1:
-                    self.reporter.console.note(f"{job.name}: the first of {picture.frames} frames is used")
+                    self.reporter.console.note(
+                        f"{job.name}: the first of {picture.frames} frames is used"
+                    )
                 ready.mask = self.planned.read_mask(job, picture)
                 ready.picture = picture.opaque() if self.planned.fills_alpha else picture
                 ready.image = self.loaded.as_seen(ready.picture)
