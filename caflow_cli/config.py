@@ -65,7 +65,7 @@ class FlowConfig:
             other, or the model would have more than 1,000 layers or 131,072 channels.
     """
 
-    GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor", "guide_says")
+    GUIDE_NET: ClassVar = ("guide_net", "guide_blocks", "guide_factor")
     GUIDE_FIELDS: ClassVar = ("guide", *GUIDE_NET, "guide_views")
 
     # n; image sides must be multiples of 2^(n+1)
@@ -86,28 +86,23 @@ class FlowConfig:
     # Appendix D is "shared"; equation 6, the baseline, "dual-glow".
     conditional: Literal["caflow", "shared", "dual-glow"] = "caflow"
     dequantization: Literal["uniform", "variational"] = "uniform"  # appendix A.1
-    alpha: Annotated[float, number(gt=0, lt=1)] = 0.05  # of the logit
     scale_bound: Positive = 2.0  # log-scales lie in (-bound, bound)
     # The part of the target that the condition determines: "pixels" (outside a hole; 4 channels),
     # "fill" (the same, and a smooth fill of the hole), "luminance" (1 channel) or "enlarged" (all
     # of it, coarsely; 3 channels); the flow models the rest.
     anchor: Literal["none", "pixels", "fill", "luminance", "enlarged"] = "none"
-    # Widths of a net over the whole condition that scales and shifts every value of the target, at
-    # a half of its side, a quarter, ... 2^-(n+1); 0: none.
+    # Widths of a net over the whole condition that predicts the mean of every value of the target,
+    # at a half of its side, a quarter, ... 2^-(n+1); 0: none. R reads the predicted image, too.
     guide: Size | tuple[Count, ...] = 0
     guide_net: Literal["sums", "unet", "enlarge"] = "sums"  # `Guide`, `UNet`; `Enlarge`, one width
     guide_blocks: Count = 12  # of "enlarge": its depth,
     guide_factor: Count = 4  # and how many times the condition was enlarged
-    # Scale and shift of every value; or the mean alone.
-    guide_says: Literal["scale", "mean"] = "scale"
-    # The guide predicts the mean of what its net predicts from so many orientations of the
+    # The guide predicts the mean of its net's predictions for so many orientations of the
     # condition: 2 with the mirrored one, 4 both ways, 8 turned as well.
     guide_views: Literal[1, 2, 4, 8] = 1
     # Width of a net that scales what the mean leaves; it reads the condition and the image that the
     # guide predicts, and learns with the flows; 0: none.
     spread: Size = 0
-    # y; or "guide", y and the image that the guide predicts beside it.
-    r_reads: Literal["condition", "guide"] = "condition"
 
     def __post_init__(self) -> None:
         check(self, "flow")
@@ -128,19 +123,11 @@ class FlowConfig:
         else:
             with_guide = ", or give the model a guide"
             require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1{with_guide}")
-            require(
-                self.r_reads == "condition", "flow.r_reads", self.r_reads, f"condition{with_guide}"
-            )
+            require(self.spread == 0, "flow.spread", self.spread, f"0{with_guide}")
         if self.guide_net == "enlarge":
             powers = [2**k for k in range(1, self.scales + 2)]
             wanted = " or ".join(map(str, powers))
             require(self.guide_factor in powers, "flow.guide_factor", self.guide_factor, wanted)
-        require(
-            self.spread == 0 or (bool(self.guides) and self.guide_says == "mean"),
-            "flow.spread",
-            self.spread,
-            '0, or give the model a guide with guide_says = "mean"',
-        )
         layers, channels = self._size()
         message = f"the model would have {layers:,} layers, of up to {channels:,} channels"
         if layers > _MOST_LAYERS or channels > _MOST_CHANNELS:
@@ -199,7 +186,7 @@ class FlowConfig:
     @property
     def r_channels(self) -> int:
         """Channels of the image that R reads."""
-        return self.cond_channels + (self.target_channels if self.r_reads == "guide" else 0)
+        return self.cond_channels + (self.target_channels if self.guides else 0)
 
     @property
     def multiple(self) -> int:
@@ -296,13 +283,7 @@ PRESETS: dict[str, FlowConfig] = {
     ),
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
-# A guide that pictures teach, and the flows behind it.
-_TAUGHT: dict[str, Any] = {
-    "guide_says": "mean",
-    "spread": 64,
-    "r_reads": "guide",
-    "scale_bound": 1.0,
-}
+_WITH_GUIDE: dict[str, Any] = {"spread": 64, "scale_bound": 1.0}
 # What a preset adds where the condition has to be read from afar, or tells part of the target
 # outright (docs/model.md).
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
@@ -310,20 +291,20 @@ _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
         "anchor": "enlarged",
         "guide": 64,
         "guide_net": "enlarge",
-        **_TAUGHT,
+        **_WITH_GUIDE,
     },
     ("compact", "inpaint"): {
         "anchor": "pixels",
         "guide": (64, 96, 96, 112),
         "hidden": (32, 64, 128),
-        **_TAUGHT,
+        **_WITH_GUIDE,
     },
     ("compact", "colorize"): {
         "anchor": "luminance",
         "guide": (64, 96, 128, 128),
         "guide_net": "unet",
         "hidden": (32, 64, 128),
-        **_TAUGHT,
+        **_WITH_GUIDE,
     },
 }
 

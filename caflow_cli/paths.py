@@ -6,11 +6,21 @@ say. The code that opens the file reports the reason.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
 
-__all__ = ["exists", "is_file", "is_folder", "is_missing", "numbered", "url_of", "without_ending"]
+__all__ = [
+    "exists",
+    "is_file",
+    "is_folder",
+    "is_missing",
+    "numbered",
+    "sha256_of",
+    "url_of",
+    "without_ending",
+]
 
 _Path = str | os.PathLike[str]
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.+)")  # two letters or more: C:/ is a drive
@@ -39,6 +49,15 @@ def is_missing(path: _Path) -> bool:
     except (OSError, ValueError):
         return False
     return False
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def url_of(path: _Path) -> str | None:

@@ -85,7 +85,7 @@ def model_file(small_model: CAFlow, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def grey_model() -> CAFlow:
     """Two scales, a grey condition, and values in its config that are no defaults. Shared."""
-    config = helpers.small_config(scales=2, cond_channels=1, alpha=0.07)
+    config = helpers.small_config(scales=2, cond_channels=1)
     config = replace(config, task=TaskConfig("colorize", tau=0.85, candidates=10))
     return helpers.data_like_model(config, seed=5, size=16)
 

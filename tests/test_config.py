@@ -13,7 +13,7 @@ from caflow_cli.records import parse
 
 def test_a_config_survives_json():
     config = Config(
-        FlowConfig(scales=2, cond_channels=4, alpha=0.1), TaskConfig("inpaint", tau=0.5)
+        FlowConfig(scales=2, cond_channels=4, scale_bound=0.1), TaskConfig("inpaint", tau=0.5)
     )
     assert parse(Config, json.loads(json.dumps(config.to_dict()))) == config
     assert parse(Config, {}) == Config()
@@ -49,8 +49,8 @@ def test_an_unknown_key_names_the_nearest(values, key, near):
         ({"flow": {"scales": 3.0}}, "flow.scales"),
         ({"flow": {"scales": True}}, "flow.scales"),
         ({"flow": {"scales": None}}, "flow.scales"),
-        ({"flow": {"alpha": "0.05"}}, "flow.alpha"),
-        ({"flow": {"alpha": True}}, "flow.alpha"),
+        ({"flow": {"scale_bound": "0.05"}}, "flow.scale_bound"),
+        ({"flow": {"scale_bound": True}}, "flow.scale_bound"),
         ({"task": {"name": 3}}, "task.name"),
         ({"task": {"candidates": 1.5}}, "task.candidates"),
         ({"task": {"tau": True}}, "task.tau"),
@@ -114,8 +114,6 @@ def test_an_int_is_a_float_and_none_is_optional():
         {"f_hidden": 0},
         {"f_steps": 0},
         {"r_steps": -1},
-        {"alpha": 0.0},
-        {"alpha": 1.0},
         {"scale_bound": 0.0},
         {"conditional": "other"},
         {"dequantization": "other"},

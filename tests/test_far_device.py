@@ -19,7 +19,7 @@ VARIANTS = [
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6)},
     {
-        **{"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_says": "mean"},
+        **{"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6)},
         "guide_views": 4,
     },
     {"cond_channels": 1, "anchor": "luminance"},

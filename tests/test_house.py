@@ -23,7 +23,6 @@ FLOORS = [
     ["flows"],
     ["images"],
     ["data"],
-    ["checkpoint"],
     ["model"],
     ["tasks"],
     ["sampling"],

@@ -36,7 +36,7 @@ FORBIDDEN_CALLS = {
 NAMES = {("lazy.py", "homes[name]"), ("features.py", "module_name")}
 # The only modules that may import a client of the network.
 NETWORK = {"requests", "httpx", "urllib", "http", "socket", "ftplib", "huggingface_hub", "aiohttp"}
-NETWORK_PLACES = re.compile(r"hub/.*|model/files\.py|checkpoint/card\.py|evaluation/features\.py")
+NETWORK_PLACES = re.compile(r"hub/.*|model/pretrained\.py|model/card\.py|evaluation/features\.py")
 
 
 def dotted(node: ast.expr) -> str:

@@ -117,7 +117,7 @@ def _far(options: argparse.Namespace, place: Place) -> int:
     import torch
 
     import caflow_cli as caflow
-    from caflow_cli.hub.digest import sha256_of
+    from caflow_cli.paths import sha256_of
     from model_cards.far import far_draws
     from model_cards.measure import Plan, problems_of
 

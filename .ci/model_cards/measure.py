@@ -11,15 +11,15 @@ from typing import Any
 import torch
 
 import caflow_cli as caflow
-from caflow_cli.checkpoint import read_info
 from caflow_cli.config import FlowConfig
 from caflow_cli.data import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.draws import SEED_STEP
 from caflow_cli.evaluation.problems import BASELINES, Problem, pose_at, side_of
-from caflow_cli.hub.digest import sha256_of
 from caflow_cli.inference.score import task_of
+from caflow_cli.model import read_info
+from caflow_cli.paths import sha256_of
 from caflow_cli.sampling import SEEDS, Sampling
 from caflow_cli.version import __version__
 from model_cards.blotches import blotches

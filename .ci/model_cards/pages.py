@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import Entry, load_manifest, manifest_json
+from caflow_cli.paths import sha256_of
 from model_cards.record import Record, Words
 from model_cards.text import (
     COLUMNS,

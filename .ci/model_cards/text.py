@@ -91,8 +91,6 @@ def _architecture(record: Record) -> str:
         parts.append(f"guide `{flow['guide_net']}`, {_list(flow['guide'])} kernels")
     if flow.get("spread"):
         parts.append(f"a spread of {flow['spread']} kernels")
-    if flow.get("r_reads") == "guide":
-        parts.append("R reads what the guide means, too")
     millions = record.parameters / 1e6
     return "; ".join(
         [*parts, f"{millions:.1f} million parameters", f"{flow['dequantization']} dequantization"]

@@ -13,7 +13,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.benchmark_run import run_benchmark
 from caflow_cli.evaluation.benchmarks import BENCHMARKS
 from caflow_cli.evaluation.result import Result
-from caflow_cli.hub.digest import sha256_of
+from caflow_cli.paths import sha256_of
 from caflow_cli.sampling import Sampling
 from model_cards.record import Figure, Figures
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from ..checkpoint import read_info
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import Resolved, resolve
 from ..inference.loaded_model import LoadedModel, task_of_file
+from ..model import read_info
 from ..sampling import Sampling
 
 __all__ = ["Models", "Offered"]

@@ -41,8 +41,8 @@ def run_config(out: str, given: RunOptions) -> RunConfig:
     if "data" not in values:
         raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
 
-    from ..checkpoint import read_info
     from ..hub.resolve import resolve
+    from ..model import read_info
     from ..training.settings import build_config, merged
 
     _check_paths(merged(values, given.settings or []))
@@ -139,9 +139,11 @@ def _read_toml(path: str) -> _Table:
         import tomllib
     else:
         import tomli as tomllib
+    from ..model import upgrade
+
     try:
         with Path(path).open("rb") as file:
-            return tomllib.load(file)
+            return upgrade(tomllib.load(file))
     except OSError as error:
         raise CaflowError(
             f"cannot read config {path!r}: {error.strerror}", "--config FILE.toml", EXIT_USAGE

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from .digest import sha256_of
+from ..paths import sha256_of
 
 __all__ = [
     "CachedFile",

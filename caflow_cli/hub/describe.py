@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint import CheckpointInfo, read_info
+from ..model import CheckpointInfo, read_info
 from .manifest import Entry, load_manifest
 from .resolve import Resolved, resolve
 

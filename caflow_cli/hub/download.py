@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..paths import sha256_of
 from ..version import __version__
 from .cache import CachedFile, HubFile, blob_path, check, find, forget, record, stated
 from .client import FULL, LIBRARY, hub_errors, is_broken_connection, is_offline
-from .digest import sha256_of
 
 __all__ = ["fetch"]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import ASSETS, WEIGHTS_DIR, manifest_path
-from ..checkpoint import strict_json
 from ..config import Config
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..model import strict_json, upgrade
 from ..records import parse
 from ..tasks import TASKS, get_task
 
@@ -188,15 +188,15 @@ def _entry(id_: str, values: Any) -> Entry:
     if "filename" in values and "repo_id" not in values:
         raise ValueError(f"{where}: field 'filename' without 'repo_id'")
     try:
-        config = parse(Config, values["config"])
-        get_task(config)
+        config = upgrade(values["config"])
+        task = get_task(parse(Config, config))
     except CaflowError as error:
         raise ValueError(f"{where}: field 'config': {error.message}") from error
-    if config.task.name != values["task"]:
+    if task.name != values["task"]:
         raise ValueError(
-            f"{where}: field 'task' is {values['task']!r}, its config says {config.task.name!r}"
+            f"{where}: field 'task' is {values['task']!r}, its config says {task.name!r}"
         )
-    return Entry(id=id_, **values)
+    return Entry(id=id_, **{**values, "config": config})
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[Any], bool]:

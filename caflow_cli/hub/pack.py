@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..assets import WEIGHTS_DIR
-from ..checkpoint import CheckpointInfo, read_info
-from ..checkpoint.tensors import BITS, checkpoint_bytes
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write, locked_folder, make_folder
-from ..model import CAFlow
+from ..model import CAFlow, CheckpointInfo, read_info
+from ..model.pretrained import BITS, checkpoint_bytes
 from ..paths import exists, is_folder
 from .manifest import Entry, is_model_id, load_manifest, manifest_json, manifest_path
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checkpoint import Card, config_json, read_info
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..model import Card, config_json, read_info
 from ..paths import is_file
 from ..version import __version__
 from .client import LIBRARY, hub_errors

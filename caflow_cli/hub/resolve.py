@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..paths import exists, is_file, is_missing
+from ..paths import exists, is_file, is_missing, sha256_of
 from .cache import HubFile
-from .digest import sha256_of
 from .download import fetch
 from .manifest import Entry, bundled_path, load_manifest
 

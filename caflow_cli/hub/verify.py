@@ -1,4 +1,4 @@
-"""Verification that local models are the published ones, without torch."""
+"""Verification that local models are the published ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint import read_info
 from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..model import CheckpointInfo, read_info
 from ..records import parse
 from .cache import HubFile, check, recorded
 from .manifest import Entry, load_manifest
@@ -55,7 +55,7 @@ def verify(names: Sequence[str] = ()) -> Iterator[Check]:
 
 def _check(name: str, entry: Entry | None) -> Check:
     resolved = resolve(name, local=True)
-    info = read_info(resolved.path)
+    info = _read(resolved.path)
     if entry is not None:
         size = resolved.path.stat().st_size
         if size != entry.bytes:
@@ -65,9 +65,19 @@ def _check(name: str, entry: Entry | None) -> Check:
     return Check(name, resolved.path, resolved.sha256)
 
 
+def _read(path: Path) -> CheckpointInfo:
+    """Read a file's header, and check that its tensors are those of its config."""
+    from ..model import CAFlow
+    from ..model.pretrained import check_tensors
+
+    info = read_info(path)
+    check_tensors(CAFlow, info, path)
+    return info
+
+
 def _check_cached(hub_file: HubFile, path: Path) -> Check:
     file = check(hub_file, path)
-    read_info(file.path)
+    _read(file.path)
     return Check(str(hub_file), file.path, file.sha256)
 
 

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ..checkpoint import read_info
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..images import Decoded
-from ..model import CAFlow
+from ..model import CAFlow, read_info
 from ..tasks import TASKS, Picture
 from .domain import Domain, Statistics
 

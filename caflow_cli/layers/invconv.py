@@ -30,14 +30,25 @@ class InvConv1x1(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.lu = nn.Parameter(torch.empty(channels, channels))
+        self.log_diag = nn.Parameter(torch.empty(channels))
+        self.register_buffer("sign", torch.empty(channels))
+        # Row r of P L U is row permutation[r] of L U.
+        self.register_buffer("permutation", torch.empty(channels, dtype=torch.long))
+        if self.lu.device.type != "meta":  # of shapes alone
+            self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set W to a random rotation."""
+        channels = len(self.log_diag)
         rotation, _ = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))
         p, lower, upper = torch.linalg.lu(rotation)
         diag = upper.diagonal()
-        self.lu = nn.Parameter((lower.tril(-1) + upper.triu(1)).float())
-        self.log_diag = nn.Parameter(diag.abs().log().float())
-        self.register_buffer("sign", diag.sign().float())
-        # Row r of P L U is row permutation[r] of L U.
-        self.register_buffer("permutation", p.argmax(1))
+        self.lu.copy_(lower.tril(-1) + upper.triu(1))
+        self.log_diag.copy_(diag.abs().log())
+        self.sign.copy_(diag.sign())
+        self.permutation.copy_(p.argmax(1))
 
     @staticmethod
     def weights(layers: Sequence[InvConv1x1], dtype: torch.dtype = torch.float64) -> Tensor:

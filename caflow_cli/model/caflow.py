@@ -34,8 +34,8 @@ from ..layers import Conv
 from ..temperature import Tau, Temperature
 from .checks import check_batch, check_image, check_size, check_uint8
 from .density import Condition, Density
-from .files import ModelFiles
 from .inference_form import InferenceForm
+from .pretrained import Pretrained
 
 __all__ = ["CAFlow", "LossTerms", "bits_per_dim", "standard_error"]
 
@@ -65,7 +65,7 @@ def standard_error(deviations: Tensor) -> Tensor:
     return deviations.std(0) / math.sqrt(len(deviations))
 
 
-class CAFlow(ModelFiles):
+class CAFlow(Pretrained):
     """Conditional autoregressive flow of 8-bit images.
 
     `density` is equation 9 for float points. This class adds 8 bits and dequantization noise,

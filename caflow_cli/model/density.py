@@ -74,8 +74,8 @@ class Density(nn.Module):
     def __init__(self, flow: FlowConfig) -> None:
         super().__init__()
         bound, channels = flow.scale_bound, flow.target_channels
-        self.r_reads = flow.r_reads
-        self.logit = Logit(flow.alpha)
+        self.reads_guide = bool(flow.guides)  # whether R reads its predicted image, too
+        self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
         guide, spread = build_guide(flow), build_spread(flow)
         self.A = Anchor(flow.anchor, self.logit, channels, guide, spread, bound, flow.guide_views)
@@ -85,11 +85,11 @@ class Density(nn.Module):
     def condition(self, y: Tensor) -> tuple[Condition, Tensor]:
         """Compute the condition from y, and log p(y) by R and a standard normal.
 
-        Where R also reads the picture that the guide means, it is log p of both.
+        With a guide, R also reads its predicted image, and it is log p of both.
         """
         h, log_prob = self.logit(y)
         anchor = self.A.read(y)
-        if self.r_reads == "guide":
+        if self.reads_guide:
             meant, term = self.logit(self.logit.nearest(self.A.mean(anchor)))
             h, log_prob = torch.cat([h, meant], dim=1), log_prob + term
         d, logdet = self.R(h)

@@ -1,128 +1,170 @@
-"""Models as files, as folders in the form of the Hub, and on the Hub."""
+"""What a model file says of itself: its config and its training record, in fields of this version.
+
+The header's metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "training": ...}`.
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
-import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, hf_hub_download
-from huggingface_hub.utils.sha import sha_fileobj
-from torch import nn
-
-from ..checkpoint import Card, config_json, read_info
-from ..checkpoint.tensors import read_tensors, write_checkpoint
 from ..config import Config
-from ..errors import EXIT_WEIGHTS, CaflowError
-from ..paths import is_folder
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..records import parse, short
+from .header import TensorInfo, read_header, strict_json
 
-__all__ = ["ModelFiles"]
+__all__ = ["CheckpointInfo", "config_json", "metadata_of", "read_info", "upgrade"]
 
-_M = TypeVar("_M", bound="ModelFiles")
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
+SCHEMA = 1
+_KEY = "caflow"
+_BUFFERS = ("initialized", "permutation", "sign")  # all else is trained
 
 
-class ModelFiles(nn.Module, PyTorchModelHubMixin):
-    """The methods of `CAFlow` that read and write models."""
+class Gone(NamedTuple):
+    """A retired field. A file may state the values that this version still computes."""
+
+    values: tuple[Any, ...]
+    when: str | None = None  # another field of the table: without it any value means the same
+
+
+# The fields of earlier versions, by table ("" is the run itself): a retired one, the new name of a
+# renamed one, or the new values of one that stays. A field that a file lacks means its default.
+OLD: dict[str, dict[str, Gone | str | dict[str, str]]] = {
+    "": {},
+    "flow": {
+        "alpha": Gone((0.05,)),
+        "guide_says": Gone(("mean",), when="guide"),
+        "r_reads": Gone(("guide",), when="guide"),
+    },
+    "task": {
+        "rank": {"likely-consensus": "consensus", "typical": "likelihood"},
+    },
+    "optim": {},
+    "samples": {},
+}
+
+
+def upgrade(values: dict[str, Any]) -> dict[str, Any]:
+    """The config of a model file or a run, as an earlier version wrote it, in today's fields.
+
+    Args:
+        values: Nested plain values. What is no table is left to `parse`.
+
+    Raises:
+        CaflowError: (exit 2) a retired field has a value that this version does not compute.
+    """
+    result = dict(values)
+    for name, fields in OLD.items():
+        table = result if not name else result.get(name)
+        if not isinstance(table, dict):
+            continue
+        new = dict(table)
+        for field, change in fields.items():
+            if field not in table:
+                continue
+            value = table[field]
+            if isinstance(change, dict):
+                new[field] = change.get(value, value) if isinstance(value, str) else value
+            elif isinstance(change, str):
+                new.setdefault(change, new.pop(field))
+            else:
+                del new[field]
+                applies = change.when is None or table.get(change.when)
+                if applies and value not in change.values:
+                    key = f"{name}.{field}" if name else field
+                    raise CaflowError(
+                        f"{key} is {short(value)}, which this version does not support",
+                        f"set {key} to {' or '.join(map(str, change.values))}, and train anew",
+                        EXIT_USAGE,
+                    )
+        if name:
+            result[name] = new
+        else:
+            result = new
+    return result
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """The header of a model file, without the tensors."""
 
     config: Config
-    split_seed: int = 0  # of the training that its file records: it says what that held out
+    training: dict[str, Any]  # free-form record of the run: images seen, validation bits/dim, ...
+    tensors: dict[str, TensorInfo]  # by name
 
-    def save(
-        self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
-    ) -> None:
-        """Write a model file, whole or not at all.
+    @property
+    def parameters(self) -> dict[str, int]:
+        """How many trained values each part has: A, R, T, F and, where there is one, Q."""
+        counts: dict[str, int] = {}
+        for part in ("A", "R", "T", "F", "Q"):
+            own = [
+                math.prod(tensor.shape)
+                for name, tensor in self.tensors.items()
+                if name.partition(".")[0] == part and name.rpartition(".")[2] not in _BUFFERS
+            ]
+            if own:
+                counts[part] = sum(own)
+        return counts
 
-        Args:
-            path: `*.safetensors`.
-            training: A record for the header.
-            bf16_convs: Store net convolutions in bfloat16. This halves the size and costs a few
-                nats for each image.
-        """
-        write_checkpoint(path, self.state_dict(), self.config, training, bf16_convs=bf16_convs)
+    @property
+    def split_seed(self) -> int:
+        """The seed by which the training held images out; 0 where the record has none."""
+        seed = self.training.get("seed")
+        return seed if type(seed) is int and 0 <= seed < 2**32 else 0
 
-    @classmethod
-    def load(cls: type[_M], path: Path) -> _M:
-        """Load a model file: float32, in `eval()`, on the CPU. `read_info` reads its record.
 
-        Raises:
-            CaflowError: (exit 3) as for `read_info` and `read_tensors`.
-        """
-        info = read_info(path)  # before any memory is taken: the file holds what its config asks
-        with torch.inference_mode(False):  # such weights could never be differentiated by
-            tensors = read_tensors(path)
-            model = cls(info.config)
-            model.load_state_dict(tensors)
-        model.split_seed = _split_seed(info.training)
-        return model.eval()
+def config_json(config: Config) -> str:
+    """The `config.json` of a Hub repository, for people: models are read from their own file."""
+    return json.dumps({"schema": SCHEMA, "config": config.to_dict()}, indent=2) + "\n"
 
-    def push_to_hub(
-        self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **kwargs: Any
-    ) -> str:
-        """Commit `config.json`, `model.safetensors` and, if there is none yet, a model card.
 
-        Args:
-            repo_id: `user/name`; created if new.
-            model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As for `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`,
-                ...
+def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
+    """The metadata that `read_info` reads back. Numbers that are not finite become null."""
+    record = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
+    return {_KEY: json.dumps(record, allow_nan=False)}
 
-        Returns:
-            The URL of the commit.
-        """
-        card = {"repo": repo_id, **(model_card_kwargs or {})}
-        return super().push_to_hub(repo_id, model_card_kwargs=card, **kwargs)
 
-    def generate_model_card(self, **card: Any) -> ModelCard:
-        """Write the card of this model; `card` has fields of `checkpoint.Card`."""
-        return ModelCard(Card(self.config, **card).text)
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        self.save(save_directory / _WEIGHTS)
-        (save_directory / _CONFIG).write_text(config_json(self.config), encoding="utf-8")
 
-    @classmethod
-    def _from_pretrained(
-        cls: type[_M],
-        *,
-        model_id: str,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        **_: Any,
-    ) -> _M:
-        """Load the model of a folder or a Hub repository, from its two files."""
-        if is_folder(Path(model_id)):
-            return cls.load(Path(model_id) / _WEIGHTS)
-        weights = hf_hub_download(
-            model_id,
-            _WEIGHTS,
-            revision=revision,
-            cache_dir=cache_dir,
-            force_download=force_download,
-            local_files_only=local_files_only,
-            token=token,
+def read_info(path: Path) -> CheckpointInfo:
+    """Read config and record of a model file. `CAFlow.load` also compares its tensors with these.
+
+    No tensor is read, and no memory is taken for one.
+
+    Raises:
+        CaflowError: (exit 3) there is no such file, it is not safetensors (see `read_header`) or
+            not a caflow model, it has another schema, or its config is that of no model.
+    """
+    header, where = read_header(path), str(path)
+    hint = "caflow train --out RUN, then caflow models pack RUN, makes such a file"
+    if _KEY not in header.metadata:
+        raise CaflowError(f"{where!r} is not a caflow model", hint, EXIT_WEIGHTS)
+    try:
+        record = strict_json(header.metadata[_KEY])
+        schema, training = record["schema"], record.get("training") or {}
+        if not isinstance(training, dict):
+            raise TypeError("the record is no table")
+    except (ValueError, KeyError, TypeError) as error:
+        raise CaflowError(f"{where!r} has a broken caflow header", hint, EXIT_WEIGHTS) from error
+    if schema != SCHEMA:
+        raise CaflowError(
+            f"{where!r} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
+            "pip install --upgrade caflow-cli, or pack the model again",
+            EXIT_WEIGHTS,
         )
-        _check_digest(Path(weights), model_id)
-        return cls.load(Path(weights))
-
-
-def _split_seed(training: Mapping[str, Any]) -> int:
-    """The seed of a training record; 0 where it has none."""
-    seed = training.get("seed")
-    return seed if type(seed) is int and 0 <= seed < 2**32 else 0
-
-
-def _check_digest(weights: Path, model_id: str) -> None:
-    """Check the sha256 of a cached file, which the Hub's cache has as the target's name."""
-    stated = weights.resolve().name
-    with weights.open("rb") as file:
-        if len(stated) == 64 and sha_fileobj(file).hex() != stated:
-            raise CaflowError(
-                f"the cached weights of {model_id!r} have another sha256 than {stated[:12]}…",
-                f"caflow models pull {model_id}, or force_download=True",
-                EXIT_WEIGHTS,
-            )
+    try:
+        config = record.get("config")
+        config = parse(Config, upgrade(config) if isinstance(config, dict) else config)
+    except CaflowError as error:
+        raise CaflowError(f"{where!r}: {error.message}", error.hint, EXIT_WEIGHTS) from error
+    return CheckpointInfo(config, training, header.tensors)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from ..checkpoint import read_info
 from ..config import Config, FlowConfig
 from ..errors import EXIT_USAGE, CaflowError
-from ..model import CAFlow
+from ..model import CAFlow, read_info
 from .config import RunConfig
 from .phases import GUIDE
 
@@ -47,5 +46,6 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
 
 
 def _without_guide(flow: FlowConfig) -> dict[str, object]:
-    """All that does not say what the guide is."""
-    return {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}
+    """All but what the guide is; R reads its predicted image, so whether there is one counts."""
+    rest = {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}
+    return {**rest, "guided": bool(flow.guides)}

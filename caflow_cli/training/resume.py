@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EXIT_USAGE, CaflowError
+from ..model import upgrade
 from ..records import parse
 from .config import RunConfig
 from .phases import Phase, phases_of
@@ -64,7 +65,7 @@ def _began_with(path: Path) -> RunConfig | None:
         import tomli as tomllib
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-        return parse(RunConfig, with_method(values, values))
+        return parse(RunConfig, upgrade(with_method(values, values)))
     except (OSError, ValueError, CaflowError):
         return None
 

@@ -44,7 +44,7 @@ _PRESET_TASK: dict[str, dict[str, Any]] = {
 # level is still to be learned.
 _GUIDED: dict[str, Any] = {"guide_first": 0.15}
 _ANCHORED_AND_GUIDED: dict[str, Any] = {"guide_first": 0.25, "guide_lr_share": 0.0}
-_TAUGHT = {"guide_loss": "picture", "guide_first": 0.35}  # where a guide says the mean
+_TAUGHT = {"guide_loss": "picture", "guide_first": 0.35}
 # Of a run that goes on with a constant rate from another one's weights: they stand the rate at
 # once, and the optimiser needs some steps to know their gradients.
 _CONTINUED = {"warmup": 150}
@@ -100,8 +100,6 @@ def build_config(
         if set_flow.get("cond_channels", preset_channels) != preset_channels:
             flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
         if set_flow.get("guide") == 0:
-            flow.update(r_reads=FlowConfig.r_reads, spread=FlowConfig.spread)
-        if set_flow.get("guide_says", flow["guide_says"]) != "mean":
             flow["spread"] = FlowConfig.spread
         values["flow"] = flow
     values = merged(values, settings)
@@ -153,8 +151,7 @@ def _guided(flow: Any, start: Config | None) -> dict[str, Any]:
         return {}
     known = start is not None and start.flow.same_guide(own)
     said = _GUIDED if own.anchor == "none" else _ANCHORED_AND_GUIDED
-    if own.guide_says == "mean":
-        said = {**said, **_TAUGHT}
+    said = {**said, **_TAUGHT}
     if own.guide_net == "unet":
         said = {**said, **_UNET}
     return {k: v for k, v in said.items() if not (known and k == "guide_first")}

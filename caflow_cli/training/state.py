@@ -11,10 +11,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from ..checkpoint.tensors import write_tensors
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import atomic_write
 from ..model import CAFlow
@@ -52,14 +51,14 @@ def save_state(
         for left in folder.glob(".step-*.tmp"):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir()
-        write_tensors(temporary / "model.safetensors", _plain(model.state_dict()))
-        write_tensors(temporary / "ema.safetensors", _plain(ema.model.state_dict()))
+        atomic_write(temporary / "model.safetensors", save(_plain(model.state_dict())))
+        atomic_write(temporary / "ema.safetensors", save(_plain(ema.model.state_dict())))
         moments = {
             f"{name}.{moment}": value
             for name, parameter in named_parameters(model).items()
             for moment, value in optimizer.state.get(parameter, {}).items()
         }
-        write_tensors(temporary / "optimizer.safetensors", _plain(moments))
+        atomic_write(temporary / "optimizer.safetensors", save(_plain(moments)))
         record = {**record, "ema_updates": ema.updates}
         atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
         if final.exists():

@@ -10,13 +10,13 @@ import jsonschema
 import pytest
 
 from caflow_cli.assets import ASSETS, WEIGHTS_DIR
-from caflow_cli.checkpoint import read_info
 from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.pack import MAX_BYTES
 from caflow_cli.hub.resolve import load, resolve
+from caflow_cli.model import read_info
+from caflow_cli.paths import sha256_of
 from caflow_cli.records import parse
 from caflow_cli.tasks import TASKS
 

@@ -13,14 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from caflow_cli.checkpoint import read_info
-from caflow_cli.checkpoint.tensors import checkpoint_bytes
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
 from caflow_cli.hub.pack import pack
 from caflow_cli.hub.resolve import resolve
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model.pretrained import checkpoint_bytes
+from caflow_cli.paths import sha256_of
 
 
 def test_only_net_convolutions_are_stored_in_bfloat16():

@@ -13,8 +13,8 @@ from cli.process import assert_refused
 from cli.results import lines_of
 from local_hub import WEIGHTS, sha256
 
-from caflow_cli.checkpoint import Card, config_json
 from caflow_cli.config import Config, FlowConfig, TaskConfig
+from caflow_cli.model import Card, config_json
 from caflow_cli.tasks import TASKS
 
 REPO = "user/faces"
@@ -181,7 +181,7 @@ def test_every_task_has_a_card(task):
 IN_PYTHON = """
 import sys, torch, caflow_cli as caflow
 from pathlib import Path
-from caflow_cli.checkpoint import read_info
+from caflow_cli.model import read_info
 from caflow_cli.model import CAFlow
 
 model = CAFlow.load(Path(sys.argv[1]))

@@ -9,9 +9,9 @@ import pytest
 
 from caflow_cli.assets import WEIGHTS_DIR
 from caflow_cli.errors import CaflowError
-from caflow_cli.hub.digest import sha256_of
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import default_model, resolve
+from caflow_cli.paths import sha256_of
 from caflow_cli.tasks import TASKS
 
 

@@ -127,7 +127,7 @@ def test_draws_that_are_not_finite_are_refused_unless_asked_for(small_model, in_
 
 def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     """Also where one sees even ground, and the other does not."""
-    config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet", guide_says="mean")
+    config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet")
     model = helpers.data_like_model(config, seed=3, size=32, last=0.3)
     cond = smooth(1, (64, 512), 1)
     cond[..., :200] = 200

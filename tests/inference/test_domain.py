@@ -13,14 +13,13 @@ import pytest
 import torch
 
 from caflow_cli.assets import WEIGHTS_DIR, example_path
-from caflow_cli.checkpoint import read_info
 from caflow_cli.images import read_image
 from caflow_cli.inference import Domain, describe_domain, restore
 from caflow_cli.inference.conditions import InTiles, OnePiece
 from caflow_cli.inference.domain import statistics
 from caflow_cli.inference.score import to_batch
 from caflow_cli.inference.tiling import plan_tiles
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
 from caflow_cli.tasks import SuperRes
 
 TASK = SuperRes(4)

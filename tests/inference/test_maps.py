@@ -21,7 +21,7 @@ VARIANTS = [
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
     {"anchor": "pixels", "cond_channels": 4, "guide": 5},
-    {"anchor": "fill", "cond_channels": 4, "guide": 5, "guide_says": "mean"},
+    {"anchor": "fill", "cond_channels": 4, "guide": 5},
     {"anchor": "luminance", "cond_channels": 1, "guide": 8, "guide_net": "unet"},
     {"anchor": "luminance", "cond_channels": 1},
 ]

@@ -6,9 +6,8 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
 
 
 def test_round_trip(grey_file, grey_model):

@@ -118,7 +118,7 @@ def test_bits_of_the_model_do_not_depend_on_the_range_of_its_input(small_model64
     dims = model.dims((SIZE, SIZE))
     encoding = model.encode_condition(cond)
     _, log_prob = model.encode(target + 0.25, encoding)
-    model.density.logit = model.density.A.map = Logit(model.config.flow.alpha, levels=1.0)
+    model.density.logit = model.density.A.map = Logit(levels=1.0)
     _, log_prob_unit = model.encode((target + 0.25).double() / 256, encoding)
     bits, bits_unit = (
         bits_per_dim(p, dims) for p in (log_prob, log_prob_unit - dims * math.log(256))
@@ -147,7 +147,7 @@ def test_the_smallest_model_integrates_to_one(seed):
     model = helpers.seeded(lambda: CAFlow(config), seed)
     model = helpers.randomise(model, seed + 10, last=0.4, affine=0.15).double().eval()
     cond = helpers.smooth_image(1, 1, 4, seed + 20)
-    alpha, dims, count, dof = config.flow.alpha, 16, 200_000, 12
+    alpha, dims, count, dof = 0.05, 16, 200_000, 12
 
     shape = model.latent_shapes((4, 4))[0]
     drawn = model.decode([helpers.normal((20_000, *shape), seed + 30)], cond)[0]

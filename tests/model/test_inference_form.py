@@ -26,7 +26,7 @@ VARIANTS = [
     {"conditional": "dual-glow"},
     {"dequantization": "variational"},
     {"cond_channels": 4, "anchor": "pixels", "guide": (4, 5, 6)},
-    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_says": "mean"},
+    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6)},
     {"guide": (4, 8, 8), "guide_net": "unet", "guide_views": 8},
     {"cond_channels": 1, "anchor": "luminance", "dequantization": "variational"},
 ]

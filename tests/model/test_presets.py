@@ -6,9 +6,8 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.checkpoint import read_info
 from caflow_cli.config import Config, preset
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
 
 # Parameters of A, R, T, F and Q, in thousands.
 PARAMETERS = {

@@ -208,14 +208,14 @@ FILLED = FilledPixels(Logit()).complete(HOLED.double())
 
 CASES = {
     "Anchor/guide": Case(
-        lambda: Anchor("none", Logit(), 1, Guide(2, (3, 4), 2), None, BOUND),
+        lambda: Anchor("none", Logit(), 1, Guide(2, (3, 4), 1)),
         pixels((BATCH, 1, 4, 6), 34),
-        AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 2, 4, 6), 36)),
+        AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 1, 4, 6), 36)),
     ),
     "Anchor/pixels, candidates": Case(
-        lambda: Anchor("pixels", Logit(), 3, None, None, BOUND),
+        lambda: Anchor("pixels", Logit(), 3),
         pixels((BATCH, 3, 4, 4), 34),
-        AnchorCondition(HOLED, normal((1, 6, 4, 4), 36)),
+        AnchorCondition(HOLED, normal((1, 3, 4, 4), 36)),
     ),
     "KnownPicture": Case(
         lambda: KnownPicture(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)

@@ -12,10 +12,9 @@ from accelerate import Accelerator
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from caflow_cli.checkpoint import read_info
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
 from caflow_cli.tasks.base import scaled_size
 from caflow_cli.training.batches import Batch
 from caflow_cli.training.config import OptimConfig

@@ -15,9 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 from workers import tiny
 
-from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
 from caflow_cli.training import train
 from caflow_cli.training.optimise import Optimiser
 from caflow_cli.training.parameters import named_parameters
@@ -429,7 +428,7 @@ def test_a_run_fills_holes_of_masks_and_its_model_does_not_know_their_place(phot
         mask.paste(255, (4 * index, 10, 4 * index + 5, 30))
         mask.save(masks / f"{index}.png")
     settings = [f"masks={masks}", "crop=random", "task.name=inpaint", "flow.cond_channels=4"]
-    settings += ["flow.anchor=fill", "flow.guide=4", "flow.guide_says=mean", "flow.spread=4"]
+    settings += ["flow.anchor=fill", "flow.guide=4", "flow.spread=4"]
     settings += ["optim.guide_first=0.5", "optim.guide_loss=picture", "optim.guide_perceptual=0"]
     out = tmp_path / "run"
     summary = train(config(photographs, out, *settings, "optim.guide_lr_share=0"))

@@ -38,7 +38,7 @@ def test_the_loss_of_all_is_equation_9_and_a_weight_of_log_p_of_y(model, batch):
 @torch.no_grad()
 def test_an_anchor_alone_hands_on_what_is_to_be_standard_normal(model, batch):
     """Without a guide it is the logit."""
-    h, logdet = Logit(model.config.flow.alpha)(batch.target + batch.noise)
+    h, logdet = Logit()(batch.target + batch.noise)
     expected = -(logdet + standard_normal_log_prob(h)).mean() / (DIMS * math.log(2))
     loss = anchor_density(model, batch)
     assert float(loss.loss) == pytest.approx(float(expected), rel=1e-12)

@@ -23,7 +23,7 @@ def run(tmp_path: Path):
         values = {
             "data": "photos",
             "out": str(tmp_path),
-            "flow": {**FLOW, "guide": 4, "guide_says": "mean"},
+            "flow": {**FLOW, "guide": 4},
             "task": {"size": 16},
             "optim": {"images": 80, "lr": 1.7e-3},
         }

@@ -71,7 +71,6 @@ def test_a_preset_takes_the_place_of_all_that_a_file_says_of_the_flow():
         ("colorize", ["flow.guide=0"], 0, 0.06),
         ("colorize", ["flow.anchor=none"], 0.35, 0.06),
         ("superres", [], 0.35, 0),
-        ("superres", ["flow.guide_says=scale"], 0.25, 0),
         ("superres", ["flow.guide=0"], 0, 0.06),
     ],
 )
@@ -87,9 +86,7 @@ def test_a_guide_of_compact_learns_alone_first_in_a_new_run(task, settings, firs
     assert (going_on.guide_first, going_on.guide_lr_share) == (0, kept)
     guide = "4" if task == "superres" else "[4,4,4,4]"
     another = build_config(values, [f"flow.guide={guide}"], task=task, start=model).optim
-    wanted = (0.25, 0) if anchored else (0.15, 0.06)
-    if run.flow.guide_says == "mean":
-        wanted = (0.35, wanted[1])
+    wanted = (0.35, 0 if anchored else 0.06)
     assert (another.guide_first, another.guide_lr_share) == wanted
     if run.flow.guides:
         net = "sums" if run.flow.guide_net == "unet" else "unet"
@@ -194,8 +191,6 @@ def test_a_guide_learns_how_pictures_look_where_a_net_for_that_is_at_hand(monkey
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
     assert build_config(minimal()).optim.guide_perceptual == 2.0
     assert build_config(minimal(), ["optim.guide_lattice=2"]).optim.guide_lattice == 2.0
-    told = build_config(minimal(), ["flow.guide_says=scale"]).optim
-    assert told.guide_loss == "likelihood"
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS")
     cache = tmp_path / "hub" / "checkpoints"
     cache.mkdir(parents=True)

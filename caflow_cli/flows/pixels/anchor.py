@@ -29,32 +29,31 @@ class AnchorCondition(NamedTuple):
     """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
     y: Tensor  # (B, C, H, W), floats in [0, 256), completed by what the map needs beside it
-    guide: Tensor | None  # what it says of every value, (B, 2C, H, W) or (B, C, H, W)
-    spread: Tensor | None = None  # raw log-scales of what a mean leaves, (B, C, H, W)
-    meant: Tensor | None = None  # the picture that is meant, where a spread reads it
+    guide: Tensor | None  # its prediction m of every value, (B, C, H, W)
+    spread: Tensor | None = None  # raw log-scales of what m leaves, (B, C, H, W)
+    meant: Tensor | None = None  # the predicted image, where a spread reads it
 
 
 class Anchor(nn.Module):
     """`A`: pixels to the real line, by a logit, or so that pixels known from y land near 0.
 
         h = map(v; y)                            without a guide
-        h = exp(s(y)) map(v; y) + b(y)           with one that says scale and shift
-        h = exp(s(y, m)) (map(v; y) - m(y))      with one that says the mean; s = 0 without a spread
+        h = exp(s(y, m)) (map(v; y) - m(y))      with one; s = 0 without a spread
 
     The condition y determines a picture outside its hole, or a third of the values of a picture
     with known grey, to within a level. A flow of plain pixels spends most of its capacity on
-    copying these. The guide computes s and b, or m, of every value from all of y. So distant parts
-    of y have an effect before T transforms the picture. m is 0 for values that y determines.
+    copying these. The guide predicts m of every value from all of y. So distant parts of y have an
+    effect before T transforms the image. m is 0 for values that y determines.
 
     Args:
         kind: "none", "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
             (`KnownLuminance`) or "enlarged" (`KnownPicture`).
         logit: The logit of pixels.
         channels: C, of the target.
-        guide: The net of m, of C channels, or of s and b, 2C; or None.
-        spread: The net of s behind a mean, or None.
+        guide: The net of m, or None.
+        spread: The net of s, or None.
         bound: Of s.
-        views: Orientations of y that the guide's net reads; what it says is their mean.
+        views: Orientations of y that the guide's net reads; m is the mean of its predictions.
 
     Shapes: v, h (B, C, H, W); cond is the result of `read` for y.
     """
@@ -86,10 +85,8 @@ class Anchor(nn.Module):
         if self.guide is None:
             return AnchorCondition(y, None)
         h = self.logit.of(y)
-        said = mean_of_views(self.guide, h, self.views)
-        if said.shape[1] != self.channels:
-            return AnchorCondition(y, said)
-        cond = AnchorCondition(y, said.to(h.dtype) * self.map.unknown(y))
+        predicted = mean_of_views(self.guide, h, self.views)
+        cond = AnchorCondition(y, predicted.to(h.dtype) * self.map.unknown(y))
         if self.spread is None:
             return cond
         meant = self.mean(cond)
@@ -111,9 +108,6 @@ class Anchor(nn.Module):
         h, logdet = self.map(v, cond.y)
         if cond.guide is None:
             return h, logdet
-        if cond.guide.shape[1] != self.channels:
-            h, term = affine(h, cond.guide, self.bound)
-            return h, logdet + term
         h = h - per_candidate(cond.guide, h.shape[0])
         if cond.spread is None:
             return h, logdet
@@ -124,12 +118,9 @@ class Anchor(nn.Module):
         if cond.guide is None:
             return self.map.inverse(h, cond.y)
         term: Tensor | float = 0.0
-        if cond.guide.shape[1] != self.channels:
-            h, term = affine_inverse(h, cond.guide, self.bound)
-        else:
-            if cond.spread is not None:
-                h, term = affine_inverse(h, _scale_alone(cond.spread), self.bound)
-            h = h + per_candidate(cond.guide, h.shape[0])
+        if cond.spread is not None:
+            h, term = affine_inverse(h, _scale_alone(cond.spread), self.bound)
+        h = h + per_candidate(cond.guide, h.shape[0])
         v, logdet = self.map.inverse(h, cond.y)
         return v, logdet + term
 

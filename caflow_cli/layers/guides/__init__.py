@@ -1,4 +1,4 @@
-"""Guides: nets that compute mean, or scale and shift, of every value from the whole condition."""
+"""Guides: nets that predict the mean of every value from the whole condition."""
 
 from ...config import FlowConfig
 from .enlarge import Enlarge
@@ -24,10 +24,10 @@ GuideNet = Enlarge | Guide | UNet
 
 
 def build_guide(flow: FlowConfig) -> GuideNet | None:
-    """The guide of a config: it says m, or s and b, of every value of the target. None: none."""
+    """The guide of a config: it predicts the mean of every value of the target. None: none."""
     if not flow.guides:
         return None
-    out = flow.target_channels * (1 if flow.guide_says == "mean" else 2)
+    out = flow.target_channels
     if flow.guide_net == "enlarge":
         width, blocks, factor = flow.guides[0], flow.guide_blocks, flow.guide_factor
         return Enlarge(flow.cond_channels, width, blocks, factor, out)
@@ -36,7 +36,7 @@ def build_guide(flow: FlowConfig) -> GuideNet | None:
 
 
 def build_spread(flow: FlowConfig) -> Spread | None:
-    """The net of a config that says how far values lie from the guide's mean. None: none."""
+    """The net of a config that predicts how far values lie from the mean. None: none."""
     if not flow.spread:
         return None
     channels = flow.cond_channels + flow.target_channels

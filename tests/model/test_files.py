@@ -8,11 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from caflow_cli.checkpoint import read_info
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info, upgrade
 
-from .hostile import assert_refused, parts, record, safetensors
+from .hostile import assert_refused, parts, record, safetensors, tensor
 
 
 def header(path):
@@ -108,6 +107,13 @@ def extra_tensor(path):
     rewrite(path, load_file(path) | {"surplus": torch.zeros(2)})
 
 
+def endless_tensors(path):
+    """As many as a header can hold, named as a config of endless steps would have it."""
+    header, _ = parts(path)
+    steps = {f"R.scales.0.steps.{k}": tensor([0], 0, 0) for k in range(50_000)}
+    path.write_bytes(safetensors({**steps, "__metadata__": header["__metadata__"]}))
+
+
 def wrong_shape(path):
     tensors = load_file(path)
     tensors["T.scales.0.transitions.0.invconv.lu"] = torch.zeros(2, 2)
@@ -131,6 +137,7 @@ def wrong_shape(path):
         (no_config, "config"),
         (missing_tensor, "T.scales.0.transitions.0.invconv.lu"),
         (extra_tensor, "surplus"),
+        (endless_tensors, "does not hold the tensors"),
         (wrong_shape, "T.scales.0.transitions.0.invconv.lu"),
     ],
 )
@@ -212,3 +219,33 @@ def test_a_number_that_is_not_finite_is_no_config(tmp_path, model_file):
         path = tmp_path / "model.safetensors"
         path.write_bytes(safetensors(header, data))
         assert_refused(path, "broken caflow header", read_info)
+
+
+# Of a bundled model: what each file states that was written before these fields were retired.
+RETIRED = {"alpha": 0.05, "guide_says": "mean", "r_reads": "guide", "guide": 8}
+
+
+def test_a_file_of_an_earlier_version_is_read_in_the_fields_of_this_one(grey_file):
+    config = header(grey_file)["config"]
+    config["flow"] |= {**RETIRED, "guide": 0, "guide_says": "scale", "r_reads": "condition"}
+    config["task"]["rank"] = "likely-consensus"
+    rewrite(grey_file, config=config)
+    model = CAFlow.load(grey_file)
+    assert model.config == read_info(grey_file).config
+    assert model.config.task.rank == "consensus"
+
+
+@pytest.mark.parametrize(
+    "flow", [{"alpha": 0.1}, {"guide_says": "scale"}, {"r_reads": "condition"}, {"alpha": [1]}]
+)
+def test_a_retired_value_that_is_no_longer_computed_is_refused(grey_file, flow):
+    config = header(grey_file)["config"]
+    config["flow"] |= RETIRED | flow
+    rewrite(grey_file, config=config)
+    with pytest.raises(CaflowError, match=f"flow.{next(iter(flow))} is .* does not support"):
+        read_info(grey_file)
+
+
+@pytest.mark.parametrize("values", [{}, {"flow": 3, "task": []}, {"flow": {"scales": 2}}])
+def test_what_is_not_old_stays_as_it_is(values):
+    assert upgrade(values) == values

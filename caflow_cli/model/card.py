@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config, TaskConfig
-from .defaults import origins
 
 __all__ = ["Card"]
 
@@ -73,7 +72,6 @@ class Card:
             self._use(),
             self._terms(),
             _section("Training", _bullets(self._record())),
-            _section("Defaults", _bullets(origins(self.config, self.training).sentences())),
             _section("Measured on exactly this file", self._measured()),
             self._model(),
         ]

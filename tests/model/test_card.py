@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
-from caflow_cli.checkpoint import Card
 from caflow_cli.config import Config, FlowConfig, TaskConfig
+from caflow_cli.model import Card
 from caflow_cli.tasks import TASKS
 
 CONFIG = Config(FlowConfig(scales=2), TaskConfig("superres", factor=4, size=64))

@@ -61,8 +61,7 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
     "html": (b"\n<!DOCTYPE html><html><body>Not found</body></html>", "web page"),
     "json": (b'{\n  "schema": 1,\n  "config": {}\n}\n', "JSON text"),
-    "png": (b"\x89PNG\r\n\x1a\n" + bytes(100), "picture"),
-    "gguf": (b"GGUF\x03" + bytes(100), "GGUF file"),
+    "png": (b"\x89PNG\r\n\x1a\n" + bytes(100), "image"),
 }
 
 

@@ -7,11 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from caflow_cli.checkpoint import read_info
-from caflow_cli.checkpoint.tensors import checkpoint_bytes
 from caflow_cli.errors import CaflowError
 from caflow_cli.layers import Conv
-from caflow_cli.model import CAFlow
+from caflow_cli.model import CAFlow, read_info
+from caflow_cli.model.pretrained import checkpoint_bytes
 
 from .hostile import assert_refused, parts
 
