@@ -16,7 +16,6 @@ __all__ = [
     "FILLS",
     "NOISE_STEPS",
     "PRESETS",
-    "RULES",
     "TASK_NAMES",
     "TRANSITIONS",
     "Config",
@@ -29,9 +28,7 @@ __all__ = [
 # The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
-# By which candidates can be ordered (`inference.choice`).
-Rank = Literal["likelihood", "consensus", "typical", "likely-consensus"]
-RULES: tuple[str, ...] = typing.get_args(Rank)
+Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inference.choice`)
 # What can stand in a model's place, to fill holes by OpenCV (`tasks.classical`): its constants.
 # Telea 2004, a fast marching; Bertalmio et al. 2001, Navier-Stokes.
 FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
