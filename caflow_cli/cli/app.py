@@ -26,7 +26,7 @@ from .commands.superres import superres_command
 from .commands.train import train_command
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
-from .help import Command, Group
+from .options import Command, Group
 from .user_config import defaults, origin
 
 __all__ = ["app", "main"]
@@ -53,7 +53,7 @@ app.command("config", cls=Command)(config_command)
 
 def _print_version(value: bool) -> None:
     if value:
-        Console().result(f"caflow {__version__}")
+        Console().text([f"caflow {__version__}"])
         raise typer.Exit
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CaflowError
+from ..version import SCHEMA
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console", "measuring", "say"]
+__all__ = ["ClosedPipe", "Console", "error_fields", "measuring", "say"]
 
 
 class ClosedPipe(Exception):
@@ -27,54 +28,77 @@ def say(text: str) -> None:
         sys.stderr.flush()
 
 
-def measuring(display: Progress) -> Callable[[int, int], None]:
-    """Add a bar of pictures, and return what sets it: how many are measured, and of how many.
+def error_fields(names: Mapping[str, str], error: CaflowError) -> dict[str, Any]:
+    """The JSON line of an input that failed; `names` are of what was read, as typed."""
+    problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+    return {**names, "status": "error", "error": problem}
 
-    A search of two parts fills it twice.
-    """
+
+def measuring(display: Progress) -> Callable[[int, int], None]:
+    """Add a bar of images, and return what sets it: how many are measured, and of how many."""
     bar = display.add_task("measuring", total=None)
     return lambda done, total: display.update(
-        bar, completed=done, total=total, description=f"{done} of {total} pictures"
+        bar, completed=done, total=total, description=f"{done} of {total} images"
     )
 
 
 class Console:
-    """Streams of a command. `quiet` drops notes and progress, never errors or results."""
+    """The streams of one command.
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
-        self.quiet, self.verbose = quiet, verbose
+    Args:
+        quiet: Drop notes and progress, never errors or results.
+        verbose: Write details, too.
+        command: Its name, as JSON states it: "superres", "models list".
+        json: Write results as JSON lines, else as text.
+    """
+
+    def __init__(
+        self, quiet: bool = False, verbose: bool = False, command: str = "", json: bool = False
+    ) -> None:
+        self.quiet, self.verbose, self.command, self.json = quiet, verbose, command, json
         self._display: Progress | None = None  # that is shown
 
-    def result(self, line: str) -> None:
-        """Write a line to stdout and flush it. A name that is not UTF-8 keeps its bytes."""
-        self.binary((line + "\n").encode(errors="surrogateescape"))
+    def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
+        """Write one result: `fields` as a JSON line, or else the text `lines`."""
+        if not self.json:
+            self.text(lines)
+            return
+        record = {"schema": SCHEMA, "command": self.command, **fields}
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        try:
+            line.encode()
+        except UnicodeEncodeError:  # bytes of a file name that are not UTF-8
+            line = json.dumps(record, allow_nan=False)
+        self.binary(f"{line}\n".encode())
+
+    def text(self, lines: Iterable[str]) -> None:
+        """Write lines of text; nothing where results are JSON."""
+        for line in () if self.json else lines:
+            self.binary(f"{line}\n".encode(errors="surrogateescape"))  # names keep their bytes
 
     def binary(self, data: bytes) -> None:
-        """Write bytes to stdout."""
+        """Write bytes to stdout, and flush it."""
         if sys.stdout is None:
             raise CaflowError("stdout is closed", "-o FILE")
+        # On one terminal the progress bar steps aside, or the line would be written into it.
+        display = self._display if sys.stdout.isatty() else None
+        if display is not None:
+            display.stop()
         try:
-            with self._aside():
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
         except BrokenPipeError as error:
             raise ClosedPipe from error
         except OSError as error:
             raise CaflowError(f"cannot write to stdout: {error.strerror}", "-o FILE") from error
-
-    def json(self, record: Mapping[str, object]) -> None:
-        """Write a JSON line to stdout. Bytes of a file name that are not UTF-8 are escaped."""
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        try:
-            line.encode()
-        except UnicodeEncodeError:
-            line = json.dumps(record, allow_nan=False)
-        self.result(line)
+        finally:
+            if display is not None:
+                display.start()
 
     def note(self, text: str) -> None:
         """Write a line to stderr, unless `-q` is given."""
         if not self.quiet:
-            self.say(text)
+            say(text)
 
     def detail(self, text: str) -> None:
         """Write a line to stderr if `-v` is given."""
@@ -83,11 +107,12 @@ class Console:
 
     def error(self, error: CaflowError) -> None:
         """Write two lines to stderr: what is wrong, and what to type instead."""
-        self.say(f"error: {error.message}\nhint: {error.hint}")
+        say(f"error: {error.message}\nhint: {error.hint}")
 
-    def say(self, text: str) -> None:
-        """Write a line to stderr."""
-        say(text)
+    def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
+        """Write to stderr what is wrong with one input, and write its JSON line."""
+        self.error(error)
+        self.result(error_fields(names, error))
 
     @property
     def live(self) -> bool:
@@ -99,7 +124,7 @@ class Console:
         """A Rich progress display on stderr. It is silent if stderr is not a terminal.
 
         Args:
-            columns: Of each bar, behind it.
+            columns: Of each bar, after it.
             estimates: Add Rich's estimate of the time that is left.
         """
         from rich.console import Console as RichConsole
@@ -123,15 +148,3 @@ class Console:
                 yield display
         finally:
             self._display = None
-
-    @contextmanager
-    def _aside(self) -> Iterator[None]:
-        """Take the display away meanwhile, if stdout is a terminal: it would be written into."""
-        if self._display is None or not sys.stdout.isatty():
-            yield
-            return
-        self._display.stop()
-        try:
-            yield
-        finally:
-            self._display.start()

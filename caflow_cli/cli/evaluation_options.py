@@ -10,7 +10,7 @@ import typer
 from ..evaluation.benchmarks import BENCHMARKS
 from ..evaluation.metrics.catalogue import METRICS
 from ..evaluation.protocols import PROTOCOLS
-from . import completion, options
+from . import options
 
 if TYPE_CHECKING:
     from ..evaluation import Weights
@@ -52,7 +52,7 @@ class ModelOnData:
             "--task",
             metavar="T",
             help="Task. Default: the model's.",
-            autocompletion=completion.tasks,
+            autocompletion=options.task_names,
             rich_help_panel=_MODEL,
         ),
     ] = None
@@ -222,7 +222,7 @@ class Networks:
             rich_help_panel=_NETS,
         ),
     ] = None
-    extractor: Annotated[
+    feature_extractor: Annotated[
         str,
         typer.Option(
             "--feature-extractor",
@@ -237,7 +237,7 @@ class Networks:
         """Their files and names. `leave_out`: LPIPS is a default, which may be left out."""
         from ..evaluation import Weights
 
-        return Weights(self.lpips_weights, self.fid_weights, self.extractor, leave_out)
+        return Weights(self.lpips_weights, self.fid_weights, self.feature_extractor, leave_out)
 
 
 @dataclass(frozen=True, kw_only=True)

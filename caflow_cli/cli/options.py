@@ -1,12 +1,22 @@
-"""Options that several commands share."""
+"""Options: how they are declared, those that several commands share, and what a shell completes."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+import inspect
+import json
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from . import completion
+from ..assets import ASSETS, manifest_path
+from ..config import TASK_NAMES
+from ..errors import CaflowError
+from .console import Console
+from .user_config import name_origins
 
 __all__ = [
     "MESSAGES",
@@ -14,11 +24,13 @@ __all__ = [
     "MODEL_NAME",
     "OUTPUT",
     "SAMPLING",
+    "Command",
     "Device",
     "DeviceOrConfigs",
+    "Group",
     "Images",
     "Json",
-    "JsonResult",
+    "Messages",
     "Model",
     "NoiseSamples",
     "Overwrite",
@@ -27,109 +39,188 @@ __all__ = [
     "Seed",
     "Shard",
     "Verbose",
+    "expanded",
+    "model_ids",
+    "option",
+    "task_names",
 ]
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
-_DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE."
+
+class _Quiet:
+    """A command whose help shows neither `<bool>` beside flags nor a variable for each option."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters, with the one of `--help`."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            param.show_envvar = False
+            if getattr(param, "is_flag", False) and param.metavar is None:
+                param.metavar = ""
+        return params
+
+
+class Command(_Quiet, TyperCommand):
+    """A command."""
+
+
+class Group(_Quiet, TyperGroup):
+    """A group of commands."""
+
+
+def option(spec: str, help: str, panel: str | None = None, **settings: Any) -> Any:
+    """An option for `Annotated`.
+
+    Args:
+        spec: Its names and the placeholder of its value: "--candidates -m M". A flag has none.
+        help: For `--help`.
+        panel: Title of the group of options that `--help` shows it in.
+        settings: More arguments of `typer.Option`.
+    """
+    names = [word for word in spec.split() if word.startswith("-")]
+    metavar = " ".join(word for word in spec.split() if not word.startswith("-")) or None
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **settings)
+
+
+def expanded(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace every parameter of a dataclass type by one option for each field.
+
+    Typer reads the options of a command from its signature. This function writes that signature, so
+    that commands share options without repeating them. It also joins the lines of each paragraph of
+    the help, and has errors say where a value that was not typed comes from.
+    """
+    hints = typing.get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {  # dataclasses
+        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    }
+    keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+    parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            types = typing.get_type_hints(groups[name], include_extras=True)
+            for field in dataclasses.fields(groups[name]):
+                default = empty if field.default is dataclasses.MISSING else field.default
+                own = inspect.Parameter(field.name, keyword, default=default)
+                parameters.append(own.replace(annotation=types[field.name]))
+        elif name != "context":
+            parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
+
+    def run(context: typer.Context, **values: Any) -> None:
+        if isinstance(context.obj, CaflowError):  # of the user's file
+            raise context.obj
+        for name, kind in groups.items():
+            fields = [field.name for field in dataclasses.fields(kind)]
+            values[name] = kind(**{field: values.pop(field) for field in fields})
+        if "context" in hints:
+            values["context"] = context
+        try:
+            command(**values)
+        except CaflowError as error:
+            name_origins(error, context)
+            raise
+
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    run.__name__ = command.__name__
+    run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+# --- what a shell completes; where nothing fits, it completes names of files ----------------------
+
+
+def model_ids() -> list[str]:
+    """Ids of the manifest, read without NumPy or PyTorch: a Tab is to be quick."""
+    try:
+        return list(json.loads(manifest_path().read_text(encoding="utf-8"))["models"])
+    except (OSError, ValueError, KeyError):
+        return []
+
+
+def task_names() -> list[str]:
+    """For `--task`."""
+    return list(TASK_NAMES)
+
+
+def _examples(incomplete: str) -> list[str]:
+    """`example:NAME`, once a word begins like it."""
+    names = (ASSETS / "examples").glob("*.png") if incomplete else []
+    return sorted(f"example:{path.stem}" for path in names)
+
+
+# --- options that several commands share ----------------------------------------------------------
+
 MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
 
 Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        help="Pictures, folders, or globs in quotes; `-` for stdin; `example:NAME`, "
+        help="Images, folders, or globs in quotes; `-` for stdin; `example:NAME`, "
         "such as `example:face`.",
-        autocompletion=completion.images,
+        autocompletion=_examples,
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option(
-        "--model",
-        metavar="ID|PATH|REPO[@REV]",
-        help=f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the "
-        "task.",
-        autocompletion=completion.models,
-        rich_help_panel=MODEL,
+    option(
+        "--model ID|PATH|REPO[@REV]",
+        f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
+        MODEL,
+        autocompletion=model_ids,
     ),
 ]
-Device = Annotated[
-    str,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help=_DEVICE_HELP,
-        envvar="CAFLOW_DEVICE",
-        autocompletion=completion.devices,
-        rich_help_panel=MODEL,
-    ),
-]
+_DEVICE = option(
+    "--device NAME",
+    "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE.",
+    MODEL,
+    envvar="CAFLOW_DEVICE",
+    autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
+)
+Device = Annotated[str, _DEVICE]
+DeviceOrConfigs = Annotated[str | None, _DEVICE]  # None: as a run's config says
 Shard = Annotated[
     str | None,
-    typer.Option(
-        "--shard",
-        metavar="K/N",
-        help="Take every N-th input, from the K-th on: N processes share the work. Default: RANK + "
+    option(
+        "--shard K/N",
+        "Take every N-th input, from the K-th on: N processes share the work. Default: RANK + "
         "1 of WORLD_SIZE, where a launcher sets these, else all inputs.",
-        rich_help_panel=MODEL,
-    ),
-]
-# For `train`, where a config may say.
-DeviceOrConfigs = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help=_DEVICE_HELP,
-        envvar="CAFLOW_DEVICE",
-        autocompletion=completion.devices,
+        MODEL,
     ),
 ]
 Seed = Annotated[
     int,
-    typer.Option(
-        "--seed",
-        metavar="S",
-        help="Candidate k draws from seed S + k: `--seed S+k -m 1` draws it again.",
-        rich_help_panel=SAMPLING,
+    option(
+        "--seed S",
+        "Candidate k draws from seed S + k: `--seed S+k -m 1` draws it again.",
+        SAMPLING,
     ),
 ]
 NoiseSamples = Annotated[
     int,
-    typer.Option(
-        "--noise-samples",
-        metavar="K",
-        help="Fixed noise draws that a score averages over; K > 1 gives its standard error.",
-        rich_help_panel=SAMPLING,
+    option(
+        "--noise-samples K",
+        "Fixed noise draws that a score averages over; K > 1 gives its standard error.",
+        SAMPLING,
     ),
 ]
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Write one JSON line for each picture to stdout as soon as it is done.",
-        rich_help_panel=OUTPUT,
-    ),
-]
-JsonResult = Annotated[
-    bool,
-    typer.Option("--json", help="Write JSON to stdout, one object a line.", rich_help_panel=OUTPUT),
-]
-Recursive = Annotated[
-    bool,
-    typer.Option(
-        "--recursive", "-r", help="Also search the folders in folders.", rich_help_panel=OUTPUT
-    ),
-]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace outputs that exist.", rich_help_panel=OUTPUT),
-]
-Quiet = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="Print only results and errors.", rich_help_panel=MESSAGES),
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say more on stderr.", rich_help_panel=MESSAGES)
-]
+Json = Annotated[bool, option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)]
+Recursive = Annotated[bool, option("--recursive -r", "Also search the folders in folders.", OUTPUT)]
+Overwrite = Annotated[bool, option("--overwrite", "Replace outputs that exist.", OUTPUT)]
+Quiet = Annotated[bool, option("--quiet -q", "Print only results and errors.", MESSAGES)]
+Verbose = Annotated[bool, option("--verbose -v", "Say more on stderr.", MESSAGES)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Messages:
+    """How results and messages are written."""
+
+    json: Json = False
+    quiet: Quiet = False
+    verbose: Verbose = False
+
+    def console(self, command: str) -> Console:
+        """The streams of a command."""
+        return Console(self.quiet, self.verbose, command, self.json)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ..errors import CaflowError
 from .output_size import FILTER
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ __all__ = [
     "Names",
     "Restored",
     "Scored",
-    "error_fields",
     "planned_fields",
     "resized_fields",
 ]
@@ -107,12 +105,6 @@ class Scored:
             **_part_fields(self.score),
             "elapsed_s": round(self.elapsed, 3),
         }
-
-
-def error_fields(names: Names, error: CaflowError) -> Fields:
-    """The JSON line of an input that failed."""
-    problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
-    return {**names, "status": "error", "error": problem}
 
 
 def planned_fields(names: Names, outputs: Sequence[str], skipped: bool) -> Fields:

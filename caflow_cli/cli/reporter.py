@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, CaflowError
-from ..version import SCHEMA
 from .console import Console
-from .records import Fields, Names, error_fields
+from .records import Fields
 
 if TYPE_CHECKING:
     from .plan import Job
@@ -17,43 +16,21 @@ __all__ = ["Reporter"]
 
 
 class Reporter:
-    """Writes the results of one command to stdout: as JSON lines with `--json`, else as text.
-
-    Args:
-        command: Its name, as JSON states it: "superres", "models list".
-        console: Takes the lines.
-        as_json: Whether `--json` is given.
-    """
+    """A command's console, by its former name."""
 
     def __init__(self, command: str, console: Console, as_json: bool) -> None:
-        self.command, self.console = command, console
-        self._as_json = as_json
-
-    def result(self, fields: Fields, lines: Iterable[str]) -> None:
-        """Write one result: `fields` as a JSON line, or else the text `lines`."""
-        self.record(fields)
-        self.text(lines)
+        console.command, console.json = command, as_json
+        self.console = console
+        self.result, self.text, self.failure = console.result, console.text, console.failure
 
     def record(self, fields: Fields) -> None:
         """Write a JSON line; nothing where results are text."""
-        if self._as_json:
-            self.console.json({"schema": SCHEMA, "command": self.command, **fields})
-
-    def text(self, lines: Iterable[str]) -> None:
-        """Write lines of text; nothing where results are JSON."""
-        if not self._as_json:
-            for line in lines:
-                self.console.result(line)
+        self.console.result(fields)
 
     def note(self, text: str) -> None:
         """Write a note to stderr, unless results are JSON: then a field of the line has it."""
-        if not self._as_json:
+        if not self.console.json:
             self.console.note(text)
-
-    def failure(self, names: Names, error: CaflowError) -> None:
-        """Write to stderr what is wrong with one input, and write its JSON line."""
-        self.console.error(error)
-        self.record(error_fields(names, error))
 
     def each(
         self,

@@ -23,7 +23,7 @@ import typer
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import is_file
 
-__all__ = ["config_path", "defaults", "name_origins", "origin", "read_config"]
+__all__ = ["config_path", "defaults", "name_origins", "origin", "read_config", "read_toml"]
 
 
 def config_path() -> Path:
@@ -32,8 +32,8 @@ def config_path() -> Path:
     return Path(given) if given else Path(typer.get_app_dir("caflow"), "config.toml")
 
 
-def read_config() -> dict[str, Any]:
-    """The file as it is; empty if there is none.
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The values of a TOML file.
 
     Raises:
         CaflowError: (exit 2) it cannot be read, or is not TOML; the message has the line.
@@ -42,12 +42,9 @@ def read_config() -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    path = config_path()
-    if not is_file(path):
-        return {}
     text = ""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
         return tomllib.loads(text)
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
@@ -56,7 +53,13 @@ def read_config() -> dict[str, Any]:
     except ValueError as error:  # not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"
         reason = f"is not TOML: {error}".replace("end of document", end)
-    raise CaflowError(f"{str(path)!r} {reason}", "fix the file, or remove it", EXIT_USAGE)
+    raise CaflowError(f"{str(path)!r} {reason}", "fix the file, or leave it out", EXIT_USAGE)
+
+
+def read_config() -> dict[str, Any]:
+    """The user's file as it is; empty if there is none. CaflowError as `read_toml`."""
+    path = config_path()
+    return read_toml(path) if is_file(path) else {}
 
 
 def defaults(group: Any) -> dict[str, Any]:

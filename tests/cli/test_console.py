@@ -1,21 +1,52 @@
-"""Progress on stderr."""
+"""What goes to which stream, and when."""
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 from types import SimpleNamespace
 
 import pytest
 
 from caflow_cli.cli.console import Console
+from caflow_cli.errors import CaflowError
 
 
-def test_a_progress_display_that_is_off_is_not_started(monkeypatch):
+@pytest.mark.parametrize("as_json", [False, True])
+def test_results_are_written_in_one_form(capfd, as_json):
+    console = Console(command="models list", json=as_json)
+    console.result({"value": 1}, (f"value {n}" for n in (1, 2)))
+    console.text(["text"])
+    console.failure({"input": "x"}, CaflowError("wrong", "right"))
+    out, err = capfd.readouterr()
+    assert err.splitlines() == ["error: wrong", "hint: right"]
+    if not as_json:
+        assert out.splitlines() == ["value 1", "value 2", "text"]
+        return
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert {(line["schema"], line["command"]) for line in lines} == {(2, "models list")}
+    assert [line.get("value") for line in lines] == [1, None]
+    assert (lines[1]["input"], lines[1]["status"]) == ("x", "error")
+    assert lines[1]["error"] == {"code": 1, "message": "wrong", "hint": "right"}
+
+
+def test_text_is_not_even_made_beside_json(capfd):
+    Console(json=True).result({}, (pytest.fail("made") for _ in [0]))
+
+
+def test_quiet_drops_notes_and_verbose_adds_details(capfd):
+    for console in (Console(quiet=True, verbose=True), Console(), Console(verbose=True)):
+        console.note("note")
+        console.detail("detail")
+    assert capfd.readouterr().err.split() == ["note", "note", "detail"]
+
+
+def test_a_progress_display_that_is_off_writes_nothing(capfd):
     """Rich before 14.3 writes an empty line where one ends."""
-    monkeypatch.setattr("rich.progress.Progress.stop", lambda _: pytest.fail("it ended"))
     with Console(quiet=True).progress() as progress:
         progress.advance(progress.add_task("x"))
+    assert capfd.readouterr() == ("", "")
 
 
 class Screen(io.StringIO):
@@ -23,29 +54,28 @@ class Screen(io.StringIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.console, self.written = Console(), []
+        self.display, self.written = None, []
 
     @property
     def buffer(self) -> SimpleNamespace:
         return SimpleNamespace(write=self._keep, flush=lambda: None)
 
     def _keep(self, data: bytes) -> None:
-        display = self.console._display
-        self.written.append((data, display is not None and display.live.is_started))
+        self.written.append((data, self.display.live.is_started))
 
     def isatty(self) -> bool:
         return True
 
 
 def test_results_on_a_terminal_are_not_written_into_the_bar(monkeypatch):
-    screen = Screen()
+    screen, console = Screen(), Console()
     monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setattr(sys, "stderr", Screen())
     monkeypatch.setenv("TERM", "xterm")
-    with screen.console.progress("{task.completed}") as display:
-        display.add_task("superres", total=2)
-        assert display.live.is_started
-        screen.console.result("x.png")
-        assert display.live.is_started
-    screen.console.result("y.png")
+    with console.progress("{task.completed}") as screen.display:
+        screen.display.add_task("superres", total=2)
+        assert screen.display.live.is_started
+        console.text(["x.png"])
+        assert screen.display.live.is_started
+    console.text(["y.png"])
     assert screen.written == [(b"x.png\n", False), (b"y.png\n", False)]

@@ -45,11 +45,10 @@ def test_other_events_are_a_line_each_and_unknown_ones_none(display, capsys):
     display({"event": "note", "text": "so it is"})
     display({"event": "nothing known"})
     assert capsys.readouterr().err.splitlines() == [
-        "damaged pictures left out (2): a.png, ...",
-        "9 pictures to learn from, 1 to validate on",
-        "few pictures to validate on, whose figures vary by chance: a folder val/ with 20 or more "
-        "makes them sound",
-        "step 5  validation - bits/dim  training pictures 3.2500",
+        "skipped damaged images (2): a.png, ...",
+        "9 training images, 1 validation images",
+        "few validation images, whose figures vary by chance: put at least 20 into a folder val/",
+        "step 5  validation - bits/dim  training images 3.2500",
         "step 6: unstable; back to the last good state with 0.5 times the learning rate",
         "so it is",
     ]

@@ -10,7 +10,7 @@ import typer
 
 from .. import options
 from ..console import Console
-from ..option_groups import expanded
+from ..options import expanded, option
 
 __all__ = ["app_command"]
 
@@ -25,34 +25,24 @@ def app_command(
         ),
     ] = None,
     host: Annotated[
-        str,
-        typer.Option(
-            "--host", metavar="NAME", help="Address to serve at; 0.0.0.0 lets others reach it."
-        ),
+        str, option("--host NAME", "Address to serve at; 0.0.0.0 lets others reach it.")
     ] = "127.0.0.1",
     port: Annotated[
-        int | None,
-        typer.Option("--port", metavar="P", help="Default: the first that is free from 7860."),
+        int | None, option("--port P", "Default: the first that is free from 7860.")
     ] = None,
-    open_browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in a browser.")
-    ] = True,
+    open: Annotated[bool, option("--open/--no-open", "Open the page in a browser.")] = True,
     max_megapixels: Annotated[
-        float,
-        typer.Option(
-            "--max-megapixels", metavar="MP", help="Largest result that may be asked for."
-        ),
+        float, option("--max-megapixels MP", "Largest result that may be asked for.")
     ] = 4.0,
     max_megabytes: Annotated[
-        int,
-        typer.Option("--max-megabytes", metavar="MB", help="Largest file that may be given."),
+        int, option("--max-megabytes MB", "Largest file that may be given.")
     ] = 20,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
     r"""Serve a page on which all tasks can be tried in a browser.
 
-    Drop a picture, paint a hole or draw a map, and candidates appear by rank as they are drawn. The
+    Drop an image, paint a hole or draw a map, and candidates appear by rank as they are drawn. The
     page is served to this machine alone, loads nothing from elsewhere, and sends nothing away. It
     needs the extra `app`: pip install "caflow-cli\[app]". Ctrl-C ends it.
 
@@ -64,8 +54,8 @@ def app_command(
     check_gradio()
     console = Console(quiet)
     limits = Limits(megapixels=max_megapixels, megabytes=max_megabytes)
-    with serving(models or [], device, Address(host, port, open_browser), limits) as url:
-        console.result(url)
+    with serving(models or [], device, Address(host, port, open), limits) as url:
+        console.text([url])
         console.note("Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import options
-from ..option_groups import expanded
+from ..options import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
 

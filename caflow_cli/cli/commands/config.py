@@ -22,7 +22,7 @@ def config_command(context: typer.Context) -> None:
     Example: caflow config
     """
     console = Console()
-    console.result(str(config_path()))
+    console.text([str(config_path())])
     if isinstance(context.obj, CaflowError):  # the file's, which stops every other command
         console.error(context.obj)
         return
@@ -35,4 +35,4 @@ def _print(table: dict[str, object], prefix: str, console: Console) -> None:
             _print(value, f"{prefix}{key}.", console)
         else:
             text = json.dumps(value, ensure_ascii=False, default=str)
-            console.result(f"{prefix}{key} = {text}")
+            console.text([f"{prefix}{key} = {text}"])

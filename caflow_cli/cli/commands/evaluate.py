@@ -14,7 +14,7 @@ from ...data.missing import check_there
 from ...errors import EXIT_FAILED
 from ...evaluation.benchmarks import BENCHMARKS
 from ...evaluation.metrics.catalogue import METRICS, choose_metrics
-from .. import completion, options
+from .. import options
 from ..console import Console, measuring
 from ..evaluation_benchmark import on_whole_pictures
 from ..evaluation_form import check_options, form_of
@@ -27,7 +27,7 @@ from ..evaluation_options import (
     Written,
 )
 from ..evaluation_settings import model_settings
-from ..option_groups import expanded
+from ..options import expanded
 from ..reporter import Reporter
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["evaluate_command"]
 
 _COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
+
+
+def _metrics(incomplete: str) -> list[str]:
+    """What a shell completes, also after a comma."""
+    before, comma, _ = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in (*METRICS, "all")]
 
 
 @expanded
@@ -57,7 +63,7 @@ def evaluate_command(
             metavar="NAME,…",
             help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
             f"Default: {','.join(DEFAULT_METRICS)}, without lpips if its network cannot be had.",
-            autocompletion=completion.metrics,
+            autocompletion=_metrics,
         ),
     ] = None,
     model: ModelOnData,

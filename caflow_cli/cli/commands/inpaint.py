@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import options
 from ..masking import Masking
-from ..option_groups import expanded
+from ..options import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
 

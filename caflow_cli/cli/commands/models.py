@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...errors import EXIT_WEIGHTS, CaflowError
-from .. import completion, options
-from ..console import Console
-from ..help import Command, Group
-from ..option_groups import expanded
-from ..reporter import Reporter
+from .. import options
+from ..options import Command, Group, Messages, expanded, option
 
 if TYPE_CHECKING:
     from ...config import Config
@@ -28,33 +25,15 @@ models_app = typer.Typer(
 )
 
 Name = Annotated[
-    str, typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=completion.models)
+    str, typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=options.model_ids)
 ]
-License = Annotated[
-    str,
-    typer.Option("--license", metavar="TEXT", help="Terms of the weights: a Hub id, or text."),
-]
-DataTerms = Annotated[
-    str, typer.Option("--data-terms", metavar="TEXT", help="Training data and its terms.")
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Results:
-    """How results and messages are written."""
-
-    json: options.JsonResult = False
-    quiet: options.Quiet = False
-    verbose: options.Verbose = False
-
-    def of(self, command: str) -> Reporter:
-        """What writes the results of a command."""
-        return Reporter(f"models {command}", Console(self.quiet, self.verbose), self.json)
+License = Annotated[str, option("--license TEXT", "Terms of the weights: a Hub id, or text.")]
+DataTerms = Annotated[str, option("--data-terms TEXT", "Training data and its terms.")]
 
 
 @models_app.command("list", cls=Command)
 @expanded
-def list_command(results: Results) -> None:
+def list_command(messages: Messages) -> None:
     """List the models of the manifest: id, task, size, place, terms, and the default of each task.
 
     On a terminal the list is a table. In a pipe it is tab-separated lines with a header.
@@ -63,8 +42,8 @@ def list_command(results: Results) -> None:
     """
     from ...hub.manifest import load_manifest, manifest_path
 
-    reporter = results.of("list")
-    reporter.console.detail(f"{manifest_path()}")
+    console = messages.console("models list")
+    console.detail(f"{manifest_path()}")
     entries = list(load_manifest().values())
     rows = [["id", "task", "size", "place", "license", "default"]]
     for entry in entries:
@@ -77,14 +56,14 @@ def list_command(results: Results) -> None:
         rows = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows]
         separator = "  "
     head, *lines = [separator.join(row).rstrip() for row in rows]
-    reporter.text([head])
+    console.text([head])
     for entry, line in zip(entries, lines, strict=True):
-        reporter.result(asdict(entry), [line])
+        console.result(asdict(entry), [line])
 
 
 @models_app.command("info", cls=Command)
 @expanded
-def info_command(name: Name, results: Results) -> None:
+def info_command(name: Name, messages: Messages) -> None:
     """Show everything known about a model: task, size, config, terms, metrics, training.
 
     This command downloads nothing; `caflow models pull` downloads models.
@@ -94,7 +73,7 @@ def info_command(name: Name, results: Results) -> None:
     from ...hub.describe import describe
 
     facts = _facts(name, describe(name))
-    results.of("info").result(facts, _lines(facts, results.verbose))
+    messages.console("models info").result(facts, _lines(facts, messages.verbose))
 
 
 def _facts(name: str, model: Description) -> dict[str, Any]:
@@ -163,7 +142,7 @@ def _text(value: Any) -> str:
 
 @models_app.command("path", cls=Command)
 @expanded
-def path_command(name: Name, results: Results) -> None:
+def path_command(name: Name, messages: Messages) -> None:
     """Print the path of a model's file, after a check of its sha256.
 
     This command downloads nothing; `caflow models pull` downloads models.
@@ -173,10 +152,10 @@ def path_command(name: Name, results: Results) -> None:
     from ...hub.resolve import resolve
 
     model = resolve(name, local=True)
-    reporter, path = results.of("path"), str(model.path)
-    reporter.console.detail(f"sha256 {model.sha256}")
+    console, path = messages.console("models path"), str(model.path)
+    console.detail(f"sha256 {model.sha256}")
     fields = {"input": name, "id": model.id, "path": path, "sha256": model.sha256}
-    reporter.result(fields, [path])
+    console.result(fields, [path])
 
 
 @models_app.command("verify", cls=Command)
@@ -187,11 +166,11 @@ def verify_command(
         typer.Argument(
             metavar="ID",
             help=f"{options.MODEL_NAME} Default: all local models.",
-            autocompletion=completion.models,
+            autocompletion=options.model_ids,
         ),
     ] = None,
     *,
-    results: Results,
+    messages: Messages,
 ) -> None:
     """Hash models again and check headers, shapes and configs. Prints `ok` or `failed` for each.
 
@@ -201,16 +180,16 @@ def verify_command(
     """
     from ...hub.verify import verify
 
-    reporter, failed = results.of("verify"), False
+    console, failed = messages.console("models verify"), False
     for check in verify(names or ()):
         if check.error is not None:
-            reporter.failure({"input": check.name}, check.error)
-            reporter.text([f"failed\t{check.name}"])
+            console.failure({"input": check.name}, check.error)
+            console.text([f"failed\t{check.name}"])
             failed = True
             continue
-        reporter.console.detail(f"{check.path}: sha256 {check.sha256}")
+        console.detail(f"{check.path}: sha256 {check.sha256}")
         identity = {"path": str(check.path), "sha256": check.sha256}
-        reporter.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])
+        console.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)
 
@@ -222,7 +201,7 @@ def pull_command(
         list[str],
         typer.Argument(metavar="ID|REPO[@REV]", help="Ids of the manifest, or Hub repositories."),
     ],
-    results: Results,
+    messages: Messages,
 ) -> None:
     """Download models into the cache, check their sha256, and print their paths.
 
@@ -233,20 +212,20 @@ def pull_command(
     from ...hub.client import hide_progress
     from ...hub.resolve import pull
 
-    reporter, failed = results.of("pull"), False
-    if results.quiet:
+    console, failed = messages.console("models pull"), False
+    if messages.quiet:
         hide_progress()
     for name in names:
         try:
             model = pull(name)
         except CaflowError as error:
-            reporter.failure({"input": name}, error)
+            console.failure({"input": name}, error)
             failed = True
             continue
         if model.unreachable:
-            reporter.console.note(f"{name}: from the cache, because {model.unreachable}")
+            console.note(f"{name}: from the cache, because {model.unreachable}")
         identity = {"path": str(model.path), "sha256": model.sha256, "commit": model.commit}
-        reporter.result({"input": name, "status": "ok", **identity}, [str(model.path)])
+        console.result({"input": name, "status": "ok", **identity}, [str(model.path)])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)
 
@@ -255,19 +234,11 @@ def pull_command(
 class Packing:
     """Where a packed model goes, and what its entry says."""
 
-    id: Annotated[str, typer.Option("--id", metavar="ID", help="Name of the model.")]
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write into.")
-    ] = "."
-    bundle: Annotated[
-        bool, typer.Option("--bundle", help="Write into this installation's package instead.")
-    ] = False
-    default: Annotated[
-        bool, typer.Option("--default", help="Make it the default model of its task.")
-    ] = False
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a model with that id.")
-    ] = False
+    id: Annotated[str, option("--id ID", "Name of the model.")]
+    output: Annotated[str, option("--output -o DIR", "Folder to write into.")] = "."
+    bundle: Annotated[bool, option("--bundle", "Write into this installation's package.")] = False
+    default: Annotated[bool, option("--default", "Make it the default of its task.")] = False
+    overwrite: Annotated[bool, option("--overwrite", "Replace a model with that id.")] = False
     data_terms: DataTerms = ""
     license: License = "see the training data's terms"
 
@@ -277,7 +248,7 @@ class Packing:
 def pack_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
     packing: Packing,
-    results: Results,
+    messages: Messages,
 ) -> None:
     """Pack a run's best averaged weights into one small file, with a manifest entry.
 
@@ -299,36 +270,27 @@ def pack_command(
         license_terms=packing.license,
     )
     folder = WEIGHTS_DIR if packing.bundle else Path(packing.output)
-    reporter = results.of("pack")
-    reporter.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
-    reporter.console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
+    console = messages.console("models pack")
+    console.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
+    console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pushing:
     """Where a model goes on the Hub, and what is said of it there."""
 
-    repo: Annotated[
-        str, typer.Option("--repo", metavar="USER/NAME", help="Hub repository; created if new.")
-    ]
+    repo: Annotated[str, option("--repo USER/NAME", "Hub repository; created if new.")]
     revision: Annotated[
-        str | None,
-        typer.Option("--revision", metavar="BRANCH", help="Branch to commit to; created if new."),
+        str | None, option("--revision BRANCH", "Branch to commit to; created if new.")
     ] = None
     private: Annotated[
-        bool, typer.Option("--private", help="Make the repository private; refuse a public one.")
+        bool, option("--private", "Make the repository private; refuse a public one.")
     ] = False
     license: License = ""
     data_terms: DataTerms = ""
-    message: Annotated[
-        str | None, typer.Option("--message", metavar="TEXT", help="Message of the commit.")
-    ] = None
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the repository's README.md.")
-    ] = False
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the model card, and push nothing.")
-    ] = False
+    message: Annotated[str | None, option("--message TEXT", "Message of the commit.")] = None
+    overwrite: Annotated[bool, option("--overwrite", "Replace the repository's README.md.")] = False
+    dry_run: Annotated[bool, option("--dry-run", "Print the model card, and push nothing.")] = False
 
 
 @models_app.command("push", cls=Command)
@@ -338,7 +300,7 @@ def push_command(
         str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
     ],
     pushing: Pushing,
-    results: Results,
+    messages: Messages,
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
 
@@ -350,15 +312,15 @@ def push_command(
     from ...hub.client import hide_progress
     from ...hub.push import pack_parcel, push
 
-    reporter = results.of("push")
-    if not reporter.console.live:
+    console = messages.console("models push")
+    if not console.live:
         hide_progress()
     parcel = pack_parcel(run, pushing.repo, pushing.license, pushing.data_terms)
     if pushing.dry_run:
         card = parcel.card
         fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": parcel.size}
         planned = {"input": run, "status": "planned", **fields, "card": card.text}
-        reporter.result(planned, [card.text.rstrip("\n")])
+        console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
         parcel,
@@ -368,5 +330,5 @@ def push_command(
         replace_card=pushing.overwrite,
     )
     if "README.md" not in pushed.files:
-        reporter.console.note("the repository's README.md is kept; --overwrite replaces it")
-    reporter.result({"input": run, "status": "ok", **asdict(pushed)}, [pushed.url])
+        console.note("the repository's README.md is kept; --overwrite replaces it")
+    console.result({"input": run, "status": "ok", **asdict(pushed)}, [pushed.url])

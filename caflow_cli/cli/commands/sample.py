@@ -9,7 +9,7 @@ import typer
 from ...errors import EXIT_USAGE, CaflowError
 from .. import options
 from ..masking import Masking
-from ..option_groups import expanded
+from ..options import expanded
 from ..restoration_options import Restoration
 from ..restore import restore_pictures
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...errors import EXIT_FAILED, CaflowError
+from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from .. import options
-from ..console import Console
+from ..console import Console, error_fields
 from ..masking import Masking, hole_in_alpha
-from ..option_groups import expanded
-from ..records import error_fields
-from ..reporter import Reporter
+from ..options import OUTPUT, expanded, option
 from ..shard import find_shard
 
 if TYPE_CHECKING:
@@ -27,59 +26,49 @@ if TYPE_CHECKING:
 __all__ = ["score_command"]
 
 
-@expanded
-def score_command(
-    context: typer.Context,
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """The options; each field is one, of the same name."""
+
     cond: Annotated[
         str,
-        typer.Option(
-            "--cond",
-            metavar="A",
-            help="The input picture, a folder of inputs, or `example:NAME`.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ],
+        option("--cond A", "The input image, a folder of inputs, or `example:NAME`.", OUTPUT),
+    ]
     target: Annotated[
         str,
-        typer.Option(
-            "--target",
-            metavar="B",
-            help="The picture to score, or a folder: `face.png` and `face_superres_01.png` there "
-            "belong to `face.jpg` in A.",
-            rich_help_panel=options.OUTPUT,
+        option(
+            "--target B",
+            "The image to score, or a folder: `face.png` and `face_superres_01.png` there belong "
+            "to `face.jpg` in A.",
+            OUTPUT,
         ),
-    ],
-    *,
+    ]
     sort: Annotated[
         bool,
-        typer.Option(
-            "--sort",
-            help="Print the best pair first, by bits/dim, after all are scored.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False,
-    map_file: Annotated[
+        option("--sort", "Print the best pair first, by bits/dim, after all are scored.", OUTPUT),
+    ] = False
+    map: Annotated[
         str | None,
-        typer.Option(
-            "--map",
-            metavar="FILE",
-            help="Write a PNG that shows which places of each target its score comes from, "
-            "compared with 32 samples of the model.",
-            rich_help_panel=options.OUTPUT,
+        option(
+            "--map FILE",
+            "Write a PNG that shows which places of each target its score comes from, compared "
+            "with 32 samples of the model.",
+            OUTPUT,
         ),
-    ] = None,
-    masking: Masking,
-    overwrite: options.Overwrite = False,
-    recursive: options.Recursive = False,
-    model: options.Model = None,
-    device: options.Device = "auto",
-    shard: options.Shard = None,
-    noise_samples: options.NoiseSamples = 1,
-    json: options.Json = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    ] = None
+    overwrite: options.Overwrite = False
+    recursive: options.Recursive = False
+    model: options.Model = None
+    device: options.Device = "auto"
+    shard: options.Shard = None
+    noise_samples: options.NoiseSamples = 1
+
+
+@expanded
+def score_command(
+    context: typer.Context, given: Scoring, masking: Masking, messages: options.Messages
 ) -> None:
-    """Score a picture given its condition: log p(B | A), exact and repeatable.
+    """Score an image given its condition: log p(B | A), exact and repeatable.
 
     Prints nats, bits/dim and the target, with tabs between. The model is --model, else the one that
     made the target according to its metadata, else that of CAFLOW_SCORE_MODEL or of your own
@@ -88,34 +77,29 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
-    console = Console(quiet, verbose)
-
     from ...sampling import check_noise_samples
     from ..outputs import Claims
     from ..partners import plan_pairs
     from ..sheets import Sheet
 
-    check_noise_samples(noise_samples)
-    pairs = plan_pairs(cond, target, masking.mask, recursive=recursive)
+    console = messages.console("score")
+    check_noise_samples(given.noise_samples)
+    pairs = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
     read = [source.path for pair in pairs for source in pair.sources]
     if len(pairs) == 1:
-        _check_there(pairs[0], Reporter("score", console, json))
+        _check_there(pairs[0], console)
     claims = Claims([path for path in read if path is not None])
-    share = find_shard(shard, console)
-    for what, wanted in (
-        ("--sort", sort),
-        ("--map", map_file is not None),
-        ("stdin", any(path is None for path in read)),
-    ):
-        share.refuse(what, wanted)
-    maps = Sheet("--map", map_file, len(pairs), claims, overwrite)
+    share = find_shard(given.shard, console)
+    share.refuse("--sort", given.sort)
+    share.refuse("--map", given.map is not None)
+    share.refuse("stdin", any(path is None for path in read))
+    maps = Sheet("--map", given.map, len(pairs), claims, given.overwrite)
     own = share.of(pairs)
     if not own:
         return
     source = context.get_parameter_source("model")
     typed = source is not None and source.name == "COMMANDLINE"
-    scorer = _Scorer(model, typed, device, noise_samples, console, maps, masking)
-    reporter = Reporter("score", console, json)
+    scorer = _Scorer(given, typed, masking, maps, console)
     kept: list[tuple[Pair, Scored]] = []  # until all are scored, to be sorted
     failed = False
     try:
@@ -125,25 +109,25 @@ def score_command(
             except CaflowError as error:
                 if len(pairs) == 1:
                     if error.exit_code == EXIT_FAILED:
-                        reporter.record(error_fields(pair.names, error))
+                        console.result(error_fields(pair.names, error))
                     raise
-                reporter.failure(pair.names, error)
+                console.failure(pair.names, error)
                 failed = True
+                continue
+            if given.sort:
+                kept.append((pair, scored))
             else:
-                if sort:
-                    kept.append((pair, scored))
-                else:
-                    _report(pair, scored, noise_samples, reporter)
+                _report(pair, scored, console)
     finally:
         for pair, scored in sorted(kept, key=lambda one: -one[1].per_pixel):
-            _report(pair, scored, noise_samples, reporter)
+            _report(pair, scored, console)
     if path := maps.write():
         console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _check_there(pair: Pair, reporter: Reporter) -> None:
+def _check_there(pair: Pair, console: Console) -> None:
     """Refuse a file that does not exist before anything heavy is imported. CaflowError (exit 1)."""
     from ...images import no_file
     from ...paths import is_missing
@@ -151,90 +135,84 @@ def _check_there(pair: Pair, reporter: Reporter) -> None:
     for source in pair.sources:
         if source.path is not None and is_missing(source.path):
             error = no_file(source.name)
-            reporter.record(error_fields(pair.names, error))
+            console.result(error_fields(pair.names, error))
             raise error
 
 
-_NO_LIKELIHOOD = {  # why a score is no likelihood
-    "tiles": "tiles, which have a rank score but no likelihood",
-    "parts": "parts, some of them shrunk, which have a rank score but no likelihood",
-}
-
-
-def _report(pair: Pair, scored: Scored, noise_samples: int, reporter: Reporter) -> None:
+def _report(pair: Pair, scored: Scored, console: Console) -> None:
     score, name = scored.score, pair.target.name
-    if score.bits_per_dim is None:
-        reporter.note(f"{name}: scored in {_NO_LIKELIHOOD[score.score_domain]}")
     bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
-    reporter.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
-    if score.standard_error is not None:
-        reporter.note(f"standard error {score.standard_error:.4f} nats over {noise_samples} draws")
+    if score.bits_per_dim is None and not console.json:
+        what = "tiles" if score.score_domain == "tiles" else "parts, some of them shrunk"
+        console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
+    console.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
+    if score.standard_error is not None and not console.json:
+        console.note(f"standard error {score.standard_error:.4f} nats")
 
 
 class _Scorer:
-    """Scores pairs. Targets may name different models, and each model is loaded once."""
+    """Scores pairs. Targets may name different models, and each model is loaded once.
+
+    Args:
+        given: The options.
+        typed: Whether --model was typed, so that it goes before the targets' own.
+        masking: Reads masks.
+        maps: Takes a row for each pair, if maps are wanted.
+        console: Takes notes.
+    """
 
     def __init__(
-        self,
-        model: str | None,
-        typed: bool,  # so that it goes before the targets' own
-        device: str,
-        noise_samples: int,
-        console: Console,
-        maps: Sheet,
-        masking: Masking,
+        self, given: Scoring, typed: bool, masking: Masking, maps: Sheet, console: Console
     ) -> None:
-        self.model, self.typed = model, typed
-        self.device, self.noise_samples = device, noise_samples
-        self.console, self.maps, self.masking = console, maps, masking
-        self.loaded: dict[str | None, LoadedModel] = {}
-        self.condition: tuple[InputPicture, Decoded] | None = None
-
         from ...devices import select_device
 
-        select_device(device)
-        if typed:  # found wanting before pictures are read
-            self._load(model)
+        self.given, self.typed, self.masking = given, typed, masking
+        self.maps, self.console = maps, console
+        self.loaded: dict[str | None, LoadedModel] = {}
+        self.condition: tuple[InputPicture, Decoded] | None = None
+        select_device(given.device)
+        if typed:  # found wanting before images are read
+            self._load(given.model)
 
     def score(self, pair: Pair) -> Scored:
-        """Read and score a pair, and draw its map if maps are wanted.
-
-        Raises:
-            CaflowError: A step of this fails.
-        """
-        from ..model_for_target import check_as_drawn, model_for_target
-        from ..records import Scored
+        """Read and score a pair, and draw its map. CaflowError if a step of this fails."""
+        from ...images import read_provenance
 
         start = time.perf_counter()
-        check_as_drawn(pair.target)
-        picture, target = self._read(pair.cond), pair.target.read()
-        for source, read in ((pair.cond, picture), (pair.target, target)):
-            if read.frames > 1:
-                self.console.note(f"{source.name}: the first of {read.frames} frames is used")
+        target_path = pair.target.path
+        record = {} if target_path is None else read_provenance(target_path) or {}
+        if isinstance(record.get("resized"), dict):
+            raise CaflowError(
+                f"{pair.target.name!r} was resized after it was drawn and scored (--scale)",
+                "score what caflow superres writes without --scale",
+            )
+        condition = self._read(pair.cond)
+        target = pair.target.read()
+        for source, image in ((pair.cond, condition), (pair.target, target)):
+            if image.frames > 1:
+                self.console.note(f"{source.name}: the first of {image.frames} frames is used")
         mask = None if pair.mask is None else self.masking.read(pair.mask)
-        loaded = self._load(self.model if self.typed else model_for_target(pair.target, self.model))
-        if mask is None and picture.alpha is not None and loaded.needs_mask:
-            mask = hole_in_alpha(picture)
+        name = self.given.model
+        loaded = self._load(name if self.typed else _model_for(pair.target.name, record, name))
+        if mask is None and condition.alpha is not None and loaded.needs_mask:
+            mask = hole_in_alpha(condition)
 
         from ...inference import attribution, estimator_of, score
         from ...inference.charts import attribution_chart
         from ...memory import memory_errors
+        from ..records import Scored
 
-        with memory_errors("crop both pictures"):
-            condition = loaded.as_seen(picture)
-            result = score(
-                loaded.model, condition, target.rgb, mask, noise_samples=self.noise_samples
-            )
+        model, k = loaded.model, self.given.noise_samples
+        with memory_errors("crop both images"):
+            seen = loaded.as_seen(condition)
+            result = score(model, seen, target.rgb, mask, noise_samples=k)
             self.maps.add(
                 lambda: attribution_chart(
-                    pair.target.label,
-                    attribution(loaded.model, condition, target.rgb, mask),
-                    result,
+                    pair.target.label, attribution(model, seen, target.rgb, mask), result
                 )
             )
-        elapsed = time.perf_counter() - start
-        estimator = estimator_of(loaded.model, self.noise_samples)
-        return Scored(pair.names, loaded, estimator, result, target.alpha is None, elapsed)
+        elapsed, exact = time.perf_counter() - start, target.alpha is None
+        return Scored(pair.names, loaded, estimator_of(model, k), result, exact, elapsed)
 
     def _read(self, condition: InputPicture) -> Decoded:
         """Read a condition once for consecutive targets that share it; stdin gives it only once."""
@@ -246,5 +224,35 @@ class _Scorer:
         from ..loaded_model import load_model
 
         if name not in self.loaded:
-            self.loaded[name] = load_model(name, self.device, self.console)
+            self.loaded[name] = load_model(name, self.given.device, self.console)
         return self.loaded[name]
+
+
+def _model_for(target: str, record: dict[str, Any], default: str | None) -> str | None:
+    """The name of the model that scores a target where none was typed.
+
+    It is the one that the target's provenance names, else `default`: that of the environment or of
+    the user's file; None: the default of superres.
+
+    Raises:
+        CaflowError: (exit 2) the target names a model that cannot be found.
+    """
+    from ...hub.manifest import load_manifest
+    from ...hub.resolve import resolve
+
+    try:
+        name, sha256 = str(record["model"]["id"]), str(record["model"]["sha256"])
+    except (KeyError, TypeError):
+        return default
+    entry = load_manifest().get(name)
+    if entry is not None and entry.sha256 == sha256:
+        return name
+    if default is not None and resolve(default).sha256 == sha256:
+        return default
+    if entry is None and "/" in name and resolve(name).sha256 == sha256:
+        return name
+    raise CaflowError(
+        f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
+        "--model PATH of that model",
+        EXIT_USAGE,
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import options
-from ..option_groups import expanded
+from ..options import expanded
 from ..output_size import OutputSize
 from ..restoration_options import Restoration
 from ..restore import restore_pictures

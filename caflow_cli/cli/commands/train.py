@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
-from dataclasses import fields, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...config import PRESETS, TASK_NAMES
+from ...data.missing import check_there, of_masks
+from ...errors import EXIT_USAGE, CaflowError
 from ...memory import memory_errors
+from ...paths import is_file
 from .. import options
 from ..console import Console
-from ..option_groups import expanded
-from ..reporter import Reporter
-from ..train_config import run_config
+from ..options import expanded, option
 from ..train_display import Display, describe_estimate, describe_summary, describe_verdict
-from ..train_options import RunOptions
+from ..user_config import read_toml
 
 if TYPE_CHECKING:
     from ...training import RunConfig
@@ -24,20 +28,117 @@ if TYPE_CHECKING:
 __all__ = ["train_command"]
 
 
+def _presets() -> list[str]:
+    return list(PRESETS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The options for the task, the data, the start and the budget of a run."""
+
+    out: Annotated[str, option("--out RUN", "Folder of the run.")]
+    data: Annotated[
+        str | None,
+        option(
+            "--data DATA",
+            "Images: a folder, zip, manifest (CSV, JSON lines), WebDataset shards, Parquet, "
+            "or hf://owner/name. Folders train/, val/, test/ are used.",
+        ),
+    ] = None
+    crop: Annotated[
+        str | None,
+        option(
+            "--crop HOW",
+            "random: train on random crops of images of any size. Default: whole images, shrunk.",
+        ),
+    ] = None
+    task: Annotated[
+        str | None,
+        option(
+            "--task TASK",
+            f"{', '.join(TASK_NAMES)}. Default: superres.",
+            autocompletion=options.task_names,
+        ),
+    ] = None
+    preset: Annotated[
+        str | None,
+        option(
+            "--preset P",
+            f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the others have the "
+            "paper's size.",
+            autocompletion=_presets,
+        ),
+    ] = None
+    config: Annotated[str | None, option("--config FILE", "A TOML file like RUN/config.toml.")] = (
+        None
+    )
+    set: Annotated[
+        list[str] | None,
+        option("--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated."),
+    ] = None
+    init_from: Annotated[
+        str | None,
+        option(
+            "--init-from MODEL",
+            "Start from this model's weights. Only the guide of its flow may differ.",
+            autocompletion=options.model_ids,
+        ),
+    ] = None
+    perceptual_weights: Annotated[
+        str | None,
+        option(
+            "--perceptual-weights FILE",
+            "VGG16's trunk, for a guide that learns by LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, "
+            "torch's cache, a download.",
+        ),
+    ] = None
+    resume: Annotated[bool, option("--resume", "Go on with the run in RUN, with its config.")] = (
+        False
+    )
+    minutes: Annotated[float | None, option("--minutes M", "Budget in minutes.")] = None
+    images: Annotated[int | None, option("--images N", "Budget in images seen.")] = None
+    batch_size: Annotated[int | None, option("--batch-size B", "Images in a step.")] = None
+    lr: Annotated[float | None, option("--lr X", "Peak learning rate.")] = None
+    seed: Annotated[
+        int | None, option("--seed S", "Seed of order, noise and first weights. Default: 0.")
+    ] = None
+    device: options.DeviceOrConfigs = None
+    compile: Annotated[
+        bool, option("--compile", "Compile the flow steps first, which takes minutes.")
+    ] = False
+    checkpoint_activations: Annotated[
+        bool,
+        option(
+            "--checkpoint-activations",
+            "Use less memory, and a quarter to a half as much time again.",
+        ),
+    ] = False
+
+    def settings(self) -> list[str]:
+        """The options that set one field of the config each, as `--set` takes them, then those."""
+        own = ("data", "crop", "seed", "device", "perceptual_weights")
+        values = {name: getattr(self, name) for name in own}
+        for name in ("batch_size", "lr"):
+            values[f"optim.{name}"] = getattr(self, name)
+        for name in ("compile", "checkpoint_activations"):
+            values[f"optim.{name}"] = getattr(self, name) or None
+        given = {name: value for name, value in values.items() if value is not None}
+        if self.minutes is not None or self.images is not None:  # one takes the other's place
+            given |= {"optim.minutes": self.minutes, "optim.images": self.images}
+        return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *(self.set or [])]
+
+
 @expanded
 def train_command(
     context: typer.Context,
-    out: Annotated[str, typer.Option("--out", metavar="RUN", help="Folder of the run.")],
-    run: RunOptions,
+    run: Run,
     dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Time a few steps, and print what the run would take."),
+        bool, option("--dry-run", "Time a few steps, and print what the run would take.")
     ] = False,
-    json: options.JsonResult = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    *,
+    messages: options.Messages,
 ) -> None:
-    """Train a model on a folder or zip of pictures.
+    """Train a model on a folder or zip of images.
 
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
     into RUN, and the state from which --resume goes on. After Ctrl-C or SIGTERM the step is
@@ -46,35 +147,83 @@ def train_command(
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
-    console = Console(quiet, verbose)
-    reporter = Reporter("train", console, json)
-    if run.resume or run.config is not None:
-        run = _without_defaults(run, context)
-    config = run_config(out, run)
-    if dry_run:
-        _estimate(config, run.resume, reporter)
-    else:
-        _train(config, run.resume, reporter)
+    console = messages.console("train")
+    config = _config(_without_defaults(run, context))
+    if not dry_run:
+        _train(config, run.resume, console)
+        return
+    from ...training.dry_run import estimate
+
+    figures = estimate(config, run.resume)
+    if _is_main():
+        console.result({"status": "dry-run", **asdict(figures)}, describe_estimate(figures))
 
 
-def _without_defaults(run: RunOptions, context: typer.Context) -> RunOptions:
-    """The options without those of the user's file, which are for new runs."""
+def _without_defaults(run: Run, context: typer.Context) -> Run:
+    """The options; without those of the user's file if the run has a config of its own."""
     changes: dict[str, Any] = {}
-    for option in fields(run):
-        source = context.get_parameter_source(option.name)
+    for field in fields(run) if run.resume or run.config is not None else ():
+        source = context.get_parameter_source(field.name)
         if source is not None and source.name == "DEFAULT_MAP":
-            changes[option.name] = option.default
+            changes[field.name] = field.default
     return replace(run, **changes)
 
 
-def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
-    from dataclasses import asdict
+def _config(given: Run) -> RunConfig:
+    """The config that the options describe: values of a file, which options override.
 
+    Raises:
+        CaflowError: (exit 2) the file cannot be read, a field does not exist, there is no data, or
+            an option with `--resume` would make it another run. (exit 3) the model to start from
+            does not exist.
+    """
+    own = Path(given.out, "config.toml")
+    values = {} if given.config is None else read_toml(given.config)
+    if given.resume:
+        for name in ("task", "preset", "init_from", "seed", "crop"):
+            if getattr(given, name) is not None:
+                raise CaflowError(
+                    f"--{name.replace('_', '-')} cannot change a run that goes on",
+                    f"caflow train --out {given.out} --resume",
+                    EXIT_USAGE,
+                )
+        if given.config is None and not is_file(own):
+            raise CaflowError(
+                f"no run to resume in {given.out!r}", "leave --resume out to start one", EXIT_USAGE
+            )
+        values = values if given.config is not None else read_toml(own)
+
+    from ...model import read_info, upgrade
+    from ...training.settings import build_config, merged, with_method
+
+    values = upgrade(values)
+    if given.resume and is_file(own):
+        with suppress(CaflowError):  # it may be damaged where another file is named
+            values = with_method(values, upgrade(read_toml(own)))
+    values["out"], settings = given.out, given.settings()
+    known = merged(values, settings)
+    if "data" not in known:
+        raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
+    if isinstance(known["data"], str):
+        check_there(known["data"])
+    if isinstance(known.get("masks"), str):
+        with of_masks():
+            check_there(known["masks"])
+
+    from ...hub.resolve import resolve
+
+    start = None
+    if given.init_from is not None:
+        path = resolve(given.init_from).path.resolve()
+        start, values["init_from"] = read_info(path).config, str(path)
+    return build_config(values, settings, preset=given.preset, task=given.task, start=start)
+
+
+def _train(run: RunConfig, resume: bool, console: Console) -> None:
     from ...evaluation.verdict import against_baseline
     from ...model import CAFlow
     from ...training import Stopped, train
 
-    console = reporter.console
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
         parts = 2 * run.optim.accumulate
         smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
@@ -86,7 +235,7 @@ def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
             console.note(f"{stop.message}\nhint: {stop.hint}")
             # Past Typer, after whose 130 `main` would say again that it was interrupted.
             raise SystemExit(stop.exit_code) from stop
-    if not _main_rank():
+    if not _is_main():
         return
     best = str(Path(run.out) / "best.safetensors")
     model, held_out = CAFlow.load(Path(best)), run.validation_images
@@ -98,21 +247,11 @@ def _train(run: RunConfig, resume: bool, reporter: Reporter) -> None:
             "baseline": verdict.baseline,
             "baseline_val_rmse": verdict.baseline_rmse,
         }
-    reporter.result(record, [best])
+    console.result(record, [best])
     console.note(describe_summary(summary))
     if verdict is not None:
         console.note(describe_verdict(verdict))
 
 
-def _estimate(run: RunConfig, resume: bool, reporter: Reporter) -> None:
-    from dataclasses import asdict
-
-    from ...training.dry_run import estimate
-
-    figures = estimate(run, resume)
-    if _main_rank():
-        reporter.result({"status": "dry-run", **asdict(figures)}, describe_estimate(figures))
-
-
-def _main_rank() -> bool:
+def _is_main() -> bool:
     return os.environ.get("RANK", "0") == "0"  # as launchers of many processes say

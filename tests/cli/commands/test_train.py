@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import re
 import signal
+import sys
 
 import forked
 import numpy as np
 import pytest
 from PIL import Image
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from ..process import ENTRY, assert_refused
 
@@ -58,8 +64,8 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     command = ["train", "--data", "photos", "--out", "run", "--images", "400000"]
     process = forked.Process(ENTRY, *command, "--batch-size", "4", *SETTINGS, cwd=tmp_path)
     lines = [process.stderr.readline().decode() for _ in range(3)]
-    assert lines.pop(1).startswith("few pictures to validate on")
-    assert lines[0] == "10 pictures to learn from, 1 to validate on\n"
+    assert lines.pop(1).startswith("few validation images")
+    assert lines[0] == "10 training images, 1 validation images\n"
     assert re.match(r"step 10  0\.0%  [\d.]+ images/s  [\d.]+ bits/dim", lines[1])
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -82,6 +88,75 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
     again = run("train", "--out", "run", "--resume")
     assert again.returncode == 0
     assert "a larger --images or --minutes extends it" in again.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no data"),
+        (["--resume"], "no run to resume in 'r'"),
+        (["--resume", "--seed", "3"], "--seed"),
+        (["--resume", "--crop", "random"], "--crop"),
+        (["--data", ".", "--minutes", "nan"], "optim.minutes is nan"),
+        (["--data", "."], "budget"),
+        (["--data", ".", "--images", "9", "--preset", "huge"], "unknown preset 'huge'"),
+        (["--data", ".", "--images", "9", "--set", "optim.x=1"], "optim.x"),
+        (["--data", ".", "--images", "9", "--set", "optim=1"], "'optim'"),
+        (["--data", "d", "--images", "9"], "'d'"),
+        (["--config", "none.toml"], "'none.toml' cannot be read"),
+    ],
+)
+def test_wrong_usage_exits_2_and_writes_nothing(run, tmp_path, arguments, message):
+    assert_refused(run("train", "--out", "r", *arguments), 2, message)
+    assert not list(tmp_path.iterdir())
+
+
+def config_of(folder):
+    """The config of a run of no steps, as its folder keeps it."""
+    return tomllib.loads((folder / "config.toml").read_text())
+
+
+def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
+    run, tmp_path, photos
+):
+    (tmp_path / "own.toml").write_text(
+        'data = "photos"\nseed = 4\n[optim]\nminutes = 60\nlr = 0.5\nbatch_size = 2\n'
+    )
+    given = ["train", "--config", "own.toml", "--images", 2, *SETTINGS]
+    done = run(*given, "--out", "a", "--seed", 7, "--lr", 0.25)
+    assert done.returncode == 0, done.stderr
+    config = config_of(tmp_path / "a")
+    assert (config["seed"], config["crop"], config["data"]) == (7, "whole", "photos")
+    optim = config["optim"]
+    assert (optim["lr"], optim["batch_size"], optim["images"]) == (0.25, 2, 2)
+    assert "minutes" not in optim
+    # The user's file is for new runs without a config.
+    (tmp_path / "mine.toml").write_text('[train]\nlr = 0.01\nbatch-size = 4\ntask = "colorize"\n')
+    mine = {"CAFLOW_CONFIG": "mine.toml"}
+    done = run("train", "--out", "a", "--resume", "--images", 4, **mine)
+    assert done.returncode == 0, done.stderr
+    assert config_of(tmp_path / "a")["optim"]["lr"] == 0.25
+    assert run(*given, "--out", "b", **mine).returncode == 0
+    assert config_of(tmp_path / "b")["optim"]["lr"] == 0.5
+    new = ["train", "--data", "photos", "--images", 4, *SETTINGS, "--out", "c"]
+    assert run(*new, **mine, CAFLOW_TRAIN_LR="0.02").returncode == 0
+    config = config_of(tmp_path / "c")
+    assert (config["optim"]["lr"], config["optim"]["batch_size"]) == (0.02, 4)
+    assert config["task"]["name"] == "colorize"
+
+
+@pytest.mark.parametrize(("method", "goes_on_by"), [("muon", "muon"), (None, "adam")])
+def test_a_file_for_a_run_that_goes_on_leaves_its_method(run, tmp_path, photos, method, goes_on_by):
+    given = ["train", "--data", "photos", "--out", "r", "--batch-size", 2, *SETTINGS]
+    assert run(*given, "--images", 2, "--set", f"optim.method={goes_on_by}").returncode == 0
+    own = tmp_path / "r" / "config.toml"
+    if method is None:  # as version 0.1.0 wrote it
+        own.write_text(re.sub("method = .*\n", "", own.read_text()))
+    text = re.sub("method = .*\n", "", own.read_text()).replace("images = 2", "images = 4")
+    (tmp_path / "own.toml").write_text(text)
+    done = run("train", "--out", "r", "--resume", "--config", "own.toml")
+    assert done.returncode == 0, done.stderr
+    assert config_of(tmp_path / "r")["optim"]["method"] == goes_on_by
 
 
 def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeypatch):
@@ -115,8 +190,8 @@ def test_train_pack_restore_as_a_user_would(run, tmp_path, small_picture):
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.decode() == "run/best.safetensors\n"
     said = trained.stderr.decode()
-    assert "few pictures to validate on" in said
-    figures = r"at τ 0\.5, one draw each \(1\): RMSE [\d.]+, bicubic [\d.]+: not better"
+    assert "few validation images" in said
+    figures = r"at τ 0\.5, one sample each \(1\): RMSE [\d.]+, bicubic [\d.]+: not better"
     assert re.search(figures, said)
     again = run("train", "--data", "photos", "--out", "run", "--images", 64)
     assert_refused(again, 2, "holds a run already")
@@ -137,4 +212,4 @@ def test_the_verdict_is_of_the_pictures_that_were_held_out(run, tmp_path, photos
     command = ("train", "--data", "photos", "--out", "run", "--images", 8, "--batch-size", 4)
     done = run(*command, *SETTINGS, "--set", "validation_images=3")
     assert done.returncode == 0, done.stderr
-    assert "one draw each (3): RMSE" in done.stderr.decode()
+    assert "one sample each (3): RMSE" in done.stderr.decode()
