@@ -30,7 +30,6 @@ PLACES = {
         for path in (ROOT / CARDS).glob("*.md")
     },
     **{f"{name}.md": f"project/{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG")},
-    "tests/soak/README.md": "project/soak.md",
 }
 _LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 

@@ -26,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests,
     os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
+    if "soak" in config.option.markexpr.split():
+        os.environ.setdefault("CAFLOW_SOAK", "1")  # all of it, not a sample (tests/soak/counts.py)
 
 
 @pytest.fixture

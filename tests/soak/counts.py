@@ -1,4 +1,4 @@
-"""How much is tried: a share of it in the suite, all of it by hand."""
+"""How much is tried: a sample in the suite, and all of it with `pytest -m soak`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-VARIABLE = "CAFLOW_SOAK"
+SOAK = "CAFLOW_SOAK"  # set by tests/conftest.py where `-m soak` chooses these tests
 
 
-def count(share: int) -> int:
-    """So many examples in the suite; by hand as many as CAFLOW_SOAK says."""
-    return int(os.environ.get(VARIABLE, share))
+def count(sample: int, full: int) -> int:
+    """So many examples in the suite, and with `-m soak`; CAFLOW_SOAK=N means N times `full`."""
+    return sample if SOAK not in os.environ else round(full * float(os.environ[SOAK]))
 
 
-def examples(share: int) -> settings:
-    """The suite's examples are the same ones at every run; those by hand are new at each."""
+def examples(sample: int, full: int) -> settings:
+    """The suite's examples are the same at every run; those of `-m soak` are new at each."""
     return settings(
-        max_examples=count(share),
-        derandomize=VARIABLE not in os.environ,
+        max_examples=count(sample, full),
+        derandomize=SOAK not in os.environ,
         database=None,
         deadline=None,
         print_blob=True,

@@ -9,7 +9,7 @@ import pytest
 from caflow_cli.errors import CaflowError
 
 from .counts import count
-from .fuzz.targets import TARGETS, Target, finding
+from .hostile import TARGETS, Target, finding
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -31,7 +31,7 @@ def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1 << 20)
     target, rng = TARGETS[name], random.Random(name)
     seeds = target.seeds()
-    for _ in range(count(40)):
+    for _ in range(count(20, 400)):
         data = target.damaged(seeds, rng)
         assert finding(target, data, tmp_path) is None, data[:200]
 

@@ -1,1 +1,0 @@
-"""Faults: kill -9, full disks, closed streams, and many processes at once."""
