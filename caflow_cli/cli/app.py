@@ -6,17 +6,15 @@ import os
 import signal
 import sys
 import warnings
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, CaflowError
+from ..errors import EXIT_INTERRUPTED, CaflowError
 from ..memory import is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
 from .commands.colorize import colorize_command
-from .commands.config import config_command
 from .commands.evaluate import evaluate_command
 from .commands.inpaint import inpaint_command
 from .commands.models import models_app
@@ -24,31 +22,35 @@ from .commands.sample import sample_command
 from .commands.score import score_command
 from .commands.superres import superres_command
 from .commands.train import train_command
+from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say
 from .evaluation_options import METRIC_HELP
-from .options import Command, Group
-from .user_config import defaults, origin
+from .options import Command, Group, option
 
 __all__ = ["app", "main"]
 
+_HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
+
 app = typer.Typer(
-    name="caflow",
     cls=Group,
-    help="Sample p(w|y) for images with conditional autoregressive flows, and score any pair.",
+    help=_HELP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CAFLOW"},
     pretty_exceptions_enable=False,
 )
-app.command("superres", cls=Command)(superres_command)
-app.command("colorize", cls=Command)(colorize_command)
-app.command("inpaint", cls=Command)(inpaint_command)
-app.command("sample", cls=Command)(sample_command)
-app.command("score", cls=Command)(score_command)
-app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
-app.command("train", cls=Command)(train_command)
-app.command("app", cls=Command)(app_command)
+for name, command in (
+    ("superres", superres_command),
+    ("colorize", colorize_command),
+    ("inpaint", inpaint_command),
+    ("sample", sample_command),
+    ("score", score_command),
+    ("evaluate", evaluate_command),
+    ("train", train_command),
+    ("app", app_command),
+    ("config", config_command),
+):
+    app.command(name, cls=Command, epilog=METRIC_HELP if name == "evaluate" else None)(command)
 app.add_typer(models_app, name="models")
-app.command("config", cls=Command)(config_command)
 
 
 def _print_version(value: bool) -> None:
@@ -57,21 +59,20 @@ def _print_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help=_HELP)
 def _root(
     context: typer.Context,
     version: Annotated[
         bool,
-        typer.Option(
+        option(
             "--version",
-            help="Print the version.",
+            "Print the version.",
             callback=_print_version,
             is_eager=True,
             allow_from_autoenv=False,  # container images often set CAFLOW_VERSION
         ),
     ] = False,
 ) -> None:
-    """Sample p(w|y) for images with conditional autoregressive flows, and score any pair."""
     try:
         context.default_map = defaults(context.command)
     except CaflowError as error:
@@ -85,94 +86,68 @@ def main() -> None:
     completed; 2 wrong usage; 3 weights missing or refused; 130 interrupted by Ctrl-C, SIGTERM or a
     closed terminal.
     """
-    _keep_closed_streams_closed()
-    console = Console()
-    _end_as_on_interrupt()
-    # Of what it skips in damaged files: whether a picture can be read, our own errors say.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    debug = os.environ.get("CAFLOW_DEBUG") == "1"
+    _prepare_process()
     try:
-        code = app(standalone_mode=False, prog_name="caflow")
+        code = app(standalone_mode=False, prog_name="caflow") or 0
         if sys.stdout is not None:
             sys.stdout.flush()
-        if code == EXIT_INTERRUPTED:  # Typer makes that of a KeyboardInterrupt, without a word
-            say("interrupted")
-        sys.exit(code if isinstance(code, int) else 0)
-    except CaflowError as error:
-        if debug:
-            raise
-        console.error(error)
-        sys.exit(error.exit_code)
-    except typer.TyperException as error:  # usage: an unknown option, a missing argument, ...
-        if message := _one_line(error.format_message()):  # none: the help was asked for
-            console.error(CaflowError(*_usage(error, message), error.exit_code))
-        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except (ClosedPipe, BrokenPipeError):
-        _reader_has_seen_enough()
+        code = _leave_pipe()
     except SystemExit as error:
-        # Rich, which prints the help, exits with 1 when its pipe is closed.
-        if isinstance(error.__context__, BrokenPipeError):
-            _reader_has_seen_enough()
-        raise
-    except Exception as error:
-        if debug:
+        if not isinstance(error.__context__, BrokenPipeError):
             raise
-        console.error(_as_one_line(error))
-        sys.exit(EXIT_FAILED)
+        code = _leave_pipe()  # Rich, which prints the help, exits with 1 when its pipe is closed
+    except Exception as error:
+        if os.environ.get("CAFLOW_DEBUG") == "1":
+            raise
+        shown = _as_caflow_error(error)
+        if shown.message:  # none: Typer has printed the help
+            Console().error(shown)
+        code = shown.exit_code
+    if code == EXIT_INTERRUPTED:  # also Typer's, of a KeyboardInterrupt
+        say("interrupted")
+    sys.exit(code)
 
 
-def _as_one_line(error: Exception) -> CaflowError:
+def _as_caflow_error(error: Exception) -> CaflowError:
+    """What is shown of an error: one line that says what is wrong, one that says what to type."""
+    if isinstance(error, CaflowError):
+        return error
+    if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument
+        message = " ".join(error.format_message().split()).rstrip(".")
+        context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+        if context is not None and parameter is not None:
+            where = origin(context, parameter.name)
+            message += f" ({where})" if where else ""
+        command = "caflow" if context is None else context.command_path
+        return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):
-        return CaflowError(
-            "not enough memory", "end other programs, or allow this one more (ulimit -v)"
-        )
+        hint = "end other programs, or allow this one more (ulimit -v)"
+        return CaflowError("not enough memory", hint)
     return CaflowError(
-        f"{type(error).__name__}: {_one_line(str(error))}",
+        f"{type(error).__name__}: {' '.join(str(error).split())}",
         "this is a defect: set CAFLOW_DEBUG=1 for the traceback, and report it",
     )
 
 
-def _reader_has_seen_enough() -> NoReturn:
-    # Nothing may be flushed into the closed pipe at exit.
+def _leave_pipe() -> int:
+    """End well though the reader of stdout has closed it: nothing may be flushed into it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+    return 0
 
 
-def _keep_closed_streams_closed() -> None:
-    """Open the null device under the file descriptors of closed standard streams.
-
-    Otherwise the next opened file would get such a descriptor, and libraries would print into it.
-    """
-    for number in range(3):
+def _prepare_process() -> None:
+    """Set up streams, signals and warnings."""
+    for number in range(3):  # or a file that is opened would get the number of a closed stream
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-
-
-def _end_as_on_interrupt() -> None:
-    """Make SIGTERM and SIGHUP clean up as Ctrl-C does, unless the parent ignores them (nohup)."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
-
-
-def _usage(error: typer.TyperException, message: str) -> tuple[str, str]:
-    """Message and hint of wrong usage."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
-    if context is None:
-        return message, "caflow --help"
-    where = None if parameter is None else origin(context, parameter.name)
-    return message + (f" ({where})" if where else ""), f"{context.command_path} --help"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split()).rstrip(".")
+    for name in ("SIGTERM", "SIGHUP"):  # clean up as after Ctrl-C, but not under nohup
+        kind = getattr(signal, name, None)
+        if kind is not None and signal.getsignal(kind) == signal.SIG_DFL:
+            signal.signal(kind, signal.default_int_handler)
+    # Of what Pillow skips in damaged files: whether an image can be read, our own errors say.
+    warnings.filterwarnings("ignore", module=r"PIL\.")

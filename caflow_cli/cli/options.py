@@ -15,8 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 from ..assets import ASSETS, manifest_path
 from ..config import TASK_NAMES
 from ..errors import CaflowError
+from .config import name_origins
 from .console import Console
-from .user_config import name_origins
 
 __all__ = [
     "MESSAGES",

@@ -17,10 +17,10 @@ from ...errors import EXIT_USAGE, CaflowError
 from ...memory import memory_errors
 from ...paths import is_file
 from .. import options
+from ..config import read_toml
 from ..console import Console
 from ..options import expanded, option
 from ..train_display import Display, describe_estimate, describe_summary, describe_verdict
-from ..user_config import read_toml
 
 if TYPE_CHECKING:
     from ...training import RunConfig

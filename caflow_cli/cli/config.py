@@ -1,4 +1,4 @@
-"""A user's file of defaults, as Click's `default_map`.
+"""A user's file of defaults, as Click's `default_map`, and `caflow config`, which prints it.
 
     device = "cuda"            # of every command that has --device
 
@@ -12,9 +12,10 @@ this file, and this file before the built-in default.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ import typer
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import is_file
+from .console import Console
 
-__all__ = ["config_path", "defaults", "name_origins", "origin", "read_config", "read_toml"]
+__all__ = ["config_command", "config_path", "defaults", "name_origins", "origin", "read_toml"]
+
+_Table = dict[str, Any]
 
 
 def config_path() -> Path:
@@ -32,7 +36,7 @@ def config_path() -> Path:
     return Path(given) if given else Path(typer.get_app_dir("caflow"), "config.toml")
 
 
-def read_toml(path: str | Path) -> dict[str, Any]:
+def read_toml(path: str | Path) -> _Table:
     """The values of a TOML file.
 
     Raises:
@@ -56,62 +60,59 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     raise CaflowError(f"{str(path)!r} {reason}", "fix the file, or leave it out", EXIT_USAGE)
 
 
-def read_config() -> dict[str, Any]:
-    """The user's file as it is; empty if there is none. CaflowError as `read_toml`."""
+def _read_config() -> _Table:
     path = config_path()
     return read_toml(path) if is_file(path) else {}
 
 
-def defaults(group: Any) -> dict[str, Any]:
+def defaults(group: Any) -> _Table:
     """The file's values by command and parameter, for `Context.default_map`.
 
     Args:
         group: The program's command, a Typer group.
 
     Raises:
-        CaflowError: (exit 2) as `read_config`; or no command has an option that the file names.
+        CaflowError: (exit 2) as `read_toml`; or no command has an option that the file names.
     """
-    return _defaults(group, read_config(), {}, "")
+    return _defaults(group, _read_config(), {}, "")
 
 
-def _defaults(
-    command: Any, table: Mapping[str, Any], outer: Mapping[str, Any], prefix: str
-) -> dict[str, Any]:
+def _defaults(command: Any, table: _Table, outer: _Table, prefix: str) -> _Table:
     """The values of one command, or of all commands of a group; `outer` are those of its groups."""
     commands = getattr(command, "commands", {})
-    known = _options(command)
-    own = {key.replace("_", "-"): value for key, value in table.items() if key not in commands}
-    for key, value in own.items():
-        if key not in known or isinstance(value, dict):
+    known, values = dict(_options(command)), dict(outer)
+    for key, value in table.items():
+        option, is_table = key.replace("_", "-"), isinstance(value, dict)
+        if key not in commands if is_table else option not in known:
             near = difflib.get_close_matches(key, [*known, *commands], n=1)
             raise CaflowError(
                 f"{str(config_path())!r} sets {prefix}{key}, which is no "
-                + ("command" if isinstance(value, dict) else "option"),
+                + ("command" if is_table else "option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
                 EXIT_USAGE,
             )
-    values = {**outer, **own}
+        if not is_table:
+            values[option] = value
     if not commands:
         return {known[key]: _as_typed(values[key]) for key in values if key in known}
-    for name in commands:
-        if not isinstance(table.get(name, {}), dict):
-            raise CaflowError(
-                f"{str(config_path())!r} sets {prefix}{name}, which is a command",
-                f"[{prefix}{name}] above its options",
-                EXIT_USAGE,
-            )
-    return {
-        name: _defaults(child, table.get(name, {}), values, f"{prefix}{name}.")
-        for name, child in commands.items()
-    }
+    found = {}
+    for name, child in commands.items():
+        inner = table.get(name)
+        own = inner if isinstance(inner, dict) else {}
+        found[name] = _defaults(child, own, values, f"{prefix}{name}.")
+    return found
 
 
-def _options(command: Any) -> dict[str, str]:
+def _options(command: Any) -> Iterator[tuple[str, str]]:
     """Long options of a command, or of all commands of a group, with the parameters' names."""
-    commands = getattr(command, "commands", None)
-    if commands is not None:
-        return {key: name for child in commands.values() for key, name in _options(child).items()}
-    return {o[2:]: one.name for one in command.params for o in one.opts if o.startswith("--")}
+    if hasattr(command, "commands"):
+        for child in command.commands.values():
+            yield from _options(child)
+        return
+    for parameter in command.params:
+        for name in parameter.opts:
+            if name.startswith("--"):
+                yield name[2:], parameter.name
 
 
 def _as_typed(value: Any) -> Any:
@@ -143,3 +144,27 @@ def name_origins(error: CaflowError, context: typer.Context) -> None:
         if words & {*parameter.opts, parameter.name}:
             where = origin(context, parameter.name)
             error.message += f" ({where})" if where else ""
+
+
+def config_command(context: typer.Context) -> None:
+    """Print where the file of your own defaults is, or would be, and what it sets.
+
+    It holds values of options, as TOML: of every command at the top, of one command in a table.
+    What is typed goes before the environment (CAFLOW_SUPERRES_TAU), and that before the file.
+
+    Example: caflow config
+    """
+    console = Console()
+    console.text([str(config_path())])
+    if isinstance(context.obj, CaflowError):  # the file's, which stops every other command
+        console.error(context.obj)
+    else:
+        console.text(_lines(_read_config(), ""))
+
+
+def _lines(table: _Table, prefix: str) -> Iterator[str]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _lines(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} = {json.dumps(value, ensure_ascii=False, default=str)}"

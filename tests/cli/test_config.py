@@ -48,7 +48,7 @@ def test_a_key_at_the_top_is_for_every_command_and_one_in_a_table_goes_before(ru
 
 def test_all_kinds_of_values(run, file, model_file):
     file.write_text(
-        f"json = true\n[superres]\nmodel = {json.dumps(str(model_file))}\ncandidates = 3\n"
+        f"config = 'run.toml'\njson = true\n[superres]\nmodel = {json.dumps(str(model_file))}\ncandidates = 3\n"
         "tau = 0.8\nno_provenance = true\nskip-existing = true\n[models.list]\njson = false\n"
     )
     line = json.loads(run("superres", "x.png", "-n", 2, CAFLOW_SUPERRES_SEED="5").stdout)
@@ -75,7 +75,7 @@ def test_all_kinds_of_values(run, file, model_file):
         ("[superres]\ncandidate = 3\n", "sets superres.candidate", "hint: superres.candidates"),
         ("[superres]\ntau = {a = 1}\n", "sets superres.tau", ""),
         ("[models.lst]\njson = true\n", "sets models.lst, which is no command", "models.list"),
-        ("superres = 3\n", "sets superres, which is a command", "[superres]"),
+        ("superres = 3\n", "sets superres, which is no option", ""),
         ("version = true\n", "sets version, which is no option", ""),
         ("[score]\nmodel = 'a'\nfoo = 1\n", "sets score.foo", "--help"),
     ],
