@@ -1,5 +1,5 @@
 """`caflow app`: a page to try models on.
 
-`desk` is all that the page can do, and imports no Gradio. `page` is how it looks, and `serve`
+`sessions` is all that the page can do, and imports no Gradio. `page` is how it looks, and `serve`
 starts it.
 """

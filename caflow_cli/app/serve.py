@@ -9,19 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
-from .desk import Desk
-from .limits import Limits
+from .inputs import Limits
 from .models import Models
+from .sessions import Sessions
 
-if TYPE_CHECKING:
-    import gradio as gr
-
-__all__ = ["Address", "check_gradio", "launch", "quiet_environment", "serving"]
+__all__ = ["Address", "check_gradio", "serving"]
 
 _LOCAL = "127.0.0.1"
 
@@ -43,19 +39,6 @@ def check_gradio() -> None:
             'pip install "caflow-cli[app]"',
             EXIT_WEIGHTS,
         )
-
-
-def quiet_environment(folder: Path) -> None:
-    """Set what Gradio reads as it is imported.
-
-    No telemetry, no proxy between it and itself, and its files in `folder`.
-    """
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
-    for name in ("NO_PROXY", "no_proxy"):  # Gradio asks the page itself whether it is there
-        known = os.environ.get(name)
-        os.environ[name] = ",".join([*([known] if known else []), _LOCAL, "localhost"])
 
 
 @contextmanager
@@ -80,49 +63,51 @@ def serving(
         CaflowError: Gradio or a model is missing (3); no such device, or the port is taken (2).
     """
     check_gradio()
+    limits, address = limits or Limits(), address or Address()
     offered = Models(models, select_device(device))
     keep_memory()
-    with tempfile.TemporaryDirectory(prefix="caflow-app-") as name:
-        folder = Path(name)
-        desk = Desk(offered, limits or Limits(), folder)
-        blocks, url = launch(desk, folder, address or Address())
+    with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:
+        # Gradio reads these as it is imported: no telemetry, its files here, and no proxy between
+        # it and the page, which it asks whether it is there.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+        os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
+        for name in ("NO_PROXY", "no_proxy"):
+            known = filter(None, [os.environ.get(name)])
+            os.environ[name] = ",".join([*known, _LOCAL, "localhost"])
+        from .page import CSS, build, theme
+
+        sessions = Sessions(offered, limits, Path(folder))
+        blocks = build(sessions)
+        blocks.queue(max_size=limits.visitors, api_open=False)
+        try:
+            _, url, _ = blocks.launch(
+                server_name=address.host,
+                server_port=address.port,
+                inbrowser=address.open,
+                share=False,
+                quiet=True,
+                prevent_thread_lock=True,
+                show_error=False,
+                max_file_size=limits.megabytes << 20,
+                allowed_paths=[folder, str(EXAMPLES_DIR)],
+                footer_links=[],
+                ssr_mode=False,
+                mcp_server=False,
+                pwa=False,
+                enable_monitoring=False,
+                theme=theme(),
+                css_paths=CSS,
+            )
+        except OSError as error:
+            where = f"{address.host or _LOCAL}:{address.port or '7860 and up'}"
+            raise CaflowError(
+                f"cannot serve at {where}: {error}",
+                "another --port, or --host 127.0.0.1",
+                EXIT_USAGE,
+            ) from error
         try:
             yield url
         finally:
-            desk.close()
+            sessions.close()
             blocks.close(verbose=False)
-
-
-def launch(desk: Desk, folder: Path, address: Address) -> tuple[gr.Blocks, str]:
-    """Start the page of a desk, whose files go to `folder`. Returns it and its address."""
-    quiet_environment(folder)
-    from .page import CSS, build, theme
-
-    blocks = build(desk)
-    blocks.queue(max_size=desk.limits.waiting, api_open=False)
-    try:
-        _, url, _ = blocks.launch(
-            server_name=address.host,
-            server_port=address.port,
-            inbrowser=address.open,
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
-            show_error=False,
-            max_file_size=desk.limits.megabytes << 20,
-            allowed_paths=[str(folder), str(EXAMPLES_DIR)],
-            footer_links=[],
-            ssr_mode=False,
-            mcp_server=False,
-            pwa=False,
-            enable_monitoring=False,
-            theme=theme(),
-            css_paths=CSS,
-        )
-    except OSError as error:
-        raise CaflowError(
-            f"cannot serve at {address.host or _LOCAL}:{address.port or '7860 and up'}: {error}",
-            "another --port, or --host 127.0.0.1",
-            EXIT_USAGE,
-        ) from error
-    return blocks, url

@@ -35,8 +35,10 @@ def main() -> None:
 
 def shot(page: Page) -> bytes:
     """Enlarge the example cat, and take what the window shows."""
-    candidates = page.get_by_label("M", exact=True)
-    page.wait_for_function("(document.querySelector('input[aria-label=\"M\"]') || {}).value > 0")
+    candidates = page.get_by_label("Candidates", exact=True)
+    page.wait_for_function(
+        "(document.querySelector('input[aria-label=\"Candidates\"]') || {}).value > 0"
+    )
     page.get_by_role("button", name="Take the example").click()
     page.get_by_text("the result 192×192").wait_for()
     candidates.fill("8")

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.app.desk import Desk
-from caflow_cli.app.limits import Limits
+from caflow_cli.app.inputs import Limits
 from caflow_cli.app.models import Models
+from caflow_cli.app.sessions import Sessions
 
 
 @pytest.fixture(scope="session")
@@ -21,14 +21,15 @@ def models(model_files) -> Models:
 
 
 @pytest.fixture
-def desk(models, tmp_path) -> Desk:
-    (tmp_path / "desk").mkdir()
-    return Desk(models, Limits(megapixels=0.01, megabytes=1, candidates=8), tmp_path / "desk")
+def sessions(models, tmp_path) -> Sessions:
+    (tmp_path / "files").mkdir()
+    limits = Limits(megapixels=0.01, megabytes=1, candidates=8, visitors=2)
+    return Sessions(models, limits, tmp_path / "files")
 
 
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory) -> Path:
-    """A picture of 32x32 as a file."""
+    """An image of 32x32 as a file."""
     rows, columns = np.indices((32, 32))
     values = np.stack([rows * 7, columns * 7, (rows + columns) * 3], -1).astype(np.uint8)
     path = tmp_path_factory.mktemp("photo") / "my photo.png"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import re
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -25,7 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE = 120_000  # ms: a machine may be busy
+PATIENCE = 60_000  # ms: a machine may be busy
 _AROUND = 30  # pixels that the editor keeps on each side of the sheet
 
 _calls: list[tuple[str, object]] = []  # what this process asked the network for
@@ -57,7 +56,7 @@ def url(model_files, tmp_path_factory):
     """
     global _watching
     pytest.importorskip("gradio", reason="the extra app is not installed")
-    from caflow_cli.app.limits import Limits
+    from caflow_cli.app.inputs import Limits
     from caflow_cli.app.serve import serving
 
     sys.addaudithook(_watch)  # stays for good
@@ -91,7 +90,9 @@ class Visitor:
         self.page.set_default_timeout(PATIENCE)
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(url)
-        self.wait(lambda: self.page.get_by_label("M", exact=True).input_value() not in ("", "0"))
+        self.wait(
+            lambda: self.page.get_by_label("Candidates", exact=True).input_value() not in ("", "0")
+        )
 
     def wait(self, is_so) -> None:
         end = time.monotonic() + PATIENCE / 1000
@@ -111,7 +112,7 @@ class Visitor:
         self.wait(lambda: re.search(text, self.status))
 
     def choose(self, model: str) -> None:
-        m = self.page.get_by_label("M", exact=True)
+        m = self.page.get_by_label("Candidates", exact=True)
         m.fill("1")
         self.page.get_by_label("Model").click()
         self.page.get_by_role("option", name=f"{model}.safetensors").click()
@@ -122,7 +123,7 @@ class Visitor:
         self.wait(lambda: "pixels" in self.page.locator("#caflow-size").inner_text())
 
     def draw(self, candidates: int) -> None:
-        self.page.get_by_label("M", exact=True).fill(str(candidates))
+        self.page.get_by_label("Candidates", exact=True).fill(str(candidates))
         self.page.locator("#caflow-draw").click()
 
     def stroke(self) -> None:
@@ -140,14 +141,7 @@ class Visitor:
             mouse.move(x + width * step / 12, y)
             self.page.wait_for_timeout(20)
         mouse.up()
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until the editor has said all that was painted: some frames of a slow screen."""
-        counted = self.page.locator("#caflow-paintings input")
-        before = None
-        while before != (before := counted.input_value()):
-            self.page.wait_for_timeout(2000)
+        self.page.wait_for_timeout(4000)  # until the editor has handed it on
 
     def captions(self) -> list[str]:
         return self.page.locator("#caflow-candidates .caption-label").all_inner_texts()
@@ -182,7 +176,7 @@ def visitor(browser, url):
 def test_candidates_appear_and_the_download_is_what_the_command_writes(
     visitor, small_photo, models, tmp_path
 ):
-    from caflow_cli.app.work import Settings
+    from caflow_cli.app.inputs import Fields
     from caflow_cli.images import Encoder
     from caflow_cli.inference import restore_with
     from caflow_cli.inference.written import provenance, written
@@ -196,7 +190,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     path = visitor.download(tmp_path)
     assert path.name == "small_superres_01.png"
     loaded, given = models.load("superres.safetensors"), decode(small_photo)
-    sampling = Settings(None, 3).sampling
+    sampling = Fields("", candidates=3).sampling
     result = restore_with(loaded.model, loaded.as_seen(given), sampling)
     record = provenance(result.ranked[0], result, loaded)
     data = written(result.ranked[0].image, record, given, None, Encoder("png"))
@@ -213,7 +207,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     assert visitor.page.locator("#caflow-spread img").count() == 1
     assert "-m 6" in visitor.page.locator("#caflow-command textarea").input_value()
 
-    visitor.page.get_by_text("Score a picture").click()
+    visitor.page.get_by_text("Score an image").click()
     visitor.page.locator("#caflow-scoring input[type=file]").set_input_files(str(path))
     visitor.page.locator("#caflow-scoring img").wait_for()
     visitor.page.locator("#caflow-judge").click()
@@ -235,58 +229,20 @@ def test_a_painted_hole_is_filled(visitor, photo, tmp_path):
     assert not hole[:8].any()
     np.testing.assert_array_equal(result[~hole], given[~hole])
     assert (result[hole] != given[hole]).any()
-    again = visitor.page.locator("#caflow-more")
-    assert again.is_enabled()
     visitor.page.locator("#caflow-editor canvas").first.click()
-    visitor.wait(lambda: "The painting has changed since" in visitor.title)
-    assert again.is_disabled()
-
-
-def test_a_stroke_while_the_model_is_read_is_another_painting(visitor, photo):
-    from caflow_cli.app.models import Models
-
-    plain, reading, go = Models.load, threading.Event(), threading.Event()
-
-    def waiting(self, id):
-        reading.set()
-        assert go.wait(PATIENCE / 1000)
-        return plain(self, id)
-
-    visitor.choose("inpaint")
-    visitor.give(photo)
-    visitor.stroke()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Models, "load", waiting)
-        visitor.draw(2)
-        visitor.wait(reading.is_set)
-        visitor.page.locator("#caflow-editor canvas").first.click()
-        visitor.settle()
-        go.set()
-    visitor.wait_for("2 candidates")
-    visitor.wait(lambda: "The painting has changed since" in visitor.title)
-    again = visitor.page.locator("#caflow-more")
-    assert again.is_disabled()
+    visitor.wait(lambda: "Fields have changed" in visitor.title)
     visitor.draw(2)
-    visitor.wait(again.is_enabled)
+    visitor.wait(lambda: "Fields have changed" not in visitor.title)
 
 
-def test_a_choice_that_changes_ends_more_of_what_is_shown(visitor, photo, small_photo):
+def test_a_change_of_fields_shows(visitor, photo, small_photo):
     visitor.give(small_photo)
     visitor.draw(2)
     visitor.wait_for("2 candidates")
-    again, tau = visitor.page.locator("#caflow-more"), visitor.page.get_by_label("τ")
-    visitor.wait(again.is_enabled)
-    drawn = tau.input_value()
-    tau.fill("0.123")
-    visitor.wait(lambda: "τ has changed since: these are of small.png" in visitor.title)
-    assert again.is_disabled()
-    tau.fill(drawn)
-    visitor.wait(again.is_enabled)
-    visitor.give(photo)
-    visitor.wait(lambda: "The picture has changed since" in visitor.title)
-    assert again.is_disabled()
+    visitor.page.get_by_label("Temperature").fill("0.123")
+    visitor.wait(lambda: "Fields have changed: these candidates are of small.png" in visitor.title)
     visitor.draw(0)  # a mistake leaves what is drawn, and it can be chosen
-    visitor.wait_for("M = 10")
+    visitor.wait_for("candidates = 10")
     visitor.page.locator("#caflow-candidates button").nth(1).click()
     visitor.wait(lambda: "Candidate #2 of 2" in visitor.page.locator("#caflow-text").inner_text())
     assert visitor.page.locator("#caflow-slider img").count()
@@ -320,43 +276,30 @@ def test_a_map_is_drawn(visitor, tmp_path):
 
 def test_a_mistake_shows_as_message_and_hint(visitor):
     visitor.draw(2)
-    visitor.wait_for("there is no picture")
+    visitor.wait_for("there is no image")
     assert "drop one, or take the example" in visitor.status
     assert visitor.page.get_by_text("Traceback").count() == 0
 
 
 def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):
-    from caflow_cli.app.work import Work
-
-    counted: list[int] = []
-    plain = Work.small
-
-    def counting(self, candidate):
-        counted.append(self.drawn)
-        time.sleep(0.3)
-        return plain(self, candidate)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Work, "small", counting)
-        one = Visitor(browser, url)
-        one.give(small_photo)
-        one.draw(40)
-        one.wait_for("[23] of 40")
-        one.page.locator("#caflow-stop").click()
-        one.wait_for("stopped: ")
-        stopped = len(one.captions())
-        assert stopped < 40
-        one.page.locator("#caflow-draw").click()
-        one.wait_for("[23] of 40")
-        one.page.close()
-        end = time.monotonic() + PATIENCE / 1000
-        while True:  # until nothing is drawn for a while
-            before = len(counted)
-            time.sleep(5)
-            if len(counted) == before:
-                break
-            assert time.monotonic() < end
-        assert max(counted) < 40
+    one = Visitor(browser, url)
+    one.give(small_photo)
+    stop = one.page.locator("#caflow-stop")
+    assert stop.is_disabled()
+    one.draw(40)
+    one.wait_for("of 40")
+    stop.click()
+    one.wait_for("stopped: ")
+    assert len(one.captions()) < 40
+    assert stop.is_disabled()
+    one.page.locator("#caflow-draw").click()
+    one.wait_for("of 40")
+    one.page.close()
+    two = Visitor(browser, url)  # who waits until the first has left
+    two.give(small_photo)
+    two.draw(2)
+    two.wait_for("2 candidates")
+    two.page.close()
 
 
 def test_two_visitors_are_served_one_after_the_other(browser, url, small_photo):

@@ -48,7 +48,7 @@ def app_command(
 
     Example: caflow app --port 8000 --no-open
     """
-    from ...app.limits import Limits
+    from ...app.inputs import Limits
     from ...app.serve import Address, check_gradio, serving
 
     check_gradio()

@@ -7,17 +7,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.app.desk import Desk
-from caflow_cli.app.given import Painting
-from caflow_cli.app.limits import Limits
+from caflow_cli.app.inputs import Fields, Limits
 from caflow_cli.app.models import Models
-from caflow_cli.app.work import Settings
+from caflow_cli.app.sessions import Sessions
+from caflow_cli.images import decode, read_provenance
+
+SCORES = dict.fromkeys(["rank_value", "rank_score", "log_likelihood", "bits_per_dim"])
 
 
 def test_help_imports_neither_gradio_nor_torch():
@@ -50,21 +52,26 @@ def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files,
     Image.fromarray(values.astype(np.uint8)).save(tmp_path / "my picture.png")
     layer = np.zeros((64, 64, 4), np.uint8)
     layer[20:50, 10:40, 3] = 255
-    painting = Painting([layer]) if task == "inpaint" else Painting()
-    (tmp_path / "desk").mkdir()
+    layers = [layer] if task == "inpaint" else []
+    (tmp_path / "page").mkdir()
     models = Models([str(tmp_path / f"{task}.safetensors")], torch.device("cpu"))
-    desk = Desk(models, Limits(), tmp_path / "desk")
-    first_two, one_more = (Settings("0.9/0.7/0.5", count, 2, 3) for count in (2, 1))
-    picture = str(tmp_path / "my picture.png")
-    *_, first = desk.draw("a", f"{task}.safetensors", picture, painting, first_two)
-    *_, last = desk.more("a", f"{task}.safetensors", picture, one_more)
-    for path in last.painted:  # the mask
+    sessions = Sessions(models, Limits(), tmp_path / "page")
+    image, id = str(tmp_path / "my picture.png"), f"{task}.safetensors"
+    two, one = (Fields(id, image, layers, "0.9/0.7/0.5", count, 2, 3) for count in (2, 1))
+    *_, first = sessions.draw("a", two)
+    *_, last = sessions.more("a", one)
+    for path in last["painted"]["value"]:  # the mask
         shutil.copy(path, tmp_path)
-    assert "-m 2 -n 2" in first.command
-    assert "-m 3 -n 2" in last.command
-    done = run(*shlex.split(last.command)[1:], "-o", "out/")
+    assert "-m 2 -n 2" in first["command"]["value"]
+    assert "-m 3 -n 2" in last["command"]["value"]
+    done = run(*shlex.split(last["command"]["value"])[1:], "-o", "out/")
     assert done.returncode == 0, done.stderr
-    assert len(last.files) == 2
-    for path in last.files:
+    assert len(last["files"]["value"]) == 2
+    for path in last["files"]["value"]:
         name = path.rpartition("/")[2]
-        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "desk" / path).read_bytes()
+        ours, commands = decode(path), decode(tmp_path / "out" / name)
+        # Up to the rounding of another batch size.
+        assert np.abs(ours.rgb.astype(int) - commands.rgb).max() <= 1
+        np.testing.assert_array_equal(ours.alpha, commands.alpha)
+        one, other = (read_provenance(Path(file)) for file in (path, tmp_path / "out" / name))
+        assert {**one, **SCORES} == {**other, **SCORES}

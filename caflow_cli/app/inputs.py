@@ -1,0 +1,139 @@
+"""What a visitor gives: the page's fields, an image, a painted hole, a drawn map; and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import Decoded, decode, stored_size
+from ..sampling import Sampling
+from ..tasks import Picture
+
+__all__ = ["Fields", "Limits", "canvas_of", "drawn_map", "painted_hole", "read_upload"]
+
+_SIDE = 512, 1024  # pixels of the longer side of a canvas, at least and at most
+_SMALLER = "crop or shrink the image first, or start the app with"
+
+
+@dataclass(frozen=True, eq=False)
+class Fields:
+    """The values of the page's fields; None: the field is empty."""
+
+    model: str
+    image: str | None = None  # path of the upload
+    layers: Sequence[Picture] = ()  # what was painted: uint8 (h, w, 4), of the canvas's size
+    tau: str | None = None
+    candidates: int | None = None
+    keep: int | None = None
+    seed: int | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """The options of drawing that they mean."""
+        keep, seed = 1 if self.keep is None else self.keep, self.seed or 0
+        return Sampling(self.tau, self.candidates, keep, seed)
+
+    @property
+    def painted(self) -> bool:
+        """Whether anything was painted."""
+        return any(layer[..., 3].any() for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one request. The page states them."""
+
+    megapixels: float = 4.0  # of a result, 10^6 pixels
+    megabytes: int = 20  # of an upload, 2^20 bytes
+    candidates: int = 64  # of one image, all draws together
+    visitors: int = 16  # in the queue; and whose results are kept
+
+    @property
+    def text(self) -> str:
+        """The limits in a sentence, for the page."""
+        return (
+            f"Results up to {self.megapixels:g} megapixels, files up to {self.megabytes} MB, "
+            f"up to {self.candidates} candidates. One image is processed at a time; others wait."
+        )
+
+    def check_result(self, given: tuple[int, int], made: tuple[int, int], name: str) -> None:
+        """Refuse an image from which too many pixels are made. Sizes are (height, width)."""
+        if made[0] * made[1] > self.megapixels * 1e6:
+            larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
+            raise CaflowError(
+                f"{name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
+                f"{self.megapixels:g} megapixels",
+                f"{_SMALLER} --max-megapixels",
+            )
+
+    def check_candidates(self, count: int | None) -> None:
+        """Refuse to draw more candidates than the page may."""
+        if count is not None and count > self.candidates:
+            raise CaflowError(
+                f"{count} candidates are more than {self.candidates}",
+                f"draw up to {self.candidates} of one image",
+                EXIT_USAGE,
+            )
+
+
+def read_upload(path: Path, limits: Limits, factor: int = 1) -> Decoded:
+    """Read an image as the commands do, after its size is checked.
+
+    Args:
+        path: The file that was uploaded.
+        limits: Of the page.
+        factor: How many times larger the result is.
+
+    Raises:
+        CaflowError: It is too large, or no image.
+    """
+    if path.stat().st_size > limits.megabytes << 20:
+        message = f"{path.name!r} has more than {limits.megabytes} MB"
+        raise CaflowError(message, f"{_SMALLER} --max-megabytes")
+    height, width = stored_size(path.read_bytes(), path.name)
+    limits.check_result((height, width), (factor * height, factor * width), path.name)
+    return decode(path, path.name)
+
+
+def canvas_of(image: Picture) -> Picture:
+    """The image that is painted on, at a size that fits a screen."""
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    scale = min(max(longest, _SIDE[0]), _SIDE[1]) / longest
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return np.array(Image.fromarray(image).resize(size, kernel))
+
+
+def painted_hole(layers: Sequence[Picture], height: int, width: int) -> Picture:
+    """The mask of what was painted: uint8 (height, width), 255 where at least half is covered.
+
+    Raises:
+        CaflowError: Nothing was painted.
+    """
+    covered = np.zeros((height, width), bool)
+    for layer in layers:
+        alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
+        covered |= np.array(alpha.resize((width, height), Image.Resampling.BOX)) >= 128
+    if not covered.any():
+        raise CaflowError("there is no hole to fill", "paint over what is to be filled")
+    return covered.astype(np.uint8) * 255
+
+
+def drawn_map(layers: Sequence[Picture], below: Picture) -> Decoded:
+    """Lay all that was painted, resized, on an image, whose other pixels stay as they are.
+
+    Args:
+        layers: What was painted.
+        below: The image that the canvas shows, at its own size: uint8 (H, W, 3).
+    """
+    flat = Image.fromarray(below).convert("RGBA")
+    for layer in layers:
+        drawn = Image.fromarray(layer).resize(flat.size, Image.Resampling.BOX)
+        flat = Image.alpha_composite(flat, drawn)
+    return Decoded(np.array(flat.convert("RGB")), None, "PNG")

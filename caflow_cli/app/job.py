@@ -1,0 +1,191 @@
+"""One image of one visitor: its candidates so far, and the files made of them."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..images import Decoded, Encoder, write_png
+from ..inference import Candidate, Candidates, Drawing, task_of
+from ..inference.charts import spread_map
+from ..inference.figures import thumbnail
+from ..inference.loaded_model import LoadedModel
+from ..inference.written import provenance, written
+from ..sampling import Sampling
+from ..tasks import Picture
+from ..tasks.base import as_read, resize
+from ..tasks.picture_notes import picture_note
+
+__all__ = ["Job", "Stopped"]
+
+_SHOWN, _SMALL = 1024, 256  # pixels of the longer side of a shown image, and of one in the gallery
+
+
+class Stopped(Exception):
+    """The visitor has stopped the job, or is gone."""
+
+
+class Job:
+    """An image with its candidates.
+
+    Args:
+        loaded: The model.
+        name: Name of the image's file.
+        image: The input.
+        mask: uint8 (H, W), for a hole.
+        sampling: How candidates are drawn.
+        folder: Where its files go; it is created.
+
+    Attributes:
+        sampling: With all defaults filled in, and the present number to keep.
+        result: Of what is drawn; None: nothing is.
+        chosen_k: The k of the candidate that was chosen; None: the first by rank.
+
+    Raises:
+        CaflowError: As for `restore`.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        name: str,
+        image: Decoded,
+        mask: Picture | None,
+        sampling: Sampling,
+        folder: Path,
+    ) -> None:
+        self.loaded, self.name, self.image, self.mask = loaded, name, image, mask
+        self.folder, self._stop = folder, threading.Event()
+        self._input = loaded.as_seen(image)
+        self._drawing = Drawing(loaded.model, self._input, sampling, mask, self._check_stopped)
+        self.sampling = self._drawing.sampling
+        config = loaded.model.config.task
+        self.notes = list(filter(None, [picture_note(config, self._input, mask)]))
+        self.result: Candidates | None = None
+        self.chosen_k: int | None = None
+        self._small: dict[int, str] = {}  # files of the gallery, by k
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def drawn(self) -> int:
+        """How many candidates there are."""
+        return 0 if self.result is None else len(self.result.ranked)
+
+    def draw(self, count: int, keep: int) -> Iterator[None]:
+        """Draw more candidates, also after a stop; yields after each, when `result` has it.
+
+        Args:
+            count: How many.
+            keep: How many to keep from now on, of all candidates.
+
+        Raises:
+            CaflowError: (exit 2) as for `Sampling.check`; or as for `Drawing.draw`.
+            Stopped: `stop` was called; what is drawn stays.
+        """
+        replace(self.sampling, candidates=count, keep=1).check()
+        self.sampling = replace(self.sampling, candidates=self.drawn + count, keep=keep)
+        self.sampling.check()
+        if self.result is not None:  # which stays if it is stopped before the next candidate
+            self.result = replace(self.result, keep=keep)
+        self._stop.clear()
+        yield
+        self._check_stopped()
+        for _ in self._drawing.draw(count):
+            self.result = replace(self._drawing.result(), keep=keep)
+            if self.drawn == 1 and (note := self.loaded.far_note(self.result.statistics)):
+                self.notes.append(f"warning: {note}")
+            yield
+            self._check_stopped()
+
+    def stop(self) -> None:
+        """End the drawing in another thread, after the pass of the model that it is at."""
+        self._stop.set()
+
+    def _check_stopped(self, *_: object) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+    @property
+    def title(self) -> str:
+        """What the candidates are of."""
+        tau, seed = self.sampling.temperature, self.sampling.seed
+        return f"{self.name}, {self.loaded.id}, τ {tau}, seed {seed}"
+
+    @property
+    def _command(self) -> str:
+        return "sample" if self.loaded.task == "paired" else self.loaded.task
+
+    @property
+    def command(self) -> str:
+        """The command line that writes the same files."""
+        count, sampling = max(self.drawn, 1), self.sampling
+        words = [self._command, *(["--cond"] if self._command == "sample" else [])]
+        words += [
+            shlex.quote(self.name),
+            *(["--mask", "hole.png"] if self.mask is not None else []),
+        ]
+        words += ["--model", shlex.quote(self.loaded.id), "--tau", str(sampling.temperature)]
+        words += ["-m", str(count), "-n", str(min(sampling.keep, count))]
+        return " ".join(["caflow", *words, "--seed", str(sampling.seed)])
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that was chosen, at whatever rank it is by now, or else the first."""
+        assert self.result is not None
+        ranked = self.result.ranked
+        return next((one for one in ranked if one.k == self.chosen_k), ranked[0])
+
+    def before_after(self, candidate: Candidate) -> tuple[Picture, Picture]:
+        """The input at the result's size and the result, as they are shown."""
+        before, after = as_read(task_of(self.loaded.model), self._input), candidate.image
+        if self.mask is not None:
+            before = np.where(self.mask[..., None] >= 128, np.uint8(128), before)
+        if before.shape != after.shape:
+            before = resize(before, *after.shape[:2])
+        return thumbnail(before, _SHOWN), thumbnail(after, _SHOWN)
+
+    def small(self, candidate: Candidate) -> str:
+        """The file of a candidate in the gallery, made once."""
+        if candidate.k not in self._small:
+            path = self.folder / f"candidate_{candidate.k}.png"
+            write_png(path, thumbnail(candidate.image, _SMALL))
+            self._small[candidate.k] = str(path)
+        return self._small[candidate.k]
+
+    def write(self, candidate: Candidate) -> str:
+        """Write a candidate as the command does. Returns the file's path."""
+        assert self.result is not None
+        record = provenance(candidate, self.result, self.loaded)
+        data = written(candidate.image, record, self.image, self.mask, Encoder("png"))
+        # In a folder for each number of candidates, which a file's provenance states.
+        folder = self.folder / str(self.drawn)
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{Path(self.name).stem}_{self._command}_{candidate.rank:02d}.png"
+        path.write_bytes(data)
+        return str(path)
+
+    def write_painted(self) -> list[str]:
+        """Write what was painted, so that the command can take it: the mask, or the map."""
+        painted = {"hole.png": self.mask}
+        if self.name == "map.png":
+            painted["map.png"] = self.image.rgb
+        paths = []
+        for name, image in painted.items():
+            if image is not None:
+                write_png(self.folder / name, image)
+                paths.append(str(self.folder / name))
+        return paths
+
+    def write_spread(self) -> tuple[str | None, list[str]]:
+        """Write the map of where candidates differ; also return what it shows, in lines."""
+        if self.result is None or self.drawn < 2:
+            return None, []
+        path = self.folder / f"spread_{self.drawn}.png"
+        chart, lines = spread_map(self.result)
+        write_png(path, chart)
+        return str(path), [f"Where candidates differ: {lines[0]}", *lines[1:]]

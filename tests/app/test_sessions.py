@@ -1,0 +1,316 @@
+"""What the page does, without the page."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from caflow_cli.app.inputs import Fields, Limits, canvas_of, drawn_map, painted_hole
+from caflow_cli.app.models import Models
+from caflow_cli.errors import CaflowError
+from caflow_cli.hub.manifest import load_manifest
+from caflow_cli.images import decode
+
+
+def stroke(height=64, width=64, rows=slice(16, 48), columns=slice(16, 48), colour=(0, 0, 0)):
+    layer = np.zeros((height, width, 4), np.uint8)
+    layer[rows, columns] = (*colour, 255)
+    return layer
+
+
+def fields(task, image=None, candidates=2, **values) -> Fields:
+    path = None if image is None else str(image)
+    return Fields(f"{task}.safetensors", path, candidates=candidates, **values)
+
+
+def draw(sessions, *given, session="a", **values) -> list[dict]:
+    return list(sessions.draw(session, fields(*given, **values)))
+
+
+def more(sessions, count, keep=None) -> list[dict]:
+    return list(sessions.more("a", fields("superres", candidates=count, keep=keep)))
+
+
+@pytest.fixture
+def every_update(monkeypatch):
+    """Each candidate shows, however quickly the next one follows."""
+    monkeypatch.setattr("time.monotonic", iter(range(10**6)).__next__)
+
+
+def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, every_update):
+    updates = draw(sessions, "superres", small_photo, 4, tau="0.9", keep=2)
+    assert [len(one["gallery"]) for one in updates[1:]] == [0, 1, 2, 3, 4]
+    assert re.search(r"2 of 4, [\d.]+ s left", updates[3]["status"])
+    assert [one["end"]["interactive"] for one in updates[1:]] == [True] * 4 + [False]
+    last = updates[-1]
+    assert "4 candidates" in last["status"]
+    values = [float(re.match(r"#\d: (-?[\d.]+) nats, ", text)[1]) for _, text in last["gallery"]]
+    assert values == sorted(values, reverse=True)
+    names = [Path(path).name for path in last["files"]["value"]]
+    assert names == ["small_superres_01.png", "small_superres_02.png"]
+    assert last["file"]["value"] == last["files"]["value"][0]
+    before, after = last["slider"]
+    assert before.shape == after.shape
+    assert decode(last["spread"]["value"]).rgb.size
+    assert "Where candidates differ: standard deviation over 4 candidates" in last["spread_text"]
+    assert not last["painted"]["visible"]
+    assert "small.png, superres.safetensors, τ 0.9, seed 0" in last["title"]
+    assert "input" in last["text"]  # which side of the slider it is
+
+
+def test_more_are_ranked_among_the_first(sessions, small_photo):
+    assert "nothing is drawn yet" in more(sessions, 1)[-1]["status"]
+    draw(sessions, "superres", small_photo)
+    last = more(sessions, 3, keep=4)[-1]
+    assert len(last["gallery"]) == 5
+    assert len(last["files"]["value"]) == 4  # of all
+    assert "-m 5 -n 4" in last["command"]["value"]
+    assert re.search(r"5 candidates, 3 of them new in [\d.]+ s", last["status"])
+    assert "<p>Candidate #5 of 5: " in sessions.choose("a", 4)["text"]
+    assert sessions.choose("a", 5) == sessions.choose("b", 0) == {}
+    for count, keep, message in (
+        (4, 1, "9 candidates are more than 8"),
+        (0, 1, "cannot draw 0 candidates"),
+        (1, 7, "cannot keep 7 of 6 candidates"),
+    ):
+        refused = more(sessions, count, keep)[-1]
+        assert message in refused["status"]
+        assert len(refused["gallery"]) == 5
+    seed = re.search(r"Seed \d+", sessions.choose("a", 2)["text"])[0]
+    assert f". {seed}, τ" in more(sessions, 1)[-1]["text"]  # the chosen one stays in view
+
+
+def test_a_change_of_fields_shows_until_draw_is_pressed(sessions, small_photo):
+    assert sessions.edit("a", True) == {}
+    sessions.edit("a", False)
+    assert "have changed" not in draw(sessions, "superres", small_photo)[-1]["title"]
+    assert "Fields have changed: these candidates" in sessions.edit("a", True)["title"]
+    assert "Fields have changed" in more(sessions, 1)[-1]["title"]
+    sessions.edit("a", False)
+    waiting = sessions.draw("a", fields("superres", small_photo))
+    next(waiting)
+    sessions.edit("a", True)  # while it waits
+    assert "Fields have changed" in list(waiting)[-1]["title"]
+
+
+def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
+    draw(sessions, "superres", small_photo)
+    mistaken = draw(sessions, "superres", small_photo, tau="warm")[-1]
+    assert list(mistaken) == ["status"]
+    assert sessions.choose("a", 1)
+    updates = sessions.draw("a", fields("superres", small_photo))
+    assert list(next(updates)) == ["status"]
+    assert sessions.choose("a", 1)  # while image and model are read
+    assert next(updates)["gallery"] == []
+    assert len(list(updates)[-1]["gallery"]) == 2
+
+
+def test_notes_of_the_input_show_before_the_drawing(sessions, photo):
+    for update in draw(sessions, "colorize", photo)[1:]:
+        assert "Its own colours are dropped, and others drawn" in update["title"]
+
+
+def test_a_hole_is_filled_and_all_else_stays(sessions, photo):
+    last = draw(sessions, "inpaint", photo, layers=[stroke()])[-1]
+    (painted,) = last["painted"]["value"]
+    assert Path(painted).name == "hole.png"
+    result, mask = decode(last["file"]["value"]).rgb, decode(painted).rgb
+    hole = mask[..., 0] == 255
+    assert hole.sum() == 16 * 16
+    np.testing.assert_array_equal(result[~hole], decode(photo).rgb[~hole])
+    assert (result[hole] != decode(photo).rgb[hole]).any()
+
+
+def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
+    side = sessions.models.load("paired.safetensors").model.config.task.size
+    last = draw(sessions, "paired", layers=[stroke()])[-1]
+    (painted,) = last["painted"]["value"]
+    assert Path(painted).name == "map.png"
+    shapes = [decode(path).rgb.shape for path in (painted, last["file"]["value"])]
+    assert shapes == [(side, side, 3)] * 2
+    assert "sample --cond map.png" in last["command"]["value"]
+    assert not draw(sessions, "paired", photo)[-1]["painted"]["visible"]  # the image as it is
+
+
+@pytest.mark.parametrize(
+    ("task", "image", "values", "message"),
+    [
+        ("superres", None, {}, "there is no image"),
+        ("paired", None, {}, "there is no image"),
+        ("inpaint", "photo", {}, "there is no hole to fill"),
+        ("superres", "photo", {}, "make 128x128"),
+        ("superres", "text", {}, "is not an image"),
+        ("superres", "small", {"tau": "warm"}, "temperature = 0.5"),
+        ("superres", "small", {"tau": "1/2/3/4/5/6/7/8/9"}, "temperature with one value"),
+        ("superres", "small", {"candidates": 0}, "candidates = 10"),
+        ("superres", "small", {"keep": 0}, "keep = 1"),
+        ("superres", "small", {"keep": 3}, "cannot keep 3 of 2"),
+        ("superres", "small", {"candidates": 9}, "9 candidates are more than 8"),
+        ("superres", "small", {"seed": -1}, "seed -1 is out of range"),
+        ("superres", "small", {"seed": 10**19}, "seed 10000000000000000000 is out of range"),
+    ],
+)
+def test_a_mistake_shows_as_message_and_hint(
+    sessions, photo, small_photo, tmp_path, task, image, values, message
+):
+    text = tmp_path / "<img src=x onerror=alert(1)>.png"
+    text.write_text("no image")
+    path = {"photo": photo, "small": small_photo, "text": text, None: None}[image]
+    (_, last) = draw(sessions, task, path, **values)
+    assert message in last["status"]
+    assert "<br>" in last["status"]  # the hint
+    assert "Traceback" not in last["status"]
+    assert "<img" not in last["status"]
+    assert not re.search(r"--tau|--seed|-[mn] ", last["status"])  # the page has fields
+
+
+def test_a_defect_is_one_line(sessions, small_photo, monkeypatch):
+    def broken(_):
+        raise KeyError("secret")
+
+    monkeypatch.setattr(sessions.models, "load", broken)
+    status = draw(sessions, "superres", small_photo)[-1]["status"]
+    assert "KeyError" in status
+    assert "defect" in status
+
+
+def test_a_stop_keeps_what_is_drawn(sessions, small_photo, every_update):
+    for update in sessions.draw("a", fields("superres", small_photo, 8)):
+        if len(update.get("gallery", [])) == 2:
+            sessions.stop("a")
+        last = update
+    assert "stopped: 2 candidates" in last["status"]
+    assert len(last["gallery"]) == 2
+    for update in sessions.more("a", fields("superres", candidates=1, keep=2)):
+        sessions.stop("a")  # before its first candidate
+        last = update
+    assert "stopped: 2 candidates" in last["status"]
+    assert len(last["files"]["value"]) == 2
+    assert len(more(sessions, 1)[-1]["gallery"]) == 3
+
+
+def test_who_leaves_ends_the_job_and_its_files_go(sessions, small_photo, tmp_path, every_update):
+    shown = []
+    for update in sessions.draw("a", fields("superres", small_photo, 8)):
+        shown.append(len(update.get("gallery", [])))
+        if shown[-1] == 1:
+            sessions.leave("a")
+    assert max(shown) == 1
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_visitors_do_not_see_each_other_and_the_oldest_job_makes_room(
+    sessions, small_photo, tmp_path
+):
+    for session in ("a", "b"):
+        draw(sessions, "superres", small_photo, session=session)
+    assert sessions.choose("a", 0)["file"] != sessions.choose("b", 0)["file"]
+    draw(sessions, "superres", small_photo, session="c")  # two are kept
+    assert sessions.choose("a", 0) == {}
+    assert sessions.choose("b", 0)
+    sessions.close()
+    assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_an_image_is_scored(sessions, small_photo, tmp_path):
+    last, given = draw(sessions, "superres", small_photo)[-1], fields("superres", small_photo)
+    written = last["file"]["value"]
+    scored = sessions.score("a", given, written)["score"]
+    number = re.search(r"-?[\d.]+ nats", last["gallery"][0][1])[0]
+    assert number in scored  # of the file that was written, the same number
+    assert "0 of the 2 candidates drawn last are likelier" in scored
+    assert "likelier" not in sessions.score("b", given, written)["score"]
+    assert "no image to score" in sessions.score("a", given, None)["score"]
+    Image.new("RGB", (5, 5)).save(tmp_path / "five.png")
+    assert "32x32" in sessions.score("a", given, str(tmp_path / "five.png"))["score"]
+
+
+def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
+    found = sessions.describe(fields("superres", small_photo))
+    assert "8×8 pixels, the result 32×32" in found["size"]
+    assert found["canvas"] is None
+    assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
+    assert sessions.describe(fields("inpaint", photo))["canvas"].shape == (512, 512, 3)
+    assert sessions.describe(fields("inpaint")) == {"size": "", "canvas": None, "pixel": 1.0}
+    found = sessions.describe(fields("paired"))
+    assert "32×32 pixels" in found["size"]
+    assert (found["canvas"].min(), found["pixel"]) == (255, 512 / 32)
+    long = tmp_path / "long.png"
+    Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
+    for task in ("colorize", "paired"):
+        assert "1000x2 pixels make 16000x32, which" in sessions.describe(fields(task, long))["size"]
+    sessions.limits = replace(sessions.limits, megapixels=1.0)
+    assert "1000×2 pixels" in sessions.describe(fields("paired", long))["size"]
+    for task in ("superres", "colorize", "inpaint", "paired"):
+        assert decode(sessions.example(f"{task}.safetensors")).rgb.size
+
+
+# --- inputs and models --------------------------------------------------------------------------
+
+
+def test_limits_are_stated():
+    text = Limits(megapixels=0.5, megabytes=2, candidates=8).text
+    assert all(part in text for part in ("0.5 megapixels", "2 MB", "8 candidates"))
+
+
+def test_files_are_bounded(sessions, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    found = sessions.describe(fields("inpaint", tmp_path / "large.png"))
+    assert "has more than 1 MB" in found["size"]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [((8, 16), (256, 512)), ((700, 600), (700, 600)), ((4096, 2048), (1024, 512))],
+)
+def test_a_canvas_fits_a_screen(given, wanted):
+    assert canvas_of(np.zeros((*given, 3), np.uint8)).shape == (*wanted, 3)
+
+
+def test_a_hole_is_what_is_covered_by_half_in_any_layer():
+    layers = [
+        stroke(rows=slice(0, 16), columns=slice(0, 16)),
+        stroke(rows=slice(60, 62), columns=slice(60, 64)),  # half of a pixel of 16x16
+        stroke(rows=slice(40, 41), columns=slice(40, 44)),  # a quarter
+    ]
+    wanted = np.zeros((16, 16), np.uint8)
+    wanted[:4, :4] = wanted[15, 15] = 255
+    np.testing.assert_array_equal(painted_hole(layers, 16, 16), wanted)
+    with pytest.raises(CaflowError, match="no hole") as caught:
+        painted_hole([np.zeros((64, 64, 4), np.uint8)], 16, 16)
+    assert "paint" in caught.value.hint
+
+
+@pytest.mark.parametrize("size", [(30, 20), (700, 600), (1100, 1500)])
+def test_an_image_that_is_painted_on_stays_as_it_is_elsewhere(size):
+    below = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    height, width = canvas_of(below).shape[:2]
+    upper, left = (slice(0, height // 2), slice(0, width)), (slice(0, height), slice(0, width // 4))
+    layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
+    drawn = drawn_map(layers, below).rgb
+    half, quarter = size[0] // 2, size[1] // 4
+    inner = (slice(half + 1, None), slice(quarter + 1, None))
+    np.testing.assert_array_equal(drawn[inner], below[inner])
+    assert (drawn[: half - 1, quarter + 1 :] == (255, 0, 0)).all()
+    assert drawn[:, : quarter - 1].max() == 0
+
+
+def test_named_models_come_first_and_bundled_ones_follow(models):
+    ids = list(models.tasks)
+    assert ids[:2] == ["superres.safetensors", "colorize.safetensors"]
+    assert sorted(ids[4:]) == sorted(load_manifest())
+    assert ids[4:8] == ["photos-superres-x4", "photos-colorize", "photos-inpaint", "maps-aerial"]
+    assert models.tasks["paired.safetensors"] == "paired"
+    assert models.sampling("inpaint.safetensors").candidates == 30
+    loaded = models.load("superres.safetensors")
+    assert loaded is models.load("superres.safetensors")
+    assert len(loaded.sha256) == 64
+    with pytest.raises(CaflowError, match=r"no model 'gone\.safetensors'"):
+        Models(["gone.safetensors"], torch.device("cpu"))
