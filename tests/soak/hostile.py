@@ -331,16 +331,16 @@ def _json_configs() -> list[bytes]:
 
 
 def _read_run_config(path: Path) -> None:
-    from caflow_cli.cli.train_config import read_config
+    from caflow_cli.cli.user_config import read_toml
     from caflow_cli.training.config import to_toml
     from caflow_cli.training.settings import build_config
 
-    values = read_config("out", str(path), False)
-    if not {"images", "minutes"} & values["optim"].keys():
+    values = {"optim": {}, **read_toml(path)}
+    if isinstance(values["optim"], dict) and not {"images", "minutes"} & values["optim"].keys():
         values["optim"]["images"] = 1
     run = build_config({"data": "no/such/data", "out": "out", **values})
     path.write_text(to_toml(run), encoding="utf-8")
-    assert build_config(read_config("out", str(path), False)) == run
+    assert build_config(read_toml(path)) == run
 
 
 def _run_configs() -> list[bytes]:
