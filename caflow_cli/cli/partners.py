@@ -1,4 +1,4 @@
-"""Files that belong together: a picture and its mask, a target and its condition."""
+"""Files that belong together: an image and its mask, a target and its condition."""
 
 from __future__ import annotations
 
@@ -12,54 +12,50 @@ from .inputs import InputPicture, find_inputs
 
 __all__ = ["Masks", "Pair", "plan_pairs"]
 
-_NAMED = 5  # of the names that an error lists
+_Stem = tuple[Path, str]  # the subfolder of an image, and its stem
 
 
 class Masks:
-    """The masks of pictures: one file for all, or a folder with a mask of each picture's stem.
+    """The masks of images: one file for all, or a folder with a mask of each image's stem.
 
-    Pictures found in subfolders have their masks in subfolders of the same names.
+    Images found in subfolders have their masks in subfolders of the same names.
 
     Args:
         mask: As typed; None: there are no masks.
-        pictures: Those that `of` is asked about.
+        images: Those that `of` is asked about.
 
     Raises:
-        CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for a picture,
+        CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for an image,
             or stdin is named twice.
     """
 
-    def __init__(self, mask: str | None, pictures: Sequence[InputPicture]) -> None:
+    def __init__(self, mask: str | None, images: Sequence[InputPicture]) -> None:
         self._for_all: InputPicture | None = None
-        self._by_stem: dict[tuple[Path, str], InputPicture] | None = None
+        self._by_stem: dict[_Stem, InputPicture] | None = None
         if mask is None:
             return
-        if mask == "-" and (len(pictures) > 1 or any(one.name == "-" for one in pictures)):
-            raise CaflowError("stdin holds one picture", "name the mask's file", EXIT_USAGE)
+        if mask == "-" and (len(images) > 1 or any(one.name == "-" for one in images)):
+            raise CaflowError("stdin holds one image", "name the mask's file", EXIT_USAGE)
         if is_folder(mask):
-            self._by_stem = _by_stem(find_inputs([mask], recursive=True).sources)
-            self._check_complete(mask, pictures)
+            known = self._by_stem = _by_stem(find_inputs([mask], recursive=True).sources)
+            missing = [one for one in images if (one.inside, one.stem) not in known]
+            if missing:
+                first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
+                raise CaflowError(
+                    f"no mask in {mask!r} for {_named(missing)}",
+                    f"{first}, white where the image is filled",
+                    EXIT_USAGE,
+                )
             return
         self._for_all = find_inputs([mask]).sources[0]
         if self._for_all.path is not None and not exists(self._for_all.path):
             raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
 
-    def of(self, picture: InputPicture) -> InputPicture | None:
-        """The mask of one picture; None if there are no masks."""
+    def of(self, image: InputPicture) -> InputPicture | None:
+        """The mask of one image; None if there are no masks."""
         if self._by_stem is None:
             return self._for_all
-        return self._by_stem[picture.inside, picture.stem]
-
-    def _check_complete(self, mask: str, pictures: Sequence[InputPicture]) -> None:
-        known = self._by_stem or {}
-        missing = [one for one in pictures if (one.inside, one.stem) not in known]
-        if missing:
-            first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
-            raise CaflowError(
-                f"no mask in {mask!r} for {_named(missing)}",
-                f"{first}, white where the picture is filled",
-                EXIT_USAGE,
-            )
+        return self._by_stem[image.inside, image.stem]
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,12 @@ class Pair:
 
     @property
     def sources(self) -> list[InputPicture]:
-        """All pictures that are read."""
-        pair = [self.cond, self.target]
-        return pair if self.mask is None else [*pair, self.mask]
+        """All images that are read."""
+        return [one for one in (self.cond, self.target, self.mask) if one is not None]
 
     @property
     def names(self) -> dict[str, str]:
-        """Its pictures' names, as JSON states them."""
+        """Its images' names, as JSON states them."""
         names = {"cond": self.cond.name, "target": self.target.name}
         return names if self.mask is None else {**names, "mask": self.mask.name}
 
@@ -97,63 +92,50 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
         recursive: Search the folders in folders too.
 
     Raises:
-        CaflowError: (exit 2) a picture has no partner (the message names it), stdin is named twice,
+        CaflowError: (exit 2) an image has no partner (the message names it), stdin is named twice,
             or there is a folder of conditions for one target.
     """
     if (cond, target, mask).count("-") > 1:
-        raise CaflowError("stdin cannot be two pictures", "name a file", EXIT_USAGE)
+        raise CaflowError("stdin cannot be two images", "name a file", EXIT_USAGE)
     if is_folder(cond) and not is_folder(target):
-        raise CaflowError(
-            f"{cond!r} is a folder, {target!r} is one picture", "--cond FILE", EXIT_USAGE
-        )
+        message = f"{cond!r} is a folder, {target!r} is one image"
+        raise CaflowError(message, "--cond FILE", EXIT_USAGE)
     # Targets, or masks, may lie in a folder within that of the conditions.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
     targets = find_inputs([target], recursive=recursive).sources
-    if is_folder(cond):
-        pairs = _match(conditions, targets)
-    else:
-        pairs = [(conditions[0], one) for one in targets]
-    masks = Masks(mask, [condition for condition, _ in pairs])
-    return [Pair(condition, one, masks.of(condition)) for condition, one in pairs]
-
-
-def _match(
-    conditions: list[InputPicture], targets: list[InputPicture]
-) -> list[tuple[InputPicture, InputPicture]]:
-    known = _by_stem(conditions)
-    pairs, alone = [], []
-    for target in targets:
-        keys = [(target.inside, stem) for stem in (target.stem, without_ending(target.stem) or "")]
-        partner = next((known[key] for key in keys if key in known), None)
-        if partner is None:
-            alone.append(target)
-        else:
-            pairs.append((partner, target))
-    used = {condition.name for condition, _ in pairs}
-    alone += [condition for condition in conditions if condition.name not in used]
+    of_target: dict[int, InputPicture] = {}  # by the target's place
+    known = _by_stem(conditions) if is_folder(cond) else {}
+    for place, one in enumerate(targets):
+        stems = (one.stem, without_ending(one.stem) or "")
+        found = [known[one.inside, stem] for stem in stems if (one.inside, stem) in known]
+        if found or not is_folder(cond):
+            of_target[place] = (found or conditions)[0]
+    alone = [one for place, one in enumerate(targets) if place not in of_target]
+    used = {one.name for one in of_target.values()}
+    alone += [one for one in conditions if one.name not in used]
     if alone:
         raise CaflowError(
             f"no partner for {_named(alone)}",
-            "give both folders pictures of the same names, whatever their suffixes",
+            "give both folders images of the same names, whatever their suffixes",
             EXIT_USAGE,
         )
-    return pairs
+    masks = Masks(mask, list(of_target.values()))
+    return [
+        Pair(condition, targets[place], masks.of(condition))
+        for place, condition in of_target.items()
+    ]
 
 
-def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPicture]:
-    """Pictures by subfolder and stem.
-
-    Raises:
-        CaflowError: (exit 2) two pictures have one stem.
-    """
-    found: dict[tuple[Path, str], InputPicture] = {}
+def _by_stem(sources: Sequence[InputPicture]) -> dict[_Stem, InputPicture]:
+    """Images by subfolder and stem. CaflowError (exit 2) if two have one stem."""
+    found: dict[_Stem, InputPicture] = {}
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)
         if other is not source:
             raise CaflowError(
                 f"{other.name!r} and {source.name!r} differ only in their suffix",
-                "give pictures of a folder names that differ in more than the suffix",
+                "give images of a folder names that differ in more than the suffix",
                 EXIT_USAGE,
             )
     return found
@@ -161,5 +143,5 @@ def _by_stem(sources: Sequence[InputPicture]) -> dict[tuple[Path, str], InputPic
 
 def _named(sources: Sequence[InputPicture]) -> str:
     """The names; if there are many, only the first ones."""
-    names = ", ".join(repr(source.name) for source in sources[:_NAMED])
-    return names if len(sources) <= _NAMED else f"{names} and {len(sources) - _NAMED} more"
+    names = ", ".join(repr(source.name) for source in sources[:5])
+    return names if len(sources) <= 5 else f"{names} and {len(sources) - 5} more"

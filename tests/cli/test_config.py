@@ -48,7 +48,8 @@ def test_a_key_at_the_top_is_for_every_command_and_one_in_a_table_goes_before(ru
 
 def test_all_kinds_of_values(run, file, model_file):
     file.write_text(
-        f"config = 'run.toml'\njson = true\n[superres]\nmodel = {json.dumps(str(model_file))}\ncandidates = 3\n"
+        "config = 'run.toml'\njson = true\n[superres]\n"
+        f"model = {json.dumps(str(model_file))}\ncandidates = 3\n"
         "tau = 0.8\nno_provenance = true\nskip-existing = true\n[models.list]\njson = false\n"
     )
     line = json.loads(run("superres", "x.png", "-n", 2, CAFLOW_SUPERRES_SEED="5").stdout)

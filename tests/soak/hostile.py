@@ -331,7 +331,7 @@ def _json_configs() -> list[bytes]:
 
 
 def _read_run_config(path: Path) -> None:
-    from caflow_cli.cli.user_config import read_toml
+    from caflow_cli.cli.config import read_toml
     from caflow_cli.training.config import to_toml
     from caflow_cli.training.settings import build_config
 
