@@ -13,7 +13,6 @@ from .records import Count, NonNegative, Positive, Size, check, number, short
 from .temperature import Temperature
 
 __all__ = [
-    "FILLS",
     "NOISE_STEPS",
     "PRESETS",
     "TASK_NAMES",
@@ -29,9 +28,6 @@ __all__ = [
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
 Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inference.choice`)
-# What can stand in a model's place, to fill holes by OpenCV (`tasks.classical`): its constants.
-# Telea 2004, a fast marching; Bertalmio et al. 2001, Navier-Stokes.
-FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:

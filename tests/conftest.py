@@ -10,6 +10,7 @@ import helpers
 import pytest
 import torch
 from fake_opencv import fake_opencv
+from safetensors.torch import save_file
 
 from caflow_cli import devices
 from caflow_cli.config import Config, TaskConfig
@@ -132,3 +133,28 @@ def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def opencv_in_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fake_opencv` in OpenCV's place, installed or not."""
     monkeypatch.setitem(sys.modules, "cv2", fake_opencv())
+
+
+@pytest.fixture(scope="session")
+def flat_trunk(tmp_path_factory):
+    """A trunk of AlexNet's shapes whose weights are small and random."""
+    import lpips
+
+    net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
+    path = tmp_path_factory.mktemp("lpips") / "trunk.safetensors"
+    generator = torch.Generator().manual_seed(0)
+    save_file(
+        {
+            name: 0.01 * torch.randn(value.shape, generator=generator)
+            for name, value in net.state_dict().items()
+            if name.startswith("net.")
+        },
+        path,
+    )
+    return path
+
+
+@pytest.fixture
+def without_lpips(flat_trunk, monkeypatch):
+    """Where no trunk of LPIPS is at hand, and its values do not matter."""
+    monkeypatch.setenv("CAFLOW_LPIPS_WEIGHTS", str(flat_trunk))

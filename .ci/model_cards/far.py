@@ -10,8 +10,8 @@ import torch
 
 import caflow_cli as caflow
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.draws import SEED_STEP
-from caflow_cli.evaluation.problems import Problem
+from caflow_cli.evaluation.examples import Example as Problem
+from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference.candidates import Conditioned, Request
 from caflow_cli.inference.conditions import OnePiece, read_conditions

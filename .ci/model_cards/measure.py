@@ -15,8 +15,10 @@ from caflow_cli.config import FlowConfig
 from caflow_cli.data import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
-from caflow_cli.evaluation.draws import SEED_STEP
-from caflow_cli.evaluation.problems import BASELINES, Problem, pose_at, side_of
+from caflow_cli.evaluation.examples import Example as Problem
+from caflow_cli.evaluation.examples import make_example, side_of
+from caflow_cli.evaluation.measure import SEED_STEP
+from caflow_cli.evaluation.protocols import BASELINES
 from caflow_cli.inference.score import task_of
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
@@ -200,7 +202,7 @@ def problems_of(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
     with open_split(plan.data, "test", side, paired=paired) as reader:
         count = min(plan.pictures, len(reader.names))
         for index in range(count):
-            yield pose_at(task, reader, index)
+            yield make_example(task, reader, index)
 
 
 def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:

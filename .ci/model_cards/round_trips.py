@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 import caflow_cli as caflow
-from caflow_cli.evaluation.problems import Problem
+from caflow_cli.evaluation.examples import Example as Problem
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference.score import task_of, to_batch
 from caflow_cli.tasks import Picture

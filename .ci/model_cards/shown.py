@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from caflow_cli.evaluation.progress import Progress
+from caflow_cli.evaluation.run import Progress
 
 __all__ = ["progress"]
 

@@ -227,7 +227,7 @@ def _published(record: Record) -> dict[str, float]:
     ours."""
     for protocol in PROTOCOLS.values():
         if protocol.model == record.id:
-            found = dict(protocol.figures).get("CAFLOW", {})
+            found = dict(protocol.published("")).get("CAFLOW", {})
             return {name: found[name] for name in NAMES if name in found and name in _SHORT}
     return {}
 

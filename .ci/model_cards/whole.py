@@ -10,8 +10,7 @@ from typing import Any
 
 import caflow_cli as caflow
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.benchmark_run import run_benchmark
-from caflow_cli.evaluation.benchmarks import BENCHMARKS
+from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.result import Result
 from caflow_cli.paths import sha256_of
 from caflow_cli.sampling import Sampling
@@ -92,7 +91,7 @@ def measure_whole(
 
     Args:
         path: The model file.
-        protocol: A name in `BENCHMARKS`.
+        protocol: One on whole pictures.
         data: Folder or zip of whole pictures.
         known: The file that the result belongs into, which need not exist.
         masks: For "repair".
@@ -102,11 +101,17 @@ def measure_whole(
     Raises:
         CaflowError: The protocol, the model or the data cannot be used.
     """
-    benchmark, digest = BENCHMARKS[protocol], sha256_of(path)
+    digest = sha256_of(path)
     model = caflow.load(str(path))
     own = Sampling(rank="best").of(model.config).temperature
-    found = run_benchmark(
-        benchmark, model, data, masks=masks, limit=limit, tau=(0.0, own), candidates=candidates
+    found = evaluate(
+        model,
+        data,
+        protocol=protocol,
+        masks=masks,
+        limit=limit,
+        tau=(0.0, own),
+        candidates=candidates,
     )
     rows = [Row(result.label.strip(), _figures(result)) for result in found.results]
     failed = [f"{name}: {error.message}" for name, error in found.failed]

@@ -3,187 +3,154 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ..evaluation.benchmarks import BENCHMARKS
-from ..evaluation.metrics.catalogue import METRICS
+from ..evaluation import METRICS, Weights
 from ..evaluation.protocols import PROTOCOLS
 from . import options
 
-if TYPE_CHECKING:
-    from ..evaluation import Weights
-
-__all__ = [
-    "DEFAULT_METRICS",
-    "METRIC_HELP",
-    "RESULTS",
-    "Compared",
-    "ModelOnData",
-    "Networks",
-    "Written",
-]
-
-DEFAULT_METRICS = ("lpips", "rmse")
+__all__ = ["METRIC_HELP", "RESULTS", "Compared", "ModelOnData", "Networks", "Written"]
 
 METRIC_HELP = "\n\n".join(
     f"{m.name}: {m.definition}. Range {m.range}; units {m.units}; "
-    + {"lower": "lower is better.", "higher": "higher is better.", "nominal": "no direction."}[
-        m.better
-    ]
+    f"{'no direction' if m.better == 'nominal' else f'{m.better} is better'}."
     for m in METRICS.values()
 )
-
 # Panels of the help.
-_MODEL = "A model on data"
-_SETS = "Pictures against pictures"
-_NETS = "Networks of metrics"
+_MODEL, _SETS, _NETS = "A model on data", "Images against images", "Networks of metrics"
 RESULTS = "Output"
+_PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
+_WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
+
+
+def _option(flag: str, metavar: str | None, panel: str, help: str, **more: Any) -> Any:
+    flags = flag.split()
+    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOnData:
-    """The options for a model that draws candidates for the pictures of a data set."""
+    """The options for a model that samples candidates for the images of a data set."""
 
     task: Annotated[
         str | None,
-        typer.Option(
-            "--task",
-            metavar="T",
-            help="Task. Default: the model's.",
-            autocompletion=options.task_names,
-            rich_help_panel=_MODEL,
+        _option(
+            "--task", "T", _MODEL, "Task. Default: the model's.", autocompletion=options.task_names
         ),
     ] = None
     model: options.Model = None
     data: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--data",
-            metavar="DATA",
-            help="True pictures; for paired models, pairs in A/ and B/. All kinds that `train "
-            "--data` takes.",
-            rich_help_panel=_MODEL,
+            "DATA",
+            _MODEL,
+            "True images; for paired models, pairs in A/ and B/. All kinds that `train --data` "
+            "takes.",
         ),
     ] = None
     split: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--split",
-            metavar="NAME",
-            help="train, val or test. Default: test/ if there is one, else every picture.",
-            rich_help_panel=_MODEL,
+            "NAME",
+            _MODEL,
+            "train, val or test. Default: test/ if there is one, else every image.",
         ),
     ] = None
     limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="COUNT",
-            help="Only the first COUNT pictures.",
-            rich_help_panel=_MODEL,
-        ),
+        int | None, _option("--limit", "COUNT", _MODEL, "Only the first COUNT images.")
     ] = None
     protocol: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--protocol",
-            metavar="NAME",
-            help=f"{', '.join(PROTOCOLS)}: the paper's settings, and its figures beside ours. "
-            f"{', '.join(BENCHMARKS)}: whole pictures at their own size, beside what is used today "
-            "(docs/evaluation.md).",
-            rich_help_panel=_MODEL,
+            "NAME",
+            _MODEL,
+            f"{_PAPER}: the paper's settings, and its figures beside ours. {_WHOLE}: whole images "
+            "at their own size, beside what is used today (docs/evaluation.md).",
         ),
     ] = None
     masks: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--masks",
-            metavar="FOLDER|ZIP",
-            help="For --protocol repair: masks of damage of any size, white where a hole is.",
-            rich_help_panel=_MODEL,
+            "FOLDER|ZIP",
+            _MODEL,
+            "For --protocol repair: masks of damage of any size, white where a hole is.",
         ),
     ] = None
     tau: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--tau",
-            metavar="T,…",
-            help="Temperature, or a shape (0.9/0.7/0.5, finest scale first); several are a sweep. "
+            "T,…",
+            _MODEL,
+            "Temperature, or a shape (0.9/0.7/0.5, finest scale first); several are a sweep. "
             "Default: the model's.",
-            rich_help_panel=_MODEL,
         ),
     ] = None
     candidates: Annotated[
         str | None,
-        typer.Option(
-            "--candidates",
-            "-m",
-            metavar="M,…",
-            help="Candidates to draw; several are a sweep. Default: the model's.",
-            rich_help_panel=_MODEL,
+        _option(
+            "--candidates -m",
+            "M,…",
+            _MODEL,
+            "Candidates to draw; several are a sweep. Default: the model's.",
         ),
     ] = None
     keep: Annotated[
         str | None,
-        typer.Option(
-            "--keep",
-            "-n",
-            metavar="N,…",
-            help="How many of them are measured: the likeliest, or by --rank. Default: 1.",
-            rich_help_panel=_MODEL,
+        _option(
+            "--keep -n",
+            "N,…",
+            _MODEL,
+            "How many of them are measured: the likeliest, or by --rank. Default: 1.",
         ),
     ] = None
     rank: Annotated[
-        str | None,
-        typer.Option(
+        str,
+        _option(
             "--rank",
-            metavar="BY,…",
-            help="The rule that chooses those: likelihood, consensus, typical, likely-consensus, "
-            "best or none; several are compared on the same candidates. Default: likelihood.",
-            rich_help_panel=_MODEL,
+            "BY,…",
+            _MODEL,
+            "The rule that chooses those: likelihood, consensus or none; several are compared on "
+            "the same candidates.",
         ),
-    ] = None
+    ] = "likelihood"
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed",
-            metavar="S",
-            help="Candidate k of picture r draws from S + 1,000,003 r + k.",
-            rich_help_panel=_MODEL,
-        ),
+        _option("--seed", "S", _MODEL, "Candidate k of image r draws from S + 1,000,003 r + k."),
     ] = 0
     noise_samples: options.NoiseSamples = 1
     batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", metavar="B", help="Candidates at a time.", rich_help_panel=_MODEL
-        ),
+        int | None, _option("--batch-size", "B", _MODEL, "Candidates at a time.")
     ] = None
     device: options.Device = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The options for pictures that are compared with pictures."""
+    """The options for images that are compared with images."""
 
     reference: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--reference",
-            metavar="DIR",
-            help="True pictures for the outputs that JSON lines on stdin name.",
-            rich_help_panel=_SETS,
+            "DIR",
+            _SETS,
+            "True images for the outputs that JSON lines on stdin name.",
         ),
     ] = None
     resize: Annotated[
         int | None,
-        typer.Option(
+        _option(
             "--resize",
-            metavar="SIDE",
-            help="Bring all pictures to SIDE x SIDE first (Pillow BICUBIC).",
-            rich_help_panel=_SETS,
+            "SIDE",
+            _SETS,
+            "Bring all images to SIDE x SIDE first (Pillow BICUBIC).",
         ),
     ] = None
 
@@ -194,50 +161,44 @@ class Networks:
 
     save_stats: Annotated[
         str | None,
-        typer.Option(
-            "--save-stats",
-            metavar="FILE.npz",
-            help="Write the reference's FID statistics.",
-            rich_help_panel=_NETS,
-        ),
+        _option("--save-stats", "FILE.npz", _NETS, "Write the reference's FID statistics."),
     ] = None
     lpips_weights: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--lpips-weights",
-            metavar="FILE",
-            help="AlexNet's trunk as safetensors. Default: torch's cache, else a download.",
+            "FILE",
+            _NETS,
+            "AlexNet's trunk as safetensors. Default: torch's cache, else a download.",
             envvar="CAFLOW_LPIPS_WEIGHTS",
-            rich_help_panel=_NETS,
         ),
     ] = None
     fid_weights: Annotated[
         str | None,
-        typer.Option(
+        _option(
             "--fid-weights",
-            metavar="FILE",
-            help="torch-fidelity's Inception, sha256 6726825d…. Default: torch's cache, else a "
+            "FILE",
+            _NETS,
+            "torch-fidelity's Inception, sha256 6726825d…. Default: torch's cache, else a "
             "download.",
             envvar="CAFLOW_FID_WEIGHTS",
-            rich_help_panel=_NETS,
         ),
     ] = None
-    feature_extractor: Annotated[
+    extractor: Annotated[
         str,
-        typer.Option(
+        _option(
             "--feature-extractor",
-            metavar="NAME|module:factory",
-            help="Other features for fid, kid and coverage, reported under their name: "
-            "inception-768, inception-192, inception-64, alexnet, or your own.",
-            rich_help_panel=_NETS,
+            "NAME|module:factory",
+            _NETS,
+            "Other features for fid, kid and coverage, reported under their name: inception-768, "
+            "inception-192, inception-64, alexnet, or your own.",
         ),
     ] = "inception"
 
-    def weights(self, *, leave_out: bool) -> Weights:
-        """Their files and names. `leave_out`: LPIPS is a default, which may be left out."""
-        from ..evaluation import Weights
-
-        return Weights(self.lpips_weights, self.fid_weights, self.feature_extractor, leave_out)
+    @property
+    def weights(self) -> Weights:
+        """Their files and names."""
+        return Weights(self.lpips_weights, self.fid_weights, self.extractor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,25 +206,17 @@ class Written:
     """The options for the files that an evaluation of a model writes."""
 
     save_images: Annotated[
-        str | None,
-        typer.Option(
-            "--save-images",
-            metavar="DIR",
-            help="Write the kept candidates.",
-            rich_help_panel=RESULTS,
-        ),
+        str | None, _option("--save-images", "DIR", RESULTS, "Write the kept candidates.")
     ] = None
     report: Annotated[
-        str | None,
-        typer.Option(
-            "--report", metavar="DIR", help="Write a gallery, index.html.", rich_help_panel=RESULTS
-        ),
+        str | None, _option("--report", "DIR", RESULTS, "Write a gallery, index.html.")
     ] = None
     skip_existing: Annotated[
         bool,
-        typer.Option(
+        _option(
             "--skip-existing",
-            help="Continue an interrupted run from its files in --save-images or --report.",
-            rich_help_panel=RESULTS,
+            None,
+            RESULTS,
+            "Continue an interrupted run from its files in --save-images or --report.",
         ),
     ] = False

@@ -1,4 +1,4 @@
-"""Evaluation: of pictures against the truth, of sets against sets, and of models on data.
+"""Evaluation: of images against the truth, of sets against sets, and of models on data.
 
 Importing this package imports no torch: the command line describes metrics without it.
 """
@@ -8,33 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..lazy import on_demand
-from .metrics import METRICS, Metric
+from .metrics import METRICS, Metric, Weights
 
 if TYPE_CHECKING:
-    from .benchmark_run import run_benchmark
     from .choose import Choice, choose_temperature
-    from .json_lines import compare_lines
-    from .metrics.formulas import psnr, rmse, ssim
-    from .metrics.lpips import LpipsDistance
-    from .metrics.weights import Weights
-    from .model_on_data import evaluate
+    from .compare import compare, compare_lines
+    from .metrics.pairs import LpipsDistance, psnr, rmse, ssim
     from .result import Evaluation, Result
-    from .two_sets import compare
+    from .run import evaluate
 
 _HOMES = {
     "Choice": ".choose",
     "Evaluation": ".result",
-    "LpipsDistance": ".metrics.lpips",
+    "LpipsDistance": ".metrics.pairs",
     "Result": ".result",
-    "Weights": ".metrics.weights",
     "choose_temperature": ".choose",
-    "compare": ".two_sets",
-    "compare_lines": ".json_lines",
-    "evaluate": ".model_on_data",
-    "psnr": ".metrics.formulas",
-    "rmse": ".metrics.formulas",
-    "run_benchmark": ".benchmark_run",
-    "ssim": ".metrics.formulas",
+    "compare": ".compare",
+    "compare_lines": ".compare",
+    "evaluate": ".run",
+    "psnr": ".metrics.pairs",
+    "rmse": ".metrics.pairs",
+    "ssim": ".metrics.pairs",
 }
 
 __all__ = [
@@ -51,7 +45,6 @@ __all__ = [
     "evaluate",
     "psnr",
     "rmse",
-    "run_benchmark",
     "ssim",
 ]
 

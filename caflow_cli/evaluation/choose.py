@@ -12,12 +12,12 @@ from ..inference.score import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..temperature import Temperature
-from .metrics.lpips import LEAST_SIDE, measurable
-from .metrics.weights import Weights
-from .model_on_data import evaluate
-from .problems import BASELINES, side_of
-from .progress import Progress
+from .examples import side_of
+from .metrics import Weights
+from .metrics.pairs import LEAST_SIDE, measurable
+from .protocols import BASELINES
 from .result import Evaluation
+from .run import Progress, evaluate
 
 __all__ = ["RULE", "Choice", "choose_temperature", "temperatures"]
 
@@ -117,7 +117,7 @@ def choose_temperature(
     Raises:
         CaflowError: The data or named weights cannot be used.
     """
-    weights = weights or Weights(leave_out=True)
+    weights = weights or Weights()
     side = side_of(model.config.task)
     metrics = ["rmse"]
     if side is None or side >= LEAST_SIDE:

@@ -1,184 +1,212 @@
-"""The measuring of pictures: candidates are drawn, scored, and compared with the truth."""
+"""Measuring images: candidates are sampled, scored, and compared with the truth."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from ..errors import CaflowError
+from ..errors import EXIT_FAILED, CaflowError
+from ..inference.candidates import Conditioned, Draw, Request
 from ..inference.choice import distances, order
 from ..inference.score import Score, task_of, to_batch
 from ..model import CAFlow
+from ..sampling import SEEDS
+from ..tasks import Picture
 from ..temperature import Temperature
-from .draws import ConditionedProblems, Drawn
-from .metrics.formulas import diversity, rank_histogram
-from .metrics.pairs import PairMetrics
-from .picture_row import CandidateRow, DrawsRow, PictureRow, TruthRow, Values
-from .problems import Problem, inconsistency, seam
-from .settings import Cell, EvaluationSettings
+from .examples import Example, inconsistency, restore_simply, seam
+from .metrics.pairs import colourfulness, diversity, psnr_hole, rank_histogram
+from .outputs import Measured
+from .result import ranked
+from .settings import Settings
 
-__all__ = ["Measured", "Measurer"]
+__all__ = ["SEED_STEP", "Measurer"]
 
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A picture's row, and the pictures that it was measured from."""
-
-    problem: Problem
-    row: PictureRow
-    # By temperature, in the order of k; empty: of an earlier run.
-    drawn: dict[Temperature, list[Drawn]]
-
-    def kept(self, cell: Cell) -> list[Drawn]:
-        """The N best of the first M candidates, best first."""
-        order = self.row.draws_at(cell.tau).ranked(cell.m, cell.rank)
-        return [self.drawn[cell.tau][candidate.k] for candidate in order[: cell.n]]
+SEED_STEP = 1_000_003  # between the seeds of neighbouring images
 
 
 class Measurer:
-    """Draws, scores and measures pictures, several at a time."""
+    """Samples, scores and measures images, several at a time.
+
+    Args:
+        model: Any model.
+        run: What is measured.
+        pairs: `pair_metrics`.
+        example: Makes the example of an image by its index.
+    """
 
     def __init__(
         self,
         model: CAFlow,
-        settings: EvaluationSettings,
-        pairs: PairMetrics,
-        batch_size: int | None = None,
+        run: Settings,
+        pairs: Callable[[Tensor, Tensor], list[dict[str, float]]],
+        example: Callable[[int], Example],
     ) -> None:
-        self._model, self._settings, self._pairs = model, settings, pairs
-        self._batch_size = batch_size
+        self._model, self._run, self._pairs, self._example = model, run, pairs, example
         self._task = task_of(model)
 
+    def attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
+        """Measure images of one size together; one by one if one of them fails."""
+        examples = []
+        for index in indices:
+            try:
+                examples.append(self._example(index))
+            except CaflowError as error:
+                yield index, _of_one_image(error)
+        try:
+            measured = self._measure(examples) if examples else []
+        except CaflowError as error:
+            if len(examples) == 1:
+                yield examples[0].index, _of_one_image(error)
+                return
+            for example in examples:
+                yield from self.attempt([example.index])
+        else:
+            yield from ((one.example.index, one) for one in measured)
+
     @torch.no_grad()
-    def __call__(self, problems: Sequence[Problem]) -> list[Measured]:
-        """Measure pictures of one size.
-
-        Raises:
-            CaflowError: A draw or a score is not finite.
-        """
-        settings = self._settings
-        conditioned = ConditionedProblems(self._model, problems)
-        truths: list[TruthRow | None] = [None] * len(problems)
-        if {"bpd", "likelihood"} & set(settings.metrics):
-            truths = [
-                _truth_row(score) for score in conditioned.truth_scores(settings.noise_samples)
-            ]
-        baselines = [
-            None if p.baseline is None else self._compare(p, [p.baseline])[0] for p in problems
-        ]
-        drawn: list[dict[Temperature, list[Drawn]]] = [{} for _ in problems]
-        draws_rows: list[list[DrawsRow]] = [[] for _ in problems]
-        for tau in settings.draws:
-            of_each = conditioned.draw(
-                tau, settings.most, settings.seed, settings.noise_samples, self._batch_size
-            )
-            for place, (problem, candidates) in enumerate(zip(problems, of_each, strict=True)):
-                drawn[place][tau] = candidates
-                draws_rows[place].append(self._draws_row(problem, tau, candidates))
-        return [
-            Measured(
-                problem,
-                PictureRow(
-                    problem.index,
-                    problem.name,
-                    tuple(draws_rows[place]),
-                    truths[place],
-                    baselines[place],
-                ),
-                drawn[place],
-            )
-            for place, problem in enumerate(problems)
-        ]
-
-    def _draws_row(
-        self,
-        problem: Problem,
-        tau: Temperature,
-        drawn: list[Drawn],
-    ) -> DrawsRow:
-        settings = self._settings
-        if tau not in settings.taus:  # drawn for its log-likelihoods alone
-            return DrawsRow(tau, tuple(_candidate_row(d, {}) for d in drawn))
-        compared = self._compare(problem, [d.image for d in drawn])
-        candidates = tuple(map(_candidate_row, drawn, compared))
-        images = to_batch([d.image for d in drawn])
-        spread, histograms = None, None
-        if "diversity" in settings.metrics:
-            spread = {m: diversity(images[:m]) for m in settings.candidates if m > 1}
-        if "calibration" in settings.metrics:
-            truth = to_batch([problem.truth])[0]
-            where = None if problem.hole is None else torch.from_numpy(problem.hole)
-            histograms = {
-                m: rank_histogram(images[:m], truth, where)[0].tolist()
-                for m in settings.candidates
-                if m > 1
-            }
-        return DrawsRow(tau, candidates, spread, histograms, self._orders(drawn))
-
-    def _orders(self, drawn: list[Drawn]) -> dict[str, dict[int, list[int]]] | None:
-        """Of each rule that needs more than the row tells, for every M."""
-        rules = [rule for rule in self._settings.ranks if rule not in ("likelihood", "none")]
-        if not rules:
-            return None
-        scores = [d.score.rank_score for d in drawn]
-        apart = None
-        if "consensus" in rules:
-            apart = distances(len(drawn), lambda k: drawn[k].image)
-        return {
-            rule: {
-                m: [
-                    place.k
-                    for place in order(rule, scores[:m], None if apart is None else apart[:m, :m])
-                ]
-                for m in self._settings.candidates
-            }
-            for rule in rules
-        }
-
-    def _compare(self, problem: Problem, images: list[np.ndarray]) -> list[Values]:
-        """Compare each picture with the truth."""
-        truth = to_batch([problem.truth]).expand(len(images), -1, -1, -1)
-        found: list[Values] = [
-            {name: value if math.isfinite(value) else None for name, value in values.items()}
-            for values in self._pairs(to_batch(images), truth)
-        ]
-        for values, image in zip(found, images, strict=True):
-            if "consistency" in self._settings.metrics:
-                level = inconsistency(self._task, problem, image)
-                if level is not None:
-                    values["consistency"] = level
-            if "seam" in self._settings.metrics:
-                step = seam(problem, image)
-                if step is not None:
-                    values["seam"] = step
+    def _measure(self, examples: Sequence[Example]) -> list[Measured]:
+        run, begun = self._run, time.perf_counter()
+        requests = [Request.of(self._task, one.input, one.mask) for one in examples]
+        conditioned = Conditioned(self._model, requests)
+        encoding = time.perf_counter() - begun
+        found = [self._with_baselines(example) for example in examples]
+        if {"bpd", "likelihood"} & set(run.metrics):
+            scores = conditioned.score([one.truth for one in examples], run.noise_samples)
+            for one, score in zip(found, scores, strict=True):
+                one.row["truth"] = _truth(score)
+        seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
+        for tau, m in run.draws:
+            begun = time.perf_counter()
+            drawn: list[list[tuple[Draw, Score]]] = [[] for _ in examples]
+            for draw, score in conditioned.candidates(
+                tau, m, seeds, run.noise_samples, run.batch_size
+            ):
+                drawn[draw.request].append((draw, score))
+            seconds = encoding + time.perf_counter() - begun
+            for one, some in zip(found, drawn, strict=True):
+                one.drawn.append([draw.image for draw, _ in some])
+                one.row["draws"].append(self._draws(one, tau, some, seconds))
         return found
 
+    def _with_baselines(self, example: Example) -> Measured:
+        """A row with the figures of the baselines."""
+        images, values = {}, {}
+        for name in self._run.baselines(self._task.name):
+            begun = time.perf_counter()
+            image = restore_simply(name, example)
+            seconds = time.perf_counter() - begun
+            if image is None:
+                continue
+            images[name] = image
+            if compared := self._compare(example, [image])[0]:
+                values[name] = compared | self._seconds(example, seconds)
+        row = {"index": example.index, "name": example.name, "draws": [], "baselines": values}
+        return Measured(example, row, images)
 
-def _truth_row(score: Score) -> TruthRow:
+    def _draws(
+        self, one: Measured, tau: Temperature, drawn: list[tuple[Draw, Score]], seconds: float
+    ) -> dict[str, Any]:
+        """The candidates at a temperature, as a row has them."""
+        run, images = self._run, one.drawn[-1]
+        draws: dict[str, Any] = {
+            "tau": tau.as_json(),
+            "candidates": [_candidate(draw, score, run) for draw, score in drawn],
+            **self._seconds(one.example, seconds),
+        }
+        cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= len(drawn)]
+        if not cells:  # drawn for its log-likelihoods alone
+            return draws
+        ms = sorted({cell.m for cell in cells})
+        rules = [rule for rule in run.rank if rule not in ("likelihood", "none")]
+        if rules:
+            scores = [score.rank_score for _, score in drawn]
+            apart = distances(len(drawn), lambda k: images[k])
+            draws["orders"] = {
+                rule: {
+                    str(m): [place.k for place in order(rule, scores[:m], apart[:m, :m])]
+                    for m in ms
+                }
+                for rule in rules
+            }
+        measured: Sequence[int] = range(len(drawn))
+        if run.whole:
+            kept = (c["k"] for cell in cells for c in ranked(draws, cell.m, cell.rank)[: cell.n])
+            measured = list(dict.fromkeys(kept))
+        values = self._compare(one.example, [images[k] for k in measured])
+        for k, of_one in zip(measured, values, strict=True):
+            draws["candidates"][k] |= of_one
+        for m in ms if run.measures_spread else ():
+            stacked = to_batch(images[:m])
+            if m > 1 and "diversity" in run.metrics:
+                draws.setdefault("diversity", {})[str(m)] = diversity(stacked)
+            if m > 1 and "calibration" in run.metrics:
+                truth, hole = to_batch([one.example.truth])[0], one.example.hole
+                where = None if hole is None else torch.from_numpy(hole)
+                shares = rank_histogram(stacked, truth, where).tolist()
+                draws.setdefault("ranks", {})[str(m)] = shares
+        return draws
+
+    def _compare(self, example: Example, images: list[Picture]) -> list[dict[str, Any]]:
+        """Compare images with the truth."""
+        metrics, truth = self._run.metrics, to_batch([example.truth])
+        batch = to_batch(images)
+        found: list[dict[str, Any]] = [
+            {name: value if math.isfinite(value) else None for name, value in values.items()}
+            for values in self._pairs(batch, truth.expand(len(images), -1, -1, -1))
+        ]
+        for values, image, tensor in zip(found, images, batch.split(1), strict=True):
+            more: dict[str, Any] = {}
+            if "consistency" in metrics:
+                more["consistency"] = inconsistency(self._task, example, image)
+            if "seam" in metrics:
+                more["seam"] = seam(example, image)
+            if "psnr_hole" in metrics:
+                level = psnr_hole(tensor, truth, torch.from_numpy(example.hole)).item()
+                values["psnr_hole"] = level if math.isfinite(level) else None
+            if "colourfulness" in metrics:
+                more["colourfulness"] = [colourfulness(x).item() for x in (tensor, truth)]
+            values |= {name: value for name, value in more.items() if value is not None}
+        return found
+
+    def _seconds(self, example: Example, seconds: float) -> dict[str, list[float]]:
+        if "seconds" not in self._run.metrics:
+            return {}
+        return {"seconds": [seconds, math.prod(example.truth.shape[:2]) / 1e6]}
+
+
+def _of_one_image(error: CaflowError) -> CaflowError:
+    """An error of a single image; one of the whole evaluation is raised."""
+    if error.exit_code != EXIT_FAILED:
+        raise error
+    return error
+
+
+def _truth(score: Score) -> dict[str, float]:
     if score.log_likelihood is None or score.bits_per_dim is None:
         raise _no_likelihood(score)
-    return TruthRow(score.log_likelihood, score.bits_per_dim, score.standard_error)
+    found = {"log_likelihood": score.log_likelihood, "bits_per_dim": score.bits_per_dim}
+    if score.standard_error is not None:
+        found["standard_error"] = score.standard_error
+    return found
 
 
-def _candidate_row(drawn: Drawn, values: Values) -> CandidateRow:
-    if drawn.score.log_likelihood is None:
-        raise _no_likelihood(drawn.score)
-    return CandidateRow(drawn.k, drawn.seed, drawn.score.log_likelihood, values)
+def _candidate(draw: Draw, score: Score, run: Settings) -> dict[str, Any]:
+    found = {"k": draw.k, "seed": draw.seed, "log_likelihood": score.log_likelihood}
+    if score.log_likelihood is None:
+        if not run.whole:
+            raise _no_likelihood(score)
+        found["rank_score"] = score.rank_score
+    return found
 
 
 def _no_likelihood(score: Score) -> CaflowError:
-    if score.score_domain == "parts":
-        return CaflowError(
-            "a hole with thick and thin places has no log-likelihood, because the thick ones are "
-            "shrunk",
-            "measure such holes one by one",
-        )
     width, height = score.scored_size
     return CaflowError(
-        f"pictures of {width}x{height} are scored in tiles, which have no joint log-likelihood",
-        "use a --model for smaller pictures",
+        f"images of {width}x{height} are scored in tiles, which have no joint log-likelihood",
+        "use a --model for smaller images",
     )

@@ -15,7 +15,8 @@ from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture
 from ..temperature import Temperature
-from .problems import BASELINES, pose_at, side_of
+from .examples import make_example, restore_simply, side_of
+from .protocols import BASELINES
 
 __all__ = ["Verdict", "against_baseline"]
 
@@ -59,10 +60,11 @@ def against_baseline(
     limit = min(limit, _MOST)
     with open_split(data, split, side, paired=paired, seed=seed, limit=limit) as reader:
         for row in range(min(limit, len(reader.names))):
-            problem = pose_at(task, reader, row)
-            if problem.baseline is None:
+            problem = make_example(task, reader, row)
+            image = restore_simply(BASELINES[task.name], problem)
+            if image is None:
                 return None
-            given.append(_rmse(problem.baseline, problem.truth))
+            given.append(_rmse(image, problem.truth))
             try:
                 found = restore_with(model, problem.input, sampling, problem.mask)
             except CaflowError as error:

@@ -20,8 +20,8 @@ import torch
 import caflow_cli as caflow
 from caflow_cli.data import open_split
 from caflow_cli.devices import wait
+from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.metrics.pairs import PairMetrics
-from caflow_cli.evaluation.problems import pose
 from caflow_cli.inference import task_of
 from caflow_cli.inference.score import to_batch
 from caflow_cli.model import CAFlow
@@ -66,8 +66,8 @@ def main() -> None:
     paired = not task.derives_condition
     with open_split(given.data, None, model.config.task.size, paired=paired) as reader:
         names = reader.names[: given.pictures]
-        for index, name in enumerate(names):
-            problem = pose(task, reader.read(index), index, name)
+        for index in range(len(names)):
+            problem = make_example(task, reader, index)
             best, images = [], []
             for precision in PRECISIONS:
                 result = caflow.restore(

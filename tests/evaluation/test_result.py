@@ -1,7 +1,134 @@
+"""From rows to results, by hand; how results are written."""
+
 from __future__ import annotations
 
-from caflow_cli.evaluation.estimates import Estimate
-from caflow_cli.evaluation.result import Evaluation, LikelihoodGap, Result, describe
+import json
+import math
+import sys
+
+import pytest
+
+from caflow_cli.cli.evaluation_table import table_lines
+from caflow_cli.evaluation import Evaluation, Result
+from caflow_cli.evaluation.result import ALL, Estimate, describe, mean_of, ratio_of, summarise
+from caflow_cli.evaluation.settings import Cell
+from caflow_cli.temperature import Temperature
+
+HALF = Temperature.of(0.5)
+
+
+def row(index: int, truth: float, *candidates: tuple[float, float], base: float | None = None):
+    """Candidates are log-likelihood and RMSE."""
+    made = [
+        {"k": k, "seed": k, "log_likelihood": nats, "rmse": rmse}
+        for k, (nats, rmse) in enumerate(candidates)
+    ]
+    return {
+        "index": index,
+        "name": f"p{index}",
+        "draws": [{"tau": [0.5], "candidates": made}],
+        "truth": {"log_likelihood": truth, "bits_per_dim": -truth / 10},
+        "baselines": {} if base is None else {"bicubic": {"rmse": base}},
+    }
+
+
+ROWS = [
+    row(0, -10.0, (-30, 5.0), (-20, 8.0), (-20, 2.0), base=9.0),
+    row(1, -25.0, (-21, 4.0), (-22, 6.0), (-23, 2.0), base=10.0),
+]
+
+
+def test_the_likeliest_are_measured_and_differences_are_paired():
+    metrics = ("rmse", "bpd", "likelihood")
+    (bicubic, kept, everything, truth), (gap,) = summarise(ROWS, [Cell(HALF, 3, 1)], metrics)
+    # Image 0 ties at -20: the lower k. Image 1: k = 0.
+    assert kept.values["rmse"].mean == 6.0
+    assert kept.values["rmse"].standard_error == pytest.approx(2.0)  # of 8 and 4: s = 2.83
+    assert (everything.what, everything.values["rmse"].mean) == (ALL, 4.5)
+    minus_all = kept.differences[ALL]["rmse"]  # 3 and 0
+    assert (minus_all.mean, minus_all.standard_error) == (1.5, pytest.approx(1.5))
+    minus_base = kept.differences["bicubic"]["rmse"]  # -1 and -6
+    assert (minus_base.mean, minus_base.standard_error) == (-3.5, pytest.approx(2.5))
+    assert bicubic.values["rmse"].mean == 9.5
+    assert truth.values["bpd"].mean == 1.75
+    assert kept.values["likelihood"].mean == 0.5
+    assert gap["truth_above_all"]["mean"] == 0.5
+    expected = ((-10 + 70 / 3) + (-25 + 22)) / 2
+    assert gap["truth_minus_mean_candidate"]["mean"] == pytest.approx(expected)
+    histogram = gap["histogram"]
+    assert (histogram["edges"][0], histogram["edges"][-1], len(histogram["edges"])) == (
+        -30,
+        -10,
+        25,
+    )
+    assert (sum(histogram["truth"]), sum(histogram["candidates"])) == (2, 6)
+    assert (histogram["truth"][-1], histogram["candidates"][0]) == (1, 1)
+
+
+def test_fewer_candidates_are_the_first_and_more_kept_their_mean():
+    cells = [Cell(HALF, m, n) for m, n in ((2, 1), (2, 2), (3, 1), (3, 2))]
+    results, _ = summarise(ROWS, cells, ("rmse",))
+    values = [row.values["rmse"].mean for row in results if row.what == "model"]
+    assert values == [6.0, 5.75, 6.0, 5.0]
+
+
+def test_other_rules_are_compared_with_likelihoods_choice():
+    rows = [json.loads(json.dumps(one)) for one in ROWS]
+    for one in rows:
+        one["draws"][0]["orders"] = {"consensus": {"3": [2, 0, 1]}}
+    cells = [Cell(HALF, 3, 1, rank) for rank in ("consensus", "none")]
+    results, _ = summarise(rows, cells, ("rmse",))
+    consensus, first = (row for row in results if row.what == "model")
+    assert consensus.values["rmse"].mean == 2.0
+    assert consensus.differences["likeliest"]["rmse"].mean == -4.0  # 2 - 8, 2 - 4
+    assert first.values["rmse"].mean == 4.5
+    assert consensus.label == "model, τ 0.5, 1 of 3 by consensus"
+
+
+def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
+    rows = [row(0, -1.0, (-3.0, 1.0), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
+    rows[0]["draws"][0]["candidates"][0]["rmse"] = None
+    results, _ = summarise(rows, [Cell(HALF, 1, 1)], ("rmse",))
+    assert math.isinf(results[1].values["rmse"].mean)
+    assert results[1].differences["bicubic"]["rmse"] == Estimate(-4.0, None, 1)
+
+
+def test_the_noise_of_bits_per_dim_is_stated_for_several_draws():
+    rows = [row(0, -10.0), row(1, -25.0)]
+    for one, error in zip(rows, (3.0, 4.0), strict=True):
+        one["truth"]["standard_error"] = error
+    (truth,), _ = summarise(rows, [], ("bpd",))
+    assert truth.extra["noise_standard_error"] == pytest.approx(0.5 / 2)  # 0.3, 0.4
+
+
+def test_calibration_is_the_mean_histogram():
+    rows = [json.loads(json.dumps(one)) for one in ROWS]
+    for one, shares in zip(rows, ([1.0, 0, 0, 0], [0, 0.5, 0.5, 0]), strict=True):
+        one["draws"][0]["ranks"] = {"3": shares}
+    results, _ = summarise(rows, [Cell(HALF, 3, 1)], ("calibration",))
+    result = next(row for row in results if row.what == "model")
+    assert result.extra["rank_histogram"] == [0.5, 0.25, 0.25, 0]
+    assert result.extra["coverage_50"]["mean"] == 0.5  # 0 and 1
+    assert result.values["calibration"].mean == pytest.approx((0.8 + 1) / 2)  # 0.05 of a 0.25 bin
+
+
+def test_a_mean_has_its_standard_error():
+    found = mean_of([1e9 + 1, 1e9 + 2, 1e9 + 6])
+    assert found == Estimate(1e9 + 3, pytest.approx((14 / 2 / 3) ** 0.5), 3)
+    infinite = mean_of([30.0, None]).as_json()
+    assert infinite == {"mean": None, "standard_error": None, "count": 2}
+    assert mean_of([4.0]) == Estimate(4.0, None, 1)
+
+
+def test_a_ratio_of_means_has_the_error_of_the_delta_method():
+    over, under = [3.0, 5.0, 4.0, 8.0], [1.0, 2.0, 3.0, 4.0]
+    pairs = list(zip(over, under, strict=True))
+    residuals = [a - 2 * b for a, b in pairs]  # their mean is 0
+    spread = sum(r * r for r in residuals) / 3
+    assert ratio_of(pairs) == Estimate(2.0, pytest.approx((spread / 4) ** 0.5 / 2.5), 4)
+    assert ratio_of([(0.3, 0.1), (0.6, 0.2)]).standard_error == pytest.approx(0, abs=1e-7)
+    assert ratio_of(pairs[:1]).standard_error is None
+    assert ratio_of([(1.0, 0.0)]) is None
 
 
 def test_another_extractor_is_described_as_such():
@@ -11,17 +138,29 @@ def test_another_extractor_is_described_as_such():
     assert record["metrics"]["fid:alexnet"]["better"] == "lower"
 
 
-def test_an_infinite_mean_is_said_and_is_null_in_json():
-    values = {"psnr": Estimate(float("inf"), None, 2), "rmse": Estimate(0.0, 0.0, 2)}
-    record = Evaluation("sets", 2, ["rmse", "psnr"], [Result("generated", values)]).as_json()
-    assert record["results"][0]["values"]["psnr"]["mean"] is None
-    (note,) = record["notes"]
-    assert note.startswith("psnr is infinite, because a picture equals")
-    assert "JSON: null" in record["metrics"]["psnr"]["range"]
-
-
-def test_bins_of_equal_log_likelihoods_surround_them():
-    one = Estimate(0.0, None, 1)
-    gap = LikelihoodGap(0.5, 2, one, one, [-3.0], [-3.0, -3.0])
-    found = gap.histogram(bins=2)
-    assert found == {"edges": [-3.5, -3.0, -2.5], "truth": [0, 1], "candidates": [0, 2]}
+def test_tables_say_the_same_to_people_and_programs(monkeypatch):
+    values = {"rmse": Estimate(18.2012, 0.45, 9), "psnr": Estimate(math.inf, None, 9)}
+    difference = {"bicubic": {"rmse": Estimate(-2.5, 0.1, 9)}}
+    results = [
+        Result("bicubic", {"rmse": Estimate(20.7, 0.5, 9)}),
+        Result("model", values, Cell(HALF, 10, 1), difference),
+        Result("paper, published", {"rmse": Estimate(17.56, None, 0)}),
+    ]
+    found = Evaluation("model", 9, ["rmse", "psnr"], results, {"task": "superres"})
+    assert list(table_lines(found)) == [
+        "what\ttau\tm\tn\trank\trmse\trmse_se\tpsnr\tpsnr_se",
+        "bicubic\t\t\t\t\t20.7\t0.5\t\t",
+        "model\t0.5\t10\t1\tlikelihood\t18.2012\t0.45\tinf\t",
+        "model - bicubic\t0.5\t10\t1\tlikelihood\t-2.5\t0.1\t\t",
+        "paper, published\t\t\t\t\t17.56\t\t\t",
+    ]
+    (note,) = found.notes
+    assert note.startswith("psnr is infinite, because an image equals")
+    assert found.as_json()["results"][1]["values"]["psnr"]["mean"] is None
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    (text,) = table_lines(found)
+    for shown in ("rmse ↓", "psnr ↑", "18.20 ± 0.45", "∞", "− bicubic", "-2.50 ± 0.10", "17.56"):
+        assert shown in text
+    assert "model, τ 0.5, likeliest of 10" in text

@@ -1,49 +1,74 @@
+"""Settings of an evaluation: what is refused, filled in, and swept."""
+
 from __future__ import annotations
 
 from dataclasses import replace
 
 import helpers
 import pytest
-from evaluation.small_settings import settings
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.settings import Cell, EvaluationSettings
+from caflow_cli.evaluation.settings import Cell, Settings
+
+CONFIG = helpers.task_config("superres")
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("given", "message"),
     [
-        ({"taus": (0.5, -1.0)}, "tau is -1"),
-        ({"candidates": (0,)}, "cannot draw 0"),
-        ({"keep": (4,)}, "cannot keep 4 of 3"),
+        ({"tau": (0.5, -1.0)}, "tau is -1"),
+        ({"tau": "0.9/0.5"}, "has 2 values"),
+        ({"candidates": 0}, "cannot draw 0"),
+        ({"candidates": 10_001}, "cannot draw 10001"),
+        ({"candidates": 3, "keep": 4}, "cannot keep 4 of 3"),
+        ({"rank": "beauty"}, "cannot rank by 'beauty'"),
         ({"seed": 2**32}, "seed"),
         ({"noise_samples": 0}, "0 noise samples"),
-        ({"candidates": (1,), "metrics": ("diversity",)}, "diversity of one"),
+        ({"limit": 0}, "--limit is 0"),
+        ({"candidates": 1, "metrics": "diversity"}, "diversity of one"),
+        ({"candidates": 1, "metrics": "calibration"}, "no spread to calibrate"),
+        ({"metrics": "beauty"}, "unknown metric"),
+        ({"metrics": "seconds"}, "'seconds' is measured by a protocol"),
+        ({"protocol": "table4"}, "unknown protocol 'table4'"),
+        ({"protocol": "repair"}, "needs masks"),
+        ({"protocol": "sr4", "masks": "m"}, "--masks is for"),
+        ({"protocol": "sr4", "metrics": "fid"}, "'fid' needs"),
+        ({"protocol": "sr4", "metrics": "psnr_hole"}, "'psnr_hole' is measured"),
+        ({"protocol": "sr4", "save_stats": "x.npz"}, "--save-stats"),
+        ({"skip_existing": True}, "--skip-existing needs a folder"),
     ],
 )
-def test_settings_that_cannot_be_run(changes, message):
+def test_settings_that_cannot_be_run(given, message):
     with pytest.raises(CaflowError, match=message) as caught:
-        settings(**changes).check()
+        Settings(**given).of(CONFIG)
     assert caught.value.exit_code == 2
 
 
 def test_a_sweep_is_all_that_fits_and_draws_once_a_temperature():
-    sweep = settings(taus=(0.0, 0.5), candidates=(1, 10), keep=(1, 5), metrics=("likelihood",))
+    sweep = Settings(tau=(0.0, 0.5), candidates=(1, 10), keep=(1, 5), metrics="likelihood")
+    sweep = sweep.of(CONFIG)
     assert len(sweep.cells) == 2 * 3
-    assert (sweep.most, sweep.draws) == (10, [0.0, 0.5, 1.0])
-    assert settings(metrics=("bpd",)).draws == []
+    assert (sweep.most, sweep.draws) == (10, [(0.0, 10), (0.5, 10), (1.0, 10)])
+    assert Settings(metrics="bpd").of(CONFIG).draws == []
 
 
-def test_what_is_left_open_is_the_models_or_its_tasks():
-    config = helpers.task_config("superres")
-    own = replace(config, task=replace(config.task, tau=0.3, candidates=7))
-    assert EvaluationSettings.resolve(config, "rmse").cells == [Cell(0.5, 10, 1)]
-    assert EvaluationSettings.resolve(own, "rmse").cells == [Cell(0.3, 7, 1)]
-    given = EvaluationSettings.resolve(own, ("ssim", "rmse"), (1, 0.5, 1), [4, 2], (1, 2))
-    assert (given.taus, given.candidates, given.keep) == ((1.0, 0.5), (4, 2), (1, 2))
-    assert given.metrics == ("rmse", "ssim")
-    with pytest.raises(CaflowError, match="cannot keep 9 of 7") as caught:
-        EvaluationSettings.resolve(own, "rmse", keep=9)
-    assert (caught.value.exit_code, caught.value.hint) == (2, "-m 9")
-    with pytest.raises(CaflowError, match="cannot draw 10001 candidates"):
-        EvaluationSettings.resolve(own, "rmse", candidates=10_001)
+def test_whole_images_are_drawn_at_every_m_and_once_at_temperature_0():
+    sweep = Settings(protocol="sr4", tau=(0, 0.7), candidates=(2, 4)).of(CONFIG)
+    assert sweep.cells == [Cell(0.0, 1, 1), Cell(0.7, 2, 1), Cell(0.7, 4, 1)]
+    assert sweep.draws == [(0.0, 1), (0.7, 2), (0.7, 4)]
+    assert sweep.metrics == ("lpips", "psnr_y", "ssim_y", "seconds")
+
+
+def test_what_is_left_open_is_the_protocols_the_models_or_its_tasks():
+    own = replace(CONFIG, task=replace(CONFIG.task, tau=0.3, candidates=7))
+    assert Settings().of(CONFIG).cells == [Cell(0.5, 10, 1)]
+    assert Settings().of(own).cells == [Cell(0.3, 7, 1)]
+    given = Settings(metrics=("ssim", "rmse"), tau=(1, 0.5, 1), candidates=[4, 2], keep=(1, 2))
+    record = given.of(own).as_json()
+    assert record["taus"] == [[1.0], [0.5]]
+    assert (record["candidates"], record["keep"]) == ([4, 2], [1, 2])
+    assert record["metrics"] == ["rmse", "ssim"]
+    table1 = Settings(protocol="table1", metrics="psnr").of(own)
+    assert (table1.cells, table1.limit) == ([Cell(0.5, 10, 1)], 100)
+    assert table1.metrics == ("lpips", "rmse", "psnr")
+    assert Settings(protocol="table1", tau=0.9, limit=3).of(own).limit == 3

@@ -11,12 +11,6 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.draws import ConditionedProblems
-from caflow_cli.evaluation.measure import Measurer
-from caflow_cli.evaluation.metrics.pairs import PairMetrics
-from caflow_cli.evaluation.problems import Problem
-from caflow_cli.evaluation.settings import EvaluationSettings
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import (
     Drawing,
@@ -285,27 +279,3 @@ def test_a_map_of_all_parts_lies_where_their_windows_are(model, mask):
     assert (found.nats[~seen] == 0).all()
     assert found.z.shape == (math.ceil(HEIGHT / 4), WIDTH / 4)
     assert np.isfinite(found.z).all()
-
-
-def test_an_evaluation_draws_and_scores_a_hole_in_parts_as_restore_does(model):
-    image, mask = picture(), scratch()
-    given = np.where(mask[..., None] > 0, np.uint8(128), image)
-    problem = Problem(2, "p", given, mask, image, None)
-    conditioned = ConditionedProblems(model, [problem])
-    (drawn,) = conditioned.draw(0.7, 2, 5, 1)
-    seed = 5 + 2 * 1_000_003
-    expected = restore(model, problem.input, 0.7, 2, seed=seed, mask=mask, rank="none").ranked
-    for ours, theirs in zip(drawn, expected, strict=True):
-        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
-        np.testing.assert_array_equal(ours.image, theirs.image)
-    (truth,) = conditioned.truth_scores(2)
-    again = score(model, problem.input, image, mask, noise_samples=2)
-    assert truth.log_likelihood == pytest.approx(again.log_likelihood, abs=1e-2)
-    assert truth.standard_error == pytest.approx(again.standard_error, rel=1e-2)
-
-
-def test_an_evaluation_refuses_a_truth_without_a_likelihood(model):
-    problem = Problem(0, "p", picture(), blotch(), picture(), None)
-    settings = EvaluationSettings.resolve(model.config, ["bpd"])
-    with pytest.raises(CaflowError, match="thick and thin places has no log-likelihood"):
-        Measurer(model, settings, PairMetrics([]))([problem])

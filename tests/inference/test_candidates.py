@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from caflow_cli.data import Reader
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.draws import ConditionedProblems
-from caflow_cli.evaluation.problems import pose
+from caflow_cli.evaluation.examples import make_example
 from caflow_cli.inference import restore, score, task_of
 from caflow_cli.inference.candidates import BATCH_PIXELS, Conditioned, Request
 
@@ -32,9 +32,10 @@ def pictures(count: int, size: int | tuple[int, int] = 32, seed: int = 5) -> lis
 
 def asked(model, count: int = 2):
     """Pictures as a user would have them, and their masks, of one size at model scale."""
-    task = task_of(model)
-    problems = [pose(task, [image, image], r, f"p{r}") for r, image in enumerate(pictures(count))]
-    return [(problem.input, problem.mask) for problem in problems]
+    rows = [[image, image] for image in pictures(count)]
+    reader = Reader("all", None, [f"p{r}" for r in range(count)], lambda row: rows[row])
+    examples = [make_example(task_of(model), reader, row) for row in range(count)]
+    return [(example.input, example.mask) for example in examples]
 
 
 def conditioned(model, count: int = 2) -> Conditioned:
@@ -58,14 +59,13 @@ def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
-    """At equal batch size: of `restore`, and of an evaluation's picture r from S + 1,000,003 r."""
+    """At equal batch size."""
     model = models_32[task]
-    problem = pose(task_of(model), pictures(2), 3, "p3")
-    (drawn,) = ConditionedProblems(model, [problem]).draw(0.8, 3, 2**32 - 5, 1)
-    seed = (2**32 - 5 + 3 * 1_000_003) % 2**32
-    alone = restore(model, problem.input, 0.8, 3, seed=seed, mask=problem.mask, rank="none")
-    for ours, theirs in zip(drawn, alone.ranked, strict=True):
-        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
+    [(image, mask)] = asked(model, 1)
+    drawn = conditioned(model, 1).candidates(0.8, 3, [70])
+    alone = restore(model, image, 0.8, 3, seed=70, mask=mask, rank="none")
+    for (ours, own), theirs in zip(drawn, alone.ranked, strict=True):
+        assert (ours.k, ours.seed, own) == (theirs.k, theirs.seed, theirs.score)
         np.testing.assert_array_equal(ours.image, theirs.image)
 
 

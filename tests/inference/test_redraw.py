@@ -14,11 +14,10 @@ from caflow_cli import load
 from caflow_cli.assets import example_path
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation.draws import ConditionedProblems
-from caflow_cli.evaluation.problems import pose
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
 from caflow_cli.inference import restore, task_of
+from caflow_cli.inference.candidates import Conditioned, Request
 from caflow_cli.inference.conditions import InTiles, OnePiece
 from caflow_cli.inference.latents import Latents
 from caflow_cli.inference.progress import Steps
@@ -155,13 +154,14 @@ def test_ten_redraws_are_the_most(small_model, poison, in_tiles):
 def test_a_picture_without_a_sound_draw_is_an_error_and_others_are_drawn(models_32, poison):
     model = models_32["superres"]
     images = [helpers.smooth_image(1, 3, 32, s)[0].permute(1, 2, 0).numpy() for s in (1, 2)]
-    problems = [pose(task_of(model), [one, one], r, f"p{r}") for r, one in enumerate(images)]
-    before = ConditionedProblems(model, problems[:1]).draw(TAU, 2, 0, 1)
+    task = task_of(model)
+    requests = [Request.of(task, task.degrade(one)) for one in images]
+    before = list(Conditioned(model, requests[:1]).candidates(TAU, 2, [0]))
     poison(model, [(1_000_003, k) for k in range(REDRAWS + 1)])
     with pytest.raises(CaflowError, match="run away"):
-        ConditionedProblems(model, problems).draw(TAU, 2, 0, 1)
-    after = ConditionedProblems(model, problems[:1]).draw(TAU, 2, 0, 1)
-    for one, other in zip(before[0], after[0], strict=True):
+        list(Conditioned(model, requests).candidates(TAU, 2, [0, 1_000_003]))
+    after = list(Conditioned(model, requests[:1]).candidates(TAU, 2, [0]))
+    for (one, _), (other, _) in zip(before, after, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
 
 

@@ -356,7 +356,7 @@ def _run_configs() -> list[bytes]:
 
 
 def _read_statistics(path: Path) -> None:
-    from caflow_cli.evaluation.metrics.set_features import SetFeatures
+    from caflow_cli.evaluation.metrics.sets import SetFeatures
 
     SetFeatures.load(path, "inception")
 

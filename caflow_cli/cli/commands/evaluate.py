@@ -4,39 +4,41 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...data.missing import check_there
-from ...errors import EXIT_FAILED
-from ...evaluation.benchmarks import BENCHMARKS
-from ...evaluation.metrics.catalogue import METRICS, choose_metrics
+from ...data.missing import check_there, of_masks
+from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ...evaluation import METRICS
 from .. import options
 from ..console import Console, measuring
-from ..evaluation_benchmark import on_whole_pictures
-from ..evaluation_form import check_options, form_of
-from ..evaluation_options import (
-    DEFAULT_METRICS,
-    RESULTS,
-    Compared,
-    ModelOnData,
-    Networks,
-    Written,
-)
-from ..evaluation_settings import model_settings
+from ..evaluation_options import RESULTS, Compared, ModelOnData, Networks, Written
 from ..options import expanded
-from ..reporter import Reporter
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
-    from ..records import Fields
 
 __all__ = ["evaluate_command"]
 
-_COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
+_FULL = "caflow evaluate --task superres --data faces/ --metric {}"
+_PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR --metric {}"
+# Options that mean nothing where images are compared with images.
+_OF_MODELS = {
+    "save_images": "--save-images",
+    "report": "--report",
+    "skip_existing": "--skip-existing",
+    "limit": "--limit",
+    "split": "--split",
+    "tau": "--tau",
+    "candidates": "-m",
+    "keep": "-n",
+    "rank": "--rank",
+    "batch_size": "--batch-size",
+    "masks": "--masks",
+}
 
 
 def _metrics(incomplete: str) -> list[str]:
@@ -47,12 +49,13 @@ def _metrics(incomplete: str) -> list[str]:
 
 @expanded
 def evaluate_command(
+    context: typer.Context,
     *,
-    pictures: Annotated[
+    images: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[GENERATED REFERENCE]",
-            help="Two folders, zips or pictures, paired by name (`x_superres_01.png` belongs to "
+            help="Two folders, zips or images, paired by name (`x_superres_01.png` belongs to "
             "`x.png`); for FID also .npz statistics.",
         ),
     ] = None,
@@ -62,7 +65,7 @@ def evaluate_command(
             "--metric",
             metavar="NAME,…",
             help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
-            f"Default: {','.join(DEFAULT_METRICS)}, without lpips if its network cannot be had.",
+            "Default: lpips,rmse, without lpips if its network cannot be had.",
             autocompletion=_metrics,
         ),
     ] = None,
@@ -77,141 +80,180 @@ def evaluate_command(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure a model on data, or pictures against pictures.
+    """Measure a model on data, or images against images.
 
     There are three forms: a model is measured on data (--data), two folders are compared, or the
     JSON lines of a restoring command are read from a pipe (--reference). A model is compared with a
     baseline (bicubic, grey copy, mean fill) and with the mean of all M candidates, with paired
-    standard errors. --protocol sr4, repair and colour measure whole pictures at their own size.
+    standard errors. --protocol sr4, repair and colour measure whole images at their own size.
 
     On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
 
     Example: caflow evaluate --task superres --data faces.zip --protocol table1 --report out/
     """
-    console = Console(quiet, verbose)
-    metrics = metric or []
-    form = form_of(pictures or [], metrics, model, compared)
-    start = time.perf_counter()
-    identity: Fields = {}
-    benchmark = BENCHMARKS.get(model.protocol or "") if form == "model" else None
-    if benchmark is not None:
-        evaluation, found = on_whole_pictures(
-            benchmark, metrics, model, compared, networks, written, console
-        )
+    from ..evaluation_table import table_lines
+
+    console, start, identity = Console(quiet, verbose, "evaluate", json), time.perf_counter(), {}
+    if _is_on_data(images or [], metric or ["lpips,rmse"], model, compared):
+        if compared.resize is not None:
+            raise CaflowError(
+                "--resize is for sets of images; data is brought to the model's size",
+                "leave out --resize",
+                EXIT_USAGE,
+            )
+        evaluation, found = _on_data(metric or [], model, networks, written, console)
         identity = {"model": found}
-    elif form == "model":
-        evaluation, loaded = _on_data(metrics, model, compared, networks, written, console)
-        identity = {"model": loaded}
     else:
-        names = choose_metrics(metrics, _COMPARED, DEFAULT_METRICS)
-        check_options(form, model, compared, written)
-        evaluation = _compare(
-            pictures or [], names, compared, networks, console, leave_out=not metrics
-        )
-    reporter = Reporter("evaluate", console, json)
-    _report(evaluation, identity, time.perf_counter() - start, reporter)
+        for name, flag in _OF_MODELS.items():
+            source = context.get_parameter_source(name)
+            if source is not None and source.name == "COMMANDLINE":
+                hint = _FULL.format("lpips,rmse")
+                raise CaflowError(f"{flag} is for a model on data", hint, EXIT_USAGE)
+        evaluation = _compare(images or [], metric or [], compared, networks, console)
+    elapsed = time.perf_counter() - start
+    for note in evaluation.notes:
+        console.note(f"note: {note}")
+    fields = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
+    console.result(fields, table_lines(evaluation))
+    console.detail(f"{evaluation.images} images in {elapsed:.1f} s")
+    for failure in evaluation.failed:
+        console.error(failure.error)
+    if evaluation.failed:
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _is_on_data(
+    images: Sequence[str], metrics: Sequence[str], model: ModelOnData, compared: Compared
+) -> bool:
+    """Whether a model is measured on data; else sets are compared, or JSON lines on stdin.
+
+    Raises:
+        CaflowError: (exit 2) the form is not clear, or an argument is missing.
+    """
+
+    def refuse(message: str, hint: str) -> CaflowError:
+        return CaflowError(message, hint.format(",".join(metrics)), EXIT_USAGE)
+
+    on_data = (model.data, model.task, model.protocol) != (None, None, None)
+    if images:
+        if on_data or compared.reference is not None:
+            raise refuse("give two folders to compare, or a model to sample, not both", _FULL)
+        if len(images) != 2:
+            raise refuse(
+                f"{len(images)} sets of images are given, not two",
+                "caflow evaluate GENERATED REFERENCE --metric {}",
+            )
+    elif on_data:
+        if compared.reference is not None:
+            raise refuse("--reference is for JSON lines, not for a model", _FULL)
+        if model.data is None:
+            raise refuse("no data to measure on", "caflow evaluate --task superres --data DIR")
+    elif compared.reference is None:
+        raise refuse("nothing to evaluate", _FULL)
+    elif sys.stdin is None or sys.stdin.isatty():
+        raise refuse("--reference needs JSON lines on stdin", _PIPE)
+    return on_data
 
 
 def _on_data(
     metrics: Sequence[str],
     given: ModelOnData,
-    compared: Compared,
     networks: Networks,
     written: Written,
     console: Console,
 ) -> tuple[Evaluation, dict[str, str]]:
     """Measure a model on data; also return the model's identity."""
-    settings = model_settings(given, metrics)
-    check_options("model", given, compared, written)
-    check_there(given.data or "")
+    from ...evaluation.protocols import Protocol
+    from ...evaluation.settings import Settings
+    from ...tasks import task_named
+    from ...temperature import Temperature
+
+    if given.split not in (None, "train", "val", "test"):
+        raise CaflowError(f"unknown split {given.split!r}", "--split test", EXIT_USAGE)
+    settings = Settings(
+        metrics=metrics,
+        tau=_values(given.tau, "--tau", Temperature.of, "0,0.5,1 or 0.9/0.7/0.5, a shape"),
+        candidates=_values(given.candidates, "-m", int, "1,10,30"),
+        keep=_values(given.keep, "-n", int, "1,10,30"),
+        rank=given.rank.split(","),
+        seed=given.seed,
+        noise_samples=given.noise_samples,
+        batch_size=given.batch_size,
+        split=given.split,  # type: ignore[arg-type]  # checked above
+        limit=given.limit,
+        protocol=given.protocol,
+        masks=given.masks,
+        weights=networks.weights,
+        save_stats=networks.save_stats,
+        save_images=written.save_images,
+        report=written.report,
+        skip_existing=written.skip_existing,
+    )
+    protocol, task = settings.check().protocol, given.task
+    if isinstance(protocol, Protocol):
+        if task not in (None, protocol.task):
+            raise CaflowError(
+                f"protocol {protocol.name} is for {protocol.task}, not {task}",
+                f"--task {protocol.task}",
+                EXIT_USAGE,
+            )
+        task = protocol.task
+    elif task is not None:
+        task_named(task)
+    data = given.data or ""
+    check_there(data)
+    if given.masks is not None:
+        with of_masks("--masks "):
+            check_there(given.masks)
+
     from ...evaluation import evaluate
     from ..loaded_model import load_model
 
     with console.progress() as display:
-        own = None if settings.protocol is None else settings.protocol.model
-        loaded = load_model(given.model, given.device, console, settings.task, own)
-        evaluation = evaluate(
-            loaded.model,
-            given.data or "",
-            metrics=settings.metrics,
-            split=settings.split,
-            limit=settings.limit,
-            tau=settings.tau,
-            candidates=settings.candidates,
-            keep=settings.keep,
-            seed=given.seed,
-            noise_samples=given.noise_samples,
-            rank=settings.ranks,
-            batch_size=given.batch_size,
-            weights=networks.weights(leave_out=not metrics and settings.protocol is None),
-            save_images=written.save_images,
-            report=written.report,
-            skip_existing=written.skip_existing,
-            save_stats=networks.save_stats,
-            identity=loaded.identity,
-            protocol=settings.protocol,
-            progress=measuring(display),
-        )
-    return evaluation, loaded.identity
+        default = protocol.model if isinstance(protocol, Protocol) else None
+        loaded = load_model(given.model, given.device, console, task, default)
+        loaded.model.identity = {**loaded.identity}
+        progress = measuring(display)
+        return evaluate(loaded.model, data, settings, progress=progress), loaded.identity
+
+
+def _values(text: str | None, flag: str, kind: Callable[[str], Any], example: str) -> Any:
+    """The values of a comma-separated list; None stays None."""
+    try:
+        return None if text is None else [kind(part) for part in text.split(",")]
+    except (ValueError, CaflowError) as error:
+        raise CaflowError(f"{flag} is {text!r}", f"{flag} {example}", EXIT_USAGE) from error
 
 
 def _compare(
-    pictures: Sequence[str],
+    images: Sequence[str],
     metrics: Sequence[str],
     compared: Compared,
     networks: Networks,
     console: Console,
-    *,
-    leave_out: bool,
 ) -> Evaluation:
-    """Compare two sets of pictures, or the outputs named by JSON lines on stdin and the truth."""
-    from ...evaluation.picture_sets import check_pictures
+    """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
+    from ...evaluation.settings import check_images
 
-    for path in pictures or [compared.reference or ""]:
-        check_pictures(Path(path))
-    weights = networks.weights(leave_out=leave_out)
+    reference = compared.reference or ""
+    for path in images or [reference]:
+        check_images(Path(path))
+
+    from ...evaluation import compare, compare_lines
+
     with console.progress() as display:
         bar = display.add_task("comparing", total=None)
 
         def progress(done: int, total: int) -> None:
-            text = f"{done} of {total} pictures" if total else f"{done} pictures"
+            text = f"{done} of {total} images" if total else f"{done} images"
             display.update(bar, completed=done, total=total or None, description=text)
 
-        if pictures:
-            from ...evaluation import compare
-
-            return compare(
-                pictures[0],
-                pictures[1],
-                metrics,
-                resize=compared.resize,
-                weights=weights,
-                save_stats=networks.save_stats,
-                progress=progress,
-            )
-        from ...evaluation import compare_lines
-
-        return compare_lines(
-            sys.stdin,
-            compared.reference or "",
-            metrics,
-            resize=compared.resize,
-            weights=weights,
-            save_stats=networks.save_stats,
-            progress=progress,
-        )
-
-
-def _report(evaluation: Evaluation, identity: Fields, elapsed: float, reporter: Reporter) -> None:
-    from ..evaluation_table import table_lines
-
-    console = reporter.console
-    for note in evaluation.notes:
-        console.note(f"note: {note}")
-    fields = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
-    reporter.result(fields, table_lines(evaluation))
-    console.detail(f"{evaluation.images} pictures in {elapsed:.1f} s")
-    for _, error in evaluation.failed:
-        console.error(error)
-    if evaluation.failed:
-        raise typer.Exit(EXIT_FAILED)
+        shared: dict[str, Any] = {
+            "resize": compared.resize,
+            "weights": networks.weights,
+            "save_stats": networks.save_stats,
+            "progress": progress,
+        }
+        if images:
+            return compare(images[0], images[1], metrics, **shared)
+        return compare_lines(sys.stdin, reference, metrics, **shared)

@@ -4,6 +4,6 @@ Nothing here knows tasks or models. Importing the package imports no torch, beca
 describes metrics without it.
 """
 
-from .catalogue import METRICS, OF_MODELS, Metric, choose_metrics
+from .catalogue import METRICS, Metric, Weights, choose_metrics
 
-__all__ = ["METRICS", "OF_MODELS", "Metric", "choose_metrics"]
+__all__ = ["METRICS", "Metric", "Weights", "choose_metrics"]

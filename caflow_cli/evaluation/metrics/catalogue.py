@@ -5,19 +5,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ...errors import EXIT_USAGE, CaflowError
 
-__all__ = ["METRICS", "OF_MODELS", "Metric", "choose_metrics"]
+__all__ = ["METRICS", "Metric", "Weights", "choose_metrics"]
 
 
 @dataclass(frozen=True)
 class Metric:
     """A metric.
 
-    `needs` is pairs (picture and truth), sets (two sets), a model that samples, or a benchmark: one
-    of the protocols on whole pictures.
+    `needs` is pairs (image and truth), sets (two sets), a model that samples, or a benchmark: one
+    of the protocols on whole images.
     """
 
     name: str
@@ -27,6 +28,18 @@ class Metric:
     better: Literal["lower", "higher", "nominal"]
     needs: Literal["pairs", "sets", "model", "benchmark"]
     decimals: int  # that a table shows
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the networks of metrics come from.
+
+    None is the environment's file, else torch's cache, else a download.
+    """
+
+    lpips: str | Path | None = None
+    fid: str | Path | None = None
+    extractor: str = "inception"  # of the features of FID, KID and coverage
 
 
 _ALL = (
@@ -139,7 +152,7 @@ _ALL = (
     Metric(
         "coverage",
         "share of truths whose ball, which reaches to the 5th nearest other truth in the same "
-        "features, holds a picture of the set (Naeem et al. 2020); their density, and the share of "
+        "features, holds an image of the set (Naeem et al. 2020); their density, and the share of "
         "truths covered by a draw of their own condition, beside it",
         "0 to 1; 0.97 for two equal sets of one distribution",
         "share",
@@ -150,7 +163,7 @@ _ALL = (
     Metric(
         "bpd",
         "-log2 p(truth | condition) / D on the 8-bit scale, an estimate of an upper bound on the "
-        "bits a value takes, K noise draws a picture; mean over images",
+        "bits a value takes, K noise draws an image; mean over images",
         "0 up; 8 is a uniform guess",
         "bits/dim",
         "lower",
@@ -199,7 +212,7 @@ _ALL = (
     ),
     Metric(
         "likelihood",
-        "share of pictures whose truth has a higher log-likelihood than all M candidates, at tau "
+        "share of images whose truth has a higher log-likelihood than all M candidates, at tau "
         "and at tau 1; histograms of both, and truth minus mean candidate, beside it",
         "0 to 1; 1 / (M + 1) if truth and candidates were alike",
         "share",
@@ -210,7 +223,6 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-OF_MODELS = [name for name, metric in METRICS.items() if metric.needs != "benchmark"]
 
 
 def choose_metrics(
@@ -235,7 +247,7 @@ def choose_metrics(
             wanted.add(name)
         elif name in METRICS and METRICS[name].needs == "benchmark":
             raise CaflowError(
-                f"{name!r} is measured by a protocol on whole pictures",
+                f"{name!r} is measured by a protocol on whole images",
                 "caflow evaluate --protocol sr4|repair|colour --data DIR",
                 EXIT_USAGE,
             )

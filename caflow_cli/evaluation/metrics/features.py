@@ -1,4 +1,4 @@
-"""Feature extractors for sets: Inception from a verified file, AlexNet, or the caller's."""
+"""Networks that turn images into features for sets: Inception, AlexNet, or the caller's."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,18 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
-from .fid_extra import require_fid_extra
+from .catalogue import Weights
+from .pairs import LpipsDistance, pair_metrics
 
-__all__ = ["EXTRACTORS", "INCEPTION_FILE", "INCEPTION_SHA256", "Extractor", "load_extractor"]
+__all__ = ["EXTRACTORS", "INCEPTION_FILE", "Extractor", "load_extractor", "load_networks"]
 
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-INCEPTION_URL = (
-    f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-)
+_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 # Its first eight digits are in the file's name, as torch.hub writes them; the whole is what users
 # of the file state again and again. torch-fidelity and pytorch-fid publish the same bytes.
-INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-
+_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+_PACKAGES = {"torchmetrics": "torchmetrics", "torch_fidelity": "torch-fidelity"}
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 EXTRACTORS = (*_LAYERS, "alexnet")
 
@@ -39,63 +39,68 @@ class Extractor:
     name: str
     features: Callable[[Tensor], Tensor]
 
-    @property
-    def is_standard(self) -> bool:
-        """Whether a Frechet distance of these features is the usual FID."""
-        return self.name == "inception"
-
     def label(self, metric: str) -> str:
-        """`fid` for the standard features, `fid:NAME` for others."""
-        return metric if self.is_standard else f"{metric}:{self.name}"
+        """`fid` for the standard features, whose distance is the usual FID; else `fid:NAME`."""
+        return metric if self.name == "inception" else f"{metric}:{self.name}"
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features, (B, d) float64 on the CPU."""
         features = self.features(images)
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
+            shape = getattr(features, "shape", type(features).__name__)
             raise CaflowError(
-                f"feature extractor {self.name!r} gave {_shape(features)} for {len(images)} images",
+                f"feature extractor {self.name!r} gave {shape} for {len(images)} images",
                 "let it return (B, d) for uint8 (B, 3, H, W)",
                 EXIT_USAGE,
             )
         return features.cpu().double()
 
 
-def _shape(value: object) -> str:
-    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+def load_networks(
+    metrics: Collection[str], weights: Weights, device: torch.device | str, features: bool
+) -> tuple[Callable[[Tensor, Tensor], list[dict[str, float]]], Extractor | None]:
+    """Load what computes the metrics: `pair_metrics`, and with `features` the extractor.
+
+    Raises:
+        CaflowError: As for both. If files are missing, one error (exit 3) names all.
+    """
+    missing: list[CaflowError] = []
+
+    def load(what: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return what(*arguments, device)
+        except CaflowError as error:
+            if error.exit_code != EXIT_WEIGHTS:
+                raise
+            missing.append(error)
+
+    pairs = load(pair_metrics, metrics, weights)
+    extractor = load(load_extractor, weights) if features else None
+    if missing:
+        messages, hints = zip(*((one.message, one.hint) for one in missing), strict=True)
+        raise CaflowError("; ".join(messages), "; ".join(hints), EXIT_WEIGHTS)
+    return pairs, extractor
 
 
-def load_extractor(
-    name: str = "inception",
-    *,
-    fid_weights: str | Path | None = None,
-    lpips_weights: str | Path | None = None,
-    device: torch.device | str = "cpu",
-) -> Extractor:
-    """Load the extractor with that name.
+def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
+    """Load the extractor that `weights` names.
 
     `inception` gives the 2,048 pooled features of FID's network. `inception-768` and so on are its
     earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over the
     image. `module:factory` is imported, also from the working directory, and called without
     arguments. It must return a callable from uint8 (B, 3, H, W) to (B, d).
 
-    Args:
-        fid_weights: The Inception file; default: CAFLOW_FID_WEIGHTS, else torch's cache, else it is
-            downloaded there.
-        lpips_weights: As `LpipsDistance` takes it.
-
     Raises:
-        CaflowError: There is no such extractor (exit 2); the extra `fid` is not installed, or the
-            extractor's weights are missing or not the pinned ones (exit 3).
+        CaflowError: There is no such extractor (exit 2); or its weights are missing or not the
+            pinned ones (exit 3).
     """
-    require_fid_extra(inception=name in _LAYERS)
+    name = weights.extractor
     if name in _LAYERS:
-        net = _inception(_LAYERS[name], fid_weights).to(device)
+        net = _inception(_LAYERS[name], weights.fid).to(device)
         return Extractor(name, lambda images: net(images.to(device)))
     if name == "alexnet":
-        from .lpips import LpipsDistance
-
-        return Extractor(name, LpipsDistance(lpips_weights, device).features)
+        return Extractor(name, LpipsDistance(weights.lpips, device).features)
     if ":" not in name:
         raise CaflowError(
             f"unknown feature extractor {name!r}",
@@ -106,6 +111,13 @@ def load_extractor(
 
 
 def _inception(layer: int, path: str | Path | None) -> nn.Module:
+    packages = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
+    if packages:
+        raise CaflowError(
+            f"fid, kid and coverage need {' and '.join(packages)}, not installed here",
+            f"pip install {' '.join(packages)}",
+            EXIT_WEIGHTS,
+        )
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     # The file is a pickle. What is opened is exactly the bytes that were verified.
@@ -119,43 +131,36 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
 
 
 def _verified_weights(path: str | Path | None) -> bytes:
-    path = path or os.environ.get("CAFLOW_FID_WEIGHTS") or None
-    if path is None:
-        cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
-        if not cached.is_file():
-            _download(cached)
-        path = cached
+    named = path or os.environ.get("CAFLOW_FID_WEIGHTS") or None
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    hint = f"download {_URL} into {str(cached.parent)!r}, or --fid-weights FILE"
+    if named is None and not cached.is_file():
+        try:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(_URL, str(cached), hash_prefix=_SHA256, progress=False)
+        except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
+            raise CaflowError(
+                f"no Inception weights: {INCEPTION_FILE} is not in torch's cache, and the download "
+                "failed",
+                hint,
+                EXIT_WEIGHTS,
+            ) from error
+    file = Path(named or cached)
     try:
-        data = Path(path).read_bytes()
+        data = file.read_bytes()
     except OSError as error:
         raise CaflowError(
-            f"cannot read Inception weights {str(path)!r}: {error.strerror}",
-            f"--fid-weights FILE, the {INCEPTION_FILE} of torch-fidelity",
-            EXIT_WEIGHTS,
+            f"cannot read Inception weights {str(file)!r}: {error.strerror}", hint, EXIT_WEIGHTS
         ) from error
     digest = hashlib.sha256(data).hexdigest()
-    if digest != INCEPTION_SHA256:
+    if digest != _SHA256:
         raise CaflowError(
-            f"{str(path)!r} is not FID's Inception network: its sha256 is {digest[:12]}…, "
-            f"not {INCEPTION_SHA256[:12]}…",
-            f"--fid-weights FILE, the {INCEPTION_FILE} of torch-fidelity",
+            f"{str(file)!r} is not FID's Inception network: its sha256 is {digest[:12]}…, not "
+            f"{_SHA256[:12]}…",
+            hint,
             EXIT_WEIGHTS,
         )
     return data
-
-
-def _download(target: Path) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            INCEPTION_URL, str(target), hash_prefix=INCEPTION_SHA256, progress=False
-        )
-    except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
-        raise CaflowError(
-            f"no Inception weights: {str(target)!r} is not there, and the download failed",
-            f"--fid-weights FILE, which is {INCEPTION_URL}",
-            EXIT_WEIGHTS,
-        ) from error
 
 
 def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], Tensor]:
@@ -163,8 +168,7 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
     hint = "--feature-extractor module:factory, importable from here"
     sys.path.insert(0, "")  # as `python -m` has it
     try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-        features = factory()
+        features = getattr(importlib.import_module(module_name), factory_name)()
     except Exception as error:  # the caller's code: anything
         raise CaflowError(
             f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}",

@@ -1,48 +1,331 @@
-"""Pair metrics of batches: each compares pictures with their truths."""
+"""Metrics of images beside their truths, from uint8 batches (B, 3, H, W)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from . import formulas
-from .lpips import LpipsDistance
+from ...errors import CaflowError
+from ...perceptual import ALEX, at_hand, load_perceptual
+from .catalogue import Weights
 
-__all__ = ["PairMetrics"]
+__all__ = [
+    "LEAST_SIDE",
+    "LpipsDistance",
+    "central_share",
+    "colourfulness",
+    "diversity",
+    "measurable",
+    "pair_metrics",
+    "psnr",
+    "psnr_hole",
+    "psnr_y",
+    "rank_histogram",
+    "rmse",
+    "ssim",
+    "ssim_y",
+]
 
-_FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "rmse": formulas.rmse,
-    "psnr": formulas.psnr,
-    "ssim": formulas.ssim,
-    "psnr_y": formulas.psnr_y,
-    "ssim_y": formulas.ssim_y,
-}
+LEAST_SIDE = 31  # of an image, below which a layer of AlexNet has nothing left
+_PEAK = 255.0
+_WINDOW = 11  # of SSIM: torchmetrics' for σ 1.5
+_BORDER = 4  # pixels that the metrics of Y leave out at each side
+# Y of YCbCr in "studio range", ITU-R BT.601: 16 for black, 235 for white.
+_LUMA = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64) / 255
+_BLACK = 16.0
 
 
-class PairMetrics:
-    """The metrics of `names` that compare pairs, ready to use.
+def rmse(images: Tensor, references: Tensor) -> Tensor:
+    """Root mean square error of each image, in levels of 0-255: (B,) float64, lower is better.
+
+    The figure of a set is the mean over its images (paper table 1).
+
+    Args:
+        images, references: uint8 (B, 3, H, W).
+    """
+    _check(images, references)
+    return _rmse(images, references)
+
+
+def psnr(images: Tensor, references: Tensor) -> Tensor:
+    """`20 log10(255 / rmse)` of each image in dB: (B,) float64, infinite for equal images.
+
+    Args:
+        images, references: uint8 (B, 3, H, W).
+    """
+    return _decibels(rmse(images, references))
+
+
+def ssim(images: Tensor, references: Tensor) -> Tensor:
+    """Structural similarity of each image: (B,) float64, 1 for equal images.
+
+    Wang et al. 2004, by torchmetrics: Gaussian window of 11×11 with σ = 1.5, K1 = 0.01, K2 = 0.03,
+    range 255, population covariances; the mean over channels and over the windows that lie inside
+    the image.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 11.
 
     Raises:
-        CaflowError: LPIPS is requested and its trunk is missing (exit 3).
+        CaflowError: A side is shorter than the window.
+    """
+    _check(images, references)
+    return _similarity(images, references, "ssim")
+
+
+def psnr_y(images: Tensor, references: Tensor) -> Tensor:
+    """PSNR of Y in dB, as super-resolution is compared: (B,) float64, infinite for equal images.
+
+    `20 log10(255 / rmse)` of the luma (BT.601, 16 to 235, not rounded), without the 4 pixels next
+    to each border.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 9.
+
+    Raises:
+        CaflowError: Nothing is left between the borders.
+    """
+    return _decibels(_rmse(*_inner_luma(images, references, 1, "psnr_y")))
+
+
+def ssim_y(images: Tensor, references: Tensor) -> Tensor:
+    """Structural similarity of Y: (B,) float64. `ssim` of what `psnr_y` compares.
+
+    Args:
+        images, references: uint8 (B, 3, H, W), sides of at least 19.
+
+    Raises:
+        CaflowError: No whole window is left between the borders.
+    """
+    return _similarity(*_inner_luma(images, references, _WINDOW, "ssim_y"), "ssim_y")
+
+
+def psnr_hole(images: Tensor, references: Tensor, hole: Tensor) -> Tensor:
+    """`20 log10(255 / rmse)` over the pixels of a hole and their channels, in dB: (B,) float64.
+
+    Args:
+        images, references: uint8 (B, 3, H, W).
+        hole: bool (H, W), true in at least one pixel.
+    """
+    return _decibels(rmse(images[:, :, hole][..., None], references[:, :, hole][..., None]))
+
+
+def colourfulness(images: Tensor) -> Tensor:
+    """The colourfulness M of each image (Hasler and Süsstrunk 2003), in levels: (B,) float64.
+
+    `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
+    B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
+
+    Args:
+        images: uint8 (B, 3, H, W).
+    """
+    red, green, blue = images.double().flatten(2).unbind(1)
+    opponents = torch.stack([red - green, (red + green) / 2 - blue])
+    spread = opponents.var(-1, correction=0).sum(0).sqrt()
+    return spread + 0.3 * opponents.mean(-1).square().sum(0).sqrt()
+
+
+def _check(images: Tensor, references: Tensor) -> None:
+    if images.shape != references.shape or images.ndim != 4 or images.shape[1] != 3:
+        raise CaflowError(
+            f"images have shape {tuple(images.shape)}, references {tuple(references.shape)}",
+            "pass two batches (B, 3, H, W) of one shape",
+        )
+    for batch in (images, references):
+        if batch.dtype != torch.uint8:
+            raise CaflowError(f"images are {batch.dtype}", "pass uint8 images, 0-255")
+
+
+def _rmse(x: Tensor, y: Tensor) -> Tensor:
+    return (x.double() - y.double()).square().flatten(1).mean(1).sqrt()
+
+
+def _decibels(error: Tensor) -> Tensor:
+    return 20 * (_PEAK / error).log10()
+
+
+def _inner_luma(
+    images: Tensor, references: Tensor, least: int, metric: str
+) -> tuple[Tensor, Tensor]:
+    """Y of both, (B, 1, H - 8, W - 8) float64, without the borders."""
+    _check(images, references)
+    height, width = images.shape[-2:]
+    if min(height, width) < 2 * _BORDER + least:
+        raise CaflowError(
+            f"{width}x{height} pixels are too few for {metric}, which leaves out {_BORDER} at each "
+            "border",
+            f"leave out --metric {metric}",
+        )
+    inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    x, y = (
+        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, batch.double())[:, None]
+        for batch in (images, references)
+    )
+    return x[inner], y[inner]
+
+
+def _similarity(x: Tensor, y: Tensor, metric: str) -> Tensor:
+    """SSIM of (B, C, H, W) of range 255: (B,)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    height, width = x.shape[-2:]
+    if min(height, width) < _WINDOW:
+        raise CaflowError(
+            f"SSIM of {width}x{height} pixels has no whole window of 11x11",
+            f"leave out --metric {metric}",
+        )
+    # torchmetrics averages over windows beyond the border as well. In float32 even areas are off.
+    _, places = structural_similarity_index_measure(
+        x.double(), y.double(), data_range=_PEAK, reduction="none", return_full_image=True
+    )
+    rim = _WINDOW // 2
+    inside: Tensor = places[..., rim : height - rim, rim : width - rim]
+    return inside.flatten(1).mean(1)
+
+
+def diversity(candidates: Tensor) -> float:
+    """Spread of M candidates in levels: `sqrt(mean over values of the variance over candidates)`.
+
+    Args:
+        candidates: uint8 (M, 3, H, W), M of at least 2; the variance has the divisor M - 1.
+    """
+    return float(candidates.double().var(0).mean().sqrt())
+
+
+def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = None) -> Tensor:
+    """The histogram of the true value's rank among the candidates' values at the same place.
+
+    If truth and candidates have the same distribution, all M + 1 ranks are equally likely. A truth
+    that ties with e candidates counts 1 / (e + 1) for each possible rank.
+
+    Args:
+        candidates: uint8 (M, C, H, W).
+        truth: uint8 (C, H, W).
+        where: bool (H, W), the pixels that count; default all.
+
+    Returns:
+        Shares, (M + 1,) float64, that sum to 1.
+    """
+    m = candidates.shape[0]
+    if where is not None:
+        candidates, truth = candidates[:, :, where], truth[:, where]
+    below = (candidates < truth).sum(0).flatten()
+    equal = (candidates == truth).sum(0).flatten()
+    joint = torch.bincount(below * (m + 1) + equal, minlength=(m + 1) ** 2)
+    histogram = torch.zeros(m + 1, dtype=torch.float64)
+    for index in joint.nonzero().flatten().tolist():
+        first, ties = divmod(index, m + 1)
+        histogram[first : first + ties + 1] += joint[index].item() / (ties + 1)
+    return histogram / max(truth.numel(), 1)
+
+
+def central_share(histogram: Tensor, share: float) -> float:
+    """The share of true values in the central part `share` of the candidates' distribution.
+
+    Rank r of M + 1 stands for the interval from r / (M + 1) to (r + 1) / (M + 1), over which the
+    mass of the histogram is spread. The result is the mass between `(1 - share) / 2` and `(1 +
+    share) / 2`. If truth and candidates have the same distribution, this is `share`, whatever M is.
+    """
+    bins = len(histogram)
+    edges = torch.arange(bins + 1, dtype=torch.float64) / bins
+    inside = edges.clamp((1 - share) / 2, (1 + share) / 2).diff() * bins
+    return float((histogram * inside).sum())
+
+
+class LpipsDistance:
+    """Perceptual distance, 0 for equal images and about 1 for unrelated ones; lower is better.
+
+    The linear heads come with the `lpips` package. The trunk, ImageNet's AlexNet, comes from
+    `weights`, else from the file that CAFLOW_LPIPS_WEIGHTS names, else from torch's cache, else
+    from a download. It is never initialised at random.
+
+    Args:
+        weights: safetensors file of the trunk, keys `net.slice*` as in `lpips.LPIPS(net="alex")`.
+        device: The device to compute on.
+
+    Raises:
+        CaflowError: The trunk is missing, or the file has other tensors (exit code 3).
     """
 
     def __init__(
-        self,
-        names: Iterable[str],
-        lpips_weights: str | Path | None = None,
-        device: torch.device | str = "cpu",
+        self, weights: str | Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        self._functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
-        for name in names:
-            if name == "lpips":
-                self._functions[name] = LpipsDistance(lpips_weights, device)
-            elif name in _FORMULAS:
-                self._functions[name] = _FORMULAS[name]
+        self._net = load_perceptual(ALEX, weights).to(device)
+        self._device = device
 
-    def __call__(self, images: Tensor, references: Tensor) -> list[dict[str, float]]:
-        """Compute every metric of every pair; both batches are uint8 (B, 3, H, W)."""
-        columns = {name: f(images, references).tolist() for name, f in self._functions.items()}
+    @torch.no_grad()
+    def __call__(self, images: Tensor, references: Tensor) -> Tensor:
+        """Compute the distance of each pair, (B,) float64.
+
+        Args:
+            images, references: uint8 (B, 3, H, W), sides of at least 31.
+        """
+        _check(images, references)
+        distance: Tensor = self._net(self._scaled(images), self._scaled(references))
+        return distance.flatten().cpu().double()
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Average the trunk's last activations over the image: uint8 (B, 3, H, W) to (B, 256)."""
+        last: Tensor = self._net.net(self._net.scaling_layer(self._scaled(images)))[-1]
+        return last.mean((2, 3))
+
+    def _scaled(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        if min(height, width) < LEAST_SIDE:
+            raise CaflowError(
+                f"{width}x{height} pixels are too few for AlexNet, which needs {LEAST_SIDE} a side",
+                "use larger images, or --resize 64",
+            )
+        return images.to(self._device).float() / 127.5 - 1
+
+
+_FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "rmse": rmse,
+    "psnr": psnr,
+    "ssim": ssim,
+    "psnr_y": psnr_y,
+    "ssim_y": ssim_y,
+}
+
+
+def pair_metrics(
+    names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
+) -> Callable[[Tensor, Tensor], list[dict[str, float]]]:
+    """What computes those of the metrics that compare pairs, for each pair of two batches.
+
+    Raises:
+        CaflowError: LPIPS is asked for and its trunk is missing (exit 3).
+    """
+    functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+    if "lpips" in names:
+        functions["lpips"] = LpipsDistance(weights.lpips, device)
+    functions |= {name: _FORMULAS[name] for name in names if name in _FORMULAS}
+
+    def measure(images: Tensor, references: Tensor) -> list[dict[str, float]]:
+        columns = {name: f(images, references).tolist() for name, f in functions.items()}
         return [{name: column[i] for name, column in columns.items()} for i in range(len(images))]
+
+    return measure
+
+
+def measurable(metrics: Iterable[str], weights: Weights, notes: list[str]) -> list[str]:
+    """The metrics without LPIPS, if its trunk is not to be had.
+
+    Args:
+        metrics: Names.
+        weights: A trunk that these or the environment name must be there all the same.
+        notes: Gets a line that says why LPIPS is left out, and which file it needs.
+    """
+    names = list(metrics)
+    if "lpips" not in names or at_hand(ALEX, weights.lpips):
+        return names
+    try:
+        load_perceptual(ALEX)
+    except CaflowError as error:
+        notes.append(f"lpips is left out: {error.message}; {error.hint}")
+        names.remove("lpips")
+    return names

@@ -1,0 +1,232 @@
+"""Folders, zips, images, statistics and JSON lines against truths."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation.folders import fill, rmse
+from evaluation.random_features import LABEL, QUICK
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import compare, compare_lines
+from caflow_cli.images import write_png
+
+FID = f"fid:{LABEL}"
+EXACT = ("rmse", "psnr", "ssim")
+
+
+def refusal(*arguments, **options) -> CaflowError:
+    with pytest.raises(CaflowError) as caught:
+        compare(*arguments, **options)
+    return caught.value
+
+
+def test_folders_are_paired_by_path_whatever_the_suffix(tmp_path):
+    names = ("a", "sub/b", "sub/c")
+    made, true = fill(tmp_path / "made", 1, names), fill(tmp_path / "true", 2, names)
+    expected = [rmse(made / f"{n}.png", true / f"{n}.png") for n in names]
+    # As a zip, and one of them as another lossless format.
+    from PIL import Image
+
+    Image.open(made / "a.png").save(made / "a.webp", lossless=True)
+    (made / "a.png").unlink()
+    archive = tmp_path / "true.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in true.rglob("*.png"):
+            file.write(path, path.relative_to(true))
+    found = compare(made, archive, EXACT)
+    (result,) = found.results
+    assert found.images == 3
+    assert result.values["rmse"].mean == pytest.approx(np.mean(expected))
+    assert result.values["rmse"].standard_error == pytest.approx(np.std(expected, ddof=1) / 3**0.5)
+    same = compare(true, archive, EXACT).results[0].values
+    assert (same["rmse"].mean, same["psnr"].mean) == (0.0, float("inf"))
+    assert same["ssim"].mean == pytest.approx(1)
+
+
+def test_results_belong_to_what_they_were_made_of(tmp_path):
+    made = fill(tmp_path / "made", 1, ("a_superres_01", "a_superres_02", "sub/b_inpaint", "c"))
+    true = fill(tmp_path / "true", 2, ("a", "sub/b", "c"))
+    pairs = [("a_superres_01", "a"), ("a_superres_02", "a"), ("sub/b_inpaint", "sub/b"), ("c", "c")]
+    values = [rmse(made / f"{x}.png", true / f"{y}.png") for x, y in pairs]
+    (result,) = compare(made, true, ["rmse"]).results
+    assert result.values["rmse"].count == 3
+    assert result.values["rmse"].mean == pytest.approx(np.mean([np.mean(values[:2]), *values[2:]]))
+    # Names that both sets have mean what they meant.
+    whole = fill(tmp_path / "whole", 2, ("a", "a_superres"))
+    assert compare(whole, whole, ["rmse"]).results[0].values["rmse"].mean == 0
+    fill(made, 3, ("a",))
+    error = refusal(made, true, ["rmse"])
+    assert (error.exit_code, error.hint.split(",")[0]) == (2, "give a folder of results alone")
+    assert "has 'a' beside 'a_superres_02'" in error.message
+
+
+def test_two_pictures_need_no_common_name(tmp_path):
+    fill(tmp_path, 3, ("x", "y"))
+    found = compare(tmp_path / "x.png", tmp_path / "y.png", ["rmse"])
+    expected = rmse(tmp_path / "x.png", tmp_path / "y.png")
+    assert found.results[0].values["rmse"].mean == pytest.approx(expected)
+
+
+def test_what_does_not_match_is_refused_by_name(tmp_path):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2, ("a", "b", "d", "e"))
+    error = refusal(made, true, ["rmse"])
+    assert error.exit_code == 2
+    assert error.message.startswith("3 images without their pair: ")
+    for name in ("made/c", "true/d", "true/e"):
+        assert name in error.message
+    write_png(made / "b.jpg", np.zeros((24, 24, 3), np.uint8))
+    assert "two images 'b'" in refusal(made, true, ["rmse"]).message
+    (tmp_path / "empty").mkdir()
+    assert "no images in" in refusal(tmp_path / "empty", true, ["rmse"]).message
+    url = "https://example.com/faces.zip"
+    assert f"{url!r} is a URL" in refusal(url, true, ["rmse"]).message
+    assert "no images at" in refusal(tmp_path / "none", true, ["rmse"]).message
+
+
+def test_mixed_sizes_need_resize(tmp_path):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
+    write_png(made / "b.png", np.full((32, 40, 3), 9, np.uint8))
+    error = refusal(made, true, ["rmse"])
+    assert (error.exit_code, error.message) == (2, "'b' is 40x32, its reference 24x24")
+    assert error.hint.startswith("--resize")
+    error = refusal(made, true, ["fid"], weights=QUICK)
+    assert (error.exit_code, error.message) == (2, "'b' is 40x32, the images before it are 24x24")
+    found = compare(made, true, ["rmse", "fid"], weights=QUICK, resize=24)
+    assert found.images == 3
+    assert found.results[0].values.keys() == {"rmse", FID}
+
+
+def test_a_damaged_picture_is_named_once_and_the_rest_counts(tmp_path):
+    made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
+    without = compare(made, true, ["rmse"]).results[0].values["rmse"].mean
+    (made / "b.png").write_bytes(b"no picture")
+    found = compare(made, true, ["rmse", "fid"], weights=QUICK)
+    assert [name for name, _ in found.failed] == ["b"]
+    assert found.results[0].values["rmse"].count == 2
+    kept = [rmse(made / f"{n}.png", true / f"{n}.png") for n in "ac"]
+    assert found.results[0].values["rmse"].mean == pytest.approx(np.mean(kept))
+    assert without != pytest.approx(np.mean(kept))
+    for name in "ac":
+        (made / f"{name}.png").write_bytes(b"")
+    assert "no image could be measured" in refusal(made, true, ["rmse"]).message
+
+
+def test_statistics_stand_in_for_a_folder(tmp_path):
+    made = fill(tmp_path / "made", 1, tuple(f"{i}" for i in range(8)))
+    true = fill(tmp_path / "true", 2, tuple(f"{i}" for i in range(6)))
+    stats = tmp_path / "true.npz"
+    direct = compare(made, true, ["fid", "kid"], weights=QUICK, save_stats=stats).results[0]
+    assert direct.values[FID].mean > 0
+    assert f"kid:{LABEL}_subset_deviation" in direct.extra
+    stored = compare(made, stats, ["fid"], weights=QUICK)
+    assert stored.results[0].values[FID].mean == pytest.approx(direct.values[FID].mean)
+    assert any("few" in note for note in stored.notes)
+    both = compare(stats, stats, ["fid"], weights=QUICK).results[0].values[FID].mean
+    assert abs(both) < 1e-6 * direct.values[FID].mean
+    for metrics in (["kid"], ["rmse"], ["fid", "rmse"]):
+        error = refusal(made, stats, metrics)
+        assert (error.exit_code, error.hint) == (2, "--metric fid")
+
+
+def line(name: str, *paths: Path) -> str:
+    outputs = [{"rank": k, "path": str(path)} for k, path in enumerate(paths, 1)]
+    return json.dumps({"input": name, "status": "ok", "outputs": outputs}) + "\n"
+
+
+def test_lines_are_measured_as_they_come(tmp_path):
+    true = fill(tmp_path / "true", 2)
+    made = fill(tmp_path / "made", 1, ("a_superres_01", "a_superres_02", "b_superres"))
+    first = [made / f"a_superres_0{k}.png" for k in (1, 2)]
+    taken = []
+
+    def lines():
+        yield line("low/a.jpg", *first)
+        taken.append(1)
+        yield "\n"
+        yield line("b.png", made / "b_superres.png")
+
+    done = []
+    found = compare_lines(
+        lines(), true, ["rmse", "fid"], weights=QUICK, progress=lambda n, _: done.append(n)
+    )
+    assert taken
+    per_picture = [
+        np.mean([rmse(path, true / "a.png") for path in first]),
+        rmse(made / "b_superres.png", true / "b.png"),
+    ]
+    values = found.results[0].values
+    assert values["rmse"].mean == pytest.approx(np.mean(per_picture))
+    assert (values["rmse"].count, values[FID].count) == (2, 3)
+    # All true pictures are the reference of a distance of sets.
+    expected = compare(made, true, ["fid"], weights=QUICK).results[0].values[FID].mean
+    assert values[FID].mean == pytest.approx(expected)
+
+
+def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
+    true, made = fill(tmp_path / "true", 2), fill(tmp_path / "made", 1)
+    bad = {"input": "b.png", "status": "error", "error": {"message": "no b", "hint": "look"}}
+    lines = [
+        line("a.png", made / "a.png"),
+        json.dumps(bad),
+        line("z.png", made / "c.png"),
+        line("c.png", tmp_path / "gone.png"),
+    ]
+    found = compare_lines(lines, true, ["rmse"])
+    assert [name for name, _ in found.failed] == ["b.png", "z.png", "c.png"]
+    kept = compare_lines([lines[0], line("c.png")], true, ["rmse"])
+    assert [(name, error.message) for name, error in kept.failed] == [
+        ("c.png", "no file of it was written")
+    ]
+    assert "no image 'z'" in found.failed[1][1].message
+    assert found.results[0].values["rmse"].count == 1
+    planned = lines[0].replace("ok", "planned")
+    for nonsense in ("hello", '{"a": 1}', planned):
+        with pytest.raises(CaflowError, match="line 2 of stdin") as caught:
+            compare_lines([lines[0], nonsense], true, ["rmse"])
+        assert caught.value.exit_code == 2
+    with pytest.raises(CaflowError, match="stdin names no images"):
+        compare_lines([], true, ["rmse"])
+    fill(true / "sub", 3, ("a",))
+    with pytest.raises(CaflowError, match="two images 'a'"):
+        compare_lines(lines, true, ["rmse"])
+
+
+def test_lines_of_schema_1_and_of_schema_2_are_measured_alike(tmp_path):
+    true, made = fill(tmp_path / "true", 2), fill(tmp_path / "made", 1)
+    score = {
+        "rank_score": -22114.6,
+        "log_likelihood": -22114.6,
+        "bits_per_dim": 2.596,
+        "score_domain": "image",
+        "scored_size": [64, 64],
+        "score_exact": True,
+    }
+    params = {
+        "candidates": 1,
+        "keep": 1,
+        "seed": 0,
+        "batch_size": None,
+        "noise_samples": 1,
+        "rank": "likelihood",
+    }
+    shared = {"command": "superres", "input": "low/a.png", "status": "ok"}
+    new = {"rank_by": "likelihood", "rank_value": -22114.6, "redraws": 0}
+    found = []
+    for schema, tau, more in ((1, 0.8, {}), (2, [0.8], new)):
+        candidate = {"rank": 1, "seed": 0, **more, **score}
+        record = {
+            "schema": schema,
+            **shared,
+            "params": {"tau": tau, **params},
+            "outputs": [{"path": str(made / "a.png"), **candidate}],
+            "candidates": [{"k": 0, **candidate}],
+            "elapsed_s": 1.0,
+        }
+        found.append(compare_lines([json.dumps(record)], true, ["rmse"]).results[0].values)
+    assert found[0] == found[1]
+    assert found[0]["rmse"].mean == pytest.approx(rmse(made / "a.png", true / "a.png"))

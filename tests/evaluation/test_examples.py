@@ -1,0 +1,141 @@
+"""What tasks are asked, and what can be had without a model."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli.data import Reader
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.examples import (
+    damage,
+    inconsistency,
+    make_example,
+    mask_index,
+    restore_simply,
+    seam,
+)
+from caflow_cli.inference.score import task_of
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (30, 45, 3), np.uint8)
+SQUARES = list(np.random.default_rng(1).integers(0, 251, (2, 32, 32, 3), np.uint8))
+
+
+def of(model, *images, paired=False, **options):
+    """The example of the first of the images."""
+    rows = [[x, y] for x, y in zip(images[1:], images, strict=False)] if paired else [images[:1]]
+    names = ["x", "y"][: len(rows)]
+    return make_example(task_of(model), Reader("all", None, names, lambda i: rows[i]), 0, **options)
+
+
+def test_superres_cuts_to_whole_pixels_and_shrinks_with_antialiasing(models_32):
+    example = of(models_32["superres"], IMAGE)
+    assert np.array_equal(example.truth, IMAGE[:28, :44])
+    image = Image.fromarray(IMAGE[:28, :44]).resize((11, 7), Image.Resampling.BICUBIC)
+    assert np.array_equal(example.input, np.asarray(image))
+    enlarged = image.resize((44, 28), Image.Resampling.BICUBIC)
+    assert np.array_equal(restore_simply("bicubic", example), np.asarray(enlarged))
+    with pytest.raises(CaflowError, match="'x' is smaller than 4x4"):
+        of(models_32["superres"], IMAGE[:3])
+
+
+def test_colour_is_taken_away_as_pillow_does(models_32):
+    example = of(models_32["colorize"], IMAGE)
+    grey = np.asarray(Image.fromarray(IMAGE).convert("L"))
+    assert (example.input == grey[..., None]).all()
+    assert np.array_equal(restore_simply("grey copy", example), example.input)
+    assert np.array_equal(example.truth, IMAGE)
+
+
+def test_a_hole_shows_nothing_of_the_truth(models_32, opencv_in_name):
+    mask = np.zeros((30, 45), np.uint8)
+    mask[3:9, 20:22] = 255
+    example = of(models_32["inpaint"], IMAGE, mask_of=lambda height, width: mask[:height, :width])
+    hole = mask > 0
+    assert (example.input[hole] == 128).all()
+    assert np.array_equal(example.input[~hole], IMAGE[~hole])
+    for name, level in (("telea", 100), ("navier-stokes", 140)):
+        filled = restore_simply(name, example)
+        assert (filled[hole] == level).all()
+        assert np.array_equal(filled[~hole], IMAGE[~hole])
+
+
+def test_without_a_mask_the_central_quarter_is_the_hole(models_32):
+    example = of(models_32["inpaint"], IMAGE)
+    assert example.hole.mean() == pytest.approx(0.25, abs=0.02)
+    filled = restore_simply("mean fill", example)
+    assert (filled[example.hole] == np.rint(IMAGE[~example.hole].mean(0))).all()
+    assert np.array_equal(filled[~example.hole], IMAGE[~example.hole])
+
+
+def test_a_pair_is_compared_with_the_next_one(models_32):
+    one, two = SQUARES
+    alone = of(models_32["paired"], one, two, paired=True)
+    assert np.array_equal(alone.input, two)
+    assert restore_simply("another target", alone) is None
+    several = of(models_32["paired"], one, two[:20], one, paired=True)
+    assert restore_simply("another target", several).shape == one.shape
+
+
+def test_the_truth_is_consistent_and_another_image_is_not(models_32):
+    truth, other = SQUARES
+    for name, model in models_32.items():
+        task, example = task_of(model), of(model, truth, other, paired=name == "paired")
+        if name == "paired":
+            assert inconsistency(task, example, truth) is None
+            continue
+        assert inconsistency(task, example, truth) == 0.0
+        assert inconsistency(task, example, truth + 5) == pytest.approx(5, abs=0.6), name
+
+
+def test_a_seam_is_one_for_the_truth_and_grows_with_an_edge_at_the_border(models_32):
+    ramp = np.arange(32, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)  # 1 a row
+    example = of(models_32["inpaint"], ramp)
+    assert seam(example, ramp) == 1.0
+    filled = np.where(example.hole[..., None], ramp + 10, ramp).astype(np.uint8)
+    # Rows: |10 + 1| above and |10 - 1| below the hole, else |1|; columns: 10, else 0. Half each.
+    assert seam(example, filled) == pytest.approx((10 + 10) / (1 + 0))
+    assert seam(of(models_32["colorize"], ramp), ramp) is None
+    assert seam(of(models_32["inpaint"], np.zeros_like(ramp)), ramp) is None
+
+
+def test_masks_are_spread_over_the_whole_set():
+    assert [mask_index(k, 5, 5) for k in range(5)] == [0, 1, 2, 3, 4]
+    assert [mask_index(k, 5, 3) for k in range(5)] == [0, 1, 2, 0, 1]
+    assert [mask_index(k, 4, 100) for k in range(4)] == [0, 25, 50, 75]
+
+
+def test_a_mask_is_tiled_and_cut_from_a_corner_that_is_always_the_same():
+    mask = np.zeros((7, 10), np.uint8)
+    mask[1, ::2] = 255
+    found = damage(mask, 30, 45, 3, 8)
+    assert found.shape == (30, 45)
+    assert set(np.unique(found)) == {0, 255}
+    assert np.array_equal(found[7:], found[:-7])
+    assert np.array_equal(found[:, 10:], found[:, :-10])
+    assert np.array_equal(found, damage(np.dstack([mask] * 3), 30, 45, 3, 8))
+    corners = {damage(mask, 30, 45, seed, k).tobytes() for seed in (0, 1) for k in range(6)}
+    assert len(corners) > 4
+
+
+def test_the_corner_follows_from_sha256_of_seed_and_place():
+    mask = np.zeros((7, 10), np.uint8)
+    mask[4, 6] = 255
+    # Eight bytes of the digest each, modulo the mask's sides.
+    digest = int(hashlib.sha256(b"3:8").hexdigest(), 16)
+    top, left = (digest >> 192) % 7, (digest >> 128 & 2**64 - 1) % 10
+    ((row, column),) = np.argwhere(damage(mask, 7, 10, 3, 8))
+    assert ((top + row) % 7, (left + column) % 10) == (4, 6)
+    assert (row, column) == (3, 2)
+
+
+def test_no_part_is_without_a_hole():
+    mask = np.zeros((400, 400), np.uint8)
+    mask[17, 300] = 128
+    for index in range(5):
+        assert (damage(mask, 20, 30, 0, index) > 0).sum() == 1
+    with pytest.raises(CaflowError, match="nothing in it is white"):
+        damage(np.full((9, 9), 127, np.uint8), 5, 5, 0, 0)

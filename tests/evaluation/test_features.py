@@ -1,0 +1,120 @@
+"""Networks that turn images into features."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import Weights, compare
+from caflow_cli.evaluation.metrics import features
+from caflow_cli.evaluation.metrics.features import load_extractor
+
+
+@pytest.fixture(scope="module")
+def random_inception(tmp_path_factory):
+    """A file like the real one, of random weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    path = tmp_path_factory.mktemp("fid") / "weights.pth"
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        patch.setattr(torch, "load", lambda *_, **__: {})
+        net = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(path))
+    torch.save(net.state_dict(), path)
+    return path, net
+
+
+def test_inception_is_the_network_of_fid(random_inception, monkeypatch):
+    path, net = random_inception
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(features, "_SHA256", digest)
+    extractor = load_extractor(Weights(fid=path))
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    found = extractor(images)
+    assert found.shape == (2, 2048)
+    assert found.dtype == torch.float64
+    # TensorFlow's resizing, not torchmetrics' antialiased default.
+    assert found.numpy() == pytest.approx(net(images)[0].double().numpy(), rel=1e-5, abs=1e-7)
+    assert extractor.label("fid") == "fid"
+    monkeypatch.setenv("CAFLOW_FID_WEIGHTS", str(path))
+    early = load_extractor(Weights(extractor="inception-64"))
+    assert early(images).shape == (2, 64)
+    assert early.label("fid") == "fid:inception-64"
+
+
+def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(torch, "load", lambda *a, **k: opened.append(a))
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(CaflowError, match="not FID's Inception network") as caught:
+        load_extractor(Weights(fid=path))
+    assert caught.value.exit_code == 3
+    assert "--fid-weights" in caught.value.hint
+    assert not opened
+
+
+def test_missing_inception_weights(tmp_path, monkeypatch):
+    monkeypatch.delenv("CAFLOW_FID_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens: offline
+    with pytest.raises(CaflowError, match="download failed") as caught:
+        load_extractor(Weights())
+    assert caught.value.exit_code == 3
+    assert str(tmp_path) in caught.value.hint  # where to put it
+    assert "https://github.com/toshas" in caught.value.hint
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    with pytest.raises(CaflowError, match="cannot read") as caught:
+        load_extractor(Weights(fid=tmp_path / "none.pth"))
+    assert caught.value.exit_code == 3
+
+
+def test_all_that_is_missing_is_said_at_once(true_pictures, tmp_path, monkeypatch):
+    for name in ("CAFLOW_FID_WEIGHTS", "CAFLOW_LPIPS_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(CaflowError) as caught:
+        compare(true_pictures, true_pictures, ["lpips", "fid"])
+    assert caught.value.exit_code == 3
+    for name in ("alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"):
+        assert name in caught.value.message
+        assert name in caught.value.hint
+
+
+def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "def means():\n    return lambda images: images.float().mean((2, 3))\n"
+        "def flat():\n    return lambda images: images.float().mean()\n"
+        "def nothing():\n    return 3\n"
+        "def failing():\n    return lambda images: images.float().mean((2, 9))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
+    extractor = load_extractor(Weights(extractor="mine:means"))
+    assert extractor(images).numpy() == pytest.approx(images.double().mean((2, 3)).numpy())
+    assert extractor.label("kid") == "kid:mine:means"
+    with pytest.raises(CaflowError, match="'mine:flat' gave"):
+        load_extractor(Weights(extractor="mine:flat"))(images)
+    with pytest.raises(CaflowError, match="'mine:failing' failed: IndexError"):
+        load_extractor(Weights(extractor="mine:failing"))(images)
+    for name in ("mine:nothing", "mine:absent", "nowhere:at_all", "resnet"):
+        with pytest.raises(CaflowError, match=name.partition(":")[0]) as caught:
+            load_extractor(Weights(extractor=name))
+        assert caught.value.exit_code == 2
+
+
+@pytest.mark.skipif(
+    "CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="CAFLOW_LPIPS_WEIGHTS is not set"
+)
+def test_alexnet_is_the_trunk_of_lpips():
+    extractor = load_extractor(Weights(extractor="alexnet"))
+    found = extractor(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    assert found.shape == (2, 256)
+    assert bool((found >= 0).all())  # behind a ReLU
+    assert extractor.label("fid") == "fid:alexnet"

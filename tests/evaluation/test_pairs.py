@@ -1,0 +1,249 @@
+"""Metrics of images beside their truths: by hand, and by other packages."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import pytest
+import torch
+from helpers import smooth_image
+from safetensors.torch import save_file
+
+from caflow_cli.assets import example_path
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import LpipsDistance, psnr, rmse, ssim
+from caflow_cli.evaluation.metrics.pairs import (
+    central_share,
+    colourfulness,
+    diversity,
+    psnr_hole,
+    psnr_y,
+    rank_histogram,
+    ssim_y,
+)
+from caflow_cli.images import read_image
+
+needs_trunk = pytest.mark.skipif(
+    "CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="CAFLOW_LPIPS_WEIGHTS is not set"
+)
+RECORDED_INVERTED = 0.3261  # measured with lpips 0.1.4
+
+
+def random_images(seed: int, batch: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (batch, 3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+def test_rmse_is_a_mean_over_pixels_of_each_image() -> None:
+    a = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    b = a.clone()
+    b[0] = 3
+    b[1, 0, 0, 0] = 48  # 48² / 48 values
+    assert rmse(a, b).tolist() == pytest.approx([3.0, 48**0.5])
+
+
+def test_rmse_does_not_wrap_around() -> None:
+    a = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    assert rmse(a, a + 255).item() == 255.0
+    assert rmse(a + 255, a).item() == 255.0
+
+
+def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    a = smooth_image(3, 3, (40, 24), seed=1)
+    noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(2))
+    b = (0.8 * a + 20 * noise).clamp(0, 255).to(torch.uint8)
+    pairs = [tuple(x[i].permute(1, 2, 0).numpy() for x in (a, b)) for i in range(3)]
+    expected = [
+        structural_similarity(
+            *pair,
+            channel_axis=2,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for pair in pairs
+    ]
+    assert ssim(a, b).tolist() == pytest.approx(expected, abs=1e-10)
+    assert psnr(a, b).tolist() == pytest.approx([peak_signal_noise_ratio(*p) for p in pairs])
+
+
+def test_equal_images_are_perfect() -> None:
+    a = random_images(3)
+    assert rmse(a, a).tolist() == [0.0] * 3
+    assert psnr(a, a).tolist() == [float("inf")] * 3
+    assert ssim(a, a).tolist() == pytest.approx([1.0] * 3, abs=1e-12)
+
+
+def test_ssim_needs_a_whole_window() -> None:
+    with pytest.raises(CaflowError, match="64x10 pixels"):
+        ssim(random_images(0)[:, :, :10], random_images(1)[:, :, :10])
+
+
+def test_diversity_is_the_standard_deviation_among_candidates() -> None:
+    candidates = torch.tensor([10, 10, 16], dtype=torch.uint8).view(3, 1, 1, 1).repeat(1, 3, 4, 4)
+    assert diversity(candidates) == pytest.approx(12**0.5)  # (4 + 4 + 16) / 2
+    candidates[:, :, 2:] = 50  # half of the values do not vary
+    assert diversity(candidates) == pytest.approx(6**0.5)
+
+
+def test_ranks_are_counted_and_ties_shared() -> None:
+    candidates = (
+        torch.tensor([10, 20, 20, 30], dtype=torch.uint8).view(4, 1, 1, 1).repeat(1, 1, 1, 4)
+    )
+    truth = torch.tensor([[[5, 20, 25, 255]]], dtype=torch.uint8)
+    histogram = rank_histogram(candidates, truth)
+    third = 1 / 3  # 20 ties with two: ranks 1, 2 and 3
+    expected = [1, third, third, third + 1, 1]
+    assert (4 * histogram).tolist() == pytest.approx(expected)
+    inside = torch.tensor([[False, True, False, False]])
+    histogram = rank_histogram(candidates, truth, inside)
+    assert histogram.tolist() == pytest.approx([0, third, third, third, 0])
+
+
+def test_alike_truths_are_covered_as_often_as_said() -> None:
+    for m in (1, 4, 10, 30):
+        even = torch.full((m + 1,), 1 / (m + 1), dtype=torch.float64)
+        assert central_share(even, 0.9) == pytest.approx(0.9)
+        assert central_share(even, 0.5) == pytest.approx(0.5)
+    outside = torch.tensor([0.5, 0, 0, 0, 0.5], dtype=torch.float64)
+    assert central_share(outside, 0.5) == 0.0
+    assert central_share(outside, 0.9) == pytest.approx(0.75)  # 0.15 of each outer 0.2
+    draws = random_images(4, batch=11)
+    histogram = rank_histogram(draws[:10], draws[10])
+    assert histogram.tolist() == pytest.approx([1 / 11] * 11, abs=0.01)
+
+
+def test_shapes_and_types_are_checked() -> None:
+    a = random_images(0)
+    with pytest.raises(CaflowError, match="images have shape"):
+        rmse(a, a[:2])
+    with pytest.raises(CaflowError, match=r"torch\.float32"):
+        rmse(a.float(), a.float())
+
+
+def test_psnr_of_y_leaves_out_four_pixels_at_each_border() -> None:
+    a = torch.full((2, 3, 24, 20), 90, dtype=torch.uint8)
+    b = a + 51  # Y differs by 51 / 255 of 219
+    expected = 20 * math.log10(255 / (219 * 51 / 255))
+    b[1, :, :, :4] = 0  # not looked at
+    b[1, :, -4:] = 0
+    assert psnr_y(a, b).tolist() == pytest.approx([expected] * 2)
+    c = a.clone()
+    c[0, :, 4, 4] += 51  # the first pixel that is: one of 16 x 12
+    assert psnr_y(a, c).tolist() == [
+        pytest.approx(expected + 10 * math.log10(16 * 12)),
+        math.inf,
+    ]
+    with pytest.raises(CaflowError, match="8x20 pixels are too few for psnr_y"):
+        psnr_y(a[:, :, :20, :8], b[:, :, :20, :8])
+
+
+def test_ssim_of_y_is_that_of_scikit_image() -> None:
+    from skimage.color import rgb2ycbcr
+    from skimage.metrics import structural_similarity
+
+    a = smooth_image(2, 3, (40, 36), seed=4)
+    noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(5))
+    b = (0.9 * a + 12 * noise).clamp(0, 255).to(torch.uint8)
+    expected = []
+    for i in range(2):
+        x, y = (rgb2ycbcr(v[i].permute(1, 2, 0).numpy())[4:-4, 4:-4, 0] for v in (a, b))
+        expected.append(
+            structural_similarity(
+                x, y, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            )
+        )
+    assert ssim_y(a, b).tolist() == pytest.approx(expected, abs=1e-10)
+    with pytest.raises(CaflowError, match="too few for ssim_y"):
+        ssim_y(a[:, :, :18], b[:, :, :18])
+
+
+def test_psnr_in_the_hole_is_of_the_hole_alone() -> None:
+    a = torch.zeros(1, 3, 6, 6, dtype=torch.uint8)
+    b = a + 200
+    hole = torch.zeros(6, 6, dtype=torch.bool)
+    hole[1, 2] = hole[4, 4] = True
+    b[:, :, 1, 2], b[:, :, 4, 4] = 0, torch.tensor([0, 0, 51], dtype=torch.uint8)
+    rmse_of_six = 51 / 6**0.5
+    assert psnr_hole(a, b, hole).tolist() == pytest.approx([20 * math.log10(255 / rmse_of_six)])
+    assert psnr_hole(a, a, hole).tolist() == [math.inf]
+
+
+def test_colourfulness_in_closed_form() -> None:
+    grey = torch.arange(48, dtype=torch.uint8).view(1, 1, 6, 8).repeat(1, 3, 1, 1)
+    assert colourfulness(grey).tolist() == [0]
+    red = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    red[:, 0] = 100  # rg 100, yb 50, without spread
+    assert colourfulness(red).tolist() == pytest.approx([0.3 * 12500**0.5])
+    red[:, :, :2] = 0  # half of it black: spread and mean are 50 and 25 each
+    assert colourfulness(red).tolist() == pytest.approx([1.3 * (50**2 + 25**2) ** 0.5])
+    blue = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    blue[:, 2, :1] = 80  # a quarter: yb -80
+    assert colourfulness(blue).tolist() == pytest.approx([80 * (3 / 16) ** 0.5 + 0.3 * 20])
+
+
+@pytest.fixture(scope="module")
+def distance() -> LpipsDistance:
+    """Built once: that takes longer than all that it measures here."""
+    return LpipsDistance()
+
+
+@needs_trunk
+def test_lpips_equals_the_package_itself(distance) -> None:
+    import lpips
+    from safetensors.torch import load_file
+
+    net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    net.load_state_dict(load_file(os.environ["CAFLOW_LPIPS_WEIGHTS"]), strict=False)
+    a, b = random_images(1), random_images(2)
+    with torch.no_grad():
+        expected = net(a.float() / 127.5 - 1, b.float() / 127.5 - 1).flatten()
+    assert distance(a, b).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+@needs_trunk
+def test_lpips_of_the_example_is_the_recorded_value(distance) -> None:
+    truth = torch.from_numpy(read_image(example_path("face_64"))).permute(2, 0, 1)[None]
+    assert distance(truth, truth).item() == 0.0
+    assert distance(truth, 255 - truth).item() == pytest.approx(RECORDED_INVERTED, abs=2e-4)
+
+
+@needs_trunk
+def test_lpips_does_not_depend_on_the_batch(distance) -> None:
+    a, b = random_images(1), random_images(2)
+    alone = [distance(a[i : i + 1], b[i : i + 1]).item() for i in range(3)]
+    assert distance(a, b).tolist() == pytest.approx(alone, abs=1e-5)
+
+
+@needs_trunk
+def test_lpips_needs_31_pixels(distance) -> None:
+    a = random_images(1)
+    assert distance(a[..., :31, :31], a[..., :31, :31]).tolist() == [0.0] * 3
+    with pytest.raises(CaflowError, match="64x30 pixels are too few"):
+        distance(a[..., :30, :], a[..., :30, :])
+
+
+def test_a_trunk_of_other_tensors_is_refused(tmp_path) -> None:
+    path = tmp_path / "trunk.safetensors"
+    save_file({"net.slice1.0.weight": torch.zeros(2)}, path)
+    with pytest.raises(CaflowError, match="1 of 10 tensors match") as caught:
+        LpipsDistance(path)
+    assert caught.value.exit_code == 3
+
+
+def test_a_missing_trunk_is_never_replaced_by_a_random_one(tmp_path, monkeypatch) -> None:
+    with pytest.raises(CaflowError, match="cannot read LPIPS trunk") as caught:
+        LpipsDistance(tmp_path / "none.safetensors")
+    assert caught.value.exit_code == 3
+    monkeypatch.delenv("CAFLOW_LPIPS_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens: offline
+    with pytest.raises(CaflowError, match="download failed") as caught:
+        LpipsDistance()
+    assert caught.value.exit_code == 3
+    assert "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth" in caught.value.hint
+    assert str(tmp_path) in caught.value.hint  # where to put it

@@ -1,0 +1,106 @@
+"""The report of an evaluation: a page, its images, and its figures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import evaluate
+from caflow_cli.images import read_image
+
+METRICS = ("rmse", "psnr", "ssim", "bpd", "diversity", "calibration", "likelihood")
+NASTY = "<img src=x onerror=alert(1)>&.png"
+
+
+class Page(HTMLParser):
+    """The images, headings and scripts of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.images, self.titles, self.scripts, self._in = [], [], 0, ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self._in = tag
+        if tag == "img":
+            self.images.append(dict(attributes)["src"])
+        self.scripts += tag == "script"
+
+    def handle_endtag(self, tag):
+        self._in = ""
+
+    def handle_data(self, data):
+        if self._in == "h3" and data.strip():
+            self.titles.append(data)
+
+
+@pytest.fixture(scope="module")
+def report(models_32, true_pictures, tmp_path_factory):
+    """The report of a sweep, and what was found."""
+    data = tmp_path_factory.mktemp("data")
+    shutil.copytree(true_pictures / "test", data, dirs_exist_ok=True)
+    (data / "p1.png").rename(data / NASTY)
+    (data / "broken.png").write_bytes(b"no image")
+    folder = tmp_path_factory.mktemp("report")
+    settings = {"tau": (0.4, 1.0), "candidates": (2, 3), "report": folder}
+    return folder, evaluate(models_32["superres"], data, METRICS, **settings)
+
+
+def test_everything_is_there_and_nothing_is_fetched(report):
+    folder, found = report
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert not re.search(r"<link(?! rel=\"icon\" href=\"data:)|@import |<script src", text)
+    assert NASTY in page.titles  # as text, never as markup
+    assert len(page.titles) == 5
+    assert page.scripts == 1
+    names = ["input", "baseline", "c01", "c02", "c03", "truth", "error"]
+    assert page.images[:7] == [f"images/00000/{name}.png" for name in names]
+    assert len(page.images) == 5 * 7
+    assert all((folder / source).is_file() for source in page.images)
+    assert json.loads((folder / "metrics.json").read_text()) == found.as_json()
+    assert "broken.png" in text
+    assert str(folder) not in text
+    for _, label, texts in found.table:
+        assert label in text
+        assert all(f"<td>{value}</td>" in text for value in texts)
+    sweep = (folder / "sweep.svg").read_text()
+    for shown in ("ssim against rmse", "diversity against rmse", "τ 0.4", "M 2", "bicubic"):
+        assert shown in sweep
+    assert text.count("<svg") == 1 + 2 + 4  # the sweep, log-likelihoods, ranks
+
+
+def test_error_maps_are_colours_of_a_fixed_scale(report):
+    folder, _ = report
+    made, truth, error = (
+        read_image(folder / "images" / "00002" / f"{name}.png").astype(int)
+        for name in ("c01", "truth", "error")
+    )
+    level = np.abs(made - truth).mean(2) / 16  # four colours a step of 16 levels, to 64
+    stops = np.array([[13, 14, 40], [84, 28, 109], [176, 49, 90], [240, 116, 54], [250, 230, 140]])
+    expected = [np.interp(level, range(5), stops[:, channel]) for channel in range(3)]
+    assert np.abs(error - np.stack(expected, 2)).max() <= 0.5
+    assert level.max() > 4
+
+
+def test_an_existing_report_is_kept(report, models_32, true_pictures):
+    folder, _ = report
+    before = (folder / "index.html").read_bytes()
+    with pytest.raises(CaflowError, match="exists") as caught:
+        evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, report=folder)
+    assert caught.value.exit_code == 2
+    assert (folder / "index.html").read_bytes() == before
+
+
+def test_a_report_of_bits_alone_has_no_candidates(models_32, true_pictures, tmp_path):
+    evaluate(models_32["superres"], true_pictures, "bpd", report=tmp_path, limit=2)
+    names = {p.name for p in (tmp_path / "images" / "00000").iterdir()}
+    assert names == {"input.png", "baseline.png", "truth.png"}
+    assert len(Page((tmp_path / "index.html").read_text()).images) == 2 * 3
+    assert "bits/dim" in (tmp_path / "index.html").read_text()

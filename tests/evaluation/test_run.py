@@ -1,0 +1,494 @@
+"""A model on data: its figures, files, and what is left out or refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from evaluation.random_features import LABEL, QUICK, quarters
+
+from caflow_cli.data import load_split, open_split
+from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation import evaluate
+from caflow_cli.images import read_image, write_png
+from caflow_cli.inference import restore
+from caflow_cli.inference import score as score_pair
+from caflow_cli.inference.score import task_of
+
+EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "seam", "calibration")
+
+
+def by_what(evaluation, what="model"):
+    return [result for result in evaluation.results if result.what == what]
+
+
+def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures):
+    model = models_32["superres"]
+    found = evaluate(model, true_pictures, ("rmse", "bpd"), tau=0.6, candidates=3, seed=4)
+    assert found.images == 5
+    assert found.settings["data"]["split"] == "test"
+    assert found.settings["data"]["split_seed"] is None
+    task, errors, all_errors, bicubic, bits = task_of(model), [], [], [], []
+    with open_split(true_pictures, "test", 32) as source:
+        for r in range(5):
+            (truth,) = source.read(r)
+            given = task.degrade(truth)
+            ranked = restore(model, given, 0.6, 3, seed=4 + 1_000_003 * r).ranked
+            rmse = [np.sqrt(np.mean((c.image.astype(float) - truth) ** 2)) for c in ranked]
+            errors.append(rmse[0])
+            all_errors.append(np.mean(rmse))
+            bicubic.append(np.sqrt(np.mean((task.condition(given).astype(float) - truth) ** 2)))
+            bits.append(score_pair(model, given, truth).bits_per_dim)
+    (ours,) = by_what(found)
+    assert ours.values["rmse"].mean == pytest.approx(np.mean(errors), abs=1e-3)
+    error = np.std(errors, ddof=1) / 5**0.5
+    assert ours.values["rmse"].standard_error == pytest.approx(error, rel=1e-3)
+    (everything,) = by_what(found, "all candidates")
+    assert everything.values["rmse"].mean == pytest.approx(np.mean(all_errors), abs=1e-3)
+    (base,) = by_what(found, "bicubic")
+    assert base.values["rmse"].mean == pytest.approx(np.mean(bicubic))
+    paired = np.subtract(errors, bicubic)
+    difference = ours.differences["bicubic"]["rmse"]
+    assert difference.mean == pytest.approx(paired.mean(), abs=1e-3)
+    assert difference.standard_error == pytest.approx(paired.std(ddof=1) / 5**0.5, rel=1e-2)
+    (truth,) = by_what(found, "truth")
+    assert truth.values["bpd"].mean == pytest.approx(np.mean(bits), abs=1e-5)
+
+
+def test_a_manifest_is_measured_like_its_folder(models_32, true_pictures, tmp_path):
+    files = sorted((true_pictures / "test").rglob("*.png"))
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("image,split\n" + "".join(f"{file},test\n" for file in files))
+    listed, folder = (
+        evaluate(models_32["superres"], data, ("rmse",), candidates=1)
+        for data in (str(manifest), true_pictures)
+    )
+    assert listed.settings["data"]["split"] == "test"
+    assert by_what(listed)[0].values == by_what(folder)[0].values
+
+
+@pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
+def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
+    data = true_pictures
+    if task == "paired":
+        data = tmp_path / "pairs"
+        for side in ("A", "B"):
+            shutil.copytree(true_pictures / "test", data / "test" / side)
+    found = evaluate(models_32[task], data, EVERYTHING, candidates=3, tau=0.5)
+    (ours,) = by_what(found)
+    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": "another target"}
+    assert found.results[0].what == baselines[task]
+    absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
+    wanted = set(EVERYTHING) - {"bpd"} - absent
+    assert ours.values.keys() == wanted
+    if task != "paired":
+        # Colour keeps the luminance within a level, a filled hole all known pixels.
+        assert ours.values["consistency"].mean <= (1 if task == "colorize" else 0)
+    assert sum(ours.extra["rank_histogram"]) == pytest.approx(1)
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+@pytest.fixture
+def of_parts(models_32):
+    """A paired model that takes pictures as they are."""
+    model = copy.copy(models_32["paired"])
+    model.config = replace(model.config, task=replace(model.config.task, native=True))
+    return model
+
+
+def save_pairs(folder, conditions, targets):
+    """Pairs of pictures of these heights and widths."""
+    for side, sizes in (("A", conditions), ("B", targets)):
+        (folder / side).mkdir(parents=True)
+        for index, size in enumerate(sizes):
+            [image] = helpers.smooth_image(1, 3, size, seed=index).permute(0, 2, 3, 1).numpy()
+            write_png(folder / side / f"{index}.png", image)
+    return folder
+
+
+def test_a_model_of_parts_is_measured_on_whole_pairs(of_parts, tmp_path):
+    sizes, saved = [(40, 52), (33, 64)], tmp_path / "out"
+    data, report = save_pairs(tmp_path / "pairs", sizes, sizes), tmp_path / "report"
+    shared = {"candidates": 1, "save_images": saved, "report": report}
+    found = evaluate(of_parts, data, ("rmse",), **shared)
+    assert by_what(found)[0].values["rmse"].count == 2
+    drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
+    assert drawn == sizes
+    assert found.settings["data"]["size"] is None
+    assert "pairs, all, as they are" in (report / "index.html").read_text()
+
+
+def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path):
+    sizes = [(32, 64), (40, 52)]
+    data = save_pairs(tmp_path / "pairs", sizes, [(16, 32), (40, 52)])
+    found = evaluate(of_parts, data, ("rmse",), candidates=1)
+    [(name, error)] = found.failed
+    assert error.message == f"the pictures of the pair {name!r} are 64x32 and 32x16"
+    assert error.hint == "give both pictures of a pair the same size"
+    assert by_what(found)[0].values["rmse"].count == 1
+    with pytest.raises(CaflowError, match=r"no image could be measured: .* are 64x32 and 32x16"):
+        evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
+
+
+def test_the_baseline_of_a_pair_does_not_depend_on_the_limit(models_32, true_pictures, tmp_path):
+    """Each is measured once, in runs that go on with a larger limit and in one alone."""
+    data, model = tmp_path / "pairs", models_32["paired"]
+    for side in ("A", "B"):
+        shutil.copytree(true_pictures / "test", data / "test" / side)
+    found = []
+    for folder, limits in (("parts", (1, 3, 5)), ("whole", (5,))):
+        shared = {"candidates": 1, "save_images": tmp_path / folder, "skip_existing": True}
+        for limit in limits:
+            result = evaluate(model, data, ("rmse",), limit=limit, **shared)
+        found.append(by_what(result, "another target")[0].values)
+    assert found[0] == found[1]
+    assert found[0]["rmse"].count == 5
+
+
+def test_variational_models_say_so_with_their_error(true_pictures):
+    config = helpers.task_config("superres", dequantization="variational")
+    model = helpers.data_like_model(config, seed=6, size=32)
+    found = evaluate(model, true_pictures, "bpd", noise_samples=3)
+    assert [r.what for r in found.results] == ["truth"]
+    assert found.settings["estimator"]["dequantization"] == "variational"
+    assert found.settings["estimator"]["noise_samples"] == 3
+    assert found.results[0].values["bpd"].standard_error > 0
+
+
+def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
+    found = evaluate(models_32["superres"], true_pictures, "likelihood", tau=0.4, candidates=3)
+    assert [(gap["tau"], gap["candidates"]) for gap in found.gaps] == [([0.4], 3), ([1.0], 3)]
+    for gap in found.gaps:
+        counts = gap["histogram"]
+        assert (sum(counts["truth"]), sum(counts["candidates"])) == (5, 15)
+        assert 0 <= gap["truth_above_all"]["mean"] <= 1
+    ours, at_one = by_what(found)
+    assert ours.values["likelihood"].as_json() == found.gaps[0]["truth_above_all"]
+    assert at_one.cell.tau == 1.0
+
+
+def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    taus = (0.5, "0.9/0.5/0.2")
+    found = evaluate(
+        model, true_pictures, "rmse", tau=taus, candidates=2, limit=2, save_images=saved
+    )
+    rows = by_what(found)
+    assert [str(row.cell.tau) for row in rows] == ["0.5", "0.9/0.5/0.2"]
+    assert rows[1].as_json()["tau"] == [0.9, 0.5, 0.2]
+    assert found.settings["params"]["taus"][1] == [0.9, 0.5, 0.2]
+    assert rows[1].label == "model, τ 0.9/0.5/0.2, likeliest of 2"
+    assert len(list((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))) == 2
+    given = task_of(model).degrade(next(iter_truths(true_pictures)))
+    own = restore(model, given, (0.9, 0.5, 0.2), 2).ranked[0].image
+    first = sorted((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))[0]
+    assert np.abs(own.astype(int) - read_image(first)).max() <= 1
+    again = evaluate(
+        model,
+        true_pictures,
+        "rmse",
+        tau=taus,
+        candidates=2,
+        limit=2,
+        save_images=saved,
+        skip_existing=True,
+    )
+    assert by_what(again)[1].values == rows[1].values
+    with pytest.raises(CaflowError, match="has 2 values"):
+        evaluate(model, true_pictures, "rmse", tau="0.9/0.5")
+
+
+def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
+    model, saved = models_32["superres"], tmp_path / "out"
+    rules = ("likelihood", "consensus", "none")
+    settings = {"tau": 0.9, "candidates": (3, 6), "seed": 4, "rank": rules, "limit": 3}
+    found = evaluate(model, true_pictures, "rmse", save_images=saved, **settings)
+    rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
+    assert len(rows) == 2 * 3
+    chosen = {}
+    for (m, rule), row in rows.items():
+        errors = []
+        for r, truth in zip(range(3), iter_truths(true_pictures), strict=False):
+            given, seed = task_of(model).degrade(truth), 4 + 1_000_003 * r
+            best = restore(model, given, 0.9, m, seed=seed, rank=rule).ranked[0]
+            errors.append(np.sqrt(np.mean((best.image.astype(float) - truth) ** 2)))
+        chosen[m, rule] = errors
+        assert row.values["rmse"].mean == pytest.approx(np.mean(errors), abs=0.02)
+        assert row.as_json()["rank"] == rule
+        folder = saved / f"tau0.9_m{m}_n1_{rule}"
+        assert len(list(folder.rglob("*.png"))) == 3
+        if rule == "likelihood":
+            assert "likeliest" not in row.differences
+            continue
+        apart = np.subtract(errors, chosen[m, "likelihood"])
+        difference = row.differences["likeliest"]["rmse"]
+        assert difference.mean == pytest.approx(apart.mean(), abs=0.02)
+        error = apart.std(ddof=1) / 3**0.5
+        assert difference.standard_error == pytest.approx(error, abs=0.02)
+    assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 3
+    assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
+    again = evaluate(
+        model, true_pictures, "rmse", save_images=saved, skip_existing=True, **settings
+    )
+    assert [row.values for row in by_what(again)] == [row.values for row in by_what(found)]
+    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
+        evaluate(model, true_pictures, "rmse", rank="beauty")
+
+
+def iter_truths(data):
+    with open_split(data, "test", 32) as source:
+        for r in range(len(source.names)):
+            yield source.read(r)[0]
+
+
+def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
+    model = models_32["superres"]
+    metrics = ("rmse", "diversity")
+    swept = evaluate(
+        model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=2
+    )
+    assert len(by_what(swept)) == 8
+    for result in by_what(swept):
+        cell = result.cell
+        alone = evaluate(
+            model,
+            true_pictures,
+            metrics,
+            tau=cell.tau,
+            candidates=cell.m,
+            keep=cell.n,
+            limit=2,
+        )
+        for name in metrics:
+            expected = by_what(alone)[0].values[name].mean
+            assert result.values[name].mean == pytest.approx(expected, abs=2e-3)
+
+
+def test_it_repeats_itself_whatever_the_batch(models_32, true_pictures):
+    runs = [
+        evaluate(
+            models_32["superres"],
+            true_pictures,
+            EVERYTHING,
+            candidates=3,
+            batch_size=size,
+            limit=3,
+        )
+        for size in (None, 3, None)
+    ]
+    first, other, again = (run.as_json() for run in runs)
+    assert first == again
+    for a, b in zip(first["results"], other["results"], strict=True):
+        for name, value in a["values"].items():
+            assert b["values"][name]["mean"] == pytest.approx(value["mean"], rel=1e-3)
+
+
+def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(true_pictures / "test", data)
+    (data / "p2.png").write_bytes(b"no picture")
+    write_png(data / "p3.png", np.zeros((16, 16, 3), np.uint8))  # smaller than the model's
+    found = evaluate(models_32["superres"], data, ("rmse", "bpd"), candidates=2)
+    assert found.images == 3
+    assert [name for name, _ in found.failed] == ["p2.png", "p3.png"]
+    assert found.settings["data"]["split"] == "all"
+    # The others are what they are without it: seeds go by place.
+    whole = evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, limit=2)
+    two = evaluate(models_32["superres"], data, "rmse", candidates=2, limit=2)
+    assert by_what(two)[0].values == by_what(whole)[0].values
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "x.png").write_bytes(b"no picture")
+    with pytest.raises(CaflowError, match=r"no image could be measured: .*x\.png"):
+        evaluate(models_32["superres"], only, "rmse", candidates=2)
+
+
+def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
+    models_32, true_pictures, monkeypatch
+):
+    from caflow_cli.inference import candidates
+
+    scores = candidates.nats_of
+
+    def fail_on_second(conditions, targets, *rest):
+        (second,) = [p for p in pictures if p[1] == "p1.png"]
+        if any(np.array_equal(target.permute(1, 2, 0), second[0]) for target in targets):
+            raise CaflowError("a log-likelihood is not finite", "another picture")
+        return scores(conditions, targets, *rest)
+
+    with open_split(true_pictures, "test", 32) as source:
+        pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
+    monkeypatch.setattr(candidates, "nats_of", fail_on_second)
+    found = evaluate(models_32["superres"], true_pictures, "bpd")
+    assert [name for name, _ in found.failed] == ["p1.png"]
+    assert found.images == 4
+
+
+def test_table2_runs_with_one_and_five_an_image(models_32, true_pictures, tmp_path):
+    found = evaluate(
+        models_32["colorize"],
+        true_pictures,
+        protocol="table2",
+        weights=QUICK,
+        save_images=tmp_path / "out",
+        save_stats=tmp_path / "truth.npz",
+    )
+    fid = f"fid:{LABEL}"
+    one, five = by_what(found)
+    (grey,) = by_what(found, "grey copy")
+    assert grey.values[fid].mean > 0
+    assert (one.cell.n, five.cell.n) == (1, 5)
+    assert (one.values[fid].count, five.values[fid].count) == (5, 25)
+    published = {r.what: r.values["fid"].mean for r in found.results if "published" in r.what}
+    assert published["CAFLOW, one a picture, published"] == 18.15
+    assert any("5 images instead of 5,000" in note for note in found.notes)
+    assert any("biased" in note for note in found.notes)
+    # The definition, on the images that it left behind.
+    from scipy.linalg import sqrtm
+
+    def features(paths):
+        images = np.stack([read_image(p) for p in paths]).transpose(0, 3, 1, 2)
+        return quarters()(torch.from_numpy(images.copy())).numpy()
+
+    made = features((tmp_path / "out" / "tau0.85_m10_n5").rglob("*.png"))
+    true = features((true_pictures / "test").rglob("*.png"))
+    assert (len(made), len(true)) == (25, 5)
+    c = [np.cov(x, rowvar=False) for x in (made, true)]
+    expected = np.sum((made.mean(0) - true.mean(0)) ** 2) + np.trace(
+        c[0] + c[1] - 2 * sqrtm(c[0] @ c[1]).real
+    )
+    assert five.values[fid].mean == pytest.approx(expected, rel=1e-4)
+    with np.load(tmp_path / "truth.npz", allow_pickle=False) as stats:
+        assert stats["n"] == 5
+        assert stats["mu"] == pytest.approx(true.mean(0))
+
+
+def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictures, tmp_path):
+    empty, model = tmp_path / "empty", models_32["superres"]
+    empty.mkdir()
+    twice = tmp_path / "twice"
+    twice.mkdir()
+    for name in ("a.png", "a.webp"):
+        (twice / name).write_bytes(b"")
+    out = tmp_path / "out"
+    for data, options, message in (
+        (empty, {}, "no pictures in"),
+        (tmp_path / "none", {}, "no data at"),
+        (twice, {}, "would both be saved as 'a.png'"),
+        (true_pictures, {"metrics": "fid", "limit": 1}, "needs two images"),
+        (true_pictures, {"split": "val"}, "to split into train and val"),
+    ):
+        with pytest.raises(CaflowError, match=message):
+            evaluate(model, data, **{"metrics": "rmse", "save_images": out, **options})
+    assert not out.exists()
+
+
+@pytest.fixture
+def unsorted(tmp_path):
+    """Sixty pictures without folders for splits."""
+    (tmp_path / "unsorted").mkdir()
+    images = helpers.smooth_image(60, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
+    for index, image in enumerate(images):
+        write_png(tmp_path / "unsorted" / f"{index:02}.png", image)
+    return tmp_path / "unsorted"
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_is_held_out_is_what_the_models_training_held_out(
+    models_32, unsorted, tmp_path, split
+):
+    model = copy.copy(models_32["superres"])
+    model.split_seed = 1
+    shared = {"split": split, "candidates": 1, "save_images": tmp_path / "out"}
+    found = evaluate(model, unsorted, "rmse", **shared)
+    assert found.settings["data"]["split_seed"] == 1
+    measured = [file.name for file in (tmp_path / "out").glob("*.png")]
+    learned = load_split(unsorted, "train", 32, seed=1).names
+    assert measured == load_split(unsorted, split, 32, seed=1).names
+    assert not set(measured) & set(learned)
+    with pytest.raises(CaflowError, match="to another run: data differ"):
+        evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)
+
+
+def test_every_candidate_is_the_one_that_restore_replays(models_32, true_pictures, tmp_path):
+    """A batch of images, several batches of candidates, and seeds beyond 32 bits."""
+    model, seed = models_32["superres"], 2**32 - 5
+    log = tmp_path / "out" / "evaluate.jsonl"
+    settings = {"tau": 0.7, "candidates": 4, "seed": seed, "limit": 2, "batch_size": 3}
+    evaluate(model, true_pictures, "rmse", save_images=log.parent, **settings)
+    _, *rows = map(json.loads, log.read_text().splitlines())
+    for row, truth in zip(rows, iter_truths(true_pictures), strict=False):
+        (draws,) = row["draws"]
+        for candidate in draws["candidates"]:
+            expected = (seed + 1_000_003 * row["index"] + candidate["k"]) % 2**32
+            assert candidate["seed"] == expected
+            given = task_of(model).degrade(truth)
+            alone = restore(model, given, 0.7, 1, seed=candidate["seed"]).ranked[0]
+            likelihood = alone.score.log_likelihood
+            assert candidate["log_likelihood"] == pytest.approx(likelihood, abs=0.05)
+            error = np.sqrt(np.mean((alone.image.astype(float) - truth) ** 2))
+            assert candidate["rmse"] == pytest.approx(error, abs=0.01)
+
+
+def test_saved_images_are_what_was_measured(models_32, true_pictures, tmp_path):
+    out = tmp_path / "out"
+    evaluate(models_32["superres"], true_pictures, "rmse", keep=2, candidates=3, save_images=out)
+    names = [
+        f"{stem}_0{rank}.png" for stem in ("p0", "p1", "p2", "p3", "sub/p4") for rank in (1, 2)
+    ]
+    assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == sorted(
+        ["evaluate.jsonl", *names]
+    )
+    rows = [json.loads(line) for line in (out / "evaluate.jsonl").read_text().splitlines()][1:]
+    truth = list(iter_truths(true_pictures))[4]
+    saved = read_image(out / "sub" / "p4_01.png")
+    best = max(rows[4]["draws"][0]["candidates"], key=lambda c: c["log_likelihood"])
+    assert np.sqrt(np.mean((saved.astype(float) - truth) ** 2)) == pytest.approx(best["rmse"])
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tmp_path):
+    def run(folder, **options):
+        return evaluate(
+            models_32["superres"],
+            true_pictures,
+            ("rmse", "likelihood"),
+            candidates=2,
+            batch_size=2,
+            save_images=tmp_path / folder / "images",
+            report=tmp_path / folder / "report",
+            **options,
+        )
+
+    def stop(done, total):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", progress=stop)
+    assert not (tmp_path / "broken" / "report" / "index.html").exists()
+    log = tmp_path / "broken" / "images" / "evaluate.jsonl"
+    assert len(log.read_text().splitlines()) == 1 + 3
+    with log.open("a") as file:
+        file.write('{"index": 3, "na')  # a write that the break cut short
+    with pytest.raises(CaflowError, match=r"exists") as caught:
+        run("broken")
+    assert "--skip-existing" in caught.value.hint
+    told = []
+    resumed = run("broken", skip_existing=True, progress=lambda done, total: told.append(done))
+    assert told == [4, 5]
+    assert resumed.as_json() == whole.as_json()
+    files = [
+        {str(p.relative_to(tmp_path / name)) for p in (tmp_path / name).rglob("*")}
+        for name in ("whole", "broken")
+    ]
+    assert files[0] == files[1]
+    assert log.read_text() == (tmp_path / "whole" / "images" / "evaluate.jsonl").read_text()
+    with pytest.raises(CaflowError, match="to another run: params differ"):
+        run("broken", skip_existing=True, seed=1)
