@@ -38,6 +38,17 @@ def test_tiles_cover_with_even_overlaps(length, side):
     np.testing.assert_array_equal(tiles.column_weights(), [np.ones(48)])
 
 
+def test_two_tiles_share_their_overlap_evenly():
+    """A ramp about the middle: the weight of one, from its edge, is that of the other from its."""
+    tiles = plan_tiles((1000 // 16 * 16, 48), 16, 512)
+    rows = tiles.row_weights()
+    assert len(rows) > 1
+    for (top, one), (after, other) in pairwise(zip(tiles.tops, rows, strict=True)):
+        overlap = top + len(one) - after
+        np.testing.assert_array_equal(one[-overlap:], other[:overlap][::-1])
+        assert 0 < one[-overlap // 2] < 1
+
+
 def test_a_tile_holds_the_same_part_of_a_picture_and_of_its_rows_of_latents():
     tiles = plan_tiles((272, 400), 16, 256)
     assert len(tiles) == 2 * 4

@@ -52,6 +52,20 @@ def test_all_parts_fill_the_hole_and_keep_every_other_pixel(hole, channels):
     np.testing.assert_array_equal(filled, hole)
 
 
+def test_a_shrunk_part_takes_known_pixels_from_the_image_before_it_is_enlarged():
+    """So what a draw has outside of the hole leaves no trace at the hole's edge."""
+    hole = box(200, 300, 40, 60, 120, 160)
+    image = picture(200, 300)
+    parts = [p for p in Inpaint(4).parts(image, as_mask(hole)) if p.place.shrunk]
+    assert parts
+    for part in parts:
+        inside = part.condition(image)[..., 3:] == 255  # as the model sees the hole
+        draw, other = picture(64, 64, 3), picture(64, 64, 4)
+        assert not inside.all()
+        changed = np.where(inside, draw, other)
+        np.testing.assert_array_equal(part.compose(image, draw), part.compose(image, changed))
+
+
 @pytest.mark.parametrize("hole", [SCRATCH, BLOTCH])
 def test_the_condition_of_each_part_is_had_again_from_the_final_picture(hole):
     """And none of them reads what the user's picture has in the hole."""

@@ -112,6 +112,19 @@ def test_a_state_that_does_not_help_is_given_up():
     assert not guard.roll_back()
 
 
+def test_earlier_returns_are_forgotten_after_a_success():
+    _, guard = guarded()
+    for _ in range(3):
+        assert guard.accepts(3.0, 1.0)
+        guard.state_written()
+        assert guard.accepts(3.0, 1.0)
+        for attempt in range(5):
+            for _ in range(20):
+                guard.accepts(math.nan, 1.0)
+            assert guard.roll_back(), attempt
+    assert guard.rollbacks == 15
+
+
 def test_the_copy_is_of_weights_that_showed_a_good_loss():
     layer, guard = guarded()
     good = layer.weight.detach().clone()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import math
 
+import helpers
 import pytest
 import torch
 
 from caflow_cli.flows import Logit, standard_normal_log_prob
+from caflow_cli.training.batches import Batch
 from caflow_cli.training.lattice import lattice
 from caflow_cli.training.objective import (
     ObjectiveModule,
@@ -33,6 +35,20 @@ def test_the_loss_of_all_is_equation_9_and_a_weight_of_log_p_of_y(model, batch):
     assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
     assert float(loss.loss) == pytest.approx(bits + 0.25 * cond, rel=1e-12)
     assert all(part.dtype == torch.float64 for part in loss)
+
+
+@torch.no_grad()
+def test_the_weight_of_log_p_of_y_is_of_the_dimensions_of_w(grey_model):
+    """A grey condition has a third of the target's values."""
+    target, cond = helpers.image_pair(grey_model, 4, 16)
+    noise = torch.rand(target.shape, generator=helpers.generator(7))
+    batch = Batch(target.float(), cond + 0.5, noise, torch.full((4,), -1))
+    terms = grey_model(*batch.points)
+    loss = whole_density(0.25)(grey_model, batch)
+    total = terms.log_prob.mean() + 0.25 * terms.cond_log_prob.mean()
+    assert float(loss.loss) == pytest.approx(-float(total) / (DIMS * math.log(2)), rel=1e-12)
+    cond_bits = -float(terms.cond_log_prob.mean()) / (16 * 16 * math.log(2))
+    assert float(loss.cond_bits_per_dim) == pytest.approx(cond_bits, rel=1e-12)
 
 
 @torch.no_grad()
