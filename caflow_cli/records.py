@@ -106,7 +106,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         if key not in kinds:
             near = difflib.get_close_matches(key, kinds, n=1, cutoff=0)[0]
             raise CaflowError(
-                f"unknown config key {prefix + key!r}",
+                f"unknown key {prefix + key!r}",
                 f"did you mean {prefix + near!r}?",
                 EXIT_USAGE,
             )
@@ -115,7 +115,7 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         required = field.default is field.default_factory is dataclasses.MISSING
         if required and field.name not in given:
             key = prefix + field.name
-            raise CaflowError(f"config key {key!r} is missing", f"set {key}", EXIT_USAGE)
+            raise CaflowError(f"key {key!r} is missing", f"set {key}", EXIT_USAGE)
     return cls(**given)
 
 

@@ -182,7 +182,7 @@ def test_a_planted_climb_between_neighbours_of_a_floor_is_seen():
     "line", ["from .. import __version__", "import caflow_cli", "from caflow_cli import CAFlow"]
 )
 def test_a_planted_import_of_the_face_is_seen(line):
-    assert len(breaches({"caflow_cli.hub.push": (line, False)})) == 1
+    assert len(breaches({"caflow_cli.hub.publish": (line, False)})) == 1
 
 
 @pytest.mark.parametrize("how", ["{}", "def f():\n    {}", "if TYPE_CHECKING:\n    {}"])

@@ -20,8 +20,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.protocols import PROTOCOLS
 from caflow_cli.hub.manifest import Entry, load_manifest
-from caflow_cli.hub.pack import pack
-from caflow_cli.hub.push import pack_parcel
+from caflow_cli.hub.publish import pack, prepare
 from caflow_cli.images import write_png
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,7 +195,7 @@ def test_all_texts_have_the_same_figures(place, monkeypatch):
         assert page.endswith("<!-- end of models -->\n\nMore.\n")
     # A card for the Hub is of the manifest, so of the same record.
     place.manifest.rename(place.card("x").parent / "weights_manifest.json")
-    pushed = pack_parcel(str(place.weights("tiny-x4")), "user/tiny").card.text
+    pushed = prepare(str(place.weights("tiny-x4")), "user/tiny").card.text
     assert "- likeliest of 10: rmse 12, psnr 25" in pushed
 
 

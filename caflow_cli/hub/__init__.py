@@ -1,4 +1,4 @@
-"""Models: the manifest (`manifest`), finding a model (`resolve`), packing one (`pack`).
+"""Models: the manifest, finding one (`resolve`), packing and pushing one (`publish`).
 
 This file imports nothing, so that the manifest can be listed without torch.
 """

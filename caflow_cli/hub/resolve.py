@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..config import Config
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..model import CheckpointInfo, read_info
 from ..paths import exists, is_file, is_missing, sha256_of
-from .cache import HubFile
-from .download import fetch
+from ..records import parse
+from .client import LIBRARY, hub_errors
 from .manifest import Entry, bundled_path, load_manifest
 
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-__all__ = ["Resolved", "check_name", "default_model", "load", "pull", "resolve"]
+__all__ = [
+    "Check",
+    "Resolved",
+    "check_name",
+    "default_model",
+    "describe",
+    "load",
+    "resolve",
+    "verify",
+]
 
+WEIGHTS = "model.safetensors"  # as repositories and folders name it
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -61,25 +75,27 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     """
     entries = load_manifest()
     if name in entries:
-        return _of_manifest(entries[name], local=local)
-
+        return _of_manifest(entries[name], local)
     path = Path(name)
     try:
-        directory, file = path.is_dir(), path.is_file()
+        if path.is_dir():
+            for file in (path / WEIGHTS, path / "best.safetensors"):
+                if is_file(file):
+                    return Resolved(path.resolve().name, file, sha256_of(file))
+            raise CaflowError(
+                f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS
+            )
+        if path.is_file():
+            return Resolved(path.name, path, sha256_of(path))
     except OSError as error:
         raise CaflowError(
-            f"no model {name[:80]!r}: {error.strerror}", "caflow models list", EXIT_WEIGHTS
+            f"cannot read the model {name[:80]!r}: {error.strerror}",
+            "check its name and permissions",
+            EXIT_WEIGHTS,
         ) from error
-    if directory:
-        for name_ in ("model.safetensors", "best.safetensors"):
-            if is_file(path / name_):
-                return Resolved(path.resolve().name, path / name_, sha256_of(path / name_))
-        raise CaflowError(f"no model in the folder {name!r}", "caflow models list", EXIT_WEIGHTS)
-    if file:
-        return Resolved(path.name, path, _readable_sha256(path))
     match = _of_hub(name)
     if match:
-        return _from_hub(name, HubFile(match["repo"], match["revision"]), local=local)
+        return _from_hub(_HubFile(name, match["repo"], match["revision"]), local)
     raise _unknown(name, entries)
 
 
@@ -101,56 +117,123 @@ def _of_hub(name: str) -> re.Match[str] | None:
     return _REPO.fullmatch(name)
 
 
-def pull(name: str) -> Resolved:
-    """Do as `resolve` for an id or a Hub repository, and download changed cached files again.
-
-    Raises:
-        CaflowError: (exit 3) as for `resolve`; or the name is that of a file.
-    """
-    entries = load_manifest()
-    if name in entries:
-        return _of_manifest(entries[name], repair=True)
-    match = _REPO.fullmatch(name)
-    if match:
-        return _from_hub(name, HubFile(match["repo"], match["revision"]), repair=True)
-    raise _unknown(name, entries)
-
-
 def _unknown(name: str, entries: Iterable[str]) -> CaflowError:
     near = difflib.get_close_matches(name, entries, n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
     return CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
-def _of_manifest(entry: Entry, *, repair: bool = False, local: bool = False) -> Resolved:
+def _of_manifest(entry: Entry, local: bool) -> Resolved:
     path = bundled_path(entry)
     if path is None:
-        filename = entry.filename or HubFile.filename
-        wanted = HubFile(str(entry.repo_id), entry.revision, filename, entry.sha256)
-        return _from_hub(entry.id, wanted, repair=repair, local=local)
+        repo, name = str(entry.repo_id), entry.filename or WEIGHTS
+        wanted = _HubFile(entry.id, repo, entry.revision, name, entry.sha256, entry.bytes)
+        return _from_hub(wanted, local)
     digest = sha256_of(path)
     if digest != entry.sha256:
-        raise CaflowError(
-            f"the weights of {entry.id!r} have sha256 {digest[:12]}…, expected "
-            f"{entry.sha256[:12]}…",
-            "pip install --force-reinstall caflow-cli",
-            EXIT_WEIGHTS,
-        )
+        raise _differs(entry.id, digest, entry.sha256, "pip install --force-reinstall caflow-cli")
     return Resolved(entry.id, path, digest)
 
 
-def _readable_sha256(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as error:
+def _differs(name: str, digest: str, wanted: str, hint: str) -> CaflowError:
+    return CaflowError(
+        f"the weights of {name!r} have sha256 {digest[:12]}…, expected {wanted[:12]}…",
+        hint,
+        EXIT_WEIGHTS,
+    )
+
+
+class _HubFile(NamedTuple):
+    """A file of a Hub repository. The last two are those that a manifest states."""
+
+    name: str  # as the user knows it
+    repo: str
+    revision: str | None  # branch, tag or commit; None: the main branch
+    filename: str = WEIGHTS
+    sha256: str | None = None
+    size: int | None = None
+
+
+def _from_hub(wanted: _HubFile, local: bool) -> Resolved:
+    """Get a file from the Hub's cache, or into it, with the sha256 of the manifest or the Hub.
+
+    A cached file that cannot change, because it is at a commit or has a digest in the manifest,
+    needs no request. For a branch, the Hub is asked for the newest commit. If it cannot be reached,
+    the cached file is used.
+    """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    name, repo, revision, filename, digest, _ = wanted
+    with hub_errors(name):
+        found = try_to_load_from_cache(repo, filename, revision=revision)
+        path = Path(found) if isinstance(found, str) else None
+    if path is not None and digest not in (None, _stated(path)):
+        path = None  # whole, and other weights than the manifest's
+    if path is None and local:
+        pull = f"caflow models pull {name}"
+        raise CaflowError(f"the model {name!r} is not in the cache", pull, EXIT_WEIGHTS)
+    pinned, unreachable = digest is not None or _COMMIT.fullmatch(revision or ""), None
+
+    def download(force: bool = False) -> Path:
+        with hub_errors(name):
+            return Path(
+                hf_hub_download(repo, filename, revision=revision, force_download=force, **LIBRARY)
+            )
+
+    if path is None or not (pinned or local):
+        try:
+            digest = _ask(wanted)
+        except CaflowError as error:
+            if path is None:
+                raise
+            offline = isinstance(error.__cause__, OfflineModeIsEnabled)
+            unreachable = None if offline else error.message
+        else:
+            path = download()
+    # The cache names large files by their sha256. Where it cannot link, it holds none.
+    digest = digest or _stated(path)
+    actual = sha256_of(path)
+    if digest is not None and actual != digest and not local:
+        try:
+            path = download(force=True)
+            actual = sha256_of(path)
+        except CaflowError as error:
+            raise _differs(name, actual, digest, f"caflow models pull {name}") from error
+    if digest is not None and actual != digest:
+        raise _differs(name, actual, digest, f"caflow models pull {name}, or tell its owner")
+    commit = path.parents[filename.count("/")].name  # snapshots/COMMIT/FILE
+    return Resolved(name, path, actual, commit, unreachable)
+
+
+def _stated(path: Path) -> str | None:
+    """The sha256 that the Hub's cache has for a file: the name of what it links to."""
+    name = path.resolve().name
+    return name if _SHA256.fullmatch(name) else None
+
+
+def _ask(wanted: _HubFile) -> str:
+    """The sha256 that the Hub states for a file now, which must be the manifest's, as its size."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    name, repo, revision, filename, digest, size = wanted
+    with hub_errors(name):
+        found = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), **LIBRARY)
+    if found.etag is None or not _SHA256.fullmatch(found.etag):
         raise CaflowError(
-            f"cannot read {str(path)!r}: {error.strerror}", "check its permissions", EXIT_WEIGHTS
-        ) from error
-
-
-def _from_hub(name: str, wanted: HubFile, *, repair: bool = False, local: bool = False) -> Resolved:
-    file = fetch(wanted, repair=repair, local=local)
-    return Resolved(name, file.path, file.sha256, file.commit, file.unreachable)
+            f"the Hub states no sha256 for {filename!r} in {name!r}",
+            f"hf download {repo} {filename}, then --model FILE",
+            EXIT_WEIGHTS,
+        )
+    if digest not in (None, found.etag):
+        raise _differs(name, found.etag, str(digest), "pip install --upgrade caflow-cli")
+    if size is not None and found.size is not None and size != found.size:
+        raise CaflowError(
+            f"the weights of {name!r} have {found.size} bytes, expected {size}",
+            "pip install --upgrade caflow-cli",
+            EXIT_WEIGHTS,
+        )
+    return found.etag
 
 
 def load(name: str) -> CAFlow:
@@ -168,3 +251,89 @@ def load(name: str) -> CAFlow:
     model = CAFlow.load(found.path)
     model.identity = {"id": found.id, "sha256": found.sha256}
     return model
+
+
+def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
+    """A model's file, its header, the manifest's entry of the same content, and its card.
+
+    Nothing is downloaded.
+
+    Raises:
+        CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
+            model.
+    """
+    found = resolve(name, local=True)
+    info = read_info(found.path)
+    entries = load_manifest().values()
+    entry = next((e for e in entries if e.sha256 == found.sha256), None)
+    beside = found.path.with_suffix(".md"), found.path.with_name("README.md")
+    return found, info, entry, next((path for path in beside if path.is_file()), None)
+
+
+class Check(NamedTuple):
+    """The result of a check: the model's file, or the error."""
+
+    name: str
+    model: Resolved | None = None
+    error: CaflowError | None = None
+
+
+def verify(names: Sequence[str] = ()) -> Iterator[Check]:
+    """Hash each model again, and compare its header, shapes and config. Nothing is downloaded.
+
+    Args:
+        names: As for `resolve`. Without names: every bundled model, and every caflow model in the
+            Hub's cache.
+
+    Raises:
+        CaflowError: (exit 3) the manifest is unusable. Errors of models are in their checks.
+    """
+    from ..model import CAFlow
+    from ..model.pretrained import check_tensors
+
+    entries = load_manifest()
+    bundled = [entry.id for entry in entries.values() if entry.file is not None]
+    for name in names or [*bundled, *_cached()]:
+        try:
+            found = resolve(name, local=True)
+            info = read_info(found.path)
+            check_tensors(CAFlow, info, found.path)
+            entry = entries.get(name)
+            size = found.path.stat().st_size
+            if entry is not None and entry.bytes != size:
+                raise _contradiction(entry, f"{entry.bytes} bytes, its file has {size}")
+            if entry is not None and parse(Config, entry.config) != info.config:
+                raise _contradiction(entry, "another config than its file")
+        except CaflowError as error:
+            yield Check(name, error=error)
+        else:
+            yield Check(name, found)
+
+
+def _contradiction(entry: Entry, what: str) -> CaflowError:
+    return CaflowError(
+        f"the manifest gives {entry.id!r} {what}",
+        "pip install --force-reinstall caflow-cli",
+        EXIT_WEIGHTS,
+    )
+
+
+def _cached() -> list[str]:
+    """The caflow models in the Hub's cache, as `user/name@commit`."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    found = []
+    for repo in repos:
+        for revision in repo.revisions:
+            for file in revision.files:
+                try:
+                    if file.file_name == WEIGHTS and read_info(file.file_path):
+                        found.append(f"{repo.repo_id}@{revision.commit_hash}")
+                except CaflowError:  # another library's
+                    continue
+    return sorted(found)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import struct
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,14 +38,11 @@ def pulled(result) -> Path:
     return Path(result.stdout.decode().rstrip("\n"))
 
 
-def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
+def test_a_model_is_downloaded_once(hub, run, cache):
     commit = hub.repository(REPO, DATA).refs["main"]
     path = pulled(run("models", "pull", REPO))
     assert path.read_bytes() == DATA
     assert path == cache / "snapshots" / commit / WEIGHTS
-    (record,) = cache.glob(".caflow/*/*")
-    assert record.read_text() == f"{sha256(DATA)}  {WEIGHTS}\n"
-    assert record.parent.name == commit
     assert [r.sent for r in hub.downloads()] == [len(DATA)]
 
     hub.requests.clear()
@@ -68,68 +63,19 @@ def test_a_model_is_downloaded_once_and_its_digest_recorded(hub, run, cache):
     assert hub.requests == []
 
 
-@pytest.mark.parametrize("harsh", [False, True])
-def test_a_download_that_breaks_off_goes_on_where_it_was(hub, run, harsh):
+def test_a_download_that_breaks_off_comes_whole(hub, run):
     hub.repository(REPO, DATA)
     hub.cuts = [450_000]
-    hub.harsh = harsh
     assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
-    first, second = hub.downloads()
-    assert "range" not in first.headers
-    start = int(second.headers["range"].removeprefix("bytes=").removesuffix("-"))
-    assert 450_000 - 2**16 < start <= 450_000
-    assert second.status == 0
-    assert second.sent == len(DATA) - start
 
 
-def test_what_a_killed_process_left_is_continued(hub, run, cache):
-    hub.repository(REPO, DATA)
-    partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
-    partial.parent.mkdir(parents=True)
-    partial.write_bytes(DATA[:400_000])
-    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
-    (request,) = hub.downloads()
-    assert request.headers["range"] == "bytes=400000-"
-    assert request.sent == 200_000
-    assert not partial.exists()
-
-
-def test_what_was_left_and_is_wrong_is_downloaded_again(hub, run, cache):
-    hub.repository(REPO, DATA)
-    partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
-    partial.parent.mkdir(parents=True)
-    partial.write_bytes(OTHER)
-    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
-    assert [r.headers.get("range") for r in hub.downloads()] == ["bytes=300000-", None]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
-def test_a_stopped_process_leaves_what_it_has(hub, start, run, cache):
-    hub.repository(REPO, DATA)
-    hub.stall_at = 300_000
-    process = start("models", "pull", REPO)
-    deadline = time.monotonic() + 60
-    partial = cache / "blobs" / f"{sha256(DATA)}.incomplete"
-    while not partial.exists() or partial.stat().st_size < 2**17:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert stderr.decode().splitlines() == ["interrupted"]
-    hub.stall_at = None
-    kept = partial.stat().st_size
-    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
-    assert hub.downloads()[-1].sent == len(DATA) - kept
-
-
-def test_a_wrong_checksum_is_refused_and_nothing_kept(hub, run, cache):
+def test_a_wrong_checksum_is_refused(hub, run):
     hub.repository(REPO, DATA)
     hub.damaged = True
-    assert_refused(run("models", "pull", REPO), 3, f"the download of '{REPO}' has sha256")
-    assert list(cache.glob("blobs/*")) == []
-    assert list(cache.glob("snapshots/*/*")) == []
-    assert hub.downloads() != []
+    assert_refused(run("models", "pull", REPO), 3, f"the weights of '{REPO}' have sha256")
+    assert len(hub.downloads()) == 2  # once more after a mismatch
+    hub.damaged = False
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
 
 REFUSED = [
@@ -185,19 +131,17 @@ def test_a_missing_repository_is_404_to_whoever_is_known(hub, run):
     assert_refused(result, 3, "the Hub has no repository 'user/nothing'")
 
 
-def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run, cache):
+def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run):
     repository = hub.repository(REPO, DATA)
     old = repository.refs["main"]
     first = pulled(run("models", "pull", REPO))
-    new = repository.commit({WEIGHTS: OTHER})
+    repository.commit({WEIGHTS: OTHER})
     second, pinned = (
         Path(line) for line in run("models", "pull", REPO, f"{REPO}@{old}").stdout.decode().split()
     )
     assert second.read_bytes() == OTHER
     assert pinned == first
     assert pinned.read_bytes() == DATA
-    digests = {p.parent.name: p.read_text().split()[0] for p in cache.glob(".caflow/*/*")}
-    assert digests == {old: sha256(DATA), new: sha256(OTHER)}
     # And the branch is the new file without a network, too.
     assert pulled(run("models", "pull", REPO, HF_HUB_OFFLINE="1")) == second
     # A commit of the card alone downloads nothing.
@@ -231,7 +175,6 @@ def test_progress_is_for_terminals(hub, start, quiet):
     if quiet:
         assert shown == b""
     else:
-        assert WEIGHTS in shown.decode()
         assert "100%" in shown.decode()
 
 
@@ -239,7 +182,7 @@ def test_offline(hub, run):
     hub.repository(REPO, DATA)
     offline = {"HF_HUB_OFFLINE": "1"}
     result = run("models", "pull", REPO, **offline)
-    assert_refused(result, 3, "not in the cache, and HF_HUB_OFFLINE is set")
+    assert_refused(result, 3, "HF_HUB_OFFLINE is set")
     assert hub.requests == []
     path = pulled(run("models", "pull", REPO))
     hub.requests.clear()
@@ -266,7 +209,7 @@ def test_a_changed_file_in_the_cache_is_noticed_and_pulled_again(hub, run):
     path = pulled(run("models", "pull", REPO))
     path.write_bytes(DATA[:-1] + b"!")
     offline = run("superres", "example:face", "--model", REPO, HF_HUB_OFFLINE="1")
-    assert_refused(offline, 3, f"the cached '{REPO}' has sha256")
+    assert_refused(offline, 3, f"the weights of '{REPO}' have sha256")
     assert f"caflow models pull {REPO}" in offline.stderr.decode()
     assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
@@ -284,18 +227,16 @@ def test_two_processes_at_once_download_once(hub, start, cache):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of processes")
-def test_a_full_disk(hub, run, cache):
+def test_a_full_disk(hub, run):
     repository = hub.repository(REPO, OTHER)
     old = pulled(run("models", "pull", REPO))
     repository.commit({WEIGHTS: DATA})
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))"
     result = run("models", "pull", REPO, before=limit)
-    assert_refused(result, 3, f"cannot download '{REPO}': File too large")
+    assert_refused(result, 3, f"cannot download '{REPO}': ")
     assert "free some space" in result.stderr.decode()
-    assert leftovers(cache) == []
     assert old.read_bytes() == OTHER
-    offline = pulled(run("models", "pull", REPO, HF_HUB_OFFLINE="1"))
-    assert offline == old
+    assert pulled(run("models", "pull", REPO)).read_bytes() == DATA
 
 
 def test_a_cache_that_cannot_be_written(hub, run, tmp_path):
@@ -314,7 +255,8 @@ def manifest(tmp_path):
         models = json.loads(manifest_path().read_text(encoding="utf-8"))["models"]
         entry = models["faces-superres-x4"]
         del entry["file"]
-        entry |= {"sha256": sha256(DATA), "repo_id": REPO, "revision": "v1", "default": False}
+        entry |= {"repo_id": REPO, "revision": "v1", "default": False}
+        entry |= {"sha256": sha256(DATA), "bytes": len(DATA)}
         content = {"schema": 1, "models": {"distant": entry | fields}}
         (tmp_path / "manifest.json").write_text(json.dumps(content))
         return (
@@ -341,16 +283,23 @@ def test_an_entry_of_the_manifest_comes_from_the_hub_once(hub, run, manifest):
     assert pulled(run("models", "pull", "distant", before=code)) == path
 
 
-def test_other_weights_than_the_manifests_are_not_downloaded(hub, run, manifest, cache):
+def test_other_weights_than_the_manifests_are_not_downloaded(hub, run, manifest):
     hub.repository(REPO).commit({WEIGHTS: OTHER}, "v1")
     result = run("models", "pull", "distant", before=manifest())
-    assert_refused(result, 3, f"not the manifest's {sha256(DATA)[:12]}")
+    assert_refused(result, 3, f"expected {sha256(DATA)[:12]}")
     assert hub.downloads() == []
     # Nor used, where they are cached.
     path = pulled(run("models", "pull", f"{REPO}@v1"))
     result = run("models", "pull", "distant", before=manifest(), HF_HUB_OFFLINE="1")
-    assert_refused(result, 3, "not in the cache")
+    assert_refused(result, 3, "HF_HUB_OFFLINE is set")
     assert path.read_bytes() == OTHER
+
+
+def test_another_size_than_the_manifests_is_not_downloaded(hub, run, manifest):
+    hub.repository(REPO).commit({WEIGHTS: DATA}, "v1")
+    result = run("models", "pull", "distant", before=manifest(bytes=10))
+    assert_refused(result, 3, f"have {len(DATA)} bytes, expected 10")
+    assert hub.downloads() == []
 
 
 def test_bundled_models_ask_no_network(hub, run):

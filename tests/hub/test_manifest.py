@@ -13,7 +13,7 @@ from caflow_cli.assets import ASSETS, WEIGHTS_DIR
 from caflow_cli.config import Config
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import bundled_path, load_manifest, manifest_json, manifest_path
-from caflow_cli.hub.pack import MAX_BYTES
+from caflow_cli.hub.publish import MAX_BYTES
 from caflow_cli.hub.resolve import load, resolve
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
@@ -90,31 +90,31 @@ REFUSED = [
     ({"schema": 1, "models": {}, "extra": 1}, "'schema' and 'models'"),
     ({"schema": 2, "models": {}}, "schema 2"),
     ({"schema": 1, "models": []}, "'models' is not a table"),
-    ({"schema": 1, "models": {"x": []}}, "entry 'x' is not a table"),
-    ({"schema": 1, "models": {"x": {"task": "superres"}}}, "field 'sha256' is missing"),
-    (changed(licence="mine"), "unknown field 'licence'"),
-    (changed(task="upscale"), "field 'task' is 'upscale'"),
-    (changed(task=["superres"]), "field 'task'"),
-    (changed(bytes=True), "field 'bytes' is True"),
-    (changed(bytes=-1), "field 'bytes' is -1"),
-    (changed(bytes="1"), "field 'bytes' is '1'"),
-    (changed(default=1), "field 'default' is 1"),
-    (changed(sha256="0" * 63), "field 'sha256'"),
-    (changed(sha256="A" * 64), "field 'sha256'"),
-    (changed(license=""), "field 'license'"),
-    (changed(license=" "), "field 'license'"),
-    (changed(license="MIT\nand more"), "field 'license'"),
-    (changed(data="\x1b[2Jhidden"), "field 'data'"),
-    (changed(config="{}"), "field 'config'"),
-    (changed(config={"flow": {}, "more": {}}), "field 'config': unknown config key"),
-    (changed(metrics={"rmse": 1}), "field 'metrics'"),
-    (changed(metrics={"protocol": "p", "rmse": [1]}), "field 'metrics'"),
-    (changed(file=None), "neither field 'file' nor field 'repo_id'"),
-    (changed(repo_id="a/b"), "'repo_id' and 'revision' go together"),
-    (changed(revision="v1"), "'repo_id' and 'revision' go together"),
-    (changed(filename="a.safetensors"), "field 'filename' without 'repo_id'"),
+    ({"schema": 1, "models": {"x": []}}, "entry 'x': "),
+    ({"schema": 1, "models": {"x": {"task": "superres"}}}, "key 'sha256' is missing"),
+    (changed(licence="mine"), "unknown key 'licence'"),
+    (changed(task="upscale"), "task is 'upscale'"),
+    (changed(task=["superres"]), "task is "),
+    (changed(bytes=True), "bytes is True"),
+    (changed(bytes=-1), "bytes is -1"),
+    (changed(bytes="1"), "bytes is '1'"),
+    (changed(default=1), "default is 1"),
+    (changed(sha256="0" * 63), "sha256 is "),
+    (changed(sha256="A" * 64), "sha256 is "),
+    (changed(license=""), "license is "),
+    (changed(license=" "), "license is "),
+    (changed(license="MIT\nand more"), "license is "),
+    (changed(data="\x1b[2Jhidden"), "data is "),
+    (changed(config="{}"), "config is "),
+    (changed(config={"flow": {}, "more": {}}), "unknown key 'config.more'"),
+    (changed(metrics={"rmse": 1}), "metrics is "),
+    (changed(metrics={"protocol": "p", "rmse": [1]}), "metrics is "),
+    (changed(file=None), "file is None; set file to a file, or set repo_id"),
+    (changed(repo_id="a/b"), "a commit of repo_id, or leave both out"),
+    (changed(revision="v1"), "a commit of repo_id, or leave both out"),
+    (changed(filename="a.safetensors"), "filename is "),
     *[
-        (changed(file=name), "field 'file'")
+        (changed(file=name), "file is ")
         for name in [
             "../../x.safetensors",
             "..safetensors",
@@ -130,13 +130,13 @@ REFUSED = [
             1,
         ]
     ],
-    *[(changed(**HUB, filename=name), "field 'filename'") for name in ["../a.safetensors", "a"]],
+    *[(changed(**HUB, filename=name), "filename is ") for name in ["../a.safetensors", "a"]],
     *[
-        (changed(**{**HUB, "repo_id": name}), "field 'repo_id'")
+        (changed(**{**HUB, "repo_id": name}), "repo_id is ")
         for name in ["faces", "a/b/c", "../b", "a/..", "/b", "a\\b", "https://x.y/z"]
     ],
     *[
-        (changed(**{**HUB, "revision": name}), "field 'revision'")
+        (changed(**{**HUB, "revision": name}), "revision is ")
         for name in ["../main", "a..b", "", "-x", "a b", "a/../../b"]
     ],
     *[
@@ -165,7 +165,7 @@ def test_loader_and_schema_refuse(tmp_path, content, named):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"task": "colorize"}, "its config says 'superres'"),
+        ({"task": "colorize"}, "set task to superres, as its config says"),
         ({"config": {"flow": {"scales": "3"}}}, "flow.scales is '3'"),
         ({"config": {"flow": {"cond_channels": 1}}}, "flow.cond_channels 1"),
     ],
@@ -182,7 +182,7 @@ def test_the_loader_reads_configs_too(tmp_path, fields, named):
 @pytest.mark.parametrize(
     ("name", "fields", "named"),
     [
-        ("other", {"default": False}, "'file' is also that of entry 'faces-superres-x4'"),
+        ("other", {"default": False}, "its file is that of 'faces-superres-x4', too"),
         ("other", {"file": "other.safetensors"}, "default of task 'superres'"),
     ],
 )

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_json, manifest_path
-from caflow_cli.hub.pack import pack
+from caflow_cli.hub.publish import pack
 from caflow_cli.hub.resolve import resolve
 from caflow_cli.model import CAFlow, read_info
 from caflow_cli.model.pretrained import checkpoint_bytes
@@ -31,7 +31,7 @@ def test_only_net_convolutions_are_stored_in_bfloat16():
 
 
 def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tmp_path):
-    entry = pack(model_file, "tiny-x4", output=tmp_path)
+    entry = pack(model_file, "tiny-x4", tmp_path)
     path = tmp_path / "tiny-x4.safetensors"
     assert entry.bytes == path.stat().st_size < model_file.stat().st_size
     assert entry.sha256 == sha256_of(path)
@@ -50,27 +50,22 @@ def test_packing_writes_a_smaller_file_and_its_entry(model_file, small_model, tm
 
 
 def test_packing_again_replaces_one_entry_and_keeps_the_others(model_file, tmp_path):
-    first = pack(model_file, "first", output=tmp_path)
-    pack(model_file, "second", output=tmp_path)
+    first = pack(model_file, "first", tmp_path)
+    pack(model_file, "second", tmp_path)
     with pytest.raises(CaflowError, match="there is already a model 'second'"):
-        pack(model_file, "second", output=tmp_path)
-    again = pack(
-        model_file, "second", output=tmp_path, default=True, overwrite=True, data_terms="ours"
-    )
+        pack(model_file, "second", tmp_path)
+    again = pack(model_file, "second", tmp_path, default=True, overwrite=True, data_terms="ours")
     entries = load_manifest(tmp_path / "weights_manifest.json")
     assert entries == {"first": first, "second": again}
     assert dataclasses.asdict(again)["data"] == "ours"
     # One default a task.
-    third = pack(model_file, "third", output=tmp_path, default=True)
+    third = pack(model_file, "third", tmp_path, default=True)
     entries = load_manifest(tmp_path / "weights_manifest.json")
     assert entries == {
         "first": first,
         "second": dataclasses.replace(again, default=False),
         "third": third,
     }
-    # Packed anew, it still says what it replaced.
-    packed = pack(model_file, "third", output=tmp_path, default=True, overwrite=True)
-    assert (again.replaces, third.replaces, packed.replaces) == (None, "second", "second")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
@@ -79,10 +74,10 @@ def test_models_packed_at_once_are_all_in_the_manifest(model_file, tmp_path, mon
         time.sleep(0.1)  # between reading the manifest and writing it
         return manifest_json(entries)
 
-    monkeypatch.setattr("caflow_cli.hub.pack.manifest_json", slowly)
+    monkeypatch.setattr("caflow_cli.hub.publish.manifest_json", slowly)
     names = [f"model-{k}" for k in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        entries = list(pool.map(lambda name: pack(model_file, name, output=tmp_path), names))
+        entries = list(pool.map(lambda name: pack(model_file, name, tmp_path), names))
     found = load_manifest(tmp_path / "weights_manifest.json")
     assert found == {entry.id: entry for entry in entries}
     files = ["weights_manifest.json", *(f"{name}.safetensors" for name in names)]
@@ -92,7 +87,7 @@ def test_models_packed_at_once_are_all_in_the_manifest(model_file, tmp_path, mon
 def test_packing_never_touches_the_installations_own_manifest(model_file):
     before = manifest_path().read_bytes()
     with pytest.raises(CaflowError, match="own manifest") as caught:
-        pack(model_file, "mine", output=manifest_path().parent)
+        pack(model_file, "mine", manifest_path().parent)
     assert caught.value.exit_code == 2
     assert manifest_path().read_bytes() == before
     assert not (manifest_path().parent / "mine.safetensors").exists()
@@ -101,29 +96,29 @@ def test_packing_never_touches_the_installations_own_manifest(model_file):
 def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
     (tmp_path / "weights_manifest.json").write_text("{")
     with pytest.raises(CaflowError, match="unusable manifest"):
-        pack(model_file, "mine", output=tmp_path)
+        pack(model_file, "mine", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["weights_manifest.json"]
 
 
 @pytest.mark.parametrize("name", ["", "../x", "A", "x y", "-x", "x/y"])
 def test_a_model_id_is_a_plain_name(model_file, tmp_path, name):
-    with pytest.raises(CaflowError, match="is not a model id") as caught:
-        pack(model_file, name, output=tmp_path)
+    with pytest.raises(CaflowError, match="id is ") as caught:
+        pack(model_file, name, tmp_path)
     assert caught.value.exit_code == 2
     assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_is_too_large_is_not_written(model_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("caflow_cli.hub.pack.WEIGHTS_DIR", tmp_path)
-    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", 1000)
+    monkeypatch.setattr("caflow_cli.hub.publish.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.publish.MAX_BYTES", 1000)
     with pytest.raises(CaflowError, match="more than 1000"):
-        pack(model_file, "big", bundle=True)
+        pack(model_file, "big")
     assert not list(tmp_path.iterdir())
 
 
 def test_packing_what_is_no_model_is_an_error(tmp_path):
     with pytest.raises(CaflowError) as caught:
-        pack(tmp_path, "x", output=tmp_path)
+        pack(tmp_path, "x", tmp_path)
     assert caught.value.exit_code == 3
 
 
@@ -142,11 +137,11 @@ def test_a_bundle_that_is_a_little_too_large_keeps_a_bit_less(model_file, tmp_pa
     )
     assert len(zlib.compress(four)) < len(zlib.compress(five))
     assert len(four) == len(five)
-    monkeypatch.setattr("caflow_cli.hub.pack.WEIGHTS_DIR", tmp_path)
-    monkeypatch.setattr("caflow_cli.hub.pack.manifest_path", lambda: tmp_path / "manifest.json")
-    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", len(zlib.compress(five)))
-    pack(model_file, "a", bundle=True)
-    monkeypatch.setattr("caflow_cli.hub.pack.MAX_BYTES", len(zlib.compress(five)) - 1)
-    pack(model_file, "b", bundle=True)
+    monkeypatch.setattr("caflow_cli.hub.publish.WEIGHTS_DIR", tmp_path)
+    monkeypatch.setattr("caflow_cli.hub.publish.manifest_path", lambda: tmp_path / "manifest.json")
+    monkeypatch.setattr("caflow_cli.hub.publish.MAX_BYTES", len(zlib.compress(five)))
+    pack(model_file, "a")
+    monkeypatch.setattr("caflow_cli.hub.publish.MAX_BYTES", len(zlib.compress(five)) - 1)
+    pack(model_file, "b")
     assert (tmp_path / "a.safetensors").read_bytes() == five
     assert (tmp_path / "b.safetensors").read_bytes() == four

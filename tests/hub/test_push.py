@@ -87,7 +87,7 @@ def test_what_is_pushed_comes_back(hub, run, model_file, small_model):
     result = run("models", "verify")
     assert result.returncode == 3
     assert f"failed\t{name}" in result.stdout.decode().splitlines()
-    assert f"hint: caflow models pull {name}" in result.stderr.decode().splitlines()
+    assert f"hint: caflow models pull {name}" in result.stderr.decode()
     assert hub.requests == []
 
 
@@ -194,11 +194,12 @@ assert caflow.load("user/python").config == model.config
 
 (blob,) = Path(sys.argv[2]).glob("models--user--python/blobs/" + "?" * 64)
 blob.write_bytes(blob.read_bytes()[:-1] + b"!")
-for read in (caflow.CAFlow.from_pretrained, caflow.load):
-    try:
-        read("user/python")
-    except caflow.CaflowError as error:
-        print(error.exit_code, error.message)
+try:
+    caflow.CAFlow.from_pretrained("user/python")
+except caflow.CaflowError as error:
+    print(error.exit_code, error.message)
+assert caflow.load("user/python").config == model.config  # downloaded once more
+caflow.CAFlow.from_pretrained("user/python")
 """
 
 
@@ -208,7 +209,7 @@ def test_the_python_interface(hub, hub_environment, model_file, tmp_path):
     done = forked.run(IN_PYTHON, model_file, cache, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
     said = done.stdout.decode().splitlines()
-    assert [line.split()[0] for line in said] == ["3", "3"], said
+    assert [line.split()[0] for line in said] == ["3"], said
     repository = hub.repositories["user/python"]
     assert repository.private
     card = repository.commits[repository.refs["main"]]["README.md"].decode()

@@ -180,7 +180,7 @@ def test_a_folder_is_no_model_file(tmp_path):
         ({"config": {"flow": {"hidden": [[8]]}}}, "flow.hidden"),
         ({"config": {"flow": {"alpha": [0.5]}}}, "flow.alpha"),
         ({"config": {"flow": {"conditional": "x" * 100_000}}}, "conditional is 'xxx"),
-        ({"config": {"flow": {"x" * 100_000: 1}}}, "unknown config key 'flow.xxx"),
+        ({"config": {"flow": {"x" * 100_000: 1}}}, "unknown key 'flow.xxx"),
         ({"config": {"flow": []}}, "flow is []"),
         ({"config": {"task": {"size": 10**9}}}, "size is 1000000000"),
         ({"config": {"task": {"factor": 10**9}}}, "factor is 1000000000"),

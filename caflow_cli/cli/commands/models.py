@@ -16,7 +16,9 @@ from ..options import Command, Group, Messages, expanded, option
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...hub.describe import Description
+    from ...hub.manifest import Entry
+    from ...hub.resolve import Resolved
+    from ...model import CheckpointInfo
 
 __all__ = ["models_app"]
 
@@ -70,22 +72,23 @@ def info_command(name: Name, messages: Messages) -> None:
 
     Example: caflow models info faces-superres-x4
     """
-    from ...hub.describe import describe
+    from ...hub.resolve import describe
 
-    facts = _facts(name, describe(name))
+    facts = _facts(name, *describe(name))
     messages.console("models info").result(facts, _lines(facts, messages.verbose))
 
 
-def _facts(name: str, model: Description) -> dict[str, Any]:
+def _facts(
+    name: str, model: Resolved, info: CheckpointInfo, entry: Entry | None, card: Path | None
+) -> dict[str, Any]:
     """The facts about a model, as the JSON line states them. None means not known."""
-    entry, info = model.entry, model.info
     return {
         "input": name,
-        "id": model.resolved.id,
+        "id": model.id,
         "task": info.config.task.name,
-        "path": str(model.resolved.path),
-        "bytes": model.bytes,
-        "sha256": model.resolved.sha256,
+        "path": str(model.path),
+        "bytes": model.path.stat().st_size,
+        "sha256": model.sha256,
         "default": entry is not None and entry.default,
         **{key: getattr(entry, key, None) for key in ("repo_id", "revision", "license", "data")},
         "parameters": {"total": sum(info.parameters.values()), **info.parameters},
@@ -93,7 +96,7 @@ def _facts(name: str, model: Description) -> dict[str, Any]:
         "metrics": entry.metrics if entry else {},
         "defaults": _defaults(info.config),
         "training": {k: v for k, v in info.training.items() if k != "domain"},
-        "card": str(model.card) if model.card else None,
+        "card": str(card) if card else None,
     }
 
 
@@ -178,17 +181,19 @@ def verify_command(
 
     Example: caflow models verify
     """
-    from ...hub.verify import verify
+    from ...hub.resolve import verify
 
     console, failed = messages.console("models verify"), False
     for check in verify(names or ()):
-        if check.error is not None:
+        if check.model is None:
+            assert check.error is not None
             console.failure({"input": check.name}, check.error)
             console.text([f"failed\t{check.name}"])
             failed = True
             continue
-        console.detail(f"{check.path}: sha256 {check.sha256}")
-        identity = {"path": str(check.path), "sha256": check.sha256}
+        path, digest = str(check.model.path), check.model.sha256
+        console.detail(f"{path}: sha256 {digest}")
+        identity = {"path": path, "sha256": digest}
         console.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)
@@ -210,14 +215,14 @@ def pull_command(
     Example: caflow models pull user/name@v1
     """
     from ...hub.client import hide_progress
-    from ...hub.resolve import pull
+    from ...hub.resolve import resolve
 
     console, failed = messages.console("models pull"), False
     if messages.quiet:
         hide_progress()
     for name in names:
         try:
-            model = pull(name)
+            model = resolve(name)
         except CaflowError as error:
             console.failure({"input": name}, error)
             failed = True
@@ -257,13 +262,12 @@ def pack_command(
     Example: caflow models pack run --id my-faces
     """
     from ...assets import WEIGHTS_DIR
-    from ...hub.pack import pack
+    from ...hub.publish import pack
 
     entry = pack(
         Path(run),
         packing.id,
-        output=Path(packing.output),
-        bundle=packing.bundle,
+        None if packing.bundle else Path(packing.output),
         default=packing.default,
         overwrite=packing.overwrite,
         data_terms=packing.data_terms,
@@ -310,25 +314,25 @@ def push_command(
     Example: caflow models push run --repo user/my-faces --license cc-by-nc-4.0
     """
     from ...hub.client import hide_progress
-    from ...hub.push import pack_parcel, push
+    from ...hub.publish import prepare, push
 
     console = messages.console("models push")
     if not console.live:
         hide_progress()
-    parcel = pack_parcel(run, pushing.repo, pushing.license, pushing.data_terms)
+    upload = prepare(run, pushing.repo, pushing.license, pushing.data_terms)
     if pushing.dry_run:
-        card = parcel.card
-        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": parcel.size}
+        card = upload.card
+        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": upload.size}
         planned = {"input": run, "status": "planned", **fields, "card": card.text}
         console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
-        parcel,
+        upload,
         revision=pushing.revision,
         private=pushing.private,
         message=pushing.message,
         replace_card=pushing.overwrite,
     )
-    if "README.md" not in pushed.files:
+    if "README.md" not in pushed["files"]:
         console.note("the repository's README.md is kept; --overwrite replaces it")
-    console.result({"input": run, "status": "ok", **asdict(pushed)}, [pushed.url])
+    console.result({"input": run, "status": "ok", **pushed}, [pushed["url"]])

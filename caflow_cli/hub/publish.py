@@ -1,0 +1,224 @@
+"""Publishing: from a run to one small file and its manifest entry, and from there to the Hub."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..assets import WEIGHTS_DIR
+from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..images import atomic_write, locked_folder, make_folder
+from ..model import CAFlow, Card, config_json, read_info
+from ..model.pretrained import BITS, checkpoint_bytes
+from ..paths import exists, is_file, is_folder
+from .client import LIBRARY, hub_errors
+from .manifest import Entry, load_manifest, manifest_json, manifest_path
+from .resolve import WEIGHTS, resolve
+
+__all__ = ["MAX_BYTES", "Upload", "pack", "prepare", "push"]
+
+MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
+_CARD = "README.md"
+
+
+def pack(
+    run: Path,
+    model_id: str,
+    output: Path | None = None,
+    *,
+    default: bool = False,
+    overwrite: bool = False,
+    data_terms: str = "",
+    license_terms: str = "see the training data's terms",
+    metrics: dict[str, Any] | None = None,
+) -> Entry:
+    """Store a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
+
+    Args:
+        run: Folder of a run, or a model file.
+        model_id: Becomes the file's name.
+        output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it. None: this
+            installation's package, at most 12 MB as zipped. Convolutions keep a significant bit
+            less than `BITS` where these are too many.
+        default: Make it the default model of its task, in place of another.
+        overwrite: Replace a model with that id.
+        data_terms, license_terms: For the manifest.
+        metrics: Figures measured on exactly this file. Those of an earlier entry are dropped.
+
+    Raises:
+        CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
+            not writable, or the bundle is too large. Then nothing is written.
+    """
+    folder = WEIGHTS_DIR if output is None else output
+    path = folder / f"{model_id}.safetensors"
+    manifest = manifest_path() if output is None else folder / manifest_path().name
+    if output is not None and manifest.resolve() == manifest_path().resolve():
+        raise CaflowError(
+            f"{str(manifest)!r} is this installation's own manifest",
+            "-o DIR, or --bundle to add a bundled model",
+            EXIT_USAGE,
+        )
+    source = run / "best.safetensors" if is_folder(run) else run
+    model, info = CAFlow.load(source), read_info(source)
+    for bits in (BITS, BITS - 1):
+        content = checkpoint_bytes(
+            model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits
+        )
+        zipped = len(zlib.compress(content))
+        if output is not None or zipped <= MAX_BYTES:
+            break
+    else:
+        raise CaflowError(
+            f"the packed model has {zipped} bytes as zipped, more than {MAX_BYTES}",
+            "leave --bundle out, or train a smaller model",
+        )
+    entry = Entry(
+        id=model_id,
+        task=info.config.task.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        default=default,
+        license=license_terms,
+        data=data_terms or str(info.training.get("data", "unknown")),
+        config=info.config.to_dict(),
+        metrics=metrics or {},
+        file=path.name,
+    )
+    make_folder(folder)
+    with locked_folder(manifest.parent):
+        entries = load_manifest(manifest) if exists(manifest) else {}
+        if not overwrite and (exists(path) or model_id in entries):
+            raise CaflowError(
+                f"there is already a model {model_id!r} in {str(path.parent)!r}",
+                "--overwrite",
+                EXIT_USAGE,
+            )
+        if default:
+            entries = {
+                id_: replace(other, default=other.default and other.task != entry.task)
+                for id_, other in entries.items()
+            }
+        entries[model_id] = entry
+        atomic_write(path, content, replace=overwrite)
+        atomic_write(manifest, manifest_json(entries.values()).encode())
+    return entry
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A model that is ready to be pushed: its checked file and its card."""
+
+    path: Path
+    size: int  # bytes
+    card: Card
+
+
+def prepare(run: str, repo: str, license_terms: str = "", data_terms: str = "") -> Upload:
+    """Prepare the model of a run or file, byte for byte, and its card.
+
+    Terms and metrics that are not given come from the manifest entry with that digest, in the
+    installation's manifest or in `weights_manifest.json` beside the file.
+
+    Raises:
+        CaflowError: (exit 2) the name is not that of a repository; (exit 3) there is no model.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(repo)
+        valid = "/" in repo
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise CaflowError(
+            f"{repo!r} is not the name of a Hub repository", "--repo user/name", EXIT_USAGE
+        )
+    found = resolve(run, local=True)
+    info, beside = read_info(found.path), found.path.parent / manifest_path().name
+    manifests = [load_manifest(), *([load_manifest(beside)] if is_file(beside) else [])]
+    entries = [entry for manifest in manifests for entry in manifest.values()]
+    entry = next((entry for entry in entries if entry.sha256 == found.sha256), None)
+    card = Card(
+        info.config,
+        repo,
+        license_terms or (entry.license if entry else ""),
+        data_terms or (entry.data if entry else ""),
+        info.training,
+        entry.metrics if entry else {},
+        found.sha256,
+    )
+    return Upload(found.path, found.path.stat().st_size, card)
+
+
+def push(
+    upload: Upload,
+    *,
+    revision: str | None = None,
+    private: bool = False,
+    message: str | None = None,
+    replace_card: bool = False,
+) -> dict[str, Any]:
+    """Commit all files to the repository, or none. Create the repository if there is none.
+
+    Args:
+        upload: The model and its card.
+        revision: Branch; None: the main branch. A new branch starts from the main one.
+        private: Create the repository as private. An existing one must be private.
+        message: Message of the commit.
+        replace_card: Replace an existing README.md.
+
+    Returns:
+        repo_id, revision, commit, url (of the commit), sha256, bytes, and the files written: a card
+        that is there is kept.
+
+    Raises:
+        CaflowError: (exit 3) there is no network, there are no rights, or the repository is public
+            although `private` is set.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    card = upload.card
+    files: dict[str, Path | bytes] = {
+        WEIGHTS: upload.path,
+        "config.json": config_json(card.config).encode(),
+        _CARD: card.text.encode(),
+    }
+    with hub_errors(card.repo, "push to"):
+        api = HfApi(**LIBRARY)
+        api.create_repo(card.repo, private=private or None, exist_ok=True)
+        if private and not api.model_info(card.repo).private:
+            raise CaflowError(
+                f"the Hub repository {card.repo!r} exists and is public",
+                "use another --repo, or leave --private out",
+                EXIT_WEIGHTS,
+            )
+        if revision is not None:
+            api.create_branch(card.repo, branch=revision, exist_ok=True)
+        if not replace_card and api.file_exists(card.repo, _CARD, revision=revision):
+            del files[_CARD]
+        additions = [CommitOperationAdd(name, content) for name, content in files.items()]
+        commit = api.create_commit(
+            card.repo,
+            additions,
+            commit_message=message or f"Add a caflow model for {card.config.task.name}",
+            revision=revision,
+        )
+    if additions[0].upload_info.sha256.hex() != card.sha256:
+        raise CaflowError(
+            f"{upload.path.name!r} changed while it was uploaded",
+            "wait for the training to end, and push again",
+            EXIT_WEIGHTS,
+        )
+    return {
+        "repo_id": card.repo,
+        "revision": revision or "main",
+        "commit": commit.oid,
+        "url": commit.commit_url,
+        "sha256": card.sha256,
+        "bytes": upload.size,
+        "files": list(files),
+    }
