@@ -5,10 +5,12 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 
 import copy
 import itertools
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
@@ -249,3 +251,12 @@ def touched(function, value, cond, row):
 def first_noise(shape, count, normal=False):
     """The first draws of a score's noise, (K, C, H, W)."""
     return torch.stack(list(itertools.islice(noise_draws(shape, normal=normal), count)))
+
+
+def split_of(path: Path, split: str, size: int, *, seed: int = 0) -> tuple[list[str], Tensor]:
+    """The names and images of a split of a data set: uint8 (N, 3, size, size)."""
+    from caflow_cli.data.examples import open_split
+
+    with open_split(path, split, size, seed=seed) as examples:
+        images = [torch.from_numpy(examples.read(row)[0].copy()) for row in range(len(examples))]
+    return examples.names, torch.stack(images).permute(0, 3, 1, 2)

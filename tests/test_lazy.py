@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-PACKAGES = ["caflow_cli", "caflow_cli.data", "caflow_cli.evaluation", "caflow_cli.training"]
+PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training"]
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.training import loop, optimise, train
-from caflow_cli.training.initial_model import starting_model
-from caflow_cli.training.settings import apply_settings
+from caflow_cli.records import parse
+from caflow_cli.training import RunConfig, loop, train
+from caflow_cli.training.state import starting_model
 
 __all__ = ["Outcome", "run", "tiny"]
 
@@ -24,7 +24,7 @@ Outcome = dict[str, Any]
 
 
 def tiny(data: Path, out: Path, **fields: Any) -> dict[str, Any]:
-    """Ten steps of the smallest model, in float32: values for `apply_settings`."""
+    """Ten steps of the smallest model, in float32: the values of a `RunConfig`."""
     optim = {"batch_size": 8, "images": 80, "warmup": 5, "lr": 2e-3, "bf16": False}
     return {
         "data": str(data),
@@ -48,9 +48,12 @@ def run(
     file_limit: int | None = None,
     double: bool = False,
 ) -> list[Outcome]:
-    """`train` in as many processes; what each said of itself.
+    """`train` in as many processes; what each reports.
 
     Args:
+        values: Of the config.
+        ranks: How many processes.
+        resume: Whether the run goes on.
         signals: By rank: before which step it sends itself which signal.
         file_limit: Bytes that no file may exceed, as on a full disk.
         double: In float64: rounding, which Adam's first steps magnify, is out of the way.
@@ -96,31 +99,36 @@ def run(
     return outcomes
 
 
+class _Watched(loop.Trainer):
+    """Sends itself a signal before a step."""
+
+    signal: tuple[int, int] | None = None
+    made: list[loop.Trainer] = []  # noqa: RUF012
+    steps = 0  # of this session
+
+    def step(self, *args: Any) -> loop.StepFigures:
+        self.made[:] = [self]
+        if self.signal and self.steps == self.signal[0]:
+            os.kill(os.getpid(), self.signal[1])
+        self.steps += 1
+        return super().step(*args)
+
+
 def _work(pipe: Any, job: dict[str, Any]) -> None:
     os.environ.update({name: str(value) for name, value in job["ranks"].items()})
     torch.set_num_threads(1)
     if job["double"]:
         loop.starting_model = lambda *given: starting_model(*given).double()  # type: ignore[assignment]
-    loop._LOG_EVERY = 1
-    config = apply_settings(job["values"], [])
+    loop.LOG_EVERY = 1
+    config = parse(RunConfig, job["values"])
     written: list[str] = []
     sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))
     if job["file_limit"] is not None:
         import resource  # not on Windows
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"],) * 2)
-    made: list[optimise.Optimiser] = []
-    step = optimise.Optimiser.step
-
-    def watched(self: optimise.Optimiser, *args: Any) -> optimise.StepFigures:
-        made[:] = [self]
-        if job["signal"] and self.steps_seen == job["signal"][0]:
-            os.kill(os.getpid(), job["signal"][1])
-        self.steps_seen += 1
-        return step(self, *args)
-
-    optimise.Optimiser.steps_seen = 0  # type: ignore[attr-defined]
-    optimise.Optimiser.step = watched  # type: ignore[method-assign]
+    _Watched.signal = job["signal"]
+    loop.Trainer = _Watched  # type: ignore[misc]
     outcome: Outcome = {"error": None, "code": 0, "events": []}
     try:
         outcome["summary"] = train(config, resume=job["resume"], report=outcome["events"].append)
@@ -128,8 +136,9 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
         outcome |= {"error": error.message, "hint": error.hint, "code": error.exit_code}
     except BaseException:
         outcome["error"] = traceback.format_exc()
-    if made:
-        outcome["weights"] = [p.detach().numpy().copy() for p in made[0].model.parameters()]
+    if _Watched.made:
+        weights = _Watched.made[0].model.parameters()
+        outcome["weights"] = [p.detach().numpy().copy() for p in weights]
     outcome["written"] = written
     pipe.send(outcome)
     pipe.close()

@@ -12,7 +12,7 @@ import torch
 
 import caflow_cli as caflow
 from caflow_cli.config import FlowConfig
-from caflow_cli.data import open_split
+from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
 from caflow_cli.evaluation.examples import Example as Problem
@@ -199,7 +199,7 @@ def problems_of(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
     """The pictures that `evaluate` measures, as it poses them."""
     task = task_of(model)
     side, paired = side_of(model.config.task), not task.derives_condition
-    with open_split(plan.data, "test", side, paired=paired) as reader:
+    with open_split(plan.data, "test", side, role="pairs" if paired else "images") as reader:
         count = min(plan.pictures, len(reader.names))
         for index in range(count):
             yield make_example(task, reader, index)

@@ -10,11 +10,11 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..evaluation.verdict import Verdict
+    from ..evaluation import Choice
     from ..training import RunSummary
-    from ..training.dry_run import RunEstimate
+    from ..training.estimate import RunEstimate
 
-__all__ = ["Display", "describe_estimate", "describe_summary", "describe_verdict"]
+__all__ = ["Display", "describe_choice", "describe_estimate", "describe_summary"]
 
 _PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images
@@ -102,18 +102,18 @@ def describe_summary(summary: RunSummary) -> str:
     )
 
 
-def describe_verdict(verdict: Verdict) -> str:
-    """One line on whether the model is of use."""
-    if verdict.rmse is None:
+def describe_choice(choice: Choice) -> str:
+    """One line on the chosen temperature, and on whether the model is of use."""
+    if choice.rmse is None:
         return (
-            f"samples diverge at τ {verdict.tau}: the model needs more training "
+            f"samples diverge at τ {choice.tau}: the model needs more training "
             "(--resume --minutes M)"
         )
     found = (
-        f"validation images at τ {verdict.tau}, one sample each ({verdict.pictures}): "
-        f"RMSE {verdict.rmse:.2f}, {verdict.baseline} {verdict.baseline_rmse:.2f}"
+        f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
+        f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
     )
-    if verdict.useful:
+    if choice.useful:
         return found
     return f"{found}: not better than without a model yet; --resume --minutes M trains on"
 
@@ -123,10 +123,9 @@ def describe_estimate(estimate: RunEstimate) -> list[str]:
     counts = estimate.pictures
     parts = ", ".join(f"{n} {c:,}" for n, c in estimate.parameters.items() if n != "total" and c)
     return [
-        f"data        {counts['train']:,} train, {counts['val']:,} val, {counts['test']:,} test",
+        f"data        {counts['train']:,} train, {counts['val']:,} val",
         f"parameters  {estimate.parameters['total']:,} ({parts})",
-        f"run         {estimate.steps:,} steps, {estimate.images:,} images, "
-        f"{estimate.epochs:.1f} epochs",
+        f"run         {estimate.steps:,} steps, {estimate.images:,} images",
         f"time        {_duration(estimate.minutes)} at {estimate.images_per_second:.1f} images/s "
         f"on {estimate.device}",
         f"memory      {estimate.memory_gb:.1f} GiB",

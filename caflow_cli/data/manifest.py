@@ -1,131 +1,166 @@
-"""Manifests: CSV files and JSON lines that name the pictures of a set."""
+"""Manifests (CSV files and JSON lines), and the columns of every set that has some."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import MAX_BYTES, SUFFIXES
-from .address import Address
-from .columns import choose_columns, lay_out, split_of
-from .files import PictureFiles, Role, Split, reading
+from .folder import is_image, read_file, reading
+from .split import ImageFiles, Role, Split, leads_out
 
-__all__ = ["open_manifest"]
+__all__ = ["MANIFESTS", "choose_columns", "lay_out", "open_manifest", "split_of"]
 
-_Row = dict[str, str]
+MANIFESTS = (".csv", ".jsonl")
+# Names under which a set may have its columns, the usual one first.
+_COLUMNS = {
+    "image": ("image", "target", "output", "edited_image", "file_name", "img", "photo", "b", "hr"),
+    "condition": ("condition", "conditioning_image", "input", "input_image", "source", "a", "lr"),
+    "mask": ("mask",),
+}
+_SPLITS: dict[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    "test": "test",
+}
 
 
-def open_manifest(address: Address, role: Role) -> PictureFiles:
-    """Open a manifest: its columns hold paths, relative to the folder that it lies in.
+def open_manifest(path: Path, role: Role) -> ImageFiles:
+    """Open a manifest: `image`, `condition` and `mask` are paths relative to its folder.
 
-    A CSV has a header. A line of JSON is an object. A column `split` says of each row whether it is
-    train, val or test; without one, pictures are held out as from a folder.
+    A CSV file has a header; a line of JSON is an object. A column `split` states train, val or
+    test for every row; without it, examples are held out as from a folder.
 
     Raises:
-        CaflowError: (exit 2) it cannot be read, a line is none, no column is known, or some rows
-            say a split and others none.
+        CaflowError: (exit 2) the manifest or a line of it cannot be read, a column is missing, or
+            only some rows state a split.
     """
-    path = address.path
     rows = _read(path)
-    if not rows:
-        raise CaflowError(f"{address.text!r} names no pictures", "add lines to it", EXIT_USAGE)
     names = list(dict.fromkeys(key for row in rows for key in row if key != "split"))
-    if address.split is not None:
-        rows = [row for row in rows if row.get("split") == address.split]
-    paths = [name for name in names if any(_is_path(row.get(name)) for row in rows)]
-    columns = choose_columns(paths, role, address.columns, address.text)
+    paths = [name for name in names if any(is_image(row.get(name, "")) for row in rows)]
+    columns = choose_columns({name: name for name in paths}, role, str(path))
     # A row may lack what is wanted here: a mask, say.
     kept = [row for row in rows if all(row.get(column) for column in columns)]
-    splits = [None if address.split is not None else split_of(row.get("split", "")) for row in kept]
-    _check_splits(splits, [row[columns[-1]] for row in kept], address.text)
-    layout = lay_out(
-        [(split, _name(row[columns[-1]])) for split, row in zip(splits, kept, strict=True)], columns
-    )
-
-    def file(member: str) -> Path:
-        row, column = layout[member]
-        return path.parent / kept[row][column]
-
-    def read(member: str) -> bytes:
-        with file(member).open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
-
-    def stamp(member: str) -> str:
-        with suppress(OSError):  # reading says it
-            status = file(member).stat()
-            return f"{file(member)} {status.st_size} {status.st_mtime_ns}"
-        return "missing"
-
-    def size(member: str) -> int:
-        with suppress(OSError):
-            return file(member).stat().st_size
-        return 0
-
-    return PictureFiles(address.text, list(layout), lambda m: reading(read, m), stamp, size)
-
-
-def _check_splits(splits: Sequence[Split | None], names: Sequence[str], where: str) -> None:
-    """Refuse rows that would be in no split. CaflowError (exit 2)."""
-    strays = [name for split, name in zip(splits, names, strict=True) if split is None]
-    if strays and len(strays) < len(names):
+    splits = [split_of(row.get("split", "")) for row in kept]
+    if None in splits and set(splits) != {None}:
+        stray = kept[splits.index(None)][columns[-1]]
         raise CaflowError(
-            f"{len(strays)} of {len(names)} rows of {where!r} have no split that is known, first "
-            f"that of {strays[0]!r}",
-            "train, val or test in every row, or no column split",
+            f"{str(path)!r} states a split for some rows, but none, or an unknown one, for "
+            f"{stray!r}",
+            "write train, val or test in every row, or leave the column split out",
             EXIT_USAGE,
         )
+    named = ((split, row[columns[-1]]) for split, row in zip(splits, kept, strict=True))
+    layout = lay_out(named, columns)
+
+    def read(member: str) -> bytes:
+        row, column = layout[member]
+        return reading(lambda: read_file(path.parent / kept[row][column]), member)
+
+    return ImageFiles(str(path), list(layout), read)
 
 
-def _read(path: Path) -> list[_Row]:
-    def refuse(line: int, what: str, hint: str) -> CaflowError:
-        return CaflowError(f"line {line} of {str(path)!r} {what}", hint, EXIT_USAGE)
+def choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, ...]:
+    """Choose the columns of a role: (image,), (condition, image) or (mask,).
 
+    Args:
+        known: The columns that hold images, by the names that they go by.
+        role: What is wanted.
+        where: The set, for messages.
+
+    Raises:
+        CaflowError: (exit 2) none has a known name, and there are several.
+    """
+    lower = {name.lower(): column for name, column in reversed(known.items())}
+
+    def find(*kinds: str) -> str | None:
+        return next((lower[n] for kind in kinds for n in _COLUMNS[kind] if n in lower), None)
+
+    only = next(iter(known.values())) if len(known) == 1 else None
+    if role == "pairs":
+        found = [find("condition"), find("image")]
+    else:
+        found = [(find("mask", "image") if role == "masks" else find("image")) or only]
+    if None in found:
+        wanted = {"images": "image", "pairs": "condition and image", "masks": "mask"}[role]
+        raise CaflowError(
+            f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
+            "rename its columns, or write a manifest with image, condition, mask and split",
+            EXIT_USAGE,
+        )
+    return tuple(column for column in found if column is not None)
+
+
+def lay_out(
+    rows: Iterable[tuple[str | None, str]], columns: Sequence[str]
+) -> dict[str, tuple[int, str]]:
+    """Name every image of every row as in a folder: its row and column, by member.
+
+    Args:
+        rows: The split of each row, if it has one, and its name. A name that leads out of its
+            folder, or that another row has apart from the suffix, gets the row's number.
+        columns: As of `choose_columns`; two are a pair, in `A/` and `B/`.
+    """
+    sides = ("A/", "B/") if len(columns) == 2 else ("",)
+    found: dict[str, tuple[int, str]] = {}
+    taken: set[str] = set()
+    for row, (split, text) in enumerate(rows):
+        folder = f"{split}/" if split else ""
+        path = PurePosixPath(text.replace("\\", "/"))
+        if leads_out(text) or folder + str(path.with_suffix("")) in taken:
+            path = PurePosixPath(f"{row:08d}-{path.name}")
+        taken.add(folder + str(path.with_suffix("")))
+        for side, column in zip(sides, columns, strict=True):
+            found[f"{folder}{side}{path}"] = row, column
+    return found
+
+
+def split_of(name: str) -> Split | None:
+    """The split that a name states: of a split, or of a file such as `data/train-00000.parquet`.
+
+    Examples:
+        >>> from caflow_cli.data.manifest import split_of
+        >>> split_of("validation"), split_of("data/train-00000-of-00002.parquet"), split_of("full")
+        ('val', 'train', None)
+    """
+    *folders, last = PurePosixPath(name.lower()).parts or ("",)
+    first = re.split(r"[^a-z]", last, maxsplit=1)[0]
+    return next((_SPLITS[w] for w in (first, *reversed(folders)) if w in _SPLITS), None)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    """The rows of a manifest; of JSON, the fields that are text."""
+    rows: list[dict[str, str]] = []
+    line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".csv":
-                return list(_csv_rows(csv.DictReader(file), refuse))
-            rows = []
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    try:
-                        row = json.loads(line)
-                    except ValueError:
-                        row = None
-                    if not isinstance(row, dict):
-                        raise refuse(number, "is no JSON object", '{"image": "a.png"}')
-                    rows.append({k: v for k, v in row.items() if isinstance(v, str)})
-            return rows
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
+                reader = csv.DictReader(file, strict=True)
+                if any(is_image(name) for name in reader.fieldnames or ()):
+                    raise ValueError("the first line names the columns: image, or condition,image")
+                for row in reader:
+                    line = reader.line_num
+                    if None in row or None in row.values():
+                        raise ValueError("it has not as many fields as the first line")
+                    rows.append(row)
+            else:
+                for text in file:
+                    line += 1
+                    if text.strip():
+                        values = json.loads(text)
+                        if not isinstance(values, dict):
+                            raise ValueError("it is no JSON object")
+                        rows.append({k: v for k, v in values.items() if isinstance(v, str)})
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise CaflowError(
-            f"cannot read {str(path)!r}: {reason}", "give a CSV or JSON lines, in UTF-8", EXIT_USAGE
-        ) from error
-
-
-def _csv_rows(reader: csv.DictReader[str], refuse: object) -> Iterator[_Row]:
-    header = reader.fieldnames or ()
-    if any(_is_path(name) for name in header):
-        raise CaflowError(
-            f"the first line of a CSV names its columns, and here {header[0]!r} stands there",
-            "put a line before it: image, or condition,target",
+            f"cannot read line {line or 1} of {str(path)!r}: {reason}",
+            'a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
             EXIT_USAGE,
-        )
-    for row in reader:
-        if None in row or None in row.values():
-            assert callable(refuse)
-            raise refuse(
-                reader.line_num, f"has not {len(header)} fields, as the first has", "mend it"
-            )
-        yield row
-
-
-def _is_path(text: str | None) -> bool:
-    return text is not None and PurePosixPath(text).suffix.lower() in SUFFIXES
-
-
-def _name(text: str) -> str:
-    return PurePosixPath(text.replace("\\", "/")).as_posix()
+        ) from error
+    if not rows:
+        raise CaflowError(f"{str(path)!r} names no images", "add lines to it", EXIT_USAGE)
+    return rows

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..data.opening import open_files
+from ..data.examples import open_files
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
 from ..inference.score import to_batch

@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import TaskConfig
-from ..data import Reader
-from ..data.sets import check_one_size
+from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
 from ..tasks.base import grey, resize
@@ -55,7 +54,7 @@ class Example:
 
 def make_example(
     task: Task,
-    reader: Reader,
+    reader: Examples,
     index: int,
     mask_of: Callable[[int, int], Picture] | None = None,
 ) -> Example:

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from ..data import Reader, open_split
-from ..data.missing import of_masks
+from ..data.examples import Examples, open_split
+from ..data.split import of_masks
 from ..errors import EXIT_USAGE, CaflowError
 from ..inference.candidates import requests_at_a_time
 from ..inference.score import estimator_of, task_of, to_batch
@@ -94,7 +94,7 @@ def evaluate(
     paired, seed = not task.derives_condition, model.split_seed
     with ExitStack() as stack:
         reader = stack.enter_context(
-            open_split(data, run.split, side, paired=paired, seed=seed, limit=run.limit)
+            open_split(data, run.split, side, role="pairs" if paired else "images", seed=seed)
         )
         names = reader.names[: run.limit]
         if len(names) < 2 and run.sets:
@@ -149,7 +149,7 @@ def evaluate(
 
 
 def _about(
-    model: CAFlow, data: str, run: Settings, reader: Reader, side: int | None
+    model: CAFlow, data: str, run: Settings, reader: Examples, side: int | None
 ) -> dict[str, Any]:
     """What was measured, as JSON."""
     about: dict[str, Any] = {
@@ -179,13 +179,15 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
     check_baselines(protocol.baselines)
 
 
-def _open_masks(stack: ExitStack, masks: str | Path) -> Reader:
+def _open_masks(stack: ExitStack, masks: str | Path) -> Examples:
     """Open the set of masks; errors say that they are of masks."""
     with of_masks("--masks "):
         return stack.enter_context(open_split(masks, role="masks"))
 
 
-def _example(task: Task, reader: Reader, masks: Reader | None, seed: int, index: int) -> Example:
+def _example(
+    task: Task, reader: Examples, masks: Examples | None, seed: int, index: int
+) -> Example:
     """The example of an image, with the damage that a mask of a set makes."""
     if masks is None:
         return make_example(task, reader, index)

@@ -16,7 +16,7 @@ from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
 
 if TYPE_CHECKING:
-    from ..data import Split
+    from ..data.split import Split
 
 __all__ = ["Cell", "Settings", "check_images"]
 

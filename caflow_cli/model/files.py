@@ -27,14 +27,20 @@ _BUFFERS = ("initialized", "permutation", "sign")  # all else is trained
 class Gone(NamedTuple):
     """A retired field. A file may state the values that this version still computes."""
 
-    values: tuple[Any, ...]
+    values: tuple[Any, ...]  # none: any
     when: str | None = None  # another field of the table: without it any value means the same
 
 
 # The fields of earlier versions, by table ("" is the run itself): a retired one, the new name of a
 # renamed one, or the new values of one that stays. A field that a file lacks means its default.
 OLD: dict[str, dict[str, Gone | str | dict[str, str]]] = {
-    "": {},
+    "": {
+        "crop_native": Gone((0.67,)),
+        "crop_shrink": Gone((4.0,)),
+        "grid_every": Gone(()),
+        "stream_buffer": Gone(()),
+        "zoom": Gone((0.0,)),
+    },
     "flow": {
         "alpha": Gone((0.05,)),
         "guide_says": Gone(("mean",), when="guide"),
@@ -43,8 +49,19 @@ OLD: dict[str, dict[str, Gone | str | dict[str, str]]] = {
     "task": {
         "rank": {"likely-consensus": "consensus", "typical": "likelihood"},
     },
-    "optim": {},
-    "samples": {},
+    "optim": {
+        "beta2": Gone((0.99,)),
+        "clip": Gone((1.0,)),
+        "guide_lattice": "checkerboard_weight",
+        "guide_loss": Gone(("picture",), when="guide_first"),
+        "guide_lr_share": Gone((0.0,), when="guide_first"),
+        "invconv_lr_width": Gone((0, 16)),
+        "lr_decay": Gone((0.999,)),
+        "lr_drop": Gone((0.1,)),
+        "lr_drop_step": Gone((70_000,)),
+        "lr_floor": Gone((0.01,)),
+    },
+    "samples": {"lattice": "checkerboard_weight"},
 }
 
 
@@ -74,7 +91,7 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
             else:
                 del new[field]
                 applies = change.when is None or table.get(change.when)
-                if applies and value not in change.values:
+                if applies and change.values and value not in change.values:
                     key = f"{name}.{field}" if name else field
                     raise CaflowError(
                         f"{key} is {short(value)}, which this version does not support",

@@ -11,18 +11,17 @@ from ..lazy import on_demand
 
 if TYPE_CHECKING:
     from .config import OptimConfig, RunConfig, SamplesConfig
-    from .events import Event
+    from .log import Event, RunSummary
     from .loop import train
-    from .progress import RunSummary
-    from .signals import Stopped
+    from .processes import Stopped
 
 _HOMES = {
-    "Event": ".events",
+    "Event": ".log",
     "OptimConfig": ".config",
     "SamplesConfig": ".config",
     "RunConfig": ".config",
-    "RunSummary": ".progress",
-    "Stopped": ".signals",
+    "RunSummary": ".log",
+    "Stopped": ".processes",
     "train": ".loop",
 }
 

@@ -1,41 +1,46 @@
-"""The training loop."""
+"""The training loop: from data to step to checkpoint."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor, nn
 
-from ..data import Address
-from ..devices import select_device, use_device
-from ..errors import CaflowError
-from ..perceptual import LEAST_SIDE, VGG
-from .batches import Batches, Prefetched
+from ..devices import (
+    check_compiler,
+    memory_format,
+    net_type,
+    select_device,
+    use_device,
+    wide,
+    wide_device,
+)
+from ..errors import EXIT_USAGE, CaflowError
+from ..layers import ActNorm
+from ..model import CAFlow
 from .config import RunConfig, to_toml
-from .dataset import load_dataset
-from .events import Event, EventLog, last_step
-from .initial_model import starting_model
-from .objective import Perceptual
-from .optimise import Optimiser, StepFigures
-from .perceptual import perceptual_distance
-from .phases import learns_by_l1_alone, wants_perceptual
-from .processes import on_main_process
-from .progress import Progress, RunSummary
-from .recorder import Recorder
-from .resume import check_unchanged
-from .run_folder import RunFolder
-from .signals import Signals
-from .tracker import Tracker, check_tracker
-from .validation import Fit, Validation
+from .data import Batch, Batches, open_dataset
+from .log import Event, EventLog, Progress, RunSummary, check_tracker, start_notes
+from .losses import ImageLoss, Loss, LossModule, perceptual_distance
+from .optim import EMA, Guard, Muon, named_parameters, parameter_groups
+from .phases import Phase, Phases, phases_of, wants_perceptual
+from .processes import Signals, on_main_process, sum_over_processes
+from .state import RunFolder, check_unchanged, load_newest, save_state, starting_model
+from .validate import Fit, Validation, write_validation
 
-__all__ = ["train"]
+__all__ = ["StepFigures", "Trainer", "prepare", "train"]
 
-_LOG_EVERY = 10  # steps
+_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
+LOG_EVERY = 10  # steps
 
 
 def train(
@@ -73,15 +78,145 @@ def train(
         Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
         CaflowError: The data is unusable, the output folder holds another run or is in use, the
             config would make another run of one that goes on (see `check_unchanged`), the disk is
-            full, the budget ends before the flows learn, or the run does not recover from bad
+            full, the budget ends before the flows train, or the run does not recover from bad
             steps.
     """
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
+    optim, out = config.optim, Path(config.out)
+    accelerator, perceptual = prepare(config)
+    with contextlib.ExitStack() as stack:
+        folder = RunFolder(out)
+        stack.callback(folder.close)
+        on_main_process(accelerator, lambda: folder.open(resume))
+        has_state = resume and not folder.starts_again(config.save_every)
+        if has_state:
+            check_unchanged(config)
+
+        # Data.
+        train_set = stack.enter_context(open_dataset(config, "train"))
+        val_set = stack.enter_context(open_dataset(config, "val"))
+        validation = Validation(train_set, val_set, config.validation_images, config.seed)
+        batches = stack.enter_context(
+            contextlib.closing(Batches.of(config, train_set, accelerator))
+        )
+
+        # Model and optimiser, new or from the newest state.
+        torch.manual_seed(config.seed)
+        trainer = Trainer(starting_model(config, has_state), accelerator, config, perceptual)
+        progress, phases, guard = trainer.progress, trainer.phases, trainer.guard
+        notes = start_notes(config, resume, has_state)
+        if has_state and (failure := trainer.restore(folder)):
+            notes.append(failure)
+        if progress.spent(optim) >= 1:
+            notes.append(
+                "the budget of this run is used up: a larger --images or --minutes extends it"
+            )
+
+        # What is written: events, models, images, states.
+        log = EventLog(config, accelerator, progress, report)
+        stack.callback(log.tracker.end)
+        log.tracker.begin()  # in every process: trackers tell them apart
+        on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
+        fit, validated_at = Fit(math.nan, math.nan), -1  # the last validation of this session
+
+        def validate() -> None:
+            nonlocal fit, validated_at
+            fit = validation.measure(trainer.ema.model, accelerator, phases.current)
+            validated_at = progress.step
+            if better := fit.loss < progress.best:
+                progress.best, progress.best_bits_per_dim = fit.loss, fit.val
+            write = partial(write_validation, config, log, trainer.ema.model, validation, fit)
+            on_main_process(accelerator, lambda: write(better))
+            progress.validations += 1
+
+        signals = stack.enter_context(Signals())
+        first_step, first_time = progress.step, time.monotonic()
+        start = first_time - progress.elapsed
+        logged_at, seconds = progress.step, 0.0  # in steps since the last logged one
+
+        def messages() -> list[float]:
+            # The main process's clock is the run's: all processes must end at one step.
+            clock = time.monotonic() - start if accelerator.is_main_process else 0.0
+            return [clock, *signals.flags()]
+
+        if progress.spent(optim) < 1 and not phases.current.guide_alone:
+            trainer.initialise(batches(progress.step))
+        while (spent := progress.spent(optim)) < 1:
+            began = time.monotonic()
+            if phases.current_ends(spent):
+                reached = f"{phases.current.name}: {progress.running:.4f} {phases.current.unit}"
+                phases.begin_next(progress.step)
+                log.announce("note", text=f"{reached}; next: {phases.current.name}")
+                trainer.begin_phase(batches(progress.step))
+
+            # The step.
+            epoch = progress.images(optim) // len(train_set)
+            lr = progress.lr_scale * phases.rate(progress.step, spent, epoch)
+            figures = trainer.step(batches(progress.step), lr, messages)
+            progress.elapsed, *flags = figures.messages
+            if figures.taken:
+                progress.take_loss(figures.bits_per_dim)
+            elif figures.rolled_back:
+                progress.lr_scale /= 2
+                log.announce("rollback", lr_scale=progress.lr_scale, rollbacks=guard.rollbacks)
+            elif guard.wants_rollback():
+                raise CaflowError(
+                    f"training does not recover: {guard.skipped} of {progress.step + 1} steps had "
+                    "a loss that was not finite, or far above the last good one",
+                    f"--lr {optim.lr / 4:g}, and check the data",
+                )
+            progress.step += 1
+            seconds += time.monotonic() - began
+
+            # Log, validate, save.
+            if progress.step % LOG_EVERY == 0:
+                images = (progress.step - logged_at) * optim.batch_size
+                log.announce("step", **trainer.figures(figures, lr, images / max(seconds, 1e-9)))
+                logged_at, seconds = progress.step, 0.0
+            if progress.step % config.validate_every == 0 and not phases.current.guide_alone:
+                validate()
+            regular = progress.step % config.save_every == 0
+            stopped = Signals.stopped(flags, progress.step, config.out)
+            if regular or stopped:
+                trainer.save(folder)
+            if regular:
+                guard.state_written()
+            if stopped:
+                raise stopped
+
+        # The flows of a model that the run began with have trained, whatever the phase.
+        has_model = not phases.current.guide_alone or config.init_from is not None
+        if has_model and validated_at != progress.step:
+            validate()
+        if trainer.saved_at != progress.step:
+            trainer.save(folder)
+        if not has_model:
+            raise _too_short(config, progress)
+        passed = max(time.monotonic() - first_time, 1e-9)
+        summary = RunSummary(
+            steps=progress.step,
+            images=progress.images(optim),
+            minutes=progress.elapsed / 60,
+            images_per_second=(progress.step - first_step) * optim.batch_size / passed,
+            train_bits_per_dim=fit.train,
+            val_bits_per_dim=fit.val,
+            gap_bits_per_dim=fit.val - fit.train,
+            best_val_bits_per_dim=progress.best_bits_per_dim,
+            val_picture_loss=fit.image,
+            skipped_steps=guard.skipped,
+            rollbacks=guard.rollbacks,
+        )
+        log.announce("end", **{k: v for k, v in asdict(summary).items() if k != "images"})
+        return summary
+
+
+def prepare(config: RunConfig) -> tuple[Accelerator, ImageLoss | None]:
+    """Select the device and set up the processes of a run, and its perceptual distance."""
     device = select_device(config.device)
     perceptual = (
         perceptual_distance(config.perceptual_weights, device, config.task.size, config.optim.bf16)
-        if wants_perceptual(config.optim, config.flow, config.samples)
+        if wants_perceptual(config.optim, config.samples)
         else None
     )
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
@@ -92,156 +227,7 @@ def train(
         log_with=config.tracker,
         project_dir=config.out,
     )
-    tracker = Tracker(config, accelerator)
-    folder = RunFolder(Path(config.out))
-    on_main_process(accelerator, lambda: folder.open(resume))
-    try:
-        return _train(config, accelerator, folder, report, resume, perceptual, tracker)
-    finally:
-        tracker.end()
-        folder.close()
-
-
-def _train(
-    config: RunConfig,
-    accelerator: Accelerator,
-    folder: RunFolder,
-    report: Callable[[Event], None] | None,
-    resume: bool,
-    perceptual: Perceptual | None,
-    tracker: Tracker,
-) -> RunSummary:
-    optim = config.optim
-    has_state = resume and not folder.starts_again(config.save_every)
-    if has_state:
-        check_unchanged(config)
-
-    # The pictures. The first process of a machine decodes what the others map.
-    stream = Address.of(config.data).stream
-    share = accelerator.process_index, accelerator.num_processes
-    with accelerator.local_main_process_first():
-        begun = last_step(folder.path) if has_state and stream else 0
-        train_set = load_dataset(config, "train", start=begun, share=share)
-        val_set = load_dataset(config, "val")
-    normal_noise = config.flow.dequantization == "variational"
-    batches = Prefetched(
-        Batches(train_set, optim.batch_size, config.seed, config.flip, normal_noise, config.zoom),
-        accelerator.process_index,
-        accelerator.num_processes,
-    )
-    validation = Validation(train_set, val_set, config.validation_images, config.seed)
-
-    # The model, and what teaches it.
-    torch.manual_seed(config.seed)
-    model = starting_model(config, has_state)
-    optimiser = Optimiser(model, accelerator, optim, perceptual, config.samples)
-    phases, guard, ema = optimiser.phases, optimiser.guard, optimiser.ema
-    progress = Progress()
-
-    # What is written.
-    log = EventLog(folder.path, accelerator, report)
-    recorder = Recorder(config, accelerator, folder, log, optimiser, progress, validation, tracker)
-    notes = []
-    if has_state and stream:
-        notes.append(
-            "a stream has no place to go on from: its pictures come in another order from here, "
-            "and this run does not repeat an uninterrupted one bit for bit"
-        )
-    if has_state and (failure := recorder.restore_state()):
-        notes.append(failure)
-    if not has_state and learns_by_l1_alone(optim, config.flow):
-        notes.append(
-            "the guide learns by L1 alone, not by how its pictures look, and guide_lattice is 0: "
-            + (
-                f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
-                if config.task.size >= LEAST_SIDE
-                else f"VGG16 needs pictures of {LEAST_SIDE} pixels"
-            )
-        )
-    if resume and not has_state:
-        notes.append("killed before its first state: this run starts again")
-    if progress.spent(optim) >= 1:
-        notes.append("the budget of this run is used up: a larger --images or --minutes extends it")
-    recorder.begin(train_set, val_set, notes)
-
-    first_step, first_time = progress.step, time.monotonic()
-    start = first_time - progress.elapsed
-    logged_at, seconds = progress.step, 0.0  # in steps since the last logged one
-
-    with Signals() as signals, contextlib.closing(batches):
-
-        def messages() -> list[float]:
-            # The main process's clock is the run's: all processes must end at one step.
-            main = accelerator.is_main_process
-            return [time.monotonic() - start if main else 0.0, *signals.flags()]
-
-        if progress.spent(optim) < 1 and phases.current.whole_model:
-            optimiser.initialise(batches(progress.step))
-        while progress.spent(optim) < 1:
-            began = time.monotonic()
-            if phases.current_ends(progress.spent(optim)):
-                phase = phases.current
-                reached = f"{phase.name} reached {progress.running:.4f} {phase.unit}"
-                phases.begin_next(progress.step)
-                recorder.note(f"{reached}; now {phases.current.name}")
-                optimiser.begin_phase(batches(progress.step))
-                progress.forget_losses()
-                progress.best = math.inf  # of another loss
-
-            epoch = progress.images(optim) // len(train_set)
-            lr = progress.lr_scale * phases.rate(progress.step, progress.spent(optim), epoch)
-            figures = optimiser.step(batches(progress.step), lr, messages)
-            progress.elapsed, *flags = figures.messages
-            _take_in(figures, progress, optimiser, recorder)
-            progress.step += 1
-
-            seconds += time.monotonic() - began
-            if progress.step % _LOG_EVERY == 0:
-                images = (progress.step - logged_at) * optim.batch_size
-                recorder.step(figures, lr, images / max(seconds, 1e-9))
-                logged_at, seconds = progress.step, 0.0
-            if progress.step % config.validate_every == 0 and phases.current.whole_model:
-                recorder.validated(validation.measure(ema.model, accelerator, phases.current))
-            regular = progress.step % config.save_every == 0
-            stopped = Signals.stopped(flags, progress.step, config.out)
-            if regular or stopped:
-                recorder.save_state()
-            if regular:
-                guard.state_written()
-            if stopped:
-                raise stopped
-
-        # The flows of a model that the run began with have learned, whatever the phase.
-        whole = phases.current.whole_model or config.init_from is not None
-        if whole and recorder.validated_at != progress.step:
-            recorder.validated(validation.measure(ema.model, accelerator, phases.current))
-        if recorder.saved_at != progress.step:
-            recorder.save_state()
-        if not whole:
-            raise _too_short(config, progress)
-        seconds = max(time.monotonic() - first_time, 1e-9)
-        speed = (progress.step - first_step) * optim.batch_size / seconds
-        summary = _summarise(config, progress, optimiser, recorder.fit, speed)
-        recorder.end(summary)
-        return summary
-
-
-def _take_in(
-    figures: StepFigures, progress: Progress, optimiser: Optimiser, recorder: Recorder
-) -> None:
-    """Update the running mean, and handle skipped steps."""
-    guard = optimiser.guard
-    if figures.taken:
-        progress.take_loss(figures.bits_per_dim)
-    elif figures.rolled_back:
-        progress.lr_scale /= 2
-        recorder.rollback()
-    elif guard.wants_rollback():
-        raise CaflowError(
-            f"training does not recover: {guard.skipped} of {progress.step + 1} steps had "
-            "a loss that was not finite, or far above the last good one",
-            f"--lr {optimiser.config.lr / 4:g}, and check the data",
-        )
+    return accelerator, perceptual
 
 
 def _too_short(config: RunConfig, progress: Progress) -> CaflowError:
@@ -253,25 +239,211 @@ def _too_short(config: RunConfig, progress: Progress) -> CaflowError:
         else f"--minutes {10 * progress.elapsed / 60:.3g}"
     )
     return CaflowError(
-        f"the budget ended after step {progress.step}, while the guide learned alone: the flows "
-        "have not learned, so no model is written; the state is saved",
+        f"the budget ended after step {progress.step}, while the guide trained alone: the flows "
+        "have not trained, so no model is written; the state is saved",
         f"caflow train --out {config.out} --resume {larger}",
     )
 
 
-def _summarise(
-    config: RunConfig, progress: Progress, optimiser: Optimiser, fit: Fit, speed: float
-) -> RunSummary:
-    return RunSummary(
-        steps=progress.step,
-        images=progress.images(config.optim),
-        minutes=progress.elapsed / 60,
-        images_per_second=speed,
-        train_bits_per_dim=fit.train,
-        val_bits_per_dim=fit.val,
-        gap_bits_per_dim=fit.val - fit.train,
-        best_val_bits_per_dim=progress.best_bits_per_dim,
-        val_picture_loss=fit.picture,
-        skipped_steps=optimiser.guard.skipped,
-        rollbacks=optimiser.guard.rollbacks,
-    )
+@dataclass(frozen=True)
+class StepFigures:
+    """The figures of a step, over all processes."""
+
+    loss: float  # bits/dim, with λ log p(y)
+    bits_per_dim: float  # of log p(w|y) alone
+    cond_bits_per_dim: float  # of log p(y), per dimension of y
+    image: float  # the loss on images, 0 where there is none
+    grad_norm: float  # before clipping
+    taken: bool  # False: the guard refused the step
+    rolled_back: bool
+    messages: list[float]  # the sums over processes of what each sent
+
+
+class Trainer:
+    """What a run trains and its states hold: model, average, optimiser, guard, phases, progress.
+
+    A step is the same, up to rounding, however its batch is divided among processes and parts.
+
+    Args:
+        model: Trained in place.
+        accelerator: Accelerate's object, which knows device and process.
+        config: The run's.
+        perceptual: A distance of images, for phases that have one in their loss.
+
+    Raises:
+        CaflowError: The batch cannot be divided, or there is no compiler.
+    """
+
+    def __init__(
+        self,
+        model: CAFlow,
+        accelerator: Accelerator,
+        config: RunConfig,
+        perceptual: ImageLoss | None = None,
+    ) -> None:
+        optim = config.optim
+        share = accelerator.num_processes * optim.accumulate
+        if optim.batch_size % share:
+            raise CaflowError(
+                f"a batch of {optim.batch_size} cannot be divided among "
+                f"{accelerator.num_processes} ranks and {optim.accumulate} parts",
+                f"--batch-size {-(-optim.batch_size // share) * share}",
+                EXIT_USAGE,
+            )
+        self.model, self.accelerator, self.config = model, accelerator, config
+        if optim.compile:
+            check_compiler(accelerator.device)
+        model.use_bf16(optim.bf16)
+        model.checkpoint_activations(optim.checkpoint_activations)
+        model.to(accelerator.device).train()
+        self.progress, self.saved_at = Progress(), -1  # the step of the last state
+        self.phases = Phases(phases_of(optim, model.config.flow, perceptual, config.samples))
+        # Of one type everywhere: weights of processes may not drift apart.
+        rough = net_type(torch.float32, accelerator.device, True, optim.bf16) is torch.bfloat16
+        [many] = sum_over_processes(accelerator, [float(rough)])
+        self.rule = Muon(
+            parameter_groups(model, self.phases, optim.method),
+            bf16=many == accelerator.num_processes,
+            lr=optim.lr,
+            betas=_BETAS,
+            fused=True,
+        )
+        self._parameters = list(model.parameters())
+        self._prepared: tuple[Phase, nn.Module] | None = None
+        self._compiled = False
+        self.ema = EMA(model, optim.ema)
+        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.rule})
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Set actnorms that are not set yet, from the moments of the whole first batch.
+
+        This happens before the first step, so that the number of its parts makes no difference.
+        """
+        layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
+        if not all(layer.is_initialized for layer in layers):
+            self.model(*map(self._place, batch.points))
+        if self.config.optim.compile and not self._compiled:
+            # Only now: initialising would be a second set of graphs.
+            self.model.compile_steps()
+            self._compiled = True
+
+    def begin_phase(self, batch: Batch) -> None:
+        """Prepare for a phase that has just begun, with its first batch.
+
+        Actnorms are set from the present activations, which the phase before has changed. The
+        averaged weights start anew, and losses of another kind are forgotten.
+        """
+        if not self.phases.current.guide_alone:
+            self.initialise(batch)
+        self.ema.updates = 0
+        self.guard.forget()
+        self.progress.losses, self.progress.best = 0, math.inf
+
+    def step(
+        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
+    ) -> StepFigures:
+        """Make one step on the loss of the present phase, with clipping, guard and averaging.
+
+        Args:
+            batch: This process's share.
+            lr: The learning rate; parameters get their shares of it.
+            messages: Returns numbers that are summed over the processes in the same transfer.
+        """
+        for group in self.rule.param_groups:
+            group["lr"] = lr * group["shares"][self.phases.number]
+        module = self._module()
+        parts = batch.split(self.config.optim.accumulate)
+        device = wide_device(self.accelerator.device)
+        sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
+                loss: Loss = module(*map(self._place, part))
+                (loss.loss / len(parts)).backward()
+                sums += wide(torch.stack(loss).detach()) / len(parts)
+        clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
+        # One look at the device per step.
+        *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
+        shares = [mean / self.accelerator.num_processes for mean in means]
+        summed = sum_over_processes(self.accelerator, [*shares, *messages()])
+        (total, bits, cond_bits, image), received = summed[:4], summed[4:]
+        taken = self.guard.accepts(total, norm)
+        if taken:
+            self.rule.step()
+            self.ema.update()
+        self.rule.zero_grad(set_to_none=True)
+        rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
+        return StepFigures(total, bits, cond_bits, image, norm, taken, rolled_back, received)
+
+    def _module(self) -> nn.Module:
+        """The objective of the present phase, prepared for device and processes.
+
+        Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
+        the parameters that need a gradient when it is created, so each phase has its own module.
+        """
+        phase = self.phases.current
+        if self._prepared is None or self._prepared[0] is not phase:
+            for name, parameter in named_parameters(self.model).items():
+                parameter.requires_grad_(phase.share(name, parameter) > 0)
+            if self._prepared is not None:
+                self._prepared = None
+                self.accelerator.free_memory()  # the buffers of the last phase's module
+            module = LossModule(self.model, phase.objective)
+            self._prepared = phase, self.accelerator.prepare_model(module)
+        return self._prepared[1]
+
+    def _place(self, x: Tensor) -> Tensor:
+        device = self.accelerator.device
+        return x.to(device, memory_format=memory_format(device)) if x.ndim == 4 else x.to(device)
+
+    def figures(self, step: StepFigures, lr: float, images_per_second: float) -> dict[str, Any]:
+        """The figures of a step for the log."""
+        in_bits = self.phases.current.unit == "bits/dim"
+        return {
+            "lr": lr,
+            "images_per_second": images_per_second,
+            "progress": self.progress.spent(self.config.optim),
+            "loss": step.loss,
+            "running_bits_per_dim" if in_bits else "running_loss": self.progress.running,
+            "cond_bits_per_dim": step.cond_bits_per_dim,
+            **({"picture_loss": step.image} if in_bits and step.image else {}),
+            "grad_norm": step.grad_norm,
+            "skipped": self.guard.skipped,
+        }
+
+    def save(self, folder: RunFolder) -> None:
+        """Write a state to go on from."""
+        record = {
+            **asdict(self.progress),
+            **self.phases.record(),
+            "batch_size": self.config.optim.batch_size,
+            "guard": self.guard.record(),
+        }
+        states, every = folder.states, self.config.save_every
+        on_main_process(
+            self.accelerator,
+            lambda: save_state(states, self.model, self.ema, self.rule, record, every),
+        )
+        self.saved_at = self.progress.step
+
+    def restore(self, folder: RunFolder) -> str | None:
+        """Restore the newest readable state. Returns the error of a newer one.
+
+        Raises:
+            CaflowError: (exit 2) there is no state, none fits, or it has another batch size.
+        """
+        record, failure = load_newest(folder.states, self.model, self.ema, self.rule, self.guard)
+        self.progress.restore(record)
+        self.phases.restore(record)
+        self.saved_at = self.progress.step
+        if self.saved_at % self.config.save_every == 0:
+            self.guard.state_written()
+        if record["batch_size"] != self.config.optim.batch_size:
+            raise CaflowError(
+                f"the run has batch size {record['batch_size']}, "
+                f"not {self.config.optim.batch_size}",
+                f"--batch-size {record['batch_size']}, or a new run with --init-from",
+                EXIT_USAGE,
+            )
+        return failure

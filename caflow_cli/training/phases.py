@@ -1,10 +1,10 @@
-"""The phases of a run: their loss, learning rate, learning parameters, and end."""
+"""The phases of a run: their loss, learning rate, trained parameters, and end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -12,23 +12,67 @@ from torch import Tensor
 from ..config import FlowConfig
 from ..errors import EXIT_USAGE, CaflowError
 from .config import OptimConfig, SamplesConfig
-from .objective import (
-    DrawnLosses,
+from .losses import (
+    ImageLoss,
     Objective,
-    Perceptual,
-    anchor_density,
-    density_and_draws,
-    losses_of_draws,
-    meant_picture,
-    picture_loss,
-    whole_density,
+    SampleLoss,
+    guide_loss,
+    image_loss,
+    likelihood,
+    likelihood_and_samples,
+    sample_loss,
 )
-from .schedule import learning_rate
 
-__all__ = ["GUIDE", "Phase", "Phases", "learns_by_l1_alone", "phases_of", "wants_perceptual"]
+__all__ = ["GUIDE", "Phase", "Phases", "learning_rate", "phases_of", "wants_perceptual"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
-_NO_SAMPLES = SamplesConfig()
+
+_FLOOR = 0.01  # "cosine" and the decay of "stable" end at this share of the peak
+_WARMUP_SHARE, _LEAST_WARMUP = 0.2, 150  # of the budget, and in steps
+_PAPER_DECAY, _PAPER_DROP_STEP, _PAPER_DROP = 0.999, 70_000, 0.1
+_FAST_WIDTH = 16  # channels of a 1×1 convolution, above which it gets a smaller rate
+
+
+def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
+    """The learning rate of a step: linear warm-up to `lr`, times the factor of `schedule`.
+
+    The warm-up takes `warmup` steps. Under "cosine" it takes at most a fifth of the budget, so that
+    a short run has time left to train. But it takes at least 150 steps, unless `warmup` is smaller,
+    because weights that have hardly moved diverge at the full rate.
+
+        cosine   f + (1 - f) (1 + cos(π progress)) / 2         f = 0.01
+        stable   1; from progress 1 - s on f + (1 - f) (1 - √((progress - 1 + s) / s)),
+                                                               s = decay_share
+        paper    0.999^epoch, and times 0.1 from step 70,000 on
+
+    "stable" does not depend on the budget before its decay, nor does its warm-up, so a run need not
+    know its end: a larger budget changes no step that has been made, unless a guide trains first,
+    for a share of the budget. The form of the decay is that of Hägele et al. 2024, "Scaling laws
+    and compute-optimal training beyond fixed training durations".
+
+    The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
+    iterations", once. We assume that γ is applied once per epoch. Applied at every step, it would
+    have ended training long before.
+
+    Args:
+        step: Number of the step, from 0.
+        progress: Share of the budget spent, in images or in time.
+        epoch: How often all training images have been seen.
+    """
+    warm = (step + 1) / max(1, optim.warmup)
+    peak = optim.lr * min(1.0, warm)
+    progress = min(1.0, max(0.0, progress))
+    if optim.schedule == "paper":
+        return peak * (_PAPER_DROP if step >= _PAPER_DROP_STEP else 1.0) * _PAPER_DECAY**epoch
+    if optim.schedule == "cosine":
+        short = min(progress / _WARMUP_SHARE, (step + 1) / _LEAST_WARMUP)
+        peak = optim.lr * min(1.0, max(warm, short))
+        factor = 0.5 * (1 + math.cos(math.pi * progress))
+    else:
+        begin = 1 - optim.decay_share
+        late = progress > begin
+        factor = 1 - math.sqrt((progress - begin) / optim.decay_share) if late else 1.0
+    return peak * (_FLOOR + (1 - _FLOOR) * factor)
 
 
 @dataclass(frozen=True)
@@ -36,155 +80,118 @@ class Phase:
     """A part of a run's budget in which some parameters learn from one loss.
 
     Attributes:
-        name: A phrase for notes: "the guide alone reached 3.07 bits/dim; now all learn".
+        name: For notes: "guide (L1)", "flows".
         objective: The loss.
-        rate: The learning rate, as a function of steps in the phase, share of the phase spent, and
-            epoch.
-        share: A parameter's share of that rate, by its name and value. 0: it does not learn.
+        optim: Peak and schedule of its learning rate.
         begin: Share of the run's budget at which the phase begins.
         end: Share of the run's budget at which it ends.
-        whole_model: Whether the loss is that of the whole model. Then actnorms are set when the
-            phase begins, and the model is validated during the phase.
+        guide_alone: Whether the guide is trained, alone. Otherwise everything else is: actnorms are
+            set when the phase begins, and the model is validated during the phase.
         unit: The unit of the loss.
-        draws: The losses of draws that are a part of it, if any are,
+        samples: The loss on samples that is a part of it, if there is one,
         weight: times this.
+        fast_width: A C×C matrix gets min(1, this / C) of the rate; 0: all of it.
     """
 
     name: str
     objective: Objective
-    rate: Callable[[int, float, int], float]
-    share: Callable[[str, Tensor], float]
+    optim: OptimConfig
     begin: float
     end: float
-    whole_model: bool
+    guide_alone: bool = False
     unit: str = "bits/dim"
-    draws: DrawnLosses | None = None
+    samples: SampleLoss | None = None
     weight: float = 0.0
+    fast_width: int = _FAST_WIDTH
 
     @property
     def share_of_run(self) -> float:
         return self.end - self.begin
 
-    def learns(self, name: str, parameter: Tensor) -> bool:
-        return self.share(name, parameter) > 0
+    def share(self, name: str, parameter: Tensor) -> float:
+        """A parameter's share of the learning rate, by its name and value. 0: it does not learn.
+
+        A step of Adam moves every entry of a C×C matrix by about the rate, and the matrix's effect
+        on a pixel by up to C times the rate. Wide 1×1 convolutions would limit the rate for all
+        others, so their factors get `min(1, 16 / C)` of it, except in presets of the paper.
+        """
+        if self.guide_alone or name.startswith(GUIDE):
+            return float(self.guide_alone and name.startswith(GUIDE))
+        if name.endswith("invconv.lu") and self.fast_width > 0:
+            return min(1.0, self.fast_width / len(parameter))
+        return 1.0
 
 
-def wants_perceptual(
-    optim: OptimConfig, flow: FlowConfig, samples: SamplesConfig = _NO_SAMPLES
-) -> bool:
-    """Whether a phase of the run learns from a perceptual distance."""
-    of_guide = _taught_by_pictures(optim, flow) and optim.guide_perceptual > 0
+def wants_perceptual(optim: OptimConfig, samples: SamplesConfig) -> bool:
+    """Whether a phase of the run has a perceptual loss."""
+    of_guide = optim.guide_first > 0 and optim.guide_perceptual > 0
     return of_guide or (samples.share > 0 and samples.perceptual > 0)
-
-
-def learns_by_l1_alone(optim: OptimConfig, flow: FlowConfig) -> bool:
-    """Whether a guide learns from pictures, but not from how they look."""
-    return _taught_by_pictures(optim, flow) and optim.guide_perceptual == 0
-
-
-def _taught_by_pictures(optim: OptimConfig, flow: FlowConfig) -> bool:
-    return bool(flow.guides) and optim.guide_first > 0 and optim.guide_loss == "picture"
 
 
 def phases_of(
     optim: OptimConfig,
     flow: FlowConfig,
-    perceptual: Perceptual | None = None,
-    samples: SamplesConfig = _NO_SAMPLES,
+    perceptual: ImageLoss | None = None,
+    samples: SamplesConfig | None = None,
 ) -> list[Phase]:
     """The phases that a config asks for, in order.
 
-    A guide may learn alone first, with its own rate and schedule: by likelihood, or by the picture
-    that it means. That picture is taught by L1 at first, and then by how it looks as well. Then
-    everything learns, or everything but the guide. At last what is drawn may teach it, too.
+    A guide trains first and alone, with its own rate and schedule: on L1, then on L1 and LPIPS.
+    Then it is fixed, and everything else is trained by likelihood, at the end with a loss on
+    samples as well.
 
     Args:
         optim, flow, samples: The run's settings.
         perceptual: The distance that `wants_perceptual` asks for.
     """
-    own = _before_samples(optim, flow, perceptual, samples)
-    if samples.share == 0:
-        return own
-    looks = perceptual if samples.perceptual else None
-    pictures = picture_loss(looks, samples.perceptual, samples.lattice)
-    draws, together = losses_of_draws(pictures, samples.tau), own[-1]
-    taught = replace(
-        together,
-        name=f"{together.name} from draws, too,",
-        objective=density_and_draws(optim.cond_weight, samples.weight, draws),
-        rate=partial(learning_rate, _own_schedule(optim, samples.lr)),
-        begin=together.end,
-        end=1.0,
-        draws=draws,
-        weight=samples.weight,
-    )
-    return [*own, taught]
-
-
-def _before_samples(
-    optim: OptimConfig, flow: FlowConfig, perceptual: Perceptual | None, samples: SamplesConfig
-) -> list[Phase]:
-    together = Phase(
-        name="all learn" if optim.guide_lr_share else "all else learns",
-        objective=whole_density(optim.cond_weight),
-        rate=partial(learning_rate, optim),
-        share=partial(_share, optim),
+    samples = samples or SamplesConfig()
+    fast_width = 0 if optim.schedule == "paper" else _FAST_WIDTH
+    phases: list[Phase] = []
+    if flow.guides:
+        # After the first cosine, half of its rate.
+        first, second = (
+            replace(optim, schedule="cosine", lr=lr)
+            for lr in (optim.guide_first_lr, optim.guide_first_lr / 2)
+        )
+        by_lpips = optim.guide_perceptual > 0 and optim.guide_first > 0
+        middle = optim.guide_first * (optim.guide_perceptual_from if by_lpips else 1.0)
+        l1 = guide_loss(image_loss())
+        phases.append(Phase("guide (L1)", l1, first, 0.0, middle, True, "L1"))
+        if by_lpips:
+            loss = guide_loss(
+                image_loss(perceptual, optim.guide_perceptual, optim.checkerboard_weight)
+            )
+            name, unit = "guide (L1 and LPIPS)", "L1 and LPIPS"
+            phases.append(Phase(name, loss, second, middle, optim.guide_first, True, unit))
+    flows = Phase(
+        "flows",
+        likelihood(optim.cond_weight),
+        optim,
         begin=optim.guide_first,
         end=1.0 - samples.share,
-        whole_model=True,
+        fast_width=fast_width,
     )
-    if not flow.guides:
-        return [together]
-    alone = Phase(
-        name="the guide alone",
-        objective=anchor_density,
-        rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr)),
-        share=lambda name, _: float(name.startswith(GUIDE)),
-        begin=0.0,
-        end=optim.guide_first,
-        whole_model=False,
-    )
-    if optim.guide_loss == "likelihood":
-        return [alone, together]
-    near = replace(alone, objective=meant_picture(picture_loss()), unit="L1")
-    if optim.guide_perceptual == 0 or optim.guide_first == 0:
-        return [near, together]
-    middle = optim.guide_first * optim.guide_perceptual_from
-    alike = replace(
-        alone,
-        name="the guide alone, by how its pictures look,",
-        objective=meant_picture(
-            picture_loss(perceptual, optim.guide_perceptual, optim.guide_lattice)
-        ),
-        # Behind the first cosine: half of its rate.
-        rate=partial(learning_rate, _own_schedule(optim, optim.guide_first_lr / 2)),
-        begin=middle,
-        unit="L1 and LPIPS",
-    )
-    return [replace(near, end=middle), alike, together]
-
-
-def _own_schedule(optim: OptimConfig, peak: float) -> OptimConfig:
-    return replace(optim, schedule="cosine", lr=peak)
-
-
-def _share(optim: OptimConfig, name: str, parameter: Tensor) -> float:
-    """The share of the learning rate for a parameter when everything learns.
-
-    A step of Adam moves every entry of a C×C matrix by about the rate, and the matrix's effect on a
-    pixel by up to C times the rate. Wide 1×1 convolutions would limit the rate for all others, so
-    their factors get `min(1, invconv_lr_width / C)` of it. With a width of 0 all get the whole
-    rate.
-
-    The guide is deep, and a change in one of its layers changes the input of all later ones. At the
-    rate of the shallow nets in the flow steps, its weights would be replaced within a few steps. So
-    it gets `guide_lr_share`.
-    """
-    if name.startswith(GUIDE):
-        return optim.guide_lr_share
-    if name.endswith("invconv.lu") and optim.invconv_lr_width > 0:
-        return min(1.0, optim.invconv_lr_width / len(parameter))
-    return 1.0
+    phases.append(flows)
+    if samples.share > 0:
+        images = image_loss(
+            perceptual if samples.perceptual else None,
+            samples.perceptual,
+            samples.checkerboard_weight,
+        )
+        losses = sample_loss(images, samples.tau)
+        phases.append(
+            replace(
+                flows,
+                name="flows with a loss on samples",
+                objective=likelihood_and_samples(optim.cond_weight, samples.weight, losses),
+                optim=replace(optim, schedule="cosine", lr=samples.lr),
+                begin=flows.end,
+                end=1.0,
+                samples=losses,
+                weight=samples.weight,
+            )
+        )
+    return phases
 
 
 class Phases(Sequence[Phase]):
@@ -229,30 +236,27 @@ class Phases(Sequence[Phase]):
         Args:
             step: Number of steps that the run has made.
             spent: Share of the run's budget that is spent.
-            epoch: How often all training pictures have been seen.
+            epoch: How often all training images have been seen.
         """
         phase = self.current
         progress = (spent - phase.begin) / phase.share_of_run
-        return phase.rate(step - self._first_step, progress, epoch)
+        return learning_rate(phase.optim, step - self._first_step, progress, epoch)
 
     def record(self) -> dict[str, Any]:
         """The current phase, for a state."""
         return {"phase": self.number, "phase_began_at": self._first_step}
 
     def restore(self, record: Mapping[str, Any]) -> None:
-        """Go on in the phase that a state names; those of 0.1.0 knew two, and other words.
+        """Go on in the phase of a state.
 
         Raises:
             CaflowError: (exit 2) there is no such phase.
         """
-        alone = record.get("guide_alone", False)
-        number = record.get("phase", 0 if alone else len(self) - 1)
+        number = record["phase"]
         if not 0 <= number < len(self):
             raise CaflowError(
                 f"the state is of phase {number + 1}, and this config has {len(self)}",
-                "go on with the config.toml that the run wrote as it began",
+                "go on with the config.toml that the run wrote when it began",
                 EXIT_USAGE,
             )
-        self.number = number
-        old = 0 if alone else record.get("guide_steps", 0)
-        self._first_step = record.get("phase_began_at", old)
+        self.number, self._first_step = number, record["phase_began_at"]

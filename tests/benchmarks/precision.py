@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import caflow_cli as caflow
-from caflow_cli.data import open_split
+from caflow_cli.data.examples import open_split
 from caflow_cli.devices import wait
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.metrics.pairs import PairMetrics
@@ -64,7 +64,9 @@ def main() -> None:
     values = {precision: defaultdict(list) for precision in PRECISIONS}
     apart, same = [], 0
     paired = not task.derives_condition
-    with open_split(given.data, None, model.config.task.size, paired=paired) as reader:
+    with open_split(
+        given.data, None, model.config.task.size, role="pairs" if paired else "images"
+    ) as reader:
         names = reader.names[: given.pictures]
         for index in range(len(names)):
             problem = make_example(task, reader, index)

@@ -63,15 +63,16 @@ def measure(
     from caflow_cli.config import preset as preset_named
     from caflow_cli.devices import peak_bytes, wait
     from caflow_cli.model import CAFlow
-    from caflow_cli.training.batches import Batch
-    from caflow_cli.training.config import OptimConfig
-    from caflow_cli.training.optimise import Optimiser
+    from caflow_cli.training import OptimConfig, RunConfig
+    from caflow_cli.training.data import Batch
+    from caflow_cli.training.loop import Trainer
 
     torch.manual_seed(0)
     config = dataclasses.replace(preset_named(preset), **flow)
     model = CAFlow(Config(config))
     optim = OptimConfig(batch_size=batch, images=1, **VARIANTS[variant])
-    one = Optimiser(model, Accelerator(cpu=device == "cpu"), optim)
+    run = RunConfig("none", "none", optim, config, init_from="none")
+    one = Trainer(model, Accelerator(cpu=device == "cpu"), run)
     normal = config.dequantization == "variational"
     data = Batch(
         torch.randint(0, 256, (batch, config.target_channels, SIZE, SIZE)).float(),
@@ -93,7 +94,7 @@ def measure(
     peak = peak_bytes(one.accelerator.device) / 1e9
     with FlopCounterMode(display=False) as counter:
         few = Batch(*(part[:2] for part in data))
-        one._backward(one._module(), few)
+        sum(part.sum() for part in model(*few.points)).backward()
     flops = counter.get_total_flops() / 2  # an image
     speed = batch / statistics.median(times)
     print(

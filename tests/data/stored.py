@@ -1,19 +1,22 @@
-"""Sets of pictures for tests, as folders and as zips."""
+"""Sets of images for tests, as folders and as zips."""
 
 from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from caflow_cli.data import load_split
+from caflow_cli.data.examples import Examples, keep, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import encode_png
 
+kinds = pytest.mark.parametrize("kind", ["folder", "zip"])
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -22,8 +25,16 @@ def flat(value: int, height: int = 8, width: int | None = None) -> bytes:
     return encode_png(np.full((height, width or height, 3), value, np.uint8))
 
 
-def store(where: Path, files: dict[str, bytes], kind: str) -> Path:
-    """The files as a folder or as a zip."""
+def pairs(split: str, count: int, first: int = 0) -> dict[str, bytes]:
+    """So many pairs in `A/` and `B/` of a folder; each target is 100 levels above its condition."""
+    names = range(first, first + count)
+    return {f"{split}A/{i:03}.png": flat(i) for i in names} | {
+        f"{split}B/{i:03}.png": flat(100 + i) for i in names
+    }
+
+
+def store(where: Path, files: dict[str, bytes], kind: str = "zip") -> Path:
+    """The files as a folder or as a zip, in the place of an older one."""
     if kind == "folder":
         root = where / "data"
         root.mkdir()
@@ -38,25 +49,27 @@ def store(where: Path, files: dict[str, bytes], kind: str) -> Path:
     return path
 
 
-def refusal(*args, **options) -> CaflowError:
+def load(
+    path: str | Path, split: Any = "train", size: int | None = 8, most: float = 1e9, **options: Any
+) -> tuple[Examples, list[list[np.ndarray]]]:
+    """The examples of a split, and all of their images."""
+    with open_split(path, split, size, **options) as opened:
+        examples = keep(opened, most, str(path))
+        return examples, [examples.read(row) for row in range(len(examples))]
+
+
+def names(path: str | Path, split: Any = "train", **options: Any) -> list[str]:
+    return load(path, split, **options)[0].names
+
+
+def values(path: str | Path, split: Any = "train", **options: Any) -> list[list[int]]:
+    """The first value of every image of every example."""
+    return [[int(i[0, 0, 0]) for i in images] for images in load(path, split, **options)[1]]
+
+
+def refusal(path: str | Path, split: Any = "train", **options: Any) -> CaflowError:
     with pytest.raises(CaflowError) as caught:
-        load_split(*args, **options)
+        load(path, split, **options)
     assert caught.value.hint
     assert "\n" not in caught.value.message + caught.value.hint
     return caught.value
-
-
-kinds = pytest.mark.parametrize("kind", ["folder", "zip"])
-
-
-def pairs(split: str, count: int, first: int = 0) -> dict[str, bytes]:
-    """So many pairs in `A/` and `B/` of a folder; each target is 100 levels above its condition."""
-    names = range(first, first + count)
-    return {f"{split}A/{i:03}.png": flat(i) for i in names} | {
-        f"{split}B/{i:03}.png": flat(100 + i) for i in names
-    }
-
-
-def archive(where: Path, files: dict[str, bytes]) -> Path:
-    """The files as a zip, in the place of an older one."""
-    return store(where, files, "zip")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.data import Reader
+from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
     damage,
@@ -28,7 +28,9 @@ def of(model, *images, paired=False, **options):
     """The example of the first of the images."""
     rows = [[x, y] for x, y in zip(images[1:], images, strict=False)] if paired else [images[:1]]
     names = ["x", "y"][: len(rows)]
-    return make_example(task_of(model), Reader("all", None, names, lambda i: rows[i]), 0, **options)
+    return make_example(
+        task_of(model), Examples("all", None, names, lambda i: rows[i]), 0, **options
+    )
 
 
 def test_superres_cuts_to_whole_pixels_and_shrinks_with_antialiasing(models_32):

@@ -8,9 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import smooth_image
+from helpers import smooth_image, split_of
 
-from caflow_cli.data import load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import METRICS, evaluate
 from caflow_cli.evaluation.examples import damage
@@ -220,4 +219,4 @@ def test_a_split_is_what_the_models_training_held_out(models_32, photos, tmp_pat
     model.split_seed = 3
     found = evaluate(model, tmp_path, protocol="colour", split="val", candidates=1, limit=2)
     assert found.settings["data"]["split_seed"] == 3
-    assert found.images == min(2, len(load_split(tmp_path, "val", 32, seed=3).names))
+    assert found.images == min(2, len(split_of(tmp_path, "val", 32, seed=3)[0]))

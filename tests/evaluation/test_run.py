@@ -13,7 +13,7 @@ import pytest
 import torch
 from evaluation.random_features import LABEL, QUICK, quarters
 
-from caflow_cli.data import load_split, open_split
+from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
 from caflow_cli.images import read_image, write_png
@@ -409,8 +409,8 @@ def test_what_is_held_out_is_what_the_models_training_held_out(
     found = evaluate(model, unsorted, "rmse", **shared)
     assert found.settings["data"]["split_seed"] == 1
     measured = [file.name for file in (tmp_path / "out").glob("*.png")]
-    learned = load_split(unsorted, "train", 32, seed=1).names
-    assert measured == load_split(unsorted, split, 32, seed=1).names
+    learned = helpers.split_of(unsorted, "train", 32, seed=1)[0]
+    assert measured == helpers.split_of(unsorted, split, 32, seed=1)[0]
     assert not set(measured) & set(learned)
     with pytest.raises(CaflowError, match="to another run: data differ"):
         evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from caflow_cli.data import Reader
+from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.inference import restore, score, task_of
@@ -33,7 +33,7 @@ def pictures(count: int, size: int | tuple[int, int] = 32, seed: int = 5) -> lis
 def asked(model, count: int = 2):
     """Pictures as a user would have them, and their masks, of one size at model scale."""
     rows = [[image, image] for image in pictures(count)]
-    reader = Reader("all", None, [f"p{r}" for r in range(count)], lambda row: rows[row])
+    reader = Examples("all", None, [f"p{r}" for r in range(count)], lambda row: rows[row])
     examples = [make_example(task_of(model), reader, row) for row in range(count)]
     return [(example.input, example.mask) for example in examples]
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
-from caflow_cli.data import load_pairs, load_split
+from caflow_cli.data.examples import keep, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
@@ -256,9 +256,10 @@ def _read_zip(path: Path) -> None:
     archive = path.with_suffix(".zip")
     archive.write_bytes(path.read_bytes())
     refused = []
-    for load in (load_split, load_pairs):
+    for role in ("images", "pairs"):
         try:
-            load(archive, "train", 4)
+            with open_split(archive, "train", 4, role=role) as examples:
+                keep(examples, 2**30, str(archive))
         except CaflowError as error:
             refused.append(error)
     if len(refused) == 2:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.data import load_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import SuperRes, held_out_conditions, pad
 from caflow_cli.tasks.base import grey
@@ -122,9 +122,9 @@ def test_bicubic_error_on_ffhq_is_that_of_the_paper():
     archive = Path(folder or ".") / "faces64.zip"
     if not folder or not archive.is_file():
         pytest.skip("CAFLOW_TEST_DATA names no folder with faces64.zip")
-    faces = load_split(archive, "val", 64)
-    rows = [i for i, name in enumerate(faces.names) if name.startswith("ffhq_")]
-    images = faces.images[rows]
+    names, faces = helpers.split_of(archive, "val", 64)
+    rows = [i for i, name in enumerate(names) if name.startswith("ffhq_")]
+    images = faces[rows]
     error = (held_out_conditions(SuperRes(), images).double() - images.double()).square()
     rmse = error.mean(dim=(1, 2, 3)).sqrt().mean()
     assert len(rows) == 100

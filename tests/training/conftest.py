@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.batches import Batch
+from caflow_cli.training.data import Batch
 
-SEEDS = [5, -1, -1, -1, -1, 9, -1, -1]  # of draws: of one picture in four
+SEEDS = [5, -1, -1, -1, -1, 9, -1, -1]  # of samples: of one image in four
 
 
 @pytest.fixture(scope="session")

@@ -1,152 +1,327 @@
-"""The config of a run: what it refuses, and its file."""
+"""The config of a run: its file, its defaults, what is refused, and what may change later."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from caflow_cli.config import Config, FlowConfig, preset
 from caflow_cli.errors import CaflowError
-from caflow_cli.training.config import RunConfig, to_toml
-from caflow_cli.training.settings import apply_settings
+from caflow_cli.model import upgrade
+from caflow_cli.records import parse
+from caflow_cli.training import OptimConfig, RunConfig
+from caflow_cli.training.config import to_toml
+from caflow_cli.training.settings import build_config, merged
+from caflow_cli.training.state import check_unchanged
 
 
 def minimal(**optim):
     return {"data": "d", "out": "o", "optim": {"images": 64, **optim}}
 
 
-def test_only_a_guide_can_learn_alone_first():
-    assert apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=8"]).optim.guide_first
-    with pytest.raises(CaflowError, match=r"optim.guide_first is 0.5") as caught:
-        apply_settings(minimal(), ["optim.guide_first=0.5", "flow.guide=0"])
-    assert "give the model a guide" in caught.value.hint
-    never = ["optim.guide_lr_share=0", "flow.guide=8"]
-    with pytest.raises(CaflowError, match=r"optim.guide_lr_share is 0") as caught:
-        apply_settings(minimal(), never)
-    assert "would never learn" in caught.value.hint
-    apply_settings(minimal(), [*never, "optim.guide_first=0.1"])
-    apply_settings(minimal(), [*never, "init_from=model.safetensors"])
+def given(*settings: str, **values) -> RunConfig:
+    """A config of these settings alone, without a preset."""
+    return parse(RunConfig, merged({**minimal(), **values}, settings))
+
+
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("optim", [{"images": None}, {"minutes": 1.0}, {"images": -3}])
 def test_exactly_one_positive_budget(optim):
     with pytest.raises(CaflowError) as caught:
-        apply_settings(minimal(**optim), [])
+        build_config(minimal(**optim))
     assert caught.value.exit_code == 2
 
 
 @pytest.mark.parametrize(
     "setting",
     [
-        "optim.minutes=NaN",
-        "optim.lr=NaN",
-        "optim.ema=1.0",
-        "optim.guide_first=1.0",
-        "optim.guide_lr_share=-1",
-        "optim.guide_first=-0.1",
-        "optim.guide_first_lr=0",
-        "samples.share=1.5",
-        "samples.lr=0",
-        "samples.weight=0",
-        "samples.perceptual=-1",
-        "samples.lattice=-1",
-        "optim.guide_lattice=-1",
-        "optim.warmup=-1",
-        "seed=-1",
-        "validate_every=0",
-        "zoom=1",
-        "zoom=-0.1",
-        "crop=some",
-        "crop_native=1.1",
-        "crop_shrink=0.5",
-        "mask_share=0",
-        "grid_every=0",
-        "task.size=28",
-        "task.size=40",
-        "flow.target_channels=1",
-        "flow.cond_channels=4",
-        "task.name=paint",
-        "task.degrade=old",
+        *("optim.lr=NaN", "optim.ema=1.0", "optim.guide_first=1.0", "optim.guide_first_lr=0"),
+        *("samples.share=1.5", "samples.weight=0", "optim.checkerboard_weight=-1", "seed=-1"),
+        *("validate_every=0", "crop=some", "mask_share=0", "task.size=28", "task.size=40"),
+        *("flow.cond_channels=4", "task.name=paint", "task.degrade=old", "optim.warmup=-1"),
     ],
 )
 def test_what_cannot_run_is_refused_before_it_does(setting):
-    values = minimal()
-    if "minutes" in setting:
-        del values["optim"]["images"]
     with pytest.raises(CaflowError) as caught:
-        apply_settings(values, [setting])
+        given(setting)
     assert caught.value.exit_code == 2
 
 
-_TAUGHT = ["optim.guide_first=0.3", "optim.guide_loss=picture"]
-_LATTICE = "optim.guide_lattice=1"
+_GUIDED = ["flow.guide=8", "optim.guide_first=0.3"]
+_CHECKERBOARD = "optim.checkerboard_weight=1"
 
 
 @pytest.mark.parametrize(
-    ("settings", "named"),
+    ("settings", "named", "hint"),
     [
-        (["crop=random", "zoom=0.2"], "zoom"),
-        (["crop=random", "task.name=paired"], "task.native"),
-        (["task.native=true", "task.name=paired"], "task.native"),
-        (["task.native=true"], "task.native"),
-        (["masks=folder"], "masks"),
-        (["flow.guide=8", "optim.guide_first=0.5", "samples.share=0.6"], "samples.share"),
-        ([*_TAUGHT, "task.size=16", _LATTICE], "optim.guide_lattice"),
-        ([*_TAUGHT, "optim.guide_perceptual=0", _LATTICE], "optim.guide_lattice"),
-        ([*_TAUGHT, "optim.guide_loss=likelihood", _LATTICE], "optim.guide_lattice"),
-        ([*_TAUGHT, "optim.guide_first=0", _LATTICE], "optim.guide_lattice"),
-        (["task.size=16", "samples.lattice=1"], "samples.lattice"),
-        (["task.degrade=photo", "task.name=inpaint", "flow.cond_channels=4"], "task.degrade"),
+        (["optim.guide_first=0.5", "flow.guide=0"], "optim.guide_first", "give the model a guide"),
+        (["crop=random", "task.name=paired"], "task.native", "set task.native to true"),
+        (["task.native=true", "task.name=paired"], "task.native", "--crop random"),
+        (["task.native=true"], "task.native", ""),
+        (["masks=folder"], "masks", "inpaint"),
+        ([*_GUIDED, "samples.share=0.8"], "samples.share", "at most 0.7"),
+        ([*_GUIDED, "task.size=16", _CHECKERBOARD], "optim.checkerboard_weight", "32 or more"),
+        ([*_GUIDED, "optim.guide_perceptual=0", _CHECKERBOARD], "optim.checkerboard_weight", "0"),
+        (
+            ["flow.guide=0", "flow.spread=0", _CHECKERBOARD],
+            "optim.checkerboard_weight",
+            "0",
+        ),
+        (["task.size=16", "samples.checkerboard_weight=1"], "samples.checkerboard_weight", "0"),
     ],
 )
-def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named):
+def test_what_does_not_fit_the_task_or_each_other_is_refused(settings, named, hint):
     with pytest.raises(CaflowError, match=f"^{named} is ") as caught:
-        apply_settings(minimal(), settings)
+        given(*settings)
     assert caught.value.exit_code == 2
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("settings", "wanted"),
+    ("setting", "hint"),
     [
-        (["crop=random"], "set task.native to true, "),
-        (["task.native=true"], "set task.native to false, .* with --crop random$"),
+        ("optim.learning_rate=1", "optim."),
+        ("flow.tsteps=3", "flow.t_steps"),
+        ("flow.t_steps=3.5", "an integer, 0 or more"),
+        ("optim.bf16=1", "true or false"),
+        ("novalue", "--set"),
+        ("optim.lr.peak=1", "a number"),
+        ("optim.schedule=step", "cosine or stable or paper"),
+        ("optim.accumulate=3", "divisor of the batch size 32"),
+        ("tracker=comet", "tensorboard"),
+        ("optims.lr=1", "optim"),
     ],
 )
-def test_parts_of_pairs_and_a_native_task_go_together(settings, wanted):
+def test_unusable_settings_name_what_would_work(setting, hint):
     with pytest.raises(CaflowError) as caught:
-        apply_settings(minimal(), ["task.name=paired", *settings])
-    assert re.match(wanted, caught.value.hint)
-    apply_settings(minimal(), ["task.name=paired", "crop=random", "task.native=true"])
+        build_config(minimal(), [setting])
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("table", ["task", "flow", "optim", "samples"])
+def test_a_value_in_place_of_a_table_is_refused(table):
+    for values, settings in (({**minimal(), table: 3}, []), (minimal(), [f"{table}=3"])):
+        with pytest.raises(CaflowError, match=f"config key '{table}' is 3, not a table") as caught:
+            build_config(values, settings)
+        assert caught.value.exit_code == 2
+
+
+# --- files and settings ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
 def test_the_config_file_reads_back(data):
     tomllib = pytest.importorskip("tomllib")
-    config = apply_settings(minimal(), [f"data={data}", "task.tau=0.7"])
-    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
-    assert isinstance(config, RunConfig)
-    assert config.data == data
-
-
-def test_a_shape_of_temperatures_and_a_rule_read_back():
-    tomllib = pytest.importorskip("tomllib")
-    config = apply_settings(minimal(), ["task.tau=[0.9, 0.7, 0.5]", "task.rank=consensus"])
-    assert (config.task.tau, config.task.rank) == ((0.9, 0.7, 0.5), "consensus")
-    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
-    with pytest.raises(CaflowError, match="has 2 values"):
-        apply_settings(minimal(), ["task.tau=[0.9, 0.7]"])
+    config = given(
+        "task.tau=[0.9, 0.7, 0.5]", "task.rank=consensus", "flow.hidden=[48,64,96]", data=data
+    )
+    assert parse(RunConfig, tomllib.loads(to_toml(config))) == config
+    assert (config.data, config.flow.hidden, config.task.tau) == (
+        data,
+        (48, 64, 96),
+        (0.9, 0.7, 0.5),
+    )
 
 
 def test_a_config_file_of_names_in_bytes():
     in_bytes = "фото".encode().decode("ascii", "surrogateescape")  # as under LANG=C
-    assert 'data = "фото"' in to_toml(apply_settings(minimal(), [f"data={in_bytes}"]))
+    assert 'data = "фото"' in to_toml(given(data=in_bytes))
     with pytest.raises(CaflowError, match="not UTF-8") as caught:
-        to_toml(apply_settings(minimal(), ["data=\udce9"]))
+        to_toml(given(data="\udce9"))
     assert caught.value.exit_code == 2
 
 
-def test_a_list_of_widths_survives_the_config_file():
-    tomllib = pytest.importorskip("tomllib")
-    config = apply_settings(minimal(), ["flow.hidden=[48,64,96]"])
-    assert config.flow.hidden == (48, 64, 96)
-    assert apply_settings(tomllib.loads(to_toml(config)), []) == config
+@pytest.mark.parametrize(("text", "value"), [(".52", 0.52), ("5.", 5.0), ("+2e-3", 2e-3), ("1", 1)])
+def test_a_number_may_be_written_as_in_python(text, value):
+    assert given(f"optim.lr={text}", "flip=false").optim.lr == value
+    assert given(f"out={text}x").out == f"{text}x"
+
+
+def test_retired_fields_are_accepted_at_the_value_that_is_built_in():
+    old = {
+        **minimal(lr_floor=0.01, beta2=0.99, clip=1.0, guide_lattice=2.0, guide_lr_share=0.0),
+        **{"zoom": 0.0, "grid_every": 7, "samples": {"lattice": 0.5}},
+    }
+    new = upgrade(old)
+    assert new["optim"] == {"images": 64, "checkerboard_weight": 2.0}
+    assert new["samples"] == {"checkerboard_weight": 0.5}
+    assert "zoom" not in new
+    assert "zoom" in old
+    together = minimal(guide_lr_share=0.06, guide_first=0.3)  # the guide trained with the flows
+    for values, key in ((minimal(clip=2), "clip is 2"), (together, "guide_lr_share is 0.06")):
+        with pytest.raises(CaflowError, match=f"optim.{key}") as caught:
+            upgrade(values)
+        assert caught.value.exit_code == 2
+
+
+# --- defaults -------------------------------------------------------------------------------------
+
+
+def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
+    assert build_config(minimal()).flow == preset("compact", "superres")
+    assert build_config(minimal(), ["flow.t_steps=3"]).flow == replace(preset("compact"), t_steps=3)
+    assert build_config({**minimal(), "flow": {"t_steps": 3}}).flow == FlowConfig(t_steps=3)
+    for values, settings in (({"task": {"name": "inpaint"}}, []), ({}, ["task.name=inpaint"])):
+        run = build_config({**minimal(), **values}, settings)
+        assert run.flow == preset("compact", "inpaint")
+        assert (run.flow.cond_channels, run.flow.anchor) == (4, "pixels")
+    papers = build_config(minimal(), ["flow.cond_channels=3"], task="inpaint").flow
+    assert (papers.cond_channels, papers.anchor) == (3, "none")
+    file = {**minimal(), "flow": {"cond_channels": 3, "t_steps": 1}}  # of another task's run
+    assert build_config(file, preset="compact", task="inpaint").flow == preset("compact", "inpaint")
+
+
+@pytest.mark.parametrize(
+    ("options", "task", "channels"),
+    [
+        ({}, "superres", 3),
+        ({"task": "colorize"}, "colorize", 1),
+        ({"task": "inpaint", "preset": "compact"}, "inpaint", 4),
+        ({"preset": "lsun-colorize"}, "colorize", 1),
+        ({"preset": "lsun-colorize", "task": "superres"}, "superres", 3),
+        ({"preset": "celeba-inpaint"}, "inpaint", 3),  # hole black, as in the paper
+    ],
+)
+def test_the_condition_has_the_channels_of_the_task(options, task, channels):
+    config = build_config(minimal(), **options)
+    assert (config.task.name, config.flow.cond_channels) == (task, channels)
+
+
+def test_a_preset_of_the_paper_brings_its_budget_unless_one_is_named():
+    values = {"data": "d", "out": "o"}
+    assert build_config(values, preset="lsun-colorize").optim.minutes == 3 * 24 * 60
+    optim = build_config(minimal(lr=1.0), ["optim.cond_weight=0.5"], preset="celeba-inpaint").optim
+    assert (optim.images, optim.minutes) == (64, None)
+    assert (optim.lr, optim.cond_weight, optim.schedule, optim.method) == (
+        1.0,
+        0.5,
+        "paper",
+        "adam",
+    )
+
+
+@pytest.mark.parametrize(("factor", "reads"), [(2, 2), (3, 2), (4, 4), (6, 4), (8, 8), (32, 16)])
+def test_compact_enlarges_from_the_resolution_that_the_image_had(factor, reads):
+    run = build_config(minimal(), [f"task.factor={factor}", "task.size=192"])
+    assert (run.flow.guide_net, run.flow.guide_factor) == ("enlarge", reads)
+
+
+@pytest.mark.parametrize("task", ["superres", "inpaint", "colorize"])
+def test_a_new_guide_trains_first(task):
+    run = build_config(minimal(), task=task)
+    assert run.optim.guide_first == 0.35
+    assert run.optim.guide_first_lr == (7e-4 if run.flow.guide_net == "unet" else 2e-3)
+    assert build_config(minimal(), ["optim.guide_first=0.3"], task=task).optim.guide_first == 0.3
+    assert build_config(minimal(), ["flow.guide=0"], task=task).optim.guide_first == 0
+    start = Config(run.flow, run.task)
+    values = {**minimal(), "init_from": "model.safetensors"}
+    assert build_config(values, task=task, start=start).optim.guide_first == 0  # it has trained
+    guide = "4" if run.flow.guide_net == "enlarge" else "[4,4,4,4]"
+    another = build_config(values, [f"flow.guide={guide}"], task=task, start=start)
+    assert another.optim.guide_first == 0.35
+
+
+def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enough(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
+    checkerboard = ["optim.checkerboard_weight=2"]
+    assert build_config(minimal()).optim.guide_perceptual == 0.0
+    assert build_config(minimal(), checkerboard).optim.checkerboard_weight == 0.0
+    assert build_config(minimal(), ["optim.guide_perceptual=1.5"]).optim.guide_perceptual == 1.5
+    named = {**minimal(), "perceptual_weights": "trunk.safetensors"}
+    assert build_config(named).optim.guide_perceptual == 2.0
+    in_python = RunConfig("photos", "run", OptimConfig(images=8)).optim
+    assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 0.0)
+    monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
+    in_python = RunConfig("photos", "run", OptimConfig(images=8)).optim
+    assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
+    assert build_config(minimal(), checkerboard).optim.checkerboard_weight == 2.0
+    tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0"]
+    assert build_config(minimal(), tiny).optim.guide_perceptual == 0.0
+
+
+def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_stable_warm_up():
+    first = build_config(minimal(), ["task.size=32", "task.factor=2", "flow.t_steps=3"])
+    task = replace(first.task, tau=(0.9, 0.7, 0.5), rank="consensus")
+    start = Config(first.flow, task)
+    values = {**minimal(), "init_from": "model.safetensors"}
+    run = build_config({**values, "task": {"candidates": 7}, "flow": {"guide": 4}}, start=start)
+    assert run.task == replace(task, candidates=7)
+    assert run.flow == replace(first.flow, guide=4)
+    stable = ["optim.schedule=stable"]
+    assert build_config(values, stable, start=start).optim.warmup == 150
+    assert build_config(values, [*stable, "optim.warmup=7"], start=start).optim.warmup == 7
+    assert build_config(minimal(), stable).optim.warmup == 500
+
+
+# --- runs that go on ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path: Path):
+    """The config of a run that began in a folder, with other settings on top."""
+    settings = ["optim.guide_first=0.4", "samples.share=0.2", "flow.guide=4", "task.size=16"]
+
+    def changed(*more: str) -> RunConfig:
+        return given(*settings, *more, out=str(tmp_path))
+
+    (tmp_path / "config.toml").write_text(to_toml(changed()))
+    return changed
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [],
+        ["optim.images=160", "optim.lr=1e-4", "save_every=7", "device=cuda"],
+        ["optim.images=null", "optim.minutes=3"],
+        ["optim.guide_first=0.2", "optim.guide_perceptual_from=0.7", "samples.share=0.1"],
+        ["task.tau=[0.9, 0.7, 0.5]", "task.candidates=3", "task.rank=consensus"],
+    ],
+)
+def test_budget_rates_and_weights_may_change(run, tmp_path, settings):
+    check_unchanged(run(*settings))
+    (tmp_path / "config.toml").write_text("no TOML")
+    check_unchanged(run("seed=1"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("seed=1", "seed is 1, and the run in '.*' began with 0"),
+        ("flip=false", "flip is False, .* with True"),
+        ("optim.method=adam", "optim.method is 'adam', .* with 'muon'"),
+        ("task.factor=2", "task.factor is 2, .* with 4"),
+        ("flow.t_steps=2", "flow.t_steps is 2, .* with 8"),
+        ("optim.guide_perceptual=0", "phases is '.*L1.*', .* with '.*L1 and LPIPS"),
+        ("samples.share=0", "phases is .* with '.*, flows with a loss on samples'"),
+    ],
+)
+def test_what_makes_another_run_of_it_is_refused(run, setting, message):
+    with pytest.raises(CaflowError, match=message) as caught:
+        check_unchanged(run(setting))
+    assert caught.value.exit_code == 2
+    assert re.search("budget, rates.*--init-from", caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mask_share=0.1", "mask_share is 0.1, .* with 0.5"),
+        ("masks=null", "masks is False, .* True"),
+    ],
+)
+def test_the_share_of_masks_stays_where_there_are_any(run, tmp_path, setting, message):
+    holes = ["task.name=inpaint", "flow.cond_channels=4", "masks=folder"]
+    (tmp_path / "config.toml").write_text(to_toml(run(*holes)))
+    check_unchanged(run(*holes, "masks=another"))
+    with pytest.raises(CaflowError, match=message):
+        check_unchanged(run(*holes, setting))

@@ -13,7 +13,7 @@ import caflow_cli
 from caflow_cli.config import TaskConfig, preset
 from caflow_cli.images import write_png
 from caflow_cli.training import SamplesConfig
-from caflow_cli.training.parameters import named_parameters
+from caflow_cli.training.optim import named_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

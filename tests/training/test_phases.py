@@ -9,16 +9,20 @@ import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
-from caflow_cli.training.config import OptimConfig, SamplesConfig
-from caflow_cli.training.parameters import named_parameters
-from caflow_cli.training.phases import Phases, phases_of, wants_perceptual
+from caflow_cli.training import OptimConfig, SamplesConfig
+from caflow_cli.training.optim import named_parameters
+from caflow_cli.training.phases import Phases, learning_rate, phases_of, wants_perceptual
+from caflow_cli.training.settings import build_config
 
 GUIDED = helpers.small_config(scales=2, guide=4)
 PLAIN = helpers.small_config(scales=2)
 
 
-def phases(config=GUIDED, **optim):
-    return Phases(phases_of(OptimConfig(images=100, batch_size=1, **optim), config.flow))
+def phases(config=GUIDED, samples=None, **optim):
+    optim = {"guide_perceptual": 0.0, **optim}
+    return Phases(
+        phases_of(OptimConfig(images=100, batch_size=1, **optim), config.flow, None, samples)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +30,63 @@ def parameters():
     return named_parameters(CAFlow(GUIDED))
 
 
-def test_a_guide_that_learns_alone_first_has_a_schedule_of_its_own():
+def distance(x, w):
+    return (x - w).square().mean((1, 2, 3))
+
+
+# --- rates ----------------------------------------------------------------------------------------
+
+
+def test_a_cosine_warms_up_linearly_and_falls_to_a_hundredth():
+    optim = OptimConfig(lr=2.0, warmup=100, images=1)
+
+    def rate(step, progress, optim=optim):
+        return learning_rate(optim, step, progress, epoch=3)
+
+    assert rate(0, 0.0) == pytest.approx(0.02)
+    assert rate(49, 0.0) == pytest.approx(1.0)
+    assert rate(99, 0.0) == pytest.approx(2.0)
+    assert rate(10_000, 0.5) == pytest.approx(2 * (0.01 + 0.99 / 2))
+    assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.02)
+    slow = replace(optim, warmup=1000)
+    # A fifth of a short budget ends the warm-up, though not before 150 steps.
+    assert rate(199, 0.1, slow) == pytest.approx(rate(10_000, 0.1) / 2)
+    assert rate(199, 0.2, slow) == rate(10_000, 0.2)
+    assert rate(29, 0.5, slow) == pytest.approx(rate(10_000, 0.5) / 5)
+
+
+def test_a_stable_rate_falls_in_the_last_share_of_the_budget_and_does_not_know_its_end_before():
+    optim = OptimConfig(lr=2.0, warmup=100, images=1, schedule="stable", decay_share=0.25)
+
+    def rate(step, progress, **changes):
+        return learning_rate(replace(optim, **changes), step, progress, epoch=3)
+
+    assert rate(49, 0.0) == pytest.approx(1.0)
+    assert rate(99, 0.0) == rate(10_000, 0.5) == rate(10_000, 0.75) == 2.0
+    falling = [rate(10_000, 0.75 + 0.25 * t) for t in (0.01, 0.25, 0.64, 0.99)]
+    roots = (0.1, 0.5, 0.8, 0.99**0.5)
+    assert falling == pytest.approx([2 * (0.01 + 0.99 * (1 - root)) for root in roots])
+    assert rate(10_000, 1.0) == rate(10_000, 1.5) == pytest.approx(0.02)
+    assert rate(10_000, 1.0, decay_share=0.0) == 2.0
+    assert rate(10_000, 0.36, decay_share=1.0) == pytest.approx(2 * (0.01 + 0.99 * 0.4))
+    for step in (0, 50, 100, 3000):
+        assert len({rate(step, step / budget) for budget in (5000, 7000, 10**6)}) == 1
+
+
+def test_the_papers_rate_falls_by_a_thousandth_per_epoch_and_once_to_a_tenth():
+    optim = build_config({"data": "d", "out": "o"}, preset="ffhq-superres-x4").optim
+
+    def rate(step, epoch):
+        return learning_rate(optim, step, 0.5, epoch)
+
+    assert rate(0, 0) == pytest.approx(1e-3 / 500)
+    assert rate(499, 0) == rate(2124, 0) == pytest.approx(1e-3)
+    assert rate(2125, 1) == pytest.approx(1e-3 * 0.999)
+    assert rate(69_999, 32) == pytest.approx(1e-3 * 0.999**32)
+    assert rate(70_000, 32) == pytest.approx(1e-4 * 0.999**32)
+
+
+def test_a_guide_has_a_schedule_of_its_own():
     run = phases(lr=1.0, guide_first=0.5, guide_first_lr=0.1, warmup=10)
     rates, begun = [], []
     for step in range(100):
@@ -40,161 +100,89 @@ def test_a_guide_that_learns_alone_first_has_a_schedule_of_its_own():
     assert rates[49] == pytest.approx(0.001, rel=0.2)
     assert rates[50:53] == pytest.approx([0.1, 0.2, 0.3], rel=0.05)
     assert rates[99] == pytest.approx(0.01, rel=0.2)
-
-
-def test_the_last_phase_never_ends():
-    run = phases(guide_first=0.5)
-    run.begin_next(0)
     assert not run.current_ends(1.0)
 
 
-@pytest.mark.parametrize("config", [PLAIN, GUIDED])
-def test_a_new_run_passes_over_a_phase_that_takes_no_time(config):
-    run = phases(config)
-    assert run.current.whole_model
-    assert (run.current.begin, run.current.end) == (0.0, 1.0)
-    assert run.record() == {"phase": 1 if config is GUIDED else 0, "phase_began_at": 0}
-
-
-@pytest.mark.parametrize(("share", "name"), [(0.0, "all else learns"), (0.06, "all learn")])
-def test_who_learns_in_each_phase(parameters, share, name):
-    alone, together = phases_of(
-        OptimConfig(images=1, guide_first=0.5, guide_lr_share=share), GUIDED.flow
-    )
-    for parameter in parameters:
-        of_guide = parameter.startswith("A.guide.")
-        assert alone.learns(parameter, parameters[parameter]) == of_guide
-        learns = together.learns(parameter, parameters[parameter])
-        assert learns == (not of_guide or share > 0), parameter
-    assert (alone.name, together.name) == ("the guide alone", name)
-    assert (alone.whole_model, together.whole_model) == (False, True)
-
-
-def test_a_guide_gets_its_share_of_the_rate_and_alone_all_of_it(parameters):
-    alone, together = phases_of(
-        OptimConfig(images=1, guide_first=0.5, guide_lr_share=0.05), GUIDED.flow
-    )
-    for name, parameter in parameters.items():
-        if name.startswith("A.guide."):
-            assert together.share(name, parameter) == 0.05
-            assert alone.share(name, parameter) == 1.0
-
-
-def test_wide_matrices_learn_slower(parameters):
-    (narrow,) = phases_of(OptimConfig(images=1, invconv_lr_width=16), PLAIN.flow)
-    (whole,) = phases_of(OptimConfig(images=1, invconv_lr_width=0), PLAIN.flow)
+@pytest.mark.parametrize("schedule", ["cosine", "paper"])
+def test_wide_matrices_train_slower_but_in_the_papers_presets(parameters, schedule):
+    (flows,) = phases_of(OptimConfig(images=1, schedule=schedule), PLAIN.flow)
     shares = {}
     for name, parameter in parameters.items():
         if not name.startswith("A.guide."):
-            wide = name.endswith(".lu") and len(parameter) > 16
-            shares[name] = narrow.share(name, parameter)
+            wide = name.endswith(".lu") and len(parameter) > 16 and schedule != "paper"
+            shares[name] = flows.share(name, parameter)
             assert shares[name] == (16 / len(parameter) if wide else 1)
-            assert whole.share(name, parameter) == 1
-    assert min(shares.values()) < 0.5
+    assert (min(shares.values()) < 0.5) == (schedule != "paper")
 
 
-@pytest.mark.parametrize(
-    ("number", "first_step", "record"),
-    [
-        (0, 0, {"guide_alone": True, "guide_steps": 30}),
-        (1, 20, {"guide_alone": False, "guide_steps": 20}),
-        (0, 0, {"phase": 0, "phase_began_at": 0}),
-        (1, 20, {"phase": 1, "phase_began_at": 20}),
-    ],
-)
-def test_a_state_says_in_which_phase_a_run_is(number, first_step, record):
-    """In the words of 0.1.0, too."""
-    run = phases(guide_first=0.5)
-    if number:
-        run.begin_next(first_step)
-    if "phase" in record:
-        assert run.record() == record
-    again = phases(guide_first=0.5)
-    again.restore({**record, "step": 30})
-    assert again.number == number
-    assert again.record() == run.record()
-    assert again.rate(31, 0.31, 0) == run.rate(31, 0.31, 0)
+# --- order and parameters -------------------------------------------------------------------------
 
 
-def test_states_of_before_there_were_guides_are_read():
-    run = phases(PLAIN)
-    run.restore({"step": 30})
-    assert run.record() == {"phase": 0, "phase_began_at": 0}
-
-
-def test_a_state_of_a_phase_that_there_is_not_is_refused():
-    run = Phases(phases_of(OptimConfig(images=1), GUIDED.flow))
-    with pytest.raises(CaflowError, match="of phase 3, and this config has 2") as caught:
-        run.restore({"phase": 2, "phase_began_at": 4})
-    assert caught.value.exit_code == 2
-
-
-def test_a_phase_goes_on_though_the_config_gives_it_no_time_any_more():
-    """So that the next one begins as it should, from what the guide has become."""
-    run = phases(guide_first=0.0)
-    run.restore({"guide_alone": True, "guide_steps": 8})
-    assert not run.current.whole_model
-    assert run.current_ends(0.1)
-
-
-def test_a_guide_that_learns_from_pictures_has_two_phases_of_its_own(parameters):
-    def distance(x, w):
-        return (x - w).square().mean((1, 2, 3))
-
-    optim = OptimConfig(
-        images=1, guide_first=0.5, guide_loss="picture", guide_first_lr=0.1, warmup=1, lr=1.0
-    )
-    assert wants_perceptual(optim, GUIDED.flow)
-    near, alike, together = phases_of(optim, GUIDED.flow, distance)
+def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(parameters):
+    optim = OptimConfig(images=1, guide_first=0.5, guide_first_lr=0.1, warmup=1, lr=1.0)
+    assert wants_perceptual(optim, SamplesConfig())
+    near, alike, flows = phases_of(optim, GUIDED.flow, distance)
     assert (near.begin, near.end, alike.begin, alike.end) == (0, 0.2, 0.2, 0.5)
-    assert (near.unit, alike.unit, together.unit) == ("L1", "L1 and LPIPS", "bits/dim")
-    for phase in (near, alike):
-        assert not phase.whole_model
-        learns = {n for n, p in parameters.items() if phase.learns(n, p)}
-        assert learns == {n for n in parameters if n.startswith("A.guide.")}
-    assert alike.rate(200, 0.0, 0) == pytest.approx(near.rate(200, 0.0, 0) / 2)
+    assert (flows.begin, flows.end) == (0.5, 1.0)
+    assert (near.unit, alike.unit, flows.unit) == ("L1", "L1 and LPIPS", "bits/dim")
+    for phase, alone in ((near, True), (alike, True), (flows, False)):
+        assert phase.guide_alone is alone
+        for name, parameter in parameters.items():
+            of_guide = name.startswith("A.guide.")
+            assert (phase.share(name, parameter) > 0) == (of_guide == alone), name
+    rates = [learning_rate(phase.optim, 200, 0.0, 0) for phase in (near, alike)]
+    assert rates == pytest.approx([0.1, 0.05])
 
 
 @pytest.mark.parametrize(
     ("config", "optim"),
-    [
-        (PLAIN, {"guide_loss": "picture"}),
-        (GUIDED, {"guide_loss": "picture", "guide_first": 0}),
-        (GUIDED, {"guide_loss": "picture", "guide_perceptual": 0}),
-        (GUIDED, {"guide_loss": "likelihood"}),
-    ],
+    [(PLAIN, {"guide_first": 0}), (GUIDED, {"guide_first": 0}), (GUIDED, {"guide_perceptual": 0})],
 )
-def test_who_does_not_need_a_perceptual_net(config, optim):
+def test_what_does_not_need_a_perceptual_network(config, optim):
     optim = OptimConfig(images=1, **{"guide_first": 0.5, **optim})
-    assert not wants_perceptual(optim, config.flow)
+    assert not wants_perceptual(optim, SamplesConfig())
     assert len(phases_of(optim, config.flow)) == (2 if config.flow.guides else 1)
 
 
-def test_draws_teach_in_the_last_part(parameters):
-    def distance(x, w):
-        return (x - w).square().mean((1, 2, 3))
-
-    optim = OptimConfig(images=1, guide_first=0.5, warmup=1, lr=1.0)
+def test_the_last_part_has_a_loss_on_samples(parameters):
+    optim = OptimConfig(images=1, guide_first=0.5, guide_perceptual=0, warmup=1, lr=1.0)
     samples = SamplesConfig(share=0.2, lr=0.1, weight=3.0)
-    assert wants_perceptual(optim, GUIDED.flow, samples)
-    assert not wants_perceptual(optim, GUIDED.flow, replace(samples, perceptual=0.0))
-    _, together, taught = phases_of(optim, GUIDED.flow, distance, samples)
-    assert (together.begin, together.end, taught.begin, taught.end) == (0.5, 0.8, 0.8, 1.0)
-    assert together.draws is None
-    assert taught.draws is not None
-    assert taught.weight == 3.0
-    assert taught.whole_model
+    assert wants_perceptual(optim, samples)
+    assert not wants_perceptual(optim, replace(samples, perceptual=0.0))
+    _, flows, last = phases_of(optim, GUIDED.flow, distance, samples)
+    assert (flows.begin, flows.end, last.begin, last.end) == (0.5, 0.8, 0.8, 1.0)
+    assert flows.samples is None
+    assert last.samples is not None
+    assert last.weight == 3.0
     for name, parameter in parameters.items():
-        assert taught.share(name, parameter) == together.share(name, parameter)
-    assert taught.rate(200, 0.0, 0) == pytest.approx(0.1, rel=0.01)
+        assert last.share(name, parameter) == flows.share(name, parameter)
+    assert learning_rate(last.optim, 200, 0.0, 0) == pytest.approx(0.1, rel=0.01)
 
 
-@pytest.mark.parametrize("guide_first", [0.0, 0.5])
-def test_a_run_may_be_taught_by_draws_throughout(guide_first):
-    """Then the phase between takes no time, and is passed over."""
-    optim = OptimConfig(images=1, guide_first=guide_first)
-    run = Phases(phases_of(optim, GUIDED.flow, None, SamplesConfig(share=1 - guide_first)))
-    while run.current_ends(guide_first):
-        run.begin_next(0)
-    assert run.current is run[len(run) - 1]
-    assert run.number == 2
+@pytest.mark.parametrize("config", [PLAIN, GUIDED])
+def test_phases_that_take_no_time_are_passed_over(config):
+    run = phases(config)
+    assert not run.current.guide_alone
+    assert (run.current.begin, run.current.end) == (0.0, 1.0)
+    assert run.record() == {"phase": 1 if config is GUIDED else 0, "phase_began_at": 0}
+    run = phases(guide_first=0.5, samples=SamplesConfig(share=0.5, perceptual=0))
+    assert run.current_ends(0.5)
+    run.begin_next(50)
+    assert run.record() == {"phase": 2, "phase_began_at": 50}
+
+
+def test_a_state_names_its_phase():
+    run = phases(guide_first=0.5)
+    run.begin_next(20)
+    again = phases(guide_first=0.5)
+    again.restore(run.record())
+    assert again.record() == {"phase": 1, "phase_began_at": 20}
+    assert again.rate(31, 0.31, 0) == run.rate(31, 0.31, 0)
+    # A phase goes on though the config gives it no time any more: the next one begins as it should.
+    shorter = phases(guide_first=0.0)
+    shorter.restore({"phase": 0, "phase_began_at": 0})
+    assert shorter.current.guide_alone
+    assert shorter.current_ends(0.1)
+    with pytest.raises(CaflowError, match="of phase 3, and this config has 2") as caught:
+        run.restore({"phase": 2, "phase_began_at": 4})
+    assert caught.value.exit_code == 2

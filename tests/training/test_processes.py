@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from workers import run, tiny
+
+from caflow_cli.training.processes import Signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no forks and no POSIX signals")
 
@@ -28,6 +31,24 @@ def same_state(a: Path, b: Path) -> None:
         x, y = (load_file(path / f"{file}.safetensors") for path in (a, b))
         assert x.keys() == y.keys()
         assert all(torch.equal(x[key], y[key]) for key in x), file
+
+
+def test_the_first_signal_is_noted_and_a_second_ctrl_c_interrupts():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Signals() as signals:
+        assert signals.flags() == [0, 0]
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signals.flags() == [0, 1]
+        os.kill(os.getpid(), signal.SIGINT)  # the user's signal comes first
+        assert signals.flags() == [1, 0]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    assert [
+        Signals.stopped([float(a), float(b)], 7, "run").exit_code
+        for a, b in ((2, 0), (0, 1), (1, 2))
+    ] == [130, 143, 130]
+    assert Signals.stopped([0.0, 0.0], 7, "run") is None
 
 
 @pytest.fixture(scope="module")
@@ -72,22 +93,21 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double
     assert ["holds a run already" in o["error"] for o in refused] == [True, True]
 
 
-@pytest.mark.parametrize("share", [0.06, 0])
-def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
+def test_two_ranks_train_a_guide_as_one_does(pictures, tmp_path):
     flow = {**tiny(pictures, tmp_path)["flow"], "guide": 4}
     optim = {
         "guide_first": 0.5,
         "guide_first_lr": 1e-3,
         "accumulate": 2,
         "images": 48,
-        "guide_lr_share": share,
+        "guide_perceptual": 0.0,
     }
     (one,) = run(tiny(pictures, tmp_path / "one", flow=flow, optim=optim), double=True)
     two = run(tiny(pictures, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
     assert [o["error"] for o in (one, *two)] == [None] * 3
     assert len(losses(one)) == 6
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
-    # What is written says the same of itself: above all that its actnorms are initialised.
+    # What is written is the same: above all, its actnorms are marked as initialised.
     steps = ["state/step-00000006/model", "state/step-00000006/ema", "last", "best"]
     for name in steps:
         a, b = (load_file(tmp_path / ranks / f"{name}.safetensors") for ranks in ("one", "two"))
@@ -97,7 +117,7 @@ def test_two_ranks_teach_a_guide_alone_as_one_does(pictures, tmp_path, share):
         assert all(b[key] for key in b if key.endswith(".initialized")), name
 
 
-def test_two_ranks_learn_from_draws_as_one_does_and_go_on_bit_for_bit(pictures, tmp_path):
+def test_two_ranks_learn_from_samples_as_one_does_and_go_on_bit_for_bit(pictures, tmp_path):
     values = {"samples": {"share": 0.6, "perceptual": 0.0, "tau": 0.7}, "optim": {"images": 80}}
     (one,) = run(tiny(pictures, tmp_path / "one", **values), double=True)
     two = run(tiny(pictures, tmp_path / "two", **values), 2, double=True)

@@ -7,11 +7,11 @@ import copy
 import pytest
 import torch
 from accelerate import Accelerator
+from caflow_cli.training.optimise import Optimiser
+from caflow_cli.training.parameters import named_parameters
 from safetensors.torch import load_file
 
 from caflow_cli.training.config import OptimConfig
-from caflow_cli.training.optimise import Optimiser
-from caflow_cli.training.parameters import named_parameters
 from caflow_cli.training.state import load_newest, load_state, save_state
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...data.missing import check_there, of_masks
+from ...data.split import check_there, of_masks
 from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ...evaluation import METRICS
 from .. import options

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...config import PRESETS, TASK_NAMES
-from ...data.missing import check_there, of_masks
+from ...data.split import check_there, of_masks
 from ...errors import EXIT_USAGE, CaflowError
 from ...memory import memory_errors
 from ...paths import is_file
@@ -20,12 +19,15 @@ from .. import options
 from ..config import read_toml
 from ..console import Console
 from ..options import expanded, option
-from ..train_display import Display, describe_estimate, describe_summary, describe_verdict
+from ..train_display import Display, describe_choice, describe_estimate, describe_summary
 
 if TYPE_CHECKING:
+    from ...evaluation import Choice
     from ...training import RunConfig
 
 __all__ = ["train_command"]
+
+_MOST_CHOSEN = 20  # validation images, on which a temperature is chosen
 
 
 def _presets() -> list[str]:
@@ -41,8 +43,8 @@ class Run:
         str | None,
         option(
             "--data DATA",
-            "Images: a folder, zip, manifest (CSV, JSON lines), WebDataset shards, Parquet, "
-            "or hf://owner/name. Folders train/, val/, test/ are used.",
+            "Images: a folder, zip, manifest (CSV, JSON lines), or by datasets: Parquet, "
+            "WebDataset, hf://owner/name. Folders train/, val/, test/ are used.",
         ),
     ] = None
     crop: Annotated[
@@ -142,8 +144,9 @@ def train_command(
 
     Writes config.toml, metrics.jsonl, curve.png, samples/, last.safetensors and best.safetensors
     into RUN, and the state from which --resume goes on. After Ctrl-C or SIGTERM the step is
-    finished and that state is written; a second Ctrl-C stops at once. Under `accelerate launch -m
-    caflow_cli train ...` the command trains on many devices.
+    finished and that state is written; a second Ctrl-C stops at once. At its end the default
+    temperature is chosen on validation images and written into best.safetensors. Under
+    `accelerate launch -m caflow_cli train ...` the command trains on many devices.
 
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
@@ -152,7 +155,7 @@ def train_command(
     if not dry_run:
         _train(config, run.resume, console)
         return
-    from ...training.dry_run import estimate
+    from ...training.estimate import estimate
 
     figures = estimate(config, run.resume)
     if _is_main():
@@ -194,12 +197,9 @@ def _config(given: Run) -> RunConfig:
         values = values if given.config is not None else read_toml(own)
 
     from ...model import read_info, upgrade
-    from ...training.settings import build_config, merged, with_method
+    from ...training.settings import build_config, merged
 
     values = upgrade(values)
-    if given.resume and is_file(own):
-        with suppress(CaflowError):  # it may be damaged where another file is named
-            values = with_method(values, upgrade(read_toml(own)))
     values["out"], settings = given.out, given.settings()
     known = merged(values, settings)
     if "data" not in known:
@@ -220,8 +220,6 @@ def _config(given: Run) -> RunConfig:
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:
-    from ...evaluation.verdict import against_baseline
-    from ...model import CAFlow
     from ...training import Stopped, train
 
     with console.progress("{task.percentage:>3.0f}%", "{task.fields[figures]}") as progress:
@@ -237,20 +235,40 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
             raise SystemExit(stop.exit_code) from stop
     if not _is_main():
         return
-    best = str(Path(run.out) / "best.safetensors")
-    model, held_out = CAFlow.load(Path(best)), run.validation_images
-    verdict = against_baseline(model, run.data, limit=held_out, seed=run.seed)
-    record = {"status": "ok", **asdict(summary)}
-    if verdict is not None:
-        record |= {
-            "val_rmse": verdict.rmse,
-            "baseline": verdict.baseline,
-            "baseline_val_rmse": verdict.baseline_rmse,
-        }
-    console.result(record, [best])
+    best = Path(run.out) / "best.safetensors"
+    choice = _choose_temperature(best, run)
+    record = {
+        "status": "ok",
+        **asdict(summary),
+        "tau": choice.tau.as_json(),
+        "val_rmse": choice.rmse,
+    }
+    if choice.baseline_rmse is not None:
+        record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
+    console.result(record, [str(best)])
     console.note(describe_summary(summary))
-    if verdict is not None:
-        console.note(describe_verdict(verdict))
+    if choice.baseline_rmse is not None:
+        console.note(describe_choice(choice))
+
+
+def _choose_temperature(best: Path, run: RunConfig) -> Choice:
+    """Choose the model's default temperature on validation images, and write it into its file.
+
+    A temperature that the config of the run states stays.
+    """
+    from ...evaluation import choose_temperature
+    from ...model import CAFlow, read_info
+
+    model = CAFlow.load(best)
+    choice = choose_temperature(model, run.data, limit=min(_MOST_CHOSEN, run.validation_images))
+    stated = run.task.tau is not None and run.init_from is None
+    if choice.lpips is not None and not stated:
+        training = {**read_info(best).training, "defaults": {"tau": choice.as_json()}}
+        tau = choice.tau.as_json()
+        task = replace(model.config.task, tau=tuple(tau) if isinstance(tau, list) else tau)
+        model.config = replace(model.config, task=task)
+        model.save(best, training)
+    return choice
 
 
 def _is_main() -> bool:

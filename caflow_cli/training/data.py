@@ -1,0 +1,363 @@
+"""Training data: examples, crops, and batches that are keyed by seed and position in the stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor
+
+from ..config import Config
+from ..data.examples import (
+    DamagedError,
+    Examples,
+    Pixels,
+    check_damaged,
+    keep,
+    open_split,
+)
+from ..data.split import Split, of_masks
+from ..errors import CaflowError
+from ..flows import NOISE_LATTICE
+from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
+from .config import RunConfig
+
+__all__ = ["SAMPLED", "Batch", "Batches", "Crop", "Dataset", "Masks", "load_masks", "open_dataset"]
+
+SAMPLED = 4  # of so many images of a batch one may be sampled in a step
+_ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
+_NATIVE, _SHRINK = 0.67, 4.0  # of crops: the share at native scale, how far others are shrunk
+_REACH = 3  # of LANCZOS, in pixels of the result
+_WHITE = 128  # a mask's values from here up are the hole
+
+
+# --- examples -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Targets and conditions of a split.
+
+    Attributes:
+        task: Makes the conditions if the data holds none.
+        examples: Targets, or pairs of condition and target.
+        size: Side of a training image.
+        crops: Whether examples have any size, and training reads crops of them.
+    """
+
+    task: Task
+    examples: Examples
+    size: int
+    crops: bool = False
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def pair(
+        self, index: int, generator: torch.Generator, crop: Crop | None = None
+    ) -> tuple[Pixels, Pixels]:
+        """Target and condition of one example for a training step, (H, W, C).
+
+        Args:
+            index: Chooses the example.
+            generator: Draws the random parts of the condition.
+            crop: Applied first to the target, and to a condition that is stored.
+        """
+        images = self.examples.read(index)
+        *stored, target = images if crop is None else [crop(image) for image in images]
+        if not stored:
+            return target, self.task.training_condition(np.ascontiguousarray(target), generator)
+        return target, self._read(stored[0])
+
+    def held_out(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Targets and conditions at these indices, always the same: uint8 (N, C, H, W).
+
+        Of images of any size the central pixels at native scale.
+        """
+        examples = [self.examples.read(index) for index in indices.tolist()]
+        if self.crops:
+            examples = [[_centre(image, self.size) for image in images] for images in examples]
+        targets = _stack([images[-1] for images in examples])
+        if len(examples[0]) == 1:
+            return targets, held_out_conditions(self.task, targets)
+        return targets, _stack([self._read(images[0]) for images in examples])
+
+    def _read(self, stored: Pixels) -> Pixels:
+        """The condition, of a stored image or a crop of one."""
+        return self.task.condition(np.ascontiguousarray(stored)) if self.crops else stored
+
+
+def _centre(image: Pixels, size: int) -> Pixels:
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _stack(images: list[Pixels]) -> Tensor:
+    """(H, W, C) each, to (N, C, H, W)."""
+    return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
+
+
+@contextmanager
+def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[Dataset]:
+    """Open a split of a run's data, and decode it if it fits into `data_memory_gb`."""
+    task = get_task(Config(config.flow, config.task))
+    if config.masks is not None and isinstance(task, Inpaint):
+        masks = load_masks(config.masks, split, seed=config.seed)
+        task = replace(task, source=MaskHoles(masks, config.mask_share, task.holes))
+    size, crops = config.task.size, config.crop == "random"
+    with open_split(
+        config.data,
+        split,
+        None if crops else size,
+        role="images" if task.derives_condition else "pairs",
+        seed=config.seed,
+        channels=(3,) if task.derives_condition else (task.cond_channels, 3),
+        least=size if crops else 0,
+    ) as examples:
+        yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The masks of one split as bits, each of its own size, with at least one white pixel."""
+
+    rows: list[tuple[npt.NDArray[np.uint8], int, int]]  # bits, height, width
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.bool_]:
+        """Mask `index`: (H, W), true = white."""
+        bits, height, width = self.rows[index]
+        return np.unpackbits(bits, count=height * width).view(np.bool_).reshape(height, width)
+
+
+def load_masks(data: str, split: Split, seed: int = 0) -> Masks:
+    """Load the masks of a split, white (128 and up) where a hole is. Black ones are left out.
+
+    Raises:
+        CaflowError: As for `open_split`, or all masks are black.
+    """
+    rows, skipped = [], []
+    with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
+        for row, name in enumerate(masks.names):
+            try:
+                white = masks.read(row)[0][..., 0] >= _WHITE
+            except DamagedError:
+                skipped.append(name)
+                continue
+            if white.any():
+                rows.append((np.packbits(white), *white.shape))
+        check_damaged(skipped, masks, data)
+    if not rows:
+        raise CaflowError(
+            f"masks: nothing is white in {data!r}",
+            "paint white where a hole is, all else black",
+        )
+    return Masks(rows)
+
+
+# --- crops ----------------------------------------------------------------------------------------
+
+
+class Crop(NamedTuple):
+    """A square part of an image of any size, which may be shrunk first (Pillow LANCZOS).
+
+    Only the part that the crop needs is shrunk: the result is that of shrinking the whole image and
+    cropping then, at positions between its pixels too.
+
+    Attributes:
+        size: Side of the result.
+        share: How far, in [0, 1]: the image is shrunk `most ** share` times, where `most` is 4, or
+            less for an image that is too small for that.
+        left, top: The crop's position, as shares of the room, in [0, 1).
+    """
+
+    size: int
+    share: float
+    left: float
+    top: float
+
+    @classmethod
+    def draw(cls, size: int, bits: np.random.Philox) -> Crop:
+        """Draw a crop from four words of the generator.
+
+        A share of 0.67 are pixels of the image at native scale, at any position with equal
+        probability. The others are of the image shrunk s times, with log s uniform between 0 and
+        its maximum.
+        """
+        kind, scale, left, top = (int(word) / 2**64 for word in bits.random_raw(4))
+        return cls(size, 0.0 if kind < _NATIVE else scale, left, top)
+
+    def __call__(self, image: Pixels) -> Pixels:
+        """(H, W, C) to (size, size, C)."""
+        height, width = image.shape[:2]
+        most = max(1.0, min(_SHRINK, min(height, width) / self.size))
+        shrink = most**self.share
+        if shrink == 1:
+            x, y = (
+                int(place * (side - self.size + 1))
+                for place, side in ((self.left, width), (self.top, height))
+            )
+            return image[y : y + self.size, x : x + self.size]
+        span = self.size * shrink
+        x, y = self.left * (width - span), self.top * (height - span)
+        margin = int(_REACH * shrink) + 2
+        first_x, first_y = max(0, int(x) - margin), max(0, int(y) - margin)
+        last_x, last_y = (int(start + span) + margin for start in (x, y))
+        part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
+        x, y = x - first_x, y - first_y
+        small = Image.fromarray(part).resize(
+            (self.size, self.size), Image.Resampling.LANCZOS, (x, y, x + span, y + span)
+        )
+        return np.asarray(small)
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+class Batch(NamedTuple):
+    """Dequantised training pairs, float32 (B, C, H, W)."""
+
+    target: Tensor  # w, whole numbers
+    cond: Tensor  # y + u'
+    noise: Tensor  # of w: uniform, or standard normal
+    seeds: Tensor  # int64 (B,): of one in `SAMPLED` the seed of its samples, of the others -1
+
+    @property
+    def points(self) -> tuple[Tensor, Tensor, Tensor]:
+        """For `CAFlow.forward`."""
+        return self.target, self.cond, self.noise
+
+    def split(self, count: int) -> list[Batch]:
+        """Split into `count` neighbouring parts of nearly equal size."""
+        return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
+
+
+class Batches:
+    """An endless, seeded, random-access stream of training pairs, for one process of a run.
+
+    Sample p of the stream is image `permutation(seed, p // N)[p % N]`; its flip, crop, condition
+    and noises come from a counter-based generator (Philox) keyed by (seed, p). So a batch depends
+    neither on the number of processes nor on earlier ones, and a resumed run gets the same batches
+    as an uninterrupted one. A thread makes the next batch while a step runs.
+
+    Args:
+        dataset: Holds the images.
+        batch_size: Pairs a step, of all processes together.
+        seed: The run's.
+        flip: Mirror half of the pairs, target and condition together.
+        normal_noise: Draw the target's noise standard normal, for variational dequantization.
+        process, processes: The number of this process, and their count.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        seed: int,
+        flip: bool,
+        normal_noise: bool = False,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.dataset, self.batch_size, self.seed, self.flip = dataset, batch_size, seed, flip
+        self.normal_noise = normal_noise
+        self._process, self._processes = process, processes
+        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
+        self._next: tuple[int, Future[Batch]] | None = None
+        # Decoding waits for files; what is in memory is read faster by one thread.
+        readers = 1 if dataset.examples.in_memory else min(8, os.cpu_count() or 1)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="caflow-examples")
+
+    @classmethod
+    def of(cls, config: RunConfig, dataset: Dataset, accelerator: Accelerator) -> Batches:
+        """The batches of a run, for this process."""
+        return cls(
+            dataset,
+            config.optim.batch_size,
+            config.seed,
+            flip=config.flip,
+            normal_noise=config.flow.dequantization == "variational",
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+
+    def __call__(self, step: int) -> Batch:
+        """This process's share of batch `step`."""
+        if self._next is None or self._next[0] != step:
+            self._next = step, self._thread.submit(self.make, step)
+        batch = self._next[1].result()
+        self._next = step + 1, self._thread.submit(self.make, step + 1)
+        return batch
+
+    def close(self) -> None:
+        """Wait for the batch that is being made, and drop it."""
+        for pool in (self._thread, self._readers):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def make(self, step: int) -> Batch:
+        """Make a batch."""
+        first = step * self.batch_size
+        positions = range(first, first + self.batch_size)[self._process :: self._processes]
+        indices = [self._index(position) for position in positions]
+        rows = self._readers.map(self._sample, positions, indices)
+        w, y, u, v = (np.stack(part) for part in zip(*rows, strict=True))
+        noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
+        cond = torch.from_numpy(y) + _uniform(v)
+        seeds = torch.tensor([self._seed_of_samples(position) for position in positions])
+        return Batch(torch.from_numpy(w).float(), cond, noise, seeds)
+
+    def _sample(self, position: int, index: int) -> tuple[np.ndarray, ...]:
+        """Target and condition of a sample, uint8 (C, H, W), and the random numbers of both."""
+        bits = self._bits(_SAMPLE, position)
+        mirrored, key = (int(word) for word in bits.random_raw(2))
+        generator = torch.Generator().manual_seed(key % 2**32)
+        crop = Crop.draw(self.dataset.size, bits) if self.dataset.crops else None
+        pair = self.dataset.pair(index, generator, crop)
+        view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
+        w, y = (image.transpose(2, 0, 1)[..., view] for image in pair)
+        if self.normal_noise:
+            u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
+        else:
+            u = _words(bits, w.shape)
+        return w, y, u, _words(bits, y.shape)
+
+    def _seed_of_samples(self, position: int) -> int:
+        """-1 but for one in `SAMPLED`, about equally often in each process and part."""
+        if position % SAMPLED != position // SAMPLED % SAMPLED:
+            return -1
+        return int(self._bits(_DRAWS, position).random_raw(1)[0]) % 2**32
+
+    def _index(self, position: int) -> int:
+        epoch, offset = divmod(position, len(self.dataset))
+        if epoch != self._epoch:
+            generator = np.random.Generator(self._bits(_ORDER, epoch))
+            self._order, self._epoch = generator.permutation(len(self.dataset)), epoch
+        return int(self._order[offset])
+
+    def _bits(self, stream: int, counter: int) -> np.random.Philox:
+        # The generator counts in the lowest of the counter's four words.
+        return np.random.Philox(key=[self.seed, stream], counter=[0, 0, 0, counter])
+
+
+def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw integers below 2^16 in that shape; a 64-bit word gives four."""
+    count = int(np.prod(shape))
+    words: np.ndarray = bits.random_raw(-(-count // 4)).astype("<u8", copy=False).view("<u2")
+    return words[:count].reshape(shape)
+
+
+def _uniform(numbers: np.ndarray) -> Tensor:
+    """Uniform noise on the lattice of `lattice_noise`, of integers below 2^16."""
+    return torch.from_numpy(numbers).float().mul_(1 / NOISE_LATTICE)

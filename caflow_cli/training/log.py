@@ -1,0 +1,388 @@
+"""What a run reports: progress, `metrics.jsonl`, `curve.png`, and a tracker."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from accelerate import Accelerator
+
+from ..errors import EXIT_USAGE, CaflowError
+from ..images import atomic_write, make_folder
+from ..perceptual import LEAST_SIDE, VGG
+from .config import OptimConfig, RunConfig, to_toml
+from .data import Dataset
+from .processes import on_main_process
+
+__all__ = [
+    "METRICS",
+    "Event",
+    "EventLog",
+    "Progress",
+    "RunSummary",
+    "Tracker",
+    "check_tracker",
+    "draw_curve",
+    "read_events",
+    "start_notes",
+]
+
+Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
+
+METRICS = "metrics.jsonl"
+_SMOOTHING = 0.02  # of the running loss
+
+
+@dataclass
+class Progress:
+    """The progress of a run, as its states hold it."""
+
+    step: int = 0  # steps made
+    elapsed: float = 0.0  # seconds, over all sessions of the run
+    best: float = math.inf  # loss on validation images in this phase, and
+    best_bits_per_dim: float = math.inf  # the bits/dim of that model
+    running: float = math.nan  # mean training bits/dim of the live weights,
+    losses: int = 0  # over so many steps
+    validations: int = 0
+    lr_scale: float = 1.0  # halved by each return to an earlier state
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        for field in dataclasses.fields(self):
+            setattr(self, field.name, record[field.name])
+
+    def images(self, optim: OptimConfig) -> int:
+        """Images seen."""
+        return self.step * optim.batch_size
+
+    def spent(self, optim: OptimConfig) -> float:
+        """The share of the budget that is spent. The run ends at 1."""
+        if optim.images is not None:
+            return self.images(optim) / optim.images
+        assert optim.minutes is not None, "OptimConfig checks that there is a budget"
+        return self.elapsed / (60 * optim.minutes)
+
+    def take_loss(self, bits_per_dim: float) -> None:
+        """Add a step's bits/dim to the running mean."""
+        self.losses += 1
+        rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
+        previous = self.running if self.losses > 1 else 0.0
+        self.running = previous + rate * (bits_per_dim - previous)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The figures of a run at its end.
+
+    All bits/dim are those of the averaged weights, with the same fixed noise, on as many training
+    images as validation images. So the gap shows how much better the model knows its training
+    images.
+    """
+
+    steps: int
+    images: int
+    minutes: float
+    images_per_second: float
+    train_bits_per_dim: float
+    val_bits_per_dim: float
+    gap_bits_per_dim: float  # validation minus training
+    best_val_bits_per_dim: float  # of best.safetensors
+    val_picture_loss: float | None  # on samples, where they have a loss
+    skipped_steps: int
+    rollbacks: int
+
+
+class EventLog:
+    """Writes events on the main process. Numbers that are not finite become null in JSON."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        accelerator: Accelerator,
+        progress: Progress,
+        report: Callable[[Event], None] | None = None,
+    ) -> None:
+        self._config, self._accelerator, self.progress = config, accelerator, progress
+        self._path, self._report = Path(config.out) / METRICS, report
+        self.tracker = Tracker(config, accelerator, lambda text: self.write("note", text=text))
+
+    def write(self, event: str, **figures: Any) -> None:
+        if not self._accelerator.is_main_process:
+            return
+        progress = self.progress
+        line = {
+            "event": event,
+            "step": progress.step,
+            "images": progress.images(self._config.optim),
+        }
+        line |= {**figures, "elapsed_s": round(progress.elapsed, 2)}
+        line = {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
+        }
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise CaflowError(
+                f"cannot write {str(self._path)!r}: {error.strerror}",
+                "free space there, and go on with --resume",
+            ) from error
+        if event in ("step", "validation"):
+            self.tracker.figures(line, progress.step)
+        if self._report is not None:
+            self._report(line)
+
+    def announce(self, event: str, **figures: Any) -> None:
+        """Write an event while the other processes wait. All of them must call this."""
+        on_main_process(self._accelerator, lambda: self.write(event, **figures))
+
+    def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
+        """Write the config and the first events.
+
+        Dropped are events of steps that will be repeated, and a last line that a kill cut short.
+        """
+        kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
+        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
+        atomic_write(self._path.with_name("config.toml"), to_toml(self._config).encode())
+        skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
+        sizes = {"train": len(train_set), "val": len(val_set)}
+        self.write("data", **sizes, skipped=len(skipped), skipped_names=skipped[:5])
+        for text in notes:
+            self.write("note", text=text)
+
+
+def start_notes(config: RunConfig, resume: bool, has_state: bool) -> list[str]:
+    """Notes on a run that begins."""
+    notes = []
+    optim = config.optim
+    if not has_state and optim.guide_first > 0 and optim.guide_perceptual == 0:
+        notes.append(
+            "the guide trains on L1 alone, without LPIPS, and checkerboard_weight is 0: "
+            + (
+                f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+                if config.task.size >= LEAST_SIDE
+                else f"VGG16 needs images of {LEAST_SIDE} pixels"
+            )
+        )
+    if resume and not has_state:
+        notes.append("killed before its first state: this run starts again")
+    return notes
+
+
+def read_events(out: Path) -> list[Event]:
+    """The events of a run so far."""
+    path = out / METRICS
+    events = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError):
+            events.append(json.loads(line))
+    return events
+
+
+# --- the curve ------------------------------------------------------------------------------------
+
+# Event, figure, label, colour that people with any colour vision can tell apart. The last has an
+# axis of its own, at the right.
+_SERIES = (
+    ("step", "running_bits_per_dim", "training loss, running mean", "#b4b4b4"),
+    ("validation", "train_bits_per_dim", "training images", "#d55e00"),
+    ("validation", "val_bits_per_dim", "validation images", "#0072b2"),
+    ("validation", "val_picture_loss", "loss on samples", "#009e73"),
+)
+
+
+def draw_curve(events: Sequence[Event]) -> bytes:
+    """Plot the running training loss and the figures of validations: a PNG of 960×540 pixels.
+
+    The vertical axis ends slightly above the highest value after the first tenth of the run,
+    because the first steps would flatten the rest.
+
+    Args:
+        events: Lines of `metrics.jsonl`.
+    """
+    from matplotlib.figure import Figure  # here: a run needs it only to draw
+
+    figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlabel="images seen", ylabel="bits/dim")
+    axes.grid(alpha=0.4)
+    known: list[tuple[float, float]] = []
+    for event, name, label, colour in _SERIES:
+        points = [
+            (e["images"], e[name])
+            for e in events
+            if e["event"] == event and e.get(name) is not None
+        ]
+        if not points:
+            continue
+        on = axes
+        if name == "val_picture_loss":
+            on = axes.twinx()
+            on.set_ylabel(label, color=colour)
+        else:
+            known += points
+        marker = "o" if event == "validation" else None
+        on.plot(*zip(*points, strict=True), color=colour, label=label, marker=marker, markersize=4)
+    if known:
+        end = max(x for x, _ in known)
+        late = [y for x, y in known if x >= end / 10]
+        margin = 0.06 * max(max(late) - min(late), 0.01)
+        axes.set_ylim(min(late) - margin, max(late) + margin)
+        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+# --- trackers -------------------------------------------------------------------------------------
+
+_PROJECT = "caflow"
+_WANDB_ID = ".wandb-id"
+_HINTS = {
+    "wandb": "wandb login, or WANDB_MODE=offline; or leave tracker out",
+    "trackio": "TRACKIO_DIR names a folder that can be written; or leave tracker out",
+    "tensorboard": "pip install --upgrade tensorboard, or leave tracker out",
+}
+_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # what only this machine knows
+
+
+def check_tracker(name: str | None) -> None:
+    """CaflowError (exit 2) if the tracker's package is not installed."""
+    if name is not None and find_spec(name) is None:
+        raise CaflowError(
+            f"tracker is {name!r}, which is not installed",
+            f"pip install {name}, or leave tracker out",
+            EXIT_USAGE,
+        )
+
+
+class Tracker:
+    """TensorBoard, Weights & Biases or Trackio, through `accelerate`; nothing if the config names
+    none.
+
+    TensorBoard and Trackio write on this machine; Weights & Biases sends to its server, unless
+    `WANDB_MODE=offline` is set. A tracker that fails once the run has begun is not used any more:
+    the run goes on.
+
+    Args:
+        config: The run's.
+        accelerator: Made with `log_with=config.tracker`.
+        note: Takes a line on a tracker that has failed.
+    """
+
+    def __init__(
+        self, config: RunConfig, accelerator: Accelerator, note: Callable[[str], None]
+    ) -> None:
+        self._config, self._accelerator, self._note = config, accelerator, note
+        self._on = False
+
+    def begin(self) -> None:
+        """Start it, in every process.
+
+        Raises:
+            CaflowError: (exit 2) it does not start, because it has no account, say.
+        """
+        name = self._config.tracker
+        if name is None:
+            return
+        out = Path(self._config.out)
+        run = {"name": out.resolve().name, "resume": "allow"}
+        kept = out / _WANDB_ID  # so that a resumed run is one with what it was
+        own = kept.read_text(encoding="utf-8") if kept.is_file() else uuid4().hex
+        options = {"wandb": {**run, "id": own, "dir": str(out)}, "trackio": run}.get(name)
+        # TensorBoard's files lie in a folder of the project's name.
+        project, values = (name, None) if options is None else (_PROJECT, _flat(self._config))
+        try:
+            with _off_stdout():
+                self._accelerator.init_trackers(
+                    project, values, {} if options is None else {name: options}
+                )
+        except Exception as error:  # whatever a foreign package raises
+            raise CaflowError(
+                f"tracker {name} does not start: {_one_line(error)}", _HINTS[name], EXIT_USAGE
+            ) from error
+        if name == "wandb" and self._accelerator.is_main_process:
+            make_folder(out)
+            atomic_write(kept, own.encode())
+        self._on = True
+
+    def figures(self, figures: Mapping[str, Any], step: int) -> None:
+        """Record the numbers among them."""
+        numbers = {k: v for k, v in figures.items() if isinstance(v, int | float) and k != "step"}
+        self._each(lambda tracker: tracker.log(numbers, step=step))
+
+    def grid(self, image: np.ndarray, step: int) -> None:
+        """Record a grid of samples, uint8 (H, W, 3)."""
+
+        def log(tracker: Any) -> None:
+            if tracker.name == "trackio":  # whose images accelerate does not know
+                import trackio
+
+                tracker.log({"samples": trackio.Image(image)}, step=step)
+            elif tracker.name == "tensorboard":
+                tracker.log_images({"samples": image[None]}, step=step, dataformats="NHWC")
+            else:
+                tracker.log_images({"samples": [image]}, step=step)
+
+        self._each(log)
+
+    def end(self) -> None:
+        """End it, however the run ended. More than once is once."""
+
+        def finish(tracker: Any) -> None:
+            if tracker.name == "trackio" and self._accelerator.is_main_process:
+                import trackio
+
+                trackio.finish()  # else it prints to stdout as the process ends
+            else:
+                tracker.finish()
+
+        self._each(finish)
+        self._on = False
+
+    def _each(self, use: Callable[[Any], None]) -> None:
+        if not self._on:
+            return
+        try:
+            with _off_stdout():
+                for tracker in self._accelerator.trackers:
+                    use(tracker)
+        except Exception as error:  # whatever a foreign package raises
+            self._on = False
+            self._note(f"tracker {self._config.tracker} fails and is not used: {_one_line(error)}")
+
+
+@contextlib.contextmanager
+def _off_stdout() -> Iterator[None]:
+    """Send what a package prints to stderr: stdout carries results only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    """The config in one level, without what only this machine knows."""
+    flat: dict[str, Any] = {}
+    for key, value in config.to_dict().items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": _plain(one) for name, one in value.items()}
+        elif key not in _LOCAL:
+            flat[key] = _plain(value)
+    return {**flat, "data": Path(config.data).name}
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -1,0 +1,184 @@
+"""Validation: bits/dim of the averaged weights on fixed images, and grids of samples."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ..images import atomic_write, make_folder, write_png
+from ..inference import describe_domain
+from ..inference.candidates import Conditioned, Request
+from ..model import CAFlow, bits_per_dim
+from ..sampling import Sampling
+from ..tasks import get_task
+from ..temperature import Tau
+from .config import RunConfig
+from .data import Dataset
+from .log import EventLog, draw_curve, read_events
+from .losses import SampleLoss
+from .phases import Phase
+from .processes import sum_over_processes
+
+__all__ = ["Fit", "Validation", "sample_grid", "write_validation"]
+
+_BATCH = 50
+_GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # of a sample grid; every so many validations
+_LEAST_OF_DOMAIN = 20  # images: of fewer, nearly every other image lies outside
+
+
+class Fit(NamedTuple):
+    """Mean bits/dim, all with fixed images, conditions and noise, and without flips."""
+
+    train: float
+    val: float
+    image: float | None = None  # the loss on samples of validation, where there is one
+    loss: float = math.nan  # the bits/dim of validation, and that loss times its weight
+
+
+class Validation:
+    """At most `count` validation images and as many training images, chosen by `seed`."""
+
+    def __init__(self, train: Dataset, val: Dataset, count: int, seed: int) -> None:
+        self.val = val.held_out(_choose(len(val), count, seed))
+        self.train = train.held_out(_choose(len(train), len(self.val[0]), seed))
+
+    def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> Fit:
+        """Compute the means. The images are divided among the processes."""
+        parts = (self.train, self.val)
+        own = [
+            sum(float(model.log_prob(w, y).sum()) for w, y in _batches(accelerator, *part))
+            for part in parts
+        ]
+        if phase.samples is not None:
+            own.append(_sum_on_samples(model, *self.val, accelerator, phase.samples))
+        sums = sum_over_processes(accelerator, own)
+        train, val = (
+            float(bits_per_dim(total / len(targets), targets[0].numel()))
+            for total, (targets, _) in zip(sums, parts, strict=False)
+        )
+        if phase.samples is None:
+            return Fit(train, val, None, val)
+        image = sums[2] / len(self.val[0])
+        return Fit(train, val, image, val + phase.weight * image)
+
+
+def _choose(total: int, count: int, seed: int) -> Tensor:
+    """Choose `count` of `total` indices, or all, in rising order."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(total, generator=generator)[:count].sort().values
+
+
+@torch.no_grad()
+def _sum_on_samples(
+    model: CAFlow, targets: Tensor, conditions: Tensor, accelerator: Accelerator, losses: SampleLoss
+) -> float:
+    """An image's seed is its place among them, so its samples are always the same."""
+    device, found = accelerator.device, 0.0
+    for w, y, seeds in _batches(accelerator, targets, conditions, torch.arange(len(targets))):
+        target, cond = w.to(device).float(), y.to(device) + 0.5
+        found += float(losses(model, target, cond, seeds).sum())
+    return found
+
+
+def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """This process's."""
+    process, processes = accelerator.process_index, accelerator.num_processes
+    own = [x[process::processes].split(_BATCH) for x in of_images]
+    return (batch for batch in zip(*own, strict=True) if len(batch[0]))
+
+
+def write_validation(
+    config: RunConfig, log: EventLog, model: CAFlow, validation: Validation, fit: Fit, better: bool
+) -> None:
+    """Write the results of a validation: the event, the models, the curve and, at intervals, a grid
+    of samples.
+
+    Args:
+        config: The run's.
+        log: Takes the event.
+        model: The averaged weights.
+        validation: Has the images.
+        fit: The results.
+        better: Whether this is the best model so far.
+    """
+    out, progress = Path(config.out), log.progress
+    log.write(
+        "validation",
+        val_bits_per_dim=fit.val,
+        train_bits_per_dim=fit.train,
+        running_bits_per_dim=progress.running,
+        **({} if fit.image is None else {"val_picture_loss": fit.image}),
+    )
+    known = validation.val[1]
+    domain = describe_domain(model, known) if len(known) >= _LEAST_OF_DOMAIN else None
+    record: dict[str, Any] = {
+        "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
+        "steps": progress.step,
+        "images": progress.images(config.optim),
+        "minutes": round(progress.elapsed / 60, 2),
+        "seed": config.seed,
+        "train_bits_per_dim": fit.train,
+        "val_bits_per_dim": fit.val,
+        "val_picture_loss": fit.image,
+        "optim": asdict(config.optim),
+        "samples": asdict(config.samples),
+        "domain": domain.to_record() if domain is not None else None,
+    }
+    # A broken model must not replace a good one.
+    if math.isfinite(fit.val):
+        model.save(out / "last.safetensors", record)
+    if better:
+        model.save(out / "best.safetensors", record)
+    if progress.validations % _GRID_EVERY == 0:
+        make_folder(out / "samples")
+        targets, conditions = (part[:_GRID_IMAGES] for part in validation.val)
+        tau = Sampling().of(model.config).temperature
+        grid = sample_grid(model, targets, conditions, tau, _GRID_CANDIDATES)
+        write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
+        log.tracker.grid(grid, progress.step)
+    atomic_write(out / "curve.png", draw_curve(read_events(out)))
+
+
+@torch.no_grad()
+def sample_grid(
+    model: CAFlow, targets: Tensor, conditions: Tensor, tau: Tau, candidates: int, seed: int = 0
+) -> np.ndarray:
+    """Sample a row for each image, condition | candidates by rank | truth: uint8 (H, W, 3).
+
+    Candidates are composed with the condition, as in `restore`. Early in a run some may have
+    diverged; they are shown too.
+
+    Args:
+        model: The model in training, or its average.
+        targets: uint8 (N, 3, H, W).
+        conditions: uint8 (N, C, H, W).
+        tau: Temperature.
+        candidates: M, all sampled in one batch.
+        seed: Seed of candidate 0 of every image.
+    """
+    task = get_task(model.config)
+    conds = conditions.permute(0, 2, 3, 1).numpy()
+    requests = [Request.of_condition(task, cond) for cond in conds]
+    conditioned = Conditioned(model, requests, strict=False)
+    seeds, batch_size = [seed] * len(requests), candidates * len(requests)
+    found = list(conditioned.candidates(tau, candidates, seeds, batch_size=batch_size))
+    rows = []
+    for first, cond, target in zip(
+        range(0, batch_size, candidates), conditions, targets, strict=True
+    ):
+        own = found[first : first + candidates]
+        scores = torch.tensor([score.rank_score for _, score in own], dtype=torch.float64)
+        order = scores.argsort(descending=True, stable=True).tolist()
+        images = [torch.from_numpy(own[k][0].image).permute(2, 0, 1) for k in order]
+        tiles = [cond[: target.shape[0]], *images, target]
+        rows.append(torch.cat([tile.expand(3, -1, -1) for tile in tiles], dim=2))
+    return torch.cat(rows, dim=1).permute(1, 2, 0).contiguous().numpy()

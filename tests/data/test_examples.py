@@ -1,0 +1,171 @@
+"""Decoding: sizes, channels, damaged files, in memory or at each visit."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli.data.examples import DamagedError, condition_channels, open_split
+from caflow_cli.images import encode_png
+
+from .stored import flat, kinds, load, noise, pairs, refusal, store, values
+
+
+def one(tmp_path: Path, image: np.ndarray, size: int, **options) -> np.ndarray:
+    files = {"train/a.png": encode_png(image), "val/b.png": flat(0), "test/b.png": flat(0)}
+    [[found]] = load(store(tmp_path, files), size=size, **options)[1]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "box"),
+    [(20, 32, (6, 0, 26, 20)), (33, 20, (0, 6, 20, 26)), (24, 24, (0, 0, 24, 24))],
+)
+def test_other_shapes_are_cropped_and_shrunk(tmp_path, height, width, box):
+    image = noise(height, width)
+    assert np.array_equal(one(tmp_path, noise(8, 8), 8), noise(8, 8))
+    expected = Image.fromarray(image).crop(box).resize((16, 16), Image.Resampling.LANCZOS)
+    np.testing.assert_array_equal(one(tmp_path, image, 16), np.asarray(expected))
+    grey = Image.fromarray(image).convert("L").crop(box)
+    expected = grey.resize((16, 16), Image.Resampling.LANCZOS)
+    found = one(tmp_path, image, 16, channels=(1,))
+    np.testing.assert_array_equal(found[..., 0], np.asarray(expected))
+
+
+def test_other_formats_and_orientations(tmp_path):
+    image = noise(10, 24)
+    files = {"test/x.png": flat(0), "val/x.png": flat(0)}
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix, options in {
+        "webp": {"lossless": True},
+        "bmp": {},
+        "tiff": {},
+        "png": {"exif": exif},
+    }.items():
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, suffix, **options)
+        files[f"train/a.{suffix}"] = buffer.getvalue()
+    for name, [found] in zip(
+        ["bmp", "png", "tiff", "webp"], load(store(tmp_path, files), size=None)[1], strict=True
+    ):
+        np.testing.assert_array_equal(found, np.rot90(image, -1) if name == "png" else image)
+
+
+@kinds
+def test_images_of_any_size_stay_whole(tmp_path, kind):
+    sizes = [(9, 30), (8, 8), (21, 12), (40, 11)]
+    files = {f"train/{k}.png": encode_png(noise(*s, seed=k)) for k, s in enumerate(sizes)}
+    path = store(tmp_path, files | {"val/a.png": flat(0), "test/a.png": flat(0)}, kind)
+    for index, [image] in enumerate(load(path, size=None, least=8)[1]):
+        np.testing.assert_array_equal(image, noise(*sizes[index], seed=index))
+    error = refusal(path, size=None, least=9)
+    assert "'train/1.png' is 8x8, smaller than 9x9" in error.message
+    assert "at most 8" in error.hint
+
+
+@kinds
+def test_too_small_images_are_named(tmp_path, kind):
+    files = {f"train/{i}.png": flat(i, 16) for i in range(4)}
+    files |= {"train/low.png": encode_png(noise(8, 20)), "val/a.png": flat(0, 16)}
+    error = refusal(store(tmp_path, files, kind), size=16)
+    assert "'train/low.png' is 20x8, smaller than 16x16" in error.message
+    assert error.exit_code == 1
+
+
+def test_pairs_of_other_shapes_are_refused_and_of_other_sizes_cropped_alike(tmp_path):
+    ends = pairs("val/", 1) | pairs("test/", 1)
+    files = pairs("train/", 3) | {"train/A/w.png": flat(0, 8, 12), "train/B/w.png": flat(5, 16, 24)}
+    path = store(tmp_path, files | ends)
+    assert values(path, role="pairs")[3] == [0, 5]
+    error = refusal(path, size=None, least=8, role="pairs")
+    assert "the images of the pair 'w' are 12x8 and 24x16" in error.message
+    assert "--crop whole" in error.hint
+    files["train/B/w.png"] = flat(5, 16, 16)
+    error = refusal(store(tmp_path, files | ends), role="pairs")
+    assert "12x8" in error.message
+    assert "16x16" in error.message
+
+
+# --- damaged files, memory ------------------------------------------------------------------------
+
+
+@kinds
+@pytest.mark.parametrize("role", ["images", "pairs"])
+def test_few_damaged_images_are_skipped(tmp_path, kind, role):
+    files = pairs("train/", 110) | pairs("val/", 1) | pairs("test/", 1)
+    files["train/B/007.png"] = flat(3)[:40]
+    path = store(tmp_path, files, kind)
+    examples, images = load(path, role=role)
+    assert examples.in_memory
+    assert examples.skipped == ["007" if role == "pairs" else "B/007.png"]
+    assert len(images) == len(examples) == (109 if role == "pairs" else 219)
+    if role == "pairs":
+        assert values(path, role=role) == [[i, 100 + i] for i in range(110) if i != 7]
+
+
+@kinds
+def test_many_damaged_images_are_an_error(tmp_path, kind):
+    files = {f"train/{i:03}.png": flat(i) for i in range(98)}
+    files |= {"train/x.png": b"", "train/y.png": b"no image", "val/a.png": flat(1)}
+    path = store(tmp_path, files | {"test/a.png": flat(1)}, kind)
+    error = refusal(path)
+    assert "2 of 100" in error.message
+    assert "x.png" in error.message
+    assert (error.exit_code, "1 %" in error.hint) == (1, True)
+
+
+def test_one_percent_is_of_all_images_not_of_a_small_split(tmp_path):
+    files = {f"train/{i:03}.png": flat(i) for i in range(150)}
+    files |= {"val/a.png": flat(1), "val/b.png": b"no image", "test/a.png": flat(1)}
+    path = store(tmp_path, files | {"test/b.png": flat(1)}, "folder")
+    assert load(path, "val")[0].skipped == ["b.png"]
+    (path / "val" / "a.png").unlink()
+    assert "1 of 1" in refusal(path, "val").message  # nothing is left
+
+
+def test_a_large_set_is_decoded_at_each_visit(tmp_path):
+    files = pairs("train/", 150) | pairs("val/", 1) | pairs("test/", 1)
+    files["train/B/007.png"] = b"no image"
+    path = store(tmp_path, files, "folder")
+    examples, images = load(path, most=1000, role="pairs")
+    assert not examples.in_memory
+    assert len(examples) == 150
+    # In the place of the damaged one the next is read.
+    rows = [8 if i == 7 else i for i in range(150)]
+    assert [int(a[0, 0, 0]) for a, _ in images] == rows
+    with open_split(path, "train", 8, role="pairs") as opened:
+        with pytest.raises(DamagedError, match=r"B/007\.png"):
+            opened.read(7)
+        (path / "train/A/003.png").write_bytes(flat(77))
+        assert opened.read(3)[0][0, 0, 0] == 77
+
+
+def test_grey_conditions_ask_for_one_channel(tmp_path):
+    colour = np.full((8, 8, 3), 7, np.uint8)
+    colour[3, 3, 0] = 8
+    files = pairs("train/", 100) | pairs("val/", 1) | pairs("test/", 1)
+    assert condition_channels(str(store(tmp_path, files))) == 1
+    late = {f"train/A/{index:03}.png": encode_png(colour) for index in range(60, 100)}
+    assert condition_channels(str(store(tmp_path, files | late))) == 3
+
+
+def test_faces():
+    folder = os.environ.get("CAFLOW_TEST_DATA")
+    archive = Path(folder or ".") / "faces64.zip"
+    if not folder or not archive.is_file():
+        pytest.skip("CAFLOW_TEST_DATA names no folder with faces64.zip")
+    val, images = load(archive, "val", 64)
+    test, _ = load(archive, "test", 64)
+    assert len(val) == len(test) == 100
+    assert all(name.startswith("ffhq_") and name.endswith(".webp") for name in val.names)
+    assert not set(val.names) & set(test.names)
+    with zipfile.ZipFile(archive) as zipped:
+        first = Image.open(io.BytesIO(zipped.read(f"val/{val.names[0]}"))).convert("RGB")
+    np.testing.assert_array_equal(images[0][0], np.asarray(first))

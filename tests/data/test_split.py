@@ -1,0 +1,147 @@
+"""Which examples a set holds, and to which split each belongs."""
+
+from __future__ import annotations
+
+import pytest
+
+from caflow_cli.data.examples import open_split
+from caflow_cli.data.split import check_there, of_masks
+from caflow_cli.errors import CaflowError
+
+from .stored import flat, kinds, names, pairs, refusal, store, values
+
+SPLITS = ("train", "val", "test")
+
+
+@kinds
+def test_split_folders_are_used_as_they_stand(tmp_path, kind):
+    files = {f"train/{i}.png": flat(i) for i in range(5)}
+    files |= {"val/sub/a.PNG": flat(100), "test/b.png": flat(200), "test/a.png": flat(201)}
+    path = store(tmp_path, files | {"loose.png": flat(9), "train/notes.txt": b"text"}, kind)
+    assert names(path) == [f"{i}.png" for i in range(5)]
+    assert values(path) == [[0], [1], [2], [3], [4]]
+    assert (names(path, "val"), values(path, "val")) == (["sub/a.PNG"], [[100]])
+    assert (names(path, "test"), values(path, "test")) == (["a.png", "b.png"], [[201], [200]])
+
+
+@kinds
+def test_without_folders_the_split_is_96_2_2(tmp_path, kind):
+    files = {f"{'ab'[i % 2]}/{i:03}.png": flat(i) for i in range(200)}
+    path = store(tmp_path, files, kind)
+    parts = [names(path, split) for split in SPLITS]
+    assert [len(part) for part in parts] == [192, 4, 4]
+    assert sorted(name for part in parts for name in part) == sorted(files)
+    assert all(part == sorted(part) for part in parts)
+    assert [v for [v] in values(path, "val")] == [int(n[2:5]) for n in parts[1]]
+    assert len(names(path, "val", seed=1)) == 4
+    assert names(path, "val", seed=1) != parts[1]
+
+
+def test_the_split_is_the_same_tomorrow(tmp_path):
+    path = store(tmp_path, {f"{i:02}.png": flat(i) for i in range(60)})
+    # Written down: a model's held-out images may not wander into its training set.
+    assert (names(path, "val"), names(path, "test")) == (["40.png"], ["42.png"])
+    folder = store(tmp_path, {f"{i:02}.png": flat(i) for i in range(60)}, "folder")
+    assert all(names(path, split) == names(folder, split) for split in SPLITS)
+
+
+@pytest.mark.parametrize("count", [2, 49, 150])
+def test_a_missing_val_is_a_share_of_train(tmp_path, count):
+    files = {f"train/{i:03}.png": flat(i) for i in range(count)} | {"test/x.png": flat(255)}
+    path = store(tmp_path, files)
+    train, val = names(path), names(path, "val")
+    assert len(val) == max(1, count // 50)
+    assert sorted(train + val) == [f"{i:03}.png" for i in range(count)]
+    assert names(path, "test") == ["x.png"]
+
+
+@kinds
+def test_what_is_no_image_is_left_out(tmp_path, kind):
+    files = {f"{i}.png": flat(i) for i in range(3)}
+    junk = ["__MACOSX/._0.png", "__MACOSX/a.png", ".hidden/a.png", ".a.png", "a.txt", "a.gif"]
+    path = store(tmp_path, files | dict.fromkeys(junk, b"junk"), kind)
+    assert sorted(name for split in SPLITS for name in names(path, split)) == sorted(files)
+
+
+def test_splits_within_one_outer_folder(tmp_path):
+    inside = ("faces/train/a.png", "faces/val/b.png", "faces/test/c.png")
+    assert names(store(tmp_path, dict.fromkeys(inside, flat(0))), "val") == ["b.png"]
+
+
+def test_without_a_split_it_is_test_or_everything_and_names_the_seed(tmp_path):
+    files = {f"{i:03d}.png": flat(i) for i in range(60)}
+    with open_split(store(tmp_path, files), seed=3) as all_of_them:
+        assert (all_of_them.split, all_of_them.seed, len(all_of_them)) == ("all", None, 60)
+    for split in ("train", "val"):
+        with open_split(tmp_path / "data.zip", split, seed=3) as part:
+            assert part.seed == 3
+    path = store(tmp_path, {"train/a.png": flat(0), "train/c.png": flat(0), "test/b.png": flat(1)})
+    with open_split(path, seed=3) as test:
+        assert (test.split, test.seed, test.names) == ("test", None, ["b.png"])
+    with open_split(path, "train", seed=3) as train:
+        assert train.seed == 3  # which holds out val
+
+
+def test_too_little_to_split(tmp_path):
+    for count in (1, 2):
+        error = refusal(store(tmp_path, {f"{i}.png": flat(i) for i in range(count)}))
+        assert f"{count} images" in error.message
+        assert error.hint == "give at least 3"
+    assert refusal(store(tmp_path, {"a.txt": b""})).message.startswith("no images in ")
+    path = store(tmp_path, {"val/a.png": flat(3), "test/a.png": flat(4)})
+    assert values(path, "val") == [[3]]
+    assert "no train/" in refusal(path).message
+    assert refusal(path, "valid").exit_code == 2
+
+
+def test_no_data(tmp_path):
+    error = refusal(tmp_path / "gone")
+    assert error.message == f"no data at '{tmp_path}/gone'"
+    assert error.exit_code == 2
+    with pytest.raises(CaflowError, match=r"^'https://example.com/faces.zip' is a URL"):
+        check_there("https://example.com/faces.zip")
+    check_there("hf://owner/name")  # the Hub is asked when it is opened
+    with pytest.raises(CaflowError, match="masks: no data at") as caught, of_masks("--masks "):
+        check_there(tmp_path / "gone")
+    assert caught.value.hint.startswith("--masks FOLDER")
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def test_pairs_match_by_stem_and_keep_together(tmp_path):
+    files = pairs("train/", 3) | {"train/A/s/x.png": flat(9), "train/B/s/x.bmp": flat(77)}
+    path = store(tmp_path, files | pairs("val/", 1, 20) | pairs("test/", 2, 30))
+    assert names(path, role="pairs") == ["000", "001", "002", "s/x"]
+    assert values(path, role="pairs") == [[0, 100], [1, 101], [2, 102], [9, 77]]
+    assert values(path, "test", role="pairs") == [[30, 130], [31, 131]]
+
+
+@pytest.mark.parametrize("prefix", ["", "train/", "shoes/", "shoes/train/"])
+def test_pairs_without_splits_are_divided_as_images_are(tmp_path, prefix):
+    path = store(tmp_path, pairs(prefix, 60))
+    parts = [names(path, split, role="pairs") for split in SPLITS]
+    assert [len(part) for part in parts] == [58, 1, 1]
+    assert len({name for part in parts for name in part}) == 60
+
+
+@pytest.mark.parametrize("prefix", ["", "shoes/"])
+def test_all_pairs_of_a_set_are_those_of_its_splits(tmp_path, prefix):
+    files = pairs("train/", 2) | pairs("val/", 1, 20)
+    path = store(tmp_path, {f"{prefix}{name}": data for name, data in files.items()})
+    assert names(path, None, role="pairs") == ["train/000", "train/001", "val/020"]
+    assert values(path, None, role="pairs") == [[0, 100], [1, 101], [20, 120]]
+    top = store(tmp_path, pairs("", 1) | pairs("val/", 1) | {"val/A/x.png": flat(0)})
+    assert refusal(top, None, role="pairs").message.endswith("pair: val/A/x")
+
+
+def test_images_without_their_pair_are_refused_by_name(tmp_path):
+    files = pairs("train/", 3) | {"train/A/lone.png": flat(0), "train/B/other.png": flat(0)}
+    error = refusal(store(tmp_path, files), role="pairs")
+    assert error.message.endswith("train/A/lone, train/B/other")
+    files = pairs("train/", 3) | {"train/A/000.bmp": b""}
+    assert "two images train/A/000" in refusal(store(tmp_path, files), role="pairs").message
+    error = refusal(store(tmp_path, {"train/x.png": flat(0)}), role="pairs")
+    assert "no images in train/A/ and train/B/" in error.message
+    # A set of images that happens to have a folder A is no paired one.
+    assert len(names(store(tmp_path, pairs("train/", 5)))) == 8

@@ -1,0 +1,280 @@
+"""Training data: examples, crops, holes, and batches that depend on seed and position alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import numpy as np
+import pytest
+import torch
+from helpers import smooth_image
+from PIL import Image
+
+from caflow_cli.data.examples import Examples
+from caflow_cli.errors import CaflowError
+from caflow_cli.images import write_png
+from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
+from caflow_cli.tasks.base import grey
+from caflow_cli.training.data import Batch, Batches, Crop, Dataset, load_masks, open_dataset
+from caflow_cli.training.settings import build_config
+
+
+def dataset(task, *sides: torch.Tensor, crops: bool = False) -> Dataset:
+    """Examples of these images, (N, C, H, W) for each side, in memory."""
+    kept = [[image.permute(1, 2, 0).numpy() for image in row] for row in zip(*sides, strict=True)]
+    names = [str(number) for number in range(len(kept))]
+    examples = Examples("train", None, names, kept.__getitem__, len(kept), in_memory=True)
+    return Dataset(task, examples, 16 if crops else sides[0].shape[-1], crops)
+
+
+@contextmanager
+def stream(data: Dataset, batch_size=6, seed=1, flip=True, **options) -> Iterator[Batches]:
+    with closing(Batches(data, batch_size, seed, flip, **options)) as batches:
+        yield batches
+
+
+def made(data: Dataset, steps=(0,), **options) -> list[Batch]:
+    with stream(data, **options) as batches:
+        return [batches(step) for step in steps]
+
+
+def numbered(count=10) -> Dataset:
+    """2×2 images with distinct values, and the same with channels reversed as conditions."""
+    targets = torch.arange(count * 12, dtype=torch.uint8).view(count, 3, 2, 2)
+    return dataset(Paired(), targets.flip(1), targets)
+
+
+# --- batches --------------------------------------------------------------------------------------
+
+
+def test_a_batch_does_not_depend_on_earlier_ones_and_ranks_share_it():
+    *_, last = made(numbered(), range(8), batch_size=4)
+    [alone] = made(numbered(), [7], batch_size=4)
+    assert all(map(torch.equal, last, alone))
+    ranks = [made(numbered(), [7], batch_size=4, process=r, processes=2)[0] for r in range(2)]
+    for whole, *shares in zip(alone, *ranks, strict=True):
+        assert all(torch.equal(whole[rank::2], share) for rank, share in enumerate(shares))
+    assert not torch.equal(made(numbered(), [7], batch_size=4, seed=2)[0].target, alone.target)
+
+
+@pytest.mark.parametrize(("ranks", "parts"), [(1, 1), (1, 4), (2, 1), (2, 4), (4, 2)])
+def test_one_of_four_has_a_seed_of_samples_and_as_often_in_each_process_and_part(ranks, parts):
+    seeds = [batch.seeds for batch in made(numbered(), range(3), batch_size=32)]
+    found = torch.cat(seeds)
+    assert len(set(found[found >= 0].tolist())) == 24
+    for whole in (of_step >= 0 for of_step in seeds):
+        counts = [int(c.sum()) for r in range(ranks) for c in whole[r::ranks].tensor_split(parts)]
+        assert set(counts) == {8 // (ranks * parts)}
+
+
+def test_an_epoch_holds_every_image_once_and_the_next_another_order():
+    batches = made(numbered(8), range(4), batch_size=4, flip=False)
+    orders = [
+        [int(w[0, 0, 0]) for batch in batches[2 * epoch : 2 * epoch + 2] for w in batch.target]
+        for epoch in (0, 1)
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(0, 96, 12))
+    assert orders[0] != orders[1]
+
+
+def test_noise_lies_in_the_bin_on_the_lattice_of_scores_and_differs_between_visits():
+    first, later = made(numbered(4), range(2), batch_size=4, flip=False)
+    w, y, u, _ = first
+    assert torch.equal(w, w.floor())
+    assert torch.equal(w, y.floor().flip(1))
+    assert not torch.equal(u, (y - y.floor()).flip(1))
+    assert not torch.equal(u, later.noise)
+    targets = smooth_image(6, 3, 16, seed=3)
+    noise = torch.cat([b.noise for b in made(dataset(SuperRes(4, 8), targets), range(20))])
+    assert torch.equal(noise * 2**16, (noise * 2**16).floor())
+    counts = torch.histc(noise, 16, 0, 1)
+    assert counts.sum() == noise.numel()
+    expected = noise.numel() / 16
+    assert float((counts - expected).abs().max()) < 5 * expected**0.5
+    normal = made(numbered(4), range(20), batch_size=4, normal_noise=True)
+    noise = torch.cat([batch.noise for batch in normal])
+    assert float(noise.mean()) == pytest.approx(0, abs=0.1)
+    assert float(noise.std()) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("task", [SuperRes(4, 8), Colorize(16, 8)])
+def test_a_mirrored_target_comes_with_its_mirrored_condition(task):
+    targets = smooth_image(6, 3, 16, seed=3)
+    flips = 0
+    for batch in made(dataset(task, targets), range(6)):
+        for w, y in zip(batch.target, batch.cond.floor(), strict=True):
+            [(target, mirrored)] = [
+                (t, m) for t in targets for m in (False, True) if (t.flip(-1) if m else t).equal(w)
+            ]
+            image = target.permute(1, 2, 0).contiguous().numpy()
+            condition = torch.from_numpy(task.training_condition(image)).permute(2, 0, 1).float()
+            assert torch.equal(y, condition.flip(-1) if mirrored else condition)
+            flips += mirrored
+    assert 8 < flips < 28  # of 36 fair coins
+
+
+def test_a_hole_is_where_its_mask_says_and_new_at_each_visit():
+    targets, holes = smooth_image(6, 3, 16, seed=3), set()
+    for batch in made(dataset(Inpaint(4, 16, 8, "random"), targets), range(3)):
+        for w, y in zip(batch.target, batch.cond.floor(), strict=True):
+            hole = y[3] == 255
+            assert bool(((y[3] == 0) | hole).all())
+            assert bool((y[:3, hole] == 128).all())
+            assert torch.equal(y[:3, ~hole], w[:, ~hole])
+            holes.add(hole.numpy().tobytes())
+    assert len(holes) == 18
+
+
+# --- crops ----------------------------------------------------------------------------------------
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_a_crop_at_native_scale_is_pixels_of_the_image_and_reaches_every_position():
+    image, seen = noise(18, 20), set()
+    for left in np.linspace(0, 0.999, 15):
+        for top in np.linspace(0, 0.999, 9):
+            x, y = int(left * 5), int(top * 3)
+            assert np.array_equal(Crop(16, 0.0, left, top)(image), image[y : y + 16, x : x + 16])
+            seen.add((x, y))
+    assert len(seen) == 5 * 3
+
+
+@pytest.mark.parametrize(("left", "top"), [(0.0, 0.0), (0.999999, 0.999999), (0.4, 0.7)])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_shrunk_crop_is_that_of_the_whole_image_shrunk(left, top, share):
+    image = noise(90, 70, seed=1)
+    part = Crop(16, share, left, top)(image)
+    span = 16 * 4.0**share
+    x, y = left * (70 - span), top * (90 - span)
+    whole, box = Image.fromarray(image), (x, y, x + span, y + span)
+    wanted = np.asarray(whole.resize((16, 16), Image.Resampling.LANCZOS, box))
+    assert np.abs(part.astype(int) - wanted).max() <= 1  # rounding of the box
+    assert part.std() < 0.6 * image.std()  # and it is smoother than the pixels
+
+
+def test_an_image_that_is_too_small_is_shrunk_less():
+    image = noise(24, 32)
+    box = (4, 0, 28, 24)
+    wanted = Image.fromarray(image).resize((16, 16), Image.Resampling.LANCZOS, box)
+    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(image), np.asarray(wanted))
+    image = noise(16, 30)  # not at all
+    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(image), image[:, 7:23])
+
+
+def test_two_thirds_of_the_crops_are_at_native_scale_and_the_rest_spread_over_the_scales():
+    generators = (np.random.Philox(key=[1, 2], counter=[0, 0, 0, k]) for k in range(900))
+    shares = [Crop.draw(16, bits).share for bits in generators]
+    assert 0.61 < np.mean(np.array(shares) == 0) < 0.73
+    shrunk = [share for share in shares if share]
+    assert np.abs(np.quantile(shrunk, [0.25, 0.5, 0.75]) - [0.25, 0.5, 0.75]).max() < 0.08
+
+
+def test_every_visit_sees_another_crop_and_a_visit_again_the_same():
+    images = [torch.from_numpy(noise(30 + 9 * k, 44 - 5 * k, k)).permute(2, 0, 1) for k in range(4)]
+    data = dataset(Inpaint(4, 16, 8), images, crops=True)
+    first, second = made(data, range(2), batch_size=4)
+    assert first.target.shape == (4, 3, 16, 16)
+    assert all(map(torch.equal, made(data, [1], batch_size=4)[0], second))
+    assert not any(torch.equal(a, b) for a in first.target for b in second.target)
+    for w, y in zip(first.target, first.cond, strict=True):
+        known = y[3].floor() == 0
+        assert torch.equal(y[:3, known].floor(), w[:, known])
+    targets, conditions = data.held_out(torch.tensor([1, 3]))
+    assert conditions.shape == (2, 4, 16, 16)
+    assert torch.equal(targets[0], images[1][:, 11:27, 11:27])  # the middle, at native scale
+
+
+# --- a run's data ---------------------------------------------------------------------------------
+
+
+def write_pairs(folder, channels: int, size: int) -> None:
+    """Conditions are negatives of the targets, or of their grey."""
+    for split, count in (("train", 6), ("val", 2), ("test", 1)):
+        for index, image in enumerate(smooth_image(count, 3, size, seed=3)):
+            target = image.permute(1, 2, 0).contiguous().numpy()
+            negative = 255 - (grey(target)[..., None].repeat(3, 2) if channels == 1 else target)
+            for side, pixels in (("A", negative), ("B", target)):
+                (folder / split / side).mkdir(parents=True, exist_ok=True)
+                write_png(folder / split / side / f"{index}.png", pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("crop", ["whole", "random"])
+def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, channels, crop):
+    write_pairs(tmp_path / "data", channels, 40 if crop == "random" else 16)
+    values = {"data": str(tmp_path / "data"), "out": "out", "optim": {"images": 8}, "crop": crop}
+    values["task"] = {"size": 16, "native": crop == "random"}
+    batches = []
+    for memory in (1, 0):
+        config = build_config(values, [f"data_memory_gb={memory}"], task="paired")
+        with open_dataset(config, "train") as train, open_dataset(config, "val") as val:
+            assert train.examples.in_memory == bool(memory)
+            assert train.task.cond_channels == channels
+            [batch] = made(train, batch_size=4)
+            held_out = list(zip(*val.held_out(torch.arange(2)), strict=True))
+        batches.append(batch)
+        for target, condition in (*zip(batch.target, batch.cond.floor(), strict=True), *held_out):
+            assert target.shape[1:] == condition.shape[1:] == (16, 16)
+            image = target.byte().permute(1, 2, 0).contiguous().numpy()
+            expected = 255 - (grey(image)[..., None] if channels == 1 else image)
+            found = condition.permute(1, 2, 0).byte().numpy().astype(int)
+            # A grey that was shrunk differs from the grey of what was shrunk by rounding.
+            assert np.abs(found - expected).max() <= (1 if crop == "random" else 0)
+    assert all(map(torch.equal, *batches))
+
+
+def test_holes_come_from_masks_and_those_of_validation_are_fixed_and_from_others(tmp_path):
+    """Masks of training are lines of two pixels, those of validation dots of two."""
+    for split, count in (("train", 8), ("val", 8), ("test", 1)):
+        for kind in ("images", "masks"):
+            (tmp_path / kind / split).mkdir(parents=True)
+        for index, image in enumerate(smooth_image(count, 3, 16, seed=3)):
+            pixels = image.permute(1, 2, 0).contiguous().numpy()
+            write_png(tmp_path / "images" / split / f"{index}.png", pixels)
+        mask = np.zeros((64, 64, 3), np.uint8)
+        mask[31:33, 31 if split == "val" else 0 : 33 if split == "val" else 64] = 255
+        write_png(tmp_path / "masks" / split / "0.png", mask)
+    values = {"data": str(tmp_path / "images"), "out": "out", "optim": {"images": 8}}
+    values |= {"masks": str(tmp_path / "masks"), "mask_share": 1.0, "task": {"size": 16}}
+    config, every, shares = build_config(values, task="inpaint"), torch.arange(8), []
+    with open_dataset(config, "train") as train:
+        for index in range(8):
+            target, cond = train.pair(index, torch.Generator().manual_seed(index))
+            hole = cond[..., 3] == 255
+            assert (cond[hole][:, :3] == 128).all()
+            assert (cond[~hole][:, :3] == target[~hole]).all()
+            shares.append(hole.mean())
+    assert np.mean(shares) > 0.1
+    assert max(shares) < 0.25  # a line of two pixels, enlarged at most twice
+    held_out = []
+    for masks in (config.masks, config.masks, None):
+        again = build_config({**values, "masks": masks}, task="inpaint")
+        with open_dataset(again, "val") as val:
+            held_out.append(val.held_out(every)[1])
+    conditions, same, without = held_out
+    assert torch.equal(conditions, same)
+    assert not torch.equal(conditions, without)
+    assert (conditions[:, 3] == 255).sum((1, 2)).max() <= 5 * 5
+    assert len({hole.numpy().tobytes() for hole in conditions[:, 3]}) == 8
+
+
+def test_masks_have_any_size_and_black_ones_are_left_out(tmp_path):
+    sizes = [(7, 9), (16, 16), (5, 31)]
+    for split in ("train", "val", "test"):
+        (tmp_path / split).mkdir()
+        write_png(tmp_path / split / "black.png", np.full((6, 6, 3), 127, np.uint8))
+    for k, size in enumerate(sizes):
+        white = np.random.default_rng(k).random(size) < 0.3
+        write_png(tmp_path / "train" / f"{k}.png", np.uint8(255 * white)[..., None].repeat(3, 2))
+    masks = load_masks(str(tmp_path), "train")
+    assert len(masks) == 3
+    for k, size in enumerate(sizes):
+        np.testing.assert_array_equal(masks[k], np.random.default_rng(k).random(size) < 0.3)
+    for path, message in ((tmp_path, "nothing is white"), (tmp_path / "none", "no data at")):
+        with pytest.raises(CaflowError, match=f"^masks: {message}") as caught:
+            load_masks(str(path), "val")
+        assert "--data" not in caught.value.hint

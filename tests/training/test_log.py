@@ -1,0 +1,160 @@
+"""What a run reports: progress, its curve, and trackers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.training import OptimConfig, RunConfig
+from caflow_cli.training.log import Progress, Tracker, check_tracker, draw_curve
+
+
+def test_a_budget_is_of_images_or_of_minutes():
+    progress = Progress(step=5, elapsed=90.0)
+    by_images = OptimConfig(images=40, batch_size=4)
+    assert (progress.images(by_images), progress.spent(by_images)) == (20, 0.5)
+    assert progress.spent(OptimConfig(minutes=3.0)) == 0.5
+
+
+def test_the_running_mean_forgets_its_first_losses_soon():
+    progress = Progress()
+    progress.take_loss(9.0)
+    assert progress.running == 9.0
+    for _ in range(30):
+        progress.take_loss(1.0)
+    assert progress.running == pytest.approx(1.0, abs=0.05)
+    progress.losses = 0  # losses of another kind follow
+    progress.take_loss(3.0)
+    assert progress.running == 3.0
+
+
+# --- the curve ------------------------------------------------------------------------------------
+
+
+def events(count=40, samples=False):
+    for step in range(1, count + 1):
+        images, loss = 320 * step, 3.5 + 40 / (step * step)
+        yield {"event": "step", "images": images, "running_bits_per_dim": loss}
+        if step % 10 == 0:
+            yield {
+                "event": "validation",
+                "images": images,
+                "val_bits_per_dim": 3.6 + 1 / step,
+                "train_bits_per_dim": 3.4 + 1 / step,
+                **({"val_picture_loss": 0.2 - 1e-5 * images} if samples else {}),
+            }
+
+
+def rows(png: bytes, colour: tuple[int, int, int]) -> np.ndarray:
+    """Rows of the pixels of that colour, below the legend."""
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert image.shape == (540, 960, 3)
+    found = np.nonzero((np.abs(image.astype(int) - colour) < 30).all(-1))[0]
+    return found[found > 50]
+
+
+def test_the_curve_shows_validation_above_training_and_the_loss_on_samples():
+    orange, blue, green = (213, 94, 0), (0, 114, 178), (0, 158, 115)
+    png = draw_curve(list(events()))
+    # The first steps are cut off: else these two, 0.2 apart, would be 2 of 420 rows apart.
+    assert rows(png, orange).mean() - rows(png, blue).mean() > 20
+    assert not len(rows(png, green))
+    assert len(rows(draw_curve(list(events(samples=True))), green))
+    assert png == draw_curve(list(events()))
+    unknown = {"event": "step", "images": 10, "running_bits_per_dim": None}
+    assert draw_curve([]) == draw_curve([unknown])
+
+
+# --- trackers -------------------------------------------------------------------------------------
+
+
+def config(out: Path, tracker: str | None) -> RunConfig:
+    return RunConfig("photos", str(out), OptimConfig(images=8), tracker=tracker)
+
+
+class Fake:
+    """Accelerate's object, with one tracker that keeps, or refuses, what it gets."""
+
+    is_main_process = True
+
+    def __init__(self, name: str, fails: bool = False) -> None:
+        self.name, self.fails, self.got, self.began = name, fails, [], None
+        self.trackers = [self]
+
+    def init_trackers(self, *how):
+        print("trackers print to stdout")
+        if self.fails:
+            raise RuntimeError("no\nAPI key")
+        self.began = how
+
+    def log(self, values, step):
+        if self.fails:
+            raise RuntimeError("gone")
+        self.got.append((step, values))
+
+    def log_images(self, values, step, **_):
+        self.got.append((step, {name: np.asarray(v).shape for name, v in values.items()}))
+
+    def finish(self):
+        self.got.append("end")
+
+
+def test_numbers_and_grids_go_to_the_tracker(tmp_path, capsys):
+    fake, notes = Fake("wandb"), []
+    tracker = Tracker(config(tmp_path / "run", "wandb"), fake, notes.append)
+    tracker.begin()
+    tracker.figures({"event": "step", "step": 3, "loss": 1.5, "text": "x"}, 3)
+    tracker.grid(np.zeros((4, 6, 3), np.uint8), 3)
+    tracker.end()
+    assert fake.got == [(3, {"loss": 1.5}), (3, {"samples": (1, 4, 6, 3)}), "end"]
+    project, values, options = fake.began
+    assert (project, options["wandb"]["name"]) == ("caflow", "run")
+    assert values["optim.lr"] == 8e-3
+    assert str(tmp_path) not in str(values)  # no path of this machine
+    assert capsys.readouterr().out == ""
+    again = Fake("wandb")
+    Tracker(config(tmp_path / "run", "wandb"), again, notes.append).begin()
+    assert again.began[2]["wandb"]["id"] == options["wandb"]["id"]  # of a run that goes on
+
+
+def test_without_a_tracker_nothing_is_sent_and_a_failing_one_does_not_end_the_run(tmp_path):
+    silent, notes = Fake("wandb"), []
+    tracker = Tracker(config(tmp_path, None), silent, notes.append)
+    tracker.begin()
+    tracker.figures({"loss": 1.0}, 1)
+    tracker.end()
+    assert (silent.began, silent.got) == (None, [])
+    with pytest.raises(CaflowError, match="tracker wandb does not start: no API key") as caught:
+        Tracker(config(tmp_path, "wandb"), Fake("wandb", fails=True), notes.append).begin()
+    assert "WANDB_MODE=offline" in caught.value.hint
+    assert caught.value.exit_code == 2
+    fake = Fake("wandb")
+    tracker = Tracker(config(tmp_path, "wandb"), fake, notes.append)
+    tracker.begin()
+    fake.fails = True
+    tracker.figures({"loss": 1.0}, 1)
+    tracker.figures({"loss": 1.0}, 2)
+    assert notes == ["tracker wandb fails and is not used: gone"]
+    with pytest.raises(CaflowError, match="not installed"):
+        check_tracker("no_such_tracker")
+
+
+@pytest.mark.parametrize("name", ["trackio", "wandb"])
+def test_the_package_itself(tmp_path, monkeypatch, name):
+    pytest.importorskip(name)
+    accelerate = pytest.importorskip("accelerate")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    accelerator = accelerate.Accelerator(cpu=True, log_with=name, project_dir=str(tmp_path))
+    notes: list[str] = []
+    tracker = Tracker(config(tmp_path, name), accelerator, notes.append)
+    tracker.begin()
+    tracker.figures({"loss": 1.0}, 1)
+    tracker.grid(np.zeros((8, 8, 3), np.uint8), 1)
+    tracker.end()
+    assert notes == []

@@ -1,0 +1,213 @@
+"""Losses that a phase can minimise."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+
+import pytest
+import torch
+
+from caflow_cli.errors import CaflowError
+from caflow_cli.perceptual import LEAST_SIDE
+from caflow_cli.training.losses import (
+    LossModule,
+    antithetic_mean,
+    checkerboard,
+    guide_image,
+    guide_loss,
+    image_loss,
+    likelihood,
+    likelihood_and_samples,
+    perceptual_distance,
+    sample_loss,
+)
+
+DIMS = 3 * 16 * 16
+TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
+with_trunk = pytest.mark.skipif(not TRUNK, reason="CAFLOW_LPIPS_VGG_WEIGHTS is not set")
+
+
+def square(x, w):
+    return (x - w).square().mean((1, 2, 3))
+
+
+@torch.no_grad()
+def test_the_loss_is_equation_9_and_a_weight_of_log_p_of_y(model, batch):
+    terms = model(*batch.points)
+    loss = likelihood(0.25)(model, batch)
+    bits = -float(terms.log_prob.mean()) / (DIMS * math.log(2))
+    cond = -float(terms.cond_log_prob.mean()) / (DIMS * math.log(2))  # y has as many dimensions
+    assert float(loss.bits_per_dim) == pytest.approx(bits, rel=1e-12)
+    assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
+    assert float(loss.loss) == pytest.approx(bits + 0.25 * cond, rel=1e-12)
+    assert all(part.dtype == torch.float64 for part in loss)
+
+
+@torch.no_grad()
+def test_lambda_is_relative_to_the_dimensions_of_the_target(holes):
+    """The condition has four channels, the target three."""
+    model, batch = holes
+    terms, loss = model(*batch.points), likelihood(0.25)(model, batch)
+    total = float((terms.log_prob + 0.25 * terms.cond_log_prob).mean())
+    assert float(loss.loss) == pytest.approx(-total / (DIMS * math.log(2)), rel=1e-12)
+    cond = -float(terms.cond_log_prob.mean()) / (4 * 16 * 16 * math.log(2))
+    assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
+
+
+@torch.no_grad()
+def test_the_module_computes_the_objective_of_its_model(guided_model, batch):
+    for objective in (likelihood(0.1), guide_loss(image_loss())):
+        module = LossModule(guided_model, objective)
+        assert module(*batch) == objective(guided_model, batch)
+        assert len(list(module.parameters())) == len(list(guided_model.parameters()))
+
+
+def test_the_guides_image_is_compared_with_the_target(guided_model, batch):
+    model = copy.deepcopy(guided_model)
+    predicted = guide_image(model, batch.cond)
+    assert predicted.shape == batch.target.shape
+    x, w = predicted / 128 - 1, (batch.target + 0.5) / 128 - 1
+    near, alike = (x - w).abs().mean(), square(x, w).mean()
+    plain = guide_loss(image_loss())(model, batch)
+    loss = guide_loss(image_loss(square, 2.0))(model, batch)
+    assert plain.loss.item() == pytest.approx(near.item(), rel=1e-6)
+    assert loss.loss.item() == pytest.approx((near + 2 * alike).item(), rel=1e-6)
+    assert loss.bits_per_dim == loss.loss
+    loss.loss.backward()
+    learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert learned
+    assert all(name.startswith("density.A.guide.") for name in learned)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("tau", [0.0, 0.7])
+def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, tau, training):
+    """In the hole it is the mean of `decode` of z and -z; outside of it, it is the truth."""
+    model, batch = holes
+    model = copy.deepcopy(model).train(training)
+    some = batch.seeds >= 0
+    target, cond, seeds = batch.target[some], batch.cond[some], batch.seeds[some]
+    seen = []
+
+    def images(x, w):
+        seen.append((x, w))
+        return square(x, w)
+
+    lost = sample_loss(images, tau)(model, target, cond, seeds)
+    ((x, w),) = seen
+    torch.testing.assert_close(w, (target + 0.5) / 128 - 1)
+    hole = (cond[:, 3:] >= 128).expand_as(x)
+    assert hole.any()
+    torch.testing.assert_close(x[~hole], w[~hole])
+    model.eval()
+    for row, seed in enumerate(seeds.tolist()):
+        generator = torch.Generator().manual_seed(seed)
+        own = tau * torch.rand((), generator=generator)
+        z = [own * torch.randn((1, *s), generator=generator) for s in model.latent_shapes((16, 16))]
+        assert (sum(float(t.abs().sum()) for t in z) > 0) == (tau > 0)
+        condition = cond[row : row + 1].byte()
+        there, back = (
+            model.decode([sign * t for t in z], condition)[0].clamp(0, 256) for sign in (1, -1)
+        )
+        mean = ((there + back) / 256 - 1).to(x)
+        torch.testing.assert_close(x[row][hole[row]], mean[0][hole[row]], atol=1e-4, rtol=0)
+    torch.testing.assert_close(lost, square(x, w))
+
+
+def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
+    model, batch = holes
+    model, losses = copy.deepcopy(model), sample_loss(square, 0.5)
+    loss = likelihood_and_samples(0.25, 3.0, losses)(model, batch)
+    plain = likelihood(0.25)(model, batch)
+    two = batch.seeds >= 0
+    assert int(two.sum()) == 2
+    expected = losses(model, batch.target[two], batch.cond[two], batch.seeds[two]).mean().detach()
+    assert loss.image.item() == pytest.approx(float(expected), rel=1e-5)
+    assert loss.loss.item() == pytest.approx(plain.loss.item() + 3 * float(expected), rel=1e-6)
+    assert loss.bits_per_dim.item() == pytest.approx(plain.bits_per_dim.item(), rel=1e-9)
+    assert plain.image == 0
+    loss.image.backward()
+    learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
+    assert {name.split(".")[1] for name in learned} == {"A", "R", "T", "F"}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_the_loss_on_samples_does_not_depend_on_parts(holes, parts):
+    model, batch = holes
+    objective = likelihood_and_samples(0.1, 1.0, sample_loss(square, 0.5))
+    whole = objective(model, batch)
+    means = [torch.stack(objective(model, part)) for part in batch.split(parts)]
+    torch.testing.assert_close(torch.stack(means).mean(0), torch.stack(whole), rtol=1e-5, atol=1e-7)
+
+
+@torch.no_grad()
+def test_the_antithetic_mean_is_even_in_the_latents(holes):
+    model, batch = holes
+    shapes = model.latent_shapes((16, 16))
+    generator = torch.Generator().manual_seed(3)
+    z = [torch.randn((8, *shape), generator=generator) for shape in shapes]
+    there = antithetic_mean(model, batch.cond, z, 1.0)
+    back = antithetic_mean(model, batch.cond, [-part for part in z], 1.0)
+    torch.testing.assert_close(there, back)
+
+
+# --- LPIPS and checkerboard artifacts -------------------------------------------------------------
+
+
+@with_trunk
+def test_the_perceptual_distance_has_a_gradient_and_is_that_of_the_network():
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.rand(2, 3, 64, 64, generator=generator) * 2 - 1 for _ in range(2))
+    x.requires_grad_()
+    exact = perceptual_distance(None, torch.device("cpu"), 64, bf16=False)(x, w)
+    rounded = perceptual_distance(None, torch.device("cpu"), 64, bf16=True)(x, w)
+    assert exact.tolist() == pytest.approx([0.32426, 0.36462], abs=2e-5)
+    assert rounded.tolist() == pytest.approx(exact.tolist(), rel=0.03)
+    rounded.sum().backward()
+    assert x.grad.isfinite().all()
+    assert x.grad.any()
+    smallest = perceptual_distance(None, torch.device("cpu"), LEAST_SIDE, bf16=False)
+    assert (smallest(*(part[..., :LEAST_SIDE, :LEAST_SIDE] for part in (x, w))) > 0).all()
+
+
+def test_images_that_are_too_small_for_vgg_are_refused_before_any_work():
+    with pytest.raises(CaflowError, match="of 15 pixels") as caught:
+        perceptual_distance("no such file", torch.device("cpu"), 15)
+    assert caught.value.exit_code == 2
+    assert "optim.guide_perceptual=0" in caught.value.hint
+
+
+def pattern(amplitude: float, period: int, side: int = 64) -> torch.Tensor:
+    cell = torch.randn(period, period, generator=torch.Generator().manual_seed(1))
+    cell = amplitude * (cell - cell.mean()) / cell.std(correction=0)
+    return cell.repeat(-(-side // period), -(-side // period))[:side, :side].expand(1, 3, -1, -1)
+
+
+def test_a_checkerboard_is_measured_by_its_amplitude_and_other_detail_as_chance():
+    assert float(checkerboard(pattern(0.1, 4))) == pytest.approx(0.1, rel=0.15)
+    ratio = float(checkerboard(pattern(0.2, 4)) / checkerboard(pattern(0.1, 4)))
+    assert ratio == pytest.approx(2, rel=1e-3)
+    assert float(checkerboard(pattern(0.1, 2))) == pytest.approx(0.1, rel=0.15)
+    turned = pattern(0.1, 4).clone()
+    turned[..., 32:] *= -1  # a network may do that from one part of an image to the next
+    assert float(checkerboard(turned)) > 0.06
+    noise = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    assert checkerboard(noise).tolist() == pytest.approx([1 / 7] * 8, rel=0.2)
+    assert float(checkerboard(pattern(0.1, 5))) < 0.03
+    assert float(checkerboard(torch.linspace(0, 1, 64).expand(1, 3, 64, 64))) < 1e-3
+
+
+def test_its_gradient_removes_the_checkerboard_and_little_else():
+    even = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    checkerboard(even).sum().backward()
+    assert torch.isfinite(even.grad).all()
+    noise = 0.1 * torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+    x = (noise + pattern(0.1, 4)).requires_grad_()
+    for _ in range(200):
+        (grad,) = torch.autograd.grad(image_loss(checkerboard_weight=1.0)(x, x.detach()).sum(), x)
+        x = (x - 5.0 * grad).detach().requires_grad_()
+    assert checkerboard(x).item() < 0.02
+    assert (x - noise).std().item() < 0.6 * 0.1

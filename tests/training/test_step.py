@@ -1,0 +1,222 @@
+"""One step, and what must not change it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from workers import tiny
+
+from caflow_cli.devices import net_type
+from caflow_cli.errors import CaflowError
+from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
+from caflow_cli.training.loop import Trainer
+from caflow_cli.training.losses import guide_loss, image_loss
+from caflow_cli.training.optim import has_orthogonal_steps, named_parameters, parameter_groups
+from caflow_cli.training.state import RunFolder, load_state
+
+BATCH = 6
+
+
+def trainer(model, samples=None, out="run", **optim):
+    optim = {"batch_size": BATCH, "images": 100, "bf16": False, "guide_perceptual": 0.0, **optim}
+    config = RunConfig(
+        "none",
+        str(out),
+        OptimConfig(**optim),
+        model.config.flow,
+        replace(model.config.task, size=16),
+        samples or SamplesConfig(),
+        save_every=1,
+        init_from="none",
+    )
+    return Trainer(copy.deepcopy(model), Accelerator(cpu=True), config)
+
+
+def weights(one):
+    return {name: p.detach().clone() for name, p in named_parameters(one.model).items()}
+
+
+def learned(before, one):
+    """Names of the parameters that are no longer what they were."""
+    return {name for name, p in named_parameters(one.model).items() if not p.equal(before[name])}
+
+
+def of_guide(names):
+    return {name for name in names if name.startswith("A.guide.")}
+
+
+def after_one_step(model, batch, samples=None, **optim):
+    """Figures and gradients of a step that leaves the weights alone."""
+    one = trainer(model, samples, **optim)
+    one.initialise(batch)
+    taken = {}
+    one.rule.step = lambda: taken.update(
+        {name: p.grad.clone() for name, p in one.model.named_parameters() if p.grad is not None}
+    )
+    return one.step(batch, 1e-3), taken
+
+
+@pytest.mark.parametrize("samples", [False, True])
+@pytest.mark.parametrize("optim", [{"accumulate": 2}, {"checkpoint_activations": True}])
+def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, holes, samples, optim):
+    settings = SamplesConfig(share=1.0, perceptual=0.0, tau=0.7) if samples else None
+    model, batch = holes if samples else (model, batch)
+    size = len(batch.target)
+    figures, expected = after_one_step(model, batch, settings, batch_size=size)
+    shared, found = after_one_step(model, batch, settings, batch_size=size, **optim)
+    assert (figures.image > 0) == samples
+    assert expected
+    assert expected.keys() == found.keys()
+    assert shared.loss == pytest.approx(figures.loss, rel=1e-6)
+    assert shared.bits_per_dim == pytest.approx(figures.bits_per_dim, rel=1e-6)
+    assert shared.image == pytest.approx(figures.image, rel=1e-5)
+    assert shared.grad_norm == pytest.approx(figures.grad_norm, rel=1e-4)
+    for name, gradient in expected.items():
+        scale = float(gradient.abs().max())
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-3 * scale + 1e-9)
+
+
+def test_muon_moves_the_kernels_within_networks_and_adam_all_else(model, batch):
+    one = trainer(model)
+    named = named_parameters(one.model)
+    kernels = {name for name, p in named.items() if has_orthogonal_steps(name, p)}
+    assert 0 < len(kernels) < len(named)
+    one.step(batch, 1e-3)
+    moments = {name: set(one.rule.state[p]) for name, p in named.items()}
+    assert {name for name, of in moments.items() if of == {"step", "momentum"}} == kernels
+    adams = {"step", "exp_avg", "exp_avg_sq"}
+    assert {name for name, of in moments.items() if of == adams} == named.keys() - kernels
+
+
+def test_by_adam_a_step_is_that_of_torch(model, batch):
+    one, plain = trainer(model, method="adam"), trainer(model, method="adam")
+    groups = parameter_groups(plain.model, plain.phases, "adam")
+    plain.rule = torch.optim.Adam(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
+    for either in (one, plain):
+        either.step(batch, 1e-3)
+    assert all(map(torch.equal, weights(one).values(), weights(plain).values()))
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_muon_computes_in_the_type_of_the_networks(model, bf16):
+    wanted = net_type(torch.float32, torch.device("cpu"), True, bf16) is torch.bfloat16
+    assert trainer(model, bf16=bf16).rule.bf16 is wanted
+
+
+def test_groups_step_at_their_shares_of_the_rate(model, batch):
+    one = trainer(model)
+    one.step(batch, 1e-3)
+    assert len(one.rule.param_groups) > 1
+    for group in one.rule.param_groups:
+        (share,) = group["shares"]
+        assert group["lr"] == pytest.approx(1e-3 * share)
+    grouped = [id(p) for group in one.rule.param_groups for p in group["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in one.model.parameters())
+
+
+def test_the_guide_trains_alone_and_then_everything_but_the_guide(guided_model, batch):
+    one = trainer(guided_model, guide_first=0.5)
+    with torch.no_grad():
+        loss = float(guide_loss(image_loss())(one.model, batch).loss)
+    for _ in range(2):
+        before = weights(one)
+        figures = one.step(batch, 1e-3)
+        assert learned(before, one) == of_guide(before)
+    assert figures.loss < loss
+    assert figures.loss == figures.bits_per_dim
+    assert (one.ema.updates, one.guard.mean is None) == (2, False)
+    moments = {p: copy.deepcopy(state) for p, state in one.rule.state.items()}
+    assert moments
+
+    one.phases.begin_next(2)
+    one.begin_phase(batch)
+    assert (one.ema.updates, one.guard.mean) == (0, None)
+    before = weights(one)
+    assert one.step(batch, 1e-3).taken
+    assert learned(before, one) == before.keys() - of_guide(before)
+    # Adam must not count a step that the guide did not take.
+    for parameter, then in moments.items():
+        now = one.rule.state[parameter]
+        assert all(torch.equal(now[moment], value) for moment, value in then.items())
+
+
+def test_compiling_needs_a_compiler(model, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(CaflowError, match=r"no C\+\+ compiler 'no-such-compiler'") as caught:
+        trainer(model, compile=True)
+    assert caught.value.exit_code == 2
+
+
+# --- states ---------------------------------------------------------------------------------------
+
+
+def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp_path):
+    first, folder = trainer(model, out=tmp_path), RunFolder(tmp_path)
+    first.step(batch, 1e-3)
+    first.save(folder)
+    state = tmp_path / "state" / "step-00000000"
+    moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
+    assert moments
+    assert moments <= load_file(state / "model.safetensors").keys()
+    other = trainer(model, schedule="paper")
+    load_state(state, other.model, other.ema, other.rule)
+    assert len(first.rule.param_groups) > len(other.rule.param_groups)
+    theirs = named_parameters(other.model)
+    for name, parameter in named_parameters(first.model).items():
+        for moment, value in first.rule.state[parameter].items():
+            assert torch.equal(value, other.rule.state[theirs[name]][moment]), name
+
+
+@pytest.mark.parametrize("same_phase", [True, False])
+def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the_same(
+    guided_model, batch, tmp_path, same_phase
+):
+    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), RunFolder(tmp_path)
+    if same_phase:
+        one.phases.begin_next(0)
+    for step in (1, 2):
+        one.step(batch, 1e-3)
+        one.progress.step = step
+        if step == 2 and not same_phase:
+            one.phases.begin_next(0)
+        one.save(folder)
+    other = trainer(guided_model, guide_first=0.5, out=tmp_path)
+    assert other.restore(folder) is None
+    assert (other.progress.step, other.phases.number) == (2, 1)
+    now = {name: value.clone() for name, value in other.model.state_dict().items()}
+    assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())
+    assert other.guard.roll_back() is same_phase
+    same = [torch.equal(value, now[name]) for name, value in other.model.state_dict().items()]
+    assert all(same) is not same_phase
+
+
+def test_an_estimate_makes_steps_of_every_phase_and_writes_nothing(pictures, tmp_path):
+    from caflow_cli.records import parse
+    from caflow_cli.training.config import to_toml
+    from caflow_cli.training.estimate import estimate
+
+    values = tiny(pictures, tmp_path / "x", optim={"guide_first": 0.5, "guide_perceptual": 0})
+    run = parse(RunConfig, {**values, "flow": {**values["flow"], "guide": 8}})
+    found = estimate(run)
+    assert (found.steps, found.images) == (10, 80)
+    assert found.pictures == {"train": 24, "val": 8}
+    assert found.minutes > 0
+    assert list(found.parameters) == ["A", "R", "T", "F", "Q", "total"]
+    assert found.parameters["total"] == sum(list(found.parameters.values())[:-1])
+    assert found.parameters["A"] > 0 == found.parameters["Q"]
+    timed = estimate(replace(run, optim=replace(run.optim, images=None, minutes=1.0)))
+    assert timed.minutes == 1.0
+    assert timed.steps > 10
+    assert not (tmp_path / "x").exists()
+    (tmp_path / "x" / "state" / "step-00000005").mkdir(parents=True)
+    (tmp_path / "x" / "metrics.jsonl").write_text("")
+    (tmp_path / "x" / "config.toml").write_text(to_toml(run))
+    with pytest.raises(CaflowError, match="holds a run already"):
+        estimate(run)
+    with pytest.raises(CaflowError, match=r"seed is 1, .* began with 0"):
+        estimate(replace(run, seed=1), resume=True)

@@ -1,0 +1,76 @@
+"""Validation: images that stay the same, and grids that show what a user would get."""
+
+from __future__ import annotations
+
+import copy
+
+import helpers
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from caflow_cli.inference import restore
+from caflow_cli.tasks import Inpaint, get_task
+from caflow_cli.tasks.base import grey
+from caflow_cli.training import OptimConfig, SamplesConfig
+from caflow_cli.training.phases import phases_of
+from caflow_cli.training.validate import Validation, sample_grid
+
+from .test_data import dataset
+
+
+def test_images_and_holes_of_validation_stay_the_same():
+    data = dataset(Inpaint(4, 16, 8), helpers.smooth_image(6, 3, 16, seed=3))
+    first, again, other = (Validation(data, data, 4, seed=s) for s in (0, 0, 1))
+    assert len(first.val[0]) == len(first.train[0]) == 4
+    for a, b in zip((*first.val, *first.train), (*again.val, *again.train), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first.val[0], other.val[0])
+
+
+def test_samples_are_measured_where_they_have_a_loss(holes):
+    model, _ = holes
+    data = dataset(Inpaint(4, 16, 8), helpers.smooth_image(6, 3, 16, seed=3))
+    validation = Validation(data, data, 4, seed=0)
+    samples = SamplesConfig(share=0.5, weight=3.0, perceptual=0.0, tau=0.0)
+    *_, before, last = phases_of(OptimConfig(images=1), model.config.flow, None, samples)
+    accelerator = Accelerator(cpu=True)
+    plain, fit = (validation.measure(model, accelerator, phase) for phase in (before, last))
+    assert plain.image is None
+    assert plain.loss == plain.val == fit.val
+    w, y = validation.val
+    with torch.no_grad():
+        shapes = model.latent_shapes((16, 16))
+        sample = model.decode([torch.zeros(4, *shape) for shape in shapes], y)[0].clamp(0, 256)
+    near = (sample - w - 0.5).abs().where(y[:, 3:] >= 128, 0.0).mean() / 128
+    assert fit.image == pytest.approx(float(near), rel=1e-4)
+    assert fit.loss == pytest.approx(fit.val + 3 * fit.image)
+
+
+@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
+def test_a_grid_shows_the_candidates_that_restore_draws_by_rank(models_32, task):
+    model, target = models_32[task], helpers.smooth_image(1, 3, 32, seed=5)
+    image, mask = target[0].permute(1, 2, 0).contiguous().numpy(), None
+    if task == "superres":
+        image = get_task(model.config).degrade(image)
+    if task == "inpaint":
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:24, 8:24] = 255
+    if task == "colorize":
+        image = np.repeat(grey(image)[..., None], 3, axis=2)
+    cond = torch.from_numpy(get_task(model.config).condition(image, mask)).permute(2, 0, 1)[None]
+    grid = sample_grid(model, target, cond, 0.9, 3, seed=4)
+    ranked = restore(model, image, 0.9, 3, seed=4, mask=mask).ranked
+    np.testing.assert_array_equal(grid[:, 32:-32], np.concatenate([c.image for c in ranked], 1))
+    np.testing.assert_array_equal(grid[:, :32], cond[0, :3].expand(3, -1, -1).permute(1, 2, 0))
+    np.testing.assert_array_equal(grid[:, -32:], target[0].permute(1, 2, 0))
+
+
+def test_a_grid_shows_samples_that_diverged(models_32):
+    """A run goes on: a grid is no result."""
+    model = copy.deepcopy(models_32["superres"])
+    target, cond = helpers.image_pair(model, 2, 32)
+    with torch.no_grad():
+        next(model.density.T.parameters()).fill_(float("nan"))
+    assert sample_grid(model, target, cond, 0.9, 2).shape == (64, 4 * 32, 3)
