@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from caflow_cli.assets import WEIGHTS_DIR
 from caflow_cli.hub.manifest import load_manifest, manifest_json
@@ -206,3 +208,45 @@ def test_pack_writes_no_manifest_that_cannot_be_read(run, tmp_path, model_file, 
     assert_refused(refused, 2, "one\\nline")
     assert not list(tmp_path.rglob("*.safetensors"))
     assert not list(tmp_path.rglob("*.json"))
+
+
+# --- models that no command can use ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["./missing", "none.safetensors", "a--b/c", "x" * 300])
+def test_a_model_that_is_nowhere_exits_3(run, tmp_path, small_picture, name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = run("superres", small_picture, "-o", "o/", "--model", name)
+    assert_refused(result, 3, name[:20])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04\x95pickle", b"\xff" * 64])
+def test_unreadable_weights_exit_3(run, tmp_path, small_picture, content):
+    (tmp_path / "bad.safetensors").write_bytes(content)
+    result = run("superres", small_picture, "--model", "bad.safetensors", "-o", "out/")
+    assert_refused(result, 3, "bad.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (lambda header: header | {"schema": 2}, 3, "schema 2"),
+        (lambda header: _of_task(header, "upscale"), 3, "task.name is 'upscale'"),
+        (lambda header: _of_task(header, "colorize"), 2, "is for colorize, not superres"),
+    ],
+)
+def test_a_model_of_another_version_or_task(
+    run, tmp_path, small_picture, model_file, change, code, message
+):
+    with safe_open(model_file, framework="pt") as file:
+        header = json.loads(file.metadata()["caflow"])
+    path = tmp_path / "other.safetensors"
+    save_file(load_file(model_file), path, {"caflow": json.dumps(change(header))})
+    assert_refused(run("superres", small_picture, "--model", path), code, message)
+
+
+def _of_task(header: dict, name: str) -> dict:
+    header["config"]["task"]["name"] = name
+    return header
