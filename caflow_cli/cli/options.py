@@ -180,7 +180,7 @@ _DEVICE = option(
     autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
 )
 Device = Annotated[str, _DEVICE]
-DeviceOrConfigs = Annotated[str | None, _DEVICE]  # None: as a run's config says
+DeviceOrConfigs = Annotated[str | None, _DEVICE]  # None: the run's config decides
 Shard = Annotated[
     str | None,
     option(
@@ -194,7 +194,7 @@ Seed = Annotated[
     int,
     option(
         "--seed S",
-        "Candidate k draws from seed S + k: `--seed S+k -m 1` draws it again.",
+        "Candidate k uses seed S + k; `--seed S+k -m 1` reproduces it.",
         SAMPLING,
     ),
 ]
@@ -202,7 +202,7 @@ NoiseSamples = Annotated[
     int,
     option(
         "--noise-samples K",
-        "Fixed noise draws that a score averages over; K > 1 gives its standard error.",
+        "Fixed noise samples that a score averages over; K > 1 gives its standard error.",
         SAMPLING,
     ),
 ]

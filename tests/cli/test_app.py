@@ -187,20 +187,10 @@ def test_an_interrupt_exits_130_and_leaves_nothing_half_written(
     process.stdout.readline()  # the first picture is written
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert b"Traceback" not in stderr
+    assert (process.returncode, stderr) == (130, b"interrupted\n")
     for path in (tmp_path / "out").iterdir():
         assert path.suffix == ".png"
         Image.open(path).load()
-
-
-def test_an_interrupt_says_so(run, monkeypatch):
-    def interrupted(*_arguments, **_options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("caflow_cli.cli.commands.superres.restore_pictures", interrupted)
-    result = run("superres", "x.png")
-    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"interrupted\n")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
@@ -277,17 +267,16 @@ def test_streams_that_are_closed(tmp_path, command, codes, stderr):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX shell")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
+    """Or a library's words would be written into it. The file is opened after the command."""
     code = (
-        "import caflow_cli.cli.app as program\n"
-        "def app(**options):\n"
-        "    with open('written', 'w') as file: file.write(str(file.fileno()))\n"
-        "program.app = app; program.main()"
+        "import atexit, os, sys\n"
+        "atexit.register(lambda: os.mkdir(str(os.open('file', os.O_CREAT | os.O_WRONLY))))\n"
+        "sys.argv = ['caflow', 'models', 'list']\n"
+        "from caflow_cli.cli import main\n"
+        "main()"
     )
-    subprocess.run(
-        ["bash", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code],
-        cwd=tmp_path,
-        timeout=60,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    assert int((tmp_path / "written").read_text()) > 2
+    command = f'exec "$0" -c "$1" {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(["bash", "-c", command, sys.executable, code], cwd=tmp_path, env=environment)
+    (number,) = [int(path.name) for path in tmp_path.iterdir() if path.is_dir()]
+    assert number > 2

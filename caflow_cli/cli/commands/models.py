@@ -237,7 +237,7 @@ def pull_command(
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """Where a packed model goes, and what its entry says."""
+    """Where a packed model goes, and its manifest entry."""
 
     id: Annotated[str, option("--id ID", "Name of the model.")]
     output: Annotated[str, option("--output -o DIR", "Folder to write into.")] = "."
@@ -281,7 +281,7 @@ def pack_command(
 
 @dataclass(frozen=True, kw_only=True)
 class Pushing:
-    """Where a model goes on the Hub, and what is said of it there."""
+    """Where a model goes on the Hub, and its card."""
 
     repo: Annotated[str, option("--repo USER/NAME", "Hub repository; created if new.")]
     revision: Annotated[

@@ -1,4 +1,4 @@
-"""`caflow score`."""
+"""`caflow score`: it repeats the number of every written file, alone, in folders, and by JSON."""
 
 from __future__ import annotations
 
@@ -13,43 +13,23 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from ..process import assert_refused
-from ..results import records
+from ..results import only_record, records
 from ..scenes import save, save_mask
-
-
-def test_score_repeats_the_number_of_every_written_file(run, tmp_path, small_picture, model_file):
-    result = run(
-        *("superres", small_picture, "-m", 3, "-n", 3, "-o", "out/", "--json"),
-        *("--model", model_file),
-    )
-    for output in json.loads(result.stdout)["outputs"]:
-        arguments = ("score", "--cond", small_picture, "--target", output["path"])
-        text = run(*arguments, "--model", model_file)
-        nats, bits, target = text.stdout.decode().rstrip("\n").split("\t")
-        assert float(nats) == pytest.approx(output["log_likelihood"], abs=1e-2)
-        assert float(bits) == pytest.approx(output["bits_per_dim"], abs=1e-5)
-        assert target == output["path"]
-    # The target names a file's model: found if CAFLOW_SCORE_MODEL is that one, else to be named.
-    assert_refused(run(*arguments), 2, "made with model 'small.safetensors'")
-    found = run(*arguments, CAFLOW_SCORE_MODEL=str(model_file))
-    assert found.stdout == text.stdout
 
 
 @pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
 def test_score_repeats_what_ranked_at_two_sizes(run, tmp_path, model_files, task):
-    """All commands, JSON against `score` with --model, and with the picture's own word."""
+    """All commands: text with --model, and JSON where the model is the environment's."""
     command = "sample" if task == "paired" else task
-    factor = 4 if task == "superres" else 1
+    factor, model = 4 if task == "superres" else 1, model_files[task]
     for height, width in ((32, 32), (72, 48)):
         image = save(tmp_path / f"a{height}.png", height // factor, width // factor)
-        given = ["--cond", image] if command == "sample" else [image]
         mask = []
         if task == "inpaint":
             mask = ["--mask", save_mask(tmp_path / "m.png", height, width)]
-        model = model_files[task]
-        done = run(command, *given, *mask, *["-m", "3", "-n", "2", "--json", "--model"], model)
-        assert done.returncode == 0, done.stderr
-        (record,) = records(done)
+        record = only_record(
+            run(command, image, *mask, "-m", 3, "-n", 2, "--json", "--model", model)
+        )
         assert record["command"] == command
         assert [o["path"] for o in record["outputs"]] == [
             str(tmp_path / f"a{height}_{command}_0{rank}.png") for rank in (1, 2)
@@ -57,42 +37,120 @@ def test_score_repeats_what_ranked_at_two_sizes(run, tmp_path, model_files, task
         for output in record["outputs"]:
             at_scale = (32, 48) if (task, height) == ("paired", 72) else (width, height)
             assert Image.open(output["path"]).size == at_scale
-            pair = ["--cond", image, "--target", output["path"], *mask]
-            scored = run("score", *pair, "--json", CAFLOW_SCORE_MODEL=str(model))
-            (again,) = records(scored)
+            pair = ["score", "--cond", image, "--target", output["path"], *mask]
+            again = only_record(run(*pair, "--json", CAFLOW_SCORE_MODEL=str(model)))
             assert again["log_likelihood"] == pytest.approx(output["log_likelihood"], abs=1e-2)
             for field in ("score_domain", "scored_size"):
                 assert again[field] == output[field]
             assert again.get("mask") == (str(mask[1]) if mask else None)
+            text = run(*pair, "--model", model).stdout.decode()
+            nats, bits, target = text.rstrip("\n").split("\t")
+            assert float(nats) == pytest.approx(again["rank_score"], abs=1e-4)
+            assert float(bits) == pytest.approx(again["bits_per_dim"], abs=1e-6)
+            assert target == output["path"]
+    assert_refused(run(*pair), 2, f"made with model '{model.name}'")
 
 
-def test_score_as_json(run, tmp_path, small_picture, model_file):
-    target = tmp_path / "t.png"
-    Image.open(small_picture).resize((32, 32)).save(target)
-    result = run(
-        *("score", "--cond", small_picture, "--target", target, "--json", "--noise-samples", 4),
-        CAFLOW_SCORE_MODEL=str(model_file),
-    )
-    record = json.loads(result.stdout)
-    assert record["status"] == "ok"
-    assert record["cond"] == str(small_picture)
-    assert record["target"] == str(target)
-    assert record["model"]["id"] == "small.safetensors"
+def test_several_noise_samples_give_a_standard_error(run, tmp_path, small_picture, model_file):
+    Image.open(small_picture).resize((32, 32)).save(tmp_path / "t.png")
+    pair = ("score", "--cond", small_picture, "--target", "t.png", "--model", model_file)
+    record = only_record(run(*pair, "--json", "--noise-samples", 4))
     assert record["standard_error"] > 0
     assert record["log_likelihood"] < 0
+    assert b"standard error" in run(*pair, "--noise-samples", 4).stderr
+    Image.open(small_picture).resize((33, 32)).save(tmp_path / "t.png")
+    assert_refused(run(*pair), 1, "33x32")
 
 
-def test_score_refuses_a_target_that_is_not_exactly_larger(
+def test_a_mask_is_for_inpainting_alone(run, tmp_path, model_files):
+    save(tmp_path / "x.png", 32, 32)
+    mask = save_mask(tmp_path / "m.png", 32, 32)
+    pair = ["score", "--cond", "x.png", "--target", "x.png"]
+    assert_refused(run(*pair, "--model", model_files["inpaint"]), 2, "inpaint needs a mask")
+    result = run(*pair, "--mask", mask, "--model", model_files["colorize"])
+    assert_refused(result, 2, "colorize takes no mask")
+
+
+def test_a_usage_error_is_found_before_images_are_read(run):
+    """The images do not exist: a message about one would come too late."""
+    pair = ["score", "--cond", "nowhere.png", "--target", "neither.png"]
+    assert_refused(run(*pair, "--noise-samples", 0), 2, "0 noise samples")
+    there = ["score", "--cond", "example:face", "--target", "example:face_64"]
+    assert_refused(run(*there, "--device", "abacus", "--model", "faces-superres-x4"), 2, "abacus")
+    assert_refused(run("score", "--cond", "-", "--target", "-"), 2, "stdin")
+
+
+def test_an_image_of_schema_1_is_scored_by_the_model_that_it_names(
     run, tmp_path, small_picture, model_file
 ):
-    target = tmp_path / "t.png"
-    Image.open(small_picture).resize((33, 32)).save(target)
-    result = run("score", "--cond", small_picture, "--target", target, "--model", model_file)
-    assert_refused(result, 1, "33x32")
+    done = run("superres", small_picture, "-m", 2, "-o", "new.png", "--model", model_file)
+    assert done.returncode == 0
+    with Image.open(tmp_path / "new.png") as image:
+        record = json.loads(image.info["caflow"])
+        assert record["schema"] == 2
+        kept = ("model", "seed", "rank_score", "log_likelihood", "bits_per_dim", "estimator")
+        old = {"schema": 1, "version": "0.1.0", "task": "superres", "tau": 0.5, "rank": 1}
+        chunk = PngImagePlugin.PngInfo()
+        chunk.add_text("caflow", json.dumps({**old, **{name: record[name] for name in kept}}))
+        image.save(tmp_path / "old.png", pnginfo=chunk)
+    scored = []
+    for name in ("new.png", "old.png"):
+        pair = ("score", "--cond", small_picture, "--target", name, "--json")
+        line = only_record(run(*pair, CAFLOW_SCORE_MODEL=str(model_file)))
+        assert (line["schema"], line["model"]) == (2, record["model"])
+        scored.append(line["log_likelihood"])
+    assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)
 
 
-def test_score_of_many_targets(run, tmp_path, model_files, monkeypatch):
-    """In folders of folders; given one condition from stdin; and what stops them all."""
+# --- folders --------------------------------------------------------------------------------------
+
+
+def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, model_files):
+    for name in ("a.png", "b.jpg"):
+        save(tmp_path / "small" / name, 8, 8)
+    model = ["--model", model_files["superres"]]
+    done = run("superres", "small", "-o", "big/", "-m", 2, "-n", 2, "--json", *model)
+    written = {
+        output["path"]: output["log_likelihood"]
+        for record in records(done)
+        for output in record["outputs"]
+    }
+    lines = records(run("score", "--cond", "small", "--target", "big", "--json", *model))
+    assert [line["target"] for line in lines] == sorted(written)
+    assert [line["cond"] for line in lines] == ["small/a.png"] * 2 + ["small/b.jpg"] * 2
+    for line in lines:
+        assert line["log_likelihood"] == pytest.approx(written[line["target"]], abs=1e-2)
+    one = run("score", "--cond", "small/a.png", "--target", "big", *model)
+    assert [line.split("\t")[2] for line in one.stdout.decode().splitlines()] == sorted(written)
+
+
+def test_masks_of_a_folder_belong_to_the_conditions(run, tmp_path, model_files):
+    for name, size in (("a", (40, 40)), ("b", (64, 32))):
+        save(tmp_path / "in" / f"{name}.png", *size)
+        save_mask(tmp_path / "masks" / f"{name}.bmp", *size)
+    shared = ["--mask", "masks", "--json", "--model", model_files["inpaint"]]
+    done = records(run("inpaint", "in", "-o", "out/", "-m", 1, *shared))
+    assert [record["mask"] for record in done] == ["masks/a.bmp", "masks/b.bmp"]
+    scored = records(run("score", "--cond", "in", "--target", "out", *shared))
+    assert [r["log_likelihood"] for r in scored] == pytest.approx(
+        [r["outputs"][0]["log_likelihood"] for r in done], abs=1e-2
+    )
+
+
+def test_images_without_a_partner_are_named(run, tmp_path):
+    for path in ("in/a.png", "in/lonely.png", "out/a.png", "out/stray.png"):
+        save(tmp_path / path, 8, 8)
+    result = run("score", "--cond", "in", "--target", "out", "--model", "nowhere")
+    assert_refused(result, 2, "'out/stray.png', 'in/lonely.png'")
+    assert_refused(run("score", "--cond", "in", "--target", "in/a.png"), 2, "is a folder")
+    save(tmp_path / "in" / "a.jpg", 8, 8)
+    result = run("score", "--cond", "in", "--target", "out")
+    assert_refused(result, 2, "differ only in their suffix")
+
+
+def test_targets_in_folders_of_folders_and_one_condition_from_stdin(
+    run, tmp_path, model_files, monkeypatch
+):
     for name in ("a.png", "s/b.png"):
         save(tmp_path / "conds" / name, 32, 32)
         save(tmp_path / "conds" / "out" / name, 32, 32, seed=1)
@@ -120,97 +178,26 @@ def test_one_bad_pair_does_not_stop_the_others(run, tmp_path, model_files):
     given = ["score", "--cond", "in", "--target", "out", "--model", model_files["superres"]]
     result = run(*given, "--json")
     assert result.returncode == 1
-    assert [(r["target"], r["status"]) for r in records(result)] == [
-        ("out/a.png", "ok"),
-        ("out/b.png", "error"),
-        ("out/c.png", "ok"),
-    ]
+    found = [(record["target"], record["status"]) for record in records(result)]
+    assert found == [("out/a.png", "ok"), ("out/b.png", "error"), ("out/c.png", "ok")]
     text = run(*given)
     assert text.returncode == 1
-    assert [line.split("\t")[2] for line in text.stdout.decode().splitlines()] == [
-        "out/a.png",
-        "out/c.png",
-    ]
+    targets = [line.split("\t")[2] for line in text.stdout.decode().splitlines()]
+    assert targets == ["out/a.png", "out/c.png"]
     assert text.stderr.decode().startswith("error: 'out/b.png'")
 
 
-def test_score_needs_a_mask_for_inpaint_only(run, tmp_path, model_files):
-    save(tmp_path / "x.png", 32, 32)
-    mask = save_mask(tmp_path / "m.png", 32, 32)
-    pair = ["score", "--cond", "x.png", "--target", "x.png"]
-    assert_refused(run(*pair, "--model", model_files["inpaint"]), 2, "inpaint needs a mask")
-    result = run(*pair, "--mask", mask, "--model", model_files["colorize"])
-    assert_refused(result, 2, "colorize takes no mask")
-
-
 def test_sorted_scores_come_best_first(run, tmp_path, model_file):
-    folders = tmp_path / "conds", tmp_path / "targets"
     for k in range(3):
         side = 8 + 4 * (k % 2)  # of two sizes: bits/dim decide, not nats
-        save(folders[0] / f"{k}.png", side, side, seed=k)
-        save(folders[1] / f"{k}.png", 4 * side, 4 * side, seed=k + 5)
+        save(tmp_path / "conds" / f"{k}.png", side, side, seed=k)
+        save(tmp_path / "targets" / f"{k}.png", 4 * side, 4 * side, seed=k + 5)
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(folders[1] / "0.png")
-    shared = [
-        "score",
-        "--cond",
-        folders[0],
-        "--target",
-        folders[1],
-        "--json",
-        "--model",
-        model_file,
-    ]
-    plain, ordered = (
-        [json.loads(line) for line in run(*shared, *sort).stdout.splitlines()]
-        for sort in ([], ["--sort"])
-    )
+    Image.fromarray(noise).save(tmp_path / "targets" / "0.png")
+    shared = ["score", "--cond", "conds", "--target", "targets", "--json", "--model", model_file]
+    plain, ordered = (records(run(*shared, *sort)) for sort in ([], ["--sort"]))
     bits = [record["bits_per_dim"] for record in ordered]
     assert bits == sorted(bits)
     assert Path(ordered[-1]["target"]).name == "0.png"
     assert [record["bits_per_dim"] for record in plain] != bits
     assert sorted(bits) == sorted(record["bits_per_dim"] for record in plain)
-
-
-def test_a_usage_error_is_found_before_pictures_are_read(run):
-    """The pictures do not exist: a message about one would come too late."""
-    pair = ["score", "--cond", "nowhere.png", "--target", "neither.png"]
-    assert_refused(run(*pair, "--noise-samples", 0), 2, "0 noise samples")
-    there = ["score", "--cond", "example:face", "--target", "example:face_64"]
-    assert_refused(run(*there, "--device", "abacus", "--model", "faces-superres-x4"), 2, "abacus")
-    assert_refused(run("score", "--cond", "-", "--target", "-"), 2, "stdin")
-
-
-def test_a_picture_of_schema_1_is_scored_by_the_model_that_it_names(
-    run, tmp_path, small_picture, model_file
-):
-    done = run("superres", small_picture, "-m", 2, "-o", "new.png", "--model", model_file)
-    assert done.returncode == 0
-    with Image.open(tmp_path / "new.png") as picture:
-        record = json.loads(picture.info["caflow"])
-        assert record["schema"] == 2
-        # What version 0.1.0 wrote.
-        chunk = PngImagePlugin.PngInfo()
-        old = {
-            "schema": 1,
-            "version": "0.1.0",
-            "task": "superres",
-            "model": record["model"],
-            "tau": 0.5,
-            "seed": record["seed"],
-            "rank": 1,
-            "candidates": 2,
-            "rank_score": record["rank_score"],
-            "log_likelihood": record["log_likelihood"],
-            "bits_per_dim": record["bits_per_dim"],
-            "estimator": record["estimator"],
-        }
-        chunk.add_text("caflow", json.dumps(old))
-        picture.save(tmp_path / "old.png", pnginfo=chunk)
-    scored = []
-    for name in ("new.png", "old.png"):
-        arguments = ("score", "--cond", small_picture, "--target", name, "--json")
-        (line,) = records(run(*arguments, CAFLOW_SCORE_MODEL=str(model_file)))
-        assert (line["schema"], line["model"]) == (2, record["model"])
-        scored.append(line["log_likelihood"])
-    assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)
