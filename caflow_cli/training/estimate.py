@@ -64,11 +64,10 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
             begin = time.perf_counter()
             for step in range(1, 1 + _STEPS):
                 trainer.step(batches(step), 0.0)
-            timed.append((trainer.phases.current, (time.perf_counter() - begin) / _STEPS))
-            if not trainer.phases.current_ends(1.0):
+            timed.append((trainer.phase, (time.perf_counter() - begin) / _STEPS))
+            if not trainer.phase_ends(1.0):
                 break
-            trainer.phases.begin_next(0)
-            trainer.begin_phase(batches(0))
+            trainer.begin_next_phase(batches(0))
     if optim.images is not None:
         steps = math.ceil(optim.images / optim.batch_size)
         seconds = sum(steps * phase.share_of_run * each for phase, each in timed)

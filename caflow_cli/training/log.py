@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from accelerate import Accelerator
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import atomic_write, make_folder
+from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
@@ -55,6 +55,8 @@ class Progress:
     running: float = math.nan  # mean training bits/dim of the live weights,
     losses: int = 0  # over so many steps
     validations: int = 0
+    phase: int = 0  # the present one, whose number never falls, even if the budget grows
+    phase_began_at: int = 0  # step
     lr_scale: float = 1.0  # halved by each return to an earlier state
 
     def restore(self, record: Mapping[str, Any]) -> None:
@@ -246,8 +248,6 @@ def draw_curve(events: Sequence[Event]) -> bytes:
 
 # --- trackers -------------------------------------------------------------------------------------
 
-_PROJECT = "caflow"
-_WANDB_ID = ".wandb-id"
 _HINTS = {
     "wandb": "wandb login, or WANDB_MODE=offline; or leave tracker out",
     "trackio": "TRACKIO_DIR names a folder that can be written; or leave tracker out",
@@ -267,12 +267,9 @@ def check_tracker(name: str | None) -> None:
 
 
 class Tracker:
-    """TensorBoard, Weights & Biases or Trackio, through `accelerate`; nothing if the config names
-    none.
+    """TensorBoard, Weights & Biases or Trackio, through `accelerate`, if the config names one.
 
-    TensorBoard and Trackio write on this machine; Weights & Biases sends to its server, unless
-    `WANDB_MODE=offline` is set. A tracker that fails once the run has begun is not used any more:
-    the run goes on.
+    A tracker that fails once the run has begun is not used any more: the run goes on.
 
     Args:
         config: The run's.
@@ -292,28 +289,22 @@ class Tracker:
         Raises:
             CaflowError: (exit 2) it does not start, because it has no account, say.
         """
-        name = self._config.tracker
+        name, out = self._config.tracker, Path(self._config.out).resolve()
         if name is None:
             return
-        out = Path(self._config.out)
-        run = {"name": out.resolve().name, "resume": "allow"}
-        kept = out / _WANDB_ID  # so that a resumed run is one with what it was
-        own = kept.read_text(encoding="utf-8") if kept.is_file() else uuid4().hex
-        options = {"wandb": {**run, "id": own, "dir": str(out)}, "trackio": run}.get(name)
-        # TensorBoard's files lie in a folder of the project's name.
-        project, values = (name, None) if options is None else (_PROJECT, _flat(self._config))
+        run = {"name": out.name, "resume": "allow"}
+        if name == "wandb":  # a resumed run is one with what it was
+            run |= {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
+        values = {k: v for k, v in self._config.to_dict().items() if k not in _LOCAL}
+        # TensorBoard's files lie in a folder of the project's name, and it takes no nested values.
+        how = (name, None, {}) if name == "tensorboard" else ("caflow", values, {name: run})
         try:
-            with _off_stdout():
-                self._accelerator.init_trackers(
-                    project, values, {} if options is None else {name: options}
-                )
+            with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
+                self._accelerator.init_trackers(*how)
         except Exception as error:  # whatever a foreign package raises
             raise CaflowError(
                 f"tracker {name} does not start: {_one_line(error)}", _HINTS[name], EXIT_USAGE
             ) from error
-        if name == "wandb" and self._accelerator.is_main_process:
-            make_folder(out)
-            atomic_write(kept, own.encode())
         self._on = True
 
     def figures(self, figures: Mapping[str, Any], step: int) -> None:
@@ -351,37 +342,13 @@ class Tracker:
         self._on = False
 
     def _each(self, use: Callable[[Any], None]) -> None:
-        if not self._on:
-            return
         try:
-            with _off_stdout():
-                for tracker in self._accelerator.trackers:
+            with contextlib.redirect_stdout(sys.stderr):
+                for tracker in self._accelerator.trackers if self._on else ():
                     use(tracker)
         except Exception as error:  # whatever a foreign package raises
             self._on = False
             self._note(f"tracker {self._config.tracker} fails and is not used: {_one_line(error)}")
-
-
-@contextlib.contextmanager
-def _off_stdout() -> Iterator[None]:
-    """Send what a package prints to stderr: stdout carries results only."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    """The config in one level, without what only this machine knows."""
-    flat: dict[str, Any] = {}
-    for key, value in config.to_dict().items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": _plain(one) for name, one in value.items()}
-        elif key not in _LOCAL:
-            flat[key] = _plain(value)
-    return {**flat, "data": Path(config.data).name}
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _one_line(error: Exception) -> str:

@@ -32,7 +32,7 @@ from .data import Batch, Batches, open_dataset
 from .log import Event, EventLog, Progress, RunSummary, check_tracker, start_notes
 from .losses import ImageLoss, Loss, LossModule, perceptual_distance
 from .optim import EMA, Guard, Muon, named_parameters, parameter_groups
-from .phases import Phase, Phases, phases_of, wants_perceptual
+from .phases import Phase, phases_of, wants_perceptual
 from .processes import Signals, on_main_process, sum_over_processes
 from .state import RunFolder, check_unchanged, load_newest, save_state, starting_model
 from .validate import Fit, Validation, write_validation
@@ -104,7 +104,7 @@ def train(
         # Model and optimiser, new or from the newest state.
         torch.manual_seed(config.seed)
         trainer = Trainer(starting_model(config, has_state), accelerator, config, perceptual)
-        progress, phases, guard = trainer.progress, trainer.phases, trainer.guard
+        progress, guard = trainer.progress, trainer.guard
         notes = start_notes(config, resume, has_state)
         if has_state and (failure := trainer.restore(folder)):
             notes.append(failure)
@@ -122,7 +122,7 @@ def train(
 
         def validate() -> None:
             nonlocal fit, validated_at
-            fit = validation.measure(trainer.ema.model, accelerator, phases.current)
+            fit = validation.measure(trainer.ema.model, accelerator, trainer.phase)
             validated_at = progress.step
             if better := fit.loss < progress.best:
                 progress.best, progress.best_bits_per_dim = fit.loss, fit.val
@@ -140,19 +140,19 @@ def train(
             clock = time.monotonic() - start if accelerator.is_main_process else 0.0
             return [clock, *signals.flags()]
 
-        if progress.spent(optim) < 1 and not phases.current.guide_alone:
+        if progress.spent(optim) < 1 and not trainer.phase.guide_alone:
             trainer.initialise(batches(progress.step))
         while (spent := progress.spent(optim)) < 1:
             began = time.monotonic()
-            if phases.current_ends(spent):
-                reached = f"{phases.current.name}: {progress.running:.4f} {phases.current.unit}"
-                phases.begin_next(progress.step)
-                log.announce("note", text=f"{reached}; next: {phases.current.name}")
-                trainer.begin_phase(batches(progress.step))
+            if trainer.phase_ends(spent):
+                reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
+                trainer.begin_next_phase(batches(progress.step))
+                log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
 
             # The step.
             epoch = progress.images(optim) // len(train_set)
-            lr = progress.lr_scale * phases.rate(progress.step, spent, epoch)
+            phase_step = progress.step - progress.phase_began_at
+            lr = progress.lr_scale * trainer.phase.rate(phase_step, spent, epoch)
             figures = trainer.step(batches(progress.step), lr, messages)
             progress.elapsed, *flags = figures.messages
             if figures.taken:
@@ -174,7 +174,7 @@ def train(
                 images = (progress.step - logged_at) * optim.batch_size
                 log.announce("step", **trainer.figures(figures, lr, images / max(seconds, 1e-9)))
                 logged_at, seconds = progress.step, 0.0
-            if progress.step % config.validate_every == 0 and not phases.current.guide_alone:
+            if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
                 validate()
             regular = progress.step % config.save_every == 0
             stopped = Signals.stopped(flags, progress.step, config.out)
@@ -186,7 +186,7 @@ def train(
                 raise stopped
 
         # The flows of a model that the run began with have trained, whatever the phase.
-        has_model = not phases.current.guide_alone or config.init_from is not None
+        has_model = not trainer.phase.guide_alone or config.init_from is not None
         if has_model and validated_at != progress.step:
             validate()
         if trainer.saved_at != progress.step:
@@ -297,7 +297,8 @@ class Trainer:
         model.checkpoint_activations(optim.checkpoint_activations)
         model.to(accelerator.device).train()
         self.progress, self.saved_at = Progress(), -1  # the step of the last state
-        self.phases = Phases(phases_of(optim, model.config.flow, perceptual, config.samples))
+        self.phases = phases_of(optim, model.config.flow, perceptual, config.samples)
+        self.progress.phase = self._next_phase(-1)
         # Of one type everywhere: weights of processes may not drift apart.
         rough = net_type(torch.float32, accelerator.device, True, optim.bf16) is torch.bfloat16
         [many] = sum_over_processes(accelerator, [float(rough)])
@@ -328,13 +329,29 @@ class Trainer:
             self.model.compile_steps()
             self._compiled = True
 
-    def begin_phase(self, batch: Batch) -> None:
-        """Prepare for a phase that has just begun, with its first batch.
+    @property
+    def phase(self) -> Phase:
+        """The present phase."""
+        return self.phases[self.progress.phase]
+
+    def _next_phase(self, number: int) -> int:
+        """The number of the next phase of non-zero length after this one, or of the last."""
+        later = range(number + 1, len(self.phases))
+        return next((n for n in later if self.phases[n].share_of_run > 0), len(self.phases) - 1)
+
+    def phase_ends(self, spent: float) -> bool:
+        """Whether the next phase begins when this share of the run's budget is spent."""
+        return self.progress.phase + 1 < len(self.phases) and spent >= self.phase.end
+
+    def begin_next_phase(self, batch: Batch) -> None:
+        """Begin the next phase, with its first batch.
 
         Actnorms are set from the present activations, which the phase before has changed. The
         averaged weights start anew, and losses of another kind are forgotten.
         """
-        if not self.phases.current.guide_alone:
+        self.progress.phase = self._next_phase(self.progress.phase)
+        self.progress.phase_began_at = self.progress.step
+        if not self.phase.guide_alone:
             self.initialise(batch)
         self.ema.updates = 0
         self.guard.forget()
@@ -351,7 +368,7 @@ class Trainer:
             messages: Returns numbers that are summed over the processes in the same transfer.
         """
         for group in self.rule.param_groups:
-            group["lr"] = lr * group["shares"][self.phases.number]
+            group["lr"] = lr * group["shares"][self.progress.phase]
         module = self._module()
         parts = batch.split(self.config.optim.accumulate)
         device = wide_device(self.accelerator.device)
@@ -382,7 +399,7 @@ class Trainer:
         Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
         the parameters that need a gradient when it is created, so each phase has its own module.
         """
-        phase = self.phases.current
+        phase = self.phase
         if self._prepared is None or self._prepared[0] is not phase:
             for name, parameter in named_parameters(self.model).items():
                 parameter.requires_grad_(phase.share(name, parameter) > 0)
@@ -399,7 +416,7 @@ class Trainer:
 
     def figures(self, step: StepFigures, lr: float, images_per_second: float) -> dict[str, Any]:
         """The figures of a step for the log."""
-        in_bits = self.phases.current.unit == "bits/dim"
+        in_bits = self.phase.unit == "bits/dim"
         return {
             "lr": lr,
             "images_per_second": images_per_second,
@@ -416,7 +433,6 @@ class Trainer:
         """Write a state to go on from."""
         record = {
             **asdict(self.progress),
-            **self.phases.record(),
             "batch_size": self.config.optim.batch_size,
             "guard": self.guard.record(),
         }
@@ -435,7 +451,13 @@ class Trainer:
         """
         record, failure = load_newest(folder.states, self.model, self.ema, self.rule, self.guard)
         self.progress.restore(record)
-        self.phases.restore(record)
+        if not 0 <= self.progress.phase < len(self.phases):
+            raise CaflowError(
+                f"the state is of phase {self.progress.phase + 1}, and this config has "
+                f"{len(self.phases)}",
+                "go on with the config.toml that the run wrote when it began",
+                EXIT_USAGE,
+            )
         self.saved_at = self.progress.step
         if self.saved_at % self.config.save_every == 0:
             self.guard.state_written()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor
 
 from ..config import FlowConfig
-from ..errors import EXIT_USAGE, CaflowError
 from .config import OptimConfig, SamplesConfig
 from .losses import (
     ImageLoss,
@@ -23,7 +20,7 @@ from .losses import (
     sample_loss,
 )
 
-__all__ = ["GUIDE", "Phase", "Phases", "learning_rate", "phases_of", "wants_perceptual"]
+__all__ = ["GUIDE", "Phase", "learning_rate", "phases_of", "wants_perceptual"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
@@ -107,6 +104,11 @@ class Phase:
     @property
     def share_of_run(self) -> float:
         return self.end - self.begin
+
+    def rate(self, step: int, spent: float, epoch: int) -> float:
+        """The learning rate of a step of the phase, when this share of the budget is spent."""
+        progress = (spent - self.begin) / self.share_of_run
+        return learning_rate(self.optim, step, progress, epoch)
 
     def share(self, name: str, parameter: Tensor) -> float:
         """A parameter's share of the learning rate, by its name and value. 0: it does not learn.
@@ -192,71 +194,3 @@ def phases_of(
             )
         )
     return phases
-
-
-class Phases(Sequence[Phase]):
-    """The phases of a run, and the current one.
-
-    A run goes from one phase to the next and never back, even if a larger budget reduces the share
-    of the budget that is spent.
-
-    Args:
-        phases: In order. A new run begins with the first phase of non-zero length.
-    """
-
-    def __init__(self, phases: Sequence[Phase]) -> None:
-        self._phases = tuple(phases)
-        self.number = next(n for n, phase in enumerate(phases) if phase.end > phase.begin)
-        self._first_step = 0  # of the present phase
-
-    def __getitem__(self, number: int) -> Phase:  # type: ignore[override]
-        return self._phases[number]
-
-    def __len__(self) -> int:
-        return len(self._phases)
-
-    @property
-    def current(self) -> Phase:
-        return self._phases[self.number]
-
-    def current_ends(self, spent: float) -> bool:
-        """Whether the next phase begins when this share of the run's budget is spent."""
-        return self.number + 1 < len(self) and spent >= self.current.end
-
-    def begin_next(self, step: int) -> None:
-        """Begin the next phase of non-zero length after `step` steps of the run."""
-        self.number += 1
-        while self.current.share_of_run == 0 and self.number + 1 < len(self):
-            self.number += 1
-        self._first_step = step
-
-    def rate(self, step: int, spent: float, epoch: int) -> float:
-        """The learning rate for the run's next step.
-
-        Args:
-            step: Number of steps that the run has made.
-            spent: Share of the run's budget that is spent.
-            epoch: How often all training images have been seen.
-        """
-        phase = self.current
-        progress = (spent - phase.begin) / phase.share_of_run
-        return learning_rate(phase.optim, step - self._first_step, progress, epoch)
-
-    def record(self) -> dict[str, Any]:
-        """The current phase, for a state."""
-        return {"phase": self.number, "phase_began_at": self._first_step}
-
-    def restore(self, record: Mapping[str, Any]) -> None:
-        """Go on in the phase of a state.
-
-        Raises:
-            CaflowError: (exit 2) there is no such phase.
-        """
-        number = record["phase"]
-        if not 0 <= number < len(self):
-            raise CaflowError(
-                f"the state is of phase {number + 1}, and this config has {len(self)}",
-                "go on with the config.toml that the run wrote when it began",
-                EXIT_USAGE,
-            )
-        self.number, self._first_step = number, record["phase_began_at"]

@@ -114,7 +114,7 @@ def test_numbers_and_grids_go_to_the_tracker(tmp_path, capsys):
     assert fake.got == [(3, {"loss": 1.5}), (3, {"samples": (1, 4, 6, 3)}), "end"]
     project, values, options = fake.began
     assert (project, options["wandb"]["name"]) == ("caflow", "run")
-    assert values["optim.lr"] == 8e-3
+    assert values["optim"]["lr"] == 8e-3
     assert str(tmp_path) not in str(values)  # no path of this machine
     assert capsys.readouterr().out == ""
     again = Fake("wandb")

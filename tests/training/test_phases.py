@@ -7,22 +7,14 @@ from dataclasses import replace
 import helpers
 import pytest
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
 from caflow_cli.training import OptimConfig, SamplesConfig
 from caflow_cli.training.optim import named_parameters
-from caflow_cli.training.phases import Phases, learning_rate, phases_of, wants_perceptual
+from caflow_cli.training.phases import learning_rate, phases_of, wants_perceptual
 from caflow_cli.training.settings import build_config
 
 GUIDED = helpers.small_config(scales=2, guide=4)
 PLAIN = helpers.small_config(scales=2)
-
-
-def phases(config=GUIDED, samples=None, **optim):
-    optim = {"guide_perceptual": 0.0, **optim}
-    return Phases(
-        phases_of(OptimConfig(images=100, batch_size=1, **optim), config.flow, None, samples)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -86,21 +78,18 @@ def test_the_papers_rate_falls_by_a_thousandth_per_epoch_and_once_to_a_tenth():
     assert rate(70_000, 32) == pytest.approx(1e-4 * 0.999**32)
 
 
-def test_a_guide_has_a_schedule_of_its_own():
-    run = phases(lr=1.0, guide_first=0.5, guide_first_lr=0.1, warmup=10)
-    rates, begun = [], []
-    for step in range(100):
-        if run.current_ends(step / 100):
-            run.begin_next(step)
-            begun.append(step)
-        rates.append(run.rate(step, step / 100, 0))
-    assert begun == [50]
+def test_each_phase_has_a_schedule_of_its_own():
+    optim = OptimConfig(
+        images=1, lr=1.0, guide_first=0.5, guide_first_lr=0.1, warmup=10, guide_perceptual=0.0
+    )
+    guide, flows = phases_of(optim, GUIDED.flow)
+    rates = [guide.rate(step, step / 100, 0) for step in range(50)]
+    rates += [flows.rate(step, 0.5 + step / 100, 0) for step in range(50)]
     assert rates[:3] == pytest.approx([0.01, 0.02, 0.03], rel=0.05)
     assert max(rates[:50]) < 0.1
     assert rates[49] == pytest.approx(0.001, rel=0.2)
     assert rates[50:53] == pytest.approx([0.1, 0.2, 0.3], rel=0.05)
     assert rates[99] == pytest.approx(0.01, rel=0.2)
-    assert not run.current_ends(1.0)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "paper"])
@@ -157,32 +146,3 @@ def test_the_last_part_has_a_loss_on_samples(parameters):
     for name, parameter in parameters.items():
         assert last.share(name, parameter) == flows.share(name, parameter)
     assert learning_rate(last.optim, 200, 0.0, 0) == pytest.approx(0.1, rel=0.01)
-
-
-@pytest.mark.parametrize("config", [PLAIN, GUIDED])
-def test_phases_that_take_no_time_are_passed_over(config):
-    run = phases(config)
-    assert not run.current.guide_alone
-    assert (run.current.begin, run.current.end) == (0.0, 1.0)
-    assert run.record() == {"phase": 1 if config is GUIDED else 0, "phase_began_at": 0}
-    run = phases(guide_first=0.5, samples=SamplesConfig(share=0.5, perceptual=0))
-    assert run.current_ends(0.5)
-    run.begin_next(50)
-    assert run.record() == {"phase": 2, "phase_began_at": 50}
-
-
-def test_a_state_names_its_phase():
-    run = phases(guide_first=0.5)
-    run.begin_next(20)
-    again = phases(guide_first=0.5)
-    again.restore(run.record())
-    assert again.record() == {"phase": 1, "phase_began_at": 20}
-    assert again.rate(31, 0.31, 0) == run.rate(31, 0.31, 0)
-    # A phase goes on though the config gives it no time any more: the next one begins as it should.
-    shorter = phases(guide_first=0.0)
-    shorter.restore({"phase": 0, "phase_began_at": 0})
-    assert shorter.current.guide_alone
-    assert shorter.current_ends(0.1)
-    with pytest.raises(CaflowError, match="of phase 3, and this config has 2") as caught:
-        run.restore({"phase": 2, "phase_began_at": 4})
-    assert caught.value.exit_code == 2

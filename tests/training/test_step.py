@@ -133,8 +133,7 @@ def test_the_guide_trains_alone_and_then_everything_but_the_guide(guided_model, 
     moments = {p: copy.deepcopy(state) for p, state in one.rule.state.items()}
     assert moments
 
-    one.phases.begin_next(2)
-    one.begin_phase(batch)
+    one.begin_next_phase(batch)
     assert (one.ema.updates, one.guard.mean) == (0, None)
     before = weights(one)
     assert one.step(batch, 1e-3).taken
@@ -143,6 +142,18 @@ def test_the_guide_trains_alone_and_then_everything_but_the_guide(guided_model, 
     for parameter, then in moments.items():
         now = one.rule.state[parameter]
         assert all(torch.equal(now[moment], value) for moment, value in then.items())
+
+
+def test_phases_follow_each_other_and_never_end_with_the_budget(guided_model, batch):
+    samples = SamplesConfig(share=0.5, perceptual=0.0)
+    one = trainer(guided_model, samples, guide_first=0.5)  # the flows alone have no time
+    assert (one.phase.guide_alone, one.phase_ends(0.4), one.phase_ends(0.5)) == (True, False, True)
+    one.progress.step = 3
+    one.begin_next_phase(batch)
+    assert (one.progress.phase, one.progress.phase_began_at) == (2, 3)
+    assert not one.phase_ends(1.0)
+    assert not trainer(guided_model).phase.guide_alone  # of no length
+    assert trainer(guided_model).progress.phase == 1
 
 
 def test_compiling_needs_a_compiler(model, monkeypatch):
@@ -178,21 +189,32 @@ def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the
 ):
     one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), RunFolder(tmp_path)
     if same_phase:
-        one.phases.begin_next(0)
+        one.begin_next_phase(batch)
     for step in (1, 2):
         one.step(batch, 1e-3)
         one.progress.step = step
         if step == 2 and not same_phase:
-            one.phases.begin_next(0)
+            one.progress.phase = 1
         one.save(folder)
     other = trainer(guided_model, guide_first=0.5, out=tmp_path)
     assert other.restore(folder) is None
-    assert (other.progress.step, other.phases.number) == (2, 1)
+    assert (other.progress.step, other.progress.phase) == (2, 1)
     now = {name: value.clone() for name, value in other.model.state_dict().items()}
     assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())
     assert other.guard.roll_back() is same_phase
     same = [torch.equal(value, now[name]) for name, value in other.model.state_dict().items()]
     assert all(same) is not same_phase
+
+
+def test_a_state_of_a_phase_that_does_not_exist_is_refused(guided_model, batch, tmp_path):
+    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), RunFolder(tmp_path)
+    one.begin_next_phase(batch)
+    one.save(folder)
+    shorter = trainer(guided_model, guide_first=0.0, out=tmp_path)
+    shorter.phases = shorter.phases[:1]
+    with pytest.raises(CaflowError, match="of phase 2, and this config has 1") as caught:
+        shorter.restore(folder)
+    assert caught.value.exit_code == 2
 
 
 def test_an_estimate_makes_steps_of_every_phase_and_writes_nothing(pictures, tmp_path):
