@@ -168,9 +168,9 @@ def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
 
 
 def settled(task, conditions, draws):
-    """`task.settle` of every draw: uint8 (N, C, H, W) and (N, 3, H, W) to (N, 3, H, W)."""
+    """`task.keep_known` of every draw: uint8 (N, C, H, W) and (N, 3, H, W) to (N, 3, H, W)."""
     pairs = zip(conditions.permute(0, 2, 3, 1), draws.permute(0, 2, 3, 1), strict=True)
-    pictures = [task.settle(y.numpy(), w.numpy()) for y, w in pairs]
+    pictures = [task.keep_known(y.numpy(), w.numpy()) for y, w in pairs]
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 

@@ -19,7 +19,6 @@ from ..inference.written import provenance, written
 from ..sampling import Sampling
 from ..tasks import Picture
 from ..tasks.base import as_read, resize
-from ..tasks.picture_notes import picture_note
 
 __all__ = ["Job", "Stopped"]
 
@@ -64,8 +63,8 @@ class Job:
         self._input = loaded.as_seen(image)
         self._drawing = Drawing(loaded.model, self._input, sampling, mask, self._check_stopped)
         self.sampling = self._drawing.sampling
-        config = loaded.model.config.task
-        self.notes = list(filter(None, [picture_note(config, self._input, mask)]))
+        note = task_of(loaded.model).note(self._input, mask)
+        self.notes = [note] if note else []
         self.result: Candidates | None = None
         self.chosen_k: int | None = None
         self._small: dict[int, str] = {}  # files of the gallery, by k

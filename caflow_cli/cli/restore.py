@@ -285,9 +285,9 @@ class _Restorer:
 
     def _note(self, job: Job, image: Picture, mask: Picture | None) -> None:
         """Write the note about an input before the work, if there is one."""
-        from ..tasks.picture_notes import picture_note
+        from ..inference import task_of
 
-        if note := picture_note(self.loaded.model.config.task, image, mask):
+        if note := task_of(self.loaded.model).note(image, mask):
             self.reporter.console.note(f"{job.name}: {note}")
 
     def _hint_at_faces(self, job: Job, image: Picture) -> None:

@@ -100,7 +100,7 @@ class Request:
     @classmethod
     def of_condition(cls, task: Task, cond: Picture) -> Request:
         """Make the request for a condition at model scale, whose picture is not known."""
-        return cls(cond, [Step(_same, task.settle, _pair)])
+        return cls(cond, [Step(_same, task.keep_known, _pair)])
 
     def compose(self, draws: Sequence[Picture]) -> Picture:
         """The picture of draws, one a part."""

@@ -19,7 +19,6 @@ from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..tasks import Picture, get_task
 from ..tasks.base import as_read
-from ..tasks.picture_notes import picture_note
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
@@ -104,7 +103,7 @@ class Candidates:
         That its own colours are dropped, or that a hole is too wide for detail. Mostly there are
         none.
         """
-        note = picture_note(self.config.task, self.condition, self.mask)
+        note = get_task(self.config).note(self.condition, self.mask)
         return [note] if note else []
 
     @property

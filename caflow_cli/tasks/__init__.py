@@ -1,4 +1,4 @@
-"""Tasks: they connect a user's picture with a condition, a draw and a score."""
+"""Tasks: they connect a user's image with a condition, a sample and a score."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_USAGE, CaflowError
 from .base import Part, Picture, Place, Task, pad
 from .colorize import Colorize
-from .hole_window import HoleWindow
 from .holes import MaskHoles
-from .inpaint import Inpaint
+from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
 from .superres import SuperRes
 
@@ -37,15 +36,10 @@ __all__ = [
     "task_named",
 ]
 
-TASKS: dict[str, type[SuperRes | Colorize | Inpaint | Paired]] = {
-    "superres": SuperRes,
-    "colorize": Colorize,
-    "inpaint": Inpaint,
-    "paired": Paired,
-}
+TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, Inpaint, Paired)}
 
 
-def task_named(name: str) -> type[SuperRes | Colorize | Inpaint | Paired]:
+def task_named(name: str) -> type[Task]:
     """The class with that name, which has the defaults.
 
     Raises:
@@ -77,7 +71,7 @@ def get_task(config: Config) -> Task:
 
 
 def held_out_conditions(task: Task, targets: Tensor) -> Tensor:
-    """Compute `held_out_condition` for all pictures: uint8 (N, 3, H, W) to (N, C, H, W)."""
+    """Compute `held_out_condition` for all images: uint8 (N, 3, H, W) to (N, C, H, W)."""
     height, width = targets.shape[2:]
     conditions = targets.new_empty((len(targets), task.cond_channels, height, width))
     result = conditions.permute(0, 2, 3, 1).numpy()

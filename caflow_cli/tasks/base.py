@@ -1,10 +1,10 @@
-"""The interface of all tasks, and functions that they share: padding, resizing, grey."""
+"""What all tasks have in common: their interface, and padding, resizing and grey."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,15 @@ from ..errors import CaflowError
 if TYPE_CHECKING:
     import torch
 
+    from ..config import Config
+
 __all__ = [
     "Part",
     "Picture",
     "Place",
     "Task",
     "as_read",
-    "check_same_size",
+    "check_target",
     "grey",
     "pad",
     "padded_size",
@@ -36,81 +38,87 @@ Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (12
 class Place:
     """A part of the filling of a hole, as JSON states it."""
 
-    window: tuple[int, int, int, int]  # left, top, width, height: what the model sees
+    window: tuple[int, int, int, int]  # left, top, width, height: what the model reads
     pixels: int  # of the hole, which are filled here
-    shrunk: bool  # whether the model sees it smaller than it is
+    shrunk: bool  # whether the model reads it smaller than it is
 
 
 class Part(Protocol):
-    """The work of one draw for a user's picture: all of it, or a window onto a hole.
+    """What one sample of the model is for: all of a user's image, or a window onto a hole.
 
-    Parts are done one after the other: the next one sees what the last one composed.
+    Parts are sampled one after the other: the next one reads what the last one composed.
     """
 
     @property
     def place(self) -> Place | None:
-        """Where in the picture it is; None: it is all of the picture."""
+        """Where in the image it is; None: it is all of the image."""
 
     def condition(self, image: Picture) -> Picture:
-        """Compute the condition of a picture: uint8 (h, w, cond_channels)."""
+        """Compute the condition of an image: uint8 (h, w, cond_channels)."""
 
-    def compose(self, image: Picture, draw: Picture) -> Picture:
-        """Put a draw of the model's size into the picture, and round to 8 bits."""
+    def compose(self, image: Picture, sample: Picture) -> Picture:
+        """Put a sample of the model's size into the image."""
 
     def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
-        """Compute the pair (condition, target) that is scored, from the user's picture and a target
+        """Compute the pair (condition, target) that is scored, from the user's image and a target
         in which this part and all before it are done.
 
         Raises:
-            CaflowError: The size of the target does not fit the picture.
+            CaflowError: The size of the target does not fit the image.
         """
 
 
-class Task(Protocol):
-    """Turns a user's picture into the model's condition, and the model's draw into a picture.
+class Task:
+    """Turns a user's image into the model's condition, and the model's sample into an image.
 
     A task that needs no mask ignores one. `inference.score.check_mask` refuses it earlier.
+
+    Attributes:
+        name: In a model's config and on the command line.
+        channels: Numbers of channels that the condition may have; the first is the default.
+        tau: Temperature, if neither a flag nor the model's config states it.
+        candidates: Number of candidates, likewise.
+        needs_mask: Whether the task needs a mask with each image.
+        derives_condition: Whether the condition is computed from the target; otherwise the data set
+            holds it.
     """
 
-    @property
-    def name(self) -> str:
-        """The task's name in a model's config and on the command line."""
+    name: ClassVar[str]
+    channels: ClassVar[tuple[int, ...]]
+    tau: ClassVar[float]
+    candidates: ClassVar[int] = 10
+    needs_mask: ClassVar[bool] = False
+    derives_condition: ClassVar[bool] = True
 
     @property
-    def channels(self) -> tuple[int, ...]:
-        """Numbers of channels that the condition may have; the first is the default."""
+    def place(self) -> None:
+        """A task is the one part of an image: all of it."""
 
     @property
     def cond_channels(self) -> int:
-        """Channels of this task's condition."""
+        """Channels of the condition."""
+        return self.channels[0]
 
-    @property
-    def tau(self) -> float:
-        """Temperature, if neither a flag nor the model's config states it."""
-
-    @property
-    def candidates(self) -> int:
-        """Number of candidates, if neither a flag nor the model's config states it."""
-
-    @property
-    def needs_mask(self) -> bool:
-        """Whether the task needs a mask with each picture."""
-
-    @property
-    def derives_condition(self) -> bool:
-        """Whether the condition is computed from the target; otherwise the data set holds it."""
+    @classmethod
+    def of(cls, config: Config) -> Task:
+        """The task of a model's config."""
+        raise NotImplementedError
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         """Height and width of `condition(image, mask)`, without computing it."""
+        raise NotImplementedError
 
     def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
-        """The parts that are drawn for a picture, one after the other. Most tasks have one."""
+        """The parts that are sampled for an image, one after the other. Most tasks have one."""
+        return (self,)
 
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """Compute the condition from a user's picture, padded: uint8 (h, w, cond_channels)."""
+        """Compute the condition from a user's image, padded: uint8 (h, w, cond_channels)."""
+        raise NotImplementedError
 
-    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """Put a draw of the model's size into the user's picture. The result is written."""
+    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+        """Put a sample of the model's size into the user's image. The result is written."""
+        raise NotImplementedError
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
@@ -120,25 +128,27 @@ class Task(Protocol):
         Ranking and `score` both use this, so the score of a written file is the one that ranked it.
 
         Raises:
-            CaflowError: The size of the target does not fit the picture.
+            CaflowError: (exit 1) the size of the target does not fit the image.
         """
+        raise NotImplementedError
 
-    def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Compose a draw at model scale, if only the condition is known and not the picture.
+    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+        """Compose a sample at model scale, if only the condition is known and not the image.
 
         The result is scored without `reduce`, which would not change it.
 
         Args:
             condition: uint8 (h, w, cond_channels).
-            draw: uint8 (h, w, 3).
+            sample: uint8 (h, w, 3).
 
         Returns:
             uint8 (h, w, 3).
         """
+        return sample
 
-    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
-        """The same of points in [0, 256), (B, C, H, W), with gradients of the draw."""
-        ...
+    def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """The same of points in [0, 256), (B, C, H, W), with gradients of the sample."""
+        return sample
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
@@ -150,13 +160,19 @@ class Task(Protocol):
         Raises:
             CaflowError: The condition cannot be computed from the target (see `derives_condition`).
         """
+        raise NotImplementedError
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
-        """Compute the condition of validation picture `index`, the same at each call."""
+        """Compute the condition of validation image `index`, the same at each call."""
+        return self.training_condition(target)
+
+    def note(self, image: Picture, mask: Picture | None) -> str | None:
+        """What is dropped from an image, or will not come out well; None: nothing is to be said."""
+        return None
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """Pad a picture by reflection at the right and bottom until both sides are multiples.
+    """Pad an image by reflection at the right and bottom until both sides are multiples.
 
     (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect,
     so the pixel is repeated.
@@ -183,7 +199,7 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
 
 
 def scaled_size(image: Picture, size: int) -> tuple[int, int]:
-    """Height and width of a picture whose shorter side is brought to `size`, its aspect kept."""
+    """Height and width of an image whose shorter side is brought to `size`, its aspect kept."""
     height, width = image.shape[:2]
     short = min(height, width)
     return (2 * height * size + short) // (2 * short), (2 * width * size + short) // (2 * short)
@@ -195,15 +211,17 @@ def grey(image: Picture) -> Picture:
 
 
 def as_read(task: Task, image: Picture) -> Picture:
-    """The picture in the colours that its condition has: uint8 (H, W, 3), grey if it has one."""
+    """The image in the colours that its condition has: uint8 (H, W, 3), grey if it has one."""
     return grey(image)[..., None].repeat(3, 2) if task.cond_channels == 1 else image
 
 
-def check_same_size(image: Picture, target: Picture) -> None:
-    """Refuse a target whose size is not the picture's: CaflowError (exit 1)."""
+def check_target(
+    image: Picture, target: Picture, wanted: tuple[int, int], because: str, scale: str = ""
+) -> None:
+    """Refuse a target of another size than `wanted`: CaflowError (exit 1)."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]
-    if (h, w) != (height, width):
+    if (h, w) != wanted:
         raise CaflowError(
-            f"the target is {w}x{h}, the condition {width}x{height}",
-            f"give a target of {width}x{height}, the size of the condition",
+            f"the target is {w}x{h}, the condition {width}x{height}{scale}",
+            f"give a target of {wanted[1]}x{wanted[0]}, {because}",
         )

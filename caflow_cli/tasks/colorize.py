@@ -1,37 +1,41 @@
-"""Colorization: the condition is the picture's grey, whose luminance is kept at full size."""
+"""Colorization: the condition is the image's grey, whose luminance is kept at full size."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Part, Picture, check_same_size, grey, pad, padded_size, resize, scaled_size
-from .chroma import carry
+from .base import Picture, Task, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config
 
-__all__ = ["Colorize"]
+__all__ = ["Colorize", "upsample_chroma"]
+
+Plane = npt.NDArray[np.float32]
 
 _R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
 _ONE = _R + _G + _B
-_STRIP = 2**20  # pixels composed at a time
+_STRIP = 2**20  # pixels at a time
+_HALF_AT = 24.0  # levels of luminance between two pixels at which a colour counts half
+_CORRECTIONS = 2
+_COLOUR = 24  # levels between the channels of a pixel, above which it is coloured, not toned
+_COLOURED = 0.02  # this share of coloured pixels makes a coloured image
 _LEAST = 1e-3  # levels: less chroma is none, and is divided by no less
 
 
 @dataclass(frozen=True)
-class Colorize:
-    """Adds colours to a grey picture of any size.
+class Colorize(Task):
+    """Adds colours to a grey image of any size.
 
-    Colour is made at model scale: the picture is resized by Pillow BICUBIC until its shorter side
-    is `size`, with its aspect kept, and then padded. Only the chroma of the draw is used. It is
-    enlarged, added to the luminance of the picture, and shrunk towards grey until it is in gamut.
+    Colour is made at model scale: the image is resized by Pillow BICUBIC until its shorter side
+    is `size`, with its aspect kept, and then padded. Only the chroma of the sample is used. It is
+    enlarged, added to the luminance of the image, and shrunk towards grey until it is in gamut.
     """
 
     size: int = 64  # the shorter side at model scale
@@ -39,38 +43,29 @@ class Colorize:
 
     name: ClassVar[str] = "colorize"
     channels: ClassVar[tuple[int, ...]] = (1,)
-    cond_channels: ClassVar[int] = 1
     tau: ClassVar[float] = 0.85
-    candidates: ClassVar[int] = 10
-    needs_mask: ClassVar[bool] = False
-    place: ClassVar[None] = None
-    derives_condition: ClassVar[bool] = True
 
     @classmethod
     def of(cls, config: Config) -> Colorize:
-        """The task of a model's config."""
         return cls(config.task.size, config.flow.multiple)
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
         return padded_size(*self._scale(image), self.multiple)
 
-    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
-        return (self,)
-
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """Compute the grey of the picture at model scale, padded: uint8 (h, w, 1)."""
+        """Compute the grey of the image at model scale, padded: uint8 (h, w, 1)."""
         return pad(resize(grey(image), *self._scale(image)), self.multiple)[..., None]
 
-    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """Add the draw's chroma to the picture. `convert("L")` gives the same before and after.
+    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+        """Add the sample's chroma to the image. `convert("L")` gives the same before and after.
 
-        Each pixel is `L + k (draw - Y)`, with the luma Y of the draw and the grey L of the picture.
-        k <= 1 is as large as [0, 255] allows.
+        Each pixel is `L + k (sample - Y)`, with the luma Y of the sample and the grey L of the
+        image. k <= 1 is as large as [0, 255] allows.
         """
         height, width = image.shape[:2]
         h, w = self._scale(image)
         level = grey(image)
-        red, green, blue = carry(_chroma(draw[:h, :w]), resize(level, h, w), level)
+        red, green, blue = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
         result = np.empty((height, width, 3), np.uint8)
         rows = max(1, _STRIP // width)
         for top in range(0, height, rows):
@@ -83,27 +78,28 @@ class Colorize:
     ) -> tuple[Picture, Picture]:
         """Resize the target to model scale and compute its grey there, both padded.
 
-        If the target has another luminance than the picture, the difference of their greys at model
-        scale is added to the condition. So the target is scored under the picture's luminance.
+        If the target has another luminance than the image, the difference of their greys at model
+        scale is added to the condition. So the target is scored under the image's luminance.
 
         Raises:
-            CaflowError: (exit 1) the target has another size than the picture.
+            CaflowError: (exit 1) the target has another size than the image.
         """
-        check_same_size(image, target)
+        height, width = image.shape[:2]
+        check_target(image, target, (height, width), "the size of the condition")
         h, w = self._scale(image)
         small = resize(target, h, w)
         wanted, found = (resize(grey(x), h, w).astype(np.int16) for x in (image, target))
         level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
-    def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Replace the draw's luminance by that of the condition."""
-        return _tint(condition[..., 0], *_chroma(draw))
+    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+        """Replace the sample's luminance by that of the condition."""
+        return _tint(condition[..., 0], *_chroma(sample))
 
-    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
-        """`L + k (draw - Y)`, as `compose` has it; k keeps to the middles of the 256 levels."""
-        luma = draw.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
-        chroma = draw - (draw * luma).sum(1, keepdim=True)
+    def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
+        """`L + k (sample - Y)`, as `compose` has it; k keeps to the middles of the 256 levels."""
+        luma = sample.new_tensor([_R, _G, _B]).div(_ONE)[:, None, None]
+        chroma = sample - (sample * luma).sum(1, keepdim=True)
         room = ((255.5 - condition) / chroma.clamp_min(_LEAST)).minimum(
             (condition - 0.5) / (-chroma).clamp_min(_LEAST)
         )
@@ -115,26 +111,27 @@ class Colorize:
         """Compute the grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
         return grey(target)[..., None]
 
-    def held_out_condition(self, target: Picture, index: int) -> Picture:
-        return self.training_condition(target)
+    def note(self, image: Picture, mask: Picture | None) -> str | None:
+        coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
+        return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
 
     def _scale(self, image: Picture) -> tuple[int, int]:
         """Height and width at model scale, unpadded."""
         return scaled_size(image, self.size)
 
 
-def _chroma(draw: Picture) -> list[npt.NDArray[np.float32]]:
+def _chroma(sample: Picture) -> list[Plane]:
     """Red, green and blue, each minus the luma: (H, W) each."""
-    values = draw.astype(np.float32)
+    values = sample.astype(np.float32)
     luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
 
 
 def _tint(
     level: Picture,
-    red: npt.NDArray[np.float32],
-    green: npt.NDArray[np.float32],
-    blue: npt.NDArray[np.float32],
+    red: Plane,
+    green: Plane,
+    blue: Plane,
 ) -> Picture:
     """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
@@ -148,3 +145,68 @@ def _tint(
     # luminance comes out exact.
     g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
     return np.stack([r, g, b], axis=-1).astype(np.uint8)
+
+
+def upsample_chroma(planes: list[Plane], small: Picture, level: Picture) -> list[Plane]:
+    """Enlarge planes of chroma so that colours end where the luminance has edges.
+
+    First every pixel p takes a mean over the four pixels q around it at model scale, in which those
+    count that have its own luminance (Kopf et al., Joint Bilateral Upsampling, 2007):
+
+        c(p) = Σ_q w(p, q) c(q) / Σ_q w(p, q),  w = bilinear(p, q) / (1 + ((L(p) - l(q)) / 24)²)
+
+    Then what this lacks of the chroma at model scale is enlarged by BICUBIC and added, twice:
+    `c += enlarge(chroma - shrink(c))`. So the result, shrunk, has the chroma that it was made from.
+    A image that is no larger than model scale needs no edges: its planes are resized.
+
+    Args:
+        planes: Chroma at model scale, (h, w) each.
+        small: l, the luminance there, uint8 (h, w).
+        level: L, the luminance at full size, uint8 (H, W).
+
+    Returns:
+        Chroma at full size, (H, W) each.
+    """
+    height, width = level.shape
+    h, w = small.shape
+    if height <= h and width <= w:
+        return [resize(plane, height, width) for plane in planes]
+    carried = _along_edges(planes, small, level)
+    for plane, full in zip(planes, carried, strict=True):
+        for _ in range(_CORRECTIONS):
+            full += resize(plane - resize(full, h, w), height, width)
+    return carried
+
+
+def _along_edges(planes: list[Plane], small: Picture, level: Picture) -> list[Plane]:
+    """The mean over four neighbours at model scale, strip by strip."""
+    height, width = level.shape
+    rows, down = _neighbours(height, small.shape[0])
+    columns, right = _neighbours(width, small.shape[1])
+    near = small.astype(np.float32) / _HALF_AT
+    result = [np.empty((height, width), np.float32) for _ in planes]
+    step = max(1, _STRIP // width)
+    for top in range(0, height, step):
+        strip = slice(top, top + step)
+        own = level[strip].astype(np.float32) / _HALF_AT
+        total = np.zeros_like(own)
+        sums = [np.zeros_like(own) for _ in planes]
+        for row, vertical in zip(rows, down, strict=True):
+            for column, horizontal in zip(columns, right, strict=True):
+                q = np.ix_(row[strip], column)
+                weight = vertical[strip, None] * horizontal / (1 + np.square(own - near[q]))
+                total += weight
+                for plane, summed in zip(planes, sums, strict=True):
+                    summed += weight * plane[q]
+        for full, summed in zip(result, sums, strict=True):
+            full[strip] = summed / total
+    return result
+
+
+def _neighbours(full: int, small: int) -> tuple[list[npt.NDArray[np.intp]], list[Plane]]:
+    """Of each of `full` pixels the two nearest of `small`, and their bilinear weights."""
+    place = (np.arange(full) + 0.5) * small / full - 0.5
+    first = np.floor(place)
+    share = (place - first).astype(np.float32)
+    indices = [np.clip(first + k, 0, small - 1).astype(np.intp) for k in (0, 1)]
+    return indices, [1 - share, share]

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 __all__ = ["HoleSource", "MaskHoles", "central_hole", "draw_hole"]
 
 _Mask = npt.NDArray[np.bool_]
-# Draws a hole for a picture of that height and width.
+# Draws a hole for an image of that height and width.
 HoleSource = Callable[[int, int, "torch.Generator"], _Mask]
 
 _RECTANGLES, _STROKES, _VERTICES = 3, 4, 6  # at most
 _SMALLEST, _LARGEST = 0.75, 2.0  # how many times a mask is enlarged
-_MOST = 0.4  # of a picture, that a part of a mask may cover
+_MOST = 0.4  # of an image, that a part of a mask may cover
 _TRIES = 8
 
 
 def central_hole(height: int, width: int) -> _Mask:
-    """The hole of the paper: half of each side, in the middle, which is 25 % of the picture."""
+    """The hole of the paper: half of each side, in the middle, which is 25 % of the image."""
     hole = np.zeros((height, width), np.bool_)
     hole[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = True
     return hole
 
 
 def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) -> _Mask:
-    """Draw a hole for a training picture: (H, W), true = fill, never empty.
+    """Draw a hole for a training image: (H, W), true = fill, never empty.
 
     Args:
         kind: "central"; "random", which is rectangles or strokes, equally often; or "mixed", which
@@ -65,8 +65,8 @@ class MaskHoles:
     """Draws parts of masks, for a share of the holes, and for the others `draw_hole`.
 
     A part is turned by any angle, mirrored half of the time, and enlarged 0.75 to 2 times, with all
-    logarithms equally likely. A white pixel of the mask lies at a random place of the picture, so
-    the hole is never empty. One that would cover more than 40 % of the picture is drawn again, and
+    logarithms equally likely. A white pixel of the mask lies at a random place of the image, so
+    the hole is never empty. One that would cover more than 40 % of the image is drawn again, and
     after eight of them `draw_hole` takes over.
 
     Args:
@@ -111,7 +111,7 @@ def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """Draw one to three rectangles; each side is 15 % to 60 % of the picture's."""
+    """Draw one to three rectangles; each side is 15 % to 60 % of the image's."""
     hole = np.zeros((height, width), np.bool_)
     for i in range(1 + int(many * _RECTANGLES)):
         tall, wide, y, x = u[4 * i : 4 * i + 4]
@@ -122,7 +122,7 @@ def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:
 
 
 def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
-    """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the picture."""
+    """Draw one to four polylines with round ends, with a width of 6 % to 20 % of the image."""
     side = min(height, width)
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)

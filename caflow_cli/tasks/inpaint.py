@@ -1,4 +1,4 @@
-"""Inpainting: the condition is the picture around a hole, at model scale."""
+"""Inpainting: the condition is a window onto a hole, with what is known around it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, check_same_size
-from .hole_window import HoleWindow, marked
+from .base import Picture, Place, Task, check_target, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
-from .windows import Mask, plan_windows, window_around
+from .windows import Mask, Window, edge_of, plan_windows, window_around
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config
 
-__all__ = ["Inpaint"]
+__all__ = ["HoleWindow", "Inpaint"]
 
 _WHITE = 128  # a mask's values from here up are the hole
+_FILL = 128  # of the hole, with a mask channel beside it
+_DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on results
 
 
 @dataclass(frozen=True)
-class Inpaint:
-    """Fills the hole of a picture of any size, and keeps all other pixels bit for bit.
+class Inpaint(Task):
+    """Fills the hole of an image of any size, and keeps all other pixels bit for bit.
 
     `parts` are the windows through which it is filled, one after the other: at native scale where
     the hole is thin and as deep as `rim`, shrunk where it is thick. They depend on the mask alone
     (`tasks.windows` has the rule). `condition`, `compose` and `reduce` are those of a single window
-    around the whole hole, which is the only part of a hole that is seen as in training.
+    around the whole hole, which is the only part of a hole that looks as in training.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -42,7 +44,7 @@ class Inpaint:
     multiple: int = 16  # of the flow's sides
     holes: str = "mixed"  # in training: "central" (25 %), "random" or "mixed"
     rim: int = 0  # pixels from the edge of a thick hole that are filled at native scale
-    window: int = 0  # side of the windows, where pictures are larger than `size`; 0: `size`
+    window: int = 0  # side of the windows, where images are larger than `size`; 0: `size`
     source: HoleSource | None = field(default=None, compare=False)  # draws them in place of `holes`
 
     name: ClassVar[str] = "inpaint"
@@ -50,16 +52,15 @@ class Inpaint:
     tau: ClassVar[float] = 0.5
     candidates: ClassVar[int] = 30
     needs_mask: ClassVar[bool] = True
-    derives_condition: ClassVar[bool] = True
 
     @classmethod
     def of(cls, config: Config) -> Inpaint:
-        """The task of a model's config."""
         task, flow = config.task, config.flow
         return cls(flow.cond_channels, task.size, flow.multiple, task.holes, task.rim, task.window)
 
     def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
-        side = self._side(image.shape)
+        side = self._window_side(image.shape)
+        side += -side % self.multiple
         return side, side
 
     def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[HoleWindow]:
@@ -69,11 +70,11 @@ class Inpaint:
             CaflowError: The mask does not fit, is empty, or takes too many windows.
         """
         hole = self.hole(image, mask)
-        left, found, side = hole.copy(), [], self._side(hole.shape)
-        for window in plan_windows(hole, self._seen(hole.shape), self.rim):
-            own = window.of(left).copy()
-            earlier = window.of(hole) & ~own
-            found.append(HoleWindow(window, own, earlier, self.cond_channels, side))
+        left, found, (side, _) = hole.copy(), [], self.model_size(image)
+        for window in plan_windows(hole, self._window_side(hole.shape), self.rim):
+            inside = window.of(left).copy()
+            earlier = window.of(hole) & ~inside
+            found.append(HoleWindow(window, inside, earlier, self.cond_channels, side))
             window.of(left)[:] = False
         return found
 
@@ -81,35 +82,34 @@ class Inpaint:
         """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
         return self._whole(image, mask).condition(image)
 
-    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """Enlarge the draw and put it into the hole of the picture."""
-        return self._whole(image, mask).compose(image, draw)
+    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+        """Enlarge the sample and put it into the hole of the image."""
+        return self._whole(image, mask).compose(image, sample)
 
     def reduce(
         self, image: Picture, target: Picture, mask: Picture | None = None
     ) -> tuple[Picture, Picture]:
-        """Compute the windows of picture and target at model scale, padded.
+        """Compute the windows of image and target at model scale, padded.
 
         Raises:
-            CaflowError: (exit 1) the target has another size than the picture.
+            CaflowError: (exit 1) the target has another size than the image.
         """
-        check_same_size(image, target)
         return self._whole(image, mask).reduce(image, target)
 
-    def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Keep the draw in the hole, and known pixels outside. Of 3 channels, black is the hole."""
+    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+        """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
         if self.cond_channels == 4:
             hole = condition[..., 3:] >= _WHITE
         else:
             hole = (condition == 0).all(axis=-1, keepdims=True)
-        return np.where(hole, draw, condition[..., :3])
+        return np.where(hole, sample, condition[..., :3])
 
-    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+    def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         if self.cond_channels == 4:
             hole = condition[:, 3:] >= _WHITE
         else:
             hole = (condition < 1).all(1, keepdim=True)
-        return draw.where(hole, condition[:, :3])
+        return sample.where(hole, condition[:, :3])
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
@@ -120,34 +120,29 @@ class Inpaint:
         """
         height, width = target.shape[:2]
         if generator is None:
-            return marked(target, central_hole(height, width), self.cond_channels)
-        if self.source is not None:
-            return marked(target, self.source(height, width, generator), self.cond_channels)
-        hole = draw_hole(self.holes, height, width, generator)
-        return marked(target, hole, self.cond_channels)
+            hole = central_hole(height, width)
+        elif self.source is not None:
+            hole = self.source(height, width, generator)
+        else:
+            hole = draw_hole(self.holes, height, width, generator)
+        return _marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Picture, index: int) -> Picture:
-        """Mark the hole of validation picture `index` in the target."""
+        """Mark the hole of validation image `index` in the target."""
         import torch  # here, so that the defaults above are had without it
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
 
-    def _seen(self, shape: tuple[int, ...]) -> int:
-        """S, the side of the windows of a picture of that shape: no larger than it has to be."""
-        return max(self.size, min(self.window, max(shape[:2])))
-
-    def _side(self, shape: tuple[int, ...]) -> int:
-        """The same, padded."""
-        seen = self._seen(shape)
-        return seen + -seen % self.multiple
-
-    def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
-        """The window around the whole hole."""
+    def note(self, image: Picture, mask: Picture | None) -> str | None:
+        if not self.rim or mask is None:
+            return None
         hole = self.hole(image, mask)
-        window = window_around(hole, self._seen(hole.shape))
-        inside = window.of(hole)
-        earlier, side = np.zeros_like(inside), self._side(hole.shape)
-        return HoleWindow(window, inside, earlier, self.cond_channels, side)
+        if not (hole & ~edge_of(hole, _DEPTH)).any():
+            return None
+        return (
+            f"the hole is more than {2 * _DEPTH} pixels wide, so expect a blur: "
+            "the model learned to fill scratches, dirt and small things"
+        )
 
     def hole(self, image: Picture, mask: Picture | None) -> Mask:
         """Check the mask, and convert it to booleans (H, W).
@@ -160,15 +155,151 @@ class Inpaint:
         height, width = image.shape[:2]
         if mask.shape[:2] != (height, width):
             raise CaflowError(
-                f"the mask is {mask.shape[1]}x{mask.shape[0]}, the picture {width}x{height}",
-                f"give a mask of {width}x{height}, white where the picture is to be filled",
+                f"the mask is {mask.shape[1]}x{mask.shape[0]}, the image {width}x{height}",
+                f"give a mask of {width}x{height}, white where the image is to be filled",
             )
-        hole = mask.reshape(height, width, -1)[..., 0] >= _WHITE
+        values = mask.reshape(height, width, -1)[..., 0]
+        hole: Mask = values >= _WHITE
         if not hole.any():
-            most = int(mask.reshape(height, width, -1)[..., 0].max())
+            most = int(values.max())
             lit = f", its brightest value is {most}, and white is {_WHITE} and up" if most else ""
             raise CaflowError(
                 f"the mask is empty: nothing in it is white{lit}",
                 "paint what is to be filled white, all else black",
             )
         return hole
+
+    def _window_side(self, shape: tuple[int, ...]) -> int:
+        """S, the side of the windows of an image of that shape: no larger than it has to be."""
+        return max(self.size, min(self.window, max(shape[:2])))
+
+    def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
+        """The window around the whole hole."""
+        hole = self.hole(image, mask)
+        window = window_around(hole, self._window_side(hole.shape))
+        inside, (side, _) = window.of(hole), self.model_size(image)
+        return HoleWindow(window, inside, np.zeros_like(inside), self.cond_channels, side)
+
+
+@dataclass(frozen=True, eq=False)
+class HoleWindow:
+    """One part of the filling of a hole.
+
+    A window larger than the model's side is shrunk by Pillow BICUBIC, without the pixels in the
+    hole. A shrunk pixel that touches the hole belongs to it. A smaller image is padded by
+    reflection.
+    """
+
+    window: Window
+    hole: Mask  # of the window: what is filled here
+    earlier: Mask  # of the window: what earlier parts have filled
+    channels: int  # of the condition
+    side: int  # of the model's image
+
+    @property
+    def place(self) -> Place:
+        """Where it is, and how much is filled here."""
+        (top, left), (height, width) = self.window.corner, self.hole.shape
+        return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
+
+    def condition(self, image: Picture) -> Picture:
+        """The window's known pixels, shrunk and padded: uint8 (side, side, channels).
+
+        Args:
+            image: In which earlier parts are filled.
+        """
+        return self._condition(self.window.of(image))
+
+    def compose(self, image: Picture, sample: Picture) -> Picture:
+        """Enlarge the sample and put it into the hole of a copy of the image."""
+        result = image.copy()
+        self.fill(result, sample)
+        return result
+
+    def fill(self, image: Picture, sample: Picture) -> None:
+        """Do as `compose`, in place: a large image with many parts is copied only once."""
+        window = self.window
+        known, cells = self._shrink(window.of(image))
+        # Outside the hole the sample is only nearly the image, and would show at its edge.
+        patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
+        window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
+
+    def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
+        """Compute the windows of image and target at model scale, padded.
+
+        What earlier parts have filled is taken from the target.
+
+        Raises:
+            CaflowError: (exit 1) the target has another size than the image.
+        """
+        check_target(image, target, (image.shape[0], image.shape[1]), "the size of the condition")
+        window = self.window
+        part = window.of(target)
+        known, cells = self._shrink(part)
+        whole = resize(np.ascontiguousarray(part), window.height, window.width)
+        reduced = np.where(cells[..., None], whole, known)
+        before = np.where(self.earlier[..., None], part, window.of(image))
+        return self._condition(before), pad(reduced, self.side)
+
+    def spread(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W), with
+        the same sum.
+
+        What lies over padding goes to the pixels that it repeats. A shrunk pixel's value is divided
+        evenly among the pixels that it stands for.
+        """
+        spans = (self.window.height, self.window.width)
+        for axis, (cells, pixels) in enumerate(zip(spans, self.hole.shape, strict=True), -2):
+            columns = np.moveaxis(values, axis, 0)
+            folded = np.zeros((cells, *columns.shape[1:]))
+            np.add.at(folded, pad(np.arange(cells)[:, None], self.side)[:, 0], columns)
+            cell = np.arange(pixels) * cells // pixels
+            counts = np.bincount(cell, minlength=cells).reshape(-1, *[1] * (values.ndim - 1))
+            values = np.moveaxis((folded / counts)[cell], 0, axis)
+        return values
+
+    def _condition(self, part: Picture) -> Picture:
+        known, cells = self._shrink(part)
+        return pad(_marked(known, cells, self.channels), self.side)
+
+    def _shrink(self, part: Picture) -> tuple[Picture, Mask]:
+        """Shrink the window's known pixels to model scale, and mark cells that touch the hole.
+
+        The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
+        known pixels: (h, w, 3).
+        """
+        inside = self.hole
+        size = (self.window.height, self.window.width)
+        if inside.shape == size:
+            return part, inside
+        cells = _touched(_touched(inside, size[0]).T, size[1]).T
+        weight = resize((~inside).astype(np.float32), *size)
+        weight[cells] = 1  # unused, and may be 0
+        known = [
+            resize(np.where(inside, 0, part[..., c]).astype(np.float32), *size) / weight
+            for c in range(3)
+        ]
+        return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
+
+
+def _marked(image: Picture, hole: Mask, channels: int) -> Picture:
+    """Make a condition: the image with the hole in one colour and, if wanted, the mask.
+
+    With 4 channels it is RGB, 128 in the hole, and the mask (0 or 255); with 3, RGB with a black
+    hole: uint8 (h, w, channels).
+    """
+    if channels == 3:
+        return np.where(hole[..., None], np.uint8(0), image)
+    result = np.empty((*hole.shape, 4), np.uint8)
+    result[..., :3] = np.where(hole[..., None], np.uint8(_FILL), image)
+    result[..., 3] = np.where(hole, np.uint8(255), np.uint8(0))
+    return result
+
+
+def _touched(hole: Mask, cells: int) -> Mask:
+    """Whether any row of each cell is true, (N, W) to (cells, W). Cells may share a row."""
+    rows = len(hole)
+    edges = np.arange(cells + 1) * rows
+    first, last = edges[:-1] // cells, -(-edges[1:] // cells)
+    counts = np.concatenate([np.zeros_like(hole[:1], np.int32), hole.cumsum(0, dtype=np.int32)])
+    return counts[last] > counts[first]

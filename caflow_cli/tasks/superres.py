@@ -1,32 +1,32 @@
-"""Super-resolution: the condition is the small picture, enlarged by Pillow BICUBIC."""
+"""Super-resolution: the condition is the small image, enlarged by Pillow BICUBIC."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from PIL import Image, ImageFilter
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Part, Picture, grey, pad, padded_size, resize
-from .degradation import shrink_as_photo
+from .base import Picture, Task, check_target, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config
 
-__all__ = ["SuperRes"]
+__all__ = ["SuperRes", "shrink_as_photo"]
 
 
 @dataclass(frozen=True)
-class SuperRes:
-    """Makes pictures that are `factor` times larger.
+class SuperRes(Task):
+    """Makes images that are `factor` times larger.
 
-    As in training, pictures are shrunk and enlarged by Pillow BICUBIC and rounded to 8 bits each
-    time. `F.interpolate` has another kernel, and would give the model unfamiliar conditions. A
-    picture of any size is taken whole and padded.
+    As in training, images are shrunk and enlarged by Pillow BICUBIC and rounded to 8 bits each
+    time. `F.interpolate` has another kernel, and would give the model unfamiliar conditions. An
+    image of any size is taken whole and padded.
     """
 
     factor: int = 4
@@ -35,12 +35,7 @@ class SuperRes:
 
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
-    cond_channels: ClassVar[int] = 3
     tau: ClassVar[float] = 0.5
-    candidates: ClassVar[int] = 10
-    needs_mask: ClassVar[bool] = False
-    place: ClassVar[None] = None
-    derives_condition: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.factor < 2:
@@ -48,11 +43,10 @@ class SuperRes:
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:
-        """The task of a model's config."""
         return cls(config.task.factor, config.flow.multiple, config.task.degrade)
 
     def degrade(self, target: Picture) -> Picture:
-        """Shrink a picture to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).
+        """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).
 
         Raises:
             CaflowError: A side is not a multiple of the factor.
@@ -66,7 +60,7 @@ class SuperRes:
         s = self.factor
         if height % s or width % s or not target.size:
             raise CaflowError(
-                f"a picture of {width}x{height} cannot be shrunk {s} times to whole pixels",
+                f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
         return height, width
@@ -75,20 +69,17 @@ class SuperRes:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
-    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
-        return (self,)
-
     def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
-        """Enlarge a picture: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
+        """Enlarge an image: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
         return pad(self._enlarge(image), self.multiple)
 
-    def compose(self, image: Picture, draw: Picture, mask: Picture | None = None) -> Picture:
-        """Remove the draw's padding, and its colours if the picture has none.
+    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+        """Remove the sample's padding, and its colours if the image has none.
 
         uint8 (factor h, factor w, 3). The grey is Pillow's `convert("L")`.
         """
         height, width = image.shape[:2]
-        result = draw[: self.factor * height, : self.factor * width]
+        result = sample[: self.factor * height, : self.factor * width]
         if np.ptp(image, axis=-1).any():
             return result
         return np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
@@ -99,24 +90,11 @@ class SuperRes:
         """Compute the condition from `image`; both it and `target` are padded.
 
         Raises:
-            CaflowError: (exit 1) the target is not exactly `factor` times the picture.
+            CaflowError: (exit 1) the target is not exactly `factor` times the image.
         """
-        height, width = image.shape[:2]
-        wanted = (self.factor * height, self.factor * width)
-        if target.shape[:2] != wanted:
-            raise CaflowError(
-                f"the target is {target.shape[1]}x{target.shape[0]}, "
-                f"the condition {width}x{height}",
-                f"give a target of {wanted[1]}x{wanted[0]}, {self.factor} times the condition",
-            )
+        wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
+        check_target(image, target, wanted, f"{self.factor} times the condition")
         return self.condition(image), pad(target, self.multiple)
-
-    def settle(self, condition: Picture, draw: Picture) -> Picture:
-        """Return the draw unchanged, because the condition determines none of its pixels."""
-        return draw
-
-    def settle_points(self, condition: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
-        return draw
 
     def training_condition(
         self, target: Picture, generator: torch.Generator | None = None
@@ -130,8 +108,72 @@ class SuperRes:
             return self._enlarge(shrink_as_photo(target, self.factor, generator))
         return self._enlarge(self.degrade(target))
 
-    def held_out_condition(self, target: Picture, index: int) -> Picture:
-        return self.training_condition(target)
-
     def _enlarge(self, image: Picture) -> Picture:
         return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])
+
+
+# --- inputs as they come: blurred, noisy, compressed, and shrunk by one kernel or another ---------
+
+_CLEAN = 0.5  # this share is shrunk by BICUBIC, and that is all
+_BLURRED, _BLUR = 0.5, (0.05, 0.5)  # the share, and sigma in pixels of the small image
+_NOISY, _NOISE = 1 / 3, (1.0, 10.0)  # sigma in levels
+_GREY = 0.5  # the share of noise that is the same in all colours
+_COMPRESSED, _QUALITY = 0.5, (40, 95)  # of JPEG
+_HALVED = 0.5  # the share of JPEG whose chroma is stored at half of the resolution
+_BLOCK = 16  # pixels of a block of JPEG, chroma included
+_KERNELS = (
+    *[Image.Resampling.BICUBIC] * 4,  # half of all
+    Image.Resampling.NEAREST,
+    Image.Resampling.BILINEAR,
+    Image.Resampling.BOX,
+    Image.Resampling.LANCZOS,
+)
+
+
+def shrink_as_photo(target: Picture, factor: int, generator: torch.Generator) -> Picture:
+    """Shrink an image to an input as users have it: uint8 (H, W, 3) to (H/factor, W/factor, 3).
+
+    Half of the images are shrunk by BICUBIC, as in validation. The others are, in this order:
+
+        blurred, half of them: Gaussian, sigma 0.05 to 0.5 pixels of the small image
+        shrunk: by BICUBIC (half of them), NEAREST, BILINEAR, BOX or LANCZOS
+        noisy, a third: Gaussian, sigma 1 to 10 levels, in half of these the same in all colours
+        compressed, half: JPEG of quality 40 to 95, in half of these with halved chroma
+
+    All ranges are uniform. Blocks of JPEG begin anywhere, as in an image that this is a part of.
+
+    Args:
+        target: Its sides are multiples of the factor.
+        factor: How many times smaller the result is.
+        generator: Draws all of this.
+    """
+    import torch  # here, so that the tasks' defaults are had without it
+
+    u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
+    size = (target.shape[1] // factor, target.shape[0] // factor)
+    image = Image.fromarray(target)
+    if u[0] < _CLEAN:
+        return np.array(image.resize(size, Image.Resampling.BICUBIC))
+    if u[1] < _BLURRED:
+        image = image.filter(ImageFilter.GaussianBlur(factor * _between(_BLUR, u[2])))
+    small = np.array(image.resize(size, _KERNELS[int(u[3] * len(_KERNELS))]))
+    if u[4] < _NOISY:
+        channels = 1 if u[6] < _GREY else 3
+        noise = torch.randn((*small.shape[:2], channels), generator=generator).numpy()
+        noisy = small + _between(_NOISE, u[5]) * noise
+        small = np.rint(noisy).clip(0, 255).astype(np.uint8)
+    if u[7] < _COMPRESSED:
+        # The first pixel lies anywhere in a block.
+        top, left = int(_BLOCK * u[10]), int(_BLOCK * u[11])
+        height, width = small.shape[:2]
+        around = ((top, -(top + height) % _BLOCK), (left, -(left + width) % _BLOCK), (0, 0))
+        whole, stream = np.pad(small, around, mode="symmetric"), io.BytesIO()
+        quality, subsampling = round(_between(_QUALITY, u[8])), 2 if u[9] < _HALVED else 0
+        Image.fromarray(whole).save(stream, "JPEG", quality=quality, subsampling=subsampling)
+        with Image.open(stream) as decoded:
+            small = np.array(decoded)[top : top + height, left : left + width]
+    return small
+
+
+def _between(limits: tuple[float, float], share: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * share

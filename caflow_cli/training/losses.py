@@ -132,7 +132,7 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
         of_each = [_latents(seed, shapes, tau) for seed in seeds.tolist()]
         latents = [torch.stack(z) for z in zip(*of_each, strict=True)]
         found = antithetic_mean(model, cond, latents, tau)
-        composed = get_task(model.config).settle_points(cond.floor() + 0.5, found)
+        composed = get_task(model.config).keep_known_points(cond.floor() + 0.5, found)
         return images(composed / 128 - 1, (target + 0.5) / 128 - 1)
 
     return losses

@@ -1,4 +1,4 @@
-"""Colorization keeps the luminance, at any size; chroma comes from the draw alone."""
+"""Colorization keeps the luminance, at any size; chroma comes from the sample alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from caflow_cli.tasks import Colorize
+from caflow_cli.tasks.base import resize
+from caflow_cli.tasks.colorize import upsample_chroma
 
 BICUBIC = Image.Resampling.BICUBIC
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -22,15 +24,15 @@ def grey(image: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("size", [(64, 64), (300, 200), (30, 50), (1, 7), (128, 64)])
 @pytest.mark.parametrize("kind", ["noise", "extremes", "grey"])
 def test_the_luminance_of_the_input_is_kept_exactly(size, kind):
-    """Also where colour and luminance fight: saturated draws on black and white."""
-    task, image = Colorize(), picture(*size)
+    """Also where colour and luminance fight: saturated samples on black and white."""
+    task, image = Colorize(), noise(*size)
     if kind == "extremes":
         image = np.where(image[..., :1] > 127, np.uint8(255), np.uint8(0)).repeat(3, axis=2)
-    draw = picture(*task.model_size(image), 1)
-    draw = draw if kind == "noise" else np.where(draw > 127, np.uint8(255), np.uint8(0))
+    sample = noise(*task.model_size(image), 1)
+    sample = sample if kind == "noise" else np.where(sample > 127, np.uint8(255), np.uint8(0))
     if kind == "grey":
-        draw = draw[..., :1].repeat(3, axis=2)
-    result = task.compose(image, draw)
+        sample = sample[..., :1].repeat(3, axis=2)
+    result = task.compose(image, sample)
     np.testing.assert_array_equal(grey(result), grey(image))
 
 
@@ -46,26 +48,26 @@ def test_every_grey_level_takes_every_hue():
     assert len(np.unique(middle, axis=0)) >= 7  # black and white are one: no chroma
 
 
-def test_a_draw_of_the_right_luminance_is_kept():
+def test_a_sample_of_the_right_luminance_is_kept():
     task = Colorize()
-    draw = 40 + picture(64, 64) // 2  # in gamut by more than a rounding
-    result = task.compose(draw, draw)
-    assert np.abs(result.astype(int) - draw).max() <= 1
+    sample = 40 + noise(64, 64) // 2  # in gamut by more than a rounding
+    result = task.compose(sample, sample)
+    assert np.abs(result.astype(int) - sample).max() <= 1
 
 
-def test_a_grey_draw_gives_a_grey_picture():
-    image = picture(90, 70)
-    draw = picture(*Colorize().model_size(image), 1)[..., :1].repeat(3, axis=2)
-    result = Colorize().compose(image, draw)
+def test_a_grey_draw_gives_a_grey_noise():
+    image = noise(90, 70)
+    sample = noise(*Colorize().model_size(image), 1)[..., :1].repeat(3, axis=2)
+    result = Colorize().compose(image, sample)
     np.testing.assert_array_equal(result, grey(image)[..., None].repeat(3, axis=2))
 
 
-def test_colour_lands_where_the_draw_has_it():
-    """Left half red, right half blue, in a picture four times as large."""
+def test_colour_lands_where_the_sample_has_it():
+    """Left half red, right half blue, in an image four times as large."""
     image = np.full((256, 256, 3), 100, np.uint8)
-    draw = np.full((64, 64, 3), 100, np.uint8)
-    draw[:, :32], draw[:, 32:] = (200, 60, 60), (60, 90, 220)
-    result = Colorize().compose(image, draw).astype(int)
+    sample = np.full((64, 64, 3), 100, np.uint8)
+    sample[:, :32], sample[:, 32:] = (200, 60, 60), (60, 90, 220)
+    result = Colorize().compose(image, sample).astype(int)
     assert (result[:, :120, 0] > result[:, :120, 2] + 80).all()
     assert (result[:, 136:, 2] > result[:, 136:, 0] + 80).all()
     crossing = np.abs(result[0, :, 0] - result[0, :, 2]).argmin()
@@ -73,30 +75,84 @@ def test_colour_lands_where_the_draw_has_it():
 
 
 def test_the_condition_is_the_grey_at_model_scale():
-    task, image = Colorize(), picture(100, 150)
+    task, image = Colorize(), noise(100, 150)
     condition = task.condition(image)
     assert condition.shape == (64, 96, 1)
     small = Image.fromarray(image).convert("L").resize((96, 64), BICUBIC)
     np.testing.assert_array_equal(condition[..., 0], np.asarray(small))
     # 64 x 43 is padded by reflection.
-    tall = task.condition(picture(150, 100))
+    tall = task.condition(noise(150, 100))
     assert tall.shape == (96, 64, 1)
-    padded = task.condition(picture(100, 101))
+    padded = task.condition(noise(100, 101))
     assert padded.shape == (64, 80, 1)
     np.testing.assert_array_equal(padded[:, 65:], padded[:, 49:64][:, ::-1])
 
 
 def test_reduce_is_the_target_at_model_scale_and_its_grey():
-    task, image = Colorize(), picture(128, 192)
-    target = task.compose(image, picture(64, 96, 1))
+    task, image = Colorize(), noise(128, 192)
+    target = task.compose(image, noise(64, 96, 1))
     condition, reduced = task.reduce(image, target)
     small = Image.fromarray(target).resize((96, 64), BICUBIC)
     np.testing.assert_array_equal(reduced, np.asarray(small))
     np.testing.assert_array_equal(condition[..., 0], np.asarray(small.convert("L")))
 
 
-def test_a_target_of_another_luminance_is_scored_against_the_picture_s():
-    task, image = Colorize(), picture(64, 64)
-    condition, reduced = task.reduce(image, picture(64, 64, 1))
+def test_a_target_of_another_luminance_is_scored_against_the_images():
+    task, image = Colorize(), noise(64, 64)
+    condition, reduced = task.reduce(image, noise(64, 64, 1))
     np.testing.assert_array_equal(condition[..., 0], grey(image))
-    np.testing.assert_array_equal(reduced, picture(64, 64, 1))
+    np.testing.assert_array_equal(reduced, noise(64, 64, 1))
+
+
+# --- chroma from model scale to full size -------------------------------------------------------
+
+
+def halves(height: int, width: int, left: float, right: float) -> np.ndarray:
+    values = np.full((height, width), left, np.float32)
+    values[:, width // 2 + 3 :] = right  # not at a border of pixels of model scale
+    return values
+
+
+def test_colours_end_where_the_luminance_has_an_edge():
+    level = halves(64, 96, 40, 200).astype(np.uint8)
+    truth = halves(64, 96, -30, 30)
+    [found] = upsample_chroma([resize(truth, 16, 24)], resize(level, 16, 24), level)
+    plain = resize(resize(truth, 16, 24), 64, 96)
+    edge = np.s_[:, 44:58]
+    error, before = (np.abs(x - truth)[edge].mean() for x in (found, plain))
+    assert error < 0.6 * before
+
+
+def test_the_shrunk_result_has_the_chroma_of_the_sample():
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 256, (96, 128), np.uint8)
+    small = resize(level, 24, 32)
+    plane = resize(rng.normal(0, 40, (6, 8)).astype(np.float32), 24, 32)
+    [found] = upsample_chroma([plane], small, level)
+    plain = resize(plane, 96, 128)
+    error, before = (np.abs(resize(x, 24, 32) - plane).mean() for x in (found, plain))
+    assert error < 0.4 * before
+
+
+def test_even_chroma_stays_even():
+    level = np.random.default_rng(1).integers(0, 256, (50, 70), np.uint8)
+    found = upsample_chroma([np.full((20, 28), 7.5, np.float32)], resize(level, 20, 28), level)
+    np.testing.assert_allclose(found[0], 7.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("side", [16, 12])
+def test_an_image_that_is_not_enlarged_is_resized(side: int):
+    rng = np.random.default_rng(3)
+    plane = rng.normal(0, 20, (16, 16)).astype(np.float32)
+    level = rng.integers(0, 256, (side, side), np.uint8)
+    [found] = upsample_chroma([plane], resize(level, 16, 16), level)
+    np.testing.assert_array_equal(found, resize(plane, side, side))
+
+
+def test_large_images_are_composed_as_their_parts_are():
+    """Of more pixels than are composed at a time."""
+    image = np.tile(noise(2, 128), (9000, 1, 1))
+    sample = np.full((*Colorize().model_size(image), 3), (200, 60, 60), np.uint8)
+    result = Colorize().compose(image, sample)
+    np.testing.assert_array_equal(result[4000:4200], result[12000:12200])
+    np.testing.assert_array_equal(grey(result), grey(image))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import drawn_masks
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import Inpaint
 from caflow_cli.tasks.holes import central_hole
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -20,10 +23,12 @@ def smooth(height: int, width: int) -> np.ndarray:
     return np.stack(parts, -1).astype(np.uint8)
 
 
-def box(height: int, width: int, top: int, left: int, h: int, w: int) -> np.ndarray:
-    mask = np.zeros((height, width), np.uint8)
-    mask[top : top + h, left : left + w] = 255
-    return mask
+def box(*place: int) -> np.ndarray:
+    return as_mask(drawn_masks.box(*place))
+
+
+def as_mask(hole: np.ndarray) -> np.ndarray:
+    return np.where(hole, np.uint8(255), np.uint8(0))
 
 
 CASES = [
@@ -38,7 +43,7 @@ CASES = [
 
 @pytest.mark.parametrize(("size", "hole"), CASES)
 def test_known_pixels_are_kept_bit_for_bit_and_the_hole_is_filled(size, hole):
-    image, mask = picture(*size), box(*size, *hole)
+    image, mask = noise(*size), box(*size, *hole)
     result = Inpaint().compose(image, np.full((64, 64, 3), 77, np.uint8), mask)
     np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
     filled = result[mask == 255].astype(int)
@@ -48,8 +53,8 @@ def test_known_pixels_are_kept_bit_for_bit_and_the_hole_is_filled(size, hole):
         assert (filled == 77).all()
 
 
-def test_a_picture_of_model_size_is_seen_whole():
-    image, mask = picture(64, 64), box(64, 64, 5, 40, 50, 20)
+def test_an_image_of_model_size_is_read_whole():
+    image, mask = noise(64, 64), box(64, 64, 5, 40, 50, 20)
     condition = Inpaint().condition(image, mask)
     hole = mask == 255
     np.testing.assert_array_equal(condition[..., :3][~hole], image[~hole])
@@ -61,17 +66,19 @@ def test_a_picture_of_model_size_is_seen_whole():
 
 def test_what_lies_under_the_mask_changes_nothing():
     mask = box(300, 200, 50, 60, 80, 70)
-    image, other = picture(300, 200), picture(300, 200, 1)
+    image, other = noise(300, 200), noise(300, 200, 1)
     hidden = np.where(mask[..., None] > 0, other, image)
-    task, draw = Inpaint(), picture(64, 64, 2)
+    task, sample = Inpaint(), noise(64, 64, 2)
     np.testing.assert_array_equal(task.condition(image, mask), task.condition(hidden, mask))
-    np.testing.assert_array_equal(task.compose(image, draw, mask), task.compose(hidden, draw, mask))
+    np.testing.assert_array_equal(
+        task.compose(image, sample, mask), task.compose(hidden, sample, mask)
+    )
 
 
 @pytest.mark.parametrize(("size", "hole"), CASES)
-def test_the_pair_that_is_scored_agrees_outside_the_hole_with_the_condition_drawn_from(size, hole):
-    task, image, mask = Inpaint(), picture(*size), box(*size, *hole)
-    result = task.compose(image, picture(64, 64, 1), mask)
+def test_the_pair_that_is_scored_agrees_outside_the_hole_with_the_condition(size, hole):
+    task, image, mask = Inpaint(), noise(*size), box(*size, *hole)
+    result = task.compose(image, noise(64, 64, 1), mask)
     condition, target = task.reduce(image, result, mask)
     np.testing.assert_array_equal(condition, task.condition(image, mask))
     known = condition[..., 3] == 0
@@ -100,7 +107,7 @@ def test_a_cell_that_touches_the_hole_is_hole():
     size, whole = 200, box(200, 200, 0, 0, 200, 200)
     for row in (0, 3, 4, 24, 25, 199):
         mask = box(size, size, row, 0, 1, 1) + box(size, size, 199, 199, 1, 1) // 255 * 0
-        mask[199, 199] = mask[0, 0] = 255  # the window stays the whole picture
+        mask[199, 199] = mask[0, 0] = 255  # the window stays the whole image
         cells = Inpaint().condition(smooth(size, size), mask)[..., 3] == 255
         step = size / 64
         touched = range(int(row // step), int(np.ceil((row + 1) / step)))
@@ -110,7 +117,7 @@ def test_a_cell_that_touches_the_hole_is_hole():
 
 
 def test_a_fill_is_put_back_where_it_was_taken_from():
-    """The window shrunk, its truth as the draw, and put back: smooth pictures come back."""
+    """The window shrunk, its truth as the sample, and put back: smooth images come back."""
     image = smooth(400, 400)
     for top, left in ((0, 0), (120, 90), (260, 250)):
         mask = box(400, 400, top, left, 140, 140)
@@ -135,8 +142,8 @@ def test_several_holes_share_one_window():
     np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
 
 
-def test_a_smaller_picture_is_padded_with_its_hole():
-    image, mask = picture(40, 50), box(40, 50, 35, 10, 5, 5)
+def test_a_smaller_image_is_padded_with_its_hole():
+    image, mask = noise(40, 50), box(40, 50, 35, 10, 5, 5)
     condition = Inpaint().condition(image, mask)
     assert condition.shape == (64, 64, 4)
     np.testing.assert_array_equal(condition[40:, :50], condition[15:39, :50][::-1])
@@ -147,34 +154,34 @@ def test_a_smaller_picture_is_padded_with_its_hole():
     ("mask", "message"),
     [
         (None, "needs a mask"),
-        (np.full((20, 31), 255, np.uint8), "the mask is 31x20, the picture 30x20"),
+        (np.full((20, 31), 255, np.uint8), "the mask is 31x20, the image 30x20"),
         (np.full((20, 30), 127, np.uint8), "the mask is empty"),
     ],
 )
 def test_a_mask_that_does_not_fit_is_refused(mask, message):
     with pytest.raises(CaflowError, match=message) as caught:
-        Inpaint().condition(picture(20, 30), mask)
+        Inpaint().condition(noise(20, 30), mask)
     assert caught.value.hint
 
 
-def test_held_out_pictures_of_central_holes_have_that_hole():
+def test_held_out_images_of_central_holes_have_that_hole():
     for index in range(3):
-        condition = Inpaint(holes="central").held_out_condition(picture(64, 64), index)
+        condition = Inpaint(holes="central").held_out_condition(noise(64, 64), index)
         np.testing.assert_array_equal(condition[..., 3] == 255, central_hole(64, 64))
 
 
 def test_a_mask_that_is_nowhere_white_says_how_bright_it_is():
-    picture, mask = np.zeros((20, 20, 3), np.uint8), np.zeros((20, 20), np.uint8)
+    mask = np.zeros((20, 20), np.uint8)
     mask[4:9] = 76  # the grey of red
     with pytest.raises(CaflowError, match="its brightest value is 76, and white is 128 and up"):
-        Inpaint().hole(picture, mask)
+        Inpaint().condition(noise(20, 20), mask)
 
 
 @pytest.mark.parametrize(
     ("shape", "side"),
     [((20, 30), 32), ((32, 40), 48), ((50, 64), 64), ((64, 64), 64), ((200, 90), 64)],
 )
-def test_windows_are_larger_in_larger_pictures(shape, side):
+def test_windows_are_larger_in_larger_images(shape, side):
     task = Inpaint(size=32, rim=8, window=64)
     image, mask = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     mask[5:12, 3:9] = 255
@@ -184,3 +191,111 @@ def test_windows_are_larger_in_larger_pictures(shape, side):
     seen = max(32, min(64, max(shape)))
     assert part.place.window == (0, 0, min(seen, shape[1]), min(seen, shape[0]))
     assert not part.place.shrunk
+
+
+# --- one part after the other -------------------------------------------------------------------
+
+
+def walk(task: Inpaint, image: np.ndarray, mask: np.ndarray, seed: int = 9):
+    """Fill the hole with noise: the parts, the condition of each, and the image after it."""
+    found = []
+    for number, part in enumerate(task.parts(image, mask)):
+        condition = part.condition(image)
+        image = part.compose(image, noise(64, 64, seed + number))
+        found.append((part, condition, image))
+    return found
+
+
+SCRATCH = drawn_masks.line(200, 300, [(0, 30), (299, 170)], 5)
+BLOTCH = SCRATCH | drawn_masks.box(200, 300, 90, 180, 80, 100)
+
+
+@given(drawn_masks.masks(), st.sampled_from([4, 3]))
+@settings(max_examples=60, deadline=None)
+def test_all_parts_fill_the_hole_and_keep_every_other_pixel(hole, channels):
+    image = noise(*hole.shape)
+    found = walk(Inpaint(channels), image, as_mask(hole))
+    result = found[-1][2]
+    np.testing.assert_array_equal(result[~hole], image[~hole])
+    filled = np.zeros_like(hole, np.int32)
+    for part, condition, _ in found:
+        assert condition.shape == (64, 64, channels)
+        left, top, width, height = part.place.window
+        filled[top : top + height, left : left + width] += part.hole
+        assert part.place.pixels == part.hole.sum() > 0
+        assert not (part.hole & part.earlier).any()
+    np.testing.assert_array_equal(filled, hole)
+
+
+def test_a_shrunk_part_takes_known_pixels_from_the_image_before_it_is_enlarged():
+    """So what a sample has outside of the hole leaves no trace at the hole's edge."""
+    hole, image = drawn_masks.box(200, 300, 40, 60, 120, 160), noise(200, 300)
+    parts = [p for p in Inpaint(4).parts(image, as_mask(hole)) if p.place.shrunk]
+    assert parts
+    for part in parts:
+        inside = part.condition(image)[..., 3:] == 255  # as the model reads the hole
+        sample, other = noise(64, 64, 3), noise(64, 64, 4)
+        assert not inside.all()
+        changed = np.where(inside, sample, other)
+        np.testing.assert_array_equal(part.compose(image, sample), part.compose(image, changed))
+
+
+@pytest.mark.parametrize("hole", [SCRATCH, BLOTCH])
+def test_the_condition_of_each_part_is_had_again_from_the_final_noise(hole):
+    """And none of them reads what the user's image has in the hole."""
+    task, image, mask = Inpaint(), noise(200, 300), as_mask(hole)
+    found = walk(task, image, mask)
+    assert len(found) > 3
+    assert any(part.place.shrunk for part, _, _ in found) == (hole is BLOTCH)
+    result = found[-1][2]
+    hidden = np.where(hole[..., None], noise(200, 300, 5), image)
+    for part, condition, after in found:
+        for given_image in (image, hidden):
+            again, target = part.reduce(given_image, result)
+            np.testing.assert_array_equal(again, condition)
+            known = condition[..., 3] == 0
+            np.testing.assert_array_equal(target[known], condition[known][:, :3])
+            np.testing.assert_array_equal(part.reduce(given_image, after)[1], target)
+
+
+def test_a_part_sees_what_the_last_one_filled():
+    task, image, mask = Inpaint(), noise(200, 300), as_mask(SCRATCH)
+    found = walk(task, image, mask)
+    seen = 0
+    for (part, condition, _), (_, _, before) in zip(found[1:], found, strict=False):
+        own = part.window.of(before)
+        hole = part.hole[..., None]
+        wanted = np.concatenate([np.where(hole, 128, own), 255 * hole], 2)
+        np.testing.assert_array_equal(condition, wanted)
+        seen += int(part.earlier.sum())
+    assert seen > 0
+
+
+def test_what_is_known_is_taken_from_the_image_and_what_is_filled_from_the_target():
+    task, image, mask = Inpaint(), noise(200, 300), as_mask(SCRATCH)
+    other = noise(200, 300, 1)
+    part = next(part for part in task.parts(image, mask) if part.earlier.any())
+    condition, target = part.reduce(image, other)
+    rows, columns = part.window.rows, part.window.columns
+    np.testing.assert_array_equal(target, other[rows, columns])
+    np.testing.assert_array_equal(condition[part.earlier][:, :3], target[part.earlier])
+    known = ~SCRATCH[rows, columns]
+    np.testing.assert_array_equal(condition[known][:, :3], image[rows, columns][known])
+    with pytest.raises(CaflowError, match="the target is 31x20, the condition 300x200"):
+        part.reduce(image, noise(20, 31))
+
+
+@pytest.mark.parametrize("size", [(200, 300), (40, 300), (300, 20), (9, 9)])
+def test_a_map_is_spread_without_loss(size):
+    hole = drawn_masks.box(*size, 1, 1, size[0] - 2, size[1] - 2)
+    for part in Inpaint().parts(noise(*size), as_mask(hole)):
+        values = np.random.default_rng(0).normal(size=(2, 64, 64))
+        found = part.spread(values)
+        assert found.shape == (2, *part.hole.shape)
+        np.testing.assert_allclose(found.sum((1, 2)), values.sum((1, 2)))
+
+
+def test_a_map_of_a_native_window_is_as_it_is():
+    part = Inpaint().parts(noise(200, 300), as_mask(SCRATCH))[1]
+    values = np.random.default_rng(0).normal(size=(64, 64))
+    np.testing.assert_array_equal(part.spread(values), values)

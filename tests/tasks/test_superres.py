@@ -1,7 +1,8 @@
-"""Super-resolution: Pillow's BICUBIC both ways, whole pictures, padded."""
+"""Super-resolution: Pillow's BICUBIC both ways, whole images, padded."""
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -9,28 +10,24 @@ import helpers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers import generator, smooth_image
+from PIL import Image, ImageFilter
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import SuperRes, held_out_conditions, pad
 from caflow_cli.tasks.base import grey
+from caflow_cli.tasks.superres import shrink_as_photo
 
 BICUBIC = Image.Resampling.BICUBIC
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def test_defaults():
-    task = SuperRes()
-    assert (task.name, task.factor, task.cond_channels) == ("superres", 4, 3)
-    assert (task.tau, task.candidates) == (0.5, 10)
 
 
 @pytest.mark.parametrize(("factor", "height", "width"), [(4, 64, 64), (4, 8, 20), (2, 6, 4)])
 def test_degrade_and_condition_are_pillow_bicubic(factor, height, width):
-    task, target = SuperRes(factor), picture(height, width)
+    task, target = SuperRes(factor), noise(height, width)
     small = Image.fromarray(target).resize((width // factor, height // factor), BICUBIC)
     degraded = task.degrade(target)
     assert degraded.dtype == np.uint8
@@ -42,17 +39,17 @@ def test_degrade_and_condition_are_pillow_bicubic(factor, height, width):
 
 
 def test_condition_has_not_the_kernel_of_torch():
-    task, target = SuperRes(), picture(16, 16)
+    task, target = SuperRes(), noise(16, 16)
     small = torch.from_numpy(task.degrade(target)).permute(2, 0, 1)[None].float()
     torch_way = torch.nn.functional.interpolate(small, scale_factor=4, mode="bicubic")
     torch_way = torch_way.round().clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
     assert not np.array_equal(torch_way, task.condition(task.degrade(target)))
 
 
-def test_degraded_pictures_are_writable():
+def test_degraded_images_are_writable():
     task = SuperRes()
-    assert task.degrade(picture(8, 8)).flags.writeable
-    assert task.condition(picture(2, 2)).flags.writeable
+    assert task.degrade(noise(8, 8)).flags.writeable
+    assert task.condition(noise(2, 2)).flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -60,7 +57,7 @@ def test_degraded_pictures_are_writable():
 )
 def test_degrade_refuses_broken_pixels(height, width, crop):
     with pytest.raises(CaflowError) as caught:
-        SuperRes().degrade(picture(height, width))
+        SuperRes().degrade(noise(height, width))
     assert f"{width}x{height}" in caught.value.message
     assert caught.value.hint == f"crop it to {crop}"
     assert caught.value.exit_code == 1
@@ -75,22 +72,22 @@ def test_factors_below_two_are_refused(factor):
 
 
 def test_compose_crops_the_padding():
-    image, draw = picture(5, 3), picture(32, 16, 1)
-    np.testing.assert_array_equal(SuperRes().compose(image, draw), draw[:20, :12])
+    image, sample = noise(5, 3), noise(32, 16, 1)
+    np.testing.assert_array_equal(SuperRes().compose(image, sample), sample[:20, :12])
 
 
-def test_a_grey_picture_stays_grey():
+def test_a_grey_image_stays_grey():
     rng = np.random.default_rng(0)
-    draw = rng.integers(0, 256, (32, 32, 3), np.uint8)
-    picture = np.repeat(rng.integers(0, 256, (8, 8, 1), np.uint8), 3, 2)
-    found = SuperRes().compose(picture, draw)
-    np.testing.assert_array_equal(found, np.repeat(grey(draw)[..., None], 3, 2))
-    picture[3, 4, 0] ^= 1  # a little colour
-    np.testing.assert_array_equal(SuperRes().compose(picture, draw), draw)
+    sample = rng.integers(0, 256, (32, 32, 3), np.uint8)
+    image = np.repeat(rng.integers(0, 256, (8, 8, 1), np.uint8), 3, 2)
+    found = SuperRes().compose(image, sample)
+    np.testing.assert_array_equal(found, np.repeat(grey(sample)[..., None], 3, 2))
+    image[3, 4, 0] ^= 1  # a little colour
+    np.testing.assert_array_equal(SuperRes().compose(image, sample), sample)
 
 
 def test_reduce_pads_both():
-    task, image, target = SuperRes(), picture(5, 3), picture(20, 12, 1)
+    task, image, target = SuperRes(), noise(5, 3), noise(20, 12, 1)
     condition, scored = task.reduce(image, target)
     assert condition.shape == scored.shape == (*task.model_size(image), 3) == (32, 16, 3)
     np.testing.assert_array_equal(condition, task.condition(image))
@@ -101,7 +98,7 @@ def test_reduce_pads_both():
 
 
 def test_reduce_at_model_size_is_the_identity():
-    task, target = SuperRes(), picture(32, 48)
+    task, target = SuperRes(), noise(32, 48)
     condition, scored = task.reduce(task.degrade(target), target)
     np.testing.assert_array_equal(condition, task.training_condition(target))
     np.testing.assert_array_equal(scored, target)
@@ -110,7 +107,7 @@ def test_reduce_at_model_size_is_the_identity():
 @pytest.mark.parametrize("shape", [(20, 13), (19, 12), (5, 3), (12, 20)])
 def test_reduce_refuses_other_sizes(shape):
     with pytest.raises(CaflowError) as caught:
-        SuperRes().reduce(picture(5, 3), picture(*shape))
+        SuperRes().reduce(noise(5, 3), noise(*shape))
     assert f"{shape[1]}x{shape[0]}" in caught.value.message
     assert "3x5" in caught.value.message
     assert "12x20" in caught.value.hint
@@ -129,3 +126,80 @@ def test_bicubic_error_on_ffhq_is_that_of_the_paper():
     rmse = error.mean(dim=(1, 2, 3)).sqrt().mean()
     assert len(rows) == 100
     assert rmse == pytest.approx(20.1, abs=1.0)
+
+
+# --- inputs of training as users have them ------------------------------------------------------
+
+KERNELS = ("BICUBIC", "BICUBIC", "BICUBIC", "BICUBIC", "NEAREST", "BILINEAR", "BOX", "LANCZOS")
+
+
+def as_documented(target: np.ndarray, factor: int, seed: int) -> tuple[list[str], np.ndarray]:
+    """What `shrink_as_photo` says that it does; also the names of its steps."""
+    rng = generator(seed)
+    u = torch.rand(12, generator=rng, dtype=torch.float64).tolist()
+    image, size = Image.fromarray(target), (len(target[0]) // factor, len(target) // factor)
+    if u[0] < 0.5:
+        return ["clean"], np.asarray(image.resize(size, BICUBIC))
+    steps = []
+    if u[1] < 0.5:
+        steps.append("blurred")
+        image = image.filter(ImageFilter.GaussianBlur(factor * (0.05 + 0.45 * u[2])))
+    steps.append(KERNELS[int(8 * u[3])])
+    small = np.asarray(image.resize(size, Image.Resampling[steps[-1]]))
+    if u[4] < 1 / 3:
+        steps.append("noisy")
+        channels = 1 if u[6] < 0.5 else 3
+        noise = torch.randn((*small.shape[:2], channels), generator=rng).numpy()
+        small = np.rint(small + (1 + 9 * u[5]) * noise).clip(0, 255).astype(np.uint8)
+    if u[7] < 0.5:
+        steps.append("compressed")
+        top, left = int(16 * u[10]), int(16 * u[11])
+        height, width = small.shape[:2]
+        around = ((top, -(top + height) % 16), (left, -(left + width) % 16), (0, 0))
+        stream = io.BytesIO()
+        whole = Image.fromarray(np.pad(small, around, mode="symmetric"))
+        whole.save(stream, "JPEG", quality=round(40 + 55 * u[8]), subsampling=2 * (u[9] < 0.5))
+        small = np.asarray(Image.open(stream))[top : top + height, left : left + width]
+    return steps, small
+
+
+@pytest.mark.parametrize(("side", "factor"), [(32, 4), (80, 2), (16, 4)])
+def test_photos_are_degraded_as_documented(side, factor):
+    target = smooth_image(1, 3, side, 0)[0].permute(1, 2, 0).contiguous().numpy()
+    done: dict[str, int] = {}
+    for seed in range(300):
+        steps, wanted = as_documented(target, factor, seed)
+        found = shrink_as_photo(target, factor, generator(seed))
+        np.testing.assert_array_equal(found, wanted, str(steps))
+        assert np.abs(found.astype(int) - SuperRes(factor).degrade(target)).mean() < 30
+        for step in steps:
+            done[step] = done.get(step, 0) + 1
+    assert done.keys() == {"clean", "blurred", "noisy", "compressed", *KERNELS}
+    assert 120 < done["clean"] < 180
+
+
+def test_noise_is_grey_or_coloured_and_has_its_size():
+    target, sizes, grey_ones = np.full((256, 256, 3), 128, np.uint8), [], []
+    for seed in range(300):
+        found = shrink_as_photo(target, 4, generator(seed)).astype(float) - 128
+        if found.any():  # the other steps change nothing
+            sizes.append(found.std())
+            grey_ones.append((found == found[..., :1]).all())
+    assert 30 < len(sizes) < 70  # a third of a half
+    assert 0.5 < min(sizes) < 2
+    assert 8 < max(sizes) < 11
+    assert 0.3 < np.mean(grey_ones) < 0.7
+
+
+def test_a_task_degrades_training_inputs_alone_and_repeats_by_generator():
+    target = noise(64, 64)
+    clean, photo = SuperRes(4, 16), SuperRes(4, 16, "photo")
+    ordinary = clean.training_condition(target)
+    assert np.array_equal(clean.training_condition(target, generator(3)), ordinary)
+    assert np.array_equal(photo.training_condition(target), ordinary)
+    assert np.array_equal(photo.held_out_condition(target, 5), ordinary)
+    found = [photo.training_condition(target, generator(k)) for k in range(20)]
+    assert all(one.shape == (64, 64, 3) for one in found)
+    assert len({one.tobytes() for one in found}) > 6
+    again = [photo.training_condition(target, generator(k)) for k in range(20)]
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
