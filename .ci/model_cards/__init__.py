@@ -1,1 +1,1 @@
-"""What `.ci/models` is made of: measuring a model, and the texts that follow from its figures."""
+"""Cards of models, and the figures in them."""

@@ -1,256 +1,213 @@
-"""Measuring a model by its protocol, through the package's own functions."""
+"""Measuring a model file, by the package's own functions: the records that cards are made of."""
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import caflow_cli as caflow
-from caflow_cli.config import FlowConfig
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
-from caflow_cli.evaluation.examples import Example as Problem
-from caflow_cli.evaluation.examples import make_example, side_of
+from caflow_cli.evaluation.examples import Example, make_example, side_of
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.evaluation.protocols import BASELINES
-from caflow_cli.inference.score import task_of
+from caflow_cli.flows import to_uint8
+from caflow_cli.inference.score import task_of, to_batch
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
-from caflow_cli.sampling import SEEDS, Sampling
+from caflow_cli.sampling import Sampling
 from caflow_cli.version import __version__
-from model_cards.blotches import blotches
-from model_cards.far import far_draws
-from model_cards.record import Figure, Figures, Latent, Point, Protocol, Record
-from model_cards.round_trips import pairs_of, returns
-from model_cards.shown import progress
 
+SCHEMA = 1
 TAUS = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the curve
+HIGH_TAUS = (1.0, 1.2)
 PAIRS = ("lpips", "rmse", "psnr", "ssim", "consistency", "seam")
-SETS = ("kid", "coverage")
-_BATCH = 10  # pictures that are encoded together
-_NOISE_SEED = 0  # of the noise under test pictures whose latents are measured
+CURVE_DRAWS = 2  # samples of each image and temperature
+HIGH_DRAWS = 10  # samples of each of as many images
+NOISE_SAMPLES = 8  # of bits/dim
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
+def measure(model_id: str, path: Path, data: Path, images: int) -> dict[str, Any]:
+    """Measure a model file on the first images of `test/`; the record of it.
 
-    data: Path
-    pictures: int = 100
-    curve_draws: int = 2
-    conditions: int = 10  # of draws at high temperatures
-    draws: int = 10  # of each of them
-    noise_samples: int = 8
-    seed: int = 0
-
-
-def measure(model_id: str, path: Path, plan: Plan) -> Record:
-    """Measure a model file on the pictures of `test/`.
+    Figures are `{"mean", "standard_error", "count"}` by metric. Candidate k of image r has the seed
+    1,000,003 r + k.
 
     Raises:
-        CaflowError: The file is no model, or the data or LPIPS's trunk are not to be had.
+        CaflowError: The file is no model, or the data or LPIPS's network cannot be had.
     """
     begun = time.process_time()
-    info, digest = read_info(path), sha256_of(path)
-    model = caflow.load(str(path))
-    own = Sampling(rank="best").of(model.config)
-    assert own.candidates is not None, "`of` fills it in"
+    info, model = read_info(path), caflow.load(str(path))
+    own = Sampling().of(model.config)
     m, tau = own.candidates, own.temperature
+    assert m is not None, "`of` fills it in"
 
-    def evaluate(name: str, metrics: Sequence[str], **settings: Any) -> Evaluation:
+    def evaluate(what: str, metrics: tuple[str, ...], **settings: Any) -> Evaluation:
         return caflow.evaluate(
             model,
-            plan.data,
+            data,
             metrics,
             split="test",
-            limit=plan.pictures,
-            seed=plan.seed,
+            limit=images,
             weights=Weights(extractor="alexnet"),
-            progress=progress(name),
+            progress=_progress(what),
             **settings,
         )
 
-    rules = ("likelihood", own.rank)
-    main = evaluate(
-        f"tau {tau}, {m} candidates",
-        (*PAIRS, *SETS, "diversity", "calibration"),
-        tau=tau,
-        candidates=(1, m),
-        keep=(1, m),
-        rank=rules,
-    )
+    sets = ("kid", "coverage", "diversity", "calibration")
+    main = evaluate(f"tau {tau}", (*PAIRS, *sets), tau=tau, candidates=(1, m), keep=(1, m))
     if main.failed:
-        name, error = main.failed[0]
-        raise CaflowError(f"{name}: {error.message}", error.hint)
+        raise main.failed[0].error
     everything = _row(main, m, m)
-    bits = evaluate("bits/dim", ["bpd"], noise_samples=plan.noise_samples).results[-1]
-    curve = [_point(evaluate, warmth, plan) for warmth in TAUS]
-    baseline = BASELINES.get(task_of(model).name)
-    problems = list(problems_of(model, plan))
-    returned = 0
-    for some in _batches(problems):
-        returned += sum(returns(model, [p.truth for p in some], some))
-    return Record(
-        id=model_id,
-        sha256=digest,
-        bytes=path.stat().st_size,
-        version=__version__,
-        task=model.config.task.name,
-        parameters=sum(info.parameters.values()),
-        flow=info.config.to_dict()["flow"],
-        training={name: value for name, value in info.training.items() if name != "domain"},
-        protocol=Protocol(
-            data=plan.data.name,
-            split="test",
-            pictures=main.images,
-            size=model.config.task.size,
-            tau=str(tau),
-            candidates=m,
-            rank=own.rank,
-            seed=plan.seed,
-            noise_samples=plan.noise_samples,
-            curve_draws=plan.curve_draws,
-        ),
-        baseline=baseline,
-        baseline_values={}
-        if baseline is None
-        else _figures(next(r for r in main.results if r.what == baseline)),
-        likeliest=_of_pictures(_row(main, m, 1)),
-        best={} if own.rank == "likelihood" else _of_pictures(_row(main, m, 1, own.rank)),
-        first=_of_pictures(_row(main, 1, 1)),
-        all=_figures(everything),
-        own_coverage=everything.extra["coverage:alexnet_own"],
-        central_50=Figure(**everything.extra["coverage_50"]),
-        bits_per_dim=_figures(bits)["bpd"],
-        noise_error=bits.extra["noise_standard_error"],
-        curve=curve,
-        returned=returned,
-        far=far_draws(model, problems[: plan.conditions], plan.draws, plan.seed),
-        latents=latents(model, problems),
-        blotches=_blotches(model, problems, own, plan),
-        core_seconds=time.process_time() - begun,
+    bits = evaluate("bits/dim", ("bpd",), noise_samples=NOISE_SAMPLES).results[-1]
+    curve = []
+    for warmth in TAUS:
+        what, metrics = f"tau {warmth:g}", (*PAIRS, "kid", "diversity")
+        try:
+            found = evaluate(what, metrics, tau=warmth, candidates=CURVE_DRAWS, keep=CURVE_DRAWS)
+        except CaflowError:  # samples of every image diverged
+            curve.append({"tau": f"{warmth:g}", "values": {}, "failed": images})
+        else:
+            values = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
+            curve.append({"tau": f"{warmth:g}", "values": values, "failed": len(found.failed)})
+    examples = _examples(model, data, main.images)
+    baseline = BASELINES[task_of(model).name]
+    return {
+        "schema": SCHEMA,
+        "id": model_id,
+        "sha256": sha256_of(path),
+        "bytes": path.stat().st_size,
+        "version": __version__,
+        "task": model.config.task.name,
+        "parameters": sum(info.parameters.values()),
+        "flow": info.config.to_dict()["flow"],
+        "training": info.training,
+        "protocol": {
+            "data": data.name,
+            "split": "test",
+            "pictures": main.images,
+            "size": model.config.task.size,
+            "tau": str(tau),
+            "candidates": m,
+            "rank": "likelihood",
+            "seed": 0,
+            "noise_samples": NOISE_SAMPLES,
+            "curve_draws": CURVE_DRAWS,
+        },
+        "baseline": baseline,
+        "baseline_values": _figures(next(r for r in main.results if r.what == baseline)),
+        "likeliest": _of_images(_row(main, m, 1)),
+        "first": _of_images(_row(main, 1, 1)),
+        "all": _figures(everything),
+        "own_coverage": everything.extra["coverage:alexnet_own"],
+        "central_50": everything.extra["coverage_50"],
+        "bits_per_dim": bits.values["bpd"].as_json(),
+        "noise_error": bits.extra["noise_standard_error"],
+        "curve": curve,
+        "returned": sum(_returns(model, example) for example in examples),
+        "far": [_high(model, examples[:HIGH_DRAWS], tau) for tau in HIGH_TAUS],
+        "core_seconds": time.process_time() - begun,
+    }
+
+
+def measure_whole(
+    path: Path,
+    data: Path,
+    known: Path,
+    *,
+    protocol: str,
+    candidates: int | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Measure a model file on a set of whole images at τ 0 and at its default.
+
+    Args:
+        path: The model file.
+        data: Folder or zip: one set.
+        known: The record of other sets, which need not exist. Of another file or protocol it is
+            dropped.
+        protocol: One on whole images.
+        candidates: M at the default τ; None: the model's.
+        settings: Of `evaluate`: masks, limit.
+    """
+    model, digest = caflow.load(str(path)), sha256_of(path)
+    taus = (0.0, Sampling().of(model.config).temperature)
+    found = caflow.evaluate(
+        model, data, protocol=protocol, tau=taus, candidates=candidates, **settings
     )
+    rows = [{"what": row.label.strip(), "values": _figures(row)} for row in found.results]
+    failed = [f"{failure.name}: {failure.error.message}" for failure in found.failed]
+    one = {"name": data.stem, "pictures": found.images, "rows": rows, "failed": failed}
+    head = {"schema": SCHEMA, "sha256": digest, "protocol": protocol}
+    sets = json.loads(known.read_text("utf-8")) if known.exists() else {}
+    others = sets.get("sets", []) if head.items() <= sets.items() else []
+    others = [other for other in others if other["name"] != one["name"]]
+    return {**head, "sets": sorted([*others, one], key=lambda other: other["name"])}
 
 
-def _blotches(
-    model: caflow.CAFlow, problems: Sequence[Problem], own: Sampling, plan: Plan
-) -> float | None:
-    """`blotches` of what the model's own rule chooses; None of a model that makes no colours."""
-    if model.config.task.name != "colorize":
-        return None
-    return blotches(
-        (
-            caflow.restore(
-                model,
-                problem.input,
-                tau=own.temperature,
-                candidates=own.candidates,
-                seed=(plan.seed + SEED_STEP * problem.index) % SEEDS,
-                rank=own.rank,
-            )
-            .kept[0]
-            .image,
-            problem.truth,
-        )
-        for problem in problems
-    )
-
-
-def _point(evaluate: Callable[..., Evaluation], tau: float, plan: Plan) -> Point:
-    """Single draws at a temperature. A picture whose draw runs away is left out, and counted."""
-    metrics = (*PAIRS, "kid", *(["diversity"] if plan.curve_draws > 1 else []))
-    m = plan.curve_draws
-    name = f"single draws at tau {tau:g}"
-    try:
-        found = evaluate(name, metrics, tau=tau, candidates=m, keep=m)
-    except CaflowError:  # of every picture
-        return Point(f"{tau:g}", {}, plan.pictures)
-    return Point(f"{tau:g}", _figures(_row(found, m, m)), len(found.failed))
-
-
-def _row(found: Evaluation, m: int, n: int, rank: str = "likelihood") -> Result:
+def _row(found: Evaluation, m: int, n: int) -> Result:
     """The model's row of one setting."""
-    return next(
-        result
-        for result in found.results
-        if result.what == "model"
-        and result.cell is not None
-        and (result.cell.m, result.cell.n, result.cell.rank) == (m, n, rank)
-    )
+    return next(r for r in found.results if r.what == "model" and r.cell and r.cell[1:3] == (m, n))
 
 
-def _figures(result: Result) -> Figures:
-    return {name: Figure(**value.as_json()) for name, value in result.values.items()}
+def _figures(result: Result) -> dict[str, Any]:
+    return {name: value.as_json() for name, value in result.values.items()}
 
 
-def _of_pictures(result: Result) -> Figures:
-    """Those of the kept pictures; the others are of all M, whatever is kept."""
-    names = ("diversity", "calibration")
-    return {name: value for name, value in _figures(result).items() if name not in names}
+def _of_images(result: Result) -> dict[str, Any]:
+    """Figures of the kept candidates; the others are of all M, whatever is kept."""
+    figures = _figures(result)
+    return {n: value for n, value in figures.items() if n not in ("diversity", "calibration")}
 
 
-def problems_of(model: caflow.CAFlow, plan: Plan) -> Iterator[Problem]:
-    """The pictures that `evaluate` measures, as it poses them."""
+def _examples(model: caflow.CAFlow, data: Path, count: int) -> list[Example]:
     task = task_of(model)
     side, paired = side_of(model.config.task), not task.derives_condition
-    with open_split(plan.data, "test", side, role="pairs" if paired else "images") as reader:
-        count = min(plan.pictures, len(reader.names))
-        for index in range(count):
-            yield make_example(task, reader, index)
-
-
-def _batches(problems: Sequence[Problem]) -> Iterator[Sequence[Problem]]:
-    for first in range(0, len(problems), _BATCH):
-        yield problems[first : first + _BATCH]
+    with open_split(data, "test", side, paired=paired) as reader:
+        return [make_example(task, reader, index) for index in range(count)]
 
 
 @torch.no_grad()
-def latents(model: caflow.CAFlow, problems: Sequence[Problem]) -> list[Latent]:
-    """Moments of each z_j^i of the true pictures w + u, u uniform: what the model was fitted to.
-
-    Empty where a net draws u (variational dequantization), which has another one.
-    """
-    if model.config.flow.dequantization != "uniform":
-        return []
-    show, generator = progress("latents"), torch.Generator().manual_seed(_NOISE_SEED)
-    parts: list[list[torch.Tensor]] = []
-    done = 0
-    for some in _batches(problems):
-        cond, targets = pairs_of(model, [p.truth for p in some], some)
-        noise = torch.rand(targets.shape, generator=generator, dtype=torch.float64)
-        parts.append(model.encode(targets.double() + noise, cond)[0])
-        done += len(some)
-        show(done, len(problems))
-    names = latent_names(model.config.flow)
-    return [
-        Latent(name, *moments(torch.cat(z)))
-        for name, z in zip(names, zip(*parts, strict=True), strict=True)
-    ]
+def _returns(model: caflow.CAFlow, example: Example) -> bool:
+    """Whether a true image comes back from `encode` and `decode` as the same 8 bits."""
+    pair = task_of(model).reduce(example.input, example.truth, example.mask)
+    cond, target = (to_batch([side]) for side in pair)
+    back, _ = model.decode(model.encode(target, cond)[0], cond)
+    return bool((to_uint8(back) == target).all())
 
 
-def latent_names(flow: FlowConfig) -> list[str]:
-    """z_j^i in the order of `encode`."""
-    finest = flow.scales - 1
-    names, i, last = [], finest, -1
-    for scale in flow.latent_scales:
-        j = finest - scale
-        if j >= last or flow.conditional == "dual-glow":  # the next F_i begins
-            i = j
-        names.append(f"z_{j}^{i}")
-        last = j
-    return names
+def _high(model: caflow.CAFlow, examples: list[Example], tau: float) -> dict[str, Any]:
+    """How many single samples diverge at a high temperature."""
+    redrawn = lost = 0
+    for example in examples:
+        for k in range(HIGH_DRAWS):
+            try:
+                found = caflow.restore(
+                    model,
+                    example.input,
+                    tau,
+                    1,
+                    seed=SEED_STEP * example.index + k,
+                    mask=example.mask,
+                )
+            except CaflowError:  # it diverged eleven times
+                lost += 1
+            else:
+                redrawn += found.ranked[0].redraws > 0
+    counts = {"redrawn": redrawn, "lost": lost}
+    return {"tau": tau, "conditions": len(examples), "draws": HIGH_DRAWS, **counts}
 
 
-def moments(z: torch.Tensor) -> tuple[float, float, float]:
-    """Mean, variance, and correlation of horizontal neighbours, over all of (B, C, H, W)."""
-    mean = z.mean()
-    centred = z - mean
-    variance = centred.square().mean()
-    together = (centred[..., :-1] * centred[..., 1:]).mean()
-    return float(mean), float(variance), float(together / variance)
+def _progress(name: str) -> Callable[[int, int], None]:
+    def show(done: int, total: int) -> None:
+        if done == total or done % max(1, total // 10) == 0:
+            print(f"{name}: {done} of {total}", file=sys.stderr, flush=True)
+
+    return show

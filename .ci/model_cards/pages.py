@@ -1,29 +1,51 @@
-"""The files that hold texts of records: what they should be, and what they are."""
+"""Cards, tables and the manifest's metrics: what they should be, and what they are."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import jinja2
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.protocols import PROTOCOLS
 from caflow_cli.hub.manifest import Entry, load_manifest, manifest_json
 from caflow_cli.paths import sha256_of
-from model_cards.record import Record, Words
-from model_cards.text import (
-    COLUMNS,
-    README_COLUMNS,
-    card_block,
-    manifest_metrics,
-    table,
-    table_row,
-)
-from model_cards.whole import Whole
+from caflow_cli.sampling import RANKS
 
-TABLES = {"README.md": README_COLUMNS, "docs/models.md": COLUMNS}
-_MARK = "<!-- {name}: .ci/models write -->"
-_END = "<!-- end of {name} -->"
+# Label -> name in a card, decimals.
+NAMES = {
+    "rmse": ("RMSE, levels", 2),
+    "psnr": ("PSNR, dB", 2),
+    "lpips": ("LPIPS", 3),
+    "ssim": ("SSIM", 3),
+    "kid:alexnet": ("KID, AlexNet's features", 2),
+    "coverage:alexnet": ("coverage, AlexNet's features", 3),
+    "consistency": ("consistency, levels", 2),
+    "seam": ("seam", 2),
+    "diversity": ("diversity", 2),
+    "psnr_y": ("PSNR of Y, dB", 2),
+    "ssim_y": ("SSIM of Y", 3),
+    "psnr_hole": ("PSNR in the holes, dB", 2),
+    "colourfulness": ("colourfulness of the truth's", 2),
+    "seconds": ("seconds a megapixel", 1),
+}
+TABLES = {
+    "README.md": ("model", "likeliest of its candidates", "to compare", "diversity"),
+    "docs/models.md": (
+        *("model", "what it does", "likeliest of its candidates", "to compare"),
+        *("diversity", "bits/dim"),
+    ),
+}
+WORDS = ("does", "data", "pictures", "truths", "tau", "fails")  # of docs/models/ID.toml
+_OF_SETS = ("kid:alexnet", "coverage:alexnet")
+_MARK, _END = "<!-- {}: .ci/models write -->", "<!-- end of {} -->"
 
 
 @dataclass(frozen=True)
@@ -32,15 +54,11 @@ class Place:
 
     root: Path
 
-    @property
-    def manifest(self) -> Path:
-        return self.root / "weights_manifest.json"
-
     def record(self, model_id: str) -> Path:
         return self.root / "docs" / "models" / f"{model_id}.json"
 
     def whole(self, model_id: str) -> Path:
-        return self.record(model_id).with_name(f"{model_id}.whole.json")
+        return self.record(model_id).with_suffix(".whole.json")
 
     def words(self, model_id: str) -> Path:
         return self.record(model_id).with_suffix(".toml")
@@ -52,45 +70,33 @@ class Place:
         return self.root / "caflow_cli" / "assets" / "weights" / f"{model_id}.safetensors"
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A bundled model with its record."""
+def save(path: Path, record: dict[str, Any]) -> None:
+    """Write a record; floats have six digits, and each leaf is on one line."""
 
-    entry: Entry
-    record: Record
-    words: Words
-    whole: Whole | None = None
+    def rounded(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: rounded(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [rounded(part) for part in value]
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    text = json.dumps(rounded(record), indent=1)
+    leaves = r"\{[^{}]*\}|\[[^][{}]*\]"
+    text = re.sub(leaves, lambda leaf: " ".join(leaf[0].split()), text)
+    path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def wanted(place: Place) -> Iterator[tuple[Path, str]]:
-    """Each file that holds texts of records, and what it should hold.
-
-    Raises:
-        CaflowError: A bundled model has no record, or its record is of another file, or a page
-            lacks the marks between which a text belongs.
-    """
-    entries = load_manifest(place.manifest)
-    bundled = [entry for entry in entries.values() if entry.file is not None]
-    _check_orphans(place, [entry.id for entry in bundled])
-    measured = {entry.id: _measured(place, entry) for entry in bundled}
-    changed = {
-        one.entry.id: replace(one.entry, metrics=manifest_metrics(one.record, one.words))
-        for one in measured.values()
-    }
-    yield place.manifest, manifest_json((entries | changed).values())
-    for one in measured.values():
-        card = place.card(one.entry.id)
-        block = card_block(one.record, one.words, one.entry, one.whole)
-        yield card, _with_block(card, _card_text(card, one), "figures", block)
-    for name, columns in TABLES.items():
-        page = place.root / name
-        text = _read(page)
-        rows = []
-        for entry in bundled:
-            link = os.path.relpath(place.card(entry.id), page.parent).replace(os.sep, "/")
-            found = measured[entry.id]
-            rows.append(table_row(found.record, found.words, link, columns))
-        yield page, _with_block(page, text, "models", table(rows, columns))
+def read_words(path: Path) -> dict[str, Any]:
+    """What no measurement says. CaflowError if the file is missing, or lacks some."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    words = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    missing = [name for name in WORDS if not words.get(name)]
+    if missing:
+        raise CaflowError(f"{path.name} says nothing of {', '.join(missing)}", "docs/release.md")
+    return words
 
 
 def write(place: Place) -> list[Path]:
@@ -113,61 +119,206 @@ def check(place: Place) -> list[str]:
     ]
 
 
-def _check_orphans(place: Place, bundled: list[str]) -> None:
-    """Refuse records and words of models that are not bundled, as of those that have left."""
-    for path in sorted(place.record("x").parent.glob("*.*")):
-        model_id = path.stem.removesuffix(".whole")
+def wanted(place: Place) -> Iterator[tuple[Path, str]]:
+    """Each file that holds figures of records, and what it should hold.
+
+    Raises:
+        CaflowError: A bundled model has no record, or its record is of another file, a record is of
+            no bundled model, or a page lacks the marks between which a text belongs.
+    """
+    manifest = place.root / "weights_manifest.json"
+    entries = load_manifest(manifest)
+    bundled = {entry.id: entry for entry in entries.values() if entry.file is not None}
+    for path in sorted((place.root / "docs" / "models").glob("*.*")):
+        model_id = path.name.partition(".")[0]
         if model_id not in bundled:
-            raise CaflowError(
-                f"docs/models/{path.name} is of no bundled model",
-                f"remove it, or bundle {model_id}",
-            )
+            hint = f"remove it, or bundle {model_id}"
+            raise CaflowError(f"docs/models/{path.name} is of no bundled model", hint)
+    models = {model_id: _model(place, entry) for model_id, entry in bundled.items()}
+    for model_id, model in models.items():
+        entries[model_id] = replace(entries[model_id], metrics=metrics(model))
+    yield manifest, manifest_json(entries.values())
+    for model_id, model in models.items():
+        card = place.card(model_id)
+        does = model["words"]["does"].strip()
+        new = f"# {model_id}\n\n{does[0].upper()}{does[1:].rstrip('.')}.\n\n"
+        new += f"{_MARK.format('figures')}\n{_END.format('figures')}\n"
+        yield card, _with_block(card, _read(card) or new, "figures", card_text(model))
+    for name, columns in TABLES.items():
+        page = place.root / name
+        rows = []
+        for model_id, model in models.items():
+            link = os.path.relpath(place.card(model_id), page.parent).replace(os.sep, "/")
+            cells = table_cells(model, link)
+            rows.append([cells[column] for column in columns])
+        yield page, _with_block(page, _read(page), "models", table(list(columns), rows))
 
 
-def _measured(place: Place, entry: Entry) -> Measured:
-    path = place.record(entry.id)
-    hint = f".ci/models measure {entry.id} --data FILE"
+def _model(place: Place, entry: Entry) -> dict[str, Any]:
+    """The record, the words and the whole images of a bundled model."""
+    path, hint = place.record(entry.id), f".ci/models measure {entry.id} --data FILE"
     if not path.exists():
         raise CaflowError(f"{entry.id} has no record docs/models/{path.name}", hint)
-    record = Record.read(path)
-    if record.id != entry.id:
-        raise CaflowError(f"docs/models/{path.name} is the record of {record.id}", hint)
+    record, words = json.loads(_read(path)), read_words(place.words(entry.id))
+    whole_path = place.whole(entry.id)
+    whole = json.loads(_read(whole_path)) if whole_path.exists() else None
     digests = {"its manifest entry": entry.sha256, "its file": sha256_of(place.weights(entry.id))}
     for what, digest in digests.items():
-        if digest != record.sha256:
-            raise CaflowError(
-                f"the record of {entry.id} is of a file with sha256 {record.sha256[:12]}…, "
-                f"{what} has {digest[:12]}…",
-                hint,
+        for file, of in ((path, record), (whole_path, whole or record)):
+            if of["sha256"] != digest:
+                raise CaflowError(f"docs/models/{file.name} is of another file than {what}", hint)
+    if (record["id"], record["protocol"]["pictures"]) != (entry.id, words["pictures"]):
+        raise CaflowError(f"docs/models/{path.name} is not of {words['pictures']} images", hint)
+    return {"record": record, "words": words, "whole": whole, "entry": entry}
+
+
+def card_text(model: dict[str, Any]) -> str:
+    """The part of a card that follows from the record, the words, and whole images."""
+    record = model["record"]
+    columns = {record["baseline"]: record["baseline_values"]} if record["baseline"] else {}
+    columns[f"likeliest of {record['protocol']['candidates']}"] = record["likeliest"]
+    if record.get("best") and record["protocol"]["rank"] in RANKS:
+        columns[f"by {record['protocol']['rank']}"] = record["best"]
+    columns["single samples"] = _single(record)
+    measured = [
+        [text, *(figure(values.get(name), decimals) for values in columns.values())]
+        for name, (text, decimals) in NAMES.items()
+        if name != "diversity" and any(name in values for values in columns.values())
+    ]
+    curve = [
+        name
+        for name in NAMES
+        if name not in ("consistency", "coverage:alexnet")
+        and any(name in point["values"] for point in record["curve"])
+    ]
+    points = [
+        [point["tau"], *(plain(point["values"].get(name), NAMES[name][1]) for name in curve)]
+        for point in record["curve"]
+    ]
+    template = Path(__file__).with_name("card.md").read_text("utf-8")
+    environment = jinja2.Environment(
+        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"figure": figure, "share": share}
+    return environment.from_string(template).render(
+        **model,
+        measured=table(["", *columns], measured),
+        paper=paper(record),
+        whole_table=_whole_table(model["whole"]),
+        curve=table(["τ", *(NAMES[name][0] for name in curve)], points),
+    )
+
+
+def _whole_table(whole: dict[str, Any] | None) -> str:
+    sets = whole["sets"] if whole else []
+    found = [row["values"] for one in sets for row in one["rows"]]
+    names = [name for name in NAMES if any(name in values for values in found)]
+    rows = []
+    for one in sets:
+        for k, row in enumerate(one["rows"]):
+            cells = (plain(row["values"].get(name), NAMES[name][1]) for name in names)
+            rows.append(
+                [f"{one['name']}, {one['pictures']}" if k == 0 else "", row["what"], *cells]
             )
-    words = Words.read(place.words(entry.id))
-    if record.protocol.pictures != words.pictures:
-        raise CaflowError(
-            f"the record of {entry.id} is of {record.protocol.pictures} pictures, not "
-            f"{words.pictures}",
-            hint,
-        )
-    whole = Whole.read(place.whole(entry.id)) if place.whole(entry.id).exists() else None
-    if whole is not None and whole.sha256 != entry.sha256:
-        raise CaflowError(
-            f"docs/models/{entry.id}.whole.json is of another file of {entry.id}",
-            f".ci/models whole {entry.id} --protocol {whole.protocol} --data FOLDER",
-        )
-    return Measured(entry, record, words, whole)
+    return table(["set, images", "", *(NAMES[name][0] for name in names)], rows)
 
 
-def _card_text(card: Path, one: Measured) -> str:
-    if card.exists():
-        return _read(card)
-    does = one.words.does.strip()
-    sentence = f"{does[0].upper()}{does[1:].rstrip('.')}."
-    marks = "\n".join(mark.format(name="figures") for mark in (_MARK, _END))
-    return f"# {one.entry.id}\n\n{sentence}\n\n{marks}\n"
+def _single(record: dict[str, Any]) -> dict[str, Any]:
+    # Pairs of all M samples have the smaller error; a set of the first ones has as many as truths.
+    return record["all"] | {n: record["first"][n] for n in _OF_SETS if n in record["first"]}
+
+
+def paper(record: dict[str, Any]) -> str:
+    """The paper's figures, if the model was made for one of its tables."""
+    for protocol in PROTOCOLS.values():
+        if protocol.model == record["id"]:
+            ours = dict(protocol.published("")).get("CAFLOW", {})
+            text = ", ".join(f"{n.upper()} {ours[n]:g}" for n in NAMES if n in ours)
+            return f"{text} (CelebA)" if text and record["task"] == "inpaint" else text
+    return ""
+
+
+def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
+    """The model's cells in a table of all models, by column; `card` is its path from the page."""
+    record = model["record"]
+    first = "psnr" if record["task"] == "inpaint" else "rmse"
+
+    def both(values: dict[str, Any]) -> str:
+        return ", ".join(
+            f"{name.upper()} {plain(values.get(name), NAMES[name][1])}" for name in (first, "lpips")
+        )
+
+    beside = []
+    if record["baseline"]:
+        beside.append(f"{record['baseline']}: {both(record['baseline_values'])}")
+    if published := paper(record):
+        beside.append(f"the paper: {published}")
+    return {
+        "model": f"[`{record['id']}`]({card})",
+        "what it does": model["words"]["does"].strip(),
+        "likeliest of its candidates": f"{both(record['likeliest'])} at τ "
+        f"{record['protocol']['tau']}",
+        "to compare": "; ".join(beside),
+        "diversity": f"{plain(record['all']['diversity'], 1)} levels",
+        "bits/dim": plain(record["bits_per_dim"], 3),
+    }
+
+
+def metrics(model: dict[str, Any]) -> dict[str, Any]:
+    """The `metrics` of a manifest's entry."""
+    record, p = model["record"], model["record"]["protocol"]
+
+    def numbers(values: dict[str, Any]) -> dict[str, float]:
+        return {
+            name: round(values[name]["mean"], decimals + 1)
+            for name, (_, decimals) in NAMES.items()
+            if name in values and values[name]["mean"] is not None
+        }
+
+    found: dict[str, Any] = {
+        "protocol": f"{p['pictures']} test pictures ({model['words']['truths']}), tau {p['tau']}, "
+        f"seeds 1000003 r + k; bits/dim K = {p['noise_samples']}"
+    }
+    if record["baseline"]:
+        found[record["baseline"]] = numbers(record["baseline_values"])
+    found[f"likeliest of {p['candidates']}"] = numbers(record["likeliest"])
+    if record.get("best"):
+        found[f"best by {p['rank']}"] = numbers(record["best"])
+    found["single draws"] = numbers(_single(record))
+    bits = record["bits_per_dim"]
+    found["bits_per_dim"] = {
+        "value": round(bits["mean"], 4),
+        "standard_error": round(bits["standard_error"], 4),
+        "noise_samples": p["noise_samples"],
+        "dequantization": record["flow"]["dequantization"],
+    }
+    return found
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+    return "\n".join(re.sub(r"\|  (?=\|)", "| ", line) for line in lines)
+
+
+def figure(value: dict[str, Any] | None, decimals: int) -> str:
+    error = None if value is None else value["standard_error"]
+    text = plain(value, decimals)
+    return text if error is None else f"{text} ± {error:.{decimals}f}"
+
+
+def plain(value: dict[str, Any] | None, decimals: int) -> str:
+    if value is None:
+        return ""
+    return "∞" if value["mean"] is None else f"{value['mean']:.{decimals}f}"
+
+
+def share(value: float) -> str:
+    return f"{100 * value:.3g} %"
 
 
 def _with_block(page: Path, text: str, name: str, block: str) -> str:
     """The page with other text between its marks."""
-    mark, end = _MARK.format(name=name), _END.format(name=name)
+    mark, end = _MARK.format(name), _END.format(name)
     before, found, rest = text.partition(mark)
     _, closed, after = rest.partition(end)
     if not found or not closed or mark in rest or end in after:
@@ -175,7 +326,7 @@ def _with_block(page: Path, text: str, name: str, block: str) -> str:
             f"{page.name} has no place for its {name}",
             f"put the lines {mark} and {end} in place of what was written by hand",
         )
-    return f"{before}{mark}\n\n{block}\n\n{end}{after}"
+    return f"{before}{mark}\n\n{block.strip()}\n\n{end}{after}"
 
 
 def _read(path: Path) -> str:
