@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import warnings
-from typing import Annotated
 
 import typer
 
@@ -62,16 +61,13 @@ def _print_version(value: bool) -> None:
 @app.callback(help=_HELP)
 def _root(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        option(
-            "--version",
-            "Print the version.",
-            callback=_print_version,
-            is_eager=True,
-            allow_from_autoenv=False,  # container images often set CAFLOW_VERSION
-        ),
-    ] = False,
+    version: bool = option(
+        "--version",
+        "Print the version.",
+        callback=_print_version,
+        is_eager=True,
+        allow_from_autoenv=False,
+    ),
 ) -> None:
     try:
         context.default_map = defaults(context.command)

@@ -40,7 +40,7 @@ class ModelOnData:
             "--task", "T", _MODEL, "Task. Default: the model's.", autocompletion=options.task_names
         ),
     ] = None
-    model: options.Model = None
+    model: str | None = options.MODEL_OPTION
     data: Annotated[
         str | None,
         _option(
@@ -124,11 +124,11 @@ class ModelOnData:
         int,
         _option("--seed", "S", _MODEL, "Candidate k of image r draws from S + 1,000,003 r + k."),
     ] = 0
-    noise_samples: options.NoiseSamples = 1
+    noise_samples: int = options.NOISE_SAMPLES
     batch_size: Annotated[
         int | None, _option("--batch-size", "B", _MODEL, "Candidates at a time.")
     ] = None
-    device: options.Device = "auto"
+    device: str = options.DEVICE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ class Networks:
             envvar="CAFLOW_FID_WEIGHTS",
         ),
     ] = None
-    extractor: Annotated[
+    feature_extractor: Annotated[
         str,
         _option(
             "--feature-extractor",
@@ -198,7 +198,7 @@ class Networks:
     @property
     def weights(self) -> Weights:
         """Their files and names."""
-        return Weights(self.lpips_weights, self.fid_weights, self.extractor)
+        return Weights(self.lpips_weights, self.fid_weights, self.feature_extractor)
 
 
 @dataclass(frozen=True, kw_only=True)

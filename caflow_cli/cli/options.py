@@ -18,32 +18,7 @@ from ..errors import CaflowError
 from .config import name_origins
 from .console import Console
 
-__all__ = [
-    "MESSAGES",
-    "MODEL",
-    "MODEL_NAME",
-    "OUTPUT",
-    "SAMPLING",
-    "Command",
-    "Device",
-    "DeviceOrConfigs",
-    "Group",
-    "Images",
-    "Json",
-    "Messages",
-    "Model",
-    "NoiseSamples",
-    "Overwrite",
-    "Quiet",
-    "Recursive",
-    "Seed",
-    "Shard",
-    "Verbose",
-    "expanded",
-    "model_ids",
-    "option",
-    "task_names",
-]
+__all__ = ["Command", "Group", "Messages", "expanded", "model_ids", "option", "task_names"]
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
@@ -69,18 +44,25 @@ class Group(_Quiet, TyperGroup):
     """A group of commands."""
 
 
-def option(spec: str, help: str, panel: str | None = None, **settings: Any) -> Any:
-    """An option for `Annotated`.
+def option(
+    spec: str, help: str, panel: str | None = None, *, default: Any = None, **settings: Any
+) -> Any:
+    """The default of a parameter, or of a field of a group, that is an option.
 
     Args:
         spec: Its names and the placeholder of its value: "--candidates -m M". A flag has none.
         help: For `--help`.
         panel: Title of the group of options that `--help` shows it in.
+        default: `...` for an option that must be given. A flag is False.
         settings: More arguments of `typer.Option`.
     """
     names = [word for word in spec.split() if word.startswith("-")]
-    metavar = " ".join(word for word in spec.split() if not word.startswith("-")) or None
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, **settings)
+    metavar = " ".join(word for word in spec.split() if not word.startswith("-"))
+    if not metavar and default is None:
+        default = False
+    return typer.Option(
+        default, *names, metavar=metavar or None, help=help, rich_help_panel=panel, **settings
+    )
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -144,6 +126,10 @@ def task_names() -> list[str]:
     return list(TASK_NAMES)
 
 
+def _devices() -> list[str]:
+    return ["auto", "cpu", "cuda", "mps"]
+
+
 def _examples(incomplete: str) -> list[str]:
     """`example:NAME`, once a word begins like it."""
     names = (ASSETS / "examples").glob("*.png") if incomplete else []
@@ -158,68 +144,60 @@ Images = Annotated[
     list[str],
     typer.Argument(
         metavar="IMAGE",
-        help="Images, folders, or globs in quotes; `-` for stdin; `example:NAME`, "
-        "such as `example:face`.",
+        help="Images, folders, or globs in quotes; `-` for stdin; `example:NAME`, such as "
+        "`example:face`.",
         autocompletion=_examples,
     ),
 ]
-Model = Annotated[
-    str | None,
-    option(
-        "--model ID|PATH|REPO[@REV]",
-        f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
-        MODEL,
-        autocompletion=model_ids,
-    ),
-]
-_DEVICE = option(
-    "--device NAME",
-    "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE.",
+MODEL_OPTION = option(
+    "--model ID|PATH|REPO[@REV]",
+    f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
     MODEL,
-    envvar="CAFLOW_DEVICE",
-    autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
+    autocompletion=model_ids,
 )
-Device = Annotated[str, _DEVICE]
-DeviceOrConfigs = Annotated[str | None, _DEVICE]  # None: the run's config decides
-Shard = Annotated[
-    str | None,
+DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name one
     option(
-        "--shard K/N",
-        "Take every N-th input, from the K-th on: N processes share the work. Default: RANK + "
-        "1 of WORLD_SIZE, where a launcher sets these, else all inputs.",
+        "--device NAME",
+        "auto, cpu, cuda, cuda:N or mps; auto never takes mps. Also CAFLOW_DEVICE.",
         MODEL,
-    ),
-]
-Seed = Annotated[
-    int,
-    option(
-        "--seed S",
-        "Candidate k uses seed S + k; `--seed S+k -m 1` reproduces it.",
-        SAMPLING,
-    ),
-]
-NoiseSamples = Annotated[
-    int,
-    option(
-        "--noise-samples K",
-        "Fixed noise samples that a score averages over; K > 1 gives its standard error.",
-        SAMPLING,
-    ),
-]
-Json = Annotated[bool, option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)]
-Recursive = Annotated[bool, option("--recursive -r", "Also search the folders in folders.", OUTPUT)]
-Overwrite = Annotated[bool, option("--overwrite", "Replace outputs that exist.", OUTPUT)]
-Quiet = Annotated[bool, option("--quiet -q", "Print only results and errors.", MESSAGES)]
-Verbose = Annotated[bool, option("--verbose -v", "Say more on stderr.", MESSAGES)]
+        default=default,
+        envvar="CAFLOW_DEVICE",
+        autocompletion=_devices,
+    )
+    for default in ("auto", None)
+)
+SHARD = option(
+    "--shard K/N",
+    "Take every N-th input, from the K-th on: N processes share the work. Default: RANK + 1 of "
+    "WORLD_SIZE, where a launcher sets these, else all inputs.",
+    MODEL,
+)
+SEED = option(
+    "--seed S",
+    "Candidate k uses seed S + k; `--seed S+k -m 1` reproduces it.",
+    SAMPLING,
+    default=0,
+)
+NOISE_SAMPLES = option(
+    "--noise-samples K",
+    "Fixed noise samples that a score averages over; K > 1 gives its standard error.",
+    SAMPLING,
+    default=1,
+)
+JSON = option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)
+RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
+OVERWRITE = option("--overwrite", "Replace outputs that exist.", OUTPUT)
+QUIET = option("--quiet -q", "Print only results and errors.", MESSAGES)
+VERBOSE = option("--verbose -v", "Say more on stderr.", MESSAGES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Messages:
     """How results and messages are written."""
 
-    json: Json = False
-    quiet: Quiet = False
-    verbose: Verbose = False
+    json: bool = JSON
+    quiet: bool = QUIET
+    verbose: bool = VERBOSE
 
     def console(self, command: str) -> Console:
         """The streams of a command."""

@@ -64,9 +64,9 @@ class Restoration:
             rich_help_panel=options.SAMPLING,
         ),
     ] = "likelihood"
-    seed: options.Seed = 0
-    model: options.Model = None
-    device: options.Device = "auto"
+    seed: int = options.SEED
+    model: str | None = options.MODEL_OPTION
+    device: str = options.DEVICE
     precision: Annotated[
         str,
         typer.Option(
@@ -86,7 +86,7 @@ class Restoration:
             rich_help_panel=options.MODEL,
         ),
     ] = False
-    shard: options.Shard = None
+    shard: str | None = options.SHARD
     output: Annotated[
         str | None,
         typer.Option(
@@ -98,8 +98,8 @@ class Restoration:
             rich_help_panel=options.OUTPUT,
         ),
     ] = None
-    recursive: options.Recursive = False
-    overwrite: options.Overwrite = False
+    recursive: bool = options.RECURSIVE
+    overwrite: bool = options.OVERWRITE
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -162,9 +162,9 @@ class Restoration:
             rich_help_panel=options.OUTPUT,
         ),
     ] = False
-    json: options.Json = False
-    quiet: options.Quiet = False
-    verbose: options.Verbose = False
+    json: bool = options.JSON
+    quiet: bool = options.QUIET
+    verbose: bool = options.VERBOSE
 
     def sampling(self, consistent: bool = False) -> Sampling:
         """How candidates are drawn and chosen. tau and M are None if they were not typed."""

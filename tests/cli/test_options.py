@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +28,9 @@ SCHEMA = ROOT / "caflow_cli" / "assets" / "schema" / "lines.schema.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    needed: Annotated[int, option("--needed -d N", "A number.")]
-    second: Annotated[str | None, option("--second TEXT", "A text.")] = None
+    needed: int = option("--needed -d N", "A number.", default=...)
+    second: str | None = option("--second TEXT", "A text.")
+    flag: bool = option("--flag", "A flag.")
 
 
 def test_a_group_becomes_options_and_comes_back_whole():
@@ -40,14 +41,14 @@ def test_a_group_becomes_options_and_comes_back_whole():
         """Do
         it.
         """
-        seen.append((name, pair, last))
+        seen.append((name, astuple(pair), last))
 
     program = typer.Typer()
     program.command()(command)
     assert CliRunner().invoke(program, ["x", "-d", "2", "--second", "b"]).exit_code == 0
     assert CliRunner().invoke(program, ["y", "--last", "--needed", "3"]).exit_code == 0
     assert CliRunner().invoke(program, ["y"]).exit_code == 2
-    assert seen == [("x", Pair(needed=2, second="b"), False), ("y", Pair(needed=3), True)]
+    assert seen == [("x", (2, "b", False), False), ("y", (3, None, False), True)]
     assert command.__doc__ == "Do it."
 
 

@@ -24,21 +24,19 @@ def app_command(
             help=f"Models that the page offers beside the bundled ones. {options.MODEL_NAME}",
         ),
     ] = None,
-    host: Annotated[
-        str, option("--host NAME", "Address to serve at; 0.0.0.0 lets others reach it.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None, option("--port P", "Default: the first that is free from 7860.")
-    ] = None,
-    open: Annotated[bool, option("--open/--no-open", "Open the page in a browser.")] = True,
-    max_megapixels: Annotated[
-        float, option("--max-megapixels MP", "Largest result that may be asked for.")
-    ] = 4.0,
-    max_megabytes: Annotated[
-        int, option("--max-megabytes MB", "Largest file that may be given.")
-    ] = 20,
-    device: options.Device = "auto",
-    quiet: options.Quiet = False,
+    host: str = option(
+        "--host NAME", "Address to serve at; 0.0.0.0 lets others reach it.", default="127.0.0.1"
+    ),
+    port: int | None = option("--port P", "Default: the first that is free from 7860."),
+    open: bool = option("--open/--no-open", "Open the page in a browser.", default=True),
+    max_megapixels: float = option(
+        "--max-megapixels MP", "Largest result that may be asked for.", default=4.0
+    ),
+    max_megabytes: int = option(
+        "--max-megabytes MB", "Largest file that may be given.", default=20
+    ),
+    device: str = options.DEVICE,
+    quiet: bool = options.QUIET,
 ) -> None:
     r"""Serve a page on which all tasks can be tried in a browser.
 

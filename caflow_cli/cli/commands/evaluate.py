@@ -77,8 +77,8 @@ def evaluate_command(
         bool,
         typer.Option("--json", help="One JSON object on stdout.", rich_help_panel=RESULTS),
     ] = False,
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> None:
     """Measure a model on data, or images against images.
 

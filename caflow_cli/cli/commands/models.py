@@ -29,8 +29,8 @@ models_app = typer.Typer(
 Name = Annotated[
     str, typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=options.model_ids)
 ]
-License = Annotated[str, option("--license TEXT", "Terms of the weights: a Hub id, or text.")]
-DataTerms = Annotated[str, option("--data-terms TEXT", "Training data and its terms.")]
+DATA_TERMS = option("--data-terms TEXT", "Training data and its terms.", default="")
+LICENSE = "Terms of the weights: an identifier of the Hub, or a text."
 
 
 @models_app.command("list", cls=Command)
@@ -239,13 +239,13 @@ def pull_command(
 class Packing:
     """Where a packed model goes, and its manifest entry."""
 
-    id: Annotated[str, option("--id ID", "Name of the model.")]
-    output: Annotated[str, option("--output -o DIR", "Folder to write into.")] = "."
-    bundle: Annotated[bool, option("--bundle", "Write into this installation's package.")] = False
-    default: Annotated[bool, option("--default", "Make it the default of its task.")] = False
-    overwrite: Annotated[bool, option("--overwrite", "Replace a model with that id.")] = False
-    data_terms: DataTerms = ""
-    license: License = "see the training data's terms"
+    id: str = option("--id ID", "Name of the model.", default=...)
+    output: str = option("--output -o DIR", "Folder to write into.", default=".")
+    bundle: bool = option("--bundle", "Write into this installation's package.")
+    default: bool = option("--default", "Make it the default of its task.")
+    overwrite: bool = option("--overwrite", "Replace a model with that id.")
+    data_terms: str = DATA_TERMS
+    license: str = option("--license TEXT", LICENSE, default="see the training data's terms")
 
 
 @models_app.command("pack", cls=Command)
@@ -283,18 +283,14 @@ def pack_command(
 class Pushing:
     """Where a model goes on the Hub, and its card."""
 
-    repo: Annotated[str, option("--repo USER/NAME", "Hub repository; created if new.")]
-    revision: Annotated[
-        str | None, option("--revision BRANCH", "Branch to commit to; created if new.")
-    ] = None
-    private: Annotated[
-        bool, option("--private", "Make the repository private; refuse a public one.")
-    ] = False
-    license: License = ""
-    data_terms: DataTerms = ""
-    message: Annotated[str | None, option("--message TEXT", "Message of the commit.")] = None
-    overwrite: Annotated[bool, option("--overwrite", "Replace the repository's README.md.")] = False
-    dry_run: Annotated[bool, option("--dry-run", "Print the model card, and push nothing.")] = False
+    repo: str = option("--repo USER/NAME", "Hub repository; created if new.", default=...)
+    revision: str | None = option("--revision BRANCH", "Branch to commit to; created if new.")
+    private: bool = option("--private", "Make the repository private; refuse a public one.")
+    license: str = option("--license TEXT", LICENSE, default="")
+    data_terms: str = DATA_TERMS
+    message: str | None = option("--message TEXT", "Message of the commit.")
+    overwrite: bool = option("--overwrite", "Replace the repository's README.md.")
+    dry_run: bool = option("--dry-run", "Print the model card, and push nothing.")
 
 
 @models_app.command("push", cls=Command)

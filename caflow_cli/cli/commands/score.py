@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -30,38 +30,31 @@ __all__ = ["score_command"]
 class Scoring:
     """The options; each field is one, of the same name."""
 
-    cond: Annotated[
-        str,
-        option("--cond A", "The input image, a folder of inputs, or `example:NAME`.", OUTPUT),
-    ]
-    target: Annotated[
-        str,
-        option(
-            "--target B",
-            "The image to score, or a folder: `face.png` and `face_superres_01.png` there belong "
-            "to `face.jpg` in A.",
-            OUTPUT,
-        ),
-    ]
-    sort: Annotated[
-        bool,
-        option("--sort", "Print the best pair first, by bits/dim, after all are scored.", OUTPUT),
-    ] = False
-    map: Annotated[
-        str | None,
-        option(
-            "--map FILE",
-            "Write a PNG that shows which places of each target its score comes from, compared "
-            "with 32 samples of the model.",
-            OUTPUT,
-        ),
-    ] = None
-    overwrite: options.Overwrite = False
-    recursive: options.Recursive = False
-    model: options.Model = None
-    device: options.Device = "auto"
-    shard: options.Shard = None
-    noise_samples: options.NoiseSamples = 1
+    cond: str = option(
+        "--cond A", "The input image, a folder of inputs, or `example:NAME`.", OUTPUT, default=...
+    )
+    target: str = option(
+        "--target B",
+        "The image to score, or a folder: `face.png` and `face_superres_01.png` there belong "
+        "to `face.jpg` in A.",
+        OUTPUT,
+        default=...,
+    )
+    sort: bool = option(
+        "--sort", "Print the best pair first, by bits/dim, after all are scored.", OUTPUT
+    )
+    map: str | None = option(
+        "--map FILE",
+        "Write a PNG that shows which places of each target its score comes from, compared "
+        "with 32 samples of the model.",
+        OUTPUT,
+    )
+    overwrite: bool = options.OVERWRITE
+    recursive: bool = options.RECURSIVE
+    model: str | None = options.MODEL_OPTION
+    device: str = options.DEVICE
+    shard: str | None = options.SHARD
+    noise_samples: int = options.NOISE_SAMPLES
 
 
 @expanded

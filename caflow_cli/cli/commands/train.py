@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -38,83 +38,52 @@ def _presets() -> list[str]:
 class Run:
     """The options for the task, the data, the start and the budget of a run."""
 
-    out: Annotated[str, option("--out RUN", "Folder of the run.")]
-    data: Annotated[
-        str | None,
-        option(
-            "--data DATA",
-            "Images: a folder, zip, manifest (CSV, JSON lines), or by datasets: Parquet, "
-            "WebDataset, hf://owner/name. Folders train/, val/, test/ are used.",
-        ),
-    ] = None
-    crop: Annotated[
-        str | None,
-        option(
-            "--crop HOW",
-            "random: train on random crops of images of any size. Default: whole images, shrunk.",
-        ),
-    ] = None
-    task: Annotated[
-        str | None,
-        option(
-            "--task TASK",
-            f"{', '.join(TASK_NAMES)}. Default: superres.",
-            autocompletion=options.task_names,
-        ),
-    ] = None
-    preset: Annotated[
-        str | None,
-        option(
-            "--preset P",
-            f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the others have the "
-            "paper's size.",
-            autocompletion=_presets,
-        ),
-    ] = None
-    config: Annotated[str | None, option("--config FILE", "A TOML file like RUN/config.toml.")] = (
-        None
+    out: str = option("--out RUN", "Folder of the run.", default=...)
+    data: str | None = option(
+        "--data DATA",
+        "Images: a folder, zip, manifest (CSV, JSON lines), or by datasets: Parquet, "
+        "WebDataset, hf://owner/name. Folders train/, val/, test/ are used.",
     )
-    set: Annotated[
-        list[str] | None,
-        option("--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated."),
-    ] = None
-    init_from: Annotated[
-        str | None,
-        option(
-            "--init-from MODEL",
-            "Start from this model's weights. Only the guide of its flow may differ.",
-            autocompletion=options.model_ids,
-        ),
-    ] = None
-    perceptual_weights: Annotated[
-        str | None,
-        option(
-            "--perceptual-weights FILE",
-            "VGG16's trunk, for a guide that learns by LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, "
-            "torch's cache, a download.",
-        ),
-    ] = None
-    resume: Annotated[bool, option("--resume", "Go on with the run in RUN, with its config.")] = (
-        False
+    crop: str | None = option(
+        "--crop HOW",
+        "random: train on random crops of images of any size. Default: whole images, shrunk.",
     )
-    minutes: Annotated[float | None, option("--minutes M", "Budget in minutes.")] = None
-    images: Annotated[int | None, option("--images N", "Budget in images seen.")] = None
-    batch_size: Annotated[int | None, option("--batch-size B", "Images in a step.")] = None
-    lr: Annotated[float | None, option("--lr X", "Peak learning rate.")] = None
-    seed: Annotated[
-        int | None, option("--seed S", "Seed of order, noise and first weights. Default: 0.")
-    ] = None
-    device: options.DeviceOrConfigs = None
-    compile: Annotated[
-        bool, option("--compile", "Compile the flow steps first, which takes minutes.")
-    ] = False
-    checkpoint_activations: Annotated[
-        bool,
-        option(
-            "--checkpoint-activations",
-            "Use less memory, and a quarter to a half as much time again.",
-        ),
-    ] = False
+    task: str | None = option(
+        "--task TASK",
+        f"{', '.join(TASK_NAMES)}. Default: superres.",
+        autocompletion=options.task_names,
+    )
+    preset: str | None = option(
+        "--preset P",
+        f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the others have the "
+        "paper's size.",
+        autocompletion=_presets,
+    )
+    config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.")
+    set: list[str] | None = option(
+        "--set KEY=VALUE", "Set any field, such as optim.lr=0.001. May be repeated."
+    )
+    init_from: str | None = option(
+        "--init-from MODEL",
+        "Start from this model's weights. Only the guide of its flow may differ.",
+        autocompletion=options.model_ids,
+    )
+    perceptual_weights: str | None = option(
+        "--perceptual-weights FILE",
+        "VGG16's trunk, for a guide that learns by LPIPS. Default: CAFLOW_LPIPS_VGG_WEIGHTS, "
+        "torch's cache, a download.",
+    )
+    resume: bool = option("--resume", "Go on with the run in RUN, with its config.")
+    minutes: float | None = option("--minutes M", "Budget in minutes.")
+    images: int | None = option("--images N", "Budget in images seen.")
+    batch_size: int | None = option("--batch-size B", "Images in a step.")
+    lr: float | None = option("--lr X", "Peak learning rate.")
+    seed: int | None = option("--seed S", "Seed of order, noise and first weights. Default: 0.")
+    device: str | None = options.DEVICE_OF_CONFIG
+    compile: bool = option("--compile", "Compile the flow steps first, which takes minutes.")
+    checkpoint_activations: bool = option(
+        "--checkpoint-activations", "Use less memory, and a quarter to a half as much time again."
+    )
 
     def settings(self) -> list[str]:
         """The options that set one field of the config each, as `--set` takes them, then those."""
@@ -134,9 +103,7 @@ class Run:
 def train_command(
     context: typer.Context,
     run: Run,
-    dry_run: Annotated[
-        bool, option("--dry-run", "Time a few steps, and print what the run would take.")
-    ] = False,
+    dry_run: bool = option("--dry-run", "Time a few steps, and print what the run would take."),
     *,
     messages: options.Messages,
 ) -> None:
@@ -164,11 +131,12 @@ def train_command(
 
 def _without_defaults(run: Run, context: typer.Context) -> Run:
     """The options; without those of the user's file if the run has a config of its own."""
+    own = {field.name for field in fields(run)} if run.resume or run.config is not None else ()
     changes: dict[str, Any] = {}
-    for field in fields(run) if run.resume or run.config is not None else ():
-        source = context.get_parameter_source(field.name)
-        if source is not None and source.name == "DEFAULT_MAP":
-            changes[field.name] = field.default
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name)
+        if parameter.name in own and source is not None and source.name == "DEFAULT_MAP":
+            changes[parameter.name] = parameter.default
     return replace(run, **changes)
 
 
