@@ -1,26 +1,25 @@
 """Flows made of layers: steps, scales, the unconditional R and T, the conditional F_i."""
 
+from ..layers.terms import standard_normal_log_prob
 from .conditional import Autoregressive, ConditionalFlow, FlowCondition, Latents
-from .dequantize import NOISE_LATTICE, noise_draws, to_uint8
+from .dequantize import NOISE_LEVELS, VariationalNoise, noise_draws, to_uint8
 from .dual_glow import ConditionalGaussian, DualGlow
 from .multiscale import MultiScaleFlow
 from .pixels import (
     Anchor,
     AnchorCondition,
     FilledPixels,
+    KnownImage,
     KnownLuminance,
-    KnownPicture,
     KnownPixels,
     Logit,
 )
-from .prior import standard_normal_log_prob
 from .scale import ConditionalScale, Scale, ScaleCondition
 from .shared import SharedAutoregressive
 from .step import ConditionalStep, Step, StepCondition
-from .variational import VariationalNoise
 
 __all__ = [
-    "NOISE_LATTICE",
+    "NOISE_LEVELS",
     "Anchor",
     "AnchorCondition",
     "Autoregressive",
@@ -31,8 +30,8 @@ __all__ = [
     "DualGlow",
     "FilledPixels",
     "FlowCondition",
+    "KnownImage",
     "KnownLuminance",
-    "KnownPicture",
     "KnownPixels",
     "Latents",
     "Logit",

@@ -23,8 +23,14 @@ from ..layers import (
     product,
 )
 from ..layers.terms import per_candidate
-from .chain import Link, forward_through, inverse_through
-from .step import ConditionalStep, Step, StepCondition
+from .step import (
+    ConditionalStep,
+    Link,
+    Step,
+    StepCondition,
+    forward_through,
+    inverse_through,
+)
 
 __all__ = ["ConditionalScale", "Scale", "ScaleCondition"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import like, wide_sum
+from ..devices import like, wide, wide_sum
 
 __all__ = [
     "AffineParts",
@@ -24,6 +24,7 @@ __all__ = [
     "observe",
     "observed",
     "per_candidate",
+    "standard_normal_log_prob",
     "sum_per_image",
     "volume",
 ]
@@ -65,6 +66,18 @@ def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     total = wide_sum(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
+
+
+def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
+    """`sign log N(z; 0, I)` in nats: (B, ...) -> (B,), summed in float64.
+
+    The sign is -1 if a score divides by the density.
+    """
+    constant = math.log(2 * math.pi)
+    observe(lambda: -0.5 * sign * (wide(z).square() + constant))
+    # Over the dimensions as they lie: to flatten channels_last would copy.
+    squares = wide_sum(z.square(), tuple(range(1, z.ndim)))
+    return -0.5 * sign * (squares + z[0].numel() * constant)
 
 
 def bounded(raw: Tensor, bound: float) -> Tensor:
@@ -156,11 +169,11 @@ def affine_forward(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     and then copied into their place.
     """
     batch, half = x.shape[0], net.shape[1] // 2
-    wide = net.to(x.dtype)
-    sigma = _sigma(wide[:, :half], bound)
+    values = net.to(x.dtype)
+    sigma = _sigma(values[:, :half], bound)
     s = _log_scale(sigma, bound)
     logdet = _sum_of_shared(s, batch)
-    scale, b = per_candidate(_exp_(s), batch), per_candidate(wide[:, half:], batch)
+    scale, b = per_candidate(_exp_(s), batch), per_candidate(values[:, half:], batch)
     if half == x.shape[1]:
         y = (x * scale).add_(b)
     else:
@@ -178,7 +191,7 @@ def affine_backward(
     grad_b = grad_y[:, :half]
     grad_x1 = grad_b * scale
     grad_s = (grad_x1 * x[:, :half]).add_(like(grad_logdet, x)[:, None, None, None])
-    if len(x) > len(sigma):  # an image's candidates share what its net said
+    if len(x) > len(sigma):  # an image's candidates share its net's output
         grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
     # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)
     grad_raw = torch.ops.aten.sigmoid_backward.grad_input(grad_s.mul_(4), sigma, grad_input=grad_s)

@@ -27,7 +27,7 @@ from ..data.examples import (
 )
 from ..data.split import Split, of_masks
 from ..errors import CaflowError
-from ..flows import NOISE_LATTICE
+from ..flows import NOISE_LEVELS
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 
@@ -359,5 +359,5 @@ def _words(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _uniform(numbers: np.ndarray) -> Tensor:
-    """Uniform noise on the lattice of `lattice_noise`, of integers below 2^16."""
-    return torch.from_numpy(numbers).float().mul_(1 / NOISE_LATTICE)
+    """Uniform noise on the lattice of `uniform_noise`, of integers below 2^16."""
+    return torch.from_numpy(numbers).float().mul_(1 / NOISE_LEVELS)

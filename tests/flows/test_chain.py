@@ -4,7 +4,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.flows.chain import Link, forward_through, inverse_through
+from caflow_cli.flows.step import Link, forward_through, inverse_through
 from caflow_cli.layers import ChannelAffine, Coupling, Injector, Squeeze
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from caflow_cli.flows import to_uint8
-from caflow_cli.flows.dequantize import NOISE_LATTICE, lattice_noise
+from caflow_cli.flows.dequantize import NOISE_LEVELS, uniform_noise
 
 
 def test_noise_lies_on_the_lattice():
@@ -14,7 +14,7 @@ def test_noise_lies_on_the_lattice():
     assert noise.shape == (2, 3, 64, 64)
     assert noise.min() >= 0
     assert noise.max() < 1
-    assert NOISE_LATTICE == 2**16
+    assert NOISE_LEVELS == 2**16
     assert torch.equal((noise.double() * 2**16).floor(), noise.double() * 2**16)
     assert noise.mean() == pytest.approx(0.5, abs=0.01)
     assert noise.var() == pytest.approx(1 / 12, abs=0.002)
@@ -44,9 +44,9 @@ def test_fixed_noise_ignores_and_spares_the_global_generator():
 
 def test_the_noise_of_scores_is_pinned():
     """These digits are part of every published log-likelihood: they never change."""
-    first = (helpers.first_noise((3, 4, 4), 1).flatten()[:4] * NOISE_LATTICE).int().tolist()
+    first = (helpers.first_noise((3, 4, 4), 1).flatten()[:4] * NOISE_LEVELS).int().tolist()
     assert first == [36288, 59689, 14411, 26231]
-    other = lattice_noise((2,), helpers.generator(0)) * NOISE_LATTICE
+    other = uniform_noise((2,), helpers.generator(0)) * NOISE_LEVELS
     assert other.int().tolist() == [2732, 43567]
 
 

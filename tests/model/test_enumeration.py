@@ -21,7 +21,7 @@ from caflow_cli.flows import (
     Step,
     standard_normal_log_prob,
 )
-from caflow_cli.flows.chain import Link, forward_through, inverse_through
+from caflow_cli.flows.step import Link, forward_through, inverse_through
 from caflow_cli.layers import ActNorm, Conv
 from caflow_cli.model import CAFlow, Condition
 

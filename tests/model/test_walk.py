@@ -22,8 +22,8 @@ from caflow_cli.flows import (
     ConditionalStep,
     DualGlow,
     FilledPixels,
+    KnownImage,
     KnownLuminance,
-    KnownPicture,
     KnownPixels,
     Logit,
     MultiScaleFlow,
@@ -217,8 +217,8 @@ CASES = {
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 3, 4, 4), 36)),
     ),
-    "KnownPicture": Case(
-        lambda: KnownPicture(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
+    "KnownImage": Case(
+        lambda: KnownImage(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
     ),
     "Anchor/enlarged, mean, candidates": Case(
         lambda: Anchor("enlarged", Logit(), 1),

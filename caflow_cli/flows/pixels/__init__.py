@@ -1,18 +1,15 @@
-"""The first step of a flow of pictures: from pixels on [0, 256) to the real line."""
+"""The first map of a flow of images: from pixels on [0, 256) to the real line."""
 
 from .anchor import Anchor, AnchorCondition
-from .filled_pixels import FilledPixels
-from .known_luminance import KnownLuminance
-from .known_picture import KnownPicture
-from .known_pixels import KnownPixels
+from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
 __all__ = [
     "Anchor",
     "AnchorCondition",
     "FilledPixels",
+    "KnownImage",
     "KnownLuminance",
-    "KnownPicture",
     "KnownPixels",
     "Logit",
 ]

@@ -9,16 +9,13 @@ from torch import Tensor, nn
 
 from ...layers.guides import GuideNet, Spread, mean_of_views
 from ...layers.terms import affine, affine_inverse, per_candidate
-from .filled_pixels import FilledPixels
-from .known_luminance import KnownLuminance
-from .known_picture import KnownPicture
-from .known_pixels import KnownPixels
+from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
 __all__ = ["Anchor", "AnchorCondition"]
 
-_KNOWN: dict[str, type[KnownPixels] | type[KnownLuminance] | type[KnownPicture]] = {
-    "enlarged": KnownPicture,
+_KNOWN: dict[str, type[KnownImage]] = {
+    "enlarged": KnownImage,
     "pixels": KnownPixels,
     "fill": FilledPixels,
     "luminance": KnownLuminance,
@@ -47,7 +44,7 @@ class Anchor(nn.Module):
 
     Args:
         kind: "none", "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
-            (`KnownLuminance`) or "enlarged" (`KnownPicture`).
+            (`KnownLuminance`) or "enlarged" (`KnownImage`).
         logit: The logit of pixels.
         channels: C, of the target.
         guide: The net of m, or None.
@@ -70,9 +67,7 @@ class Anchor(nn.Module):
     ) -> None:
         super().__init__()
         self.logit = logit
-        self.map: Logit | KnownPixels | KnownLuminance | KnownPicture = (
-            _KNOWN[kind](logit) if kind in _KNOWN else logit
-        )
+        self.map: Logit | KnownImage = _KNOWN[kind](logit) if kind in _KNOWN else logit
         self.channels = channels
         self.guide = guide
         self.spread = spread

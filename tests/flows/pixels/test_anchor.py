@@ -10,11 +10,11 @@ from caflow_cli.layers import Guide, Spread
 BATCH, BOUND = 2, 2.0
 
 
-@pytest.mark.parametrize(("kind", "says"), [("none", 3), ("enlarged", 3), ("enlarged", 6)])
+@pytest.mark.parametrize("kind", ["none", "enlarged"])
 @torch.no_grad()
-def test_the_picture_that_is_meant_is_where_h_is_0(kind, says):
+def test_the_picture_that_is_meant_is_where_h_is_0(kind):
     y = 256 * torch.rand((BATCH, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
-    cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, says, 4, 4), 2))
+    cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, 3, 4, 4), 2))
     anchor = Anchor(kind, Logit(), 3, bound=BOUND)
     meant = anchor.mean(cond)
     h, _ = anchor(meant, cond)

@@ -5,7 +5,7 @@ import math
 import helpers
 import torch
 
-from caflow_cli.flows import KnownLuminance, KnownPicture, KnownPixels, Logit
+from caflow_cli.flows import KnownImage, KnownLuminance, KnownPixels, Logit
 
 
 def test_what_has_a_density_is_what_the_map_can_take():
@@ -38,7 +38,7 @@ def test_near_an_end_is_where_the_logit_takes_values():
     expected = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
     expected[0, 0, :, 0] = True
     assert torch.equal(KnownLuminance(Logit()).near_ends(v, hole[:, :1]), expected[:, ::2])
-    assert torch.equal(KnownPicture(Logit()).near_ends(v[:, ::2], v), expected[:, ::2])
+    assert torch.equal(KnownImage(Logit()).near_ends(v[:, ::2], v), expected[:, ::2])
     expected[0, 1, :, 0] = True  # green is a colour like others in a hole
     assert torch.equal(KnownPixels(Logit()).near_ends(v, hole), expected)
 
