@@ -10,6 +10,7 @@ import torch
 
 from caflow_cli.inference import restore
 from caflow_cli.inference.maps import log_prob_map
+from caflow_cli.training.optim import use_bf16
 
 SIZE = 16
 VARIANTS = [
@@ -94,8 +95,8 @@ def test_gradients_need_no_float64_there(model):
     target, cond = helpers.image_pair(model, 2, SIZE)
     noise = helpers.first_noise(target.shape[1:], 2, normal=model.Q is not None)
 
-    def gradient(copied, *batch):
-        copied.train().use_bf16()  # which such a device does without
+    def gradient(copied, *batch, bf16=True):
+        use_bf16(copied.train(), bf16)  # which such a device does without
         for layer in copied.modules():
             if hasattr(layer, "_known_initialized"):
                 layer.initialized.fill_(False)
@@ -106,8 +107,7 @@ def test_gradients_need_no_float64_there(model):
 
     batch = (target.float(), cond + 0.5, noise)
     near = copy.deepcopy(model)
-    near.use_bf16 = lambda: None
-    gradients = gradient(near, *batch)
+    gradients = gradient(near, *batch, bf16=False)
     with far_device.far_device() as device:
         far = gradient(copy.deepcopy(model).to(device), *(x.to(device) for x in batch))
         far = [g.cpu() for g in far]

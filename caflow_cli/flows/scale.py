@@ -45,7 +45,7 @@ class Scale(nn.Module):
         bound: Bound of the log-scales.
     """
 
-    recompute = False  # set on all by `CAFlow.checkpoint_activations`
+    recompute = False  # set on all by `training.optim.checkpoint_activations`
 
     def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ class Conv(nn.Conv2d):
     own type is used, so scores and samples never use bfloat16.
     """
 
-    bf16 = False  # set on all by `CAFlow.use_bf16`
+    bf16 = False  # set on all by `training.optim.use_bf16`
 
     def __init__(
         self, in_channels: int, out_channels: int, size: int, *, bias: bool = True

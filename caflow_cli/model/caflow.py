@@ -22,15 +22,10 @@ from ..devices import (
 )
 from ..errors import CaflowError
 from ..flows import (
-    ConditionalScale,
-    ConditionalStep,
-    Scale,
-    Step,
     VariationalNoise,
     noise_draws,
     standard_normal_log_prob,
 )
-from ..layers import Conv
 from ..temperature import Tau, Temperature
 from .checks import check_batch, check_image, check_size, check_uint8
 from .density import Condition, Density
@@ -172,52 +167,6 @@ class CAFlow(Pretrained):
         condition, cond_log_prob = self.density.condition(y)
         _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
-
-    def anchor_terms(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
-        """Compute loss terms of A and its guide without flows.
-
-        These are `log N(A(v; y); 0, I) + log|det dA/dv|`, and 0 for log p(y).
-        """
-        y, v, dequantized = self._points(target, cond, noise)
-        anchor = self.density.A
-        h, log_prob = anchor(v, anchor.read(y))
-        log_prob = log_prob + standard_normal_log_prob(h)
-        return LossTerms(log_prob + dequantized, wide_zeros(y.shape[0], y))
-
-    def meant_picture(self, cond: Tensor) -> Tensor:
-        """The picture that A and its guide mean, where nothing is drawn: floats (B, C, H, W).
-
-        Args:
-            cond: y + u', float in [0, 256).
-        """
-        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        anchor = self.density.A
-        return anchor.mean(anchor.read(y))
-
-    def mean_of_opposites(self, cond: Tensor, latents: Sequence[Tensor]) -> Tensor:
-        """The mean of the pictures of latents z and -z: floats (B, C, H, W) in [0, 256].
-
-        It says where draws lie: what is odd in z is not in it. It has gradients of all parameters
-        but R's density.
-
-        Args:
-            cond: y + u', float in [0, 256).
-            latents: z, of the shapes `latent_shapes`, one for each condition.
-        """
-        pairs = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
-        v = self._pictures_of(cond, pairs)
-        there, back = v[0::2], v[1::2]
-        return (there + back) / 2
-
-    def central_picture(self, cond: Tensor) -> Tensor:
-        """The picture at τ 0, whose latents are all zero. Otherwise like `mean_of_opposites`."""
-        shapes = self.latent_shapes((cond.shape[-2], cond.shape[-1]))
-        return self._pictures_of(cond, [torch.zeros(len(cond), *shape) for shape in shapes])
-
-    def _pictures_of(self, cond: Tensor, latents: Sequence[Tensor]) -> Tensor:
-        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        latents = [laid_out(z.to(y)) for z in latents]
-        return self.density.inverse(latents, self.density.condition(y)[0])[0].clamp(0, 256)
 
     def _points(
         self, target: Tensor, cond: Tensor, noise: Tensor | None
@@ -466,33 +415,6 @@ class CAFlow(Pretrained):
     def dims(self, size: tuple[int, int]) -> int:
         """D = dim(w) of an image of that height and width."""
         return self.config.flow.target_channels * size[0] * size[1]
-
-    def use_bf16(self, enabled: bool = True) -> None:
-        """Let the nets run in bfloat16 while in `train()`; scores and samples never do."""
-        for module in self.modules():
-            if isinstance(module, Conv):
-                module.bf16 = enabled
-
-    def checkpoint_activations(self, enabled: bool = True) -> None:
-        """Keep only the values between flow steps for the backward pass, which recomputes the rest.
-
-        This takes less memory, and about half as much time again (docs/training.md).
-        """
-        for module in self.modules():
-            if isinstance(module, Scale | ConditionalScale):
-                module.recompute = enabled
-
-    def compile_steps(self, backend: str = "inductor") -> None:
-        """Compile the flow steps (`torch.compile`) when they first run: one graph for each shape.
-
-        This is for training, after the first batch, because actnorms must be initialised. On a CPU
-        it needs a C++ compiler.
-        """
-        for module in self.modules():
-            if isinstance(module, Step | ConditionalStep):
-                # By its own `forward`: graphs of a class count apart against the compiler's limit.
-                compiled = torch.compile(module.forward, dynamic=False, backend=backend)
-                module.forward = compiled  # type: ignore[method-assign]
 
     def compile_inference(self, backend: str = "inductor") -> None:
         """Compile the inverse pass, with one graph for each size and number of candidates.

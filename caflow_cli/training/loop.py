@@ -31,7 +31,16 @@ from .config import RunConfig, to_toml
 from .data import Batch, Batches, open_dataset
 from .log import Event, EventLog, Progress, RunSummary, check_tracker, start_notes
 from .losses import ImageLoss, Loss, LossModule, perceptual_distance
-from .optim import EMA, Guard, Muon, named_parameters, parameter_groups
+from .optim import (
+    EMA,
+    Guard,
+    Muon,
+    checkpoint_activations,
+    compile_steps,
+    named_parameters,
+    parameter_groups,
+    use_bf16,
+)
 from .phases import Phase, phases_of, wants_perceptual
 from .processes import Signals, on_main_process, sum_over_processes
 from .state import RunFolder, check_unchanged, load_newest, save_state, starting_model
@@ -293,8 +302,8 @@ class Trainer:
         self.model, self.accelerator, self.config = model, accelerator, config
         if optim.compile:
             check_compiler(accelerator.device)
-        model.use_bf16(optim.bf16)
-        model.checkpoint_activations(optim.checkpoint_activations)
+        use_bf16(model, optim.bf16)
+        checkpoint_activations(model, optim.checkpoint_activations)
         model.to(accelerator.device).train()
         self.progress, self.saved_at = Progress(), -1  # the step of the last state
         self.phases = phases_of(optim, model.config.flow, perceptual, config.samples)
@@ -326,7 +335,7 @@ class Trainer:
             self.model(*map(self._place, batch.points))
         if self.config.optim.compile and not self._compiled:
             # Only now: initialising would be a second set of graphs.
-            self.model.compile_steps()
+            compile_steps(self.model)
             self._compiled = True
 
     @property

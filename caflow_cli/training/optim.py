@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..flows import ConditionalScale, ConditionalStep, Scale, Step
+from ..layers import Conv
 from ..model import CAFlow
 from .phases import GUIDE, Phase
 
@@ -18,10 +20,13 @@ __all__ = [
     "EMA",
     "Guard",
     "Muon",
+    "checkpoint_activations",
+    "compile_steps",
     "has_orthogonal_steps",
     "named_parameters",
     "orthogonal",
     "parameter_groups",
+    "use_bf16",
 ]
 
 _DENSITY = "density."  # the module of the flows: files leave it out of names
@@ -46,6 +51,38 @@ def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> lis
         {"params": params, "shares": shares, "orthogonal": orthogonal}
         for (shares, orthogonal), params in groups.items()
     ]
+
+
+# --- switches of a model in training --------------------------------------------------------------
+
+
+def use_bf16(model: CAFlow, enabled: bool = True) -> None:
+    """Run the networks in bfloat16 while in `train()`; scores and samples never do."""
+    for module in model.modules():
+        if isinstance(module, Conv):
+            module.bf16 = enabled
+
+
+def checkpoint_activations(model: CAFlow, enabled: bool = True) -> None:
+    """Keep only the values between flow steps for the backward pass, which recomputes the rest.
+
+    This takes less memory, and about half as much time again (docs/training.md).
+    """
+    for module in model.modules():
+        if isinstance(module, Scale | ConditionalScale):
+            module.recompute = enabled
+
+
+def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
+    """Compile the flow steps (`torch.compile`) when they first run: one graph for each shape.
+
+    Actnorms must be initialised. On a CPU it needs a C++ compiler.
+    """
+    for module in model.modules():
+        if isinstance(module, Step | ConditionalStep):
+            # By its own `forward`: graphs of a class count apart against the compiler's limit.
+            compiled = torch.compile(module.forward, dynamic=False, backend=backend)
+            module.forward = compiled  # type: ignore[method-assign]
 
 
 # --- Muon -----------------------------------------------------------------------------------------

@@ -123,9 +123,10 @@ def profile(flow: dict[str, Any], preset: str, batch: int) -> None:
     from caflow_cli.config import Config
     from caflow_cli.config import preset as preset_named
     from caflow_cli.model import CAFlow
+    from caflow_cli.training.optim import use_bf16
 
     model = CAFlow(Config(dataclasses.replace(preset_named(preset), **flow))).train()
-    model.use_bf16()
+    use_bf16(model)
     shape = (batch, model.config.flow.target_channels, SIZE, SIZE)
     w, u = torch.randint(0, 256, shape).float(), torch.rand(shape)
     y = 256 * torch.rand(batch, model.config.flow.cond_channels, SIZE, SIZE)

@@ -15,6 +15,7 @@ from caflow_cli.inference import restore, task_of
 from caflow_cli.inference.candidates import Conditioned, Request
 from caflow_cli.layers import FixedConv
 from caflow_cli.model import CAFlow, Density
+from caflow_cli.training.optim import compile_steps
 
 SIZE = 32
 SMALL = 16  # of the variants, which have two scales
@@ -286,7 +287,7 @@ def test_compiled_steps_are_folded_from_their_own_weights(small_model):
     model = copy.deepcopy(small_model)
     target, cond = helpers.image_pair(model, 1, SIZE)
     score = model.log_prob(target, cond)
-    model.compile_steps(backend="eager")
+    compile_steps(model, backend="eager")
     with torch.no_grad():
         model.density.T.scales[0].transitions[0].actnorm.bias += 1e-3
         model.density.T.scales[0].transitions[0].actnorm.bias -= 1e-3

@@ -6,6 +6,7 @@ import helpers
 import torch
 
 from caflow_cli.layers import Conv
+from caflow_cli.training.optim import use_bf16
 
 
 def test_float32_scores_are_float64_scores(default_model):
@@ -69,7 +70,7 @@ def test_bf16_touches_training_only(small_model, bf16_anywhere):
     with torch.no_grad():
         plain = model(target + u, cond + u)
 
-    model.use_bf16()
+    use_bf16(model)
     assert all(child.bf16 for child in model.modules() if isinstance(child, Conv))
     with torch.no_grad():
         rough = model(target + u, cond + u)
@@ -81,7 +82,7 @@ def test_bf16_touches_training_only(small_model, bf16_anywhere):
     assert torch.equal(model.log_prob(target, cond), scores)
     assert torch.equal(model.sample(cond), samples)
 
-    model.use_bf16(False)
+    use_bf16(model, False)
     model.train()
     with torch.no_grad():
         again = model(target + u, cond + u)
@@ -93,7 +94,7 @@ def test_bf16_touches_training_only(small_model, bf16_anywhere):
 
 def test_gradients_under_bf16_are_those_of_the_parameters(small_model, bf16_anywhere):
     model = copy.deepcopy(small_model).train()
-    model.use_bf16()
+    use_bf16(model)
     target, cond = helpers.image_pair(model, 1, 32)
     terms = model(target + 0.5, cond + 0.5)
     (-terms.log_prob - 0.01 * terms.cond_log_prob).sum().backward()

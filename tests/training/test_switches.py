@@ -1,4 +1,4 @@
-"""Options that training switches on in a model must not change its results."""
+"""Switches of a model in training must not change its results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.layers import ActNorm
 from caflow_cli.model import CAFlow
+from caflow_cli.training.optim import checkpoint_activations, compile_steps
 
 
 def gradients(model, target, cond, noise):
@@ -32,7 +32,7 @@ def test_checkpointed_activations_give_the_same_gradients(flow):
     config = helpers.small_config(scales=2, f_steps=2, **flow)
     plain = helpers.data_like_model(config, seed=4, size=16).double().train()
     frugal = copy.deepcopy(plain)
-    frugal.checkpoint_activations()
+    checkpoint_activations(frugal)
     target, cond = helpers.image_pair(plain, 3, 16)
     noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
     terms, expected = gradients(plain, target, cond, noise)
@@ -42,31 +42,6 @@ def test_checkpointed_activations_give_the_same_gradients(flow):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("task", "net"), [("colorize", "sums"), ("colorize", "unet"), ("inpaint", "sums")]
-)
-def test_the_guide_alone_has_the_density_of_a_model_whose_flows_only_rotate(task, net):
-    """A fresh T and F with actnorms left out: rotations, which a standard normal does not see."""
-    anchor = "pixels" if task == "inpaint" else "none"
-    config = helpers.task_config(task, 16, scales=2, guide=(4, 5, 6), guide_net=net, anchor=anchor)
-    model = helpers.seeded(lambda: CAFlow(config), 2).double().train()
-    helpers.randomise(model.density.A, seed=3)
-    for layer in model.modules():
-        if isinstance(layer, ActNorm):
-            layer.initialized.fill_(True)
-    target, cond = helpers.image_pair(model, 3, 16)
-    noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
-    whole = model(target.double(), cond.double() + 0.5, noise)
-    alone = model.anchor_terms(target.double(), cond.double() + 0.5, noise)
-    # The rotations were drawn in float32.
-    torch.testing.assert_close(alone.log_prob, whole.log_prob, rtol=1e-7, atol=0)
-    assert alone.log_prob.std() > 1
-    assert alone.cond_log_prob.tolist() == [0, 0, 0]
-    alone.log_prob.sum().backward()
-    for name, parameter in model.named_parameters():
-        assert (parameter.grad is not None) == name.startswith("density.A.guide."), name
-
-
 def test_compiled_steps_are_few_graphs_and_the_same_function():
     """Inductor itself is left to the benchmark: it takes a compiler, and a minute."""
     torch._dynamo.reset()
@@ -74,7 +49,7 @@ def test_compiled_steps_are_few_graphs_and_the_same_function():
     config = helpers.small_config(scales=2, t_steps=4, f_steps=3, trunk=7)
     plain = helpers.data_like_model(config, seed=4, size=16).double().train()
     compiled = copy.deepcopy(plain)
-    compiled.compile_steps(backend="aot_eager")
+    compile_steps(compiled, backend="aot_eager")
     target, cond = helpers.image_pair(plain, 3, 16)
     noise = torch.rand(target.shape, generator=helpers.generator(5), dtype=torch.float64)
     _, expected = gradients(plain, target, cond, noise)
@@ -107,7 +82,7 @@ def test_checkpointed_activations_grow_less_with_depth():
     def measure(steps, checkpointed):
         config = helpers.small_config(scales=2, r_steps=0, t_steps=steps, hidden=32)
         model: CAFlow = helpers.data_like_model(config, seed=4, size=32).train()
-        model.checkpoint_activations(checkpointed)
+        checkpoint_activations(model, checkpointed)
         target, cond = helpers.image_pair(model, 4, 32)
         return saved_bytes(model, target, cond, torch.rand(target.shape))
 
