@@ -170,7 +170,7 @@ def _of_images(result: Result) -> dict[str, Any]:
 def _examples(model: caflow.CAFlow, data: Path, count: int) -> list[Example]:
     task = task_of(model)
     side, paired = side_of(model.config.task), not task.derives_condition
-    with open_split(data, "test", side, paired=paired) as reader:
+    with open_split(data, "test", side, role="pairs" if paired else "images") as reader:
         return [make_example(task, reader, index) for index in range(count)]
 
 

@@ -20,8 +20,9 @@ import torch
 import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
 from caflow_cli.devices import wait
+from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.evaluation.metrics.pairs import PairMetrics
+from caflow_cli.evaluation.metrics.pairs import pair_metrics
 from caflow_cli.inference import task_of
 from caflow_cli.inference.score import to_batch
 from caflow_cli.model import CAFlow
@@ -60,7 +61,7 @@ def main() -> None:
     given = options.parse_args()
     model = caflow.load(given.model).to(given.device)
     task, metrics = task_of(model), given.metrics.split(",")
-    pairs = PairMetrics(metrics, None, model.device)
+    pairs = pair_metrics(metrics, None, model.device, Weights())
     values = {precision: defaultdict(list) for precision in PRECISIONS}
     apart, same = [], 0
     paired = not task.derives_condition

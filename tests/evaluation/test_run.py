@@ -129,8 +129,8 @@ def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path
     data = save_pairs(tmp_path / "pairs", sizes, [(16, 32), (40, 52)])
     found = evaluate(of_parts, data, ("rmse",), candidates=1)
     [(name, error)] = found.failed
-    assert error.message == f"the pictures of the pair {name!r} are 64x32 and 32x16"
-    assert error.hint == "give both pictures of a pair the same size"
+    assert error.message == f"the images of the pair {name!r} are 64x32 and 32x16"
+    assert error.hint == "give both images of a pair the same size"
     assert by_what(found)[0].values["rmse"].count == 1
     with pytest.raises(CaflowError, match=r"no image could be measured: .* are 64x32 and 32x16"):
         evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
@@ -378,7 +378,7 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictur
         (twice / name).write_bytes(b"")
     out = tmp_path / "out"
     for data, options, message in (
-        (empty, {}, "no pictures in"),
+        (empty, {}, "no images in"),
         (tmp_path / "none", {}, "no data at"),
         (twice, {}, "would both be saved as 'a.png'"),
         (true_pictures, {"metrics": "fid", "limit": 1}, "needs two images"),
