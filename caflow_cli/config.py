@@ -27,7 +27,7 @@ __all__ = [
 # The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
-Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inference.choice`)
+Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inference.rank`)
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:

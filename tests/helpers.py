@@ -14,7 +14,7 @@ from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
-from caflow_cli.inference.latents import Latents
+from caflow_cli.inference.draw import Latents
 from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, Spread, UNet
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS

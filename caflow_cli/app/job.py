@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import threading
 from collections.abc import Iterator
@@ -12,10 +13,8 @@ import numpy as np
 
 from ..images import Decoded, Encoder, write_png
 from ..inference import Candidate, Candidates, Drawing, task_of
-from ..inference.charts import spread_map
-from ..inference.figures import thumbnail
+from ..inference.figures import spread_map, thumbnail
 from ..inference.loaded_model import LoadedModel
-from ..inference.written import provenance, written
 from ..sampling import Sampling
 from ..tasks import Picture
 from ..tasks.base import as_read, resize
@@ -61,7 +60,11 @@ class Job:
         self.loaded, self.name, self.image, self.mask = loaded, name, image, mask
         self.folder, self._stop = folder, threading.Event()
         self._input = loaded.as_seen(image)
-        self._drawing = Drawing(loaded.model, self._input, sampling, mask, self._check_stopped)
+        self._drawing = Drawing(
+            *(loaded.model, [self._input], sampling, [mask]),
+            progress=self._check_stopped,
+            batch_size=1,
+        )
         self.sampling = self._drawing.sampling
         note = task_of(loaded.model).note(self._input, mask)
         self.notes = [note] if note else []
@@ -90,12 +93,12 @@ class Job:
         self.sampling = replace(self.sampling, candidates=self.drawn + count, keep=keep)
         self.sampling.check()
         if self.result is not None:  # which stays if it is stopped before the next candidate
-            self.result = replace(self.result, keep=keep)
+            self.result = replace(self.result, sampling=self.sampling)
         self._stop.clear()
         yield
         self._check_stopped()
         for _ in self._drawing.draw(count):
-            self.result = replace(self._drawing.result(), keep=keep)
+            self.result = replace(self._drawing.result(), sampling=self.sampling)
             if self.drawn == 1 and (note := self.loaded.far_note(self.result.statistics)):
                 self.notes.append(f"warning: {note}")
             yield
@@ -159,8 +162,8 @@ class Job:
     def write(self, candidate: Candidate) -> str:
         """Write a candidate as the command does. Returns the file's path."""
         assert self.result is not None
-        record = provenance(candidate, self.result, self.loaded)
-        data = written(candidate.image, record, self.image, self.mask, Encoder("png"))
+        record = json.dumps(self.result.provenance(candidate))
+        data = Encoder("png").encode(*self.image.put_back(candidate.image, self.mask), record)
         # In a folder for each number of candidates, which a file's provenance states.
         folder = self.folder / str(self.drawn)
         folder.mkdir(exist_ok=True)
@@ -185,6 +188,6 @@ class Job:
         if self.result is None or self.drawn < 2:
             return None, []
         path = self.folder / f"spread_{self.drawn}.png"
-        chart, lines = spread_map(self.result)
+        chart, lines = spread_map(self.result.ranked, self.result.tau)
         write_png(path, chart)
         return str(path), [f"Where candidates differ: {lines[0]}", *lines[1:]]

@@ -13,7 +13,7 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..inference.progress import Done
+    from ..inference.draw import Steps
 
 __all__ = ["PictureProgress", "duration"]
 
@@ -75,19 +75,19 @@ class PictureProgress:
             self._reveal.daemon = True
             self._reveal.start()
 
-    def step(self, done: Done) -> None:
+    def step(self, done: Steps) -> None:
         """Show what is done of a picture."""
         now = time.monotonic()
-        left = self._left(now - self._began, done.steps, done.total)
+        left = self._left(now - self._began, done.done, done.total)
         self._bars.update(
             self._one,
             description=f"{self._name}: {done}",
-            completed=done.steps,
+            completed=done.done,
             total=done.total,
-            count=f"{done.steps}/{done.total}",
+            count=f"{done.done}/{done.total}",
             left=left,
         )
-        if done.steps >= done.total:
+        if done.done >= done.total:
             self._hide()
         else:
             if now - self._began > _BRIEF:

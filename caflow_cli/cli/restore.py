@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -210,8 +211,8 @@ class _Restorer:
 
     def _draw(self, alike: Sequence[_Ready]) -> None:
         """Draw candidates for pictures of one size, together; one by one if one of them fails."""
-        from ..inference import restore_alike
-        from ..inference.candidates import requests_at_a_time
+        from ..inference import restore_images
+        from ..inference.sample import requests_at_a_time
 
         size, m = alike[0].size, self.sampling.candidates
         assert size is not None
@@ -223,7 +224,7 @@ class _Restorer:
             try:
                 with memory_errors(_SMALLER), _named(some[0].job):
                     self._begin(some)
-                    results = restore_alike(
+                    results = restore_images(
                         self.loaded.model,
                         images,
                         self.sampling,
@@ -247,8 +248,7 @@ class _Restorer:
 
     def _finish(self, ready: _Ready) -> None:
         """Write and report one job. CaflowError if a step of it has failed, or fails."""
-        from ..inference.charts import spread_chart
-        from ..inference.grid import grid_row
+        from ..inference.figures import grid_row, spread_chart
         from .listing import list_job
         from .records import Restored
 
@@ -261,8 +261,8 @@ class _Restorer:
         start = time.perf_counter()
         resized = self._resized(job, image, result)
         paths = {} if job.skipped else self._write(job, result, picture, ready.mask, resized)
-        self.grid.add(lambda: grid_row(job.source.label, result))
-        self.uncertainty.add(lambda: spread_chart(job.source.label, result))
+        self.grid.add(lambda: grid_row(job.source.label, result.tau, result.seen, result.ranked))
+        self.uncertainty.add(lambda: spread_chart(job.source.label, result.ranked, result.tau))
         if job.skipped:
             list_job(job, self.reporter)
             return
@@ -314,7 +314,6 @@ class _Restorer:
         resized: Resized | None,
     ) -> dict[int, str]:
         """Write the kept pictures to their files or to stdout. Returns the paths, by rank."""
-        from ..inference.written import provenance, written
         from .records import resized_fields
 
         encoder, console = self.planned.encoder, self.reporter.console
@@ -323,8 +322,9 @@ class _Restorer:
         written_by_rank = {}
         for candidate in result.kept:
             drawn = candidate.image if resized is None else resized.of(candidate.image)
-            record = {**provenance(candidate, result, self.loaded), **resized_fields(resized)}
-            data = written(drawn, record, picture, mask, encoder)
+            record = {**result.provenance(candidate), **resized_fields(resized)}
+            pixels, alpha = picture.put_back(drawn, mask)
+            data = encoder.encode(pixels, alpha, json.dumps(record))
             if not job.outputs:
                 console.binary(data)
                 continue

@@ -82,9 +82,9 @@ class Sheet:
         if self.path is None or not self._rows:
             return None
         from ..images import atomic_write, encode_png, make_folder
-        from ..inference.figures import framed, stacked
+        from ..inference.figures import sheet
 
         make_folder(self.path.parent)
-        picture = framed(stacked(self._rows))
+        picture = sheet(self._rows)
         atomic_write(self.path, encode_png(picture), replace=self._overwrite)
         return self.path

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ..errors import EXIT_FAILED, CaflowError
-from ..inference.candidates import Conditioned, Draw, Request
-from ..inference.choice import distances, order
-from ..inference.score import Score, task_of, to_batch
+from ..inference import Candidate, Request, Sampler, Score, task_of, to_batch
+from ..inference.rank import distances, order
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Picture
@@ -72,24 +71,28 @@ class Measurer:
     def _measure(self, examples: Sequence[Example]) -> list[Measured]:
         run, begun = self._run, time.perf_counter()
         requests = [Request.of(self._task, one.input, one.mask) for one in examples]
-        conditioned = Conditioned(self._model, requests)
+        sampler = Sampler(self._model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         found = [self._with_baselines(example) for example in examples]
         if {"bpd", "likelihood"} & set(run.metrics):
-            scores = conditioned.score([one.truth for one in examples], run.noise_samples)
+            scores = sampler.score([one.truth for one in examples], run.noise_samples)
             for one, score in zip(found, scores, strict=True):
                 one.row["truth"] = _truth(score)
         seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
         for tau, m in run.draws:
             begun = time.perf_counter()
-            drawn: list[list[tuple[Draw, Score]]] = [[] for _ in examples]
-            for draw, score in conditioned.candidates(
-                tau, m, seeds, run.noise_samples, run.batch_size
-            ):
-                drawn[draw.request].append((draw, score))
+            drawn: list[list[Candidate]] = [[] for _ in examples]
+            for batch in sampler.batches(tau, m, seeds, run.noise_samples):
+                for candidate in batch:
+                    drawn[candidate.row].append(candidate)
+            if any(len(some) < m for some in drawn):
+                raise CaflowError(
+                    f"11 samples in a row diverged at tau {tau}",
+                    "a lower --tau, or images more like those of the training",
+                )
             seconds = encoding + time.perf_counter() - begun
             for one, some in zip(found, drawn, strict=True):
-                one.drawn.append([draw.image for draw, _ in some])
+                one.drawn.append([candidate.image for candidate in some])
                 one.row["draws"].append(self._draws(one, tau, some, seconds))
         return found
 
@@ -109,13 +112,13 @@ class Measurer:
         return Measured(example, row, images)
 
     def _draws(
-        self, one: Measured, tau: Temperature, drawn: list[tuple[Draw, Score]], seconds: float
+        self, one: Measured, tau: Temperature, drawn: list[Candidate], seconds: float
     ) -> dict[str, Any]:
         """The candidates at a temperature, as a row has them."""
         run, images = self._run, one.drawn[-1]
         draws: dict[str, Any] = {
             "tau": tau.as_json(),
-            "candidates": [_candidate(draw, score, run) for draw, score in drawn],
+            "candidates": [_candidate(candidate, run) for candidate in drawn],
             **self._seconds(one.example, seconds),
         }
         cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= len(drawn)]
@@ -124,13 +127,10 @@ class Measurer:
         ms = sorted({cell.m for cell in cells})
         rules = [rule for rule in run.rank if rule not in ("likelihood", "none")]
         if rules:
-            scores = [score.rank_score for _, score in drawn]
+            scores = [candidate.score.rank_score for candidate in drawn]
             apart = distances(len(drawn), lambda k: images[k])
             draws["orders"] = {
-                rule: {
-                    str(m): [place.k for place in order(rule, scores[:m], apart[:m, :m])]
-                    for m in ms
-                }
+                rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules
             }
         measured: Sequence[int] = range(len(drawn))
@@ -195,8 +195,9 @@ def _truth(score: Score) -> dict[str, float]:
     return found
 
 
-def _candidate(draw: Draw, score: Score, run: Settings) -> dict[str, Any]:
-    found = {"k": draw.k, "seed": draw.seed, "log_likelihood": score.log_likelihood}
+def _candidate(candidate: Candidate, run: Settings) -> dict[str, Any]:
+    score = candidate.score
+    found = {"k": candidate.k, "seed": candidate.seed, "log_likelihood": score.log_likelihood}
     if score.log_likelihood is None:
         if not run.whole:
             raise _no_likelihood(score)

@@ -14,7 +14,7 @@ import torch
 from ..data.examples import Examples, open_split
 from ..data.split import of_masks
 from ..errors import EXIT_USAGE, CaflowError
-from ..inference.candidates import requests_at_a_time
+from ..inference.sample import requests_at_a_time
 from ..inference.score import estimator_of, task_of, to_batch
 from ..model import CAFlow
 from ..tasks import Picture, SuperRes, Task

@@ -1,27 +1,29 @@
-"""Inference: from a picture to ranked candidates, and from a pair to its likelihood."""
+"""Inference: from an image to ranked candidates, and from a pair to its likelihood."""
 
-from .domain import Domain, describe_domain
-from .maps import Attribution, attribution, log_prob_map, spread
-from .restore import Drawing, restore, restore_alike, restore_with
-from .results import Candidate, Candidates
-from .score import Estimator, Score, estimator_of, score, task_of
+from .domain import describe_domain
+from .figures import spread
+from .maps import Attribution, attribution, log_prob_map
+from .restore import Drawing, restore, restore_images
+from .result import Candidates
+from .sample import Candidate, Request, Sampler
+from .score import Score, estimator_of, score, task_of, to_batch
 
 __all__ = [
     "Attribution",
     "Candidate",
     "Candidates",
-    "Domain",
     "Drawing",
-    "Estimator",
+    "Request",
+    "Sampler",
     "Score",
     "attribution",
     "describe_domain",
     "estimator_of",
     "log_prob_map",
     "restore",
-    "restore_alike",
-    "restore_with",
+    "restore_images",
     "score",
     "spread",
     "task_of",
+    "to_batch",
 ]

@@ -1,9 +1,9 @@
-"""The check whether a picture is of the kind that a model was trained on."""
+"""Whether an image is unlike those that a model was trained on, by statistics of its condition."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,51 +13,12 @@ from torch import Tensor
 from ..devices import wide
 from ..model import CAFlow, Condition
 
-__all__ = ["Domain", "Statistics", "describe_domain", "statistics"]
+__all__ = ["Statistics", "describe_domain", "far_note", "statistics"]
 
-Statistics = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
+Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
 _BATCH = 50
 _DIGITS = 5
-_FAR = 1.15  # of the farthest reference picture
-
-
-@dataclass(frozen=True)
-class Domain:
-    """The range of statistics over reference conditions, a model's validation pictures.
-
-    The distance of a condition is the root mean square of `(statistic - mean) / deviation`.
-    """
-
-    pictures: int
-    farthest: float  # the largest distance of a reference picture
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-
-    def distance(self, values: Statistics) -> float:
-        """The distance of a condition from the mean: a root mean square in standard deviations."""
-        z = (values - np.array(self.mean)) / np.array(self.deviation)
-        return float(np.sqrt(np.square(z).mean()))
-
-    def is_far(self, values: Statistics) -> bool:
-        """Whether a condition is much farther away than every reference picture.
-
-        False if the model has other statistics than the record in its file.
-        """
-        return len(values) == len(self.mean) and self.distance(values) > _FAR * self.farthest
-
-    def to_record(self) -> dict[str, Any]:
-        """Convert the domain for the record of a model file; `from_record` reads it back."""
-        return asdict(self)
-
-    @classmethod
-    def from_record(cls, record: Any) -> Domain | None:
-        """Read a record; None if the file has none, or one that is not understood."""
-        try:
-            mean, deviation = (tuple(map(float, record[key])) for key in ("mean", "deviation"))
-            known = cls(int(record["pictures"]), float(record["farthest"]), mean, deviation)
-        except (KeyError, TypeError, ValueError, OverflowError):
-            return None
-        return known if len(mean) == len(deviation) and min(deviation, default=0) > 0 else None
+_FAR = 1.15  # of the farthest reference image
 
 
 def statistics(condition: Condition) -> Statistics:
@@ -73,17 +34,48 @@ def statistics(condition: Condition) -> Statistics:
     return torch.cat(values, 1).cpu().numpy()
 
 
-def describe_domain(model: CAFlow, conditions: Tensor) -> Domain | None:
-    """Compute the domain of reference conditions, uint8 (B, C, H, W); None for fewer than two."""
+def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
+    """The statistics of reference conditions, uint8 (B, C, H, W), for a model's file.
+
+    Returns:
+        Mean and deviation of each, and the largest distance of a condition: the root mean square of
+        `(statistic - mean) / deviation`. None for fewer than two conditions.
+    """
     if len(conditions) < 2:
         return None
     parts = conditions.split(_BATCH)
     values = np.concatenate([statistics(model.encode_condition(part)) for part in parts])
     mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
-    return Domain(
-        pictures=len(values),
-        farthest=round(float(distances.max()), _DIGITS),
-        mean=tuple(round(float(x), _DIGITS) for x in mean),
-        deviation=tuple(max(round(float(x), _DIGITS), 10**-_DIGITS) for x in deviation),
+    return {
+        "pictures": len(values),
+        "farthest": round(float(distances.max()), _DIGITS),
+        "mean": [round(float(x), _DIGITS) for x in mean],
+        "deviation": [max(round(float(x), _DIGITS), 10**-_DIGITS) for x in deviation],
+    }
+
+
+def far_note(training: Mapping[str, Any], id: str, values: Statistics) -> str | None:
+    """The note about an image farther from the training data than 1.15 times the farthest
+    validation image; None for others.
+
+    Args:
+        training: The record of a model's file, of whose `domain` anything may be missing.
+        id: Of the model.
+        values: `statistics` of the image's condition.
+    """
+    domain: Any = training.get("domain")
+    try:
+        mean, deviation = (np.array(domain[key], np.float64) for key in ("mean", "deviation"))
+        images, farthest = int(domain["pictures"]), float(domain["farthest"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    if not len(mean) == len(deviation) == len(values) or not (deviation > 0).all():
+        return None
+    distance = float(np.sqrt(np.square((values - mean) / deviation).mean()))
+    if not distance > _FAR * farthest:
+        return None
+    return (
+        f"this image is unlike those that {id} learned from: its distance is {distance:.1f}, that "
+        f"of the {images} validation images at most {farthest:.1f}"
     )

@@ -1,4 +1,4 @@
-"""Parts of figures: captions, thumbnails, and colour maps with their bars."""
+"""Figures: sheets of candidates, and maps in colours beside their images."""
 
 from __future__ import annotations
 
@@ -9,26 +9,32 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from ..errors import CaflowError
 from ..tasks import Picture
+from ..temperature import Temperature
+from .maps import Attribution
+from .sample import Candidate
+from .score import Score
 
 __all__ = [
-    "GAP",
-    "beside",
-    "captioned",
-    "colour_chart",
-    "diverging",
-    "framed",
-    "nice_above",
-    "sequential",
-    "stacked",
+    "attribution_chart",
+    "grid_row",
+    "sheet",
+    "spread",
+    "spread_chart",
+    "spread_map",
     "thumbnail",
 ]
 
-GAP = 12  # pixels between the parts of a figure
+_GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # of letters
 _LINE = 17  # from one line of text to the next
 _PAPER, _INK = (255, 255, 255), (34, 34, 34)
 _BAR = 14  # width of a colour bar
+_CELL = 192  # pixels of a thumbnail's longer side
+_LONGEST = 10  # candidates side by side; more go on in a new line
+_SIDE = 384  # pixels of a chart's longer side
+_RANGE = 3.0  # standard deviations that colours of a score map reach at least
 
 _Values = npt.NDArray[np.float64]
 ColourMap = Callable[[_Values], Picture]
@@ -39,12 +45,107 @@ _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
 _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
-def sequential(values: _Values) -> Picture:
+def sheet(rows: Sequence[Picture]) -> Picture:
+    """Put rows below each other, with a white margin around them."""
+    return np.pad(_stacked(rows), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
+
+
+def grid_row(name: str, tau: Temperature, seen: Picture, ranked: Sequence[Candidate]) -> Picture:
+    """Draw an input, in the colours that the model reads, and its candidates by rank with scores.
+
+    Args:
+        name: Of the input, for the caption.
+        tau: At which they were drawn.
+        seen: The input, uint8 (H, W, 3).
+        ranked: The candidates.
+    """
+
+    def cell(image: Picture, lines: Sequence[str]) -> Picture:
+        return _captioned(thumbnail(image, _CELL), "\n".join(lines), _CELL)
+
+    height, width = seen.shape[:2]
+    first = cell(seen, [name, f"{width} x {height}", f"tau {tau}"])
+    cells = [
+        cell(one.image, [f"#{one.rank}   k {one.k}", *one.score.summary.split(", ")])
+        for one in ranked
+    ]
+    lines = [_beside(cells[k : k + _LONGEST]) for k in range(0, len(cells), _LONGEST)]
+    return _beside([first, _stacked(lines)])
+
+
+def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
+    """The spread of all M composed candidates at each pixel, in levels: (H, W).
+
+    It is the standard deviation over candidates (with divisor M - 1), as a root mean square over
+    channels.
+
+    Raises:
+        CaflowError: There is only one candidate.
+    """
+    if len(candidates) < 2:
+        raise CaflowError("one candidate has no spread", "-m 10")
+    # Welford: one image at a time, and nothing large is subtracted from anything large.
+    mean = candidates[0].image.astype(np.float32)
+    squares = np.zeros_like(mean)
+    for count, candidate in enumerate(candidates[1:], 2):
+        image = candidate.image.astype(np.float32)
+        change = image - mean
+        mean += change / count
+        squares += change * (image - mean)
+    variance: npt.NDArray[np.float64] = squares.mean(2, dtype=np.float64)
+    return np.sqrt(variance / (len(candidates) - 1))
+
+
+def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Picture, list[str]]:
+    """Draw the map of `spread` with its colour bar, and say in lines what it shows."""
+    values = spread(candidates)
+    # A few failures, all of them far off, would leave everything else in one colour.
+    top = _nice_above(float(np.percentile(values, 99.5)))
+    lines = [
+        f"standard deviation over {len(candidates)} candidates, in levels of 0-255, "
+        "RMS over channels",
+        f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {tau}",
+    ]
+    if tau.least < 1:
+        lines.append("understates spread at tau < 1")
+    return _colour_chart(values, 0.0, top, _sequential, _SIDE), lines
+
+
+def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Picture:
+    """Draw the best candidate of an image beside the map of `spread`."""
+    chart, lines = spread_map(candidates, tau)
+    text = "\n".join([f"{name}: {lines[0]}", *lines[1:]])
+    return _captioned(_with_image(candidates[0].image, chart), text)
+
+
+def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
+    """Draw an image beside the map of its score's z-scores."""
+    lines = [
+        f"{name}: {score.summary}",
+        f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
+        f"{found.samples} samples at tau 1 for the same condition: red is less likely than "
+        "samples, blue more",
+        "attribution, not per-pixel likelihood",
+    ]
+    height, width = found.nats.shape
+    cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)[:height, :width]
+    top = max(_RANGE, _nice_above(float(np.percentile(np.abs(cells), 98))))
+    chart = _colour_chart(cells, -top, top, lambda unit: _diverging(1 - unit), _SIDE)
+    return _captioned(_with_image(found.target, chart), "\n".join(lines))
+
+
+def _with_image(image: Picture, chart: Picture) -> Picture:
+    """Put an image beside its chart, lowered by half a letter's height to align with the field."""
+    small = thumbnail(image, _SIDE)
+    return _beside([np.pad(small, ((8, 0), (0, 0), (0, 0)), constant_values=255), chart])
+
+
+def _sequential(values: _Values) -> Picture:
     """Map values from 0 to 1 to colours, dark to light: (...) to uint8 (..., 3)."""
     return _colours(values, _SEQUENTIAL)
 
 
-def diverging(values: _Values) -> Picture:
+def _diverging(values: _Values) -> Picture:
     """Map values to colours, 0 blue, 1/2 grey, 1 red: (...) to uint8 (..., 3)."""
     return _colours(values, _DIVERGING)
 
@@ -56,56 +157,51 @@ def _colours(values: _Values, table: str) -> Picture:
     return np.stack(channels, -1).round().astype(np.uint8)
 
 
-def thumbnail(picture: Picture, side: int) -> Picture:
-    """Resize a picture so that its longer side is at most `side`.
+def thumbnail(image: Picture, side: int) -> Picture:
+    """Resize a image so that its longer side is at most `side`.
 
-    A small picture is enlarged by a whole number, so that its pixels are visible. A large one is
+    A small image is enlarged by a whole number, so that its pixels are visible. A large one is
     averaged.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     longest = max(height, width)
     if longest <= side:
         times = side // longest
-        return picture.repeat(times, 0).repeat(times, 1)
+        return image.repeat(times, 0).repeat(times, 1)
     size = max(1, width * side // longest), max(1, height * side // longest)
-    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
-def framed(picture: Picture) -> Picture:
-    """Add a white margin to a picture."""
-    return np.pad(picture, ((GAP, GAP), (GAP, GAP), (0, 0)), constant_values=255)
-
-
-def beside(parts: Sequence[Picture]) -> Picture:
-    """Put pictures in a row, on white, aligned at the top."""
+def _beside(parts: Sequence[Picture]) -> Picture:
+    """Put images in a row, on white, aligned at the top."""
     height = max(part.shape[0] for part in parts)
-    padded = [_on_paper(part, height, part.shape[1] + GAP) for part in parts]
-    return np.concatenate(padded, 1)[:, :-GAP]
+    padded = [_on_paper(part, height, part.shape[1] + _GAP) for part in parts]
+    return np.concatenate(padded, 1)[:, :-_GAP]
 
 
-def stacked(parts: Sequence[Picture]) -> Picture:
-    """Put pictures below each other, on white, aligned at the left."""
+def _stacked(parts: Sequence[Picture]) -> Picture:
+    """Put images below each other, on white, aligned at the left."""
     width = max(part.shape[1] for part in parts)
-    padded = [_on_paper(part, part.shape[0] + GAP, width) for part in parts]
-    return np.concatenate(padded, 0)[:-GAP]
+    padded = [_on_paper(part, part.shape[0] + _GAP, width) for part in parts]
+    return np.concatenate(padded, 0)[:-_GAP]
 
 
-def _on_paper(picture: Picture, height: int, width: int) -> Picture:
+def _on_paper(image: Picture, height: int, width: int) -> Picture:
     paper = np.full((height, width, 3), _PAPER, np.uint8)
-    paper[: picture.shape[0], : picture.shape[1]] = picture
+    paper[: image.shape[0], : image.shape[1]] = image
     return paper
 
 
-def captioned(picture: Picture, text: str, width: int | None = None) -> Picture:
-    """Add lines of text below a picture; a line longer than `width` is broken.
+def _captioned(image: Picture, text: str, width: int | None = None) -> Picture:
+    """Add lines of text below a image; a line longer than `width` is broken.
 
     Pillow's own font has only ASCII letters; others become `?`.
     """
     font = _font()
-    room = max(picture.shape[1], width or 0)
+    room = max(image.shape[1], width or 0)
     lines = [part for line in text.split("\n") for part in _broken(line, room, font)]
-    height = picture.shape[0]
-    canvas = Image.fromarray(_on_paper(picture, height + 4 + _LINE * len(lines), room))
+    height = image.shape[0]
+    canvas = Image.fromarray(_on_paper(image, height + 4 + _LINE * len(lines), room))
     draw = ImageDraw.Draw(canvas)
     for row, line in enumerate(lines):
         draw.text((0, height + 4 + row * _LINE), line, font=font, fill=_INK)
@@ -132,10 +228,10 @@ def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
     return [*pieces, rest]
 
 
-def colour_chart(
+def _colour_chart(
     values: _Values, low: float, high: float, colours: ColourMap, side: int
 ) -> Picture:
-    """Draw a field as a picture with a longer side of `side` pixels, and a colour bar at its right.
+    """Draw a field as a image with a longer side of `side` pixels, and a colour bar at its right.
 
     Values beyond `low` and `high` get the colours of the ends.
     """
@@ -152,10 +248,10 @@ def colour_chart(
         label = f"{low + share * (high - low):g}"
         draw.text((_BAR + 8, y), label, font=_font(), fill=_INK, anchor="lm")
     field = np.pad(field, ((_LINE // 2, 0), (0, 0), (0, 0)), constant_values=255)
-    return beside([field, np.array(canvas)])
+    return _beside([field, np.array(canvas)])
 
 
-def nice_above(value: float) -> float:
+def _nice_above(value: float) -> float:
     """The smallest of 1, 2, 5, 10, 20, ... that is not below the value."""
     if value <= 1:
         return 1.0

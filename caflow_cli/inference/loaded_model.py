@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +13,7 @@ from ..errors import EXIT_WEIGHTS, CaflowError
 from ..images import Decoded
 from ..model import CAFlow, read_info
 from ..tasks import TASKS, Picture
-from .domain import Domain, Statistics
+from .domain import Statistics, far_note
 
 __all__ = ["LoadedModel", "task_of_file"]
 
@@ -38,13 +40,13 @@ def task_of_file(path: Path, id: str) -> str:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model on its device, and the identity that JSON and provenance state."""
+    """A model on its device, the identity that JSON and provenance state, and its file's record."""
 
     model: CAFlow
     id: str
     sha256: str
     path: Path
-    domain: Domain | None  # what it was trained on, where its file says
+    training: Mapping[str, Any]
 
     @classmethod
     def read(cls, path: Path, id: str, sha256: str, device: torch.device) -> LoadedModel:
@@ -55,8 +57,8 @@ class LoadedModel:
         """
         task_of_file(path, id)
         model = CAFlow.load(path).to(device)
-        domain = Domain.from_record(read_info(path).training.get("domain"))
-        return cls(model, id, sha256, path, domain)
+        model.identity = {"id": id, "sha256": sha256}
+        return cls(model, id, sha256, path, read_info(path).training)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -70,26 +72,16 @@ class LoadedModel:
 
     @property
     def needs_mask(self) -> bool:
-        """Whether its task needs a mask with each picture."""
+        """Whether its task needs a mask with each image."""
         return TASKS[self.task].needs_mask
 
-    def as_seen(self, picture: Decoded) -> Picture:
-        """The colours of a picture that go into its condition.
+    def as_seen(self, image: Decoded) -> Picture:
+        """The colours of an image that go into its condition.
 
-        If the picture is to be enlarged, colours of nearly transparent edges are replaced.
+        If the image is to be enlarged, colours of nearly transparent edges are replaced.
         """
-        return picture.seen(faint=self.task == "superres")
+        return image.seen(faint=self.task == "superres")
 
     def far_note(self, statistics: Statistics) -> str | None:
-        """The note about a picture unlike those of the training; None: it is not far from them.
-
-        Args:
-            statistics: Of the picture's condition.
-        """
-        if self.domain is None or not self.domain.is_far(statistics):
-            return None
-        return (
-            f"this picture is unlike those that {self.id} learned from: its distance is "
-            f"{self.domain.distance(statistics):.1f}, that of the {self.domain.pictures} "
-            f"validation pictures at most {self.domain.farthest:.1f}"
-        )
+        """As `domain.far_note`, of an image's condition."""
+        return far_note(self.training, self.id, statistics)

@@ -1,4 +1,4 @@
-"""Maps over a picture: the places its log-likelihood comes from, and where candidates differ."""
+"""Score maps: the places of an image that its log-likelihood comes from."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
 from ..tasks import HoleWindow, Picture
-from .candidates import OWN_SEED, Conditioned, Request, Step
-from .conditions import OnePiece
-from .restore import Candidates
+from .draw import OnePiece
+from .sample import Request, Sampler, Step
 from .score import check_mask, task_of
-from .tiling import check_size, plan_tiles
+from .tiles import check_size, plan_tiles
 
-__all__ = ["Attribution", "attribution", "log_prob_map", "spread"]
+__all__ = ["Attribution", "attribution", "log_prob_map"]
 
 _CELL = 4  # pixels: the cell of the finest latent
 _SAMPLES = 32
-_AT_ONCE = 2**24  # pixels of maps over whole pictures
+_SEED = 2**31  # of the samples that a target is compared with: far from those of candidates
+_AT_ONCE = 2**24  # pixels of maps over whole images
 
 
 @dataclass(frozen=True)
 class Attribution:
     """The places that a pair's score comes from, compared with samples for the same condition."""
 
-    target: Picture  # as it was scored, of the model's size; of a hole in parts, the whole picture
+    target: Picture  # as it was scored, of the model's size; of a hole in parts, the whole image
     nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood, of parts to the rank score
     # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
     z: npt.NDArray[np.float64]
@@ -50,9 +50,9 @@ def attribution(
 ) -> Attribution:
     """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
 
-    Like a candidate, each sample is composed with the picture, reduced again, and scored with the
+    Like a candidate, each sample is composed with the image, reduced again, and scored with the
     same noise. A raw sample could contradict the condition. The maps of a hole's parts are added up
-    where they lie in the picture.
+    where they lie in the image.
 
     Args:
         condition, target, mask: As in `score`.
@@ -68,16 +68,18 @@ def attribution(
     if len(plan_tiles(size, multiple)) > 1:
         raise CaflowError(
             f"{width}×{height} pixels are scored in tiles, which have no map",
-            "crop both pictures",
+            "crop both images",
         )
     parts = task.parts(condition, mask)
     reduced, _ = parts[0].reduce(condition, target)
-    # Not strict: of some conditions most draws at tau 1 run away, and still have a map.
+    # Not strict: of some conditions most samples at tau 1 diverge, and still have a map.
     first = Step(lambda _: reduced, parts[0].compose, parts[0].reduce)
-    conditioned = Conditioned(model, [Request(condition, [first, *parts[1:]])], strict=False)
+    at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
+    request = Request(condition, [first, *parts[1:]])
+    sampler = Sampler(model, [request], strict=False, batch_size=at_a_time)
 
     def map_of_part(images: Sequence[Picture], part: int) -> tuple[Tensor, Tensor]:
-        conditions, targets = conditioned.reduce(images, part)
+        conditions, targets = sampler.reduce(images, part)
         assert isinstance(conditions, OnePiece)
         return log_prob_map(model, targets, conditions.condition), targets
 
@@ -91,16 +93,14 @@ def attribution(
             part.window.of(total.permute(1, 2, 0).numpy())[:] += values.transpose(1, 2, 0)
         return total
 
+    scored = target
     if len(parts) == 1:
         scored = map_of_part([target], 0)[1][0].permute(1, 2, 0).numpy()
-        at_a_time = None
-    else:
-        scored, at_a_time = target, max(1, _AT_ONCE // (target.shape[0] * target.shape[1]))
     nats = map_of([target])
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
-    for batch in conditioned.draws(1.0, samples, [OWN_SEED], at_a_time):
-        values = _cells(map_of([draw.image for draw in batch]))
+    for batch in sampler.batches(1.0, samples, [_SEED], None):
+        values = _cells(map_of([one.image for one in batch]))
         total += values.sum(0)
         squares += values.square().sum(0)
     mean = total / samples
@@ -120,31 +120,8 @@ def _cells(nats: Tensor) -> Tensor:
     return F.avg_pool2d(nats[:, None], _CELL, ceil_mode=True, divisor_override=1)[:, 0]
 
 
-def spread(result: Candidates) -> npt.NDArray[np.float64]:
-    """The spread of all M composed candidates at each pixel, in levels: (H, W).
-
-    It is the standard deviation over candidates (with divisor M - 1), as a root mean square over
-    channels.
-
-    Raises:
-        CaflowError: There is only one candidate.
-    """
-    if len(result.ranked) < 2:
-        raise CaflowError("one candidate has no spread", "-m 10")
-    # Welford: one picture at a time, and nothing large is subtracted from anything large.
-    mean = result.ranked[0].image.astype(np.float32)
-    squares = np.zeros_like(mean)
-    for count, candidate in enumerate(result.ranked[1:], 2):
-        image = candidate.image.astype(np.float32)
-        change = image - mean
-        mean += change / count
-        squares += change * (image - mean)
-    variance: npt.NDArray[np.float64] = squares.mean(2, dtype=np.float64)
-    return np.sqrt(variance / (len(result.ranked) - 1))
-
-
 def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Tensor:
-    """Spread `model.log_prob(target, cond)` over the picture: (B, H, W) float64, nats a pixel.
+    """Spread `model.log_prob(target, cond)` over the image: (B, H, W) float64, nats a pixel.
 
     Each term of equation 9 has a resolution. It is summed over channels and spread evenly over the
     cell of pixels that it covers, so the map sums to the score. A latent depends on pixels far

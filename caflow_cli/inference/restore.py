@@ -1,63 +1,58 @@
-"""Draw M candidates, rank them, by log-likelihood or else, keep the best N (paper section 4.4)."""
+"""Draw M candidates, rank them, keep the best N (paper section 4.4)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any
+
+import numpy as np
 
 from ..devices import check_bf16
+from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Picture, SuperRes
 from ..temperature import Tau
-from .candidates import Conditioned, Request
-from .choice import distances, order
-from .consistent import consistency
-from .pictures import Pictured, as_mask, as_picture
-from .progress import Progress
-from .results import Candidate, Candidates
-from .score import Score, check_mask, estimator_of, task_of
-from .tiling import check_size
+from .arguments import ImageLike, as_image, as_mask
+from .draw import RESAMPLES, Progress
+from .rank import distances, order
+from .result import Candidates
+from .sample import Candidate, Request, Sampler
+from .score import check_mask, estimator_of, task_of
+from .tiles import check_size
 
-__all__ = ["Candidate", "Candidates", "Drawing", "restore", "restore_alike", "restore_with"]
+__all__ = ["Drawing", "restore", "restore_images"]
 
 
 def restore(
     model: CAFlow,
-    image: Pictured,
+    image: ImageLike,
     tau: Tau | None = None,
     candidates: int | None = None,
     keep: int = 1,
     seed: int = 0,
-    mask: Pictured | None = None,
-    *,
-    rank: str = "likelihood",
-    consistent: bool = False,
-    precision: str = "float32",
+    mask: ImageLike | None = None,
+    **options: Any,
 ) -> Candidates:
-    """Draw candidates of p(w|y), each one sample, and rank them, by log-likelihood or else.
+    """Draw candidates of p(w|y), each one sample, and rank them.
 
-    Each draw is composed with the input and rounded to 8 bits before it is scored. So `score` on
-    the written picture repeats the number that ranked it. What is to be known of the input is in
+    Each sample is composed with the input and rounded to 8 bits before it is scored. So `score` on
+    the written image repeats the number that ranked it. What is to be known of the input is in
     `Candidates.notes`.
 
     Args:
         model: Any model, as `caflow_cli.load` loads it by name; its task turns `image` into a
             condition.
-        image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_picture`.
-        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5", one a
-            scale, finest first, or one a latent; default: the model's, else the task's.
+        image: A path, a PIL image, or an array, uint8 (H, W, 3); see `as_image`.
+        tau: Temperature: a number, or a shape such as (0.9, 0.7, 0.5) or "0.9/0.7/0.5": one value
+            per scale, finest first, or per latent. Default: the model's, else the task's.
         candidates: M; default likewise.
         keep: N, how many of them `kept` holds.
         seed: Candidate k draws from generator `seed + k`.
         mask: For inpaint: a path, a PIL image, or an array, uint8 (H, W), 128 and up where the
-            picture is to be filled, or bool.
-        rank: "likelihood"; "consensus" (`inference.choice`); "none" for the order of k.
-        consistent: superres: project each draw back to a picture that shrinks to `image`, within
-            one level, before it is scored (`back_project`).
-        precision: "bf16" draws with nets in bfloat16, where that is faster. Each candidate differs
-            a little, and is scored in float32 like any picture.
+            image is to be filled, or bool.
+        options: `rank`, `consistent` and `precision` of `Sampling`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -71,78 +66,49 @@ def restore(
         True
 
     Raises:
-        CaflowError: An argument is out of range, the picture is too large, the mask does not fit,
-            a candidate runs away eleven times, or bfloat16 is not fast here.
+        CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
+            candidates diverged, or bfloat16 is not fast here.
     """
-    sampling = Sampling(
-        tau=tau,
-        candidates=candidates,
-        keep=keep,
-        seed=seed,
-        rank=rank,
-        consistent=consistent,
-        precision=precision,
-    )
-    return restore_with(model, as_picture(image), sampling, as_mask(mask))
+    sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
+    return restore_images(model, [as_image(image)], sampling, [as_mask(mask)])[0]
 
 
-def restore_with(
-    model: CAFlow,
-    image: Picture,
-    sampling: Sampling,
-    mask: Picture | None = None,
-    progress: Progress | None = None,
-) -> Candidates:
-    """Do as `restore`, with the settings in one record.
-
-    Args:
-        model: Any model.
-        image: uint8 (H, W, 3).
-        sampling: If tau or M is None, it is the model's, else the task's.
-        mask: uint8 (H, W), for inpaint.
-        progress: Is told behind each pass of the model (`inference.progress`).
-
-    Raises:
-        CaflowError: As for `restore`.
-    """
-    (result,) = restore_alike(model, [image], sampling, [mask], progress)
-    return result
-
-
-def restore_alike(
+def restore_images(
     model: CAFlow,
     images: Sequence[Picture],
     sampling: Sampling,
     masks: Sequence[Picture | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
-    """Do as `restore_with` for several pictures, which are drawn and scored in batches of them all.
+    """Do as `restore` for several images, which are drawn and scored in batches of them all.
 
-    Each picture has the candidates that it has alone, up to the rounding of another batch size.
+    Each image has the candidates that it has alone, up to the rounding of another batch size.
 
     Args:
         model: Any model.
         images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
-        sampling: For every picture.
-        masks: uint8 (H, W), one for each picture, or None.
-        progress: Is told behind each pass of the model (`inference.progress`).
+        sampling: For every image. If tau or M is None, it is the model's, else the task's.
+        masks: uint8 (H, W), one for each image, or None.
+        progress: Is told after each pass of the model.
 
     Raises:
-        CaflowError: As for `restore`, for one of the pictures: no other has a result then, either.
+        CaflowError: As for `restore`, for one of the images: no other has a result then, either.
     """
-    drawings = _Drawings(model, images, sampling, masks, progress)
-    for _ in drawings.draw():
+    drawing = Drawing(model, images, sampling, masks, progress)
+    for _ in drawing.draw():
         pass
-    return [drawings.result(row) for row in range(len(images))]
+    return [drawing.result(row) for row in range(len(images))]
 
 
 class Drawing:
-    """The candidates of one picture while they are drawn. More can be drawn at any time.
+    """The candidates of images of one size while they are drawn. More can be drawn at any time.
 
-    Candidates are drawn one by one, so drawing 10 and then 10 gives what drawing 20 at once gives.
+    Candidate k is the same whether it is drawn at first or later, up to the rounding of another
+    batch size; with `batch_size` 1, bit for bit.
 
     Args:
-        model, image, sampling, mask, progress: As for `restore_with`.
+        model, images, sampling, masks, progress: As for `restore_images`.
+        batch_size: Candidates at a time. Default: as many as fit well into memory.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -151,7 +117,7 @@ class Drawing:
         >>> from caflow_cli.inference import Drawing
         >>> from caflow_cli.sampling import Sampling
         >>> model, image = caflow.load("faces-superres-x4"), read_image(example_path("face"))
-        >>> drawing = Drawing(model, image, Sampling(candidates=2))
+        >>> drawing = Drawing(model, [image], Sampling(candidates=2), [None], batch_size=1)
         >>> list(drawing.draw()), list(drawing.draw(1))
         ([1, 2], [3])
         >>> [candidate.rank for candidate in drawing.result().ranked]
@@ -164,20 +130,30 @@ class Drawing:
     def __init__(
         self,
         model: CAFlow,
-        image: Picture,
+        images: Sequence[Picture],
         sampling: Sampling,
-        mask: Picture | None = None,
+        masks: Sequence[Picture | None],
         progress: Progress | None = None,
+        batch_size: int | None = None,
     ) -> None:
-        self._drawings = _Drawings(model, [image], sampling, [mask], progress, batch_size=1)
-
-    @property
-    def sampling(self) -> Sampling:
-        """The settings, with all defaults filled in."""
-        return self._drawings.sampling
+        self._task = task_of(model)
+        self.sampling = sampling.of(model.config)  # with all defaults filled in
+        self._model, self._images, self._masks = model, images, masks
+        bf16 = self.sampling.precision == "bf16"
+        if bf16:
+            check_bf16(model.device)
+        requests = []
+        for image, mask in zip(images, masks, strict=True):
+            check_mask(self._task, mask)
+            check_size(self._task.model_size(image, mask))
+            requests.append(Request.of(self._task, image, mask, self.sampling.consistent))
+        self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)
+        self._found: list[list[Candidate]] = [[] for _ in images]
+        self._drawn = 0
 
     def draw(self, count: int | None = None) -> Iterator[int]:
-        """Draw and score candidates, the next ones by k; yield how many there are, behind each.
+        """Draw and score candidates, the next ones by k; yield how many are drawn, after each
+        batch of them, as soon as every image has one.
 
         What is drawn is kept where this is left early.
 
@@ -185,108 +161,48 @@ class Drawing:
             count: How many; None: M of `sampling`.
 
         Raises:
-            CaflowError: The seeds do not suffice; a candidate runs away eleven times.
+            CaflowError: The seeds do not suffice, or all candidates of an image diverged.
         """
-        yield from self._drawings.draw(count)
-
-    def result(self) -> Candidates:
-        """Rank all candidates that are drawn; there must be one."""
-        return self._drawings.result(0)
-
-
-class _Drawn(NamedTuple):
-    """A candidate, not yet ranked."""
-
-    draws: tuple[Picture, ...]
-    consistency_max: int | None
-    score: Score
-    redraws: int
-
-
-class _Drawings:
-    """The candidates of pictures of one size while they are drawn, in batches of them all."""
-
-    def __init__(
-        self,
-        model: CAFlow,
-        images: Sequence[Picture],
-        sampling: Sampling,
-        masks: Sequence[Picture | None],
-        progress: Progress | None,
-        batch_size: int | None = None,
-    ) -> None:
-        self._batch_size = batch_size
-        self._task, self.sampling = task_of(model), sampling.of(model.config)
-        self._images, self._masks = images, masks
-        self._config, self._identity = model.config, model.identity
-        self._estimator = estimator_of(model, 1)
-        self._requests = [
-            self._request(image, mask) for image, mask in zip(images, masks, strict=True)
-        ]
-        bf16 = self.sampling.precision == "bf16"
-        if bf16:
-            check_bf16(model.device)
-        self._conditioned = Conditioned(model, self._requests, progress=progress, bf16=bf16)
-        self._found: list[list[_Drawn]] = [[] for _ in images]
-
-    def _request(self, image: Picture, mask: Picture | None) -> Request:
-        check_mask(self._task, mask)
-        check_size(self._task.model_size(image, mask))
-        return Request.of(self._task, image, mask, self.sampling.consistent)
-
-    def draw(self, count: int | None = None) -> Iterator[int]:
-        """As `Drawing.draw`; yields how many candidates the picture of the last one has."""
-        sampling, done = self.sampling, len(self._found[0])
+        sampling, before = self.sampling, self._drawn
         more = sampling.candidates if count is None else count
         assert more is not None, "Sampling.of fills it in"
-        replace(sampling, candidates=done + more, keep=1).check()
-        for drawn, score in self._conditioned.candidates(
-            sampling.temperature,
-            more,
-            [sampling.seed + done] * len(self._requests),
-            batch_size=self._batch_size,
-        ):
-            found = self._found[drawn.request]
-            if isinstance(self._task, SuperRes) and sampling.consistent:
-                levels = consistency(self._images[drawn.request], drawn.image, self._task)
-                found.append(_Drawn((drawn.image,), levels, score, drawn.redraws))
-            else:
-                found.append(_Drawn(drawn.draws, None, score, drawn.redraws))
-            yield len(found)
+        replace(sampling, candidates=before + more, keep=1).check()
+        seeds = [sampling.seed + before] * len(self._images)
+        for batch in self._sampler.batches(sampling.temperature, more, seeds):
+            for one in batch:
+                one.k += before
+                if isinstance(self._task, SuperRes) and sampling.consistent:
+                    reduced = self._task.degrade(one.image).astype(int)
+                    one.consistency_max = int(np.abs(reduced - self._images[one.row]).max())
+                one.release()
+                self._found[one.row].append(one)
+            self._drawn = min(before + more, self._drawn + self._sampler.at_a_time)
+            if all(self._found):
+                yield self._drawn
+        if not all(self._found):
+            raise CaflowError(
+                f"{RESAMPLES + 1} samples in a row diverged at tau {sampling.temperature}",
+                "a lower --tau, or an image more like those of the training",
+            )
 
-    def result(self, row: int) -> Candidates:
-        """Rank all candidates of a picture."""
-        sampling = self.sampling
-        return Candidates(
-            self._ranked(row),
-            sampling.keep,
-            sampling.temperature,
-            sampling.rank,
-            sampling.precision,
-            self._estimator,
-            self._conditioned.statistics[row],
-            self._images[row],
-            self._masks[row],
-            self._config,
-            self._identity,
-        )
-
-    def _ranked(self, row: int) -> list[Candidate]:
-        sampling, found = self.sampling, self._found[row]
-        compose = _as_it_is if sampling.consistent else self._requests[row].compose
-        apart = None
+    def result(self, row: int = 0) -> Candidates:
+        """Rank all candidates of an image that are drawn; there must be one."""
+        sampling, found, apart = self.sampling, self._found[row], None
         if sampling.rank == "consensus":
-            apart = distances(len(found), lambda k: compose(found[k].draws))
+            apart = distances(len(found), lambda k: found[k].image)
         places = order(sampling.rank, [one.score.rank_score for one in found], apart)
         ranked = []
-        for position, (k, value) in enumerate(places, 1):
-            draws, off, score, redraws = found[k]
-            seed = sampling.seed + k
-            ranked.append(Candidate(k, seed, position, value, score, off, draws, compose, redraws))
-        return ranked
-
-
-def _as_it_is(projected: Sequence[Picture]) -> Picture:
-    """Compose a picture that is already composed, because it was projected."""
-    (picture,) = projected
-    return picture
+        for rank, (index, value) in enumerate(places, 1):
+            found[index].rank, found[index].rank_value = rank, value
+            ranked.append(found[index])
+        return Candidates(
+            ranked,
+            self._drawn - len(found),
+            sampling,
+            estimator_of(self._model, 1),
+            self._sampler.statistics[row],
+            self._images[row],
+            self._masks[row],
+            self._model.config,
+            self._model.identity,
+        )

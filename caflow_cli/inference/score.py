@@ -1,4 +1,4 @@
-"""The likelihood of a pair of pictures, which `score` states and which ranks candidates."""
+"""The likelihood of a pair of images, which `score` states and which ranks candidates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..sampling import check_noise_samples
 from ..tasks import Part, Picture, Place, Task, get_task
-from .conditions import InTiles, OnePiece, read_conditions
-from .pictures import Pictured, as_mask, as_picture
-from .progress import Steps
-from .tiling import check_size
+from .arguments import ImageLike, as_image, as_mask
+from .draw import OnePiece, Steps
+from .tiles import InTiles, check_size, read_conditions
 
 __all__ = [
     "BATCH_PIXELS",
-    "Estimator",
     "Nats",
     "Score",
     "check_mask",
@@ -35,7 +33,12 @@ __all__ = [
     "to_batch",
 ]
 
-BATCH_PIXELS = 2**18  # that the model works on at a time, unless a batch size is given
+BATCH_PIXELS = 2**18  # that the model works on at a time
+
+_BOUNDS = {
+    "uniform": "mean over draws of log p(w + u | y)",
+    "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Score:
 
     A hole that is filled in parts has one pair a part. By the chain rule the sum of their scores is
     the log-density of the whole fill, in the order of the parts. A part that is shrunk says only
-    what the model sees of it, so the sum has no likelihood then. Neither has a pair that is too
+    what the model reads of it, so the sum has no likelihood then. Neither has a pair that is too
     large for one piece: it is scored in tiles, which have no joint density.
     """
 
@@ -52,7 +55,7 @@ class Score:
     log_likelihood: float | None  # nats; None in tiles, and in parts some of which are shrunk
     bits_per_dim: float | None
     standard_error: float | None  # of log_likelihood over the K noise draws, nats; None for K = 1
-    score_domain: str  # "image": the picture itself; "reduced": padded or shrunk to model size;
+    score_domain: str  # "image": the image itself; "reduced": padded or shrunk to model size;
     # "tiles": in overlapping tiles; "parts": the windows onto a hole
     scored_size: tuple[int, int]  # width, height; of a part
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
@@ -69,14 +72,6 @@ class Score:
         if self.log_likelihood is None or self.bits_per_dim is None:
             return f"rank score {self.rank_score:.1f} nats, in {self.score_domain}"
         return f"{self.log_likelihood:.1f} nats, {self.bits_per_dim:.3f} bits/dim"
-
-
-class Estimator(TypedDict):
-    """The method by which a log-likelihood was estimated, as JSON states it."""
-
-    dequantization: str
-    noise_samples: int
-    bound: str
 
 
 def task_of(model: CAFlow) -> Task:
@@ -99,7 +94,7 @@ def check_mask(task: Task, mask: Picture | None) -> None:
     if task.needs_mask and mask is None:
         raise CaflowError(
             f"{task.name} needs a mask",
-            "--mask FILE, white where the picture is to be filled",
+            "--mask FILE, white where the image is to be filled",
             EXIT_USAGE,
         )
     if mask is not None and not task.needs_mask:
@@ -118,20 +113,20 @@ def to_batch(images: Sequence[Picture]) -> Tensor:
 
 def score(
     model: CAFlow,
-    condition: Pictured,
-    target: Pictured,
-    mask: Pictured | None = None,
+    condition: ImageLike,
+    target: ImageLike,
+    mask: ImageLike | None = None,
     *,
     noise_samples: int = 1,
 ) -> Score:
-    """Score a target against the picture that it was made from.
+    """Score a target against the image that it was made from.
 
     Args:
         model: Any model, as `caflow_cli.load` loads it by name.
-        condition: The task's input, such as the small picture for superres: a path, a PIL image,
-            or an array, uint8 (H, W, 3); see `as_picture`.
+        condition: The task's input, such as the small image for superres: a path, a PIL image, or
+            an array, uint8 (H, W, 3); see `as_image`.
         target: Likewise, uint8 (H', W', 3).
-        mask: For inpaint: likewise, uint8 (H, W), 128 and up where the picture was filled.
+        mask: For inpaint: likewise, uint8 (H, W), 128 and up where the image was filled.
         noise_samples: K.
 
     Examples:
@@ -146,7 +141,7 @@ def score(
         CaflowError: The target or the mask does not fit the condition.
     """
     check_noise_samples(noise_samples)
-    condition, target, mask = as_picture(condition), as_picture(target), as_mask(mask)
+    condition, target, mask = as_image(condition), as_image(target), as_mask(mask)
     task = task_of(model)
     check_mask(task, mask)
     height, width = size = task.model_size(condition, mask)
@@ -158,17 +153,18 @@ def score(
         pairs = [part.reduce(condition, target) for part in parts[first : first + at_a_time]]
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
         nats += nats_of(read_conditions(model, cond), targets, noise_samples)
+    if not all(math.isfinite(one.value) for one in nats):
+        raise CaflowError(
+            "a log-likelihood is not finite: the image is too far from what the model knows",
+            "try another image, or another --model",
+        )
     return score_of(nats, parts, size, target)
 
 
-def estimator_of(model: CAFlow, noise_samples: int) -> Estimator:
-    """The estimator of a model's log-likelihoods."""
-    bounds = {
-        "uniform": "mean over draws of log p(w + u | y)",
-        "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
-    }
+def estimator_of(model: CAFlow, noise_samples: int) -> dict[str, str | int]:
+    """The method by which a model's log-likelihoods are estimated, as JSON states it."""
     kind = model.config.flow.dequantization
-    return {"dequantization": kind, "noise_samples": noise_samples, "bound": bounds[kind]}
+    return {"dequantization": kind, "noise_samples": noise_samples, "bound": _BOUNDS[kind]}
 
 
 class Nats(NamedTuple):
@@ -182,7 +178,6 @@ def nats_of(
     conditions: OnePiece | InTiles,
     targets: Tensor,
     noise_samples: int,
-    strict: bool = True,
     steps: Steps | None = None,
 ) -> list[Nats]:
     """Score reduced targets under the conditions that they were reduced with.
@@ -192,33 +187,24 @@ def nats_of(
             of one size.
         targets: uint8 (B, C, H, W).
         noise_samples: K.
-        strict: Refuse a log-likelihood that is not finite.
         steps: Counts.
-
-    Raises:
-        CaflowError: A log-likelihood is not finite, and `strict` is set.
     """
     values, deviations = conditions.log_prob(targets, noise_samples, steps)
-    if strict and not all(map(math.isfinite, values)):
-        raise CaflowError(
-            "a log-likelihood is not finite: the picture is too far from what the model knows",
-            "try another picture, or another --model",
-        )
     if deviations is None:
         return [Nats(value, None) for value in values]
     return [Nats(*pair) for pair in zip(values, deviations.unbind(1), strict=True)]
 
 
 def score_of(
-    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], picture: Picture
+    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], image: Picture
 ) -> Score:
-    """The score of a picture from those of its parts.
+    """The score of an image from those of its parts.
 
     Args:
         nats: One a part.
-        parts: All of the picture.
+        parts: All of the image.
         size: Height and width at which each is scored.
-        picture: uint8 (H', W', C), as it was before it was reduced.
+        image: uint8 (H', W', C), as it was before it was reduced.
     """
     (height, width), count = size, len(parts)
     places = tuple(part.place for part in parts if part.place is not None)
@@ -230,8 +216,8 @@ def score_of(
         return Score(total, None, None, None, "parts", (width, height), places)
     # The parts have the noise in common, so their errors do not add up like independent ones.
     together = torch.stack(deviations).sum(0)
-    channels = picture.shape[2]
-    domain = "image" if picture.shape == (height, width, channels) else "reduced"
+    channels = image.shape[2]
+    domain = "image" if image.shape == (height, width, channels) else "reduced"
     return Score(
         rank_score=total,
         log_likelihood=total,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..images import atomic_write, make_folder, write_png
 from ..inference import describe_domain
-from ..inference.candidates import Conditioned, Request
+from ..inference.sample import Request, Sampler
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
@@ -131,7 +131,7 @@ def write_validation(
         "val_picture_loss": fit.image,
         "optim": asdict(config.optim),
         "samples": asdict(config.samples),
-        "domain": domain.to_record() if domain is not None else None,
+        "domain": domain,
     }
     # A broken model must not replace a good one.
     if math.isfinite(fit.val):
@@ -168,17 +168,15 @@ def sample_grid(
     task = get_task(model.config)
     conds = conditions.permute(0, 2, 3, 1).numpy()
     requests = [Request.of_condition(task, cond) for cond in conds]
-    conditioned = Conditioned(model, requests, strict=False)
-    seeds, batch_size = [seed] * len(requests), candidates * len(requests)
-    found = list(conditioned.candidates(tau, candidates, seeds, batch_size=batch_size))
+    batch_size = candidates * len(requests)
+    sampler = Sampler(model, requests, strict=False, batch_size=batch_size)
+    [found] = sampler.batches(tau, candidates, [seed] * len(requests))
     rows = []
-    for first, cond, target in zip(
-        range(0, batch_size, candidates), conditions, targets, strict=True
-    ):
-        own = found[first : first + candidates]
-        scores = torch.tensor([score.rank_score for _, score in own], dtype=torch.float64)
+    for row, (cond, target) in enumerate(zip(conditions, targets, strict=True)):
+        own = found[row * candidates :][:candidates]
+        scores = torch.tensor([one.score.rank_score for one in own], dtype=torch.float64)
         order = scores.argsort(descending=True, stable=True).tolist()
-        images = [torch.from_numpy(own[k][0].image).permute(2, 0, 1) for k in order]
+        images = [torch.from_numpy(own[k].image).permute(2, 0, 1) for k in order]
         tiles = [cond[: target.shape[0]], *images, target]
         rows.append(torch.cat([tile.expand(3, -1, -1) for tile in tiles], dim=2))
     return torch.cat(rows, dim=1).permute(1, 2, 0).contiguous().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import sys
 import time
@@ -178,8 +179,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
 ):
     from caflow_cli.app.inputs import Fields
     from caflow_cli.images import Encoder
-    from caflow_cli.inference import restore_with
-    from caflow_cli.inference.written import provenance, written
+    from caflow_cli.inference import Drawing
 
     visitor.give(small_photo)
     visitor.draw(3)
@@ -191,10 +191,11 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     assert path.name == "small_superres_01.png"
     loaded, given = models.load("superres.safetensors"), decode(small_photo)
     sampling = Fields("", candidates=3).sampling
-    result = restore_with(loaded.model, loaded.as_seen(given), sampling)
-    record = provenance(result.ranked[0], result, loaded)
-    data = written(result.ranked[0].image, record, given, None, Encoder("png"))
-    assert path.read_bytes() == data
+    drawing = Drawing(loaded.model, [loaded.as_seen(given)], sampling, [None], batch_size=1)
+    assert list(drawing.draw()) == [1, 2, 3]
+    best = drawing.result().kept[0]
+    record = json.dumps(drawing.result().provenance(best))
+    assert path.read_bytes() == Encoder("png").encode(best.image, None, record)
     assert read_provenance(path)["candidates"] == 3
 
     visitor.page.locator("#caflow-more").click()

@@ -11,7 +11,7 @@ import pytest
 from caflow_cli.cli import picture_progress
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.picture_progress import PictureProgress, duration
-from caflow_cli.inference.progress import Done
+from caflow_cli.inference.draw import Steps
 
 from .process import ENTRY
 from .scenes import save
@@ -39,7 +39,7 @@ def told(clock, console, steps, seconds, pictures=1):
             progress.begin("x.png")
             for step in range(1, steps + 1):
                 clock[0] += seconds
-                progress.step(Done(step, steps, tile=(step, steps)))
+                progress.step(Steps(None, step, steps, "drawn", tile=(step, steps)))
             progress.done()
 
 
@@ -100,7 +100,7 @@ def test_on_a_terminal_a_bar_appears_while_the_first_step_lasts(monkeypatch):
         progress._bars.refresh()
         assert "x.png" in screen.getvalue()
         assert "0/" not in screen.getvalue()
-        progress.step(Done(2, 2))
+        progress.step(Steps(None, 2, 2, "drawn"))
         assert not progress._bars.tasks[1].visible
 
 
@@ -128,14 +128,14 @@ def test_on_a_terminal_a_bar_names_the_picture_and_the_time_left(clock, monkeypa
     with PictureProgress(Console(), "superres", 1).shown() as progress:
         progress.begin("x.png")
         clock[0] += 30
-        progress.step(Done(3, 140, tile=(3, 70)))
+        progress.step(Steps(None, 3, 140, "drawn", tile=(3, 70)))
         progress._bars.refresh()
         last = screen.getvalue()[-400:]
         assert "x.png: tile 3 of 70 drawn" in last
         assert "3/140" in last
         assert "about 23 min left" in last
         clock[0] += 30
-        progress.step(Done(140, 140, tile=(70, 70)))
+        progress.step(Steps(None, 140, 140, "drawn", tile=(70, 70)))
         progress.done()
         assert not progress._bars.tasks[1].visible
 

@@ -312,9 +312,9 @@ def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_pat
 def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
     models_32, true_pictures, monkeypatch
 ):
-    from caflow_cli.inference import candidates
+    from caflow_cli.inference import sample
 
-    scores = candidates.nats_of
+    scores = sample.nats_of
 
     def fail_on_second(conditions, targets, *rest):
         (second,) = [p for p in pictures if p[1] == "p1.png"]
@@ -324,7 +324,7 @@ def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
 
     with open_split(true_pictures, "test", 32) as source:
         pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
-    monkeypatch.setattr(candidates, "nats_of", fail_on_second)
+    monkeypatch.setattr(sample, "nats_of", fail_on_second)
     found = evaluate(models_32["superres"], true_pictures, "bpd")
     assert [name for name, _ in found.failed] == ["p1.png"]
     assert found.images == 4

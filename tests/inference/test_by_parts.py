@@ -14,17 +14,17 @@ from PIL import Image, ImageDraw
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import (
     Drawing,
+    Request,
+    Sampler,
     attribution,
-    candidates,
-    conditions,
+    draw,
     restore,
-    restore_with,
+    sample,
     score,
     spread,
     task_of,
 )
-from caflow_cli.inference.candidates import Conditioned, Request
-from caflow_cli.inference.latents import Latents
+from caflow_cli.inference.draw import Latents
 from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 
@@ -140,13 +140,13 @@ def test_parts_take_their_latents_from_one_generator_and_see_what_is_filled(mode
         expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
     np.testing.assert_array_equal(found.image, expected)
     np.testing.assert_array_equal(found.image[mask < 128], image[mask < 128])
-    assert len(found.draws) == len(task.parts(image, mask))
+    assert len(found.score.parts) == len(task.parts(image, mask))
 
 
 @pytest.mark.parametrize("mask", [scratch(), blotch()], ids=["scratch", "blotch"])
 def test_a_seed_replays_a_candidate_and_score_repeats_its_number(model, mask):
     image = picture()
-    drawing = Drawing(model, image, Sampling(0.8, 3, seed=4), mask)
+    drawing = Drawing(model, [image], Sampling(0.8, 3, seed=4), [mask], batch_size=1)
     assert list(drawing.draw()) == [1, 2, 3]  # one by one, so that bits are repeated
     found = drawing.result().ranked
     for one in found:
@@ -184,28 +184,26 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
     counts = [len(request.parts) for request in requests]
     assert counts[:2] == [1, 2]
     assert counts[2] > 2
-    way = Conditioned(model, requests)
-    found = list(way.candidates(0.7, 2, [1, 2, 3]))
-    assert [(draw.request, draw.k) for draw, _ in found] == [
-        (r, k) for r in range(3) for k in (0, 1)
-    ]
-    for draw, own in found:
-        alone = restore(model, image, 0.7, 1, seed=draw.seed, mask=masks[draw.request]).kept[0]
-        apart = np.abs(draw.image.astype(int) - alone.image)
+    way = Sampler(model, requests)
+    (found,) = way.batches(0.7, 2, [1, 2, 3])
+    assert [(one.row, one.k) for one in found] == [(r, k) for r in range(3) for k in (0, 1)]
+    for one in found:
+        alone = restore(model, image, 0.7, 1, seed=one.seed, mask=masks[one.row]).kept[0]
+        apart = np.abs(one.image.astype(int) - alone.image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
-        assert own.rank_score == pytest.approx(alone.score.rank_score, abs=0.5)
-    again = way.score([draw.image for draw, _ in found])
-    for (_, own), other in zip(found, again, strict=True):
-        assert other.rank_score == pytest.approx(own.rank_score, abs=1e-2)
-        assert other.parts == own.parts
+        assert one.score.rank_score == pytest.approx(alone.score.rank_score, abs=0.5)
+    again = way.score([one.image for one in found])
+    for one, other in zip(found, again, strict=True):
+        assert other.rank_score == pytest.approx(one.score.rank_score, abs=1e-2)
+        assert other.parts == one.score.parts
 
 
-def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(model, monkeypatch):
-    """Of the generator's latents, the second set runs away: the second part takes the third."""
+def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model, monkeypatch):
+    """Of the generator's latents, the second set diverges: the second part takes the third."""
     task, image, mask = task_of(model), picture(), scratch()
     lost = 0.8 * helpers.noise_behind(model, 6, (SIZE, SIZE), 1)[0]
-    own = conditions.decode_noise
+    own = draw.decode_noise
 
     def poisoned(model, condition, latents, bf16):
         points, cells = own(model, condition, latents, bf16)
@@ -213,7 +211,7 @@ def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(mo
             cells[row] |= torch.equal(z, lost)
         return points, cells
 
-    monkeypatch.setattr(conditions, "decode_noise", poisoned)
+    monkeypatch.setattr(draw, "decode_noise", poisoned)
     found = restore(model, image, 0.8, 3, seed=5, mask=mask, rank="none").ranked
     assert [one.redraws for one in found] == [0, 1, 0]
     latents, expected = Latents(model, 6, (SIZE, SIZE)), image
@@ -232,32 +230,32 @@ def test_a_part_that_runs_away_is_drawn_again_and_the_next_takes_what_follows(mo
 
 def test_progress_tells_the_parts_of_every_batch(model):
     told = []
-    way = Conditioned(
-        model, [Request.of(task_of(model), picture(), scratch())], progress=told.append
-    )
-    (_, own), *_ = way.candidates(0.5, 3, [0], batch_size=2)
-    parts = len(own.parts)
-    total = 2 * 2 * parts  # two batches, and a draw and a score of each
-    assert [(one.steps, one.total) for one in told] == [(k, total) for k in range(1, total + 1)]
-    assert [one.candidates for one in told] == [(1, 2, 3)] * (2 * parts) + [(3, 3, 3)] * (2 * parts)
+
+    def tell(steps):
+        told.append((steps.done, steps.total, steps.candidates, steps.part, steps.what))
+
+    request = Request.of(task_of(model), picture(), scratch())
+    way = Sampler(model, [request], progress=tell, batch_size=2)
+    assert sum(len(batch) for batch in way.batches(0.5, 3, [0])) == 3
+    parts = len(request.parts)
+    total = 2 * 2 * parts  # two batches, and a sample and a score of each
+    assert [one[:2] for one in told] == [(k, total) for k in range(1, total + 1)]
+    assert [one[2] for one in told] == [(1, 2, 3)] * (2 * parts) + [(3, 3, 3)] * (2 * parts)
     order = [(part, parts) for part in range(1, parts + 1) for _ in range(2)]
-    assert [one.part for one in told] == 2 * order
-    assert {one.what for one in told[::2]} == {"drawn"}
-    assert {one.what for one in told[1::2]} == {"scored"}
+    assert [one[3] for one in told] == 2 * order
+    assert [one[4] for one in told] == ["drawn", "scored"] * (2 * parts)
 
 
-def test_a_batch_holds_few_large_pictures(model, monkeypatch):
-    """Each candidate of a batch has the whole picture, whatever the hole takes."""
+def test_a_batch_holds_few_large_images(model, monkeypatch):
+    """Each candidate of a batch has the whole image, whatever the hole takes."""
     image, mask = picture(), scratch()
-    monkeypatch.setattr(candidates, "_HELD_PIXELS", 2 * image.shape[0] * image.shape[1])
-    told = []
-    restore_with(model, image, Sampling(tau=0.5, candidates=3), mask, told.append)
-    assert {one.candidates for one in told} == {(1, 2, 3), (3, 3, 3)}
+    monkeypatch.setattr(sample, "HELD_PIXELS", 2 * image.shape[0] * image.shape[1])
+    assert Sampler(model, [Request.of(task_of(model), image, mask)]).at_a_time == 2
 
 
 def test_uncertainty_is_within_the_hole(model):
     mask = scratch()
-    values = spread(restore(model, picture(), 0.8, 4, mask=mask))
+    values = spread(restore(model, picture(), 0.8, 4, mask=mask).ranked)
     assert (values[mask < 128] == 0).all()
     assert (values[mask >= 128] > 0).mean() > 0.9
 

@@ -14,11 +14,10 @@ import torch
 
 from caflow_cli.assets import WEIGHTS_DIR, example_path
 from caflow_cli.images import read_image
-from caflow_cli.inference import Domain, describe_domain, restore
-from caflow_cli.inference.conditions import InTiles, OnePiece
-from caflow_cli.inference.domain import statistics
-from caflow_cli.inference.score import to_batch
-from caflow_cli.inference.tiling import plan_tiles
+from caflow_cli.inference import describe_domain, restore, to_batch
+from caflow_cli.inference.domain import far_note, statistics
+from caflow_cli.inference.draw import OnePiece
+from caflow_cli.inference.tiles import InTiles, plan_tiles
 from caflow_cli.model import CAFlow, read_info
 from caflow_cli.tasks import SuperRes
 
@@ -31,25 +30,29 @@ def bundled():
         CAFlow.load(WEIGHTS_DIR / "faces-superres-x4.safetensors"),
         read_info(WEIGHTS_DIR / "faces-superres-x4.safetensors"),
     )
-    return model, Domain.from_record(info.training["domain"])
+    return model, info.training
 
 
 def share_far(bundled, pictures: list[np.ndarray]) -> float:
-    model, domain = bundled
+    model, training = bundled
     conditions = to_batch([TASK.condition(picture) for picture in pictures])
     parts = [statistics(model.encode_condition(part)) for part in conditions.split(50)]
-    return float(np.mean([domain.is_far(values) for values in np.concatenate(parts)]))
+    return float(np.mean([far_note(training, "", v) is not None for v in np.concatenate(parts)]))
 
 
 def test_the_reference_describes_itself(small_model):
     conditions = helpers.smooth_image(12, 3, 32, seed=4)
     domain = describe_domain(small_model, conditions)
-    assert domain.pictures == 12
+    assert domain["pictures"] == 12
     values = [statistics(small_model.encode_condition(one))[0] for one in conditions.split(1)]
-    distances = [domain.distance(one) for one in values]
-    assert max(distances) == pytest.approx(domain.farthest, abs=1e-3)
+    z = (np.array(values) - domain["mean"]) / domain["deviation"]
+    distances = np.sqrt(np.square(z).mean(1))
+    assert distances.max() == pytest.approx(domain["farthest"], abs=1e-3)
     assert np.square(distances).mean() == pytest.approx(11 / 12, abs=1e-2)
-    assert Domain.from_record(domain.to_record()) == domain
+    assert all(far_note({"domain": domain}, "m", one) is None for one in values)
+    far = domain["mean"] + 3 * np.array(domain["deviation"])
+    note = far_note({"domain": domain}, "m", far)
+    assert note.startswith("this image is unlike those that m learned from: its distance is 3.0,")
     assert describe_domain(small_model, conditions[:1]) is None
 
 
@@ -61,17 +64,13 @@ def test_the_reference_describes_itself(small_model):
         {"pictures": 3},
         "text",
         {"mean": [1], "deviation": [0], "pictures": 3, "farthest": 1},
+        {"mean": [1], "deviation": [1, 1], "pictures": 3, "farthest": 1},
+        {"mean": [1, 1], "deviation": [1, 1], "pictures": 3, "farthest": 1},  # of other statistics
         {"mean": [10**400], "deviation": [1], "pictures": 3, "farthest": 1},
     ],
 )
-def test_a_file_without_a_domain_has_none(record):
-    assert Domain.from_record(record) is None
-
-
-def test_a_record_of_other_statistics_says_nothing():
-    domain = Domain(pictures=3, farthest=1.0, mean=(0.0, 0.0), deviation=(1.0, 1.0))
-    assert domain.is_far(np.full(2, 9.0))
-    assert not domain.is_far(np.full(3, 9.0))
+def test_a_file_without_a_record_says_nothing(record):
+    assert far_note({"domain": record}, "m", np.full(1, 99.0)) is None
 
 
 def test_tiles_are_as_far_as_the_picture_of_which_they_are(small_model):
@@ -85,13 +84,13 @@ def test_tiles_are_as_far_as_the_picture_of_which_they_are(small_model):
 
 
 def test_the_bundled_model_knows_a_face_from_noise_and_flat_colour(bundled):
-    model, domain = bundled
+    model, training = bundled
     rng = np.random.default_rng(0)
     others = [rng.integers(0, 256, (16, 16, 3)).astype(np.uint8) for _ in range(4)]
     others += [np.full((16, 16, 3), level, np.uint8) for level in (10, 128, 240)]
     assert share_far(bundled, others) == 1
     result = restore(model, read_image(example_path("face")), 0.5, 1)
-    assert not domain.is_far(result.statistics)
+    assert far_note(training, "", result.statistics) is None
 
 
 @pytest.mark.skipif("CAFLOW_TEST_DATA" not in os.environ, reason="CAFLOW_TEST_DATA is not set")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import helpers
 import numpy as np
 import pytest
 
+from caflow_cli.errors import CaflowError
+from caflow_cli.inference import Attribution, Score, attribution, restore, score, spread
 from caflow_cli.inference.figures import (
-    captioned,
-    colour_chart,
-    diverging,
-    nice_above,
-    sequential,
-    stacked,
+    attribution_chart,
+    grid_row,
+    sheet,
+    spread_chart,
+    spread_map,
     thumbnail,
 )
+from caflow_cli.temperature import Temperature
 
 
 def luminance(colours: np.ndarray) -> np.ndarray:
@@ -25,15 +30,47 @@ def luminance(colours: np.ndarray) -> np.ndarray:
     return np.where(y > 0.008856, 116 * np.cbrt(y) - 16, 903.3 * y)
 
 
-def test_more_is_lighter_in_even_steps():
-    steps = np.diff(luminance(sequential(np.linspace(0, 1, 13)).astype(float)))
-    assert steps.min() > 0.5 * steps.max() > 0
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(60, 190, (4, 4, 3), np.uint8)
 
 
-def test_both_ends_of_the_diverging_map_are_equally_dark():
-    lightness = luminance(diverging(np.linspace(0, 1, 7)).astype(float))
+def candidates(*levels: int) -> list:
+    """Even images of 64x96, the first columns of the second half as wide as they are bright."""
+    images = [np.full((64, 96, 3), 50, np.uint8) for _ in levels]
+    for one, level in zip(images, levels, strict=True):
+        one[:, 48:] = level
+    return [SimpleNamespace(image=one) for one in images]
+
+
+def test_a_map_of_spread_has_the_colours_of_its_bar():
+    chart, lines = spread_map(candidates(50, 60), Temperature.of(0.8))
+    assert lines[0].startswith("standard deviation over 2 candidates")
+    assert lines[1:] == [
+        "mean 3.54, largest 7.1; tau 0.8",
+        "understates spread at tau < 1",
+    ]
+    assert len(spread_map(candidates(50, 60), Temperature.of(1))[1]) == 2
+    bar = chart[:, 384 + 12 + 5]
+    assert (chart[100, 40] == bar[8 + 255]).all()  # no spread: the lower end
+    share = 10 * 0.5**0.5 / 10  # of the bar, which ends at 10
+    assert np.abs(chart[100, 380].astype(int) - bar[8 + round(255 * (1 - share))]).max() <= 2
+    assert chart[:, 384 + 12 + 18 :].min() < 100  # labels
+    steps = -np.diff(luminance(bar[8 : 8 + 256 : 17].astype(float)))
+    assert steps.min() > 0.4 * steps.max() > 0  # lighter in even steps
+
+
+def test_both_ends_of_a_score_map_are_equally_dark():
+    z = np.tile(np.linspace(-3, 3, 7), (7, 1))
+    found = Attribution(np.zeros((28, 28, 3), np.uint8), np.zeros((28, 28)), z, 4, 32)
+    chart = attribution_chart("name", found, Score(-1.0, None, None, None, "tiles", (28, 28)))
+    left = 13 * 28 + 12  # of the map: 364 pixels, 13 times as large, as is the image before it
+    shown = chart[100, left + 26 : left + 364 : 52].astype(float)
+    lightness = luminance(shown)
     assert lightness.argmax() == 3
     np.testing.assert_allclose(lightness, lightness[::-1], atol=5)
+    assert shown[0][0] > shown[0][2]  # red: less likely than samples
+    assert shown[-1][0] < shown[-1][2]
 
 
 @pytest.mark.parametrize(
@@ -47,47 +84,58 @@ def test_both_ends_of_the_diverging_map_are_equally_dark():
     ],
 )
 def test_thumbnails_fit_their_side(size, expected):
-    picture = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
-    small = thumbnail(picture, 192)
+    whole = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    small = thumbnail(whole, 192)
     assert small.shape[:2] == expected
     if size[0] * 12 == expected[0]:
-        assert np.array_equal(small[::12, ::12], picture)
+        assert np.array_equal(small[::12, ::12], whole)
 
 
-def test_captions_are_broken_to_fit_and_ink_is_below_the_picture():
-    picture = np.full((50, 120, 3), 7, np.uint8)
-    short = captioned(picture, "one")
-    long = captioned(picture, "words that do not fit\nandneitherdoesthisonewordofmanyletters Ü")
-    assert np.array_equal(short[:50], picture)
-    assert short.shape[1] == long.shape[1] == 120
-    assert short.shape[0] < long.shape[0]
-    for line in range(4):
-        assert long[54 + 17 * line : 71 + 17 * line].min() < 100
-    assert (long[50:, -1] == 255).all()
+def test_the_spread_is_that_of_composed_candidates(small_model):
+    given = helpers.smooth_image(1, 3, (7, 9), seed=1)[0].permute(1, 2, 0).contiguous().numpy()
+    result = restore(small_model, given, 0.8, 5)
+    images = np.stack([candidate.image for candidate in result.ranked]).astype(float)
+    found = spread(result.ranked)
+    assert found.shape == (28, 36)
+    np.testing.assert_allclose(found, np.sqrt(images.var(0, ddof=1).mean(2)), rtol=1e-4, atol=1e-3)
+    with pytest.raises(CaflowError, match="no spread"):
+        spread(result.ranked[:1])
 
 
-def test_a_colour_chart_shows_values_and_their_scale():
-    values = np.zeros((64, 64))
-    values[:32, :32] = 10
-    chart = colour_chart(values, 0, 10, sequential, 128)
-    high, low = sequential(np.array([1.0, 0.0]))
-    assert (chart[40, 40] == high).all()
-    assert (chart[120, 120] == low).all()
-    bar = chart[:, 128 + 12 + 5]
-    assert (bar[8] == high).all()
-    assert (bar[8 + 127] == low).all()
-    assert chart[:, 128 + 12 + 18 :].min() < 100  # labels
+def test_charts_show_the_image_beside_its_map(small_model, image):
+    result = restore(small_model, image, 0.8, 3)
+    best = result.ranked[0].image
+    chart = spread_chart("name", result.ranked, result.tau)
+    found = attribution(small_model, image, best, samples=4)
+    other = attribution_chart("name", found, score(small_model, image, best))
+    for shown in (chart, other):
+        assert np.array_equal(shown[8:392:24, :384:24], best)
+        assert shown[400:].min() < 100  # the caption below
 
 
-@pytest.mark.parametrize(
-    ("value", "nice"), [(0, 1), (1, 1), (1.2, 2), (4.2, 5), (50.0, 50), (51, 100)]
-)
-def test_nice_numbers(value, nice):
-    assert nice_above(value) == nice
+def test_a_row_shows_the_input_and_all_candidates_ten_to_a_line(small_model, image):
+    result = restore(small_model, image, 0.8, 11)
+    row = grid_row(
+        "words that do not fit andneitherdoesthisonewordofmanyletters Ü",
+        result.tau,
+        result.seen,
+        result.ranked,
+    )
+    cell, gap = 192, 12
+    assert row.shape[1] == 11 * (cell + gap) - gap
+    assert np.array_equal(row[:cell:48, :cell:48], image)
+    for line in range(5):  # the long name is broken
+        assert row[cell + 4 + 17 * line :][:17, :cell].min() < 100
+    line = (row.shape[0] + gap) // 2  # from one line of candidates to the next
+    for place, candidate in enumerate(result.ranked):
+        top, left = place // 10 * line, (1 + place % 10) * (cell + gap)
+        shown = row[top : top + cell : 12, left : left + cell : 12]
+        assert np.array_equal(shown, candidate.image), place
+        assert row[top + cell : top + cell + 40, left : left + cell].min() < 100  # its caption
 
 
-def test_stacked_figures_are_all_there():
+def test_the_rows_of_a_sheet_are_all_there():
     rows = [np.full((height, width, 3), 9, np.uint8) for height, width in ((10, 30), (20, 50))]
-    whole = stacked(rows)
-    assert whole.shape == (42, 50, 3)
+    whole = sheet(rows)
+    assert whole.shape == (42 + 24, 50 + 24, 3)
     assert (whole == 9).all(2).sum() == 300 + 1000

@@ -12,8 +12,7 @@ import torch
 from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference import attribution, log_prob_map, restore, score, spread, task_of
-from caflow_cli.inference.score import to_batch
+from caflow_cli.inference import attribution, log_prob_map, restore, score, task_of, to_batch
 
 VARIANTS = [
     {},
@@ -112,14 +111,3 @@ def test_tiled_pictures_have_no_map(small_model):
     image = np.zeros((400, 400, 3), np.uint8)
     with pytest.raises(CaflowError, match="1600×1600 pixels are scored in tiles"):
         attribution(small_model, image, image)
-
-
-def test_the_spread_is_that_of_composed_candidates(small_model):
-    image = helpers.smooth_image(1, 3, (7, 9), seed=1)[0].permute(1, 2, 0).contiguous().numpy()
-    result = restore(small_model, image, 0.8, 5)
-    pictures = np.stack([candidate.image for candidate in result.ranked]).astype(float)
-    expected = np.sqrt(pictures.var(0, ddof=1).mean(2))
-    assert spread(result).shape == (28, 36)
-    np.testing.assert_allclose(spread(result), expected, rtol=1e-4, atol=1e-3)
-    with pytest.raises(CaflowError, match="no spread"):
-        spread(restore(small_model, image, 0.8, 1))

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import copy
+import os
+import zipfile
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import caflow_cli as caflow
 from caflow_cli import devices, load
 from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
-from caflow_cli.images import read_image
+from caflow_cli.flows import to_uint8
+from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.inference import (
     Drawing,
     estimator_of,
     restore,
-    restore_alike,
-    restore_with,
+    restore_images,
     score,
-    tiling,
+    tiles,
+    to_batch,
 )
+from caflow_cli.inference.sample import back_project
 from caflow_cli.sampling import SEEDS, Sampling
-from caflow_cli.tasks.base import scaled_size
+from caflow_cli.tasks import SuperRes
+from caflow_cli.tasks.base import grey, scaled_size
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -152,7 +160,7 @@ def test_what_cannot_be_sampled_is_refused(small_model, arguments, message):
 def test_settings_in_a_record_do_the_same(small_model):
     image = picture(8, 12)
     asked = Sampling(tau=0.6, candidates=3, keep=2, seed=8)
-    ours = restore_with(small_model, image, asked)
+    (ours,) = restore_images(small_model, [image], asked, [None])
     theirs = restore(small_model, image, 0.6, 3, 2, 8, consistent=False)
     assert [(c.k, c.score) for c in ours.kept] == [(c.k, c.score) for c in theirs.kept]
     assert np.array_equal(ours.kept[0].image, theirs.kept[0].image)
@@ -173,8 +181,8 @@ def test_a_picture_too_large_is_refused_before_memory_is_taken(small_model):
 
 
 def test_a_large_picture_is_ranked_by_the_sum_over_its_tiles(small_model, monkeypatch):
-    monkeypatch.setattr(tiling, "_ONE_PIECE", 150 * 150)
-    monkeypatch.setattr(tiling, "_SIDE", 224)
+    monkeypatch.setattr(tiles, "ONE_PIECE", 150 * 150)
+    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
     image = picture(50, 66)
     result = restore(small_model, image, 0.6, 3)
     values = [c.score.rank_score for c in result.ranked]
@@ -239,18 +247,18 @@ def test_a_file_keeps_a_shape(small_model, tmp_path):
 def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
     image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
     sampling = Sampling(tau=0.8, candidates=2, keep=2, seed=4)
-    drawing = Drawing(small_model, image, sampling)
+    drawing = Drawing(small_model, [image], sampling, [None], batch_size=1)
     assert list(drawing.draw()) == [1, 2]
     assert len(drawing.result().kept) == 2
     assert list(drawing.draw(1)) == [3]
-    wanted = restore_with(small_model, image, replace(sampling, candidates=3))
+    (wanted,) = restore_images(small_model, [image], replace(sampling, candidates=3), [None])
     for one, other in zip(drawing.result().ranked, wanted.ranked, strict=True):
         assert (one.k, one.seed) == (other.k, other.seed)
         assert one.score.rank_score == pytest.approx(other.score.rank_score, abs=1)
         assert levels_apart(one.image, other.image).max() <= 1
     with pytest.raises(CaflowError, match="out of range"):
-        list(Drawing(small_model, image, replace(sampling, seed=SEEDS - 2)).draw(3))
-    drawing = Drawing(small_model, image, sampling)
+        list(Drawing(small_model, [image], replace(sampling, seed=SEEDS - 2), [None]).draw(3))
+    drawing = Drawing(small_model, [image], sampling, [None])
     assert list(drawing.draw(1)) == [1]  # fewer than are kept in the end
     assert len(drawing.result().kept) == 1
 
@@ -264,10 +272,10 @@ def test_pictures_in_one_batch_have_the_candidates_that_each_has_alone(task_mode
     for mask in masks:
         mask[12:16, 10 : mask.shape[1] - 10] = 255
     sampling = Sampling(tau=0.8, candidates=2, seed=5, rank=rank)
-    together = restore_alike(model, images, sampling, masks)
+    together = restore_images(model, images, sampling, masks)
     assert {len(result.ranked[0].score.parts) for result in together} > {1}
     for image, mask, result in zip(images, masks, together, strict=True):
-        alone = restore_with(model, image, sampling, mask)
+        (alone,) = restore_images(model, [image], sampling, [mask])
         assert [c.k for c in result.ranked] == [c.k for c in alone.ranked]
         np.testing.assert_allclose(result.statistics, alone.statistics, atol=1e-4)
         for a, b in zip(result.ranked, alone.ranked, strict=True):
@@ -296,3 +304,148 @@ def test_draws_in_bf16_are_scored_in_float32(small_model, monkeypatch):
     np.testing.assert_array_equal(plain.statistics, rough.statistics)
     with pytest.raises(CaflowError, match="unknown precision 'half'"):
         restore(small_model, image, precision="half")
+
+
+TASK = SuperRes(4)
+PICTURE = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+def consistency(image: np.ndarray, projected: np.ndarray) -> int:
+    return int(np.abs(TASK.degrade(projected).astype(int) - image).max())
+
+
+def drawn(images: list[np.ndarray], tau: float) -> np.ndarray:
+    model = load("faces-superres-x4")
+    conditions = to_batch([TASK.condition(image) for image in images])
+    points = model.sample(conditions, tau, 1, seed=range(len(images)))[:, 0]
+    return to_uint8(points).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def test_a_draw_of_a_face_becomes_consistent_and_stays_near():
+    face = read_image(example_path("face"))
+    before = drawn([face], 0.9)[0]
+    after = back_project(face, before, TASK)
+    assert consistency(face, before) > 3
+    assert consistency(face, after) <= 1
+    reduced = np.array(Image.fromarray(after).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.abs(reduced.astype(int) - face).max() <= 1
+    assert 0 < np.abs(after.astype(float) - before).mean() < 4
+    assert np.array_equal(back_project(face, after, TASK), after)
+
+
+def test_where_no_picture_is_consistent_the_nearest_is_returned():
+    """Bicubic reduction overshoots at edges; a checkerboard of 0 and 255 asks for more than RGB."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[::2, ::2] = image[1::2, 1::2] = 255
+    grey = np.full((32, 32, 3), 128, np.uint8)
+    nearest = back_project(image, grey, TASK)
+    assert 1 < consistency(image, nearest) < consistency(image, grey)
+
+
+@pytest.mark.skipif("CAFLOW_TEST_DATA" not in os.environ, reason="CAFLOW_TEST_DATA is not set")
+def test_every_fourth_test_face_becomes_consistent():
+    with zipfile.ZipFile(Path(os.environ["CAFLOW_TEST_DATA"]) / "faces64.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.startswith("test/"))[::4]
+        faces = [read_image(BytesIO(archive.read(name)), name=name) for name in names]
+    assert len(faces) == 25
+    reduced = [TASK.degrade(face) for face in faces]
+    worst = [
+        consistency(image, back_project(image, draw, TASK))
+        for image, draw in zip(reduced, drawn(reduced, 0.8), strict=True)
+    ]
+    assert max(worst) <= 1
+
+
+@pytest.fixture(scope="module")
+def found(small_model):
+    return caflow.restore(small_model, Image.fromarray(PICTURE), candidates=3, keep=2)
+
+
+def test_saved_pictures_score_as_they_were_ranked(found, small_model, tmp_path):
+    first, second = found.save(tmp_path / "out.png")
+    assert [first.name, second.name] == ["out_01.png", "out_02.png"]
+    assert np.array_equal(read_image(second), found.kept[1].image)
+    record = read_provenance(first)
+    assert record["log_likelihood"] == found.kept[0].score.log_likelihood
+    assert (record["rank"], record["seed"], record["task"]) == (1, found.kept[0].seed, "superres")
+    assert record["model"] == {"id": "unnamed", "sha256": None}
+    assert str(tmp_path) not in str(record)
+    write_png(tmp_path / "in.png", PICTURE)
+    again = caflow.score(small_model, tmp_path / "in.png", str(first))
+    assert again.log_likelihood == pytest.approx(record["log_likelihood"], abs=0.02)
+
+
+def test_their_representation_is_one_line(found):
+    line = repr(found)
+    assert line.startswith("<Candidates: 3 of superres at τ ")
+    assert found.ranked[0].score.summary in line
+    assert "\n" not in line
+
+
+def test_they_say_what_the_command_line_says_of_the_input(found, task_models):
+    assert found.notes == []
+    said = "its own colours are dropped, and others drawn"
+    coloured = caflow.restore(task_models["colorize"], PICTURE, candidates=1)
+    assert coloured.notes == [said]
+    assert said in coloured._repr_html_()
+    assert repr(coloured).endswith(f"; {said}>")
+    grey = PICTURE[..., :1].repeat(3, 2)
+    assert caflow.restore(task_models["colorize"], grey, candidates=1).notes == []
+
+
+def test_they_say_that_a_hole_is_too_wide_for_detail(task_models):
+    hole = np.zeros((64, 64), bool)
+    hole[8:56, 8:56] = True
+    image = np.full((64, 64, 3), 90, np.uint8)
+    filled = caflow.restore(task_models["inpaint"], image, candidates=1, mask=hole)
+    assert filled.notes == []
+    task = replace(filled.config.task, rim=24)  # of a model of small things
+    (note,) = replace(filled, config=replace(filled.config, task=task)).notes
+    assert note.startswith("the hole is more than 32 pixels wide")
+
+
+def test_they_show_a_coloured_input_as_the_grey_that_the_model_reads(task_models):
+    shown = caflow.restore(task_models["colorize"], PICTURE, candidates=1)
+    assert np.array_equal(shown.condition, PICTURE)
+    assert np.array_equal(shown.seen, grey(PICTURE)[..., None].repeat(3, 2))
+    cell = np.asarray(shown.grid())[:192, :192]
+    assert np.array_equal(cell[::24, ::24], shown.seen)
+
+
+def test_nothing_is_overwritten_by_halves(found, tmp_path):
+    (tmp_path / "out_02.png").write_bytes(b"mine")
+    with pytest.raises(CaflowError, match="exists") as caught:
+        found.save(tmp_path / "out.png")
+    assert "overwrite=True" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["out_02.png"]
+    assert len(found.save(tmp_path / "out.png", overwrite=True)) == 2
+    with pytest.raises(CaflowError, match="ends like no format"):
+        found.save(tmp_path / "out.txt")
+
+
+def test_a_file_that_appears_meanwhile_stays(found, tmp_path, monkeypatch):
+    monkeypatch.setattr("caflow_cli.inference.result.exists", lambda path: False)
+    (tmp_path / "out_01.png").write_bytes(b"other")
+    with pytest.raises(CaflowError, match="in the meantime"):
+        found.save(tmp_path / "out.png")
+    assert (tmp_path / "out_01.png").read_bytes() == b"other"
+
+
+def test_a_loaded_model_is_named(model_file, tmp_path):
+    model = caflow.load(str(model_file))
+    (path,) = caflow.restore(model, PICTURE, candidates=1).save(tmp_path / "one.webp")
+    assert path == tmp_path / "one.webp"
+    assert read_provenance(path)["model"]["id"] == model_file.name
+    assert len(read_provenance(path)["model"]["sha256"]) == 64
+
+
+def test_a_sheet_and_a_notebook_show_them(found):
+    sheet = found.grid("face")
+    assert isinstance(sheet, Image.Image)
+    assert sheet.width > 4 * 192 - 1
+    shown = found._repr_html_()
+    assert shown.count("<img ") == 3  # the input, and the kept two
+    assert "2 of 3 candidates" in shown
+    assert "#1, " in shown
+    assert len(shown) < 400_000
+    assert "condition" not in repr(found)

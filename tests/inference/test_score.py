@@ -11,8 +11,7 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.inference import estimator_of, restore, score, task_of
-from caflow_cli.inference.conditions import OnePiece
-from caflow_cli.inference.score import Score, check_mask, nats_of, to_batch
+from caflow_cli.inference.score import Score, check_mask, to_batch
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -38,14 +37,11 @@ def test_in_tiles_there_is_no_likelihood():
 
 def test_a_score_that_is_not_finite_is_refused(small_model, monkeypatch):
     def no_score(self, target, *_):
-        return torch.tensor([-1.0, math.inf]), torch.zeros(1, 2)
+        return torch.tensor([math.inf]), torch.zeros(1, 1)
 
     monkeypatch.setattr(type(small_model), "log_prob_with_deviations", no_score)
-    batch = to_batch([picture(16, 16), picture(16, 16, 1)])
     with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
-        nats_of(OnePiece(small_model, batch), batch, 1)
-    found = nats_of(OnePiece(small_model, batch), batch, 1, strict=False)
-    assert [one.value for one in found] == [-1.0, math.inf]
+        score(small_model, picture(8, 8), picture(32, 32))
 
 
 def test_masks_come_where_the_task_needs_one(task_models):

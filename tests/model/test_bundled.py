@@ -16,8 +16,7 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
-from caflow_cli.inference import task_of
-from caflow_cli.inference.candidates import Conditioned, Request
+from caflow_cli.inference import Request, Sampler, task_of
 from caflow_cli.tasks import get_task, held_out_conditions
 
 COUNT = 4
@@ -101,11 +100,12 @@ def test_a_draw_does_not_depend_on_how_many_are_drawn_at_once(kind, tau):
     image = read_image(example_path("face"))
     if kind == "flat":  # outside of the model's domain; of noise every draw runs away
         image = np.full((16, 16, 3), 90, np.uint8)
-    way = Conditioned(model, [Request.of(task_of(model), image)])
-    whole, *more = (way.candidates(tau, 4, [0], batch_size=n) for n in (4, 1, 3))
-    for (a, own), *others in zip(whole, *more, strict=True):
-        for b, other in others:
+    request = Request.of(task_of(model), image)
+    ways = (Sampler(model, [request], batch_size=n).batches(tau, 4, [0]) for n in (4, 1, 3))
+    whole, *more = ([one for batch in way for one in batch] for way in ways)
+    for a, *others in zip(whole, *more, strict=True):
+        for b in others:
             apart = np.abs(a.image.astype(int) - b.image.astype(int))
             assert apart.max() <= 1
             assert (apart > 0).mean() <= 1e-4
-            assert own.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-2)
+            assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=1e-2)

@@ -11,8 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from caflow_cli.config import Config, TaskConfig
-from caflow_cli.inference import restore, task_of
-from caflow_cli.inference.candidates import Conditioned, Request
+from caflow_cli.inference import Request, Sampler, restore, task_of
 from caflow_cli.layers import FixedConv
 from caflow_cli.model import CAFlow, Density
 from caflow_cli.training.optim import compile_steps
@@ -124,8 +123,8 @@ def restored(model, size, batch_size=None, **kwargs):
         given = image, mask if task == "inpaint" else None
         if batch_size is None:
             return restore(model, image, 0.8, mask=given[1], **kwargs)
-        way = Conditioned(model, [Request.of(task_of(model), *given)])
-        return list(way.candidates(0.8, kwargs["candidates"], [0], batch_size=batch_size))
+        way = Sampler(model, [Request.of(task_of(model), *given)], batch_size=batch_size)
+        return list(way.batches(0.8, kwargs["candidates"], [0]))
 
 
 def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):

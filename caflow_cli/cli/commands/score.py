@@ -191,7 +191,7 @@ class _Scorer:
             mask = hole_in_alpha(condition)
 
         from ...inference import attribution, estimator_of, score
-        from ...inference.charts import attribution_chart
+        from ...inference.figures import attribution_chart
         from ...memory import memory_errors
         from ..records import Scored
 

@@ -13,8 +13,7 @@ import torch
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.inference import restore, score, task_of
-from caflow_cli.inference.candidates import BATCH_PIXELS, Conditioned, Request
+from caflow_cli.inference import Request, Sampler, restore, sample, score, task_of
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
@@ -38,20 +37,26 @@ def asked(model, count: int = 2):
     return [(example.input, example.mask) for example in examples]
 
 
-def conditioned(model, count: int = 2) -> Conditioned:
-    return Conditioned(model, [Request.of(task_of(model), *one) for one in asked(model, count)])
+def sampler(model, batch_size=None) -> Sampler:
+    requests = [Request.of(task_of(model), *one) for one in asked(model)]
+    return Sampler(model, requests, batch_size=batch_size)
+
+
+def flat(batches) -> list:
+    return [one for batch in batches for one in batch]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
     model = models_32[task]
-    found = list(conditioned(model).candidates(0.8, 3, [7, 70], noise_samples=2))
-    assert [(draw.request, draw.k, draw.seed) for draw, _ in found] == [
+    found = flat(sampler(model).batches(0.8, 3, [7, 70], noise_samples=2))
+    assert [(one.row, one.k, one.seed) for one in found] == [
         (r, k, seed + k) for r, seed in enumerate((7, 70)) for k in range(3)
     ]
-    for draw, own in found:
-        image, mask = asked(model)[draw.request]
-        again = score(model, image, draw.image, mask, noise_samples=2)
+    for one in found:
+        image, mask = asked(model)[one.row]
+        own = one.score
+        again = score(model, image, one.image, mask, noise_samples=2)
         assert again.log_likelihood == pytest.approx(own.log_likelihood, abs=1e-2)
         assert again.standard_error == pytest.approx(own.standard_error, rel=1e-2)
         assert (again.score_domain, again.scored_size) == (own.score_domain, own.scored_size)
@@ -62,40 +67,48 @@ def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
     """At equal batch size."""
     model = models_32[task]
     [(image, mask)] = asked(model, 1)
-    drawn = conditioned(model, 1).candidates(0.8, 3, [70])
+    drawn = flat(Sampler(model, [Request.of(task_of(model), image, mask)]).batches(0.8, 3, [70]))
     alone = restore(model, image, 0.8, 3, seed=70, mask=mask, rank="none")
-    for (ours, own), theirs in zip(drawn, alone.ranked, strict=True):
-        assert (ours.k, ours.seed, own) == (theirs.k, theirs.seed, theirs.score)
+    for ours, theirs in zip(drawn, alone.ranked, strict=True):
+        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
         np.testing.assert_array_equal(ours.image, theirs.image)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_batches_change_nothing_but_rounding(models_32, task):
     model = models_32[task]
-    way = conditioned(model)
-    whole = {(d.request, d.k): (d, s) for d, s in way.candidates(0.7, 5, [1, 2])}
-    parts = [[(d.request, d.k) for d in batch] for batch in way.draws(0.7, 5, [1, 2], 4)]
-    assert parts == [
+    whole = {(one.row, one.k): one for one in flat(sampler(model).batches(0.7, 5, [1, 2]))}
+    parts = list(sampler(model, 4).batches(0.7, 5, [1, 2]))
+    assert [[(one.row, one.k) for one in batch] for batch in parts] == [
         [(0, 0), (0, 1), (1, 0), (1, 1)],
         [(0, 2), (0, 3), (1, 2), (1, 3)],
         [(0, 4), (1, 4)],
     ]
-    for draw, own in way.candidates(0.7, 5, [1, 2], batch_size=4):
-        other, theirs = whole.pop((draw.request, draw.k))
-        apart = np.abs(draw.image.astype(int) - other.image)
+    for one in flat(parts):
+        other = whole.pop((one.row, one.k))
+        apart = np.abs(one.image.astype(int) - other.image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
-        assert own.log_likelihood == pytest.approx(theirs.log_likelihood, abs=0.05)
+        assert one.score.log_likelihood == pytest.approx(other.score.log_likelihood, abs=0.05)
     assert whole == {}
 
 
 def test_a_batch_holds_as_many_as_fit_into_memory(models_32, monkeypatch):
-    way = conditioned(models_32["superres"])
-    assert [len(batch) for batch in way.draws(0.5, 3, [0, 0])] == [6]
-    monkeypatch.setattr("caflow_cli.inference.candidates.BATCH_PIXELS", 5 * 32 * 32)
-    assert [len(batch) for batch in way.draws(0.5, 3, [0, 0])] == [4, 2]
-    assert [len(batch) for batch in way.draws(0.5, 2, [0, 0], 1)] == [2, 2]  # one of each request
-    assert BATCH_PIXELS == 2**18
+    model = models_32["superres"]
+    assert sample.BATCH_PIXELS == 2**18
+    assert sampler(model).at_a_time == 2**18 // 32**2 // 2
+    assert sampler(model, 1).at_a_time == 1  # one of each request
+    monkeypatch.setattr(sample, "BATCH_PIXELS", 5 * 32 * 32)
+    assert [len(batch) for batch in sampler(model).batches(0.5, 3, [0, 0], None)] == [4, 2]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_released_candidate_has_its_image(models_32, task):
+    (batch,) = sampler(models_32[task]).batches(0.7, 2, [1, 2])
+    for one in batch:
+        image = one.image.copy()
+        one.release()
+        np.testing.assert_array_equal(one.image, image)
 
 
 @pytest.mark.parametrize(("size", "same"), [((32, 32), True), ((75, 50), False)])
@@ -103,9 +116,9 @@ def test_a_condition_is_read_again_only_where_it_is_another(models_32, size, sam
     """Shrunk anew, the grey of a composed picture is not always that of the input."""
     model = models_32["colorize"]
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    way = Conditioned(model, [Request.of(task_of(model), image)])
-    (batch,) = way.draws(1.0, 2, [0])
-    found = [way.reduce([draw.image for draw in some])[0] for some in (batch[:1], batch)]
+    way = Sampler(model, [Request.of(task_of(model), image)])
+    (batch,) = way.batches(1.0, 2, [0], None)
+    found = [way.reduce([one.image for one in some])[0] for some in (batch[:1], batch)]
     assert (found[0] is found[1]) == same
 
 
@@ -113,7 +126,7 @@ def test_truths_are_scored_side_by_side(models_32):
     model = models_32["superres"]
     truths = pictures(2)
     for (image, _), truth, found in zip(
-        asked(model), truths, conditioned(model).score(truths), strict=True
+        asked(model), truths, sampler(model).score(truths), strict=True
     ):
         expected = score(model, image, truth).log_likelihood
         assert found.log_likelihood == pytest.approx(expected, abs=1e-2)
@@ -126,20 +139,20 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     kind, (one, *_) = task_of(model), asked(model)
     known = Request.of(kind, *one)
     alone = Request.of_condition(kind, kind.condition(*one))
-    ways = (Conditioned(model, [request]) for request in (known, alone))
-    ours, theirs = (list(way.candidates(0.8, 2, [3])) for way in ways)
-    for (draw, own), (other, score_of_other) in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(draw.image, other.image)
-        assert replace(own, parts=()) == score_of_other
+    ways = (Sampler(model, [request]) for request in (known, alone))
+    ours, theirs = (flat(way.batches(0.8, 2, [3])) for way in ways)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        assert replace(one.score, parts=()) == other.score
 
 
-def test_what_is_not_finite_is_refused_unless_all_is_to_be_seen(models_32, monkeypatch):
+def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32, monkeypatch):
     model = models_32["superres"]
     requests = [Request.of(task_of(model), *one) for one in asked(model)]
-    strict, lenient = (Conditioned(model, requests, strict) for strict in (True, False))
-    with pytest.raises(CaflowError, match=r"run away from what the model knows at tau 1e\+39"):
-        next(strict.draws(1e39, 1, [0, 0]))
-    assert len(next(lenient.draws(1e39, 1, [0, 0]))) == 2
+    strict, lenient = (Sampler(model, requests, strict) for strict in (True, False))
+    with np.errstate(invalid="ignore"):
+        assert list(strict.batches(1e39, 1, [0, 0])) == [[]]
+        assert len(next(lenient.batches(1e39, 1, [0, 0]))) == 2
 
     def no_score(self, target, *_):
         return torch.full((len(target),), nan), torch.full((1, len(target)), nan)

@@ -1,11 +1,11 @@
-"""The candidates of a picture, as `restore` gives them: kept, shown, and saved with provenance."""
+"""The candidates of a image, as `restore` gives them: kept, shown, and saved with provenance."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,43 +17,23 @@ from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
+from ..sampling import Sampling
 from ..tasks import Picture, get_task
 from ..tasks.base import as_read
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
-from .figures import thumbnail
-from .grid import grid_row
-from .score import Estimator, Score
+from .figures import grid_row, thumbnail
+from .sample import Candidate
 
-__all__ = ["Candidate", "Candidates"]
+__all__ = ["Candidates"]
 
-_SHOWN = 256  # pixels of the longer side of a picture in a notebook
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One draw, with the score of the picture composed from it."""
-
-    k: int
-    seed: int  # replays it: `--seed SEED -m 1`
-    rank: int  # from 1
-    rank_value: float | None  # what the rule of rank says of it (`inference.choice`)
-    score: Score
-    consistency_max: int | None  # levels between the reduced picture and the input, if projected
-    draws: tuple[Picture, ...]  # uint8, of the model's size, one a part; or projected: the picture
-    compose: Callable[[Sequence[Picture]], Picture]
-    redraws: int = 0  # draws of its generator that ran away, of all parts
-
-    @property
-    def image(self) -> Picture:
-        """The picture, uint8 (H, W, 3), composed at each access to save memory."""
-        return self.compose(self.draws)
+_SHOWN = 256  # pixels of the longer side of a image in a notebook
 
 
 @dataclass(frozen=True, repr=False)
 class Candidates:
-    """All M candidates of a picture, best first, and the settings they were drawn with.
+    """All candidates of an image, best first, and the options they were drawn with.
 
     In a notebook it shows the kept ones with their scores, and the notes.
 
@@ -70,12 +50,10 @@ class Candidates:
     """
 
     ranked: list[Candidate]
-    keep: int
-    tau: Temperature
-    rank_by: str  # the rule of rank
-    precision: str  # of nets while drawing
-    estimator: Estimator
-    statistics: Statistics  # of the condition, for `Domain`
+    diverged: int  # how many of M are missing, because they and their resamples diverged
+    sampling: Sampling  # with tau and M filled in
+    estimator: Mapping[str, str | int]
+    statistics: Statistics  # of the condition, for `domain.far_note`
     condition: Picture = field(repr=False)  # the input, uint8 (H, W, 3)
     mask: Picture | None = field(repr=False)  # uint8 (H, W)
     config: Config = field(repr=False)  # the model's
@@ -90,6 +68,16 @@ class Candidates:
     def task(self) -> str:
         """The name of the model's task."""
         return self.config.task.name
+
+    @property
+    def tau(self) -> Temperature:
+        """The temperature that they were drawn at."""
+        return self.sampling.temperature
+
+    @property
+    def rank_by(self) -> str:
+        """The rule of rank."""
+        return self.sampling.rank
 
     @property
     def seen(self) -> Picture:
@@ -109,11 +97,11 @@ class Candidates:
     @property
     def kept(self) -> list[Candidate]:
         """The best N candidates."""
-        return self.ranked[: self.keep]
+        return self.ranked[: self.sampling.keep]
 
     def provenance(self, candidate: Candidate) -> dict[str, object]:
-        """The provenance in a written picture. Pictures are passed on: there is no local path."""
-        score = candidate.score
+        """The provenance in a written image. Pictures are passed on: there is no local path."""
+        score, sampling = candidate.score, self.sampling
         return {
             "schema": SCHEMA,
             "version": __version__,
@@ -126,8 +114,8 @@ class Candidates:
             "rank_value": candidate.rank_value,
             "redraws": candidate.redraws,
             "candidates": len(self.ranked),
-            **({"consistent": True} if candidate.consistency_max is not None else {}),
-            **({"precision": self.precision} if self.precision != "float32" else {}),
+            **({"consistent": True} if sampling.consistent else {}),
+            **({"precision": sampling.precision} if sampling.precision != "float32" else {}),
             "rank_score": score.rank_score,
             "log_likelihood": score.log_likelihood,
             "bits_per_dim": score.bits_per_dim,
@@ -136,9 +124,9 @@ class Candidates:
         }
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Write the kept pictures, with provenance, and return their paths by rank.
+        """Write the kept images, with provenance, and return their paths by rank.
 
-        One picture has the path itself; of several, each has its rank before the suffix: `x.png`
+        One image has the path itself; of several, each has its rank before the suffix: `x.png`
         becomes `x_01.png` and so on.
 
         Args:
@@ -163,21 +151,20 @@ class Candidates:
                 raise CaflowError(f"{str(one)!r} exists", "save(path, overwrite=True)", EXIT_USAGE)
         encoder = Encoder(name)
         for one, candidate in zip(paths, self.kept, strict=True):
-            record = json.dumps(self.provenance(candidate))
-            data = encoder.encode(candidate.image, None, record)
+            data = encoder.encode(candidate.image, None, json.dumps(self.provenance(candidate)))
             atomic_write(one, data, replace=overwrite)
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:
-        """A sheet: the input as the model sees it, and all candidates by rank with their scores.
+        """A sheet: the input as the model reads it, and all candidates by rank with their scores.
 
         Args:
             name: Of the input, for its caption.
         """
-        return Image.fromarray(grid_row(name, self))
+        return Image.fromarray(grid_row(name, self.tau, self.seen, self.ranked))
 
     def _repr_html_(self) -> str:
-        """The kept pictures with their scores, as a notebook shows them."""
+        """The kept images with their scores, as a notebook shows them."""
         figures = [
             _figure(self.seen, "input"),
             *(_figure(c.image, f"#{c.rank}, {c.score.summary}") for c in self.kept),
@@ -188,8 +175,8 @@ class Candidates:
         return f"<div>{lines}{''.join(figures)}</div>"
 
 
-def _figure(picture: np.ndarray, caption: str) -> str:
-    data = base64.b64encode(encode_png(thumbnail(picture, _SHOWN))).decode()
+def _figure(image: np.ndarray, caption: str) -> str:
+    data = base64.b64encode(encode_png(thumbnail(image, _SHOWN))).decode()
     return (
         '<figure style="display:inline-block;margin:4px">'
         f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, write_png
-from caflow_cli.inference.pictures import as_mask, as_picture
+from caflow_cli.inference.arguments import as_image, as_mask
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -17,18 +17,18 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 def test_a_path_a_pil_image_and_an_array_are_one_picture(tmp_path):
     write_png(tmp_path / "a.png", PICTURE)
     for given in (PICTURE, Image.fromarray(PICTURE), tmp_path / "a.png", str(tmp_path / "a.png")):
-        assert np.array_equal(as_picture(given), PICTURE)
+        assert np.array_equal(as_image(given), PICTURE)
 
 
 def test_pil_images_of_all_modes_are_read_like_files():
     grey = Image.fromarray(PICTURE[..., 0])
     for mode in ("L", "P", "I;16", "RGBA", "LA", "CMYK", "YCbCr", "1"):
-        found = as_picture(grey.convert(mode) if mode != "I;16" else Image.new("I;16", (8, 6), 7))
+        found = as_image(grey.convert(mode) if mode != "I;16" else Image.new("I;16", (8, 6), 7))
         assert found.shape == (6, 8, 3)
         assert found.dtype == np.uint8
     turned = Image.fromarray(PICTURE)
     turned.getexif()[0x0112] = 6
-    assert as_picture(turned).shape == (8, 6, 3)
+    assert as_image(turned).shape == (8, 6, 3)
 
 
 def test_masks_of_all_kinds(tmp_path):
@@ -51,7 +51,7 @@ def test_masks_of_all_kinds(tmp_path):
 )
 def test_what_is_no_picture(given, message):
     with pytest.raises(CaflowError) as caught:
-        as_picture(given)
+        as_image(given)
     assert message in caught.value.message
     assert "PIL" in caught.value.hint
 
@@ -67,7 +67,7 @@ def file_and_image(values: np.ndarray, mode: str, **kwargs) -> tuple[Image.Image
 def test_a_pil_image_has_the_values_of_its_file(mode):
     image, wanted = file_and_image(PICTURE, mode)
     assert image.mode == mode
-    assert np.array_equal(as_picture(image), wanted)
+    assert np.array_equal(as_image(image), wanted)
 
 
 @pytest.mark.parametrize(("mode", "order"), [("I;16", "<"), ("I;16L", "<"), ("I;16B", ">")])
@@ -75,17 +75,17 @@ def test_16_bits_of_either_order_are_rescaled(mode, order):
     values = np.random.default_rng(3).integers(0, 65536, (5, 4), dtype=np.uint16)
     image = Image.frombytes(mode, (4, 5), values.astype(f"{order}u2").tobytes())
     wanted = np.rint(values / 257).astype(np.uint8)
-    assert np.array_equal(as_picture(image), np.repeat(wanted[..., None], 3, 2))
+    assert np.array_equal(as_image(image), np.repeat(wanted[..., None], 3, 2))
 
 
 def test_a_profile_is_applied_as_in_files():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image, wanted = file_and_image(PICTURE, "RGB", icc_profile=profile)
-    assert np.array_equal(as_picture(image), wanted)
+    assert np.array_equal(as_image(image), wanted)
     assert image.info["icc_profile"] == profile
     linear = linear_profile()
     image, wanted = file_and_image(PICTURE, "RGB", icc_profile=linear)
-    assert np.array_equal(as_picture(image), wanted)
+    assert np.array_equal(as_image(image), wanted)
     assert not np.array_equal(wanted, PICTURE)
 
 
@@ -95,19 +95,19 @@ def test_rare_modes_are_made_straight(mode, to):
     straight.putalpha(Image.fromarray(np.full((6, 8), 128, np.uint8)))
     rare = straight.convert(mode) if mode != "PA" else straight.convert("P").convert("PA")
     wanted = np.array(rare.convert(to).convert("RGB"))
-    assert np.abs(as_picture(rare).astype(int) - wanted).max() <= 1
+    assert np.abs(as_image(rare).astype(int) - wanted).max() <= 1
 
 
 def test_small_integers_of_32_bits_have_no_range():
     with pytest.raises(CaflowError, match="32-bit integers"):
-        as_picture(Image.new("L", (4, 4), 200).convert("I"))
-    assert not as_picture(Image.new("I", (4, 4), 0)).any()
+        as_image(Image.new("L", (4, 4), 200).convert("I"))
+    assert not as_image(Image.new("I", (4, 4), 0)).any()
     dark = Image.open(io.BytesIO(b"P5 2 1 65535\n" + b"\0\xc8" * 2))  # a PGM of 16 bits
     assert dark.mode == "I"
-    assert as_picture(dark).tolist() == [[[1, 1, 1]] * 2]
+    assert as_image(dark).tolist() == [[[1, 1, 1]] * 2]
 
 
 @pytest.mark.parametrize("given", [np.zeros((0, 5), np.uint8), Image.new("RGB", (0, 4))])
 def test_an_empty_picture_is_refused(given):
     with pytest.raises(CaflowError):
-        as_picture(given)
+        as_image(given)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.inference import choice, restore, score
-from caflow_cli.inference.choice import Place, distances, order
+from caflow_cli.inference import rank, restore, score, tiles
+from caflow_cli.inference.rank import distances, order
 
 RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]
@@ -29,28 +29,28 @@ def picture(seed: int, size=(8, 8)) -> np.ndarray:
 
 
 def test_likelihood_falls_and_ties_break_by_k():
-    assert order("likelihood", SCORES) == [Place(k, SCORES[k]) for k in (1, 3, 4, 2, 0)]
-    assert [place.k for place in order("likelihood", [1.0, 2.0, 2.0])] == [1, 2, 0]
-    assert order("none", SCORES) == [Place(k, None) for k in range(5)]
+    assert order("likelihood", SCORES) == [(k, SCORES[k]) for k in (1, 3, 4, 2, 0)]
+    assert [k for k, _ in order("likelihood", [1.0, 2.0, 2.0])] == [1, 2, 0]
+    assert order("none", SCORES) == [(k, None) for k in range(5)]
 
 
 def test_consensus_is_the_least_mean_rmse_to_the_others():
     places = order("consensus", SCORES, APART)
-    assert places[0] == Place(2, 2.0)
-    for place in places:
-        others = [APART[place.k, j] for j in range(5) if j != place.k]
-        assert place.value == pytest.approx(sum(others) / 4)
-    values = [place.value for place in places]
+    assert places[0] == (2, 2.0)
+    for k, value in places:
+        others = [APART[k, j] for j in range(5) if j != k]
+        assert value == pytest.approx(sum(others) / 4)
+    values = [value for _, value in places]
     assert values == sorted(values)
     # Two are as far from each other as from each other: the likelier is first.
-    assert [p.k for p in order("consensus", [-2.0, -1.0], APART[:2, :2])] == [1, 0]
-    assert order("consensus", [-2.0], APART[:1, :1]) == [Place(0, None)]
+    assert [k for k, _ in order("consensus", [-2.0, -1.0], APART[:2, :2])] == [1, 0]
+    assert order("consensus", [-2.0], APART[:1, :1]) == [(0, None)]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_distances_are_rmse_however_few_fit_into_memory(monkeypatch, at_once):
     images = [picture(k) for k in range(5)]
-    monkeypatch.setattr(choice, "_AT_ONCE", at_once * images[0].nbytes)
+    monkeypatch.setattr(rank, "AT_ONCE", at_once * images[0].nbytes)
     apart = distances(5, lambda k: images[k])
     for i in range(5):
         for j in range(5):
@@ -80,8 +80,8 @@ def test_every_rule_orders_the_same_candidates(task_models, task, rule):
     images = [plain[k].image.astype(float) for k in range(5)]
     apart = np.array([[np.sqrt(np.mean((a - b) ** 2)) for b in images] for a in images])
     expected = order(rule, scores, apart)
-    assert [c.k for c in result.ranked] == [place.k for place in expected]
-    values = [place.value for place in expected]
+    assert [c.k for c in result.ranked] == [k for k, _ in expected]
+    values = [value for _, value in expected]
     assert [c.rank_value for c in result.ranked] == pytest.approx(values, abs=0.05)
     assert [c.rank for c in result.ranked] == [1, 2, 3, 4, 5]
 
@@ -101,10 +101,8 @@ def test_an_unknown_rule_is_refused(small_model):
 
 @torch.no_grad()
 def test_tiles_are_ranked_by_consensus_too(small_model, monkeypatch):
-    from caflow_cli.inference import tiling
-
-    monkeypatch.setattr(tiling, "_ONE_PIECE", 32 * 224)
-    monkeypatch.setattr(tiling, "_SIDE", 224)
+    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
+    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
     image = picture(3, (8, 60))
     result = restore(small_model, image, 0.8, 3, rank="consensus")
     assert result.ranked[0].score.log_likelihood is None

@@ -1,4 +1,4 @@
-"""Draws that run away are drawn again: those alone, from the next latents, and never silently."""
+"""Samples that diverge are resampled: those alone, from the next latents, and never silently."""
 
 from __future__ import annotations
 
@@ -16,14 +16,9 @@ from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
-from caflow_cli.inference import restore, task_of
-from caflow_cli.inference.candidates import Conditioned, Request
-from caflow_cli.inference.conditions import InTiles, OnePiece
-from caflow_cli.inference.latents import Latents
-from caflow_cli.inference.progress import Steps
-from caflow_cli.inference.redraw import REDRAWS, runaway_cells
-from caflow_cli.inference.score import to_batch
-from caflow_cli.inference.tiling import Tiles, plan_tiles
+from caflow_cli.inference import restore, task_of, to_batch
+from caflow_cli.inference.draw import RESAMPLES, Latents, OnePiece, Steps, diverged_cells
+from caflow_cli.inference.tiles import InTiles, Tiles, plan_tiles
 from caflow_cli.model import CAFlow
 
 TAU = 0.8
@@ -98,30 +93,30 @@ def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_what_runs_away_is_drawn_again_and_nothing_else_changes(small_model, poison, how):
+def test_what_diverges_is_resampled_and_nothing_else_changes(small_model, poison, how):
     cond = conditions(2)
     plain = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
     expected = [points_of(small_model, cond[1:], 51, 1), points_of(small_model, cond[:1], 5, 2)]
     poison(small_model, [(51, 0), (5, 0), (5, 1)], how)
     drawn = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
-    assert [one.redraws for one in plain] == [0] * 6
-    assert [one.redraws for one in drawn] == [2, 0, 0, 0, 1, 0]
+    assert [redraws for _, redraws in plain] == [0] * 6
+    assert [redraws for _, redraws in drawn] == [2, 0, 0, 0, 1, 0]
     for place in (1, 2, 3, 5):
-        np.testing.assert_array_equal(drawn[place].picture, plain[place].picture)
-    for place, picture in zip((4, 0), expected, strict=True):
-        apart = np.abs(drawn[place].picture.astype(int) - picture)
+        np.testing.assert_array_equal(drawn[place][0], plain[place][0])
+    for place, image in zip((4, 0), expected, strict=True):
+        apart = np.abs(drawn[place][0].astype(int) - image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
 
 
-def test_the_next_latents_are_those_behind_in_the_same_generator(small_model):
-    gen = torch.Generator().manual_seed(42)
-    shapes = small_model.latent_shapes((16, 48))
-    for redraws in range(3):
-        for z, shape in zip(
-            helpers.noise_behind(small_model, 42, (16, 48), redraws), shapes, strict=True
-        ):
+def test_every_call_takes_the_next_latents_of_the_seed(small_model):
+    size, gen = (16, 48), torch.Generator().manual_seed(42)
+    latents = Latents(small_model, 42, size)
+    for _ in range(3):
+        for z, shape in zip(latents(), small_model.latent_shapes(size), strict=True):
             assert torch.equal(z, torch.randn(shape, generator=gen))
+    first = Latents(small_model, 7, size)()
+    assert all(map(torch.equal, first, small_model.latent_noise(7, size)))
 
 
 def test_a_candidate_is_replayed_with_its_redraws(models_32, poison):
@@ -137,32 +132,49 @@ def test_a_candidate_is_replayed_with_its_redraws(models_32, poison):
 
 
 @pytest.mark.parametrize("in_tiles", [False, True])
-def test_ten_redraws_are_the_most(small_model, poison, in_tiles):
+def test_ten_resamples_are_the_most(small_model, poison, in_tiles):
     cond = conditions(1)
     way = InTiles(small_model, cond, plan_tiles(SIZE, 16)) if in_tiles else None
     way = way or OnePiece(small_model, cond)
-    poison(small_model, [(3, k) for k in range(REDRAWS)])
+    poison(small_model, [(3, k) for k in range(RESAMPLES)])
     ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
-    assert redraws == REDRAWS
-    poison(small_model, [(3, REDRAWS)])
-    with pytest.raises(CaflowError, match=r"11 draws in a row run away .* at tau 0\.8") as caught:
-        helpers.draw(way, TAU, [3], 0, 1)
-    assert caught.value.exit_code == 1
-    assert caught.value.hint == "a lower --tau, or a picture more like those of the training"
+    assert redraws == RESAMPLES
+    poison(small_model, [(3, RESAMPLES)])
+    ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
+    assert redraws > RESAMPLES
 
 
-def test_a_picture_without_a_sound_draw_is_an_error_and_others_are_drawn(models_32, poison):
+def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32, poison):
     model = models_32["superres"]
-    images = [helpers.smooth_image(1, 3, 32, s)[0].permute(1, 2, 0).numpy() for s in (1, 2)]
-    task = task_of(model)
-    requests = [Request.of(task, task.degrade(one)) for one in images]
-    before = list(Conditioned(model, requests[:1]).candidates(TAU, 2, [0]))
-    poison(model, [(1_000_003, k) for k in range(REDRAWS + 1)])
-    with pytest.raises(CaflowError, match="run away"):
-        list(Conditioned(model, requests).candidates(TAU, 2, [0, 1_000_003]))
-    after = list(Conditioned(model, requests[:1]).candidates(TAU, 2, [0]))
-    for (one, _), (other, _) in zip(before, after, strict=True):
+    image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
+    plain = restore(model, image, TAU, 3, seed=7, rank="none")
+    poison(model, [(8, k) for k in range(RESAMPLES + 1)])
+    found = restore(model, image, TAU, 3, keep=3, seed=7, rank="none")
+    assert (plain.diverged, found.diverged) == (0, 1)
+    assert [(one.k, one.seed, one.rank) for one in found.kept] == [(0, 7, 1), (2, 9, 2)]
+    for one, other in zip(found.ranked, (plain.ranked[0], plain.ranked[2]), strict=True):
         np.testing.assert_array_equal(one.image, other.image)
+        assert one.score == other.score
+    with pytest.raises(CaflowError, match=r"11 samples in a row diverged at tau 0\.8") as caught:
+        restore(model, image, TAU, 1, seed=8)
+    assert caught.value.exit_code == 1
+    assert caught.value.hint == "a lower --tau, or an image more like those of the training"
+
+
+def test_a_candidate_without_a_finite_score_is_left_out(models_32, monkeypatch):
+    model = models_32["superres"]
+    image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
+    own = type(model).log_prob_with_deviations
+
+    def spoiled(self, *given):
+        value, deviations = own(self, *given)
+        value[1] = nan
+        return value, deviations
+
+    monkeypatch.setattr(type(model), "log_prob_with_deviations", spoiled)
+    found = restore(model, image, TAU, 3, seed=7)
+    assert found.diverged == 1
+    assert sorted(one.k for one in found.ranked) == [0, 2]
 
 
 def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
@@ -198,18 +210,17 @@ def test_only_tiles_near_a_burst_are_drawn_again(small_model, poison, monkeypatc
     tiles = plan_tiles(size, 16, 224)
     way = InTiles(small_model, cond, tiles)
     poison(small_model, [(4, 0)], size=size)
-    told = []
-    steps = Steps(told.append, way.steps(1))
-    (drawn,) = way.draw(TAU, [Latents(small_model, 4, size)], steps=steps)
-    assert drawn.redraws == 1
-    again = len(told) - len(tiles)
+    steps = Steps(total=way.tiles)
+    ((drawn, redraws),) = way.draw(TAU, [Latents(small_model, 4, size)], steps=steps)
+    assert redraws == 1
+    again = steps.done - len(tiles)
     assert 0 < again < len(tiles) / 2
-    assert told[-1].steps == told[-1].total
+    assert steps.done == steps.total
     monkeypatch.setattr(Tiles, "touching", lambda self, cells, cell: list(self))
     whole = InTiles(small_model, cond, tiles)
-    (expected,) = whole.draw(TAU, [Latents(small_model, 4, size)])
-    assert expected.redraws == 1
-    np.testing.assert_array_equal(drawn.picture, expected.picture)
+    ((expected, redraws),) = whole.draw(TAU, [Latents(small_model, 4, size)])
+    assert redraws == 1
+    np.testing.assert_array_equal(drawn, expected)
 
 
 @pytest.mark.parametrize(
@@ -221,26 +232,26 @@ def test_only_tiles_near_a_burst_are_drawn_again(small_model, poison, monkeypatc
     ],
 )
 @pytest.mark.parametrize("values", [12, 13])
-def test_a_block_runs_away_where_more_than_12_values_are_at_an_end(
+def test_a_block_diverges_where_more_than_12_values_are_at_an_end(
     small_model, size, expected, values
 ):
     condition = small_model.encode_condition(conditions(1, size))
     points = torch.full((1, 3, *size), 128.0)
     points[0, 0, 0, :4], points[0, 1, :3, 1], points[0, 2, 1:3, 2:5] = BURST, -6.7368, BURST
     points[0, 2, 2, 4] = BURST if values == 13 else 262.7  # no nearer than many an ordinary value
-    cells = runaway_cells(small_model, condition, points, torch.zeros(1))
+    cells = diverged_cells(small_model, condition, points, torch.zeros(1))
     wanted = expected.bool() if values == 13 else torch.zeros_like(expected).bool()
     assert torch.equal(cells[0], wanted)
 
 
-def test_a_density_far_from_any_is_all_of_a_draw_run_away(small_model):
+def test_a_density_far_from_any_means_that_all_diverged(small_model):
     size = (64, 160)
     condition = small_model.encode_condition(conditions(1, size))
     points = torch.full((1, 3, *size), 128.0)
     values = points.numel()
     for logdet, away in ((10.0, False), (10.1, True), (-10.1, True), (-9.9, False), (nan, True)):
         given = torch.tensor([logdet * values], dtype=torch.float64)
-        cells = runaway_cells(small_model, condition, points, given)
+        cells = diverged_cells(small_model, condition, points, given)
         assert bool(cells.any()) == bool(cells.all()) == away
 
 
@@ -250,11 +261,11 @@ def test_the_verdict_is_of_each_draw_alone(small_model):
     burst(points[1:2], None)
     points[4, 1, 1, 1] = nan
     logdet = torch.tensor([0.0, 0.0, 1e9, 0.0, 0.0, 5.0], dtype=torch.float64)
-    together = runaway_cells(small_model, small_model.encode_condition(cond), points, logdet)
+    together = diverged_cells(small_model, small_model.encode_condition(cond), points, logdet)
     assert together.flatten(1).any(1).tolist() == [False, True, True, False, True, False]
     for row in range(6):
         one = small_model.encode_condition(cond[row // 2, None])
-        alone = runaway_cells(small_model, one, points[row, None], logdet[row, None])
+        alone = diverged_cells(small_model, one, points[row, None], logdet[row, None])
         assert torch.equal(alone[0], together[row])
 
 
@@ -273,7 +284,7 @@ def test_what_a_condition_tells_may_be_missed_by_any_draw():
         condition = model.encode_condition(cond)
         points = torch.full((2, 3, *SIZE), 128.0)
         points[0][free], points[1, 0, 10:14, 0:4] = 900.0, BURST
-        cells = runaway_cells(model, condition, points, torch.zeros(2))
+        cells = diverged_cells(model, condition, points, torch.zeros(2))
         assert cells.flatten(1).any(1).tolist() == [False, True]
 
 
@@ -284,18 +295,18 @@ def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
     cond = helpers.smooth_image(2, channels, 64, 3)
     drawn = helpers.draw(OnePiece(model, cond), 0.5, [0, 9], 0, 2)
     expected = to_uint8(model.sample(cond, 0.5, 2, [0, 9])).flatten(0, 1).permute(0, 2, 3, 1)
-    np.testing.assert_array_equal(np.stack([one.picture for one in drawn]), expected)
-    assert [one.redraws for one in drawn] == [0] * 4
+    np.testing.assert_array_equal(np.stack([image for image, _ in drawn]), expected)
+    assert [redraws for _, redraws in drawn] == [0] * 4
 
 
-def test_explosions_of_a_bundled_model_are_drawn_again():
-    """At tau 1.19 more than half of its draws run away."""
+def test_explosions_of_a_bundled_model_are_resampled():
+    """At tau 1.19 more than half of its samples diverge."""
     model, image, tau = load("faces-superres-x4"), read_image(example_path("face")), 1.19
     cond = to_batch([task_of(model).condition(image)])
     piece = OnePiece(model, cond)
     noise = [model.latent_noise(seed, (64, 64)) for seed in range(20)]
     _, log_prob = model.decode([tau * torch.stack(z) for z in zip(*noise, strict=True)], cond)
-    redrawn = torch.tensor([one.redraws > 0 for one in helpers.draw(piece, tau, [0], 0, 20)])
+    redrawn = torch.tensor([n > 0 for _, n in helpers.draw(piece, tau, [0], 0, 20)])
     sound = log_prob[~redrawn]
     median = sound.median()
     spread = 1.4826 * (sound - median).abs().median()
@@ -303,3 +314,18 @@ def test_explosions_of_a_bundled_model_are_drawn_again():
     assert 0 < int(redrawn.sum()) < 18
     assert farthest < 20 * spread
     assert (log_prob - median).abs().max() > 2 * farthest
+
+
+def test_a_step_names_what_there_are_several_of():
+    told = []
+    steps = Steps(lambda step: told.append((str(step), step.done)), total=4)
+    steps.step("drawn")
+    steps.candidates, steps.part = (1, 3, 3), (2, 5)
+    steps.step("scored")
+    steps.candidates, steps.part = (2, 2, 3), (1, 1)
+    steps.step("drawn", (4, 9))
+    assert told == [
+        ("drawn", 1),
+        ("candidates 1-3 of 3, window 2 of 5 scored", 2),
+        ("candidate 2 of 3, tile 4 of 9 drawn", 3),
+    ]

@@ -1,4 +1,4 @@
-"""Pictures and masks as users of Python have them: paths, PIL images and arrays."""
+"""Images and masks as users of Python have them: paths, PIL images and arrays."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ..images import read_image
 from ..tasks import Picture
 from ..tasks.base import grey
 
-__all__ = ["Pictured", "as_mask", "as_picture"]
+__all__ = ["ImageLike", "as_image", "as_mask"]
 
-Pictured: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
+ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 
 # What PNG and TIFF hold as they are, and what others become so that they keep their alpha.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -24,8 +24,8 @@ _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 
 
-def as_picture(image: Pictured) -> Picture:
-    """Bring a picture to uint8 (H, W, 3).
+def as_image(image: ImageLike) -> Picture:
+    """Bring an image to uint8 (H, W, 3).
 
     A file and a PIL image are read as the command line reads files: EXIF orientation and colour
     profile are applied. Transparency is dropped.
@@ -34,12 +34,12 @@ def as_picture(image: Pictured) -> Picture:
         image: A path, a PIL image, or an array: uint8 (H, W, 3), or grey, (H, W) or (H, W, 1).
 
     Raises:
-        CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no picture.
+        CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no image.
 
     Examples:
         >>> from PIL import Image
-        >>> from caflow_cli.inference.pictures import as_picture
-        >>> as_picture(Image.new("L", (5, 4), 7)).shape
+        >>> from caflow_cli.inference.arguments import as_image
+        >>> as_image(Image.new("L", (5, 4), 7)).shape
         (4, 5, 3)
     """
     if isinstance(image, str | Path):
@@ -47,24 +47,24 @@ def as_picture(image: Pictured) -> Picture:
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if not isinstance(image, np.ndarray):
-        raise _refusal(f"a picture is a {type(image).__name__}")
+        raise _refusal(f"an image is a {type(image).__name__}")
     if image.dtype != np.uint8:
-        raise _refusal(f"a picture is an array of {image.dtype}")
+        raise _refusal(f"an image is an array of {image.dtype}")
     if image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)):
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
     if image.ndim == 3 and image.shape[2] == 3 and image.size:
         return image
-    raise _refusal(f"a picture is an array of shape {image.shape}")
+    raise _refusal(f"an image is an array of shape {image.shape}")
 
 
-def as_mask(mask: Pictured | None) -> Picture | None:
+def as_mask(mask: ImageLike | None) -> Picture | None:
     """Bring a mask to grey, uint8 (H, W), white where it is to be filled; None stays None.
 
     Args:
         mask: A path, a PIL image, or an array: uint8 or bool (H, W), or uint8 (H, W, 3).
 
     Raises:
-        CaflowError: As for `as_picture`.
+        CaflowError: As for `as_image`.
     """
     if mask is None:
         return None
@@ -73,13 +73,13 @@ def as_mask(mask: Pictured | None) -> Picture | None:
             mask = np.where(mask, np.uint8(255), np.uint8(0))
         if mask.dtype == np.uint8 and mask.ndim == 2:
             return mask
-    return grey(as_picture(mask))
+    return grey(as_image(mask))
 
 
 def _from_pil(image: Image.Image) -> Picture:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
     if not all(image.size):
-        raise _refusal(f"a picture has {image.width}×{image.height} pixels")
+        raise _refusal(f"an image has {image.width}×{image.height} pixels")
     # The values of a PGM are of 16 bits, though its mode has 32.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         plain = Image.fromarray(np.asarray(image).astype(np.uint16))
@@ -87,14 +87,12 @@ def _from_pil(image: Image.Image) -> Picture:
         plain = image
     else:
         plain = image.convert(_STRAIGHT.get(image.mode, "RGB"))
-    file, exif = io.BytesIO(), image.getexif()
-    profile = image.info.get("icc_profile")
-    if plain.mode in _TIFF_MODES:
-        plain.save(file, "TIFF", exif=exif, icc_profile=profile)
-    else:
-        plain.save(file, "PNG", exif=exif, icc_profile=profile, compress_level=1)
+    format = "TIFF" if plain.mode in _TIFF_MODES else "PNG"
+    options = {} if format == "TIFF" else {"compress_level": 1}
+    file, profile = io.BytesIO(), image.info.get("icc_profile")
+    plain.save(file, format, exif=image.getexif(), icc_profile=profile, **options)
     file.seek(0)
-    return read_image(file, name="a picture")
+    return read_image(file, name="an image")
 
 
 def _refusal(message: str) -> CaflowError:

@@ -1,0 +1,86 @@
+"""Rules that order candidates; none of them sees the truth.
+
+    likelihood  v_k = log p(w_k | y), in tiles the rank score     falling
+    consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       rising
+    none        the order of k
+
+x_k is candidate k as it is written, w_k what is scored of it. Of equal values the likelier comes
+first, then the smaller k. `consensus` has the least expected RMSE to a sample (minimum Bayes risk).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from ..tasks import Picture
+
+__all__ = ["distances", "order"]
+
+AT_ONCE = 2**29  # bytes of composed images that are held for their distances
+
+Values: TypeAlias = npt.NDArray[np.float64]
+
+
+def order(
+    rule: str, scores: Sequence[float], apart: Values | None = None
+) -> list[tuple[int, float | None]]:
+    """Order the M candidates, the best first: the index of each, and v_k.
+
+    v_k is None where the rule has none: "none", or no other candidate to compare with.
+
+    Args:
+        rule: One of `RANKS`.
+        scores: log p of each, in nats.
+        apart: `distances`, which "consensus" needs.
+
+    Examples:
+        >>> import numpy as np
+        >>> from caflow_cli.inference.rank import order
+        >>> order("likelihood", [-3.0, -1.0, -2.0])
+        [(1, -1.0), (2, -2.0), (0, -3.0)]
+        >>> apart = np.array([[0.0, 4.0, 1.0], [4.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
+        >>> order("consensus", [-3.0, -1.0, -2.0], apart)[0]
+        (2, 1.5)
+    """
+    everyone = range(len(scores))
+    if rule == "none":
+        return [(k, None) for k in everyone]
+    likelier = sorted(everyone, key=lambda k: (-scores[k], k))
+    if rule == "likelihood":
+        return [(k, float(scores[k])) for k in likelier]
+    assert rule == "consensus", "Sampling.check refuses others"
+    assert apart is not None
+    if len(scores) == 1:
+        return [(0, None)]
+    means = {k: float(apart[k][[j for j in likelier if j != k]].mean()) for k in likelier}
+    return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
+
+
+def distances(count: int, image_of: Callable[[int], Picture]) -> Values:
+    """RMSE between images, in levels, over pixels and channels: (M, M) float64, symmetric.
+
+    Large images are made several times, so that few are in memory at once.
+
+    Args:
+        count: M.
+        image_of: Makes image k, uint8 (H, W, 3), all of one size.
+    """
+    apart = np.zeros((count, count))
+    first = 0
+    while first < count - 1:
+        block = [image_of(first)]
+        room = max(1, AT_ONCE // block[0].nbytes)
+        block += [image_of(k) for k in range(first + 1, min(count, first + room))]
+        for j in range(first + 1, count):
+            place = j - first
+            other = block[place] if place < len(block) else image_of(j)
+            for i, image in enumerate(block[: min(place, len(block))], first):
+                difference = np.subtract(image, other, dtype=np.int32)
+                rmse = float(np.sqrt(np.square(difference).mean(dtype=np.float64)))
+                apart[i, j] = apart[j, i] = rmse
+        first += len(block)
+    return apart

@@ -1,0 +1,277 @@
+"""Tiles cover an image evenly; in them it is drawn and scored as in one piece, without seams."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import helpers
+import numpy as np
+import pytest
+import torch
+
+from caflow_cli import load
+from caflow_cli.assets import example_path
+from caflow_cli.errors import CaflowError
+from caflow_cli.flows import to_uint8
+from caflow_cli.images import read_image
+from caflow_cli.inference import restore_images, tiles, to_batch
+from caflow_cli.inference.draw import Latents, OnePiece
+from caflow_cli.inference.tiles import InTiles, check_size, plan_tiles, read_conditions
+from caflow_cli.model import standard_error
+from caflow_cli.sampling import Sampling
+from caflow_cli.tasks import SuperRes
+
+
+def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:
+    return helpers.smooth_image(batch, 3, size, seed)
+
+
+def images(drawn) -> np.ndarray:
+    assert not any(redraws for _, redraws in drawn)
+    return np.stack([image for image, _ in drawn])
+
+
+@pytest.mark.parametrize("length", [16, 224, 240, 256, 512, 1040, 4096, 8176])
+@pytest.mark.parametrize("side", [224, 1024])
+def test_tiles_cover_with_even_overlaps(length, side):
+    plan = plan_tiles((length, 48), 16, side)
+    tops = plan.tops
+    assert tops[0] == 0
+    assert tops[-1] + plan.shape[0] == length
+    assert all(top % 32 == 0 for top in tops)  # as coarse as what a trunk pools
+    overlaps = [before + plan.shape[0] - after for before, after in pairwise(tops)]
+    assert all(overlap >= 192 for overlap in overlaps)
+    assert max(overlaps, default=192) < 192 + 4 * 16
+    if len(tops) > 1:  # neither fewer tiles nor smaller ones would do
+        assert plan.shape[0] <= side + 2 * 16
+        assert (len(tops) - 1) * (side - 192) < length - 192
+        assert len(tops) * (plan.shape[0] - 3 * 16 - 192) < length - 192
+    assert plan.lefts == (0,)
+    total = np.zeros(length)
+    for top, weight in zip(tops, plan.row_weights(), strict=True):
+        total[top : top + plan.shape[0]] += weight
+        assert weight.min() >= 0
+        if top > 0:
+            assert not weight[:80].any()  # where the tile's own border shows
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+    np.testing.assert_array_equal(plan.column_weights(), [np.ones(48)])
+
+
+def test_two_tiles_share_their_overlap_evenly():
+    """A ramp about the middle: the weight of one, from its edge, is that of the other from its."""
+    plan = plan_tiles((1000 // 16 * 16, 48), 16, 512)
+    rows = plan.row_weights()
+    assert len(rows) > 1
+    for (top, one), (after, other) in pairwise(zip(plan.tops, rows, strict=True)):
+        overlap = top + len(one) - after
+        np.testing.assert_array_equal(one[-overlap:], other[:overlap][::-1])
+        assert 0 < one[-overlap // 2] < 1
+
+
+@pytest.mark.parametrize("multiple", [128, 512, 2048])
+def test_tiles_of_models_of_many_scales_are_larger(multiple):
+    plan = plan_tiles((2 * 8192, 8192), multiple)
+    assert plan.tops[-1] + plan.shape[0] == 2 * 8192
+    assert plan.lefts[-1] + plan.shape[1] == 8192
+    assert all(after < before + plan.shape[0] for before, after in pairwise(plan.tops))
+
+
+def test_places_are_spread_over_the_picture():
+    cond = torch.arange(2048)[None, None, None, :].expand(1, 1, 320, 2048).float()
+    places = plan_tiles((320, 2048), 16, 256).places(cond)
+    assert places.shape == (4, 1, 256, 256)
+    assert places[:, 0, 0, 0].tolist() == [0, 576, 1184, 1792]
+    assert plan_tiles((48, 64), 16).places(cond[..., :48, :64]).shape == (1, 1, 48, 64)
+
+
+def test_what_fits_into_memory_is_one_piece():
+    assert len(plan_tiles((1024, 2048), 16)) == 1
+    assert len(plan_tiles((1024, 2064), 16)) > 1
+
+
+def test_more_than_anybody_waits_for_is_refused():
+    check_size((8192, 8192))
+    with pytest.raises(CaflowError, match="16000×12000, 192 megapixels: more than 67") as caught:
+        check_size((12000, 16000))
+    assert caught.value.hint == (
+        "crop the image into 3 parts or more; or shrink its sides 1.7 times before (--scale "
+        "changes only the size of what is written)"
+    )
+    with pytest.raises(CaflowError):
+        check_size((8192, 8193))
+
+
+def test_tiles_are_found_by_what_they_see_and_by_what_they_overlap():
+    plan = plan_tiles((208, 1040), 16, 224)
+    assert plan.tops == (0,)
+    assert len(plan.lefts) > 4
+    cells = torch.zeros(13, 65, dtype=torch.bool)
+    cells[3, plan.lefts[-1] // 16 + plan.shape[1] // 16 - 1] = True  # at the right end
+    assert plan.touching(cells, 16) == [(0, plan.lefts[-1])]
+    near = [left for left in plan.lefts if left > plan.lefts[-1] - plan.shape[1]]
+    assert plan.overlapping([(0, plan.lefts[-1])]) == [(0, left) for left in near]
+    assert len(near) < len(plan)
+    assert not plan.touching(torch.zeros_like(cells), 16)
+
+
+def test_one_piece_draws_and_scores_as_the_model_does(small_model):
+    cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
+    piece = OnePiece(small_model, cond)
+    drawn = helpers.draw(piece, 0.8, [5, 9], 1, 2)
+    expected = to_uint8(small_model.sample(cond, 0.8, 2, [5, 9], 1)).flatten(0, 1)
+    np.testing.assert_array_equal(images(drawn), expected.permute(0, 2, 3, 1))
+    values, deviations = piece.log_prob(targets, 2)
+    value, error = small_model.log_prob_with_error(targets, cond, 2)
+    assert values == value.tolist()
+    assert torch.equal(standard_error(deviations), error)
+
+
+def test_one_tile_is_the_picture_itself(small_model):
+    """Both of two pictures, from their own seeds, and scores under their own conditions."""
+    cond = smooth(2, (32, 48), 0)
+    one, tiled = OnePiece(small_model, cond), InTiles(small_model, cond, plan_tiles((32, 48), 16))
+    ours, theirs = (images(helpers.draw(way, 0.8, [5, 9], 1, 2)) for way in (tiled, one))
+    assert ours.shape == theirs.shape == (4, 32, 48, 3)
+    apart = np.abs(ours.astype(int) - theirs)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
+    values, deviations = tiled.log_prob(to_batch(list(theirs)), 1)
+    assert deviations is None
+    assert values == pytest.approx(one.log_prob(to_batch(list(theirs)), 1)[0], abs=1e-2)
+    np.testing.assert_allclose(tiled.statistics, one.statistics, atol=1e-5)
+
+
+def test_a_score_is_the_sum_over_tiles(small_model):
+    cond, target = smooth(1, (160, 288), 1), smooth(1, (160, 288), 2)
+    plan = plan_tiles((160, 288), 16, 256)
+    assert plan.lefts == (0, 32)
+    expected = 0.0
+    for left in plan.lefts:
+        pair = (side[..., left : left + 256].contiguous() for side in (target, cond))
+        expected += float(small_model.log_prob(*pair, noise_samples=2))
+    (found,), _ = InTiles(small_model, cond, plan).log_prob(target, 2)
+    assert found == pytest.approx(expected, abs=1e-2)
+
+
+def test_a_shape_of_temperatures_is_the_same_in_tiles(small_model):
+    cond = smooth(1, (160, 288), 2)
+    tiled = InTiles(small_model, cond, plan_tiles((160, 288), 16, 256))
+    whole = OnePiece(small_model, cond)
+    for tau in ((0.9, 0.5, 0.2), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)):
+        ours, theirs = (images(helpers.draw(way, tau, [5], 0, 1)) for way in (tiled, whole))
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+    other = images(helpers.draw(whole, 0.5, [5], 0, 1))
+    assert np.abs(other.astype(int) - theirs).max() > 1
+
+
+def test_pictures_beyond_memory_are_in_tiles(small_model, monkeypatch):
+    cond = smooth(1, (32, 240), 1)
+    assert isinstance(read_conditions(small_model, cond), OnePiece)
+    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
+    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
+    assert isinstance(read_conditions(small_model, cond), InTiles)
+
+
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_a_sample_that_is_not_finite_is_taken_only_where_asked_for(small_model, in_tiles):
+    cond = smooth(1, (32, 32), 1)
+    plan = plan_tiles((32, 32), 16)
+    way = InTiles(small_model, cond, plan) if in_tiles else OnePiece(small_model, cond)
+    with np.errstate(invalid="ignore"):
+        ((_, strict),) = helpers.draw(way, 1e39, [0], 0, 1)
+        ((drawn, redraws),) = helpers.draw(way, 1e39, [0], 0, 1, strict=False)
+    assert (strict, redraws, drawn.shape) == (11, 0, (32, 32, 3))
+
+
+def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkeypatch):
+    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
+    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
+    image = np.ascontiguousarray(smooth(1, (8, 80), 1)[0].permute(1, 2, 0).numpy())
+    told = []
+
+    def tell(steps):
+        told.append((steps.done, steps.total, steps.what, steps.tile, steps.candidates))
+
+    restore_images(models_32["superres"], [image], Sampling(0.5, 2), [None], tell)
+    count = told[0][3][1]
+    assert count == 4
+    assert [done for done, *_ in told] == list(range(1, 2 * 2 * count + 1))
+    assert {total for _, total, *_ in told} == {len(told)}
+    for what in ("drawn", "scored"):
+        numbers = sorted(tile[0] for _, _, own, tile, _ in told if own == what)
+        assert numbers == sorted([*range(1, count + 1)] * 2)
+    assert {candidates for *_, candidates in told} == {(1, 2, 2)}
+
+
+def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
+    """Also where one sees even ground, and the other does not."""
+    config = helpers.task_config("paired", guide=(4, 4, 4, 4), guide_net="unet")
+    model = helpers.data_like_model(config, seed=3, size=32, last=0.3)
+    cond = smooth(1, (64, 512), 1)
+    cond[..., :200] = 200
+    plan = plan_tiles((64, 512), 16, 352)
+    assert plan.lefts == (0, 160)
+    left, right = (InTiles(model, cond, plan)._read(0, corner).anchor for corner in plan)
+    own = [model.encode_condition(plan.cut(cond, corner)).anchor for corner in plan]
+
+    def apart(one, other):
+        return float((one.guide[..., 240:272] - other.guide[..., 80:112]).abs().max())
+
+    assert apart(*own) > 0.05
+    assert apart(left, right) < 1e-3  # each hears a little of what is 90 pixels away
+    assert float(left.guide.std()) > 0.05
+
+
+def seam_ratio(image: np.ndarray, plan) -> float:
+    """Mean gradient over the ramps, where a seam would be, to that everywhere else."""
+    values = image.astype(float)
+    at, elsewhere = [], []
+    for axis, (starts, side) in enumerate(zip((plan.tops, plan.lefts), plan.shape, strict=True)):
+        gradient = np.abs(np.diff(values, axis=axis)).mean((1 - axis, 2))
+        places = np.arange(len(gradient)) + 1
+        near = np.zeros(len(gradient), bool)
+        for before, after in pairwise(starts):
+            near |= np.abs(places - (before + side + after) / 2) <= plan.ramp / 2
+        at.append(gradient[near])
+        elsewhere.append(gradient[~near])
+    return float(np.concatenate(at).mean() / np.concatenate(elsewhere).mean())
+
+
+def test_no_seam_shows():
+    """Against the same picture in one piece, so that content at a border does not count."""
+    model = load("faces-superres-x4")
+    face = read_image(example_path("face_64"))
+    picture = np.concatenate([np.concatenate([face, face[:, ::-1]], 1)] * 2, 0)[:60, :60]
+    cond = to_batch([SuperRes(4).condition(picture)])
+    plan = plan_tiles((240, 240), 16, 224)
+    assert len(plan) == 4
+    ((drawn, _),) = helpers.draw(InTiles(model, cond, plan), 0.8, [0], 0, 1)
+    ((whole, _),) = helpers.draw(OnePiece(model, cond), 0.8, [0], 0, 1)
+    assert seam_ratio(drawn, plan) / seam_ratio(whole, plan) == pytest.approx(1, abs=0.05)
+    apart = np.abs(drawn.astype(int) - whole.astype(int))
+    # The guide sees 111 pixels far, and the borders are 88 away.
+    assert apart.max() <= 1
+    assert (apart > 0).mean() <= 1e-3
+
+
+def test_rows_are_those_of_all_latents_and_of_the_next_ones_where_these_count(small_model):
+    size = (64, 48)
+    whole, rows = Latents(small_model, 42, size), Latents(small_model, 42, size)
+    held = tiles.LatentRows(rows, size[0])
+    cells = torch.zeros(4, 3, dtype=torch.bool)
+    cells[1, 2] = cells[3, 0] = True
+    expected = whole()
+    for exchanged in (False, True):
+        if exchanged:
+            held.exchange(cells)
+            for z, fresh in zip(expected, whole(), strict=True):
+                side = 16 * z.shape[-1] // size[1]
+                for row, column in cells.nonzero().tolist():
+                    place = [slice(at * side, (at + 1) * side) for at in (row, column)]
+                    z[:, place[0], place[1]] = fresh[:, place[0], place[1]]
+        for first, last in ((0, 64), (16, 48), (48, 64)):
+            for z, part in zip(expected, held.rows(first, last), strict=True):
+                times = size[0] // z.shape[-2]
+                assert torch.equal(part, z[:, first // times : last // times])
+    for z, after in zip(whole(), rows(), strict=True):  # the generator stands behind all of it
+        assert torch.equal(z, after)
