@@ -106,7 +106,7 @@ class _Watched(loop.Trainer):
     made: list[loop.Trainer] = []  # noqa: RUF012
     steps = 0  # of this session
 
-    def step(self, *args: Any) -> loop.StepFigures:
+    def step(self, *args: Any) -> Any:
         self.made[:] = [self]
         if self.signal and self.steps == self.signal[0]:
             os.kill(os.getpid(), self.signal[1])

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from ..evaluation import Choice
     from ..training import RunSummary
-    from ..training.estimate import RunEstimate
 
 __all__ = ["Display", "describe_choice", "describe_estimate", "describe_summary"]
 
@@ -118,17 +117,17 @@ def describe_choice(choice: Choice) -> str:
     return f"{found}: not better than without a model yet; --resume --minutes M trains on"
 
 
-def describe_estimate(estimate: RunEstimate) -> list[str]:
+def describe_estimate(figures: dict[str, Any]) -> list[str]:
     """Lines of `--dry-run`."""
-    counts = estimate.pictures
-    parts = ", ".join(f"{n} {c:,}" for n, c in estimate.parameters.items() if n != "total" and c)
+    images, counts = figures["pictures"], figures["parameters"]
+    parts = ", ".join(f"{n} {count:,}" for n, count in counts.items() if n != "total" and count)
     return [
-        f"data        {counts['train']:,} train, {counts['val']:,} val",
-        f"parameters  {estimate.parameters['total']:,} ({parts})",
-        f"run         {estimate.steps:,} steps, {estimate.images:,} images",
-        f"time        {_duration(estimate.minutes)} at {estimate.images_per_second:.1f} images/s "
-        f"on {estimate.device}",
-        f"memory      {estimate.memory_gb:.1f} GiB",
+        f"data        {images['train']:,} train, {images['val']:,} val",
+        f"parameters  {counts['total']:,} ({parts})",
+        f"run         {figures['steps']:,} steps, {figures['images']:,} images",
+        f"time        {_duration(figures['minutes'])} at {figures['images_per_second']:.1f} "
+        f"images/s on {figures['device']}",
+        f"memory      {figures['memory_gb']:.1f} GiB",
     ]
 
 

@@ -5,43 +5,30 @@ from __future__ import annotations
 import math
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..devices import peak_bytes
 from .config import RunConfig
 from .data import Batches, open_dataset
-from .loop import Trainer, prepare
+from .loop import Trainer
 from .optim import named_parameters
+from .processes import make_accelerator
 from .state import RunFolder, check_unchanged, starting_model
 
-__all__ = ["RunEstimate", "estimate"]
+__all__ = ["estimate"]
 
 _STEPS = 3  # that are timed
 
 
-@dataclass(frozen=True)
-class RunEstimate:
-    """Size, time and memory of a run.
+def estimate(config: RunConfig, resume: bool = False) -> dict[str, Any]:
+    """Estimate a run's size, time and memory from a few steps in memory; nothing is written.
 
-    Counts are exact. Time and memory are estimated from a few steps on this machine, under its
-    present load, without validation.
-    """
-
-    pictures: dict[str, int]  # of train and val; pairs, where the task learns from pairs
-    parameters: dict[str, int]  # of A, R, T, F, Q, and in all
-    device: str
-    steps: int
-    images: int
-    minutes: float
-    images_per_second: float  # in the last phase
-    memory_gb: float  # peak of the process, or of the GPU's
-
-
-def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
-    """Estimate a run's cost: make a few of its steps in memory, and write nothing.
+    Counts are exact. Time and memory are those of this machine, under its present load, without
+    validation.
 
     Raises:
         CaflowError: As for `train`, for all errors before its first step.
@@ -51,13 +38,13 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     if resume and not folder.starts_again(config.save_every):
         check_unchanged(config)
     lazy = replace(config, data_memory_gb=0.0)  # only what the steps need is decoded
-    accelerator, perceptual = prepare(config)
+    accelerator = make_accelerator(config)
     with ExitStack() as stack:
         train, val = (stack.enter_context(open_dataset(lazy, part)) for part in ("train", "val"))
         batches = stack.enter_context(closing(Batches.of(config, train, accelerator)))
         torch.manual_seed(config.seed)
         model = starting_model(config, resume)
-        trainer, timed = Trainer(model, accelerator, config, perceptual), []
+        trainer, timed = Trainer(model, accelerator, config), []
         trainer.initialise(batches(0))
         while True:
             trainer.step(batches(0), 0.0)  # slower than others, since memory is new
@@ -78,13 +65,13 @@ def estimate(config: RunConfig, resume: bool = False) -> RunEstimate:
     counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # they begin the names of parameters
     for name, parameter in named_parameters(model).items():
         counts[name.partition(".")[0]] += parameter.numel()
-    return RunEstimate(
-        pictures={"train": len(train), "val": len(val)},
-        parameters={**counts, "total": sum(counts.values())},
-        device=str(accelerator.device),
-        steps=steps,
-        images=steps * optim.batch_size,
-        minutes=seconds / 60,
-        images_per_second=optim.batch_size / timed[-1][1],
-        memory_gb=peak_bytes(accelerator.device) / 2**30,
-    )
+    return {
+        "pictures": {"train": len(train), "val": len(val)},  # pairs, if the task has them
+        "parameters": {**counts, "total": sum(counts.values())},
+        "device": str(accelerator.device),
+        "steps": steps,
+        "images": steps * optim.batch_size,
+        "minutes": seconds / 60,
+        "images_per_second": optim.batch_size / timed[-1][1],  # in the last phase
+        "memory_gb": peak_bytes(accelerator.device) / 2**30,  # of the process, or of the GPU
+    }

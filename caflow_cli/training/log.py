@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
@@ -23,6 +23,7 @@ from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
+from .phases import Phase
 from .processes import on_main_process
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "EventLog",
     "Progress",
     "RunSummary",
+    "StepFigures",
     "Tracker",
     "check_tracker",
     "draw_curve",
@@ -80,6 +82,19 @@ class Progress:
         rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
         previous = self.running if self.losses > 1 else 0.0
         self.running = previous + rate * (bits_per_dim - previous)
+
+
+class StepFigures(NamedTuple):
+    """The figures of a step, over all processes."""
+
+    loss: float  # bits/dim, with λ log p(y)
+    bits_per_dim: float  # of log p(w|y) alone
+    cond_bits_per_dim: float  # of log p(y), per dimension of y
+    image: float  # the loss on images, 0 where there is none
+    grad_norm: float  # before clipping
+    taken: bool  # False: the guard refused the step
+    rolled_back: bool
+    messages: list[float]  # the sums over processes of what each sent
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,23 @@ class EventLog:
     def announce(self, event: str, **figures: Any) -> None:
         """Write an event while the other processes wait. All of them must call this."""
         on_main_process(self._accelerator, lambda: self.write(event, **figures))
+
+    def step(
+        self, step: StepFigures, lr: float, images_per_second: float, phase: Phase, skipped: int
+    ) -> None:
+        """Announce the figures of a step."""
+        in_bits = phase.unit == "bits/dim"
+        figures: dict[str, Any] = {
+            "lr": lr,
+            "images_per_second": images_per_second,
+            "progress": self.progress.spent(self._config.optim),
+            "loss": step.loss,
+            "running_bits_per_dim" if in_bits else "running_loss": self.progress.running,
+            "cond_bits_per_dim": step.cond_bits_per_dim,
+        }
+        if in_bits and step.image:
+            figures["picture_loss"] = step.image
+        self.announce("step", **figures, grad_norm=step.grad_norm, skipped=skipped)
 
     def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
         """Write the config and the first events.
@@ -313,19 +345,10 @@ class Tracker:
         self._each(lambda tracker: tracker.log(numbers, step=step))
 
     def grid(self, image: np.ndarray, step: int) -> None:
-        """Record a grid of samples, uint8 (H, W, 3)."""
-
-        def log(tracker: Any) -> None:
-            if tracker.name == "trackio":  # whose images accelerate does not know
-                import trackio
-
-                tracker.log({"samples": trackio.Image(image)}, step=step)
-            elif tracker.name == "tensorboard":
-                tracker.log_images({"samples": image[None]}, step=step, dataformats="NHWC")
-            else:
-                tracker.log_images({"samples": [image]}, step=step)
-
-        self._each(log)
+        """Record a grid of samples, uint8 (H, W, 3). Trackio gets figures only."""
+        how = {"dataformats": "NHWC"} if self._config.tracker == "tensorboard" else {}
+        if self._config.tracker != "trackio":  # whose images accelerate does not know
+            self._each(lambda tracker: tracker.log_images({"samples": image[None]}, step, **how))
 
     def end(self) -> None:
         """End it, however the run ended. More than once is once."""

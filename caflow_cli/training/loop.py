@@ -6,10 +6,9 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,8 +18,6 @@ from ..devices import (
     check_compiler,
     memory_format,
     net_type,
-    select_device,
-    use_device,
     wide,
     wide_device,
 )
@@ -29,8 +26,16 @@ from ..layers import ActNorm
 from ..model import CAFlow
 from .config import RunConfig, to_toml
 from .data import Batch, Batches, open_dataset
-from .log import Event, EventLog, Progress, RunSummary, check_tracker, start_notes
-from .losses import ImageLoss, Loss, LossModule, perceptual_distance
+from .log import (
+    Event,
+    EventLog,
+    Progress,
+    RunSummary,
+    StepFigures,
+    check_tracker,
+    start_notes,
+)
+from .losses import Loss, LossModule, perceptual_distance
 from .optim import (
     EMA,
     Guard,
@@ -42,11 +47,11 @@ from .optim import (
     use_bf16,
 )
 from .phases import Phase, phases_of, wants_perceptual
-from .processes import Signals, on_main_process, sum_over_processes
+from .processes import Signals, make_accelerator, on_main_process, sum_over_processes
 from .state import RunFolder, check_unchanged, load_newest, save_state, starting_model
 from .validate import Fit, Validation, write_validation
 
-__all__ = ["StepFigures", "Trainer", "prepare", "train"]
+__all__ = ["Trainer", "train"]
 
 _BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
 LOG_EVERY = 10  # steps
@@ -93,7 +98,7 @@ def train(
     check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
     optim, out = config.optim, Path(config.out)
-    accelerator, perceptual = prepare(config)
+    accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
         folder = RunFolder(out)
         stack.callback(folder.close)
@@ -102,17 +107,9 @@ def train(
         if has_state:
             check_unchanged(config)
 
-        # Data.
-        train_set = stack.enter_context(open_dataset(config, "train"))
-        val_set = stack.enter_context(open_dataset(config, "val"))
-        validation = Validation(train_set, val_set, config.validation_images, config.seed)
-        batches = stack.enter_context(
-            contextlib.closing(Batches.of(config, train_set, accelerator))
-        )
-
         # Model and optimiser, new or from the newest state.
         torch.manual_seed(config.seed)
-        trainer = Trainer(starting_model(config, has_state), accelerator, config, perceptual)
+        trainer = Trainer(starting_model(config, has_state), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
         notes = start_notes(config, resume, has_state)
         if has_state and (failure := trainer.restore(folder)):
@@ -121,6 +118,13 @@ def train(
             notes.append(
                 "the budget of this run is used up: a larger --images or --minutes extends it"
             )
+
+        # Data.
+        train_set = stack.enter_context(open_dataset(config, "train"))
+        val_set = stack.enter_context(open_dataset(config, "val"))
+        validation = Validation(train_set, val_set, config.validation_images, config.seed)
+        batches = Batches.of(config, train_set, accelerator)
+        stack.callback(batches.close)
 
         # What is written: events, models, images, states.
         log = EventLog(config, accelerator, progress, report)
@@ -181,7 +185,7 @@ def train(
             # Log, validate, save.
             if progress.step % LOG_EVERY == 0:
                 images = (progress.step - logged_at) * optim.batch_size
-                log.announce("step", **trainer.figures(figures, lr, images / max(seconds, 1e-9)))
+                log.step(figures, lr, images / max(seconds, 1e-9), trainer.phase, guard.skipped)
                 logged_at, seconds = progress.step, 0.0
             if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
                 validate()
@@ -201,7 +205,14 @@ def train(
         if trainer.saved_at != progress.step:
             trainer.save(folder)
         if not has_model:
-            raise _too_short(config, progress)
+            larger = f"--minutes {10 * progress.elapsed / 60:.3g}"
+            if optim.images is not None:
+                larger = f"--images {10 * progress.images(optim)}"
+            raise CaflowError(
+                f"the budget ended after step {progress.step}, while the guide trained alone: the "
+                "flows have not trained, so no model is written; the state is saved",
+                f"caflow train --out {config.out} --resume {larger}",
+            )
         passed = max(time.monotonic() - first_time, 1e-9)
         summary = RunSummary(
             steps=progress.step,
@@ -220,54 +231,6 @@ def train(
         return summary
 
 
-def prepare(config: RunConfig) -> tuple[Accelerator, ImageLoss | None]:
-    """Select the device and set up the processes of a run, and its perceptual distance."""
-    device = select_device(config.device)
-    perceptual = (
-        perceptual_distance(config.perceptual_weights, device, config.task.size, config.optim.bf16)
-        if wants_perceptual(config.optim, config.samples)
-        else None
-    )
-    if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
-        use_device(device)
-    accelerator = Accelerator(
-        mixed_precision="no",
-        cpu=device.type == "cpu",
-        log_with=config.tracker,
-        project_dir=config.out,
-    )
-    return accelerator, perceptual
-
-
-def _too_short(config: RunConfig, progress: Progress) -> CaflowError:
-    """The error of a run that has no model yet: its state goes on with a larger budget."""
-    optim = config.optim
-    larger = (
-        f"--images {10 * progress.images(optim)}"
-        if optim.images is not None
-        else f"--minutes {10 * progress.elapsed / 60:.3g}"
-    )
-    return CaflowError(
-        f"the budget ended after step {progress.step}, while the guide trained alone: the flows "
-        "have not trained, so no model is written; the state is saved",
-        f"caflow train --out {config.out} --resume {larger}",
-    )
-
-
-@dataclass(frozen=True)
-class StepFigures:
-    """The figures of a step, over all processes."""
-
-    loss: float  # bits/dim, with λ log p(y)
-    bits_per_dim: float  # of log p(w|y) alone
-    cond_bits_per_dim: float  # of log p(y), per dimension of y
-    image: float  # the loss on images, 0 where there is none
-    grad_norm: float  # before clipping
-    taken: bool  # False: the guard refused the step
-    rolled_back: bool
-    messages: list[float]  # the sums over processes of what each sent
-
-
 class Trainer:
     """What a run trains and its states hold: model, average, optimiser, guard, phases, progress.
 
@@ -277,19 +240,12 @@ class Trainer:
         model: Trained in place.
         accelerator: Accelerate's object, which knows device and process.
         config: The run's.
-        perceptual: A distance of images, for phases that have one in their loss.
 
     Raises:
-        CaflowError: The batch cannot be divided, or there is no compiler.
+        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS cannot be had.
     """
 
-    def __init__(
-        self,
-        model: CAFlow,
-        accelerator: Accelerator,
-        config: RunConfig,
-        perceptual: ImageLoss | None = None,
-    ) -> None:
+    def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
         optim = config.optim
         share = accelerator.num_processes * optim.accumulate
         if optim.batch_size % share:
@@ -306,6 +262,10 @@ class Trainer:
         checkpoint_activations(model, optim.checkpoint_activations)
         model.to(accelerator.device).train()
         self.progress, self.saved_at = Progress(), -1  # the step of the last state
+        perceptual = None
+        if wants_perceptual(optim, config.samples):
+            weights, size = config.perceptual_weights, config.task.size
+            perceptual = perceptual_distance(weights, accelerator.device, size, optim.bf16)
         self.phases = phases_of(optim, model.config.flow, perceptual, config.samples)
         self.progress.phase = self._next_phase(-1)
         # Of one type everywhere: weights of processes may not drift apart.
@@ -423,21 +383,6 @@ class Trainer:
         device = self.accelerator.device
         return x.to(device, memory_format=memory_format(device)) if x.ndim == 4 else x.to(device)
 
-    def figures(self, step: StepFigures, lr: float, images_per_second: float) -> dict[str, Any]:
-        """The figures of a step for the log."""
-        in_bits = self.phase.unit == "bits/dim"
-        return {
-            "lr": lr,
-            "images_per_second": images_per_second,
-            "progress": self.progress.spent(self.config.optim),
-            "loss": step.loss,
-            "running_bits_per_dim" if in_bits else "running_loss": self.progress.running,
-            "cond_bits_per_dim": step.cond_bits_per_dim,
-            **({"picture_loss": step.image} if in_bits and step.image else {}),
-            "grad_norm": step.grad_norm,
-            "skipped": self.guard.skipped,
-        }
-
     def save(self, folder: RunFolder) -> None:
         """Write a state to go on from."""
         record = {
@@ -456,25 +401,18 @@ class Trainer:
         """Restore the newest readable state. Returns the error of a newer one.
 
         Raises:
-            CaflowError: (exit 2) there is no state, none fits, or it has another batch size.
+            CaflowError: (exit 2) there is no state, or none fits.
         """
         record, failure = load_newest(folder.states, self.model, self.ema, self.rule, self.guard)
         self.progress.restore(record)
-        if not 0 <= self.progress.phase < len(self.phases):
+        phase, count = self.progress.phase + 1, len(self.phases)
+        if not 1 <= phase <= count:
             raise CaflowError(
-                f"the state is of phase {self.progress.phase + 1}, and this config has "
-                f"{len(self.phases)}",
+                f"the state is of phase {phase}, and this config has {count}",
                 "go on with the config.toml that the run wrote when it began",
                 EXIT_USAGE,
             )
         self.saved_at = self.progress.step
         if self.saved_at % self.config.save_every == 0:
             self.guard.state_written()
-        if record["batch_size"] != self.config.optim.batch_size:
-            raise CaflowError(
-                f"the run has batch size {record['batch_size']}, "
-                f"not {self.config.optim.batch_size}",
-                f"--batch-size {record['batch_size']}, or a new run with --init-from",
-                EXIT_USAGE,
-            )
         return failure

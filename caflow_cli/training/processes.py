@@ -11,12 +11,26 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from ..devices import wide_device
+from ..devices import select_device, use_device, wide_device
 from ..errors import EXIT_INTERRUPTED, CaflowError
+from .config import RunConfig
 
-__all__ = ["EXIT_TERMINATED", "Signals", "Stopped", "on_main_process", "sum_over_processes"]
+__all__ = ["Signals", "Stopped", "make_accelerator", "on_main_process", "sum_over_processes"]
 
-EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+_EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+
+
+def make_accelerator(config: RunConfig) -> Accelerator:
+    """Set up the device and the processes of a run."""
+    device = select_device(config.device)
+    if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
+        use_device(device)
+    return Accelerator(
+        mixed_precision="no",
+        cpu=device.type == "cpu",
+        log_with=config.tracker,
+        project_dir=config.out,
+    )
 
 
 def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
@@ -101,7 +115,7 @@ class Signals:
         how, code = (
             ("interrupted", EXIT_INTERRUPTED)
             if interrupted
-            else ("stopped by SIGTERM", EXIT_TERMINATED)
+            else ("stopped by SIGTERM", _EXIT_TERMINATED)
         )
         return Stopped(
             f"{how} after step {step}; the state is saved",

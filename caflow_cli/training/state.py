@@ -99,17 +99,13 @@ class RunFolder:
 
     def close(self) -> None:
         """Unlock the folder. A run that never began leaves nothing behind."""
-        if not self._lock.is_locked:
-            return
-        began = (self.path / METRICS).exists()
-        with contextlib.suppress(OSError):
-            if not began:
+        if self._lock.is_locked and not (self.path / METRICS).exists():
+            with contextlib.suppress(OSError):
                 # While the lock is held: once it is released, the file may be another run's.
                 (self.path / ".lock").unlink()
-        self._lock.release()
-        with contextlib.suppress(OSError):
-            if not began:
+                self._lock.release()
                 self.path.rmdir()  # only if empty
+        self._lock.release()
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -385,7 +381,8 @@ def _fixed(config: RunConfig) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(config, name) for name in _FIXED}
     found["masks"] = config.masks is not None  # the same masks may have another path
     found["mask_share"] = config.mask_share if config.masks is not None else None
-    found["optim.method"] = config.optim.method
+    for name in ("method", "batch_size"):
+        found[f"optim.{name}"] = getattr(config.optim, name)
     for table in ("task", "flow"):
         for name, value in asdict(getattr(config, table)).items():
             if table == "flow" or name not in _DEFAULTS:

@@ -126,7 +126,7 @@ def train_command(
 
     figures = estimate(config, run.resume)
     if _is_main():
-        console.result({"status": "dry-run", **asdict(figures)}, describe_estimate(figures))
+        console.result({"status": "dry-run", **figures}, describe_estimate(figures))
 
 
 def _without_defaults(run: Run, context: typer.Context) -> Run:
