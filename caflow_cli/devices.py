@@ -35,13 +35,13 @@ from torch import Tensor
 from .errors import EXIT_USAGE, CaflowError
 
 __all__ = [
+    "LACKING",
     "NAMES",
     "as_type",
     "check_bf16",
     "check_compiler",
     "compile_options",
     "exactly",
-    "has_float64",
     "keep_memory",
     "laid_out",
     "like",
@@ -52,7 +52,6 @@ __all__ = [
     "select_device",
     "tf32",
     "use_device",
-    "wait",
     "wide",
     "wide_device",
     "wide_sum",
@@ -61,28 +60,27 @@ __all__ = [
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
-# Device types that lack a thing.
-_WITHOUT_FLOAT64 = {"mps"}
-# The plain way where the fast one has not been tried.
-_WITHOUT_BF16 = {"mps"}
-_WITHOUT_CHANNELS_LAST = {"mps"}
-
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def _cpu_has_bf16() -> bool:
-    """Whether oneDNN has bfloat16 convolutions on this CPU; on x86 they need AVX-512.
+def _cpu_features() -> set[str]:
+    """What the processor has, as Linux names it; elsewhere nothing is known."""
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:
+        return set()
 
-    The query is not part of PyTorch's public interface, and builds without oneDNN lack it.
-    """
-    ask = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return ask is not None and torch.backends.mkldnn.is_available() and bool(ask())
 
-
-# Elsewhere a CPU trains ten times slower in bfloat16 than in float32 (docs/speed.md).
-if not _cpu_has_bf16():
-    _WITHOUT_BF16.add("cpu")
+# Device types that lack a thing, or whose fast way has not been tried.
+LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "fast bf16": {"mps"}, "channels_last": {"mps"}}
+# oneDNN has bfloat16 convolutions where a CPU has AVX-512, or Arm's bf16. Elsewhere a CPU trains
+# ten times slower in bfloat16 than in float32 (docs/speed.md).
+if not ({"avx512bw", "avx512dq", "avx512vl"} <= _cpu_features() or "bf16" in _cpu_features()):
+    LACKING["bf16"].add("cpu")
+# To multiply in bfloat16, and not only convert, takes more.
+if not {"avx512_bf16", "amx_bf16"} & _cpu_features():
+    LACKING["fast bf16"].add("cpu")
 
 
 # --- which one ------------------------------------------------------------------------------------
@@ -134,26 +132,17 @@ def use_device(device: torch.device) -> None:
 
 def wide_device(device: torch.device) -> torch.device:
     """The device for float64 computations of a device: the same one, or the CPU."""
-    return torch.device("cpu") if device.type in _WITHOUT_FLOAT64 else device
-
-
-def has_float64(device: torch.device) -> bool:
-    """Whether a device computes in float64 itself."""
-    return device.type not in _WITHOUT_FLOAT64
-
-
-def _home(x: Tensor) -> Tensor:
-    return x.cpu() if x.device.type in _WITHOUT_FLOAT64 else x
+    return torch.device("cpu") if device.type in LACKING["float64"] else device
 
 
 def wide(x: Tensor) -> Tensor:
     """Convert x to float64, on `wide_device`."""
-    return _home(x).double()
+    return x.to(wide_device(x.device)).double()
 
 
 def wide_sum(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
     """Sum over dimensions, or all, accumulated in float64: on `wide_device`."""
-    return _home(x).sum(dims, dtype=torch.float64)
+    return x.to(wide_device(x.device)).sum(dims, dtype=torch.float64)
 
 
 def wide_zeros(count: int, x: Tensor) -> Tensor:
@@ -177,20 +166,8 @@ def like(x: Tensor, other: Tensor) -> Tensor:
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
     """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
-    rough = training and bf16 and device.type not in _WITHOUT_BF16
+    rough = training and bf16 and device.type not in LACKING["bf16"]
     return torch.bfloat16 if rough else own
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies in bfloat16, and does not only convert: AVX-512 bf16, AMX, CUDA.
-
-    The queries of the CPU are not part of PyTorch's public interface.
-    """
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    native = (getattr(torch.cpu, name, None) for name in names)
-    return device.type not in _WITHOUT_BF16 and any(ask is not None and ask() for ask in native)
 
 
 def check_bf16(device: torch.device) -> None:
@@ -199,7 +176,9 @@ def check_bf16(device: torch.device) -> None:
     Raises:
         CaflowError: They are not (exit code 2).
     """
-    if not _computes_bf16(device):
+    cuda = device.type == "cuda"
+    slow = cuda and not torch.cuda.is_bf16_supported(including_emulation=False)
+    if slow or device.type in LACKING["fast bf16"]:
         raise CaflowError(
             f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX",
             "leave --precision out",
@@ -249,12 +228,12 @@ def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return wrapped
 
 
-# --- layout, memory, time -------------------------------------------------------------------------
+# --- layout, memory -------------------------------------------------------------------------------
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
     """The memory layout in which convolutions on a device are fastest."""
-    if device.type in _WITHOUT_CHANNELS_LAST:
+    if device.type in LACKING["channels_last"]:
         return torch.contiguous_format
     return torch.channels_last
 
@@ -299,14 +278,6 @@ def keep_memory() -> None:
     trim_threshold, mmap_max = -1, -4  # malloc.h
     mallopt(trim_threshold, -1)  # hands nothing back
     mallopt(mmap_max, 0)
-
-
-def wait(device: torch.device) -> None:
-    """Wait until the device has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 # --- compilers ------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def bf16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 in training also where the processor is slow in it."""
-    monkeypatch.setattr(devices, "_WITHOUT_BF16", set())
+    monkeypatch.setitem(devices.LACKING, "bf16", set())
 
 
 @pytest.fixture(scope="session")

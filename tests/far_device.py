@@ -93,7 +93,7 @@ class _Moves(TorchFunctionMode):
 def far_device():
     """The device is there, and the package takes it for one like `mps`."""
     with pytest.MonkeyPatch.context() as patch, _Factories(), _Moves():
-        for name in ("_WITHOUT_FLOAT64", "_WITHOUT_BF16", "_WITHOUT_CHANNELS_LAST"):
-            assert "mps" in getattr(devices, name)
-            patch.setattr(devices, name, {FAR})
+        for name, lacking in devices.LACKING.items():
+            assert "mps" in lacking
+            patch.setitem(devices.LACKING, name, {FAR})
         yield torch.device(FAR, 0)

@@ -45,7 +45,7 @@ def test_a_point_of_the_sweep_is_drawn_in_the_tiles_asked_for(tmp_path):
 def test_draws_in_two_precisions_are_compared(model_files, true_pictures, tmp_path):
     script = Path(__file__).parent / "benchmarks" / "precision.py"
     options = ["--data", true_pictures, "--model", model_files["colorize"], "--metrics", "rmse"]
-    anywhere = "from caflow_cli import devices; devices._computes_bf16 = lambda device: True\n"
+    anywhere = "from caflow_cli import devices; devices.LACKING['fast bf16'] = set()\n"
     done = forked.run(
         anywhere + RUN, script, *options, "--pictures", 2, "--rounds", 1, cwd=tmp_path
     )

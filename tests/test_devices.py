@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,17 +51,12 @@ def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
         assert select_device("cuda:1").index == 1
 
 
-@pytest.mark.parametrize(("native", "known"), [(True, True), (False, True), (None, False)])
-def test_draws_in_bf16_need_a_processor_that_multiplies_in_it(monkeypatch, native, known):
-    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps"})
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        if known:
-            monkeypatch.setattr(torch.cpu, name, lambda: native, raising=False)
-        else:
-            monkeypatch.delattr(torch.cpu, name, raising=False)
-    if native:
-        check_bf16(torch.device("cpu"))
-    for name in ["mps", *([] if native else ["cpu"])]:
+def test_samples_in_bf16_need_a_processor_that_multiplies_in_it(monkeypatch):
+    assert "mps" in devices.LACKING["fast bf16"]
+    monkeypatch.setitem(devices.LACKING, "fast bf16", {"mps"})
+    check_bf16(torch.device("cpu"))
+    monkeypatch.setitem(devices.LACKING, "fast bf16", {"mps", "cpu"})
+    for name in ("mps", "cpu"):
         with pytest.raises(CaflowError, match="no fast bfloat16") as caught:
             check_bf16(torch.device(name))
         assert caught.value.hint == "leave --precision out"
@@ -91,30 +85,15 @@ def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
         assert caught.value.exit_code == 2
 
 
-def test_only_nets_in_training_are_rough(monkeypatch):
-    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps"})
+@pytest.mark.parametrize("without", [{"mps"}, {"mps", "cpu"}])
+def test_only_nets_in_training_are_rough(monkeypatch, without):
+    monkeypatch.setitem(devices.LACKING, "bf16", without)
     kind = torch.float32
     for device in map(torch.device, ("cpu", "cuda", "mps")):
-        rough = torch.float32 if device.type == "mps" else torch.bfloat16
+        rough = torch.float32 if device.type in without else torch.bfloat16
         assert net_type(kind, device, training=True, bf16=True) == rough
         assert net_type(kind, device, training=False, bf16=True) == kind
         assert net_type(kind, device, training=True, bf16=False) == kind
-
-
-@pytest.mark.parametrize("supported", [True, False, None])
-def test_a_processor_is_asked_for_bfloat16_where_it_can_be(monkeypatch, supported):
-    library = SimpleNamespace()  # as in a build without oneDNN
-    if supported is not None:
-        library._is_mkldnn_bf16_supported = lambda: supported
-    monkeypatch.setattr(torch.ops, "mkldnn", library)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: supported is not None)
-    assert devices._cpu_has_bf16() is bool(supported)
-
-
-def test_a_processor_without_bfloat16_trains_in_float32(monkeypatch):
-    monkeypatch.setattr(devices, "_WITHOUT_BF16", {"mps", "cpu"})
-    kind = net_type(torch.float32, torch.device("cpu"), training=True, bf16=True)
-    assert kind == torch.float32
 
 
 def test_tf32_is_off_within_and_as_before_behind():
@@ -147,7 +126,7 @@ def test_no_other_module_asks_for_a_device_by_name():
     found = [
         f"{path.relative_to(package)}: {line.strip()}"
         for path in package.rglob("*.py")
-        if path.name not in ("devices.py", "completion.py")  # which imports no torch
+        if path.name not in ("devices.py", "options.py")  # which imports no torch
         for line in path.read_text(encoding="utf-8").splitlines()
         if named.search(line) and not line.lstrip().startswith("#")
     ]

@@ -1,46 +1,60 @@
-"""Checks of paths, which return False for names that cannot be paths."""
+"""Checks of paths, which return False for names that cannot be paths; and names that are imported
+at their first use.
+"""
 
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 
-from caflow_cli.paths import exists, is_file, is_folder, is_missing, url_of, without_ending
+from caflow_cli.paths import (
+    exists,
+    is_file,
+    is_folder,
+    is_missing,
+    numbered,
+    url_of,
+    without_ending,
+)
+
+PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training", "caflow_cli.model"]
 
 
-def test_files_and_folders(tmp_path):
-    file = tmp_path / "a"
+def test_files_folders_and_links(tmp_path):
+    file, link = tmp_path / "a", tmp_path / "link"
     file.touch()
+    link.symlink_to(tmp_path / "gone")
     assert (exists(file), is_file(file), is_folder(file)) == (True, True, False)
     assert (exists(tmp_path), is_file(tmp_path), is_folder(tmp_path)) == (True, False, True)
     assert (exists(str(file)), is_file(str(file)), is_folder(str(tmp_path))) == (True, True, True)
-
-
-def test_a_link_is_what_it_leads_to(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "gone")
-    assert not exists(tmp_path / "link")
+    assert not exists(link)
     (tmp_path / "gone").mkdir()
-    assert is_folder(tmp_path / "link")
+    assert is_folder(link)
 
 
-@pytest.mark.parametrize("name", ["gone", "n" * 5000, "a\0b", "file/inside"])
+@pytest.mark.parametrize("name", ["gone", "link", "n" * 5000, "a\0b", "file/inside"])
 def test_what_cannot_be_is_not_there(tmp_path, name):
+    """And only what is not there at all is missing: no broken link, no impossible name."""
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     path = f"{tmp_path}/{name}"
     assert (exists(path), is_file(path), is_folder(path)) == (False, False, False)
+    assert is_missing(path) == (name == "gone")
+    assert not is_missing(tmp_path / "file")
 
 
-def test_names_of_results_say_what_they_were_made_of():
+def test_names_of_results():
     names = ("x_superres", "x_colorize_01", "a_b_inpaint_12", "x_sample")
     assert [without_ending(name) for name in names] == ["x", "x", "a_b", "x"]
     others = ("x", "x_superres_", "_superres", "superres_01", "x_upscale", "x_superres_a")
     assert [without_ending(name) for name in others] == [None] * len(others)
-
-
-def test_a_missing_file_is_not_a_broken_link_or_an_impossible_name(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "gone")
-    (tmp_path / "file").touch()
-    names = ("gone", "link", "file", "file/inside", "n" * 5000, "a\0b")
-    assert [is_missing(f"{tmp_path}/{name}") for name in names] == [True, *[False] * 5]
+    assert numbered(Path("a/x.png"), 1) == [Path("a/x.png")]
+    assert numbered(Path("a/x.png"), 2) == [Path("a/x_01.png"), Path("a/x_02.png")]
+    assert numbered(Path("x.png"), 100)[-1] == Path("x_100.png")
 
 
 def test_a_url_is_no_path(tmp_path, monkeypatch):
@@ -53,3 +67,18 @@ def test_a_url_is_no_path(tmp_path, monkeypatch):
     Path("ab:").mkdir()
     Path("ab:/c").touch()
     assert url_of("ab:/c") is None
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_promised_name_is_there_and_kept(package):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name) is vars(module)[name]
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = module.nothing
+
+
+def test_the_packages_import_no_torch():
+    code = f"import sys, {', '.join(PACKAGES)}; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert found.stdout.split() == [b"False"]

@@ -1,4 +1,4 @@
-"""Temperatures: read, written, and resolved to one value a latent."""
+"""Temperatures: read, written, and resolved to one value per latent."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_model_s_default_may_be_a_shape():
 
 
 @torch.no_grad()
-def test_draws_are_decoded_from_latents_times_their_own_temperature():
+def test_samples_are_decoded_from_latents_times_their_own_temperature():
     model = helpers.randomise(CAFlow(Config(helpers.sizes(3)))).double().eval()
     cond = helpers.smooth_image(1, 1, 32, 3)
     noise = model.latent_noise(7, (32, 32))

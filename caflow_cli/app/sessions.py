@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..assets import example_path
-from ..errors import CaflowError
+from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..images import Decoded
 from ..inference import score, task_of
-from ..memory import is_out_of_memory, memory_errors
 from ..tasks import Picture
 from .inputs import Fields, Limits, canvas_of, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped

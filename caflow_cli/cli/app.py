@@ -9,8 +9,7 @@ import warnings
 
 import typer
 
-from ..errors import EXIT_INTERRUPTED, CaflowError
-from ..memory import is_out_of_memory
+from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
 from .commands.colorize import colorize_command

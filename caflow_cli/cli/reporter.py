@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, CaflowError
+from ..errors import EXIT_FAILED, CaflowError, memory_errors
 from .console import Console
 from .records import Fields
 
@@ -50,7 +50,6 @@ class Reporter:
         Returns:
             Whether all succeeded.
         """
-        from ..memory import memory_errors
 
         sound = True
         for job in jobs:

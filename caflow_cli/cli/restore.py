@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
-from ..memory import memory_errors
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
 from .console import Console
 from .picture_progress import PictureProgress
 from .reporter import Reporter

@@ -15,9 +15,9 @@ from ..devices import (
     check_compiler,
     compile_options,
     exactly,
-    has_float64,
     laid_out,
     memory_format,
+    wide_device,
     wide_zeros,
 )
 from ..errors import CaflowError
@@ -136,7 +136,7 @@ class CAFlow(Pretrained):
 
     def _point_type(self) -> torch.dtype:
         """The type of points and latents in `encode` and `decode`: float64 where possible."""
-        wide = not self.training and has_float64(self.device)
+        wide = not self.training and wide_device(self.device) == self.device
         return torch.float64 if wide else self.dtype
 
     def train(self, mode: bool = True) -> CAFlow:

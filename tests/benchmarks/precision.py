@@ -19,7 +19,6 @@ import torch
 
 import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
-from caflow_cli.devices import wait
 from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.examples import make_example
 from caflow_cli.evaluation.metrics.pairs import pair_metrics
@@ -28,6 +27,12 @@ from caflow_cli.inference.score import to_batch
 from caflow_cli.model import CAFlow
 
 PRECISIONS = ("float32", "bf16")
+
+
+def synchronize() -> None:
+    """Wait until the accelerator, if there is one, has finished its work."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def seconds(model: CAFlow, cond: torch.Tensor, candidates: int, rounds: int) -> dict[str, float]:
@@ -40,11 +45,11 @@ def seconds(model: CAFlow, cond: torch.Tensor, candidates: int, rounds: int) -> 
         for precision in PRECISIONS:
             start = time.process_time()
             points, _ = model.decode(latents, condition, bf16=precision == "bf16")
-            wait(model.device)
+            synchronize()
             found[precision].append(time.process_time() - start)
         start = time.process_time()
         model.log_prob(points.clamp(0, 255).to(torch.uint8), condition)
-        wait(model.device)
+        synchronize()
         found["score"].append(time.process_time() - start)
     return {name: float(np.median(values[1:])) for name, values in found.items()}
 

@@ -27,11 +27,19 @@ VARIANTS: dict[str, dict[str, Any]] = {
 SIZE = 64
 
 
+def synchronize() -> None:
+    """Wait until the accelerator, if there is one, has finished its work."""
+    import torch
+
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
 def ceiling(device: str) -> float:
     """GFLOP/s of a large convolution in channels_last, in the type that nets train in here."""
     import torch
 
-    from caflow_cli.devices import net_type, select_device, wait
+    from caflow_cli.devices import net_type
 
     dtype = net_type(torch.float32, torch.device(device), training=True, bf16=True)
     kind = {"dtype": dtype, "device": device}
@@ -44,7 +52,7 @@ def ceiling(device: str) -> float:
         for _ in range(12):
             begin = time.perf_counter()
             conv(x)
-            wait(select_device(device))
+            synchronize()
             best = max(best, work / (time.perf_counter() - begin) / 1e9)
     return best
 
@@ -61,7 +69,7 @@ def measure(
 
     from caflow_cli.config import Config
     from caflow_cli.config import preset as preset_named
-    from caflow_cli.devices import peak_bytes, wait
+    from caflow_cli.devices import peak_bytes
     from caflow_cli.model import CAFlow
     from caflow_cli.training import OptimConfig, RunConfig
     from caflow_cli.training.data import Batch
@@ -89,7 +97,7 @@ def measure(
     for _ in range(steps):
         begin = time.perf_counter()
         one.step(data, 1e-5)
-        wait(one.accelerator.device)
+        synchronize()
         times.append(time.perf_counter() - begin)
     peak = peak_bytes(one.accelerator.device) / 1e9
     with FlopCounterMode(display=False) as counter:

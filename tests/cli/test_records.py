@@ -52,9 +52,9 @@ def test_draws_in_bf16_say_so_and_score_like_any_picture(
 ):
     model = ["--model", model_files["superres"]]
     given = ["superres", "x.png", *model, "-m", 2, "--json", "--precision", "bf16", "-o"]
-    monkeypatch.setattr(devices, "_computes_bf16", lambda device: False)
+    monkeypatch.setitem(devices.LACKING, "fast bf16", {"cpu"})
     assert_refused(run(*given, "a.png"), 2, "no fast bfloat16")
-    monkeypatch.setattr(devices, "_computes_bf16", lambda device: True)
+    monkeypatch.setitem(devices.LACKING, "fast bf16", set())
     (line,) = lines_of(run(*given, "a.png"))
     said = read_provenance(tmp_path / "a.png")
     assert line["params"]["precision"] == said["precision"] == "bf16"

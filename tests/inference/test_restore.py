@@ -286,11 +286,11 @@ def test_pictures_in_one_batch_have_the_candidates_that_each_has_alone(task_mode
 
 def test_draws_in_bf16_are_scored_in_float32(small_model, monkeypatch):
     image = picture(8, 8)
-    monkeypatch.setattr(devices, "_computes_bf16", lambda device: False)
+    monkeypatch.setitem(devices.LACKING, "fast bf16", {"cpu"})
     with pytest.raises(CaflowError, match="no fast bfloat16") as caught:
         restore(small_model, image, precision="bf16")
     assert caught.value.exit_code == 2
-    monkeypatch.setattr(devices, "_computes_bf16", lambda device: True)
+    monkeypatch.setitem(devices.LACKING, "fast bf16", set())
     plain, rough = (
         restore(small_model, image, 0.8, 3, precision=precision)
         for precision in ("float32", "bf16")

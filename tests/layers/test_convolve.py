@@ -9,7 +9,7 @@ from caflow_cli import devices
 from caflow_cli.layers import convolve as module
 from caflow_cli.layers.convolve import convolution
 
-needs_bf16 = pytest.mark.skipif("cpu" in devices._WITHOUT_BF16, reason="no bfloat16 on this CPU")
+needs_bf16 = pytest.mark.skipif("cpu" in devices.LACKING["bf16"], reason="no bfloat16 on this CPU")
 
 
 def values(size, biased=True, dtype=torch.float64):

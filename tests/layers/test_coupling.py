@@ -82,7 +82,7 @@ def test_the_written_out_gradient_is_that_of_autograd(candidates):
         torch.testing.assert_close(found, stated, rtol=0, atol=1e-10)
 
 
-@pytest.mark.skipif("cpu" in devices._WITHOUT_BF16, reason="no bfloat16 on this CPU")
+@pytest.mark.skipif("cpu" in devices.LACKING["bf16"], reason="no bfloat16 on this CPU")
 @pytest.mark.parametrize("side", [4, 8])
 def test_gradients_with_nets_in_bfloat16_are_near_those_in_float32(side):
     layer = helpers.randomise(helpers.seeded(lambda: Coupling(8, 16, BOUND), 1)).train()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
 from .. import options
 from ..console import Console, error_fields
 from ..masking import Masking, hole_in_alpha
@@ -192,7 +192,6 @@ class _Scorer:
 
         from ...inference import attribution, estimator_of, score
         from ...inference.figures import attribution_chart
-        from ...memory import memory_errors
         from ..records import Scored
 
         model, k = loaded.model, self.given.noise_samples

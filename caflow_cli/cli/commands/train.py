@@ -12,8 +12,7 @@ import typer
 
 from ...config import PRESETS, TASK_NAMES
 from ...data.split import check_there, of_masks
-from ...errors import EXIT_USAGE, CaflowError
-from ...memory import memory_errors
+from ...errors import EXIT_USAGE, CaflowError, memory_errors
 from ...paths import is_file
 from .. import options
 from ..config import read_toml
