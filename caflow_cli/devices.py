@@ -11,8 +11,8 @@
 | layout | channels_last | channels_last | contiguous |
 | `torch.compile` | a C++ compiler | Triton; CUDA graphs for samples | no |
 
-Metal has no float64. Float64 computations are moved to the CPU (`wide`), so the log-likelihoods of
-a model on `mps` are tensors on the CPU.
+Metal has no float64. Float64 computations are moved to the CPU (`to_float64`), so the
+log-likelihoods of a model on `mps` are tensors on the CPU.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from .errors import EXIT_USAGE, CaflowError
 __all__ = [
     "LACKING",
     "NAMES",
-    "as_type",
     "check_bf16",
     "check_compiler",
     "compile_options",
-    "exactly",
+    "exact",
+    "float64_device",
     "keep_memory",
-    "laid_out",
-    "like",
     "memory_format",
     "net_type",
     "peak_bytes",
     "prefers_products",
     "select_device",
+    "sum_float64",
     "tf32",
+    "to_dtype",
+    "to_float64",
+    "to_layout",
+    "to_like",
     "use_device",
-    "wide",
-    "wide_device",
-    "wide_sum",
-    "wide_zeros",
+    "zeros_float64",
 ]
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
@@ -130,33 +130,33 @@ def use_device(device: torch.device) -> None:
 # --- float64, where a sum of thousands of terms needs it ------------------------------------------
 
 
-def wide_device(device: torch.device) -> torch.device:
+def float64_device(device: torch.device) -> torch.device:
     """The device for float64 computations of a device: the same one, or the CPU."""
     return torch.device("cpu") if device.type in LACKING["float64"] else device
 
 
-def wide(x: Tensor) -> Tensor:
-    """Convert x to float64, on `wide_device`."""
-    return x.to(wide_device(x.device)).double()
+def to_float64(x: Tensor) -> Tensor:
+    """Convert x to float64, on `float64_device`."""
+    return x.to(float64_device(x.device)).double()
 
 
-def wide_sum(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
-    """Sum over dimensions, or all, accumulated in float64: on `wide_device`."""
-    return x.to(wide_device(x.device)).sum(dims, dtype=torch.float64)
+def sum_float64(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
+    """Sum over dimensions, or all, accumulated in float64: on `float64_device`."""
+    return x.to(float64_device(x.device)).sum(dims, dtype=torch.float64)
 
 
-def wide_zeros(count: int, x: Tensor) -> Tensor:
+def zeros_float64(count: int, x: Tensor) -> Tensor:
     """Zeros, (count,) float64, to which log-determinants of x are added."""
-    return torch.zeros(count, dtype=torch.float64, device=wide_device(x.device))
+    return torch.zeros(count, dtype=torch.float64, device=float64_device(x.device))
 
 
-def as_type(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert x to a type; float64 goes to `wide_device`."""
-    return wide(x) if dtype == torch.float64 else x.to(dtype)
+def to_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert x to a type; float64 goes to `float64_device`."""
+    return to_float64(x) if dtype == torch.float64 else x.to(dtype)
 
 
-def like(x: Tensor, other: Tensor) -> Tensor:
-    """Convert x to another tensor's type and device. This is the way back from `wide`."""
+def to_like(x: Tensor, other: Tensor) -> Tensor:
+    """Convert x to another tensor's type and device. This is the way back from `to_float64`."""
     # The type first: float64 must not reach a device that has none.
     return x.to(other.dtype).to(other.device)
 
@@ -217,7 +217,7 @@ def tf32(allowed: bool) -> Iterator[None]:
             backend.allow_tf32 = was
 
 
-def exactly(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def exact(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Decorate a score or a sampler: without gradients, and without TF32, which is too coarse."""
 
     @functools.wraps(function)
@@ -238,7 +238,7 @@ def memory_format(device: torch.device) -> torch.memory_format:
     return torch.channels_last
 
 
-def laid_out(x: Tensor) -> Tensor:
+def to_layout(x: Tensor) -> Tensor:
     """Convert x, (B, C, H, W), to the layout of its device."""
     return x.contiguous(memory_format=memory_format(x.device))
 

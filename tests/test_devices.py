@@ -13,7 +13,7 @@ from caflow_cli import devices
 from caflow_cli.devices import (
     check_bf16,
     check_compiler,
-    exactly,
+    exact,
     net_type,
     prefers_products,
     select_device,
@@ -102,7 +102,7 @@ def test_tf32_is_off_within_and_as_before_behind():
 
     for allowed in (True, False):
         with tf32(allowed):
-            assert exactly(allows)() == [False, False]
+            assert exact(allows)() == [False, False]
             assert allows() == [allowed, allowed]
 
 

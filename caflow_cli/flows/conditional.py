@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import Modules
 from .multiscale import latent_channels
 from .scale import ConditionalScale, ScaleCondition
@@ -80,7 +80,7 @@ class ConditionalFlow(nn.Module):
 
     def forward(self, x: Tensor, cond: Sequence[ScaleCondition]) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = wide_zeros(x.shape[0], x)
+        logdet = zeros_float64(x.shape[0], x)
         for j in reversed(range(len(self.functions))):
             x, term = self.functions[j](x, cond[j])
             logdet = logdet + term
@@ -91,7 +91,7 @@ class ConditionalFlow(nn.Module):
 
     def inverse(self, y: list[Tensor], cond: Sequence[ScaleCondition]) -> tuple[Tensor, Tensor]:
         x, *latents = y
-        logdet = wide_zeros(x.shape[0], x)
+        logdet = zeros_float64(x.shape[0], x)
         for j, function in enumerate(self.functions):
             if j > 0:
                 x = torch.cat([x, latents[j - 1]], dim=1)
@@ -121,7 +121,7 @@ class Autoregressive(Modules[ConditionalFlow]):
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         z: Latents = []
-        logdet = wide_zeros(x[0].shape[0], x[0])
+        logdet = zeros_float64(x[0].shape[0], x[0])
         for i, flow in enumerate(self):
             z_i, term = flow(x[i], _with_latents(cond[i], x[:i]))
             z.append(z_i)
@@ -130,7 +130,7 @@ class Autoregressive(Modules[ConditionalFlow]):
 
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
+        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
         for i, flow in enumerate(self):
             l_i, term = flow.inverse(y[i], _with_latents(cond[i], l))
             l.append(l_i)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import Conv, Modules, Squeeze
 from ..layers.terms import sum_per_image, volume
 from .step import ConditionalStep, Link, forward_through, inverse_through
@@ -93,4 +93,4 @@ class VariationalNoise(nn.Module):
 
 
 def _widening(h: Tensor) -> Tensor:
-    return volume(wide_zeros(h.shape[1], h) + math.log(_WIDTH), h)
+    return volume(zeros_float64(h.shape[1], h) + math.log(_WIDTH), h)

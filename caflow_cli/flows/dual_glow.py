@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import ConvNet, Modules
 from ..layers.terms import affine, affine_inverse
 from .conditional import FlowCondition, Latents
@@ -64,7 +64,7 @@ class DualGlow(nn.Module):
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:
         z: Latents = []
-        logdet = wide_zeros(x[0].shape[0], x[0])
+        logdet = zeros_float64(x[0].shape[0], x[0])
         for l_i, (read,), gaussian in zip(x, cond, self.gaussians, strict=True):
             z_i, term = gaussian(l_i, read)
             z.append([z_i])
@@ -73,7 +73,7 @@ class DualGlow(nn.Module):
 
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         l: list[Tensor] = []
-        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
+        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
         for z_i, (read,), gaussian in zip(y, cond, self.gaussians, strict=True):
             l_i, term = gaussian.inverse(z_i[0], read)
             l.append(l_i)

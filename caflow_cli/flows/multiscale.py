@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import Modules
 from .scale import Scale
 
@@ -43,7 +43,7 @@ class MultiScaleFlow(nn.Module):
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[list[Tensor], Tensor]:
         latents: list[Tensor] = []
-        logdet = wide_zeros(x.shape[0], x)
+        logdet = zeros_float64(x.shape[0], x)
         for k, scale in enumerate(self.scales):
             x, term = scale(x)
             logdet = logdet + term
@@ -54,7 +54,7 @@ class MultiScaleFlow(nn.Module):
 
     def inverse(self, y: list[Tensor], cond: None = None) -> tuple[Tensor, Tensor]:
         x, *latents = y
-        logdet = wide_zeros(x.shape[0], x)
+        logdet = zeros_float64(x.shape[0], x)
         for k, scale in reversed(list(enumerate(self.scales))):
             if k < len(self.scales) - 1:
                 x = torch.cat([x, latents.pop(0)], dim=1)

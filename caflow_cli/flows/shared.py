@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import Modules
 from .conditional import FlowCondition, Latents, function, latent_layout
 from .scale import ConditionalScale
@@ -43,7 +43,7 @@ class SharedAutoregressive(nn.Module):
         for_own, for_shared = cond
         z: Latents = [[] for _ in range(n)]
         z_prime: dict[int, Tensor] = {}  # Z' of each F_i, at the level reached
-        logdet = wide_zeros(batch, x[0])
+        logdet = zeros_float64(batch, x[0])
         for j in reversed(range(n)):
             outputs: dict[int, Tensor] = {}
             outputs[j], term = self.own[j](x[j], for_own[j])
@@ -65,7 +65,7 @@ class SharedAutoregressive(nn.Module):
     def inverse(self, y: Latents, cond: FlowCondition) -> tuple[list[Tensor], Tensor]:
         for_own, for_shared = cond
         l: list[Tensor] = []
-        logdet = wide_zeros(y[0][0].shape[0], y[0][0])
+        logdet = zeros_float64(y[0][0].shape[0], y[0][0])
         for i, z in enumerate(y):
             x = z[0]
             for j in range(i + 1):

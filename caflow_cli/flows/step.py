@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 from ..layers import ChannelAffine, Composed, Coupling, FoldedAffine, Injector
 
 __all__ = [
@@ -115,7 +115,7 @@ def forward_through(
     With `recompute`, only the values between layers are kept for the backward pass, which then runs
     each layer again.
     """
-    logdet = wide_zeros(x.shape[0], x)
+    logdet = zeros_float64(x.shape[0], x)
     for layer, cond, composed in links:
         arguments = (x, cond) if composed is None else (x, cond, composed)
         if recompute and torch.is_grad_enabled():
@@ -128,7 +128,7 @@ def forward_through(
 
 def inverse_through(links: Sequence[Link], y: Tensor) -> tuple[Tensor, Tensor]:
     """`x = f_1^-1(... f_m^-1(y))` and the log-determinant of that direction."""
-    logdet = wide_zeros(y.shape[0], y)
+    logdet = zeros_float64(y.shape[0], y)
     for layer, cond, _ in reversed(links):
         y, term = layer.inverse(y, cond)
         logdet = logdet + term

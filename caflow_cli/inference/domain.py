@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..devices import wide
+from ..devices import to_float64
 from ..model import CAFlow, Condition
 
 __all__ = ["Statistics", "describe_domain", "far_note", "statistics"]
@@ -28,7 +28,7 @@ def statistics(condition: Condition) -> Statistics:
     """
     values: list[Tensor] = []
     for d in condition.d:
-        d = wide(d)
+        d = to_float64(d)
         spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
         values += [d.mean((2, 3)), spread]
     return torch.cat(values, 1).cpu().numpy()

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..devices import wide, wide_device
+from ..devices import float64_device, to_float64
 from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
@@ -137,14 +137,14 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
 
     def add(term: Tensor) -> None:
         # Functions that share weights run all their uses of an image side by side in the batch.
-        values = wide(term).reshape(batch, -1, *term.shape[-2:]).sum(1)
+        values = to_float64(term).reshape(batch, -1, *term.shape[-2:]).sum(1)
         size = (values.shape[-2], values.shape[-1])
         cells[size] = cells[size] + values if size in cells else values
 
     with observed(add):
         model.log_prob(target, condition)
     total = torch.zeros(
-        (batch, height, width), dtype=torch.float64, device=wide_device(model.device)
+        (batch, height, width), dtype=torch.float64, device=float64_device(model.device)
     )
     for (rows, columns), values in cells.items():
         down, right = height // rows, width // columns

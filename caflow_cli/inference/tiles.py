@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..devices import laid_out
+from ..devices import to_layout
 from ..errors import CaflowError
 from ..layers.guides import Moments
 from ..model import CAFlow, Condition
@@ -72,7 +72,7 @@ class Tiles:
         (height, width), (tops, lefts) = self.size, map(starts, self.size)
         h, w = min(height, _PLACE), min(width, _PLACE)
         parts = [images[..., top : top + h, left : left + w] for top in tops for left in lefts]
-        return laid_out(torch.cat(parts))
+        return to_layout(torch.cat(parts))
 
     def touching(self, cells: Tensor, cell: int) -> list[Corner]:
         """The tiles that see one of the cells of an image that are true, (rows, columns).
@@ -374,7 +374,7 @@ class InTiles:
                 for own, z in zip(taus, own_rows, strict=True):
                     size = width // z.shape[-1]  # of a latent's cell, in pixels
                     part = z[None, :, :, left // size : (left + columns) // size]
-                    latents.append(own * laid_out(part))
+                    latents.append(own * to_layout(part))
                 point, cells = self._draw_tile(row, corner, latents)
                 place = away[top // cell :, left // cell :]
                 place[: cells.shape[0], : cells.shape[1]] |= cells

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..devices import like, wide
+from ..devices import to_float64, to_like
 from .terms import volume
 
 __all__ = ["ActNorm"]
@@ -50,7 +50,7 @@ class ActNorm(nn.Module):
     def initialize(self, x: Tensor) -> None:
         """Set scale and bias from the moments of x, unless they are set, or in `eval()`."""
         if self.training and not self.is_initialized:
-            values = wide(x)
+            values = to_float64(x)
             moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
             count = moments.new_tensor(float(x.numel() // x.shape[1]))
             if dist.is_available() and dist.is_initialized():
@@ -58,8 +58,8 @@ class ActNorm(nn.Module):
                 dist.all_reduce(count)
             mean = moments[0] / count
             variance = (moments[1] / count - mean.square()).clamp_min(1e-8)
-            self.bias.copy_(like(-mean, self.bias))
-            self.log_scale.copy_(like(-0.5 * variance.log(), self.log_scale))
+            self.bias.copy_(to_like(-mean, self.bias))
+            self.log_scale.copy_(to_like(-0.5 * variance.log(), self.log_scale))
             self.initialized.fill_(True)
             self._known_initialized = True
 

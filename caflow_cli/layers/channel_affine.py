@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..devices import as_type, like, wide
+from ..devices import to_dtype, to_float64, to_like
 from .actnorm import ActNorm
 from .conv import FixedConv, conv2d
 from .convolve import convolution
@@ -41,7 +41,7 @@ class ChannelAffine(nn.Module):
         self.invconv = InvConv1x1(channels)
 
     def _log_scale(self) -> Tensor:
-        return wide(self.actnorm.log_scale) + wide(self.invconv.log_diag)
+        return to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
 
     def forward(
         self, x: Tensor, cond: None = None, composed: Composed | None = None
@@ -51,16 +51,16 @@ class ChannelAffine(nn.Module):
             # A rounding error in the composed weight is the same at every pixel and adds up:
             # outside training it is composed in float64 and rounded once.
             [composed] = _compose([self], x.dtype if self.training else torch.float64)
-        weight, bias = like(composed.weight, x)[:, :, None, None], like(composed.bias, x)
+        weight, bias = to_like(composed.weight, x)[:, :, None, None], to_like(composed.bias, x)
         return convolution(x, weight, bias), volume(composed.log_scale, x)
 
     def _inverse_weight(self) -> Tensor:
-        scale = wide(self.actnorm.log_scale).neg().exp()
+        scale = to_float64(self.actnorm.log_scale).neg().exp()
         return self.invconv.inverse_weight() * scale[:, None]
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = like(self._inverse_weight(), y)[:, :, None, None]
-        return conv2d(y, weight, -like(self.actnorm.bias, y)), -volume(self._log_scale(), y)
+        weight = to_like(self._inverse_weight(), y)[:, :, None, None]
+        return conv2d(y, weight, -to_like(self.actnorm.bias, y)), -volume(self._log_scale(), y)
 
     def fold(self) -> FoldedAffine:
         return FoldedAffine([self])
@@ -81,7 +81,7 @@ class FoldedAffine(nn.Module):
         own_type = layers[0].actnorm.bias  # and device
         maps, log_scale = _both_ways(layers)
         self.forth, self.back = (
-            FixedConv(like(weight, own_type)[:, :, None, None], like(bias, own_type))
+            FixedConv(to_like(weight, own_type)[:, :, None, None], to_like(bias, own_type))
             for weight, bias in maps
         )
         self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
@@ -119,7 +119,7 @@ def _both_ways(
     # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
     inverse, shift = None, torch.zeros_like(bias)
     for layer in reversed(layers):
-        own, a = layer._inverse_weight(), wide(layer.actnorm.bias)
+        own, a = layer._inverse_weight(), to_float64(layer.actnorm.bias)
         inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
     assert inverse is not None
     return ((weight, bias), (inverse, shift)), log_scale
@@ -150,9 +150,9 @@ def compose(layers: Sequence[ChannelAffine | FoldedAffine]) -> Sequence[Composed
 def _compose(layers: Sequence[ChannelAffine], dtype: torch.dtype) -> list[Composed]:
     log_scale = torch.stack([layer.actnorm.log_scale for layer in layers])
     log_diag = torch.stack([layer.invconv.log_diag for layer in layers])
-    bias = as_type(torch.stack([layer.actnorm.bias for layer in layers]), dtype)
+    bias = to_dtype(torch.stack([layer.actnorm.bias for layer in layers]), dtype)
     weight = InvConv1x1.weights([layer.invconv for layer in layers], dtype)
-    weight = weight * as_type(log_scale, dtype).exp()[:, None, :]
+    weight = weight * to_dtype(log_scale, dtype).exp()[:, None, :]
     shift = (weight @ bias[:, :, None])[:, :, 0]
-    parts = zip(weight, shift, wide(log_scale) + wide(log_diag), strict=True)
+    parts = zip(weight, shift, to_float64(log_scale) + to_float64(log_diag), strict=True)
     return list(map(Composed._make, parts))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..devices import laid_out
+from ..devices import to_layout
 
 __all__ = ["FixedConv", "conv2d"]
 
@@ -36,7 +36,7 @@ class FixedConv(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
         self.padding = weight.shape[-1] // 2
-        self.weight = laid_out(weight.detach())
+        self.weight = to_layout(weight.detach())
         self.bias = None if bias is None else bias.detach().clone()
         self._packable = _has_packed_convolutions(self.weight)
         self._packed: dict[torch.Size, Tensor] = {}

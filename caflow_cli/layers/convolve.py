@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import laid_out, prefers_products
+from ..devices import prefers_products, to_layout
 from .conv import conv2d
 
 __all__ = ["convolution", "convolve", "data_gradient", "mask", "weight_gradients"]
@@ -68,7 +68,7 @@ class _Convolution(Function):
         x, kernel, y = ctx.saved_tensors
         x_type, own_type = ctx.types
         wants_x, _, wants_bias, *_ = ctx.needs_input_grad
-        grad = laid_out(grad)
+        grad = to_layout(grad)
         if y is not None:
             grad = torch.ops.aten.threshold_backward.default(grad, y, 0)
         of_x = data_gradient(grad, x, kernel).to(x_type) if wants_x else None

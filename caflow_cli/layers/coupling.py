@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import laid_out
+from ..devices import to_layout
 from .nets import ConvNet, NetParts, net_backward
 from .terms import AffineParts, affine, affine_backward, affine_forward, affine_inverse
 
@@ -67,7 +67,7 @@ class _Coupling(Function):
         saved = ctx.saved_tensors  # once: recomputed layers hand them out only once
         affine_parts, net_parts = AffineParts(*saved[:3]), NetParts(*saved[3:])
         grad_x1, grad_read = affine_backward(affine_parts, grad_y, grad_logdet)
-        grad_read = laid_out(grad_read.to(net_parts.x.dtype))
+        grad_read = to_layout(grad_read.to(net_parts.x.dtype))
         by_net, grad_cond, grad_weights = net_backward(net_parts, grad_read)
         grad_x2 = grad_y[:, grad_x1.shape[1] :] + by_net
         if ctx.candidates > 1:

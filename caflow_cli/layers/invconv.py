@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..devices import as_type, like
+from ..devices import to_dtype, to_like
 from .conv import conv2d
 from .terms import volume
 
@@ -62,7 +62,7 @@ class InvConv1x1(nn.Module):
         return self.weights([self], dtype)[0]
 
     def inverse_weight(self) -> Tensor:
-        """W^-1, (C, C), float64, by two triangular solves; on `wide_device`."""
+        """W^-1, (C, C), float64, by two triangular solves; on `float64_device`."""
         lower, upper = (factor[0] for factor in _factors([self], torch.float64))
         eye = torch.eye(lower.shape[0], dtype=torch.float64, device=lower.device)
         half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
@@ -76,14 +76,14 @@ class InvConv1x1(nn.Module):
         return conv2d(x, weight), volume(self.log_diag, x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = like(self.inverse_weight(), y)[:, :, None, None]
+        weight = to_like(self.inverse_weight(), y)[:, :, None, None]
         return conv2d(y, weight), -volume(self.log_diag, y)
 
 
 def _factors(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """L and U with its diagonal, (K, C, C) each."""
-    lu = as_type(torch.stack([layer.lu for layer in layers]), dtype)
+    lu = to_dtype(torch.stack([layer.lu for layer in layers]), dtype)
     lower = lu.tril(-1) + torch.eye(lu.shape[-1], dtype=dtype, device=lu.device)
-    log_diag = as_type(torch.stack([layer.log_diag for layer in layers]), dtype)
-    sign = as_type(torch.stack([layer.sign for layer in layers]), dtype)
+    log_diag = to_dtype(torch.stack([layer.log_diag for layer in layers]), dtype)
+    sign = to_dtype(torch.stack([layer.sign for layer in layers]), dtype)
     return lower, lu.triu(1) + torch.diag_embed(sign * log_diag.exp())

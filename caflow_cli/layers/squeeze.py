@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..devices import wide_zeros
+from ..devices import zeros_float64
 
 __all__ = ["Squeeze"]
 
@@ -14,7 +14,7 @@ class Squeeze(nn.Module):
     """(B, C, H, W) <-> (B, 4C, H/2, W/2). It permutes values, so the log-determinant is 0."""
 
     def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return F.pixel_unshuffle(x, 2), wide_zeros(x.shape[0], x)
+        return F.pixel_unshuffle(x, 2), zeros_float64(x.shape[0], x)
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        return F.pixel_shuffle(y, 2), wide_zeros(y.shape[0], y)
+        return F.pixel_shuffle(y, 2), zeros_float64(y.shape[0], y)

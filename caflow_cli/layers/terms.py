@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import like, wide, wide_sum
+from ..devices import sum_float64, to_float64, to_like
 
 __all__ = [
     "AffineParts",
@@ -63,7 +63,7 @@ def sum_per_image(x: Tensor) -> Tensor:
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     """The log-determinant of a map that scales each channel, with log-scales (C,), for x: (B,)."""
-    total = wide_sum(log_scale)
+    total = sum_float64(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
 
@@ -74,9 +74,9 @@ def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
     The sign is -1 if a score divides by the density.
     """
     constant = math.log(2 * math.pi)
-    observe(lambda: -0.5 * sign * (wide(z).square() + constant))
+    observe(lambda: -0.5 * sign * (to_float64(z).square() + constant))
     # Over the dimensions as they lie: to flatten channels_last would copy.
-    squares = wide_sum(z.square(), tuple(range(1, z.ndim)))
+    squares = sum_float64(z.square(), tuple(range(1, z.ndim)))
     return -0.5 * sign * (squares + z[0].numel() * constant)
 
 
@@ -140,7 +140,7 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
 
 
 def _sum(x: Tensor) -> Tensor:
-    return wide_sum(x, tuple(range(1, x.ndim)))
+    return sum_float64(x, tuple(range(1, x.ndim)))
 
 
 def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
@@ -190,7 +190,7 @@ def affine_backward(
     half = sigma.shape[1]
     grad_b = grad_y[:, :half]
     grad_x1 = grad_b * scale
-    grad_s = (grad_x1 * x[:, :half]).add_(like(grad_logdet, x)[:, None, None, None])
+    grad_s = (grad_x1 * x[:, :half]).add_(to_like(grad_logdet, x)[:, None, None, None])
     if len(x) > len(sigma):  # an image's candidates share its net's output
         grad_b, grad_s = (g.unflatten(0, (len(sigma), -1)).sum(1) for g in (grad_b, grad_s))
     # d s / d raw = 1 - (s / bound)^2 = 4 σ (1 - σ)

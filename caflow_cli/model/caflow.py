@@ -14,11 +14,11 @@ from ..config import Config
 from ..devices import (
     check_compiler,
     compile_options,
-    exactly,
-    laid_out,
+    exact,
+    float64_device,
     memory_format,
-    wide_device,
-    wide_zeros,
+    to_layout,
+    zeros_float64,
 )
 from ..errors import CaflowError
 from ..flows import (
@@ -136,7 +136,7 @@ class CAFlow(Pretrained):
 
     def _point_type(self) -> torch.dtype:
         """The type of points and latents in `encode` and `decode`: float64 where possible."""
-        wide = not self.training and wide_device(self.device) == self.device
+        wide = not self.training and float64_device(self.device) == self.device
         return torch.float64 if wide else self.dtype
 
     def train(self, mode: bool = True) -> CAFlow:
@@ -178,18 +178,18 @@ class CAFlow(Pretrained):
         check_batch(v.shape[0], y.shape[0])
         if noise is None:
             return y, v, 0.0
-        return y, *self._dequantize(v, laid_out(noise.to(v)))
+        return y, *self._dequantize(v, to_layout(noise.to(v)))
 
     def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Compute w + u and -log q(u|w): 0 for uniform u; otherwise Q draws u from normal noise."""
         if self.Q is None:
-            return w + noise, wide_zeros(w.shape[0], w)
+            return w + noise, zeros_float64(w.shape[0], w)
         u, logdet = self._running("Q")(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
 
     # --- the public operations --------------------------------------------------------------------
 
-    @exactly
+    @exact
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
         """Compute once what scores and draws need of y, with y at its bin centres (u = 1/2).
 
@@ -204,7 +204,7 @@ class CAFlow(Pretrained):
         y = self._pixels(cond, "condition", self.config.flow.cond_channels)
         return self._running_density().condition(y)[0]
 
-    @exactly
+    @exact
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
         """Compute latents and log-density of a point, in float64: `decode` returns the point.
 
@@ -235,7 +235,7 @@ class CAFlow(Pretrained):
         latents, log_prob = self._running_density()(v, condition)
         return latents, log_prob
 
-    @exactly
+    @exact
     def decode(
         self, latents: Sequence[Tensor], cond: Tensor | Condition, *, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -267,10 +267,10 @@ class CAFlow(Pretrained):
         check_batch(latents[0].shape[0], condition.batch)
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
-        latents = [laid_out(z.to(self.device, dtype)) for z in latents]
+        latents = [to_layout(z.to(self.device, dtype)) for z in latents]
         return self._inverse(latents, condition, bf16)
 
-    @exactly
+    @exact
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
         """Score 8-bit images: log-likelihoods in nats, (B,) float64.
 
@@ -287,7 +287,7 @@ class CAFlow(Pretrained):
         """
         return self.log_prob_with_error(target, cond, noise_samples)[0]
 
-    @exactly
+    @exact
     def log_prob_with_error(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
@@ -299,7 +299,7 @@ class CAFlow(Pretrained):
         value, deviations = self.log_prob_with_deviations(target, cond, noise_samples)
         return value, standard_error(deviations)
 
-    @exactly
+    @exact
     def log_prob_with_deviations(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
@@ -315,7 +315,7 @@ class CAFlow(Pretrained):
         # The delta method, for the logarithm of a mean.
         return value, (terms - value).exp()
 
-    @exactly
+    @exact
     def log_prob_samples(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> Tensor:
@@ -329,14 +329,14 @@ class CAFlow(Pretrained):
         check_batch(target.shape[0], condition.batch)
         _, c, h, w = target.shape
         draws = noise_draws((c, h, w), normal=self.Q is not None)
-        pixels = laid_out(target.to(self.device, self.dtype))
+        pixels = to_layout(target.to(self.device, self.dtype))
         density, terms = self._running_density(), []
         for noise in islice(draws, noise_samples):
-            v, term = self._dequantize(pixels, laid_out(noise.to(pixels).expand_as(pixels)))
+            v, term = self._dequantize(pixels, to_layout(noise.to(pixels).expand_as(pixels)))
             terms.append(density(v, condition)[1] + term)
         return torch.stack(terms)
 
-    @exactly
+    @exact
     def sample(
         self,
         cond: Tensor | Condition,
@@ -374,7 +374,7 @@ class CAFlow(Pretrained):
                 noise.append(known[s + k])
         taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
         latents = [
-            laid_out(own * torch.stack(z).to(self.device, self.dtype))
+            to_layout(own * torch.stack(z).to(self.device, self.dtype))
             for own, z in zip(taus, zip(*noise, strict=True), strict=True)
         ]
         v, _ = self._inverse(latents, condition)
@@ -447,7 +447,7 @@ class CAFlow(Pretrained):
         pixels = image.to(self.device, dtype or self.dtype)
         if image.dtype == torch.uint8:
             pixels = pixels + 0.5
-        return laid_out(pixels)
+        return to_layout(pixels)
 
 
 def _to_file_names(

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from ..devices import (
     check_compiler,
+    float64_device,
     memory_format,
     net_type,
-    wide,
-    wide_device,
+    to_float64,
 )
 from ..errors import EXIT_USAGE, CaflowError
 from ..layers import ActNorm
@@ -340,17 +340,17 @@ class Trainer:
             group["lr"] = lr * group["shares"][self.progress.phase]
         module = self._module()
         parts = batch.split(self.config.optim.accumulate)
-        device = wide_device(self.accelerator.device)
+        device = float64_device(self.accelerator.device)
         sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
                 loss: Loss = module(*map(self._place, part))
                 (loss.loss / len(parts)).backward()
-                sums += wide(torch.stack(loss).detach()) / len(parts)
+                sums += to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
         # One look at the device per step.
-        *means, norm = torch.cat([sums, wide(clipped)[None]]).tolist()
+        *means, norm = torch.cat([sums, to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
         (total, bits, cond_bits, image), received = summed[:4], summed[4:]

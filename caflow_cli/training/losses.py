@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..devices import laid_out, memory_format, wide
+from ..devices import memory_format, to_float64, to_layout
 from ..errors import EXIT_USAGE, CaflowError
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, load_perceptual
@@ -108,7 +108,7 @@ def likelihood_and_samples(cond_weight: float, weight: float, losses: SampleLoss
         lost = losses(model, batch.target[some], batch.cond[some], batch.seeds[some])
         # Over the images that a part of this size has on average: then the mean over parts is the
         # batch's, however it is divided.
-        image = wide(lost.sum() * SAMPLED / len(some))
+        image = to_float64(lost.sum() * SAMPLED / len(some))
         return found._replace(loss=found.loss + weight * image, image=image)
 
     return objective
@@ -150,10 +150,10 @@ def antithetic_mean(model: CAFlow, cond: Tensor, latents: list[Tensor], tau: flo
         latents: z, of the shapes `latent_shapes`, one for each condition.
         tau: The highest temperature of z.
     """
-    y = laid_out(cond.to(model.device, model.dtype))
+    y = to_layout(cond.to(model.device, model.dtype))
     if tau > 0:
         latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
-    latents = [laid_out(z.to(y)) for z in latents]
+    latents = [to_layout(z.to(y)) for z in latents]
     v = model.density.inverse(latents, model.density.condition(y)[0])[0].clamp(0, 256)
     return (v[0::2] + v[1::2]) / 2 if tau > 0 else v
 
@@ -172,7 +172,7 @@ def guide_loss(images: ImageLoss) -> Objective:
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
         x, w = guide_image(model, batch.cond) / 128 - 1, (batch.target + 0.5) / 128 - 1
-        loss = wide(images(x, w).mean())
+        loss = to_float64(images(x, w).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
     return objective
@@ -181,7 +181,7 @@ def guide_loss(images: ImageLoss) -> Objective:
 def guide_image(model: CAFlow, cond: Tensor) -> Tensor:
     """The image that the guide predicts, of y + u' in [0, 256): floats (B, C, H, W)."""
     anchor = model.density.A
-    return anchor.mean(anchor.read(laid_out(cond.to(model.device, model.dtype))))
+    return anchor.mean(anchor.read(to_layout(cond.to(model.device, model.dtype))))
 
 
 def image_loss(

@@ -11,7 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from ..devices import select_device, use_device, wide_device
+from ..devices import float64_device, select_device, use_device
 from ..errors import EXIT_INTERRUPTED, CaflowError
 from .config import RunConfig
 
@@ -37,7 +37,7 @@ def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> lis
     """Sum over all processes; each gets the same result. All of them must call it."""
     if accelerator.num_processes == 1:
         return list(values)
-    tensor = torch.tensor(values, dtype=torch.float64, device=wide_device(accelerator.device))
+    tensor = torch.tensor(values, dtype=torch.float64, device=float64_device(accelerator.device))
     total: list[float] = accelerator.reduce(tensor, reduction="sum").tolist()
     return total
 

@@ -96,7 +96,7 @@ def unfolded(nchw: bool) -> Iterator[None]:
         if not nchw:
             yield
         else:
-            with mock.patch.object(caflow, "laid_out", lambda x: x.contiguous()):
+            with mock.patch.object(caflow, "to_layout", lambda x: x.contiguous()):
                 yield
 
 

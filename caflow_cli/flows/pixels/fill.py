@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...devices import like, wide
+from ...devices import to_float64, to_like
 
 __all__ = ["harmonic_fill"]
 
@@ -48,8 +48,8 @@ def harmonic_fill(picture: Tensor, hole: Tensor) -> Tensor:
         >>> harmonic_fill(ramp.masked_fill(hole, 99.0), hole)[0, 0, 3].round(decimals=2)
         tensor([0., 1., 2., 3., 4., 5., 6., 7.])
     """
-    known = wide((~hole).to(torch.uint8))
-    levels = [(wide(picture) * known, known)]  # sums of known pixels, and how many these are
+    known = to_float64((~hole).to(torch.uint8))
+    levels = [(to_float64(picture) * known, known)]  # sums of known pixels, and how many these are
     while max(levels[-1][0].shape[-2:]) > 1:
         total, count = levels[-1]
         levels.append((_sum_of_4(total), _sum_of_4(count)))
@@ -60,7 +60,7 @@ def harmonic_fill(picture: Tensor, hole: Tensor) -> Tensor:
         start = _enlarged(result)[..., :height, :width]
         result = torch.where(inside, start, total / count.clamp(min=1))
         result = _relaxed(result, inside)
-    return torch.where(hole, like(result, picture), picture)
+    return torch.where(hole, to_like(result, picture), picture)
 
 
 def _sum_of_4(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...devices import wide_zeros
+from ...devices import zeros_float64
 from ...layers.terms import per_candidate, sum_per_image, volume
 from .fill import harmonic_fill
 from .logit import Logit
@@ -149,7 +149,7 @@ class KnownLuminance(KnownImage):
 
     def _of_green(self, v: Tensor) -> Tensor:
         """Log-determinant of the map from green to luminance."""
-        return volume(wide_zeros(1, v) + math.log(_GREEN), v)
+        return volume(zeros_float64(1, v) + math.log(_GREEN), v)
 
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         grey, level = self._read(cond, v.shape[0])

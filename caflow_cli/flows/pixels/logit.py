@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...devices import wide_zeros
+from ...devices import zeros_float64
 from ...layers.terms import sum_per_image, volume
 
 __all__ = ["Logit"]
@@ -63,7 +63,7 @@ class Logit(nn.Module):
         return _steepness(h) + math.log((1 - self.alpha) / self.levels)
 
     def _logdet(self, h: Tensor) -> Tensor:
-        scale = wide_zeros(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
+        scale = zeros_float64(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
         return sum_per_image(_steepness(h)) + volume(scale, h)
 
     def of(self, v: Tensor) -> Tensor:

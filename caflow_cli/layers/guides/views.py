@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from ...devices import laid_out
+from ...devices import to_layout
 
 __all__ = ["mean_of_views"]
 
@@ -26,8 +26,8 @@ def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Ten
     """
     said = net(x)
     for view in range(1, views):
-        said = said + _back(net(laid_out(_turned(x, view))), view)
-    return laid_out(said / views) if views > 1 else said
+        said = said + _back(net(to_layout(_turned(x, view))), view)
+    return to_layout(said / views) if views > 1 else said
 
 
 def _turned(x: Tensor, view: int) -> Tensor:
