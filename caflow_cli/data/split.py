@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -29,7 +29,7 @@ Role = Literal["images", "pairs", "masks"]  # what is read from a set
 
 _SPLITS = ("train", "val", "test")
 _HELD_OUT = 50  # one example in so many goes to val, and as many to test
-_SIDES = ("A", "B")  # of a pair: condition and target
+_SIDES = ("A/", "B/")  # of a pair: condition and target
 
 
 @dataclass(frozen=True)
@@ -93,27 +93,40 @@ def choose(
     if split not in (*_SPLITS, "all"):
         raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
     where = repr(files.where)
-    folders = (*_SPLITS, *_SIDES) if paired else _SPLITS
-    named = list(zip(_unwrap(files.members, folders), files.members, strict=True))
-    if not named:
+    # The members of each split, by their names within it; "" is the top of the set.
+    groups: dict[str, list[tuple[str, str]]] = {}
+    names = _unwrap(files.members, (*_SPLITS, *_SIDES) if paired else _SPLITS)
+    for name, member in zip(names, files.members, strict=True):
+        top, _, rest = name.partition("/")
+        group, name = (top, rest) if rest and top in _SPLITS else ("", name)
+        groups.setdefault(group, []).append((name, member))
+    splits = [name for name in _SPLITS if name in groups]
+    if not groups:
         raise CaflowError(f"no images in {where}", "give a folder or zip with PNG or JPEG files")
-    group = _pair if paired else _single
-    groups = _by_split(named)
+
+    def examples(group: str) -> list[Example]:
+        named, folder = groups.get(group, []), f"{group}/" if group else ""
+        return _pair(named, folder, where) if paired else [Example(n, (m,)) for n, m in named]
+
     if split == "all":
-        return _all_pairs(named, groups, where) if paired else _single(named, "", where)
-    if groups and "train" not in groups and split not in groups:
+        # Of a paired set with splits, what lies at its top outside of A/ and B/ is no pair.
+        if paired and splits and not any(n.startswith(_SIDES) for n, _ in groups.get("", [])):
+            groups.pop("", None)
+        found = [
+            Example(f"{group}/{one.name}" if group else one.name, one.members)
+            for group in groups
+            for one in examples(group)
+        ]
+        return sorted(found, key=lambda item: item.name)
+    if splits and "train" not in splits and split not in splits:
         raise CaflowError(
-            f"{where} has {' and '.join(f'{g}/' for g in groups)} but no {split}/",
+            f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {split}/",
             f"add a folder {split}/ to it",
         )
-    if split in groups and split != "train":
-        return group(groups[split], f"{split}/", where)
-    pool = (
-        group(groups["train"], "train/", where)
-        if groups.get("train")
-        else group([] if groups else named, "", where)
-    )
-    missing = [s for s in ("val", "test") if s not in groups]
+    if split in splits and split != "train":
+        return sorted(examples(split), key=lambda item: item.name)
+    pool = examples("train" if splits else "")
+    missing = [name for name in ("val", "test") if name not in splits]
     if len(pool) <= len(missing):
         what = "pairs" if paired else "images"
         raise CaflowError(
@@ -124,7 +137,7 @@ def choose(
     # images are added.
     order = sorted(pool, key=lambda item: hashlib.sha256(f"{seed}:{item.name}".encode()).digest())
     count = max(1, len(pool) // _HELD_OUT)
-    parts = {s: order[i * count : (i + 1) * count] for i, s in enumerate(missing)}
+    parts = {name: order[i * count : (i + 1) * count] for i, name in enumerate(missing)}
     parts["train"] = order[len(missing) * count :]
     return sorted(parts[split], key=lambda item: item.name)
 
@@ -141,43 +154,16 @@ def leads_out(member: str) -> bool:
     return bool(parts.anchor) or ".." in parts.parts
 
 
-def _by_split(named: Iterable[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """The images in the folder of each split, by their names within that."""
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for name, member in named:
-        top, _, rest = name.partition("/")
-        if rest and top in _SPLITS:
-            groups.setdefault(top, []).append((rest, member))
-    return groups
-
-
-def _all_pairs(
-    named: Iterable[tuple[str, str]], groups: Mapping[str, list[tuple[str, str]]], where: str
-) -> list[Example]:
-    """The pairs of all splits, named with their split, and those at the top of the set."""
-    sides = tuple(f"{side}/" for side in _SIDES)
-    top = [(name, member) for name, member in named if name.startswith(sides)]
-    found = _pair(top, "", where) if top or not groups else []
-    for split, inside in groups.items():
-        pairs = _pair(inside, f"{split}/", where)
-        found += [Example(f"{split}/{pair.name}", pair.members) for pair in pairs]
-    return sorted(found, key=lambda item: item.name)
-
-
-def _single(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
-    return sorted((Example(n, (m,)) for n, m in named), key=lambda item: item.name)
-
-
 def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
     """Pairs of A/ and B/. CaflowError for two of one stem, or one without its partner."""
     sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
     for name, member in named:
-        side, _, rest = name.partition("/")
-        if rest and side in sides:
-            stem = str(PurePosixPath(rest).with_suffix(""))
+        side, path = name[:2], PurePosixPath(name[2:])
+        if side in sides and path.name:
+            stem = str(path.with_suffix(""))
             if stem in sides[side]:
                 raise CaflowError(
-                    f"{where} has two images {folder}{side}/{stem} with different suffixes",
+                    f"{where} has two images {folder}{side}{stem} with different suffixes",
                     "remove one of them",
                 )
             sides[side][stem] = member
@@ -187,7 +173,7 @@ def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Exa
             f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
         )
     alone = [
-        f"{folder}{side}/{stem}"
+        f"{folder}{side}{stem}"
         for side, other in (_SIDES, _SIDES[::-1])
         for stem in sorted(sides[side].keys() - sides[other].keys())
     ]
@@ -197,12 +183,12 @@ def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Exa
             f"{where} has images without their pair: {', '.join(alone[:3])}{more}",
             "give A and B the same names, whatever the suffix, or remove these",
         )
-    return [Example(s, tuple(sides[side][s] for side in _SIDES)) for s in sorted(sides["A"])]
+    return [Example(s, tuple(sides[side][s] for side in _SIDES)) for s in sorted(sides["A/"])]
 
 
 def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
     """Remove the one folder that all members lie in, if it contains `folders`."""
-    known = set(folders)
+    known = {folder.rstrip("/") for folder in folders}
     tops = {member.partition("/")[0] for member in members}
     inner = [member.partition("/")[2] for member in members]
     inside = {name.partition("/")[0] for name in inner if "/" in name}

@@ -70,15 +70,6 @@ def test_images_of_any_size_stay_whole(tmp_path, kind):
     assert "at most 8" in error.hint
 
 
-@kinds
-def test_too_small_images_are_named(tmp_path, kind):
-    files = {f"train/{i}.png": flat(i, 16) for i in range(4)}
-    files |= {"train/low.png": encode_png(noise(8, 20)), "val/a.png": flat(0, 16)}
-    error = refusal(store(tmp_path, files, kind), size=16)
-    assert "'train/low.png' is 20x8, smaller than 16x16" in error.message
-    assert error.exit_code == 1
-
-
 def test_pairs_of_other_shapes_are_refused_and_of_other_sizes_cropped_alike(tmp_path):
     ends = pairs("val/", 1) | pairs("test/", 1)
     files = pairs("train/", 3) | {"train/A/w.png": flat(0, 8, 12), "train/B/w.png": flat(5, 16, 24)}

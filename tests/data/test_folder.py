@@ -6,14 +6,13 @@ import functools
 import io
 import struct
 import tracemalloc
-import warnings
 import zipfile
 
 import pytest
 
 from caflow_cli.errors import CaflowError
 
-from .stored import flat, load, names, refusal, store, values
+from .stored import flat, load, names, refusal, store
 
 METHODS = {
     "stored": zipfile.ZIP_STORED,
@@ -104,13 +103,3 @@ def test_a_bomb_in_a_zip_is_not_unpacked_whole(tmp_path, monkeypatch, method, st
         assert tracemalloc.get_traced_memory()[1] < BOMB
     finally:
         tracemalloc.stop()
-
-
-def test_of_members_of_one_name_the_last_is_read(tmp_path):
-    path = tmp_path / "data.zip"
-    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for value in (10, 20):
-            for k in range(3):
-                archive.writestr(f"{k}.png", flat(value))
-    assert values(path, None) == [[20], [20], [20]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from caflow_cli.data.examples import condition_channels
-from caflow_cli.data.manifest import choose_columns, split_of
+from caflow_cli.data.manifest import choose_columns
 from caflow_cli.errors import CaflowError
 
 from .stored import flat, names, refusal, values
@@ -138,8 +138,3 @@ def test_columns_are_known_by_their_names(columns, role, found):
             choose_columns(known, role, "set")
     else:
         assert choose_columns(known, role, "set") == found
-
-
-def test_splits_are_known_by_their_names():
-    said = ["train", "validation", "test-0001.tar", "val/a.tar", "training_set", "trainer", "x/y"]
-    assert [split_of(name) for name in said] == ["train", "val", "test", "val", "train", None, None]

@@ -63,11 +63,6 @@ def test_what_is_no_image_is_left_out(tmp_path, kind):
     assert sorted(name for split in SPLITS for name in names(path, split)) == sorted(files)
 
 
-def test_splits_within_one_outer_folder(tmp_path):
-    inside = ("faces/train/a.png", "faces/val/b.png", "faces/test/c.png")
-    assert names(store(tmp_path, dict.fromkeys(inside, flat(0))), "val") == ["b.png"]
-
-
 def test_without_a_split_it_is_test_or_everything_and_names_the_seed(tmp_path):
     files = {f"{i:03d}.png": flat(i) for i in range(60)}
     with open_split(store(tmp_path, files), seed=3) as all_of_them:

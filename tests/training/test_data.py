@@ -154,15 +154,10 @@ def test_a_shrunk_crop_is_that_of_the_whole_image_shrunk(left, top, share):
     wanted = np.asarray(whole.resize((16, 16), Image.Resampling.LANCZOS, box))
     assert np.abs(part.astype(int) - wanted).max() <= 1  # rounding of the box
     assert part.std() < 0.6 * image.std()  # and it is smoother than the pixels
-
-
-def test_an_image_that_is_too_small_is_shrunk_less():
-    image = noise(24, 32)
-    box = (4, 0, 28, 24)
-    wanted = Image.fromarray(image).resize((16, 16), Image.Resampling.LANCZOS, box)
-    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(image), np.asarray(wanted))
-    image = noise(16, 30)  # not at all
-    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(image), image[:, 7:23])
+    few = noise(24, 32)  # too small for that: it is shrunk less, and below not at all
+    wanted = Image.fromarray(few).resize((16, 16), Image.Resampling.LANCZOS, (4, 0, 28, 24))
+    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(few), np.asarray(wanted))
+    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(few[:16]), few[:16, 8:24])
 
 
 def test_two_thirds_of_the_crops_are_at_native_scale_and_the_rest_spread_over_the_scales():

@@ -86,32 +86,6 @@ def test_other_parameters_take_adams_steps_and_those_without_gradient_stay():
     assert not torch.equal(ours[1], theirs[1])
 
 
-def test_a_copy_of_muons_state_goes_on_alike():
-    first = kernels()
-    one = Muon(grouped(first), lr=0.1)
-    give_gradients(first, 2)
-    one.step()
-    second = copy.deepcopy(first)
-    other = Muon(grouped(second), lr=0.1)
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
-    for parameters, rule in ((first, one), (second, other)):
-        give_gradients(parameters, 3)
-        rule.step()
-    assert all(map(torch.equal, first, second))
-
-
-def test_muon_fits_a_linear_map():
-    generator = torch.Generator().manual_seed(4)
-    x, truth = torch.randn(256, 12, generator=generator), torch.randn(8, 12, generator=generator)
-    kernel = nn.Parameter(torch.zeros(8, 12))
-    one = Muon([{"params": [kernel], "orthogonal": True}], lr=0.2)
-    for step in range(200):
-        (x @ (kernel - truth).T).square().mean().backward()
-        one.param_groups[0]["lr"] = 0.2 * (1 - step / 200)
-        one.step()
-    assert (kernel - truth).abs().max() < 0.02
-
-
 @pytest.mark.parametrize(
     ("name", "shape", "orthogonal_steps"),
     [

@@ -135,13 +135,6 @@ def test_two_ranks_learn_from_samples_as_one_does_and_go_on_bit_for_bit(pictures
     same_state(*(tmp_path / name / "state" / "step-00000010" for name in ("whole", "killed")))
 
 
-def test_a_batch_in_parts_is_the_same_step(pictures, double, tmp_path):
-    (parts,) = run(tiny(pictures, tmp_path / "parts", optim={"accumulate": 4}), double=True)
-    assert losses(parts) == pytest.approx(losses(double), abs=1e-9)
-    for a, b in zip(parts["weights"], double["weights"], strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-9)
-
-
 def test_a_killed_run_goes_on_bit_for_bit(pictures, straight, tmp_path):
     out, alone = straight
     killed = tmp_path / "killed"

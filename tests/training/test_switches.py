@@ -21,11 +21,8 @@ def gradients(model, target, cond, noise):
 @pytest.mark.parametrize(
     "flow",
     [
-        {},
-        {"trunk": (7, 5), "trunk_blocks": 3},
-        {"conditional": "shared"},
-        {"guide": 4},
-        {"guide": (4, 8, 8), "guide_net": "unet"},
+        {"trunk": (7, 5), "trunk_blocks": 3, "guide": 4},
+        {"conditional": "shared", "guide": (4, 8, 8), "guide_net": "unet"},
     ],
 )
 def test_checkpointed_activations_give_the_same_gradients(flow):
