@@ -17,9 +17,9 @@ SEEDS = [5, -1, -1, -1, -1, 9, -1, -1]  # of samples: of one image in four
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Smooth random gradients, 16×16: 24 to train on, 8 to validate, one to test. Read only."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
     for split, count in (("train", 24), ("val", 8), ("test", 1)):
         (folder / split).mkdir()

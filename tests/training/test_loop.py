@@ -66,9 +66,9 @@ def stop_at(step):
 
 
 @pytest.fixture(scope="module")
-def straight(pictures: Path, tmp_path_factory: pytest.TempPathFactory):
+def straight(photos: Path, tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("run") / "straight"
-    return out, train(config(pictures, out))
+    return out, train(config(photos, out))
 
 
 def test_a_run_learns_and_writes_what_it_promises(straight):
@@ -86,7 +86,7 @@ def test_a_run_learns_and_writes_what_it_promises(straight):
     assert [p.name for p in sorted((out / "state").iterdir())] == ["step-00000005", "step-00000010"]
 
 
-def test_the_saved_model_is_the_average_and_measures_as_logged(pictures, straight):
+def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight):
     out, summary = straight
     model, info = CAFlow.load(out / "last.safetensors"), read_info(out / "last.safetensors")
     assert info.training["images"] == 10 * BATCH
@@ -98,7 +98,7 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(pictures, straigh
     assert all(torch.equal(v, average[k]) for k, v in model.state_dict().items())
     assert not all(torch.equal(v, live[k]) for k, v in model.state_dict().items())
     for split, logged in (("val", summary.val_bits_per_dim), ("train", summary.train_bits_per_dim)):
-        paths = sorted((pictures / split).iterdir())
+        paths = sorted((photos / split).iterdir())
         images = torch.stack([torch.from_numpy(np.array(Image.open(p))) for p in paths])
         chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:8].sort()
         images = images.permute(0, 3, 1, 2)[chosen.values]
@@ -109,13 +109,13 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(pictures, straigh
 
 
 def test_figures_go_to_tensorboard_and_a_set_may_be_decoded_at_each_visit(
-    pictures, straight, tmp_path
+    photos, straight, tmp_path
 ):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     out = tmp_path / "tracked"
-    summary = train(config(pictures, out, "tracker=tensorboard", "data_memory_gb=0"))
+    summary = train(config(photos, out, "tracker=tensorboard", "data_memory_gb=0"))
     assert summary.val_bits_per_dim == straight[1].val_bits_per_dim
     same_state(straight[0] / "state/step-00000010", out / "state/step-00000010")
     (file,) = out.rglob("events.out.tfevents.*")
@@ -132,10 +132,10 @@ def test_figures_go_to_tensorboard_and_a_set_may_be_decoded_at_each_visit(
 
 
 @pytest.mark.parametrize("kind", ["folder", "manifest"])
-def test_a_resumed_run_ends_with_the_bits_of_the_straight_one(pictures, straight, tmp_path, kind):
-    data, out = pictures, tmp_path / "half"
+def test_a_resumed_run_ends_with_the_bits_of_the_straight_one(photos, straight, tmp_path, kind):
+    data, out = photos, tmp_path / "half"
     if kind == "manifest":
-        files = [(s, f) for s in ("train", "val", "test") for f in (pictures / s).iterdir()]
+        files = [(s, f) for s in ("train", "val", "test") for f in (photos / s).iterdir()]
         data = tmp_path / "list.jsonl"
         rows = [json.dumps({"image": str(file), "split": split}) for split, file in files]
         data.write_text("\n".join(sorted(rows)))
@@ -147,20 +147,20 @@ def test_a_resumed_run_ends_with_the_bits_of_the_straight_one(pictures, straight
     same_state(straight[0] / "state/step-00000010", out / "state/step-00000010")
 
 
-def test_a_larger_budget_changes_no_step_of_a_stable_rate(pictures, tmp_path):
+def test_a_larger_budget_changes_no_step_of_a_stable_rate(photos, tmp_path):
     """Half a run, extended, and a run of the whole budget from the start end with the same bits."""
     settings = ["optim.schedule=stable", "optim.warmup=2", "optim.decay_share=0.25"]
-    images = config(pictures, tmp_path).optim.images
+    images = config(photos, tmp_path).optim.images
     whole, half = tmp_path / "whole", tmp_path / "half"
-    train(config(pictures, whole, *settings))
+    train(config(photos, whole, *settings))
     longer = [f"optim.images={4 * images}", "save_every=2"]
     with pytest.raises(Stop):  # in its stable part, of another budget
-        train(config(pictures, half, *settings, *longer), report=stop_at(5))
-    train(config(pictures, half, *settings), resume=True)
+        train(config(photos, half, *settings, *longer), report=stop_at(5))
+    train(config(photos, half, *settings), resume=True)
     same_state(whole / "state/step-00000010", half / "state/step-00000010")
 
 
-def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_path):
+def test_a_damaged_state_leads_back_to_the_one_before(photos, straight, tmp_path):
     out, _ = straight
     run = tmp_path / "run"
     shutil.copytree(out, run)
@@ -168,32 +168,32 @@ def test_a_damaged_state_leads_back_to_the_one_before(pictures, straight, tmp_pa
     with (run / "metrics.jsonl").open("a") as file:
         file.write('{"event": "st')  # a killed process
     seen = []
-    train(config(pictures, run), resume=True, report=seen.append)
+    train(config(photos, run), resume=True, report=seen.append)
     (note,) = [e for e in seen if e["event"] == "note"]
     assert "step-00000010" in note["text"]
     same_state(out / "state/step-00000010", run / "state/step-00000010")
     assert len(events(run, "validation")) == 2
     with pytest.raises(CaflowError, match=r"optim\.batch_size is 4, .* began with 8"):
-        train(config(pictures, run, "optim.batch_size=4"), resume=True)
+        train(config(photos, run, "optim.batch_size=4"), resume=True)
     with pytest.raises(CaflowError, match=r"flow\.hidden is 16, .* began with 8"):
-        train(config(pictures, run, "flow.hidden=16"), resume=True)
+        train(config(photos, run, "flow.hidden=16"), resume=True)
     (run / "config.toml").unlink()
     with pytest.raises(CaflowError, match=r"cannot resume from .*step-00000010") as caught:
-        train(config(pictures, run, "flow.hidden=16"), resume=True)
+        train(config(photos, run, "flow.hidden=16"), resume=True)
     assert caught.value.exit_code == 2
     shutil.rmtree(run / "state")
     with pytest.raises(CaflowError, match="no state to resume"):
-        train(config(pictures, run), resume=True)
+        train(config(photos, run), resume=True)
 
 
-def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(pictures, straight, tmp_path):
+def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(photos, straight, tmp_path):
     out, refusals = tmp_path / "run", []
 
     def start_another(event):
         if event["event"] == "data":
             for resume in (False, True):
                 with pytest.raises(CaflowError) as caught:
-                    train(config(pictures, out), resume=resume)
+                    train(config(photos, out), resume=resume)
                 refusals.append(caught.value)
 
     # Killed before its first state: it starts again, over what it left.
@@ -202,45 +202,45 @@ def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(pictures, strai
     for name in (*left, ".best.safetensors.17.tmp"):
         (out / name).touch()
     (out / "metrics.jsonl").write_text('{"event": "data", "step": 0}\n')
-    train(config(pictures, out, "optim.images=8"), report=start_another)
+    train(config(photos, out, "optim.images=8"), report=start_another)
     assert "another process is training in" in refusals[1].message
     assert {r.exit_code for r in refusals} == {2}
     assert not list(out.rglob("*.tmp"))
     assert (out / ".mine").exists()
     before = (straight[0] / "metrics.jsonl").read_bytes()
     with pytest.raises(CaflowError, match="holds a run already"):
-        train(config(pictures, straight[0]))
+        train(config(photos, straight[0]))
     assert (straight[0] / "metrics.jsonl").read_bytes() == before
     with pytest.raises(CaflowError):
         train(config(tmp_path / "no data", tmp_path / "never"))
     assert not (tmp_path / "never").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(CaflowError, match="cannot write to") as caught:
-        train(config(pictures, tmp_path / "file" / "run"))
+        train(config(photos, tmp_path / "file" / "run"))
     assert (caught.value.exit_code, caught.value.hint) == (2, "choose another --out")
 
 
 # --- from another model ---------------------------------------------------------------------------
 
 
-def test_init_from_starts_where_the_model_is_with_the_runs_own_task(pictures, straight, tmp_path):
+def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, straight, tmp_path):
     out, summary = straight
     source = f"init_from={out / 'last.safetensors'}"
     settings = [source, "optim.lr=1e-9", "optim.images=8", "validate_every=1"]
-    again = train(config(pictures, tmp_path / "next", *settings))
+    again = train(config(photos, tmp_path / "next", *settings))
     assert [p.name for p in (tmp_path / "next" / "state").iterdir()] == ["step-00000001"]
     assert again.val_bits_per_dim == pytest.approx(summary.val_bits_per_dim, abs=1e-4)
-    train(config(pictures, tmp_path / "x2", source, "task.factor=2", "optim.images=8"))
+    train(config(photos, tmp_path / "x2", source, "task.factor=2", "optim.images=8"))
     assert read_info(tmp_path / "x2" / "last.safetensors").config.task.factor == 2
     for other in ("flow.hidden=16", "flow.t_steps=2"):
         with pytest.raises(CaflowError, match="another architecture") as caught:
-            train(config(pictures, tmp_path / "other", source, other))
+            train(config(photos, tmp_path / "other", source, other))
         assert caught.value.exit_code == 2
     stable = ["optim.schedule=stable", "optim.decay_share=0", "optim.warmup=2", "seed=1"]
     seen: list[dict] = []
-    second = train(config(pictures, tmp_path / "on", *stable, source), report=seen.append)
+    second = train(config(photos, tmp_path / "on", *stable, source), report=seen.append)
     rates = {event["lr"] for event in seen if event["event"] == "step"}
-    assert rates == {config(pictures, tmp_path).optim.lr}
+    assert rates == {config(photos, tmp_path).optim.lr}
     assert second.val_bits_per_dim < summary.val_bits_per_dim
 
 
@@ -250,15 +250,15 @@ GUIDED = ("flow.guide=8", "optim.guide_first=0.4", "optim.guide_perceptual=0", "
 
 
 @pytest.fixture(scope="module")
-def guided(pictures: Path, tmp_path_factory: pytest.TempPathFactory):
+def guided(photos: Path, tmp_path_factory: pytest.TempPathFactory):
     """A run whose guide trains alone for 4 of 10 steps."""
     out, seen = tmp_path_factory.mktemp("guided") / "run", []
-    train(config(pictures, out, *GUIDED), report=seen.append)
+    train(config(photos, out, *GUIDED), report=seen.append)
     return out, seen
 
 
 def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
-    pictures, guided, tmp_path, monkeypatch
+    photos, guided, tmp_path, monkeypatch
 ):
     out, seen = guided
     without_lpips, (step, text) = ((e["step"], e["text"]) for e in seen if e["event"] == "note")
@@ -270,7 +270,7 @@ def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
     assert (record["phase"], record["phase_began_at"]) == (1, 4)
     monkeypatch.setattr(loop, "LOG_EVERY", 1)
     again, stop = [], stop_at(15)
-    longer = config(pictures, tmp_path / "longer", *GUIDED, "optim.images=240")
+    longer = config(photos, tmp_path / "longer", *GUIDED, "optim.images=240")
     shutil.copytree(out, tmp_path / "longer")
     with pytest.raises(Stop):
         train(longer, resume=True, report=lambda e: (again.append(e), stop(e)))
@@ -282,18 +282,18 @@ def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
 
 
 def test_only_the_guide_changes_while_it_trains_and_actnorms_are_set_after_it(
-    pictures, guided, tmp_path
+    photos, guided, tmp_path
 ):
     half = tmp_path / "half"
     with pytest.raises(Stop):
-        train(config(pictures, half, *GUIDED), report=stop_at(5))
+        train(config(photos, half, *GUIDED), report=stop_at(5))
     states = [load_file(half / "state" / f"step-{s:08d}" / "model.safetensors") for s in (2, 4)]
     for name in states[0]:
         assert torch.equal(states[0][name], states[1][name]) != name.startswith("A.guide."), name
     flags = [name for name in states[1] if name.endswith(".initialized")]
     assert flags
     assert not any(states[1][name] for name in flags)
-    train(config(pictures, half, *GUIDED), resume=True)
+    train(config(photos, half, *GUIDED), resume=True)
     same_state(half / "state/step-00000010", guided[0] / "state/step-00000010")
     final = load_file(half / "state/step-00000010/model.safetensors")
     assert all(final[name] for name in flags)
@@ -302,24 +302,24 @@ def test_only_the_guide_changes_while_it_trains_and_actnorms_are_set_after_it(
 
 
 def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
-    pictures, guided, tmp_path
+    photos, guided, tmp_path
 ):
     out = tmp_path / "run"
     for resume in (False, True):
         with pytest.raises(CaflowError, match="ended after step 1, while the guide") as caught:
-            train(config(pictures, out, *GUIDED, "optim.images=8"), resume=resume)
+            train(config(photos, out, *GUIDED, "optim.images=8"), resume=resume)
         assert caught.value.exit_code == 1
         assert caught.value.hint == f"caflow train --out {out} --resume --images 80"
     assert list(out.glob("*.safetensors")) == []
     assert not events(out, "end")
-    train(config(pictures, out, *GUIDED, "optim.images=80"), resume=True)
+    train(config(photos, out, *GUIDED, "optim.images=80"), resume=True)
     assert {path.stem for path in out.glob("*.safetensors")} == {"best", "last"}
     # The flows of a model that a run begins with have trained; another guide starts anew.
     source = f"init_from={out / 'best.safetensors'}"
-    train(config(pictures, tmp_path / "on", *GUIDED, "optim.images=8", source))
+    train(config(photos, tmp_path / "on", *GUIDED, "optim.images=8", source))
     assert (tmp_path / "on" / "best.safetensors").exists()
     other = [*GUIDED, "flow.guide=5", "optim.images=8", source]
-    train(config(pictures, tmp_path / "other", *other))
+    train(config(photos, tmp_path / "other", *other))
     theirs, ours = (load_file(path / "best.safetensors") for path in (out, tmp_path / "other"))
     assert ours["A.guide.head.weight"].shape != theirs["A.guide.head.weight"].shape
     assert torch.equal(
@@ -330,7 +330,7 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
 # --- bad steps ------------------------------------------------------------------------------------
 
 
-def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_path, monkeypatch):
+def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("caflow_cli.training.optim._BAD_IN_A_ROW", 5)
     out, seen, calls = tmp_path / "wild", [], []
     step, state = loop.Trainer.step, {}
@@ -348,25 +348,25 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(pictures, tmp_
         return step(self, *args)
 
     monkeypatch.setattr(loop.Trainer, "step", poisoned)
-    summary = train(config(pictures, out, "optim.images=120"), report=seen.append)
+    summary = train(config(photos, out, "optim.images=120"), report=seen.append)
     assert (len(calls), summary.skipped_steps, summary.rollbacks) == (15, 5, 1)
     (rollback,) = [e for e in seen if e["event"] == "rollback"]
     assert (rollback["step"], rollback["lr_scale"]) == (10, 0.5)
     steps = {e["step"]: e for e in seen if e["event"] == "step"}
     assert steps[10]["loss"] is None
-    halved = learning_rate(config(pictures, out).optim, 14, 14 / 15, 0) / 2
+    halved = learning_rate(config(photos, out).optim, 14, 14 / 15, 0) / 2
     assert steps[15]["lr"] == pytest.approx(halved)
     assert summary.val_bits_per_dim < 8
     model = CAFlow.load(out / "last.safetensors")
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
 
 
-def test_a_run_that_cannot_recover_fails(pictures, tmp_path, monkeypatch):
+def test_a_run_that_cannot_recover_fails(photos, tmp_path, monkeypatch):
     monkeypatch.setattr("caflow_cli.training.optim._ROLLBACKS", 1)
     monkeypatch.setattr("caflow_cli.training.optim._BAD_IN_A_ROW", 5)
     settings = ["optim.batch_size=4", "validate_every=1000", "optim.images=8000", "optim.lr=1e30"]
     with pytest.raises(CaflowError, match="training does not recover") as caught:
-        train(config(pictures, tmp_path / "lost", *settings, "optim.warmup=1"))
+        train(config(photos, tmp_path / "lost", *settings, "optim.warmup=1"))
     assert "--lr" in caught.value.hint
 
 
@@ -422,11 +422,9 @@ def test_a_run_fills_holes_of_masks_and_its_model_does_not_contain_their_path(
     assert np.array_equal(best.image[mask == 0], image[mask == 0])
 
 
-def test_few_validation_images_describe_no_domain_and_a_batch_may_exceed_the_set(
-    pictures, tmp_path
-):
+def test_few_validation_images_describe_no_domain_and_a_batch_may_exceed_the_set(photos, tmp_path):
     for split in ("train", "val"):
-        shutil.copytree(pictures / "train", tmp_path / "data" / split)
+        shutil.copytree(photos / "train", tmp_path / "data" / split)
     large = ["optim.batch_size=32", "optim.images=64"]
     for count, known in ((19, False), (20, True)):
         out = tmp_path / str(count)
@@ -440,9 +438,9 @@ def test_few_validation_images_describe_no_domain_and_a_batch_may_exceed_the_set
     "setting",
     ["flow.conditional=shared", "flow.conditional=dual-glow", "flow.dequantization=variational"],
 )
-def test_every_variant_trains_and_restores(pictures, tmp_path, setting):
+def test_every_variant_trains_and_restores(photos, tmp_path, setting):
     out = tmp_path / "variant"
-    summary = train(config(pictures, out, setting, "flow.scales=2", "optim.images=48"))
+    summary = train(config(photos, out, setting, "flow.scales=2", "optim.images=48"))
     assert summary.skipped_steps == 0
     assert summary.val_bits_per_dim < 8
     model = CAFlow.load(out / "best.safetensors")

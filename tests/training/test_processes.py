@@ -52,26 +52,26 @@ def test_the_first_signal_is_noted_and_a_second_ctrl_c_interrupts():
 
 
 @pytest.fixture(scope="module")
-def straight(pictures, tmp_path_factory):
+def straight(photos, tmp_path_factory):
     """Ten steps in one process."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    (outcome,) = run(tiny(pictures, out))
+    (outcome,) = run(tiny(photos, out))
     assert outcome["error"] is None
     assert len(losses(outcome)) == 10
     return out, outcome
 
 
 @pytest.fixture(scope="module")
-def double(pictures, tmp_path_factory):
+def double(photos, tmp_path_factory):
     """The same in float64."""
-    (outcome,) = run(tiny(pictures, tmp_path_factory.mktemp("double") / "run"), double=True)
+    (outcome,) = run(tiny(photos, tmp_path_factory.mktemp("double") / "run"), double=True)
     assert outcome["error"] is None
     return outcome
 
 
-def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double, tmp_path):
+def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(photos, double, tmp_path):
     out = tmp_path / "two"
-    values = tiny(pictures, out)
+    values = tiny(photos, out)
     # Rank 1 alone is told to stop; both do, after the same step, and rank 0 writes the state.
     first = run(values, 2, signals={1: (6, signal.SIGTERM)}, double=True)
     assert [o["code"] for o in first] == [143, 143], first
@@ -93,8 +93,8 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(pictures, double
     assert ["holds a run already" in o["error"] for o in refused] == [True, True]
 
 
-def test_two_ranks_train_a_guide_as_one_does(pictures, tmp_path):
-    flow = {**tiny(pictures, tmp_path)["flow"], "guide": 4}
+def test_two_ranks_train_a_guide_as_one_does(photos, tmp_path):
+    flow = {**tiny(photos, tmp_path)["flow"], "guide": 4}
     optim = {
         "guide_first": 0.5,
         "guide_first_lr": 1e-3,
@@ -102,8 +102,8 @@ def test_two_ranks_train_a_guide_as_one_does(pictures, tmp_path):
         "images": 48,
         "guide_perceptual": 0.0,
     }
-    (one,) = run(tiny(pictures, tmp_path / "one", flow=flow, optim=optim), double=True)
-    two = run(tiny(pictures, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
+    (one,) = run(tiny(photos, tmp_path / "one", flow=flow, optim=optim), double=True)
+    two = run(tiny(photos, tmp_path / "two", flow=flow, optim=optim), 2, double=True)
     assert [o["error"] for o in (one, *two)] == [None] * 3
     assert len(losses(one)) == 6
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
@@ -117,73 +117,73 @@ def test_two_ranks_train_a_guide_as_one_does(pictures, tmp_path):
         assert all(b[key] for key in b if key.endswith(".initialized")), name
 
 
-def test_two_ranks_learn_from_samples_as_one_does_and_go_on_bit_for_bit(pictures, tmp_path):
+def test_two_ranks_learn_from_samples_as_one_does_and_go_on_bit_for_bit(photos, tmp_path):
     values = {"samples": {"share": 0.6, "perceptual": 0.0, "tau": 0.7}, "optim": {"images": 80}}
-    (one,) = run(tiny(pictures, tmp_path / "one", **values), double=True)
-    two = run(tiny(pictures, tmp_path / "two", **values), 2, double=True)
+    (one,) = run(tiny(photos, tmp_path / "one", **values), double=True)
+    two = run(tiny(photos, tmp_path / "two", **values), 2, double=True)
     assert [o["error"] for o in (one, *two)] == [None] * 3
     assert losses(two[0]) == pytest.approx(losses(one), abs=1e-9)
     for figure in ("picture_loss", "val_picture_loss"):
         a, b = ([e[figure] for e in o["events"] if figure in e] for o in (one, two[0]))
         assert a
         assert b == pytest.approx(a, abs=1e-9)
-    (whole,) = run(tiny(pictures, tmp_path / "whole", **values))
-    killed = tiny(pictures, tmp_path / "killed", **values)
+    (whole,) = run(tiny(photos, tmp_path / "whole", **values))
+    killed = tiny(photos, tmp_path / "killed", **values)
     run(killed, signals={0: (7, signal.SIGKILL)})
     (again,) = run(killed, resume=True)
     assert losses(again) == losses(whole)[5:]
     same_state(*(tmp_path / name / "state" / "step-00000010" for name in ("whole", "killed")))
 
 
-def test_a_killed_run_goes_on_bit_for_bit(pictures, straight, tmp_path):
+def test_a_killed_run_goes_on_bit_for_bit(photos, straight, tmp_path):
     out, alone = straight
     killed = tmp_path / "killed"
-    (outcome,) = run(tiny(pictures, killed), signals={0: (7, signal.SIGKILL)})
+    (outcome,) = run(tiny(photos, killed), signals={0: (7, signal.SIGKILL)})
     assert outcome["exit"] == -signal.SIGKILL
     assert states(killed) == ["step-00000005"]
-    (outcome,) = run(tiny(pictures, killed), resume=True)
+    (outcome,) = run(tiny(photos, killed), resume=True)
     assert losses(outcome) == losses(alone)[5:]
     same_state(out / "state" / "step-00000010", killed / "state" / "step-00000010")
     lines = (killed / "metrics.jsonl").read_text().splitlines()
     assert sum('"event": "step"' in line for line in lines) == 10
 
 
-def test_ctrl_c_between_states_writes_one_and_goes_on_bit_for_bit(pictures, straight, tmp_path):
+def test_ctrl_c_between_states_writes_one_and_goes_on_bit_for_bit(photos, straight, tmp_path):
     out, _ = straight
     stopped = tmp_path / "stopped"
-    (outcome,) = run(tiny(pictures, stopped), signals={0: (6, signal.SIGINT)})
+    (outcome,) = run(tiny(photos, stopped), signals={0: (6, signal.SIGINT)})
     assert outcome["code"] == 130
     assert "interrupted after step 7" in outcome["error"]
     assert outcome["hint"] == f"caflow train --out {stopped} --resume"
     assert states(stopped) == ["step-00000005", "step-00000007"]
     # Stopped again: of the two, one stays that no interrupt has made.
-    (outcome,) = run(tiny(pictures, stopped), resume=True, signals={0: (1, signal.SIGTERM)})
+    (outcome,) = run(tiny(photos, stopped), resume=True, signals={0: (1, signal.SIGTERM)})
     assert states(stopped) == ["step-00000005", "step-00000009"]
-    run(tiny(pictures, stopped), resume=True)
+    run(tiny(photos, stopped), resume=True)
     assert states(stopped) == ["step-00000005", "step-00000010"]
     same_state(out / "state" / "step-00000010", stopped / "state" / "step-00000010")
 
 
-def test_a_full_disk_leaves_the_last_state_whole(pictures, straight, tmp_path):
+def test_a_full_disk_leaves_the_last_state_whole(photos, straight, tmp_path):
     out = tmp_path / "full"
-    (outcome,) = run(tiny(pictures, out), signals={0: (6, signal.SIGINT)})
+    (outcome,) = run(tiny(photos, out), signals={0: (6, signal.SIGINT)})
     before = states(out)
     size = (out / "state" / before[0] / "model.safetensors").stat().st_size
-    late = tiny(pictures, out, validate_every=100)
+    late = tiny(photos, out, validate_every=100)
     (outcome,) = run(late, resume=True, file_limit=size // 2)
     assert "cannot write the state of step 10" in outcome["error"]
     assert "File too large" in outcome["error"]
     assert f"--out {out} --resume" in outcome["hint"]
     assert states(out) == before
     assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
-    (outcome,) = run(tiny(pictures, out), resume=True)
+    (outcome,) = run(tiny(photos, out), resume=True)
     assert outcome["error"] is None
     same_state(straight[0] / "state" / "step-00000010", out / "state" / "step-00000010")
 
 
-def test_a_run_killed_before_its_first_state_starts_again(pictures, straight, tmp_path):
+def test_a_run_killed_before_its_first_state_starts_again(photos, straight, tmp_path):
     out = tmp_path / "early"
-    values = tiny(pictures, out, validate_every=2)
+    values = tiny(photos, out, validate_every=2)
     (outcome,) = run(values, signals={0: (3, signal.SIGKILL)})
     assert outcome["exit"] == -signal.SIGKILL
     assert (out / "best.safetensors").exists()

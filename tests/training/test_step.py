@@ -217,12 +217,12 @@ def test_a_state_of_a_phase_that_does_not_exist_is_refused(guided_model, batch, 
     assert caught.value.exit_code == 2
 
 
-def test_an_estimate_makes_steps_of_every_phase_and_writes_nothing(pictures, tmp_path):
+def test_an_estimate_makes_steps_of_every_phase_and_writes_nothing(photos, tmp_path):
     from caflow_cli.records import parse
     from caflow_cli.training.config import to_toml
     from caflow_cli.training.estimate import estimate
 
-    values = tiny(pictures, tmp_path / "x", optim={"guide_first": 0.5, "guide_perceptual": 0})
+    values = tiny(photos, tmp_path / "x", optim={"guide_first": 0.5, "guide_perceptual": 0})
     run = parse(RunConfig, {**values, "flow": {**values["flow"], "guide": 8}})
     found = estimate(run)
     assert (found["steps"], found["images"]) == (10, 80)
