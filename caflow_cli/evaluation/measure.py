@@ -140,7 +140,7 @@ class Measurer:
         values = self._compare(one.example, [images[k] for k in measured])
         for k, of_one in zip(measured, values, strict=True):
             draws["candidates"][k] |= of_one
-        for m in ms if run.measures_spread else ():
+        for m in ms if {"diversity", "calibration"} & set(run.metrics) else ():
             stacked = to_batch(images[:m])
             if m > 1 and "diversity" in run.metrics:
                 draws.setdefault("diversity", {})[str(m)] = diversity(stacked)

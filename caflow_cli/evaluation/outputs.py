@@ -47,7 +47,7 @@ class Measured:
 
 def shown_cell(settings: Settings) -> Cell | None:
     """The setting whose candidates the gallery shows: first temperature and rule, largest M."""
-    cells = [cell for cell in settings.cells if cell.tau == settings.taus[0]]
+    cells = [cell for cell in settings.cells if cell.tau == settings.tau[0]]
     if not cells:
         return None
     m = max(cell.m for cell in cells)
@@ -147,7 +147,8 @@ class Outputs:
         """The files of an image's N kept candidates, best first."""
         if len(self._settings.cells) > 1:
             several = len({cell.rank for cell in self._settings.cells}) > 1
-            folder /= f"{cell.name}_{cell.rank}" if several else cell.name
+            name_of_cell = f"tau{cell.tau}_m{cell.m}_n{cell.n}".replace("/", "-")
+            folder /= f"{name_of_cell}_{cell.rank}" if several else name_of_cell
         stem = PurePosixPath(name).with_suffix("")
         if cell.n == 1:
             return [folder / f"{stem}.png"]

@@ -71,7 +71,7 @@ def _facts(
     data, params, size = about["data"], about["params"], about["data"]["size"]
     taus, ms, ns, rules = (
         ", ".join(map(str, values))
-        for values in (settings.taus, params["candidates"], params["keep"], params["ranks"])
+        for values in (settings.tau, params["candidates"], params["keep"], params["ranks"])
     )
     facts = {
         "model": f"{identity['id']} (sha256 {(identity['sha256'] or 'unknown')[:12]}…)",

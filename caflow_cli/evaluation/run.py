@@ -80,16 +80,16 @@ def evaluate(
         CaflowError: Arguments, data or weights cannot be used. Single images that fail are in
             `failed`.
     """
-    if not isinstance(metrics, Settings):
-        metrics = Settings(metrics=metrics)
-    given = replace(metrics, **settings)
-    run = given.of(model.config)
+    given: Any = metrics
+    if not isinstance(given, Settings):
+        given = Settings(metrics=given, **settings)
+    run: Settings = given.of(model.config)
     task, protocol = task_of(model), run.protocol
     notes: list[str] = []
-    if isinstance(protocol, Protocol):
+    if protocol is not None:
         _check_protocol(protocol, task)
-    elif not given.metrics:
-        run = replace(run, metrics=measurable(run.metrics, run.weights, notes))
+    if run.lpips_is_optional:
+        run = replace(run, metrics=tuple(measurable(run.metrics, run.weights, notes)))
     side = None if run.whole else side_of(model.config.task)
     paired, seed = not task.derives_condition, model.split_seed
     with ExitStack() as stack:
@@ -111,7 +111,11 @@ def evaluate(
         rows: dict[int, Row] = dict(outputs.rows)
         failed: dict[int, Failure] = {}
         left = [index for index in range(len(names)) if index not in rows]
-        step = 1 if side is None else requests_at_a_time((side, side), run.most, run.batch_size)
+        step = (
+            1
+            if side is None
+            else requests_at_a_time((side, side), max(run.candidates), run.batch_size)
+        )
         for first in range(0, len(left), step):
             for index, one in measurer.attempt(left[first : first + step]):
                 if isinstance(one, Measured):
@@ -132,7 +136,7 @@ def evaluate(
     labels = [name for name in run.metrics if name not in run.sets]
     if features is not None:
         labels += features.finish(results, run.baselines(task.name)[0], notes)
-    if isinstance(protocol, Protocol):
+    if protocol is not None:
         published = protocol.published(str(data))
         results += [
             Result(f"{what}, published", {n: Estimate(value, None, 0) for n, value in own.items()})
@@ -140,7 +144,7 @@ def evaluate(
         ]
         if published and protocol.source:
             notes.append(f"published figures by the name of the set: {protocol.source}")
-        notes += protocol.departures(run.taus, about["params"], len(rows), labels)
+        notes += protocol.departures(run.tau, about["params"], len(rows), labels)
     form = "benchmark" if run.whole else "model"
     found = Evaluation(form, len(rows), labels, results, about, gaps, failures, notes)
     if run.report is not None:
@@ -158,7 +162,7 @@ def _about(
         "params": run.as_json(),
         "estimator": estimator_of(model, run.noise_samples),
     }
-    if isinstance(run.protocol, Protocol):
+    if run.protocol is not None:
         about["protocol"] = run.protocol.as_json()
     return about
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +11,7 @@ from ..config import Config
 from ..errors import EXIT_USAGE, CaflowError
 from ..paths import exists, url_of
 from ..sampling import Sampling, check_noise_samples, check_rank
-from ..temperature import Tau, Temperature
+from ..temperature import Temperature
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
 
@@ -32,134 +32,110 @@ class Cell(NamedTuple):
     n: int
     rank: str = "likelihood"
 
-    @property
-    def name(self) -> str:
-        """For files."""
-        return f"tau{self.tau}_m{self.m}_n{self.n}".replace("/", "-")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings. Several temperatures, M, N or rules are a sweep over combinations with N <= M.
 
-    Candidates are drawn once for each temperature, for the largest M. A smaller M takes the first
-    of them.
+    What is a tuple below may be given as one value, a sequence, or a text with commas; a protocol
+    by its name. Candidates are sampled once for each temperature, for the largest M; a smaller M
+    takes the first of them.
+
+    Raises:
+        CaflowError: (exit 2) a metric or the protocol is unknown, or a value is out of range.
     """
 
-    metrics: str | Sequence[str] = ()  # names, or "all"; none: the protocol's, else lpips and rmse
-    tau: Tau | Sequence[Tau] | None = (
-        None  # None: the protocol's, else the model's, else the task's
-    )
-    candidates: int | Sequence[int] | None = None  # M; None: likewise
-    keep: int | Sequence[int] | None = None  # N of the M are measured; None: the protocol's, else 1
-    rank: str | Sequence[str] = "likelihood"  # rules that choose the N
-    seed: int = 0  # candidate k of image r is drawn from seed + 1,000,003 r + k, modulo 2^32
+    metrics: tuple[str, ...] = ()  # of METRICS; none: the protocol's, else lpips and rmse
+    tau: tuple[Temperature, ...] = ()  # none: the protocol's, else the model's, else the task's
+    candidates: tuple[int, ...] = ()  # M; none: likewise
+    keep: tuple[int, ...] = ()  # N of the M are measured; none: the protocol's, else 1
+    rank: tuple[str, ...] = ("likelihood",)  # rules that choose the N
+    seed: int = 0  # candidate k of image r has the seed seed + 1,000,003 r + k, modulo 2^32
     noise_samples: int = 1  # K of all log-likelihoods
     batch_size: int | None = None  # candidates at a time
-    split: Split | None = None  # None: `test/` where there is one, else everything
+    split: Split | None = None  # None: `test/` if there is one, else everything
     limit: int | None = None  # the first so many images; None: the protocol's, else all
-    protocol: Protocol | str | None = None
+    protocol: Protocol | None = None
     masks: str | Path | None = None  # for a protocol that needs them: folder or zip
     weights: Weights = field(default_factory=Weights)
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
     skip_existing: bool = False  # go on with what an interrupted run left in either
     save_stats: str | Path | None = None  # an .npz of the truths' features, for later runs
+    lpips_is_optional: bool = (
+        False  # left out, with a note, if its network cannot be had: a default
+    )
 
-    def check(self) -> Settings:
-        """Fill in what the protocol states, and refuse values that no model can use.
+    def __post_init__(self) -> None:
+        protocol: Any = self.protocol
+        if isinstance(protocol, str):
+            protocol = get_protocol(protocol)
+        paper = protocol or Protocol("", "", "", (), "")
+        metrics = (*_several(self.metrics, (), "--metric", str), *paper.metrics)
+        known = {
+            "protocol": protocol,
+            "metrics": tuple(choose_metrics(metrics, self._offered(protocol), ("lpips", "rmse"))),
+            "tau": _several(self.tau, paper.tau, "--tau", Temperature.of),
+            "candidates": _several(self.candidates, paper.candidates, "-m", int),
+            "keep": _several(self.keep, paper.keep, "-n", int),
+            "rank": _several(self.rank, (), "--rank", str),
+            "limit": paper.images if self.limit is None else self.limit,
+            "lpips_is_optional": self.lpips_is_optional or not metrics,
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
+        self._check()
 
-        Raises:
-            CaflowError: (exit 2) a metric or the protocol is unknown, or a value is out of range.
-        """
-        protocol = get_protocol(self.protocol) if isinstance(self.protocol, str) else self.protocol
-        tau, candidates, keep, limit = self.tau, self.candidates, self.keep, self.limit
-        if protocol is not None:
-            tau = protocol.tau if tau is None else tau
-            candidates = protocol.candidates if candidates is None else candidates
-            keep = protocol.keep if keep is None else keep
-            limit = protocol.images if limit is None else limit
-        found = replace(
-            self,
-            protocol=protocol,
-            metrics=self._names(protocol),
-            tau=None if tau is None else tuple(dict.fromkeys(map(Temperature.of, _several(tau)))),
-            candidates=None if candidates is None else _several(candidates),
-            keep=_several(1 if keep is None else keep),
-            rank=_several(self.rank),
-            limit=limit,
-        )
-        found._check()
-        return found
-
-    def _names(self, protocol: Protocol | None) -> tuple[str, ...]:
-        offered = [name for name, metric in METRICS.items() if metric.needs != "benchmark"]
-        if protocol is not None and protocol.whole:
-            offered = [n for n, metric in METRICS.items() if metric.needs in ("pairs", "benchmark")]
-            if protocol.task != "inpaint":
-                offered.remove("psnr_hole")
-        given = _several(self.metrics)
-        named = [*given, *(protocol.metrics if protocol is not None else ())]
-        return tuple(choose_metrics(named, offered, ("lpips", "rmse")))
+    @staticmethod
+    def _offered(protocol: Protocol | None) -> list[str]:
+        """The metrics that can be chosen."""
+        if protocol is None or not protocol.whole:
+            return [name for name, metric in METRICS.items() if metric.needs != "benchmark"]
+        names = [name for name, m in METRICS.items() if m.needs in ("pairs", "benchmark")]
+        return [name for name in names if name != "psnr_hole" or protocol.task == "inpaint"]
 
     def _check(self) -> None:
-        protocol = self.protocol
-        assert not isinstance(protocol, str)
-        for rule in _several(self.rank):
+        for rule in self.rank:
             check_rank(rule)
-        for m in () if self.candidates is None else _several(self.candidates):
+        for m in self.candidates:
             Sampling(candidates=m).check()
             _require(m <= _MOST_CANDIDATES, f"cannot draw {m} candidates", "-m 10")
-        for n in _several(self.keep):
+        for n in self.keep:
             Sampling(keep=n).check()
         for name, number in (("--limit", self.limit), ("--batch-size", self.batch_size)):
             _require(number is None or number >= 1, f"{name} is {number}", f"{name} 10")
         # Not `Sampling`'s bound: seeds of many images start again at 0.
         _require(0 <= self.seed < _SEEDS, f"seed {self.seed} is out of range", "--seed 0")
         check_noise_samples(self.noise_samples)
-        if protocol is not None and protocol.masks:
-            _require(
-                self.masks is not None,
-                f"protocol {protocol.name} needs masks of damage",
-                "--masks DIR, white where a hole is",
-            )
+        splits = (None, "train", "val", "test")
+        _require(self.split in splits, f"unknown split {self.split!r}", "--split test")
+        if self.protocol is not None and self.protocol.masks:
+            message = f"protocol {self.protocol.name} needs masks of damage"
+            _require(self.masks is not None, message, "--masks DIR, white where a hole is")
         else:
-            _require(
-                self.masks is None,
-                "--masks is for --protocol repair",
-                "--protocol repair, or no --masks",
-            )
-        _require(
-            not (self.whole and self.save_stats),
-            "--save-stats is not for whole images, whose sizes differ",
-            "leave --save-stats out",
-        )
-        _require(
-            not self.skip_existing or self.folder is not None,
-            "--skip-existing needs a folder of an earlier run",
-            "--save-images DIR",
-        )
+            message = "--masks is for --protocol repair"
+            _require(self.masks is None, message, "--protocol repair, or no --masks")
+        message = "--save-stats is not for whole images, whose sizes differ"
+        _require(not (self.whole and self.save_stats), message, "leave --save-stats out")
+        message = "--skip-existing needs a folder of an earlier run"
+        _require(not self.skip_existing or bool(self.folder), message, "--save-images DIR")
 
     def of(self, config: Config) -> Settings:
-        """The settings for a model; what is None is filled in from it, else from its task.
+        """The settings for a model; what is open is filled in from it, else from its task.
 
         Raises:
-            CaflowError: (exit 2) as for `check`, or a value does not fit the model.
+            CaflowError: (exit 2) a value does not fit the model.
         """
-        found = self.check()
         defaults = Sampling().of(config)
         assert defaults.candidates is not None, "`of` fills it in"
         found = replace(
-            found,
-            tau=(defaults.temperature,) if found.tau is None else found.tau,
-            candidates=defaults.candidates if found.candidates is None else found.candidates,
-            rank=tuple(
-                dict.fromkeys(Sampling(rank=rule).of(config).rank for rule in _several(found.rank))
-            ),
+            self,
+            tau=self.tau or (defaults.temperature,),
+            candidates=self.candidates or (defaults.candidates,),
         )
-        for tau in found.taus:
+        for tau in found.tau:
             tau.of_latents(config.flow.latent_scales)
-        least, most = min(_several(found.keep)), found.most
+        least, most = min(found.keep), max(found.candidates)
         _require(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
         if "diversity" in found.metrics:
             _require(most >= 2, "the diversity of one candidate is none", "-m 10")
@@ -176,26 +152,12 @@ class Settings:
     @property
     def whole(self) -> bool:
         """Whether images keep their size, and only kept candidates are measured."""
-        return isinstance(self.protocol, Protocol) and self.protocol.whole
+        return self.protocol is not None and self.protocol.whole
 
     def baselines(self, task: str) -> tuple[str, ...]:
         """What is measured beside the model: the protocol's baselines, else the task's."""
-        own = self.protocol.baselines if isinstance(self.protocol, Protocol) else ()
+        own = () if self.protocol is None else self.protocol.baselines
         return own or (BASELINES[task],)
-
-    @property
-    def measures_spread(self) -> bool:
-        """Whether all candidates of an image are compared with each other."""
-        return bool({"diversity", "calibration"} & set(self.metrics))
-
-    @property
-    def taus(self) -> tuple[Temperature, ...]:
-        return tuple(map(Temperature.of, _several(self.tau)))
-
-    @property
-    def most(self) -> int:
-        """The largest M."""
-        return int(max(_several(self.candidates)))
 
     @property
     def sets(self) -> list[str]:
@@ -210,40 +172,58 @@ class Settings:
             return []
         cells = [
             Cell(tau, m, n, rank)
-            for tau in self.taus
-            for m in _several(self.candidates)
-            for n in _several(self.keep)
-            for rank in _several(self.rank)
+            for tau in self.tau
+            for m in self.candidates
+            for n in self.keep
+            for rank in self.rank
             if n <= m
         ]
         if self.whole:
-            first = _several(self.rank)[0]
-            cells = [c if any(c.tau.values) else Cell(c.tau, 1, 1, first) for c in cells]
+            cells = [c if any(c.tau.values) else Cell(c.tau, 1, 1, self.rank[0]) for c in cells]
         return list(dict.fromkeys(cells))
 
     @property
     def draws(self) -> list[tuple[Temperature, int]]:
-        """Temperatures and how many candidates are drawn at each. At 1, too, for likelihoods.
+        """Temperatures and how many candidates are sampled at each. At 1, too, for likelihoods.
 
-        Where time is measured, every M is drawn by itself.
+        Where time is measured, every M is sampled by itself.
         """
         if self.whole:
             return list(dict.fromkeys((cell.tau, cell.m) for cell in self.cells))
-        draws = dict.fromkeys((cell.tau, self.most) for cell in self.cells)
+        most = max(self.candidates)
+        draws = dict.fromkeys((cell.tau, most) for cell in self.cells)
         if "likelihood" in self.metrics:
-            draws[Temperature.of(1.0), self.most] = None
+            draws[Temperature.of(1.0), most] = None
         return list(draws)
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "taus": [tau.as_json() for tau in self.taus],
-            "candidates": list(_several(self.candidates)),
-            "keep": list(_several(self.keep)),
+            "taus": [tau.as_json() for tau in self.tau],
+            "candidates": list(self.candidates),
+            "keep": list(self.keep),
             "metrics": list(self.metrics),
             "seed": self.seed,
             "noise_samples": self.noise_samples,
-            "ranks": list(_several(self.rank)),
+            "ranks": list(self.rank),
         }
+
+
+def _several(given: Any, default: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """One value, several, or a text with commas as a tuple, in order, without repeats.
+
+    None and an empty sequence are the default, of which None is none.
+    """
+    if given is None or given == () or given == []:
+        given = () if default is None else default
+    parts = given
+    if isinstance(given, str):
+        parts = given.split(",")
+    elif isinstance(given, int | float | Temperature):
+        parts = [given]
+    try:
+        return tuple(dict.fromkeys(map(kind, parts)))
+    except ValueError as error:
+        raise CaflowError(f"{flag} is {given!r}", f"{flag} 1, or 1,10", EXIT_USAGE) from error
 
 
 def check_images(path: Path) -> None:
@@ -258,13 +238,6 @@ def check_images(path: Path) -> None:
         raise CaflowError(
             f"no images at {str(path)!r}", "give a folder, a zip or an image", EXIT_USAGE
         )
-
-
-def _several(given: Any) -> tuple[Any, ...]:
-    """One or several values as a tuple, in order, without repeats."""
-    if isinstance(given, str | int | float | Temperature):
-        return (given,)
-    return tuple(dict.fromkeys(given))
 
 
 def _require(condition: bool, message: str, hint: str) -> None:

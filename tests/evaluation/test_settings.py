@@ -48,7 +48,7 @@ def test_a_sweep_is_all_that_fits_and_draws_once_a_temperature():
     sweep = Settings(tau=(0.0, 0.5), candidates=(1, 10), keep=(1, 5), metrics="likelihood")
     sweep = sweep.of(CONFIG)
     assert len(sweep.cells) == 2 * 3
-    assert (sweep.most, sweep.draws) == (10, [(0.0, 10), (0.5, 10), (1.0, 10)])
+    assert (max(sweep.candidates), sweep.draws) == (10, [(0.0, 10), (0.5, 10), (1.0, 10)])
     assert Settings(metrics="bpd").of(CONFIG).draws == []
 
 

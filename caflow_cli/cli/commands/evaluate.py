@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +13,9 @@ import typer
 from ...data.split import check_there, of_masks
 from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ...evaluation import METRICS
-from .. import options
 from ..console import Console, measuring
 from ..evaluation_options import RESULTS, Compared, ModelOnData, Networks, Written
-from ..options import expanded
+from ..options import QUIET, VERBOSE, expanded, option
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
@@ -26,25 +25,24 @@ __all__ = ["evaluate_command"]
 _FULL = "caflow evaluate --task superres --data faces/ --metric {}"
 _PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR --metric {}"
 # Options that mean nothing where images are compared with images.
-_OF_MODELS = {
-    "save_images": "--save-images",
-    "report": "--report",
-    "skip_existing": "--skip-existing",
-    "limit": "--limit",
-    "split": "--split",
-    "tau": "--tau",
-    "candidates": "-m",
-    "keep": "-n",
-    "rank": "--rank",
-    "batch_size": "--batch-size",
-    "masks": "--masks",
-}
+_OF_MODELS = (
+    *("save_images", "report", "skip_existing", "limit", "split", "masks"),
+    *("tau", "candidates", "keep", "rank", "batch_size"),
+)
 
 
 def _metrics(incomplete: str) -> list[str]:
     """What a shell completes, also after a comma."""
     before, comma, _ = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in (*METRICS, "all")]
+
+
+_METRIC = option(
+    "--metric NAME,…",
+    f"{', '.join(METRICS)}, or all; see below. Repeatable. Default: lpips,rmse, without lpips if "
+    "its network cannot be had.",
+    autocompletion=_metrics,
+)
 
 
 @expanded
@@ -59,26 +57,14 @@ def evaluate_command(
             "`x.png`); for FID also .npz statistics.",
         ),
     ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME,…",
-            help=f"{', '.join(METRICS)}, or all; see below. Repeatable. "
-            "Default: lpips,rmse, without lpips if its network cannot be had.",
-            autocompletion=_metrics,
-        ),
-    ] = None,
+    metric: list[str] | None = _METRIC,
     model: ModelOnData,
     compared: Compared,
     networks: Networks,
     written: Written,
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="One JSON object on stdout.", rich_help_panel=RESULTS),
-    ] = False,
-    quiet: bool = options.QUIET,
-    verbose: bool = options.VERBOSE,
+    json: bool = option("--json", "One JSON object on stdout.", RESULTS),
+    quiet: bool = QUIET,
+    verbose: bool = VERBOSE,
 ) -> None:
     """Measure a model on data, or images against images.
 
@@ -93,7 +79,9 @@ def evaluate_command(
     """
     from ..evaluation_table import table_lines
 
-    console, start, identity = Console(quiet, verbose, "evaluate", json), time.perf_counter(), {}
+    console = Console(quiet, verbose, "evaluate", json)
+    start = time.perf_counter()
+    identity: dict[str, Any] = {}
     if _is_on_data(images or [], metric or ["lpips,rmse"], model, compared):
         if compared.resize is not None:
             raise CaflowError(
@@ -101,12 +89,12 @@ def evaluate_command(
                 "leave out --resize",
                 EXIT_USAGE,
             )
-        evaluation, found = _on_data(metric or [], model, networks, written, console)
-        identity = {"model": found}
+        evaluation, identity["model"] = _on_data(metric or [], model, networks, written, console)
     else:
-        for name, flag in _OF_MODELS.items():
+        for name in _OF_MODELS:
             source = context.get_parameter_source(name)
             if source is not None and source.name == "COMMANDLINE":
+                flag = f"--{name.replace('_', '-')}"
                 hint = _FULL.format("lpips,rmse")
                 raise CaflowError(f"{flag} is for a model on data", hint, EXIT_USAGE)
         evaluation = _compare(images or [], metric or [], compared, networks, console)
@@ -139,10 +127,8 @@ def _is_on_data(
         if on_data or compared.reference is not None:
             raise refuse("give two folders to compare, or a model to sample, not both", _FULL)
         if len(images) != 2:
-            raise refuse(
-                f"{len(images)} sets of images are given, not two",
-                "caflow evaluate GENERATED REFERENCE --metric {}",
-            )
+            hint = "caflow evaluate GENERATED REFERENCE --metric {}"
+            raise refuse(f"{len(images)} sets of images are given, not two", hint)
     elif on_data:
         if compared.reference is not None:
             raise refuse("--reference is for JSON lines, not for a model", _FULL)
@@ -163,34 +149,14 @@ def _on_data(
     console: Console,
 ) -> tuple[Evaluation, dict[str, str]]:
     """Measure a model on data; also return the model's identity."""
-    from ...evaluation.protocols import Protocol
     from ...evaluation.settings import Settings
     from ...tasks import task_named
-    from ...temperature import Temperature
 
-    if given.split not in (None, "train", "val", "test"):
-        raise CaflowError(f"unknown split {given.split!r}", "--split test", EXIT_USAGE)
-    settings = Settings(
-        metrics=metrics,
-        tau=_values(given.tau, "--tau", Temperature.of, "0,0.5,1 or 0.9/0.7/0.5, a shape"),
-        candidates=_values(given.candidates, "-m", int, "1,10,30"),
-        keep=_values(given.keep, "-n", int, "1,10,30"),
-        rank=given.rank.split(","),
-        seed=given.seed,
-        noise_samples=given.noise_samples,
-        batch_size=given.batch_size,
-        split=given.split,  # type: ignore[arg-type]  # checked above
-        limit=given.limit,
-        protocol=given.protocol,
-        masks=given.masks,
-        weights=networks.weights,
-        save_stats=networks.save_stats,
-        save_images=written.save_images,
-        report=written.report,
-        skip_existing=written.skip_existing,
-    )
-    protocol, task = settings.check().protocol, given.task
-    if isinstance(protocol, Protocol):
+    fields = {**vars(given), **vars(written), "save_stats": networks.save_stats}
+    name, data, task, device = (fields.pop(key) for key in ("model", "data", "task", "device"))
+    settings = Settings(metrics=tuple(metrics), weights=networks.weights, **fields)
+    protocol = settings.protocol
+    if protocol is not None:
         if task not in (None, protocol.task):
             raise CaflowError(
                 f"protocol {protocol.name} is for {protocol.task}, not {task}",
@@ -200,7 +166,6 @@ def _on_data(
         task = protocol.task
     elif task is not None:
         task_named(task)
-    data = given.data or ""
     check_there(data)
     if given.masks is not None:
         with of_masks("--masks "):
@@ -210,19 +175,10 @@ def _on_data(
     from ..loaded_model import load_model
 
     with console.progress() as display:
-        default = protocol.model if isinstance(protocol, Protocol) else None
-        loaded = load_model(given.model, given.device, console, task, default)
-        loaded.model.identity = {**loaded.identity}
-        progress = measuring(display)
-        return evaluate(loaded.model, data, settings, progress=progress), loaded.identity
-
-
-def _values(text: str | None, flag: str, kind: Callable[[str], Any], example: str) -> Any:
-    """The values of a comma-separated list; None stays None."""
-    try:
-        return None if text is None else [kind(part) for part in text.split(",")]
-    except (ValueError, CaflowError) as error:
-        raise CaflowError(f"{flag} is {text!r}", f"{flag} {example}", EXIT_USAGE) from error
+        default = None if protocol is None else protocol.model
+        loaded = load_model(name, device, console, task, default)
+        found = evaluate(loaded.model, data, settings, progress=measuring(display))
+        return found, loaded.identity
 
 
 def _compare(
@@ -242,17 +198,11 @@ def _compare(
     from ...evaluation import compare, compare_lines
 
     with console.progress() as display:
-        bar = display.add_task("comparing", total=None)
-
-        def progress(done: int, total: int) -> None:
-            text = f"{done} of {total} images" if total else f"{done} images"
-            display.update(bar, completed=done, total=total or None, description=text)
-
         shared: dict[str, Any] = {
             "resize": compared.resize,
             "weights": networks.weights,
             "save_stats": networks.save_stats,
-            "progress": progress,
+            "progress": measuring(display),
         }
         if images:
             return compare(images[0], images[1], metrics, **shared)
