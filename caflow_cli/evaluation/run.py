@@ -103,7 +103,7 @@ def evaluate(
             )
         masks = None if run.masks is None else _open_masks(stack, run.masks)
         about = _about(model, str(data), run, reader, side)
-        outputs = Outputs(run, {**about, "model": model.identity}, names)
+        outputs = Outputs(run, _origin(about, model), names)
         needs_features = bool(run.sets) or run.save_stats is not None
         pairs, extractor = load_networks(run.metrics, run.weights, model.device, needs_features)
         features = None if extractor is None else _Features(extractor, run)
@@ -165,6 +165,15 @@ def _about(
     if run.protocol is not None:
         about["protocol"] = run.protocol.as_json()
     return about
+
+
+def _origin(about: dict[str, Any], model: CAFlow) -> dict[str, Any]:
+    """All that rows depend on."""
+    data = dict(about["data"])
+    origin = {"data": data.pop("path"), "task": about["task"], "model": model.identity, **data}
+    if "protocol" in about:
+        origin["protocol"] = about["protocol"]["name"]
+    return {**origin, **about["params"]}
 
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:

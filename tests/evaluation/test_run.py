@@ -412,7 +412,7 @@ def test_what_is_held_out_is_what_the_models_training_held_out(
     learned = helpers.split_of(unsorted, "train", 32, seed=1)[0]
     assert measured == helpers.split_of(unsorted, split, 32, seed=1)[0]
     assert not set(measured) & set(learned)
-    with pytest.raises(CaflowError, match="to another run: data differ"):
+    with pytest.raises(CaflowError, match="to another run: split_seed differ"):
         evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)
 
 
@@ -490,5 +490,5 @@ def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tm
     ]
     assert files[0] == files[1]
     assert log.read_text() == (tmp_path / "whole" / "images" / "evaluate.jsonl").read_text()
-    with pytest.raises(CaflowError, match="to another run: params differ"):
+    with pytest.raises(CaflowError, match="to another run: seed differ"):
         run("broken", skip_existing=True, seed=1)
