@@ -12,13 +12,15 @@ import typer
 from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
-from .commands.colorize import colorize_command
 from .commands.evaluate import evaluate_command
-from .commands.inpaint import inpaint_command
 from .commands.models import models_app
-from .commands.sample import sample_command
+from .commands.restoring import (
+    colorize_command,
+    inpaint_command,
+    sample_command,
+    superres_command,
+)
 from .commands.score import score_command
-from .commands.superres import superres_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say

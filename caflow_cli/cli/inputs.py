@@ -1,4 +1,4 @@
-"""The pictures that arguments name: files, folders, globs, stdin, examples."""
+"""The images that arguments name: files, folders, globs, stdin, examples."""
 
 from __future__ import annotations
 
@@ -9,19 +9,26 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from ..assets import example_path
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, Decoded, decode
 from ..paths import exists, is_folder, url_of
 
+if TYPE_CHECKING:
+    from .console import Console
+
+_T = TypeVar("_T")
+
 __all__ = [
-    "InputPicture",
+    "InputImage",
     "Inputs",
+    "Shard",
     "find_inputs",
+    "find_shard",
     "names_one",
     "natural_key",
-    "read_input",
 ]
 
 _EXAMPLE = "example:"
@@ -30,8 +37,8 @@ _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", "
 
 
 @dataclass(frozen=True)
-class InputPicture:
-    """One picture to be read.
+class InputImage:
+    """One image to be read.
 
     Attributes:
         name: Its name in messages and JSON: as typed, or the path found in a folder.
@@ -57,7 +64,7 @@ class InputPicture:
         return "stdin" if self.path is None else Path(self.name).name
 
     def read(self) -> Decoded:
-        """Read the picture. CaflowError (exit 1) if that fails."""
+        """Read the image. CaflowError (exit 1) if that fails."""
         if self.problem is not None:
             raise self.problem
         if self.path is not None:
@@ -69,26 +76,20 @@ class InputPicture:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures that arguments name, in order, and notes on pictures that were left out."""
+    """The images that arguments name, in order, and notes on images that were left out."""
 
-    sources: list[InputPicture]
+    sources: list[InputImage]
     notes: list[str]
-
-
-def read_input(name: str) -> Decoded:
-    """The picture that one argument names: a file, `-` for stdin, or `example:NAME`."""
-    _refuse_url(name)
-    return _named(name).read()
 
 
 def find_inputs(
     arguments: Sequence[str], *, recursive: bool = False, aside: Collection[Path] = ()
 ) -> Inputs:
-    """The pictures that arguments name, each once.
+    """The images that arguments name, each once.
 
     Arguments keep their order. In a folder, and among the matches of a glob that the shell did not
     expand, the order is natural: `img2` before `img10`. In folders, files that have the suffix of a
-    picture and are not hidden are taken. Links to folders are followed, and each folder is searched
+    image and are not hidden are taken. Links to folders are followed, and each folder is searched
     once.
 
     Args:
@@ -98,9 +99,9 @@ def find_inputs(
 
     Raises:
         CaflowError: (exit 2) there is no such example, a glob has no match, stdin is a terminal, or
-            all arguments are folders without pictures.
+            all arguments are folders without images.
     """
-    sources: list[InputPicture] = []
+    sources: list[InputImage] = []
     notes: list[str] = []
     for argument in arguments:
         _refuse_url(argument)
@@ -115,14 +116,14 @@ def find_inputs(
     empty = [s.problem for s in sources if s.problem is not None and not s.found]
     if empty and len(empty) == len(sources):
         raise CaflowError(empty[0].message, empty[0].hint, EXIT_USAGE)
-    unique: dict[str, InputPicture] = {}
+    unique: dict[str, InputImage] = {}
     for source in sources:
         unique.setdefault(str(source.path.absolute()) if source.path else source.name, source)
     return Inputs(list(unique.values()), notes)
 
 
 def names_one(arguments: Sequence[str]) -> bool:
-    """Whether arguments can name one picture only: no folder, no glob."""
+    """Whether arguments can name one image only: no folder, no glob."""
     return len(arguments) == 1 and not is_folder(arguments[0]) and not _is_glob(arguments[0])
 
 
@@ -137,24 +138,24 @@ def _refuse_url(name: str) -> None:
     """CaflowError (exit 2) for a URL, which is no file."""
     if url := url_of(name):
         raise CaflowError(
-            f"{name!r} is a URL, and pictures are read from files",
+            f"{name!r} is a URL, and images are read from files",
             f"curl -L {url} | caflow … -, or download it first",
             EXIT_USAGE,
         )
 
 
-def _named(name: str) -> InputPicture:
+def _named(name: str) -> InputImage:
     if name == "-":
         if sys.stdin is not None and sys.stdin.isatty():
             raise CaflowError("stdin is a terminal", "cat FILE | caflow … -", EXIT_USAGE)
-        return InputPicture(name, None, "stdin")
+        return InputImage(name, None, "stdin")
     if name.startswith(_EXAMPLE):
         path = example_path(name.removeprefix(_EXAMPLE))
-        return InputPicture(name, path, path.stem)
+        return InputImage(name, path, path.stem)
     path = Path(name)
     if not path.name:
-        raise CaflowError(f"{name!r} is not a picture", "name picture files", EXIT_USAGE)
-    return InputPicture(name, path, path.stem, path.parent)
+        raise CaflowError(f"{name!r} is not an image", "name image files", EXIT_USAGE)
+    return InputImage(name, path, path.stem, path.parent)
 
 
 def _expand_glob(argument: str) -> list[str]:
@@ -172,7 +173,7 @@ def _is_glob(argument: str) -> bool:
 
 
 class _Search:
-    """The pictures in one folder."""
+    """The images in one folder."""
 
     def __init__(self, root: Path, recursive: bool, aside: Collection[Path]) -> None:
         self.root, self.recursive = root, recursive
@@ -182,10 +183,10 @@ class _Search:
         self.closed_folders = self.other_files = 0
         self.sources = list(self._walk(Path()))
 
-    def nothing(self) -> InputPicture:
-        hint = "-r searches its folders too" if self.closed_folders else "name picture files"
-        problem = CaflowError(f"no pictures in the folder {str(self.root)!r}", hint)
-        return InputPicture(str(self.root), self.root, self.root.name, problem=problem)
+    def nothing(self) -> InputImage:
+        hint = "-r searches its folders too" if self.closed_folders else "name image files"
+        problem = CaflowError(f"no images in the folder {str(self.root)!r}", hint)
+        return InputImage(str(self.root), self.root, self.root.name, problem=problem)
 
     def notes(self) -> list[str]:
         notes = []
@@ -199,7 +200,7 @@ class _Search:
             )
         return notes
 
-    def _walk(self, inside: Path) -> Iterator[InputPicture]:
+    def _walk(self, inside: Path) -> Iterator[InputImage]:
         folder = self.root / inside
         self.seen.add(os.path.realpath(folder))
         try:
@@ -241,9 +242,9 @@ class _Search:
             _holds(self.real_root, real) or _holds(real, self.real_root)
         )
 
-    def _source(self, path: Path, problem: CaflowError | None) -> InputPicture:
+    def _source(self, path: Path, problem: CaflowError | None) -> InputImage:
         full = self.root / path
-        return InputPicture(str(full), full, full.stem, full.parent, path.parent, True, problem)
+        return InputImage(str(full), full, full.stem, full.parent, path.parent, True, problem)
 
 
 def _is(check: object) -> bool:
@@ -259,3 +260,46 @@ def _holds(folder: str, other: str) -> bool:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th input, from number `number` on, which counts from 1."""
+
+    number: int = 1
+    count: int = 1
+
+    def of(self, inputs: Sequence[_T]) -> list[_T]:
+        """The inputs of this share."""
+        return list(inputs[self.number - 1 :: self.count])
+
+    def refuse(self, what: str, wanted: bool) -> None:
+        """Refuse what needs all inputs in one process: CaflowError (exit 2)."""
+        if wanted and self.count > 1:
+            raise CaflowError(
+                f"{what} needs all inputs in one process, and this is shard "
+                f"{self.number}/{self.count}",
+                f"--shard 1/1, or leave {what} out",
+                EXIT_USAGE,
+            )
+
+
+def find_shard(typed: str | None, console: Console) -> Shard:
+    """The share that `--shard K/N` names, else the one of a launcher (`torchrun`).
+
+    Raises:
+        CaflowError: (exit 2) `typed` is no share.
+    """
+    if typed is None:
+        rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
+        if not (rank.isdecimal() and world.isdecimal()) or not int(rank) < int(world) > 1:
+            return Shard()
+        shard = Shard(int(rank) + 1, int(world))
+        console.note(f"--shard {shard.number}/{shard.count}, by RANK and WORLD_SIZE")
+        return shard
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise CaflowError(
+            f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes", EXIT_USAGE
+        )
+    return Shard(int(match[1]), int(match[2]))

@@ -1,115 +1,159 @@
-"""Masks of pictures: the options that name them, how they are read, and what is no mask."""
+"""Masks: the options that name them, how they are read, and which belongs to which image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
-from . import options
+from ..paths import exists, is_folder
+from .inputs import InputImage, find_inputs
+from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..images import Decoded
     from ..tasks import Picture
-    from .inputs import InputPicture
 
-__all__ = ["Masking", "hole_in_alpha"]
+__all__ = ["Masking", "Masks", "by_stem", "hole_in_alpha", "named"]
 
-_MOST = 0.5  # of a picture that a hole takes, if it is not the mask that is inverted
-_COLOUR = 24  # levels between the channels of a grey picture, at most: JPEG makes a few
-_STAINS = 0.02  # share of coloured pixels that a mask may have
-_NEEDED = "--mask FILE, white = fill; or make the hole transparent in the picture"
+_MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
+_COLOR = 24  # levels between the channels of a grey image, at most: JPEG makes a few
+_STAINS = 0.02  # share of colored pixels that a mask may have
+_NEEDED = "--mask FILE, white = fill; or make the hole transparent in the image"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Masking:
     """The options; each field is one, of the same name."""
 
-    mask: Annotated[
-        str | None,
-        typer.Option(
-            "--mask",
-            metavar="FILE|DIR",
-            help="Mask of the same size as the picture, white where it is to be filled. One file "
-            "for all pictures, or a folder with a mask of each picture's name, whatever its "
-            "suffix. Without it, inpaint fills what is transparent in the picture.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None
-    invert_mask: Annotated[
-        bool,
-        typer.Option(
-            "--invert-mask",
-            help="Fill what is black in the mask.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False
-    mask_as_is: Annotated[
-        bool,
-        typer.Option(
-            "--mask-as-is",
-            help="Take a mask also if most of it is to be filled, or if it is coloured.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = False
+    mask: str | None = option(
+        "--mask FILE|DIR",
+        "Mask of the image's size, white where it is to be filled. One file for all images, or a "
+        "folder with a mask of each image's stem. Without it, inpaint fills what is transparent.",
+        OUTPUT,
+    )
+    invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
+    mask_as_is: bool = option("--mask-as-is", "Accept a mostly white or colored mask.", OUTPUT)
 
-    def read(self, mask: InputPicture) -> Picture:
+    def read(self, mask: InputImage) -> Picture:
         """Read a mask as grey, uint8 (H, W), transparent parts as black.
 
         Raises:
-            CaflowError: It cannot be read (exit 1); it is a coloured picture, or most of it is to
-                be filled (exit 2).
+            CaflowError: It cannot be read (exit 1); it is a color image, or mostly white (exit 2).
         """
         import numpy as np
 
         from ..tasks.base import grey
 
-        picture = mask.read()
-        coloured = np.ptp(picture.rgb, axis=-1) > _COLOUR
-        if coloured.mean() > _STAINS and not self.mask_as_is:
+        image = mask.read()
+        colored = np.ptp(image.rgb, axis=-1) > _COLOR
+        if colored.mean() > _STAINS and not self.mask_as_is:
+            hint = "leave --mask out and give this image itself, if its hole is transparent"
             raise CaflowError(
-                f"{mask.name!r} is a coloured picture, not a mask",
-                f"{_NEEDED}; --mask-as-is takes its grey"
-                if picture.alpha is None
-                else "leave --mask out and give this picture itself, if its hole is transparent; "
-                "--mask-as-is takes its grey",
+                f"{mask.name!r} is a color image, not a mask",
+                f"{_NEEDED if image.alpha is None else hint}; --mask-as-is takes its grey",
                 EXIT_USAGE,
             )
-        level = grey(picture.rgb)
-        if picture.alpha is not None:
-            level = np.where(picture.alpha < 128, np.uint8(0), level)
-        level = 255 - level if self.invert_mask else level
+        level = grey(image.rgb)
+        if image.alpha is not None:
+            level = np.where(image.alpha < 128, np.uint8(0), level)
         return self._plausible(level, mask.name)
 
-    def read_alpha(self, picture: Decoded, name: str) -> Picture:
-        """The hole that is transparent in a picture, as a mask.
+    def read_alpha(self, image: Decoded, name: str) -> Picture:
+        """The hole that is transparent in an image, as a mask.
 
         Raises:
-            CaflowError: (exit 2) there is none, or it is most of the picture.
+            CaflowError: (exit 2) there is none, or it is most of the image.
         """
-        if picture.alpha is None:
+        if image.alpha is None:
             raise CaflowError(f"inpaint needs a mask, for {name!r} is opaque", _NEEDED, EXIT_USAGE)
-        hole = hole_in_alpha(picture)
-        return self._plausible(255 - hole if self.invert_mask else hole, name)
+        return self._plausible(hole_in_alpha(image), name)
 
     def _plausible(self, mask: Picture, name: str) -> Picture:
-        """The mask. CaflowError (exit 2) if it is probably inverted."""
+        """The mask, inverted if that is asked for. CaflowError (exit 2) if it is mostly white."""
+        mask = 255 - mask if self.invert_mask else mask
         share = float((mask >= 128).mean())
         if share > _MOST and not self.mask_as_is:
             other = "without --invert-mask" if self.invert_mask else "--invert-mask"
             raise CaflowError(
-                f"{name!r} says that {share:.0%} of the picture are to be filled",
+                f"{name!r} marks {share:.0%} of the image to be filled",
                 f"{other} if it is the other way round, --mask-as-is if not",
                 EXIT_USAGE,
             )
         return mask
 
 
-def hole_in_alpha(picture: Decoded) -> Picture:
-    """White where a picture is not opaque: uint8 (H, W)."""
+def hole_in_alpha(image: Decoded) -> Picture:
+    """White where an image is not opaque: uint8 (H, W)."""
     import numpy as np
 
-    assert picture.alpha is not None
-    return np.where(picture.alpha < 255, np.uint8(255), np.uint8(0))
+    assert image.alpha is not None
+    return np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
+
+
+_Stem = tuple[Path, str]  # the subfolder of an image, and its stem
+
+
+class Masks:
+    """The masks of images: one file for all, or a folder with a mask of each image's stem.
+
+    Images found in subfolders have their masks in subfolders of the same names.
+
+    Args:
+        mask: As typed; None: there are no masks.
+        images: Those that `of` is asked about.
+
+    Raises:
+        CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for an image,
+            or stdin is named twice.
+    """
+
+    def __init__(self, mask: str | None, images: Sequence[InputImage]) -> None:
+        self._for_all: InputImage | None = None
+        self._by_stem: dict[_Stem, InputImage] | None = None
+        if mask is None:
+            return
+        if mask == "-" and (len(images) > 1 or any(one.name == "-" for one in images)):
+            raise CaflowError("stdin holds one image", "name the mask's file", EXIT_USAGE)
+        if is_folder(mask):
+            known = self._by_stem = by_stem(find_inputs([mask], recursive=True).sources)
+            missing = [one for one in images if (one.inside, one.stem) not in known]
+            if missing:
+                first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
+                raise CaflowError(
+                    f"no mask in {mask!r} for {named(missing)}",
+                    f"{first}, white where the image is filled",
+                    EXIT_USAGE,
+                )
+            return
+        self._for_all = find_inputs([mask]).sources[0]
+        if self._for_all.path is not None and not exists(self._for_all.path):
+            raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
+
+    def of(self, image: InputImage) -> InputImage | None:
+        """The mask of one image; None if there are no masks."""
+        if self._by_stem is None:
+            return self._for_all
+        return self._by_stem[image.inside, image.stem]
+
+
+def by_stem(sources: Sequence[InputImage]) -> dict[_Stem, InputImage]:
+    """Images by subfolder and stem. CaflowError (exit 2) if two have one stem."""
+    found: dict[_Stem, InputImage] = {}
+    for source in sources:
+        other = found.setdefault((source.inside, source.stem), source)
+        if other is not source:
+            raise CaflowError(
+                f"{other.name!r} and {source.name!r} differ only in their suffix",
+                "give images of a folder names that differ in more than the suffix",
+                EXIT_USAGE,
+            )
+    return found
+
+
+def named(sources: Sequence[InputImage]) -> str:
+    """The names; if there are many, only the first ones."""
+    names = ", ".join(repr(source.name) for source in sources[:5])
+    return names if len(sources) <= 5 else f"{names} and {len(sources) - 5} more"

@@ -7,7 +7,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -18,7 +18,19 @@ from ..errors import CaflowError
 from .config import name_origins
 from .console import Console
 
-__all__ = ["Command", "Group", "Messages", "expanded", "model_ids", "option", "task_names"]
+if TYPE_CHECKING:
+    from ..sampling import Sampling
+
+__all__ = [
+    "Command",
+    "Group",
+    "Messages",
+    "Restoration",
+    "expanded",
+    "model_ids",
+    "option",
+    "task_names",
+]
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
@@ -202,3 +214,103 @@ class Messages:
     def console(self, command: str) -> Console:
         """The streams of a command."""
         return Console(self.quiet, self.verbose, command, self.json)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Restoration:
+    """The options of the commands that restore or draw images; each field is one, of its name."""
+
+    tau: str | None = option(
+        "--tau T",
+        "Temperature: lower is smoother, 1 is the model's distribution. Or a shape: "
+        "0.9/0.7/0.5 is one a scale, finest first; or one a latent. Default: the model's, else "
+        "0.5 (colorize 0.85, paired 0.8).",
+        SAMPLING,
+    )
+    candidates: int | None = option(
+        "--candidates -m M",
+        "Candidates to draw. Default: the model's, else 10 (inpaint 30).",
+        SAMPLING,
+    )
+    keep: int = option(
+        "--keep -n N", "Number of the best candidates to write.", SAMPLING, default=1
+    )
+    rank: str = option(
+        "--rank BY",
+        "likelihood; consensus: the nearest to all others; or none: the order of drawing.",
+        SAMPLING,
+        default="likelihood",
+    )
+    seed: int = SEED
+    model: str | None = MODEL_OPTION
+    device: str = DEVICE
+    precision: str = option(
+        "--precision P",
+        "float32, or bf16: draw with nets in bfloat16, which is faster on CPUs with "
+        "AVX-512 bf16 or AMX and on CUDA. Draws differ a little; scores stay float32.",
+        MODEL,
+        default="float32",
+    )
+    compile: bool = option(
+        "--compile",
+        "Compile the sampler (`torch.compile`; CUDA graphs on a GPU). This takes minutes, "
+        "so it is for many images of one size. Scores are not compiled.",
+        MODEL,
+    )
+    shard: str | None = SHARD
+    output: str | None = option(
+        "--output -o PATH|DIR/|-",
+        "File, folder (in which folders are mirrored), or `-` for stdout. Default: beside "
+        "the input.",
+        OUTPUT,
+    )
+    recursive: bool = RECURSIVE
+    overwrite: bool = OVERWRITE
+    skip_existing: bool = option(
+        "--skip-existing",
+        "Keep outputs that exist, and skip images whose outputs all exist.",
+        OUTPUT,
+    )
+    format: str | None = option(
+        "--format F",
+        "png, webp, jpg or tiff; jpg is lossy. Default: the suffix of -o, else png.",
+        OUTPUT,
+    )
+    quality: int | None = option(
+        "--quality Q", "Quality of jpg, 1 to 100 (default 95). With it, webp is lossy.", OUTPUT
+    )
+    no_provenance: bool = option(
+        "--no-provenance",
+        "Write no provenance (model, seed, score) into images, nor the XMP that says "
+        "that a model drew in them.",
+        OUTPUT,
+    )
+    grid: str | None = option(
+        "--grid FILE",
+        "Write a PNG of each input with all its candidates by rank, and their scores.",
+        OUTPUT,
+    )
+    uncertainty: str | None = option(
+        "--uncertainty FILE",
+        "Write a PNG that shows where the candidates of each input differ, by their "
+        "standard deviation.",
+        OUTPUT,
+    )
+    dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
+    json: bool = JSON
+    quiet: bool = QUIET
+    verbose: bool = VERBOSE
+
+    def sampling(self, consistent: bool = False) -> Sampling:
+        """How candidates are drawn and chosen. tau and M are None if they were not typed."""
+        from ..sampling import Sampling
+
+        return Sampling(
+            tau=self.tau,
+            candidates=self.candidates,
+            keep=self.keep,
+            seed=self.seed,
+            rank=self.rank,
+            consistent=consistent,
+            precision=self.precision,
+        )

@@ -1,4 +1,4 @@
-"""Names and formats of results, and the files that no result may replace."""
+"""Names and formats of outputs, and the files that no output may replace."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ import os
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import Encoder, format_of
 from ..paths import is_folder, numbered
-from .inputs import InputPicture
+from .inputs import InputImage
+
+if TYPE_CHECKING:
+    from ..tasks import Picture
 
 __all__ = [
     "Claims",
+    "Sheet",
     "check_writable",
     "choose_encoder",
-    "ignores_case",
-    "is_device",
     "name_results",
     "target_folder",
 ]
-
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{n}{i}" for n in ("com", "lpt") for i in range(1, 10)}
 
 
 def target_folder(output: str | None, single: bool) -> Path | None:
     """The folder that `-o` names; None if it names a file or stdout, or is not given.
 
     Args:
-        single: Whether there is only one input, a picture. With several inputs, a name without a
-            picture's suffix is a folder, which may not exist yet.
+        output: As typed.
+        single: Whether there is only one input, an image. With several inputs, a name without an
+            image's suffix is a folder, which may not exist yet.
     """
     if output is None or output == "-":
         return None
@@ -43,24 +45,28 @@ def target_folder(output: str | None, single: bool) -> Path | None:
 
 
 def choose_encoder(
-    output: str | None, format: str | None, quality: int | None, provenance: bool, to_file: bool
+    output: str | None, format: str | None, quality: int | None, provenance: bool
 ) -> Encoder:
     """Choose the format: from `--format`, else from the suffix of an output file, else PNG.
+
+    Args:
+        output: The output file; None where `-o` names none.
+        format: As typed.
+        quality: As typed.
+        provenance: Whether images get provenance.
 
     Raises:
         CaflowError: (exit 2) the two disagree, or neither names a format.
     """
-    if not to_file or output is None:
-        return Encoder(format or "png", quality, provenance)
-    named = format_of(Path(output))
+    named = None if output is None else format_of(Path(output))
     encoder = Encoder(format or named or "png", quality, provenance)
-    if named is None and format is None:
+    if output is not None and named is None and format is None:
         raise CaflowError(
             f"the suffix of {output!r} is not that of a format that can be written",
             f"-o {Path(output).with_suffix('.png')} for a file, -o {output}/ for a folder",
             EXIT_USAGE,
         )
-    if named is not None and named != encoder.format:
+    if output is not None and named is not None and named != encoder.format:
         raise CaflowError(
             f"{output!r} does not have a suffix of {encoder.format}",
             f"-o {Path(output).with_suffix(encoder.suffix)}",
@@ -70,7 +76,7 @@ def choose_encoder(
 
 
 def name_results(
-    sources: Sequence[InputPicture], label: str, suffix: str, folder: Path | None, keep: int
+    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None, keep: int
 ) -> list[list[Path]]:
     """Name the output files of each source, in rank order.
 
@@ -78,115 +84,78 @@ def name_results(
     one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
-    bases = [
-        (source.folder if folder is None else folder / source.inside, source) for source in sources
-    ]
-    shared = Counter((base, fold(source.stem)) for base, source in bases)
+    bases = [one.folder if folder is None else folder / one.inside for one in sources]
+    shared = Counter((base, _fold(one.stem)) for base, one in zip(bases, sources, strict=True))
     result = []
-    for base, source in bases:
+    for base, source in zip(bases, sources, strict=True):
         stem = source.stem
-        if shared[base, fold(stem)] > 1 and source.path is not None:
+        if shared[base, _fold(stem)] > 1 and source.path is not None:
             stem = "_".join([stem, *source.path.suffix.split(".")[1:]])
         result.append(numbered(base / f"{stem}_{label}{suffix}", keep))
     return result
 
 
-def fold(name: str) -> str:
+def _fold(name: str) -> str:
     """A name as a file system that ignores case sees it."""
     return unicodedata.normalize("NFC", name).casefold()
+
+
+def _key(path: Path) -> str:
+    """What two names of one file have in common."""
+    real = os.path.realpath(path)
+    return _fold(real) if sys.platform in ("win32", "darwin") else real
 
 
 class Claims:
     """The files that a command reads and writes. No output is claimed twice or is an input."""
 
     def __init__(self, inputs: Iterable[Path]) -> None:
-        self._folders: dict[Path, bool] = {}
-        self._inputs = {self._key(path) for path in inputs}
+        self._inputs = {_key(path) for path in inputs}
         self._outputs: dict[str, str] = {}
 
     def claim(
         self, path: Path, name: str, overwrite: bool, skip: bool = False, option: str = "-o"
     ) -> None:
-        """Claim an output for an input (or for the option that names the file).
-
-        Args:
-            option: What names the output, for hints.
+        """Claim an output for an input, or for the option that names the file.
 
         Raises:
             CaflowError: (exit 2) it is already claimed, is an input or a folder, or exists and
                 neither `overwrite` nor `skip` is set.
         """
-        key = self._key(path)
+        key, of_inputs = _key(path), option == "-o"
+        problem = None
         if key in self._outputs:
-            raise CaflowError(
+            way = "process them separately, each with its own -o"
+            problem = (
                 f"{self._outputs[key]!r} and {name!r} would both be written to {str(path)!r}",
-                "process them separately, each with its own -o"
-                if option == "-o"
-                else f"choose another {option}",
-                EXIT_USAGE,
+                way if of_inputs else f"choose another {option}",
             )
+        elif key in self._inputs:
+            problem = f"the output {str(path)!r} is an input", f"choose another {option}"
+        elif is_folder(path):
+            hint = "-o DIR/" if of_inputs else f"{option} FILE.png"
+            problem = f"the output {str(path)!r} is a folder", hint
+        elif not (overwrite or skip) and os.path.lexists(path):
+            way = "--overwrite or --skip-existing" if of_inputs else "--overwrite"
+            problem = f"{str(path)!r} exists", f"add {way}, or choose another {option}"
+        if problem is not None:
+            raise CaflowError(*problem, EXIT_USAGE)
         self._outputs[key] = name
-        if key in self._inputs:
-            raise CaflowError(
-                f"the output {str(path)!r} is an input", f"choose another {option}", EXIT_USAGE
-            )
-        if os.name == "nt" and is_device(path.name):
-            raise CaflowError(
-                f"{path.name!r} is a device on Windows", f"{option} _{path.name}", EXIT_USAGE
-            )
-        if is_folder(path):
-            hint = "-o DIR/" if option == "-o" else f"{option} FILE.png"
-            raise CaflowError(f"the output {str(path)!r} is a folder", hint, EXIT_USAGE)
-        if not (overwrite or skip) and os.path.lexists(path):
-            way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
-            raise CaflowError(
-                f"{str(path)!r} exists", f"add {way}, or choose another {option}", EXIT_USAGE
-            )
 
     def protect(self, path: Path) -> None:
         """Register a file that is read as an input. CaflowError (exit 2) if it is an output."""
-        key = self._key(path)
-        if key in self._outputs:
-            raise CaflowError(
-                f"the output {str(path)!r} is an input", "choose another -o", EXIT_USAGE
-            )
-        self._inputs.add(key)
-
-    def _key(self, path: Path) -> str:
-        real = Path(os.path.realpath(path))
-        if real.parent not in self._folders:
-            self._folders[real.parent] = ignores_case(real.parent)
-        return fold(str(real)) if self._folders[real.parent] else str(real)
-
-
-def is_device(name: str) -> bool:
-    """Whether the name is a device on Windows: `nul.png`, `Com1.tar.gz`."""
-    return name.split(".")[0].rstrip(" ").lower() in _RESERVED
-
-
-def ignores_case(folder: Path) -> bool:
-    """Whether `a` and `A` are one file in a folder, which may not exist yet. Nothing is written."""
-    while not is_folder(folder) and folder != folder.parent:
-        folder = folder.parent
-    try:
-        names = [entry.name for entry in os.scandir(folder)]
-    except OSError:
-        names = []
-    for probe in [*(folder / name for name in names), folder]:
-        other = probe.with_name(probe.name.swapcase())
-        if other.name != probe.name and os.path.lexists(probe):
-            try:
-                return other.samefile(probe)
-            except OSError:
-                return False
-    return sys.platform in ("win32", "darwin")
+        if _key(path) in self._outputs:
+            message = f"the output {str(path)!r} is an input"
+            raise CaflowError(message, "choose another -o", EXIT_USAGE)
+        self._inputs.add(_key(path))
 
 
 def check_writable(path: Path, option: str = "-o") -> None:
     """CaflowError (exit 2) unless the folder of `path` is writable, or can be created.
 
     Args:
-        option: What names the output, for hints.
+        path: The file.
+        option: What names it, for hints.
     """
     hint = "-o DIR/" if option == "-o" else f"choose another {option}"
     try:
@@ -195,9 +164,8 @@ def check_writable(path: Path, option: str = "-o") -> None:
             folder = folder.parent
         _is_there(folder / path.name)  # a name that is too long shows itself here
     except OSError as error:
-        raise CaflowError(
-            f"cannot write {str(path)[:80]!r}: {error.strerror}", hint, EXIT_USAGE
-        ) from error
+        message = f"cannot write {str(path)[:80]!r}: {error.strerror}"
+        raise CaflowError(message, hint, EXIT_USAGE) from error
     if not is_folder(folder) or not os.access(folder, os.W_OK | os.X_OK):
         raise CaflowError(
             f"cannot write into {str(path.parent)!r}: {str(folder)!r} is not a writable folder",
@@ -215,3 +183,74 @@ def _is_there(path: Path) -> bool:
             raise
         return False
     return True
+
+
+_MOST = 100  # rows of a sheet: more would be too large to look at
+
+
+class Sheet:
+    """A PNG with one row for each input, written when all are done: `--grid`, `--map`.
+
+    Args:
+        option: The option that asks for it, such as `--grid`.
+        file: As typed; None: the option is not given, and nothing is drawn.
+        rows: How many inputs there are.
+        claims: The files that the command reads and writes.
+        overwrite: Whether an existing file may be replaced.
+        skip: Whether an existing file stays, and nothing is drawn.
+
+    Raises:
+        CaflowError: (exit 2) the name is not that of a PNG, there are too many inputs, or as
+            `Claims.claim`.
+    """
+
+    def __init__(
+        self,
+        option: str,
+        file: str | None,
+        rows: int,
+        claims: Claims,
+        overwrite: bool,
+        skip: bool = False,
+    ) -> None:
+        self.path = None if file is None else Path(file)
+        self._overwrite = overwrite
+        self._rows: list[Picture] = []
+        if self.path is None:
+            return
+        if self.path.suffix.lower() != ".png":
+            png = self.path.with_suffix(".png") if self.path.name else "FILE.png"
+            message = f"{option} writes a PNG, not {file!r}"
+            raise CaflowError(message, f"{option} {png}", EXIT_USAGE)
+        if rows > _MOST:
+            raise CaflowError(
+                f"{option} shows at most {_MOST} images, not {rows}",
+                f"leave {option} out, or name fewer images",
+                EXIT_USAGE,
+            )
+        check_writable(self.path, option)
+        claims.claim(self.path, option, overwrite, skip, option)
+        if skip and os.path.lexists(self.path):
+            self.path = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is drawn."""
+        return self.path is not None
+
+    def add(self, draw: Callable[[], Picture]) -> None:
+        """Draw a row, if the sheet was asked for."""
+        if self.wanted:
+            self._rows.append(draw())
+
+    def write(self) -> Path | None:
+        """Write the rows. Returns the path, or None if there is nothing to show."""
+        if self.path is None or not self._rows:
+            return None
+        from ..images import atomic_write, encode_png, make_folder
+        from ..inference.figures import sheet
+
+        make_folder(self.path.parent)
+        data = encode_png(sheet(self._rows))
+        atomic_write(self.path, data, replace=self._overwrite)
+        return self.path

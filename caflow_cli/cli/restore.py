@@ -14,9 +14,9 @@ import typer
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
 from .console import Console
+from .options import Restoration
 from .picture_progress import PictureProgress
 from .reporter import Reporter
-from .restoration_options import Restoration
 
 if TYPE_CHECKING:
     from ..images import Decoded
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from ..tasks.base import Picture
     from .masking import Masking
     from .output_size import OutputSize, Resized
+    from .outputs import Sheet
     from .plan import Job, Plan
-    from .sheets import Sheet
 
 __all__ = ["restore_pictures"]
 
@@ -65,12 +65,16 @@ def restore_pictures(
     reporter = Reporter(command, console, given.json)
     sampling = given.sampling(consistent)
     sampling.check()
-    given.check_streams()
 
+    from .inputs import find_shard
     from .listing import list_jobs
-    from .sheets import Sheet
+    from .outputs import Sheet
+    from .plan import plan
 
-    planned = given.plan(command, inputs, masking, console)
+    shard = find_shard(given.shard, console)
+    shard.refuse("--grid", given.grid is not None)
+    shard.refuse("--uncertainty", given.uncertainty is not None)
+    planned = plan(inputs, command, given, masking, shard)
     rows, claims = len(planned.jobs), planned.claims
     existing = planned.overwrite, planned.skip_existing
     grid = Sheet("--grid", given.grid, rows, claims, *existing)
@@ -79,7 +83,7 @@ def restore_pictures(
     for note in planned.notes:
         console.note(note)
     planned.check_mask()
-    if given.dry_run or planned.is_settled(sheets=bool(sheets)):
+    if given.dry_run or planned.nothing_to_do(sheets=bool(sheets)):
         list_jobs(planned.jobs, reporter)
         return
 
@@ -188,7 +192,7 @@ class _Restorer:
         start = time.perf_counter()
         try:
             with memory_errors(_SMALLER):
-                picture = self.planned.read(job)
+                picture = job.source.read()
                 if picture.frames > 1:
                     self.reporter.console.note(
                         f"{job.name}: the first of {picture.frames} frames is used"

@@ -139,9 +139,9 @@ CASES: dict[str, Case] = {
     "img2_superres.png": Case("an earlier result, beside its picture", picture(PHOTO), ""),
     # what the suffix does not say
     "jpeg.png": Case("a JPEG called .png", picture(PHOTO, "JPEG")),
-    "text.jpg": Case("a text called .jpg", content(b"<html>404</html>"), "not a picture"),
+    "text.jpg": Case("a text called .jpg", content(b"<html>404</html>"), "not an image"),
     "empty.png": Case("an empty file", content(b""), "empty (0 bytes)"),
-    "zeros.png": Case("zeros", content(bytes(4096)), "not a picture"),
+    "zeros.png": Case("zeros", content(bytes(4096)), "not an image"),
     "cut.png": Case("a truncated PNG", cut("PNG"), "damaged or truncated"),
     "cut.jpg": Case("a truncated JPEG", cut("JPEG"), "damaged or truncated"),
     "cut.webp": Case("a truncated WebP", cut("WEBP"), "damaged or truncated"),

@@ -32,7 +32,7 @@ def test_an_inverted_mask_stops_before_the_model(run, tmp_path, given):
     mask = save_mask(tmp_path / "m.png", 32, 40)
     Image.fromarray(255 - np.asarray(Image.open(mask))).save(tmp_path / "inverted.png")
     refused = run(*given[:-1], "none.safetensors", "--mask", "inverted.png")
-    assert_refused(refused, 2, "'inverted.png' says that 94% of the picture are to be filled")
+    assert_refused(refused, 2, "'inverted.png' marks 94% of the image to be filled")
     for flag in (b"--invert-mask", b"--mask-as-is"):
         assert flag in refused.stderr
     assert run(*given, "--mask", "m.png", "-o", "a.png").returncode == 0
@@ -61,7 +61,7 @@ def test_a_photograph_is_no_mask(run, tmp_path, given):
     hole = with_hole(tmp_path)
     for name, hint in (("cut.png", b"leave --mask out"), ("x.png", b"--mask-as-is")):
         refused = run(*given[:-1], "none.safetensors", "--mask", name)
-        assert_refused(refused, 2, f"{name!r} is a coloured picture, not a mask")
+        assert_refused(refused, 2, f"{name!r} is a color image, not a mask")
         assert hint in refused.stderr
     # White strokes on a transparent layer are a mask, whatever colour the rest has.
     layer = np.where(hole[..., None], np.uint8(255), np.uint8([255, 255, 255, 0]))

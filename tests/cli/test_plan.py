@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictures import COLOURS
 
-from caflow_cli.cli import outputs
 from caflow_cli.cli import plan as plan_module
+from caflow_cli.cli.options import Restoration
 from caflow_cli.cli.plan import Plan, plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder, encode_png
@@ -30,8 +31,11 @@ def touch(*names: str, data: bytes = b"") -> None:
         Path(name).write_bytes(data)
 
 
-def planned(*inputs: str, output: str | None = None, **options) -> Plan:
-    return plan(inputs, label="superres", output=output, **options)
+DEFAULTS = {field.name: field.default.default for field in fields(Restoration)}  # Typer's
+
+
+def planned(*inputs: str, **options) -> Plan:
+    return plan(inputs, "superres", Restoration(**{**DEFAULTS, **options}))
 
 
 def results(*inputs: str, **options) -> list[str]:
@@ -86,7 +90,7 @@ def test_names_that_a_file_system_may_take_for_one(monkeypatch):
     # NFC and NFD of é: two files here, one on macOS
     inputs = ("d/\u00e9.png", "e/e\u0301.png", "f/X.png", "g/x.png")
     assert len(results(*inputs, output="out/")) == 4
-    monkeypatch.setattr(outputs, "ignores_case", lambda folder: True)
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert "would both be written" in refusal(*inputs[:2], output="out/").message
     assert "would both be written" in refusal(*inputs[2:], output="out/").message
     touch("X_superres.png")
@@ -151,7 +155,7 @@ def test_formats():
     for name, format in (("a.jpeg", "jpg"), ("a.TIFF", "tiff"), ("a.webp", "webp")):
         assert planned("x.png", output=name).encoder.format == format
     assert planned("x.png", output="a.dat", format="png").encoder.format == "png"
-    assert planned("x.png", output="a.jpg", quality=80, provenance=False).encoder == Encoder(
+    assert planned("x.png", output="a.jpg", quality=80, no_provenance=True).encoder == Encoder(
         "jpg", 80, False
     )
     assert "is not that of a format" in refusal("x.png", output="a.gif").message
@@ -164,8 +168,8 @@ def test_formats():
 def test_stdout_takes_one_picture(monkeypatch):
     (job,) = planned("x.png", output="-", format="jpg").jobs
     assert job.outputs == []
-    assert "one picture, not 2" in refusal("x.png", "y.png", output="-").message
-    assert "one picture, not 3" in refusal("x.png", output="-", keep=3).message
+    assert "one image, not 2" in refusal("x.png", "y.png", output="-").message
+    assert "one image, not 3" in refusal("x.png", output="-", keep=3).message
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert "terminal" in refusal("x.png", output="-").message
 

@@ -34,13 +34,13 @@ from .scenes import PHOTO, save, save_mask
         (["superres", "x.png", "--rank", "beauty"], "'beauty'"),
         (["superres", "x.png", "-o", "out.gif"], "'out.gif'"),
         (["superres", "x.png", "y.png", "-o", "out.png"], "one file for 2 inputs"),
-        (["superres", "x.png", "-n", "2", "-o", "-"], "one picture, not 2"),
+        (["superres", "x.png", "-n", "2", "-o", "-"], "one image, not 2"),
         (["superres", "x.png", "-o", "-", "--json"], "stdout"),
         (["superres", "example:dog"], "'dog'"),
         (["superres", "a/x.png", "b/x.png", "-o", "out/"], "would both be written"),
-        (["superres", "."], "no pictures in the folder '.'"),
+        (["superres", "."], "no images in the folder '.'"),
         (["superres", "*.tif"], "no file matches '*.tif'"),
-        (["superres", ""], "'' is not a picture"),
+        (["superres", ""], "'' is not an image"),
         (["superres", "x" * 250 + ".png"], "cannot write"),
         (["superres", "x.png", "-o", "/dev/null/x.png"], "not a writable folder"),
     ],
@@ -249,7 +249,7 @@ def test_one_mask_that_does_not_fit_fails_one_picture(run, tmp_path, model_files
     assert done.returncode == 1
     failed, ok = records(done)
     assert (failed["status"], failed["mask"], ok["status"]) == ("error", "m.png", "ok")
-    assert "the mask is 41x40, the picture 40x40" in failed["error"]["message"]
+    assert "the mask is 41x40, the image 40x40" in failed["error"]["message"]
     assert not (tmp_path / "a_inpaint.png").exists()
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
+from ...paths import is_folder, without_ending
 from .. import options
 from ..console import Console, error_fields
-from ..masking import Masking, hole_in_alpha
+from ..inputs import InputImage, find_inputs, find_shard
+from ..masking import Masking, Masks, by_stem, hole_in_alpha, named
 from ..options import OUTPUT, expanded, option
-from ..shard import find_shard
 
 if TYPE_CHECKING:
     from ...images import Decoded
     from ...inference.loaded_model import LoadedModel
-    from ..inputs import InputPicture
-    from ..partners import Pair
+    from ..outputs import Sheet
     from ..records import Scored
-    from ..sheets import Sheet
 
 __all__ = ["score_command"]
 
@@ -57,6 +57,75 @@ class Scoring:
     noise_samples: int = options.NOISE_SAMPLES
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A target, the condition that it was made from, and the mask if there is one."""
+
+    cond: InputImage
+    target: InputImage
+    mask: InputImage | None = None
+
+    @property
+    def sources(self) -> list[InputImage]:
+        """All images that are read."""
+        return [one for one in (self.cond, self.target, self.mask) if one is not None]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Its images' names, as JSON states them."""
+        names = {"cond": self.cond.name, "target": self.target.name}
+        return names if self.mask is None else {**names, "mask": self.mask.name}
+
+
+def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[Pair]:
+    """The pairs to be scored, in the order of the targets.
+
+    Two files are a pair. With a file and a folder of targets, every target is scored under that
+    file. With two folders, a target belongs to the condition with its stem, or with its stem
+    without the ending that our commands add (`face_superres_01` belongs to `face`). With
+    `recursive`, both lie in subfolders of the same name. The mask is one file for all, or a folder
+    in which the stems are those of the conditions.
+
+    Args:
+        cond, target, mask: As typed.
+        recursive: Search the folders in folders too.
+
+    Raises:
+        CaflowError: (exit 2) an image has no partner (the message names it), stdin is named twice,
+            or there is a folder of conditions for one target.
+    """
+    if (cond, target, mask).count("-") > 1:
+        raise CaflowError("stdin cannot be two images", "name a file", EXIT_USAGE)
+    if is_folder(cond) and not is_folder(target):
+        message = f"{cond!r} is a folder, {target!r} is one image"
+        raise CaflowError(message, "--cond FILE", EXIT_USAGE)
+    # Targets, or masks, may lie in a folder within that of the conditions.
+    aside = [Path(name) for name in (target, mask) if name is not None]
+    conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
+    targets = find_inputs([target], recursive=recursive).sources
+    of_target: dict[int, InputImage] = {}  # by the target's place
+    known = by_stem(conditions) if is_folder(cond) else {}
+    for place, one in enumerate(targets):
+        stems = (one.stem, without_ending(one.stem) or "")
+        found = [known[one.inside, stem] for stem in stems if (one.inside, stem) in known]
+        if found or not is_folder(cond):
+            of_target[place] = (found or conditions)[0]
+    alone = [one for place, one in enumerate(targets) if place not in of_target]
+    used = {one.name for one in of_target.values()}
+    alone += [one for one in conditions if one.name not in used]
+    if alone:
+        raise CaflowError(
+            f"no partner for {named(alone)}",
+            "give both folders images of the same names, whatever their suffixes",
+            EXIT_USAGE,
+        )
+    masks = Masks(mask, list(of_target.values()))
+    return [
+        Pair(condition, targets[place], masks.of(condition))
+        for place, condition in of_target.items()
+    ]
+
+
 @expanded
 def score_command(
     context: typer.Context, given: Scoring, masking: Masking, messages: options.Messages
@@ -71,9 +140,7 @@ def score_command(
     Example: caflow score --cond face.png --target face_superres.png
     """
     from ...sampling import check_noise_samples
-    from ..outputs import Claims
-    from ..partners import plan_pairs
-    from ..sheets import Sheet
+    from ..outputs import Claims, Sheet
 
     console = messages.console("score")
     check_noise_samples(given.noise_samples)
@@ -162,7 +229,7 @@ class _Scorer:
         self.given, self.typed, self.masking = given, typed, masking
         self.maps, self.console = maps, console
         self.loaded: dict[str | None, LoadedModel] = {}
-        self.condition: tuple[InputPicture, Decoded] | None = None
+        self.condition: tuple[InputImage, Decoded] | None = None
         select_device(given.device)
         if typed:  # found wanting before images are read
             self._load(given.model)
@@ -206,7 +273,7 @@ class _Scorer:
         elapsed, exact = time.perf_counter() - start, target.alpha is None
         return Scored(pair.names, loaded, estimator_of(model, k), result, exact, elapsed)
 
-    def _read(self, condition: InputPicture) -> Decoded:
+    def _read(self, condition: InputImage) -> Decoded:
         """Read a condition once for consecutive targets that share it; stdin gives it only once."""
         if self.condition is None or self.condition[0] is not condition:
             self.condition = condition, condition.read()

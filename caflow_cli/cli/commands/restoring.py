@@ -1,0 +1,111 @@
+"""`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or draw images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ...errors import EXIT_USAGE, CaflowError
+from .. import options
+from ..masking import Masking
+from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
+from ..output_size import OutputSize
+from ..restore import restore_pictures
+
+__all__ = [
+    "colorize_command",
+    "inpaint_command",
+    "sample_command",
+    "superres_command",
+]
+
+
+@expanded
+def superres_command(
+    images: options.Images,
+    given: Restoration,
+    consistent: bool = option(
+        "--consistent",
+        "Project each candidate, before it is scored, to an image near it that shrinks to the "
+        "input, within one level. JSON has the largest difference, consistency_max.",
+        SAMPLING,
+    ),
+    scale: str | None = option(
+        "--scale X|WxH",
+        "Enlarge X times, such as 2 or 3, or as far as fits into W x H pixels: sampled at the "
+        "model's scale, then resized (Lanczos). JSON says score_exact false.",
+        OUTPUT,
+    ),
+) -> None:
+    """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
+
+    `face.png` becomes `face_superres.png`, with N > 1 `face_superres_01.png` and so on, best first.
+    Images may have any size: with a ×4 model, 300×200 becomes 1200×800, or 600×400 with --scale 2.
+    A high likelihood does not mean high quality: below temperature 1 it favours smooth images.
+
+    Example: caflow superres face.png --tau 0.5 -m 10 -n 1
+    """
+    size = OutputSize.parse(scale)
+    restore_pictures("superres", images, given, consistent=consistent, size=size)
+
+
+@expanded
+def colorize_command(images: options.Images, given: Restoration) -> None:
+    """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
+
+    `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
+    Images may have any size. Colors are sampled at the model's scale, and the luminance of the
+    input is kept exactly. A color image is turned grey first.
+
+    Example: caflow colorize old.png -m 10 -n 3
+    """
+    restore_pictures("colorize", images, given)
+
+
+@expanded
+def inpaint_command(images: options.Images, given: Restoration, masking: Masking) -> None:
+    """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
+
+    `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
+    first. Images and holes may have any size. A hole is filled window by window: at native scale
+    where it is thin, such as scratches; thicker parts are filled from the edges inwards, or
+    shrunk, as the model states. Pixels that are not white in the mask are kept bit for bit.
+    Without --mask, the transparent part of the image is filled, and the result is opaque.
+
+    Example: caflow inpaint photo.png --mask hole.png
+    """
+    restore_pictures("inpaint", images, given, masking)
+
+
+@expanded
+def sample_command(
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE]", help="Images to sample from, as --cond."),
+    ] = None,
+    cond: list[str] | None = option(
+        "--cond PATH",
+        "Image to sample from, such as a sketch for a model trained on sketches. May be repeated. "
+        "`-` for stdin.",
+        OUTPUT,
+    ),
+    *,
+    given: Restoration,
+    masking: Masking,
+) -> None:
+    """Sample from a model of any task, such as one trained on pairs of images.
+
+    `sketch.png` becomes `sketch_sample.png`, with N > 1 `sketch_sample_01.png` and so on, best
+    first. Images may have any size. A model trained on random crops samples at the image's own
+    scale. For any other model, the image is resized first: its shorter side gets the size of the
+    training images.
+
+    Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
+    """
+    inputs = [*(cond or []), *(images or [])]
+    if not inputs:
+        raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
+    if given.model is None:
+        raise CaflowError("sample needs a model", "--model maps-aerial, or a file", EXIT_USAGE)
+    restore_pictures("sample", inputs, given, masking)
