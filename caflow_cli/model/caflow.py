@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import Config
-from ..devices import (
-    check_compiler,
-    compile_options,
-    exact,
-    float64_device,
-    memory_format,
-    to_layout,
-    zeros_float64,
-)
+from ..devices import exact, float64_device, memory_format, to_layout, zeros_float64
 from ..errors import CaflowError
-from ..flows import (
-    VariationalNoise,
-    noise_draws,
-    standard_normal_log_prob,
-)
+from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
 from ..temperature import Tau, Temperature
-from .checks import check_batch, check_image, check_size, check_uint8
 from .density import Condition, Density
-from .inference_form import InferenceForm
-from .pretrained import Pretrained
+from .inference_form import InferenceForms
+from .pretrained import Pretrained, from_file_names, to_file_names
 
 __all__ = ["CAFlow", "LossTerms", "bits_per_dim", "standard_error"]
-
-_DENSITY = "density."  # begins names of parameters, and is left out in those of files
-_NOISE = "Q."
 
 
 class LossTerms(NamedTuple):
@@ -51,10 +35,7 @@ def bits_per_dim(log_prob: Tensor | float, dims: int) -> Any:
 
 
 def standard_error(deviations: Tensor) -> Tensor:
-    """The standard error, nats (B,), of what `log_prob_with_deviations` says: (K, B).
-
-    NaN for K = 1.
-    """
+    """The standard error, nats (B,), of deviations (K, B) of K draws. NaN for K = 1."""
     if len(deviations) == 1:
         return torch.full_like(deviations[0], math.nan)
     return deviations.std(0) / math.sqrt(len(deviations))
@@ -63,15 +44,14 @@ def standard_error(deviations: Tensor) -> Tensor:
 class CAFlow(Pretrained):
     """Conditional autoregressive flow of 8-bit images.
 
-    `density` is equation 9 for float points. This class adds 8 bits and dequantization noise,
-    seeds, checks, and the folded form for inference.
+    `density` is equation 9 for float points. This class adds 8 bits, dequantization noise, seeds,
+    checks, and the folded form for inference.
 
     Images are (B, C, H, W), uint8 or floats on the 8-bit scale [0, 256); H and W are multiples of
-    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on the 8-bit scale. An
-    argument `cond` is the uint8 image at target size, or the result of `encode_condition`. A
-    condition may hold one entry for M neighbouring candidates in the target.
-
-    Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
+    2^(n+1). Log-likelihoods are float64, (B,), in nats, with densities on that scale. An argument
+    `cond` is the uint8 image at target size, or the result of `encode_condition`, with one entry
+    for each image or for its M neighbouring candidates. Latents are a list in the order
+    z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0.
 
     Examples:
         >>> import torch
@@ -90,7 +70,7 @@ class CAFlow(Pretrained):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         self.config = config or Config()
-        # Of its file, where one was found by name: what pictures say they were made by.
+        # Of its file, where one was found by name: what images say they were made by.
         self.identity: dict[str, str | None] = {"id": "unnamed", "sha256": None}
         flow = self.config.flow
         self.density = Density(flow)
@@ -100,55 +80,9 @@ class CAFlow(Pretrained):
             else None
         )
         self.to(memory_format=memory_format(self.device))  # type: ignore[call-overload]
-        self.register_state_dict_post_hook(_to_file_names)
-        self.register_load_state_dict_pre_hook(_from_file_names)
-        self._forms: dict[str, InferenceForm[nn.Module]] = {}
-        self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
-
-    # --- the inference form -----------------------------------------------------------------------
-
-    def _running(self, name: str, bf16: bool = False) -> Any:
-        """`density` or `Q`; folded in `eval()` without gradients, and again after changes.
-
-        `bf16` is for the folded form alone.
-        """
-        own: nn.Module = getattr(self, name)
-        if self.training or torch.is_grad_enabled():
-            return own
-        if name not in self._forms or not self._forms[name].is_of(own):
-            self._forms[name] = InferenceForm(own)
-        form = self._forms[name]
-        return form.in_bf16 if bf16 else form.module
-
-    def _running_density(self, bf16: bool = False) -> Density:
-        return self._running("density", bf16)  # type: ignore[no-any-return]
-
-    def _inverse(
-        self, latents: Sequence[Tensor], cond: Condition, bf16: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """`density.inverse`, compiled if `compile_inference` was called."""
-        density, latents = self._running_density(bf16), list(latents)
-        if self._compiled is None or density is self.density or latents[0].dtype != self.dtype:
-            return density.inverse(latents, cond)
-        v, log_prob = self._compiled(density, latents, cond)
-        # The memory of a CUDA graph is its next run's.
-        return v.clone(), log_prob.clone()
-
-    def _point_type(self) -> torch.dtype:
-        """The type of points and latents in `encode` and `decode`: float64 where possible."""
-        wide = not self.training and float64_device(self.device) == self.device
-        return torch.float64 if wide else self.dtype
-
-    def train(self, mode: bool = True) -> CAFlow:
-        if mode:
-            self._forms.clear()
-        return super().train(mode)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The state for copies and pickles, without folded and compiled forms."""
-        return {**self.__dict__, "_forms": {}, "_compiled": None}
-
-    # --- the loss ---------------------------------------------------------------------------------
+        self.register_state_dict_post_hook(to_file_names)
+        self.register_load_state_dict_pre_hook(from_file_names)
+        self._forms = InferenceForms()
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor | None = None) -> LossTerms:
         """Compute the loss terms of a batch.
@@ -163,31 +97,22 @@ class CAFlow(Pretrained):
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
         """
-        y, v, dequantized = self._points(target, cond, noise)
+        y = self._pixels(cond, "condition")
+        v = self._pixels(target, "target")
+        dequantized: Tensor | float = 0.0
+        if noise is not None:
+            v, dequantized = self._dequantize(v, to_layout(noise.to(v)))
         condition, cond_log_prob = self.density.condition(y)
+        condition.check(v.shape[0], v)
         _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
-
-    def _points(
-        self, target: Tensor, cond: Tensor, noise: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Compute y, the point v, and the term that dequantization adds to log p."""
-        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        v = self._pixels(target, "target", self.config.flow.target_channels)
-        check_size(v, (y.shape[-2], y.shape[-1]))
-        check_batch(v.shape[0], y.shape[0])
-        if noise is None:
-            return y, v, 0.0
-        return y, *self._dequantize(v, to_layout(noise.to(v)))
 
     def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Compute w + u and -log q(u|w): 0 for uniform u; otherwise Q draws u from normal noise."""
         if self.Q is None:
             return w + noise, zeros_float64(w.shape[0], w)
-        u, logdet = self._running("Q")(noise, w)
+        u, logdet = self._forms.of(self.Q)(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
-
-    # --- the public operations --------------------------------------------------------------------
 
     @exact
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
@@ -200,9 +125,8 @@ class CAFlow(Pretrained):
         """
         if isinstance(cond, Condition):
             return cond
-        check_uint8(cond, "condition")
-        y = self._pixels(cond, "condition", self.config.flow.cond_channels)
-        return self._running_density().condition(y)[0]
+        y = self._pixels(cond, "condition", only_uint8=True)
+        return self._forms.of(self.density).condition(y)[0]
 
     @exact
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
@@ -218,28 +142,27 @@ class CAFlow(Pretrained):
             cond: uint8 at target size, or `encode_condition`'s result.
 
         Returns:
-            Latents in the order and of the shapes of `latent_shapes`, and nats (B,).
+            Latents of the shapes `latent_shapes`, and nats (B,).
 
         Raises:
             CaflowError: The point has no density, or another size than its condition.
         """
         condition = self.encode_condition(cond)
-        v = self._pixels(target, "target", self.config.flow.target_channels, self._point_type())
-        check_size(v, condition.size)
-        check_batch(v.shape[0], condition.batch)
+        v = self._pixels(target, "target", self._point_type())
+        condition.check(v.shape[0], v)
         if not self.density.A.supports(v, condition.anchor):
             raise CaflowError(
                 f"target values reach from {float(v.min()):.6g} to {float(v.max()):.6g}",
                 "pass floats in [0, 256), on the scale of 8-bit pixels",
             )
-        latents, log_prob = self._running_density()(v, condition)
+        latents, log_prob = self._forms.of(self.density)(v, condition)
         return latents, log_prob
 
     @exact
     def decode(
         self, latents: Sequence[Tensor], cond: Tensor | Condition, *, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Compute the float target with these latents, and the log-density of exactly that point.
+        """Compute the float target with these latents, and the log-density of exact that point.
 
         Float64 latents, as from `encode`, are decoded in float64. Others are decoded in the model's
         type, as `sample` does.
@@ -258,25 +181,21 @@ class CAFlow(Pretrained):
                 number of conditions.
         """
         condition = self.encode_condition(cond)
-        found = [tuple(z.shape[1:]) for z in latents]
-        if found != self.latent_shapes(condition.size):
-            raise CaflowError(
-                f"{len(found)} latents of shapes {found}",
-                f"pass those of encode, in its order: {self.latent_shapes(condition.size)}",
-            )
-        check_batch(latents[0].shape[0], condition.batch)
+        found, shapes = [tuple(z.shape[1:]) for z in latents], self.latent_shapes(condition.size)
+        if found != shapes:
+            hint = f"pass those of encode, in its order: {shapes}"
+            raise CaflowError(f"{len(found)} latents of shapes {found}", hint)
+        condition.check(latents[0].shape[0])
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
         latents = [to_layout(z.to(self.device, dtype)) for z in latents]
-        return self._inverse(latents, condition, bf16)
+        return self._forms.inverse(self.density, latents, condition, bf16)
 
-    @exact
     def log_prob(self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1) -> Tensor:
         """Score 8-bit images: log-likelihoods in nats, (B,) float64.
 
-        The result estimates a lower bound on the discrete log-probability.
-
-        Uniform dequantization: `mean_k log p(w + u_k | y)` over K fixed noise draws. Variational:
+        The result estimates a lower bound on the discrete log-probability: with uniform
+        dequantization `mean_k log p(w + u_k | y)` over K fixed noise draws, with variational
         `log mean_k p(w + u_k | y) / q(u_k | w)`. The draws are the same for all images of one size,
         so a pair always has the same score.
 
@@ -285,28 +204,16 @@ class CAFlow(Pretrained):
             cond: uint8 at target size, or `encode_condition`'s result.
             noise_samples: K.
         """
-        return self.log_prob_with_error(target, cond, noise_samples)[0]
+        return self.log_prob_with_deviations(target, cond, noise_samples)[0]
 
-    @exact
-    def log_prob_with_error(
-        self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
-    ) -> tuple[Tensor, Tensor]:
-        """`log_prob`, and its standard error over the draws in nats, which is NaN for K = 1.
-
-        With variational dequantization the weights p/q are heavy-tailed, so the error of their mean
-        is only a rough guide.
-        """
-        value, deviations = self.log_prob_with_deviations(target, cond, noise_samples)
-        return value, standard_error(deviations)
-
-    @exact
     def log_prob_with_deviations(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> tuple[Tensor, Tensor]:
-        """`log_prob`, and what each of the K draws says of it, (K, B).
+        """`log_prob`, and the deviations of the K draws, (K, B), for `standard_error`.
 
-        The sum of the deviations of several images, draw by draw, is that of the sum of their
-        log-likelihoods: its standard error is `standard_error` of it.
+        The deviations of several images, summed draw by draw, are those of the sum of their
+        log-likelihoods. With variational dequantization the weights p/q are heavy-tailed, so the
+        error of their mean is only a rough guide.
         """
         terms = self.log_prob_samples(target, cond, noise_samples)
         if self.Q is None:
@@ -320,17 +227,15 @@ class CAFlow(Pretrained):
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> Tensor:
         """The K terms of `log_prob`, `log p(w + u_k | y) - log q(u_k | w)`: (K, B)."""
-        check_uint8(target, "target of a score")
         if noise_samples < 1:
             raise CaflowError(f"noise_samples is {noise_samples}", "pass 1 or more")
         condition = self.encode_condition(cond)
-        self._pixels(target, "target", self.config.flow.target_channels)
-        check_size(target, condition.size)
-        check_batch(target.shape[0], condition.batch)
+        self._pixels(target, "target", only_uint8=True)
+        condition.check(target.shape[0], target)
         _, c, h, w = target.shape
         draws = noise_draws((c, h, w), normal=self.Q is not None)
         pixels = to_layout(target.to(self.device, self.dtype))
-        density, terms = self._running_density(), []
+        density, terms = self._forms.of(self.density), []
         for noise in islice(draws, noise_samples):
             v, term = self._dequantize(pixels, to_layout(noise.to(pixels).expand_as(pixels)))
             terms.append(density(v, condition)[1] + term)
@@ -343,19 +248,17 @@ class CAFlow(Pretrained):
         tau: Tau = 1.0,
         candidates: int = 1,
         seed: int | Sequence[int] = 0,
-        first: int = 0,
     ) -> Tensor:
         """Draw from p(w|y) at temperature tau: (B, M, C, H, W) float, unranked.
 
-        Candidate k of every image uses the noise of generator `seed + k`, in any batch. Every draw
-        is the first one, as it is: `restore` draws those again that run away.
+        Candidate k of every image uses the noise of generator `seed + k`, in any batch. Diverged
+        samples are returned as they are; `restore` resamples them.
 
         Args:
             cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
             tau: Standard deviation of the latents: a number, or a shape (`Temperature`).
             candidates: M.
             seed: One for all images, or one for each image.
-            first: Number k of the first candidate, for callers that draw in several batches.
         """
         condition = self.encode_condition(cond)
         batch = condition.batch
@@ -363,37 +266,27 @@ class CAFlow(Pretrained):
         if candidates < 1 or len(seeds) != batch:
             raise CaflowError(
                 f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
-                "pass candidates of 1 or more, and one seed, or one an image",
+                "pass candidates of 1 or more, and one seed, or one per image",
             )
-        known: dict[int, list[Tensor]] = {}
-        noise: list[list[Tensor]] = []
-        for s in seeds:
-            for k in range(first, first + candidates):
-                if s + k not in known:
-                    known[s + k] = self.latent_noise(s + k, condition.size)
-                noise.append(known[s + k])
+        numbers = [s + k for s in seeds for k in range(candidates)]
+        noise = {number: self.latent_noise(number, condition.size) for number in set(numbers)}
         taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
         latents = [
-            to_layout(own * torch.stack(z).to(self.device, self.dtype))
-            for own, z in zip(taus, zip(*noise, strict=True), strict=True)
+            to_layout(own * torch.stack([noise[n][j] for n in numbers]).to(self.device, self.dtype))
+            for j, own in enumerate(taus)
         ]
-        v, _ = self._inverse(latents, condition)
+        v, _ = self._forms.inverse(self.density, latents, condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
     def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
-        """Draw standard normal latents for an image of that size, float32, on the CPU.
+        """Standard normal latents of an image of that size, float32, on the CPU.
 
-        Args:
-            seed: Of a generator; or a CPU generator, whose next values are taken.
-            size: Of the image.
+        They are drawn from a seed, or are the next values of a CPU generator.
         """
-        generator = seed if isinstance(seed, torch.Generator) else torch.Generator()
         if not isinstance(seed, torch.Generator):
-            generator.manual_seed(seed)
-        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
-
-    # --- shapes, types, checks --------------------------------------------------------------------
+            seed = torch.Generator().manual_seed(seed)
+        return [torch.randn(shape, generator=seed) for shape in self.latent_shapes(size)]
 
     def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
         """The shape (C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""
@@ -412,52 +305,45 @@ class CAFlow(Pretrained):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
-    def dims(self, size: tuple[int, int]) -> int:
-        """D = dim(w) of an image of that height and width."""
-        return self.config.flow.target_channels * size[0] * size[1]
-
     def compile_inference(self, backend: str = "inductor") -> None:
         """Compile the inverse pass, with one graph for each size and number of candidates.
 
-        `sample` uses it, and `decode` for latents in the model's type.
-
-        On CUDA it runs as a CUDA graph. `log_prob` and `encode` are never compiled, so scores do
-        not change. Draws differ by rounding, as they do between devices. Compiling takes minutes
-        for each new size. At most eight sizes are compiled. Copies of the model are not compiled.
-
-        Args:
-            backend: Of `torch.compile`.
+        `sample` uses it, and `decode` for latents in the model's type; on CUDA as a CUDA graph.
+        Scores are never compiled. Samples differ by rounding, as they do between devices. Each new
+        size takes minutes, and at most eight are compiled. A copy of the model is not compiled.
 
         Raises:
             CaflowError: There is no compiler for the model's device (exit code 2).
         """
-        if backend == "inductor":
-            check_compiler(self.device)
-        options = compile_options(self.device, backend)
-        self._compiled = torch.compile(Density.inverse, dynamic=False, **options)
+        self._forms.compile_inverse(self.device, backend)
+
+    def train(self, mode: bool = True) -> CAFlow:
+        if mode:
+            self._forms.clear()
+        return super().train(mode)
+
+    def _point_type(self) -> torch.dtype:
+        """The type of points and latents in `encode` and `decode`: float64 where possible."""
+        wide = not self.training and float64_device(self.device) == self.device
+        return torch.float64 if wide else self.dtype
 
     def _pixels(
-        self, image: Tensor, what: str, channels: int, dtype: torch.dtype | None = None
+        self, image: Tensor, what: str, dtype: torch.dtype | None = None, only_uint8: bool = False
     ) -> Tensor:
-        """Convert to floats on the 8-bit scale, on the model's device; uint8 gets u = 1/2.
+        """Check an image, and convert it to floats on the 8-bit scale; uint8 gets u = 1/2.
 
-        `dtype`: by default the model's.
+        The result is on the model's device and, unless `dtype` is given, in its type.
         """
-        check_image(image, what, channels, self.config.flow.multiple)
+        flow, hint = self.config.flow, "pass 8-bit images; encode takes a target at a float point"
+        if only_uint8 and image.dtype != torch.uint8:
+            raise CaflowError(f"the {what} is {image.dtype}, not uint8", hint)
+        channels = flow.target_channels if what == "target" else flow.cond_channels
+        if image.ndim != 4 or image.shape[1] != channels or not image.numel():
+            shape = tuple(image.shape)
+            raise CaflowError(f"the {what} has shape {shape}", f"pass (B, {channels}, H, W)")
+        height, width = image.shape[-2:]
+        if height % flow.multiple or width % flow.multiple:
+            hint = f"pad its sides to multiples of {flow.multiple}"
+            raise CaflowError(f"the {what} is {width}×{height} pixels", hint)
         pixels = image.to(self.device, dtype or self.dtype)
-        if image.dtype == torch.uint8:
-            pixels = pixels + 0.5
-        return to_layout(pixels)
-
-
-def _to_file_names(
-    _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
-) -> None:
-    """Remove the prefix `density`, which names in files and in states of runs do not have."""
-    for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
-        state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
-
-
-def _from_file_names(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-    for name in [n for n in state if n.startswith(prefix) and not n.startswith(prefix + _NOISE)]:
-        state[prefix + _DENSITY + name.removeprefix(prefix)] = state.pop(name)
+        return to_layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)

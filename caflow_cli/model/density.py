@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import FlowConfig
+from ..errors import CaflowError
 from ..flows import (
     Anchor,
     AnchorCondition,
@@ -49,6 +50,19 @@ class Condition(NamedTuple):
         """The height and width of y."""
         height, width = self.d[-1].shape[-2:]
         return 2 * height, 2 * width
+
+    def check(self, batch: int, target: Tensor | None = None) -> None:
+        """Refuse a target of another size, and unequal numbers of targets: CaflowError."""
+        if target is not None and tuple(target.shape[-2:]) != self.size:
+            raise CaflowError(
+                f"targets have {tuple(target.shape[-2:])} pixels, conditions {self.size}",
+                "pass a condition of the target's size",
+            )
+        if batch % self.batch:
+            raise CaflowError(
+                f"{batch} targets for {self.batch} conditions",
+                "pass one condition per image, with equally many neighbouring targets each",
+            )
 
 
 class Density(nn.Module):

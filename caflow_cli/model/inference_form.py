@@ -1,16 +1,20 @@
-"""The form of a module that inference runs, with everything computed that weights determine."""
+"""The forms of a model's parts that inference runs: folded, and compiled if asked."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import cached_property
 from typing import Generic, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from ..devices import check_compiler, compile_options
 from ..layers import fold, nets_in_bf16
+from .density import Condition, Density
 
-__all__ = ["InferenceForm"]
+__all__ = ["InferenceForm", "InferenceForms"]
 
 _M = TypeVar("_M", bound=nn.Module)
 _unknown = itertools.count()
@@ -57,3 +61,52 @@ class InferenceForm(Generic[_M]):
             and all(list(table.values()) == children for table, children in self._children)
             and self._read() == self._state
         )
+
+
+class InferenceForms:
+    """The folded forms of a model's parts, made when they are first used and after changes.
+
+    A copy begins without any, and is not compiled.
+    """
+
+    def __init__(self) -> None:
+        self._forms: dict[int, InferenceForm[nn.Module]] = {}
+        self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
+
+    def __reduce__(self) -> tuple[type[InferenceForms], tuple[()]]:
+        return InferenceForms, ()
+
+    def of(self, trained: _M, bf16: bool = False) -> _M:
+        """What runs in a module's place: itself while it trains or gradients are asked for.
+
+        `bf16` is for the folded form alone.
+        """
+        if trained.training or torch.is_grad_enabled():
+            return trained
+        form = self._forms.get(id(trained))
+        if form is None or not form.is_of(trained):
+            form = self._forms[id(trained)] = InferenceForm(trained)
+        return form.in_bf16 if bf16 else form.module  # type: ignore[return-value]
+
+    def clear(self) -> None:
+        """Drop the folded forms."""
+        self._forms.clear()
+
+    def compile_inverse(self, device: torch.device, backend: str) -> None:
+        """Let `inverse` run compiled from now on."""
+        if backend == "inductor":
+            check_compiler(device)
+        options = compile_options(device, backend)
+        self._compiled = torch.compile(Density.inverse, dynamic=False, **options)
+
+    def inverse(
+        self, trained: Density, latents: list[Tensor], cond: Condition, bf16: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """`trained.inverse` by its form; compiled for latents in the weights' type."""
+        density = self.of(trained, bf16)
+        own_type = next(trained.parameters()).dtype
+        if self._compiled is None or density is trained or latents[0].dtype != own_type:
+            return density.inverse(latents, cond)
+        v, log_prob = self._compiled(density, latents, cond)
+        # The memory of a CUDA graph is its next run's.
+        return v.clone(), log_prob.clone()

@@ -20,9 +20,19 @@ from ..paths import is_folder, sha256_of
 from .card import Card
 from .files import CheckpointInfo, config_json, metadata_of, read_info
 
-__all__ = ["BITS", "Pretrained", "check_tensors", "checkpoint_bytes", "in_bf16"]
+__all__ = [
+    "BITS",
+    "Pretrained",
+    "check_tensors",
+    "checkpoint_bytes",
+    "from_file_names",
+    "in_bf16",
+    "to_file_names",
+]
 
 BITS = 5  # significant ones of a packed convolution
+_DENSITY = "density."  # begins names of parameters, and is left out in those of files
+_NOISE = "Q."
 _M = TypeVar("_M", bound="Pretrained")
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"  # as a Hub repository names them
 
@@ -225,3 +235,16 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
                 EXIT_WEIGHTS,
             )
     return tensors
+
+
+def to_file_names(
+    _module: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
+) -> None:
+    """Remove the prefix `density`, which names in files and in states of runs do not have."""
+    for name in [n for n in state if n.startswith(prefix + _DENSITY)]:
+        state[prefix + name.removeprefix(prefix + _DENSITY)] = state.pop(name)
+
+
+def from_file_names(_module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    for name in [n for n in state if n.startswith(prefix) and not n.startswith(prefix + _NOISE)]:
+        state[prefix + _DENSITY + name.removeprefix(prefix)] = state.pop(name)

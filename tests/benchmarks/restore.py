@@ -90,9 +90,10 @@ def task_of(model: Any, side: int, candidates: int, batch: int | None) -> Callab
 @contextmanager
 def unfolded(nchw: bool) -> Iterator[None]:
     """The modules that are trained, in the usual layout if asked."""
-    from caflow_cli.model import CAFlow, caflow
+    from caflow_cli.model import caflow
+    from caflow_cli.model.inference_form import InferenceForms
 
-    with mock.patch.object(CAFlow, "_running", lambda self, name, *_: getattr(self, name)):
+    with mock.patch.object(InferenceForms, "of", lambda self, trained, bf16=False: trained):
         if not nchw:
             yield
         else:

@@ -101,7 +101,7 @@ def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_mode
     log|det dz/dv| of the forward pass. They cancel: 8 bits a dimension, whatever the model."""
     target, cond = helpers.image_pair(small_model64, 4, SIZE)
     u = torch.rand(target.shape, generator=helpers.generator(6), dtype=torch.float64)
-    dims = small_model64.dims((SIZE, SIZE))
+    dims = 3 * SIZE**2
     z, log_prob = small_model64.encode(target + u, cond)
     forward_logdet = log_prob - prior(z)
     _, log_prob_back = small_model64.decode(z, cond)
@@ -115,7 +115,7 @@ def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_mode
 def test_bits_of_the_model_do_not_depend_on_the_range_of_its_input(small_model64):
     model = helpers.as_double(small_model64)
     target, cond = helpers.image_pair(model, 2, SIZE)
-    dims = model.dims((SIZE, SIZE))
+    dims = 3 * SIZE**2
     encoding = model.encode_condition(cond)
     _, log_prob = model.encode(target + 0.25, encoding)
     model.density.logit = model.density.A.map = Logit(levels=1.0)

@@ -2,7 +2,6 @@
 
 import copy
 from collections import Counter
-from contextlib import contextmanager
 
 import helpers
 import numpy as np
@@ -13,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from caflow_cli.config import Config, TaskConfig
 from caflow_cli.inference import Request, Sampler, restore, task_of
 from caflow_cli.layers import FixedConv
-from caflow_cli.model import CAFlow, Density
+from caflow_cli.model import Density
 from caflow_cli.training.optim import compile_steps
 
 SIZE = 32
@@ -40,13 +39,12 @@ OF_WEIGHTS = {
 }
 
 
-@contextmanager
-def training_form():
-    """All models compute by the modules that are trained."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CAFlow, "_running", lambda self, name, *_: getattr(self, name))
-        patch.setattr(CAFlow, "_point_type", lambda self: self.dtype)
-        yield
+def trained_scores(model, target, cond):
+    """`log_prob`, and the log-density at bin centres, by the modules that are trained."""
+    y, shape = cond.to(model.dtype) + 0.5, tuple(target.shape[1:])
+    noise = helpers.first_noise(shape, len(target), normal=model.Q is not None)
+    score = model(target.to(model.dtype), y, noise).log_prob
+    return score.detach(), model(target.to(model.dtype) + 0.5, y).log_prob.detach()
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=lambda flow: str(flow) or "default")
@@ -77,11 +75,14 @@ def operations(function):
 def test_it_is_the_training_form(model, dtype):
     model = copy.deepcopy(model).to(dtype)
     target, cond = helpers.image_pair(model, 2, SMALL)
-    kwargs = {"tau": 0.8, "candidates": 3, "seed": 5}
-    with training_form():
-        scores, points = model.log_prob(target, cond), model.sample(cond, **kwargs)
-        latents, at_centres = model.encode(target, cond)
-        again, log_prob = model.decode(latents, cond)
+    scores, at_centres = trained_scores(model, target, cond)
+    with torch.no_grad():
+        condition, _ = model.density.condition(cond.to(dtype) + 0.5)
+        latents, _ = model.density(target.to(dtype) + 0.5, condition)
+        again, log_prob = model.density.inverse(latents, condition)
+        noise = [model.latent_noise(5 + k, (SMALL, SMALL)) for k in range(3)] * 2
+        z = [0.8 * torch.stack(z_j).to(dtype) for z_j in zip(*noise, strict=True)]
+        points = model.density.inverse(z, condition)[0].unflatten(0, (2, 3))
     single = dtype == torch.float32
     for given in (cond, model.encode_condition(cond)):
         close = {"rtol": 0, "atol": 2e-3 if single else 1e-9}
@@ -90,7 +91,7 @@ def test_it_is_the_training_form(model, dtype):
         torch.testing.assert_close(model.decode(latents, given)[1], log_prob, **close)
         loose = {"rtol": 0, "atol": 0.02 if single else 1e-8}
         torch.testing.assert_close(model.decode(latents, given)[0], again, **loose)
-        drawn = model.sample(given, **kwargs)
+        drawn = model.sample(given, tau=0.8, candidates=3, seed=5)
         torch.testing.assert_close(drawn, points, **loose)
         apart = (drawn.floor() - points.floor()).abs()
         assert apart.max() <= 1
@@ -139,7 +140,7 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monk
     monkeypatch.setattr(FixedConv, "forward", counted)
     restored(model, SMALL, candidates=4, batch_size=2)
     with torch.no_grad():
-        flows = model._running_density()
+        flows = model._forms.of(model.density)
     of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
     if flows.A.guide is not None:
         of_guide = [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
@@ -182,8 +183,7 @@ def test_it_follows_the_weights(small_model):
     def check():
         score = model.log_prob(target, cond)
         _, at_centres = model.encode(target, cond)  # by affine maps in float64
-        with training_form():
-            expected = model.log_prob(target, cond), model.encode(target, cond)[1]
+        expected = trained_scores(model, target, cond)
         torch.testing.assert_close((score, at_centres), expected, rtol=0, atol=1e-2)
         return float(score)
 
@@ -224,8 +224,7 @@ def test_it_follows_the_modules(small_model):
     ):
         replace()
         score, (_, at_centres) = model.log_prob(target, cond), model.encode(target, cond)
-        with training_form():
-            expected = model.log_prob(target, cond), model.encode(target, cond)[1]
+        expected = trained_scores(model, target, cond)
         torch.testing.assert_close((score, at_centres), expected, rtol=0, atol=1e-2)
         seen.add(float(score))
     assert len(seen) == 4
@@ -237,28 +236,32 @@ def shallow_model():
     return helpers.data_like_model(helpers.small_config(scales=2, t_steps=1, r_steps=0), 3, 16)
 
 
-def test_compiled_draws_are_the_plain_ones_and_scores_are_not_compiled(shallow_model, monkeypatch):
-    """By the backend that traces what "eager" traces, and then on to single operations."""
+def test_compiled_samples_are_the_plain_ones_and_scores_are_not_compiled(shallow_model):
     model = copy.deepcopy(shallow_model)
     target, cond = helpers.image_pair(model, 2, 16)
     given = model.encode_condition(cond)
     score = model.log_prob(target, given)
     latents = [z.float() for z in model.encode(target, given)[0]]
     plain, at = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
-    model.compile_inference("aot_eager")
     ran = []
-    compiled = model._compiled
-    monkeypatch.setattr(model, "_compiled", lambda *args: (ran.append(1), compiled(*args))[1])
-    drawn, now = model.sample(given, 0.8, candidates=3), model.decode(latents, given)
-    assert len(ran) == 2
+
+    def backend(graph, inputs):
+        return lambda *args: (ran.append(1), graph(*args))[1]
+
+    model.compile_inference(backend)
+    drawn = model.sample(given, 0.8, candidates=3)
+    once = len(ran)
+    now = model.decode(latents, given)
+    assert 0 < once < len(ran)
     torch.testing.assert_close(now[1], at[1], rtol=0, atol=1e-2)
     torch.testing.assert_close(drawn, plain, rtol=0, atol=0.02)
     assert (drawn.floor() - plain.floor()).abs().max() <= 1
+    ran.clear()
     assert torch.equal(model.log_prob(target, given), score)
     exact, _ = model.decode(model.encode(target, given)[0], given)
     assert exact.dtype == torch.float64
-    assert len(ran) == 2
-    assert copy.deepcopy(model)._compiled is None
+    copy.deepcopy(model).sample(given)
+    assert ran == []
 
 
 def check_state(model, check):
@@ -273,12 +276,8 @@ def test_copies_and_state_know_nothing_of_it(small_model):
     target, cond = helpers.image_pair(model, 1, SIZE)
     score = model.log_prob(target, cond)
     assert list(model.state_dict()) == names
-    assert model._forms
     other = copy.deepcopy(model)
-    assert not other._forms
     assert torch.equal(other.log_prob(target, cond), score)
-    model.train()
-    assert not model._forms
 
 
 def test_compiled_steps_are_folded_from_their_own_weights(small_model):

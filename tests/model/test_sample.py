@@ -49,12 +49,9 @@ def test_samples_do_not_depend_on_the_batch(small_model, cond):
         close(small_model.sample(cond[b : b + 1], candidates=2, seed=4)[0], together[b])
 
 
-def test_first_continues_where_another_call_stopped(small_model, cond):
+def test_a_later_seed_continues_where_another_call_stopped(small_model, cond):
     five = small_model.sample(cond, candidates=5, seed=2)
-    parts = [
-        small_model.sample(cond, candidates=2, seed=2),
-        small_model.sample(cond, candidates=3, seed=2, first=2),
-    ]
+    parts = [small_model.sample(cond, candidates=m, seed=s) for m, s in ((2, 2), (3, 4))]
     close(torch.cat(parts, dim=1), five)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from caflow_cli.flows import VariationalNoise, standard_normal_log_prob
 from caflow_cli.inference import score
-from caflow_cli.model import CAFlow, bits_per_dim
+from caflow_cli.model import CAFlow, bits_per_dim, standard_error
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +49,9 @@ def test_a_score_is_the_importance_weighted_bound_and_rises_with_k(model):
         torch.testing.assert_close(model.log_prob(target, cond, k), expected, rtol=0, atol=1e-6)
     # Never below the mean of the single terms (Jensen), and above it as they differ.
     assert (model.log_prob(target, cond, 16) > terms.mean(0)).all()
-    value, error = model.log_prob_with_error(target, cond, 16)
+    value, deviations = model.log_prob_with_deviations(target, cond, 16)
     assert torch.equal(value, model.log_prob(target, cond, 16))
-    assert (error > 0).all()
+    assert (standard_error(deviations) > 0).all()
 
 
 def test_the_loss_is_the_term_of_its_noise_and_reaches_q(model):
