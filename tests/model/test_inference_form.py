@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from caflow_cli.config import Config, TaskConfig
 from caflow_cli.inference import Request, Sampler, restore, task_of
 from caflow_cli.layers import FixedConv
-from caflow_cli.model import Density
+from caflow_cli.model import CAFlow, Density
 from caflow_cli.training.optim import compile_steps
 
 SIZE = 32
@@ -42,7 +42,7 @@ OF_WEIGHTS = {
 def trained_scores(model, target, cond):
     """`log_prob`, and the log-density at bin centres, by the modules that are trained."""
     y, shape = cond.to(model.dtype) + 0.5, tuple(target.shape[1:])
-    noise = helpers.first_noise(shape, len(target), normal=model.Q is not None)
+    noise = helpers.first_noise(shape, 1, normal=model.Q is not None).expand(len(target), *shape)
     score = model(target.to(model.dtype), y, noise).log_prob
     return score.detach(), model(target.to(model.dtype) + 0.5, y).log_prob.detach()
 
