@@ -75,7 +75,7 @@ def _cpu_features() -> set[str]:
 # Device types that lack a thing, or whose fast way has not been tried.
 LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "fast bf16": {"mps"}, "channels_last": {"mps"}}
 # oneDNN has bfloat16 convolutions where a CPU has AVX-512, or Arm's bf16. Elsewhere a CPU trains
-# ten times slower in bfloat16 than in float32 (docs/speed.md).
+# ten times slower in bfloat16 than in float32 (docs/training.md).
 if not ({"avx512bw", "avx512dq", "avx512vl"} <= _cpu_features() or "bf16" in _cpu_features()):
     LACKING["bf16"].add("cpu")
 # To multiply in bfloat16, and not only convert, takes more.

@@ -120,8 +120,8 @@ def test_the_pictures_are_small_and_in_the_readme():
 @pytest.mark.skipif(not HOUSE, reason="models have no density yet")
 def test_the_density_example_runs(capsys):
     """With fewer steps than the page takes."""
-    page = (DOCS / "density.md").read_text("utf-8")
+    page = (DOCS / "scores.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
     assert code.count("range(100)") == 1
-    exec(compile(code.replace("range(100)", "range(16)"), "docs/density.md", "exec"), {})
-    assert capsys.readouterr().out.count("\n") == 4
+    exec(compile(code.replace("range(100)", "range(16)"), "docs/scores.md", "exec"), {})
+    assert capsys.readouterr().out.count("\n") == 3

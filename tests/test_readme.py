@@ -77,7 +77,8 @@ def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
             "OMP_NUM_THREADS": "1",
         },
     )
-    assert (done.returncode, done.stderr) == (0, "wrote all.png\nwrote map.png\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "wrote all.png\nwrote map.png\n"
     assert Image.open(tmp_path / "big.png").size == (256, 256)
     names = ["a_superres.png", "b b_superres.png"]
     lines = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]

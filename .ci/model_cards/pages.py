@@ -95,7 +95,7 @@ def read_words(path: Path) -> dict[str, Any]:
     words = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
     missing = [name for name in WORDS if not words.get(name)]
     if missing:
-        raise CaflowError(f"{path.name} says nothing of {', '.join(missing)}", "docs/release.md")
+        raise CaflowError(f"{path.name} says nothing of {', '.join(missing)}", "CONTRIBUTING.md")
     return words
 
 

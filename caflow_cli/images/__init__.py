@@ -1,4 +1,4 @@
-"""Image files in and out: reading, transparency, writing. `docs/pictures.md` states the policy."""
+"""Image files in and out: reading, transparency, writing. `docs/images.md` states the policy."""
 
 from .alpha import fill_transparent, over_white, resize_alpha
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers

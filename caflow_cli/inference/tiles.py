@@ -25,7 +25,7 @@ from .draw import Latents, OnePiece, Steps, decode_noise, in_cells, resampled
 __all__ = ["InTiles", "LatentRows", "Tiles", "check_size", "plan_tiles", "read_conditions"]
 
 # Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
-# more, only conditions, candidates and a band of noise are held (docs/speed.md).
+# more, only conditions, candidates and a band of noise are held (docs/inference.md).
 ONE_PIECE = 2**21
 _MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades

@@ -29,13 +29,6 @@ def test_it_names_the_extra_and_a_gradio_that_this_takes():
     assert len(fields["short_description"]) <= 60
 
 
-def test_the_page_shows_its_files_to_those_who_have_no_checkout():
-    page = (SPACE.parent / "app.md").read_text(encoding="utf-8")
-    for path in SPACE.iterdir():
-        if path.is_file():
-            assert f"\n{path.read_text(encoding='utf-8')}```\n" in page, path.name
-
-
 @pytest.mark.page
 def test_it_serves_the_page_where_the_space_says(tmp_path):
     pytest.importorskip("gradio", reason="the extra app is not installed")

@@ -20,7 +20,7 @@ if sys.platform != "linux":
 
 from . import nasty
 
-DOCS = Path(__file__).parents[2] / "docs" / "pictures.md"
+DOCS = Path(__file__).parent / "nasty.md"
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -42,7 +42,7 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def row(name: str, case: nasty.Case, record: dict | None) -> str:
-    """A line of the table in docs/pictures.md."""
+    """A line of the table in nasty.md."""
     if record is None:
         outcome = "left out"
     elif record["status"] == "ok":
@@ -99,7 +99,7 @@ def test_every_file_gives_a_picture_or_a_reason(run, monkeypatch):
     assert records == {}
     print("\n".join(table))
     missing = [line for line in table if line not in DOCS.read_text(encoding="utf-8")]
-    assert not missing, "\n".join(["not in docs/pictures.md:", *missing])
+    assert not missing, "\n".join(["not in nasty.md:", *missing])
 
 
 def test_nothing_is_changed_lost_or_left_behind(run):
