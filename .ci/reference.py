@@ -43,7 +43,9 @@ def configs() -> str:
         for field, default, text in _commented(kind, source.splitlines()):
             if field not in ("optim", "flow", "task", "samples"):
                 shown = default.replace("|", "\\|")
-                parts.append(f"| `{prefix}{field}` | `{shown}` | {text.replace('|', chr(92) + '|')} |")
+                parts.append(
+                    f"| `{prefix}{field}` | `{shown}` | {text.replace('|', chr(92) + '|')} |"
+                )
     return "\n".join(parts) + "\n"
 
 

@@ -73,6 +73,7 @@ def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
             **os.environ,
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "CAFLOW_SUPERRES_MODEL": str(model_files["superres"]),
+            "CAFLOW_SCORE_MODEL": str(model_files["superres"]),
             "CAFLOW_INPAINT_MODEL": str(model_files["inpaint"]),
             "OMP_NUM_THREADS": "1",
         },

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image, ImageDraw, ImageFont
 
 import caflow_cli as caflow
 from caflow_cli.assets import WEIGHTS_DIR, example_path
 from caflow_cli.images import read_image
 from caflow_cli.inference import spread
-from caflow_cli.inference.figures import nice_above, sequential
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -131,17 +131,23 @@ def cell(picture: Image.Image, label: str, number: str) -> Image.Image:
 
 def uncertainty_cell(values: np.ndarray, label: str) -> Image.Image:
     """The map of standard deviations, with its scale of levels in place of a number."""
-    top = nice_above(float(np.percentile(values, 99.5)))
-    field = Image.fromarray(sequential((values / top).clip(0, 1)))
+    steps = (1, 2, 5, 10, 20, 50, 100, 200)
+    top = next(step for step in steps if step >= np.percentile(values, 99.5))
+    field = Image.fromarray(colours((values / top).clip(0, 1)))
     canvas = cell(field.resize((CELL, CELL), Image.Resampling.NEAREST), label, "0")
     pen = ImageDraw.Draw(canvas)
     end = f"{top:g} levels"
     room = round(font().getlength(end))
     left, right = 26, CELL - room - 10
-    bar = sequential(np.linspace(0, 1, right - left))[None].repeat(18, 0)
+    bar = colours(np.linspace(0, 1, right - left))[None].repeat(18, 0)
     canvas.paste(Image.fromarray(bar), (left, CELL + 8 + LINE + 8))
     pen.text((CELL - room, CELL + 8 + LINE), end, font=font(), fill=PALE)
     return canvas
+
+
+def colours(values: np.ndarray) -> np.ndarray:
+    """Values from 0 to 1 as colours, uint8 (..., 3)."""
+    return colormaps["magma"](values, bytes=True)[..., :3]
 
 
 def font() -> ImageFont.FreeTypeFont:

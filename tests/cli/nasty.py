@@ -206,7 +206,6 @@ CASES: dict[str, Case] = {
         f"frames.{suffix}": Case(
             f"{what} of three",
             frames(format),
-            "3 frames",
         )
         for suffix, format, what in (
             ("gif", "GIF", "a GIF"),
