@@ -82,7 +82,7 @@ def draw(scene: Scene) -> Image.Image:
     height, width = image.shape[:2]
 
     cells = [cell(enlarged(shown), "input", f"{width} x {height} pixels")]
-    cells.append(uncertainty_cell(spread(result), f"where {drawn} differ"))
+    cells.append(uncertainty_cell(spread(result.ranked), f"where {drawn} differ"))
     if scene.original is None:
         last = result.ranked[-1]
         cells.append(cell(enlarged(last.image), f"#{last.rank}, the last", nats(last.score)))
