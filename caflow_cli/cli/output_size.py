@@ -1,39 +1,13 @@
-"""Sizes of results that the model does not draw: ×2, ×3, or what fits into a box (`--scale`)."""
+"""`superres --scale`: sizes that the model does not draw, such as ×2, or what fits into a box."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
 
-if TYPE_CHECKING:
-    from ..tasks import Picture
-
-__all__ = ["FILTER", "OutputSize", "Resized"]
-
-FILTER = "lanczos"  # Pillow's; for a reduction it reads every pixel
-
-
-@dataclass(frozen=True)
-class Resized:
-    """The change of a drawn picture: sizes are (width, height)."""
-
-    drawn: tuple[int, int]
-    written: tuple[int, int]
-
-    def __str__(self) -> str:
-        drawn, written = ("x".join(map(str, size)) for size in (self.drawn, self.written))
-        how = "reduced" if self.written < self.drawn else "enlarged, without more detail,"
-        return f"drawn at {drawn}, {how} to {written}"
-
-    def of(self, image: Picture) -> Picture:
-        """The picture at the size that is written: uint8 (H, W, 3), by Pillow LANCZOS."""
-        import numpy as np
-        from PIL import Image
-
-        return np.array(Image.fromarray(image).resize(self.written, Image.Resampling.LANCZOS))
+__all__ = ["OutputSize"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +39,7 @@ class OutputSize:
         return cls(scale=scale)
 
     def check(self, factor: int) -> None:
-        """Refuse a scale that a model does not reach. CaflowError (exit 2)."""
+        """Refuse a factor that a model does not reach. CaflowError (exit 2)."""
         if self.scale is not None and self.scale > factor:
             raise CaflowError(
                 f"--scale {self.scale:g} is more than the model's {factor}",
@@ -73,34 +47,21 @@ class OutputSize:
                 EXIT_USAGE,
             )
 
-    def scale_of(self, given: tuple[int, int]) -> float:
-        """How many times a picture of that height and width is enlarged.
+    def of(self, height: int, width: int) -> tuple[int, int]:
+        """Width and height of what is written for an input of that size.
 
         Raises:
-            CaflowError: (exit 1) the picture is as large as the box already.
+            CaflowError: (exit 1) the input is as large as the box already.
         """
-        if self.box is None:
-            assert self.scale is not None
-            return self.scale
-        height, width = given
-        scale = min(self.box[0] / width, self.box[1] / height)
-        if scale <= 1:
-            raise CaflowError(
-                f"the picture is {width}x{height}, and --scale {self.box[0]}x{self.box[1]} would "
-                f"{'make it smaller' if scale < 1 else 'leave it at that'}: superres enlarges",
-                f"a --scale in which {width}x{height} has room to grow, or leave --scale out",
-            )
-        return scale
-
-    def resized(self, given: Picture, drawn: Picture) -> Resized | None:
-        """The change that the draws of a picture need; None: they have that size.
-
-        Raises:
-            CaflowError: As for `scale_of`.
-        """
-        height, width = given.shape[:2]
-        scale = self.scale_of((height, width))
+        scale = self.scale
+        if self.box is not None:
+            scale = min(self.box[0] / width, self.box[1] / height)
+            if scale <= 1:
+                raise CaflowError(
+                    f"the image is {width}x{height}, and --scale {self.box[0]}x{self.box[1]} would "
+                    f"{'make it smaller' if scale < 1 else 'leave it at that'}: superres enlarges",
+                    f"a --scale in which {width}x{height} has room to grow, or leave --scale out",
+                )
+        assert scale is not None
         # A side that is to fill the box does, whatever rounding says.
-        written = max(1, round(scale * width)), max(1, round(scale * height))
-        found = Resized((drawn.shape[1], drawn.shape[0]), written)
-        return None if found.drawn == found.written else found
+        return max(1, round(scale * width)), max(1, round(scale * height))

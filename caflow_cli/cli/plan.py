@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..tasks import Picture
     from .options import Restoration
 
-__all__ = ["Job", "Plan", "plan"]
+__all__ = ["Job", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ class Job:
         """The names of all files that are read, as JSON states them."""
         masks = {} if self.mask is None else {"mask": self.mask.name}
         return {"input": self.name, **masks}
-
-    @property
-    def paths(self) -> list[str]:
-        """The outputs, as JSON and messages state them."""
-        return [str(path) for path in self.outputs]
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ class Plan:
         return True
 
 
-def plan(
+def make_plan(
     inputs: Sequence[str],
     label: str,
     given: Restoration,

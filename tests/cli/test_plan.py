@@ -14,7 +14,7 @@ from pictures import COLOURS
 
 from caflow_cli.cli import plan as plan_module
 from caflow_cli.cli.options import Restoration
-from caflow_cli.cli.plan import Plan, plan
+from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import Encoder, encode_png
 
@@ -35,7 +35,7 @@ DEFAULTS = {field.name: field.default.default for field in fields(Restoration)} 
 
 
 def planned(*inputs: str, **options) -> Plan:
-    return plan(inputs, "superres", Restoration(**{**DEFAULTS, **options}))
+    return make_plan(inputs, "superres", Restoration(**{**DEFAULTS, **options}))
 
 
 def results(*inputs: str, **options) -> list[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+import threading
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,10 @@ from pictures import encoded
 from PIL import Image
 
 from caflow_cli import inference
-from caflow_cli.cli import restore
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, read_image, read_provenance
 from caflow_cli.model import CAFlow
+from caflow_cli.model.density import Density
 
 from .process import assert_refused, caflow
 from .results import only_record, records
@@ -154,8 +157,22 @@ def test_one_bad_file_in_a_folder_of_ten_leaves_nine_outputs(
     assert result.stderr.decode().startswith("error: 'in/4.png' ")
 
 
+@pytest.fixture
+def sizes(monkeypatch) -> list[int]:
+    """How many images were drawn at a time."""
+    found: list[int] = []
+    whole = inference.restore_images
+
+    def watched(model, images, *given):
+        found.append(len(images))
+        return whole(model, images, *given)
+
+    monkeypatch.setattr(inference, "restore_images", watched)
+    return found
+
+
 def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(
-    run, tmp_path, model_file, monkeypatch
+    run, tmp_path, model_file, sizes, monkeypatch
 ):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -165,16 +182,9 @@ def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(
     (folder / "5.png").write_bytes(b"damaged")
     arguments = ["superres", "in", "-m", 1, "--model", model_file, "--json", "-o"]
     alone = [run(*arguments[:1], f"in/{n}.png", *arguments[2:], "one/") for n in range(7)]
-    sizes: list[int] = []
-    whole = inference.restore_alike
-
-    def watched(model, images, *given):
-        sizes.append(len(images))
-        return whole(model, images, *given)
-
-    monkeypatch.setattr(inference, "restore_alike", watched)
+    sizes.clear()
     together = run(*arguments, "many")
-    assert sizes == [5, 1]
+    assert sizes == [3, 1, 1, 1]
     assert together.returncode == max(one.returncode for one in alone) == 1
     assert together.stderr == b"".join(one.stderr for one in alone)
     inputs = [(r["input"], r["status"]) for r in records(together)]
@@ -182,35 +192,50 @@ def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(
     for path in (tmp_path / "one").iterdir():
         a, b = (read_image(p).astype(int) for p in (path, tmp_path / "many" / path.name))
         assert np.abs(a - b).max() <= 1
+    bad, whole = read_image(folder / "2.png"), inference.restore_images
 
     def failing(model, images, *given):
         if any(np.array_equal(image, bad) for image in images):
-            raise CaflowError("runs away", "another picture")
-        return watched(model, images, *given)
+            raise CaflowError("diverged", "another image")
+        return whole(model, images, *given)
 
-    bad = read_image(folder / "2.png")
-    monkeypatch.setattr(inference, "restore_alike", failing)
+    monkeypatch.setattr(inference, "restore_images", failing)
     sizes.clear()
     partly = run(*arguments, "partly")
     assert sizes == [1, 1, 1, 1, 1]
-    assert b"error: in/2.png: runs away\nhint: another picture\n" in partly.stderr
+    assert b"error: in/2.png: diverged\nhint: another image\n" in partly.stderr
     assert [r["status"] for r in records(partly)] == [
         "ok" if n not in (2, 5) else "error" for n in range(7)
     ]
 
 
-def test_pictures_that_were_read_do_not_pile_up(run, tmp_path, model_file, monkeypatch):
+def test_images_that_were_read_do_not_pile_up(run, tmp_path, model_files, sizes):
+    """Large ones that the model reads at a small size wait together only up to 2^22 pixels."""
     for number in range(3):
-        save(tmp_path / f"{number}.png", 8, 8, seed=number)
-    monkeypatch.setattr(restore, "_HELD", 2 * 32 * 32)
-    sizes: list[int] = []
-    whole = inference.restore_alike
-    monkeypatch.setattr(
-        inference, "restore_alike", lambda *given: (sizes.append(len(given[1])), whole(*given))[1]
-    )
+        save(tmp_path / f"{number}.png", 1100, 2000, seed=number)
     names = ["0.png", "1.png", "2.png"]
-    assert run("superres", *names, "-m", 1, "--model", model_file).returncode == 0
+    assert run("colorize", *names, "-m", 1, "--model", model_files["colorize"]).returncode == 0
     assert sizes == [2, 1]
+
+
+def test_a_command_reaches_the_model_in_few_frames_of_the_main_thread(
+    run, tmp_path, small_picture, model_file, monkeypatch
+):
+    frames: list[str] = []
+    inverse = Density.inverse
+
+    def watched(self, *given):
+        stack = [frame.f_code for frame, _ in traceback.walk_stack(sys._getframe(1))]
+        own = [code for code in stack if "caflow_cli" in code.co_filename]
+        end = next(k for k, code in enumerate(own) if code.co_name == "main")
+        frames[:] = [code.co_qualname for code in own[: end + 1]]
+        assert threading.current_thread() is threading.main_thread()
+        return inverse(self, *given)
+
+    monkeypatch.setattr(Density, "inverse", watched)
+    done = run("superres", small_picture, "-m", 1, "-o", "x.png", "--model", model_file)
+    assert done.returncode == 0, done.stderr
+    assert 1 < len(frames) + 1 <= 15, frames  # with `Density.inverse` itself
 
 
 def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
@@ -219,7 +244,7 @@ def test_a_draw_that_is_not_finite_is_an_error_not_a_picture(
     result = run(
         *("superres", small_picture, "--tau", "1e39", "-o", "x.png", "--model", model_file),
     )
-    assert_refused(result, 1, "run away from what the model knows at tau 1e+39")
+    assert_refused(result, 1, "11 samples in a row diverged at tau 1e+39")
     assert not list(tmp_path.iterdir())
 
 
@@ -355,7 +380,7 @@ def test_a_picture_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     done = run(*shared, *faces)
     assert done.returncode == 0
     (warning,) = done.stderr.decode().splitlines()
-    said = "this picture is unlike those that faces-superres-x4 learned from: its distance is "
+    said = "this image is unlike those that faces-superres-x4 learned from: its distance is "
     assert warning.startswith(f"warning: flat.png: {said}")
     assert b"warning" not in run(*shared, *faces, "-q").stderr
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
@@ -368,10 +393,7 @@ def test_a_picture_of_which_every_draw_runs_away_is_an_error_and_others_are_writ
     done = run("superres", "noise.png", "example:face", "-m", 1, "-o", "out/", *faces)
     assert done.returncode == 1
     assert done.stdout == b"out/face_superres.png\n"
-    expected = (
-        b"error: noise.png: 11 draws in a row run away from what the model knows at "
-        b"tau 0.9/0.7/0.5\n"
-    )
+    expected = b"error: noise.png: 11 samples in a row diverged at tau 0.9/0.7/0.5\n"
     assert done.stderr.startswith(expected)
 
 

@@ -11,7 +11,7 @@ from .. import options
 from ..masking import Masking
 from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
 from ..output_size import OutputSize
-from ..restore import restore_pictures
+from ..run import restore_all
 
 __all__ = [
     "colorize_command",
@@ -47,7 +47,7 @@ def superres_command(
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
     size = OutputSize.parse(scale)
-    restore_pictures("superres", images, given, consistent=consistent, size=size)
+    restore_all("superres", images, given, consistent=consistent, size=size)
 
 
 @expanded
@@ -60,7 +60,7 @@ def colorize_command(images: options.Images, given: Restoration) -> None:
 
     Example: caflow colorize old.png -m 10 -n 3
     """
-    restore_pictures("colorize", images, given)
+    restore_all("colorize", images, given)
 
 
 @expanded
@@ -75,7 +75,7 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    restore_pictures("inpaint", images, given, masking)
+    restore_all("inpaint", images, given, masking)
 
 
 @expanded
@@ -108,4 +108,4 @@ def sample_command(
         raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
     if given.model is None:
         raise CaflowError("sample needs a model", "--model maps-aerial, or a file", EXIT_USAGE)
-    restore_pictures("sample", inputs, given, masking)
+    restore_all("sample", inputs, given, masking)
