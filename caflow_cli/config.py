@@ -162,7 +162,7 @@ class FlowConfig:
         """The scale of each latent, in their order, counted from the finest, 0: n - 1 - j of
         z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0."""
         n = self.scales
-        if self.conditional == "dual-glow":  # one latent a scale
+        if self.conditional == "dual-glow":  # one latent per scale
             return tuple(range(n))
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
@@ -277,8 +277,8 @@ PRESETS: dict[str, FlowConfig] = {
     "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
 }
 _WITH_GUIDE: dict[str, Any] = {"spread": 64, "scale_bound": 1.0}
-# What a preset adds where the condition has to be read from afar, or tells part of the target
-# outright (docs/model.md).
+# Added to a preset where distant parts of the condition count, or where it determines part of the
+# target (docs/model.md).
 _OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
     ("compact", "superres"): {
         "anchor": "enlarged",

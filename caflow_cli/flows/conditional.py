@@ -31,7 +31,7 @@ def latent_layout(target_channels: int, scales: int) -> list[list[tuple[int, int
     layout = []
     for i in range(scales):
         own = 4 * latent_channels(target_channels, i, scales)
-        # f_j^i sees its channels doubled i - j times, and hands half of its output on unless j = 0.
+        # f_j^i has 2^(i-j) times the channels, and passes half of its output on unless j = 0.
         layout.append(
             [(own * 2 ** (i - j) // (2 if j else 1), scales - j + 1) for j in range(i + 1)]
         )

@@ -97,8 +97,8 @@ class NetParts(NamedTuple):
     """The values that `ConvNet.forward_parts` keeps for `net_backward`."""
 
     x: Tensor
-    one: Tensor  # behind the first ReLU
-    two: Tensor  # behind the second
+    one: Tensor  # after the first ReLU
+    two: Tensor  # after the second
     first: Tensor  # weights, in the type that was computed in
     second: Tensor
     last: Tensor

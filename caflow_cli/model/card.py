@@ -15,28 +15,28 @@ __all__ = ["Card"]
 _TASKS = {
     "superres": (
         "super-resolution",
-        "Enlarges pictures {factor} times: trained on {small}×{small} to {size}×{size} pixels.",
+        "Enlarges images {factor} times: trained on {small}×{small} to {size}×{size} pixels.",
         "caflow superres small.png --model {repo}",
     ),
     "colorize": (
         "image-colorization",
-        "Colorizes grey pictures: colour is made at {size}×{size} pixels, under full luminance.",
+        "Colorizes grey images: colour is made at {size}×{size} pixels, under full luminance.",
         "caflow colorize grey.png --model {repo}",
     ),
     "inpaint": (
         "image-inpainting",
-        "Fills holes in pictures: trained on {size}×{size} pixels.",
+        "Fills holes in images: trained on {size}×{size} pixels.",
         "caflow inpaint photo.png --mask hole.png --model {repo}",
     ),
     "paired": (
         "image-to-image",
-        "Turns one picture into another: trained on pairs of {size}×{size} pixels.",
+        "Turns one image into another: trained on pairs of {size}×{size} pixels.",
         "caflow sample --cond input.png --model {repo}",
     ),
 }
-# The sentence of a paired model that learned from parts of pictures.
+# The sentence of a paired model that learned from parts of images.
 _NATIVE = (
-    "Turns a picture of any size into another of that size: trained on parts of pairs, of "
+    "Turns an image of any size into another of that size: trained on parts of pairs, of "
     "{size}×{size} pixels."
 )
 _RECORD = {
@@ -110,7 +110,7 @@ class Card:
         return (
             f"# {self.repo.partition('/')[2]}\n\n{sentence}\n\n"
             "A conditional normalizing flow (CAFLOW, [Batzolis et al., 2021]"
-            "(https://arxiv.org/abs/2106.02531)): it draws many plausible pictures `w` for an "
+            "(https://arxiv.org/abs/2106.02531)): it draws many plausible images `w` for an "
             "input `y`, and states the log-likelihood `log p(w|y)` of any given one.\n"
         )
 

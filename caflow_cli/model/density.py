@@ -1,4 +1,4 @@
-"""Equation 9 of the paper: log p(w|y), and its inverse from latents to pictures."""
+"""Equation 9 of the paper: log p(w|y), and its inverse from latents to images."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Condition(NamedTuple):
 
 
 class Density(nn.Module):
-    """The exact density of a picture v given a picture y, and its sampler.
+    """The exact density of an image v given an image y, and its sampler.
 
         h = A(v; y),  [L_0 ... L_{n-1}] = T(h),  [D_0 ... D_{n-1}] = R(y),  z_j^i = F_i(L_i; D, L)_j
 
         log p(v|y) = log|det dA/dv| + log|det dT/dh|
                      + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
 
-    This is equation 9, which counts A, from pixels to the real line, as a part of T. Pictures are
+    This is equation 9, which counts A, from pixels to the real line, as a part of T. Images are
     floats on the 8-bit scale [0, 256), (B, C, H, W). H and W are multiples of 2^(n+1). y may hold
     one entry for M neighbouring entries of v. Log-densities are (B,) float64, in nats on that
     scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is
@@ -104,8 +104,8 @@ class Density(nn.Module):
         h, log_prob = self.logit(y)
         anchor = self.A.read(y)
         if self.reads_guide:
-            meant, term = self.logit(self.logit.nearest(self.A.mean(anchor)))
-            h, log_prob = torch.cat([h, meant], dim=1), log_prob + term
+            predicted, term = self.logit(self.logit.nearest(self.A.predict(anchor)))
+            h, log_prob = torch.cat([h, predicted], dim=1), log_prob + term
         d, logdet = self.R(h)
         log_prob = log_prob + logdet + sum(standard_normal_log_prob(d_i) for d_i in d)
         return Condition(d, anchor, self.F.read(d)), log_prob

@@ -181,7 +181,7 @@ def guide_loss(images: ImageLoss) -> Objective:
 def guide_image(model: CAFlow, cond: Tensor) -> Tensor:
     """The image that the guide predicts, of y + u' in [0, 256): floats (B, C, H, W)."""
     anchor = model.density.A
-    return anchor.mean(anchor.read(to_layout(cond.to(model.device, model.dtype))))
+    return anchor.predict(anchor.read(to_layout(cond.to(model.device, model.dtype))))
 
 
 def image_loss(

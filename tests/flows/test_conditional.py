@@ -35,7 +35,7 @@ def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
 
 
 def test_the_layout_of_latents_is_the_table_of_three_scales():
-    """Channels of z_j^i and how often sides are halved: pictures in colour, three scales."""
+    """Channels of z_j^i and how often sides are halved: images in colour, three scales."""
     assert latent_layout(3, 3) == [
         [(192, 4)],
         [(96, 4), (24, 3)],

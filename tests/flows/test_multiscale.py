@@ -34,9 +34,3 @@ def test_latents_have_the_shapes_that_are_stated_and_all_values_of_the_image(sca
     back, logdet_back = flow.inverse(l)
     torch.testing.assert_close(back, x, rtol=0, atol=1e-10)
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-9)
-
-
-def test_channels_of_latents():
-    """At 3 scales of a picture in colour: 48, 12 and 6, coarsest first."""
-    assert [latent_channels(3, i, 3) for i in range(3)] == [48, 12, 6]
-    assert latent_channels(1, 0, 1) == 4

@@ -47,9 +47,3 @@ def test_the_inference_form_keeps_values_of_its_own():
     assert not list(fixed.parameters())
     assert not fixed.state_dict()
     assert not fixed.training
-
-
-@torch.no_grad()
-def test_values_are_computed_in_the_type_of_the_weights():
-    fixed = FixedConv(helpers.normal((5, 4, 1, 1), 2), None)
-    assert fixed(helpers.normal((1, 4, 3, 3), 1, torch.float32)).dtype == torch.float64

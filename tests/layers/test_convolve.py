@@ -42,20 +42,6 @@ def test_the_written_out_gradient_is_that_of_autograd(products, size, relu, bias
         torch.testing.assert_close(found, stated, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("products", [True, False])
-def test_gradients_by_products_of_the_library_agree(products, monkeypatch):
-    """For what calls them without autograd: couplings."""
-    x, weight, _ = values(3)
-    grad = helpers.normal((3, 6, 3, 5), 4)
-    monkeypatch.setattr(module, "prefers_products", lambda *_: products)
-    of_x = module.data_gradient(grad, x, weight)
-    of_weight, of_bias = module.weight_gradients(grad, x, weight)
-    x.requires_grad_(), weight.requires_grad_()
-    stated = torch.autograd.grad(F.conv2d(x, weight, padding=1), [x, weight], grad)
-    torch.testing.assert_close((of_x, of_weight), stated, rtol=0, atol=1e-12)
-    torch.testing.assert_close(of_bias, grad.sum((0, 2, 3)), rtol=0, atol=1e-12)
-
-
 @needs_bf16
 @pytest.mark.parametrize(("size", "side"), [(1, 4), (1, 16), (3, 4), (3, 8)])
 def test_bfloat16_gradients_are_near_those_of_float64(size, side):
@@ -73,13 +59,6 @@ def test_bfloat16_gradients_are_near_those_of_float64(size, side):
     plain = F.conv2d(*wide, padding=size // 2) * mask
     for own, stated in zip(found, torch.autograd.grad(plain, wide, grad.double()), strict=True):
         assert float((own.double() - stated).norm() / stated.norm()) < 0.01
-
-
-def test_without_gradients_nothing_is_kept():
-    x, weight, bias = values(1)
-    assert convolution(x, weight, bias).grad_fn is None
-    with torch.no_grad():
-        assert convolution(x.requires_grad_(), weight, bias).grad_fn is None
 
 
 @pytest.mark.parametrize("images", [1, 3])

@@ -16,19 +16,6 @@ from caflow_cli.layers import (
 )
 
 
-class Own(nn.Module):
-    """Says itself what it becomes."""
-
-    def fold(self):
-        return nn.Identity()
-
-
-def test_a_module_says_itself_what_it_becomes():
-    assert isinstance(fold(Own()), nn.Identity)
-    folded = fold(nn.Sequential(Own(), nn.ReLU()))
-    assert [type(child) for child in folded] == [nn.Identity, nn.ReLU]
-
-
 @torch.no_grad()
 def test_children_are_folded_in_a_copy_and_the_module_stays():
     net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2).double().train()
@@ -40,10 +27,6 @@ def test_children_are_folded_in_a_copy_and_the_module_stays():
     assert net.training
     assert not list(folded.parameters())
     assert len(list(net.parameters())) == 6
-
-
-def test_a_child_that_is_not_there_stays_so():
-    assert fold(ConvNet(0, 6, 4)).first is None
 
 
 def test_a_compiled_forward_is_not_taken_along():

@@ -9,15 +9,6 @@ from caflow_cli.layers import Injector
 BOUND = 1.5
 
 
-@torch.no_grad()
-def test_a_fresh_one_is_the_identity():
-    x, features = helpers.normal((2, 4, 3, 3), 1), helpers.normal((2, 6, 3, 3), 2)
-    layer = Injector(4, 6, BOUND).double()
-    y, logdet = layer(x, layer.read(features))
-    assert torch.equal(y, x)
-    assert not logdet.any()
-
-
 @pytest.mark.parametrize("hidden", [6, 0])
 @torch.no_grad()
 def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidden):
@@ -34,10 +25,6 @@ def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidd
     back, logdet_back = layer.inverse(y, layer.read(cond))
     torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
-
-
-def test_without_a_net_there_is_nothing_to_learn():
-    assert not list(Injector(4, 0, BOUND).parameters())
 
 
 @torch.no_grad()

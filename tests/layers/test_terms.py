@@ -10,6 +10,7 @@ from caflow_cli.layers.terms import (
     bounded,
     observed,
     per_candidate,
+    standard_normal_log_prob,
     sum_per_image,
     volume,
 )
@@ -91,3 +92,14 @@ def test_an_observer_sees_every_term_of_a_sum_and_then_no_more():
     torch.testing.assert_close(sums[0], logdet, rtol=0, atol=1e-12)
     torch.testing.assert_close(sums[1] + sums[2], total, rtol=0, atol=1e-12, check_dtype=False)
     assert [len(seen), len(later)] == [3, 1]
+
+
+def test_the_prior_of_a_latent_is_a_standard_normal():
+    z = helpers.normal((3, 2, 4, 4), 1)
+    expected = torch.distributions.Normal(0.0, 1.0).log_prob(z).flatten(1).sum(1)
+    torch.testing.assert_close(standard_normal_log_prob(z), expected, rtol=0, atol=1e-10)
+    assert standard_normal_log_prob(z.float()).dtype == torch.float64
+    terms = []
+    with observed(terms.append):  # where a score divides by the density, the sign turns
+        assert torch.equal(standard_normal_log_prob(z, -1), -standard_normal_log_prob(z))
+    torch.testing.assert_close(terms[0].flatten(1).sum(1), -expected, rtol=0, atol=1e-10)

@@ -33,7 +33,7 @@ def test_a_card_says_how_a_model_of_its_task_is_used(task):
 
 
 def test_sizes_are_those_of_the_task():
-    assert "Enlarges pictures 4 times: trained on 16×16 to 64×64 pixels." in Card(CONFIG).text
+    assert "Enlarges images 4 times: trained on 16×16 to 64×64 pixels." in Card(CONFIG).text
 
 
 def test_a_card_of_a_model_of_parts_says_that_it_takes_any_size():

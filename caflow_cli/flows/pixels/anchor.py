@@ -1,4 +1,4 @@
-"""The map from pixels to the real line, for conditions that determine part of the picture."""
+"""The map from pixels to the real line, for conditions that determine part of the image."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class AnchorCondition(NamedTuple):
     """The parts of a condition that an `Anchor` uses, computed once for each image."""
 
     y: Tensor  # (B, C, H, W), floats in [0, 256), completed by what the map needs beside it
-    guide: Tensor | None  # its prediction m of every value, (B, C, H, W)
+    mean: Tensor | None  # the guide's prediction m of every value, (B, C, H, W)
     spread: Tensor | None = None  # raw log-scales of what m leaves, (B, C, H, W)
-    meant: Tensor | None = None  # the predicted image, where a spread reads it
+    image: Tensor | None = None  # the predicted image, where a spread reads it
 
 
 class Anchor(nn.Module):
@@ -37,7 +37,7 @@ class Anchor(nn.Module):
         h = map(v; y)                            without a guide
         h = exp(s(y, m)) (map(v; y) - m(y))      with one; s = 0 without a spread
 
-    The condition y determines a picture outside its hole, or a third of the values of a picture
+    The condition y determines an image outside its hole, or a third of the values of an image
     with known grey, to within a level. A flow of plain pixels spends most of its capacity on
     copying these. The guide predicts m of every value from all of y. So distant parts of y have an
     effect before T transforms the image. m is 0 for values that y determines.
@@ -84,9 +84,9 @@ class Anchor(nn.Module):
         cond = AnchorCondition(y, predicted.to(h.dtype) * self.map.unknown(y))
         if self.spread is None:
             return cond
-        meant = self.mean(cond)
-        read = torch.cat([h, self.logit.of(self.logit.nearest(meant))], dim=1)
-        return cond._replace(spread=self.spread(read), meant=meant)
+        image = self.predict(cond)
+        read = torch.cat([h, self.logit.of(self.logit.nearest(image))], dim=1)
+        return cond._replace(spread=self.spread(read), image=image)
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
         """Whether every value has a density."""
@@ -101,28 +101,28 @@ class Anchor(nn.Module):
 
     def forward(self, v: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
         h, logdet = self.map(v, cond.y)
-        if cond.guide is None:
+        if cond.mean is None:
             return h, logdet
-        h = h - per_candidate(cond.guide, h.shape[0])
+        h = h - per_candidate(cond.mean, h.shape[0])
         if cond.spread is None:
             return h, logdet
         h, term = affine(h, _scale_alone(cond.spread), self.bound)
         return h, logdet + term
 
     def inverse(self, h: Tensor, cond: AnchorCondition) -> tuple[Tensor, Tensor]:
-        if cond.guide is None:
+        if cond.mean is None:
             return self.map.inverse(h, cond.y)
         term: Tensor | float = 0.0
         if cond.spread is not None:
             h, term = affine_inverse(h, _scale_alone(cond.spread), self.bound)
-        h = h + per_candidate(cond.guide, h.shape[0])
+        h = h + per_candidate(cond.mean, h.shape[0])
         v, logdet = self.map.inverse(h, cond.y)
         return v, logdet + term
 
-    def mean(self, cond: AnchorCondition) -> Tensor:
-        """The picture that y and the guide mean, where h is 0: (B, C, H, W), floats."""
-        if cond.meant is not None:
-            return cond.meant
+    def predict(self, cond: AnchorCondition) -> Tensor:
+        """The predicted image, where h is 0: (B, C, H, W), floats."""
+        if cond.image is not None:
+            return cond.image
         batch, _, height, width = cond.y.shape
         v, _ = self.inverse(cond.y.new_zeros(batch, self.channels, height, width), cond)
         return v

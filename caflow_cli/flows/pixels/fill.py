@@ -12,32 +12,32 @@ __all__ = ["harmonic_fill"]
 
 _SWEEPS = 30  # at each resolution
 _OVER = 1.8  # the relaxation's factor: best for holes some 30 pixels wide
-_GREY = 128.0  # of a picture without a known pixel
+_GREY = 128.0  # of an image without a known pixel
 
 
 @torch.no_grad()
-def harmonic_fill(picture: Tensor, hole: Tensor) -> Tensor:
+def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
     """Fill holes so that each pixel in one is the mean of its four neighbours (nearly).
 
-        Σ over neighbours q of p:  x_q - x_p = 0   in the hole;   x = picture   outside
+        Σ over neighbours q of p:  x_q - x_p = 0   in the hole;   x = image   outside
 
     This is a membrane spanned over the hole. It has no value beyond those at the hole's edge, and
-    continues a constant and, in a hole within the picture, a ramp. At the picture's border a pixel
+    continues a constant and, in a hole within the image, a ramp. At the image's border a pixel
     is its own neighbour.
 
     The equation is solved from coarse to fine: pixels that are means of 2×2, or of those of them
     that are known, are filled first; this begins the next resolution, enlarged. At each there are
     30 sweeps of successive over-relaxation, all even pixels first and then all odd ones. The
     largest distance to the solution is about 0.1 levels in a hole 30 pixels wide, and a level or
-    two in larger ones and at the picture's border. All of it is sums and products of single pixels
+    two in larger ones and at the image's border. All of it is sums and products of single pixels
     in float64, in a fixed order: the result does not depend on the batch, nor on the machine.
 
     Args:
-        picture: (B, C, H, W); its values in the hole are not used.
+        image: (B, C, H, W); its values in the hole are not used.
         hole: bool (B, 1, H, W).
 
     Returns:
-        A tensor like `picture`. No gradient passes.
+        A tensor like `image`. No gradient passes.
 
     Examples:
         >>> import torch
@@ -49,7 +49,7 @@ def harmonic_fill(picture: Tensor, hole: Tensor) -> Tensor:
         tensor([0., 1., 2., 3., 4., 5., 6., 7.])
     """
     known = to_float64((~hole).to(torch.uint8))
-    levels = [(to_float64(picture) * known, known)]  # sums of known pixels, and how many these are
+    levels = [(to_float64(image) * known, known)]  # sums of known pixels, and how many these are
     while max(levels[-1][0].shape[-2:]) > 1:
         total, count = levels[-1]
         levels.append((_sum_of_4(total), _sum_of_4(count)))
@@ -60,7 +60,7 @@ def harmonic_fill(picture: Tensor, hole: Tensor) -> Tensor:
         start = _enlarged(result)[..., :height, :width]
         result = torch.where(inside, start, total / count.clamp(min=1))
         result = _relaxed(result, inside)
-    return torch.where(hole, to_like(result, picture), picture)
+    return torch.where(hole, to_like(result, image), image)
 
 
 def _sum_of_4(x: Tensor) -> Tensor:
@@ -81,10 +81,10 @@ def _enlarged(x: Tensor) -> Tensor:
     return x
 
 
-def _relaxed(picture: Tensor, inside: Tensor) -> Tensor:
+def _relaxed(values: Tensor, inside: Tensor) -> Tensor:
     """Relax the pixels inside: x_p becomes (1 - ω) x_p + ω mean of its neighbours."""
-    batch, channels, height, width = picture.shape
-    pixels = picture.permute(0, 2, 3, 1).reshape(-1, channels)
+    batch, channels, height, width = values.shape
+    pixels = values.permute(0, 2, 3, 1).reshape(-1, channels)
     image, row, column = inside[:, 0].nonzero(as_tuple=True)
 
     def at(y: Tensor, x: Tensor) -> Tensor:

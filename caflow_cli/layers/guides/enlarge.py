@@ -1,4 +1,4 @@
-"""A guide for enlarging, at the resolution that the picture had (EDSR, Lim et al. 2017)."""
+"""A guide for enlarging, at the resolution that the image had (EDSR, Lim et al. 2017)."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Block(nn.Module):
 class Enlarge(nn.Module):
     """Residual blocks at 1 / factor of the condition's resolution, then doubled until at full.
 
-    An enlarged picture has no more to tell than the small one that it was made from: each factor ×
-    factor cell goes into channels, and convolutions there see factor times as far for the same
+    An enlarged image holds no more than the small one that it was made from. So each factor ×
+    factor cell becomes channels, and convolutions there reach factor times as far for the same
     work. The last convolution, `head`, is zero-initialised.
 
     Args:
         in_channels: Of the condition.
         width: Channels at the low resolution; half as many at the full one.
         blocks: How many.
-        factor: How many times the picture was enlarged, a power of 2.
-        out_channels: Of what it says, at full resolution.
+        factor: How many times the image was enlarged, a power of 2.
+        out_channels: Of the output, at full resolution.
 
     Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of the factor.
     """

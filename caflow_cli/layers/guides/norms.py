@@ -1,4 +1,4 @@
-"""Normalisation over a picture, and over all of a picture that is read in parts."""
+"""Normalisation over an image, and over all of an image that is read in parts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _EPSILON = 1e-5  # of `F.group_norm`
 
 
 class Moments:
-    """Mean and variance behind every `group_norm` of a net, kept from one pass for others.
+    """Mean and variance of every `group_norm` of a net, kept from one pass for others.
 
-    A picture that is too large for one pass is read in parts. Each part alone would be normalised
+    An image that is too large for one pass is read in parts. Each part alone would be normalised
     by its own moments, and neighbours would differ where they overlap. So the moments of some
     parts together are recorded first, and then every part is normalised by these.
     """
@@ -30,7 +30,7 @@ class Moments:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Normalise a batch as one picture, and keep the moments: a pass of the net."""
+        """Normalise a batch as one image, and keep the moments: a pass of the net."""
         self._found, self._next = [], -1
         yield from self._active()
 
@@ -66,12 +66,12 @@ _active: ContextVar[Moments | None] = ContextVar("moments", default=None)
 
 
 def group_norm(h: Tensor, training: bool = False) -> Tensor:
-    """`(h - mean) / standard deviation`, each over a picture and a group of channels.
+    """`(h - mean) / standard deviation`, each over an image and a group of channels.
 
     There are up to 8 groups, of 4 channels or more. In channels-last memory PyTorch may sum a
-    single picture in another order than one in a batch, but a draw must not depend on the batch. So
+    single image in another order than one in a batch, but a draw must not depend on the batch. So
     the memory is rearranged outside of training, where this costs little. `Moments` may stand for
-    those of the picture.
+    those of the image.
 
     Shapes: (B, C, H, W) -> the same.
     """

@@ -1,4 +1,4 @@
-"""How far values lie from the mean that a guide gives."""
+"""How far values lie from a guide's prediction."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["Spread"]
 
 
 class Spread(nn.Module):
-    """Raw log-scales of every value, from the condition and the picture that its guide means.
+    """Raw log-scales of every value, from the condition and the predicted image.
 
-    A picture differs from its mean by little on even ground and by much at edges and in hair. Where
-    a flow is told so, its steps see values of one size. Three 3×3 convolutions at half the
+    An image differs from the prediction by little on even ground, and by much at edges and in hair.
+    Scaled by this net, the flow's inputs have about one size. Three 3×3 convolutions at half the
     resolution, with ReLUs between them; the last one, `head`, is zero-initialised.
 
     Args:
-        in_channels: Channels of what it reads, condition and meant picture together.
+        in_channels: Channels of its input, condition and predicted image together.
         width: Channels of its layers.
         out_channels: Channels of the output, at full resolution.
 

@@ -1,4 +1,4 @@
-"""A net over a whole picture, as in segmentation (Ronneberger et al., U-Net, 2015)."""
+"""A net over a whole image, as in segmentation (Ronneberger et al., U-Net, 2015)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Double(nn.Module):
 class UNet(nn.Module):
     """A guide for colours: down to a few pixels and up again, with skip connections.
 
-    It normalises over the picture, so each pixel's value is relative to all other pixels. It learns
+    It normalises over the image, so each pixel's value is relative to all other pixels. It learns
     colours from several times fewer images than `Guide` (docs/experiments.md). Its last
     convolution, `head`, is zero-initialised.
 

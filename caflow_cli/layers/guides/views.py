@@ -1,4 +1,4 @@
-"""A net that reads a picture in several orientations."""
+"""A net that reads an image in several orientations."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["mean_of_views"]
 
 
 def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:
-    """`1/V Σ_v v⁻¹(net(v(x)))` over the first V of a picture's eight orientations v.
+    """`1/V Σ_v v⁻¹(net(v(x)))` over the first V of an image's eight orientations v.
 
-    They are the picture, mirrored, upside down, both, and the transposes of these four. With V = 8
+    They are the image, mirrored, upside down, both, and the transposes of these four. With V = 8
     the result turns with x, whatever the net learned. The errors of the net differ between
     orientations, so their mean has smaller ones (Timofte et al., "Seven ways to improve
     example-based single image super resolution", 2016).
@@ -24,10 +24,10 @@ def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Ten
         x: (B, in, H, W).
         views: V, 1, 2, 4 or 8. They are read one after the other: time grows, memory does not.
     """
-    said = net(x)
+    total = net(x)
     for view in range(1, views):
-        said = said + _back(net(to_layout(_turned(x, view))), view)
-    return to_layout(said / views) if views > 1 else said
+        total = total + _back(net(to_layout(_turned(x, view))), view)
+    return to_layout(total / views) if views > 1 else total
 
 
 def _turned(x: Tensor, view: int) -> Tensor:

@@ -1,0 +1,153 @@
+"""Guides and the net of a spread: what they read, in parts of an image and turned."""
+
+import helpers
+import pytest
+import torch
+
+from caflow_cli.layers import Enlarge, Guide, Spread, UNet
+from caflow_cli.layers.guides import mean_of_views
+from caflow_cli.layers.guides.norms import Moments, group_norm
+
+NETS = {
+    "sums": lambda: Guide(2, (8, 6, 4), 3),
+    "unet": lambda: UNet(2, (8, 6, 4), 3),
+    "enlarge": lambda: Enlarge(2, 6, 2, 4, 3),
+    "spread": lambda: Spread(2, 8, 3),
+}
+nets = pytest.mark.parametrize("name", NETS)
+
+
+def fresh(name):
+    return helpers.seeded(NETS[name], 1)
+
+
+def unet(widths=(8, 6)):
+    return helpers.randomise(helpers.seeded(lambda: UNet(2, widths, 3), 1))
+
+
+@nets
+def test_a_fresh_net_predicts_0_and_every_convolution_learns(name):
+    x = helpers.normal((2, 2, 16, 16), 2)
+    net = fresh(name).double()
+    assert torch.equal(net(x), torch.zeros(2, 3, 16, 16, dtype=torch.float64))
+    helpers.randomise(net)
+    net(x).square().sum().backward()
+    for parameter_name, parameter in net.named_parameters():
+        # A bias before a normalisation of one group is taken off again with the mean.
+        if name != "unet" or not parameter_name.endswith(("first.bias", "second.bias")):
+            assert float(parameter.grad.abs().max()) > 1e-9, parameter_name
+
+
+def test_sums_of_a_guide_cannot_die():
+    """However far below 0 they lie, every convolution still has a gradient."""
+    guide = helpers.randomise(fresh("sums").double())
+    with torch.no_grad():
+        guide.embed.bias -= 100
+        for conv in guide.wider:
+            conv.bias -= 1000
+    guide(helpers.normal((2, 2, 16, 16), 2)).square().sum().backward()
+    assert all(float(parameter.grad.abs().max()) > 0 for parameter in guide.parameters())
+
+
+def reach(net, x):
+    """Rows of the output that change with the input's pixel at row 32."""
+    changed = x.clone()
+    changed[..., 32, 32] += 1
+    return (net(changed) - net(x)).abs().sum((0, 1, 3)).nonzero().flatten()
+
+
+@torch.no_grad()
+def test_fields_of_view():
+    x = helpers.normal((1, 2, 64, 64), 2)
+    rows = reach(helpers.randomise(fresh("spread"), 2).double(), x)
+    assert (int(rows.min()), int(rows.max())) == (26, 39)
+    net = helpers.randomise(helpers.seeded(lambda: Enlarge(2, 6, 1, 4, 3), 1), 3).double()
+    rows, cells = reach(net, x), 4 * 4 + 4 + 2 + 1  # 4 cells of 4 pixels, and the doublings
+    assert 32 - cells - 4 <= int(rows.min()) < 32 < int(rows.max()) <= 32 + cells + 4
+    assert int(rows.max()) - int(rows.min()) > 16
+    far = unet((4,)).double()
+    assert len(reach(far, x)) == 64  # by its normalisation, what no convolution reaches
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("views", [1, 8])
+def test_an_image_alone_is_read_as_in_a_batch(layout, views):
+    net = unet((64, 32)).eval().to(memory_format=layout)
+    x = helpers.normal((3, 2, 48, 80), 2).float().to(memory_format=layout)
+    together = mean_of_views(net, x, views)
+    for k in range(3):
+        assert torch.equal(mean_of_views(net, x[k : k + 1], views), together[k : k + 1])
+
+
+def turned(x, quarters, mirrored):
+    x = torch.rot90(x, quarters, (-2, -1))
+    return x.flip(-1) if mirrored else x
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("quarters", [0, 1, 2, 3])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_eight_views_turn_with_the_image(quarters, mirrored):
+    net, x = unet().double(), helpers.normal((2, 2, 16, 8), 2)
+    other = turned(x, quarters, mirrored)
+    apart = (net(other) - turned(net(x), quarters, mirrored)).abs().max()
+    assert apart > (1e-3 if quarters or mirrored else -1)
+    expected = turned(mean_of_views(net, x, 8), quarters, mirrored)
+    torch.testing.assert_close(mean_of_views(net, other, 8), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("views", "axes"), [(2, [[-1]]), (4, [[-1], [-2], [-2, -1]])])
+def test_fewer_views_are_the_mirrored_ones(views, axes):
+    net, x = unet().double(), helpers.normal((1, 2, 16, 8), 2)
+    wanted = (net(x) + sum(net(x.flip(a)).flip(a) for a in axes)) / views
+    torch.testing.assert_close(mean_of_views(net, x, views), wanted)
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(64, 8), (24, 2), (12, 1), (5, 1), (2, 1)])
+@pytest.mark.parametrize("training", [True, False])
+def test_group_norm_is_of_an_image_and_a_group(channels, groups, training):
+    h = 3 * helpers.normal((2, channels, 4, 6), 1) + 5
+    y = group_norm(h, training).reshape(2, groups, -1)
+    assert y.dtype == torch.float64
+    own = h.reshape(2, groups, -1)
+    wanted = (own - own.mean(2, keepdim=True)) / own.std(2, correction=0, keepdim=True)
+    torch.testing.assert_close(y, wanted, rtol=1e-5, atol=1e-8)
+
+
+@torch.no_grad()
+def test_moments_of_the_image_itself_change_nothing():
+    net = helpers.randomise(helpers.seeded(lambda: UNet(2, (8, 6, 4), 3), 1)).double().eval()
+    x, moments = helpers.normal((1, 2, 32, 48), 2), Moments()
+    alone = net(x)
+    with moments.recorded():
+        torch.testing.assert_close(net(x), alone, rtol=1e-9, atol=1e-12)
+    for _ in range(2):
+        with moments.used():
+            torch.testing.assert_close(net(x), alone, rtol=1e-9, atol=1e-12)
+    assert torch.equal(net(x), alone)
+
+
+@torch.no_grad()
+def test_parts_agree_where_they_overlap():
+    net = helpers.randomise(helpers.seeded(lambda: UNet(2, (8, 6), 3), 1)).double().eval()
+    x = helpers.normal((1, 2, 32, 192), 2)
+    x[..., 96:] *= 5
+    parts = [x[..., :128], x[..., 64:]]
+    moments = Moments()
+    with moments.recorded():
+        net(torch.cat([x[..., at : at + 32] for at in (0, 80, 160)]))
+
+    def apart():
+        left, right = (net(part) for part in parts)
+        return float((left[..., 92:100] - right[..., 28:36]).abs().max())
+
+    assert apart() > 0.1
+    found = []
+    for part in parts:
+        with moments.used():
+            found.append(net(part))
+    left, right = found
+    # 28 pixels from the borders: each sees less far.
+    torch.testing.assert_close(left[..., 92:100], right[..., 28:36], rtol=1e-9, atol=1e-12)
