@@ -232,7 +232,7 @@ def paper(record: dict[str, Any]) -> str:
     """The paper's figures, if the model was made for one of its tables."""
     for protocol in PROTOCOLS.values():
         if protocol.model == record["id"]:
-            ours = dict(protocol.published("")).get("CAFLOW", {})
+            ours = protocol.published("").get("CAFLOW", {})
             text = ", ".join(f"{n.upper()} {ours[n]:g}" for n in NAMES if n in ours)
             return f"{text} (CelebA)" if text and record["task"] == "inpaint" else text
     return ""

@@ -16,7 +16,6 @@ from .examples import side_of
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
 from .protocols import BASELINES
-from .result import Evaluation
 from .run import Progress, evaluate
 
 __all__ = ["RULE", "Choice", "choose_temperature", "temperatures"]
@@ -124,7 +123,8 @@ def choose_temperature(
         metrics = measurable(["rmse", "lpips"], weights, [])
     own = Sampling().of(model.config).temperature
     tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
-    found: dict[Temperature, Evaluation] = {}
+    found: dict[Temperature, dict[str, Any]] = {}
+    images = 0
     for place, tau in enumerate(tried):
 
         def part(done: int, total: int, place: int = place) -> None:
@@ -132,7 +132,7 @@ def choose_temperature(
                 progress(place * total + done, len(tried) * total)
 
         try:
-            found[tau] = evaluate(
+            measured = evaluate(
                 model,
                 data,
                 metrics,
@@ -146,31 +146,24 @@ def choose_temperature(
         except CaflowError as error:  # no image has a valid sample at this temperature
             if error.exit_code != EXIT_FAILED:
                 raise
-    return _choose(found, own, BASELINES[task_of(model).name])
-
-
-def _choose(found: dict[Temperature, Evaluation], own: Temperature, baseline: str) -> Choice:
+            continue
+        if measured.images > images:  # fewer, because samples diverged, do not count
+            found, images = {}, measured.images
+        if measured.images == images:
+            found[tau] = {row.what: row.values for row in measured.results}
+    baseline = BASELINES[task_of(model).name]
     if not found:
         return Choice(own, 0, None, None, baseline, None)
-    images = max(one.images for one in found.values())
-    rows = {
-        tau: {row.what: row.values for row in one.results}
-        for tau, one in found.items()
-        if one.images == images
-    }
-    means = {
-        tau: {name: value.mean for name, value in of_tau["model"].items()}
-        for tau, of_tau in rows.items()
-    }
-    least = min(values["rmse"] for values in means.values())
-    fit = [tau for tau, values in means.items() if values["rmse"] <= (1 + _ROOM) * least]
-    tau = min(fit, key=lambda tau: (means[tau].get("lpips", 0.0), means[tau]["rmse"]))
-    beside = rows[tau].get(baseline)
+    rmse = {tau: rows["model"]["rmse"].mean for tau, rows in found.items()}
+    lpips = {tau: rows["model"]["lpips"].mean for tau, rows in found.items() if len(metrics) > 1}
+    fit = [tau for tau in found if rmse[tau] <= (1 + _ROOM) * min(rmse.values())]
+    tau = min(fit, key=lambda tau: (lpips.get(tau, 0.0), rmse[tau]))
+    beside = found[tau].get(baseline)
     return Choice(
         tau=tau,
         images=images,
-        rmse=means[tau]["rmse"],
-        lpips=means[tau].get("lpips"),
+        rmse=rmse[tau],
+        lpips=lpips.get(tau),
         baseline=baseline,
         baseline_rmse=None if beside is None else beside["rmse"].mean,
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..data.examples import open_files
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
@@ -16,21 +16,22 @@ from ..images import SUFFIXES, read_image
 from ..inference.score import to_batch
 from ..paths import is_file, without_ending
 from ..tasks import Picture
-from ..tasks.base import resize
+from ..tasks.base import resize as resized
 from .metrics import METRICS, Weights, choose_metrics
-from .metrics.features import Extractor, load_networks
+from .metrics.features import load_networks
 from .metrics.pairs import measurable
 from .metrics.sets import SetFeatures, cautions, distances
 from .result import Evaluation, Failure, Result, mean_of
 from .run import Progress
 from .settings import check_images
 
-__all__ = ["COMPARED", "compare", "compare_lines"]
+__all__ = ["compare", "compare_lines"]
 
-COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
+_COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 _BATCH = 32
 _DEFAULT = Weights()
 _Read = Callable[[], Picture]
+_Set = Mapping[str, _Read] | SetFeatures  # how to read each image, by name; or statistics alone
 
 
 def compare(
@@ -63,15 +64,17 @@ def compare(
         CaflowError: There is nothing to compare, images lack their pair, sizes are mixed, or
             weights are missing. Single images that fail are in `failed`.
     """
+    run = _Comparison(metrics, resize, weights, save_stats, progress)
     with ExitStack() as stack:
-        run = _Run(metrics, resize, weights, save_stats)
         made, true = (run.open(stack, Path(path)) for path in (generated, reference))
-        counts = [len(one) for one in (made, true) if not isinstance(one, SetFeatures)]
-        run.start(progress, sum(counts))
-        if not isinstance(made, SetFeatures) and not isinstance(true, SetFeatures) and run.paired:
-            for name, results in _matched(made, true, str(generated), str(reference)).items():
-                run.measure_pair(", ".join(results), [made[one] for one in results], true[name])
-        return run.conclude("sets", counts[0] if counts else 0, made, true)
+        images = [one for one in (made, true) if not isinstance(one, SetFeatures)]
+        pairs: dict[str, list[str]] = {}
+        if run.paired:
+            pairs = _matched(images[0], images[1], str(generated), str(reference))
+        run.load_networks(sum(map(len, images)))
+        for name, results in pairs.items():
+            run.measure_pair(", ".join(results), [images[0][r] for r in results], images[1][name])
+        return run.conclude("sets", len(images[0]) if images else 0, made, true)
 
 
 def compare_lines(
@@ -97,13 +100,20 @@ def compare_lines(
     Raises:
         CaflowError: As for `compare`; or a line is not from a restoring command (exit 2).
     """
+    run = _Comparison(metrics, resize, weights, save_stats, progress)
     with ExitStack() as stack:
-        run = _Run(metrics, resize, weights, save_stats)
         true = run.open(stack, Path(reference))
         known: dict[str, _Read] = {}
         if run.paired and not isinstance(true, SetFeatures):
-            known = _by_stem(true, str(reference))
-        run.start(progress, 0)
+            known = {PurePosixPath(name).name: read for name, read in true.items()}
+            [(name, count)] = Counter(PurePosixPath(name).name for name in true).most_common(1)
+            if count > 1:
+                raise CaflowError(
+                    f"{str(reference)!r} has two images {name!r}, and inputs are matched by name",
+                    "give one folder of them as --reference",
+                    EXIT_USAGE,
+                )
+        run.load_networks(0)
         made: dict[str, _Read] = {}
         images = 0
         for name, paths in _outputs(lines, run.failed):
@@ -127,7 +137,7 @@ def compare_lines(
         return run.conclude("lines", images, made, true)
 
 
-class _Run:
+class _Comparison:
     """Measures pairs and takes features. Sets are opened before a network is loaded."""
 
     def __init__(
@@ -136,46 +146,70 @@ class _Run:
         resize: int | None,
         weights: Weights,
         save_stats: str | Path | None,
+        progress: Progress | None,
     ) -> None:
         if resize is not None and not 1 <= resize <= 4096:
             raise CaflowError(f"--resize is {resize}", "--resize 256", EXIT_USAGE)
-        self._given = [metrics] if isinstance(metrics, str) else list(metrics)
-        self.metrics = choose_metrics(self._given, COMPARED, ("lpips", "rmse"))
+        given = [metrics] if isinstance(metrics, str) else metrics
+        self.metrics = choose_metrics(given, _COMPARED, ("lpips", "rmse"))
         self.failed: list[Failure] = []
-        self._resize, self._weights, self._save_stats = resize, weights, save_stats
-        self._progress: Progress | None = None
-        self._done = self._total = 0
+        self._is_default, self._resize, self._weights = not given, resize, weights
+        self._save_stats, self._progress = save_stats, progress
         self._notes: list[str] = []
         self._values: dict[str, list[float]] = {}  # by metric of pairs
-        self._extractor: Extractor | None = None
 
     @property
     def paired(self) -> bool:
         return any(METRICS[name].needs == "pairs" for name in self.metrics)
 
-    def open(self, stack: ExitStack, path: Path) -> dict[str, _Read] | SetFeatures:
-        """Open the images at a path, or their statistics.
+    def open(self, stack: ExitStack, path: Path) -> _Set:
+        """Open the images at a path, or their statistics. Nothing is decoded yet.
 
         Raises:
-            CaflowError: (exit 2) there is neither, or a metric needs images and there are only
-                statistics.
+            CaflowError: (exit 2) there is neither, two images have one name, or a metric needs
+                images and there are only statistics.
         """
-        if path.suffix.lower() != ".npz" or not is_file(path):
-            return _open_images(stack, path, self.paired)
-        if self.metrics != ["fid"]:
+        if path.suffix.lower() == ".npz" and is_file(path):
+            if self.metrics == ["fid"]:
+                return SetFeatures.load(path, self._weights.extractor)
             raise CaflowError(
                 f"{str(path)!r} holds statistics, which only FID reads", "--metric fid", EXIT_USAGE
             )
-        return SetFeatures.load(path, self._weights.extractor)
+        check_images(path)
+        if is_file(path) and path.suffix.lower() in SUFFIXES:
+            return {path.stem: partial(read_image, path)}
+        files = stack.enter_context(open_files(path))
+        readers: dict[str, _Read] = {}
+        for member in sorted(files.members):
+            name = str(PurePosixPath(member).with_suffix(""))
+            if name in readers and self.paired:
+                raise CaflowError(
+                    f"{str(path)!r} has two images {name!r} with different suffixes",
+                    "remove one of them",
+                    EXIT_USAGE,
+                )
+            readers[member if name in readers else name] = partial(_read, files.read, member)
+        if not readers:
+            raise CaflowError(
+                f"no images in {str(path)!r}",
+                f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
+                EXIT_USAGE,
+            )
+        return readers
 
-    def start(self, progress: Progress | None, total: int) -> None:
-        """Load the networks that the metrics need. CaflowError (exit 3) if weights are missing."""
-        self._progress, self._total = progress, total
-        if not self._given:
+    def load_networks(self, total: int) -> None:
+        """Load what the metrics need. CaflowError (exit 3) if weights are missing.
+
+        Args:
+            total: How many images there are, for the progress; 0 if nobody knows.
+        """
+        self._done, self._total = 0, total
+        if self._is_default:
             self.metrics = measurable(self.metrics, self._weights, self._notes)
-        sets = any(METRICS[name].needs == "sets" for name in self.metrics)
+        self._sets = [name for name in self.metrics if METRICS[name].needs == "sets"]
+        needs_features = bool(self._sets) or self._save_stats is not None
         self._measure, self._extractor = load_networks(
-            self.metrics, self._weights, "cpu", sets or self._save_stats is not None
+            self.metrics, self._weights, "cpu", needs_features
         )
 
     def measure_pair(self, name: str, images: Sequence[_Read], truth: _Read) -> None:
@@ -187,7 +221,7 @@ class _Run:
             CaflowError: (exit 2) their sizes differ.
         """
         try:
-            wanted, made = self._read(truth), [self._read(read) for read in images]
+            wanted, made = self._load(truth), [self._load(read) for read in images]
             for image in made:
                 if image.shape != wanted.shape:
                     raise CaflowError(
@@ -206,13 +240,7 @@ class _Run:
                 self._values.setdefault(metric, []).append(mean)
         self._count(1 + len(images))
 
-    def conclude(
-        self,
-        form: str,
-        images: int,
-        made: Mapping[str, _Read] | SetFeatures,
-        true: Mapping[str, _Read] | SetFeatures,
-    ) -> Evaluation:
+    def conclude(self, form: str, images: int, made: _Set, true: _Set) -> Evaluation:
         """Compare the sets, if that is asked for, and finish.
 
         Raises:
@@ -220,34 +248,36 @@ class _Run:
                 cannot be written.
         """
         result = Result("generated", {n: mean_of(column) for n, column in self._values.items()})
-        sets = [name for name in self.metrics if METRICS[name].needs == "sets"]
-        labels = [name for name in self.metrics if name not in sets]
+        labels = [name for name in self.metrics if name not in self._sets]
         if self._extractor is not None:
-            features = self._features(made, sets), self._features(true, sets)
-            values, result.extra = distances(sets, self._extractor, *features)
+            features = self._features(made), self._features(true)
+            values, result.extra = distances(self._sets, self._extractor, *features)
             result.values |= values
             labels += values
             self._notes += cautions(features)
             if self._save_stats is not None:
                 features[1].save(Path(self._save_stats))
         if not result.values:
-            _, error = self.failed[0]
+            error = self.failed[0].error
             raise CaflowError(f"no image could be measured: {error.message}", error.hint)
-        about: dict[str, Any] = {"params": {"resize": self._resize, "metrics": self.metrics}}
         return Evaluation(
-            form, images, labels, [result], about, failed=self.failed, notes=self._notes
+            form=form,
+            images=images,
+            metrics=labels,
+            results=[result],
+            settings={"params": {"resize": self._resize, "metrics": self.metrics}},
+            failed=self.failed,
+            notes=self._notes,
         )
 
-    def _features(
-        self, images: Mapping[str, _Read] | SetFeatures, sets: Sequence[str]
-    ) -> SetFeatures:
+    def _features(self, images: _Set) -> SetFeatures:
         if isinstance(images, SetFeatures):
             return images
         assert self._extractor is not None
-        features, batch, size = SetFeatures(self._extractor.name, sets), [], ""
+        features, batch, size = SetFeatures(self._extractor.name, self._sets), [], ""
         for name, read in images.items():
             try:
-                image = self._read(read)
+                image = self._load(read)
             except CaflowError as error:
                 if not self.paired:  # else it is there already, as a member of a pair
                     self.failed.append(Failure(name, error))
@@ -267,11 +297,9 @@ class _Run:
             features.add(self._extractor(to_batch(batch)))
         return features
 
-    def _read(self, read: _Read) -> Picture:
+    def _load(self, read: _Read) -> Picture:
         image, side = read(), self._resize
-        if side is None or image.shape[:2] == (side, side):
-            return image
-        return resize(image, side, side)
+        return image if side is None else resized(image, side, side)
 
     def _count(self, images: int) -> None:
         self._done += images
@@ -279,38 +307,7 @@ class _Run:
             self._progress(self._done, self._total)
 
 
-def _open_images(stack: ExitStack, path: Path, paired: bool) -> dict[str, _Read]:
-    """How to read each image of a folder, a zip or one file, by its path without suffix.
-
-    Nothing is decoded yet.
-
-    Raises:
-        CaflowError: (exit 2) there are no images, or, with `paired`, two have one name.
-    """
-    check_images(path)
-    if is_file(path) and path.suffix.lower() in SUFFIXES:
-        return {path.stem: partial(read_image, path)}
-    files = stack.enter_context(open_files(path))
-    readers: dict[str, _Read] = {}
-    for member in sorted(files.members):
-        name = str(PurePosixPath(member).with_suffix(""))
-        if name in readers and paired:
-            raise CaflowError(
-                f"{str(path)!r} has two images {name!r} with different suffixes",
-                "remove one of them",
-                EXIT_USAGE,
-            )
-        readers[member if name in readers else name] = partial(_read_member, files.read, member)
-    if not readers:
-        raise CaflowError(
-            f"no images in {str(path)!r}",
-            f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
-            EXIT_USAGE,
-        )
-    return readers
-
-
-def _read_member(read: Callable[[str], bytes], member: str) -> Picture:
+def _read(read: Callable[[str], bytes], member: str) -> Picture:
     return read_image(io.BytesIO(read(member)), name=member)
 
 
@@ -355,47 +352,30 @@ def _matched(
     return found
 
 
-def _by_stem(images: Mapping[str, _Read], where: str) -> dict[str, _Read]:
-    """By name without folder. CaflowError (exit 2) if two names are the same."""
-    result: dict[str, _Read] = {}
-    for name, read in images.items():
-        stem = PurePosixPath(name).name
-        if stem in result:
-            raise CaflowError(
-                f"{where!r} has two images {stem!r}, and inputs are matched by name",
-                "give one folder of them as --reference",
-                EXIT_USAGE,
-            )
-        result[stem] = read
-    return result
-
-
 def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str, list[Path]]]:
     """Yield input and output paths of each line. Inputs that failed go to `failed`."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        reason = CaflowError("no file of it was written", "leave --skip-existing out")
         try:
             record = json.loads(line)
-            name = str(record["input"])
-            if record["status"] not in ("ok", "error"):
-                raise ValueError(record["status"])
-            if record["status"] == "error":
-                error = record["error"]
-                reason = CaflowError(str(error["message"]), str(error["hint"]))
-            else:
-                paths = [Path(output["path"]) for output in record["outputs"]]
-                reason = CaflowError("no file of it was written", "leave --skip-existing out")
+            name, status = str(record["input"]), record["status"]
+            if status not in ("ok", "error"):
+                raise ValueError(status)
+            paths = [Path(one["path"]) for one in record["outputs"]] if status == "ok" else []
+            if status == "error":
+                reason = CaflowError(str(record["error"]["message"]), str(record["error"]["hint"]))
         except (ValueError, KeyError, TypeError) as error:
             raise CaflowError(
                 f"line {number} of stdin is not a record of a restoring command",
                 "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
                 EXIT_USAGE,
             ) from error
-        if record["status"] == "error" or not paths:  # or all were there, and were kept
-            failed.append(Failure(name, reason))
-        else:
+        if paths:
             yield name, paths
+        else:
+            failed.append(Failure(name, reason))
 
 
 def _size(image: Picture) -> str:

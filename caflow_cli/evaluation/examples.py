@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,7 @@ def restore_simply(baseline: str, example: Example) -> Picture | None:
     return np.where(hole[..., None], filled, example.input)
 
 
-def check_baselines(names: tuple[str, ...]) -> None:
+def check_baselines(names: Sequence[str]) -> None:
     """CaflowError (exit 3) if baselines need OpenCV, and it is not installed."""
     if set(names) & set(_FILLS):
         _opencv()

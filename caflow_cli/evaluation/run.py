@@ -140,7 +140,7 @@ def evaluate(
         published = protocol.published(str(data))
         results += [
             Result(f"{what}, published", {n: Estimate(value, None, 0) for n, value in own.items()})
-            for what, own in published
+            for what, own in published.items()
         ]
         if published and protocol.source:
             notes.append(f"published figures by the name of the set: {protocol.source}")

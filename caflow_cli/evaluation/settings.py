@@ -157,7 +157,7 @@ class Settings:
     def baselines(self, task: str) -> tuple[str, ...]:
         """What is measured beside the model: the protocol's baselines, else the task's."""
         own = () if self.protocol is None else self.protocol.baselines
-        return own or (BASELINES[task],)
+        return tuple(own) or (BASELINES[task],)
 
     @property
     def sets(self) -> list[str]:

@@ -99,7 +99,7 @@ def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch):
     extractor = load_extractor(Weights(extractor="mine:means"))
     assert extractor(images).numpy() == pytest.approx(images.double().mean((2, 3)).numpy())
     assert extractor.label("kid") == "kid:mine:means"
-    with pytest.raises(CaflowError, match="'mine:flat' gave"):
+    with pytest.raises(CaflowError, match="'mine:flat' failed"):
         load_extractor(Weights(extractor="mine:flat"))(images)
     with pytest.raises(CaflowError, match="'mine:failing' failed: IndexError"):
         load_extractor(Weights(extractor="mine:failing"))(images)

@@ -24,7 +24,7 @@ SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}
 
 
 def figures(name, data="x"):
-    return dict(get_protocol(name).published(data))
+    return get_protocol(name).published(data)
 
 
 def test_protocols_hold_the_papers_figures():

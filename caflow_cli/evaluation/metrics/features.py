@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +26,6 @@ _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCE
 # Its first eight digits are in the file's name, as torch.hub writes them; the whole is what users
 # of the file state again and again. torch-fidelity and pytorch-fid publish the same bytes.
 _SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-_PACKAGES = {"torchmetrics": "torchmetrics", "torch_fidelity": "torch-fidelity"}
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
 EXTRACTORS = (*_LAYERS, "alexnet")
 
@@ -46,14 +44,16 @@ class Extractor:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features, (B, d) float64 on the CPU."""
-        features = self.features(images)
-        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != len(images):
-            shape = getattr(features, "shape", type(features).__name__)
+        try:
+            features = self.features(images)
+            assert len(features) == len(images), f"features are of {len(features)} images"
+            assert features.ndim == 2, f"features have {features.ndim} axes"
+        except Exception as error:  # the caller's code: anything
             raise CaflowError(
-                f"feature extractor {self.name!r} gave {shape} for {len(images)} images",
-                "let it return (B, d) for uint8 (B, 3, H, W)",
+                f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
+                "let it take uint8 (B, 3, H, W), and return (B, d)",
                 EXIT_USAGE,
-            )
+            ) from error
         return features.cpu().double()
 
 
@@ -111,13 +111,6 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
 
 
 def _inception(layer: int, path: str | Path | None) -> nn.Module:
-    packages = [name for module, name in _PACKAGES.items() if find_spec(module) is None]
-    if packages:
-        raise CaflowError(
-            f"fid, kid and coverage need {' and '.join(packages)}, not installed here",
-            f"pip install {' '.join(packages)}",
-            EXIT_WEIGHTS,
-        )
     from torchmetrics.image.fid import NoTrainInceptionV3
 
     # The file is a pickle. What is opened is exactly the bytes that were verified.
@@ -184,14 +177,4 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
     if isinstance(features, nn.Module):
         features = features.eval().to(device)
 
-    def extract(images: Tensor) -> Tensor:
-        try:
-            return cast(Tensor, features(images.to(device)))
-        except Exception as error:  # the caller's code again
-            raise CaflowError(
-                f"feature extractor {name!r} failed: {type(error).__name__}: {error}",
-                "let it take uint8 (B, 3, H, W)",
-                EXIT_USAGE,
-            ) from error
-
-    return extract
+    return lambda images: cast(Tensor, features(images.to(device)))

@@ -1,4 +1,8 @@
-"""Metrics of images beside their truths, from uint8 batches (B, 3, H, W)."""
+"""Metrics of images beside their truths.
+
+Those of batches take `images` and `references`, uint8 (B, 3, H, W), and return (B,) float64. They
+raise a `CaflowError` if shapes or types differ, or if the images are too small.
+"""
 
 from __future__ import annotations
 
@@ -39,88 +43,51 @@ _BLACK = 16.0
 
 
 def rmse(images: Tensor, references: Tensor) -> Tensor:
-    """Root mean square error of each image, in levels of 0-255: (B,) float64, lower is better.
+    """Root mean square error of each image, in levels of 0-255; lower is better.
 
     The figure of a set is the mean over its images (paper table 1).
-
-    Args:
-        images, references: uint8 (B, 3, H, W).
     """
     _check(images, references)
     return _rmse(images, references)
 
 
 def psnr(images: Tensor, references: Tensor) -> Tensor:
-    """`20 log10(255 / rmse)` of each image in dB: (B,) float64, infinite for equal images.
-
-    Args:
-        images, references: uint8 (B, 3, H, W).
-    """
+    """`20 log10(255 / rmse)` of each image in dB, infinite for equal images."""
     return _decibels(rmse(images, references))
 
 
 def ssim(images: Tensor, references: Tensor) -> Tensor:
-    """Structural similarity of each image: (B,) float64, 1 for equal images.
+    """Structural similarity of each image, of sides of at least 11; 1 for equal images.
 
     Wang et al. 2004, by torchmetrics: Gaussian window of 11×11 with σ = 1.5, K1 = 0.01, K2 = 0.03,
     range 255, population covariances; the mean over channels and over the windows that lie inside
     the image.
-
-    Args:
-        images, references: uint8 (B, 3, H, W), sides of at least 11.
-
-    Raises:
-        CaflowError: A side is shorter than the window.
     """
     _check(images, references)
     return _similarity(images, references, "ssim")
 
 
 def psnr_y(images: Tensor, references: Tensor) -> Tensor:
-    """PSNR of Y in dB, as super-resolution is compared: (B,) float64, infinite for equal images.
-
-    `20 log10(255 / rmse)` of the luma (BT.601, 16 to 235, not rounded), without the 4 pixels next
-    to each border.
-
-    Args:
-        images, references: uint8 (B, 3, H, W), sides of at least 9.
-
-    Raises:
-        CaflowError: Nothing is left between the borders.
-    """
+    """PSNR of Y in dB, as super-resolution is compared: `20 log10(255 / rmse)` of the luma (BT.601,
+    16 to 235, not rounded), without the 4 pixels next to each border. Sides of at least 9."""
     return _decibels(_rmse(*_inner_luma(images, references, 1, "psnr_y")))
 
 
 def ssim_y(images: Tensor, references: Tensor) -> Tensor:
-    """Structural similarity of Y: (B,) float64. `ssim` of what `psnr_y` compares.
-
-    Args:
-        images, references: uint8 (B, 3, H, W), sides of at least 19.
-
-    Raises:
-        CaflowError: No whole window is left between the borders.
-    """
+    """`ssim` of what `psnr_y` compares. Sides of at least 19."""
     return _similarity(*_inner_luma(images, references, _WINDOW, "ssim_y"), "ssim_y")
 
 
 def psnr_hole(images: Tensor, references: Tensor, hole: Tensor) -> Tensor:
-    """`20 log10(255 / rmse)` over the pixels of a hole and their channels, in dB: (B,) float64.
-
-    Args:
-        images, references: uint8 (B, 3, H, W).
-        hole: bool (H, W), true in at least one pixel.
-    """
+    """`20 log10(255 / rmse)` over the pixels of a hole, bool (H, W), and their channels, in dB."""
     return _decibels(rmse(images[:, :, hole][..., None], references[:, :, hole][..., None]))
 
 
 def colourfulness(images: Tensor) -> Tensor:
-    """The colourfulness M of each image (Hasler and Süsstrunk 2003), in levels: (B,) float64.
+    """The colourfulness M of each image (Hasler and Süsstrunk 2003), in levels.
 
     `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
     B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
-
-    Args:
-        images: uint8 (B, 3, H, W).
     """
     red, green, blue = images.double().flatten(2).unbind(1)
     opponents = torch.stack([red - green, (red + green) / 2 - blue])
@@ -258,11 +225,7 @@ class LpipsDistance:
 
     @torch.no_grad()
     def __call__(self, images: Tensor, references: Tensor) -> Tensor:
-        """Compute the distance of each pair, (B,) float64.
-
-        Args:
-            images, references: uint8 (B, 3, H, W), sides of at least 31.
-        """
+        """Compute the distance of each pair, of sides of at least 31."""
         _check(images, references)
         distance: Tensor = self._net(self._scaled(images), self._scaled(references))
         return distance.flatten().cpu().double()
