@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from ..assets import ASSETS, WEIGHTS_DIR, manifest_path
+from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, TaskName, require
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model import strict_json, upgrade
@@ -25,22 +25,8 @@ _REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
 
 
-def _is_line(value: Any) -> bool:
-    """Whether a text is one printable line, so that it cannot move a terminal's cursor."""
-    return isinstance(value, str) and value.strip() != "" and value.isprintable()
-
-
-def _are_figures(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(name.isprintable() and _are_figures(part) for name, part in value.items())
-    return _is_line(value) or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-_LINE = Rule(_is_line, "a line of printable text")
-_METRICS = Rule(
-    lambda value: not value or ("protocol" in value and _are_figures(value)),
-    "a table of figures with their 'protocol'",
-)
+# It cannot move a terminal's cursor.
+_LINE = Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
 # Names of one file, repository and commit: no separator, no drive, no leading dot.
 _FILE = Rule.text(
     r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.safetensors", "the name of a .safetensors file"
@@ -69,7 +55,7 @@ class Entry:
     license: Annotated[str, _LINE]  # of the weights
     data: Annotated[str, _LINE]  # the training data, and its terms
     config: dict[str, Any]
-    metrics: Annotated[dict[str, Any], _METRICS]  # measured on exactly this file; or empty
+    metrics: dict[str, Any]  # measured on exactly this file, with "protocol"; or empty
     file: Annotated[str, _FILE] | None = None  # name of the bundled file
     repo_id: Annotated[str, _REPO] | None = None  # on the Hub
     revision: Annotated[str, _REVISION] | None = None  # there
@@ -122,7 +108,7 @@ def bundled_path(entry: Entry) -> Path | None:
     """The entry's file in the package; None if the file must come from the Hub.
 
     Raises:
-        CaflowError: (exit 3) the file is missing, or is a link to another folder.
+        CaflowError: (exit 3) the file is missing.
     """
     if entry.file is None:
         return None
@@ -132,14 +118,6 @@ def bundled_path(entry: Entry) -> Path | None:
             return None
         raise CaflowError(
             f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
-        )
-    # Some installers link every file of a package to their store; the store's folder is as good.
-    stores = {WEIGHTS_DIR.resolve(), (ASSETS / "__init__.py").resolve().parent / WEIGHTS_DIR.name}
-    if path.resolve().parent not in stores:
-        raise CaflowError(
-            f"the bundled weights of {entry.id!r} are a link to {str(path.resolve())!r}",
-            _REINSTALL,
-            EXIT_WEIGHTS,
         )
     return path
 
@@ -157,23 +135,11 @@ def _entries(content: Any) -> dict[str, Entry]:
     for id_, values in models.items():
         try:
             if isinstance(values, dict):
-                config = values.get("config")
-                own = {"config": upgrade(config)} if isinstance(config, dict) else {}
-                if "id" in values:
-                    raise ValueError(f"entry {id_[:80]!r}: unknown key 'id'")
-                values = {**values, **own, "id": id_}
+                values = {**values, "id": id_}
+                if isinstance(values.get("config"), dict):
+                    values["config"] = upgrade(values["config"])
             entries[id_] = parse(Entry, values)
         except CaflowError as error:
             reason = f"{error.message}; {error.hint}"
             raise ValueError(f"entry {id_[:80]!r}: {reason}") from error
-    for name in ("file", "task"):
-        seen: dict[str, str] = {}
-        for entry in entries.values():
-            value = getattr(entry, name)
-            if value is None or (name == "task" and not entry.default):
-                continue
-            if value in seen:
-                what = "file" if name == "file" else f"default of task {value!r}"
-                raise ValueError(f"entry {entry.id!r}: its {what} is that of {seen[value]!r}, too")
-            seen[value] = entry.id
     return entries

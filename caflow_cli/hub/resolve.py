@@ -168,7 +168,7 @@ def _from_hub(wanted: _HubFile, local: bool) -> Resolved:
     with hub_errors(name):
         found = try_to_load_from_cache(repo, filename, revision=revision)
         path = Path(found) if isinstance(found, str) else None
-    if path is not None and digest not in (None, _stated(path)):
+    if path is not None and digest is not None and _stated(path) not in (None, digest):
         path = None  # whole, and other weights than the manifest's
     if path is None and local:
         pull = f"caflow models pull {name}"

@@ -126,11 +126,6 @@ def test_a_token_opens_what_is_private_and_stays_on_the_site(hub, run):
     assert b"from the cache" in refused.stderr
 
 
-def test_a_missing_repository_is_404_to_whoever_is_known(hub, run):
-    result = run("models", "pull", "user/nothing", HF_TOKEN="hf_writer")
-    assert_refused(result, 3, "the Hub has no repository 'user/nothing'")
-
-
 def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run):
     repository = hub.repository(REPO, DATA)
     old = repository.refs["main"]

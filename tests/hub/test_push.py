@@ -13,9 +13,7 @@ from cli.process import assert_refused
 from cli.results import lines_of
 from local_hub import WEIGHTS, sha256
 
-from caflow_cli.config import Config, FlowConfig, TaskConfig
-from caflow_cli.model import Card, config_json
-from caflow_cli.tasks import TASKS
+from caflow_cli.model import config_json
 
 REPO = "user/faces"
 TOKEN = {"HF_TOKEN": "hf_writer"}
@@ -167,15 +165,6 @@ def test_terms_and_figures_of_a_manifest_are_on_the_card(hub, run):
     assert "tau 0.9/0.7/0.5" in card
     assert "lpips 0.064" in card
     assert hub.requests == []
-
-
-@pytest.mark.parametrize("task", sorted(TASKS))
-def test_every_task_has_a_card(task):
-    config = Config(FlowConfig(cond_channels=TASKS[task].channels[0]), TaskConfig(task))
-    text = Card(config, "user/name").text
-    assert metadata(text)["library_name"] == "caflow"
-    assert "--model user/name" in text
-    assert "{" not in text.partition("```json")[0]
 
 
 IN_PYTHON = """
