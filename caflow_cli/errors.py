@@ -14,6 +14,7 @@ __all__ = [
     "CaflowError",
     "is_out_of_memory",
     "memory_errors",
+    "usage_error",
 ]
 
 EXIT_FAILED = 1  # an input failed; the rest of the batch completed
@@ -44,6 +45,11 @@ class CaflowError(Exception):
         self.message = message
         self.hint = hint
         self.exit_code = exit_code
+
+
+def usage_error(message: str, hint: str) -> CaflowError:
+    """The error of wrong usage: exit code 2."""
+    return CaflowError(message, hint, EXIT_USAGE)
 
 
 # PyTorch's allocators raise a plain RuntimeError, and the loader of libraries an ImportError.

@@ -21,7 +21,7 @@ from typing import Any
 
 import typer
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..paths import is_file
 from .console import Console
 
@@ -57,7 +57,7 @@ def read_toml(path: str | Path) -> _Table:
     except ValueError as error:  # not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"
         reason = f"is not TOML: {error}".replace("end of document", end)
-    raise CaflowError(f"{str(path)!r} {reason}", "fix the file, or leave it out", EXIT_USAGE)
+    raise usage_error(f"{str(path)!r} {reason}", "fix the file, or leave it out")
 
 
 def _read_config() -> _Table:
@@ -85,11 +85,10 @@ def _defaults(command: Any, table: _Table, outer: _Table, prefix: str) -> _Table
         option, is_table = key.replace("_", "-"), isinstance(value, dict)
         if key not in commands if is_table else option not in known:
             near = difflib.get_close_matches(key, [*known, *commands], n=1)
-            raise CaflowError(
+            raise usage_error(
                 f"{str(config_path())!r} sets {prefix}{key}, which is no "
                 + ("command" if is_table else "option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
-                EXIT_USAGE,
             )
         if not is_table:
             values[option] = value

@@ -1,4 +1,4 @@
-"""The images that arguments name: files, folders, globs, stdin, examples."""
+"""The images that arguments name: files, folders, globs, stdin, examples; and a process's share."""
 
 from __future__ import annotations
 
@@ -12,25 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..assets import example_path
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import SUFFIXES, Decoded, decode
-from ..paths import exists, is_folder, url_of
+from ..paths import exists, is_file, is_folder, url_of
 
 if TYPE_CHECKING:
     from .console import Console
 
+__all__ = ["InputImage", "Shard", "find_inputs", "find_shard", "names_one", "natural_key"]
+
 _T = TypeVar("_T")
-
-__all__ = [
-    "InputImage",
-    "Inputs",
-    "Shard",
-    "find_inputs",
-    "find_shard",
-    "names_one",
-    "natural_key",
-]
-
 _EXAMPLE = "example:"
 # Files that are taken from a folder; a file that is named is taken whatever its suffix.
 _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2"}
@@ -38,25 +29,15 @@ _TAKEN = SUFFIXES | {".gif", ".apng", ".jfif", ".dib", ".ppm", ".pgm", ".pbm", "
 
 @dataclass(frozen=True)
 class InputImage:
-    """One image to be read.
+    """One image to be read."""
 
-    Attributes:
-        name: Its name in messages and JSON: as typed, or the path found in a folder.
-        path: Where its bytes are; None for stdin.
-        stem: The first part of its results' names.
-        folder: Folder of its results, unless the user names one.
-        inside: Path of its results within the folder that the user names: folders are mirrored.
-        found: Whether it was found in a folder, not named.
-        problem: Why it cannot be read, if that is already known.
-    """
-
-    name: str
-    path: Path | None
-    stem: str
-    folder: Path = Path()
-    inside: Path = Path()
-    found: bool = False
-    problem: CaflowError | None = None
+    name: str  # in messages and JSON: as typed, or the path found in a folder
+    path: Path | None  # None: stdin
+    stem: str  # the first part of its results' names
+    folder: Path = Path()  # of its results, unless the user names one
+    inside: Path = Path()  # where its results go in the folder that the user names
+    found: bool = False  # in a folder, not named
+    problem: CaflowError | None = None  # why it cannot be read, if that is already known
 
     @property
     def label(self) -> str:
@@ -75,24 +56,23 @@ class InputImage:
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The images that arguments name, in order, and notes on images that were left out."""
-
+class _Inputs:
     sources: list[InputImage]
-    notes: list[str]
+    notes: list[str]  # on files that were left out
 
 
 def find_inputs(
     arguments: Sequence[str], *, recursive: bool = False, aside: Collection[Path] = ()
-) -> Inputs:
+) -> _Inputs:
     """The images that arguments name, each once.
 
     Arguments keep their order. In a folder, and among the matches of a glob that the shell did not
-    expand, the order is natural: `img2` before `img10`. In folders, files that have the suffix of a
-    image and are not hidden are taken. Links to folders are followed, and each folder is searched
-    once.
+    expand, the order is natural: `img2` before `img10`. In folders, files that have the suffix of
+    an image and are not hidden are taken. Links to folders are followed, and each folder is
+    searched once.
 
     Args:
+        arguments: As typed.
         recursive: Search the folders in folders too.
         aside: Folders and files of results and masks. They are left out if they lie in a folder
             that is searched.
@@ -104,22 +84,25 @@ def find_inputs(
     sources: list[InputImage] = []
     notes: list[str] = []
     for argument in arguments:
-        _refuse_url(argument)
+        if url := url_of(argument):
+            raise usage_error(
+                f"{argument!r} is a URL, and images are read from files",
+                f"curl -L {url} | caflow … -, or download it first",
+            )
         for name in _expand_glob(argument):
-            path = Path(name)
-            if name and not name.startswith(_EXAMPLE) and is_folder(path):
-                found = _Search(path, recursive, aside)
+            if name and not name.startswith(_EXAMPLE) and is_folder(name):
+                found = _Search(Path(name), recursive, aside)
                 sources += found.sources or [found.nothing()]
                 notes += found.notes()
             else:
                 sources.append(_named(name))
     empty = [s.problem for s in sources if s.problem is not None and not s.found]
     if empty and len(empty) == len(sources):
-        raise CaflowError(empty[0].message, empty[0].hint, EXIT_USAGE)
+        raise usage_error(empty[0].message, empty[0].hint)
     unique: dict[str, InputImage] = {}
     for source in sources:
         unique.setdefault(str(source.path.absolute()) if source.path else source.name, source)
-    return Inputs(list(unique.values()), notes)
+    return _Inputs(list(unique.values()), notes)
 
 
 def names_one(arguments: Sequence[str]) -> bool:
@@ -134,27 +117,17 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return parts, text
 
 
-def _refuse_url(name: str) -> None:
-    """CaflowError (exit 2) for a URL, which is no file."""
-    if url := url_of(name):
-        raise CaflowError(
-            f"{name!r} is a URL, and images are read from files",
-            f"curl -L {url} | caflow … -, or download it first",
-            EXIT_USAGE,
-        )
-
-
 def _named(name: str) -> InputImage:
     if name == "-":
         if sys.stdin is not None and sys.stdin.isatty():
-            raise CaflowError("stdin is a terminal", "cat FILE | caflow … -", EXIT_USAGE)
+            raise usage_error("stdin is a terminal", "cat FILE | caflow … -")
         return InputImage(name, None, "stdin")
     if name.startswith(_EXAMPLE):
         path = example_path(name.removeprefix(_EXAMPLE))
         return InputImage(name, path, path.stem)
     path = Path(name)
     if not path.name:
-        raise CaflowError(f"{name!r} is not an image", "name image files", EXIT_USAGE)
+        raise usage_error(f"{name!r} is not an image", "name image files")
     return InputImage(name, path, path.stem, path.parent)
 
 
@@ -164,7 +137,7 @@ def _expand_glob(argument: str) -> list[str]:
     # `Path.glob` refuses absolute patterns.
     matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
     if not matches:
-        raise CaflowError(f"no file matches {argument!r}", "check the pattern", EXIT_USAGE)
+        raise usage_error(f"no file matches {argument!r}", "check the pattern")
     return matches
 
 
@@ -177,7 +150,7 @@ class _Search:
 
     def __init__(self, root: Path, recursive: bool, aside: Collection[Path]) -> None:
         self.root, self.recursive = root, recursive
-        self.real_root = os.path.realpath(root)
+        self.real_root = Path(os.path.realpath(root))
         self.aside = {os.path.realpath(path) for path in aside}
         self.seen: set[str] = set()
         self.closed_folders = self.other_files = 0
@@ -189,16 +162,12 @@ class _Search:
         return InputImage(str(self.root), self.root, self.root.name, problem=problem)
 
     def notes(self) -> list[str]:
-        notes = []
-        if self.sources and self.closed_folders:
-            notes.append(
-                f"{self.root}: {_counted(self.closed_folders, 'folder')} not searched (-r does)"
-            )
-        if self.other_files:
-            notes.append(
-                f"{self.root}: {_counted(self.other_files, 'file')} of other kinds left out"
-            )
-        return notes
+        folders, files = self.closed_folders if self.sources else 0, self.other_files
+        counts = (
+            (folders, f"{folders} folder{'s' * (folders != 1)} not searched (-r does)"),
+            (files, f"{files} file{'s' * (files != 1)} of other kinds left out"),
+        )
+        return [f"{self.root}: {text}" for count, text in counts if count]
 
     def _walk(self, inside: Path) -> Iterator[InputImage]:
         folder = self.root / inside
@@ -206,60 +175,39 @@ class _Search:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: natural_key(entry.name))
         except OSError as error:
-            problem = CaflowError(
-                f"cannot search {str(folder)!r}: {error.strerror}", "check its permissions"
-            )
-            yield self._source(inside / "*", problem)
+            message = f"cannot search {str(folder)!r}: {error.strerror}"
+            yield self._source(inside / "*", CaflowError(message, "check its permissions"))
             return
         for entry in entries:
+            path, real = inside / entry.name, os.path.realpath(entry.path)
             if entry.name.startswith("."):
                 continue
-            path = inside / entry.name
-            if _is(entry.is_dir):
+            if is_folder(entry):
                 if not self.recursive:
                     self.closed_folders += 1
-                elif self._is_new(entry):
+                elif self._is_new(entry, real):
                     yield from self._walk(path)
             elif path.suffix.lower() not in _TAKEN:
                 self.other_files += 1
-            elif self.aside and os.path.realpath(entry.path) in self.aside:
+            elif real in self.aside:
                 continue
-            elif _is(entry.is_file) or not exists(entry):  # a broken link is reported
-                yield self._source(path, None)
+            elif is_file(entry) or not exists(entry):  # a broken link is reported
+                yield self._source(path)
             else:  # opening a pipe would wait for a writer
-                problem = CaflowError(
-                    f"{entry.path!r} is not a regular file", "cat FILE | caflow … -"
-                )
-                yield self._source(path, problem)
+                message = f"{entry.path!r} is not a regular file"
+                yield self._source(path, CaflowError(message, "cat FILE | caflow … -"))
 
-    def _is_new(self, entry: os.DirEntry[str]) -> bool:
+    def _is_new(self, entry: os.DirEntry[str], real: str) -> bool:
         """Whether to search a folder: not if it is left aside, and not a second time."""
-        real = os.path.realpath(entry.path)
         if real in self.aside or real in self.seen:
             return False
         # A link to what is searched anyway, or to a folder that holds this one.
-        return not entry.is_symlink() or not (
-            _holds(self.real_root, real) or _holds(real, self.real_root)
-        )
+        inside = Path(real).is_relative_to(self.real_root)
+        return not entry.is_symlink() or not (inside or self.real_root.is_relative_to(real))
 
-    def _source(self, path: Path, problem: CaflowError | None) -> InputImage:
+    def _source(self, path: Path, problem: CaflowError | None = None) -> InputImage:
         full = self.root / path
         return InputImage(str(full), full, full.stem, full.parent, path.parent, True, problem)
-
-
-def _is(check: object) -> bool:
-    try:
-        return bool(check())  # type: ignore[operator]
-    except OSError:  # a link to itself
-        return False
-
-
-def _holds(folder: str, other: str) -> bool:
-    return Path(other).is_relative_to(folder)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 @dataclass(frozen=True)
@@ -276,11 +224,10 @@ class Shard:
     def refuse(self, what: str, wanted: bool) -> None:
         """Refuse what needs all inputs in one process: CaflowError (exit 2)."""
         if wanted and self.count > 1:
-            raise CaflowError(
-                f"{what} needs all inputs in one process, and this is shard "
-                f"{self.number}/{self.count}",
+            share = f"this is shard {self.number}/{self.count}"
+            raise usage_error(
+                f"{what} needs all inputs in one process, and {share}",
                 f"--shard 1/1, or leave {what} out",
-                EXIT_USAGE,
             )
 
 
@@ -299,7 +246,6 @@ def find_shard(typed: str | None, console: Console) -> Shard:
         return shard
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise CaflowError(
-            f"--shard is {typed!r}", "--shard 1/4 to --shard 4/4, for four processes", EXIT_USAGE
-        )
+        hint = "--shard 1/4 to --shard 4/4, for four processes"
+        raise usage_error(f"--shard is {typed!r}", hint)
     return Shard(int(match[1]), int(match[2]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..paths import exists, is_folder
 from .inputs import InputImage, find_inputs
 from .options import OUTPUT, option
@@ -51,10 +51,9 @@ class Masking:
         colored = np.ptp(image.rgb, axis=-1) > _COLOR
         if colored.mean() > _STAINS and not self.mask_as_is:
             hint = "leave --mask out and give this image itself, if its hole is transparent"
-            raise CaflowError(
+            raise usage_error(
                 f"{mask.name!r} is a color image, not a mask",
                 f"{_NEEDED if image.alpha is None else hint}; --mask-as-is takes its grey",
-                EXIT_USAGE,
             )
         level = grey(image.rgb)
         if image.alpha is not None:
@@ -68,7 +67,7 @@ class Masking:
             CaflowError: (exit 2) there is none, or it is most of the image.
         """
         if image.alpha is None:
-            raise CaflowError(f"inpaint needs a mask, for {name!r} is opaque", _NEEDED, EXIT_USAGE)
+            raise usage_error(f"inpaint needs a mask, for {name!r} is opaque", _NEEDED)
         return self._plausible(hole_in_alpha(image), name)
 
     def _plausible(self, mask: Picture, name: str) -> Picture:
@@ -77,10 +76,9 @@ class Masking:
         share = float((mask >= 128).mean())
         if share > _MOST and not self.mask_as_is:
             other = "without --invert-mask" if self.invert_mask else "--invert-mask"
-            raise CaflowError(
+            raise usage_error(
                 f"{name!r} marks {share:.0%} of the image to be filled",
                 f"{other} if it is the other way round, --mask-as-is if not",
-                EXIT_USAGE,
             )
         return mask
 
@@ -116,21 +114,20 @@ class Masks:
         if mask is None:
             return
         if mask == "-" and (len(images) > 1 or any(one.name == "-" for one in images)):
-            raise CaflowError("stdin holds one image", "name the mask's file", EXIT_USAGE)
+            raise usage_error("stdin holds one image", "name the mask's file")
         if is_folder(mask):
             known = self._by_stem = by_stem(find_inputs([mask], recursive=True).sources)
             missing = [one for one in images if (one.inside, one.stem) not in known]
             if missing:
                 first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
-                raise CaflowError(
+                raise usage_error(
                     f"no mask in {mask!r} for {named(missing)}",
                     f"{first}, white where the image is filled",
-                    EXIT_USAGE,
                 )
             return
         self._for_all = find_inputs([mask]).sources[0]
         if self._for_all.path is not None and not exists(self._for_all.path):
-            raise CaflowError(f"no mask {mask!r}", "check the path for a typing error", EXIT_USAGE)
+            raise usage_error(f"no mask {mask!r}", "check the path for a typing error")
 
     def of(self, image: InputImage) -> InputImage | None:
         """The mask of one image; None if there are no masks."""
@@ -145,10 +142,9 @@ def by_stem(sources: Sequence[InputImage]) -> dict[_Stem, InputImage]:
     for source in sources:
         other = found.setdefault((source.inside, source.stem), source)
         if other is not source:
-            raise CaflowError(
+            raise usage_error(
                 f"{other.name!r} and {source.name!r} differ only in their suffix",
                 "give images of a folder names that differ in more than the suffix",
-                EXIT_USAGE,
             )
     return found
 

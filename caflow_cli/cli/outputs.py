@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import EXIT_USAGE, CaflowError, usage_error
 from ..images import Encoder, format_of
 from ..paths import is_folder, numbered
 from .inputs import InputImage
@@ -61,16 +61,14 @@ def choose_encoder(
     named = None if output is None else format_of(Path(output))
     encoder = Encoder(format or named or "png", quality, provenance)
     if output is not None and named is None and format is None:
-        raise CaflowError(
+        raise usage_error(
             f"the suffix of {output!r} is not that of a format that can be written",
             f"-o {Path(output).with_suffix('.png')} for a file, -o {output}/ for a folder",
-            EXIT_USAGE,
         )
     if output is not None and named is not None and named != encoder.format:
-        raise CaflowError(
+        raise usage_error(
             f"{output!r} does not have a suffix of {encoder.format}",
             f"-o {Path(output).with_suffix(encoder.suffix)}",
-            EXIT_USAGE,
         )
     return encoder
 
@@ -146,7 +144,7 @@ class Claims:
         """Register a file that is read as an input. CaflowError (exit 2) if it is an output."""
         if _key(path) in self._outputs:
             message = f"the output {str(path)!r} is an input"
-            raise CaflowError(message, "choose another -o", EXIT_USAGE)
+            raise usage_error(message, "choose another -o")
         self._inputs.add(_key(path))
 
 
@@ -165,12 +163,11 @@ def check_writable(path: Path, option: str = "-o") -> None:
         _is_there(folder / path.name)  # a name that is too long shows itself here
     except OSError as error:
         message = f"cannot write {str(path)[:80]!r}: {error.strerror}"
-        raise CaflowError(message, hint, EXIT_USAGE) from error
+        raise usage_error(message, hint) from error
     if not is_folder(folder) or not os.access(folder, os.W_OK | os.X_OK):
-        raise CaflowError(
+        raise usage_error(
             f"cannot write into {str(path.parent)!r}: {str(folder)!r} is not a writable folder",
             hint,
-            EXIT_USAGE,
         )
 
 
@@ -221,12 +218,11 @@ class Sheet:
         if self.path.suffix.lower() != ".png":
             png = self.path.with_suffix(".png") if self.path.name else "FILE.png"
             message = f"{option} writes a PNG, not {file!r}"
-            raise CaflowError(message, f"{option} {png}", EXIT_USAGE)
+            raise usage_error(message, f"{option} {png}")
         if rows > _MOST:
-            raise CaflowError(
+            raise usage_error(
                 f"{option} shows at most {_MOST} images, not {rows}",
                 f"leave {option} out, or name fewer images",
-                EXIT_USAGE,
             )
         check_writable(self.path, option)
         claims.claim(self.path, option, overwrite, skip, option)

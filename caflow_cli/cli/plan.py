@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, usage_error
 from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
 from ..paths import is_missing, numbered
 from .inputs import InputImage, Shard, find_inputs, names_one
@@ -26,19 +26,12 @@ __all__ = ["Job", "Plan", "make_plan"]
 
 @dataclass(frozen=True)
 class Job:
-    """An input, its mask, and its output files.
-
-    Attributes:
-        source: The input.
-        outputs: In rank order. Empty: image bytes to stdout.
-        skipped: All outputs exist, and existing ones are kept.
-        mask: White where the image is to be filled; None: there is no mask.
-    """
+    """An input, its mask, and its output files."""
 
     source: InputImage
-    outputs: list[Path]
-    skipped: bool = False
-    mask: InputImage | None = None
+    outputs: list[Path]  # in rank order; none: image bytes to stdout
+    skipped: bool = False  # all outputs exist, and existing ones are kept
+    mask: InputImage | None = None  # white where the image is to be filled
 
     @property
     def name(self) -> str:
@@ -54,27 +47,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a command.
-
-    Attributes:
-        jobs: In the order of the arguments.
-        encoder: How results are written.
-        claims: All files that are read and written; further outputs (`--grid`) claim theirs there.
-        overwrite: Whether existing files may be replaced.
-        skip_existing: Whether existing files stay and are not replaced.
-        notes: Notes for the user before the work starts, one line each.
-        masking: How masks are read; None: there are none.
-        fills_alpha: Whether holes are what is transparent in the images.
-    """
+    """All jobs of a command, in the order of the arguments."""
 
     jobs: list[Job]
     encoder: Encoder
-    claims: Claims
-    overwrite: bool
-    skip_existing: bool
-    notes: list[str]
-    masking: Masking | None = None
-    fills_alpha: bool = False
+    claims: Claims  # where further outputs (`--grid`) claim their files
+    given: Restoration
+    notes: list[str]  # for the user before the work starts, one line each
+    masking: Masking | None  # how masks are read; None: there are none
+    fills_alpha: bool  # holes are what is transparent in the images
 
     def read_mask(self, job: Job, image: Decoded) -> Picture | None:
         """A job's mask, uint8 (H, W), if there is one.
@@ -90,7 +71,7 @@ class Plan:
             return None
         except CaflowError as error:
             if len(self.jobs) > 1:
-                raise CaflowError(error.message, error.hint, EXIT_FAILED) from error
+                raise CaflowError(error.message, error.hint) from error
             raise
 
     def check_mask(self) -> None:
@@ -99,8 +80,8 @@ class Plan:
         Raises:
             CaflowError: (exit 2) it is none. What cannot be read is reported in its turn.
         """
-        masks = {id(job.mask) for job in self.jobs}
-        if self.masking is None or len(masks) != 1 or (self.fills_alpha and len(self.jobs) > 1):
+        one_mask = len({id(job.mask) for job in self.jobs}) == 1
+        if self.masking is None or not one_mask or (self.fills_alpha and len(self.jobs) > 1):
             return
         job = self.jobs[0]
         read = job.source if self.fills_alpha else job.mask
@@ -126,13 +107,14 @@ class Plan:
         Returns:
             False where the file exists and is kept, as `--skip-existing` asks for.
         """
-        if self.skip_existing and os.path.lexists(path):
+        skip = self.given.skip_existing
+        if skip and os.path.lexists(path):
             return False
         make_folder(path.parent)
         try:
-            atomic_write(path, data, replace=self.overwrite)
+            atomic_write(path, data, replace=self.given.overwrite)
         except CaflowError as error:
-            if not (self.skip_existing and isinstance(error.__cause__, FileExistsError)):
+            if not (skip and isinstance(error.__cause__, FileExistsError)):
                 raise
             return False  # another process that works on the same folder has written it since
         return True
@@ -150,60 +132,54 @@ def make_plan(
     Of several processes, each names the outputs of all inputs, and has the jobs of its own share.
 
     `face.png` becomes `face_LABEL.png` in its folder, or in the folder `output`, where folders are
-    mirrored; with one input, `output` may name the file, or be `-`. Names are those of
-    `name_results`.
-
-    In folders, earlier results are left out: `face_LABEL.png` beside `face.png` and, if results go
-    into the folder of their inputs, every image `*_LABEL` with provenance. The mask is left out
-    too, if that file or folder lies in a folder that is searched.
+    mirrored; with one input, `output` may name the file, or be `-`. In folders, earlier results are
+    left out: `face_LABEL.png` beside `face.png` and, if results go into the folder of their inputs,
+    every image `*_LABEL` with provenance. So is the mask, if it lies in a folder that is searched.
 
     Raises:
-        CaflowError: (exit 2) as `find_inputs` and `Masks`; two outputs have one name (or names that
-            the file system takes for one), an output is an input or exists, a folder cannot be
+        CaflowError: (exit 2) as `find_inputs`, `Masks` and `Claims.claim`; a folder cannot be
             written, or options contradict each other.
     """
     output, shard = given.output, shard or Shard()
     if given.overwrite and given.skip_existing:
-        raise CaflowError(
-            "--overwrite and --skip-existing contradict each other", "use one of them", EXIT_USAGE
+        raise usage_error(
+            "--overwrite and --skip-existing contradict each other", "use one of them"
         )
     if output == "-" and given.json:
-        raise CaflowError("-o - and --json both want stdout", "use one of them", EXIT_USAGE)
+        raise usage_error("-o - and --json both want stdout", "use one of them")
     folder = target_folder(output, names_one(inputs))
     mask = None if masking is None else masking.mask
     aside = [Path(path) for path in (folder, mask) if path is not None]
     found = find_inputs(inputs, recursive=given.recursive, aside=aside)
     sources, own = _without_results(found.sources, label, folder)
     if not sources:
-        raise CaflowError(
-            f"{own} images are results of caflow {label}, and there are no others",
-            "name the files, to process them again",
-            EXIT_USAGE,
-        )
+        message = f"{own} images are results of caflow {label}, and there are no others"
+        raise usage_error(message, "name the files, to process them again")
     shard.refuse("stdin", mask == "-" or any(one.path is None for one in sources))
     shard.refuse("-o -", output == "-")
     file = None if folder is not None or output == "-" else output
     encoder = choose_encoder(file, given.format, given.quality, not given.no_provenance)
     claims = Claims([one.path for one in sources if one.path is not None])
+    count = len(sources)
     if output == "-":
-        _check_stdout(len(sources) * given.keep)
+        if sys.stdout is None or sys.stdout.isatty():
+            raise usage_error("-o - would write image bytes to the terminal", "-o FILE")
+        if count * given.keep > 1:
+            raise usage_error(f"-o - writes one image, not {count * given.keep}", "-n 1 -o -")
         jobs = [Job(sources[0], [])]
     else:
         names = name_results(sources, label, encoder.suffix, folder, given.keep)
-        if file is not None and len(sources) > 1:
-            raise CaflowError(
-                f"-o {file} is one file for {len(sources)} inputs",
-                f"-o {Path(file).with_suffix('')}/",
-                EXIT_USAGE,
-            )
+        if file is not None and count > 1:
+            message = f"-o {file} is one file for {count} inputs"
+            raise usage_error(message, f"-o {Path(file).with_suffix('')}/")
         if file is not None:
             names = [numbered(Path(file), given.keep)]
-        share, refused = set(shard.of(range(len(sources)))), list[CaflowError]()
+        share, refused = set(shard.of(range(count))), list[CaflowError]()
         jobs = []
         for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
             existing = given.overwrite or place not in share, given.skip_existing
             jobs.append(_job(source, paths, claims, existing, refused))
-        if len(refused) == len(jobs):  # one read-only folder for all, say
+        if len(refused) == count:  # one read-only folder for all, say
             raise refused[0]
     masks = Masks(mask, sources)
     jobs = shard.of([replace(job, mask=masks.of(job.source)) for job in jobs])
@@ -211,8 +187,7 @@ def make_plan(
         if path is not None:
             claims.protect(path)
     notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
-    kept, fills_alpha = given.skip_existing, label == "inpaint" and mask is None
-    return Plan(jobs, encoder, claims, given.overwrite, kept, notes, masking, fills_alpha)
+    return Plan(jobs, encoder, claims, given, notes, masking, label == "inpaint" and mask is None)
 
 
 def _job(
@@ -222,12 +197,10 @@ def _job(
     existing: tuple[bool, bool],
     refused: list[CaflowError],
 ) -> Job:
-    """The job of a source.
+    """The job of a source, which claims its outputs.
 
     Args:
-        source: The input.
-        outputs: In rank order.
-        claims: Takes the outputs.
+        source, outputs, claims: As of `Job` and `Plan`.
         existing: Whether outputs that exist may be replaced, or are kept.
         refused: Collects the error if nothing can be written.
     """
@@ -249,13 +222,6 @@ def _job(
     if not skipped and source.path is not None and is_missing(source.path):
         source = replace(source, problem=no_file(source.name))
     return Job(source, outputs, skipped)
-
-
-def _check_stdout(count: int) -> None:
-    if sys.stdout is None or sys.stdout.isatty():
-        raise CaflowError("-o - would write image bytes to the terminal", "-o FILE", EXIT_USAGE)
-    if count > 1:
-        raise CaflowError(f"-o - writes one image, not {count}", "-n 1 -o -", EXIT_USAGE)
 
 
 def _without_results(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...errors import EXIT_USAGE, CaflowError
+from ...errors import usage_error
 from .. import options
 from ..masking import Masking
 from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
@@ -105,7 +105,7 @@ def sample_command(
     """
     inputs = [*(cond or []), *(images or [])]
     if not inputs:
-        raise CaflowError("nothing to sample from", "caflow sample --cond sketch.png", EXIT_USAGE)
+        raise usage_error("nothing to sample from", "caflow sample --cond sketch.png")
     if given.model is None:
-        raise CaflowError("sample needs a model", "--model maps-aerial, or a file", EXIT_USAGE)
+        raise usage_error("sample needs a model", "--model maps-aerial, or a file")
     restore_all("sample", inputs, given, masking)

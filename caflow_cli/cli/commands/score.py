@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
+from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
 from ..console import Console, error_fields
@@ -95,10 +95,10 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
             or there is a folder of conditions for one target.
     """
     if (cond, target, mask).count("-") > 1:
-        raise CaflowError("stdin cannot be two images", "name a file", EXIT_USAGE)
+        raise usage_error("stdin cannot be two images", "name a file")
     if is_folder(cond) and not is_folder(target):
         message = f"{cond!r} is a folder, {target!r} is one image"
-        raise CaflowError(message, "--cond FILE", EXIT_USAGE)
+        raise usage_error(message, "--cond FILE")
     # Targets, or masks, may lie in a folder within that of the conditions.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
@@ -114,10 +114,9 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     used = {one.name for one in of_target.values()}
     alone += [one for one in conditions if one.name not in used]
     if alone:
-        raise CaflowError(
+        raise usage_error(
             f"no partner for {named(alone)}",
             "give both folders images of the same names, whatever their suffixes",
-            EXIT_USAGE,
         )
     masks = Masks(mask, list(of_target.values()))
     return [
@@ -310,8 +309,7 @@ def _model_for(target: str, record: dict[str, Any], default: str | None) -> str 
         return default
     if entry is None and "/" in name and resolve(name).sha256 == sha256:
         return name
-    raise CaflowError(
+    raise usage_error(
         f"{target!r} was made with model {name!r} ({sha256[:12]}…), which is not found",
         "--model PATH of that model",
-        EXIT_USAGE,
     )

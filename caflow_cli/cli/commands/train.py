@@ -12,7 +12,7 @@ import typer
 
 from ...config import PRESETS, TASK_NAMES
 from ...data.split import check_there, of_masks
-from ...errors import EXIT_USAGE, CaflowError, memory_errors
+from ...errors import memory_errors, usage_error
 from ...paths import is_file
 from .. import options
 from ..config import read_toml
@@ -152,14 +152,13 @@ def _config(given: Run) -> RunConfig:
     if given.resume:
         for name in ("task", "preset", "init_from", "seed", "crop"):
             if getattr(given, name) is not None:
-                raise CaflowError(
+                raise usage_error(
                     f"--{name.replace('_', '-')} cannot change a run that goes on",
                     f"caflow train --out {given.out} --resume",
-                    EXIT_USAGE,
                 )
         if given.config is None and not is_file(own):
-            raise CaflowError(
-                f"no run to resume in {given.out!r}", "leave --resume out to start one", EXIT_USAGE
+            raise usage_error(
+                f"no run to resume in {given.out!r}", "leave --resume out to start one"
             )
         values = values if given.config is not None else read_toml(own)
 
@@ -170,7 +169,7 @@ def _config(given: Run) -> RunConfig:
     values["out"], settings = given.out, given.settings()
     known = merged(values, settings)
     if "data" not in known:
-        raise CaflowError("no data named", "--data FOLDER or --data FILE.zip", EXIT_USAGE)
+        raise usage_error("no data named", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
         check_there(known["data"])
     if isinstance(known.get("masks"), str):
