@@ -4,6 +4,7 @@ The last layer of a fresh net is zero, so a fresh flow is nearly the identity an
 """
 
 import copy
+import functools
 import itertools
 from pathlib import Path
 
@@ -187,6 +188,25 @@ def noise_behind(model, seed, size, redraws):
     for _ in range(redraws):
         latents()
     return latents()
+
+
+def double_of(model, **methods):
+    """A copy of a model, with the same weights, that has other methods: `own(self, own, *given)`.
+
+    `own` is the model's method.
+    """
+    double = copy.copy(model)
+
+    def replaced(name, method):
+        own = getattr(type(model), name)
+        return lambda self, *given, **more: method(
+            self, functools.partial(own, self), *given, **more
+        )
+
+    double.__class__ = type(
+        "Double", (type(model),), {name: replaced(name, one) for name, one in methods.items()}
+    )
+    return double
 
 
 def tensors(value):

@@ -20,7 +20,7 @@ from ..tasks import Picture
 
 __all__ = ["distances", "order"]
 
-AT_ONCE = 2**29  # bytes of composed images that are held for their distances
+_AT_ONCE = 2**29  # bytes of composed images that are held for their distances
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -60,7 +60,7 @@ def order(
     return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
 
 
-def distances(count: int, image_of: Callable[[int], Picture]) -> Values:
+def distances(count: int, image_of: Callable[[int], Picture], at_once: int = _AT_ONCE) -> Values:
     """RMSE between images, in levels, over pixels and channels: (M, M) float64, symmetric.
 
     Large images are made several times, so that few are in memory at once.
@@ -68,12 +68,13 @@ def distances(count: int, image_of: Callable[[int], Picture]) -> Values:
     Args:
         count: M.
         image_of: Makes image k, uint8 (H, W, 3), all of one size.
+        at_once: Bytes of images in memory.
     """
     apart = np.zeros((count, count))
     first = 0
     while first < count - 1:
         block = [image_of(first)]
-        room = max(1, AT_ONCE // block[0].nbytes)
+        room = max(1, at_once // block[0].nbytes)
         block += [image_of(k) for k in range(first + 1, min(count, first + room))]
         for j in range(first + 1, count):
             place = j - first

@@ -26,14 +26,14 @@ __all__ = ["InTiles", "LatentRows", "Tiles", "check_size", "plan_tiles", "read_c
 
 # Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
 # more, only conditions, candidates and a band of noise are held (docs/inference.md).
-ONE_PIECE = 2**21
+_ONE_PIECE = 2**21
 _MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
 # with the distance. With the bundled model at temperature 0.9, 3 of them leave values 124 levels
 # apart from those of one piece; 5 leave them within a level (docs/inference.md).
 _MARGIN = 5  # what is dropped along the borders of a tile
 _RAMP = 2  # over which one tile goes over into the next
-TILE_SIDE = 1024  # pixels
+_SIDE = 1024  # pixels
 _PLACE, _PLACES = 256, 4  # the side of a place in pixels, and how many there are along an axis
 
 Corner = tuple[int, int]  # top and left of a tile
@@ -148,8 +148,8 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
     """
     overlap = (2 * _MARGIN + _RAMP) * multiple
     if side is None:
-        in_tiles = TILE_SIDE if overlap < TILE_SIDE else 2 * overlap  # from n = 6 on
-        side = max(size) if size[0] * size[1] <= ONE_PIECE else in_tiles
+        in_tiles = _SIDE if overlap < _SIDE else 2 * overlap  # from n = 6 on
+        side = max(size) if size[0] * size[1] <= _ONE_PIECE else in_tiles
     # Trunks read every other block at half of the coarsest resolution.
     cell = 2 * multiple
 
@@ -279,11 +279,11 @@ class InTiles:
         for row in range(len(self._cond)):
             for corner in self._tiles:
                 if (row, corner) not in self._statistics:
-                    self._read(row, corner)
+                    self.read(row, corner)
         rows = ([self._statistics[r, c] for c in self._tiles] for r in range(len(self._cond)))
         return np.stack([np.concatenate(row).mean(0) for row in rows])
 
-    def _read(self, row: int, corner: Corner) -> Condition:
+    def read(self, row: int, corner: Corner) -> Condition:
         """Compute the condition of a tile.
 
         A guide that normalises reads it by moments of places spread over the image: each tile's own
@@ -310,7 +310,7 @@ class InTiles:
         self, row: int, corner: Corner, latents: list[Tensor]
     ) -> tuple[np.ndarray, Tensor]:
         """The point of a tile, (rows, columns, C), and where it diverged."""
-        condition = self._read(row, corner)
+        condition = self.read(row, corner)
         point, cells = decode_noise(self._model, condition, latents, self._bf16)
         return point[0].permute(1, 2, 0).cpu().numpy(), cells[0].cpu()
 
@@ -318,7 +318,7 @@ class InTiles:
         self, row: int, corner: Corner, tiles: Sequence[Tensor], noise_samples: int
     ) -> Iterator[float]:
         """The score of one tile of several images, in nats, one after the other."""
-        condition = self._read(row, corner)
+        condition = self.read(row, corner)
         for tile in tiles:
             yield float(self._model.log_prob(tile, condition, noise_samples))
 

@@ -17,9 +17,7 @@ from caflow_cli.inference import (
     Request,
     Sampler,
     attribution,
-    draw,
     restore,
-    sample,
     score,
     spread,
     task_of,
@@ -199,19 +197,19 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
         assert other.parts == one.score.parts
 
 
-def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model, monkeypatch):
+def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model):
     """Of the generator's latents, the second set diverges: the second part takes the third."""
     task, image, mask = task_of(model), picture(), scratch()
     lost = 0.8 * helpers.noise_behind(model, 6, (SIZE, SIZE), 1)[0]
-    own = draw.decode_noise
 
-    def poisoned(model, condition, latents, bf16):
-        points, cells = own(model, condition, latents, bf16)
+    def spoiled(_, own, latents, *given, **more):
+        points, log_prob = own(latents, *given, **more)
         for row, z in enumerate(latents[0]):
-            cells[row] |= torch.equal(z, lost)
-        return points, cells
+            if torch.equal(z, lost):
+                points[row] = math.nan
+        return points, log_prob
 
-    monkeypatch.setattr(draw, "decode_noise", poisoned)
+    model = helpers.double_of(model, decode=spoiled)
     found = restore(model, image, 0.8, 3, seed=5, mask=mask, rank="none").ranked
     assert [one.redraws for one in found] == [0, 1, 0]
     latents, expected = Latents(model, 6, (SIZE, SIZE)), image
@@ -244,13 +242,6 @@ def test_progress_tells_the_parts_of_every_batch(model):
     order = [(part, parts) for part in range(1, parts + 1) for _ in range(2)]
     assert [one[3] for one in told] == 2 * order
     assert [one[4] for one in told] == ["drawn", "scored"] * (2 * parts)
-
-
-def test_a_batch_holds_few_large_images(model, monkeypatch):
-    """Each candidate of a batch has the whole image, whatever the hole takes."""
-    image, mask = picture(), scratch()
-    monkeypatch.setattr(sample, "HELD_PIXELS", 2 * image.shape[0] * image.shape[1])
-    assert Sampler(model, [Request.of(task_of(model), image, mask)]).at_a_time == 2
 
 
 def test_uncertainty_is_within_the_hole(model):

@@ -54,31 +54,25 @@ def too_likely(points, log_prob):
 WAYS = [burst, not_finite, infinite, too_likely]
 
 
-@pytest.fixture
-def poison(monkeypatch):
-    """Poisons the inverse of a model for the latents of some (seed, redraws), wherever they are."""
+def poisoned(model, given, how=burst, size=SIZE):
+    """A double whose inverse is spoiled for the latents of some (seed, redraws), wherever they are.
 
-    def poison(model, given, how=burst, size=SIZE):
-        own = type(model).decode
-        known = [
-            TAU * helpers.noise_behind(model, seed, size, redraws)[0] for seed, redraws in given
-        ]
-        found = []
+    Also returns a list of those that were met.
+    """
+    known = [TAU * helpers.noise_behind(model, seed, size, redraws)[0] for seed, redraws in given]
+    found = []
 
-        def decode(self, latents, cond, **how_exactly):
-            points, log_prob = own(self, latents, cond, **how_exactly)
-            for row, z in enumerate(latents[0]):
-                for which, one in zip(given, known, strict=True):
-                    if torch.equal(z[:, 0, 0].float(), one[:, 0, 0]):
-                        found.append(which)
-                        new = how(points[row, None].clone(), log_prob[row, None])
-                        points[row], log_prob[row] = new[0][0], new[1][0]
-            return points, log_prob
+    def decode(_, own, latents, cond, **more):
+        points, log_prob = own(latents, cond, **more)
+        for row, z in enumerate(latents[0]):
+            for which, one in zip(given, known, strict=True):
+                if torch.equal(z[:, 0, 0].float(), one[:, 0, 0]):
+                    found.append(which)
+                    new = how(points[row, None].clone(), log_prob[row, None])
+                    points[row], log_prob[row] = new[0][0], new[1][0]
+        return points, log_prob
 
-        monkeypatch.setattr(type(model), "decode", decode)
-        return found
-
-    return poison
+    return helpers.double_of(model, decode=decode), found
 
 
 def conditions(count: int, size=SIZE, seed: int = 0) -> torch.Tensor:
@@ -93,12 +87,12 @@ def points_of(model, cond, seed: int, redraws: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_what_diverges_is_resampled_and_nothing_else_changes(small_model, poison, how):
+def test_what_diverges_is_resampled_and_nothing_else_changes(small_model, how):
     cond = conditions(2)
     plain = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
     expected = [points_of(small_model, cond[1:], 51, 1), points_of(small_model, cond[:1], 5, 2)]
-    poison(small_model, [(51, 0), (5, 0), (5, 1)], how)
-    drawn = helpers.draw(OnePiece(small_model, cond), TAU, [5, 50], 0, 3)
+    model, _ = poisoned(small_model, [(51, 0), (5, 0), (5, 1)], how)
+    drawn = helpers.draw(OnePiece(model, cond), TAU, [5, 50], 0, 3)
     assert [redraws for _, redraws in plain] == [0] * 6
     assert [redraws for _, redraws in drawn] == [2, 0, 0, 0, 1, 0]
     for place in (1, 2, 3, 5):
@@ -119,10 +113,9 @@ def test_every_call_takes_the_next_latents_of_the_seed(small_model):
     assert all(map(torch.equal, first, small_model.latent_noise(7, size)))
 
 
-def test_a_candidate_is_replayed_with_its_redraws(models_32, poison):
-    model = models_32["superres"]
+def test_a_candidate_is_replayed_with_its_redraws(models_32):
+    model, _ = poisoned(models_32["superres"], [(8, 0), (8, 1), (9, 0)])
     image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
-    poison(model, [(8, 0), (8, 1), (9, 0)])
     result = restore(model, image, TAU, 4, seed=7, rank="none")
     assert [one.redraws for one in result.ranked] == [0, 2, 1, 0]
     for one in result.ranked:
@@ -132,23 +125,22 @@ def test_a_candidate_is_replayed_with_its_redraws(models_32, poison):
 
 
 @pytest.mark.parametrize("in_tiles", [False, True])
-def test_ten_resamples_are_the_most(small_model, poison, in_tiles):
+def test_ten_resamples_are_the_most(small_model, in_tiles):
     cond = conditions(1)
-    way = InTiles(small_model, cond, plan_tiles(SIZE, 16)) if in_tiles else None
-    way = way or OnePiece(small_model, cond)
-    poison(small_model, [(3, k) for k in range(RESAMPLES)])
-    ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
-    assert redraws == RESAMPLES
-    poison(small_model, [(3, RESAMPLES)])
-    ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
-    assert redraws > RESAMPLES
+    for often, more in ((RESAMPLES, False), (RESAMPLES + 1, True)):
+        model, _ = poisoned(small_model, [(3, k) for k in range(often)])
+        plan = plan_tiles(SIZE, 16)
+        way = InTiles(model, cond, plan) if in_tiles else OnePiece(model, cond)
+        ((_, redraws),) = helpers.draw(way, TAU, [3], 0, 1)
+        assert redraws == often
+        assert (redraws > RESAMPLES) == more
 
 
-def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32, poison):
+def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32):
     model = models_32["superres"]
     image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
     plain = restore(model, image, TAU, 3, seed=7, rank="none")
-    poison(model, [(8, k) for k in range(RESAMPLES + 1)])
+    model, _ = poisoned(model, [(8, k) for k in range(RESAMPLES + 1)])
     found = restore(model, image, TAU, 3, keep=3, seed=7, rank="none")
     assert (plain.diverged, found.diverged) == (0, 1)
     assert [(one.k, one.seed, one.rank) for one in found.kept] == [(0, 7, 1), (2, 9, 2)]
@@ -161,23 +153,21 @@ def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32,
     assert caught.value.hint == "a lower --tau, or an image more like those of the training"
 
 
-def test_a_candidate_without_a_finite_score_is_left_out(models_32, monkeypatch):
-    model = models_32["superres"]
+def test_a_candidate_without_a_finite_score_is_left_out(models_32):
     image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
-    own = type(model).log_prob_with_deviations
 
-    def spoiled(self, *given):
-        value, deviations = own(self, *given)
+    def spoiled(_, own, *given):
+        value, deviations = own(*given)
         value[1] = nan
         return value, deviations
 
-    monkeypatch.setattr(type(model), "log_prob_with_deviations", spoiled)
+    model = helpers.double_of(models_32["superres"], log_prob_with_deviations=spoiled)
     found = restore(model, image, TAU, 3, seed=7)
     assert found.diverged == 1
     assert sorted(one.k for one in found.ranked) == [0, 2]
 
 
-def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
+def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
     """Of noise that is new around it alone: elsewhere the picture stays as it is."""
     size, corner = (160, 288), 256
     cond = conditions(1, size)
@@ -185,8 +175,8 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
     assert tiles.lefts == (0, 32)
     way = InTiles(small_model, cond, tiles)
     ((plain, none),) = helpers.draw(way, TAU, [4], 0, 1)
-    found = poison(small_model, [(4, 0)], size=size)
-    ((drawn, redraws),) = helpers.draw(way, TAU, [4], 0, 1)
+    model, found = poisoned(small_model, [(4, 0)], size=size)
+    ((drawn, redraws),) = helpers.draw(InTiles(model, cond, tiles), TAU, [4], 0, 1)
     assert found == [(4, 0)]  # in one tile of two, which the other's corner is not
     assert (none, redraws) == (0, 1)
     fresh = helpers.noise_behind(small_model, 4, size, 1)
@@ -203,24 +193,29 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model, poison):
     np.testing.assert_allclose(plain[:, corner:].astype(int), drawn[:, corner:], atol=1)
 
 
-def test_only_tiles_near_a_burst_are_drawn_again(small_model, poison, monkeypatch):
-    """The picture is bit for bit the one of drawing all of them again."""
+def test_only_tiles_near_a_burst_are_drawn_again(small_model):
+    """The image is bit for bit the one of drawing all of them again."""
     size = (32, 1600)
     cond = conditions(1, size)
     tiles = plan_tiles(size, 16, 224)
-    way = InTiles(small_model, cond, tiles)
-    poison(small_model, [(4, 0)], size=size)
-    steps = Steps(total=way.tiles)
-    ((drawn, redraws),) = way.draw(TAU, [Latents(small_model, 4, size)], steps=steps)
-    assert redraws == 1
-    again = steps.done - len(tiles)
-    assert 0 < again < len(tiles) / 2
-    assert steps.done == steps.total
-    monkeypatch.setattr(Tiles, "touching", lambda self, cells, cell: list(self))
-    whole = InTiles(small_model, cond, tiles)
-    ((expected, redraws),) = whole.draw(TAU, [Latents(small_model, 4, size)])
-    assert redraws == 1
-    np.testing.assert_array_equal(drawn, expected)
+    model, _ = poisoned(small_model, [(4, 0)], size=size)
+    drawn = []
+    for near in (tiles, AllTouching(*vars(tiles).values())):
+        steps = Steps(total=len(tiles))
+        way = InTiles(model, cond, near)
+        ((image, redraws),) = way.draw(TAU, [Latents(model, 4, size)], steps=steps)
+        assert (redraws, steps.done) == (1, steps.total)
+        drawn.append((image, steps.done - len(tiles)))
+    (ours, few), (expected, all_of_them) = drawn
+    assert 0 < few < len(tiles) / 2 < all_of_them == len(tiles)
+    np.testing.assert_array_equal(ours, expected)
+
+
+class AllTouching(Tiles):
+    """Tiles each of which sees every place."""
+
+    def touching(self, cells, cell):
+        return list(self)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.inference import rank, restore, score, tiles
+from caflow_cli.inference import restore, score
 from caflow_cli.inference.rank import distances, order
 
 RULES = ("likelihood", "consensus")
@@ -48,10 +47,9 @@ def test_consensus_is_the_least_mean_rmse_to_the_others():
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
-def test_distances_are_rmse_however_few_fit_into_memory(monkeypatch, at_once):
+def test_distances_are_rmse_however_few_fit_into_memory(at_once):
     images = [picture(k) for k in range(5)]
-    monkeypatch.setattr(rank, "AT_ONCE", at_once * images[0].nbytes)
-    apart = distances(5, lambda k: images[k])
+    apart = distances(5, lambda k: images[k], at_once * images[0].nbytes)
     for i in range(5):
         for j in range(5):
             expected = np.sqrt(np.mean((images[i].astype(float) - images[j]) ** 2))
@@ -97,13 +95,3 @@ def test_the_rules_do_not_all_choose_alike(small_model):
 def test_an_unknown_rule_is_refused(small_model):
     with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
         restore(small_model, picture(1), rank="beauty")
-
-
-@torch.no_grad()
-def test_tiles_are_ranked_by_consensus_too(small_model, monkeypatch):
-    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
-    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
-    image = picture(3, (8, 60))
-    result = restore(small_model, image, 0.8, 3, rank="consensus")
-    assert result.ranked[0].score.log_likelihood is None
-    assert result.ranked[0].rank_value > 0

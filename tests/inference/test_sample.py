@@ -13,7 +13,7 @@ import torch
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.inference import Request, Sampler, restore, sample, score, task_of
+from caflow_cli.inference import Request, Sampler, restore, score, task_of
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
@@ -93,13 +93,10 @@ def test_batches_change_nothing_but_rounding(models_32, task):
     assert whole == {}
 
 
-def test_a_batch_holds_as_many_as_fit_into_memory(models_32, monkeypatch):
+def test_a_batch_holds_as_many_as_fit_into_memory(models_32):
     model = models_32["superres"]
-    assert sample.BATCH_PIXELS == 2**18
     assert sampler(model).at_a_time == 2**18 // 32**2 // 2
     assert sampler(model, 1).at_a_time == 1  # one of each request
-    monkeypatch.setattr(sample, "BATCH_PIXELS", 5 * 32 * 32)
-    assert [len(batch) for batch in sampler(model).batches(0.5, 3, [0, 0], None)] == [4, 2]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -146,7 +143,7 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
         assert replace(one.score, parts=()) == other.score
 
 
-def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32, monkeypatch):
+def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32):
     model = models_32["superres"]
     requests = [Request.of(task_of(model), *one) for one in asked(model)]
     strict, lenient = (Sampler(model, requests, strict) for strict in (True, False))
@@ -154,10 +151,11 @@ def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32, monk
         assert list(strict.batches(1e39, 1, [0, 0])) == [[]]
         assert len(next(lenient.batches(1e39, 1, [0, 0]))) == 2
 
-    def no_score(self, target, *_):
+    def no_score(_, own, target, *__):
         return torch.full((len(target),), nan), torch.full((1, len(target)), nan)
 
-    monkeypatch.setattr(type(model), "log_prob_with_deviations", no_score)
+    model = helpers.double_of(model, log_prob_with_deviations=no_score)
+    strict, lenient = (Sampler(model, requests, strict) for strict in (True, False))
     with pytest.raises(CaflowError, match="not finite"):
         strict.score(pictures(2))
     assert len(lenient.score(pictures(2))) == 2

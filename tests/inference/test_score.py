@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.inference import estimator_of, restore, score, task_of
-from caflow_cli.inference.score import Score, check_mask, to_batch
+from caflow_cli.inference.score import Nats, Score, check_mask, score_of, to_batch
+from caflow_cli.tasks import SuperRes
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -30,18 +32,19 @@ def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):
 
 
 def test_in_tiles_there_is_no_likelihood():
-    assert Score(-1.25, None, None, None, "tiles", (8, 8)).summary == (
-        "rank score -1.2 nats, in tiles"
-    )
+    nats = [Nats(-1.25, None)]
+    found = score_of(nats, [SuperRes()], (8, 8), picture(8, 8))
+    assert found == Score(-1.25, None, None, None, "tiles", (8, 8))
+    assert found.summary == "rank score -1.2 nats, in tiles"
 
 
-def test_a_score_that_is_not_finite_is_refused(small_model, monkeypatch):
-    def no_score(self, target, *_):
+def test_a_score_that_is_not_finite_is_refused(small_model):
+    def no_score(*_):
         return torch.tensor([math.inf]), torch.zeros(1, 1)
 
-    monkeypatch.setattr(type(small_model), "log_prob_with_deviations", no_score)
+    model = helpers.double_of(small_model, log_prob_with_deviations=no_score)
     with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
-        score(small_model, picture(8, 8), picture(32, 32))
+        score(model, picture(8, 8), picture(32, 32))
 
 
 def test_masks_come_where_the_task_needs_one(task_models):

@@ -14,11 +14,10 @@ from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image
-from caflow_cli.inference import restore_images, tiles, to_batch
-from caflow_cli.inference.draw import Latents, OnePiece
-from caflow_cli.inference.tiles import InTiles, check_size, plan_tiles, read_conditions
+from caflow_cli.inference import to_batch
+from caflow_cli.inference.draw import Latents, OnePiece, Steps
+from caflow_cli.inference.tiles import InTiles, LatentRows, check_size, plan_tiles
 from caflow_cli.model import standard_error
-from caflow_cli.sampling import Sampling
 from caflow_cli.tasks import SuperRes
 
 
@@ -118,7 +117,7 @@ def test_one_piece_draws_and_scores_as_the_model_does(small_model):
     cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
     piece = OnePiece(small_model, cond)
     drawn = helpers.draw(piece, 0.8, [5, 9], 1, 2)
-    expected = to_uint8(small_model.sample(cond, 0.8, 2, [5, 9], 1)).flatten(0, 1)
+    expected = to_uint8(small_model.sample(cond, 0.8, 2, [6, 10])).flatten(0, 1)
     np.testing.assert_array_equal(images(drawn), expected.permute(0, 2, 3, 1))
     values, deviations = piece.log_prob(targets, 2)
     value, error = small_model.log_prob_with_error(targets, cond, 2)
@@ -164,14 +163,6 @@ def test_a_shape_of_temperatures_is_the_same_in_tiles(small_model):
     assert np.abs(other.astype(int) - theirs).max() > 1
 
 
-def test_pictures_beyond_memory_are_in_tiles(small_model, monkeypatch):
-    cond = smooth(1, (32, 240), 1)
-    assert isinstance(read_conditions(small_model, cond), OnePiece)
-    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
-    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
-    assert isinstance(read_conditions(small_model, cond), InTiles)
-
-
 @pytest.mark.parametrize("in_tiles", [False, True])
 def test_a_sample_that_is_not_finite_is_taken_only_where_asked_for(small_model, in_tiles):
     cond = smooth(1, (32, 32), 1)
@@ -183,24 +174,21 @@ def test_a_sample_that_is_not_finite_is_taken_only_where_asked_for(small_model, 
     assert (strict, redraws, drawn.shape) == (11, 0, (32, 32, 3))
 
 
-def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(models_32, monkeypatch):
-    monkeypatch.setattr(tiles, "ONE_PIECE", 32 * 224)
-    monkeypatch.setattr(tiles, "TILE_SIDE", 224)
-    image = np.ascontiguousarray(smooth(1, (8, 80), 1)[0].permute(1, 2, 0).numpy())
-    told = []
-
-    def tell(steps):
-        told.append((steps.done, steps.total, steps.what, steps.tile, steps.candidates))
-
-    restore_images(models_32["superres"], [image], Sampling(0.5, 2), [None], tell)
-    count = told[0][3][1]
-    assert count == 4
-    assert [done for done, *_ in told] == list(range(1, 2 * 2 * count + 1))
-    assert {total for _, total, *_ in told} == {len(told)}
-    for what in ("drawn", "scored"):
-        numbers = sorted(tile[0] for _, _, own, tile, _ in told if own == what)
-        assert numbers == sorted([*range(1, count + 1)] * 2)
-    assert {candidates for *_, candidates in told} == {(1, 2, 2)}
+def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):
+    size, told = (32, 320), []
+    plan = plan_tiles(size, 16, 224)
+    way = InTiles(small_model, smooth(1, size, 1), plan)
+    steps = Steps(lambda one: told.append((one.done, one.what, one.tile)))
+    ((image, _),) = way.draw(0.5, [Latents(small_model, 3, size)], steps=steps)
+    way.log_prob(to_batch([image]), 1, steps)
+    count = len(plan)
+    places = [(number, count) for number in range(1, count + 1)]
+    assert told == [
+        (done, what, tile)
+        for done, (what, tile) in enumerate(
+            [(what, tile) for what in ("drawn", "scored") for tile in places], 1
+        )
+    ]
 
 
 def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
@@ -211,7 +199,7 @@ def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     cond[..., :200] = 200
     plan = plan_tiles((64, 512), 16, 352)
     assert plan.lefts == (0, 160)
-    left, right = (InTiles(model, cond, plan)._read(0, corner).anchor for corner in plan)
+    left, right = (InTiles(model, cond, plan).read(0, corner).anchor for corner in plan)
     own = [model.encode_condition(plan.cut(cond, corner)).anchor for corner in plan]
 
     def apart(one, other):
@@ -257,7 +245,7 @@ def test_no_seam_shows():
 def test_rows_are_those_of_all_latents_and_of_the_next_ones_where_these_count(small_model):
     size = (64, 48)
     whole, rows = Latents(small_model, 42, size), Latents(small_model, 42, size)
-    held = tiles.LatentRows(rows, size[0])
+    held = LatentRows(rows, size[0])
     cells = torch.zeros(4, 3, dtype=torch.bool)
     cells[1, 2] = cells[3, 0] = True
     expected = whole()
