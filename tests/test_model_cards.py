@@ -131,7 +131,7 @@ def test_a_measured_model_has_all_that_a_card_shows(
     assert [one["name"] for one in whole["sets"]] == ["a", "b"]
     assert [row["what"] for row in whole["sets"][0]["rows"]] == [
         "bicubic",
-        "model, τ 0, one draw",
+        "model, τ 0, one sample",
         "model, τ 0.5, likeliest of 2",
     ]
     words = {"does": "enlarges", "truths": "noise", "tau": "the first", "fails": "All **faces**."}

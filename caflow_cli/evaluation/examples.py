@@ -112,7 +112,7 @@ def restore_simply(baseline: str, example: Example) -> Picture | None:
     """What a baseline makes of an input. None: no other pair is at hand.
 
     `bicubic` enlarges, `grey copy` is the input, `mean fill` fills the hole with the mean colour of
-    the rest, `telea` and `navier-stokes` by OpenCV. `another target` is a real image that belongs
+    the rest, `telea` and `navier-stokes` by OpenCV. `mismatched target` is a real image that belongs
     to another input, resized to this size: it looks right, and tells nothing of this one.
     """
     height, width = example.truth.shape[:2]
@@ -120,7 +120,7 @@ def restore_simply(baseline: str, example: Example) -> Picture | None:
         return resize(example.input, height, width)
     if baseline == "grey copy":
         return example.input
-    if baseline == "another target":
+    if baseline == "mismatched target":
         other = example.other
         if other is None or other.shape == example.truth.shape:
             return other

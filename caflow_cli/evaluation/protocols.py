@@ -22,7 +22,7 @@ BASELINES = {
     "superres": "bicubic",
     "colorize": "grey copy",
     "inpaint": "mean fill",
-    "paired": "another target",
+    "paired": "mismatched target",
 }
 
 

@@ -124,7 +124,7 @@ class Result:
         if self.what != "model":
             return f"  {self.what}, mean"
         if cell.m == 1:
-            return f"model, τ {cell.tau}, one draw"
+            return f"model, τ {cell.tau}, one sample"
         if cell.rank != "likelihood":
             return f"model, τ {cell.tau}, {cell.n} of {cell.m} by {cell.rank}"
         likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"

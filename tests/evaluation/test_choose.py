@@ -36,12 +36,14 @@ def test_the_choice_has_the_lowest_lpips_within_the_bound_on_rmse(models_32, wit
     found = choose_temperature(
         model, with_val, limit=2, progress=lambda done, total: told.append((done, total))
     )
-    means = {}
-    for tau in temperatures(model.config.flow):
-        row = evaluate(
-            model, with_val, ("rmse", "lpips"), split="val", limit=2, tau=tau, candidates=1
-        ).results[1]
-        means[tau] = row.values["rmse"].mean, row.values["lpips"].mean
+    settings = {"split": "val", "limit": 2, "candidates": 1}
+    tried = temperatures(model.config.flow)
+    swept = evaluate(model, with_val, ("rmse", "lpips"), tau=tried, **settings)
+    means = {
+        row.cell.tau: (row.values["rmse"].mean, row.values["lpips"].mean)
+        for row in swept.results
+        if row.what == "model"
+    }
     limit = 1.1 * min(rmse for rmse, _ in means.values())
     assert any(rmse > limit for rmse, _ in means.values())
     best = min((lpips, tau) for tau, (rmse, lpips) in means.items() if rmse <= limit)[1]

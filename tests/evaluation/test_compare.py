@@ -194,39 +194,3 @@ def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
     fill(true / "sub", 3, ("a",))
     with pytest.raises(CaflowError, match="two images 'a'"):
         compare_lines(lines, true, ["rmse"])
-
-
-def test_lines_of_schema_1_and_of_schema_2_are_measured_alike(tmp_path):
-    true, made = fill(tmp_path / "true", 2), fill(tmp_path / "made", 1)
-    score = {
-        "rank_score": -22114.6,
-        "log_likelihood": -22114.6,
-        "bits_per_dim": 2.596,
-        "score_domain": "image",
-        "scored_size": [64, 64],
-        "score_exact": True,
-    }
-    params = {
-        "candidates": 1,
-        "keep": 1,
-        "seed": 0,
-        "batch_size": None,
-        "noise_samples": 1,
-        "rank": "likelihood",
-    }
-    shared = {"command": "superres", "input": "low/a.png", "status": "ok"}
-    new = {"rank_by": "likelihood", "rank_value": -22114.6, "redraws": 0}
-    found = []
-    for schema, tau, more in ((1, 0.8, {}), (2, [0.8], new)):
-        candidate = {"rank": 1, "seed": 0, **more, **score}
-        record = {
-            "schema": schema,
-            **shared,
-            "params": {"tau": tau, **params},
-            "outputs": [{"path": str(made / "a.png"), **candidate}],
-            "candidates": [{"k": 0, **candidate}],
-            "elapsed_s": 1.0,
-        }
-        found.append(compare_lines([json.dumps(record)], true, ["rmse"]).results[0].values)
-    assert found[0] == found[1]
-    assert found[0]["rmse"].mean == pytest.approx(rmse(made / "a.png", true / "a.png"))

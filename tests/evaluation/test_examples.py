@@ -77,9 +77,9 @@ def test_a_pair_is_compared_with_the_next_one(models_32):
     one, two = SQUARES
     alone = of(models_32["paired"], one, two, paired=True)
     assert np.array_equal(alone.input, two)
-    assert restore_simply("another target", alone) is None
+    assert restore_simply("mismatched target", alone) is None
     several = of(models_32["paired"], one, two[:20], one, paired=True)
-    assert restore_simply("another target", several).shape == one.shape
+    assert restore_simply("mismatched target", several).shape == one.shape
 
 
 def test_the_truth_is_consistent_and_another_image_is_not(models_32):

@@ -59,21 +59,6 @@ def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
     assert not opened
 
 
-def test_missing_inception_weights(tmp_path, monkeypatch):
-    monkeypatch.delenv("CAFLOW_FID_WEIGHTS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens: offline
-    with pytest.raises(CaflowError, match="download failed") as caught:
-        load_extractor(Weights())
-    assert caught.value.exit_code == 3
-    assert str(tmp_path) in caught.value.hint  # where to put it
-    assert "https://github.com/toshas" in caught.value.hint
-    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
-    with pytest.raises(CaflowError, match="cannot read") as caught:
-        load_extractor(Weights(fid=tmp_path / "none.pth"))
-    assert caught.value.exit_code == 3
-
-
 def test_all_that_is_missing_is_said_at_once(true_pictures, tmp_path, monkeypatch):
     for name in ("CAFLOW_FID_WEIGHTS", "CAFLOW_LPIPS_WEIGHTS"):
         monkeypatch.delenv(name, raising=False)

@@ -8,7 +8,6 @@ import os
 import pytest
 import torch
 from helpers import smooth_image
-from safetensors.torch import save_file
 
 from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
@@ -41,12 +40,6 @@ def test_rmse_is_a_mean_over_pixels_of_each_image() -> None:
     b[0] = 3
     b[1, 0, 0, 0] = 48  # 48² / 48 values
     assert rmse(a, b).tolist() == pytest.approx([3.0, 48**0.5])
-
-
-def test_rmse_does_not_wrap_around() -> None:
-    a = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
-    assert rmse(a, a + 255).item() == 255.0
-    assert rmse(a + 255, a).item() == 255.0
 
 
 def test_psnr_and_ssim_are_those_of_scikit_image() -> None:
@@ -213,37 +206,8 @@ def test_lpips_of_the_example_is_the_recorded_value(distance) -> None:
 
 
 @needs_trunk
-def test_lpips_does_not_depend_on_the_batch(distance) -> None:
-    a, b = random_images(1), random_images(2)
-    alone = [distance(a[i : i + 1], b[i : i + 1]).item() for i in range(3)]
-    assert distance(a, b).tolist() == pytest.approx(alone, abs=1e-5)
-
-
-@needs_trunk
 def test_lpips_needs_31_pixels(distance) -> None:
     a = random_images(1)
     assert distance(a[..., :31, :31], a[..., :31, :31]).tolist() == [0.0] * 3
     with pytest.raises(CaflowError, match="64x30 pixels are too few"):
         distance(a[..., :30, :], a[..., :30, :])
-
-
-def test_a_trunk_of_other_tensors_is_refused(tmp_path) -> None:
-    path = tmp_path / "trunk.safetensors"
-    save_file({"net.slice1.0.weight": torch.zeros(2)}, path)
-    with pytest.raises(CaflowError, match="1 of 10 tensors match") as caught:
-        LpipsDistance(path)
-    assert caught.value.exit_code == 3
-
-
-def test_a_missing_trunk_is_never_replaced_by_a_random_one(tmp_path, monkeypatch) -> None:
-    with pytest.raises(CaflowError, match="cannot read LPIPS trunk") as caught:
-        LpipsDistance(tmp_path / "none.safetensors")
-    assert caught.value.exit_code == 3
-    monkeypatch.delenv("CAFLOW_LPIPS_WEIGHTS", raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens: offline
-    with pytest.raises(CaflowError, match="download failed") as caught:
-        LpipsDistance()
-    assert caught.value.exit_code == 3
-    assert "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth" in caught.value.hint
-    assert str(tmp_path) in caught.value.hint  # where to put it

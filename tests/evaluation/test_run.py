@@ -61,18 +61,6 @@ def test_the_figures_are_those_of_restore_one_by_one(models_32, true_pictures):
     assert truth.values["bpd"].mean == pytest.approx(np.mean(bits), abs=1e-5)
 
 
-def test_a_manifest_is_measured_like_its_folder(models_32, true_pictures, tmp_path):
-    files = sorted((true_pictures / "test").rglob("*.png"))
-    manifest = tmp_path / "list.csv"
-    manifest.write_text("image,split\n" + "".join(f"{file},test\n" for file in files))
-    listed, folder = (
-        evaluate(models_32["superres"], data, ("rmse",), candidates=1)
-        for data in (str(manifest), true_pictures)
-    )
-    assert listed.settings["data"]["split"] == "test"
-    assert by_what(listed)[0].values == by_what(folder)[0].values
-
-
 @pytest.mark.parametrize("task", ["colorize", "inpaint", "paired"])
 def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_path, task):
     data = true_pictures
@@ -82,7 +70,7 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
             shutil.copytree(true_pictures / "test", data / "test" / side)
     found = evaluate(models_32[task], data, EVERYTHING, candidates=3, tau=0.5)
     (ours,) = by_what(found)
-    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": "another target"}
+    baselines = {"colorize": "grey copy", "inpaint": "mean fill", "paired": "mismatched target"}
     assert found.results[0].what == baselines[task]
     absent = {"colorize": {"seam"}, "inpaint": set(), "paired": {"seam", "consistency"}}[task]
     wanted = set(EVERYTHING) - {"bpd"} - absent
@@ -136,21 +124,6 @@ def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path
         evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
 
 
-def test_the_baseline_of_a_pair_does_not_depend_on_the_limit(models_32, true_pictures, tmp_path):
-    """Each is measured once, in runs that go on with a larger limit and in one alone."""
-    data, model = tmp_path / "pairs", models_32["paired"]
-    for side in ("A", "B"):
-        shutil.copytree(true_pictures / "test", data / "test" / side)
-    found = []
-    for folder, limits in (("parts", (1, 3, 5)), ("whole", (5,))):
-        shared = {"candidates": 1, "save_images": tmp_path / folder, "skip_existing": True}
-        for limit in limits:
-            result = evaluate(model, data, ("rmse",), limit=limit, **shared)
-        found.append(by_what(result, "another target")[0].values)
-    assert found[0] == found[1]
-    assert found[0]["rmse"].count == 5
-
-
 def test_variational_models_say_so_with_their_error(true_pictures):
     config = helpers.task_config("superres", dequantization="variational")
     model = helpers.data_like_model(config, seed=6, size=32)
@@ -173,41 +146,10 @@ def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
     assert at_one.cell.tau == 1.0
 
 
-def test_a_sweep_has_shapes_of_temperatures(models_32, true_pictures, tmp_path):
-    model, saved = models_32["superres"], tmp_path / "out"
-    taus = (0.5, "0.9/0.5/0.2")
-    found = evaluate(
-        model, true_pictures, "rmse", tau=taus, candidates=2, limit=2, save_images=saved
-    )
-    rows = by_what(found)
-    assert [str(row.cell.tau) for row in rows] == ["0.5", "0.9/0.5/0.2"]
-    assert rows[1].as_json()["tau"] == [0.9, 0.5, 0.2]
-    assert found.settings["params"]["taus"][1] == [0.9, 0.5, 0.2]
-    assert rows[1].label == "model, τ 0.9/0.5/0.2, likeliest of 2"
-    assert len(list((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))) == 2
-    given = task_of(model).degrade(next(iter_truths(true_pictures)))
-    own = restore(model, given, (0.9, 0.5, 0.2), 2).ranked[0].image
-    first = sorted((saved / "tau0.9-0.5-0.2_m2_n1").rglob("*.png"))[0]
-    assert np.abs(own.astype(int) - read_image(first)).max() <= 1
-    again = evaluate(
-        model,
-        true_pictures,
-        "rmse",
-        tau=taus,
-        candidates=2,
-        limit=2,
-        save_images=saved,
-        skip_existing=True,
-    )
-    assert by_what(again)[1].values == rows[1].values
-    with pytest.raises(CaflowError, match="has 2 values"):
-        evaluate(model, true_pictures, "rmse", tau="0.9/0.5")
-
-
 def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):
     model, saved = models_32["superres"], tmp_path / "out"
     rules = ("likelihood", "consensus", "none")
-    settings = {"tau": 0.9, "candidates": (3, 6), "seed": 4, "rank": rules, "limit": 3}
+    settings = {"tau": "0.9/0.7/0.5", "candidates": (3, 6), "seed": 4, "rank": rules, "limit": 3}
     found = evaluate(model, true_pictures, "rmse", save_images=saved, **settings)
     rows = {(row.cell.m, row.cell.rank): row for row in by_what(found)}
     assert len(rows) == 2 * 3
@@ -216,13 +158,12 @@ def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictu
         errors = []
         for r, truth in zip(range(3), iter_truths(true_pictures), strict=False):
             given, seed = task_of(model).degrade(truth), 4 + 1_000_003 * r
-            best = restore(model, given, 0.9, m, seed=seed, rank=rule).ranked[0]
+            best = restore(model, given, (0.9, 0.7, 0.5), m, seed=seed, rank=rule).ranked[0]
             errors.append(np.sqrt(np.mean((best.image.astype(float) - truth) ** 2)))
         chosen[m, rule] = errors
         assert row.values["rmse"].mean == pytest.approx(np.mean(errors), abs=0.02)
-        assert row.as_json()["rank"] == rule
-        folder = saved / f"tau0.9_m{m}_n1_{rule}"
-        assert len(list(folder.rglob("*.png"))) == 3
+        assert (row.as_json()["rank"], row.as_json()["tau"]) == (rule, [0.9, 0.7, 0.5])
+        assert len(list((saved / f"tau0.9-0.7-0.5_m{m}_n1_{rule}").rglob("*.png"))) == 3
         if rule == "likelihood":
             assert "likeliest" not in row.differences
             continue
@@ -232,13 +173,6 @@ def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictu
         error = apart.std(ddof=1) / 3**0.5
         assert difference.standard_error == pytest.approx(error, abs=0.02)
     assert len({tuple(np.round(errors, 3)) for errors in chosen.values()}) > 3
-    assert rows[6, "consensus"].label == "model, τ 0.9, 1 of 6 by consensus"
-    again = evaluate(
-        model, true_pictures, "rmse", save_images=saved, skip_existing=True, **settings
-    )
-    assert [row.values for row in by_what(again)] == [row.values for row in by_what(found)]
-    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
-        evaluate(model, true_pictures, "rmse", rank="beauty")
 
 
 def iter_truths(data):
@@ -254,36 +188,20 @@ def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
         model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=2
     )
     assert len(by_what(swept)) == 8
-    for result in by_what(swept):
-        cell = result.cell
-        alone = evaluate(
-            model,
-            true_pictures,
-            metrics,
-            tau=cell.tau,
-            candidates=cell.m,
-            keep=cell.n,
-            limit=2,
-        )
+    for result in by_what(swept)[1::3]:
+        tau, m, n, _ = result.cell
+        alone = evaluate(model, true_pictures, metrics, tau=tau, candidates=m, keep=n, limit=2)
         for name in metrics:
             expected = by_what(alone)[0].values[name].mean
             assert result.values[name].mean == pytest.approx(expected, abs=2e-3)
 
 
-def test_it_repeats_itself_whatever_the_batch(models_32, true_pictures):
-    runs = [
-        evaluate(
-            models_32["superres"],
-            true_pictures,
-            EVERYTHING,
-            candidates=3,
-            batch_size=size,
-            limit=3,
-        )
-        for size in (None, 3, None)
-    ]
-    first, other, again = (run.as_json() for run in runs)
-    assert first == again
+def test_the_batch_changes_nothing_but_rounding(models_32, true_pictures):
+    model, settings = models_32["superres"], {"candidates": 3, "limit": 3}
+    first, other = (
+        evaluate(model, true_pictures, EVERYTHING, batch_size=size, **settings).as_json()
+        for size in (None, 3)
+    )
     for a, b in zip(first["results"], other["results"], strict=True):
         for name, value in a["values"].items():
             assert b["values"][name]["mean"] == pytest.approx(value["mean"], rel=1e-3)
@@ -346,7 +264,7 @@ def test_table2_runs_with_one_and_five_an_image(models_32, true_pictures, tmp_pa
     assert (one.cell.n, five.cell.n) == (1, 5)
     assert (one.values[fid].count, five.values[fid].count) == (5, 25)
     published = {r.what: r.values["fid"].mean for r in found.results if "published" in r.what}
-    assert published["CAFLOW, one a picture, published"] == 18.15
+    assert published["CAFLOW, one for each image, published"] == 18.15
     assert any("5 images instead of 5,000" in note for note in found.notes)
     assert any("biased" in note for note in found.notes)
     # The definition, on the images that it left behind.
@@ -434,22 +352,6 @@ def test_every_candidate_is_the_one_that_restore_replays(models_32, true_picture
             assert candidate["log_likelihood"] == pytest.approx(likelihood, abs=0.05)
             error = np.sqrt(np.mean((alone.image.astype(float) - truth) ** 2))
             assert candidate["rmse"] == pytest.approx(error, abs=0.01)
-
-
-def test_saved_images_are_what_was_measured(models_32, true_pictures, tmp_path):
-    out = tmp_path / "out"
-    evaluate(models_32["superres"], true_pictures, "rmse", keep=2, candidates=3, save_images=out)
-    names = [
-        f"{stem}_0{rank}.png" for stem in ("p0", "p1", "p2", "p3", "sub/p4") for rank in (1, 2)
-    ]
-    assert sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()) == sorted(
-        ["evaluate.jsonl", *names]
-    )
-    rows = [json.loads(line) for line in (out / "evaluate.jsonl").read_text().splitlines()][1:]
-    truth = list(iter_truths(true_pictures))[4]
-    saved = read_image(out / "sub" / "p4_01.png")
-    best = max(rows[4]["draws"][0]["candidates"], key=lambda c: c["log_likelihood"])
-    assert np.sqrt(np.mean((saved.astype(float) - truth) ** 2)) == pytest.approx(best["rmse"])
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tmp_path):

@@ -1,4 +1,4 @@
-"""Metrics of pictures and of sets: their descriptions, formulas and networks.
+"""Metrics of images and of sets: their descriptions, formulas and networks.
 
 Nothing here knows tasks or models. Importing the package imports no torch, because the command line
 describes metrics without it.

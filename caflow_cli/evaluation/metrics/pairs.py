@@ -6,6 +6,8 @@ raise a `CaflowError` if shapes or types differ, or if the images are too small.
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
@@ -246,6 +248,7 @@ class LpipsDistance:
         return images.to(self._device).float() / 127.5 - 1
 
 
+_lpips = functools.cache(LpipsDistance)  # building it takes longer than measuring a few images
 _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "rmse": rmse,
     "psnr": psnr,
@@ -265,7 +268,7 @@ def pair_metrics(
     """
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if "lpips" in names:
-        functions["lpips"] = LpipsDistance(weights.lpips, device)
+        functions["lpips"] = _lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
     functions |= {name: _FORMULAS[name] for name in names if name in _FORMULAS}
 
     def measure(images: Tensor, references: Tensor) -> list[dict[str, float]]:
