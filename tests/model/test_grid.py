@@ -59,7 +59,7 @@ def test_round_trip_shapes_and_log_prob(kind, scales, target, cond, height, widt
 
 
 @pytest.mark.parametrize("dequantization", DEQUANTIZATIONS)
-@pytest.mark.parametrize("scales", [1, 2, 3, 4])
+@pytest.mark.parametrize("scales", [1, 3])
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_scores_are_deterministic(kind, scales, dequantization):
     size = (2 ** (scales + 1), 2 ** (scales + 2))
@@ -68,7 +68,11 @@ def test_scores_are_deterministic(kind, scales, dequantization):
     first = model.log_prob(w, y, 2)
     assert first.isfinite().all()
     torch.rand(7)  # the global generator has no part in it
-    assert torch.equal(model.log_prob(w, y, 2), first)
+    state = torch.get_rng_state()
+    again = model.log_prob(w, y, 2)
+    assert torch.equal(again, first)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not again.requires_grad
     # Nor have the other images of the batch.
     torch.testing.assert_close(model.log_prob(w[1:2], y[1:2], 2), first[1:2], rtol=0, atol=1e-8)
     terms = model.log_prob_samples(w, y, 2)

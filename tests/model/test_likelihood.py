@@ -21,14 +21,6 @@ def test_a_batch_scores_as_its_images_do_alone(config):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-3)
 
 
-def test_the_same_pair_scores_the_same_twice(small_model):
-    target, cond = helpers.image_pair(small_model, 3, 32)
-    first = small_model.log_prob(target, cond, noise_samples=2)
-    torch.rand(7)
-    assert torch.equal(first, small_model.log_prob(target, cond, noise_samples=2))
-    assert torch.equal(first.flip(0), small_model.log_prob(target.flip(0), cond.flip(0), 2))
-
-
 def test_one_condition_for_neighbouring_candidates(small_model64):
     images, candidates = 2, 3
     target, _ = helpers.image_pair(small_model64, images * candidates, 32)
@@ -77,16 +69,6 @@ def test_noise_samples(small_model64):
     for k, u in enumerate(helpers.first_noise((3, 32, 32), 4)):
         _, log_prob = small_model64.encode(target.double() + u.double(), cond)
         torch.testing.assert_close(four[k], log_prob, rtol=1e-12, atol=0)
-
-
-def test_scores_leave_no_graph_and_no_trace(small_model):
-    target, cond = helpers.image_pair(small_model, 1, 32)
-    before = {name: t.clone() for name, t in small_model.state_dict().items()}
-    state = torch.get_rng_state()
-    assert not small_model.log_prob(target, cond).requires_grad
-    assert not small_model.sample(cond).requires_grad
-    assert torch.equal(state, torch.get_rng_state())
-    assert all(torch.equal(t, before[name]) for name, t in small_model.state_dict().items())
 
 
 def test_memory_layout_does_not_matter(small_model):

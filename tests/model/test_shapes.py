@@ -67,35 +67,3 @@ def test_d_scales_with_the_channels_of_the_condition(cond_channels):
     assert [t.shape[1] for t in d] == [16 * cond_channels, 4 * cond_channels, 2 * cond_channels]
     z, _ = model.encode(target, cond)
     assert [t.shape[1] for t in z] == [t[0] for t in Z]
-
-
-@pytest.mark.parametrize("scales", [1, 2, 3, 4])
-@pytest.mark.parametrize("channels", [1, 3])
-@torch.no_grad()
-def test_latent_shapes_agree_with_encode(scales, channels):
-    model = CAFlow(helpers.small_config(scales=scales, target_channels=channels)).eval()
-    size = (2 * 2 ** (scales + 1), 2 ** (scales + 1))
-    z, _ = model.encode(*helpers.image_pair(model, 2, size))
-    assert sizes(z) == model.latent_shapes(size)
-    assert len(z) == scales * (scales + 1) // 2
-    assert sum(t[0].numel() for t in z) == channels * size[0] * size[1]
-    v, _ = model.decode(z, helpers.image_pair(model, 2, size)[1])
-    assert v.shape == (2, channels, *size)
-
-
-@torch.no_grad()
-def test_depths_and_widths_are_those_of_the_config():
-    config = helpers.small_config(r_steps=1, t_steps=3, f_steps=2, hidden=10, f_hidden=6)
-    model = CAFlow(config)
-    assert [len(scale.steps) for scale in model.density.R.scales] == [1] * 3
-    assert [len(scale.steps) for scale in model.density.T.scales] == [3] * 3
-    for flow in model.density.F:
-        for function in flow.functions:
-            assert len(function.steps) == 2
-            assert len(function.transitions) == 2
-            assert function.steps[0].coupling.net.second.weight.shape[:2] == (6, 6)
-    for scale in (*model.density.R.scales, *model.density.T.scales):
-        assert len(scale.transitions) == 2
-        assert scale.steps[0].coupling.net.second.weight.shape[:2] == (10, 10)
-    bounds = {child.bound for child in model.modules() if hasattr(child, "bound")}
-    assert bounds == {config.flow.scale_bound}
