@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import usage_error
 from ..paths import exists, is_folder
-from .inputs import InputImage, find_inputs
 from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..images import Decoded
     from ..tasks import Picture
+    from .inputs import InputImage
 
 __all__ = ["Masking", "Masks", "by_stem", "hole_in_alpha", "named"]
 
@@ -109,6 +109,8 @@ class Masks:
     """
 
     def __init__(self, mask: str | None, images: Sequence[InputImage]) -> None:
+        from .inputs import find_inputs
+
         self._for_all: InputImage | None = None
         self._by_stem: dict[_Stem, InputImage] | None = None
         if mask is None:

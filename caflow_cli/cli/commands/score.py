@@ -13,13 +13,13 @@ from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
 from ..console import Console, error_fields
-from ..inputs import InputImage, find_inputs, find_shard
 from ..masking import Masking, Masks, by_stem, hole_in_alpha, named
 from ..options import OUTPUT, expanded, option
 
 if TYPE_CHECKING:
     from ...images import Decoded
     from ...inference.loaded_model import LoadedModel
+    from ..inputs import InputImage
     from ..outputs import Sheet
     from ..records import Scored
 
@@ -94,6 +94,8 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
         CaflowError: (exit 2) an image has no partner (the message names it), stdin is named twice,
             or there is a folder of conditions for one target.
     """
+    from ..inputs import find_inputs
+
     if (cond, target, mask).count("-") > 1:
         raise usage_error("stdin cannot be two images", "name a file")
     if is_folder(cond) and not is_folder(target):
@@ -139,6 +141,7 @@ def score_command(
     Example: caflow score --cond face.png --target face_superres.png
     """
     from ...sampling import check_noise_samples
+    from ..inputs import find_shard
     from ..outputs import Claims, Sheet
 
     console = messages.console("score")
