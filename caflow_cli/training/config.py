@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
-import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -15,21 +15,16 @@ from ..records import Count, NonNegative, Positive, Share, Size, check, number
 from ..tasks import get_task
 
 __all__ = [
-    "GUIDE_FIRST",
-    "TRACKERS",
     "OptimConfig",
     "RunConfig",
     "SamplesConfig",
     "guide_defaults",
-    "has_perceptual",
     "to_toml",
-    "without_perceptual",
+    "without_missing_lpips",
 ]
 
-GUIDE_FIRST = 0.35  # share of the budget in which a new guide trains, by default
 _CHECKERBOARD_SIDE = 32  # of images, in pixels, in which `checkerboard` finds a period of 4
 Tracker = Literal["tensorboard", "wandb", "trackio"]
-TRACKERS: tuple[str, ...] = typing.get_args(Tracker)
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 
 
@@ -128,76 +123,62 @@ class RunConfig:
         check(self)
         if self.flow.guides and self.optim.guide_first == 0 and self.init_from is None:
             # A new guide has to train, for nothing trains it later.
-            guided: dict[str, Any] = {"guide_first": GUIDE_FIRST, **guide_defaults(self.flow)}
-            optim = dataclasses.replace(self.optim, **guided)
+            optim = dataclasses.replace(self.optim, **guide_defaults(self.flow))
             object.__setattr__(self, "optim", optim)
-            if not has_perceptual(self):
-                object.__setattr__(self, "optim", without_perceptual(optim))
-        optim, samples = self.optim, self.samples
-        require(
-            optim.guide_first == 0 or bool(self.flow.guides),
-            "optim.guide_first",
-            optim.guide_first,
-            "0, for flow.guide is 0, or give the model a guide",
-        )
-        require(
-            optim.guide_first + samples.share <= 1,
-            "samples.share",
-            samples.share,
-            f"at most {1 - optim.guide_first:g}: optim.guide_first has the rest",
-        )
-        for name, weight in (
-            ("optim.checkerboard_weight", optim.checkerboard_weight),
-            ("samples.checkerboard_weight", samples.checkerboard_weight),
-        ):
-            require(
-                weight == 0 or self.task.size >= _CHECKERBOARD_SIDE,
-                name,
-                weight,
-                f"0, or task.size to {_CHECKERBOARD_SIDE} or more",
-            )
-        require(
-            optim.checkerboard_weight == 0
-            or (optim.guide_first > 0 and optim.guide_perceptual > 0),
-            "optim.checkerboard_weight",
-            optim.checkerboard_weight,
-            "0: it counts only with optim.guide_first and optim.guide_perceptual above 0",
-        )
-        task = get_task(Config(self.flow, self.task))
-        require(
-            self.masks is None or task.needs_mask,
-            "masks",
-            self.masks,
-            "nothing, but for the task inpaint",
-        )
-        require(
-            task.derives_condition or self.task.native == (self.crop == "random"),
-            "task.native",
-            self.task.native,
-            "true with --crop random, which trains on crops of pairs, and to false without it",
-        )
+            object.__setattr__(self, "optim", without_missing_lpips(self))
+        optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
-        require(self.task.size % step == 0, "task.size", self.task.size, f"a multiple of {step}")
+        large = self.task.size >= _CHECKERBOARD_SIDE
+        by_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
+        for name, fits, wanted in (
+            (
+                "optim.guide_first",
+                optim.guide_first == 0 or bool(self.flow.guides),
+                "0, for flow.guide is 0, or give the model a guide",
+            ),
+            (
+                "samples.share",
+                optim.guide_first + samples.share <= 1,
+                f"at most {1 - optim.guide_first:g}: optim.guide_first has the rest",
+            ),
+            (
+                "optim.checkerboard_weight",
+                optim.checkerboard_weight == 0 or (large and by_lpips),
+                f"0, or optim.guide_first and optim.guide_perceptual above 0, and task.size to "
+                f"{_CHECKERBOARD_SIDE} or more",
+            ),
+            (
+                "samples.checkerboard_weight",
+                samples.checkerboard_weight == 0 or large,
+                f"0, or task.size to {_CHECKERBOARD_SIDE} or more",
+            ),
+            ("masks", self.masks is None or task.needs_mask, "nothing, but for the task inpaint"),
+            (
+                "task.native",
+                task.derives_condition or self.task.native == (self.crop == "random"),
+                "true with --crop random, which trains on crops of pairs, and to false without it",
+            ),
+            ("task.size", self.task.size % step == 0, f"a multiple of {step}"),
+        ):
+            require(fits, name, functools.reduce(getattr, name.split("."), self), wanted)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
 def guide_defaults(flow: FlowConfig) -> dict[str, Any]:
-    """Defaults of `optim` that depend on the guide's network: 0.001 was the most for a U-Net."""
-    return {"guide_first_lr": 7e-4} if flow.guides and flow.guide_net == "unet" else {}
+    """Settings of `optim` for a new guide. For a U-Net, rates above 0.001 were not tried."""
+    return {"guide_first": 0.35, **({"guide_first_lr": 7e-4} if flow.guide_net == "unet" else {})}
 
 
-def has_perceptual(config: RunConfig) -> bool:
-    """Whether VGG16 is at hand, for images of this run's size."""
+def without_missing_lpips(config: RunConfig) -> OptimConfig:
+    """`optim`, without LPIPS if VGG16 is not at hand or the images are too small for it."""
     from ..perceptual import LEAST_SIDE, VGG, at_hand  # here: it imports torch
 
-    return config.task.size >= LEAST_SIDE and at_hand(VGG, config.perceptual_weights)
-
-
-def without_perceptual(optim: OptimConfig) -> OptimConfig:
-    """The same without LPIPS, and so without checkerboard artifacts to penalise."""
-    return dataclasses.replace(optim, guide_perceptual=0.0, checkerboard_weight=0.0)
+    if config.task.size >= LEAST_SIDE and at_hand(VGG, config.perceptual_weights):
+        return config.optim
+    # Without LPIPS there are no checkerboard artifacts to penalise.
+    return dataclasses.replace(config.optim, guide_perceptual=0.0, checkerboard_weight=0.0)
 
 
 def to_toml(config: RunConfig) -> str:

@@ -15,13 +15,7 @@ from ..data.examples import condition_channels
 from ..errors import EXIT_USAGE, CaflowError
 from ..records import parse
 from ..tasks import task_named
-from .config import (
-    GUIDE_FIRST,
-    RunConfig,
-    guide_defaults,
-    has_perceptual,
-    without_perceptual,
-)
+from .config import RunConfig, guide_defaults, without_missing_lpips
 
 __all__ = ["build_config", "merged"]
 
@@ -102,17 +96,19 @@ def build_config(
             flow["cond_channels"] = task_named(task_name).channels[0]
     if preset is None and start is None:
         return parse(RunConfig, values)
-    own, wants_perceptual = parse(FlowConfig, flow, "flow"), False
+    own, default_lpips = parse(FlowConfig, flow, "flow"), "guide_perceptual" not in optim
     if own.guides:
-        wants_perceptual = "guide_perceptual" not in optim
-        if start is None or not start.flow.same_guide(own):
-            optim.setdefault("guide_first", GUIDE_FIRST)
-        values["optim"] = optim = {**guide_defaults(own), **optim}
+        new = start is None or not start.flow.same_guide(own)
+        defaults = guide_defaults(own)
+        values["optim"] = optim = {
+            **{name: value for name, value in defaults.items() if new or name != "guide_first"},
+            **optim,
+        }
     if start is not None and optim.get("schedule") == "stable":
         optim.setdefault("warmup", _CONTINUED_WARMUP)
     run = parse(RunConfig, values)
-    if wants_perceptual and not has_perceptual(run):
-        return dataclasses.replace(run, optim=without_perceptual(run.optim))
+    if own.guides and default_lpips:
+        return dataclasses.replace(run, optim=without_missing_lpips(run))
     return run
 
 

@@ -62,7 +62,7 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
         (["optim.guide_first=0.5", "flow.guide=0"], "optim.guide_first", "give the model a guide"),
         (["crop=random", "task.name=paired"], "task.native", "set task.native to true"),
         (["task.native=true", "task.name=paired"], "task.native", "--crop random"),
-        (["task.native=true"], "task.native", ""),
+        (["task.native=true"], "task.native", "false"),
         (["masks=folder"], "masks", "inpaint"),
         ([*_GUIDED, "samples.share=0.8"], "samples.share", "at most 0.7"),
         ([*_GUIDED, "task.size=16", _CHECKERBOARD], "optim.checkerboard_weight", "32 or more"),

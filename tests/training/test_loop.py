@@ -386,9 +386,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(photographs, tmp_path):
+def test_a_run_of_crops_and_samples_ends_alike_whether_it_was_stopped_or_not(photographs, tmp_path):
     """The photographs are decoded at each visit, and their inputs degraded."""
     settings = ["crop=random", "data_memory_gb=0", "task.degrade=photo"]
+    settings += ["samples.share=0.8", "samples.tau=0.7", "samples.perceptual=0"]
     straight, half = tmp_path / "straight", tmp_path / "half"
     assert math.isfinite(train(config(photographs, straight, *settings)).val_bits_per_dim)
     with pytest.raises(Stop):
@@ -396,6 +397,7 @@ def test_a_run_of_crops_ends_alike_whether_it_was_stopped_or_not(photographs, tm
     train(config(photographs, half, *settings), resume=True)
     same_state(straight / "state/step-00000010", half / "state/step-00000010")
     assert events(straight, "data")[0]["train"] == 12
+    assert all("picture_loss" in event for event in events(straight, "step"))
 
 
 def test_a_run_fills_holes_of_masks_and_its_model_does_not_contain_their_path(
