@@ -100,18 +100,19 @@ def run(
 
 
 class _Watched(loop.Trainer):
-    """Sends itself a signal before a step."""
+    """Keeps the figures of its steps, and sends itself a signal before one."""
 
     signal: tuple[int, int] | None = None
     made: list[loop.Trainer] = []  # noqa: RUF012
-    steps = 0  # of this session
+    steps: list[Outcome] = []  # noqa: RUF012  # figures of this session
 
     def step(self, *args: Any) -> Any:
         self.made[:] = [self]
-        if self.signal and self.steps == self.signal[0]:
+        if self.signal and len(self.steps) == self.signal[0]:
             os.kill(os.getpid(), self.signal[1])
-        self.steps += 1
-        return super().step(*args)
+        figures = super().step(*args)
+        self.steps.append(figures._asdict())
+        return figures
 
 
 def _work(pipe: Any, job: dict[str, Any]) -> None:
@@ -119,7 +120,6 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     if job["double"]:
         loop.starting_model = lambda *given: starting_model(*given).double()  # type: ignore[assignment]
-    loop.LOG_EVERY = 1
     config = parse(RunConfig, job["values"])
     written: list[str] = []
     sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))
@@ -139,7 +139,7 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     if _Watched.made:
         weights = _Watched.made[0].model.parameters()
         outcome["weights"] = [p.detach().numpy().copy() for p in weights]
-    outcome["written"] = written
+    outcome["steps"], outcome["written"] = _Watched.steps, written
     pipe.send(outcome)
     pipe.close()
     if torch.distributed.is_initialized():

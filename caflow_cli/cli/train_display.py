@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..evaluation import Choice
     from ..training import RunSummary
 
-__all__ = ["Display", "describe_choice", "describe_estimate", "describe_summary"]
+__all__ = ["Display", "describe_choice", "describe_preview", "describe_summary"]
 
 _PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images
@@ -117,17 +117,13 @@ def describe_choice(choice: Choice) -> str:
     return f"{found}: not better than without a model yet; --resume --minutes M trains on"
 
 
-def describe_estimate(figures: dict[str, Any]) -> list[str]:
+def describe_preview(figures: dict[str, Any]) -> list[str]:
     """Lines of `--dry-run`."""
     images, counts = figures["pictures"], figures["parameters"]
     parts = ", ".join(f"{n} {count:,}" for n, count in counts.items() if n != "total" and count)
     return [
         f"data        {images['train']:,} train, {images['val']:,} val",
         f"parameters  {counts['total']:,} ({parts})",
-        f"run         {figures['steps']:,} steps, {figures['images']:,} images",
-        f"time        {_duration(figures['minutes'])} at {figures['images_per_second']:.1f} "
-        f"images/s on {figures['device']}",
-        f"memory      {figures['memory_gb']:.1f} GiB",
     ]
 
 

@@ -23,7 +23,6 @@ from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
-from .phases import Phase
 from .processes import on_main_process
 
 __all__ = [
@@ -43,6 +42,7 @@ __all__ = [
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"
+LOG_EVERY = 10  # steps
 _SMOOTHING = 0.02  # of the running loss
 
 
@@ -92,6 +92,7 @@ class StepFigures(NamedTuple):
     cond_bits_per_dim: float  # of log p(y), per dimension of y
     image: float  # the loss on images, 0 where there is none
     grad_norm: float  # before clipping
+    skipped: int  # steps so far
     taken: bool  # False: the guard refused the step
     rolled_back: bool
     messages: list[float]  # the sums over processes of what each sent
@@ -120,7 +121,10 @@ class RunSummary:
 
 
 class EventLog:
-    """Writes events on the main process. Numbers that are not finite become null in JSON."""
+    """Writes events, on the main process alone, and hands figures to a tracker.
+
+    Numbers that are not finite become null in JSON.
+    """
 
     def __init__(
         self,
@@ -131,18 +135,16 @@ class EventLog:
     ) -> None:
         self._config, self._accelerator, self.progress = config, accelerator, progress
         self._path, self._report = Path(config.out) / METRICS, report
+        self._seconds, self._steps = 0.0, 0  # since the last event of a step
         self.tracker = Tracker(config, accelerator, lambda text: self.write("note", text=text))
 
     def write(self, event: str, **figures: Any) -> None:
         if not self._accelerator.is_main_process:
             return
         progress = self.progress
-        line = {
-            "event": event,
-            "step": progress.step,
-            "images": progress.images(self._config.optim),
-        }
-        line |= {**figures, "elapsed_s": round(progress.elapsed, 2)}
+        images = progress.images(self._config.optim)
+        line = {"event": event, "step": progress.step, "images": images, **figures}
+        line["elapsed_s"] = round(progress.elapsed, 2)
         line = {
             k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
         }
@@ -163,22 +165,25 @@ class EventLog:
         """Write an event while the other processes wait. All of them must call this."""
         on_main_process(self._accelerator, lambda: self.write(event, **figures))
 
-    def step(
-        self, step: StepFigures, lr: float, images_per_second: float, phase: Phase, skipped: int
-    ) -> None:
-        """Announce the figures of a step."""
-        in_bits = phase.unit == "bits/dim"
-        figures: dict[str, Any] = {
-            "lr": lr,
-            "images_per_second": images_per_second,
-            "progress": self.progress.spent(self._config.optim),
-            "loss": step.loss,
-            "running_bits_per_dim" if in_bits else "running_loss": self.progress.running,
-            "cond_bits_per_dim": step.cond_bits_per_dim,
-        }
-        if in_bits and step.image:
-            figures["picture_loss"] = step.image
-        self.announce("step", **figures, grad_norm=step.grad_norm, skipped=skipped)
+    def step(self, figures: StepFigures, lr: float, seconds: float, unit: str) -> None:
+        """Announce every tenth step, of so many seconds and a loss of this unit."""
+        self._seconds, self._steps = self._seconds + seconds, self._steps + 1
+        if self.progress.step % LOG_EVERY:
+            return
+        images, in_bits = self._steps * self._config.optim.batch_size, unit == "bits/dim"
+        self.announce(
+            "step",
+            lr=lr,
+            images_per_second=images / max(self._seconds, 1e-9),
+            progress=self.progress.spent(self._config.optim),
+            loss=figures.loss,
+            **{"running_bits_per_dim" if in_bits else "running_loss": self.progress.running},
+            cond_bits_per_dim=figures.cond_bits_per_dim,
+            **({"picture_loss": figures.image} if in_bits and figures.image else {}),
+            grad_norm=figures.grad_norm,
+            skipped=figures.skipped,
+        )
+        self._seconds, self._steps = 0.0, 0
 
     def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
         """Write the config and the first events.
@@ -352,16 +357,11 @@ class Tracker:
 
     def end(self) -> None:
         """End it, however the run ended. More than once is once."""
+        self._each(lambda tracker: tracker.finish())
+        if self._on and self._config.tracker == "trackio" and self._accelerator.is_main_process:
+            import trackio
 
-        def finish(tracker: Any) -> None:
-            if tracker.name == "trackio" and self._accelerator.is_main_process:
-                import trackio
-
-                trackio.finish()  # else it prints to stdout as the process ends
-            else:
-                tracker.finish()
-
-        self._each(finish)
+            trackio.finish()  # else it prints to stdout as the process ends
         self._on = False
 
     def _each(self, use: Callable[[Any], None]) -> None:

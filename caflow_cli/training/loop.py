@@ -47,14 +47,26 @@ from .optim import (
     use_bf16,
 )
 from .phases import Phase, phases_of, wants_perceptual
-from .processes import Signals, make_accelerator, on_main_process, sum_over_processes
-from .state import RunFolder, check_unchanged, load_newest, save_state, starting_model
+from .processes import (
+    Stopped,
+    make_accelerator,
+    noted_signals,
+    on_main_process,
+    sum_over_processes,
+)
+from .state import (
+    check_unchanged,
+    load_newest,
+    open_run,
+    save_state,
+    starting_model,
+    starts_again,
+)
 from .validate import Fit, Validation, write_validation
 
 __all__ = ["Trainer", "train"]
 
 _BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
-LOG_EVERY = 10  # steps
 
 
 def train(
@@ -100,10 +112,8 @@ def train(
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
-        folder = RunFolder(out)
-        stack.callback(folder.close)
-        on_main_process(accelerator, lambda: folder.open(resume))
-        has_state = resume and not folder.starts_again(config.save_every)
+        on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
+        has_state = resume and not starts_again(out, config.save_every)
         if has_state:
             check_unchanged(config)
 
@@ -112,7 +122,7 @@ def train(
         trainer = Trainer(starting_model(config, has_state), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
         notes = start_notes(config, resume, has_state)
-        if has_state and (failure := trainer.restore(folder)):
+        if has_state and (failure := trainer.restore(out)):
             notes.append(failure)
         if progress.spent(optim) >= 1:
             notes.append(
@@ -143,15 +153,14 @@ def train(
             on_main_process(accelerator, lambda: write(better))
             progress.validations += 1
 
-        signals = stack.enter_context(Signals())
+        signals = stack.enter_context(noted_signals())
         first_step, first_time = progress.step, time.monotonic()
         start = first_time - progress.elapsed
-        logged_at, seconds = progress.step, 0.0  # in steps since the last logged one
 
         def messages() -> list[float]:
             # The main process's clock is the run's: all processes must end at one step.
             clock = time.monotonic() - start if accelerator.is_main_process else 0.0
-            return [clock, *signals.flags()]
+            return [clock, *signals()]
 
         if progress.spent(optim) < 1 and not trainer.phase.guide_alone:
             trainer.initialise(batches(progress.step))
@@ -180,19 +189,15 @@ def train(
                     f"--lr {optim.lr / 4:g}, and check the data",
                 )
             progress.step += 1
-            seconds += time.monotonic() - began
 
             # Log, validate, save.
-            if progress.step % LOG_EVERY == 0:
-                images = (progress.step - logged_at) * optim.batch_size
-                log.step(figures, lr, images / max(seconds, 1e-9), trainer.phase, guard.skipped)
-                logged_at, seconds = progress.step, 0.0
+            log.step(figures, lr, time.monotonic() - began, trainer.phase.unit)
             if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
                 validate()
             regular = progress.step % config.save_every == 0
-            stopped = Signals.stopped(flags, progress.step, config.out)
+            stopped = Stopped.by(flags, progress.step, config.out)
             if regular or stopped:
-                trainer.save(folder)
+                trainer.save(out)
             if regular:
                 guard.state_written()
             if stopped:
@@ -203,7 +208,7 @@ def train(
         if has_model and validated_at != progress.step:
             validate()
         if trainer.saved_at != progress.step:
-            trainer.save(folder)
+            trainer.save(out)
         if not has_model:
             larger = f"--minutes {10 * progress.elapsed / 60:.3g}"
             if optim.images is not None:
@@ -360,7 +365,10 @@ class Trainer:
             self.ema.update()
         self.rule.zero_grad(set_to_none=True)
         rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
-        return StepFigures(total, bits, cond_bits, image, norm, taken, rolled_back, received)
+        return StepFigures(
+            *(total, bits, cond_bits, image, norm, self.guard.skipped),
+            *(taken, rolled_back, received),
+        )
 
     def _module(self) -> nn.Module:
         """The objective of the present phase, prepared for device and processes.
@@ -383,27 +391,24 @@ class Trainer:
         device = self.accelerator.device
         return x.to(device, memory_format=memory_format(device)) if x.ndim == 4 else x.to(device)
 
-    def save(self, folder: RunFolder) -> None:
+    def save(self, out: Path) -> None:
         """Write a state to go on from."""
         record = {
             **asdict(self.progress),
             "batch_size": self.config.optim.batch_size,
             "guard": self.guard.record(),
         }
-        states, every = folder.states, self.config.save_every
-        on_main_process(
-            self.accelerator,
-            lambda: save_state(states, self.model, self.ema, self.rule, record, every),
-        )
+        parts, every = (self.model, self.ema, self.rule), self.config.save_every
+        on_main_process(self.accelerator, lambda: save_state(out, *parts, record, every))
         self.saved_at = self.progress.step
 
-    def restore(self, folder: RunFolder) -> str | None:
+    def restore(self, out: Path) -> str | None:
         """Restore the newest readable state. Returns the error of a newer one.
 
         Raises:
             CaflowError: (exit 2) there is no state, or none fits.
         """
-        record, failure = load_newest(folder.states, self.model, self.ema, self.rule, self.guard)
+        record, failure = load_newest(out, self.model, self.ema, self.rule, self.guard)
         self.progress.restore(record)
         phase, count = self.progress.phase + 1, len(self.phases)
         if not 1 <= phase <= count:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..devices import float64_device, select_device, use_device
-from ..errors import EXIT_INTERRUPTED, CaflowError
+from ..errors import CaflowError
 from .config import RunConfig
 
-__all__ = ["Signals", "Stopped", "make_accelerator", "on_main_process", "sum_over_processes"]
-
-_EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+__all__ = ["Stopped", "make_accelerator", "noted_signals", "on_main_process", "sum_over_processes"]
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
@@ -66,59 +66,56 @@ def on_main_process(accelerator: Accelerator, function: Callable[[], object]) ->
 class Stopped(CaflowError):
     """A signal stopped a run. Its state is written, and `--resume` goes on from it."""
 
-
-class Signals:
-    """A context in which the first SIGINT or SIGTERM is only noted.
-
-    The run finishes its step, writes its state and stops. A second Ctrl-C raises
-    `KeyboardInterrupt` at once. Outside of the main thread, signals are not handled.
-    """
-
-    _HANDLED = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-        self._before: dict[signal.Signals, object] = {}
-
-    def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in self._HANDLED}
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            # None: installed by something that is not Python, and not ours to restore.
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)  # type: ignore[arg-type]
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is signal.SIGINT and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        # A launcher passes Ctrl-C on as SIGTERM: the user's signal comes first.
-        if self.received is None or number == signal.SIGINT:
-            self.received = signal.Signals(number)
-
-    def flags(self) -> list[float]:
-        """One number for each signal, 1 if it came. Their sums stop all processes at one step."""
-        return [float(self.received is s) for s in self._HANDLED]
-
     @classmethod
-    def stopped(cls, flags: list[float], step: int, out: str) -> Stopped | None:
-        """The error to raise if a signal came to any process; None if none came."""
-        interrupted, terminated = flags
-        if not interrupted and not terminated:
+    def by(cls, flags: list[float], step: int, out: str) -> Stopped | None:
+        """The error to raise if a signal came to any process; None if none came.
+
+        Args:
+            flags: Sums over processes of what `noted_signals` yields.
+            step: The last step.
+            out: The run's folder.
+        """
+        if not any(flags):
             return None
-        how, code = (
-            ("interrupted", EXIT_INTERRUPTED)
-            if interrupted
-            else ("stopped by SIGTERM", _EXIT_TERMINATED)
-        )
-        return Stopped(
+        number = _SIGNALS[0] if flags[0] else _SIGNALS[1]  # the user's first
+        how = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
+        return cls(
             f"{how} after step {step}; the state is saved",
             f"caflow train --out {out} --resume",
-            code,
+            128 + number,  # as shells report it
         )
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def noted_signals() -> Iterator[Callable[[], list[float]]]:
+    """Only note the first SIGINT or SIGTERM: the run finishes its step and writes its state.
+
+    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, signals are not
+    handled.
+
+    Yields:
+        A function: one number for each signal, 1 if it came. Their sums over the processes stop all
+        at one step.
+    """
+    received: int | None = None
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        if received == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        # A launcher passes Ctrl-C on as SIGTERM: the user's signal comes first.
+        if received is None or number == signal.SIGINT:
+            received = number
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, note) for number in _SIGNALS}
+    try:
+        yield lambda: [float(received == number) for number in _SIGNALS]
+    finally:
+        for number, handler in before.items():
+            # None: installed by something that is not Python, and not ours to restore.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,81 +32,77 @@ from .optim import EMA, Guard, named_parameters
 from .phases import GUIDE, phases_of
 
 __all__ = [
-    "RunFolder",
+    "check_new",
     "check_unchanged",
     "load_newest",
     "load_state",
+    "open_run",
     "save_state",
     "starting_model",
+    "starts_again",
 ]
 
 _RECORD = "state.json"
 
 
-class RunFolder:
-    """The folder of a run, which one process at a time may use."""
+@contextlib.contextmanager
+def open_run(out: Path, resume: bool) -> Iterator[None]:
+    """Create the folder of a run and lock it: one process at a time may use it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.states = path / "state"
-        self._lock = FileLock(path / ".lock")
+    A run that never began leaves nothing behind.
 
-    def open(self, resume: bool) -> None:
-        """Create the folder, and lock it until `close`.
-
-        Raises:
-            CaflowError: (exit 2) it holds a run already, is in use, or cannot be written to.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
-            raise CaflowError(
-                f"another process is training in {str(self.path)!r}",
-                "stop it, or choose another --out",
-                EXIT_USAGE,
-            ) from error
-        except OSError as error:
-            raise CaflowError(
-                f"cannot write to {str(self.path)!r}: {error.strerror}",
-                "choose another --out",
-                EXIT_USAGE,
-            ) from error
-        # After the lock: another process may have finished a whole run just before.
-        self.check(resume)
-        # What a killed run left.
-        for folder in (self.path, self.path / "samples"):
+    Raises:
+        CaflowError: (exit 2) the folder holds a run already, is in use, or cannot be written to.
+    """
+    lock = FileLock(out / ".lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CaflowError(
+            f"another process is training in {str(out)!r}",
+            "stop it, or choose another --out",
+            EXIT_USAGE,
+        ) from error
+    except OSError as error:
+        raise CaflowError(
+            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out", EXIT_USAGE
+        ) from error
+    try:
+        check_new(out, resume)  # now: another process may have finished a run just before
+        for folder in (out, out / "samples"):
             remove_leftovers(folder)
-        for left in self.path.glob(".*.safetensors.*.tmp"):
+        for left in out.glob(".*.safetensors.*.tmp"):
             left.unlink(missing_ok=True)
-
-    def check(self, resume: bool) -> None:
-        """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
-        has_model = any(self.states.glob("step-*")) or any(self.path.glob("*.safetensors"))
-        if not resume and has_model and (self.path / METRICS).exists():
-            raise CaflowError(
-                f"{str(self.path)!r} holds a run already",
-                "add --resume, or choose another --out",
-                EXIT_USAGE,
-            )
-
-    def starts_again(self, save_every: int) -> bool:
-        """Whether the run was killed before its first state, so that it must start again."""
-        if any(self.states.glob("step-*")):
-            return False
-        events = read_events(self.path)
-        # Where a state was written and is gone, its models are all that is left of a run.
-        return all(e["event"] != "end" and e["step"] <= save_every for e in events)
-
-    def close(self) -> None:
-        """Unlock the folder. A run that never began leaves nothing behind."""
-        if self._lock.is_locked and not (self.path / METRICS).exists():
-            with contextlib.suppress(OSError):
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if not (out / METRICS).exists():
                 # While the lock is held: once it is released, the file may be another run's.
-                (self.path / ".lock").unlink()
-                self._lock.release()
-                self.path.rmdir()  # only if empty
-        self._lock.release()
+                (out / ".lock").unlink()
+                lock.release()
+                out.rmdir()  # only if empty
+        lock.release()
+
+
+def check_new(out: Path, resume: bool) -> None:
+    """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
+    has_model = bool(_states(out)) or any(out.glob("*.safetensors"))
+    if not resume and has_model and (out / METRICS).exists():
+        raise CaflowError(
+            f"{str(out)!r} holds a run already",
+            "add --resume, or choose another --out",
+            EXIT_USAGE,
+        )
+
+
+def starts_again(out: Path, save_every: int) -> bool:
+    """Whether a run was killed before its first state, so that it must start again."""
+    if _states(out):
+        return False
+    events = read_events(out)
+    # Where a state was written and is gone, its models are all that is left of a run.
+    return all(e["event"] != "end" and e["step"] <= save_every for e in events)
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -149,17 +146,17 @@ def _without_guide(flow: FlowConfig) -> dict[str, object]:
 
 
 def save_state(
-    folder: Path,
+    out: Path,
     model: CAFlow,
     ema: EMA,
     optimizer: torch.optim.Optimizer,
     record: dict[str, Any],
     every: int,
 ) -> None:
-    """Write `folder/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
+    """Write `out/state/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
 
     Args:
-        folder: Of the states.
+        out: The run's folder.
         model, ema, optimizer: What is saved, besides
         record: the step and other plain values.
         every: Steps between regular states. The older one of the two that stay is a regular one, if
@@ -169,6 +166,7 @@ def save_state(
     Raises:
         CaflowError: The folder cannot be written to. Older states do not change.
     """
+    folder = out / "state"
     final = folder / f"step-{record['step']:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     try:
@@ -198,11 +196,11 @@ def save_state(
         reason = error.strerror or error if isinstance(error, OSError) else error.message
         raise CaflowError(
             f"cannot write the state of step {record['step']}: {reason}",
-            f"free space, then: caflow train --out {folder.parent} --resume",
+            f"free space, then: caflow train --out {out} --resume",
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    older = [state for state in _states(folder) if state != final]
+    older = [state for state in _states(out) if state != final]
     regular = [state for state in older if _step(state) % every == 0]
     for state in older:
         if state != (regular or older)[-1]:
@@ -210,7 +208,7 @@ def save_state(
 
 
 def load_newest(
-    folder: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
+    out: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
 ) -> tuple[dict[str, Any], str | None]:
     """Restore the newest readable state; the guard gets the one before it as its copy.
 
@@ -223,7 +221,7 @@ def load_newest(
     Raises:
         CaflowError: (exit 2) there is no state, or none fits.
     """
-    states = _states(folder)
+    states = _states(out)
     failure: CaflowError | None = None
     while states:
         newest = states.pop()
@@ -234,7 +232,7 @@ def load_newest(
             failure = failure or error
     else:
         raise failure or CaflowError(
-            f"no state to resume in {str(folder)!r}",
+            f"no state to resume in {str(out / 'state')!r}",
             "leave --resume out, or start a new --out from the run's model with --init-from",
             EXIT_USAGE,
         )
@@ -291,8 +289,9 @@ def _load_moments(
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
-def _states(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"), key=_step)
+def _states(out: Path) -> list[Path]:
+    """The states of a run, oldest first."""
+    return sorted((out / "state").glob("step-*"), key=_step)
 
 
 def _step(state: Path) -> int:

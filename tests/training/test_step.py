@@ -9,7 +9,6 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
-from workers import tiny
 
 from caflow_cli.devices import net_type
 from caflow_cli.errors import CaflowError
@@ -17,7 +16,7 @@ from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
 from caflow_cli.training.loop import Trainer
 from caflow_cli.training.losses import guide_loss, image_loss
 from caflow_cli.training.optim import has_orthogonal_steps, named_parameters, parameter_groups
-from caflow_cli.training.state import RunFolder, load_state
+from caflow_cli.training.state import load_state
 
 BATCH = 6
 
@@ -167,7 +166,7 @@ def test_compiling_needs_a_compiler(model, monkeypatch):
 
 
 def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp_path):
-    first, folder = trainer(model, out=tmp_path), RunFolder(tmp_path)
+    first, folder = trainer(model, out=tmp_path), tmp_path
     first.step(batch, 1e-3)
     first.save(folder)
     state = tmp_path / "state" / "step-00000000"
@@ -187,7 +186,7 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
 def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the_same(
     guided_model, batch, tmp_path, same_phase
 ):
-    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), RunFolder(tmp_path)
+    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), tmp_path
     if same_phase:
         one.begin_next_phase(batch)
     for step in (1, 2):
@@ -207,7 +206,7 @@ def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the
 
 
 def test_a_state_of_a_phase_that_does_not_exist_is_refused(guided_model, batch, tmp_path):
-    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), RunFolder(tmp_path)
+    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), tmp_path
     one.begin_next_phase(batch)
     one.save(folder)
     shorter = trainer(guided_model, guide_first=0.0, out=tmp_path)
@@ -215,31 +214,3 @@ def test_a_state_of_a_phase_that_does_not_exist_is_refused(guided_model, batch, 
     with pytest.raises(CaflowError, match="of phase 2, and this config has 1") as caught:
         shorter.restore(folder)
     assert caught.value.exit_code == 2
-
-
-def test_an_estimate_makes_steps_of_every_phase_and_writes_nothing(photos, tmp_path):
-    from caflow_cli.records import parse
-    from caflow_cli.training.config import to_toml
-    from caflow_cli.training.estimate import estimate
-
-    values = tiny(photos, tmp_path / "x", optim={"guide_first": 0.5, "guide_perceptual": 0})
-    run = parse(RunConfig, {**values, "flow": {**values["flow"], "guide": 8}})
-    found = estimate(run)
-    assert (found["steps"], found["images"]) == (10, 80)
-    assert found["pictures"] == {"train": 24, "val": 8}
-    assert found["minutes"] > 0
-    parts = dict(found["parameters"])
-    assert parts.pop("total") == sum(parts.values())
-    assert list(parts) == ["A", "R", "T", "F", "Q"]
-    assert parts["A"] > 0 == parts["Q"]
-    timed = estimate(replace(run, optim=replace(run.optim, images=None, minutes=1.0)))
-    assert timed["minutes"] == 1.0
-    assert timed["steps"] > 10
-    assert not (tmp_path / "x").exists()
-    (tmp_path / "x" / "state" / "step-00000005").mkdir(parents=True)
-    (tmp_path / "x" / "metrics.jsonl").write_text("")
-    (tmp_path / "x" / "config.toml").write_text(to_toml(run))
-    with pytest.raises(CaflowError, match="holds a run already"):
-        estimate(run)
-    with pytest.raises(CaflowError, match=r"seed is 1, .* began with 0"):
-        estimate(replace(run, seed=1), resume=True)

@@ -18,7 +18,7 @@ from .. import options
 from ..config import read_toml
 from ..console import Console
 from ..options import expanded, option
-from ..train_display import Display, describe_choice, describe_estimate, describe_summary
+from ..train_display import Display, describe_choice, describe_preview, describe_summary
 
 if TYPE_CHECKING:
     from ...evaluation import Choice
@@ -121,11 +121,27 @@ def train_command(
     if not dry_run:
         _train(config, run.resume, console)
         return
-    from ...training.estimate import estimate
-
-    figures = estimate(config, run.resume)
+    figures = _preview(config, run.resume)
     if _is_main():
-        console.result({"status": "dry-run", **figures}, describe_estimate(figures))
+        console.result({"status": "dry-run", **figures}, describe_preview(figures))
+
+
+def _preview(config: RunConfig, resume: bool) -> dict[str, Any]:
+    """The sizes of a run's data and model. CaflowError for what the run would refuse."""
+    from ...training.data import open_dataset
+    from ...training.optim import named_parameters
+    from ...training.state import check_new, check_unchanged, starting_model
+
+    check_new(Path(config.out), resume)
+    if resume:
+        check_unchanged(config)
+    lazy = replace(config, data_memory_gb=0.0)  # little is decoded
+    with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
+        images = {"train": len(train), "val": len(val)}
+    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # they begin the names of parameters
+    for name, parameter in named_parameters(starting_model(config, resume)).items():
+        counts[name.partition(".")[0]] += parameter.numel()
+    return {"pictures": images, "parameters": {**counts, "total": sum(counts.values())}}
 
 
 def _without_defaults(run: Run, context: typer.Context) -> Run:

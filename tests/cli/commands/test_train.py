@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import sys
+from importlib.util import find_spec
 
 import forked
 import numpy as np
@@ -44,15 +45,13 @@ def photos(tmp_path):
     return folder
 
 
-def test_a_dry_run_counts_and_estimates_and_writes_nothing(run, tmp_path, photos):
+def test_a_dry_run_counts_and_writes_nothing(run, tmp_path, photos):
     command = ("train", "--data", "photos", "--out", "run", "--images", 80, "--batch-size", 4)
     done = run(*command, "--task", "inpaint", *SETTINGS, "--dry-run")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
     assert lines[0] == "data        10 train, 1 val"
-    assert lines[2] == "run         20 steps, 80 images"
-    assert re.fullmatch(r"time        \d+ s at [\d.]+ images/s on cpu", lines[3])
-    assert re.fullmatch(r"memory      [\d.]+ GiB", lines[4])
+    assert re.match(r"parameters  [\d,]+ \(R [\d,]+, T [\d,]+, F [\d,]+\)", lines[1])
     record = json.loads(run(*command, *SETTINGS, "--dry-run", "--json").stdout)
     parameters = record["parameters"]
     assert parameters["total"] == sum(parameters[part] for part in "RTFQ")
@@ -145,10 +144,11 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     assert config["task"]["name"] == "colorize"
 
 
-def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos):
+    if find_spec("wandb"):
+        pytest.skip("wandb is installed")
     command = ("train", "--data", "photos", "--out", "run", "--images", 8, *SETTINGS)
-    refused = run(*command, "--set", "tracker=tensorboard")
+    refused = run(*command, "--set", "tracker=wandb")
     assert_refused(refused, 2, "which is not installed")
     assert not (tmp_path / "run").exists()
 
