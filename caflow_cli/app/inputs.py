@@ -14,9 +14,8 @@ from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Picture
 
-__all__ = ["Fields", "Limits", "canvas_of", "drawn_map", "painted_hole", "read_upload"]
+__all__ = ["Fields", "Limits", "drawn_map", "painted_hole", "read_upload"]
 
-_SIDE = 512, 1024  # pixels of the longer side of a canvas, at least and at most
 _SMALLER = "crop or shrink the image first, or start the app with"
 
 
@@ -98,16 +97,6 @@ def read_upload(path: Path, limits: Limits, factor: int = 1) -> Decoded:
     height, width = stored_size(path.read_bytes(), path.name)
     limits.check_result((height, width), (factor * height, factor * width), path.name)
     return decode(path, path.name)
-
-
-def canvas_of(image: Picture) -> Picture:
-    """The image that is painted on, at a size that fits a screen."""
-    height, width = image.shape[:2]
-    longest = max(height, width)
-    scale = min(max(longest, _SIDE[0]), _SIDE[1]) / longest
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    kernel = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    return np.array(Image.fromarray(image).resize(size, kernel))
 
 
 def painted_hole(layers: Sequence[Picture], height: int, width: int) -> Picture:

@@ -125,15 +125,14 @@ class Job:
     @property
     def command(self) -> str:
         """The command line that writes the same files."""
-        count, sampling = max(self.drawn, 1), self.sampling
-        words = [self._command, *(["--cond"] if self._command == "sample" else [])]
-        words += [
-            shlex.quote(self.name),
-            *(["--mask", "hole.png"] if self.mask is not None else []),
-        ]
-        words += ["--model", shlex.quote(self.loaded.id), "--tau", str(sampling.temperature)]
-        words += ["-m", str(count), "-n", str(min(sampling.keep, count))]
-        return " ".join(["caflow", *words, "--seed", str(sampling.seed)])
+        assert self.result is not None
+        sampling, count = self.sampling, self.drawn + self.result.diverged
+        words = ["caflow", self._command]
+        words += ["--cond", self.name] if self._command == "sample" else [self.name]
+        words += ["--mask", "hole.png"] if self.mask is not None else []
+        words += ["--model", self.loaded.id, "--tau", str(sampling.temperature), "-m", str(count)]
+        words += ["-n", str(min(sampling.keep, count)), "--seed", str(sampling.seed)]
+        return shlex.join(words)
 
     @property
     def chosen(self) -> Candidate:
@@ -171,23 +170,22 @@ class Job:
         path.write_bytes(data)
         return str(path)
 
-    def write_painted(self) -> list[str]:
-        """Write what was painted, so that the command can take it: the mask, or the map."""
-        painted = {"hole.png": self.mask}
-        if self.name == "map.png":
-            painted["map.png"] = self.image.rgb
-        paths = []
-        for name, image in painted.items():
-            if image is not None:
-                write_png(self.folder / name, image)
-                paths.append(str(self.folder / name))
-        return paths
+    def write_files(self) -> list[str]:
+        """Write the best candidates, and what was painted for the command: the mask, or the map."""
+        assert self.result is not None
+        painted = self.image.rgb if self.name == "map.png" else self.mask
+        files = [self.write(one) for one in self.result.kept]
+        if painted is not None:
+            path = self.folder / ("hole.png" if self.mask is not None else "map.png")
+            write_png(path, painted)
+            files.append(str(path))
+        return files
 
-    def write_spread(self) -> tuple[str | None, list[str]]:
+    def write_spread(self) -> tuple[str, list[str]] | None:
         """Write the map of where candidates differ; also return what it shows, in lines."""
         if self.result is None or self.drawn < 2:
-            return None, []
+            return None
         path = self.folder / f"spread_{self.drawn}.png"
         chart, lines = spread_map(self.result.ranked, self.result.tau)
         write_png(path, chart)
-        return str(path), [f"Where candidates differ: {lines[0]}", *lines[1:]]
+        return str(path), lines

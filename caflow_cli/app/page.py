@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +124,13 @@ class _Page:
             elem_id="caflow-candidates",
             **_SHOWN,
         )
-        several: Any = {"file_count": "multiple", **_HIDDEN}
-        self.files = gr.File(label="The best, with provenance", elem_id="caflow-files", **several)
-        self.painted = gr.File(
-            label="What was painted, for the command line", elem_id="caflow-painted", **several
+        self.files = gr.File(
+            label="The best, with provenance, and what was painted",
+            file_count="multiple",
+            elem_id="caflow-files",
+            **_HIDDEN,
         )
-        self.spread = gr.Image(visible=False, buttons=[], elem_id="caflow-spread", **_SHOWN)
-        self.spread_text = gr.HTML(elem_id="caflow-spread-text")
+        self.spread = gr.Image(buttons=[], elem_id="caflow-spread", format="png", **_HIDDEN)
         self.command = gr.Textbox(
             label="The same from the command line",
             buttons=["copy"],
@@ -151,7 +151,7 @@ class _Page:
         numbers = [self.tau, self.candidates, self.keep, self.seed]
         fields = [self.model, self.image, self.canvas, *numbers]
         results = [self.title, self.gallery, self.slider, self.text, self.file, self.files]
-        results += [self.painted, self.spread, self.spread_text, self.command]
+        results += [self.spread, self.command]
         shown = [self.status, self.end, *results]
         about, defaults = [self.size, self.canvas], [self.tau, self.candidates]
         # One job at a time on the models; the others wait in the queue.
@@ -159,10 +159,10 @@ class _Page:
         alone: Any = {"concurrency_limit": 1, "concurrency_id": "models", **quiet}
         quiet["queue"] = False
 
-        self.go.click(self._press, None, None, **quiet)
+        self.go.click(self._for_session(self.sessions.press), None, None, **quiet)
         self.go.click(self._draw, fields, shown, **alone)
         self.again.click(self._more, fields, shown, **alone)
-        self.end.click(self._stop, **quiet)
+        self.end.click(self._for_session(self.sessions.stop), None, None, **quiet)
         self.judge.click(self._score, [*fields, self.target], [self.score], **alone)
         self.gallery.select(self._choose, None, [self.slider, self.text, self.file], **quiet)
         self.example.click(self._example, self.model, [self.image, *about], **quiet)
@@ -177,7 +177,7 @@ class _Page:
             self.canvas.input,
             *(field.change for field in (self.model, self.tau, self.seed)),
         ):
-            change(self._edit, None, [self.title], **quiet)
+            change(self._for_session(self.sessions.edit), None, [self.title], **quiet)
         self.blocks.unload(self._leave)
 
     # --- what happens ---------------------------------------------------------------------------
@@ -197,14 +197,13 @@ class _Page:
         for update in self.sessions.more(str(request.session_hash), _fields(*fields)):
             yield self._update(update)
 
-    def _press(self, request: gr.Request) -> None:
-        self.sessions.edit(str(request.session_hash), False)
+    def _for_session(self, method: Callable[..., Update]) -> Callable[..., dict[Any, Any]]:
+        """A handler of an event: a method of `Sessions`, called with the visitor's name."""
 
-    def _edit(self, request: gr.Request) -> dict[Any, Any]:
-        return self._update(self.sessions.edit(str(request.session_hash), True))
+        def handle(request: gr.Request, *values: Any) -> dict[Any, Any]:
+            return self._update(method(str(request.session_hash), *values) or {})
 
-    def _stop(self, request: gr.Request) -> None:
-        self.sessions.stop(str(request.session_hash))
+        return handle
 
     def _leave(self, request: gr.Request) -> None:
         self.sessions.leave(str(request.session_hash))
@@ -212,8 +211,8 @@ class _Page:
     def _choose(self, request: gr.Request, event: gr.SelectData) -> dict[Any, Any]:
         return self._update(self.sessions.choose(str(request.session_hash), int(event.index)))
 
-    def _score(self, request: gr.Request, *fields: Any) -> dict[Any, Any]:
-        *given, target = fields
+    def _score(self, request: gr.Request, *values: Any) -> dict[Any, Any]:
+        *given, target = values
         session = str(request.session_hash)
         return self._update(self.sessions.score(session, _fields(*given), target))
 

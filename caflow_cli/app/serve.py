@@ -14,8 +14,7 @@ from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from .inputs import Limits
-from .models import Models
-from .sessions import Sessions
+from .sessions import Models, Sessions
 
 __all__ = ["Address", "check_gradio", "serving"]
 

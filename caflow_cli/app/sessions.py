@@ -10,32 +10,79 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..assets import example_path
 from ..errors import CaflowError, is_out_of_memory, memory_errors
+from ..hub.manifest import bundled_path, load_manifest
+from ..hub.resolve import resolve
 from ..images import Decoded
 from ..inference import score, task_of
+from ..inference.figures import thumbnail
+from ..inference.loaded_model import LoadedModel, task_of_file
+from ..model import read_info
+from ..sampling import Sampling
 from ..tasks import Picture
-from .inputs import Fields, Limits, canvas_of, drawn_map, painted_hole, read_upload
+from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped
-from .models import Models
 
-__all__ = ["EXAMPLES", "Sessions", "Update"]
+__all__ = ["EXAMPLES", "Models", "Sessions", "Update"]
 
 # New values or properties of the page's components, by name; the others stay as they are.
 Update = dict[str, Any]
 
 # A bundled image for each task.
 EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "map"}
+_CANVAS = 1024  # pixels of the longer side of what is painted on, at most
 _EVERY = 0.4  # seconds between two updates of the page, at least
 _SMALLER = "crop or shrink the image first"
 # The page's fields, which hints of the command line name by their options.
 _FIELDS = {"--tau": "temperature", "-m": "candidates", "-n": "keep", "--seed": "seed"}
+
+
+class Models:
+    """The models that are named, then the bundled ones, the tasks' defaults first.
+
+    A visitor chooses among them and cannot name others, so that a page that others reach opens no
+    file and downloads nothing for them.
+
+    Args:
+        named: As `--model` takes them; the first one is the page's choice at first.
+        device: Of all models.
+
+    Attributes:
+        tasks: The task of each model, by id, in the order of the page's list.
+
+    Raises:
+        CaflowError: (exit 3) a model that is named is not there.
+    """
+
+    def __init__(self, named: Sequence[str], device: torch.device) -> None:
+        order = ["superres", "colorize", "inpaint", "paired"]
+        bundled = [one for one in load_manifest().values() if bundled_path(one) is not None]
+        bundled.sort(key=lambda one: (not one.default, order.index(one.task)))
+        found = [resolve(name) for name in [*named, *(one.id for one in bundled)]]
+        self._files = {one.id: one for one in reversed(found)}
+        self.tasks = {one.id: task_of_file(self._files[one.id].path, one.id) for one in found}
+        self._device, self._lock = device, threading.Lock()
+        self._loaded: dict[str, LoadedModel] = {}
+
+    def sampling(self, id: str) -> Sampling:
+        """How a model draws if nothing is chosen. Only the header of its file is read."""
+        return Sampling().of(read_info(self._files[id].path).config)
+
+    def load(self, id: str) -> LoadedModel:
+        """The model with that id. CaflowError (exit 3) if its file is damaged."""
+        with self._lock:
+            if id not in self._loaded:
+                one = self._files[id]
+                self._loaded[id] = LoadedModel.read(one.path, one.id, one.sha256, self._device)
+            return self._loaded[id]
 
 
 class Sessions:
@@ -117,14 +164,15 @@ class Sessions:
         for session in list(self._jobs):
             self.leave(session)
 
-    def edit(self, session: str, edited: bool) -> Update:
-        """Note that a field was changed; or with False that Draw was pressed, with all as it is.
+    def press(self, session: str) -> None:
+        """Note that Draw was pressed, with the fields as they are."""
+        self._edited.discard(session)
 
-        After a change, also while a drawing waits, the title says that the fields are other ones.
-        """
-        (self._edited.add if edited else self._edited.discard)(session)
+    def edit(self, session: str) -> Update:
+        """Note that a field was changed, also while a drawing waits: the title says so."""
+        self._edited.add(session)
         job = self._jobs.get(session)
-        return {} if job is None or not edited else {"title": self._title(session, job)}
+        return {} if job is None else {"title": self._title(session, job)}
 
     def choose(self, session: str, index: int) -> Update:
         """Show the candidate at a place of the gallery, from 0."""
@@ -174,7 +222,7 @@ class Sessions:
         text, factor = f"{width}×{height} pixels", self._factor(fields.model)
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
-        canvas = canvas_of(image) if task in ("inpaint", "paired") else None
+        canvas = thumbnail(image, _CANVAS) if task in ("inpaint", "paired") else None
         drawn = max(task_of(self.models.load(fields.model).model).model_size(image))
         pixel = 1.0 if canvas is None else max(canvas.shape) / drawn
         return {"size": _line(text), "canvas": canvas, "pixel": pixel}
@@ -257,8 +305,8 @@ class Sessions:
         title = {"title": self._title(session, job)}
         if job.result is None:
             gone = {"value": None, "visible": False}
-            files = dict.fromkeys(("file", "files", "painted", "spread", "command"), gone)
-            return {**title, "gallery": [], "slider": None, "text": "", "spread_text": "", **files}
+            files = dict.fromkeys(("file", "files", "spread", "command"), gone)
+            return {**title, "gallery": [], "slider": None, "text": "", **files}
         ranked = job.result.ranked
         captions = [(job.small(one), f"#{one.rank}: {one.score.summary}") for one in ranked]
         return {**title, "gallery": captions, **_chosen(job)}
@@ -292,12 +340,11 @@ def _files(job: Job) -> Update:
     """The files of a job that has ended."""
     if job.result is None:
         return {}
-    painted, (spread, lines) = job.write_painted(), job.write_spread()
+    spread = job.write_spread()
+    label = "" if spread is None else f"Where candidates differ: {'; '.join(spread[1])}"
     return {
-        "files": {"value": [job.write(one) for one in job.result.kept], "visible": True},
-        "painted": {"value": painted, "visible": bool(painted)},
-        "spread": {"value": spread, "visible": spread is not None},
-        "spread_text": "".join(map(_line, lines)),
+        "files": {"value": job.write_files(), "visible": True},
+        "spread": {"value": spread and spread[0], "visible": spread is not None, "label": label},
         "command": {"value": job.command, "visible": True},
     }
 

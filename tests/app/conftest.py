@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from caflow_cli.app.inputs import Limits
-from caflow_cli.app.models import Models
-from caflow_cli.app.sessions import Sessions
+from caflow_cli.app.sessions import Models, Sessions
 
 
 @pytest.fixture(scope="session")

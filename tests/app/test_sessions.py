@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, Limits, canvas_of, drawn_map, painted_hole
-from caflow_cli.app.models import Models
+from caflow_cli.app.inputs import Fields, Limits, drawn_map, painted_hole
+from caflow_cli.app.sessions import Models
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.images import decode
+from caflow_cli.inference.figures import thumbnail
 
 
 def stroke(height=64, width=64, rows=slice(16, 48), columns=slice(16, 48), colour=(0, 0, 0)):
@@ -58,8 +59,8 @@ def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, ever
     before, after = last["slider"]
     assert before.shape == after.shape
     assert decode(last["spread"]["value"]).rgb.size
-    assert "Where candidates differ: standard deviation over 4 candidates" in last["spread_text"]
-    assert not last["painted"]["visible"]
+    label = last["spread"]["label"]
+    assert "Where candidates differ: standard deviation over 4 candidates" in label
     assert "small.png, superres.safetensors, τ 0.9, seed 0" in last["title"]
     assert "input" in last["text"]  # which side of the slider it is
 
@@ -87,15 +88,15 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
 
 
 def test_a_change_of_fields_shows_until_draw_is_pressed(sessions, small_photo):
-    assert sessions.edit("a", True) == {}
-    sessions.edit("a", False)
+    assert sessions.edit("a") == {}
+    sessions.press("a")
     assert "have changed" not in draw(sessions, "superres", small_photo)[-1]["title"]
-    assert "Fields have changed: these candidates" in sessions.edit("a", True)["title"]
+    assert "Fields have changed: these candidates" in sessions.edit("a")["title"]
     assert "Fields have changed" in more(sessions, 1)[-1]["title"]
-    sessions.edit("a", False)
+    sessions.press("a")
     waiting = sessions.draw("a", fields("superres", small_photo))
     next(waiting)
-    sessions.edit("a", True)  # while it waits
+    sessions.edit("a")  # while it waits
     assert "Fields have changed" in list(waiting)[-1]["title"]
 
 
@@ -118,9 +119,9 @@ def test_notes_of_the_input_show_before_the_drawing(sessions, photo):
 
 def test_a_hole_is_filled_and_all_else_stays(sessions, photo):
     last = draw(sessions, "inpaint", photo, layers=[stroke()])[-1]
-    (painted,) = last["painted"]["value"]
+    written, painted = last["files"]["value"]
     assert Path(painted).name == "hole.png"
-    result, mask = decode(last["file"]["value"]).rgb, decode(painted).rgb
+    result, mask = decode(written).rgb, decode(painted).rgb
     hole = mask[..., 0] == 255
     assert hole.sum() == 16 * 16
     np.testing.assert_array_equal(result[~hole], decode(photo).rgb[~hole])
@@ -130,12 +131,11 @@ def test_a_hole_is_filled_and_all_else_stays(sessions, photo):
 def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
     side = sessions.models.load("paired.safetensors").model.config.task.size
     last = draw(sessions, "paired", layers=[stroke()])[-1]
-    (painted,) = last["painted"]["value"]
-    assert Path(painted).name == "map.png"
-    shapes = [decode(path).rgb.shape for path in (painted, last["file"]["value"])]
+    assert [Path(path).name for path in last["files"]["value"]] == ["map_sample_01.png", "map.png"]
+    shapes = [decode(path).rgb.shape for path in last["files"]["value"]]
     assert shapes == [(side, side, 3)] * 2
     assert "sample --cond map.png" in last["command"]["value"]
-    assert not draw(sessions, "paired", photo)[-1]["painted"]["visible"]  # the image as it is
+    assert len(draw(sessions, "paired", photo)[-1]["files"]["value"]) == 1  # the image as it is
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     assert "8×8 pixels, the result 32×32" in found["size"]
     assert found["canvas"] is None
     assert "make 128x128" in sessions.describe(fields("superres", photo))["size"]
-    assert sessions.describe(fields("inpaint", photo))["canvas"].shape == (512, 512, 3)
+    assert sessions.describe(fields("inpaint", photo))["canvas"].shape == (1024, 1024, 3)
     assert sessions.describe(fields("inpaint")) == {"size": "", "canvas": None, "pixel": 1.0}
     found = sessions.describe(fields("paired"))
     assert "32×32 pixels" in found["size"]
-    assert (found["canvas"].min(), found["pixel"]) == (255, 512 / 32)
+    assert (found["canvas"].min(), found["pixel"]) == (255, 1024 / 32)
     long = tmp_path / "long.png"
     Image.new("RGB", (1000, 2)).save(long)  # 16000x32 at the model's scale
     for task in ("colorize", "paired"):
@@ -266,14 +266,6 @@ def test_files_are_bounded(sessions, tmp_path):
     assert "has more than 1 MB" in found["size"]
 
 
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [((8, 16), (256, 512)), ((700, 600), (700, 600)), ((4096, 2048), (1024, 512))],
-)
-def test_a_canvas_fits_a_screen(given, wanted):
-    assert canvas_of(np.zeros((*given, 3), np.uint8)).shape == (*wanted, 3)
-
-
 def test_a_hole_is_what_is_covered_by_half_in_any_layer():
     layers = [
         stroke(rows=slice(0, 16), columns=slice(0, 16)),
@@ -291,7 +283,7 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
 @pytest.mark.parametrize("size", [(30, 20), (700, 600), (1100, 1500)])
 def test_an_image_that_is_painted_on_stays_as_it_is_elsewhere(size):
     below = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    height, width = canvas_of(below).shape[:2]
+    height, width = thumbnail(below, 1024).shape[:2]
     upper, left = (slice(0, height // 2), slice(0, width)), (slice(0, height), slice(0, width // 4))
     layers = [stroke(height, width, *upper, (255, 0, 0)), stroke(height, width, *left)]
     drawn = drawn_map(layers, below).rgb
