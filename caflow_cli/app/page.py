@@ -197,7 +197,7 @@ class _Page:
         for update in self.sessions.more(str(request.session_hash), _fields(*fields)):
             yield self._update(update)
 
-    def _for_session(self, method: Callable[..., Update]) -> Callable[..., dict[Any, Any]]:
+    def _for_session(self, method: Callable[..., Update | None]) -> Callable[..., dict[Any, Any]]:
         """A handler of an event: a method of `Sessions`, called with the visitor's name."""
 
         def handle(request: gr.Request, *values: Any) -> dict[Any, Any]:

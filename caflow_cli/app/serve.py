@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
@@ -38,6 +41,29 @@ def check_gradio() -> None:
             'pip install "caflow-cli[app]"',
             EXIT_WEIGHTS,
         )
+
+
+class _KnownHosts:
+    """Refuses requests to other names than those that the page is served at, and from other pages.
+
+    So a page of somebody else, whose name leads here, reads and starts nothing. ASGI middleware.
+    """
+
+    def __init__(self, app: Any, host: str | None) -> None:
+        self._app, self._names = app, {_LOCAL, "localhost", "[::1]", host}
+        self._any = host in (None, "0.0.0.0", "::")  # reached at any name of the machine
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = {name: value.decode("latin-1") for name, value in scope.get("headers", [])}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        foreign = origin is not None and urlsplit(origin).netloc != host
+        known = self._any or re.sub(r":\d+$", "", host) in self._names
+        if scope["type"] == "http" and (foreign or not known):
+            start = {"type": "http.response.start", "status": 403, "headers": []}
+            await send(start)
+            await send({"type": "http.response.body", "body": b"another host or origin"})
+        else:
+            await self._app(scope, receive, send)
 
 
 @contextmanager
@@ -74,6 +100,8 @@ def serving(
         for name in ("NO_PROXY", "no_proxy"):
             known = filter(None, [os.environ.get(name)])
             os.environ[name] = ",".join([*known, _LOCAL, "localhost"])
+        from starlette.middleware import Middleware
+
         from .page import CSS, build, theme
 
         sessions = Sessions(offered, limits, Path(folder))
@@ -97,6 +125,7 @@ def serving(
                 enable_monitoring=False,
                 theme=theme(),
                 css_paths=CSS,
+                app_kwargs={"middleware": [Middleware(_KnownHosts, host=address.host)]},
             )
         except OSError as error:
             where = f"{address.host or _LOCAL}:{address.port or '7860 and up'}"

@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
 from .alpha import fill_transparent, resize_alpha
-from .colour import srgb_converter
+from .colour import check_range, to_srgb
 from .write import PROVENANCE_KEY
 
 __all__ = [
@@ -47,7 +47,6 @@ _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
 # Decoding takes up to 4.5 times as many bytes: 1.2 GB.
 _MAX_DECODED = 2**28
-_STRIP = 2**20  # pixels converted at a time, which bounds memory
 _BITS_PER_SAMPLE, _ORIENTATION, _PLANAR = 258, 0x0112, 284  # TIFF and EXIF tags
 _DESCRIPTION, _TILE = 0x010E, (322, 323)
 _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
@@ -142,8 +141,8 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
         _load(image, label)
         low = None if layout is None else _low_bytes(data, label, layout)
         if image.mode == "F" or image.mode.startswith("I"):
-            _check_range(image, label)
-        rgb, alpha = _in_strips(image, low)
+            check_range(image, label)
+        rgb, alpha = to_srgb(image, low)
         # Read after the pixels: a PNG may hold EXIF behind them, and TIFF turns itself.
         turn = _TURNS.get(_orientation(image))
         format = image.format or ""
@@ -341,71 +340,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-# --- values ---------------------------------------------------------------------------------------
-
-
-def _in_strips(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels | None]:
-    """Convert a loaded image to sRGB and alpha, a few rows at a time: (H, W, 3) and (H, W)."""
-    width, height = image.size
-    rgb, alpha = np.empty((height, width, 3), np.uint8), np.empty((0, width), np.uint8)
-    convert: Callable[[Image.Image], Image.Image] | None = None
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        box = (0, top, width, min(top + rows, height))
-        base, opacity = _split(image.crop(box), None if low is None else low.crop(box))
-        convert = convert or srgb_converter(base.mode, image.info.get("icc_profile"))
-        rgb[top : box[3]] = np.asarray(convert(base))
-        if opacity is not None:
-            alpha = alpha if len(alpha) else np.empty((height, width), np.uint8)
-            alpha[top : box[3]] = np.asarray(opacity)
-    return rgb, alpha if len(alpha) and alpha.min() < 255 else None
-
-
-def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
-    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any.
-
-    Args:
-        low: The low bytes of a colour image of 16 bits.
-    """
-    mode, hidden = image.mode, image.info.get("transparency")
-    if mode.startswith("I"):
-        values = np.asarray(image)
-        grey = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-        if not isinstance(hidden, int):
-            return grey, None
-        return grey, Image.fromarray(np.where(values == hidden, 0, 255).astype(np.uint8))
-    if low is not None and low.mode == mode:
-        high = np.asarray(image).astype(np.int32)
-        exact = 256 * high + np.asarray(low)
-        image = Image.fromarray(((exact + 128) // 257).astype(np.uint8), mode)
-        if mode == "RGB" and isinstance(hidden, tuple):
-            shown = (exact != np.array(hidden)).any(-1)
-            return image, Image.fromarray((shown * 255).astype(np.uint8))
-    if mode == "La":
-        image = image.convert("LA")
-    if image.mode == "LA":
-        return image.getchannel("L"), image.getchannel("A")
-    if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
-        straight = image.convert("RGBA")
-        base = image.convert("L") if mode in ("1", "L") else straight.convert("RGB")
-        return base, straight.getchannel("A")
-    if mode == "1":
-        return image.convert("L"), None
-    return (image if mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")), None
-
-
-def _check_range(image: Image.Image, label: str) -> None:
-    """Refuse grey values without a stated range: floats, integers outside 0 to 65535, and integers
-    that may as well be of 8 bits.
-    """
-    least, largest = image.getextrema()
-    small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255  # type: ignore[operator]
-    if image.mode == "F" or least < 0 or largest > 65535 or small:  # type: ignore[operator]
-        kind = "floats" if image.mode == "F" else "32-bit integers"
-        raise CaflowError(
-            f"{label!r} holds {kind}, whose range is not known",
-            "save it with 8 or 16 bits a channel",
-        )
+# --- 16 bits --------------------------------------------------------------------------------------
 
 
 def _exchanged_layout(image: Image.Image) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
 import re
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -334,6 +336,32 @@ def test_it_fits_a_telephone(browser, url):
     box = label.bounding_box()
     assert box["x"] + box["width"] <= tools["x"]
     one.page.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:{port}"}, 200),
+        ({"Host": "[::1]:{port}"}, 200),
+        ({"Host": "localhost:{port}", "Origin": "http://localhost:{port}"}, 200),
+        ({"Host": "evil.example:{port}"}, 403),
+        ({"Host": "localhost.evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_other_hosts_and_origins_are_refused(url, headers, status):
+    port = urlsplit(url).port
+    sent = {name: value.format(port=port) for name, value in headers.items()}
+    for path in ("", "config", "gradio_api/info"):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", f"/{path}", headers=sent)
+        answer = connection.getresponse()
+        body = answer.read()
+        assert answer.status == status, path
+        assert (body == b"another host or origin") == (status == 403)
+        connection.close()
 
 
 def test_nothing_leaves_the_machine(browser, url, small_photo):
