@@ -112,8 +112,8 @@ def restore_simply(baseline: str, example: Example) -> Picture | None:
     """What a baseline makes of an input. None: no other pair is at hand.
 
     `bicubic` enlarges, `grey copy` is the input, `mean fill` fills the hole with the mean colour of
-    the rest, `telea` and `navier-stokes` by OpenCV. `mismatched target` is a real image that belongs
-    to another input, resized to this size: it looks right, and tells nothing of this one.
+    the rest, `telea` and `navier-stokes` by OpenCV. `mismatched target` is a real image of another
+    input, resized to this size: it looks right, and tells nothing of this one.
     """
     height, width = example.truth.shape[:2]
     if baseline == "bicubic":
