@@ -37,7 +37,12 @@ NAMES = {
     "seconds": ("seconds a megapixel", 1),
 }
 TABLES = {
-    "README.md": ("model", "likeliest of its candidates", "to compare", "diversity"),
+    "README.md": (
+        "model",
+        "what it does",
+        "LPIPS (lower is better)",
+        "PSNR in dB (higher is better)",
+    ),
     "docs/models.md": (
         *("model", "what it does", "likeliest of its candidates", "to compare"),
         *("diversity", "bits/dim"),
@@ -253,8 +258,19 @@ def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
         beside.append(f"{record['baseline']}: {both(record['baseline_values'])}")
     if published := paper(record):
         beside.append(f"the paper: {published}")
+
+    def beside_baseline(name: str, decimals: int) -> str:
+        ours = plain(record["likeliest"].get(name), decimals)
+        if not record["baseline"]:
+            return ours
+        return (
+            f"{ours}; {record['baseline']} {plain(record['baseline_values'].get(name), decimals)}"
+        )
+
     return {
         "model": f"[`{record['id']}`]({card})",
+        "LPIPS (lower is better)": beside_baseline("lpips", 3),
+        "PSNR in dB (higher is better)": beside_baseline("psnr", 1),
         "what it does": model["words"]["does"].strip(),
         "likeliest of its candidates": f"{both(record['likeliest'])} at τ "
         f"{record['protocol']['tau']}",

@@ -27,8 +27,8 @@ ROOT = HERE.parents[1]
 RECORD = HERE / "drawn_from.json"
 
 # Twice the size that pages show, so that they stay sharp; legible at 400 pixels.
-CELL, GAP, MARGIN, CORNER = 256, 28, 32, 20
-LETTERS, LINE = 28, 36
+CELL, GAP, MARGIN, CORNER = 224, 20, 20, 20
+LETTERS, LINE = 24, 32
 CAPTION = 2 * LINE + 10
 # A white card with round corners, and nothing outside it: it suits a light and a dark page.
 CARD, BORDER, INK, PALE = (255, 255, 255), (208, 213, 219), (31, 35, 40), (89, 99, 110)
@@ -46,18 +46,26 @@ class Scene:
 
 
 SCENES = [
-    Scene("superres", "photos-superres-x4", "cat", original="cat_192"),
     Scene("colorize", "photos-colorize", "cat_192", original="cat_192"),
     Scene("inpaint", "photos-inpaint", "cat_192", original="cat_192", mask="scratch"),
     Scene("sample", "maps-aerial", "map"),
+]
+# Three subjects, enlarged: a photograph, a face, a drawing. The model, and the original, which is
+# shrunk four times.
+ENLARGED = [
+    ("photos-superres-x4", "cat_192"),
+    ("faces-superres-x4", "face_64"),
+    ("photos-superres-x4", "map"),
 ]
 
 
 def sources() -> list[Path]:
     """The files that the pictures depend on."""
     names = [getattr(scene, part) for scene in SCENES for part in ("input", "original", "mask")]
+    names += [name for _, name in ENLARGED]
     examples = {example_path(name) for name in names if name is not None}
-    models = {WEIGHTS_DIR / f"{scene.model}.safetensors" for scene in SCENES}
+    ids = {scene.model for scene in SCENES} | {model for model, _ in ENLARGED}
+    models = {WEIGHTS_DIR / f"{model}.safetensors" for model in ids}
     return sorted({*examples, *models, Path(__file__).resolve()})
 
 
@@ -94,6 +102,25 @@ def draw(scene: Scene) -> Image.Image:
         label = f"#{candidate.rank} of {drawn}"
         cells.append(cell(enlarged(candidate.image), label, nats(candidate.score)))
     return card(cells, columns=3)
+
+
+def draw_enlarged() -> Image.Image:
+    """A row for each subject: BICUBIC, the likeliest of ten, where the ten differ, the original."""
+    cells = []
+    for model, name in ENLARGED:
+        original = Image.fromarray(read_image(example_path(name)))
+        width, height = original.size
+        small = original.resize((width // 4, height // 4), Image.Resampling.BICUBIC)
+        plain = np.asarray(small.resize(original.size, Image.Resampling.BICUBIC))
+        result = caflow.restore(caflow.load(model), np.asarray(small), candidates=10)
+        size = f"{width // 4} to {width} pixels"
+        cells += [
+            cell(enlarged(plain), "bicubic", size),
+            cell(enlarged(result.kept[0].image), "caflow", "likeliest of 10"),
+            uncertainty_cell(spread(result.ranked), "where the 10 differ"),
+            cell(enlarged(np.asarray(original)), "original", size.partition(" to ")[2]),
+        ]
+    return card(cells, columns=4)
 
 
 def with_hole(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -181,10 +208,11 @@ def card(cells: list[Image.Image], columns: int) -> Image.Image:
 
 
 def main() -> None:
+    drawn = {"superres": draw_enlarged(), **{scene.name: draw(scene) for scene in SCENES}}
     pictures = []
-    for scene in SCENES:
-        path = HERE / f"{scene.name}.webp"
-        draw(scene).save(path, quality=90, method=6)
+    for name, image in drawn.items():
+        path = HERE / f"{name}.webp"
+        image.save(path, quality=88, method=6)
         pictures.append(path)
         print(path.relative_to(ROOT), path.stat().st_size)
     record = {"sources": digests(sources()), "pictures": digests(pictures)}
