@@ -368,13 +368,16 @@ def _load(command: str, given: Restoration, has_mask: bool, console: Console) ->
     Raises:
         CaflowError: As for `load_model`; or (exit 2) a mask is missing, or the task takes none.
     """
-    from ..devices import check_bf16, check_compiler, select_device
     from .loaded_model import load_model
 
-    if given.compile:
-        check_compiler(select_device(given.device))
-    if given.precision == "bf16":
-        check_bf16(select_device(given.device))
+    if given.compile or given.precision == "bf16":
+        from ..devices import check_bf16, check_compiler, select_device
+
+        device = select_device(given.device)
+        if given.compile:
+            check_compiler(device)
+        if given.precision == "bf16":
+            check_bf16(device)
     task = None if command == "sample" else command
     loaded = load_model(given.model, given.device, console, task)
     if loaded.needs_mask != has_mask:
