@@ -12,7 +12,7 @@ from PIL import Image
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
-from ..tasks import Picture
+from ..tasks import Pixels
 
 __all__ = ["Fields", "Limits", "drawn_map", "painted_hole", "read_upload"]
 
@@ -25,7 +25,7 @@ class Fields:
 
     model: str
     image: str | None = None  # path of the upload
-    layers: Sequence[Picture] = ()  # what was painted: uint8 (h, w, 4), of the canvas's size
+    layers: Sequence[Pixels] = ()  # what was painted: uint8 (h, w, 4), of the canvas's size
     tau: str | None = None
     candidates: int | None = None
     keep: int | None = None
@@ -99,7 +99,7 @@ def read_upload(path: Path, limits: Limits, factor: int = 1) -> Decoded:
     return decode(path, path.name)
 
 
-def painted_hole(layers: Sequence[Picture], height: int, width: int) -> Picture:
+def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
     """The mask of what was painted: uint8 (height, width), 255 where at least half is covered.
 
     Raises:
@@ -114,7 +114,7 @@ def painted_hole(layers: Sequence[Picture], height: int, width: int) -> Picture:
     return covered.astype(np.uint8) * 255
 
 
-def drawn_map(layers: Sequence[Picture], below: Picture) -> Decoded:
+def drawn_map(layers: Sequence[Pixels], below: Pixels) -> Decoded:
     """Lay all that was painted, resized, on an image, whose other pixels stay as they are.
 
     Args:

@@ -16,7 +16,7 @@ from ..inference import Candidate, Candidates, Drawing, task_of
 from ..inference.figures import spread_map, thumbnail
 from ..inference.loaded_model import LoadedModel
 from ..sampling import Sampling
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..tasks.base import as_read, resize
 
 __all__ = ["Job", "Stopped"]
@@ -53,7 +53,7 @@ class Job:
         loaded: LoadedModel,
         name: str,
         image: Decoded,
-        mask: Picture | None,
+        mask: Pixels | None,
         sampling: Sampling,
         folder: Path,
     ) -> None:
@@ -141,7 +141,7 @@ class Job:
         ranked = self.result.ranked
         return next((one for one in ranked if one.k == self.chosen_k), ranked[0])
 
-    def before_after(self, candidate: Candidate) -> tuple[Picture, Picture]:
+    def before_after(self, candidate: Candidate) -> tuple[Pixels, Pixels]:
         """The input at the result's size and the result, as they are shown."""
         before, after = as_read(task_of(self.loaded.model), self._input), candidate.image
         if self.mask is not None:

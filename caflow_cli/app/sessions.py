@@ -27,7 +27,7 @@ from ..inference.figures import thumbnail
 from ..inference.loaded_model import LoadedModel, task_of_file
 from ..model import read_info
 from ..sampling import Sampling
-from ..tasks import Picture
+from ..tasks import Pixels
 from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped
 
@@ -233,7 +233,7 @@ class Sessions:
 
     # --- inputs ---------------------------------------------------------------------------------
 
-    def _read(self, fields: Fields) -> tuple[str, Decoded, Picture | None]:
+    def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         """Name and input of a job, and its mask."""
         task = self.models.tasks[fields.model]
         if task == "paired" and fields.painted:
@@ -261,7 +261,7 @@ class Sessions:
             return 1
         return self.models.load(model).model.config.task.factor
 
-    def _blank(self, model: str) -> Picture:
+    def _blank(self, model: str) -> Pixels:
         """A white image of the model's size, to draw a map on."""
         side = self.models.load(model).model.config.task.size
         return np.full((side, side, 3), 255, np.uint8)

@@ -13,7 +13,7 @@ from .options import OUTPUT, option
 
 if TYPE_CHECKING:
     from ..images import Decoded
-    from ..tasks import Picture
+    from ..tasks import Pixels
     from .inputs import InputImage
 
 __all__ = ["Masking", "Masks", "by_stem", "hole_in_alpha", "named"]
@@ -37,7 +37,7 @@ class Masking:
     invert_mask: bool = option("--invert-mask", "Fill what is black in the mask.", OUTPUT)
     mask_as_is: bool = option("--mask-as-is", "Accept a mostly white or colored mask.", OUTPUT)
 
-    def read(self, mask: InputImage) -> Picture:
+    def read(self, mask: InputImage) -> Pixels:
         """Read a mask as grey, uint8 (H, W), transparent parts as black.
 
         Raises:
@@ -60,7 +60,7 @@ class Masking:
             level = np.where(image.alpha < 128, np.uint8(0), level)
         return self._plausible(level, mask.name)
 
-    def read_alpha(self, image: Decoded, name: str) -> Picture:
+    def read_alpha(self, image: Decoded, name: str) -> Pixels:
         """The hole that is transparent in an image, as a mask.
 
         Raises:
@@ -70,7 +70,7 @@ class Masking:
             raise usage_error(f"inpaint needs a mask, for {name!r} is opaque", _NEEDED)
         return self._plausible(hole_in_alpha(image), name)
 
-    def _plausible(self, mask: Picture, name: str) -> Picture:
+    def _plausible(self, mask: Pixels, name: str) -> Pixels:
         """The mask, inverted if that is asked for. CaflowError (exit 2) if it is mostly white."""
         mask = 255 - mask if self.invert_mask else mask
         share = float((mask >= 128).mean())
@@ -83,7 +83,7 @@ class Masking:
         return mask
 
 
-def hole_in_alpha(image: Decoded) -> Picture:
+def hole_in_alpha(image: Decoded) -> Pixels:
     """White where an image is not opaque: uint8 (H, W)."""
     import numpy as np
 

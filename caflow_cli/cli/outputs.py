@@ -17,7 +17,7 @@ from ..paths import is_folder, numbered
 from .inputs import InputImage
 
 if TYPE_CHECKING:
-    from ..tasks import Picture
+    from ..tasks import Pixels
 
 __all__ = [
     "Claims",
@@ -212,7 +212,7 @@ class Sheet:
     ) -> None:
         self.path = None if file is None else Path(file)
         self._overwrite = overwrite
-        self._rows: list[Picture] = []
+        self._rows: list[Pixels] = []
         if self.path is None:
             return
         if self.path.suffix.lower() != ".png":
@@ -234,7 +234,7 @@ class Sheet:
         """Whether anything is drawn."""
         return self.path is not None
 
-    def add(self, draw: Callable[[], Picture]) -> None:
+    def add(self, draw: Callable[[], Pixels]) -> None:
         """Draw a row, if the sheet was asked for."""
         if self.wanted:
             self._rows.append(draw())

@@ -18,7 +18,7 @@ from .masking import Masking, Masks
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 
 if TYPE_CHECKING:
-    from ..tasks import Picture
+    from ..tasks import Pixels
     from .options import Restoration
 
 __all__ = ["Job", "Plan", "make_plan"]
@@ -57,7 +57,7 @@ class Plan:
     masking: Masking | None  # how masks are read; None: there are none
     fills_alpha: bool  # holes are what is transparent in the images
 
-    def read_mask(self, job: Job, image: Decoded) -> Picture | None:
+    def read_mask(self, job: Job, image: Decoded) -> Pixels | None:
         """A job's mask, uint8 (H, W), if there is one.
 
         Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..inference import Candidates
     from ..inference.loaded_model import LoadedModel
     from ..sampling import Sampling
-    from ..tasks import Picture
+    from ..tasks import Pixels
     from .masking import Masking
     from .output_size import OutputSize
     from .outputs import Sheet
@@ -83,8 +83,20 @@ def restore_all(
         listed = [_list(job, console) for job in plan.jobs]
         ok = all(listed)
     else:
+        from ..devices import check_bf16, check_compiler, select_device
+        from ..inference.score import check_mask, task_of
+        from .loaded_model import load_model
+
+        if given.compile:
+            check_compiler(select_device(given.device))
+        if given.precision == "bf16":
+            check_bf16(select_device(given.device))
         has_mask = plan.fills_alpha or (masking is not None and masking.mask is not None)
-        loaded = _load(command, given, has_mask, console)
+        task = None if command == "sample" else command
+        loaded = load_model(given.model, given.device, console, task)
+        check_mask(task_of(loaded.model), has_mask)
+        if given.compile:
+            loaded.model.compile_inference()
         if size is not None:
             size.check(loaded.model.config.task.factor)
         sampling = sampling.of(loaded.model.config)
@@ -106,8 +118,8 @@ class _Item:
 
     job: Job
     image: Decoded | None = None
-    mask: Picture | None = None
-    seen: Picture | None = None  # the colours that the model reads
+    mask: Pixels | None = None
+    seen: Pixels | None = None  # the colours that the model reads
     size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
     result: Candidates | None = None
     error: CaflowError | None = None
@@ -251,39 +263,34 @@ class _Run:
         if result is None or image is None:
             return _list(job, self.console)
         start, label = time.perf_counter(), job.source.label
-        grid, uncertainty = self.sheets
-        target, paths = self._target(item, result), dict[int, str]()
+        drawn, target = _size(result.kept[0].image), None
+        if self.size is not None:
+            with _named(job):
+                target = self.size.of(*result.condition.shape[:2])
         resized: Fields = {}
-        if target is not None:
-            sizes = {"drawn": _size(result.kept[0].image), "written": target}
-            resized = {"resized": {**sizes, "filter": "lanczos"}}
-        if not job.skipped:
-            paths = self._write_kept(item, result, image, target, resized)
+        if target is not None and target != drawn:
+            resized = {"resized": {"drawn": drawn, "written": target, "filter": "lanczos"}}
+        paths = {} if job.skipped else self._write_kept(item, image, result, target, resized)
+        grid, uncertainty = self.sheets
         grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
         uncertainty.add(lambda: spread_chart(label, result.ranked, result.tau))
         if job.skipped:
             return _list(job, self.console)
         elapsed = item.elapsed + time.perf_counter() - start
-        self._say(job.name, result, target, elapsed)
-        exact = self.plan.encoder.lossless and image.alpha is None and target is None
+        self._say(job.name, result, elapsed)
+        if target is not None and resized:
+            how = "enlarged, without more detail," if target > drawn else "reduced"
+            self.console.note(f"{job.name}: drawn at {_by(drawn)}, {how} to {_by(target)}")
+        exact = self.plan.encoder.lossless and image.alpha is None and not resized
         fields = restored_fields(job.names, result, paths, resized, exact)
         self.console.result({**fields, "elapsed_s": round(elapsed, 3)})
         return len(result.kept) == self.sampling.keep
 
-    def _target(self, item: _Item, result: Candidates) -> tuple[int, int] | None:
-        """Width and height of what is written, if they are not those of what was drawn."""
-        if self.size is None:
-            return None
-        width, height = _size(result.condition)
-        with _named(item.job):
-            target = self.size.of(height, width)
-        return None if target == _size(result.kept[0].image) else target
-
     def _write_kept(
         self,
         item: _Item,
-        result: Candidates,
         image: Decoded,
+        result: Candidates,
         target: tuple[int, int] | None,
         resized: Fields,
     ) -> dict[int, str]:
@@ -293,7 +300,7 @@ class _Run:
             self.console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         for candidate in result.kept:
             pixels = candidate.image
-            if target is not None:
+            if target is not None and resized:
                 pixels = _lanczos(pixels, target)
             record = json.dumps({**result.provenance(candidate), **resized})
             data = encoder.encode(*image.put_back(pixels, item.mask), record)
@@ -308,9 +315,7 @@ class _Run:
                 self.console.note(f"{job.name}: {path} exists, and is kept")
         return paths
 
-    def _say(
-        self, name: str, result: Candidates, target: tuple[int, int] | None, elapsed: float
-    ) -> None:
+    def _say(self, name: str, result: Candidates, elapsed: float) -> None:
         """Write notes about a result to stderr and, with `-v`, the best candidate's score."""
         console, sampling, best = self.console, self.sampling, result.kept[0]
         if note := self.loaded.far_note(result.statistics):
@@ -335,10 +340,6 @@ class _Run:
         console.detail(
             f"{name}: best of {len(result.ranked)} has {best.score.summary}, {elapsed:.2f} s"
         )
-        if target is not None:
-            larger = target > _size(best.image)
-            how = "enlarged, without more detail," if larger else "reduced"
-            console.note(f"{name}: drawn at {drawn}, {how} to {_by(target)}")
 
 
 def _list(job: Job, console: Console) -> bool:
@@ -362,36 +363,6 @@ def _list(job: Job, console: Console) -> bool:
     return True
 
 
-def _load(command: str, given: Restoration, has_mask: bool, console: Console) -> LoadedModel:
-    """Load the model, and compile it if the options ask for that.
-
-    Raises:
-        CaflowError: As for `load_model`; or (exit 2) a mask is missing, or the task takes none.
-    """
-    from .loaded_model import load_model
-
-    if given.compile or given.precision == "bf16":
-        from ..devices import check_bf16, check_compiler, select_device
-
-        device = select_device(given.device)
-        if given.compile:
-            check_compiler(device)
-        if given.precision == "bf16":
-            check_bf16(device)
-    task = None if command == "sample" else command
-    loaded = load_model(given.model, given.device, console, task)
-    if loaded.needs_mask != has_mask:
-        what = "takes no" if has_mask else "needs a"
-        raise CaflowError(
-            f"model {loaded.id!r} is for {loaded.task}, which {what} mask",
-            "leave --mask out" if has_mask else "--mask FILE, white = fill",
-            EXIT_USAGE,
-        )
-    if given.compile:
-        loaded.model.compile_inference()
-    return loaded
-
-
 @contextmanager
 def _named(job: Job) -> Iterator[None]:
     """Put the image's name in front of an error's message."""
@@ -402,7 +373,7 @@ def _named(job: Job) -> Iterator[None]:
         raise CaflowError(message, error.hint, error.exit_code) from error
 
 
-def _size(image: Picture) -> tuple[int, int]:
+def _size(image: Pixels) -> tuple[int, int]:
     """Width and height."""
     return image.shape[1], image.shape[0]
 
@@ -411,7 +382,7 @@ def _by(size: tuple[int, int]) -> str:
     return "x".join(map(str, size))
 
 
-def _lanczos(image: Picture, size: tuple[int, int]) -> Picture:
+def _lanczos(image: Pixels, size: tuple[int, int]) -> Pixels:
     """An image at another width and height; for a reduction it reads every pixel."""
     import numpy as np
     from PIL import Image

@@ -15,7 +15,7 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
 from ..images import SUFFIXES, read_image
 from ..inference.score import to_batch
 from ..paths import is_file, without_ending
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..tasks.base import resize as resized
 from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import load_networks
@@ -30,7 +30,7 @@ __all__ = ["compare", "compare_lines"]
 _COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 _BATCH = 32
 _DEFAULT = Weights()
-_Read = Callable[[], Picture]
+_Read = Callable[[], Pixels]
 _Set = Mapping[str, _Read] | SetFeatures  # how to read each image, by name; or statistics alone
 
 
@@ -297,7 +297,7 @@ class _Comparison:
             features.add(self._extractor(to_batch(batch)))
         return features
 
-    def _load(self, read: _Read) -> Picture:
+    def _load(self, read: _Read) -> Pixels:
         image, side = read(), self._resize
         return image if side is None else resized(image, side, side)
 
@@ -307,7 +307,7 @@ class _Comparison:
             self._progress(self._done, self._total)
 
 
-def _read(read: Callable[[str], bytes], member: str) -> Picture:
+def _read(read: Callable[[str], bytes], member: str) -> Pixels:
     return read_image(io.BytesIO(read(member)), name=member)
 
 
@@ -378,5 +378,5 @@ def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str,
             failed.append(Failure(name, reason))
 
 
-def _size(image: Picture) -> str:
+def _size(image: Pixels) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..config import TaskConfig
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..tasks import Colorize, Inpaint, Paired, Picture, SuperRes, Task
+from ..tasks import Colorize, Inpaint, Paired, Pixels, SuperRes, Task
 from ..tasks.base import grey, resize
 from ..tasks.holes import central_hole
 
@@ -41,10 +41,10 @@ class Example:
 
     index: int  # r: candidate k draws from seed S + 1,000,003 r + k
     name: str
-    input: Picture  # what a user would have
-    mask: Picture | None
-    truth: Picture
-    other: Picture | None = None  # of a paired task: a real image that belongs to another input
+    input: Pixels  # what a user would have
+    mask: Pixels | None
+    truth: Pixels
+    other: Pixels | None = None  # of a paired task: a real image that belongs to another input
 
     @property
     def hole(self) -> npt.NDArray[np.bool_] | None:
@@ -56,7 +56,7 @@ def make_example(
     task: Task,
     reader: Examples,
     index: int,
-    mask_of: Callable[[int, int], Picture] | None = None,
+    mask_of: Callable[[int, int], Pixels] | None = None,
 ) -> Example:
     """Derive the example of an image of a set, whatever others of it are measured.
 
@@ -108,7 +108,7 @@ def side_of(task: TaskConfig) -> int | None:
     return None if task.native else task.size
 
 
-def restore_simply(baseline: str, example: Example) -> Picture | None:
+def restore_simply(baseline: str, example: Example) -> Pixels | None:
     """What a baseline makes of an input. None: no other pair is at hand.
 
     `bicubic` enlarges, `grey copy` is the input, `mean fill` fills the hole with the mean colour of
@@ -169,7 +169,7 @@ def mask_index(image: int, images: int, masks: int) -> int:
     return image * masks // images if masks > images else image % masks
 
 
-def damage(mask: Picture, height: int, width: int, seed: int, index: int) -> Picture:
+def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
     """Tile a mask and cut a part of it out: uint8 (height, width), 255 in the holes, else 0.
 
     The corner of the part follows from `seed` and `index` by SHA-256, so that no library's
@@ -202,7 +202,7 @@ def damage(mask: Picture, height: int, width: int, seed: int, index: int) -> Pic
     return np.where(part, np.uint8(255), np.uint8(0))
 
 
-def inconsistency(task: Task, example: Example, candidate: Picture) -> float | None:
+def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | None:
     """The RMSE, in levels, between the input and the input recomputed from a candidate.
 
     None for paired, whose input cannot be recomputed.
@@ -218,7 +218,7 @@ def inconsistency(task: Task, example: Example, candidate: Picture) -> float | N
     return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))
 
 
-def seam(example: Example, candidate: Picture) -> float | None:
+def seam(example: Example, candidate: Pixels) -> float | None:
     """The step across the hole's border, divided by the same step in the truth.
 
     The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
@@ -229,7 +229,7 @@ def seam(example: Example, candidate: Picture) -> float | None:
     if hole is None:
         return None
 
-    def step(image: Picture) -> float:
+    def step(image: Pixels) -> float:
         values = image.astype(np.float64)
         across = [np.abs(np.diff(values, axis=axis))[np.diff(hole, axis=axis)] for axis in (0, 1)]
         steps = np.concatenate(across)

@@ -15,7 +15,7 @@ from ..inference import Candidate, Request, Sampler, Score, task_of, to_batch
 from ..inference.rank import distances, order
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..temperature import Temperature
 from .examples import Example, inconsistency, restore_simply, seam
 from .metrics.pairs import colourfulness, diversity, psnr_hole, rank_histogram
@@ -151,7 +151,7 @@ class Measurer:
                 draws.setdefault("ranks", {})[str(m)] = shares
         return draws
 
-    def _compare(self, example: Example, images: list[Picture]) -> list[dict[str, Any]]:
+    def _compare(self, example: Example, images: list[Pixels]) -> list[dict[str, Any]]:
         """Compare images with the truth."""
         metrics, truth = self._run.metrics, to_batch([example.truth])
         batch = to_batch(images)

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import make_folder, write_png
 from ..paths import exists
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..version import __version__
 from .examples import Example
 from .result import Row, draws_of, ranked
@@ -34,11 +34,11 @@ class Measured:
 
     example: Example
     row: Row
-    baselines: dict[str, Picture]  # by name
+    baselines: dict[str, Pixels]  # by name
     # Candidates in the order of k, one list for each entry of the row's `draws`.
-    drawn: list[list[Picture]] = field(default_factory=list)
+    drawn: list[list[Pixels]] = field(default_factory=list)
 
-    def kept(self, cell: Cell) -> list[Picture]:
+    def kept(self, cell: Cell) -> list[Pixels]:
         """The N best of the first M candidates, best first."""
         draws = draws_of(self.row, cell.tau, cell.m)
         images = self.drawn[self.row["draws"].index(draws)]
@@ -170,7 +170,7 @@ class Outputs:
         write_png(folder / "truth.png", example.truth)
 
 
-def _error_map(image: Picture, truth: Picture) -> Picture:
+def _error_map(image: Pixels, truth: Pixels) -> Pixels:
     """The mean absolute error over channels as colour, uint8 (H, W, 3), clipped at 64 levels."""
     error = np.abs(image.astype(np.float64) - truth).mean(2)
     place = np.minimum(error / ERROR_SCALE, 1) * (len(_STOPS) - 1)

@@ -17,7 +17,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..inference.sample import requests_at_a_time
 from ..inference.score import estimator_of, task_of, to_batch
 from ..model import CAFlow
-from ..tasks import Picture, SuperRes, Task
+from ..tasks import Pixels, SuperRes, Task
 from .examples import (
     Example,
     check_baselines,
@@ -205,7 +205,7 @@ def _example(
     if masks is None:
         return make_example(task, reader, index)
 
-    def mask_of(height: int, width: int) -> Picture:
+    def mask_of(height: int, width: int) -> Pixels:
         place = mask_index(index, len(reader.names), len(masks.names))
         return damage(masks.read(place)[0], height, width, seed, index)
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..errors import EXIT_USAGE, CaflowError
 from ..images import read_image
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..tasks.base import grey
 
 __all__ = ["ImageLike", "as_image", "as_mask"]
@@ -24,7 +24,7 @@ _TIFF_MODES = ("I", "F", "CMYK", "LAB")
 _STRAIGHT = {"La": "LA", "RGBa": "RGBA", "PA": "RGBA"}
 
 
-def as_image(image: ImageLike) -> Picture:
+def as_image(image: ImageLike) -> Pixels:
     """Bring an image to uint8 (H, W, 3).
 
     A file and a PIL image are read as the command line reads files: EXIF orientation and colour
@@ -57,7 +57,7 @@ def as_image(image: ImageLike) -> Picture:
     raise _refusal(f"an image is an array of shape {image.shape}")
 
 
-def as_mask(mask: ImageLike | None) -> Picture | None:
+def as_mask(mask: ImageLike | None) -> Pixels | None:
     """Bring a mask to grey, uint8 (H, W), white where it is to be filled; None stays None.
 
     Args:
@@ -76,7 +76,7 @@ def as_mask(mask: ImageLike | None) -> Picture | None:
     return grey(as_image(mask))
 
 
-def _from_pil(image: Image.Image) -> Picture:
+def _from_pil(image: Image.Image) -> Pixels:
     # By way of a file, so that there is one policy for turns, profiles, depths and palettes.
     if not all(image.size):
         raise _refusal(f"an image has {image.width}×{image.height} pixels")

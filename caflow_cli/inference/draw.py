@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..flows import standard_normal_log_prob, to_uint8
 from ..model import CAFlow, Condition
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 
@@ -143,8 +143,8 @@ def decode_noise(
 
 
 def resampled(
-    draw: Callable[[Tensor | None], tuple[Picture, Tensor]], exchange: Callable[[Tensor], None]
-) -> tuple[Picture, int]:
+    draw: Callable[[Tensor | None], tuple[Pixels, Tensor]], exchange: Callable[[Tensor], None]
+) -> tuple[Pixels, int]:
     """Draw, and where the sample diverged resample it from the generator's next latents.
 
     Args:
@@ -192,7 +192,7 @@ class OnePiece:
         latents: Sequence[Latents],
         strict: bool = True,
         steps: Steps | None = None,
-    ) -> list[tuple[Picture, int]]:
+    ) -> list[tuple[Pixels, int]]:
         """Draw one image from the next latents of each.
 
         What diverged is resampled alone, so other samples stay as they are.
@@ -222,13 +222,13 @@ class OnePiece:
 
     def _draw_alone(
         self, row: int, tau: Tau, first: list[Tensor], fresh: Latents
-    ) -> tuple[Picture, int]:
+    ) -> tuple[Pixels, int]:
         """Draw again a sample that diverged among others, by itself: batches change the bits."""
         condition = self.condition
         if condition.batch > 1:
             condition = self._model.encode_condition(self._cond[row, None])
 
-        def draw(_: Tensor | None) -> tuple[Picture, Tensor]:
+        def draw(_: Tensor | None) -> tuple[Pixels, Tensor]:
             latents = self._latents(tau, [first])
             points, cells = decode_noise(self._model, condition, latents, self._bf16)
             return _to_images(points)[0], cells[0]
@@ -259,6 +259,6 @@ class OnePiece:
         return value.tolist(), deviations.cpu()
 
 
-def _to_images(points: Tensor) -> list[Picture]:
+def _to_images(points: Tensor) -> list[Pixels]:
     """Round floats (B, C, H, W) on the 8-bit scale to images."""
     return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import CaflowError
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..temperature import Temperature
 from .maps import Attribution
 from .sample import Candidate
@@ -37,7 +37,7 @@ _SIDE = 384  # pixels of a chart's longer side
 _RANGE = 3.0  # standard deviations that colours of a score map reach at least
 
 _Values = npt.NDArray[np.float64]
-ColourMap = Callable[[_Values], Picture]
+ColourMap = Callable[[_Values], Pixels]
 
 # From dark to light in even steps of lightness, so that more looks like more in grey, too.
 _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
@@ -45,12 +45,12 @@ _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
 _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
-def sheet(rows: Sequence[Picture]) -> Picture:
+def sheet(rows: Sequence[Pixels]) -> Pixels:
     """Put rows below each other, with a white margin around them."""
     return np.pad(_stacked(rows), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
 
 
-def grid_row(name: str, tau: Temperature, seen: Picture, ranked: Sequence[Candidate]) -> Picture:
+def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candidate]) -> Pixels:
     """Draw an input, in the colours that the model reads, and its candidates by rank with scores.
 
     Args:
@@ -60,7 +60,7 @@ def grid_row(name: str, tau: Temperature, seen: Picture, ranked: Sequence[Candid
         ranked: The candidates.
     """
 
-    def cell(image: Picture, lines: Sequence[str]) -> Picture:
+    def cell(image: Pixels, lines: Sequence[str]) -> Pixels:
         return _captioned(thumbnail(image, _CELL), "\n".join(lines), _CELL)
 
     height, width = seen.shape[:2]
@@ -96,7 +96,7 @@ def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     return np.sqrt(variance / (len(candidates) - 1))
 
 
-def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Picture, list[str]]:
+def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixels, list[str]]:
     """Draw the map of `spread` with its colour bar, and say in lines what it shows."""
     values = spread(candidates)
     # A few failures, all of them far off, would leave everything else in one colour.
@@ -111,14 +111,14 @@ def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pictu
     return _colour_chart(values, 0.0, top, _sequential, _SIDE), lines
 
 
-def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Picture:
+def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
     """Draw the best candidate of an image beside the map of `spread`."""
     chart, lines = spread_map(candidates, tau)
     text = "\n".join([f"{name}: {lines[0]}", *lines[1:]])
     return _captioned(_with_image(candidates[0].image, chart), text)
 
 
-def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
+def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
     """Draw an image beside the map of its score's z-scores."""
     lines = [
         f"{name}: {score.summary}",
@@ -134,30 +134,30 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Picture:
     return _captioned(_with_image(found.target, chart), "\n".join(lines))
 
 
-def _with_image(image: Picture, chart: Picture) -> Picture:
+def _with_image(image: Pixels, chart: Pixels) -> Pixels:
     """Put an image beside its chart, lowered by half a letter's height to align with the field."""
     small = thumbnail(image, _SIDE)
     return _beside([np.pad(small, ((8, 0), (0, 0), (0, 0)), constant_values=255), chart])
 
 
-def _sequential(values: _Values) -> Picture:
+def _sequential(values: _Values) -> Pixels:
     """Map values from 0 to 1 to colours, dark to light: (...) to uint8 (..., 3)."""
     return _colours(values, _SEQUENTIAL)
 
 
-def _diverging(values: _Values) -> Picture:
+def _diverging(values: _Values) -> Pixels:
     """Map values to colours, 0 blue, 1/2 grey, 1 red: (...) to uint8 (..., 3)."""
     return _colours(values, _DIVERGING)
 
 
-def _colours(values: _Values, table: str) -> Picture:
+def _colours(values: _Values, table: str) -> Pixels:
     colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()])
     stops = np.linspace(0, 1, len(colours))
     channels = [np.interp(values, stops, channel) for channel in colours.T]
     return np.stack(channels, -1).round().astype(np.uint8)
 
 
-def thumbnail(image: Picture, side: int) -> Picture:
+def thumbnail(image: Pixels, side: int) -> Pixels:
     """Resize a image so that its longer side is at most `side`.
 
     A small image is enlarged by a whole number, so that its pixels are visible. A large one is
@@ -172,27 +172,27 @@ def thumbnail(image: Picture, side: int) -> Picture:
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
-def _beside(parts: Sequence[Picture]) -> Picture:
+def _beside(parts: Sequence[Pixels]) -> Pixels:
     """Put images in a row, on white, aligned at the top."""
     height = max(part.shape[0] for part in parts)
     padded = [_on_paper(part, height, part.shape[1] + _GAP) for part in parts]
     return np.concatenate(padded, 1)[:, :-_GAP]
 
 
-def _stacked(parts: Sequence[Picture]) -> Picture:
+def _stacked(parts: Sequence[Pixels]) -> Pixels:
     """Put images below each other, on white, aligned at the left."""
     width = max(part.shape[1] for part in parts)
     padded = [_on_paper(part, part.shape[0] + _GAP, width) for part in parts]
     return np.concatenate(padded, 0)[:-_GAP]
 
 
-def _on_paper(image: Picture, height: int, width: int) -> Picture:
+def _on_paper(image: Pixels, height: int, width: int) -> Pixels:
     paper = np.full((height, width, 3), _PAPER, np.uint8)
     paper[: image.shape[0], : image.shape[1]] = image
     return paper
 
 
-def _captioned(image: Picture, text: str, width: int | None = None) -> Picture:
+def _captioned(image: Pixels, text: str, width: int | None = None) -> Pixels:
     """Add lines of text below a image; a line longer than `width` is broken.
 
     Pillow's own font has only ASCII letters; others become `?`.
@@ -230,7 +230,7 @@ def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
 
 def _colour_chart(
     values: _Values, low: float, high: float, colours: ColourMap, side: int
-) -> Picture:
+) -> Pixels:
     """Draw a field as a image with a longer side of `side` pixels, and a colour bar at its right.
 
     Values beyond `low` and `high` get the colours of the ends.

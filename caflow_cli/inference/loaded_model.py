@@ -12,7 +12,7 @@ import torch
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..images import Decoded
 from ..model import CAFlow, read_info
-from ..tasks import TASKS, Picture
+from ..tasks import TASKS, Pixels
 from .domain import Statistics, far_note
 
 __all__ = ["LoadedModel", "task_of_file"]
@@ -45,7 +45,6 @@ class LoadedModel:
     model: CAFlow
     id: str
     sha256: str
-    path: Path
     training: Mapping[str, Any]
 
     @classmethod
@@ -58,7 +57,7 @@ class LoadedModel:
         task_of_file(path, id)
         model = CAFlow.load(path).to(device)
         model.identity = {"id": id, "sha256": sha256}
-        return cls(model, id, sha256, path, read_info(path).training)
+        return cls(model, id, sha256, read_info(path).training)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -75,7 +74,7 @@ class LoadedModel:
         """Whether its task needs a mask with each image."""
         return TASKS[self.task].needs_mask
 
-    def as_seen(self, image: Decoded) -> Picture:
+    def as_seen(self, image: Decoded) -> Pixels:
         """The colours of an image that go into its condition.
 
         If the image is to be enlarged, colours of nearly transparent edges are replaced.

@@ -15,7 +15,7 @@ from ..devices import float64_device, to_float64
 from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
-from ..tasks import HoleWindow, Picture
+from ..tasks import HoleWindow, Pixels
 from .draw import OnePiece
 from .sample import Request, Sampler, Step
 from .score import check_mask, task_of
@@ -33,7 +33,7 @@ _AT_ONCE = 2**24  # pixels of maps over whole images
 class Attribution:
     """The places that a pair's score comes from, compared with samples for the same condition."""
 
-    target: Picture  # as it was scored, of the model's size; of a hole in parts, the whole image
+    target: Pixels  # as it was scored, of the model's size; of a hole in parts, the whole image
     nats: npt.NDArray[np.float64]  # (H, W), sums to the log-likelihood, of parts to the rank score
     # (H / cell, W / cell), rounded up: standard deviations above the samples' mean
     z: npt.NDArray[np.float64]
@@ -43,9 +43,9 @@ class Attribution:
 
 def attribution(
     model: CAFlow,
-    condition: Picture,
-    target: Picture,
-    mask: Picture | None = None,
+    condition: Pixels,
+    target: Pixels,
+    mask: Pixels | None = None,
     samples: int = _SAMPLES,
 ) -> Attribution:
     """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
@@ -62,7 +62,7 @@ def attribution(
         CaflowError: Condition and target do not fit each other, or are too large for one piece.
     """
     task, multiple = task_of(model), model.config.flow.multiple
-    check_mask(task, mask)
+    check_mask(task, mask is not None)
     height, width = size = task.model_size(condition, mask)
     check_size(size)
     if len(plan_tiles(size, multiple)) > 1:
@@ -78,12 +78,12 @@ def attribution(
     request = Request(condition, [first, *parts[1:]])
     sampler = Sampler(model, [request], strict=False, batch_size=at_a_time)
 
-    def map_of_part(images: Sequence[Picture], part: int) -> tuple[Tensor, Tensor]:
+    def map_of_part(images: Sequence[Pixels], part: int) -> tuple[Tensor, Tensor]:
         conditions, targets = sampler.reduce(images, part)
         assert isinstance(conditions, OnePiece)
         return log_prob_map(model, targets, conditions.condition), targets
 
-    def map_of(images: Sequence[Picture]) -> Tensor:
+    def map_of(images: Sequence[Pixels]) -> Tensor:
         if len(parts) == 1:
             return map_of_part(images, 0)[0]
         total = torch.zeros(len(images), *condition.shape[:2], dtype=torch.float64)

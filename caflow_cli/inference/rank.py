@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ..tasks import Picture
+from ..tasks import Pixels
 
 __all__ = ["distances", "order"]
 
@@ -60,7 +60,7 @@ def order(
     return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
 
 
-def distances(count: int, image_of: Callable[[int], Picture], at_once: int = _AT_ONCE) -> Values:
+def distances(count: int, image_of: Callable[[int], Pixels], at_once: int = _AT_ONCE) -> Values:
     """RMSE between images, in levels, over pixels and channels: (M, M) float64, symmetric.
 
     Large images are made several times, so that few are in memory at once.

@@ -12,7 +12,7 @@ from ..devices import check_bf16
 from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Picture, SuperRes
+from ..tasks import Pixels, SuperRes
 from ..temperature import Tau
 from .arguments import ImageLike, as_image, as_mask
 from .draw import RESAMPLES, Progress
@@ -75,9 +75,9 @@ def restore(
 
 def restore_images(
     model: CAFlow,
-    images: Sequence[Picture],
+    images: Sequence[Pixels],
     sampling: Sampling,
-    masks: Sequence[Picture | None],
+    masks: Sequence[Pixels | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
     """Do as `restore` for several images, which are drawn and scored in batches of them all.
@@ -130,9 +130,9 @@ class Drawing:
     def __init__(
         self,
         model: CAFlow,
-        images: Sequence[Picture],
+        images: Sequence[Pixels],
         sampling: Sampling,
-        masks: Sequence[Picture | None],
+        masks: Sequence[Pixels | None],
         progress: Progress | None = None,
         batch_size: int | None = None,
     ) -> None:
@@ -144,7 +144,7 @@ class Drawing:
             check_bf16(model.device)
         requests = []
         for image, mask in zip(images, masks, strict=True):
-            check_mask(self._task, mask)
+            check_mask(self._task, mask is not None)
             check_size(self._task.model_size(image, mask))
             requests.append(Request.of(self._task, image, mask, self.sampling.consistent))
         self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)

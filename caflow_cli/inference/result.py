@@ -18,7 +18,7 @@ from ..errors import EXIT_USAGE, CaflowError
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..sampling import Sampling
-from ..tasks import Picture, get_task
+from ..tasks import Pixels, get_task
 from ..tasks.base import as_read
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
@@ -54,8 +54,8 @@ class Candidates:
     sampling: Sampling  # with tau and M filled in
     estimator: Mapping[str, str | int]
     statistics: Statistics  # of the condition, for `domain.far_note`
-    condition: Picture = field(repr=False)  # the input, uint8 (H, W, 3)
-    mask: Picture | None = field(repr=False)  # uint8 (H, W)
+    condition: Pixels = field(repr=False)  # the input, uint8 (H, W, 3)
+    mask: Pixels | None = field(repr=False)  # uint8 (H, W)
     config: Config = field(repr=False)  # the model's
     model: Mapping[str, str | None]  # id and sha256
 
@@ -80,7 +80,7 @@ class Candidates:
         return self.sampling.rank
 
     @property
-    def seen(self) -> Picture:
+    def seen(self) -> Pixels:
         """The input in the colours that the model reads: uint8 (H, W, 3)."""
         return as_read(get_task(self.config), self.condition)
 

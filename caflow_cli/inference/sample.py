@@ -22,7 +22,7 @@ from torch import Tensor
 from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import HoleWindow, Part, Picture, Place, SuperRes, Task
+from ..tasks import HoleWindow, Part, Pixels, Place, SuperRes, Task
 from ..temperature import Tau
 from .domain import Statistics
 from .draw import RESAMPLES, Latents, OnePiece, Progress, Steps
@@ -49,9 +49,9 @@ def requests_at_a_time(
 class Step:
     """A `Part` whose functions are given one by one."""
 
-    condition: Callable[[Picture], Picture]
-    compose: Callable[[Picture, Picture], Picture]
-    reduce: Callable[[Picture, Picture], tuple[Picture, Picture]]
+    condition: Callable[[Pixels], Pixels]
+    compose: Callable[[Pixels, Pixels], Pixels]
+    reduce: Callable[[Pixels, Pixels], tuple[Pixels, Pixels]]
     place: Place | None = None
 
 
@@ -59,12 +59,12 @@ class Step:
 class Request:
     """An image to draw candidates for, part by part."""
 
-    image: Picture  # which the first part completes, and the next one what that composes
+    image: Pixels  # which the first part completes, and the next one what that composes
     parts: Sequence[Part]
 
     @classmethod
     def of(
-        cls, task: Task, image: Picture, mask: Picture | None = None, consistent: bool = False
+        cls, task: Task, image: Pixels, mask: Pixels | None = None, consistent: bool = False
     ) -> Request:
         """Make the request for a user's image.
 
@@ -79,17 +79,17 @@ class Request:
             return cls(image, task.parts(image, mask))
         assert isinstance(task, SuperRes), "Sampling.of refuses others"
 
-        def compose(image: Picture, draw: Picture) -> Picture:
+        def compose(image: Pixels, draw: Pixels) -> Pixels:
             return back_project(image, task.compose(image, draw), task)
 
         return cls(image, [Step(task.condition, compose, task.reduce)])
 
     @classmethod
-    def of_condition(cls, task: Task, cond: Picture) -> Request:
+    def of_condition(cls, task: Task, cond: Pixels) -> Request:
         """Make the request for a condition at model scale, whose image is not known."""
         return cls(cond, [Step(lambda y: y, task.keep_known, lambda y, target: (y, target))])
 
-    def composed(self, number: int, image: Picture, draw: Picture) -> Picture:
+    def composed(self, number: int, image: Pixels, draw: Pixels) -> Pixels:
         """`image` with part `number` done, too. An image that this method composed is reused."""
         part = self.parts[number]
         if number == 0 or not isinstance(part, HoleWindow):
@@ -111,12 +111,12 @@ class Candidate:
     rank: int = 0  # from 1
     rank_value: float | None = None  # what the rule of rank says of it (`inference.rank`)
     consistency_max: int | None = None  # levels between the reduced image and the input
-    _draws: list[Picture] = field(default_factory=list)  # uint8, of the model's size, one a part
+    _draws: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
     _nats: list[Nats] = field(default_factory=list)
-    _image: Picture | None = None
+    _image: Pixels | None = None
 
     @property
-    def image(self) -> Picture:
+    def image(self) -> Pixels:
         """The composed image, uint8 (H, W, 3); after `release`, composed at each access."""
         if self._image is not None:
             return self._image
@@ -132,7 +132,7 @@ class Candidate:
         elif self._image is not None:
             self._draws = []
 
-    def take(self, draw: Picture) -> None:
+    def take(self, draw: Pixels) -> None:
         """Compose the next part."""
         before = self.request.image if self._image is None else self._image
         self._image = self.request.composed(len(self._draws), before, draw)
@@ -246,7 +246,7 @@ class Sampler:
                 batch = [one for one in batch if id(one) not in lost]
             yield batch
 
-    def score(self, images: Sequence[Picture], noise_samples: int = 1) -> list[Score]:
+    def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
         """Score composed images, part by part, each of these in one batch.
 
         Args:
@@ -276,7 +276,7 @@ class Sampler:
         found = zip(nats, parts, images, strict=True)
         return [score_of(own, of_image, size, image) for own, of_image, image in found]
 
-    def reduce(self, images: Sequence[Picture], part: int = 0) -> tuple[OnePiece | InTiles, Tensor]:
+    def reduce(self, images: Sequence[Pixels], part: int = 0) -> tuple[OnePiece | InTiles, Tensor]:
         """Reduce composed images to the pairs that are scored.
 
         Args:
@@ -296,7 +296,7 @@ class Sampler:
         return read_conditions(self._model, cond, self._bf16), cond
 
     def _reduce(
-        self, part: int, images: Sequence[tuple[int, Picture]], known: _Read | None = None
+        self, part: int, images: Sequence[tuple[int, Pixels]], known: _Read | None = None
     ) -> tuple[OnePiece | InTiles, Tensor]:
         """Reduce images of requests; conditions that are known already are not read again."""
         pairs = [
@@ -314,7 +314,7 @@ class Sampler:
         return read_conditions(self._model, cond), targets
 
 
-def back_project(image: Picture, sample: Picture, task: SuperRes) -> Picture:
+def back_project(image: Pixels, sample: Pixels, task: SuperRes) -> Pixels:
     """Find an image near `sample` whose reduction is within one level of `image` everywhere.
 
         x <- clip(x + up(image - down(round(x))), 0, 255)

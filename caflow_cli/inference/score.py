@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import EXIT_USAGE, CaflowError, usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..sampling import check_noise_samples
-from ..tasks import Part, Picture, Place, Task, get_task
+from ..tasks import Part, Pixels, Place, Task, get_task
 from .arguments import ImageLike, as_image, as_mask
 from .draw import OnePiece, Steps
 from .tiles import InTiles, check_size, read_conditions
@@ -89,19 +89,17 @@ def task_of(model: CAFlow) -> Task:
     return get_task(model.config)
 
 
-def check_mask(task: Task, mask: Picture | None) -> None:
+def check_mask(task: Task, given: bool) -> None:
     """CaflowError (exit 2) for a missing mask, or for a mask that the task does not take."""
-    if task.needs_mask and mask is None:
-        raise CaflowError(
-            f"{task.name} needs a mask",
-            "--mask FILE, white where the image is to be filled",
-            EXIT_USAGE,
+    if given and not task.needs_mask:
+        raise usage_error(f"{task.name} takes no mask", "leave --mask out")
+    if task.needs_mask and not given:
+        raise usage_error(
+            f"{task.name} needs a mask", "--mask FILE, white where the image is to be filled"
         )
-    if mask is not None and not task.needs_mask:
-        raise CaflowError(f"{task.name} takes no mask", "leave --mask out", EXIT_USAGE)
 
 
-def to_batch(images: Sequence[Picture]) -> Tensor:
+def to_batch(images: Sequence[Pixels]) -> Tensor:
     """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor.
 
     One alone is no copy, if it may be written to.
@@ -143,7 +141,7 @@ def score(
     check_noise_samples(noise_samples)
     condition, target, mask = as_image(condition), as_image(target), as_mask(mask)
     task = task_of(model)
-    check_mask(task, mask)
+    check_mask(task, mask is not None)
     height, width = size = task.model_size(condition, mask)
     check_size(size)
     parts = task.parts(condition, mask)
@@ -196,7 +194,7 @@ def nats_of(
 
 
 def score_of(
-    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], image: Picture
+    nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], image: Pixels
 ) -> Score:
     """The score of an image from those of its parts.
 

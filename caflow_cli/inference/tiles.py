@@ -17,7 +17,7 @@ from ..devices import to_layout
 from ..errors import CaflowError
 from ..layers.guides import Moments
 from ..model import CAFlow, Condition
-from ..tasks import Picture
+from ..tasks import Pixels
 from ..temperature import Tau, Temperature
 from .domain import Statistics, statistics
 from .draw import Latents, OnePiece, Steps, decode_noise, in_cells, resampled
@@ -237,12 +237,12 @@ class InTiles:
         latents: Sequence[Latents],
         strict: bool = True,
         steps: Steps | None = None,
-    ) -> list[tuple[Picture, int]]:
+    ) -> list[tuple[Pixels, int]]:
         """Draw as `OnePiece.draw`, with one field of noise for each image, cut into tiles.
 
         Where a tile diverged, all tiles that see the place are drawn again with other noise there.
         """
-        found: list[tuple[Picture, int]] = []
+        found: list[tuple[Pixels, int]] = []
         each = len(latents) // len(self._cond)
         for place, of_one in enumerate(latents):
             image = np.empty((*self.size, self._model.config.flow.target_channels), np.uint8)
@@ -324,13 +324,13 @@ class InTiles:
 
     def _draw_into(
         self,
-        image: Picture,
+        image: Pixels,
         row: int,
         tau: Tau,
         noise: LatentRows,
         steps: Steps,
         changed: Tensor | None,
-    ) -> tuple[Picture, Tensor]:
+    ) -> tuple[Pixels, Tensor]:
         """Draw from the noise of the whole image, which is cut into tiles. Returns the image, and
         where it diverged.
 

@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Part, Picture, Place, Task, pad
+from .base import Part, Pixels, Place, Task, pad
 from .colorize import Colorize
 from .holes import MaskHoles
 from .inpaint import HoleWindow, Inpaint
@@ -26,7 +26,7 @@ __all__ = [
     "MaskHoles",
     "Paired",
     "Part",
-    "Picture",
+    "Pixels",
     "Place",
     "SuperRes",
     "Task",

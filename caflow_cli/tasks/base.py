@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Part",
-    "Picture",
+    "Pixels",
     "Place",
     "Task",
     "as_read",
@@ -31,7 +31,7 @@ __all__ = [
     "scaled_size",
 ]
 
-Picture = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
+Pixels = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Part(Protocol):
     def place(self) -> Place | None:
         """Where in the image it is; None: it is all of the image."""
 
-    def condition(self, image: Picture) -> Picture:
+    def condition(self, image: Pixels) -> Pixels:
         """Compute the condition of an image: uint8 (h, w, cond_channels)."""
 
-    def compose(self, image: Picture, sample: Picture) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Put a sample of the model's size into the image."""
 
-    def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """Compute the pair (condition, target) that is scored, from the user's image and a target
         in which this part and all before it are done.
 
@@ -104,25 +104,25 @@ class Task:
         """The task of a model's config."""
         raise NotImplementedError
 
-    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         """Height and width of `condition(image, mask)`, without computing it."""
         raise NotImplementedError
 
-    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[Part]:
+    def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
         """The parts that are sampled for an image, one after the other. Most tasks have one."""
         return (self,)
 
-    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
         """Compute the condition from a user's image, padded: uint8 (h, w, cond_channels)."""
         raise NotImplementedError
 
-    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
         """Put a sample of the model's size into the user's image. The result is written."""
         raise NotImplementedError
 
     def reduce(
-        self, image: Picture, target: Picture, mask: Picture | None = None
-    ) -> tuple[Picture, Picture]:
+        self, image: Pixels, target: Pixels, mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels]:
         """Compute the pair (condition, target) that is scored, both of the model's size.
 
         Ranking and `score` both use this, so the score of a written file is the one that ranked it.
@@ -132,7 +132,7 @@ class Task:
         """
         raise NotImplementedError
 
-    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+    def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Compose a sample at model scale, if only the condition is known and not the image.
 
         The result is scored without `reduce`, which would not change it.
@@ -151,8 +151,8 @@ class Task:
         return sample
 
     def training_condition(
-        self, target: Picture, generator: torch.Generator | None = None
-    ) -> Picture:
+        self, target: Pixels, generator: torch.Generator | None = None
+    ) -> Pixels:
         """Compute a condition for a training target: uint8 (H, W, 3) to (H, W, cond_channels).
 
         `generator` draws its random parts.
@@ -162,11 +162,11 @@ class Task:
         """
         raise NotImplementedError
 
-    def held_out_condition(self, target: Picture, index: int) -> Picture:
+    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
         """Compute the condition of validation image `index`, the same at each call."""
         return self.training_condition(target)
 
-    def note(self, image: Picture, mask: Picture | None) -> str | None:
+    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         """What is dropped from an image, or will not come out well; None: nothing is to be said."""
         return None
 
@@ -198,25 +198,25 @@ def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]
     return np.array(resized)  # `asarray` would be read-only, which torch warns of
 
 
-def scaled_size(image: Picture, size: int) -> tuple[int, int]:
+def scaled_size(image: Pixels, size: int) -> tuple[int, int]:
     """Height and width of an image whose shorter side is brought to `size`, its aspect kept."""
     height, width = image.shape[:2]
     short = min(height, width)
     return (2 * height * size + short) // (2 * short), (2 * width * size + short) // (2 * short)
 
 
-def grey(image: Picture) -> Picture:
+def grey(image: Pixels) -> Pixels:
     """Convert to grey by Pillow's `convert("L")`, Rec. 601 luma: uint8 (H, W, 3) to (H, W)."""
     return np.array(Image.fromarray(image).convert("L"))
 
 
-def as_read(task: Task, image: Picture) -> Picture:
+def as_read(task: Task, image: Pixels) -> Pixels:
     """The image in the colours that its condition has: uint8 (H, W, 3), grey if it has one."""
     return grey(image)[..., None].repeat(3, 2) if task.cond_channels == 1 else image
 
 
 def check_target(
-    image: Picture, target: Picture, wanted: tuple[int, int], because: str, scale: str = ""
+    image: Pixels, target: Pixels, wanted: tuple[int, int], because: str, scale: str = ""
 ) -> None:
     """Refuse a target of another size than `wanted`: CaflowError (exit 1)."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .base import Picture, Task, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import Pixels, Task, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -49,14 +49,14 @@ class Colorize(Task):
     def of(cls, config: Config) -> Colorize:
         return cls(config.task.size, config.flow.multiple)
 
-    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*self._scale(image), self.multiple)
 
-    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
         """Compute the grey of the image at model scale, padded: uint8 (h, w, 1)."""
         return pad(resize(grey(image), *self._scale(image)), self.multiple)[..., None]
 
-    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
         """Add the sample's chroma to the image. `convert("L")` gives the same before and after.
 
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample and the grey L of the
@@ -74,8 +74,8 @@ class Colorize(Task):
         return result
 
     def reduce(
-        self, image: Picture, target: Picture, mask: Picture | None = None
-    ) -> tuple[Picture, Picture]:
+        self, image: Pixels, target: Pixels, mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels]:
         """Resize the target to model scale and compute its grey there, both padded.
 
         If the target has another luminance than the image, the difference of their greys at model
@@ -92,7 +92,7 @@ class Colorize(Task):
         level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
-    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+    def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Replace the sample's luminance by that of the condition."""
         return _tint(condition[..., 0], *_chroma(sample))
 
@@ -106,21 +106,21 @@ class Colorize(Task):
         return condition + chroma * room.amin(1, keepdim=True).clamp(max=1)
 
     def training_condition(
-        self, target: Picture, generator: torch.Generator | None = None
-    ) -> Picture:
+        self, target: Pixels, generator: torch.Generator | None = None
+    ) -> Pixels:
         """Compute the grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
         return grey(target)[..., None]
 
-    def note(self, image: Picture, mask: Picture | None) -> str | None:
+    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
         return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
 
-    def _scale(self, image: Picture) -> tuple[int, int]:
+    def _scale(self, image: Pixels) -> tuple[int, int]:
         """Height and width at model scale, unpadded."""
         return scaled_size(image, self.size)
 
 
-def _chroma(sample: Picture) -> list[Plane]:
+def _chroma(sample: Pixels) -> list[Plane]:
     """Red, green and blue, each minus the luma: (H, W) each."""
     values = sample.astype(np.float32)
     luma = (values @ np.array([_R, _G, _B], np.float32)) / _ONE
@@ -128,11 +128,11 @@ def _chroma(sample: Picture) -> list[Plane]:
 
 
 def _tint(
-    level: Picture,
+    level: Pixels,
     red: Plane,
     green: Plane,
     blue: Plane,
-) -> Picture:
+) -> Pixels:
     """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
@@ -147,7 +147,7 @@ def _tint(
     return np.stack([r, g, b], axis=-1).astype(np.uint8)
 
 
-def upsample_chroma(planes: list[Plane], small: Picture, level: Picture) -> list[Plane]:
+def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
     """Enlarge planes of chroma so that colours end where the luminance has edges.
 
     First every pixel p takes a mean over the four pixels q around it at model scale, in which those
@@ -178,7 +178,7 @@ def upsample_chroma(planes: list[Plane], small: Picture, level: Picture) -> list
     return carried
 
 
-def _along_edges(planes: list[Plane], small: Picture, level: Picture) -> list[Plane]:
+def _along_edges(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
     """The mean over four neighbours at model scale, strip by strip."""
     height, width = level.shape
     rows, down = _neighbours(height, small.shape[0])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, Place, Task, check_target, pad, resize
+from .base import Pixels, Place, Task, check_target, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
 from .windows import Mask, Window, edge_of, plan_windows, window_around
 
@@ -58,12 +58,12 @@ class Inpaint(Task):
         task, flow = config.task, config.flow
         return cls(flow.cond_channels, task.size, flow.multiple, task.holes, task.rim, task.window)
 
-    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         side = self._window_side(image.shape)
         side += -side % self.multiple
         return side, side
 
-    def parts(self, image: Picture, mask: Picture | None = None) -> Sequence[HoleWindow]:
+    def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[HoleWindow]:
         """The windows of the hole, in the order in which they are filled.
 
         Raises:
@@ -78,17 +78,17 @@ class Inpaint(Task):
             window.of(left)[:] = False
         return found
 
-    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
         """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
         return self._whole(image, mask).condition(image)
 
-    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
         """Enlarge the sample and put it into the hole of the image."""
         return self._whole(image, mask).compose(image, sample)
 
     def reduce(
-        self, image: Picture, target: Picture, mask: Picture | None = None
-    ) -> tuple[Picture, Picture]:
+        self, image: Pixels, target: Pixels, mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels]:
         """Compute the windows of image and target at model scale, padded.
 
         Raises:
@@ -96,7 +96,7 @@ class Inpaint(Task):
         """
         return self._whole(image, mask).reduce(image, target)
 
-    def keep_known(self, condition: Picture, sample: Picture) -> Picture:
+    def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
         if self.cond_channels == 4:
             hole = condition[..., 3:] >= _WHITE
@@ -112,8 +112,8 @@ class Inpaint(Task):
         return sample.where(hole, condition[:, :3])
 
     def training_condition(
-        self, target: Picture, generator: torch.Generator | None = None
-    ) -> Picture:
+        self, target: Pixels, generator: torch.Generator | None = None
+    ) -> Pixels:
         """Mark a hole in the target, drawn by `generator`; without a generator, the central hole.
 
         uint8 (H, W, 3) to (H, W, cond_channels).
@@ -127,13 +127,13 @@ class Inpaint(Task):
             hole = draw_hole(self.holes, height, width, generator)
         return _marked(target, hole, self.cond_channels)
 
-    def held_out_condition(self, target: Picture, index: int) -> Picture:
+    def held_out_condition(self, target: Pixels, index: int) -> Pixels:
         """Mark the hole of validation image `index` in the target."""
         import torch  # here, so that the defaults above are had without it
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
 
-    def note(self, image: Picture, mask: Picture | None) -> str | None:
+    def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         if not self.rim or mask is None:
             return None
         hole = self.hole(image, mask)
@@ -144,7 +144,7 @@ class Inpaint(Task):
             "the model learned to fill scratches, dirt and small things"
         )
 
-    def hole(self, image: Picture, mask: Picture | None) -> Mask:
+    def hole(self, image: Pixels, mask: Pixels | None) -> Mask:
         """Check the mask, and convert it to booleans (H, W).
 
         Raises:
@@ -173,7 +173,7 @@ class Inpaint(Task):
         """S, the side of the windows of an image of that shape: no larger than it has to be."""
         return max(self.size, min(self.window, max(shape[:2])))
 
-    def _whole(self, image: Picture, mask: Picture | None) -> HoleWindow:
+    def _whole(self, image: Pixels, mask: Pixels | None) -> HoleWindow:
         """The window around the whole hole."""
         hole = self.hole(image, mask)
         window = window_around(hole, self._window_side(hole.shape))
@@ -202,7 +202,7 @@ class HoleWindow:
         (top, left), (height, width) = self.window.corner, self.hole.shape
         return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
 
-    def condition(self, image: Picture) -> Picture:
+    def condition(self, image: Pixels) -> Pixels:
         """The window's known pixels, shrunk and padded: uint8 (side, side, channels).
 
         Args:
@@ -210,13 +210,13 @@ class HoleWindow:
         """
         return self._condition(self.window.of(image))
 
-    def compose(self, image: Picture, sample: Picture) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Enlarge the sample and put it into the hole of a copy of the image."""
         result = image.copy()
         self.fill(result, sample)
         return result
 
-    def fill(self, image: Picture, sample: Picture) -> None:
+    def fill(self, image: Pixels, sample: Pixels) -> None:
         """Do as `compose`, in place: a large image with many parts is copied only once."""
         window = self.window
         known, cells = self._shrink(window.of(image))
@@ -224,7 +224,7 @@ class HoleWindow:
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
         window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
 
-    def reduce(self, image: Picture, target: Picture) -> tuple[Picture, Picture]:
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """Compute the windows of image and target at model scale, padded.
 
         What earlier parts have filled is taken from the target.
@@ -258,11 +258,11 @@ class HoleWindow:
             values = np.moveaxis((folded / counts)[cell], 0, axis)
         return values
 
-    def _condition(self, part: Picture) -> Picture:
+    def _condition(self, part: Pixels) -> Pixels:
         known, cells = self._shrink(part)
         return pad(_marked(known, cells, self.channels), self.side)
 
-    def _shrink(self, part: Picture) -> tuple[Picture, Mask]:
+    def _shrink(self, part: Pixels) -> tuple[Pixels, Mask]:
         """Shrink the window's known pixels to model scale, and mark cells that touch the hole.
 
         The result is BICUBIC of the known pixels divided by BICUBIC of their weight, which is 1 for
@@ -282,7 +282,7 @@ class HoleWindow:
         return np.rint(np.stack(known, -1)).clip(0, 255).astype(np.uint8), cells
 
 
-def _marked(image: Picture, hole: Mask, channels: int) -> Picture:
+def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
     """Make a condition: the image with the hole in one colour and, if wanted, the mask.
 
     With 4 channels it is RGB, 128 in the hole, and the mask (0 or 255); with 3, RGB with a black

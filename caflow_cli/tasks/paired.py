@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, Task, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import Pixels, Task, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -40,23 +40,23 @@ class Paired(Task):
         flow, task = config.flow, config.task
         return cls(flow.cond_channels, task.size, flow.multiple, task.native)
 
-    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*self._size(image), self.multiple)
 
-    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
         """Resize and pad the image, or its grey: uint8 (h, w, cond_channels)."""
         size = self._size(image)
         small = image if image.shape[:2] == size else resize(image, *size)
         return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
 
-    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
         """Remove the sample's padding."""
         height, width = self._size(image)
         return sample[:height, :width]
 
     def reduce(
-        self, image: Picture, target: Picture, mask: Picture | None = None
-    ) -> tuple[Picture, Picture]:
+        self, image: Pixels, target: Pixels, mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels]:
         """Compute the condition, and pad the target.
 
         Raises:
@@ -68,8 +68,8 @@ class Paired(Task):
         return self.condition(image), pad(target, self.multiple)
 
     def training_condition(
-        self, target: Picture, generator: torch.Generator | None = None
-    ) -> Picture:
+        self, target: Pixels, generator: torch.Generator | None = None
+    ) -> Pixels:
         """Refused: the condition cannot be computed from the target."""
         raise CaflowError(
             "a paired model is trained on pairs, not on targets alone",
@@ -77,7 +77,7 @@ class Paired(Task):
             EXIT_USAGE,
         )
 
-    def _size(self, image: Picture) -> tuple[int, int]:
+    def _size(self, image: Pixels) -> tuple[int, int]:
         """Height and width of a condition at model scale."""
         if self.native:
             return image.shape[0], image.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..errors import EXIT_USAGE, CaflowError
-from .base import Picture, Task, check_target, grey, pad, padded_size, resize
+from .base import Pixels, Task, check_target, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class SuperRes(Task):
     def of(cls, config: Config) -> SuperRes:
         return cls(config.task.factor, config.flow.multiple, config.task.degrade)
 
-    def degrade(self, target: Picture) -> Picture:
+    def degrade(self, target: Pixels) -> Pixels:
         """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).
 
         Raises:
@@ -54,7 +54,7 @@ class SuperRes(Task):
         height, width = self._size(target)
         return resize(target, height // self.factor, width // self.factor)
 
-    def _size(self, target: Picture) -> tuple[int, int]:
+    def _size(self, target: Pixels) -> tuple[int, int]:
         """Height and width. CaflowError where one is not a multiple of the factor."""
         height, width = target.shape[:2]
         s = self.factor
@@ -65,15 +65,15 @@ class SuperRes(Task):
             )
         return height, width
 
-    def model_size(self, image: Picture, mask: Picture | None = None) -> tuple[int, int]:
+    def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
-    def condition(self, image: Picture, mask: Picture | None = None) -> Picture:
+    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
         """Enlarge an image: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
         return pad(self._enlarge(image), self.multiple)
 
-    def compose(self, image: Picture, sample: Picture, mask: Picture | None = None) -> Picture:
+    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
         """Remove the sample's padding, and its colours if the image has none.
 
         uint8 (factor h, factor w, 3). The grey is Pillow's `convert("L")`.
@@ -85,8 +85,8 @@ class SuperRes(Task):
         return np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
 
     def reduce(
-        self, image: Picture, target: Picture, mask: Picture | None = None
-    ) -> tuple[Picture, Picture]:
+        self, image: Pixels, target: Pixels, mask: Pixels | None = None
+    ) -> tuple[Pixels, Pixels]:
         """Compute the condition from `image`; both it and `target` are padded.
 
         Raises:
@@ -97,8 +97,8 @@ class SuperRes(Task):
         return self.condition(image), pad(target, self.multiple)
 
     def training_condition(
-        self, target: Picture, generator: torch.Generator | None = None
-    ) -> Picture:
+        self, target: Pixels, generator: torch.Generator | None = None
+    ) -> Pixels:
         """Degrade the target and enlarge it again: uint8 (H, W, 3) to the same shape.
 
         Without a generator it is degraded by BICUBIC, whatever `inputs` is.
@@ -108,7 +108,7 @@ class SuperRes(Task):
             return self._enlarge(shrink_as_photo(target, self.factor, generator))
         return self._enlarge(self.degrade(target))
 
-    def _enlarge(self, image: Picture) -> Picture:
+    def _enlarge(self, image: Pixels) -> Pixels:
         return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])
 
 
@@ -130,7 +130,7 @@ _KERNELS = (
 )
 
 
-def shrink_as_photo(target: Picture, factor: int, generator: torch.Generator) -> Picture:
+def shrink_as_photo(target: Pixels, factor: int, generator: torch.Generator) -> Pixels:
     """Shrink an image to an input as users have it: uint8 (H, W, 3) to (H/factor, W/factor, 3).
 
     Half of the images are shrunk by BICUBIC, as in validation. The others are, in this order:

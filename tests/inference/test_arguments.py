@@ -20,17 +20,6 @@ def test_a_path_a_pil_image_and_an_array_are_one_picture(tmp_path):
         assert np.array_equal(as_image(given), PICTURE)
 
 
-def test_pil_images_of_all_modes_are_read_like_files():
-    grey = Image.fromarray(PICTURE[..., 0])
-    for mode in ("L", "P", "I;16", "RGBA", "LA", "CMYK", "YCbCr", "1"):
-        found = as_image(grey.convert(mode) if mode != "I;16" else Image.new("I;16", (8, 6), 7))
-        assert found.shape == (6, 8, 3)
-        assert found.dtype == np.uint8
-    turned = Image.fromarray(PICTURE)
-    turned.getexif()[0x0112] = 6
-    assert as_image(turned).shape == (8, 6, 3)
-
-
 def test_masks_of_all_kinds(tmp_path):
     hole = PICTURE[..., 0] > 100
     white = np.where(hole, np.uint8(255), np.uint8(0))
@@ -87,15 +76,6 @@ def test_a_profile_is_applied_as_in_files():
     image, wanted = file_and_image(PICTURE, "RGB", icc_profile=linear)
     assert np.array_equal(as_image(image), wanted)
     assert not np.array_equal(wanted, PICTURE)
-
-
-@pytest.mark.parametrize(("mode", "to"), [("La", "LA"), ("RGBa", "RGBA"), ("PA", "RGBA")])
-def test_rare_modes_are_made_straight(mode, to):
-    straight = Image.fromarray(PICTURE[..., 0]).convert(to)
-    straight.putalpha(Image.fromarray(np.full((6, 8), 128, np.uint8)))
-    rare = straight.convert(mode) if mode != "PA" else straight.convert("P").convert("PA")
-    wanted = np.array(rare.convert(to).convert("RGB"))
-    assert np.abs(as_image(rare).astype(int) - wanted).max() <= 1
 
 
 def test_small_integers_of_32_bits_have_no_range():

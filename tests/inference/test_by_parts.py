@@ -19,7 +19,6 @@ from caflow_cli.inference import (
     attribution,
     restore,
     score,
-    spread,
     task_of,
 )
 from caflow_cli.inference.draw import Latents
@@ -224,31 +223,6 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     assert (apart > 0).mean() <= 1e-3
     (alone,) = restore(model, image, 0.8, 1, seed=6, mask=mask).ranked
     assert alone.redraws == 1
-
-
-def test_progress_tells_the_parts_of_every_batch(model):
-    told = []
-
-    def tell(steps):
-        told.append((steps.done, steps.total, steps.candidates, steps.part, steps.what))
-
-    request = Request.of(task_of(model), picture(), scratch())
-    way = Sampler(model, [request], progress=tell, batch_size=2)
-    assert sum(len(batch) for batch in way.batches(0.5, 3, [0])) == 3
-    parts = len(request.parts)
-    total = 2 * 2 * parts  # two batches, and a sample and a score of each
-    assert [one[:2] for one in told] == [(k, total) for k in range(1, total + 1)]
-    assert [one[2] for one in told] == [(1, 2, 3)] * (2 * parts) + [(3, 3, 3)] * (2 * parts)
-    order = [(part, parts) for part in range(1, parts + 1) for _ in range(2)]
-    assert [one[3] for one in told] == 2 * order
-    assert [one[4] for one in told] == ["drawn", "scored"] * (2 * parts)
-
-
-def test_uncertainty_is_within_the_hole(model):
-    mask = scratch()
-    values = spread(restore(model, picture(), 0.8, 4, mask=mask).ranked)
-    assert (values[mask < 128] == 0).all()
-    assert (values[mask >= 128] > 0).mean() > 0.9
 
 
 @pytest.mark.parametrize("mask", [scratch(), blotch()], ids=["scratch", "blotch"])

@@ -283,17 +283,6 @@ def test_what_a_condition_tells_may_be_missed_by_any_draw():
         assert cells.flatten(1).any(1).tolist() == [False, True]
 
 
-@pytest.mark.parametrize("name", ["faces-superres-x4", "maps-aerial"])
-def test_ordinary_draws_of_a_bundled_model_are_what_sample_draws(name):
-    model = load(name)
-    channels = model.config.flow.cond_channels
-    cond = helpers.smooth_image(2, channels, 64, 3)
-    drawn = helpers.draw(OnePiece(model, cond), 0.5, [0, 9], 0, 2)
-    expected = to_uint8(model.sample(cond, 0.5, 2, [0, 9])).flatten(0, 1).permute(0, 2, 3, 1)
-    np.testing.assert_array_equal(np.stack([image for image, _ in drawn]), expected)
-    assert [redraws for _, redraws in drawn] == [0] * 4
-
-
 def test_explosions_of_a_bundled_model_are_resampled():
     """At tau 1.19 more than half of its samples diverge."""
     model, image, tau = load("faces-superres-x4"), read_image(example_path("face")), 1.19
@@ -309,18 +298,3 @@ def test_explosions_of_a_bundled_model_are_resampled():
     assert 0 < int(redrawn.sum()) < 18
     assert farthest < 20 * spread
     assert (log_prob - median).abs().max() > 2 * farthest
-
-
-def test_a_step_names_what_there_are_several_of():
-    told = []
-    steps = Steps(lambda step: told.append((str(step), step.done)), total=4)
-    steps.step("drawn")
-    steps.candidates, steps.part = (1, 3, 3), (2, 5)
-    steps.step("scored")
-    steps.candidates, steps.part = (2, 2, 3), (1, 1)
-    steps.step("drawn", (4, 9))
-    assert told == [
-        ("drawn", 1),
-        ("candidates 1-3 of 3, window 2 of 5 scored", 2),
-        ("candidate 2 of 3, tile 4 of 9 drawn", 3),
-    ]

@@ -13,7 +13,6 @@ from caflow_cli.inference import Attribution, Score, attribution, restore, score
 from caflow_cli.inference.figures import (
     attribution_chart,
     grid_row,
-    sheet,
     spread_chart,
     spread_map,
     thumbnail,
@@ -132,10 +131,3 @@ def test_a_row_shows_the_input_and_all_candidates_ten_to_a_line(small_model, ima
         shown = row[top : top + cell : 12, left : left + cell : 12]
         assert np.array_equal(shown, candidate.image), place
         assert row[top + cell : top + cell + 40, left : left + cell].min() < 100  # its caption
-
-
-def test_the_rows_of_a_sheet_are_all_there():
-    rows = [np.full((height, width, 3), 9, np.uint8) for height, width in ((10, 30), (20, 50))]
-    whole = sheet(rows)
-    assert whole.shape == (42 + 24, 50 + 24, 3)
-    assert (whole == 9).all(2).sum() == 300 + 1000

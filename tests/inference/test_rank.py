@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.inference import restore, score
 from caflow_cli.inference.rank import distances, order
 
@@ -82,16 +81,3 @@ def test_every_rule_orders_the_same_candidates(task_models, task, rule):
     values = [value for _, value in expected]
     assert [c.rank_value for c in result.ranked] == pytest.approx(values, abs=0.05)
     assert [c.rank for c in result.ranked] == [1, 2, 3, 4, 5]
-
-
-def test_the_rules_do_not_all_choose_alike(small_model):
-    image = picture(1)
-    first = {
-        rule: [c.k for c in restore(small_model, image, 0.8, 9, rank=rule).ranked] for rule in RULES
-    }
-    assert len(set(map(tuple, first.values()))) == len(RULES)
-
-
-def test_an_unknown_rule_is_refused(small_model):
-    with pytest.raises(CaflowError, match="cannot rank by 'beauty'"):
-        restore(small_model, picture(1), rank="beauty")

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
-import zipfile
 from dataclasses import replace
-from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +17,6 @@ from caflow_cli.flows import to_uint8
 from caflow_cli.images import read_image, read_provenance, write_png
 from caflow_cli.inference import (
     Drawing,
-    estimator_of,
     restore,
     restore_images,
     score,
@@ -77,18 +72,6 @@ def test_every_task_ranks_by_the_score_of_the_picture(task_models, task, size, d
         assert np.array_equal(result.ranked[0].image[mask == 0], image[mask == 0])
 
 
-def test_a_mask_is_for_inpaint(task_models):
-    image, mask = picture(32, 32), np.full((32, 32), 255, np.uint8)
-    for name, given in (("inpaint", None), ("superres", mask), ("paired", mask)):
-        for call in (
-            lambda n=name, m=given: restore(task_models[n], image, mask=m),
-            lambda n=name, m=given: score(task_models[n], image, image, m),
-        ):
-            with pytest.raises(CaflowError, match="mask") as caught:
-                call()
-            assert caught.value.exit_code == 2
-
-
 def test_defaults_are_the_tasks_unless_the_model_has_its_own(task_models):
     image, mask = picture(16, 16), np.full((16, 16), 255, np.uint8)
     result = restore(task_models["inpaint"], image, mask=mask)
@@ -99,46 +82,6 @@ def test_defaults_are_the_tasks_unless_the_model_has_its_own(task_models):
     model.config = replace(model.config, task=replace(model.config.task, tau=0.3, candidates=2))
     result = restore(model, image)
     assert (result.tau, len(result.ranked)) == (0.3, 2)
-
-
-def test_a_candidate_is_replayed_by_its_seed(small_model):
-    image = picture(8, 8)
-    five = restore(small_model, image, 0.8, 5, seed=11)
-    for candidate in five.ranked:
-        alone = restore(small_model, image, 0.8, 1, seed=candidate.seed).ranked[0]
-        apart = levels_apart(alone.image, candidate.image)
-        assert apart.max() <= 1
-        assert (apart > 0).mean() <= 1e-4
-
-
-def test_unranked_candidates_come_in_the_order_of_drawing(small_model):
-    result = restore(small_model, picture(8, 8), 0.8, 4, rank="none")
-    assert [c.k for c in result.ranked] == [0, 1, 2, 3]
-    values = [c.score.log_likelihood for c in result.ranked]
-    assert values != sorted(values, reverse=True)
-
-
-def test_settings_in_a_record_do_the_same(small_model):
-    image = picture(8, 12)
-    asked = Sampling(tau=0.6, candidates=3, keep=2, seed=8)
-    (ours,) = restore_images(small_model, [image], asked, [None])
-    theirs = restore(small_model, image, 0.6, 3, 2, 8, consistent=False)
-    assert [(c.k, c.score) for c in ours.kept] == [(c.k, c.score) for c in theirs.kept]
-    assert np.array_equal(ours.kept[0].image, theirs.kept[0].image)
-    assert ours.estimator == theirs.estimator == estimator_of(small_model, 1)
-
-
-def test_at_temperature_0_all_are_equal_and_ties_break_by_k(small_model):
-    result = restore(small_model, picture(8, 8), 0.0, 3)
-    assert np.array_equal(result.ranked[0].image, result.ranked[1].image)
-    assert [c.k for c in result.ranked] == [0, 1, 2]
-
-
-def test_a_picture_too_large_is_refused_before_memory_is_taken(small_model):
-    with pytest.raises(CaflowError, match="17600×17600, 310 megapixels: more than 67") as caught:
-        restore(small_model, np.zeros((4400, 4400, 3), np.uint8))
-    assert "5 parts" in caught.value.hint
-    assert "2.2 times" in caught.value.hint
 
 
 def test_consistent_candidates_are_projected_before_they_are_scored(small_model):
@@ -152,23 +95,6 @@ def test_consistent_candidates_are_projected_before_they_are_scored(small_model)
     plain = restore(small_model, image, 0.4, 3)
     assert all(candidate.consistency_max is None for candidate in plain.ranked)
     assert not np.array_equal(plain.kept[0].image, result.kept[0].image)
-
-
-def test_a_file_keeps_a_shape(small_model, tmp_path):
-    own, image = small_model.config, picture(8, 8)
-    expected = restore(small_model, image, "0.9/0.5/0.2", 4, rank="consensus")
-    try:
-        task = replace(own.task, tau=(0.9, 0.5, 0.2), rank="consensus")
-        small_model.config = replace(own, task=task)
-        small_model.save(tmp_path / "m.safetensors", {"images": 0})
-    finally:
-        small_model.config = own
-    model = load(str(tmp_path / "m.safetensors"))
-    found = restore(model, image, candidates=4, rank="consensus")
-    assert (str(found.tau), found.rank_by) == ("0.9/0.5/0.2", "consensus")
-    assert [c.k for c in found.ranked] == [c.k for c in expected.ranked]
-    for ours, theirs in zip(found.ranked, expected.ranked, strict=True):
-        np.testing.assert_array_equal(ours.image, theirs.image)
 
 
 def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
@@ -271,20 +197,6 @@ def test_where_no_picture_is_consistent_the_nearest_is_returned():
     assert 1 < consistency(image, nearest) < consistency(image, grey)
 
 
-@pytest.mark.skipif("CAFLOW_TEST_DATA" not in os.environ, reason="CAFLOW_TEST_DATA is not set")
-def test_every_fourth_test_face_becomes_consistent():
-    with zipfile.ZipFile(Path(os.environ["CAFLOW_TEST_DATA"]) / "faces64.zip") as archive:
-        names = sorted(name for name in archive.namelist() if name.startswith("test/"))[::4]
-        faces = [read_image(BytesIO(archive.read(name)), name=name) for name in names]
-    assert len(faces) == 25
-    reduced = [TASK.degrade(face) for face in faces]
-    worst = [
-        consistency(image, back_project(image, draw, TASK))
-        for image, draw in zip(reduced, drawn(reduced, 0.8), strict=True)
-    ]
-    assert max(worst) <= 1
-
-
 @pytest.fixture(scope="module")
 def found(small_model):
     return caflow.restore(small_model, Image.fromarray(PICTURE), candidates=3, keep=2)
@@ -302,13 +214,6 @@ def test_saved_pictures_score_as_they_were_ranked(found, small_model, tmp_path):
     write_png(tmp_path / "in.png", PICTURE)
     again = caflow.score(small_model, tmp_path / "in.png", str(first))
     assert again.log_likelihood == pytest.approx(record["log_likelihood"], abs=0.02)
-
-
-def test_their_representation_is_one_line(found):
-    line = repr(found)
-    assert line.startswith("<Candidates: 3 of superres at τ ")
-    assert found.ranked[0].score.summary in line
-    assert "\n" not in line
 
 
 def test_they_say_what_the_command_line_says_of_the_input(found, task_models):

@@ -119,16 +119,6 @@ def test_a_condition_is_read_again_only_where_it_is_another(models_32, size, sam
     assert (found[0] is found[1]) == same
 
 
-def test_truths_are_scored_side_by_side(models_32):
-    model = models_32["superres"]
-    truths = pictures(2)
-    for (image, _), truth, found in zip(
-        asked(model), truths, sampler(model).score(truths), strict=True
-    ):
-        expected = score(model, image, truth).log_likelihood
-        assert found.log_likelihood == pytest.approx(expected, abs=1e-2)
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     """Where a picture is its condition's, both ways compose and score the same."""

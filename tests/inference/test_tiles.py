@@ -66,27 +66,6 @@ def test_two_tiles_share_their_overlap_evenly():
         assert 0 < one[-overlap // 2] < 1
 
 
-@pytest.mark.parametrize("multiple", [128, 512, 2048])
-def test_tiles_of_models_of_many_scales_are_larger(multiple):
-    plan = plan_tiles((2 * 8192, 8192), multiple)
-    assert plan.tops[-1] + plan.shape[0] == 2 * 8192
-    assert plan.lefts[-1] + plan.shape[1] == 8192
-    assert all(after < before + plan.shape[0] for before, after in pairwise(plan.tops))
-
-
-def test_places_are_spread_over_the_picture():
-    cond = torch.arange(2048)[None, None, None, :].expand(1, 1, 320, 2048).float()
-    places = plan_tiles((320, 2048), 16, 256).places(cond)
-    assert places.shape == (4, 1, 256, 256)
-    assert places[:, 0, 0, 0].tolist() == [0, 576, 1184, 1792]
-    assert plan_tiles((48, 64), 16).places(cond[..., :48, :64]).shape == (1, 1, 48, 64)
-
-
-def test_what_fits_into_memory_is_one_piece():
-    assert len(plan_tiles((1024, 2048), 16)) == 1
-    assert len(plan_tiles((1024, 2064), 16)) > 1
-
-
 def test_more_than_anybody_waits_for_is_refused():
     check_size((8192, 8192))
     with pytest.raises(CaflowError, match="16000×12000, 192 megapixels: more than 67") as caught:
@@ -148,28 +127,6 @@ def test_a_score_is_the_sum_over_tiles(small_model):
         expected += float(small_model.log_prob(*pair, noise_samples=2))
     (found,), _ = InTiles(small_model, cond, plan).log_prob(target, 2)
     assert found == pytest.approx(expected, abs=1e-2)
-
-
-def test_a_shape_of_temperatures_is_the_same_in_tiles(small_model):
-    cond = smooth(1, (160, 288), 2)
-    tiled = InTiles(small_model, cond, plan_tiles((160, 288), 16, 256))
-    whole = OnePiece(small_model, cond)
-    for tau in ((0.9, 0.5, 0.2), (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)):
-        ours, theirs = (images(helpers.draw(way, tau, [5], 0, 1)) for way in (tiled, whole))
-        assert np.abs(ours.astype(int) - theirs).max() <= 1
-    other = images(helpers.draw(whole, 0.5, [5], 0, 1))
-    assert np.abs(other.astype(int) - theirs).max() > 1
-
-
-@pytest.mark.parametrize("in_tiles", [False, True])
-def test_a_sample_that_is_not_finite_is_taken_only_where_asked_for(small_model, in_tiles):
-    cond = smooth(1, (32, 32), 1)
-    plan = plan_tiles((32, 32), 16)
-    way = InTiles(small_model, cond, plan) if in_tiles else OnePiece(small_model, cond)
-    with np.errstate(invalid="ignore"):
-        ((_, strict),) = helpers.draw(way, 1e39, [0], 0, 1)
-        ((drawn, redraws),) = helpers.draw(way, 1e39, [0], 0, 1, strict=False)
-    assert (strict, redraws, drawn.shape) == (11, 0, (32, 32, 3))
 
 
 def test_every_tile_is_told_as_it_is_drawn_and_as_it_is_scored(small_model):

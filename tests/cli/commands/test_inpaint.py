@@ -84,26 +84,3 @@ def test_a_seed_replays_a_fill_in_parts(run, tmp_path, model_files):
         files = (tmp_path / "y.png", tmp_path / output["path"])
         ours, theirs = (pixels(file).astype(int) for file in files)
         assert np.abs(ours - theirs).max() <= 1  # of another batch
-
-
-def test_a_map_of_a_fill_in_parts(run, tmp_path, model_files):
-    save(tmp_path / "x.png", 60, 90)
-    save_scratch(tmp_path / "m.png", 60, 90)
-    shared = ["--mask", "m.png", "--model", model_files["inpaint"]]
-    assert run("inpaint", "x.png", "-m", 1, *shared).returncode == 0
-    given = ["score", "--cond", "x.png", "--target", "x_inpaint.png", "--map", "map.png"]
-    done = run(*given, *shared)
-    assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "map.png").size[0] > 700
-
-
-def test_a_hole_that_takes_too_many_windows_is_refused(run, tmp_path, model_files, monkeypatch):
-    monkeypatch.setattr("caflow_cli.tasks.windows._MOST", 3 * 32**2)
-    save(tmp_path / "x.png", 200, 300)
-    save_scratch(tmp_path / "m.png", 200, 300)
-    given = ["inpaint", "x.png", "--mask", "m.png", "--model", model_files["inpaint"], "--json"]
-    done = run(*given)
-    assert done.returncode == 1
-    (line,) = lines_of(done)
-    assert "more than 3 windows of 32x32 pixels" in line["error"]["message"]
-    assert "mask" in line["error"]["hint"]

@@ -33,15 +33,6 @@ def test_superres_prints_the_paths_it_wrote(run, tmp_path, small_picture, model_
         assert Image.open(tmp_path / path).size == (32, 32)
 
 
-def test_the_default_output_lies_beside_the_input(run, tmp_path, small_picture, model_file):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    (folder / "a b.png").write_bytes(small_picture.read_bytes())
-    result = run("superres", "in/a b.png", "-m", 1, "--model", model_file)
-    assert result.stdout.decode() == "in/a b_superres.png\n"
-    assert (folder / "a b_superres.png").exists()
-
-
 def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(
     run, tmp_path, model_file
 ):
@@ -61,12 +52,3 @@ def test_consistent_pictures_shrink_to_their_input_and_score_what_ranked_them(
     plain = json.loads(run(*shared, "--overwrite").stdout)
     assert "consistency_max" not in plain["outputs"][0]
     assert "consistent" not in plain["params"]
-
-
-def test_a_size_of_the_users_file_yields_to_a_typed_one(run, tmp_path, small_picture, model_file):
-    (tmp_path / "mine.toml").write_text("[superres]\nscale = 2\n")
-    given = ("superres", small_picture, "-m", 1, "-o", "out/", "--model", model_file, "--overwrite")
-    for options, side in (([], 16), (["--scale", "24x24"], 24)):
-        done = run(*given, *options, CAFLOW_CONFIG="mine.toml")
-        assert done.returncode == 0, done.stderr
-        assert Image.open(tmp_path / "out" / "small_superres.png").size == (side, side)
