@@ -15,8 +15,7 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.records import parse
-from caflow_cli.training import RunConfig, loop, train
-from caflow_cli.training.state import starting_model
+from caflow_cli.training import RunConfig, loop, state, train
 
 __all__ = ["Outcome", "run", "tiny"]
 
@@ -119,7 +118,8 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     os.environ.update({name: str(value) for name, value in job["ranks"].items()})
     torch.set_num_threads(1)
     if job["double"]:
-        loop.starting_model = lambda *given: starting_model(*given).double()  # type: ignore[assignment]
+        start = state.starting_model
+        state.starting_model = lambda *given: start(*given).double()  # type: ignore[assignment]
     config = parse(RunConfig, job["values"])
     written: list[str] = []
     sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))

@@ -17,14 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Config
-from ..data.examples import (
-    DamagedError,
-    Examples,
-    Pixels,
-    check_damaged,
-    keep,
-    open_split,
-)
+from ..data.examples import DamagedError, Examples, Pixels, check_damaged, keep, open_split
 from ..data.split import Split, of_masks
 from ..errors import CaflowError
 from ..flows import NOISE_LEVELS

@@ -200,21 +200,20 @@ class EventLog:
             self.write("note", text=text)
 
 
-def start_notes(config: RunConfig, resume: bool, has_state: bool) -> list[str]:
-    """Notes on a run that begins."""
-    notes = []
-    optim = config.optim
-    if not has_state and optim.guide_first > 0 and optim.guide_perceptual == 0:
-        notes.append(
-            "the guide trains on L1 alone, without LPIPS, and checkerboard_weight is 0: "
-            + (
-                f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
-                if config.task.size >= LEAST_SIDE
-                else f"VGG16 needs images of {LEAST_SIDE} pixels"
-            )
-        )
+def start_notes(
+    config: RunConfig, resume: bool, has_state: bool, spent: float, failure: str | None
+) -> list[str]:
+    """Notes on a run that begins, with a share of its budget spent, or an unreadable state."""
+    notes = [failure] if failure else []
+    if not has_state and config.optim.guide_first > 0 and config.optim.guide_perceptual == 0:
+        needs = f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+        if config.task.size < LEAST_SIDE:
+            needs = f"VGG16 needs images of {LEAST_SIDE} pixels"
+        notes.append(f"the guide trains on L1 alone, without LPIPS: {needs}")
     if resume and not has_state:
         notes.append("killed before its first state: this run starts again")
+    if spent >= 1:
+        notes.append("the budget of this run is used up: a larger --images or --minutes extends it")
     return notes
 
 

@@ -14,27 +14,14 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..devices import (
-    check_compiler,
-    float64_device,
-    memory_format,
-    net_type,
-    to_float64,
-)
+from .. import devices
 from ..errors import EXIT_USAGE, CaflowError
 from ..layers import ActNorm
 from ..model import CAFlow
+from . import state
 from .config import RunConfig, to_toml
 from .data import Batch, Batches, open_dataset
-from .log import (
-    Event,
-    EventLog,
-    Progress,
-    RunSummary,
-    StepFigures,
-    check_tracker,
-    start_notes,
-)
+from .log import Event, EventLog, Progress, RunSummary, StepFigures, check_tracker, start_notes
 from .losses import Loss, LossModule, perceptual_distance
 from .optim import (
     EMA,
@@ -47,21 +34,7 @@ from .optim import (
     use_bf16,
 )
 from .phases import Phase, phases_of, wants_perceptual
-from .processes import (
-    Stopped,
-    make_accelerator,
-    noted_signals,
-    on_main_process,
-    sum_over_processes,
-)
-from .state import (
-    check_unchanged,
-    load_newest,
-    open_run,
-    save_state,
-    starting_model,
-    starts_again,
-)
+from .processes import Stopped, make_accelerator, noted_signals, on_main_process, sum_over_processes
 from .validate import Fit, Validation, write_validation
 
 __all__ = ["Trainer", "train"]
@@ -112,23 +85,17 @@ def train(
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
-        on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
-        has_state = resume and not starts_again(out, config.save_every)
+        on_main_process(accelerator, lambda: stack.enter_context(state.open_run(out, resume)))
+        has_state = resume and not state.starts_again(out, config.save_every)
         if has_state:
-            check_unchanged(config)
+            state.check_unchanged(config)
 
         # Model and optimiser, new or from the newest state.
         torch.manual_seed(config.seed)
-        trainer = Trainer(starting_model(config, has_state), accelerator, config)
+        trainer = Trainer(state.starting_model(config, has_state), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
-        notes = start_notes(config, resume, has_state)
-        if has_state and (failure := trainer.restore(out)):
-            notes.append(failure)
-        if progress.spent(optim) >= 1:
-            notes.append(
-                "the budget of this run is used up: a larger --images or --minutes extends it"
-            )
-
+        failure = trainer.restore(out) if has_state else None
+        notes = start_notes(config, resume, has_state, progress.spent(optim), failure)
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
         val_set = stack.enter_context(open_dataset(config, "val"))
@@ -262,7 +229,7 @@ class Trainer:
             )
         self.model, self.accelerator, self.config = model, accelerator, config
         if optim.compile:
-            check_compiler(accelerator.device)
+            devices.check_compiler(accelerator.device)
         use_bf16(model, optim.bf16)
         checkpoint_activations(model, optim.checkpoint_activations)
         model.to(accelerator.device).train()
@@ -274,8 +241,8 @@ class Trainer:
         self.phases = phases_of(optim, model.config.flow, perceptual, config.samples)
         self.progress.phase = self._next_phase(-1)
         # Of one type everywhere: weights of processes may not drift apart.
-        rough = net_type(torch.float32, accelerator.device, True, optim.bf16) is torch.bfloat16
-        [many] = sum_over_processes(accelerator, [float(rough)])
+        net_type = devices.net_type(torch.float32, accelerator.device, True, optim.bf16)
+        [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
         self.rule = Muon(
             parameter_groups(model, self.phases, optim.method),
             bf16=many == accelerator.num_processes,
@@ -345,17 +312,17 @@ class Trainer:
             group["lr"] = lr * group["shares"][self.progress.phase]
         module = self._module()
         parts = batch.split(self.config.optim.accumulate)
-        device = float64_device(self.accelerator.device)
+        device = devices.float64_device(self.accelerator.device)
         sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
                 loss: Loss = module(*map(self._place, part))
                 (loss.loss / len(parts)).backward()
-                sums += to_float64(torch.stack(loss).detach()) / len(parts)
+                sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
         clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
         # One look at the device per step.
-        *means, norm = torch.cat([sums, to_float64(clipped)[None]]).tolist()
+        *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
         shares = [mean / self.accelerator.num_processes for mean in means]
         summed = sum_over_processes(self.accelerator, [*shares, *messages()])
         (total, bits, cond_bits, image), received = summed[:4], summed[4:]
@@ -389,7 +356,11 @@ class Trainer:
 
     def _place(self, x: Tensor) -> Tensor:
         device = self.accelerator.device
-        return x.to(device, memory_format=memory_format(device)) if x.ndim == 4 else x.to(device)
+        return (
+            x.to(device, memory_format=devices.memory_format(device))
+            if x.ndim == 4
+            else x.to(device)
+        )
 
     def save(self, out: Path) -> None:
         """Write a state to go on from."""
@@ -399,7 +370,7 @@ class Trainer:
             "guard": self.guard.record(),
         }
         parts, every = (self.model, self.ema, self.rule), self.config.save_every
-        on_main_process(self.accelerator, lambda: save_state(out, *parts, record, every))
+        on_main_process(self.accelerator, lambda: state.save_state(out, *parts, record, every))
         self.saved_at = self.progress.step
 
     def restore(self, out: Path) -> str | None:
@@ -408,7 +379,7 @@ class Trainer:
         Raises:
             CaflowError: (exit 2) there is no state, or none fits.
         """
-        record, failure = load_newest(out, self.model, self.ema, self.rule, self.guard)
+        record, failure = state.load_newest(out, self.model, self.ema, self.rule, self.guard)
         self.progress.restore(record)
         phase, count = self.progress.phase + 1, len(self.phases)
         if not 1 <= phase <= count:
