@@ -1,6 +1,6 @@
 """Image files in and out: reading, transparency, writing. `docs/images.md` states the policy."""
 
-from .alpha import fill_transparent, over_white, resize_alpha
+from .alpha import Pixels, fill_transparent, over_white, resize_alpha
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .read import (
     MAX_BYTES,
@@ -20,6 +20,7 @@ __all__ = [
     "SUFFIXES",
     "Decoded",
     "Encoder",
+    "Pixels",
     "atomic_write",
     "decode",
     "encode_png",

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-__all__ = ["fill_transparent", "over_white", "resize_alpha"]
+__all__ = ["Pixels", "fill_transparent", "over_white", "resize_alpha"]
 
-Plane = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks; 0-255
 
 
-def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
+def fill_transparent(rgb: Pixels, alpha: Pixels, *, faint: bool = False) -> Pixels:
     """Fill transparent pixels with the visible colours around them: uint8 (H, W, 3).
 
     The new colour is the alpha-weighted (premultiplied) mean of the smallest block around the pixel
@@ -35,15 +35,15 @@ def fill_transparent(rgb: Plane, alpha: Plane, *, faint: bool = False) -> Plane:
         return rgb
     mean = _mean_around(rgb, alpha)
     if not faint:
-        filled: Plane = np.where(alpha[..., None] > 0, rgb, mean)
+        filled: Pixels = np.where(alpha[..., None] > 0, rgb, mean)
         return filled
     reach = np.asarray(Image.fromarray(alpha).filter(ImageFilter.MaxFilter(5)))
     share = (alpha / np.maximum(reach, 1).astype(np.float32))[..., None]
-    blend: Plane = np.rint(share * rgb + (1 - share) * mean).astype(np.uint8)
+    blend: Pixels = np.rint(share * rgb + (1 - share) * mean).astype(np.uint8)
     return blend
 
 
-def _mean_around(rgb: Plane, alpha: Plane) -> Plane:
+def _mean_around(rgb: Pixels, alpha: Pixels) -> Pixels:
     """For each pixel, the premultiplied mean of the smallest visible block of side 2, 4, 8, …"""
     weight = alpha.astype(np.float32)[..., None]
     levels = [(_halve(rgb * weight), _halve(weight))]
@@ -77,7 +77,7 @@ def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDAr
     return np.stack(planes, -1)[: shape[0], : shape[1]]
 
 
-def resize_alpha(alpha: Plane, size: tuple[int, int]) -> Plane:
+def resize_alpha(alpha: Pixels, size: tuple[int, int]) -> Pixels:
     """Alpha at (height, width): unchanged if it has that size, else by Pillow BICUBIC, clipped."""
     if alpha.shape == size:
         return alpha
@@ -85,7 +85,7 @@ def resize_alpha(alpha: Plane, size: tuple[int, int]) -> Plane:
     return np.array(resized)
 
 
-def over_white(rgb: Plane, alpha: Plane) -> Plane:
+def over_white(rgb: Pixels, alpha: Pixels) -> Pixels:
     """The image on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
     a = alpha[..., None].astype(np.uint16)
     return ((a * rgb + (255 - a) * 255 + 127) // 255).astype(np.uint8)

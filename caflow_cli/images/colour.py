@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from ..errors import CaflowError
+from .alpha import Pixels
 
 __all__ = ["check_range", "to_srgb"]
-
-Pixels = npt.NDArray[np.uint8]
 
 _STRIP = 2**20  # pixels converted at a time, which bounds memory
 

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
-from .alpha import fill_transparent, resize_alpha
+from .alpha import Pixels, fill_transparent, resize_alpha
 from .colour import check_range, to_srgb
 from .write import PROVENANCE_KEY
 
@@ -37,8 +36,6 @@ __all__ = [
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_BYTES = 3 * 2**27  # of a file
-
-Pixels = npt.NDArray[np.uint8]
 
 # Named, so that no plugin that starts other programs (EPS) ever reads a file.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "JPEG2000")

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
 from ..errors import EXIT_USAGE, CaflowError
-from .alpha import over_white
+from .alpha import Pixels, over_white
 from .atomic import atomic_write
 
 __all__ = ["FORMATS", "PROVENANCE_KEY", "Encoder", "encode_png", "format_of", "write_png"]
@@ -102,8 +101,8 @@ class Encoder:
 
     def encode(
         self,
-        image: npt.NDArray[np.uint8],
-        alpha: npt.NDArray[np.uint8] | None = None,
+        image: Pixels,
+        alpha: Pixels | None = None,
         provenance: str | None = None,
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
@@ -153,7 +152,7 @@ class Encoder:
         return buffer.getvalue()
 
 
-def encode_png(image: npt.NDArray[np.uint8], provenance: str | None = None) -> bytes:
+def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
     """Encode uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) as a PNG file.
 
     Args:
@@ -177,6 +176,6 @@ def encode_png(image: npt.NDArray[np.uint8], provenance: str | None = None) -> b
     return buffer.getvalue()
 
 
-def write_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
+def write_png(path: Path, image: Pixels) -> None:
     """Write `encode_png(image)` with `atomic_write`; same errors."""
     atomic_write(path, encode_png(image))
