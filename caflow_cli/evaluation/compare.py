@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from ..data.examples import open_files
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ..errors import EXIT_FAILED, CaflowError, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference.score import to_batch
 from ..paths import is_file, without_ending
@@ -108,10 +108,9 @@ def compare_lines(
             known = {PurePosixPath(name).name: read for name, read in true.items()}
             [(name, count)] = Counter(PurePosixPath(name).name for name in true).most_common(1)
             if count > 1:
-                raise CaflowError(
+                raise usage_error(
                     f"{str(reference)!r} has two images {name!r}, and inputs are matched by name",
                     "give one folder of them as --reference",
-                    EXIT_USAGE,
                 )
         run.load_networks(0)
         made: dict[str, _Read] = {}
@@ -149,7 +148,7 @@ class _Comparison:
         progress: Progress | None,
     ) -> None:
         if resize is not None and not 1 <= resize <= 4096:
-            raise CaflowError(f"--resize is {resize}", "--resize 256", EXIT_USAGE)
+            raise usage_error(f"--resize is {resize}", "--resize 256")
         given = [metrics] if isinstance(metrics, str) else metrics
         self.metrics = choose_metrics(given, _COMPARED, ("lpips", "rmse"))
         self.failed: list[Failure] = []
@@ -172,8 +171,8 @@ class _Comparison:
         if path.suffix.lower() == ".npz" and is_file(path):
             if self.metrics == ["fid"]:
                 return SetFeatures.load(path, self._weights.extractor)
-            raise CaflowError(
-                f"{str(path)!r} holds statistics, which only FID reads", "--metric fid", EXIT_USAGE
+            raise usage_error(
+                f"{str(path)!r} holds statistics, which only FID reads", "--metric fid"
             )
         check_images(path)
         if is_file(path) and path.suffix.lower() in SUFFIXES:
@@ -183,17 +182,15 @@ class _Comparison:
         for member in sorted(files.members):
             name = str(PurePosixPath(member).with_suffix(""))
             if name in readers and self.paired:
-                raise CaflowError(
+                raise usage_error(
                     f"{str(path)!r} has two images {name!r} with different suffixes",
                     "remove one of them",
-                    EXIT_USAGE,
                 )
             readers[member if name in readers else name] = partial(_read, files.read, member)
         if not readers:
-            raise CaflowError(
+            raise usage_error(
                 f"no images in {str(path)!r}",
                 f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
-                EXIT_USAGE,
             )
         return readers
 
@@ -224,10 +221,9 @@ class _Comparison:
             wanted, made = self._load(truth), [self._load(read) for read in images]
             for image in made:
                 if image.shape != wanted.shape:
-                    raise CaflowError(
+                    raise usage_error(
                         f"{name!r} is {_size(image)}, its reference {_size(wanted)}",
                         "--resize 256, or images of one size",
-                        EXIT_USAGE,
                     )
             found = self._measure(to_batch(made), to_batch([wanted] * len(made)))
         except CaflowError as error:
@@ -283,10 +279,8 @@ class _Comparison:
                     self.failed.append(Failure(name, error))
                 continue
             if _size(image) != (size := size or _size(image)):
-                raise CaflowError(
-                    f"{name!r} is {_size(image)}, the images before it are {size}",
-                    "--resize 256",
-                    EXIT_USAGE,
+                raise usage_error(
+                    f"{name!r} is {_size(image)}, the images before it are {size}", "--resize 256"
                 )
             batch.append(image)
             if len(batch) == _BATCH:
@@ -336,18 +330,16 @@ def _matched(
             alone.append(f"{where_made}/{name}")
     for name, results in found.items():
         if name in results and len(results) > 1:
-            raise CaflowError(
+            raise usage_error(
                 f"{where_made!r} has {name!r} beside {results[-1]!r}, which was made from it",
                 "give a folder of results alone, as -o DIR/ makes it",
-                EXIT_USAGE,
             )
     alone += [f"{where_true}/{name}" for name in sorted(found) if not found[name]]
     if alone:
         more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
-        raise CaflowError(
+        raise usage_error(
             f"{len(alone)} images without their pair: {', '.join(alone[:3])}{more}",
             "give both folders the same names, whatever the suffix, or --metric fid",
-            EXIT_USAGE,
         )
     return found
 
@@ -367,10 +359,9 @@ def _outputs(lines: Iterable[str], failed: list[Failure]) -> Iterator[tuple[str,
             if status == "error":
                 reason = CaflowError(str(record["error"]["message"]), str(record["error"]["hint"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise CaflowError(
+            raise usage_error(
                 f"line {number} of stdin is not a record of a restoring command",
                 "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
-                EXIT_USAGE,
             ) from error
         if paths:
             yield name, paths

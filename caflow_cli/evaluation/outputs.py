@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import make_folder, write_png
 from ..paths import exists
 from ..tasks import Pixels
@@ -81,9 +81,7 @@ class Outputs:
         page = None if settings.report is None else Path(settings.report) / "index.html"
         for path in (self._log, page):
             if path is not None and exists(path) and not settings.skip_existing:
-                raise CaflowError(
-                    f"{str(path)!r} exists", "another folder, or --skip-existing", EXIT_USAGE
-                )
+                raise usage_error(f"{str(path)!r} exists", "another folder, or --skip-existing")
         if self._log is not None and exists(self._log):
             self._read_rows(self._log)
 
@@ -92,10 +90,9 @@ class Outputs:
         for name in self._names:
             stem = PurePosixPath(name).with_suffix("")
             if stem in seen:
-                raise CaflowError(
+                raise usage_error(
                     f"{seen[stem]!r} and {name!r} would both be saved as {f'{stem}.png'!r}",
                     "rename one of them",
-                    EXIT_USAGE,
                 )
             seen[stem] = name
 
@@ -105,10 +102,9 @@ class Outputs:
         if head and head.strip() != self._origin:
             before, now = json.loads(head), json.loads(self._origin)
             changed = [key for key, value in now.items() if before.get(key) != value]
-            raise CaflowError(
+            raise usage_error(
                 f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
                 "choose another folder",
-                EXIT_USAGE,
             )
         lines = [line for line in lines if line.endswith("\n")]
         log.write_text("".join([head, *lines]), "utf-8")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from .metrics.catalogue import read_tables
 
 __all__ = ["BASELINES", "PROTOCOLS", "Protocol", "get_protocol"]
@@ -107,5 +107,5 @@ def get_protocol(name: str) -> Protocol:
     """The protocol with that name. If unknown, a CaflowError (exit 2) names the nearest one."""
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)[0]
-        raise CaflowError(f"unknown protocol {name!r}", f"--protocol {near}", EXIT_USAGE)
+        raise usage_error(f"unknown protocol {name!r}", f"--protocol {near}")
     return PROTOCOLS[name]

@@ -13,7 +13,7 @@ import torch
 
 from ..data.examples import Examples, open_split
 from ..data.split import of_masks
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..inference.sample import requests_at_a_time
 from ..inference.score import estimator_of, task_of, to_batch
 from ..model import CAFlow
@@ -98,8 +98,8 @@ def evaluate(
         )
         names = reader.names[: run.limit]
         if len(names) < 2 and run.sets:
-            raise CaflowError(
-                "a distance of sets needs two images", "leave out fid, kid and coverage", EXIT_USAGE
+            raise usage_error(
+                "a distance of sets needs two images", "leave out fid, kid and coverage"
             )
         masks = None if run.masks is None else _open_masks(stack, run.masks)
         about = _about(model, str(data), run, reader, side)
@@ -178,16 +178,14 @@ def _origin(about: dict[str, Any], model: CAFlow) -> dict[str, Any]:
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:
     if task.name != protocol.task:
-        raise CaflowError(
+        raise usage_error(
             f"protocol {protocol.name} is for {protocol.task}, not {task.name}",
             f"use a --model for {protocol.task}",
-            EXIT_USAGE,
         )
     if protocol.factor and isinstance(task, SuperRes) and task.factor != protocol.factor:
-        raise CaflowError(
+        raise usage_error(
             f"protocol {protocol.name} enlarges {protocol.factor} times, the model {task.factor}",
             "caflow models list",
-            EXIT_USAGE,
         )
     check_baselines(protocol.baselines)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import Config
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..paths import exists, url_of
 from ..sampling import Sampling, check_noise_samples, check_rank
 from ..temperature import Temperature
@@ -223,23 +223,20 @@ def _several(given: Any, default: Any, flag: str, kind: Callable[[Any], Any]) ->
     try:
         return tuple(dict.fromkeys(map(kind, parts)))
     except ValueError as error:
-        raise CaflowError(f"{flag} is {given!r}", f"{flag} 1, or 1,10", EXIT_USAGE) from error
+        raise usage_error(f"{flag} is {given!r}", f"{flag} 1, or 1,10") from error
 
 
 def check_images(path: Path) -> None:
     """Refuse a path of nothing, before anything is opened. CaflowError (exit 2)."""
     if url := url_of(path):
-        raise CaflowError(
+        raise usage_error(
             f"{url!r} is a URL, and images are read from files",
             f"curl -LO {url}, and give the folder, zip or image",
-            EXIT_USAGE,
         )
     if not exists(path):
-        raise CaflowError(
-            f"no images at {str(path)!r}", "give a folder, a zip or an image", EXIT_USAGE
-        )
+        raise usage_error(f"no images at {str(path)!r}", "give a folder, a zip or an image")
 
 
 def _require(condition: bool, message: str, hint: str) -> None:
     if not condition:
-        raise CaflowError(message, hint, EXIT_USAGE)
+        raise usage_error(message, hint)

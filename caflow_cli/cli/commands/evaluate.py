@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...data.split import check_there, of_masks
-from ...errors import EXIT_FAILED, EXIT_USAGE, CaflowError
+from ...errors import EXIT_FAILED, CaflowError, usage_error
 from ...evaluation import METRICS
 from ..console import Console, measuring
 from ..evaluation_options import RESULTS, Compared, ModelOnData, Networks, Written
@@ -84,10 +84,9 @@ def evaluate_command(
     identity: dict[str, Any] = {}
     if _is_on_data(images or [], metric or ["lpips,rmse"], model, compared):
         if compared.resize is not None:
-            raise CaflowError(
+            raise usage_error(
                 "--resize is for sets of images; data is brought to the model's size",
                 "leave out --resize",
-                EXIT_USAGE,
             )
         evaluation, identity["model"] = _on_data(metric or [], model, networks, written, console)
     else:
@@ -96,7 +95,7 @@ def evaluate_command(
             if source is not None and source.name == "COMMANDLINE":
                 flag = f"--{name.replace('_', '-')}"
                 hint = _FULL.format("lpips,rmse")
-                raise CaflowError(f"{flag} is for a model on data", hint, EXIT_USAGE)
+                raise usage_error(f"{flag} is for a model on data", hint)
         evaluation = _compare(images or [], metric or [], compared, networks, console)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
@@ -120,7 +119,7 @@ def _is_on_data(
     """
 
     def refuse(message: str, hint: str) -> CaflowError:
-        return CaflowError(message, hint.format(",".join(metrics)), EXIT_USAGE)
+        return usage_error(message, hint.format(",".join(metrics)))
 
     on_data = (model.data, model.task, model.protocol) != (None, None, None)
     if images:
@@ -158,10 +157,9 @@ def _on_data(
     protocol = settings.protocol
     if protocol is not None:
         if task not in (None, protocol.task):
-            raise CaflowError(
+            raise usage_error(
                 f"protocol {protocol.name} is for {protocol.task}, not {task}",
                 f"--task {protocol.task}",
-                EXIT_USAGE,
             )
         task = protocol.task
     elif task is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ...errors import EXIT_USAGE, CaflowError
+from ...errors import usage_error
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,22 +81,20 @@ def choose_metrics(
         elif name in offered:
             wanted.add(name)
         elif name in METRICS and METRICS[name].needs == "benchmark":
-            raise CaflowError(
+            raise usage_error(
                 f"{name!r} is measured by a protocol on whole images",
                 "caflow evaluate --protocol sr4|repair|colour --data DIR",
-                EXIT_USAGE,
             )
         elif name in METRICS:
-            raise CaflowError(
+            raise usage_error(
                 f"{name!r} needs a model that draws candidates",
                 f"caflow evaluate --task superres --model ID --data DIR --metric {name}",
-                EXIT_USAGE,
             )
         else:
             near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
             hint = f"--metric {near}; known: {', '.join(offered)}, and all for all of them"
-            raise CaflowError(f"unknown metric {name!r}", hint, EXIT_USAGE)
+            raise usage_error(f"unknown metric {name!r}", hint)
     chosen = wanted or set(default)
     if not chosen:
-        raise CaflowError("no metric", "--metric lpips,rmse", EXIT_USAGE)
+        raise usage_error("no metric", "--metric lpips,rmse")
     return [name for name in METRICS if name in chosen]

@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ...errors import EXIT_WEIGHTS, CaflowError, usage_error
 from .catalogue import Weights
 from .pairs import LpipsDistance, pair_metrics
 
@@ -49,10 +49,9 @@ class Extractor:
             assert len(features) == len(images), f"features are of {len(features)} images"
             assert features.ndim == 2, f"features have {features.ndim} axes"
         except Exception as error:  # the caller's code: anything
-            raise CaflowError(
+            raise usage_error(
                 f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
                 "let it take uint8 (B, 3, H, W), and return (B, d)",
-                EXIT_USAGE,
             ) from error
         return features.cpu().double()
 
@@ -102,10 +101,9 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     if name == "alexnet":
         return Extractor(name, LpipsDistance(weights.lpips, device).features)
     if ":" not in name:
-        raise CaflowError(
+        raise usage_error(
             f"unknown feature extractor {name!r}",
             f"--feature-extractor {', '.join(EXTRACTORS)}, or module:factory",
-            EXIT_USAGE,
         )
     return Extractor(name, _from_factory(name, device))
 
@@ -163,16 +161,14 @@ def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], T
     try:
         features = getattr(importlib.import_module(module_name), factory_name)()
     except Exception as error:  # the caller's code: anything
-        raise CaflowError(
-            f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}",
-            hint,
-            EXIT_USAGE,
+        raise usage_error(
+            f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}", hint
         ) from error
     finally:
         sys.path.remove("")
     if not callable(features):
-        raise CaflowError(
-            f"{name!r} returned {type(features).__name__}, which cannot be called", hint, EXIT_USAGE
+        raise usage_error(
+            f"{name!r} returned {type(features).__name__}, which cannot be called", hint
         )
     if isinstance(features, nn.Module):
         features = features.eval().to(device)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import EXIT_USAGE, CaflowError
+from ...errors import CaflowError, usage_error
 from ...images import atomic_write
 from ..result import Estimate
 from .features import Extractor
@@ -90,15 +90,15 @@ class SetFeatures:
     def features(self) -> Tensor:
         """The kept features, (at most 10,000, d)."""
         if not self._kept:
-            raise CaflowError(
-                "KID and coverage need the images, not their statistics", "--metric fid", EXIT_USAGE
+            raise usage_error(
+                "KID and coverage need the images, not their statistics", "--metric fid"
             )
         return torch.stack(self._kept)
 
     def save(self, path: Path) -> None:
         """Write an .npz of mu, sigma, n and extractor. CaflowError if that fails."""
         if self.count < 2:
-            raise CaflowError("statistics need two images", "give a larger set", EXIT_USAGE)
+            raise usage_error("statistics need two images", "give a larger set")
         mean = self.sum / self.count
         sigma = (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
         buffer = io.BytesIO()
@@ -118,10 +118,9 @@ class SetFeatures:
         Raises:
             CaflowError: (exit 2) the file has no statistics, or those of another extractor.
         """
-        bad = CaflowError(
+        bad = usage_error(
             f"{str(path)!r} holds no statistics",
             "give a file that --save-stats wrote: mu, sigma, n, extractor",
-            EXIT_USAGE,
         )
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -140,10 +139,9 @@ class SetFeatures:
         if not (mean.isfinite().all() and covariance.isfinite().all()):
             raise bad
         if name != extractor:
-            raise CaflowError(
+            raise usage_error(
                 f"{str(path)!r} holds statistics of extractor {name!r}, not {extractor!r}",
                 f"--feature-extractor {name}",
-                EXIT_USAGE,
             )
         result = cls(name)
         result.count, result.count_is_known = count, known
