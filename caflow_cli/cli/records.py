@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..inference import Candidates, Score
     from ..inference.loaded_model import LoadedModel
 
-__all__ = ["Fields", "Names", "Scored", "restored_fields"]
+__all__ = ["Fields", "Names", "restored_fields", "scored_fields"]
 
 Fields = Mapping[str, object]  # of a JSON line, in their order, after schema and command
 Names = Mapping[str, str]  # of what was read, as typed: "input", or "cond" and "target"; "mask"
@@ -69,34 +69,20 @@ def restored_fields(
     }
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A scored pair."""
+def scored_fields(
+    names: Names, loaded: LoadedModel, score: Score, noise_samples: int, exact: bool
+) -> dict[str, Any]:
+    """The JSON line of a scored pair, without `elapsed_s`."""
+    from ..inference import estimator_of
 
-    names: Names
-    loaded: LoadedModel
-    estimator: Fields
-    score: Score
-    exact: bool  # the target's file holds the scored pixels and nothing else
-    elapsed: float  # seconds
-
-    @property
-    def per_pixel(self) -> float:
-        """The score divided by the size, which sorts pairs of different sizes: more is better."""
-        return self.score.rank_score / self.score.pixels
-
-    @property
-    def fields(self) -> Fields:
-        """The JSON line."""
-        return {
-            **self.names,
-            "status": "ok",
-            "model": self.loaded.identity,
-            "estimator": self.estimator,
-            **_score_fields(self.score, self.exact),
-            **_part_fields(self.score),
-            "elapsed_s": round(self.elapsed, 3),
-        }
+    return {
+        **names,
+        "status": "ok",
+        "model": loaded.identity,
+        "estimator": estimator_of(loaded.model, noise_samples),
+        **_score_fields(score, exact),
+        **_part_fields(score),
+    }
 
 
 def _score_fields(score: Score, exact: bool) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import helpers
 import numpy as np
@@ -74,24 +73,6 @@ def by_hand(task, image: np.ndarray, mask: np.ndarray):
 
 def to_batch(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(image.copy()).permute(2, 0, 1)[None]
-
-
-def test_a_blotch_with_a_rim_is_filled_and_scored_at_native_scale():
-    """So its score is a log-likelihood again, and that of the written picture."""
-    config = helpers.task_config("inpaint", SIZE)
-    image, mask = picture(), blotch()
-    scores = {}
-    for rim in (0, 12):
-        own = replace(config, task=replace(config.task, rim=rim))
-        model = helpers.data_like_model(own, seed=3, size=SIZE)
-        best = restore(model, image, 0.7, 2, mask=mask).ranked[0]
-        scores[rim] = best.score, score(model, image, best.image, mask)
-        assert (best.image[mask < 128] == image[mask < 128]).all()
-    drawn, read = scores[0]
-    assert drawn.log_likelihood is None
-    assert read.rank_score == drawn.rank_score
-    drawn, read = scores[12]
-    assert read.log_likelihood == drawn.log_likelihood == drawn.rank_score
 
 
 @pytest.mark.parametrize(

@@ -116,27 +116,6 @@ def test_drawing_on_gives_what_drawing_at_once_gives(small_model):
     assert len(drawing.result().kept) == 1
 
 
-@pytest.mark.parametrize("rank", ["likelihood", "consensus"])
-def test_pictures_in_one_batch_have_the_candidates_that_each_has_alone(task_models, rank):
-    """Holes of one window and of several are filled beside each other, too."""
-    model = task_models["inpaint"]
-    images = [picture(32, 32, 1), picture(40, 90, 2), picture(32, 32, 3)]
-    masks = [np.zeros(image.shape[:2], np.uint8) for image in images]
-    for mask in masks:
-        mask[12:16, 10 : mask.shape[1] - 10] = 255
-    sampling = Sampling(tau=0.8, candidates=2, seed=5, rank=rank)
-    together = restore_images(model, images, sampling, masks)
-    assert {len(result.ranked[0].score.parts) for result in together} > {1}
-    for image, mask, result in zip(images, masks, together, strict=True):
-        (alone,) = restore_images(model, [image], sampling, [mask])
-        assert [c.k for c in result.ranked] == [c.k for c in alone.ranked]
-        np.testing.assert_allclose(result.statistics, alone.statistics, atol=1e-4)
-        for a, b in zip(result.ranked, alone.ranked, strict=True):
-            assert (a.seed, a.redraws) == (b.seed, b.redraws)
-            assert levels_apart(a.image, b.image).max() <= 1
-            assert a.score.rank_score == pytest.approx(b.score.rank_score, abs=1)
-
-
 def test_draws_in_bf16_are_scored_in_float32(small_model):
     image = picture(8, 8)
     with pytest.raises(CaflowError, match="unknown precision 'half'"):
@@ -227,17 +206,6 @@ def test_they_say_what_the_command_line_says_of_the_input(found, task_models):
     assert caflow.restore(task_models["colorize"], grey, candidates=1).notes == []
 
 
-def test_they_say_that_a_hole_is_too_wide_for_detail(task_models):
-    hole = np.zeros((64, 64), bool)
-    hole[8:56, 8:56] = True
-    image = np.full((64, 64, 3), 90, np.uint8)
-    filled = caflow.restore(task_models["inpaint"], image, candidates=1, mask=hole)
-    assert filled.notes == []
-    task = replace(filled.config.task, rim=24)  # of a model of small things
-    (note,) = replace(filled, config=replace(filled.config, task=task)).notes
-    assert note.startswith("the hole is more than 32 pixels wide")
-
-
 def test_they_show_a_coloured_input_as_the_grey_that_the_model_reads(task_models):
     shown = caflow.restore(task_models["colorize"], PICTURE, candidates=1)
     assert np.array_equal(shown.condition, PICTURE)
@@ -255,14 +223,6 @@ def test_nothing_is_overwritten_by_halves(found, tmp_path):
     assert len(found.save(tmp_path / "out.png", overwrite=True)) == 2
     with pytest.raises(CaflowError, match="ends like no format"):
         found.save(tmp_path / "out.txt")
-
-
-def test_a_loaded_model_is_named(model_file, tmp_path):
-    model = caflow.load(str(model_file))
-    (path,) = caflow.restore(model, PICTURE, candidates=1).save(tmp_path / "one.webp")
-    assert path == tmp_path / "one.webp"
-    assert read_provenance(path)["model"]["id"] == model_file.name
-    assert len(read_provenance(path)["model"]["sha256"]) == 64
 
 
 def test_a_sheet_and_a_notebook_show_them(found):

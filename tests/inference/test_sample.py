@@ -108,17 +108,6 @@ def test_a_released_candidate_has_its_image(models_32, task):
         np.testing.assert_array_equal(one.image, image)
 
 
-@pytest.mark.parametrize(("size", "same"), [((32, 32), True), ((75, 50), False)])
-def test_a_condition_is_read_again_only_where_it_is_another(models_32, size, same):
-    """Shrunk anew, the grey of a composed picture is not always that of the input."""
-    model = models_32["colorize"]
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    way = Sampler(model, [Request.of(task_of(model), image)])
-    (batch,) = way.batches(1.0, 2, [0], None)
-    found = [way.reduce([one.image for one in some])[0] for some in (batch[:1], batch)]
-    assert (found[0] is found[1]) == same
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
     """Where a picture is its condition's, both ways compose and score the same."""

@@ -18,10 +18,11 @@ from ..options import OUTPUT, expanded, option
 
 if TYPE_CHECKING:
     from ...images import Decoded
+    from ...inference import Score
     from ...inference.loaded_model import LoadedModel
     from ..inputs import InputImage
     from ..outputs import Sheet
-    from ..records import Scored
+    from ..records import Fields
 
 __all__ = ["score_command"]
 
@@ -162,12 +163,12 @@ def score_command(
     source = context.get_parameter_source("model")
     typed = source is not None and source.name == "COMMANDLINE"
     scorer = _Scorer(given, typed, masking, maps, console)
-    kept: list[tuple[Pair, Scored]] = []  # until all are scored, to be sorted
+    kept: list[tuple[Pair, Score, Fields]] = []  # until all are scored, to be sorted
     failed = False
     try:
         for pair in own:
             try:
-                scored = scorer.score(pair)
+                scored = pair, *scorer.score(pair)
             except CaflowError as error:
                 if len(pairs) == 1:
                     if error.exit_code == EXIT_FAILED:
@@ -177,12 +178,12 @@ def score_command(
                 failed = True
                 continue
             if given.sort:
-                kept.append((pair, scored))
+                kept.append(scored)
             else:
-                _report(pair, scored, console)
+                _report(*scored, console)
     finally:
-        for pair, scored in sorted(kept, key=lambda one: -one[1].per_pixel):
-            _report(pair, scored, console)
+        for scored in sorted(kept, key=lambda one: -one[1].rank_score / one[1].pixels):
+            _report(*scored, console)
     if path := maps.write():
         console.note(f"wrote {path}")
     if failed:
@@ -201,13 +202,13 @@ def _check_there(pair: Pair, console: Console) -> None:
             raise error
 
 
-def _report(pair: Pair, scored: Scored, console: Console) -> None:
-    score, name = scored.score, pair.target.name
+def _report(pair: Pair, score: Score, fields: Fields, console: Console) -> None:
+    name = pair.target.name
     bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
     if score.bits_per_dim is None and not console.json:
         what = "tiles" if score.score_domain == "tiles" else "parts, some of them shrunk"
         console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
-    console.result(scored.fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
+    console.result(fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
     if score.standard_error is not None and not console.json:
         console.note(f"standard error {score.standard_error:.4f} nats")
 
@@ -236,8 +237,12 @@ class _Scorer:
         if typed:  # found wanting before images are read
             self._load(given.model)
 
-    def score(self, pair: Pair) -> Scored:
-        """Read and score a pair, and draw its map. CaflowError if a step of this fails."""
+    def score(self, pair: Pair) -> tuple[Score, Fields]:
+        """Read and score a pair, and draw its map. CaflowError if a step of this fails.
+
+        Returns:
+            The score, and its JSON line.
+        """
         from ...images import read_provenance
 
         start = time.perf_counter()
@@ -259,9 +264,9 @@ class _Scorer:
         if mask is None and condition.alpha is not None and loaded.needs_mask:
             mask = hole_in_alpha(condition)
 
-        from ...inference import attribution, estimator_of, score
+        from ...inference import attribution, score
         from ...inference.figures import attribution_chart
-        from ..records import Scored
+        from ..records import scored_fields
 
         model, k = loaded.model, self.given.noise_samples
         with memory_errors("crop both images"):
@@ -272,8 +277,8 @@ class _Scorer:
                     pair.target.label, attribution(model, seen, target.rgb, mask), result
                 )
             )
-        elapsed, exact = time.perf_counter() - start, target.alpha is None
-        return Scored(pair.names, loaded, estimator_of(model, k), result, exact, elapsed)
+        fields = scored_fields(pair.names, loaded, result, k, target.alpha is None)
+        return result, {**fields, "elapsed_s": round(time.perf_counter() - start, 3)}
 
     def _read(self, condition: InputImage) -> Decoded:
         """Read a condition once for consecutive targets that share it; stdin gives it only once."""
