@@ -107,16 +107,10 @@ class Plan:
         Returns:
             False where the file exists and is kept, as `--skip-existing` asks for.
         """
-        skip = self.given.skip_existing
-        if skip and os.path.lexists(path):
+        if self.given.skip_existing and os.path.lexists(path):
             return False
         make_folder(path.parent)
-        try:
-            atomic_write(path, data, replace=self.given.overwrite)
-        except CaflowError as error:
-            if not (skip and isinstance(error.__cause__, FileExistsError)):
-                raise
-            return False  # another process that works on the same folder has written it since
+        atomic_write(path, data, replace=self.given.overwrite)
         return True
 
 

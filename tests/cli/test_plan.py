@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from pictures import COLOURS
 
-from caflow_cli.cli import plan as plan_module
 from caflow_cli.cli.options import Restoration
 from caflow_cli.cli.plan import Plan, make_plan
 from caflow_cli.errors import CaflowError
@@ -223,20 +221,6 @@ def test_writing():
     touch("y.png", data=encode_png(COLOURS))
     plan_of_y = planned("y.png")
     np.testing.assert_array_equal(plan_of_y.jobs[0].source.read().rgb, COLOURS)
-
-
-def test_what_another_process_writes_meanwhile_is_skipped_where_existing_files_are(monkeypatch):
-    def make_folder(folder: Path) -> None:
-        (folder / "x_superres.png").write_bytes(b"other")
-
-    monkeypatch.setattr(plan_module, "make_folder", make_folder)
-    for options, refused in (({"skip_existing": True}, False), ({}, True)):
-        run = planned("x.png", **options)
-        path = run.jobs[0].outputs[0]
-        with pytest.raises(CaflowError, match="in the meantime") if refused else nullcontext():
-            assert run.write(path, b"mine") is False
-        assert path.read_bytes() == b"other"
-        path.unlink()
 
 
 def test_a_folder_that_cannot_be_written_to_stops_all_or_its_own_pictures(monkeypatch, here):

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,20 @@ FILE = WEIGHTS_DIR / str(ENTRY.file)
 
 
 @pytest.fixture
-def one_bundled(tmp_path: Path, monkeypatch) -> Path:
-    """An installation with that one model, in `tmp_path/weights`."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    shutil.copy(FILE, folder)
-    manifest = tmp_path / "weights_manifest.json"
-    manifest.write_text(manifest_json([ENTRY]))
-    monkeypatch.setattr("caflow_cli.hub.manifest.WEIGHTS_DIR", folder)
-    monkeypatch.setattr("caflow_cli.hub.manifest.manifest_path", lambda: manifest)
-    return folder
+def installed(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess]:
+    """`installed(*arguments)`: `caflow` of a copy of the package that has that one model."""
+    package = tmp_path / "lib" / "caflow_cli"
+    leave_out = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    shutil.copytree(WEIGHTS_DIR.parents[1], package, ignore=leave_out)
+    shutil.copy(FILE, package / "assets" / "weights")
+    (package / "weights_manifest.json").write_text(manifest_json([ENTRY]))
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "caflow_cli", "models", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(package.parent), "HF_HUB_OFFLINE": "1"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
+
+    return run
 
 
 def test_what_only_reads_imports_no_torch(tmp_path):
@@ -132,10 +137,8 @@ def test_path(run, model_file):
 
 
 @pytest.mark.parametrize("command", ["info", "path"])
-def test_a_model_that_is_not_there_is_not_downloaded(run, one_bundled, command):
+def test_a_model_that_is_not_there_is_not_downloaded(run, command):
     assert_refused(run("models", command, "faces-superres-x5"), 3, "no model")
-    (one_bundled / str(ENTRY.file)).unlink()
-    assert_refused(run("models", command, ID), 3, "are missing")
     result = run("models", command, "nobody/nothing@v1")
     assert_refused(result, 3, "'nobody/nothing@v1' is not in the cache")
     assert result.stderr.decode().splitlines()[1] == "hint: caflow models pull nobody/nothing@v1"
@@ -144,36 +147,34 @@ def test_a_model_that_is_not_there_is_not_downloaded(run, one_bundled, command):
 # --- verify ---------------------------------------------------------------------------------------
 
 
-def test_verify_checks_all_that_is_here_and_goes_on_after_a_failure(run, one_bundled, model_file):
-    assert text_of(run("models", "verify")) == f"ok\t{ID}\n"
-    (line,) = lines_of(run("models", "verify", "--json"))
+def test_verify_checks_all_that_is_here_and_goes_on_after_a_failure(
+    installed, tmp_path, model_file
+):
+    assert text_of(installed("verify")) == f"ok\t{ID}\n"
+    (line,) = lines_of(installed("verify", "--json"))
     assert (line["status"], line["sha256"]) == ("ok", ENTRY.sha256)
-    (one_bundled / str(ENTRY.file)).write_bytes(b"changed")
-    result = run("models", "verify", ID, "nobody/nothing", model_file)
+    manifest = tmp_path / "lib" / "caflow_cli" / "weights_manifest.json"
+    content = json.loads(manifest.read_text())
+    for change, named in (
+        ({"bytes": ENTRY.bytes + 1}, "bytes, its file has"),
+        ({"config": {**ENTRY.config, "flow": {"t_steps": 9}}}, "another config"),
+    ):
+        changed = {**content, "models": {ID: {**content["models"][ID], **change}}}
+        manifest.write_text(json.dumps(changed))
+        result = installed("verify")
+        assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
+        assert named in result.stderr.decode()
+    manifest.write_text(json.dumps(content))
+    file = manifest.parent / "assets" / "weights" / str(ENTRY.file)
+    file.write_bytes(b"changed")
+    result = installed("verify", ID, "nobody/nothing", model_file)
     assert result.returncode == 3
     assert result.stdout.decode() == f"failed\t{ID}\nfailed\tnobody/nothing\nok\t{model_file}\n"
     errors = result.stderr.decode().splitlines()
     assert [line.split(":")[0] for line in errors] == ["error", "hint"] * 2
     assert "sha256" in errors[0]
-    lines = lines_of(run("models", "verify", ID, model_file, "--json"))
-    assert [line["status"] for line in lines] == ["error", "ok"]
-
-
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        (lambda entry: {"bytes": entry.bytes + 1}, "bytes, its file has"),
-        (lambda entry: {"config": entry.config | {"flow": {"t_steps": 9}}}, "another config"),
-    ],
-)
-def test_verify_holds_the_manifest_against_the_file(run, one_bundled, change, named):
-    manifest = one_bundled.parent / "weights_manifest.json"
-    content = json.loads(manifest.read_text())
-    content["models"][ID] |= change(ENTRY)
-    manifest.write_text(json.dumps(content))
-    result = run("models", "verify")
-    assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
-    assert named in result.stderr.decode()
+    file.unlink()
+    assert_refused(installed("path", ID), 3, "are missing")
 
 
 def test_verify_reads_headers(run, tmp_path, model_file):
