@@ -1,4 +1,4 @@
-"""LPIPS networks (Zhang et al. 2018), of the `lpips` package: AlexNet judges, VGG16 teaches."""
+"""LPIPS networks (Zhang et al. 2018): AlexNet for evaluation, VGG16 for training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .errors import EXIT_WEIGHTS, CaflowError
 
 __all__ = ["ALEX", "LEAST_SIDE", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
 
-LEAST_SIDE = 16  # of a picture, which VGG16 halves four times
+LEAST_SIDE = 16  # of an image, which VGG16 halves four times
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
 
     The linear heads come with the `lpips` package. The trunk, of ImageNet, comes from `weights`,
     else from the file that the environment names, else from torch's cache, else it is downloaded:
-    never from a random initialisation. It takes pairs of pictures in [-1, 1], (B, 3, H, W).
+    never from a random initialisation. It takes pairs of images in [-1, 1], (B, 3, H, W).
 
     Args:
         kind: `ALEX` or `VGG`.

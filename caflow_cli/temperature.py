@@ -86,9 +86,9 @@ class Temperature:
             return self.values
         fits = "one value for all latents"
         if by_scale > 1:
-            fits = f"{fits}, {by_scale} (one a scale, finest first)"
+            fits = f"{fits}, {by_scale} (one value per scale, finest first)"
         if len(scales) > by_scale:
-            fits = f"{fits} or {len(scales)} (one a latent)"
+            fits = f"{fits} or {len(scales)} (one value per latent)"
         raise CaflowError(f"tau {self} has {given} values", f"--tau with {fits}", EXIT_USAGE)
 
     def as_json(self) -> list[float]:

@@ -3,4 +3,4 @@
 __all__ = ["SCHEMA", "__version__"]
 
 __version__ = "0.2.0.dev0"
-SCHEMA = 2  # of JSON lines and of what pictures say of themselves; docs/cli.md
+SCHEMA = 2  # of JSON lines and of provenance in images; docs/cli.md

@@ -68,8 +68,8 @@ def test_a_shape_is_by_scale_or_by_latent():
 @pytest.mark.parametrize(
     ("scales", "hint"),
     [
-        (THREE, "--tau with one value for all latents, 3 (one a scale, finest first) or 6"),
-        ((0, 1, 2), "--tau with one value for all latents, 3 (one a scale, finest first)"),
+        (THREE, "--tau with one value for all latents, 3 (one value per scale, finest first) or 6"),
+        ((0, 1, 2), "--tau with one value for all latents, 3 (one value per scale, finest first)"),
         ((0,), "--tau with one value for all latents"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Files that come with the package: model weights and public-domain example pictures."""
+"""Files that come with the package: model weights and public-domain example images."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import CaflowError
+from ..images import Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -30,8 +31,6 @@ __all__ = [
     "resize",
     "scaled_size",
 ]
-
-Pixels = npt.NDArray[np.uint8]  # (H, W, C), 0-255; a mask is (H, W), white (128 and up) = fill
 
 
 @dataclass(frozen=True)

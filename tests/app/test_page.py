@@ -305,16 +305,6 @@ def test_a_stop_and_a_closed_page_end_the_work(browser, url, small_photo):
     two.page.close()
 
 
-def test_two_visitors_are_served_one_after_the_other(browser, url, small_photo):
-    both = [Visitor(browser, url), Visitor(browser, url)]
-    for one in both:
-        one.give(small_photo)
-        one.draw(2)
-    for one in both:
-        one.wait_for("2 candidates")
-        one.page.close()
-
-
 def test_it_fits_a_telephone(browser, url):
     one = Visitor(browser, url, width=400)
     assert one.page.evaluate("document.documentElement.scrollWidth") <= 400

@@ -331,5 +331,8 @@ def test_a_temperature_may_have_a_shape(run, tmp_path, small_picture, model_file
     assert by_scale == by_latent != other
     result = run(*shared, "-o", "y.png", "--tau", "0.9/0.5")
     assert_refused(result, 2, "tau 0.9/0.5 has 2 values")
-    assert "3 (one a scale, finest first) or 6 (one a latent)" in result.stderr.decode()
+    assert (
+        "3 (one value per scale, finest first) or 6 (one value per latent)"
+        in result.stderr.decode()
+    )
     assert not (tmp_path / "y.png").exists()

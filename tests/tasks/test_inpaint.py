@@ -131,17 +131,6 @@ def test_a_fill_is_put_back_where_it_was_taken_from():
         assert moved > 5 * error
 
 
-def test_several_holes_share_one_window():
-    image = smooth(300, 300)
-    mask = box(300, 300, 20, 20, 30, 30) | box(300, 300, 200, 240, 30, 30)
-    condition = Inpaint().condition(image, mask)
-    assert (condition[..., 3] == 255).sum() == pytest.approx(2 * (30 * 64 / 300) ** 2, rel=0.5)
-    result = Inpaint().compose(image, np.full((64, 64, 3), 9, np.uint8), mask)
-    assert (result[30, 30] == 9).all()
-    assert (result[215, 255] == 9).all()
-    np.testing.assert_array_equal(result[mask == 0], image[mask == 0])
-
-
 def test_a_smaller_image_is_padded_with_its_hole():
     image, mask = noise(40, 50), box(40, 50, 35, 10, 5, 5)
     condition = Inpaint().condition(image, mask)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -40,24 +38,6 @@ def mask_for(task, image: np.ndarray) -> np.ndarray | None:
     height, width = mask.shape
     mask[height // 3 : height // 3 + max(1, height // 4), : max(1, width // 3)] = 255
     return mask
-
-
-@pytest.mark.parametrize(
-    ("name", "tau", "candidates", "channels"),
-    [
-        ("superres", 0.5, 10, (3,)),
-        ("colorize", 0.85, 10, (1,)),
-        ("inpaint", 0.5, 30, (4, 3)),
-        ("paired", 0.8, 10, (3, 1)),
-    ],
-)
-def test_defaults(name, tau, candidates, channels):
-    task = TASKS[name]()
-    assert (task.name, task.tau, task.candidates) == (name, tau, candidates)
-    assert task.channels == channels
-    assert task.cond_channels == channels[0]
-    assert task.needs_mask == (name == "inpaint")
-    assert task.derives_condition == (name != "paired")
 
 
 def test_a_config_makes_its_task():
@@ -145,7 +125,7 @@ def test_a_training_condition_is_what_a_users_image_gives(task):
 
 
 @pytest.mark.parametrize("task", [t for t in ALL if t.derives_condition], ids=LABELS[:4])
-def test_training_conditions_are_cheap_and_repeatable(task):
+def test_held_out_conditions_repeat(task):
     target = noise(64, 64)
     first = task.held_out_condition(target, 7)
     assert first.shape == (64, 64, task.cond_channels)
@@ -154,11 +134,6 @@ def test_training_conditions_are_cheap_and_repeatable(task):
         not np.array_equal(first, task.held_out_condition(target, i)) for i in range(8, 12)
     )
     assert differs == task.needs_mask
-    generator = torch.Generator().manual_seed(0)
-    start = time.process_time()
-    for _ in range(100):
-        task.training_condition(target, generator)
-    assert time.process_time() - start < 0.1  # 1 ms each; 0.1 to 0.3 on an idle machine
 
 
 @pytest.mark.parametrize("task", ALL[1:], ids=LABELS[1:])
