@@ -53,7 +53,7 @@ def test_cards_manifest_and_tables_agree_with_the_records():
 def test_a_figure_that_was_changed_by_hand_is_found_and_written_again(place, name):
     page = place.root / name
     text = page.read_text("utf-8")
-    page.write_text(text.replace("17.3", "16.3"), "utf-8")
+    page.write_text(text.replace("17.3", "16.3").replace("| 23.5;", "| 22.5;"), "utf-8")
     assert page.read_text("utf-8") != text
     assert pages.check(place) == [f"{name} differs from the records (.ci/models write)"]
     assert pages.write(place) == [page]
