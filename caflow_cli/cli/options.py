@@ -223,8 +223,8 @@ class Restoration:
     tau: str | None = option(
         "--tau T",
         "Temperature: lower is smoother, 1 is the model's distribution. Or a shape: "
-        "0.9/0.7/0.5 is one value per scale, finest first; or one per latent. Default: the model's, else "
-        "0.5 (colorize 0.85, paired 0.8).",
+        "0.9/0.7/0.5 is one value per scale, finest first; or one per latent. Default: the "
+        "model's, else 0.5 (colorize 0.85, paired 0.8).",
         SAMPLING,
     )
     candidates: int | None = option(
