@@ -112,15 +112,6 @@ def test_many_damaged_images_are_an_error(tmp_path, kind):
     assert (error.exit_code, "1 %" in error.hint) == (1, True)
 
 
-def test_one_percent_is_of_all_images_not_of_a_small_split(tmp_path):
-    files = {f"train/{i:03}.png": flat(i) for i in range(150)}
-    files |= {"val/a.png": flat(1), "val/b.png": b"no image", "test/a.png": flat(1)}
-    path = store(tmp_path, files | {"test/b.png": flat(1)}, "folder")
-    assert load(path, "val")[0].skipped == ["b.png"]
-    (path / "val" / "a.png").unlink()
-    assert "1 of 1" in refusal(path, "val").message  # nothing is left
-
-
 def test_a_large_set_is_decoded_at_each_visit(tmp_path):
     files = pairs("train/", 150) | pairs("val/", 1) | pairs("test/", 1)
     files["train/B/007.png"] = b"no image"

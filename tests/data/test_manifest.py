@@ -110,23 +110,15 @@ def test_what_is_no_manifest(tmp_path, name, text, message):
     assert message in error.message or "damaged" in error.message
 
 
-def test_a_missing_file_is_named(tmp_path):
-    rows = [{"image": n} for n in [*images(tmp_path, 5), "gone.png"]]
-    path = write(tmp_path / "list.jsonl", rows)
-    assert "gone.png" in refusal(path, None).message
-
-
 @pytest.mark.parametrize(
     ("columns", "role", "found"),
     [
-        (["image", "thumbnail"], "images", ("image",)),
         (["Image"], "images", ("Image",)),
         (["whatever"], "images", ("whatever",)),
         (["condition", "target"], "images", ("target",)),
         (["image", "conditioning_image"], "pairs", ("conditioning_image", "image")),
         (["A", "B"], "pairs", ("A", "B")),
         (["image", "mask"], "masks", ("mask",)),
-        (["image"], "masks", ("image",)),
         (["x", "y"], "images", None),
         (["x", "y"], "pairs", None),
     ],

@@ -45,16 +45,6 @@ def test_the_split_is_the_same_tomorrow(tmp_path):
     assert all(names(path, split) == names(folder, split) for split in SPLITS)
 
 
-@pytest.mark.parametrize("count", [2, 49, 150])
-def test_a_missing_val_is_a_share_of_train(tmp_path, count):
-    files = {f"train/{i:03}.png": flat(i) for i in range(count)} | {"test/x.png": flat(255)}
-    path = store(tmp_path, files)
-    train, val = names(path), names(path, "val")
-    assert len(val) == max(1, count // 50)
-    assert sorted(train + val) == [f"{i:03}.png" for i in range(count)]
-    assert names(path, "test") == ["x.png"]
-
-
 @kinds
 def test_what_is_no_image_is_left_out(tmp_path, kind):
     files = {f"{i}.png": flat(i) for i in range(3)}

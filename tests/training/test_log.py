@@ -142,19 +142,3 @@ def test_without_a_tracker_nothing_is_sent_and_a_failing_one_does_not_end_the_ru
     assert notes == ["tracker wandb fails and is not used: gone"]
     with pytest.raises(CaflowError, match="not installed"):
         check_tracker("no_such_tracker")
-
-
-@pytest.mark.parametrize("name", ["trackio", "wandb"])
-def test_the_package_itself(tmp_path, monkeypatch, name):
-    pytest.importorskip(name)
-    accelerate = pytest.importorskip("accelerate")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
-    accelerator = accelerate.Accelerator(cpu=True, log_with=name, project_dir=str(tmp_path))
-    notes: list[str] = []
-    tracker = Tracker(config(tmp_path, name), accelerator, notes.append)
-    tracker.begin()
-    tracker.figures({"loss": 1.0}, 1)
-    tracker.grid(np.zeros((8, 8, 3), np.uint8), 1)
-    tracker.end()
-    assert notes == []
