@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +20,17 @@ from .. import options
 from ..config import read_toml
 from ..console import Console
 from ..options import expanded, option
-from ..train_display import Display, describe_choice, describe_preview, describe_summary
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ...evaluation import Choice
     from ...training import RunConfig
 
 __all__ = ["train_command"]
 
+_PAUSE = 30.0  # seconds between lines, where there is no bar
+_FEW = 20  # validation images
 _MOST_CHOSEN = 20  # validation images, on which a temperature is chosen
 
 
@@ -123,7 +128,13 @@ def train_command(
         return
     figures = _preview(config, run.resume)
     if _is_main():
-        console.result({"status": "dry-run", **figures}, describe_preview(figures))
+        images, counts = figures["pictures"], figures["parameters"]
+        parts = ", ".join(f"{n} {count:,}" for n, count in counts.items() if n != "total" and count)
+        lines = (
+            f"data        {images['train']:,} train, {images['val']:,} val",
+            f"parameters  {counts['total']:,} ({parts})",
+        )
+        console.result({"status": "dry-run", **figures}, lines)
 
 
 def _preview(config: RunConfig, resume: bool) -> dict[str, Any]:
@@ -209,7 +220,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
         try:
             with memory_errors(smaller, "a step of this model"):
-                summary = train(run, resume=resume, report=Display(console, progress))
+                summary = train(run, resume=resume, report=_Display(console, progress))
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")
@@ -228,9 +239,17 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     if choice.baseline_rmse is not None:
         record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
     console.result(record, [str(best)])
-    console.note(describe_summary(summary))
+    loss = summary.val_picture_loss
+    console.note(
+        f"{summary.images} images in {_duration(60 * summary.minutes)} "
+        f"({summary.images_per_second:.1f} a second); bits/dim: validation "
+        f"{summary.val_bits_per_dim:.4f} (best {summary.best_val_bits_per_dim:.4f}), training "
+        f"images {summary.train_bits_per_dim:.4f}, gap {summary.gap_bits_per_dim:.4f}; "
+        f"{summary.skipped_steps} steps skipped"
+        + ("" if loss is None else f"; samples of validation images {loss:.4f}")
+    )
     if choice.baseline_rmse is not None:
-        console.note(describe_choice(choice))
+        console.note(_describe_choice(choice))
 
 
 def _choose_temperature(best: Path, run: RunConfig) -> Choice:
@@ -251,6 +270,94 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
         model.config = replace(model.config, task=task)
         model.save(best, training)
     return choice
+
+
+class _Display:
+    """Turns events of a run into a progress bar on a terminal, and lines elsewhere."""
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console, self._progress = console, progress
+        self._bar = progress.add_task("reading images", total=1.0, figures="")
+        self._last_line = 0.0
+        self._start: tuple[float, float] | None = None  # time and progress at the first step
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        kind, step = event["event"], f"step {event.get('step')}"
+        if kind == "data":
+            self._progress.update(self._bar, description="training")
+            if event["skipped"]:
+                names = ", ".join(event["skipped_names"])
+                more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
+                self._say(f"skipped damaged images ({event['skipped']}): {names}{more}")
+            self._say(f"{event['train']} training images, {event['val']} validation images")
+            if event["val"] < _FEW:
+                self._say(
+                    "few validation images, whose figures vary by chance: put at least "
+                    f"{_FEW} into a folder val/"
+                )
+        elif kind == "step":
+            self._show_step(event)
+        elif kind == "validation":
+            loss = event.get("val_picture_loss", ...)
+            self._say(
+                f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
+                f"training images {_number(event['train_bits_per_dim'])}"
+                + ("" if loss is ... else f"  samples {_number(loss)}")
+            )
+        elif kind == "rollback":
+            self._say(
+                f"{step}: unstable; back to the last good state with {event['lr_scale']:g} times "
+                "the learning rate"
+            )
+        elif kind == "note":
+            self._say(event["text"])
+
+    def _show_step(self, event: dict[str, Any]) -> None:
+        now, done = time.monotonic(), event["progress"]
+        if "running_loss" in event:
+            running = f"loss {_number(event['running_loss'])}"
+        else:
+            running = f"{_number(event['running_bits_per_dim'])} bits/dim"
+        figures = f"{event['images_per_second']:.1f} images/s  {running}"
+        self._progress.update(self._bar, completed=done, figures=figures)
+        began, first = self._start = self._start or (now, done)
+        if self._console.live or now - self._last_line < _PAUSE:
+            return
+        self._last_line = now
+        left = ""
+        if done > first:
+            left = f"  {_duration((now - began) * (1 - done) / (done - first))} left"
+        self._say(f"step {event['step']}  {done:.1%}  {figures}{left}")
+
+    def _say(self, text: str) -> None:
+        if self._console.live:  # above the bar
+            self._progress.console.print(text, markup=False, highlight=False)
+        else:
+            self._console.note(text)
+
+
+def _describe_choice(choice: Choice) -> str:
+    """One line on the chosen temperature, and on whether the model is of use."""
+    if choice.rmse is None:
+        return (
+            f"samples diverge at τ {choice.tau}: the model needs more training "
+            "(--resume --minutes M)"
+        )
+    found = (
+        f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
+        f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
+    )
+    if choice.useful:
+        return found
+    return f"{found}: not better than without a model yet; --resume --minutes M trains on"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"  # None: nothing finite yet
 
 
 def _is_main() -> bool:
