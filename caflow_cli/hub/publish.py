@@ -27,8 +27,9 @@ _CARD = "README.md"
 def pack(
     run: Path,
     model_id: str,
-    output: Path | None = None,
+    output: Path,
     *,
+    limit: int | None = None,
     default: bool = False,
     overwrite: bool = False,
     data_terms: str = "",
@@ -40,9 +41,10 @@ def pack(
     Args:
         run: Folder of a run, or a model file.
         model_id: Becomes the file's name.
-        output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it. None: this
-            installation's package, at most 12 MB as zipped. Convolutions keep a significant bit
-            less than `BITS` where these are too many.
+        output: Folder for `ID.safetensors` and the `weights_manifest.json` beside it; or
+            `WEIGHTS_DIR` of this installation's package.
+        limit: Bytes of the file as zipped. Convolutions keep a significant bit less than `BITS`
+            where it is larger.
         default: Make it the default model of its task, in place of another.
         overwrite: Replace a model with that id.
         data_terms, license_terms: For the manifest.
@@ -52,10 +54,10 @@ def pack(
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
             not writable, or the bundle is too large. Then nothing is written.
     """
-    folder = WEIGHTS_DIR if output is None else output
-    path = folder / f"{model_id}.safetensors"
-    manifest = manifest_path() if output is None else folder / manifest_path().name
-    if output is not None and manifest.resolve() == manifest_path().resolve():
+    path = output / f"{model_id}.safetensors"
+    bundled = output == WEIGHTS_DIR
+    manifest = manifest_path() if bundled else output / manifest_path().name
+    if not bundled and manifest.resolve() == manifest_path().resolve():
         raise CaflowError(
             f"{str(manifest)!r} is this installation's own manifest",
             "-o DIR, or --bundle to add a bundled model",
@@ -67,12 +69,11 @@ def pack(
         content = checkpoint_bytes(
             model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits
         )
-        zipped = len(zlib.compress(content))
-        if output is not None or zipped <= MAX_BYTES:
+        if limit is None or (zipped := len(zlib.compress(content))) <= limit:
             break
     else:
         raise CaflowError(
-            f"the packed model has {zipped} bytes as zipped, more than {MAX_BYTES}",
+            f"the packed model has {zipped} bytes as zipped, more than {limit}",
             "leave --bundle out, or train a smaller model",
         )
     entry = Entry(
@@ -87,7 +88,7 @@ def pack(
         metrics=metrics or {},
         file=path.name,
     )
-    make_folder(folder)
+    make_folder(output)
     with locked_folder(manifest.parent):
         entries = load_manifest(manifest) if exists(manifest) else {}
         if not overwrite and (exists(path) or model_id in entries):

@@ -101,13 +101,13 @@ class CAFlow(Pretrained):
         v = self._pixels(target, "target")
         dequantized: Tensor | float = 0.0
         if noise is not None:
-            v, dequantized = self._dequantize(v, to_layout(noise.to(v)))
+            v, dequantized = self.dequantize(v, to_layout(noise.to(v)))
         condition, cond_log_prob = self.density.condition(y)
         condition.check(v.shape[0], v)
         _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
 
-    def _dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def dequantize(self, w: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Compute w + u and -log q(u|w): 0 for uniform u; otherwise Q draws u from normal noise."""
         if self.Q is None:
             return w + noise, zeros_float64(w.shape[0], w)
@@ -237,7 +237,7 @@ class CAFlow(Pretrained):
         pixels = to_layout(target.to(self.device, self.dtype))
         density, terms = self._forms.of(self.density), []
         for noise in islice(draws, noise_samples):
-            v, term = self._dequantize(pixels, to_layout(noise.to(pixels).expand_as(pixels)))
+            v, term = self.dequantize(pixels, to_layout(noise.to(pixels).expand_as(pixels)))
             terms.append(density(v, condition)[1] + term)
         return torch.stack(terms)
 

@@ -2,11 +2,13 @@
 
 import copy
 from collections import Counter
+from contextlib import contextmanager
 
 import helpers
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from caflow_cli.config import Config, TaskConfig
@@ -119,61 +121,48 @@ def restored(model, size, batch_size=None, **kwargs):
     image = helpers.smooth_image(1, 3, side, seed=4)[0].permute(1, 2, 0).numpy()
     mask = np.zeros((size, size, 1), np.uint8)
     mask[size // 2 - 4 : size // 2 + 4, size // 2 - 4 : size // 2 + 4] = 255
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "config", config)  # of a model that other tests share
-        given = image, mask if task == "inpaint" else None
-        if batch_size is None:
-            return restore(model, image, 0.8, mask=given[1], **kwargs)
-        way = Sampler(model, [Request.of(task_of(model), *given)], batch_size=batch_size)
-        return list(way.batches(0.8, kwargs["candidates"], [0]))
+    model = copy.copy(model)  # other tests share it
+    model.config = config
+    given = image, mask if task == "inpaint" else None
+    if batch_size is None:
+        return restore(model, image, 0.8, mask=given[1], **kwargs)
+    way = Sampler(model, [Request.of(task_of(model), *given)], batch_size=batch_size)
+    return list(way.batches(0.8, kwargs["candidates"], [0]))
 
 
-def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model, monkeypatch):
-    model = copy.deepcopy(model)
-    calls: Counter[int] = Counter()
-    forward = FixedConv.forward
-
-    def counted(self, x, relu=False):
-        calls[id(self)] += 1
-        return forward(self, x, relu)
-
-    monkeypatch.setattr(FixedConv, "forward", counted)
-    restored(model, SMALL, candidates=4, batch_size=2)
-    with torch.no_grad():
-        flows = model._forms.of(model.density)
-    of_condition = [m for m in flows.R.modules() if isinstance(m, FixedConv)]
-    if flows.A.guide is not None:
-        of_guide = [m for m in flows.A.guide.modules() if isinstance(m, FixedConv)]
-        assert {calls[id(m)] for m in of_guide} == {flows.A.views}
-    for name, module in flows.F.named_modules():
-        own = isinstance(module, FixedConv)
-        if own and (name.endswith("embed_d") or model.config.flow.conditional == "dual-glow"):
-            of_condition.append(module)
-    if model.config.flow.conditional == "caflow":
-        for flow in flows.F:  # the last function of an F_i has no L among its conditions
-            last = flow.functions[-1]
-            nets = [step.injector for step in last.steps] + [last.trunk]
-            of_condition += [
-                m for net in nets if net for m in net.modules() if isinstance(m, FixedConv)
-            ]
-    used = [calls[id(m)] for m in of_condition]
-    backwards = sum(count == 0 for count in used)  # of R's affine maps
-    assert set(used) <= {0, 1}
-    assert backwards == sum(hasattr(m, "back") for m in flows.R.modules())
-    in_t = [calls[id(m.last)] for m in flows.T.modules() if hasattr(m, "last")]
-    assert all(count == 4 for count in in_t)  # two batches, two passes
-
-
-def test_candidates_are_scored_in_one_batch(small_model, monkeypatch):
-    batches = []
-    forward = Density.forward
-    monkeypatch.setattr(
-        Density,
-        "forward",
-        lambda self, v, cond: (batches.append(len(v)), forward(self, v, cond))[1],
+@contextmanager
+def called(kind):
+    """Calls of modules of a kind, as (module, its first input)."""
+    calls = []
+    hook = register_module_forward_pre_hook(
+        lambda module, args: calls.append((module, args[0])) if isinstance(module, kind) else None
     )
-    restored(small_model, SIZE, candidates=5)
-    assert batches == [5]
+    try:
+        yield calls
+    finally:
+        hook.remove()
+
+
+def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model):
+    model = copy.deepcopy(model)
+    _, cond = helpers.image_pair(model, 1, SMALL)
+    with called(FixedConv) as reading:
+        model.encode_condition(cond)
+    views = model.density.A.views if model.density.A.guide is not None else 1
+    assert max(Counter(id(conv) for conv, _ in reading).values()) == views
+    with called(FixedConv) as calls:
+        restored(model, SMALL, candidates=4, batch_size=2)
+    counts = Counter(id(conv) for conv, _ in calls)
+    once = Counter(id(conv) for conv, _ in reading)
+    assert {key: counts[key] for key in once} == once
+    # All other convolutions run in two batches, forward, backward or both.
+    assert {counts[key] for key in counts.keys() - once.keys()} <= {2, 4}
+
+
+def test_candidates_are_scored_in_one_batch(small_model):
+    with called(Density) as calls:
+        restored(small_model, SIZE, candidates=5)
+    assert [len(v) for _, v in calls] == [5]
 
 
 def test_it_follows_the_weights(small_model):
@@ -297,15 +286,6 @@ def test_a_single_image_rounds_like_a_batch(small_model):
     together = small_model.log_prob(target, cond)
     alone = [float(small_model.log_prob(target[k : k + 1], cond[k : k + 1])) for k in range(5)]
     np.testing.assert_allclose(alone, together.numpy(), rtol=0, atol=1e-4)
-
-
-def test_without_packed_kernels_it_is_the_same(small_model, monkeypatch):
-    target, cond = helpers.image_pair(small_model, 2, SIZE)
-    score = small_model.log_prob(target, cond)
-    monkeypatch.setattr("caflow_cli.layers.conv._has_packed_convolutions", lambda weight: False)
-    torch.testing.assert_close(
-        copy.deepcopy(small_model).log_prob(target, cond), score, rtol=0, atol=1e-3
-    )
 
 
 def test_a_model_built_in_inference_mode_sees_its_own_weights():

@@ -262,12 +262,13 @@ def pack_command(
     Example: caflow models pack run --id my-faces
     """
     from ...assets import WEIGHTS_DIR
-    from ...hub.publish import pack
+    from ...hub.publish import MAX_BYTES, pack
 
     entry = pack(
         Path(run),
         packing.id,
-        None if packing.bundle else Path(packing.output),
+        WEIGHTS_DIR if packing.bundle else Path(packing.output),
+        limit=MAX_BYTES if packing.bundle else None,
         default=packing.default,
         overwrite=packing.overwrite,
         data_terms=packing.data_terms,

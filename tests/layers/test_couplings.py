@@ -1,11 +1,11 @@
-"""Affine coupling: one half moves by what is read of the other."""
+"""Affine couplings and injectors."""
 
 import helpers
 import pytest
 import torch
 
 from caflow_cli import devices
-from caflow_cli.layers import Coupling
+from caflow_cli.layers import Coupling, Injector
 
 BOUND = 1.5
 
@@ -91,3 +91,37 @@ def test_gradients_with_nets_in_bfloat16_are_near_those_in_float32(side):
     for one, other in zip(*found, strict=True):
         assert one.dtype == other.dtype
         assert 0 < float(((one - other).norm() / one.norm()).detach()) < 0.2  # where ReLUs flip
+
+
+BOUND = 1.5
+
+
+@pytest.mark.parametrize("hidden", [6, 0])
+@torch.no_grad()
+def test_every_value_is_scaled_and_shifted_by_what_is_read_of_the_condition(hidden):
+    """With a net of its own, or given what one would say."""
+    layer = helpers.seeded(lambda: Injector(4, hidden, BOUND), 1)
+    layer = helpers.randomise(layer, seed=2).double()
+    x, cond = helpers.normal((2, 4, 3, 5), 3), helpers.normal((2, hidden or 8, 3, 5), 4)
+    y, logdet = layer(x, layer.read(cond))
+    raw, b = (layer.net(None, cond) if hidden else cond).chunk(2, dim=1)
+    s = BOUND * torch.tanh(raw / BOUND)
+    assert s.std() > 0.1
+    torch.testing.assert_close(y, s.exp() * x + b, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logdet, s.flatten(1).sum(1), rtol=0, atol=1e-12)
+    back, logdet_back = layer.inverse(y, layer.read(cond))
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_the_net_runs_once_an_image_for_all_its_candidates():
+    layer = helpers.randomise(helpers.seeded(lambda: Injector(4, 6, BOUND), 1), seed=2).double()
+    seen = []
+    layer.net.register_forward_hook(lambda module, args, output: seen.append(len(output)))
+    x, cond = helpers.normal((6, 4, 3, 3), 3), helpers.normal((2, 6, 3, 3), 4)
+    shared = layer(x, layer.read(cond))
+    own = layer(x, layer.read(cond.repeat_interleave(3, dim=0)))
+    assert seen == [2, 6]
+    for a, b in zip(shared, own, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Convolutions whose gradients are written out: those of autograd, in fewer passes."""
+"""Convolutions: rounded alike in any batch, with gradients that are written out."""
 
 import helpers
 import pytest
@@ -6,8 +6,50 @@ import torch
 import torch.nn.functional as F
 
 from caflow_cli import devices
-from caflow_cli.layers import convolve as module
+from caflow_cli.layers import FixedConv
+from caflow_cli.layers.conv import conv2d
 from caflow_cli.layers.convolve import convolution
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_image_alone_is_rounded_as_in_a_batch(size, dtype):
+    x = helpers.normal((3, 24, 4, 4), 1, dtype)
+    weight, bias = helpers.normal((48, 24, size, size), 2, dtype), helpers.normal((48,), 3, dtype)
+    together = conv2d(x, weight, bias, size // 2)
+    torch.testing.assert_close(together, F.conv2d(x, weight, bias, padding=size // 2))
+    for k in range(3):
+        assert torch.equal(conv2d(x[k : k + 1], weight, bias, size // 2), together[k : k + 1])
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@torch.no_grad()
+def test_the_inference_form_is_the_convolution(size, biased, dtype):
+    weight = helpers.normal((5, 4, size, size), 2, dtype)
+    bias = helpers.normal((5,), 3, dtype) if biased else None
+    fixed = FixedConv(weight, bias)
+    for batch, height in ((2, 6), (1, 6), (3, 5), (2, 6)):  # other shapes take turns
+        x = helpers.normal((batch, 4, height, 7), batch, dtype)
+        expected = F.conv2d(x, weight, bias, padding=size // 2)
+        torch.testing.assert_close(fixed(x), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(fixed(x, relu=True), expected.relu(), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_inference_form_keeps_values_of_its_own():
+    """Those of the moment: later changes of the weights are not seen, and nothing of it trains."""
+    weight, bias = helpers.normal((5, 4, 3, 3), 2), helpers.normal((5,), 3)
+    x = helpers.normal((2, 4, 6, 6), 1)
+    fixed = FixedConv(weight, bias)
+    before = fixed(x)
+    bias += 1
+    assert torch.equal(fixed(x), before)
+    assert not list(fixed.parameters())
+    assert not fixed.state_dict()
+    assert not fixed.training
+
 
 needs_bf16 = pytest.mark.skipif("cpu" in devices.LACKING["bf16"], reason="no bfloat16 on this CPU")
 
@@ -18,14 +60,11 @@ def values(size, biased=True, dtype=torch.float64):
     return x, weight, helpers.normal((6,), 3, dtype) if biased else None
 
 
-@pytest.mark.parametrize("products", [True, False])
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("biased", [True, False])
-def test_the_written_out_gradient_is_that_of_autograd(products, size, relu, biased, monkeypatch):
-    """Products of matrices, and the library's gradients, at images that are not square."""
-    asked = []
-    monkeypatch.setattr(module, "prefers_products", lambda *of: asked.append(of) or products)
+def test_the_written_out_gradient_is_that_of_autograd(size, relu, biased):
+    """1×1 by products of matrices, 3×3 by the library, at images that are not square."""
     inputs = [t if t is None else t.requires_grad_() for t in values(size, biased)]
     wanted = [t for t in inputs if t is not None]
     y = convolution(*inputs, relu=relu)
@@ -33,7 +72,6 @@ def test_the_written_out_gradient_is_that_of_autograd(products, size, relu, bias
     expected = expected.relu() if relu else expected
     torch.testing.assert_close(y, expected, rtol=0, atol=1e-12)
     grad = helpers.normal(y.shape, 4)
-    assert asked
     for found, stated in zip(
         torch.autograd.grad(y, wanted, grad),
         torch.autograd.grad(expected, wanted, grad),

@@ -1,0 +1,199 @@
+"""The 1×1 convolution, its composition with actnorm, and folding."""
+
+import helpers
+import pytest
+import torch
+from torch import nn
+
+from caflow_cli.layers import (
+    ChannelAffine,
+    ConvNet,
+    FixedConv,
+    FoldedAffine,
+    InvConv1x1,
+    compose,
+    fold,
+    fold_children,
+    nets_in_bf16,
+)
+
+sizes = pytest.mark.parametrize("channels", [1, 2, 6, 24, 192])
+
+
+def invconv(channels, seed=1):
+    return helpers.seeded(lambda: InvConv1x1(channels), seed)
+
+
+@sizes
+@torch.no_grad()
+def test_starts_as_a_random_rotation(channels):
+    weight = invconv(channels).weight()
+    eye = torch.eye(channels, dtype=torch.float64)
+    torch.testing.assert_close(weight @ weight.T, eye, rtol=0, atol=1e-5)
+    if channels > 1:
+        assert not torch.allclose(weight, invconv(channels, 2).weight(), atol=0.1)
+        assert (weight - torch.diag(weight.diagonal())).abs().max() > 0.05
+    x = helpers.normal((2, channels, 3, 3), 3)
+    y, logdet = invconv(channels).double()(x)
+    torch.testing.assert_close(y.square().sum(1), x.square().sum(1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(logdet, torch.zeros_like(logdet), rtol=0, atol=1e-4)
+
+
+@sizes
+@torch.no_grad()
+def test_inverse_weight_and_determinant(channels):
+    layer = helpers.randomise(invconv(channels), seed=4, affine=0.1)
+    weight, inverse = layer.weight(), layer.inverse_weight()
+    assert weight.dtype == inverse.dtype == torch.float64
+    eye = torch.eye(channels, dtype=torch.float64)
+    torch.testing.assert_close(weight @ inverse, eye, rtol=0, atol=1e-9)
+    torch.testing.assert_close(inverse @ weight, eye, rtol=0, atol=1e-9)
+    x = torch.zeros(2, channels, 3, 5)
+    expected = (15 * torch.linalg.slogdet(weight).logabsdet).expand(2)
+    torch.testing.assert_close(layer(x)[1], expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(layer.inverse(x)[1], -expected, rtol=0, atol=1e-9)
+
+
+@torch.no_grad()
+def test_weight_mixes_channels_at_every_pixel():
+    layer = helpers.randomise(invconv(4), seed=5).double()
+    x = helpers.normal((2, 4, 3, 2), 6)
+    expected = torch.einsum("ij,bjhw->bihw", layer.weight(), x)
+    torch.testing.assert_close(layer(x)[0], expected, rtol=0, atol=1e-12)
+
+
+def test_only_the_lower_and_the_upper_triangle_train():
+    layer = helpers.randomise(invconv(4), seed=5)
+    layer.weight().square().sum().backward()
+    assert not layer.lu.grad.diagonal().any()
+    assert layer.log_diag.grad.all()
+    assert set(dict(layer.named_parameters())) == {"lu", "log_diag"}
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@torch.no_grad()
+def test_channel_affine_is_actnorm_and_then_the_convolution(mode):
+    """One convolution, the same map: in `eval` composed in float64, in `train` in float32."""
+    layer = helpers.randomise(helpers.seeded(lambda: ChannelAffine(6), 7), seed=8)
+    layer.train(mode == "train")
+    x = helpers.normal((2, 6, 4, 4), 9, torch.float32)
+    middle, logdet_actnorm = layer.actnorm(x)
+    expected, logdet_invconv = layer.invconv(middle)
+    y, logdet = layer(x)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logdet, logdet_actnorm + logdet_invconv, rtol=0, atol=1e-5)
+    back, logdet_back = layer.inverse(y)
+    torch.testing.assert_close(back, x, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_outside_training_the_affine_map_is_rounded_once():
+    """Its rounding error is the same at every pixel and adds up: one of float32, not several."""
+    layer = helpers.randomise(helpers.seeded(lambda: ChannelAffine(48), 7), seed=8).eval()
+    layer.actnorm.bias.zero_()
+    units = torch.eye(48)[:, :, None, None]
+    columns = layer(units)[0].flatten(1).T
+    exact = layer.invconv.weight() * layer.actnorm.log_scale.double().exp()
+    assert torch.equal(columns, exact.float())
+
+
+def test_composing_many_at_once_is_composing_each():
+    """In training, and once the actnorms know their data: values and gradients."""
+    layers = [helpers.randomise(ChannelAffine(6), k) for k in range(3)]
+    stack = torch.nn.ModuleList(layers).double()
+    x = helpers.normal((2, 6, 3, 4), 9)
+
+    def through(maps):
+        y, logdet = x, 0.0
+        for layer, composed in zip(layers, maps, strict=True):
+            y, term = layer(y, composed)
+            logdet = logdet + term
+        loss = y.square().sum() + logdet.sum()
+        return y, logdet, torch.autograd.grad(loss, list(stack.parameters()))
+
+    expected = through([None] * 3)
+    maps = compose(layers)
+    assert None not in maps
+    assert compose([layers[0], ChannelAffine(6)]) == [None] * 2  # one has not seen its first batch
+    torch.testing.assert_close(through(maps), expected, rtol=1e-12, atol=1e-12)
+    stack.eval()
+    assert compose(layers) == [None] * 3
+
+
+@torch.no_grad()
+def test_folded_layers_are_the_layers_one_behind_the_other():
+    layers = [helpers.randomise(ChannelAffine(5), k).double().eval() for k in range(3)]
+    folded = FoldedAffine(layers)
+    x = helpers.normal((2, 5, 3, 4), 9)
+    y, logdet = x, torch.zeros(2, dtype=torch.float64)
+    for layer in layers:
+        y, term = layer(y)
+        logdet = logdet + term
+    assert (y - x).abs().max() > 0.1
+    found, found_logdet = folded(x)
+    torch.testing.assert_close(found, y, rtol=0, atol=1e-11)
+    torch.testing.assert_close(found_logdet, logdet, rtol=0, atol=1e-11)
+    back, logdet_back = folded.inverse(y)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-11)
+    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-11)
+
+
+@torch.no_grad()
+def test_doubles_through_folded_floats_are_not_rounded():
+    """Forward and back in float64, by weights of float32: nothing of float32 is left between."""
+    layers = [helpers.randomise(ChannelAffine(48), k).eval() for k in range(2)]
+    folded = FoldedAffine(layers)
+    x = helpers.normal((2, 48, 3, 3), 9)
+    y, _ = folded(x)
+    torch.testing.assert_close(folded.inverse(y)[0], x, rtol=0, atol=1e-12)
+    rough = folded(x.float())[0]
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, y, rtol=0, atol=1e-4, check_dtype=False)
+
+
+@torch.no_grad()
+def test_children_are_folded_in_a_copy_and_the_module_stays():
+    net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2).double().train()
+    x = helpers.normal((2, 2, 5, 4), 3)
+    folded = fold(net)
+    assert all(isinstance(m, FixedConv) for m in (folded.first, folded.second, folded.last))
+    torch.testing.assert_close(folded(x), net(x), rtol=0, atol=1e-12)
+    assert not folded.training
+    assert net.training
+    assert not list(folded.parameters())
+    assert len(list(net.parameters())) == 6
+
+
+def test_a_compiled_forward_is_not_taken_along():
+    """It is bound to the module that it was made of."""
+    module = nn.Sequential(nn.ReLU())
+    module.forward = lambda x: x + 1
+    x = helpers.normal((2, 3), 1)
+    assert torch.equal(fold_children(module)(x), x.relu())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@torch.no_grad()
+def test_an_affine_map_becomes_one_of_fixed_weights(kind):
+    layer = helpers.randomise(helpers.seeded(lambda: ChannelAffine(6), 1), seed=2).to(kind).eval()
+    folded = fold(layer)
+    assert isinstance(folded, FoldedAffine)
+    x = helpers.normal((2, 6, 3, 4), 3, kind)
+    torch.testing.assert_close(folded(x), layer(x), rtol=1e-5, atol=1e-5)
+    assert not list(folded.parameters())
+
+
+@torch.no_grad()
+def test_nets_are_rounded_in_a_copy_and_affine_maps_are_not():
+    net = helpers.randomise(helpers.seeded(lambda: ConvNet(2, 6, 4), 1), seed=2)
+    affine = ChannelAffine(2)
+    affine.actnorm.initialized.fill_(True)
+    folded = fold(nn.ModuleList([net, affine, ConvNet(0, 6, 4)]))
+    rough = nets_in_bf16(folded)
+    x = helpers.normal((2, 2, 5, 4), 3).float()
+    assert rough[0](x).dtype == torch.bfloat16
+    torch.testing.assert_close(rough[0](x).float(), folded[0](x), rtol=0.05, atol=0.05)
+    assert rough[1] is folded[1]
+    assert rough[2].first is None
+    assert folded[0](x).dtype == torch.float32
