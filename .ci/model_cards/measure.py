@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,25 @@ HIGH_DRAWS = 10  # samples of each of as many images
 NOISE_SAMPLES = 8  # of bits/dim
 
 
-def measure(model_id: str, path: Path, data: Path, images: int) -> dict[str, Any]:
+def measure(
+    model_id: str,
+    path: Path,
+    data: Path,
+    images: int,
+    taus: Sequence[float] = TAUS,
+    high: int = HIGH_DRAWS,
+) -> dict[str, Any]:
     """Measure a model file on the first images of `test/`; the record of it.
 
     Figures are `{"mean", "standard_error", "count"}` by metric. Candidate k of image r has the seed
     1,000,003 r + k.
+
+    Args:
+        model_id, path: The model.
+        data: A set with `test/`.
+        images: How many of it.
+        taus: Of the curve.
+        high: How many samples of as many images are taken at high temperatures.
 
     Raises:
         CaflowError: The file is no model, or the data or LPIPS's network cannot be had.
@@ -68,7 +82,7 @@ def measure(model_id: str, path: Path, data: Path, images: int) -> dict[str, Any
     everything = _row(main, m, m)
     bits = evaluate("bits/dim", ("bpd",), noise_samples=NOISE_SAMPLES).results[-1]
     curve = []
-    for warmth in TAUS:
+    for warmth in taus:
         what, metrics = f"tau {warmth:g}", (*PAIRS, "kid", "diversity")
         try:
             found = evaluate(what, metrics, tau=warmth, candidates=CURVE_DRAWS, keep=CURVE_DRAWS)
@@ -112,7 +126,7 @@ def measure(model_id: str, path: Path, data: Path, images: int) -> dict[str, Any
         "noise_error": bits.extra["noise_standard_error"],
         "curve": curve,
         "returned": sum(_returns(model, example) for example in examples),
-        "far": [_high(model, examples[:HIGH_DRAWS], tau) for tau in HIGH_TAUS],
+        "far": [_high(model, examples[:high], high, tau) for tau in HIGH_TAUS],
         "core_seconds": time.process_time() - begun,
     }
 
@@ -183,11 +197,11 @@ def _returns(model: caflow.CAFlow, example: Example) -> bool:
     return bool((to_uint8(back) == target).all())
 
 
-def _high(model: caflow.CAFlow, examples: list[Example], tau: float) -> dict[str, Any]:
+def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float) -> dict[str, Any]:
     """How many single samples diverge at a high temperature."""
     redrawn = lost = 0
     for example in examples:
-        for k in range(HIGH_DRAWS):
+        for k in range(draws):
             try:
                 found = caflow.restore(
                     model,
@@ -202,7 +216,7 @@ def _high(model: caflow.CAFlow, examples: list[Example], tau: float) -> dict[str
             else:
                 redrawn += found.ranked[0].redraws > 0
     counts = {"redrawn": redrawn, "lost": lost}
-    return {"tau": tau, "conditions": len(examples), "draws": HIGH_DRAWS, **counts}
+    return {"tau": tau, "conditions": len(examples), "draws": draws, **counts}
 
 
 def _progress(name: str) -> Callable[[int, int], None]:

@@ -20,6 +20,7 @@ from caflow_cli.images import read_image, write_png
 from caflow_cli.inference import restore
 from caflow_cli.inference import score as score_pair
 from caflow_cli.inference.score import task_of
+from caflow_cli.model import CAFlow
 
 EVERYTHING = ("rmse", "psnr", "ssim", "bpd", "diversity", "consistency", "seam", "calibration")
 
@@ -82,56 +83,25 @@ def test_every_task_has_its_metrics_and_baseline(models_32, true_pictures, tmp_p
     json.dumps(found.as_json(), allow_nan=False)
 
 
-@pytest.fixture
-def of_parts(models_32):
-    """A paired model that takes pictures as they are."""
+def test_a_native_model_is_measured_on_whole_pairs_of_one_size(models_32, tmp_path):
     model = copy.copy(models_32["paired"])
     model.config = replace(model.config, task=replace(model.config.task, native=True))
-    return model
-
-
-def save_pairs(folder, conditions, targets):
-    """Pairs of pictures of these heights and widths."""
+    conditions, targets = [(40, 52), (33, 64), (32, 64)], [(40, 52), (33, 64), (16, 32)]
     for side, sizes in (("A", conditions), ("B", targets)):
-        (folder / side).mkdir(parents=True)
+        (tmp_path / "pairs" / side).mkdir(parents=True)
         for index, size in enumerate(sizes):
-            [image] = helpers.smooth_image(1, 3, size, seed=index).permute(0, 2, 3, 1).numpy()
-            write_png(folder / side / f"{index}.png", image)
-    return folder
-
-
-def test_a_model_of_parts_is_measured_on_whole_pairs(of_parts, tmp_path):
-    sizes, saved = [(40, 52), (33, 64)], tmp_path / "out"
-    data, report = save_pairs(tmp_path / "pairs", sizes, sizes), tmp_path / "report"
+            image = helpers.smooth_image(1, 3, size, seed=index)[0].permute(1, 2, 0).numpy()
+            write_png(tmp_path / "pairs" / side / f"{index}.png", image)
+    saved, report = tmp_path / "out", tmp_path / "report"
     shared = {"candidates": 1, "save_images": saved, "report": report}
-    found = evaluate(of_parts, data, ("rmse",), **shared)
+    found = evaluate(model, tmp_path / "pairs", ("rmse",), **shared)
     assert by_what(found)[0].values["rmse"].count == 2
     drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
-    assert drawn == sizes
-    assert found.settings["data"]["size"] is None
-    assert "pairs, all, as they are" in (report / "index.html").read_text()
-
-
-def test_a_pair_of_two_sizes_is_named_and_others_are_measured(of_parts, tmp_path):
-    sizes = [(32, 64), (40, 52)]
-    data = save_pairs(tmp_path / "pairs", sizes, [(16, 32), (40, 52)])
-    found = evaluate(of_parts, data, ("rmse",), candidates=1)
+    assert drawn == targets[:2]
     [(name, error)] = found.failed
     assert error.message == f"the images of the pair {name!r} are 64x32 and 32x16"
-    assert error.hint == "give both images of a pair the same size"
-    assert by_what(found)[0].values["rmse"].count == 1
-    with pytest.raises(CaflowError, match=r"no image could be measured: .* are 64x32 and 32x16"):
-        evaluate(of_parts, data, ("rmse",), candidates=1, limit=1)
-
-
-def test_variational_models_say_so_with_their_error(true_pictures):
-    config = helpers.task_config("superres", dequantization="variational")
-    model = helpers.data_like_model(config, seed=6, size=32)
-    found = evaluate(model, true_pictures, "bpd", noise_samples=3)
-    assert [r.what for r in found.results] == ["truth"]
-    assert found.settings["estimator"]["dequantization"] == "variational"
-    assert found.settings["estimator"]["noise_samples"] == 3
-    assert found.results[0].values["bpd"].standard_error > 0
+    assert found.settings["data"]["size"] is None
+    assert "pairs, all, as they are" in (report / "index.html").read_text()
 
 
 def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
@@ -181,36 +151,10 @@ def iter_truths(data):
             yield source.read(r)[0]
 
 
-def test_a_sweep_is_its_settings_one_by_one(models_32, true_pictures):
-    model = models_32["superres"]
-    metrics = ("rmse", "diversity")
-    swept = evaluate(
-        model, true_pictures, metrics, tau=(0.2, 0.9), candidates=(2, 4), keep=(1, 2), limit=2
-    )
-    assert len(by_what(swept)) == 8
-    for result in by_what(swept)[1::3]:
-        tau, m, n, _ = result.cell
-        alone = evaluate(model, true_pictures, metrics, tau=tau, candidates=m, keep=n, limit=2)
-        for name in metrics:
-            expected = by_what(alone)[0].values[name].mean
-            assert result.values[name].mean == pytest.approx(expected, abs=2e-3)
-
-
-def test_the_batch_changes_nothing_but_rounding(models_32, true_pictures):
-    model, settings = models_32["superres"], {"candidates": 3, "limit": 3}
-    first, other = (
-        evaluate(model, true_pictures, EVERYTHING, batch_size=size, **settings).as_json()
-        for size in (None, 3)
-    )
-    for a, b in zip(first["results"], other["results"], strict=True):
-        for name, value in a["values"].items():
-            assert b["values"][name]["mean"] == pytest.approx(value["mean"], rel=1e-3)
-
-
-def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_path):
+def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(true_pictures / "test", data)
-    (data / "p2.png").write_bytes(b"no picture")
+    (data / "p2.png").write_bytes(b"no image")
     write_png(data / "p3.png", np.zeros((16, 16, 3), np.uint8))  # smaller than the model's
     found = evaluate(models_32["superres"], data, ("rmse", "bpd"), candidates=2)
     assert found.images == 3
@@ -222,28 +166,23 @@ def test_a_damaged_picture_is_left_out_by_name(models_32, true_pictures, tmp_pat
     assert by_what(two)[0].values == by_what(whole)[0].values
     only = tmp_path / "only"
     only.mkdir()
-    (only / "x.png").write_bytes(b"no picture")
+    (only / "x.png").write_bytes(b"no image")
     with pytest.raises(CaflowError, match=r"no image could be measured: .*x\.png"):
         evaluate(models_32["superres"], only, "rmse", candidates=2)
 
 
-def test_one_picture_without_a_finite_score_does_not_take_its_batch_along(
-    models_32, true_pictures, monkeypatch
-):
-    from caflow_cli.inference import sample
+def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_32, true_pictures):
+    second = torch.from_numpy(list(iter_truths(true_pictures))[1]).permute(2, 0, 1)
 
-    scores = sample.nats_of
+    class Failing(CAFlow):
+        def log_prob_samples(self, target, *rest):
+            found = super().log_prob_samples(target, *rest)
+            bad = (target == second).flatten(1).all(1)
+            return torch.where(bad[:, None], torch.nan, found)
 
-    def fail_on_second(conditions, targets, *rest):
-        (second,) = [p for p in pictures if p[1] == "p1.png"]
-        if any(np.array_equal(target.permute(1, 2, 0), second[0]) for target in targets):
-            raise CaflowError("a log-likelihood is not finite", "another picture")
-        return scores(conditions, targets, *rest)
-
-    with open_split(true_pictures, "test", 32) as source:
-        pictures = [(source.read(r)[0], name) for r, name in enumerate(source.names)]
-    monkeypatch.setattr(sample, "nats_of", fail_on_second)
-    found = evaluate(models_32["superres"], true_pictures, "bpd")
+    model = copy.copy(models_32["superres"])
+    model.__class__ = Failing
+    found = evaluate(model, true_pictures, "bpd")
     assert [name for name, _ in found.failed] == ["p1.png"]
     assert found.images == 4
 
@@ -307,31 +246,21 @@ def test_wrong_data_is_refused_before_anything_is_written(models_32, true_pictur
     assert not out.exists()
 
 
-@pytest.fixture
-def unsorted(tmp_path):
-    """Sixty pictures without folders for splits."""
-    (tmp_path / "unsorted").mkdir()
+def test_what_is_held_out_is_what_the_models_training_held_out(models_32, tmp_path):
+    model, data = copy.copy(models_32["superres"]), tmp_path / "data"
+    data.mkdir()
     images = helpers.smooth_image(60, 3, 32, seed=9).permute(0, 2, 3, 1).numpy()
     for index, image in enumerate(images):
-        write_png(tmp_path / "unsorted" / f"{index:02}.png", image)
-    return tmp_path / "unsorted"
-
-
-@pytest.mark.parametrize("split", ["val", "test"])
-def test_what_is_held_out_is_what_the_models_training_held_out(
-    models_32, unsorted, tmp_path, split
-):
-    model = copy.copy(models_32["superres"])
+        write_png(data / f"{index:02}.png", image)
     model.split_seed = 1
-    shared = {"split": split, "candidates": 1, "save_images": tmp_path / "out"}
-    found = evaluate(model, unsorted, "rmse", **shared)
+    shared = {"split": "val", "candidates": 1, "save_images": tmp_path / "out"}
+    found = evaluate(model, data, "rmse", **shared)
     assert found.settings["data"]["split_seed"] == 1
     measured = [file.name for file in (tmp_path / "out").glob("*.png")]
-    learned = helpers.split_of(unsorted, "train", 32, seed=1)[0]
-    assert measured == helpers.split_of(unsorted, split, 32, seed=1)[0]
-    assert not set(measured) & set(learned)
+    assert measured == helpers.split_of(data, "val", 32, seed=1)[0]
+    assert not set(measured) & set(helpers.split_of(data, "train", 32, seed=1)[0])
     with pytest.raises(CaflowError, match="to another run: split_seed differ"):
-        evaluate(models_32["superres"], unsorted, "rmse", **shared, skip_existing=True)
+        evaluate(models_32["superres"], data, "rmse", **shared, skip_existing=True)
 
 
 def test_every_candidate_is_the_one_that_restore_replays(models_32, true_pictures, tmp_path):
