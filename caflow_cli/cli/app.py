@@ -109,7 +109,7 @@ def main() -> None:
 
 
 def _as_caflow_error(error: Exception) -> CaflowError:
-    """What is shown of an error: one line that says what is wrong, one that says what to type."""
+    """The error as it is shown: one line that says what is wrong, one that says what to type."""
     if isinstance(error, CaflowError):
         return error
     if isinstance(error, typer.TyperException):  # usage: an unknown option, a missing argument

@@ -99,7 +99,7 @@ def _fold(name: str) -> str:
 
 
 def _key(path: Path) -> str:
-    """What two names of one file have in common."""
+    """A key that two names of one file share."""
     real = os.path.realpath(path)
     return _fold(real) if sys.platform in ("win32", "darwin") else real
 

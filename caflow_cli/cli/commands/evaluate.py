@@ -32,7 +32,7 @@ _OF_MODELS = (
 
 
 def _metrics(incomplete: str) -> list[str]:
-    """What a shell completes, also after a comma."""
+    """Completions for the shell, also after a comma."""
     before, comma, _ = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in (*METRICS, "all")]
 
