@@ -152,58 +152,34 @@ def test_nothing_imports_in_a_circle():
     assert circles(HOUSE) == []
 
 
-UPWARD = [
-    "from ..training import train",
-    "from ..training.loop import train",
-    "import caflow_cli.training",
-    "import caflow_cli.training.loop as loop",
-    "from caflow_cli.training import train",
-    "from caflow_cli import training",
-    "from .. import training",
-    "def f():\n    from ..training import train",
-    "if TYPE_CHECKING:\n    from ..training import train",
-]
-
-
-@pytest.mark.parametrize("line", UPWARD)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ..training import train",
+        "import caflow_cli.training.loop as loop",
+        "from caflow_cli import training",
+        "def f():\n    from .. import training",
+        "if TYPE_CHECKING:\n    from ..training import train",
+    ],
+)
 def test_a_planted_climb_is_seen(line):
-    for is_package in (True, False):
-        name = "caflow_cli.tasks" if is_package else "caflow_cli.tasks.superres"
-        assert len(breaches({name: (line, is_package)})) == 1
+    assert len(breaches({"caflow_cli.tasks.superres": (line, False)})) == 1
     assert breaches({"caflow_cli.cli.train": (line, False)}) == []
 
 
-def test_a_planted_climb_between_neighbours_of_a_floor_is_seen():
+def test_planted_neighbours_faces_and_circles_are_seen():
     line = "from ..evaluation import evaluate"
     assert len(breaches({"caflow_cli.training.loop": (line, False)})) == 1
-
-
-@pytest.mark.parametrize(
-    "line", ["from .. import __version__", "import caflow_cli", "from caflow_cli import CAFlow"]
-)
-def test_a_planted_import_of_the_face_is_seen(line):
-    assert len(breaches({"caflow_cli.hub.publish": (line, False)})) == 1
-
-
-@pytest.mark.parametrize("how", ["{}", "def f():\n    {}", "if TYPE_CHECKING:\n    {}"])
-def test_a_planted_circle_is_seen(how):
+    for line in ("from .. import __version__", "from caflow_cli import CAFlow"):
+        assert len(breaches({"caflow_cli.hub.push": (line, False)})) == 1
     house = {
         "caflow_cli.model.a": ("from .b import f", False),
         "caflow_cli.model.b": ("from ..model.c import g", False),
-        "caflow_cli.model.c": (how.format("from .a import h"), False),
-    }
-    [found] = circles(house)
-    assert found.count("->") == 3
-    house["caflow_cli.model.c"] = ("", False)
-    assert circles(house) == []
-
-
-def test_a_planted_circle_through_a_package_is_seen():
-    house = {
-        "caflow_cli.model": ("from .a import f", True),
-        "caflow_cli.model.a": ("from ..model import f", False),
+        "caflow_cli.model.c": ("def f():\n    from .a import h", False),
     }
     assert len(circles(house)) == 1
+    house["caflow_cli.model.c"] = ("", False)
+    assert circles(house) == []
 
 
 def floors() -> str:
