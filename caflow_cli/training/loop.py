@@ -96,6 +96,7 @@ def train(
         progress, guard = trainer.progress, trainer.guard
         failure = trainer.restore(out) if has_state else None
         notes = start_notes(config, resume, has_state, progress.spent(optim), failure)
+
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
         val_set = stack.enter_context(open_dataset(config, "val"))
