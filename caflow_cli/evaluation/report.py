@@ -23,6 +23,7 @@ __all__ = ["write_report"]
 
 _ARROWS = {"lower": "↓", "higher": "↑", "nominal": ""}
 _MOST_RANK_PLOTS = 4
+_NEAR: dict[str, Any] = {"fontsize": 7, "xytext": (4, 4), "textcoords": "offset points"}
 
 
 def write_report(
@@ -100,7 +101,9 @@ def _card(row: Row, evaluation: Evaluation, settings: Settings) -> dict[str, Any
                     "file": f"c{place:02d}.png",
                     "label": f"#{place}",
                     "nats": "" if score is None else f"{score:,.0f} nats",
-                    "seed": c["seed"],
+                    "title": ", ".join(
+                        [f"seed {c['seed']}", *(f"{n} {text}" for n, text in figures.items())]
+                    ),
                     "figures": figures,
                 }
             )
@@ -178,17 +181,17 @@ def _sweep_plot(evaluation: Evaluation) -> str | None:
     figure = Figure(figsize=(5, 3.2 * len(up)), layout="constrained")
     for axes, name in zip(figure.subplots(len(up), squeeze=False)[:, 0], up, strict=True):
         axes.set(title=f"{name} against {across}", xlabel=_axis(across), ylabel=_axis(name))
-        for label, some in lines.items():
+        for place, (label, some) in enumerate(lines.items()):
             points = [r for r in some if name in r.values]
             xs, ys = ([r.values[metric].mean for r in points] for metric in (across, name))
             axes.plot(xs, ys, "o-", label=label)
-            for x, y, row in zip(xs, ys, points, strict=True):
-                axes.annotate(f"τ {row.cell.tau}" if row.cell else "", (x, y), fontsize=7)
+            for x, y, row in zip(xs, ys, points, strict=True) if place == 0 else ():
+                axes.annotate(f"τ {row.cell.tau}" if row.cell else "", (x, y), **_NEAR)
         for row in beside:
             if name in row.values:
                 point = row.values[across].mean, row.values[name].mean
                 axes.plot(*point, "D", color="grey")
-                axes.annotate(row.what.removesuffix(", published"), point, fontsize=7)
+                axes.annotate(row.what.removesuffix(", published"), point, **_NEAR)
         axes.legend()
     return _svg(figure)
 

@@ -63,6 +63,7 @@ def test_everything_is_there_and_nothing_is_fetched(report):
     names = ["input", "baseline", "c01", "c02", "c03", "truth", "error"]
     assert page.images[:7] == [f"images/00000/{name}.png" for name in names]
     assert len(page.images) == 5 * 7
+    assert re.search(r'<figure title="seed 0, rmse [\d.]+, psnr [\d.]+, ssim [\d.-]+">', text)
     assert all((folder / source).is_file() for source in page.images)
     assert json.loads((folder / "metrics.json").read_text()) == found.as_json()
     assert "broken.png" in text
