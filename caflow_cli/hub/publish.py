@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from .client import LIBRARY, hub_errors
 from .manifest import Entry, load_manifest, manifest_json, manifest_path
 from .resolve import WEIGHTS, resolve
 
-__all__ = ["MAX_BYTES", "Upload", "pack", "prepare", "push"]
+__all__ = ["MAX_BYTES", "pack", "prepare", "push"]
 
 MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
 _CARD = "README.md"
@@ -108,17 +108,10 @@ def pack(
     return entry
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A model that is ready to be pushed: its checked file and its card."""
-
-    path: Path
-    size: int  # bytes
-    card: Card
-
-
-def prepare(run: str, repo: str, license_terms: str = "", data_terms: str = "") -> Upload:
-    """Prepare the model of a run or file, byte for byte, and its card.
+def prepare(
+    run: str, repo: str, license_terms: str = "", data_terms: str = ""
+) -> tuple[Path, Card]:
+    """The file of a model that is to be pushed, byte for byte, and its card.
 
     Terms and metrics that are not given come from the manifest entry with that digest, in the
     installation's manifest or in `weights_manifest.json` beside the file.
@@ -152,11 +145,12 @@ def prepare(run: str, repo: str, license_terms: str = "", data_terms: str = "") 
         entry.metrics if entry else {},
         found.sha256,
     )
-    return Upload(found.path, found.path.stat().st_size, card)
+    return found.path, card
 
 
 def push(
-    upload: Upload,
+    path: Path,
+    card: Card,
     *,
     revision: str | None = None,
     private: bool = False,
@@ -166,7 +160,7 @@ def push(
     """Commit all files to the repository, or none. Create the repository if there is none.
 
     Args:
-        upload: The model and its card.
+        path, card: The result of `prepare`.
         revision: Branch; None: the main branch. A new branch starts from the main one.
         private: Create the repository as private. An existing one must be private.
         message: Message of the commit.
@@ -182,9 +176,8 @@ def push(
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    card = upload.card
     files: dict[str, Path | bytes] = {
-        WEIGHTS: upload.path,
+        WEIGHTS: path,
         "config.json": config_json(card.config).encode(),
         _CARD: card.text.encode(),
     }
@@ -210,7 +203,7 @@ def push(
         )
     if additions[0].upload_info.sha256.hex() != card.sha256:
         raise CaflowError(
-            f"{upload.path.name!r} changed while it was uploaded",
+            f"{path.name!r} changed while it was uploaded",
             "wait for the training to end, and push again",
             EXIT_WEIGHTS,
         )
@@ -220,6 +213,6 @@ def push(
         "commit": commit.oid,
         "url": commit.commit_url,
         "sha256": card.sha256,
-        "bytes": upload.size,
+        "bytes": path.stat().st_size,
         "files": list(files),
     }

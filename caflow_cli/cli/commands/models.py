@@ -184,17 +184,16 @@ def verify_command(
     from ...hub.resolve import verify
 
     console, failed = messages.console("models verify"), False
-    for check in verify(names or ()):
-        if check.model is None:
-            assert check.error is not None
-            console.failure({"input": check.name}, check.error)
-            console.text([f"failed\t{check.name}"])
+    for name, found in verify(names or ()):
+        if isinstance(found, CaflowError):
+            console.failure({"input": name}, found)
+            console.text([f"failed\t{name}"])
             failed = True
             continue
-        path, digest = str(check.model.path), check.model.sha256
+        path, digest = str(found.path), found.sha256
         console.detail(f"{path}: sha256 {digest}")
         identity = {"path": path, "sha256": digest}
-        console.result({"input": check.name, "status": "ok", **identity}, [f"ok\t{check.name}"])
+        console.result({"input": name, "status": "ok", **identity}, [f"ok\t{name}"])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)
 
@@ -316,15 +315,16 @@ def push_command(
     console = messages.console("models push")
     if not console.live:
         hide_progress()
-    upload = prepare(run, pushing.repo, pushing.license, pushing.data_terms)
+    path, card = prepare(run, pushing.repo, pushing.license, pushing.data_terms)
     if pushing.dry_run:
-        card = upload.card
-        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": upload.size}
+        size = path.stat().st_size
+        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": size}
         planned = {"input": run, "status": "planned", **fields, "card": card.text}
         console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
-        upload,
+        path,
+        card,
         revision=pushing.revision,
         private=pushing.private,
         message=pushing.message,
