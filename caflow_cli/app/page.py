@@ -29,9 +29,12 @@ _TASKS = {
     "inpaint": "fill a hole",
     "paired": "translate",
 }
-_HOLE = gr.Brush(default_size=40, colors=["#ff2d55"], color_mode="fixed")
+_RED = "#ff2d55"
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
-_SHOWN: Any = {"interactive": False, "show_label": False, "format": "png"}
+_SHOWN: Any = {"interactive": False, "show_label": False, "format": "png", "visible": False}
+# Below the fields on a narrow screen are results that nobody would see.
+_SCROLL = """() => document.querySelector("#caflow-status .error")
+    || document.getElementById("caflow-title").scrollIntoView({behavior: "smooth"})"""
 _HIDDEN: Any = {"interactive": False, "visible": False}
 
 
@@ -81,7 +84,6 @@ class _Page:
             sources=(),
             transforms=(),
             layers=False,
-            brush=_HOLE,
             type="pil",
             buttons=[],
             height=560,
@@ -160,7 +162,8 @@ class _Page:
         quiet["queue"] = False
 
         self.go.click(self._for_session(self.sessions.press), None, None, **quiet)
-        self.go.click(self._draw, fields, shown, **alone)
+        drawn = self.go.click(self._draw, fields, shown, **alone)
+        drawn.then(None, None, None, js=_SCROLL, **quiet)
         self.again.click(self._more, fields, shown, **alone)
         self.end.click(self._for_session(self.sessions.stop), None, None, **quiet)
         self.judge.click(self._score, [*fields, self.target], [self.score], **alone)
@@ -197,11 +200,12 @@ class _Page:
         for update in self.sessions.more(str(request.session_hash), _fields(*fields)):
             yield self._update(update)
 
-    def _for_session(self, method: Callable[..., Update | None]) -> Callable[..., dict[Any, Any]]:
+    def _for_session(self, method: Callable[..., Update | None]) -> Callable[..., Any]:
         """A handler of an event: a method of `Sessions`, called with the visitor's name."""
 
-        def handle(request: gr.Request, *values: Any) -> dict[Any, Any]:
-            return self._update(method(str(request.session_hash), *values) or {})
+        def handle(request: gr.Request, *values: Any) -> Any:
+            update = method(str(request.session_hash), *values)
+            return None if update is None else self._update(update)
 
         return handle
 
@@ -221,9 +225,12 @@ class _Page:
         if found["canvas"] is None:
             canvas: Update = {"visible": False, "value": None}
         else:
-            maps, brush = self.sessions.models.tasks[model] == "paired", _HOLE
-            if maps:  # lines of little more than a pixel of the model, as drawings have them
-                brush = gr.Brush(default_size=max(1, round(0.6 * found["pixel"])), colors=_INKS)
+            maps, pixel = self.sessions.models.tasks[model] == "paired", found["pixel"]
+            # In maps, lines of little more than a pixel of the model, as drawings have them; in
+            # holes, of ten pixels. Sizes are radii.
+            brush = gr.Brush(max(1, round(5 * pixel)), colors=[_RED], color_mode="fixed")
+            if maps:
+                brush = gr.Brush(max(1, round(0.6 * pixel)), colors=_INKS)
             label = "Draw the map" if maps else "Paint the hole"
             value = Image.fromarray(found["canvas"])
             canvas = {"visible": True, "value": value, "label": label, "brush": brush}

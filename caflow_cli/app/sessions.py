@@ -205,8 +205,8 @@ class Sessions:
         """State the size of an image, and make the canvas if the task takes what is painted.
 
         Returns:
-            `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of what the model
-            draws in pixels of the canvas.
+            `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the image, or of
+            what the model draws from it, in pixels of the canvas.
         """
         task, image = self.models.tasks[fields.model], None
         try:
@@ -223,7 +223,9 @@ class Sessions:
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
         canvas = thumbnail(image, _CANVAS) if task in ("inpaint", "paired") else None
-        drawn = max(task_of(self.models.load(fields.model).model).model_size(image))
+        drawn = max(height, width)
+        if task == "paired":
+            drawn = max(task_of(self.models.load(fields.model).model).model_size(image))
         pixel = 1.0 if canvas is None else max(canvas.shape) / drawn
         return {"size": _line(text), "canvas": canvas, "pixel": pixel}
 
@@ -305,11 +307,11 @@ class Sessions:
         title = {"title": self._title(session, job)}
         if job.result is None:
             gone = {"value": None, "visible": False}
-            files = dict.fromkeys(("file", "files", "spread", "command"), gone)
-            return {**title, "gallery": [], "slider": None, "text": "", **files}
+            names = ("gallery", "slider", "file", "files", "spread", "command")
+            return {**title, "text": "", **dict.fromkeys(names, gone)}
         ranked = job.result.ranked
         captions = [(job.small(one), f"#{one.rank}: {one.score.summary}") for one in ranked]
-        return {**title, "gallery": captions, **_chosen(job)}
+        return {**title, "gallery": {"value": captions, "visible": True}, **_chosen(job)}
 
     def _title(self, session: str, job: Job) -> str:
         """What candidates are of, whether fields have changed since, and notes of the input."""
@@ -330,7 +332,7 @@ def _chosen(job: Job) -> Update:
     )
     sides = f'<p class="sides"><span>◀ input</span><span>candidate #{candidate.rank} ▶</span></p>'
     return {
-        "slider": job.before_after(candidate),
+        "slider": {"value": job.before_after(candidate), "visible": True},
         "text": sides + _line(text),
         "file": {"value": job.write(candidate), "visible": True},
     }

@@ -38,6 +38,10 @@ def more(sessions, count, keep=None) -> list[dict]:
     return list(sessions.more("a", fields("superres", candidates=count, keep=keep)))
 
 
+def shown_in(update: dict) -> int:
+    return len(update.get("gallery", {}).get("value") or [])
+
+
 @pytest.fixture
 def every_update(monkeypatch):
     """Each candidate shows, however quickly the next one follows."""
@@ -46,17 +50,19 @@ def every_update(monkeypatch):
 
 def test_candidates_appear_by_rank_as_they_are_drawn(sessions, small_photo, every_update):
     updates = draw(sessions, "superres", small_photo, 4, tau="0.9", keep=2)
-    assert [len(one["gallery"]) for one in updates[1:]] == [0, 1, 2, 3, 4]
+    assert [len(one["gallery"]["value"] or []) for one in updates[1:]] == [0, 1, 2, 3, 4]
     assert re.search(r"2 of 4, [\d.]+ s left", updates[3]["status"])
     assert [one["end"]["interactive"] for one in updates[1:]] == [True] * 4 + [False]
     last = updates[-1]
     assert "4 candidates" in last["status"]
-    values = [float(re.match(r"#\d: (-?[\d.]+) nats, ", text)[1]) for _, text in last["gallery"]]
+    values = [
+        float(re.match(r"#\d: (-?[\d.]+) nats, ", text)[1]) for _, text in last["gallery"]["value"]
+    ]
     assert values == sorted(values, reverse=True)
     names = [Path(path).name for path in last["files"]["value"]]
     assert names == ["small_superres_01.png", "small_superres_02.png"]
     assert last["file"]["value"] == last["files"]["value"][0]
-    before, after = last["slider"]
+    before, after = last["slider"]["value"]
     assert before.shape == after.shape
     assert decode(last["spread"]["value"]).rgb.size
     label = last["spread"]["label"]
@@ -69,7 +75,7 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
     assert "nothing is drawn yet" in more(sessions, 1)[-1]["status"]
     draw(sessions, "superres", small_photo)
     last = more(sessions, 3, keep=4)[-1]
-    assert len(last["gallery"]) == 5
+    assert len(last["gallery"]["value"]) == 5
     assert len(last["files"]["value"]) == 4  # of all
     assert "-m 5 -n 4" in last["command"]["value"]
     assert re.search(r"5 candidates, 3 of them new in [\d.]+ s", last["status"])
@@ -82,7 +88,7 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
     ):
         refused = more(sessions, count, keep)[-1]
         assert message in refused["status"]
-        assert len(refused["gallery"]) == 5
+        assert len(refused["gallery"]["value"]) == 5
     seed = re.search(r"Seed \d+", sessions.choose("a", 2)["text"])[0]
     assert f". {seed}, τ" in more(sessions, 1)[-1]["text"]  # the chosen one stays in view
 
@@ -108,8 +114,8 @@ def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
     updates = sessions.draw("a", fields("superres", small_photo))
     assert list(next(updates)) == ["status"]
     assert sessions.choose("a", 1)  # while image and model are read
-    assert next(updates)["gallery"] == []
-    assert len(list(updates)[-1]["gallery"]) == 2
+    assert next(updates)["gallery"]["value"] is None
+    assert len(list(updates)[-1]["gallery"]["value"]) == 2
 
 
 def test_notes_of_the_input_show_before_the_drawing(sessions, photo):
@@ -182,23 +188,23 @@ def test_a_defect_is_one_line(sessions, small_photo, monkeypatch):
 
 def test_a_stop_keeps_what_is_drawn(sessions, small_photo, every_update):
     for update in sessions.draw("a", fields("superres", small_photo, 8)):
-        if len(update.get("gallery", [])) == 2:
+        if shown_in(update) == 2:
             sessions.stop("a")
         last = update
     assert "stopped: 2 candidates" in last["status"]
-    assert len(last["gallery"]) == 2
+    assert len(last["gallery"]["value"]) == 2
     for update in sessions.more("a", fields("superres", candidates=1, keep=2)):
         sessions.stop("a")  # before its first candidate
         last = update
     assert "stopped: 2 candidates" in last["status"]
     assert len(last["files"]["value"]) == 2
-    assert len(more(sessions, 1)[-1]["gallery"]) == 3
+    assert len(more(sessions, 1)[-1]["gallery"]["value"]) == 3
 
 
 def test_who_leaves_ends_the_job_and_its_files_go(sessions, small_photo, tmp_path, every_update):
     shown = []
     for update in sessions.draw("a", fields("superres", small_photo, 8)):
-        shown.append(len(update.get("gallery", [])))
+        shown.append(shown_in(update))
         if shown[-1] == 1:
             sessions.leave("a")
     assert max(shown) == 1
@@ -222,7 +228,7 @@ def test_an_image_is_scored(sessions, small_photo, tmp_path):
     last, given = draw(sessions, "superres", small_photo)[-1], fields("superres", small_photo)
     written = last["file"]["value"]
     scored = sessions.score("a", given, written)["score"]
-    number = re.search(r"-?[\d.]+ nats", last["gallery"][0][1])[0]
+    number = re.search(r"-?[\d.]+ nats", last["gallery"]["value"][0][1])[0]
     assert number in scored  # of the file that was written, the same number
     assert "0 of the 2 candidates drawn last are likelier" in scored
     assert "likelier" not in sessions.score("b", given, written)["score"]
