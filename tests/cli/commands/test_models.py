@@ -154,17 +154,6 @@ def test_verify_checks_all_that_is_here_and_goes_on_after_a_failure(
     (line,) = lines_of(installed("verify", "--json"))
     assert (line["status"], line["sha256"]) == ("ok", ENTRY.sha256)
     manifest = tmp_path / "lib" / "caflow_cli" / "weights_manifest.json"
-    content = json.loads(manifest.read_text())
-    for change, named in (
-        ({"bytes": ENTRY.bytes + 1}, "bytes, its file has"),
-        ({"config": {**ENTRY.config, "flow": {"t_steps": 9}}}, "another config"),
-    ):
-        changed = {**content, "models": {ID: {**content["models"][ID], **change}}}
-        manifest.write_text(json.dumps(changed))
-        result = installed("verify")
-        assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
-        assert named in result.stderr.decode()
-    manifest.write_text(json.dumps(content))
     file = manifest.parent / "assets" / "weights" / str(ENTRY.file)
     file.write_bytes(b"changed")
     result = installed("verify", ID, "nobody/nothing", model_file)
