@@ -6,7 +6,7 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -220,12 +220,7 @@ _BAD_IN_A_ROW = 20  # so many bad steps, and the run goes back
 _ROLLBACKS = 5  # to one and the same state; then training fails
 _JUMP = 1.0  # bits/dim above the running mean: a bad step
 _SMOOTHING = 0.05  # of the running mean
-
-
-class _Part(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+_FIGURES = ("mean", "bad_in_a_row", "skipped", "rollbacks", "returns")
 
 
 class Guard:
@@ -237,11 +232,11 @@ class Guard:
     run has written, once the next loss is good, which shows that its weights are valid.
     """
 
-    def __init__(self, parts: dict[str, _Part]) -> None:
+    def __init__(self, parts: dict[str, Any]) -> None:  # with state_dict and load_state_dict
         self._parts = parts
         self._copy: dict[str, Any] | None = None
         self._copy_mean: float | None = None
-        self._returns = 0  # to this copy
+        self.returns = 0  # to this copy
         self._due = False
         self.bad_in_a_row = 0
         self.mean: float | None = None  # running mean of the loss, bits/dim
@@ -269,7 +264,7 @@ class Guard:
         """Copy the present state, for `roll_back`."""
         self._copy = {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
         self._copy_mean = self.mean
-        self._returns = 0
+        self.returns = 0
         self._due = False
 
     def forget(self) -> None:
@@ -282,28 +277,21 @@ class Guard:
 
     def roll_back(self) -> bool:
         """Restore the copy. False if there is none, or after 5 restorations without success."""
-        if self._copy is None or self._returns >= _ROLLBACKS:
+        if self._copy is None or self.returns >= _ROLLBACKS:
             return False
         for name, part in self._parts.items():
             part.load_state_dict(copy.deepcopy(self._copy[name]))
         self.mean = self._copy_mean
         self.bad_in_a_row = 0
         self._due = False
-        self._returns += 1
+        self.returns += 1
         self.rollbacks += 1
         return True
 
     def record(self) -> dict[str, Any]:
         """The figures of the guard in a state; `restore` reads them."""
-        return {
-            "mean": self.mean,
-            "bad_in_a_row": self.bad_in_a_row,
-            "skipped": self.skipped,
-            "rollbacks": self.rollbacks,
-            "returns": self._returns,
-        }
+        return {name: getattr(self, name) for name in _FIGURES}
 
     def restore(self, record: dict[str, Any]) -> None:
-        self.mean, self.bad_in_a_row = record["mean"], record["bad_in_a_row"]
-        self.skipped, self.rollbacks = record["skipped"], record["rollbacks"]
-        self._returns = record["returns"]
+        for name in _FIGURES:
+            setattr(self, name, record[name])
