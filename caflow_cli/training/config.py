@@ -32,27 +32,32 @@ _BelowOne = Annotated[float, number(ge=0, lt=1)]
 class OptimConfig:
     """Optimiser, schedule and budget (paper appendix B)."""
 
-    batch_size: Count = 32  # images a step, over all processes and parts
-    accumulate: Count = 1  # parts of a batch, one after the other: less memory, the same step
-    lr: Positive = 8e-3  # peak
-    # `Muon` for kernels within the flows' networks and Adam for all else, or Adam for everything.
+    batch_size: Count = 32  # images per step, over all processes and parts
+    # The parts into which each process divides its share of a batch: less memory, the same step.
+    accumulate: Count = 1
+    lr: Positive = 8e-3  # peak learning rate
+    # Muon for the kernels of the flows' networks and Adam for everything else; or Adam alone.
     method: Literal["muon", "adam"] = "muon"
-    schedule: Literal["cosine", "stable", "paper"] = "cosine"  # see `learning_rate`
-    decay_share: Share = 0.2  # "stable": the last share of the budget, in which the rate falls
-    warmup: Size = 500  # steps of linear warm-up; "cosine": at most a fifth of the budget
-    guide_first: _BelowOne = 0.0  # share of the budget in which the guide trains, alone; 0 with a
-    # new guide is 0.35;
-    guide_first_lr: Positive = 2e-3  # at this peak rate, by a cosine of its own, on L1,
-    guide_perceptual: NonNegative = 2.0  # and this times LPIPS (VGG16),
-    guide_perceptual_from: _BelowOne = 0.4  # from this share of its time on,
-    checkerboard_weight: NonNegative = 0.0  # and this times `checkerboard`
-    ema: _BelowOne = 0.999
-    cond_weight: NonNegative = 0.01  # λ
-    bf16: bool = True  # in the networks
-    compile: bool = False  # the flow steps, by `torch.compile`
-    checkpoint_activations: bool = False  # less memory, a quarter to a half as much time again
-    images: Count | None = None  # budget; the schedule spans it
-    minutes: Positive | None = None  # or this one
+    # Cosine falls to a hundredth over the budget; stable stays, and falls at the end; paper is that
+    # of appendix B.
+    schedule: Literal["cosine", "stable", "paper"] = "cosine"
+    decay_share: Share = 0.2  # stable: the last share of the budget, in which the rate falls
+    warmup: Size = 500  # steps of linear warm-up; cosine: at most a fifth of the budget
+    # Share of the budget in which the guide trains, alone. 0 with a new guide means 0.35.
+    guide_first: _BelowOne = 0.0
+    guide_first_lr: Positive = 2e-3  # the guide's peak learning rate; it has a cosine of its own
+    guide_perceptual: NonNegative = 2.0  # weight of LPIPS (VGG16) in the guide's loss, beside L1
+    guide_perceptual_from: _BelowOne = 0.4  # share of the guide's time from which LPIPS counts
+    checkerboard_weight: NonNegative = 0.0  # of checkerboard artifacts, where LPIPS counts
+    ema: _BelowOne = 0.999  # rate of the averaged weights
+    cond_weight: NonNegative = 0.01  # λ, the weight of log p(y)
+    bf16: bool = True  # networks train in bfloat16 where that is fast
+    compile: bool = False  # compile the flow steps with torch.compile
+    # Recompute values inside flow steps in the backward pass: less memory, a quarter to a half more
+    # time.
+    checkpoint_activations: bool = False
+    images: Count | None = None  # the budget in images seen
+    minutes: Positive | None = None  # or the budget in minutes
 
     def __post_init__(self) -> None:
         check(self, "optim")
@@ -74,12 +79,12 @@ class OptimConfig:
 class SamplesConfig:
     """The last part of a run, in which a loss on samples is added."""
 
-    share: Share = 0.0  # of the budget; 0: there is no such part
-    lr: Positive = 4e-4  # peak, by a cosine of its own
+    share: Share = 0.0  # of the budget, at its end, with a loss on samples
+    lr: Positive = 4e-4  # peak learning rate of this part, which has a cosine of its own
     weight: Positive = 1.0  # of the loss on samples, beside bits/dim
-    tau: NonNegative = 0.0  # their highest temperature; 0: the τ 0 image alone
-    perceptual: NonNegative = 2.0  # of LPIPS (VGG16) in that loss, beside L1; 0: L1 alone
-    checkerboard_weight: NonNegative = 0.0  # of `checkerboard` in it
+    tau: NonNegative = 0.0  # the highest temperature of samples; 0: the image at τ 0 alone
+    perceptual: NonNegative = 2.0  # weight of LPIPS (VGG16) in the loss on samples, beside L1
+    checkerboard_weight: NonNegative = 0.0  # of checkerboard artifacts in the loss on samples
 
     def __post_init__(self) -> None:
         check(self, "samples")
@@ -96,28 +101,29 @@ class RunConfig:
         (8, 'superres')
     """
 
-    data: str  # folder, zip, manifest, or what `datasets` reads (`data.examples.open_files`)
+    data: str  # a folder, zip or manifest, or what the package datasets reads
     out: str  # the run's folder
     optim: OptimConfig
     flow: FlowConfig = field(default_factory=lambda: preset("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
-    seed: Annotated[int, number(ge=0, lt=2**32)] = 0
-    flip: bool = True
-    crop: Literal["whole", "random"] = "whole"  # images are shrunk to `task.size`; or "random":
-    # crops of that size of images of any size
-    masks: str | None = None  # a set of masks, white where a hole is: for inpainting,
-    mask_share: Annotated[float, number(gt=0, le=1)] = 0.5  # this share of the holes are parts of
-    # them, the others `task.holes`
-    validate_every: Count = 250  # steps
-    validation_images: Count = 500  # at most; as many training images are measured alike
-    save_every: Count = 100  # steps between states to go on from
+    seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # of order, noise and first weights
+    flip: bool = True  # mirror half of the images
+    # Shrink whole images to `task.size`, or train on random crops of that size.
+    crop: Literal["whole", "random"] = "whole"
+    masks: str | None = None  # for inpainting: a set of masks, white where a hole is
+    # Share of the holes that are parts of masks; the others are `task.holes`.
+    mask_share: Annotated[float, number(gt=0, le=1)] = 0.5
+    validate_every: Count = 250  # steps between validations
+    validation_images: Count = 500  # at most; as many training images are measured in the same way
+    save_every: Count = 100  # steps between states to resume from
     data_memory_gb: NonNegative = 2.0  # of larger sets every image is decoded at each visit
-    tracker: Tracker | None = None  # gets figures and sample grids, too
-    device: str = "auto"
+    tracker: Tracker | None = None  # also gets figures and sample grids
+    device: str = "auto"  # or cpu, cuda, cuda:N, mps
     init_from: str | None = None  # a model file to start from
-    perceptual_weights: str | None = None  # VGG16's trunk, for LPIPS as a loss;
-    # None: CAFLOW_LPIPS_VGG_WEIGHTS, else torch's cache, else a download
+    # VGG16's trunk, for LPIPS as a loss; by default CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, or a
+    # download.
+    perceptual_weights: str | None = None
 
     def __post_init__(self) -> None:
         check(self)
