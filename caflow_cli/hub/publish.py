@@ -34,7 +34,6 @@ def pack(
     overwrite: bool = False,
     data_terms: str = "",
     license_terms: str = "see the training data's terms",
-    metrics: dict[str, Any] | None = None,
 ) -> Entry:
     """Store a run's best averaged weights, with net convolutions in bfloat16, and a manifest entry.
 
@@ -48,7 +47,6 @@ def pack(
         default: Make it the default model of its task, in place of another.
         overwrite: Replace a model with that id.
         data_terms, license_terms: For the manifest.
-        metrics: Figures measured on exactly this file. Those of an earlier entry are dropped.
 
     Raises:
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
@@ -85,7 +83,7 @@ def pack(
         license=license_terms,
         data=data_terms or str(info.training.get("data", "unknown")),
         config=info.config.to_dict(),
-        metrics=metrics or {},
+        metrics={},
         file=path.name,
     )
     make_folder(output)

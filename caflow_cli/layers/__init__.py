@@ -12,8 +12,7 @@ from .fold import fold, fold_children, nets_in_bf16
 from .guides import Enlarge, Guide, GuideNet, Spread, UNet, build_guide, build_spread
 from .injector import Injector
 from .invconv import InvConv1x1
-from .modules import Modules
-from .nets import Conv, ConvNet, Trunk
+from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze
 
 __all__ = [

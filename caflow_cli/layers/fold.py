@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable
+from typing import TypeVar
 
 from torch import nn
 
 __all__ = ["fold", "fold_children", "nets_in_bf16"]
 
 _M = TypeVar("_M", bound=nn.Module)
-
-
-@runtime_checkable
-class _Foldable(Protocol):
-    def fold(self) -> nn.Module: ...
-
-
-@runtime_checkable
-class _Roundable(Protocol):
-    def in_bf16(self) -> nn.Module: ...
 
 
 def fold(module: nn.Module) -> nn.Module:
@@ -29,7 +20,8 @@ def fold(module: nn.Module) -> nn.Module:
     of actnorms and 1×1 convolutions become one affine map with its inverse. Every other module is
     copied with folded children. So flows and nets are written only once.
     """
-    return module.fold() if isinstance(module, _Foldable) else fold_children(module)
+    own: Callable[[], nn.Module] | None = getattr(module, "fold", None)
+    return fold_children(module) if own is None else own()
 
 
 def fold_children(module: _M) -> _M:
@@ -51,10 +43,10 @@ def nets_in_bf16(folded: _M) -> _M:
     """
     copied = copy.copy(folded)
     copied._modules = {
-        name: child.in_bf16()
-        if isinstance(child, _Roundable)
-        else None
+        name: None
         if child is None
+        else child.in_bf16()  # type: ignore[operator]
+        if hasattr(child, "in_bf16")
         else nets_in_bf16(child)
         for name, child in folded._modules.items()
     }

@@ -1,8 +1,9 @@
-"""The networks inside couplings and injectors, which need not be invertible."""
+"""The networks inside couplings and injectors, which need not be invertible; lists of modules."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,20 @@ from .conv import FixedConv
 from .convolve import convolution, convolve, data_gradient, mask, weight_gradients
 from .terms import per_candidate
 
-__all__ = ["Conv", "ConvNet", "Residual", "Trunk", "init_normal", "rms_norm"]
+__all__ = ["Conv", "ConvNet", "Modules", "Residual", "Trunk", "init_normal", "rms_norm"]
+
+
+_M = TypeVar("_M", bound=nn.Module)
+
+
+class Modules(nn.ModuleList, Generic[_M]):
+    """An `nn.ModuleList` whose elements keep their type. Tensors have the same names."""
+
+    def __iter__(self) -> Iterator[_M]:
+        return iter(self._modules.values())  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> _M:  # type: ignore[override]
+        return super().__getitem__(index)  # type: ignore[return-value]
 
 
 class Conv(nn.Conv2d):

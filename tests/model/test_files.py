@@ -170,6 +170,10 @@ def test_a_folder_is_no_model_file(tmp_path):
             {"config": {"flow": dict.fromkeys(("r_steps", "t_steps", "f_steps"), 100)}},
             "the model would have 1,200 layers",
         ),
+        (
+            {"config": {"flow": {"scales": 12, "r_steps": 100, "t_steps": 100, "f_steps": 100}}},
+            "the model would have 10,200 layers",
+        ),
         ({"config": {"flow": {"hidden": [8] * 100_000}}}, "hidden is"),
         ({"config": {"flow": {"f_hidden": 10**30}}}, "the model would have"),
         ({"config": {"flow": {"trunk": 10**9}}}, "the model would have"),

@@ -8,8 +8,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..modules import Modules
-from ..nets import Conv, init_normal
+from ..nets import Conv, Modules, init_normal
 
 __all__ = ["Enlarge"]
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..modules import Modules
-from ..nets import Conv, Residual, init_normal, rms_norm
+from ..nets import Conv, Modules, Residual, init_normal, rms_norm
 
 __all__ = ["Guide"]
 

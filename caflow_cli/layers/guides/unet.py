@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..modules import Modules
-from ..nets import Conv
+from ..nets import Conv, Modules
 from .norms import group_norm
 
 __all__ = ["UNet"]
