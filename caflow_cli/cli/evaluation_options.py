@@ -9,7 +9,7 @@ from ..evaluation.protocols import PROTOCOLS
 from . import options
 from .options import option
 
-__all__ = ["METRIC_HELP", "RESULTS", "Compared", "ModelOnData", "Networks", "Written"]
+__all__ = ["METRIC_HELP", "RESULTS", "Compared", "ModelOnData"]
 
 METRIC_HELP = "\n\n".join(
     f"{m.name}: {m.definition}. Range {m.range}; units {m.units}; "
@@ -82,11 +82,18 @@ class ModelOnData:
     noise_samples: int = options.NOISE_SAMPLES
     batch_size: int | None = option("--batch-size B", "Candidates at a time.", _MODEL)
     device: str = options.DEVICE
+    save_images: str | None = option("--save-images DIR", "Write the kept candidates.", RESULTS)
+    report: str | None = option("--report DIR", "Write a gallery, index.html.", RESULTS)
+    skip_existing: bool = option(
+        "--skip-existing",
+        "Continue an interrupted run from its files in --save-images or --report.",
+        RESULTS,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The options for images that are compared with images."""
+    """The options for images that are compared with images, and for the networks of metrics."""
 
     reference: str | None = option(
         "--reference DIR", "True images for the outputs that JSON lines on stdin name.", _SETS
@@ -94,12 +101,6 @@ class Compared:
     resize: int | None = option(
         "--resize SIDE", "Bring all images to SIDE x SIDE first (Pillow BICUBIC).", _SETS
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Networks:
-    """The options for the networks of LPIPS, FID and KID."""
-
     save_stats: str | None = option(
         "--save-stats FILE.npz", "Write the reference's FID statistics.", _NETS
     )
@@ -127,16 +128,3 @@ class Networks:
     def weights(self) -> Weights:
         """Their files and names."""
         return Weights(self.lpips_weights, self.fid_weights, self.feature_extractor)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """The options for the files that an evaluation of a model writes."""
-
-    save_images: str | None = option("--save-images DIR", "Write the kept candidates.", RESULTS)
-    report: str | None = option("--report DIR", "Write a gallery, index.html.", RESULTS)
-    skip_existing: bool = option(
-        "--skip-existing",
-        "Continue an interrupted run from its files in --save-images or --report.",
-        RESULTS,
-    )

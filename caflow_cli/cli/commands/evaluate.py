@@ -14,7 +14,7 @@ from ...data.split import check_there, of_masks
 from ...errors import EXIT_FAILED, CaflowError, usage_error
 from ...evaluation import METRICS
 from ..console import Console, measuring
-from ..evaluation_options import RESULTS, Compared, ModelOnData, Networks, Written
+from ..evaluation_options import RESULTS, Compared, ModelOnData
 from ..options import QUIET, VERBOSE, expanded, option
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ def evaluate_command(
     metric: list[str] | None = _METRIC,
     model: ModelOnData,
     compared: Compared,
-    networks: Networks,
-    written: Written,
     json: bool = option("--json", "One JSON object on stdout.", RESULTS),
     quiet: bool = QUIET,
     verbose: bool = VERBOSE,
@@ -88,7 +86,7 @@ def evaluate_command(
                 "--resize is for sets of images; data is brought to the model's size",
                 "leave out --resize",
             )
-        evaluation, identity["model"] = _on_data(metric or [], model, networks, written, console)
+        evaluation, identity["model"] = _on_data(metric or [], model, compared, console)
     else:
         for name in _OF_MODELS:
             source = context.get_parameter_source(name)
@@ -96,7 +94,7 @@ def evaluate_command(
                 flag = f"--{name.replace('_', '-')}"
                 hint = _FULL.format("lpips,rmse")
                 raise usage_error(f"{flag} is for a model on data", hint)
-        evaluation = _compare(images or [], metric or [], compared, networks, console)
+        evaluation = _compare(images or [], metric or [], compared, console)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
@@ -141,19 +139,15 @@ def _is_on_data(
 
 
 def _on_data(
-    metrics: Sequence[str],
-    given: ModelOnData,
-    networks: Networks,
-    written: Written,
-    console: Console,
+    metrics: Sequence[str], given: ModelOnData, compared: Compared, console: Console
 ) -> tuple[Evaluation, dict[str, str]]:
     """Measure a model on data; also return the model's identity."""
     from ...evaluation.settings import Settings
     from ...tasks import task_named
 
-    fields = {**vars(given), **vars(written), "save_stats": networks.save_stats}
+    fields = {**vars(given), "save_stats": compared.save_stats}
     name, data, task, device = (fields.pop(key) for key in ("model", "data", "task", "device"))
-    settings = Settings(metrics=tuple(metrics), weights=networks.weights, **fields)
+    settings = Settings(metrics=tuple(metrics), weights=compared.weights, **fields)
     protocol = settings.protocol
     if protocol is not None:
         if task not in (None, protocol.task):
@@ -180,11 +174,7 @@ def _on_data(
 
 
 def _compare(
-    images: Sequence[str],
-    metrics: Sequence[str],
-    compared: Compared,
-    networks: Networks,
-    console: Console,
+    images: Sequence[str], metrics: Sequence[str], compared: Compared, console: Console
 ) -> Evaluation:
     """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
     from ...evaluation.settings import check_images
@@ -198,8 +188,8 @@ def _compare(
     with console.progress() as display:
         shared: dict[str, Any] = {
             "resize": compared.resize,
-            "weights": networks.weights,
-            "save_stats": networks.save_stats,
+            "weights": compared.weights,
+            "save_stats": compared.save_stats,
             "progress": measuring(display),
         }
         if images:
