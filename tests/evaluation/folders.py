@@ -1,4 +1,4 @@
-"""Folders of small pictures that comparisons take."""
+"""Folders of small images that comparisons take."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_results_belong_to_what_they_were_made_of(tmp_path):
     assert "has 'a' beside 'a_superres_02'" in error.message
 
 
-def test_two_pictures_need_no_common_name(tmp_path):
+def test_two_images_need_no_common_name(tmp_path):
     fill(tmp_path, 3, ("x", "y"))
     found = compare(tmp_path / "x.png", tmp_path / "y.png", ["rmse"])
     expected = rmse(tmp_path / "x.png", tmp_path / "y.png")
@@ -101,10 +101,10 @@ def test_mixed_sizes_need_resize(tmp_path):
     assert found.results[0].values.keys() == {"rmse", FID}
 
 
-def test_a_damaged_picture_is_named_once_and_the_rest_counts(tmp_path):
+def test_a_damaged_image_is_named_once_and_the_rest_counts(tmp_path):
     made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
     without = compare(made, true, ["rmse"]).results[0].values["rmse"].mean
-    (made / "b.png").write_bytes(b"no picture")
+    (made / "b.png").write_bytes(b"no image")
     found = compare(made, true, ["rmse", "fid"], weights=QUICK)
     assert [name for name, _ in found.failed] == ["b"]
     assert found.results[0].values["rmse"].count == 2
@@ -155,14 +155,14 @@ def test_lines_are_measured_as_they_come(tmp_path):
         lines(), true, ["rmse", "fid"], weights=QUICK, progress=lambda n, _: done.append(n)
     )
     assert taken
-    per_picture = [
+    per_image = [
         np.mean([rmse(path, true / "a.png") for path in first]),
         rmse(made / "b_superres.png", true / "b.png"),
     ]
     values = found.results[0].values
-    assert values["rmse"].mean == pytest.approx(np.mean(per_picture))
+    assert values["rmse"].mean == pytest.approx(np.mean(per_image))
     assert (values["rmse"].count, values[FID].count) == (2, 3)
-    # All true pictures are the reference of a distance of sets.
+    # All true images are the reference of a distance of sets.
     expected = compare(made, true, ["fid"], weights=QUICK).results[0].values[FID].mean
     assert values[FID].mean == pytest.approx(expected)
 

@@ -71,7 +71,7 @@ def test_a_damaged_picture_gives_the_rest_and_exit_1(run, true_pictures, model_3
 
     data = tmp_path / "data"
     shutil.copytree(true_pictures, data)
-    (data / "test" / "p1.png").write_bytes(b"no picture")
+    (data / "test" / "p1.png").write_bytes(b"no image")
     done = run(
         *("evaluate", "--data", data, "--model", model_32, "-m", "2", "--metric", "rmse"),
         *("--save-images", "out", "--json"),
