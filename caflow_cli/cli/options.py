@@ -222,22 +222,20 @@ class Restoration:
 
     tau: str | None = option(
         "--tau T",
-        "Temperature: lower is smoother, 1 is the model's distribution. Or a shape: "
-        "0.9/0.7/0.5 is one value per scale, finest first; or one per latent. Default: the "
-        "model's, else 0.5 (colorize 0.85, paired 0.8).",
+        "Temperature: lower is smoother, 1 is the model's distribution. Or a shape: 0.9/0.7/0.5 is "
+        "one value per scale, finest first; or one per latent. Default: the model's, else 0.5 "
+        "(colorize 0.85, paired 0.8).",
         SAMPLING,
     )
     candidates: int | None = option(
         "--candidates -m M",
-        "Candidates to draw. Default: the model's, else 10 (inpaint 30).",
+        "Number of candidates. Default: the model's, else 10 (inpaint 30).",
         SAMPLING,
     )
-    keep: int = option(
-        "--keep -n N", "Number of the best candidates to write.", SAMPLING, default=1
-    )
+    keep: int = option("--keep -n N", "How many of the best to write.", SAMPLING, default=1)
     rank: str = option(
         "--rank BY",
-        "likelihood; consensus: the nearest to all others; or none: the order of drawing.",
+        "likelihood; consensus: the nearest to all others; or none: in the order of their seeds.",
         SAMPLING,
         default="likelihood",
     )
@@ -246,55 +244,41 @@ class Restoration:
     device: str = DEVICE
     precision: str = option(
         "--precision P",
-        "float32, or bf16: draw with nets in bfloat16, which is faster on CPUs with "
-        "AVX-512 bf16 or AMX and on CUDA. Draws differ a little; scores stay float32.",
+        "float32, or bf16: sample with networks in bfloat16, which is faster on CPUs with AVX-512 "
+        "bf16 or AMX and on CUDA. Samples differ slightly; scores stay float32.",
         MODEL,
         default="float32",
     )
     compile: bool = option(
         "--compile",
-        "Compile the sampler (`torch.compile`; CUDA graphs on a GPU). This takes minutes, "
-        "so it is for many images of one size. Scores are not compiled.",
+        "Compile the sampler (`torch.compile`; CUDA graphs on a GPU). This takes minutes, so it is "
+        "for many images of one size. Scores are not compiled.",
         MODEL,
     )
     shard: str | None = SHARD
     output: str | None = option(
         "--output -o PATH|DIR/|-",
-        "File, folder (in which folders are mirrored), or `-` for stdout. Default: beside "
-        "the input.",
+        "File, folder (in which folders are mirrored), or `-` for stdout. Default: the input's "
+        "folder.",
         OUTPUT,
     )
     recursive: bool = RECURSIVE
     overwrite: bool = OVERWRITE
-    skip_existing: bool = option(
-        "--skip-existing",
-        "Keep outputs that exist, and skip images whose outputs all exist.",
-        OUTPUT,
-    )
+    skip_existing: bool = option("--skip-existing", "Keep outputs that exist.", OUTPUT)
     format: str | None = option(
-        "--format F",
-        "png, webp, jpg or tiff; jpg is lossy. Default: the suffix of -o, else png.",
-        OUTPUT,
+        "--format F", "png, webp, jpg or tiff. Default: the suffix of -o, else png.", OUTPUT
     )
     quality: int | None = option(
         "--quality Q", "Quality of jpg, 1 to 100 (default 95). With it, webp is lossy.", OUTPUT
     )
     no_provenance: bool = option(
-        "--no-provenance",
-        "Write no provenance (model, seed, score) into images, nor the XMP that says "
-        "that a model drew in them.",
-        OUTPUT,
+        "--no-provenance", "Write no provenance (model, seed, score; XMP) into images.", OUTPUT
     )
     grid: str | None = option(
-        "--grid FILE",
-        "Write a PNG of each input with all its candidates by rank, and their scores.",
-        OUTPUT,
+        "--grid FILE", "Write a PNG of each input with its candidates and their scores.", OUTPUT
     )
     uncertainty: str | None = option(
-        "--uncertainty FILE",
-        "Write a PNG that shows where the candidates of each input differ, by their "
-        "standard deviation.",
-        OUTPUT,
+        "--uncertainty FILE", "Write a PNG of the candidates' standard deviation.", OUTPUT
     )
     dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
     json: bool = JSON
@@ -302,7 +286,7 @@ class Restoration:
     verbose: bool = VERBOSE
 
     def sampling(self, consistent: bool = False) -> Sampling:
-        """How candidates are drawn and chosen. tau and M are None if they were not typed."""
+        """How candidates are sampled and chosen; tau and M are None where the model decides."""
         from ..sampling import Sampling
 
         return Sampling(
