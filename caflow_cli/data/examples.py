@@ -9,14 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..errors import CaflowError
-from ..images import read_image
+from ..images import Pixels, read_image
 from ..paths import is_folder
 from .folder import open_folder, open_zip
 from .manifest import MANIFESTS, open_manifest
@@ -26,7 +25,6 @@ from .split import Example, ImageFiles, Role, Split, check_there, choose, has_sp
 __all__ = [
     "DamagedError",
     "Examples",
-    "Pixels",
     "check_damaged",
     "check_one_size",
     "condition_channels",
@@ -34,8 +32,6 @@ __all__ = [
     "open_files",
     "open_split",
 ]
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]  # (H, W, C)
 
 _MOST_DAMAGED = 0.01  # share of a set
 _PEEK = 32  # pairs that are looked at to tell whether conditions are grey
@@ -277,13 +273,13 @@ def _check_side(image: Pixels, size: int, name: str) -> None:
         )
 
 
-def _square(picture: Pixels, size: int, channels: int, name: str) -> Pixels:
+def _square(pixels: Pixels, size: int, channels: int, name: str) -> Pixels:
     """Crop to the central square and resize: (H, W, 3) to (size, size, channels)."""
-    _check_side(picture, size, name)
-    height, width = picture.shape[:2]
+    _check_side(pixels, size, name)
+    height, width = pixels.shape[:2]
     if channels == 3 and height == width == size:
-        return picture
-    image = Image.fromarray(picture)
+        return pixels
+    image = Image.fromarray(pixels)
     if channels == 1:
         image = image.convert("L")
     if (width, height) != (size, size):

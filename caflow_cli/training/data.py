@@ -17,10 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import Config
-from ..data.examples import DamagedError, Examples, Pixels, check_damaged, keep, open_split
+from ..data.examples import DamagedError, Examples, check_damaged, keep, open_split
 from ..data.split import Split, of_masks
 from ..errors import CaflowError
 from ..flows import NOISE_LEVELS
+from ..images import Pixels
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 
