@@ -35,7 +35,6 @@ __all__ = [
 
 _MOST_DAMAGED = 0.01  # share of a set
 _PEEK = 32  # pairs that are looked at to tell whether conditions are grey
-_CHUNK = 256  # examples that are decoded at a time
 
 
 class DamagedError(CaflowError):
@@ -173,10 +172,11 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
         except DamagedError:
             return None
 
-    taken = 0
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for first in range(0, len(examples), _CHUNK):
-            rows = range(first, min(first + _CHUNK, len(examples)))
+    taken, threads = 0, min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        # Few at a time: photographs of a camera take 36 MB each.
+        for first in range(0, len(examples), 4 * threads):
+            rows = range(first, min(first + 4 * threads, len(examples)))
             for row, images in zip(rows, pool.map(load, rows), strict=True):
                 if images is None:
                     skipped.append(examples.names[row])
