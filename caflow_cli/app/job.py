@@ -13,8 +13,10 @@ import numpy as np
 
 from ..images import Decoded, Encoder, write_png
 from ..inference import Candidate, Candidates, Drawing, task_of
+from ..inference.arguments import seen_by
+from ..inference.domain import far_note
 from ..inference.figures import spread_map, thumbnail
-from ..inference.loaded_model import LoadedModel
+from ..model import CAFlow
 from ..sampling import Sampling
 from ..tasks import Pixels
 from ..tasks.base import as_read, resize
@@ -32,7 +34,7 @@ class Job:
     """An image with its candidates.
 
     Args:
-        loaded: The model.
+        model: The model.
         name: Name of the image's file.
         image: The input.
         mask: uint8 (H, W), for a hole.
@@ -40,6 +42,7 @@ class Job:
         folder: Where its files go; it is created.
 
     Attributes:
+        id: Of the model.
         sampling: With all defaults filled in, and the present number to keep.
         result: Of what is drawn; None: nothing is.
         chosen_k: The k of the candidate that was chosen; None: the first by rank.
@@ -50,23 +53,24 @@ class Job:
 
     def __init__(
         self,
-        loaded: LoadedModel,
+        model: CAFlow,
         name: str,
         image: Decoded,
         mask: Pixels | None,
         sampling: Sampling,
         folder: Path,
     ) -> None:
-        self.loaded, self.name, self.image, self.mask = loaded, name, image, mask
+        self.model, self.name, self.image, self.mask = model, name, image, mask
+        self.id = str(model.identity["id"])
         self.folder, self._stop = folder, threading.Event()
-        self._input = loaded.as_seen(image)
+        self._input = seen_by(model, image)
         self._drawing = Drawing(
-            *(loaded.model, [self._input], sampling, [mask]),
+            *(model, [self._input], sampling, [mask]),
             progress=self._check_stopped,
             batch_size=1,
         )
         self.sampling = self._drawing.sampling
-        note = task_of(loaded.model).note(self._input, mask)
+        note = task_of(model).note(self._input, mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
         self.chosen_k: int | None = None
@@ -99,7 +103,7 @@ class Job:
         self._check_stopped()
         for _ in self._drawing.draw(count):
             self.result = replace(self._drawing.result(), sampling=self.sampling)
-            if self.drawn == 1 and (note := self.loaded.far_note(self.result.statistics)):
+            if self.drawn == 1 and (note := far_note(self.model, self.result.statistics)):
                 self.notes.append(f"warning: {note}")
             yield
             self._check_stopped()
@@ -116,11 +120,11 @@ class Job:
     def title(self) -> str:
         """What the candidates are of."""
         tau, seed = self.sampling.temperature, self.sampling.seed
-        return f"{self.name}, {self.loaded.id}, τ {tau}, seed {seed}"
+        return f"{self.name}, {self.id}, τ {tau}, seed {seed}"
 
     @property
     def _command(self) -> str:
-        return "sample" if self.loaded.task == "paired" else self.loaded.task
+        return "sample" if self.model.config.task.name == "paired" else self.model.config.task.name
 
     @property
     def command(self) -> str:
@@ -130,7 +134,7 @@ class Job:
         words = ["caflow", self._command]
         words += ["--cond", self.name] if self._command == "sample" else [self.name]
         words += ["--mask", "hole.png"] if self.mask is not None else []
-        words += ["--model", self.loaded.id, "--tau", str(sampling.temperature), "-m", str(count)]
+        words += ["--model", self.id, "--tau", str(sampling.temperature), "-m", str(count)]
         words += ["-n", str(min(sampling.keep, count)), "--seed", str(sampling.seed)]
         return shlex.join(words)
 
@@ -143,7 +147,7 @@ class Job:
 
     def before_after(self, candidate: Candidate) -> tuple[Pixels, Pixels]:
         """The input at the result's size and the result, as they are shown."""
-        before, after = as_read(task_of(self.loaded.model), self._input), candidate.image
+        before, after = as_read(task_of(self.model), self._input), candidate.image
         if self.mask is not None:
             before = np.where(self.mask[..., None] >= 128, np.uint8(128), before)
         if before.shape != after.shape:

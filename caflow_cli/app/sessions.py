@@ -20,12 +20,12 @@ import torch
 from ..assets import example_path
 from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
-from ..hub.resolve import resolve
+from ..hub.resolve import load, resolve
 from ..images import Decoded
 from ..inference import score, task_of
+from ..inference.arguments import seen_by
 from ..inference.figures import thumbnail
-from ..inference.loaded_model import LoadedModel, task_of_file
-from ..model import read_info
+from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import Pixels
 from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
@@ -68,20 +68,19 @@ class Models:
         bundled.sort(key=lambda one: (not one.default, order.index(one.task)))
         found = [resolve(name) for name in [*named, *(one.id for one in bundled)]]
         self._files = {one.id: one for one in reversed(found)}
-        self.tasks = {one.id: task_of_file(self._files[one.id].path, one.id) for one in found}
+        self.tasks = {one.id: read_info(self._files[one.id].path).config.task.name for one in found}
         self._device, self._lock = device, threading.Lock()
-        self._loaded: dict[str, LoadedModel] = {}
+        self._loaded: dict[str, CAFlow] = {}
 
     def sampling(self, id: str) -> Sampling:
         """How a model draws if nothing is chosen. Only the header of its file is read."""
         return Sampling().of(read_info(self._files[id].path).config)
 
-    def load(self, id: str) -> LoadedModel:
+    def load(self, id: str) -> CAFlow:
         """The model with that id. CaflowError (exit 3) if its file is damaged."""
         with self._lock:
             if id not in self._loaded:
-                one = self._files[id]
-                self._loaded[id] = LoadedModel.read(one.path, one.id, one.sha256, self._device)
+                self._loaded[id] = load(self._files[id]).to(self._device)
             return self._loaded[id]
 
 
@@ -112,14 +111,14 @@ class Sessions:
         yield {"status": _line("Reading the image and the model")}
         try:
             with memory_errors(_SMALLER):
-                loaded = self.models.load(fields.model)
-                sampling = fields.sampling.of(loaded.model.config)
+                model = self.models.load(fields.model)
+                sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
                 name, image, mask = self._read(fields)
                 with self._lock:
                     self._count += 1
                     folder = self._folder / f"job_{self._count}"
-                job = Job(loaded, name, image, mask, sampling, folder)
+                job = Job(model, name, image, mask, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
@@ -140,7 +139,7 @@ class Sessions:
             return
         count = fields.candidates
         if count is None:
-            count = self.models.sampling(job.loaded.id).candidates
+            count = self.models.sampling(job.id).candidates
         yield from self._run(session, job, count, fields.sampling.keep)
 
     def stop(self, session: str) -> None:
@@ -187,15 +186,15 @@ class Sessions:
         try:
             if target is None:
                 raise CaflowError("there is no image to score", "drop one into its field")
-            loaded = self.models.load(fields.model)
+            model = self.models.load(fields.model)
             _, given, mask = self._read(fields)
             truth = read_upload(Path(target), self.limits)
             with memory_errors("crop both images"):
-                found = score(loaded.model, loaded.as_seen(given), truth.rgb, mask)
+                found = score(model, seen_by(model, given), truth.rgb, mask)
         except Exception as error:
             return {"score": _error(error)}
-        text, job = f"{found.summary}, under {loaded.id}", self._jobs.get(session)
-        if job is not None and job.result is not None and job.loaded.id == loaded.id:
+        text, job = f"{found.summary}, under {model.identity['id']}", self._jobs.get(session)
+        if job is not None and job.result is not None and job.id == model.identity["id"]:
             scores = [one.score.rank_score for one in job.result.ranked]
             likelier = sum(value > found.rank_score for value in scores)
             text += f"; {likelier} of the {len(scores)} candidates drawn last are likelier"
@@ -225,7 +224,7 @@ class Sessions:
         canvas = thumbnail(image, _CANVAS) if task in ("inpaint", "paired") else None
         drawn = max(height, width)
         if task == "paired":
-            drawn = max(task_of(self.models.load(fields.model).model).model_size(image))
+            drawn = max(task_of(self.models.load(fields.model)).model_size(image))
         pixel = 1.0 if canvas is None else max(canvas.shape) / drawn
         return {"size": _line(text), "canvas": canvas, "pixel": pixel}
 
@@ -253,7 +252,7 @@ class Sessions:
         path = Path(fields.image)
         image = read_upload(path, self.limits, self._factor(fields.model))
         if task in ("colorize", "paired"):  # which may enlarge a long image
-            drawn = task_of(self.models.load(fields.model).model).model_size(image.rgb)
+            drawn = task_of(self.models.load(fields.model)).model_size(image.rgb)
             self.limits.check_result((image.rgb.shape[0], image.rgb.shape[1]), drawn, path.name)
         return image
 
@@ -261,11 +260,11 @@ class Sessions:
         """How many times larger than its input a result is."""
         if self.models.tasks[model] != "superres":
             return 1
-        return self.models.load(model).model.config.task.factor
+        return self.models.load(model).config.task.factor
 
     def _blank(self, model: str) -> Pixels:
         """A white image of the model's size, to draw a map on."""
-        side = self.models.load(model).model.config.task.size
+        side = self.models.load(model).config.task.size
         return np.full((side, side, 3), 255, np.uint8)
 
     # --- drawing --------------------------------------------------------------------------------

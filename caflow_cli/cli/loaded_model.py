@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import EXIT_USAGE, CaflowError
 
 if TYPE_CHECKING:
-    from ..inference.loaded_model import LoadedModel
+    from ..model import CAFlow
     from .console import Console
 
 __all__ = ["load_model"]
@@ -19,7 +19,7 @@ def load_model(
     console: Console,
     task: str | None = None,
     default: str | None = None,
-) -> LoadedModel:
+) -> CAFlow:
     """Load a model for a command, after the checks that need no weights.
 
     Args:
@@ -34,14 +34,14 @@ def load_model(
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
     from ..hub.client import hide_progress
-    from ..hub.resolve import check_name, default_model, resolve
+    from ..hub.resolve import check_name, default_model, load, resolve
 
     name = name or default
     if name is not None:
         check_name(name)
 
     from ..devices import keep_memory, select_device
-    from ..inference.loaded_model import LoadedModel, task_of_file
+    from ..model.files import read_info
 
     target = select_device(device)
     keep_memory()
@@ -52,7 +52,7 @@ def load_model(
     resolved = resolve(name)
     if resolved.unreachable:
         console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
-    trained_for = task_of_file(resolved.path, resolved.id)
+    trained_for = read_info(resolved.path).config.task.name
     if task is not None and trained_for != task:
         raise CaflowError(
             f"model {resolved.id!r} is for {trained_for}, not {task}",
@@ -60,4 +60,4 @@ def load_model(
             "or another --model",
             EXIT_USAGE,
         )
-    return LoadedModel.read(resolved.path, resolved.id, resolved.sha256, target)
+    return load(resolved).to(target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..inference import Candidates, Score
-    from ..inference.loaded_model import LoadedModel
+    from ..model import CAFlow
 
 __all__ = ["Fields", "Names", "restored_fields", "scored_fields"]
 
@@ -70,7 +70,7 @@ def restored_fields(
 
 
 def scored_fields(
-    names: Names, loaded: LoadedModel, score: Score, noise_samples: int, exact: bool
+    names: Names, model: CAFlow, score: Score, noise_samples: int, exact: bool
 ) -> dict[str, Any]:
     """The JSON line of a scored pair, without `elapsed_s`."""
     from ..inference import estimator_of
@@ -78,8 +78,8 @@ def scored_fields(
     return {
         **names,
         "status": "ok",
-        "model": loaded.identity,
-        "estimator": estimator_of(loaded.model, noise_samples),
+        "model": model.identity,
+        "estimator": estimator_of(model, noise_samples),
         **_score_fields(score, exact),
         **_part_fields(score),
     }

@@ -20,7 +20,7 @@ from .progress import ImageProgress
 if TYPE_CHECKING:
     from ..images import Decoded
     from ..inference import Candidates
-    from ..inference.loaded_model import LoadedModel
+    from ..model import CAFlow
     from ..sampling import Sampling
     from ..tasks import Pixels
     from .masking import Masking
@@ -93,17 +93,17 @@ def restore_all(
             check_bf16(select_device(given.device))
         has_mask = plan.fills_alpha or (masking is not None and masking.mask is not None)
         task = None if command == "sample" else command
-        loaded = load_model(given.model, given.device, console, task)
-        check_mask(task_of(loaded.model), has_mask)
+        model = load_model(given.model, given.device, console, task)
+        check_mask(task_of(model), has_mask)
         if given.compile:
-            loaded.model.compile_inference()
+            model.compile_inference()
         if size is not None:
-            size.check(loaded.model.config.task.factor)
-        sampling = sampling.of(loaded.model.config)
+            size.check(model.config.task.factor)
+        sampling = sampling.of(model.config)
         if given.uncertainty is not None and sampling.candidates == 1:
             raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
         with ImageProgress(console, len(plan.jobs)).shown() as progress:
-            run = _Run(plan, loaded, sampling, given, size, (grid, uncertainty), console, progress)
+            run = _Run(plan, model, sampling, given, size, (grid, uncertainty), console, progress)
             ok = run.all()
         for sheet in sheets:
             if path := sheet.write():
@@ -131,7 +131,7 @@ class _Run:
     """The jobs, and what they have in common."""
 
     plan: Plan
-    loaded: LoadedModel
+    model: CAFlow
     sampling: Sampling  # with tau and M filled in
     given: Restoration
     size: OutputSize | None  # of what is written
@@ -190,8 +190,9 @@ class _Run:
         A skipped job is drawn again if a sheet needs it, but its files are not written.
         """
         from ..inference import task_of
+        from ..inference.arguments import seen_by
 
-        item, task = _Item(job), task_of(self.loaded.model)
+        item, task = _Item(job), task_of(self.model)
         if job.skipped and not any(sheet.wanted for sheet in self.sheets):
             return item
         start = time.perf_counter()
@@ -202,7 +203,7 @@ class _Run:
                     self.console.note(f"{job.name}: the first of {image.frames} frames is used")
                 item.mask = self.plan.read_mask(job, image)
                 item.image = image.opaque() if self.plan.fills_alpha else image
-                item.seen = self.loaded.as_seen(item.image)
+                item.seen = seen_by(self.model, item.image)
                 height, width = item.seen.shape[:2]
                 is_small = task.name == "superres" and 16 <= height == width <= 20
                 if is_small and self.given.model is None:
@@ -233,7 +234,7 @@ class _Run:
         try:
             with memory_errors(_SMALLER), _named(job):
                 results = restore_images(
-                    self.loaded.model, images, self.sampling, masks, self.progress.step
+                    self.model, images, self.sampling, masks, self.progress.step
                 )
         except CaflowError as error:
             if not more:
@@ -317,8 +318,10 @@ class _Run:
 
     def _say(self, name: str, result: Candidates, elapsed: float) -> None:
         """Write notes about a result to stderr and, with `-v`, the best candidate's score."""
+        from ..inference.domain import far_note
+
         console, sampling, best = self.console, self.sampling, result.kept[0]
-        if note := self.loaded.far_note(result.statistics):
+        if note := far_note(self.model, result.statistics):
             console.note(f"warning: {name}: {note}")
         if result.diverged:
             console.note(

@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from ..errors import EXIT_USAGE, CaflowError
-from ..images import read_image
+from ..images import Decoded, read_image
+from ..model import CAFlow
 from ..tasks import Pixels
 from ..tasks.base import grey
 
-__all__ = ["ImageLike", "as_image", "as_mask"]
+__all__ = ["ImageLike", "as_image", "as_mask", "seen_by"]
 
 ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 
@@ -74,6 +75,14 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
         if mask.dtype == np.uint8 and mask.ndim == 2:
             return mask
     return grey(as_image(mask))
+
+
+def seen_by(model: CAFlow, image: Decoded) -> Pixels:
+    """The colours of an image that go into a model's condition: uint8 (H, W, 3).
+
+    If the image is to be enlarged, colours of nearly transparent edges are replaced.
+    """
+    return image.seen(faint=model.config.task.name == "superres")
 
 
 def _from_pil(image: Image.Image) -> Pixels:

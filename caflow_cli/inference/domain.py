@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,16 +54,15 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     }
 
 
-def far_note(training: Mapping[str, Any], id: str, values: Statistics) -> str | None:
+def far_note(model: CAFlow, values: Statistics) -> str | None:
     """The note about an image farther from the training data than 1.15 times the farthest
     validation image; None for others.
 
     Args:
-        training: The record of a model's file, of whose `domain` anything may be missing.
-        id: Of the model.
+        model: Any model; its file's record of `domain` may lack anything.
         values: `statistics` of the image's condition.
     """
-    domain: Any = training.get("domain")
+    domain: Any = model.record.get("domain")
     try:
         mean, deviation = (np.array(domain[key], np.float64) for key in ("mean", "deviation"))
         images, farthest = int(domain["pictures"]), float(domain["farthest"])
@@ -76,6 +74,6 @@ def far_note(training: Mapping[str, Any], id: str, values: Statistics) -> str | 
     if not distance > _FAR * farthest:
         return None
     return (
-        f"this image is unlike those that {id} learned from: its distance is {distance:.1f}, that "
-        f"of the {images} validation images at most {farthest:.1f}"
+        f"this image is unlike those that {model.identity['id']} learned from: its distance is "
+        f"{distance:.1f}, that of the {images} validation images at most {farthest:.1f}"
     )

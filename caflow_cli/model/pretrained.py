@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -42,6 +44,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
 
     config: Config
     split_seed: int = 0  # of the training that its file records: it says what that held out
+    record: Mapping[str, Any] = MappingProxyType({})  # that file's record of the training
 
     def save(
         self, path: Path, training: dict[str, Any] | None = None, *, bf16_convs: bool = False
@@ -76,7 +79,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             }
             model.load_state_dict(tensors, assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
-        model.split_seed = info.split_seed
+        model.split_seed, model.record = info.split_seed, info.training
         return model.eval()
 
     def push_to_hub(

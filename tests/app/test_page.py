@@ -182,6 +182,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     from caflow_cli.app.inputs import Fields
     from caflow_cli.images import Encoder
     from caflow_cli.inference import Drawing
+    from caflow_cli.inference.arguments import seen_by
 
     visitor.give(small_photo)
     visitor.draw(3)
@@ -193,7 +194,7 @@ def test_candidates_appear_and_the_download_is_what_the_command_writes(
     assert path.name == "small_superres_01.png"
     loaded, given = models.load("superres.safetensors"), decode(small_photo)
     sampling = Fields("", candidates=3).sampling
-    drawing = Drawing(loaded.model, [loaded.as_seen(given)], sampling, [None], batch_size=1)
+    drawing = Drawing(loaded, [seen_by(loaded, given)], sampling, [None], batch_size=1)
     assert list(drawing.draw()) == [1, 2, 3]
     best = drawing.result().kept[0]
     record = json.dumps(drawing.result().provenance(best))

@@ -135,7 +135,7 @@ def test_a_hole_is_filled_and_all_else_stays(sessions, photo):
 
 
 def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
-    side = sessions.models.load("paired.safetensors").model.config.task.size
+    side = sessions.models.load("paired.safetensors").config.task.size
     last = draw(sessions, "paired", layers=[stroke()])[-1]
     assert [Path(path).name for path in last["files"]["value"]] == ["map_sample_01.png", "map.png"]
     shapes = [decode(path).rgb.shape for path in last["files"]["value"]]
@@ -309,6 +309,6 @@ def test_named_models_come_first_and_bundled_ones_follow(models):
     assert models.sampling("inpaint.safetensors").candidates == 30
     loaded = models.load("superres.safetensors")
     assert loaded is models.load("superres.safetensors")
-    assert len(loaded.sha256) == 64
+    assert len(loaded.identity["sha256"]) == 64
     with pytest.raises(CaflowError, match=r"no model 'gone\.safetensors'"):
         Models(["gone.safetensors"], torch.device("cpu"))

@@ -140,7 +140,7 @@ def _is_on_data(
 
 def _on_data(
     metrics: Sequence[str], given: ModelOnData, compared: Compared, console: Console
-) -> tuple[Evaluation, dict[str, str]]:
+) -> tuple[Evaluation, dict[str, str | None]]:
     """Measure a model on data; also return the model's identity."""
     from ...evaluation.settings import Settings
     from ...tasks import task_named
@@ -168,9 +168,9 @@ def _on_data(
 
     with console.progress() as display:
         default = None if protocol is None else protocol.model
-        loaded = load_model(name, device, console, task, default)
-        found = evaluate(loaded.model, data, settings, progress=measuring(display))
-        return found, loaded.identity
+        model = load_model(name, device, console, task, default)
+        found = evaluate(model, data, settings, progress=measuring(display))
+        return found, model.identity
 
 
 def _compare(

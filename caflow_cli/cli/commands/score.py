@@ -19,7 +19,7 @@ from ..options import OUTPUT, expanded, option
 if TYPE_CHECKING:
     from ...images import Decoded
     from ...inference import Score
-    from ...inference.loaded_model import LoadedModel
+    from ...model import CAFlow
     from ..inputs import InputImage
     from ..outputs import Sheet
     from ..records import Fields
@@ -231,7 +231,7 @@ class _Scorer:
 
         self.given, self.typed, self.masking = given, typed, masking
         self.maps, self.console = maps, console
-        self.loaded: dict[str | None, LoadedModel] = {}
+        self.loaded: dict[str | None, CAFlow] = {}
         self.condition: tuple[InputImage, Decoded] | None = None
         select_device(given.device)
         if typed:  # found wanting before images are read
@@ -244,6 +244,8 @@ class _Scorer:
             The score, and its JSON line.
         """
         from ...images import read_provenance
+        from ...inference import attribution, score, task_of
+        from ...inference.arguments import seen_by
 
         start = time.perf_counter()
         target_path = pair.target.path
@@ -260,24 +262,23 @@ class _Scorer:
                 self.console.note(f"{source.name}: the first of {image.frames} frames is used")
         mask = None if pair.mask is None else self.masking.read(pair.mask)
         name = self.given.model
-        loaded = self._load(name if self.typed else _model_for(pair.target.name, record, name))
-        if mask is None and condition.alpha is not None and loaded.needs_mask:
+        model = self._load(name if self.typed else _model_for(pair.target.name, record, name))
+        if mask is None and condition.alpha is not None and task_of(model).needs_mask:
             mask = hole_in_alpha(condition)
 
-        from ...inference import attribution, score
         from ...inference.figures import attribution_chart
         from ..records import scored_fields
 
-        model, k = loaded.model, self.given.noise_samples
+        k = self.given.noise_samples
         with memory_errors("crop both images"):
-            seen = loaded.as_seen(condition)
+            seen = seen_by(model, condition)
             result = score(model, seen, target.rgb, mask, noise_samples=k)
             self.maps.add(
                 lambda: attribution_chart(
                     pair.target.label, attribution(model, seen, target.rgb, mask), result
                 )
             )
-        fields = scored_fields(pair.names, loaded, result, k, target.alpha is None)
+        fields = scored_fields(pair.names, model, result, k, target.alpha is None)
         return result, {**fields, "elapsed_s": round(time.perf_counter() - start, 3)}
 
     def _read(self, condition: InputImage) -> Decoded:
@@ -286,7 +287,7 @@ class _Scorer:
             self.condition = condition, condition.read()
         return self.condition[1]
 
-    def _load(self, name: str | None) -> LoadedModel:
+    def _load(self, name: str | None) -> CAFlow:
         from ..loaded_model import load_model
 
         if name not in self.loaded:
