@@ -1,4 +1,4 @@
-"""Draw the picture of the page of `caflow app`: python docs/pictures/app.py
+"""Draw the image of the page of `caflow app`: python docs/pictures/app.py
 
 It needs the extras `app` and `dev`, and Chromium. The example cat is in the public domain.
 """
