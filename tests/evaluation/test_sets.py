@@ -27,10 +27,7 @@ def test_balls_on_a_line_are_counted_by_hand():
     assert coverage(on_a_line(-5.0), truths) == (0.1, 1 / 5)  # on the border of the first
     assert coverage(on_a_line(-5.1, 100.0), truths) == (0.0, 0.0)
     assert coverage(truths, truths)[0] == 1.0
-
-
-def test_few_truths_have_fewer_neighbours():
-    assert coverage(on_a_line(-0.9), on_a_line(0, 1)) == (0.5, 1.0)
+    assert coverage(on_a_line(-0.9), on_a_line(0, 1)) == (0.5, 1.0)  # of one neighbour
 
 
 @pytest.mark.parametrize("generated", [60, 200])
@@ -62,12 +59,6 @@ def test_a_draw_counts_for_its_own_condition_alone():
     truths = on_a_line(*range(10))
     assert own_coverage([0.0] * 10, truths) == 1.0
     assert own_coverage([5.0, 4.0, 3.0, 3.1, 9, 9, 9, 9, 9, 9], truths) == 0.3
-
-
-def test_statistics_alone_have_no_balls(tmp_path):
-    stats(features(6)).save(tmp_path / "a.npz")
-    with pytest.raises(CaflowError, match="coverage need the images"):
-        coverage(stats(features(7), True), SetFeatures.load(tmp_path / "a.npz", "test"))
 
 
 def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_path):
@@ -173,6 +164,8 @@ def test_saved_statistics_come_back(tmp_path):
     assert again.count == 300
     assert again.count_is_known
     assert fid(again, b) == pytest.approx(fid(a, b), rel=1e-9)
+    with pytest.raises(CaflowError, match="need the images"):
+        coverage(stats(features(7), True), again)
     with pytest.raises(CaflowError, match="need the images"):
         kid(again, stats(features(7), True))
     with pytest.raises(CaflowError, match="of extractor 'test', not 'inception'"):

@@ -8,6 +8,7 @@ import helpers
 import pytest
 
 from caflow_cli.errors import CaflowError
+from caflow_cli.evaluation.metrics import METRICS, choose_metrics
 from caflow_cli.evaluation.settings import Cell, Settings
 
 CONFIG = helpers.task_config("superres")
@@ -42,6 +43,16 @@ def test_settings_that_cannot_be_run(given, message):
     with pytest.raises(CaflowError, match=message) as caught:
         Settings(**given).of(CONFIG)
     assert caught.value.exit_code == 2
+
+
+def test_metrics_are_chosen_by_name_list_or_all():
+    assert choose_metrics(["RMSE,lpips", "fid"], METRICS) == ["lpips", "rmse", "fid"]
+    assert choose_metrics(["all"], ["rmse", "ssim"]) == ["rmse", "ssim"]
+    with pytest.raises(CaflowError, match="unknown metric 'sim'") as caught:
+        choose_metrics(["sim"], ["lpips", "rmse", "ssim"])
+    assert caught.value.hint == "--metric ssim; known: lpips, rmse, ssim, and all for all of them"
+    with pytest.raises(CaflowError, match="needs a model"):
+        choose_metrics(["bpd"], ["lpips", "rmse"])
 
 
 def test_a_sweep_is_all_that_fits_and_draws_once_a_temperature():
