@@ -83,17 +83,21 @@ def restore_all(
         listed = [_list(job, console) for job in plan.jobs]
         ok = all(listed)
     else:
-        from ..devices import check_bf16, check_compiler, select_device
-        from ..inference.score import check_mask, task_of
         from .loaded_model import load_model
 
-        if given.compile:
-            check_compiler(select_device(given.device))
-        if given.precision == "bf16":
-            check_bf16(select_device(given.device))
+        if given.compile or given.precision == "bf16":
+            from ..devices import check_bf16, check_compiler, select_device
+
+            if given.compile:
+                check_compiler(select_device(given.device))
+            if given.precision == "bf16":
+                check_bf16(select_device(given.device))
         has_mask = plan.fills_alpha or (masking is not None and masking.mask is not None)
         task = None if command == "sample" else command
         model = load_model(given.model, given.device, console, task)
+
+        from ..inference.score import check_mask, task_of
+
         check_mask(task_of(model), has_mask)
         if given.compile:
             model.compile_inference()
