@@ -108,7 +108,7 @@ class Outputs:
             )
         lines = [line for line in lines if line.endswith("\n")]
         log.write_text("".join([head, *lines]), "utf-8")
-        if self._settings.sets:  # whose features need every candidate's image
+        if self._settings.sets or self._settings.save_stats:  # which need every image
             return
         for row in map(json.loads, lines):
             if row["index"] < len(self._names) and self._names[row["index"]] == row["name"]:

@@ -80,10 +80,10 @@ def evaluate(
         CaflowError: Arguments, data or weights cannot be used. Single images that fail are in
             `failed`.
     """
-    given: Any = metrics
-    if not isinstance(given, Settings):
-        given = Settings(metrics=given, **settings)
-    run: Settings = given.of(model.config)
+    if isinstance(metrics, Settings):
+        run = replace(metrics, **settings).of(model.config)
+    else:
+        run = Settings(**{"metrics": metrics, **settings}).of(model.config)
     task, protocol = task_of(model), run.protocol
     notes: list[str] = []
     if protocol is not None:
