@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .inputs import InputImage
 
-__all__ = ["Masking", "Masks", "by_stem", "hole_in_alpha", "named"]
+__all__ = ["Masking", "by_stem", "find_masks", "hole_in_alpha", "named"]
 
 _MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
 _COLOR = 24  # levels between the channels of a grey image, at most: JPEG makes a few
@@ -94,48 +94,39 @@ def hole_in_alpha(image: Decoded) -> Pixels:
 _Stem = tuple[Path, str]  # the subfolder of an image, and its stem
 
 
-class Masks:
-    """The masks of images: one file for all, or a folder with a mask of each image's stem.
+def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImage | None]:
+    """The mask of each image: one file for all, or a folder with a mask of each image's stem.
 
     Images found in subfolders have their masks in subfolders of the same names.
 
     Args:
         mask: As typed; None: there are no masks.
-        images: Those that `of` is asked about.
+        images: In order.
 
     Raises:
         CaflowError: (exit 2) there is no such mask, the folder lacks one or has two for an image,
             or stdin is named twice.
     """
+    from .inputs import find_inputs
 
-    def __init__(self, mask: str | None, images: Sequence[InputImage]) -> None:
-        from .inputs import find_inputs
-
-        self._for_all: InputImage | None = None
-        self._by_stem: dict[_Stem, InputImage] | None = None
-        if mask is None:
-            return
-        if mask == "-" and (len(images) > 1 or any(one.name == "-" for one in images)):
-            raise usage_error("stdin holds one image", "name the mask's file")
-        if is_folder(mask):
-            known = self._by_stem = by_stem(find_inputs([mask], recursive=True).sources)
-            missing = [one for one in images if (one.inside, one.stem) not in known]
-            if missing:
-                first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
-                raise usage_error(
-                    f"no mask in {mask!r} for {named(missing)}",
-                    f"{first}, white where the image is filled",
-                )
-            return
-        self._for_all = find_inputs([mask]).sources[0]
-        if self._for_all.path is not None and not exists(self._for_all.path):
-            raise usage_error(f"no mask {mask!r}", "check the path for a typing error")
-
-    def of(self, image: InputImage) -> InputImage | None:
-        """The mask of one image; None if there are no masks."""
-        if self._by_stem is None:
-            return self._for_all
-        return self._by_stem[image.inside, image.stem]
+    if mask is None:
+        return [None] * len(images)
+    if mask == "-" and (len(images) > 1 or any(one.name == "-" for one in images)):
+        raise usage_error("stdin holds one image", "name the mask's file")
+    if is_folder(mask):
+        known = by_stem(find_inputs([mask], recursive=True).sources)
+        missing = [one for one in images if (one.inside, one.stem) not in known]
+        if missing:
+            first = Path(mask) / missing[0].inside / f"{missing[0].stem}.png"
+            raise usage_error(
+                f"no mask in {mask!r} for {named(missing)}",
+                f"{first}, white where the image is filled",
+            )
+        return [known[one.inside, one.stem] for one in images]
+    found = find_inputs([mask]).sources[0]
+    if found.path is not None and not exists(found.path):
+        raise usage_error(f"no mask {mask!r}", "check the path for a typing error")
+    return [found] * len(images)
 
 
 def by_stem(sources: Sequence[InputImage]) -> dict[_Stem, InputImage]:

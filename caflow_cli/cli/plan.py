@@ -14,7 +14,7 @@ from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, usage_error
 from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
 from ..paths import is_missing, numbered
 from .inputs import InputImage, Shard, find_inputs, names_one
-from .masking import Masking, Masks
+from .masking import Masking, find_masks
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def make_plan(
     every image `*_LABEL` with provenance. So is the mask, if it lies in a folder that is searched.
 
     Raises:
-        CaflowError: (exit 2) as `find_inputs`, `Masks` and `Claims.claim`; a folder cannot be
+        CaflowError: (exit 2) as `find_inputs`, `find_masks` and `Claims.claim`; a folder cannot be
             written, or options contradict each other.
     """
     output, shard = given.output, shard or Shard()
@@ -175,8 +175,8 @@ def make_plan(
             jobs.append(_job(source, paths, claims, existing, refused))
         if len(refused) == count:  # one read-only folder for all, say
             raise refused[0]
-    masks = Masks(mask, sources)
-    jobs = shard.of([replace(job, mask=masks.of(job.source)) for job in jobs])
+    masks = find_masks(mask, sources)
+    jobs = shard.of([replace(job, mask=one) for job, one in zip(jobs, masks, strict=True)])
     for path in {job.mask.path for job in jobs if job.mask is not None}:
         if path is not None:
             claims.protect(path)

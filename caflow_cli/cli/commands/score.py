@@ -13,7 +13,7 @@ from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
 from ..console import Console, error_fields
-from ..masking import Masking, Masks, by_stem, hole_in_alpha, named
+from ..masking import Masking, by_stem, find_masks, hole_in_alpha, named
 from ..options import OUTPUT, expanded, option
 
 if TYPE_CHECKING:
@@ -121,10 +121,10 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
             f"no partner for {named(alone)}",
             "give both folders images of the same names, whatever their suffixes",
         )
-    masks = Masks(mask, list(of_target.values()))
+    masks = find_masks(mask, list(of_target.values()))
     return [
-        Pair(condition, targets[place], masks.of(condition))
-        for place, condition in of_target.items()
+        Pair(condition, targets[place], one)
+        for (place, condition), one in zip(of_target.items(), masks, strict=True)
     ]
 
 
