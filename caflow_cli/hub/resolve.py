@@ -233,7 +233,7 @@ def _ask(wanted: _HubFile) -> str:
     return found.etag
 
 
-def load(name: str | Resolved) -> CAFlow:
+def load(name: str | Path | Resolved) -> CAFlow:
     """Load the model with that name (see `resolve`), in `eval()`, on the CPU.
 
     Examples:
@@ -244,7 +244,7 @@ def load(name: str | Resolved) -> CAFlow:
     """
     from ..model import CAFlow
 
-    found = resolve(name) if isinstance(name, str) else name
+    found = name if isinstance(name, Resolved) else resolve(str(name))
     model = CAFlow.load(found.path)
     model.identity = {"id": found.id, "sha256": found.sha256}
     return model
