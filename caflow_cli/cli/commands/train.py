@@ -265,8 +265,8 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
     stated = run.task.tau is not None and run.init_from is None
     if choice.lpips is not None and not stated:
         training = {**read_info(best).training, "defaults": {"tau": choice.as_json()}}
-        tau = choice.tau.as_json()
-        task = replace(model.config.task, tau=tuple(tau) if isinstance(tau, list) else tau)
+        tau = tuple(choice.tau.as_json())
+        task = replace(model.config.task, tau=tau if len(tau) > 1 else tau[0])
         model.config = replace(model.config, task=task)
         model.save(best, training)
     return choice
