@@ -37,12 +37,7 @@ NAMES = {
     "seconds": ("seconds a megapixel", 1),
 }
 TABLES = {
-    "README.md": (
-        "model",
-        "what it does",
-        "LPIPS (lower is better)",
-        "PSNR in dB (higher is better)",
-    ),
+    "README.md": ("model", "what it does", "LPIPS"),
     "docs/models.md": (
         *("model", "what it does", "likeliest of its candidates", "to compare"),
         *("diversity", "bits/dim"),
@@ -259,18 +254,12 @@ def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
     if published := paper(record):
         beside.append(f"the paper: {published}")
 
-    def beside_baseline(name: str, decimals: int) -> str:
-        ours = plain(record["likeliest"].get(name), decimals)
-        if not record["baseline"]:
-            return ours
-        return (
-            f"{ours}; {record['baseline']} {plain(record['baseline_values'].get(name), decimals)}"
-        )
-
+    ours = plain(record["likeliest"].get("lpips"), 3)
+    if record["baseline"]:
+        ours += f"; {record['baseline']} {plain(record['baseline_values'].get('lpips'), 3)}"
     return {
         "model": f"[`{record['id']}`]({card})",
-        "LPIPS (lower is better)": beside_baseline("lpips", 3),
-        "PSNR in dB (higher is better)": beside_baseline("psnr", 1),
+        "LPIPS": ours,
         "what it does": model["words"]["does"].strip(),
         "likeliest of its candidates": f"{both(record['likeliest'])} at τ "
         f"{record['protocol']['tau']}",
