@@ -72,8 +72,6 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
         check_new(out, resume)  # now: another process may have finished a run just before
         for folder in (out, out / "samples"):
             remove_leftovers(folder)
-        for left in out.glob(".*.safetensors.*.tmp"):
-            left.unlink(missing_ok=True)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -191,7 +189,6 @@ def save_state(
         if final.exists():
             _drop(final)
         temporary.rename(final)
-        _sync(folder)
     except (OSError, CaflowError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error.message
         raise CaflowError(
@@ -304,16 +301,6 @@ def _drop(state: Path) -> None:
     with contextlib.suppress(OSError):
         state.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in the folder survive a power cut, if the system can."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # --- what may change in a run that goes on --------------------------------------------------------
