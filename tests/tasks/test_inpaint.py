@@ -288,3 +288,12 @@ def test_a_map_of_a_native_window_is_as_it_is():
     part = Inpaint().parts(noise(200, 300), as_mask(SCRATCH))[1]
     values = np.random.default_rng(0).normal(size=(64, 64))
     np.testing.assert_array_equal(part.spread(values), values)
+
+
+def test_a_mask_is_white_from_128_up():
+    image = np.zeros((64, 64, 3), np.uint8)
+    mask = np.full((64, 64), 127, np.uint8)
+    mask[20:30, 20:40] = 128
+    hole = Inpaint().hole(image, mask)
+    assert hole.sum() == 200
+    assert hole[20:30, 20:40].all()
