@@ -95,7 +95,7 @@ def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(run, tmp_
     for name, image in (("0", face), ("1", noise), ("2", face[::-1]), ("4", face[:12])):
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
-    shared = ["-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
+    shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
     alone = [run("superres", f"in/{n}.png", *shared, "one/") for n in range(5)]
     with calls_of(inference.restore_images) as calls:
         together = run("superres", "in", *shared, "many")
