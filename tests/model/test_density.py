@@ -173,3 +173,16 @@ def test_the_smallest_model_integrates_to_one(seed):
     assert weights.mean().item() == pytest.approx(1, abs=0.02)
     # The model is not the fitted proposal's kind: its scales depend on the picture.
     assert (log_prob - proposal).std() > 0.1
+
+
+@torch.no_grad()
+def test_log_p_of_the_condition_counts_the_predicted_image_that_r_reads():
+    config = helpers.small_config(scales=2, guide=4)
+    density = helpers.data_like_model(config, seed=6, size=16).double().density
+    y = helpers.normal((2, 3, 16, 16), 5).mul(30).add(128)
+    _, log_prob = density.condition(y)
+    predicted = density.logit.nearest(density.A.mean(density.A.read(y)))
+    (h, first), (g, second) = density.logit(y), density.logit(predicted)
+    d, logdet = density.R(torch.cat([h, g], dim=1))
+    normal = sum(standard_normal_log_prob(d_i) for d_i in d)
+    torch.testing.assert_close(log_prob, first + second + logdet + normal)
