@@ -97,7 +97,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name of nothing, before anything is read or downloaded. CaflowError (exit 3)."""
+    """Refuse a name that matches no model, before a download: CaflowError (exit 3)."""
     entries = load_manifest()
     if name not in entries and is_missing(name) and not _of_hub(name):
         raise _unknown(name, entries)

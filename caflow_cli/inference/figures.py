@@ -158,7 +158,7 @@ def _colours(values: _Values, table: str) -> Pixels:
 
 
 def thumbnail(image: Pixels, side: int) -> Pixels:
-    """Resize a image so that its longer side is at most `side`.
+    """Resize an image so that its longer side is at most `side`.
 
     A small image is enlarged by a whole number, so that its pixels are visible. A large one is
     averaged.
@@ -193,7 +193,7 @@ def _on_paper(image: Pixels, height: int, width: int) -> Pixels:
 
 
 def _captioned(image: Pixels, text: str, width: int | None = None) -> Pixels:
-    """Add lines of text below a image; a line longer than `width` is broken.
+    """Add lines of text below an image; a line longer than `width` is broken.
 
     Pillow's own font has only ASCII letters; others become `?`.
     """
@@ -231,7 +231,7 @@ def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
 def _colour_chart(
     values: _Values, low: float, high: float, colours: ColourMap, side: int
 ) -> Pixels:
-    """Draw a field as a image with a longer side of `side` pixels, and a colour bar at its right.
+    """Draw a field as an image with a longer side of `side` pixels, and a colour bar at its right.
 
     Values beyond `low` and `high` get the colours of the ends.
     """

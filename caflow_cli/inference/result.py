@@ -1,4 +1,4 @@
-"""The candidates of a image, as `restore` gives them: kept, shown, and saved with provenance."""
+"""The candidates of an image, as `restore` gives them: kept, shown, and saved with provenance."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .sample import Candidate
 
 __all__ = ["Candidates"]
 
-_SHOWN = 256  # pixels of the longer side of a image in a notebook
+_SHOWN = 256  # pixels of the longer side of an image in a notebook
 
 
 @dataclass(frozen=True, repr=False)

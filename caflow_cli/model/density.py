@@ -34,7 +34,7 @@ _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | typ
 
 
 class Condition(NamedTuple):
-    """Everything that the density of a target uses of y, computed once for each image."""
+    """Everything that the density needs from y, computed once for each image."""
 
     d: list[Tensor]  # R(y) = [D_0, ..., D_{n-1}]
     anchor: AnchorCondition  # what A reads
@@ -73,11 +73,11 @@ class Density(nn.Module):
         log p(v|y) = log|det dA/dv| + log|det dT/dh|
                      + Σ_i Σ_{j<=i} [ log N(z_j^i; 0, I) + log|det df_j^i| ]
 
-    This is equation 9, which counts A, from pixels to the real line, as a part of T. Images are
-    floats on the 8-bit scale [0, 256), (B, C, H, W). H and W are multiples of 2^(n+1). y may hold
-    one entry for M neighbouring entries of v. Log-densities are (B,) float64, in nats on that
-    scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1}, ..., z_0^0. Everything is
-    differentiable.
+    This is equation 9 (for `dual-glow` equation 6), which counts A, from pixels to the real line,
+    as a part of T. Images are floats on the 8-bit scale [0, 256), (B, C, H, W). H and W are
+    multiples of 2^(n+1). One y may serve M consecutive entries of v. Log-densities are (B,)
+    float64, in nats on that scale. Latents are a list in the order z_{n-1}^{n-1}, z_{n-2}^{n-1},
+    ..., z_0^0. Everything is differentiable.
 
     Args:
         flow: Sizes and variants.
@@ -121,7 +121,11 @@ class Density(nn.Module):
         return latents, log_prob
 
     def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
-        """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y)."""
+        """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y).
+
+        Latents at temperature τ are those of the model at temperature 1, so the log-density is
+        p(v|y), not that of the tempered distribution.
+        """
         l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)
         h, logdet = self.T.inverse(l)
