@@ -65,7 +65,7 @@ _R = TypeVar("_R")
 
 
 def _cpu_features() -> set[str]:
-    """What the processor has, as Linux names it; elsewhere nothing is known."""
+    """Features of the processor, as Linux names them; elsewhere nothing is known."""
     try:
         return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
     except OSError:

@@ -1,4 +1,4 @@
-"""What a visitor gives: the page's fields, an image, a painted hole, a drawn map; and limits."""
+"""Inputs of the page: fields, an image, a painted hole, a drawn map; and limits."""
 
 from __future__ import annotations
 

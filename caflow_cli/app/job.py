@@ -118,7 +118,7 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What the candidates are of."""
+        """A title for the candidates."""
         tau, seed = self.sampling.temperature, self.sampling.seed
         return f"{self.name}, {self.id}, τ {tau}, seed {seed}"
 

@@ -313,7 +313,7 @@ class Sessions:
         return {**title, "gallery": {"value": captions, "visible": True}, **_chosen(job)}
 
     def _title(self, session: str, job: Job) -> str:
-        """What candidates are of, whether fields have changed since, and notes of the input."""
+        """A title for the candidates, whether fields have changed since, and notes of the input."""
         text = _line(job.title)
         if session in self._edited:
             text = f"Fields have changed: these candidates are of {job.title}. Draw begins anew."

@@ -116,7 +116,7 @@ def _image_columns(part: Any) -> list[str]:
 
 
 def _name(column: str) -> str:
-    """What a column goes by: of WebDataset, `condition.png` is `condition`, and `png` `image`."""
+    """The name of a column: in WebDataset `condition.png` is `condition`, and `png` is `image`."""
     stem, _, suffix = column.rpartition(".")
     return (stem or "image") if f".{suffix.lower()}" in SUFFIXES else column
 

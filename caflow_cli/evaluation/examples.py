@@ -1,4 +1,4 @@
-"""What is evaluated: inputs that are derived from true images, and baselines to compare with."""
+"""Inputs derived from true images, and baselines to compare with."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def side_of(task: TaskConfig) -> int | None:
 
 
 def restore_simply(baseline: str, example: Example) -> Pixels | None:
-    """What a baseline makes of an input. None: no other pair is at hand.
+    """The result of a baseline for an input. None: there is no other pair.
 
     `bicubic` enlarges, `grey copy` is the input, `mean fill` fills the hole with the mean colour of
     the rest, `telea` and `navier-stokes` by OpenCV. `mismatched target` is a real image of another

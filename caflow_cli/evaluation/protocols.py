@@ -28,7 +28,7 @@ BASELINES = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is measured, how, and what was published beside it."""
+    """The data, degradation, metrics and baselines of a comparison, and published figures."""
 
     name: str
     task: str

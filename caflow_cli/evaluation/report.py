@@ -67,7 +67,7 @@ def write_report(
 def _facts(
     evaluation: Evaluation, settings: Settings, identity: dict[str, str | None]
 ) -> dict[str, str]:
-    """What was measured, for people."""
+    """The measurements, as a page."""
     about = evaluation.settings
     data, params, size = about["data"], about["params"], about["data"]["size"]
     taus, ms, ns, rules = (
@@ -86,7 +86,7 @@ def _facts(
 
 
 def _card(row: Row, evaluation: Evaluation, settings: Settings) -> dict[str, Any]:
-    """What the page shows of an image."""
+    """The part of the page about an image."""
     cell, candidates = shown_cell(settings), []
     if cell is not None:
         for place, c in enumerate(ranked(draws_of(row, cell.tau, cell.m), cell.m, cell.rank), 1):

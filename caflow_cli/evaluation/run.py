@@ -155,7 +155,7 @@ def evaluate(
 def _about(
     model: CAFlow, data: str, run: Settings, reader: Examples, side: int | None
 ) -> dict[str, Any]:
-    """What was measured, as JSON."""
+    """The measurements, as JSON."""
     about: dict[str, Any] = {
         "task": task_of(model).name,
         "data": {"path": data, "split": reader.split, "split_seed": reader.seed, "size": side},

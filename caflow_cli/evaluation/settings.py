@@ -155,7 +155,7 @@ class Settings:
         return self.protocol is not None and self.protocol.whole
 
     def baselines(self, task: str) -> tuple[str, ...]:
-        """What is measured beside the model: the protocol's baselines, else the task's."""
+        """The baselines of the protocol, else of the task."""
         own = () if self.protocol is None else self.protocol.baselines
         return tuple(own) or (BASELINES[task],)
 

@@ -1,4 +1,4 @@
-"""What a model file says of itself: its config and its training record, in fields of this version.
+"""The header of a model file: its config and its training record, in fields of this version.
 
 The header's metadata holds `caflow`: JSON of `{"schema": 1, "config": ..., "training": ...}`.
 Nothing here imports torch.

@@ -77,7 +77,7 @@ class InferenceForms:
         return InferenceForms, ()
 
     def of(self, trained: _M, bf16: bool = False) -> _M:
-        """What runs in a module's place: itself while it trains or gradients are asked for.
+        """The module to run in place of one: itself while it trains or gradients are needed.
 
         `bf16` is for the folded form alone.
         """

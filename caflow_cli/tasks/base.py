@@ -1,4 +1,4 @@
-"""What all tasks have in common: their interface, and padding, resizing and grey."""
+"""The interface of tasks, and padding, resizing and grey."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Place:
 
 
 class Part(Protocol):
-    """What one sample of the model is for: all of a user's image, or a window onto a hole.
+    """The region that one sample of the model covers: a whole image, or a window onto a hole.
 
     Parts are sampled one after the other: the next one reads what the last one composed.
     """
@@ -166,7 +166,7 @@ class Task:
         return self.training_condition(target)
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
-        """What is dropped from an image, or will not come out well; None: nothing is to be said."""
+        """A note on what is dropped from an image or will not come out well; None: no note."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a run reports: progress, `metrics.jsonl`, `curve.png`, and a tracker."""
+"""Reports of a run: progress, `metrics.jsonl`, `curve.png`, and a tracker."""
 
 from __future__ import annotations
 

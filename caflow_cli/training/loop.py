@@ -205,7 +205,7 @@ def train(
 
 
 class Trainer:
-    """What a run trains and its states hold: model, average, optimiser, guard, phases, progress.
+    """The state of a run: model, average, optimiser, guard, phases, progress.
 
     A step is the same, up to rounding, however its batch is divided among processes and parts.
 

@@ -66,7 +66,7 @@ def main() -> None:
     given = options.parse_args()
     model = caflow.load(given.model).to(given.device)
     task, metrics = task_of(model), given.metrics.split(",")
-    pairs = pair_metrics(metrics, None, model.device, Weights())
+    pairs = pair_metrics(metrics, Weights(), model.device)
     values = {precision: defaultdict(list) for precision in PRECISIONS}
     apart, same = [], 0
     paired = not task.derives_condition

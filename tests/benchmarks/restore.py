@@ -7,7 +7,7 @@
 Ways to compute the same are timed in turn, `--rounds` times, in one process: medians, the median
 of paired ratios to `plain`, and the share of a float32 convolution ceiling measured in the same
 process. On a GPU, and elsewhere with `--train`, training is measured too (train_step.py).
-`--sweep` times picture side, number of candidates, batch size, tiles and depth, each point in a
+`--sweep` times the side of an image, the number of candidates and depth, each point in a
 process of its own, and fits exponents; `--profile` names the operations that cost most, of pictures
 of `--side`. Presets: those of the package, `reference`, and `tiny`, which only shows that all of
 this runs.
@@ -31,14 +31,11 @@ from unittest import mock
 SIDE = 64
 SIDES = (64, 128, 256, 512, 1024)
 # What grows in each sweep, its values, and what else is not as usual: one candidate of one 64×64
-# picture, batches and tiles as the package chooses them, the preset's depth.
+# image, the preset's depth.
 SWEEPS: dict[str, tuple[str, Sequence[int], dict[str, int]]] = {
     "side": ("side", SIDES, {}),
     "side10": ("side", SIDES, {"M": 10}),
     "M": ("M", (1, 3, 10, 30, 100, 300, 1000), {}),
-    "M10": ("M", (10, 100, 1000), {"batch": 10}),
-    "batch": ("batch", (1, 2, 4, 8, 16, 32, 64), {"M": 64}),
-    "tile": ("tile", (256, 512, 1024, 1536), {"side": 1536}),  # the last one is one piece
     "tiled": ("side", (1536, 2048, 3072, 4096), {}),
     "depth": ("depth", (1, 2, 3, 4), {"M": 10}),  # times the steps of R, T and F
 }
@@ -76,15 +73,15 @@ def build(preset: str, device: str, depth: int = 1) -> Any:
     return model.eval().to(select_device(device))
 
 
-def task_of(model: Any, side: int, candidates: int, batch: int | None) -> Callable[[], Any]:
-    """Ranked candidates of one smooth picture."""
+def task_of(model: Any, side: int, candidates: int) -> Callable[[], Any]:
+    """Ranked candidates of one smooth image."""
     import numpy as np
 
     from caflow_cli.inference import restore
 
     rows, columns = np.mgrid[: side // 4, : side // 4] * (4 * math.pi / side)
     image = 128 + 60 * np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=2)
-    return lambda: restore(model, image.astype(np.uint8), 0.8, candidates, batch_size=batch)
+    return lambda: restore(model, image.astype(np.uint8), 0.8, candidates)
 
 
 @contextmanager
@@ -137,14 +134,14 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     usual = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     m = options.candidates
     ways: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-        "plain": (task_of(usual, SIDE, m, 1), lambda: unfolded(nchw=True)),
-        "batched": (task_of(model, SIDE, m, None), lambda: unfolded(nchw=False)),
-        "folded": (task_of(model, SIDE, m, None), contextlib.nullcontext),
+        "plain": (task_of(usual, SIDE, m), lambda: unfolded(nchw=True)),
+        "batched": (task_of(model, SIDE, m), lambda: unfolded(nchw=False)),
+        "folded": (task_of(model, SIDE, m), contextlib.nullcontext),
     }
     if options.compile:
         compiled = copy.deepcopy(model)
         compiled.compile_inference()
-        ways["compiled"] = (task_of(compiled, SIDE, m, None), contextlib.nullcontext)
+        ways["compiled"] = (task_of(compiled, SIDE, m), contextlib.nullcontext)
     with FlopCounterMode(display=False) as counter, unfolded(nchw=False):
         ways["batched"][0]()
     gflop = counter.get_total_flops() / 1e9
@@ -195,7 +192,7 @@ def profile(options: argparse.Namespace) -> None:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as recording
 
-    run = task_of(build(options.preset, options.device), options.side, options.candidates, None)
+    run = task_of(build(options.preset, options.device), options.side, options.candidates)
     for name, context in (
         ("batched", unfolded(nchw=False)),
         ("folded", contextlib.nullcontext()),
@@ -222,14 +219,10 @@ def peak_gb() -> float:
 
 def point(options: argparse.Namespace) -> None:
     """One point of a sweep, in this process: seconds and peak memory, as JSON."""
-    from caflow_cli.inference import tiling
-
-    own = {"side": SIDE, "M": 1, "depth": 1, "batch": None, "tile": None, **options.child}
+    own = {"side": SIDE, "M": 1, "depth": 1, **options.child}
     model = build(options.preset, options.device, own["depth"])
-    if own["tile"]:
-        tiling._ONE_PIECE, tiling._SIDE = own["tile"] ** 2, own["tile"]
     start = peak_gb()
-    run = task_of(model, own["side"], own["M"], own["batch"])
+    run = task_of(model, own["side"], own["M"])
     if own["side"] ** 2 * own["M"] <= 2**20:
         run()
     seconds: list[float] = []

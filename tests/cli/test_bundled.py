@@ -66,7 +66,7 @@ def test_a_written_candidate_is_replayed_by_its_seed(restored):
     [
         (("colorize", "example:room"), "photos-colorize"),
         (("inpaint", "example:face_64", "--mask", "example:hole"), "photos-inpaint"),
-        (("sample", "--cond", "example:map"), "maps-aerial"),
+        (("sample", "--cond", "example:map", "--model", "maps-aerial"), "maps-aerial"),
     ],
 )
 def test_every_task_works_offline_with_its_bundled_model(

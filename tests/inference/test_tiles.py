@@ -158,11 +158,11 @@ def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     own = [model.encode_condition(plan.cut(cond, corner)).anchor for corner in plan]
 
     def apart(one, other):
-        return float((one.guide[..., 240:272] - other.guide[..., 80:112]).abs().max())
+        return float((one.mean[..., 240:272] - other.mean[..., 80:112]).abs().max())
 
     assert apart(*own) > 0.05
     assert apart(left, right) < 1e-3  # each hears a little of what is 90 pixels away
-    assert float(left.guide.std()) > 0.05
+    assert float(left.mean.std()) > 0.05
 
 
 def seam_ratio(image: np.ndarray, plan) -> float:

@@ -35,7 +35,6 @@ def flow_configs(draw, most_scales: int = 3, **fixed) -> FlowConfig:
         "trunk": draw(st.integers(0, 4)),
         "conditional": draw(st.sampled_from(["caflow", "shared", "dual-glow"])),
         "dequantization": draw(st.sampled_from(["uniform", "variational"])),
-        "alpha": draw(st.floats(0.01, 0.3)),
         "scale_bound": draw(st.floats(0.5, 3)),
     }
     guides = st.lists(width, min_size=scales + 1, max_size=scales + 1).map(tuple)

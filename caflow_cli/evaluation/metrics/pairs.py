@@ -261,7 +261,7 @@ _FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def pair_metrics(
     names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
 ) -> Callable[[Tensor, Tensor], list[dict[str, float]]]:
-    """What computes those of the metrics that compare pairs, for each pair of two batches.
+    """A function that computes the metrics of pairs, for each pair of two batches.
 
     Raises:
         CaflowError: LPIPS is asked for and its trunk is missing (exit 3).
