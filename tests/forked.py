@@ -36,6 +36,7 @@ _PRELOAD = (
     *("numpy", "torch", "torch._dynamo", "torch.utils.checkpoint", "torch.utils.data"),
     *("safetensors.torch", "PIL.Image", "PIL.PngImagePlugin", "pydantic", "rich.console", "typer"),
     *("filelock", "httpx", "httpx2", "httpcore2", "tqdm", "yaml"),
+    *("jinja2", "matplotlib.figure", "matplotlib.backends.backend_agg"),
 )
 _SERVER: list[str] = []  # the address, once it runs
 

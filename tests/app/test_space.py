@@ -24,7 +24,7 @@ def test_it_names_the_extra_and_a_gradio_that_this_takes():
     assert fields["sdk"] == "gradio"
     assert (SPACE / fields["app_file"]).exists()
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    low, high = re.search(r'app = \["gradio>=(\d+)\.\d+,<(\d+)"\]', project).groups()
+    low, high = re.search(r'app = \["gradio>=(\d+)\.\d+,<(\d+)"', project).groups()
     assert int(low) <= int(fields["sdk_version"].split(".")[0]) < int(high)
     assert len(fields["short_description"]) <= 60
 
