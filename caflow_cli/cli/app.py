@@ -91,11 +91,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = EXIT_INTERRUPTED
     except (ClosedPipe, BrokenPipeError):
-        code = _leave_pipe()
+        code = 0
     except SystemExit as error:
         if not isinstance(error.__context__, BrokenPipeError):
             raise
-        code = _leave_pipe()  # Rich, which prints the help, exits with 1 when its pipe is closed
+        code = 0  # Rich, which prints the help, exits with 1 when its pipe is closed
     except Exception as error:
         if os.environ.get("CAFLOW_DEBUG") == "1":
             raise
@@ -105,6 +105,7 @@ def main() -> None:
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's, of a KeyboardInterrupt
         say("interrupted")
+    _drop_unwritten()
     sys.exit(code)
 
 
@@ -129,10 +130,15 @@ def _as_caflow_error(error: Exception) -> CaflowError:
     )
 
 
-def _leave_pipe() -> int:
-    """End well though the reader of stdout has closed it: nothing may be flushed into it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+def _drop_unwritten() -> None:
+    """Drop what a closed pipe or a full disk does not take, or Python would exit with code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # ValueError: closed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except AttributeError:  # no such stream
+            pass
 
 
 def _prepare_process() -> None:

@@ -110,7 +110,12 @@ class Plan:
         if self.given.skip_existing and os.path.lexists(path):
             return False
         make_folder(path.parent)
-        atomic_write(path, data, replace=self.given.overwrite)
+        try:
+            atomic_write(path, data, replace=self.given.overwrite)
+        except CaflowError as error:  # another process may write the same outputs
+            if self.given.skip_existing and isinstance(error.__cause__, FileExistsError):
+                return False
+            raise
         return True
 
 

@@ -42,8 +42,9 @@ def test_a_preset_builds_at_its_size(built):
     torch.testing.assert_close(v, target.double() + 0.5, rtol=0, atol=1e-2)
 
 
+# One of each dequantization; the others are the same, deeper.
 @pytest.mark.parametrize(
-    "built", {n: (n, t) for n, t in reversed(PARAMETERS)}.values(), indirect=True
+    "built", [("compact", "superres"), ("ffhq-superres-x4", "superres")], indirect=True
 )
 def test_a_preset_learns_saves_and_loads(built, tmp_path):
     """One step of training lowers the loss, and the file holds what was learned."""
