@@ -101,35 +101,37 @@ def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
         remove_leftovers(target.parent)
     while True:
         temporary = target.parent / _TEMPORARY.format(secrets.token_hex(6))
-        file = temporary.open("xb")  # `tempfile` would give the file mode 0600
-        _lock(file)
-        # Between the two calls another process may have taken it for a leftover.
-        if os.fstat(file.fileno()).st_nlink:
-            break
-        file.close()
+        try:
+            with temporary.open("xb") as file:  # `tempfile` would give the file mode 0600
+                # Another process may have taken it for a leftover before it was locked.
+                if _lock(file) is False or not os.fstat(file.fileno()).st_nlink:
+                    continue
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                if sys.platform == "win32":
+                    file.close()  # an open file cannot be renamed there
+                if replace:
+                    temporary.replace(target)
+                else:
+                    _rename_to_new(temporary, target)
+                return
+        except BaseException:  # also an interrupt right after the file was made
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """Lock a file until it is closed. False: another process has it; None: files have no locks."""
+    if sys.platform == "win32":
+        return None
     try:
-        with file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            if sys.platform == "win32":
-                file.close()  # an open file cannot be renamed there
-            if replace:
-                temporary.replace(target)
-            else:
-                _rename_to_new(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock a file until it is closed. False if another process has it, or files have no locks."""
-    if sys.platform != "win32":
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    return False
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
