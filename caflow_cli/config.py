@@ -8,7 +8,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from .errors import EXIT_USAGE, CaflowError
+from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 from .temperature import Temperature
 
@@ -32,8 +32,7 @@ Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inferen
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
     """Refuse the value of a field: CaflowError (exit 2), whose hint says what is wanted."""
-    if not condition:
-        raise CaflowError(f"{name} is {short(value)}", f"set {name} to {wanted}", EXIT_USAGE)
+    check_usage(condition, f"{name} is {short(value)}", f"set {name} to {wanted}")
 
 
 # The same in every model.
@@ -44,6 +43,10 @@ NOISE_STEPS = 4  # conditional steps of q(u|w), with variational dequantization
 _ANCHORS = {"pixels": (4, 3), "fill": (4, 3), "luminance": (1, 3), "enlarged": (3, 3)}
 _MOST_LAYERS = 1000  # flow steps and residual blocks; the deepest preset of the paper has 276
 _MOST_CHANNELS = 1 << 17
+
+
+def _each(value: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+    return value if isinstance(value, tuple) else (value,) * count
 
 
 @dataclass(frozen=True)
@@ -102,33 +105,25 @@ class FlowConfig:
         per_scale = f"one value, or {self.scales}, one per scale"
         require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
         require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
-        given, asked = _ANCHORS.get(self.anchor, (self.cond_channels, self.target_channels))
-        require(
-            (self.cond_channels, self.target_channels) == (given, asked),
-            "flow.anchor",
-            self.anchor,
-            f"none, or cond_channels to {given} and target_channels to {asked}",
-        )
-        if self.guides:
-            levels = 1 if self.guide_net == "enlarge" else self.scales + 1
-            per_level = f"one value, or {levels}, one per resolution"
-            require(len(self.guides) == levels, "flow.guide", self.guide, per_level)
-        else:
-            with_guide = ", or give the model a guide"
-            require(self.guide_views == 1, "flow.guide_views", self.guide_views, f"1{with_guide}")
-            require(self.spread == 0, "flow.spread", self.spread, f"0{with_guide}")
+        own = self.cond_channels, self.target_channels
+        given, asked = _ANCHORS.get(self.anchor, own)
+        channels = f"none, or cond_channels to {given} and target_channels to {asked}"
+        require(own == (given, asked), "flow.anchor", self.anchor, channels)
+        levels = 1 if self.guide_net == "enlarge" else self.scales + 1
+        per_level = f"one value, or {levels}, one per resolution"
+        require(len(self.guides) in (0, levels), "flow.guide", self.guide, per_level)
+        one_view, no_spread = self.guide_views == 1, self.spread == 0
+        need = "or give the model a guide"
+        require(bool(self.guides) or one_view, "flow.guide_views", self.guide_views, f"1, {need}")
+        require(bool(self.guides) or no_spread, "flow.spread", self.spread, f"0, {need}")
         if self.guide_net == "enlarge":
             powers = [2**k for k in range(1, self.scales + 2)]
             wanted = " or ".join(map(str, powers))
             require(self.guide_factor in powers, "flow.guide_factor", self.guide_factor, wanted)
-        layers, channels = self._size()
-        message = f"the model would have {layers:,} layers, of up to {channels:,} channels"
-        if layers > _MOST_LAYERS or channels > _MOST_CHANNELS:
-            hint = f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}"
-            raise CaflowError(message, f"{hint} at most", EXIT_USAGE)
+        self._check_size()
 
-    def _size(self) -> tuple[int, int]:
-        """How many layers all flows and nets have together, and the channels of the widest one."""
+    def _check_size(self) -> None:
+        """Bound the layers of all flows and nets together, and the channels of the widest one."""
         n, per_scale = self.scales, self.r_steps + self.t_steps
         functions = {"caflow": n * (n + 1) // 2, "shared": 2 * n - 1, "dual-glow": n}
         of_f = self.f_steps + (self.trunk_blocks if any(self.trunks) else 0)
@@ -137,25 +132,28 @@ class FlowConfig:
         widest = max(self.r_channels, self.target_channels) * 2 ** (n + 3)  # squeezed L_0 and D_0
         nets = (*self.widths, *self.trunks, *self.guides, self.spread)
         factor = self.guide_factor**2 * self.cond_channels if self.guides else 0
-        return layers, max(widest, *nets, 2 * self.f_steps * self.f_hidden, factor)
+        channels = max(widest, *nets, 2 * self.f_steps * self.f_hidden, factor)
+        message = f"the model would have {layers:,} layers, of up to {channels:,} channels"
+        hint = f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}"
+        check_usage(
+            layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS, message, f"{hint} at most"
+        )
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Kernels of the nets of R and T at each scale, finest first."""
-        return self.hidden if isinstance(self.hidden, tuple) else (self.hidden,) * self.scales
+        return _each(self.hidden, self.scales)
 
     @property
     def trunks(self) -> tuple[int, ...]:
         """Widths of the trunks of f_j^i for each j, finest first."""
-        return self.trunk if isinstance(self.trunk, tuple) else (self.trunk,) * self.scales
+        return _each(self.trunk, self.scales)
 
     @property
     def guides(self) -> tuple[int, ...]:
         """Widths of the guide, finest first; empty: there is no guide."""
-        if isinstance(self.guide, tuple):
-            return self.guide
         levels = 1 if self.guide_net == "enlarge" else self.scales + 1
-        return (self.guide,) * levels if self.guide else ()
+        return _each(self.guide, levels if self.guide else 0)
 
     @property
     def latent_scales(self) -> tuple[int, ...]:
@@ -165,11 +163,6 @@ class FlowConfig:
         if self.conditional == "dual-glow":  # one latent per scale
             return tuple(range(n))
         return tuple(scale for finest in range(n) for scale in range(finest, n))
-
-    @property
-    def normalises(self) -> bool:
-        """Whether the guide's net normalises over the whole condition."""
-        return bool(self.guides) and self.guide_net == "unet"
 
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the other config's guide has the same net, so that its weights fit."""
@@ -217,21 +210,13 @@ class TaskConfig:
     def __post_init__(self) -> None:
         check(self, "task")
         require(self.rim <= self.size, "task.rim", self.rim, f"0 to size, {self.size}")
-        require(
-            self.window == 0 or self.size <= self.window <= 1024,
-            "task.window",
-            self.window,
-            f"0, or size, {self.size}, to 1024",
-        )
-        if self.name != "superres":
-            require(
-                self.degrade == "clean",
-                "task.degrade",
-                self.degrade,
-                "clean, or task.name to superres",
-            )
-        if self.name != "paired":
-            require(not self.native, "task.native", self.native, "false, or task.name to paired")
+        window = f"0, or size, {self.size}, to 1024"
+        fits = self.window == 0 or self.size <= self.window <= 1024
+        require(fits, "task.window", self.window, window)
+        clean = self.name == "superres" or self.degrade == "clean"
+        require(clean, "task.degrade", self.degrade, "clean, or task.name to superres")
+        own = self.name == "paired" or not self.native
+        require(own, "task.native", self.native, "false, or task.name to paired")
 
 
 @dataclass(frozen=True)
@@ -312,7 +297,7 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
         near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
         others = ", ".join(other for other in PRESETS if other != near[0])
         hint = f"--preset {near[0]}; there are also {others}"
-        raise CaflowError(f"unknown preset {name!r}", hint, EXIT_USAGE)
+        raise usage_error(f"unknown preset {name!r}", hint)
     own = _OF_TASKS.get((name, task), {})
     if "anchor" in own:
         own = {**own, "cond_channels": _ANCHORS[own["anchor"]][0]}

@@ -18,25 +18,26 @@ log-likelihoods of a model on `mps` are tensors on the CPU.
 from __future__ import annotations
 
 import ctypes
-import functools
 import importlib.util
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from .errors import EXIT_USAGE, CaflowError
+from .errors import check_usage
 
 __all__ = [
     "LACKING",
     "NAMES",
+    "Uninitialised",
     "check_bf16",
     "check_compiler",
     "compile_options",
@@ -45,41 +46,30 @@ __all__ = [
     "keep_memory",
     "memory_format",
     "net_type",
-    "peak_bytes",
     "prefers_products",
     "select_device",
     "sum_float64",
-    "tf32",
     "to_dtype",
     "to_float64",
     "to_layout",
     "to_like",
-    "use_device",
     "zeros_float64",
 ]
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _cpu_features() -> set[str]:
-    """Features of the processor, as Linux names them; elsewhere nothing is known."""
-    try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:
-        return set()
-
-
+try:  # features of the processor, as Linux names them; elsewhere nothing is known
+    _FEATURES = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+except OSError:
+    _FEATURES = set()
 # Device types that lack a thing, or whose fast way has not been tried.
 LACKING = {"float64": {"mps"}, "bf16": {"mps"}, "fast bf16": {"mps"}, "channels_last": {"mps"}}
 # oneDNN has bfloat16 convolutions where a CPU has AVX-512, or Arm's bf16. Elsewhere a CPU trains
 # ten times slower in bfloat16 than in float32 (docs/training.md).
-if not ({"avx512bw", "avx512dq", "avx512vl"} <= _cpu_features() or "bf16" in _cpu_features()):
+if not ({"avx512bw", "avx512dq", "avx512vl"} <= _FEATURES or "bf16" in _FEATURES):
     LACKING["bf16"].add("cpu")
 # To multiply in bfloat16, and not only convert, takes more.
-if not {"avx512_bf16", "amx_bf16"} & _cpu_features():
+if not {"avx512_bf16", "amx_bf16"} & _FEATURES:
     LACKING["fast bf16"].add("cpu")
 
 
@@ -95,36 +85,21 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
     """
+    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is not None
+    check_usage(known, f"unknown device {name!r}", f"--device {NAMES}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise CaflowError(f"unknown device {name!r}", f"--device {NAMES}", EXIT_USAGE)
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
     if name == "mps":
-        if not torch.backends.mps.is_available():
-            raise CaflowError(
-                "device 'mps' is not available: this machine or this PyTorch has no Metal",
-                "--device cpu",
-                EXIT_USAGE,
-            )
+        message = "device 'mps' is not available: this machine or this PyTorch has no Metal"
+        check_usage(torch.backends.mps.is_available(), message, "--device cpu")
         return torch.device("mps")
     # A launcher says which of a machine's processes this is.
-    index = int(name.partition(":")[2] or os.environ.get("LOCAL_RANK") or 0)
-    if ":" not in name and count:
-        index %= count
-    if index >= count:
-        raise CaflowError(
-            f"device {name!r} is not available: {count} CUDA devices here",
-            "--device cpu",
-            EXIT_USAGE,
-        )
+    process = int(os.environ.get("LOCAL_RANK") or 0) % max(count, 1)
+    index = int(name.partition(":")[2] or process)
+    message = f"device {name!r} is not available: {count} CUDA devices here"
+    check_usage(index < count, message, "--device cpu")
     return torch.device("cuda", index)
-
-
-def use_device(device: torch.device) -> None:
-    """Make a CUDA device the default for libraries that name none."""
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
 
 
 # --- float64, where a sum of thousands of terms needs it ------------------------------------------
@@ -178,12 +153,9 @@ def check_bf16(device: torch.device) -> None:
     """
     cuda = device.type == "cuda"
     slow = cuda and not torch.cuda.is_bf16_supported(including_emulation=False)
-    if slow or device.type in LACKING["fast bf16"]:
-        raise CaflowError(
-            f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX",
-            "leave --precision out",
-            EXIT_USAGE,
-        )
+    message = f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX"
+    fast = not slow and device.type not in LACKING["fast bf16"]
+    check_usage(fast, message, "leave --precision out")
 
 
 def prefers_products(x: Tensor, size: int) -> bool:
@@ -204,28 +176,18 @@ def prefers_products(x: Tensor, size: int) -> bool:
 
 
 @contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """A context that sets whether float32 operations on CUDA may use TF32, which has ten bits."""
+def exact() -> Iterator[None]:
+    """For scores and samples: no gradients, and no TF32, whose ten bits are too few."""
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [backend.allow_tf32 for backend in backends]
     try:
         for backend in backends:
-            backend.allow_tf32 = allowed
-        yield
+            backend.allow_tf32 = False
+        with torch.inference_mode(False), torch.no_grad():
+            yield
     finally:
         for backend, was in zip(backends, before, strict=True):
             backend.allow_tf32 = was
-
-
-def exact(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Decorate a score or a sampler: without gradients, and without TF32, which is too coarse."""
-
-    @functools.wraps(function)
-    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with torch.inference_mode(False), torch.no_grad(), tf32(False):
-            return function(*args, **kwargs)
-
-    return wrapped
 
 
 # --- layout, memory -------------------------------------------------------------------------------
@@ -241,26 +203,6 @@ def memory_format(device: torch.device) -> torch.memory_format:
 def to_layout(x: Tensor) -> Tensor:
     """Convert x, (B, C, H, W), to the layout of its device."""
     return x.contiguous(memory_format=memory_format(x.device))
-
-
-def peak_bytes(device: torch.device) -> int:
-    """The peak of memory: of a CUDA device since its last reset, else of the process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:  # Linux's other figure, `ru_maxrss`, starts at the memory of the process that started it
-        with Path("/proc/self/status").open(encoding="ascii") as status:
-            return 1024 * next(int(line.split()[1]) for line in status if line[:6] == "VmHWM:")
-    except (OSError, StopIteration):
-        pass
-    if sys.platform == "win32":
-        import psutil  # which Accelerate needs, too
-
-        return int(psutil.Process().memory_info().peak_wset)
-
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def keep_memory() -> None:
@@ -290,15 +232,12 @@ def check_compiler(device: torch.device) -> None:
         CaflowError: A compiler is missing, or nothing is compiled for this device (exit code 2).
     """
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if device.type == "cpu" and shutil.which(compiler) is None:
-        problem = f"there is no C++ compiler {compiler!r} to compile with"
-    elif device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        problem = "there is no Triton to compile with"
-    elif device.type == "mps":
-        raise CaflowError("torch.compile is not used on 'mps'", "leave --compile out", EXIT_USAGE)
-    else:
-        return
-    raise CaflowError(problem, "install one, or leave --compile out", EXIT_USAGE)
+    lacks = {
+        "cpu": shutil.which(compiler) is None and f"there is no C++ compiler {compiler!r}",
+        "cuda": importlib.util.find_spec("triton") is None and "there is no Triton",
+        "mps": "torch.compile is not used on 'mps'",
+    }.get(device.type)
+    check_usage(not lacks, str(lacks), "leave --compile out")
 
 
 def compile_options(device: torch.device, backend: str) -> dict[str, Any]:
@@ -306,3 +245,15 @@ def compile_options(device: torch.device, backend: str) -> dict[str, Any]:
     if device.type == "cuda" and backend == "inductor":
         return {"backend": backend, "mode": "reduce-overhead"}
     return {"backend": backend}
+
+
+class Uninitialised(TorchFunctionMode):
+    """A context in which modules leave their new tensors as they are: a file gives the values."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"]
+        return args[0] if func in (Tensor.uniform_, Tensor.normal_) else func(*args, **kwargs)

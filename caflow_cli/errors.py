@@ -12,6 +12,7 @@ __all__ = [
     "EXIT_USAGE",
     "EXIT_WEIGHTS",
     "CaflowError",
+    "check_usage",
     "is_out_of_memory",
     "memory_errors",
     "usage_error",
@@ -52,7 +53,14 @@ def usage_error(message: str, hint: str) -> CaflowError:
     return CaflowError(message, hint, EXIT_USAGE)
 
 
-# PyTorch's allocators raise a plain RuntimeError, and the loader of libraries an ImportError.
+def check_usage(condition: bool, message: str, hint: str) -> None:
+    """Raise `usage_error(message, hint)` unless the condition holds."""
+    if not condition:
+        raise usage_error(message, hint)
+
+
+# PyTorch's allocators raise a plain RuntimeError, the loader of libraries an ImportError, and
+# Python a SystemError where it has no memory for a MemoryError either.
 _SAID = (
     "alloc memory",
     "allocate",
@@ -62,23 +70,21 @@ _SAID = (
     "not enough memory",
     "out of memory",
     "paging file",
+    "without exception set",
 )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or one of its causes, says that there was no memory left."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM:
-            return True
-        text = str(cause).lower()
-        if isinstance(cause, RuntimeError | ImportError) and any(said in text for said in _SAID):
-            return True
-        # Where Python has no memory for the MemoryError either.
-        if isinstance(cause, SystemError) and "without exception set" in text:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    if error is None:
+        return False
+    says = any(said in str(error).lower() for said in _SAID)
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or (isinstance(error, RuntimeError | ImportError | SystemError) and says)
+        or is_out_of_memory(error.__cause__ or error.__context__)
+    )
 
 
 @contextmanager
@@ -86,9 +92,7 @@ def memory_errors(hint: str, what: str = "this image") -> Iterator[None]:
     """Turn errors for lack of memory into a CaflowError; `hint` says how to use less."""
     try:
         yield
-    except CaflowError:
-        raise
     except Exception as error:
-        if not is_out_of_memory(error):
+        if isinstance(error, CaflowError) or not is_out_of_memory(error):
             raise
         raise CaflowError(f"not enough memory for {what}", hint) from error

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from os.path import exists
+from os.path import isdir as is_folder
+from os.path import isfile as is_file
 from pathlib import Path
 
 __all__ = [
     "exists",
     "is_file",
     "is_folder",
-    "is_missing",
     "numbered",
     "sha256_of",
     "url_of",
@@ -26,29 +28,6 @@ _Path = str | os.PathLike[str]
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.+)")  # two letters or more: C:/ is a drive
 # Commands put this behind the stem of an input.
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
-
-
-def exists(path: _Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110
-
-
-def is_file(path: _Path) -> bool:
-    return os.path.isfile(path)  # noqa: PTH113
-
-
-def is_folder(path: _Path) -> bool:
-    return os.path.isdir(path)  # noqa: PTH112
-
-
-def is_missing(path: _Path) -> bool:
-    """Whether there is nothing, not even a broken link. False where that cannot be known."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return False
 
 
 def sha256_of(path: Path) -> str:

@@ -21,10 +21,11 @@ import re
 import types
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union
 
-from .errors import EXIT_USAGE, CaflowError
+from .errors import check_usage, usage_error
 
 __all__ = [
     "Count",
@@ -45,6 +46,7 @@ _NAMES = {
     int: "an integer",
     float: "a number",
     str: "a text",
+    tuple: "a list of such values",
     type(None): "nothing",
 }
 
@@ -92,30 +94,21 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         CaflowError: (exit 2) a key is unknown (the hint names the nearest one) or missing, or a
             value is of another type, out of range, none of the choices, or not finite.
     """
-    if not isinstance(values, dict):
-        name = where or "the config"
-        raise CaflowError(
-            f"{name} is {short(values)}, not a table", "write it as a table of keys", EXIT_USAGE
-        )
+    message = f"{where or 'the config'} is {short(values)}, not a table"
+    check_usage(isinstance(values, dict), message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     own: Any = cls
-    kinds = _kinds(own)
-    given: dict[str, Any] = {}
+    kinds, given = _kinds(own), {}
     for key, value in values.items():
         key = str(key)[:80]
         if key not in kinds:
             near = difflib.get_close_matches(key, kinds, n=1, cutoff=0)[0]
-            raise CaflowError(
-                f"unknown key {prefix + key!r}",
-                f"did you mean {prefix + near!r}?",
-                EXIT_USAGE,
-            )
+            raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
         given[key] = _read(kinds[key], value, prefix + key)
     for field in dataclasses.fields(own):
         required = field.default is field.default_factory is dataclasses.MISSING
-        if required and field.name not in given:
-            key = prefix + field.name
-            raise CaflowError(f"key {key!r} is missing", f"set {key}", EXIT_USAGE)
+        key = prefix + field.name
+        check_usage(field.name in given or not required, f"key {key!r} is missing", f"set {key}")
     return cls(**given)
 
 
@@ -134,38 +127,40 @@ def _kinds(cls: Any) -> dict[str, Any]:
 
 def _read(kind: Any, value: Any, path: str) -> Any:
     """Convert a value to the type of its field, or say what it should be."""
-    result, fits = _convert(kind, value, path)
-    if not fits:
-        wanted = _named(kind)
-        raise CaflowError(f"{path} is {short(value)}", f"set {path} to {wanted}", EXIT_USAGE)
-    return result
+    try:
+        return _convert(kind, value, path)
+    except (ValueError, OverflowError):
+        message = f"{path} is {short(value)}"
+        raise usage_error(message, f"set {path} to {_named(kind)}") from None
 
 
-def _convert(kind: Any, value: Any, path: str) -> tuple[Any, bool]:
-    """The converted value, and whether it is of that type."""
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    """The value in that type. ValueError or OverflowError: it is of another one."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         base, *rules = arguments
-        result, fits = _convert(base, value, path)
-        return result, fits and all(rule.holds(result) for rule in rules)
-    if origin in (Union, types.UnionType):
-        found = (_convert(option, value, path) for option in arguments)
-        return next(((result, True) for result, fits in found if fits), (value, False))
-    if origin is Literal:
-        return value, type(value) in map(type, arguments) and value in arguments
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            return value, False
-        parts = [_convert(arguments[0], part, path) for part in value]
-        return tuple(result for result, _ in parts), all(fits for _, fits in parts)
-    if dataclasses.is_dataclass(kind):
-        return (value if isinstance(value, kind) else parse(kind, value, path)), True  # type: ignore[arg-type]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 2**1023 else math.inf
-    if kind in (int, float):  # to Python a bool is an int, too
-        fits = isinstance(value, kind) and not isinstance(value, bool)
-        return value, fits and math.isfinite(value)
-    return value, kind is Any or isinstance(value, origin or kind)
+        value = _convert(base, value, path)
+        fits = all(rule.holds(value) for rule in rules)
+    elif origin in (Union, types.UnionType):
+        for option in arguments:
+            with suppress(ValueError, OverflowError):
+                return _convert(option, value, path)
+        fits = False
+    elif origin is Literal:
+        fits = type(value) in map(type, arguments) and value in arguments
+    elif origin is tuple and isinstance(value, list | tuple):
+        return tuple(_convert(arguments[0], part, path) for part in value)
+    elif dataclasses.is_dataclass(kind):
+        return value if isinstance(value, kind) else parse(kind, value, path)  # type: ignore[arg-type]
+    elif kind in (int, float):  # to Python a bool is an int, too
+        is_number = isinstance(value, int if kind is int else int | float)
+        fits = is_number and not isinstance(value, bool) and math.isfinite(value)
+        value = kind(value) if fits else value
+    else:
+        fits = kind is Any or isinstance(value, origin or kind)
+    if not fits:
+        raise ValueError(path)
+    return value
 
 
 def _named(kind: Any) -> str:
@@ -175,10 +170,10 @@ def _named(kind: Any) -> str:
         base, *rules = arguments
         wanted = [rule.wanted for rule in rules]
         return ", ".join(wanted if base is str else [_named(base), *wanted])
-    if origin in (Union, types.UnionType, Literal):
-        return " or ".join(_named(a) if origin is not Literal else str(a) for a in arguments)
-    if origin is tuple:
-        return "a list of such values"
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_named, arguments))
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
     return _NAMES.get(origin or kind, "a table")
 
 

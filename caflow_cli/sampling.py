@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .config import Config
-from .errors import EXIT_USAGE, CaflowError
+from .errors import check_usage
 from .temperature import Tau, Temperature
 
-__all__ = ["PRECISIONS", "RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
+__all__ = ["RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
 
 RANKS = ("likelihood", "consensus", "none")
-PRECISIONS = ("float32", "bf16")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
 
@@ -36,7 +35,7 @@ class Sampling:
     seed: int = 0  # candidate k draws from generator seed + k
     rank: str = "likelihood"  # what orders candidates, one of RANKS; "none": the order of k
     consistent: bool = False  # superres: project each candidate to what shrinks to the input
-    precision: str = "float32"  # of nets while drawing, one of PRECISIONS; scores are float32
+    precision: str = "float32"  # or "bf16": of nets while drawing; scores are float32
 
     @property
     def temperature(self) -> Temperature:
@@ -55,19 +54,14 @@ class Sampling:
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
-        _require(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
-        _require(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
-        _require(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
-        _require(
-            0 <= seed <= SEEDS - m,
-            f"seed {seed} is out of range",
-            f"--seed 0, or any with seed + m up to {SEEDS}",
-        )
-        _require(
-            self.precision in PRECISIONS,
-            f"unknown precision {self.precision!r}",
-            f"--precision {' or '.join(PRECISIONS)}",
-        )
+        check_usage(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
+        check_usage(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
+        check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
+        hint = f"--seed 0, or any with seed + m up to {SEEDS}"
+        check_usage(0 <= seed <= SEEDS - m, f"seed {seed} is out of range", hint)
+        known = self.precision in ("float32", "bf16")
+        message = f"unknown precision {self.precision!r}"
+        check_usage(known, message, "--precision float32 or bf16")
         check_rank(self.rank)
 
     def of(self, config: Config) -> Sampling:
@@ -80,33 +74,26 @@ class Sampling:
 
         task, own = get_task(config), config.task
         tau = task.tau if own.tau is None else own.tau
+        m = own.candidates or task.candidates
         filled = replace(
             self,
             tau=Temperature.of(tau if self.tau is None else self.tau),
-            candidates=(own.candidates or task.candidates)
-            if self.candidates is None
-            else self.candidates,
+            candidates=m if self.candidates is None else self.candidates,
         )
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
-        _require(
-            not self.consistent or task.name == "superres",
-            f"only superres can be consistent, not {task.name}",
-            "leave --consistent out",
-        )
+        message = f"only superres can be consistent, not {task.name}"
+        fits = not self.consistent or task.name == "superres"
+        check_usage(fits, message, "leave --consistent out")
         return filled
 
 
 def check_rank(rank: str) -> None:
-    """Refuse what is no rule: CaflowError, exit code 2."""
-    _require(rank in RANKS, f"cannot rank by {rank!r}", "--rank likelihood, consensus or none")
+    """Refuse what is no rule: CaflowError (exit 2)."""
+    check_usage(rank in RANKS, f"cannot rank by {rank!r}", "--rank likelihood, consensus or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:
     """Refuse a number below one: CaflowError (exit 2)."""
-    _require(noise_samples >= 1, f"{noise_samples} noise samples are too few", "--noise-samples 1")
-
-
-def _require(condition: bool, message: str, hint: str) -> None:
-    if not condition:
-        raise CaflowError(message, hint, EXIT_USAGE)
+    message = f"{noise_samples} noise samples are too few"
+    check_usage(noise_samples >= 1, message, "--noise-samples 1")

@@ -32,15 +32,6 @@ def test_the_least_python_is_the_same_everywhere():
     assert named == {"3.10", "3.11", "3.12", "3.13"}
 
 
-def test_this_python_is_one_that_is_declared():
-    assert sys.version_info[:2] >= LEAST
-
-
-def test_the_syntax_is_that_of_the_least_python():
-    for path in SOURCES:
-        ast.parse(path.read_text(encoding="utf-8"), str(path), feature_version=LEAST)
-
-
 def test_the_standard_library_is_that_of_the_least_python():
     """By vermin, which knows when what came; `tomllib` has its stand-in in the dependencies."""
     done = subprocess.run(

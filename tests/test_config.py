@@ -1,6 +1,5 @@
 """Configs are parsed strictly: a typing error never trains another model than was asked for."""
 
-import dataclasses
 import json
 
 import pytest
@@ -20,84 +19,19 @@ def test_a_config_survives_json():
     assert parse(Config, {"flow": {"scales": 2}}) == Config(FlowConfig(scales=2))
 
 
-def test_configs_are_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        Config().flow.scales = 4
-
-
 @pytest.mark.parametrize(
-    ("values", "key", "near"),
+    ("task", "named"),
     [
-        ({"flow": {"scale": 3}}, "flow.scale", "flow.scales"),
-        ({"flow": {"f_step": 3}}, "flow.f_step", "flow.f_steps"),
-        ({"task": {"taus": 1.0}}, "task.taus", "task.tau"),
-        ({"flows": {}}, "flows", "flow"),
+        ({"name": "inpaint", "rim": 65}, "rim is 65"),
+        ({"name": "inpaint", "window": 32}, "window is 32"),
+        ({"name": "inpaint", "window": 1025}, "window is 1025"),
+        ({"name": "inpaint", "degrade": "photo"}, "degrade is 'photo'"),
+        ({"native": True}, "native is True"),
     ],
 )
-def test_an_unknown_key_names_the_nearest(values, key, near):
-    with pytest.raises(CaflowError) as caught:
-        parse(Config, values)
-    assert repr(key) in caught.value.message
-    assert repr(near) in caught.value.hint
-    assert caught.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("values", "key"),
-    [
-        ({"flow": {"scales": "3"}}, "flow.scales"),
-        ({"flow": {"scales": 3.0}}, "flow.scales"),
-        ({"flow": {"scales": True}}, "flow.scales"),
-        ({"flow": {"scales": None}}, "flow.scales"),
-        ({"flow": {"scale_bound": "0.05"}}, "flow.scale_bound"),
-        ({"flow": {"scale_bound": True}}, "flow.scale_bound"),
-        ({"task": {"name": 3}}, "task.name"),
-        ({"task": {"candidates": 1.5}}, "task.candidates"),
-        ({"task": {"tau": True}}, "task.tau"),
-        ({"flow": 3}, "flow"),
-        ([], "config"),
-        (None, "config"),
-    ],
-)
-def test_a_wrong_type_is_refused(values, key):
-    with pytest.raises(CaflowError) as caught:
-        parse(Config, values)
-    assert key in caught.value.message
-
-
-@pytest.mark.parametrize("rim", [-1, 65])
-def test_a_rim_is_at_most_as_wide_as_the_model_sees(rim):
-    with pytest.raises(CaflowError, match=f"rim is {rim}"):
-        parse(Config, {"task": {"name": "inpaint", "rim": rim}})
-
-
-@pytest.mark.parametrize(
-    ("flow", "hint"),
-    [
-        ({"guide": 8, "guide_views": 3}, "set flow.guide_views to 1 or 2 or 4 or 8"),
-        ({"guide": 8, "guide_views": 0}, "set flow.guide_views to 1 or 2 or 4 or 8"),
-        ({"guide_views": 8}, "set flow.guide_views to 1, or give the model a guide"),
-    ],
-)
-def test_views_are_of_a_guide(flow, hint):
-    with pytest.raises(CaflowError, match="guide_views is") as caught:
-        parse(Config, {"flow": flow})
-    assert caught.value.hint == hint
-    assert parse(Config, {"flow": {"guide": 8, "guide_views": 8}}).flow.guide_views == 8
-
-
-@pytest.mark.parametrize("window", [-1, 32, 1025])
-def test_a_window_is_no_smaller_than_what_was_learned(window):
-    with pytest.raises(CaflowError, match=f"window is {window}"):
-        parse(Config, {"task": {"name": "inpaint", "window": window}})
-
-
-def test_an_int_is_a_float_and_none_is_optional():
-    flow = parse(Config, {"flow": {"scale_bound": 3}, "task": {"tau": 1, "candidates": None}})
-    assert flow.flow.scale_bound == 3.0
-    assert isinstance(flow.flow.scale_bound, float)
-    assert isinstance(flow.task.tau, float)
-    assert flow.task.candidates is None
+def test_a_task_is_of_one_piece(task, named):
+    with pytest.raises(CaflowError, match=named):
+        parse(Config, {"task": task})
 
 
 @pytest.mark.parametrize(
@@ -124,6 +58,10 @@ def test_an_int_is_a_float_and_none_is_optional():
         {"guide": -1},
         {"guide": (4, 4, 4)},
         {"guide": (4, 4, 4, 0)},
+        {"guide_views": 3, "guide": 8},
+        {"guide_views": 8},
+        {"spread": 8},
+        {"guide_factor": 3, "guide": 8, "guide_net": "enlarge"},
     ],
 )
 def test_values_without_a_meaning_are_refused(values):
@@ -137,16 +75,11 @@ def test_flows_without_steps_are_models():
     CAFlow(Config(FlowConfig(scales=1, r_steps=0, t_steps=0, f_steps=1)))
 
 
-@pytest.mark.parametrize(("scales", "multiple"), [(1, 4), (2, 8), (3, 16), (4, 32)])
-def test_multiple(scales, multiple):
-    assert FlowConfig(scales=scales).multiple == multiple
-
-
 def test_presets():
     assert preset("compact", "paired") == PRESETS["compact"]
-    with pytest.raises(CaflowError) as caught:
+    with pytest.raises(CaflowError, match="'compacct'") as caught:
         preset("compacct")
-    assert "compact" in caught.value.hint
+    assert caught.value.hint.startswith("--preset compact; there are also ffhq-")
     assert caught.value.exit_code == 2
 
 
@@ -158,9 +91,3 @@ def test_the_paper_presets_have_the_paper_depths():
     for name in depths.keys() - {"compact"}:
         assert (PRESETS[name].scales, PRESETS[name].hidden, PRESETS[name].f_hidden) == (3, 64, 32)
     assert PRESETS["ffhq-superres-x4"].dequantization == "variational"
-
-
-def test_an_unknown_preset_names_the_nearest():
-    with pytest.raises(CaflowError, match="'compat'") as caught:
-        preset("compat")
-    assert caught.value.hint.startswith("--preset compact; there are also ffhq-")

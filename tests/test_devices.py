@@ -17,27 +17,14 @@ from caflow_cli.devices import (
     net_type,
     prefers_products,
     select_device,
-    tf32,
 )
 from caflow_cli.errors import CaflowError
 
 
-def test_auto_is_a_device_of_this_machine():
-    expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert select_device("auto").type == expected
-    assert select_device("cpu").type == "cpu"
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", "CPU", "", "mps:0", "cuda:"])
-def test_unknown_names_are_refused(name):
-    with pytest.raises(CaflowError, match="unknown device") as caught:
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "CPU", "", "mps:0", "cuda:", "cuda:99"])
+def test_other_devices_are_refused(name):
+    with pytest.raises(CaflowError, match=r"unknown device|'cuda:99' is not available") as caught:
         select_device(name)
-    assert caught.value.exit_code == 2
-
-
-def test_a_card_that_is_not_there_is_refused():
-    with pytest.raises(CaflowError, match="'cuda:99' is not available") as caught:
-        select_device("cuda:99")
     assert caught.value.exit_code == 2
 
 
@@ -52,24 +39,19 @@ def test_each_process_of_a_machine_has_a_card_of_its_own(monkeypatch):
 
 
 def test_samples_in_bf16_need_a_processor_that_multiplies_in_it(monkeypatch):
-    assert "mps" in devices.LACKING["fast bf16"]
     monkeypatch.setitem(devices.LACKING, "fast bf16", {"mps"})
     check_bf16(torch.device("cpu"))
-    monkeypatch.setitem(devices.LACKING, "fast bf16", {"mps", "cpu"})
-    for name in ("mps", "cpu"):
-        with pytest.raises(CaflowError, match="no fast bfloat16") as caught:
-            check_bf16(torch.device(name))
-        assert caught.value.hint == "leave --precision out"
+    with pytest.raises(CaflowError, match="no fast bfloat16"):
+        check_bf16(torch.device("mps"))
 
 
-def test_metal_that_is_not_there_is_refused_and_never_chosen(monkeypatch):
+def test_metal_must_be_named_and_there(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(CaflowError, match="'mps' is not available") as caught:
+    with pytest.raises(CaflowError, match="'mps' is not available"):
         select_device("mps")
-    assert caught.value.exit_code == 2
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert select_device("mps").type == "mps"
-    assert select_device("auto").type != "mps"
+    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
@@ -78,11 +60,8 @@ def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
         small_model.compile_inference()
     assert caught.value.exit_code == 2
     assert "--compile" in caught.value.hint
-    for name in ("mps", "cuda"):
-        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-        with pytest.raises(CaflowError, match="compile") as caught:
-            check_compiler(torch.device(name))
-        assert caught.value.exit_code == 2
+    with pytest.raises(CaflowError, match="compile"):
+        check_compiler(torch.device("mps"))
 
 
 @pytest.mark.parametrize("without", [{"mps"}, {"mps", "cpu"}])
@@ -96,14 +75,18 @@ def test_only_nets_in_training_are_rough(monkeypatch, without):
         assert net_type(kind, device, training=True, bf16=False) == kind
 
 
-def test_tf32_is_off_within_and_as_before_behind():
-    def allows():
-        return [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
-
-    for allowed in (True, False):
-        with tf32(allowed):
-            assert exact(allows)() == [False, False]
-            assert allows() == [allowed, allowed]
+def test_scores_are_without_tf32_and_gradients_and_it_is_as_before_behind():
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for allowed in (not before[0], before[0]):
+        for backend, own in zip(backends, before, strict=True):
+            backend.allow_tf32 = own if allowed == before[0] else allowed
+        expected = [backend.allow_tf32 for backend in backends]
+        with torch.inference_mode(), exact():
+            assert not any(backend.allow_tf32 for backend in backends)
+            assert not torch.is_grad_enabled()
+            assert not torch.is_inference_mode_enabled()
+        assert [backend.allow_tf32 for backend in backends] == expected
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])

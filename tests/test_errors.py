@@ -20,11 +20,17 @@ PROGRAM = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; 
 
 def test_an_error_is_a_message_a_hint_and_a_code_that_scripts_rely_on():
     error = CaflowError("no file 'x.png'", "check the path", errors.EXIT_USAGE)
-    assert (error.message, error.hint, error.exit_code) == ("no file 'x.png'", "check the path", 2)
-    assert str(error) == error.message
-    assert CaflowError("a", "b").exit_code == errors.EXIT_FAILED
+    assert (str(error), error.hint, error.exit_code) == ("no file 'x.png'", "check the path", 2)
     codes = (errors.EXIT_FAILED, errors.EXIT_USAGE, errors.EXIT_WEIGHTS, errors.EXIT_INTERRUPTED)
     assert codes == (1, 2, 3, 130)
+
+
+def allocation() -> Exception:
+    """What PyTorch raises where it cannot have the memory."""
+    try:
+        torch.empty(2**60, dtype=torch.uint8)
+    except RuntimeError as error:
+        return error
 
 
 def chained() -> ImportError:
@@ -44,6 +50,7 @@ def chained() -> ImportError:
         (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (allocation(), True),
         (chained(), True),
         (SystemError("error return without exception set"), True),
         (SystemError("bad call"), False),
@@ -61,16 +68,8 @@ def test_what_says_that_there_is_no_memory(error, is_one):
         assert caught.value.hint == "less"
 
 
-def test_an_allocation_that_torch_cannot_make():
-    with (
-        pytest.raises(CaflowError, match="not enough memory for a step"),
-        memory_errors("", "a step"),
-    ):
-        torch.empty(2**60, dtype=torch.uint8)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to it")
-@pytest.mark.parametrize("mebibytes", [32, 64, 128])
+@pytest.mark.parametrize("mebibytes", [32, 128])
 def test_a_program_that_does_not_get_its_libraries_into_memory_says_so(tmp_path, mebibytes):
     import resource
 

@@ -55,38 +55,25 @@ def pair(task, folder):
     return np.asarray(image), target, mask if task == "inpaint" else None
 
 
-def measured(task, folder, pair):
-    """What a run gives today, as `expected.json` has it of before."""
+def test_an_old_run_loads_scores_and_samples_as_before(task, folder, pair):
     condition, target, mask = pair
-    model = caflow.load(folder / task)
+    model, expected = caflow.load(folder / task), EXPECTED[task]
+    assert [model.config.task.name, model.config.task.candidates] == expected["config"]
     score = caflow.score(model, condition, target, mask)
-    drawn = caflow.restore(model, condition, 0.7, 3, keep=3, seed=4, mask=mask)
-    return {
-        "config": [model.config.task.name, model.config.task.candidates],
-        "score": score.rank_score,
-        "seeds": [candidate.seed for candidate in drawn.ranked],
-        "candidates": [candidate.score.rank_score for candidate in drawn.ranked],
-        "means": [candidate.image.mean((0, 1)).tolist() for candidate in drawn.ranked],
-    }
+    assert score.rank_score == pytest.approx(expected["score"], abs=0.02)
+    drawn = caflow.restore(model, condition, 0.7, 3, keep=3, seed=4, mask=mask).ranked
+    assert [candidate.seed for candidate in drawn] == expected["seeds"]
+    scores = [candidate.score.rank_score for candidate in drawn]
+    assert scores == pytest.approx(expected["candidates"], abs=0.5)  # a level apart
+    means = [candidate.image.mean((0, 1)).tolist() for candidate in drawn]
+    np.testing.assert_allclose(means, expected["means"], atol=0.02)
 
 
-def resumed(task, folder):
-    """What the rest of a run gives, to 60 images: the loss of its last step, and validation."""
+def test_an_old_run_goes_on_as_before(task, folder):
+    """To 60 images: the loss of its last step, and validation."""
     done = run(MAIN, "train", "--out", task, "--resume", "--images", "60", "-q", cwd=folder)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in (folder / task / "metrics.jsonl").open()]
     end = next(event for event in events if event["event"] == "end" and event["step"] == 15)
-    return [end["train_bits_per_dim"], end["val_bits_per_dim"]]
-
-
-def test_an_old_run_loads_scores_and_samples_as_before(task, folder, pair):
-    found, expected = measured(task, folder, pair), EXPECTED[task]
-    assert found["config"] == expected["config"]
-    assert found["score"] == pytest.approx(expected["score"], abs=0.02)
-    assert found["seeds"] == expected["seeds"]
-    assert found["candidates"] == pytest.approx(expected["candidates"], abs=0.5)  # a level apart
-    np.testing.assert_allclose(found["means"], expected["means"], atol=0.02)
-
-
-def test_an_old_run_goes_on_as_before(task, folder):
-    assert resumed(task, folder) == pytest.approx(EXPECTED[task]["resumed"], abs=1e-3)
+    found = [end["train_bits_per_dim"], end["val_bits_per_dim"]]
+    assert found == pytest.approx(EXPECTED[task]["resumed"], abs=1e-3)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import helpers
 import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.sampling import Sampling, check_noise_samples
+from caflow_cli.temperature import Temperature
 
 
 @pytest.mark.parametrize(
@@ -17,12 +18,12 @@ from caflow_cli.sampling import Sampling, check_noise_samples
 )
 def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, candidates):
     config = helpers.task_config(name)
-    assert Sampling().of(config) == Sampling(tau, candidates)
+    assert Sampling().of(config) == Sampling(Temperature((tau,)), candidates)
     own = replace(config, task=replace(config.task, tau=0.0, candidates=7))
-    assert Sampling().of(own) == Sampling(0.0, 7)
-    asked = Sampling(tau=0.9, candidates=3, keep=2, seed=5, rank="none")
+    assert Sampling().of(own) == Sampling(Temperature((0.0,)), 7)
+    asked = Sampling(tau=Temperature((0.9,)), candidates=3, keep=2, seed=5, rank="none")
     assert asked.of(own) == asked
-    assert Sampling().of(own).of(config) == Sampling(0.0, 7)
+    assert Sampling().of(own).of(config) == Sampling(Temperature((0.0,)), 7)
 
 
 def test_a_shape_must_fit_the_model_and_may_be_its_own():
@@ -32,39 +33,32 @@ def test_a_shape_must_fit_the_model_and_may_be_its_own():
     assert str(filled.temperature) == "0.9/0.7/0.5"
     assert filled.rank == "likelihood"
     assert Sampling(tau="1/2/3/4/5/6").of(config).temperature.values == (1, 2, 3, 4, 5, 6)
-    with pytest.raises(CaflowError, match="has 4 values") as caught:
+    with pytest.raises(CaflowError, match="has 4 values"):
         Sampling(tau=[1, 2, 3, 4]).of(config)
-    assert caught.value.exit_code == 2
 
 
-OUT_OF_RANGE = [
-    ({"tau": -0.5}, "tau is -0.5", "--tau 0.5, or any from 0 up"),
-    ({"tau": float("nan")}, "tau is nan", "--tau 0.5, or any from 0 up"),
-    ({"tau": float("inf")}, "tau is inf", "--tau 0.5, or any from 0 up"),
-    ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates", "-m 3 -n 3"),
-    ({"tau": "0.5/-1"}, "tau is -1.0", None),
-    ({"candidates": 0}, "cannot draw 0 candidates", "-m 10"),
-    ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates", "-m 10"),
-    ({"keep": 0}, "0 pictures to keep are too few", "-n 1"),
-    ({"seed": -1}, "seed -1 is out of range", "--seed 0, or any with seed + m up to 4294967296"),
-    ({"seed": 2**32}, "seed 4294967296 is out of range", None),
-    ({"seed": 2**32 - 4, "candidates": 5}, "seed 4294967292 is out of range", None),
-    ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range", None),
-    (
-        {"rank": "beauty"},
-        "cannot rank by 'beauty'",
-        "--rank likelihood, consensus or none",
-    ),
-]
-
-
-@pytest.mark.parametrize(("asked", "message", "hint"), OUT_OF_RANGE)
-def test_what_is_out_of_range_is_refused(asked, message, hint):
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tau": -0.5}, "tau is -0.5"),
+        ({"tau": "0.5/-1"}, "tau is -1.0"),
+        ({"candidates": 2, "keep": 3}, "cannot keep 3 of 2 candidates"),
+        ({"candidates": 0}, "cannot draw 0 candidates"),
+        ({"candidates": 2**32 + 1}, "cannot draw 4294967297 candidates"),
+        ({"keep": 0}, "0 pictures to keep are too few"),
+        ({"seed": -1}, "seed -1 is out of range"),
+        ({"seed": 2**32}, "seed 4294967296 is out of range"),
+        ({"seed": 2**32 - 4, "candidates": 5}, "seed 4294967292 is out of range"),
+        ({"seed": 2**32 - 4, "keep": 5}, "seed 4294967292 is out of range"),
+        ({"rank": "beauty"}, "cannot rank by 'beauty'"),
+        ({"precision": "float16"}, "unknown precision 'float16'"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(asked, message):
     with pytest.raises(CaflowError) as caught:
         Sampling(**asked).check()
-    assert caught.value.message == message
-    assert hint is None or caught.value.hint == hint
-    assert caught.value.exit_code == 2
+    assert (caught.value.message, caught.value.exit_code) == (message, 2)
+    assert caught.value.hint.startswith("-")
     with pytest.raises(CaflowError):
         Sampling(**asked).of(helpers.task_config("superres"))
 
@@ -83,27 +77,12 @@ def test_what_is_in_range_passes(asked):
     Sampling(**asked).check()
 
 
-def test_as_many_as_are_kept_must_be_drawn_by_default():
-    with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):
-        Sampling(keep=20).of(helpers.task_config("superres"))
-
-
-def test_only_superres_is_consistent():
-    asked = Sampling(consistent=True)
-    assert asked.of(helpers.task_config("superres")).consistent
-    with pytest.raises(
-        CaflowError, match="only superres can be consistent, not colorize"
-    ) as caught:
+def test_options_that_depend_on_the_task():
+    asked, config = Sampling(consistent=True), helpers.task_config("superres")
+    assert asked.of(config).consistent
+    with pytest.raises(CaflowError, match="only superres can be consistent, not colorize"):
         asked.of(helpers.task_config("colorize"))
-    assert caught.value.exit_code == 2
-
-
-def test_a_record_does_not_change():
-    with pytest.raises(FrozenInstanceError):
-        Sampling().tau = 1.0
-
-
-def test_at_least_one_noise_sample():
-    check_noise_samples(1)
+    with pytest.raises(CaflowError, match="cannot keep 20 of 10 candidates"):
+        Sampling(keep=20).of(config)
     with pytest.raises(CaflowError, match="0 noise samples are too few"):
         check_noise_samples(0)

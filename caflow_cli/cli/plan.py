@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, usage_error
 from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
-from ..paths import is_missing, numbered
+from ..paths import numbered
 from .inputs import InputImage, Shard, find_inputs, names_one
 from .masking import Masking, find_masks
 from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
@@ -218,7 +218,7 @@ def _job(
     for path in outputs:
         claims.claim(path, source.name, *existing)
     skipped = existing[1] and all(os.path.lexists(path) for path in outputs)
-    if not skipped and source.path is not None and is_missing(source.path):
+    if not skipped and source.path is not None and not os.path.lexists(source.path):
         source = replace(source, problem=no_file(source.name))
     return Job(source, outputs, skipped)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model import CheckpointInfo, read_info
-from ..paths import exists, is_file, is_missing, sha256_of
+from ..paths import exists, is_file, sha256_of
 from .client import LIBRARY, hub_errors
 from .manifest import Entry, bundled_path, load_manifest
 
@@ -99,7 +100,7 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
 def check_name(name: str) -> None:
     """Refuse a name that matches no model, before a download: CaflowError (exit 3)."""
     entries = load_manifest()
-    if name not in entries and is_missing(name) and not _of_hub(name):
+    if name not in entries and not os.path.lexists(name) and not _of_hub(name):
         raise _unknown(name, entries)
 
 
@@ -278,13 +279,13 @@ def verify(names: Sequence[str] = ()) -> Iterator[tuple[str, Resolved | CaflowEr
         A name, and the model's file or the error (exit 3).
     """
     from ..model import CAFlow
-    from ..model.pretrained import check_tensors
+    from ..model.pretrained import without_values
 
     bundled = [entry.id for entry in load_manifest().values() if entry.file is not None]
     for name in names or [*bundled, *_cached()]:
         try:
             found = resolve(name, local=True)
-            check_tensors(CAFlow, read_info(found.path), found.path)
+            without_values(CAFlow, read_info(found.path), found.path)
         except CaflowError as error:
             yield name, error
         else:

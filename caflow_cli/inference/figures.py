@@ -106,7 +106,7 @@ def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixel
         "RMS over channels",
         f"mean {values.mean():.2f}, largest {values.max():.1f}; tau {tau}",
     ]
-    if tau.least < 1:
+    if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
     return _colour_chart(values, 0.0, top, _sequential, _SIDE), lines
 

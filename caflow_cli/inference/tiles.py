@@ -290,7 +290,7 @@ class InTiles:
         ones would make neighbours differ.
         """
         tile = self._tiles.cut(self._cond[row, None], corner)
-        if self._model.config.flow.normalises:
+        if self._model.config.flow.guide_net == "unet":
             if row not in self._moments:
                 self._moments[row] = Moments()
                 with self._moments[row].recorded():

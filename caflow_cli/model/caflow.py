@@ -114,7 +114,7 @@ class CAFlow(Pretrained):
         u, logdet = self._forms.of(self.Q)(noise, w)
         return w + u, logdet + standard_normal_log_prob(noise, -1)
 
-    @exact
+    @exact()
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
         """Compute once what scores and draws need of y, with y at its bin centres (u = 1/2).
 
@@ -128,7 +128,7 @@ class CAFlow(Pretrained):
         y = self._pixels(cond, "condition", only_uint8=True)
         return self._forms.of(self.density).condition(y)[0]
 
-    @exact
+    @exact()
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
         """Compute latents and log-density of a point, in float64: `decode` returns the point.
 
@@ -158,7 +158,7 @@ class CAFlow(Pretrained):
         latents, log_prob = self._forms.of(self.density)(v, condition)
         return latents, log_prob
 
-    @exact
+    @exact()
     def decode(
         self, latents: Sequence[Tensor], cond: Tensor | Condition, *, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -222,7 +222,7 @@ class CAFlow(Pretrained):
         # The delta method, for the logarithm of a mean.
         return value, (terms - value).exp()
 
-    @exact
+    @exact()
     def log_prob_samples(
         self, target: Tensor, cond: Tensor | Condition, noise_samples: int = 1
     ) -> Tensor:
@@ -241,7 +241,7 @@ class CAFlow(Pretrained):
             terms.append(density(v, condition)[1] + term)
         return torch.stack(terms)
 
-    @exact
+    @exact()
     def sample(
         self,
         cond: Tensor | Condition,
@@ -268,25 +268,21 @@ class CAFlow(Pretrained):
                 f"{candidates} candidates and {len(seeds)} seeds for {batch} images",
                 "pass candidates of 1 or more, and one seed, or one per image",
             )
-        numbers = [s + k for s in seeds for k in range(candidates)]
-        noise = {number: self.latent_noise(number, condition.size) for number in set(numbers)}
-        taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
-        latents = [
-            to_layout(own * torch.stack([noise[n][j] for n in numbers]).to(self.device, self.dtype))
-            for j, own in enumerate(taus)
-        ]
-        v, _ = self._forms.inverse(self.density, latents, condition)
+        noise = [self.latent_noise(s + k, condition.size) for s in seeds for k in range(candidates)]
+        v, _ = self.decode(self.latents(noise, tau), condition)
         draws: Tensor = v.unflatten(0, (batch, candidates))  # type: ignore[no-untyped-call]
         return draws
 
-    def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
-        """Standard normal latents of an image of that size, float32, on the CPU.
+    def latents(self, noise: Sequence[Sequence[Tensor]], tau: Tau) -> list[Tensor]:
+        """The latents of some samples as a batch: noise, of each sample, at temperature tau."""
+        taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
+        stacked = (torch.stack(z).to(self.device, self.dtype) for z in zip(*noise, strict=True))
+        return [own * z for own, z in zip(taus, stacked, strict=True)]
 
-        They are drawn from a seed, or are the next values of a CPU generator.
-        """
-        if not isinstance(seed, torch.Generator):
-            seed = torch.Generator().manual_seed(seed)
-        return [torch.randn(shape, generator=seed) for shape in self.latent_shapes(size)]
+    def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
+        """Standard normal latents of an image of that size, float32, from a CPU generator."""
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
 
     def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
         """The shape (C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""

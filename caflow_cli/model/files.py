@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..config import Config
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, check_usage
 from ..records import parse, short
 from .header import TensorInfo, read_header, strict_json
 
@@ -31,37 +32,29 @@ class Gone(NamedTuple):
     when: str | None = None  # another field of the table: without it any value means the same
 
 
-# The fields of earlier versions, by table ("" is the run itself): a retired one, the new name of a
-# renamed one, or the new values of one that stays. A field that a file lacks means its default.
-OLD: dict[str, dict[str, Gone | str | dict[str, str]]] = {
-    "": {
-        "crop_native": Gone((0.67,)),
-        "crop_shrink": Gone((4.0,)),
-        "grid_every": Gone(()),
-        "stream_buffer": Gone(()),
-        "zoom": Gone((0.0,)),
-    },
-    "flow": {
-        "alpha": Gone((0.05,)),
-        "guide_says": Gone(("mean",), when="guide"),
-        "r_reads": Gone(("guide",), when="guide"),
-    },
-    "task": {
-        "rank": {"likely-consensus": "consensus", "typical": "likelihood"},
-    },
-    "optim": {
-        "beta2": Gone((0.99,)),
-        "clip": Gone((1.0,)),
-        "guide_lattice": "checkerboard_weight",
-        "guide_loss": Gone(("picture",), when="guide_first"),
-        "guide_lr_share": Gone((0.0,), when="guide_first"),
-        "invconv_lr_width": Gone((0, 16)),
-        "lr_decay": Gone((0.999,)),
-        "lr_drop": Gone((0.1,)),
-        "lr_drop_step": Gone((70_000,)),
-        "lr_floor": Gone((0.01,)),
-    },
-    "samples": {"lattice": "checkerboard_weight"},
+# The fields of earlier versions: a retired one, the new name of a renamed one, or the new values of
+# one that stays. A field that a file lacks means its default.
+OLD: dict[str, Gone | str | dict[str, str]] = {
+    "crop_native": Gone((0.67,)),
+    "crop_shrink": Gone((4.0,)),
+    "grid_every": Gone(()),
+    "stream_buffer": Gone(()),
+    "zoom": Gone((0.0,)),
+    "flow.alpha": Gone((0.05,)),
+    "flow.guide_says": Gone(("mean",), when="guide"),
+    "flow.r_reads": Gone(("guide",), when="guide"),
+    "task.rank": {"likely-consensus": "consensus", "typical": "likelihood"},
+    "optim.beta2": Gone((0.99,)),
+    "optim.clip": Gone((1.0,)),
+    "optim.guide_lattice": "checkerboard_weight",
+    "optim.guide_loss": Gone(("picture",), when="guide_first"),
+    "optim.guide_lr_share": Gone((0.0,), when="guide_first"),
+    "optim.invconv_lr_width": Gone((0, 16)),
+    "optim.lr_decay": Gone((0.999,)),
+    "optim.lr_drop": Gone((0.1,)),
+    "optim.lr_drop_step": Gone((70_000,)),
+    "optim.lr_floor": Gone((0.01,)),
+    "samples.lattice": "checkerboard_weight",
 }
 
 
@@ -74,35 +67,24 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CaflowError: (exit 2) a retired field has a value that this version does not compute.
     """
-    result = dict(values)
-    for name, fields in OLD.items():
-        table = result if not name else result.get(name)
-        if not isinstance(table, dict):
+    values = {key: dict(v) if isinstance(v, dict) else v for key, v in values.items()}
+    for key, change in OLD.items():
+        name, _, field = key.rpartition(".")
+        table = values.get(name) if name else values
+        if not isinstance(table, dict) or field not in table:
             continue
-        new = dict(table)
-        for field, change in fields.items():
-            if field not in table:
-                continue
-            value = table[field]
-            if isinstance(change, dict):
-                new[field] = change.get(value, value) if isinstance(value, str) else value
-            elif isinstance(change, str):
-                new.setdefault(change, new.pop(field))
-            else:
-                del new[field]
-                applies = change.when is None or table.get(change.when)
-                if applies and change.values and value not in change.values:
-                    key = f"{name}.{field}" if name else field
-                    raise CaflowError(
-                        f"{key} is {short(value)}, which this version does not support",
-                        f"set {key} to {' or '.join(map(str, change.values))}, and train anew",
-                        EXIT_USAGE,
-                    )
-        if name:
-            result[name] = new
-        else:
-            result = new
-    return result
+        value = table.pop(field)
+        if isinstance(change, dict):
+            table[field] = change.get(value, value) if isinstance(value, str) else value
+        elif isinstance(change, str):
+            table.setdefault(change, value)
+        elif change.values and value not in change.values:
+            check_usage(
+                change.when is not None and not table.get(change.when),
+                f"{key} is {short(value)}, which this version does not support",
+                f"set {key} to {' or '.join(map(str, change.values))}, and train anew",
+            )
+    return values
 
 
 @dataclass(frozen=True)
@@ -116,16 +98,11 @@ class CheckpointInfo:
     @property
     def parameters(self) -> dict[str, int]:
         """How many trained values each part has: A, R, T, F and, where there is one, Q."""
-        counts: dict[str, int] = {}
-        for part in ("A", "R", "T", "F", "Q"):
-            own = [
-                math.prod(tensor.shape)
-                for name, tensor in self.tensors.items()
-                if name.partition(".")[0] == part and name.rpartition(".")[2] not in _BUFFERS
-            ]
-            if own:
-                counts[part] = sum(own)
-        return counts
+        counts: Counter[str] = Counter()
+        for name, tensor in self.tensors.items():
+            if name.rpartition(".")[2] not in _BUFFERS:
+                counts[name.partition(".")[0]] += math.prod(tensor.shape)
+        return {part: counts[part] for part in "ARTFQ" if part in counts}
 
     @property
     def split_seed(self) -> int:
@@ -162,20 +139,18 @@ def read_info(path: Path) -> CheckpointInfo:
         CaflowError: (exit 3) there is no such file, it is not safetensors (see `read_header`) or
             not a caflow model, it has another schema, or its config is that of no model.
     """
-    header, where = read_header(path), str(path)
-    hint = "caflow train --out RUN, then caflow models pack RUN, makes such a file"
-    if _KEY not in header.metadata:
-        raise CaflowError(f"{where!r} is not a caflow model", hint, EXIT_WEIGHTS)
+    tensors, metadata = read_header(path)
+    where, hint = repr(str(path)), "caflow train --out RUN, then caflow models pack RUN, makes one"
+    if _KEY not in metadata:
+        raise CaflowError(f"{where} is not a caflow model", hint, EXIT_WEIGHTS)
     try:
-        record = strict_json(header.metadata[_KEY])
-        schema, training = record["schema"], record.get("training") or {}
-        if not isinstance(training, dict):
-            raise TypeError("the record is no table")
+        record = strict_json(metadata[_KEY])
+        schema, training = record["schema"], {**(record.get("training") or {})}
     except (ValueError, KeyError, TypeError) as error:
-        raise CaflowError(f"{where!r} has a broken caflow header", hint, EXIT_WEIGHTS) from error
+        raise CaflowError(f"{where} has a broken caflow header", hint, EXIT_WEIGHTS) from error
     if schema != SCHEMA:
         raise CaflowError(
-            f"{where!r} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
+            f"{where} has checkpoint schema {short(schema)}; this version reads {SCHEMA}",
             "pip install --upgrade caflow-cli, or pack the model again",
             EXIT_WEIGHTS,
         )
@@ -183,5 +158,5 @@ def read_info(path: Path) -> CheckpointInfo:
         config = record.get("config")
         config = parse(Config, upgrade(config) if isinstance(config, dict) else config)
     except CaflowError as error:
-        raise CaflowError(f"{where!r}: {error.message}", error.hint, EXIT_WEIGHTS) from error
-    return CheckpointInfo(config, training, header.tensors)
+        raise CaflowError(f"{where}: {error.message}", error.hint, EXIT_WEIGHTS) from error
+    return CheckpointInfo(config, training, tensors)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 
-__all__ = ["MAX_HEADER", "Header", "TensorInfo", "read_header", "strict_json"]
+__all__ = ["MAX_HEADER", "TensorInfo", "read_header", "strict_json"]
 
 MAX_HEADER = 4 << 20  # bytes; a model of 4,000 tensors has half a MB
 _HEAD = 1024  # bytes by which a kind of file is known
@@ -33,15 +33,10 @@ class TensorInfo(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Header(NamedTuple):
-    """The tensors that a safetensors file holds, by name, and its metadata."""
+def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    """Read the tensors of a safetensors file, by name, and its metadata.
 
-    tensors: dict[str, TensorInfo]
-    metadata: dict[str, str]
-
-
-def read_header(path: Path) -> Header:
-    """Read the header of a safetensors file. The content decides whether it is one, not the suffix.
+    The content decides whether it is one, not the suffix.
 
     Raises:
         CaflowError: (exit 3) there is no such file; it is of another kind, which the message names
@@ -69,10 +64,9 @@ def read_header(path: Path) -> Header:
         with safe_open(path, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
             tensors = {
-                name: TensorInfo(part.get_dtype(), tuple(part.get_shape()))
-                for name, part in slices.items()
+                n: TensorInfo(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()
             }
-            return Header(tensors, opened.metadata() or {})
+            return tensors, opened.metadata() or {}
     except FileNotFoundError as error:
         raise CaflowError(
             f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
@@ -126,48 +120,34 @@ _PICKLE = (
     "where you trust it: CAFlow(config).load_state_dict(torch.load(FILE, weights_only=True)), then "
     "save_pretrained(DIR)",
 )
-_ARRAYS = (
-    "NumPy file",
-    "CAFlow(config).load_state_dict of its arrays as tensors, then save_pretrained(DIR)",
-)
 _AGAIN = "download the .safetensors file itself"
 # How a file that is not safetensors begins -> (what it is, what to do).
 _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
     # The name of a zip's first member stands at byte 30.
-    (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.pkl", re.DOTALL), (f"PyTorch {_PICKLE[0]}", _PICKLE[1])),
-    (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.npy", re.DOTALL), _ARRAYS),
-    (re.compile(rb"PK\x03\x04"), ("zip archive", "unpack it")),
-    (re.compile(rb"\x93NUMPY"), _ARRAYS),
+    (re.compile(rb"PK\x03\x04.{26}[^\0]*?\.pkl", re.DOTALL), _PICKLE),
+    (re.compile(rb"PK\x03\x04|\x1f\x8b"), ("zip or gzip file", "unpack it")),
     # Protocols 2 to 5, then the printable 0 and 1.
     (re.compile(rb"\x80[\x02-\x05]"), _PICKLE),
     (re.compile(rb"\(?[dlt](p\d+)?\n|c[\w.]+\n[\w.]+\n|[\]}]q[\x00-\xff]|\(c[\w.]+\n"), _PICKLE),
-    (re.compile(rb".{257}ustar", re.DOTALL), ("tar archive", "unpack it")),
-    (re.compile(rb"\x1f\x8b"), ("gzip file", "unpack it")),
     (re.compile(rb"version https://git-lfs"), ("Git LFS pointer", "git lfs pull")),
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), ("web page", _AGAIN)),
-    (re.compile(rb"\x89PNG|\xff\xd8\xff|RIFF"), ("image", _AGAIN)),
     (re.compile(rb"\s*[{\[]"), ("JSON text", "name the .safetensors file beside it")),
 ]
 
 
 def _other(path: Path, head: bytes) -> CaflowError:
-    if not head:
-        return _damaged(path, "it is empty")
-    kind = next((kind for pattern, kind in _KINDS if pattern.match(head)), None)
-    if kind is None:
-        return _damaged(path, "it begins like none")
-    what, hint = kind
-    return CaflowError(f"{str(path)!r} is not safetensors: it is a {what}", hint, EXIT_WEIGHTS)
+    for pattern, (what, hint) in _KINDS:
+        if pattern.match(head):
+            message = f"{str(path)!r} is not safetensors: it is a {what}"
+            return CaflowError(message, hint, EXIT_WEIGHTS)
+    return _damaged(path, "it begins like none" if head else "it is empty")
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:
+    # Escaped: what could move a terminal's cursor.
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in reason[:200])
     return CaflowError(
-        f"{str(path)!r} is not a readable safetensors file: {_printable(reason[:200])}",
+        f"{str(path)!r} is not a readable safetensors file: {text}",
         "download or copy the file again",
         EXIT_WEIGHTS,
     )
-
-
-def _printable(text: str) -> str:
-    """Escape what could move a terminal's cursor."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from functools import cached_property
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,52 +13,48 @@ from ..devices import check_compiler, compile_options
 from ..layers import fold, nets_in_bf16
 from .density import Condition, Density
 
-__all__ = ["InferenceForm", "InferenceForms"]
+__all__ = ["InferenceForms"]
 
 _M = TypeVar("_M", bound=nn.Module)
 _unknown = itertools.count()
 
 
-class InferenceForm(Generic[_M]):
+class _Form:
     """The folded form of a module (`layers.fold`), with a check that it is up to date.
 
     Folded modules also take float64 values. Then affine maps are float64, and nets do not change.
     """
 
-    def __init__(self, trained: _M) -> None:
+    def __init__(self, trained: nn.Module) -> None:
         modules = list(trained.modules())
         # The tables that hold the tensors: to look all modules up by name takes longer than R(y).
-        self._tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
+        self.tables = [t for m in modules for t in (m._parameters, m._buffers) if t]
         # All held, so that what replaces one cannot have its identity or its memory.
-        self._trained = trained
-        self._children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
-        self._tensors = [tensor for table in self._tables for tensor in table.values()]
-        self._state = self._read()
-        self.module: _M = fold(trained)  # type: ignore[assignment]
+        self.trained = trained
+        self.children = [(m._modules, list(m._modules.values())) for m in modules if m._modules]
+        self.tensors = [tensor for table in self.tables for tensor in table.values()]
+        self.state = self.read()
+        self.module = fold(trained)
+        self.rough: nn.Module | None = None  # in bfloat16, made when it is needed
 
-    def _read(self) -> list[tuple[int, int, int]]:
+    def read(self) -> list[tuple[int, int, int]]:
         # In-place changes count versions up; `to` brings other memory, assignment other tensors.
         try:
             return [
                 (id(tensor), tensor._version, tensor.data_ptr())
-                for table in self._tables
+                for table in self.tables
                 for tensor in table.values()
                 if tensor is not None
             ]
         except RuntimeError:  # tensors made in inference mode count no versions: never up to date
             return [(next(_unknown), 0, 0)]
 
-    @cached_property
-    def in_bf16(self) -> _M:
-        """`module` with nets in bfloat16."""
-        return nets_in_bf16(self.module)
-
     def is_of(self, trained: nn.Module) -> bool:
-        """Whether it is the folded form of `module`, and no weight or module has changed since."""
+        """Whether it is the form of `trained`, and no weight or module has changed since."""
         return (
-            trained is self._trained
-            and all(list(table.values()) == children for table, children in self._children)
-            and self._read() == self._state
+            trained is self.trained
+            and all(list(table.values()) == children for table, children in self.children)
+            and self.read() == self.state
         )
 
 
@@ -70,7 +65,7 @@ class InferenceForms:
     """
 
     def __init__(self) -> None:
-        self._forms: dict[int, InferenceForm[nn.Module]] = {}
+        self._forms: dict[int, _Form] = {}
         self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
 
     def __reduce__(self) -> tuple[type[InferenceForms], tuple[()]]:
@@ -79,14 +74,16 @@ class InferenceForms:
     def of(self, trained: _M, bf16: bool = False) -> _M:
         """The module to run in place of one: itself while it trains or gradients are needed.
 
-        `bf16` is for the folded form alone.
+        `bf16`, the nets in bfloat16, is for the folded form alone.
         """
         if trained.training or torch.is_grad_enabled():
             return trained
         form = self._forms.get(id(trained))
         if form is None or not form.is_of(trained):
-            form = self._forms[id(trained)] = InferenceForm(trained)
-        return form.in_bf16 if bf16 else form.module  # type: ignore[return-value]
+            form = self._forms[id(trained)] = _Form(trained)
+        if bf16 and form.rough is None:
+            form.rough = nets_in_bf16(form.module)
+        return form.rough if bf16 else form.module  # type: ignore[return-value]
 
     def clear(self) -> None:
         """Drop the folded forms."""

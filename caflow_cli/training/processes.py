@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from ..devices import float64_device, select_device, use_device
+from ..devices import float64_device, select_device
 from ..errors import CaflowError
 from .config import RunConfig
 
@@ -24,7 +24,7 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     """Set up the device and the processes of a run."""
     device = select_device(config.device)
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
-        use_device(device)
+        torch.accelerator.set_device_index(device)
     return Accelerator(
         mixed_precision="no",
         cpu=device.type == "cpu",

@@ -128,8 +128,6 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from caflow_cli.devices import peak_bytes
-
     model = build(options.preset, options.device)
     usual = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
     m = options.candidates
@@ -155,7 +153,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
                 times[name].append(seconds)
         top.append(ceiling(options.device, 2 if options.preset == "tiny" else 30))
     best = max(top)
-    peak = peak_bytes(model.device) / 1e9
+    peak = peak_gb(options.device)
     results = []
     print(
         f"{options.preset}: {m} ranked candidates of one {SIDE}x{SIDE} image, {gflop:.1f} GFLOP, "
@@ -209,12 +207,15 @@ def profile(options: argparse.Namespace) -> None:
             print(f"  {own / total:6.1%} {own / 1e3:8.1f} ms {event.count:6d} x  {event.key}")
 
 
-def peak_gb() -> float:
+def peak_gb(device: str = "cpu") -> float:
+    """The peak of memory: of a CUDA device, else of the process."""
     import torch
 
-    from caflow_cli.devices import peak_bytes
-
-    return peak_bytes(torch.device("cpu")) / 1e9
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    # Linux's other figure, `ru_maxrss`, starts at the memory of the process that started it.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) / 1e6
 
 
 def point(options: argparse.Namespace) -> None:

@@ -65,11 +65,11 @@ def measure(
 
     import torch
     from accelerate import Accelerator
+    from restore import peak_gb
     from torch.utils.flop_counter import FlopCounterMode
 
     from caflow_cli.config import Config
     from caflow_cli.config import preset as preset_named
-    from caflow_cli.devices import peak_bytes
     from caflow_cli.model import CAFlow
     from caflow_cli.training import OptimConfig, RunConfig
     from caflow_cli.training.data import Batch
@@ -99,7 +99,7 @@ def measure(
         one.step(data, 1e-5)
         synchronize()
         times.append(time.perf_counter() - begin)
-    peak = peak_bytes(one.accelerator.device) / 1e9
+    peak = peak_gb(device)
     with FlopCounterMode(display=False) as counter:
         few = Batch(*(part[:2] for part in data))
         sum(part.sum() for part in model(*few.points)).backward()

@@ -113,7 +113,7 @@ def test_likelihoods_are_compared_at_tau_and_at_one(models_32, true_pictures):
         assert 0 <= gap["truth_above_all"]["mean"] <= 1
     ours, at_one = by_what(found)
     assert ours.values["likelihood"].as_json() == found.gaps[0]["truth_above_all"]
-    assert at_one.cell.tau == 1.0
+    assert at_one.cell.tau.values == (1.0,)
 
 
 def test_rules_of_rank_are_compared_on_the_same_candidates(models_32, true_pictures, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,10 +194,9 @@ def score_command(
 def _check_there(pair: Pair, console: Console) -> None:
     """Refuse a file that does not exist before anything heavy is imported. CaflowError (exit 1)."""
     from ...images import no_file
-    from ...paths import is_missing
 
     for source in pair.sources:
-        if source.path is not None and is_missing(source.path):
+        if source.path is not None and not os.path.lexists(source.path):
             error = no_file(source.name)
             console.result(error_fields(pair.names, error))
             raise error
