@@ -13,6 +13,7 @@ from .records import Count, NonNegative, Positive, Size, check, number, short
 from .temperature import Temperature
 
 __all__ = [
+    "HOLE",
     "NOISE_STEPS",
     "PRESETS",
     "TASK_NAMES",
@@ -27,7 +28,7 @@ __all__ = [
 # The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
-Rank = Literal["likelihood", "consensus"]  # what can order candidates (`inference.rank`)
+HOLE = 128  # a mask's values from here up are the hole
 
 
 def require(condition: bool, name: str, value: object, wanted: str) -> None:
@@ -202,7 +203,6 @@ class TaskConfig:
     # Or a shape: one value per scale, finest first, or per latent; None: the task's default.
     tau: NonNegative | tuple[NonNegative, ...] | None = None
     candidates: Annotated[int, number(ge=1, le=10_000)] | None = None  # M; None: likewise
-    rank: Rank = "likelihood"  # the model's own rule
     # superres, in training: inputs are shrunk by BICUBIC; or "photo": they are blurred, noisy,
     # compressed and shrunk by several kernels, too.
     degrade: Literal["clean", "photo"] = "clean"

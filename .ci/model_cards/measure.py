@@ -19,7 +19,7 @@ from caflow_cli.evaluation.examples import Example, make_example, side_of
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.evaluation.protocols import BASELINES
 from caflow_cli.flows import to_uint8
-from caflow_cli.inference.score import task_of, to_batch
+from caflow_cli.inference import task_of, to_batch
 from caflow_cli.model import read_info
 from caflow_cli.paths import sha256_of
 from caflow_cli.sampling import Sampling
@@ -191,7 +191,8 @@ def _examples(model: caflow.CAFlow, data: Path, count: int) -> list[Example]:
 @torch.no_grad()
 def _returns(model: caflow.CAFlow, example: Example) -> bool:
     """Whether a true image comes back from `encode` and `decode` as the same 8 bits."""
-    pair = task_of(model).reduce(example.input, example.truth, example.mask)
+    part = task_of(model).parts(example.input, example.mask)[0]
+    pair = part.reduce(example.input, example.truth)
     cond, target = (to_batch([side]) for side in pair)
     back, _ = model.decode(model.encode(target, cond)[0], cond)
     return bool((to_uint8(back) == target).all())

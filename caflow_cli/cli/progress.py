@@ -12,8 +12,6 @@ from .console import Console
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from ..inference.draw import Steps
-
 __all__ = ["ImageProgress", "duration"]
 
 PAUSE = 10  # seconds before the first line, and between lines
@@ -64,21 +62,20 @@ class ImageProgress:
         alone = self._total == 1  # else the other bar shows that something is done
         self._bars.update(self._one, description=name, count="", left="", visible=alone)
 
-    def step(self, steps: Steps) -> None:
-        """Show what is done of an image."""
+    def step(self, done: int, total: int) -> None:
+        """Show what is done of an image: passes of the model."""
         now = time.monotonic()
-        left = _left(now - self._began, steps.done, steps.total)
+        left = _left(now - self._began, done, total)
         self._bars.update(
             self._one,
-            description=f"{self._name}: {steps}",
-            completed=steps.done,
-            total=steps.total,
-            count=f"{steps.done}/{steps.total}",
+            completed=done,
+            total=total,
+            count=f"{done}/{total}",
             left=left,
             visible=bool(left) and (self._total == 1 or now - self._began > BRIEF),
         )
         if left:
-            self._line(now, f"{self._name}: {steps}, {left}")
+            self._line(now, f"{self._name}: {done} of {total} steps done, {left}")
 
     def done(self) -> None:
         """Show that one more image is done, or has failed."""

@@ -96,9 +96,9 @@ def restore_all(
         task = None if command == "sample" else command
         model = load_model(given.model, given.device, console, task)
 
-        from ..inference.score import check_mask, task_of
+        from ..inference import task_of
 
-        check_mask(task_of(model), has_mask)
+        task_of(model).check_mask(has_mask)
         if given.compile:
             model.compile_inference()
         if size is not None:

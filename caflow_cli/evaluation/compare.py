@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from ..data.examples import open_files
 from ..errors import EXIT_FAILED, CaflowError, usage_error
 from ..images import SUFFIXES, read_image
-from ..inference.score import to_batch
+from ..inference import to_batch
 from ..paths import is_file, without_ending
 from ..tasks import Pixels
 from ..tasks.base import resize as resized

@@ -82,7 +82,7 @@ class Measurer:
         for tau, m in run.draws:
             begun = time.perf_counter()
             drawn: list[list[Candidate]] = [[] for _ in examples]
-            for batch in sampler.batches(tau, m, seeds, run.noise_samples):
+            for batch in sampler.batches(tau, range(m), seeds, run.noise_samples):
                 for candidate in batch:
                     drawn[candidate.row].append(candidate)
             if any(len(some) < m for some in drawn):

@@ -14,8 +14,8 @@ import torch
 from ..data.examples import Examples, open_split
 from ..data.split import of_masks
 from ..errors import CaflowError, usage_error
+from ..inference import estimator_of, task_of, to_batch
 from ..inference.sample import requests_at_a_time
-from ..inference.score import estimator_of, task_of, to_batch
 from ..model import CAFlow
 from ..tasks import Pixels, SuperRes, Task
 from .examples import (

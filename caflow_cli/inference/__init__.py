@@ -1,12 +1,13 @@
 """Inference: from an image to ranked candidates, and from a pair to its likelihood."""
 
 from .domain import describe_domain
+from .draw import to_batch
 from .figures import spread
 from .maps import Attribution, attribution, log_prob_map
-from .restore import Drawing, restore, restore_images
+from .restore import Drawing, restore, restore_images, score
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
-from .score import Score, estimator_of, score, task_of, to_batch
+from .score import Score, estimator_of, task_of
 
 __all__ = [
     "Attribution",

@@ -1,102 +1,317 @@
-"""Samples under a condition in one piece: latents, divergence, resampling."""
+"""Samples and scores under conditions of one size: latents, tiles, divergence, resampling."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..flows import standard_normal_log_prob, to_uint8
+from ..layers.guides import Moments
 from ..model import CAFlow, Condition
 from ..tasks import Pixels
-from ..temperature import Tau, Temperature
+from ..temperature import Tau
 from .domain import Statistics, statistics
+from .score import Nats
+from .tiles import Corner, Tiles, plan_tiles
 
-__all__ = [
-    "RESAMPLES",
-    "Latents",
-    "OnePiece",
-    "Progress",
-    "Steps",
-    "decode_noise",
-    "in_cells",
-    "resampled",
-]
+__all__ = ["RESAMPLES", "Conditions", "Progress", "Steps", "diverged_cells", "to_batch"]
 
 RESAMPLES = 10  # of a sample that diverged, at most
 _BLOCK = 64  # pixels: the side of what is judged together, at least
 _MOST = 12  # values of a block that may lie near an end: one in 1024
 _NATS = 10.0  # a value: of the log-determinants, on average
 
+Progress: TypeAlias = Callable[[int, int], None]  # is given done and total, of passes of the model
+
 
 @dataclass
 class Steps:
-    """Counts passes of the model: each draws, or scores, a part of a batch or one of its tiles.
+    """Counts passes of the model, each of a batch or of one tile."""
 
-    Examples:
-        >>> from caflow_cli.inference.draw import Steps
-        >>> steps = Steps(total=40, candidates=(5, 8, 40), part=(2, 5))
-        >>> steps.step("scored")
-        >>> str(steps), steps.done
-        ('candidates 5-8 of 40, window 2 of 5 scored', 1)
-    """
-
-    report: Progress | None = None  # is given this record after each pass
-    done: int = 0
+    report: Progress | None = None  # is told after each pass
     total: int = 0  # as far as is known: what is resampled is added
-    what: str = ""  # the last pass: "drawn" or "scored"
-    candidates: tuple[int, int, int] = (1, 1, 1)  # first and last of the batch, from 1, and M
-    part: tuple[int, int] = (1, 1)  # the window onto a hole, from 1, and how many there are
-    tile: tuple[int, int] = (1, 1)  # likewise
+    done: int = 0
 
-    def step(self, what: str, tile: tuple[int, int] = (1, 1)) -> None:
-        """Count a pass: "drawn" or "scored"."""
-        self.done, self.what, self.tile = self.done + 1, what, tile
+    def step(self) -> None:
+        self.done += 1
         if self.report is not None:
-            self.report(self)
-
-    def __str__(self) -> str:
-        first, last, m = self.candidates
-        batch = f"candidate {first}" if first == last else f"candidates {first}-{last}"
-        places = [f"{batch} of {m}"] if m > 1 else []
-        for name, (number, count) in (("window", self.part), ("tile", self.tile)):
-            if count > 1:
-                places.append(f"{name} {number} of {count}")
-        return f"{', '.join(places)} {self.what}".strip()
+            self.report(self.done, self.total)
 
 
-Progress = Callable[[Steps], None]
+def to_batch(images: Sequence[Pixels]) -> Tensor:
+    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor.
+
+    One alone is no copy, if it may be written to.
+    """
+    alone = len(images) == 1 and images[0].flags.writeable  # PyTorch warns of others
+    stacked = images[0][None] if alone else np.stack(images)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
 
-class Latents:
-    """A CPU generator of a seed, and the size of the images that are drawn from it.
+class Conditions:
+    """Conditions of one size, under which images are drawn and scored.
 
-    Every call takes the next latents: of a sample, of one in place of a sample that diverged, and
-    of the next part of an image.
+    If they fit into memory, they are one tile, computed once as a batch and kept: 0.4 kilobytes a
+    pixel. Of larger ones a tile is computed when it is drawn or scored, and then dropped, because
+    all tiles at once would take gigabytes.
+
+    Args:
+        model: Any model.
+        cond: uint8 (B, C, H, W).
+        bf16: Draw with networks in bfloat16; scores stay float32.
+        tiles: A plan; None: by size.
     """
 
-    def __init__(self, model: CAFlow, seed: int, size: tuple[int, int]) -> None:
-        self._model, self._size = model, size
-        self.generator = torch.Generator().manual_seed(seed)
+    def __init__(
+        self, model: CAFlow, cond: Tensor, bf16: bool = False, tiles: Tiles | None = None
+    ) -> None:
+        self._model, self.cond, self._bf16 = model, cond, bf16
+        self.size = (cond.shape[-2], cond.shape[-1])
+        self.tiles = tiles or plan_tiles(self.size, model.config.flow.multiple)
+        self.kept = model.encode_condition(cond) if len(self.tiles) == 1 else None
+        self._statistics: dict[tuple[int, Corner], Statistics] = {}
+        self._moments: dict[int, Moments] = {}
 
-    def __call__(self) -> list[Tensor]:
-        """The next latents, standard normal, (C, h, w) each."""
-        return list(self.one_by_one())
+    @property
+    def statistics(self) -> Statistics:
+        """`domain.statistics` of each condition, (B, S), in tiles as the mean over them.
 
-    def one_by_one(self) -> Iterator[Tensor]:
-        """The next latents, each drawn when it is asked for. All of them must be."""
-        for shape in self._model.latent_shapes(self._size):
-            yield torch.randn(shape, generator=self.generator)
+        In tiles they are computed with the tiles, so an image must be drawn or scored before.
+        """
+        if self.kept is not None:
+            return statistics(self.kept)
+        rows = ([self._statistics[row, corner] for corner in self.tiles] for row in self._rows)
+        return np.stack([np.concatenate(row).mean(0) for row in rows])
+
+    @property
+    def _rows(self) -> range:
+        return range(len(self.cond))
+
+    def draw(
+        self,
+        tau: Tau,
+        generators: Sequence[Generator],
+        strict: bool = True,
+        steps: Steps | None = None,
+    ) -> list[tuple[Pixels, int]]:
+        """Draw one image from the next latents of each generator.
+
+        What diverged is resampled alone, so other samples stay as they are.
+
+        Args:
+            tau: Temperature.
+            generators: On the CPU, equally many for each condition, as neighbours.
+            strict: Resample what diverged; else take every first sample.
+            steps: Counts.
+
+        Returns:
+            In the order of the generators: the image, uint8 (H, W, C), and how many samples
+            diverged; above `RESAMPLES`, the image did, too.
+        """
+        steps, each = steps or Steps(), len(generators) // len(self.cond)
+        if self.kept is None:
+            return [
+                self._draw_alone(place // each, tau, generator, strict, steps)
+                for place, generator in enumerate(generators)
+            ]
+        states = [generator.get_state() for generator in generators]
+        noise = [self._model.latent_noise(generator, self.size) for generator in generators]
+        points, cells = self._decode(self.kept, noise, tau)
+        pixels = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        found = [(image, 0) for image in pixels]
+        steps.step()
+        for place in cells.flatten(1).any(1).nonzero().flatten().tolist() if strict else ():
+            # By itself from the start, because batches change the bits.
+            generators[place].set_state(states[place])
+            steps.total += 1
+            found[place] = self._draw_alone(place // each, tau, generators[place], strict, steps)
+        return found
+
+    def log_prob(
+        self, targets: Tensor, noise_samples: int = 1, steps: Steps | None = None
+    ) -> list[Nats]:
+        """Score images, uint8 (B M, C, H, W), those of one condition as neighbours.
+
+        In tiles it is the sum of `log p(tile | its condition)`, for ranking. Overlaps count twice,
+        so it is not a log-density, and noise draws say nothing of it.
+        """
+        steps = steps or Steps()
+        if self.kept is not None:
+            values, deviations = self._model.log_prob_with_deviations(
+                targets, self.kept, noise_samples
+            )
+            steps.step()
+            pairs = zip(values.tolist(), deviations.cpu().unbind(1), strict=True)
+            return [Nats(*pair) for pair in pairs]
+        each = len(targets) // len(self.cond)
+        sums = [0.0] * len(targets)
+        for row in self._rows:
+            for corner in self.tiles:
+                condition = self._read(row, corner)
+                for place in range(row * each, (row + 1) * each):
+                    tile = self.tiles.cut(targets[place, None], corner)
+                    sums[place] += float(self._model.log_prob(tile, condition, noise_samples))
+                    steps.step()
+                del condition  # 0.4 kilobytes a pixel, before that of the next tile is computed
+        return [Nats(value, None) for value in sums]
+
+    def _read(self, row: int, corner: Corner) -> Condition:
+        """Compute the condition of a tile.
+
+        A guide that normalises reads it by moments of places spread over the image: each tile's own
+        ones would make neighbours differ.
+        """
+        if self.kept is not None and len(self.cond) == 1:
+            return self.kept
+        image = self.cond[row, None]
+        tile = self.tiles.cut(image, corner)
+        if len(self.tiles) > 1 and self._model.config.flow.guide_net == "unet":
+            if row not in self._moments:
+                self._moments[row] = Moments()
+                with self._moments[row].recorded():
+                    self._model.encode_condition(self.tiles.places(image))
+            with self._moments[row].used():
+                condition = self._model.encode_condition(tile)
+        else:
+            condition = self._model.encode_condition(tile)
+        if (row, corner) not in self._statistics:
+            self._statistics[row, corner] = statistics(condition)
+        return condition
+
+    def _decode(
+        self, condition: Condition, noise: Sequence[list[Tensor]], tau: Tau
+    ) -> tuple[Tensor, Tensor]:
+        """The points of noise, floats (B, C, H, W), and their `diverged_cells`, on the CPU."""
+        latents = self._model.latents(noise, tau)
+        points, log_prob = self._model.decode(latents, condition, bf16=self._bf16)
+        gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
+        logdet = log_prob - gaussian.to(log_prob)
+        return points, diverged_cells(self._model, condition, points, logdet).cpu()
+
+    def _draw_alone(
+        self, row: int, tau: Tau, generator: Generator, strict: bool, steps: Steps
+    ) -> tuple[Pixels, int]:
+        """Draw an image from one field of noise, which is cut into tiles.
+
+        Cells that diverged, and only these, take the generator's next latents.
+        """
+        image = np.empty((*self.size, self._model.config.flow.target_channels), np.uint8)
+        noise = _NoiseRows(self._model, generator, self.size)
+        changed = None
+        for redraws in range(RESAMPLES + 1):
+            away = self._draw_into(image, row, tau, noise, changed, steps)
+            if not strict or not away.any():
+                return image, redraws
+            noise.changed.append(away)
+            changed = away
+        return image, RESAMPLES + 1
+
+    def _draw_into(
+        self,
+        image: Pixels,
+        row: int,
+        tau: Tau,
+        noise: _NoiseRows,
+        changed: Tensor | None,
+        steps: Steps,
+    ) -> Tensor:
+        """Draw the tiles of an image into it, and find the cells in which they diverged.
+
+        Overlapping tiles have the same latents and conditions, so they draw the same image except
+        near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
+        blends them.
+
+        Args:
+            image: uint8 (H, W, C), which is filled. It holds the last sample where there is one.
+            row: Of the condition.
+            tau: Temperature.
+            noise: Of the whole image.
+            changed: The cells in which it is other noise than at the last call. Only tiles that see
+                one, and the tiles that these overlap, are drawn again.
+            steps: Counts.
+        """
+        tiles, cell = self.tiles, self._model.config.flow.multiple
+        (height, width), (rows, columns) = tiles.size, tiles.shape
+        away = torch.zeros(height // cell, width // cell, dtype=torch.bool)
+        new = list(tiles) if changed is None else tiles.touching(changed, cell)
+        drawn = tiles.overlapping(new)
+        if changed is not None:
+            steps.total += len(drawn)
+        # What is not yet complete of the tiles above: sums of weighted pixels, and what is new.
+        rest = np.zeros((0, width, image.shape[2]), np.float32)
+        fresh = np.zeros((0, width), np.bool_)
+        ends, across = (*tiles.tops[1:], height), tiles.column_weights()
+        for top, vertical, end in zip(tiles.tops, tiles.row_weights(), ends, strict=True):
+            band = np.zeros((rows, width, image.shape[2]), np.float32)
+            written = np.zeros((rows, width), np.bool_)
+            band[: len(rest)], written[: len(fresh)] = rest, fresh
+            in_row = any(corner[0] == top for corner in drawn)
+            of_rows = noise.between(top, top + rows) if in_row else []
+            for left, horizontal in zip(tiles.lefts, across, strict=True):
+                corner = (top, left)
+                written[:, left : left + columns] |= corner in new
+                if corner not in drawn:
+                    continue
+                sides = [width // z.shape[-1] for z in of_rows]  # of a latent's cell, in pixels
+                own = [
+                    z[..., left // side : (left + columns) // side]
+                    for z, side in zip(of_rows, sides, strict=True)
+                ]
+                point, cells = self._decode(self._read(row, corner), [own], tau)
+                seen = away[top // cell :, left // cell :][: rows // cell, : columns // cell]
+                seen |= cells[0]
+                weight = (vertical[:, None] * horizontal)[:, :, None]
+                value = point[0].permute(1, 2, 0).cpu().numpy()
+                band[:, left : left + columns] += weight * value
+                steps.step()
+            done = band[: end - top]
+            with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
+                np.floor(done, out=done).clip(0, 255, out=done)
+                where = written[: end - top, :, None]
+                np.copyto(image[top:end], done, where=where, casting="unsafe")
+            rest, fresh = band[end - top :], written[end - top :]
+        return away
 
 
-def in_cells(cells: Tensor, width: int) -> Tensor:
-    """Cells of an image at the width of a latent: bool (rows, columns) to (h, width)."""
-    times = width // cells.shape[-1]
-    return cells.repeat_interleave(times, 0).repeat_interleave(times, 1)
+class _NoiseRows:
+    """The next latents of a generator for an image, of which a few rows at a time are held.
+
+    All of them would take 12 bytes a pixel. So they are drawn again for every band of rows, one
+    latent after the other, and the generator then stands behind them.
+    """
+
+    def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
+        self._shapes, self._height = model.latent_shapes(size), size[0]
+        self._generator, self._start = generator, generator.get_state()
+        # Cells of the image, bool (rows, columns), in which the generator's next latents count.
+        self.changed: list[Tensor] = []
+
+    def between(self, first: int, last: int) -> list[Tensor]:
+        """The latents of some rows of pixels, (C, h', w) each."""
+        self._generator.set_state(self._start)
+        found = [self._band(shape, first, last).clone() for shape in self._shapes]
+        for cells in self.changed:
+            for z, shape in zip(found, self._shapes, strict=True):
+                times = shape[2] // cells.shape[1]
+                where = cells.repeat_interleave(times, 0).repeat_interleave(times, 1)
+                rows = self._rows(shape, first, last)
+                torch.where(where[rows], self._band(shape, first, last), z, out=z)
+        return found
+
+    def _rows(self, shape: tuple[int, int, int], first: int, last: int) -> slice:
+        cell = self._height // shape[1]
+        return slice(first // cell, last // cell)
+
+    def _band(self, shape: tuple[int, int, int], first: int, last: int) -> Tensor:
+        z = torch.randn(shape, generator=self._generator)
+        return z[:, self._rows(shape, first, last)]
 
 
 def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:
@@ -131,134 +346,3 @@ def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: 
     away |= (off & ~away.flatten(1).any(1))[:, None, None]
     away = away.repeat_interleave(cells, 1).repeat_interleave(cells, 2)[:, :rows, :columns]
     return F.max_pool2d(away[:, None].to(torch.float32), 3, 1, 1)[:, 0] > 0
-
-
-def decode_noise(
-    model: CAFlow, condition: Condition, latents: Sequence[Tensor], bf16: bool = False
-) -> tuple[Tensor, Tensor]:
-    """The points of latents, floats (B, C, H, W), and their `diverged_cells`."""
-    points, log_prob = model.decode(latents, condition, bf16=bf16)
-    gaussian = torch.stack([standard_normal_log_prob(z) for z in latents]).sum(0)
-    return points, diverged_cells(model, condition, points, log_prob - gaussian.to(log_prob))
-
-
-def resampled(
-    draw: Callable[[Tensor | None], tuple[Pixels, Tensor]], exchange: Callable[[Tensor], None]
-) -> tuple[Pixels, int]:
-    """Draw, and where the sample diverged resample it from the generator's next latents.
-
-    Args:
-        draw: The image, and its `diverged_cells`, (rows, columns). It is given the cells in which
-            latents have changed since its last call; None: it is the first.
-        exchange: Puts the generator's next latents into those cells.
-
-    Returns:
-        The last image, and how many samples diverged: above `RESAMPLES`, this one did, too.
-    """
-    changed: Tensor | None = None
-    for redraws in range(RESAMPLES + 1):
-        image, cells = draw(changed)
-        if not bool(cells.any()):
-            return image, redraws
-        if redraws < RESAMPLES:
-            changed = cells.cpu()
-            exchange(changed)
-    return image, RESAMPLES + 1
-
-
-class OnePiece:
-    """Conditions that are computed once, as one batch, and kept: 0.4 kilobytes a pixel.
-
-    Args:
-        model: Any model.
-        cond: uint8 (B, C, H, W).
-        bf16: Draw with networks in bfloat16; scores stay float32.
-    """
-
-    def __init__(self, model: CAFlow, cond: Tensor, bf16: bool = False) -> None:
-        self._model, self._cond, self._bf16 = model, cond, bf16
-        self.condition = model.encode_condition(cond)
-        self.size = self.condition.size  # height and width
-        self.tiles = 1
-
-    @property
-    def statistics(self) -> Statistics:
-        """`domain.statistics` of each condition, (B, S)."""
-        return statistics(self.condition)
-
-    def draw(
-        self,
-        tau: Tau,
-        latents: Sequence[Latents],
-        strict: bool = True,
-        steps: Steps | None = None,
-    ) -> list[tuple[Pixels, int]]:
-        """Draw one image from the next latents of each.
-
-        What diverged is resampled alone, so other samples stay as they are.
-
-        Args:
-            tau: Temperature.
-            latents: Equally many for each condition, as neighbours.
-            strict: Resample what diverged; else take every first sample.
-            steps: Counts.
-
-        Returns:
-            In the order of the latents: the image, uint8 (H, W, C), and how many samples diverged;
-            above `RESAMPLES`, the image did, too.
-        """
-        noise = [of_one() for of_one in latents]
-        points, cells = decode_noise(
-            self._model, self.condition, self._latents(tau, noise), self._bf16
-        )
-        found = [(image, 0) for image in _to_images(points)]
-        if strict:
-            each = len(latents) // self.condition.batch
-            for place in cells.flatten(1).any(1).cpu().nonzero().flatten().tolist():
-                found[place] = self._draw_alone(place // each, tau, noise[place], latents[place])
-        if steps is not None:
-            steps.step("drawn")
-        return found
-
-    def _draw_alone(
-        self, row: int, tau: Tau, first: list[Tensor], fresh: Latents
-    ) -> tuple[Pixels, int]:
-        """Draw again a sample that diverged among others, by itself: batches change the bits."""
-        condition = self.condition
-        if condition.batch > 1:
-            condition = self._model.encode_condition(self._cond[row, None])
-
-        def draw(_: Tensor | None) -> tuple[Pixels, Tensor]:
-            latents = self._latents(tau, [first])
-            points, cells = decode_noise(self._model, condition, latents, self._bf16)
-            return _to_images(points)[0], cells[0]
-
-        def exchange(cells: Tensor) -> None:
-            for z, other in zip(first, fresh.one_by_one(), strict=True):
-                torch.where(in_cells(cells, z.shape[-1]), other, z, out=z)
-
-        return resampled(draw, exchange)
-
-    def _latents(self, tau: Tau, noise: Sequence[list[Tensor]]) -> list[Tensor]:
-        """The latents of that noise, as one batch."""
-        device, dtype = self._model.device, self._model.dtype
-        taus = Temperature.of(tau).of_latents(self._model.config.flow.latent_scales)
-        stacked = (torch.stack(z).to(device, dtype) for z in zip(*noise, strict=True))
-        return [own * z for own, z in zip(taus, stacked, strict=True)]
-
-    def log_prob(
-        self, targets: Tensor, noise_samples: int, steps: Steps | None = None
-    ) -> tuple[list[float], Tensor]:
-        """Score images, uint8 (B or B M, C, H, W): nats, and what each of the K noise draws says,
-        (K, B)."""
-        value, deviations = self._model.log_prob_with_deviations(
-            targets, self.condition, noise_samples
-        )
-        if steps is not None:
-            steps.step("scored")
-        return value.tolist(), deviations.cpu()
-
-
-def _to_images(points: Tensor) -> list[Pixels]:
-    """Round floats (B, C, H, W) on the 8-bit scale to images."""
-    return list(to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy())

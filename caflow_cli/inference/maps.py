@@ -16,10 +16,9 @@ from ..errors import CaflowError
 from ..layers.terms import observed
 from ..model import CAFlow, Condition
 from ..tasks import HoleWindow, Pixels
-from .draw import OnePiece
-from .sample import Request, Sampler, Step
-from .score import check_mask, task_of
-from .tiles import check_size, plan_tiles
+from .sample import CustomPart, Request, Sampler
+from .score import task_of
+from .tiles import plan_tiles
 
 __all__ = ["Attribution", "attribution", "log_prob_map"]
 
@@ -61,45 +60,40 @@ def attribution(
     Raises:
         CaflowError: Condition and target do not fit each other, or are too large for one piece.
     """
-    task, multiple = task_of(model), model.config.flow.multiple
-    check_mask(task, mask is not None)
+    task = task_of(model)
     height, width = size = task.model_size(condition, mask)
-    check_size(size)
-    if len(plan_tiles(size, multiple)) > 1:
+    if len(plan_tiles(size, model.config.flow.multiple)) > 1:
         raise CaflowError(
             f"{width}×{height} pixels are scored in tiles, which have no map",
             "crop both images",
         )
-    parts = task.parts(condition, mask)
-    reduced, _ = parts[0].reduce(condition, target)
+    parts = Request.of(task, condition, mask).parts
+    reduced, scored = parts[0].reduce(condition, target)
     # Not strict: of some conditions most samples at tau 1 diverge, and still have a map.
-    first = Step(lambda _: reduced, parts[0].compose, parts[0].reduce)
-    at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
+    first = CustomPart(lambda _: reduced, parts[0].compose, parts[0].reduce)
     request = Request(condition, [first, *parts[1:]])
+    at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
     sampler = Sampler(model, [request], strict=False, batch_size=at_a_time)
 
-    def map_of_part(images: Sequence[Pixels], part: int) -> tuple[Tensor, Tensor]:
-        conditions, targets = sampler.reduce(images, part)
-        assert isinstance(conditions, OnePiece)
-        return log_prob_map(model, targets, conditions.condition), targets
-
     def map_of(images: Sequence[Pixels]) -> Tensor:
+        maps = []
+        for number in range(len(parts)):
+            conditions, targets = sampler.reduce([(0, number, image) for image in images])
+            assert conditions.kept is not None
+            maps.append(log_prob_map(model, targets, conditions.kept))
         if len(parts) == 1:
-            return map_of_part(images, 0)[0]
+            return maps[0]
         total = torch.zeros(len(images), *condition.shape[:2], dtype=torch.float64)
-        for number, part in enumerate(parts):
+        for part, values in zip(parts, maps, strict=True):
             assert isinstance(part, HoleWindow)
-            values = part.spread(map_of_part(images, number)[0].cpu().numpy())
-            part.window.of(total.permute(1, 2, 0).numpy())[:] += values.transpose(1, 2, 0)
+            spread = part.spread(values.cpu().numpy())
+            part.window.of(total.permute(1, 2, 0).numpy())[:] += spread.transpose(1, 2, 0)
         return total
 
-    scored = target
-    if len(parts) == 1:
-        scored = map_of_part([target], 0)[1][0].permute(1, 2, 0).numpy()
     nats = map_of([target])
     total = torch.zeros_like(_cells(nats))
     squares = torch.zeros_like(total)
-    for batch in sampler.batches(1.0, samples, [_SEED], None):
+    for batch in sampler.batches(1.0, range(samples), [_SEED], None):
         values = _cells(map_of([one.image for one in batch]))
         total += values.sum(0)
         squares += values.square().sum(0)
@@ -107,7 +101,7 @@ def attribution(
     deviation = ((squares - samples * mean.square()) / (samples - 1)).clamp_min(1e-12).sqrt()
     z = (_cells(nats) - mean) / deviation
     return Attribution(
-        target=scored,
+        target=scored if len(parts) == 1 else target,
         nats=nats[0].cpu().numpy(),
         z=z[0].cpu().numpy(),
         cell=_CELL,

@@ -1,4 +1,4 @@
-"""Draw M candidates, rank them, keep the best N (paper section 4.4)."""
+"""Draw M candidates, rank them, keep the best N (paper section 4.4); and score a given pair."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..devices import check_bf16
 from ..errors import CaflowError
 from ..model import CAFlow
-from ..sampling import Sampling
+from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels, SuperRes
 from ..temperature import Tau
 from .arguments import ImageLike, as_image, as_mask
@@ -19,10 +19,9 @@ from .draw import RESAMPLES, Progress
 from .rank import distances, order
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
-from .score import check_mask, estimator_of, task_of
-from .tiles import check_size
+from .score import Score, estimator_of, task_of
 
-__all__ = ["Drawing", "restore", "restore_images"]
+__all__ = ["Drawing", "restore", "restore_images", "score"]
 
 
 def restore(
@@ -71,6 +70,41 @@ def restore(
     """
     sampling = Sampling(tau=tau, candidates=candidates, keep=keep, seed=seed, **options)
     return restore_images(model, [as_image(image)], sampling, [as_mask(mask)])[0]
+
+
+def score(
+    model: CAFlow,
+    condition: ImageLike,
+    target: ImageLike,
+    mask: ImageLike | None = None,
+    *,
+    noise_samples: int = 1,
+) -> Score:
+    """Score a target against the image that it was made from.
+
+    Args:
+        model: Any model, as `caflow_cli.load` loads it by name.
+        condition: The task's input, such as the small image for superres: a path, a PIL image, or
+            an array, uint8 (H, W, 3); see `as_image`.
+        target: Likewise, uint8 (H', W', 3).
+        mask: For inpaint: likewise, uint8 (H, W), 128 and up where the image was filled.
+        noise_samples: K.
+
+    Examples:
+        >>> import caflow_cli as caflow
+        >>> from caflow_cli.assets import example_path
+        >>> face, small = example_path("face_64"), example_path("face")
+        >>> score = caflow.score(caflow.load("faces-superres-x4"), small, face)
+        >>> f"{score.log_likelihood:.0f} nats, {score.bits_per_dim:.3f} bits/dim"
+        '-30500 nats, 3.581 bits/dim'
+
+    Raises:
+        CaflowError: The target or the mask does not fit the condition.
+    """
+    check_noise_samples(noise_samples)
+    condition, target, mask = as_image(condition), as_image(target), as_mask(mask)
+    request = Request.of(task_of(model), condition, mask)
+    return Sampler(model, [request]).score([target], noise_samples)[0]
 
 
 def restore_images(
@@ -136,17 +170,17 @@ class Drawing:
         progress: Progress | None = None,
         batch_size: int | None = None,
     ) -> None:
-        self._task = task_of(model)
+        task = task_of(model)
         self.sampling = sampling.of(model.config)  # with all defaults filled in
         self._model, self._images, self._masks = model, images, masks
         bf16 = self.sampling.precision == "bf16"
         if bf16:
             check_bf16(model.device)
-        requests = []
-        for image, mask in zip(images, masks, strict=True):
-            check_mask(self._task, mask is not None)
-            check_size(self._task.model_size(image, mask))
-            requests.append(Request.of(self._task, image, mask, self.sampling.consistent))
+        self._consistent = None  # the task whose candidates are consistent
+        if self.sampling.consistent:
+            assert isinstance(task, SuperRes), "Sampling.of refuses others"
+            task = self._consistent = replace(task, consistent=True)
+        requests = [Request.of(task, *one) for one in zip(images, masks, strict=True)]
         self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)
         self._found: list[list[Candidate]] = [[] for _ in images]
         self._drawn = 0
@@ -163,20 +197,19 @@ class Drawing:
         Raises:
             CaflowError: The seeds do not suffice, or all candidates of an image diverged.
         """
-        sampling, before = self.sampling, self._drawn
+        sampling = self.sampling
         more = sampling.candidates if count is None else count
         assert more is not None, "Sampling.of fills it in"
-        replace(sampling, candidates=before + more, keep=1).check()
-        seeds = [sampling.seed + before] * len(self._images)
-        for batch in self._sampler.batches(sampling.temperature, more, seeds):
+        ks = range(self._drawn, self._drawn + more)
+        replace(sampling, candidates=ks.stop, keep=1).check()
+        seeds = [sampling.seed] * len(self._images)
+        for batch in self._sampler.batches(sampling.temperature, ks, seeds):
             for one in batch:
-                one.k += before
-                if isinstance(self._task, SuperRes) and sampling.consistent:
-                    reduced = self._task.degrade(one.image).astype(int)
+                if self._consistent is not None:
+                    reduced = self._consistent.degrade(one.image).astype(int)
                     one.consistency_max = int(np.abs(reduced - self._images[one.row]).max())
-                one.release()
                 self._found[one.row].append(one)
-            self._drawn = min(before + more, self._drawn + self._sampler.at_a_time)
+            self._drawn = min(ks.stop, self._drawn + self._sampler.at_a_time)
             if all(self._found):
                 yield self._drawn
         if not all(self._found):
@@ -191,16 +224,14 @@ class Drawing:
         if sampling.rank == "consensus":
             apart = distances(len(found), lambda k: found[k].image)
         places = order(sampling.rank, [one.score.rank_score for one in found], apart)
-        ranked = []
         for rank, (index, value) in enumerate(places, 1):
             found[index].rank, found[index].rank_value = rank, value
-            ranked.append(found[index])
         return Candidates(
-            ranked,
+            sorted(found, key=lambda one: one.rank),
             self._drawn - len(found),
             sampling,
             estimator_of(self._model, 1),
-            self._sampler.statistics[row],
+            self._sampler.conditions.statistics[row],
             self._images[row],
             self._masks[row],
             self._model.config,

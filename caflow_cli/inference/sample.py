@@ -1,7 +1,7 @@
 """The one path from conditions to scored candidates: draw, compose, round, reduce, score.
 
-Restoration, evaluation, score maps and the sample grids of training all use it. So a candidate is
-the same wherever it is drawn, and `score` of the written image repeats its score.
+Restoration, scores, evaluation, score maps and the sample grids of training all use it. So a
+candidate is the same wherever it is drawn, and `score` of the written image repeats its score.
 
 An image has one part or, if it has a hole that takes several windows, several. They are drawn and
 composed one after the other, so the condition of every part but the first is another for each
@@ -14,39 +14,35 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import SEEDS
-from ..tasks import HoleWindow, Part, Pixels, Place, SuperRes, Task
+from ..tasks import Part, Pixels, Place, Task
 from ..temperature import Tau
-from .domain import Statistics
-from .draw import RESAMPLES, Latents, OnePiece, Progress, Steps
-from .score import BATCH_PIXELS, Nats, Score, nats_of, score_of, to_batch
-from .tiles import InTiles, read_conditions
+from .draw import RESAMPLES, Conditions, Progress, Steps, to_batch
+from .score import Nats, Score, score_of
+from .tiles import check_size
 
-__all__ = ["Candidate", "Request", "Sampler", "Step", "back_project", "requests_at_a_time"]
+__all__ = ["Candidate", "CustomPart", "Request", "Sampler", "requests_at_a_time"]
 
-# Of the images of a batch together, which are composed and then scored.
-HELD_PIXELS = 2**26
-_PROJECTIONS = 100  # samples of 100 faces take 5 to 11 on average and 63 at most, by temperature
+_BATCH = 2**18  # pixels that the model works on at a time
+_HELD = 2**26  # pixels of the images of a batch together, which are composed and then scored
 
-_Read = tuple[OnePiece | InTiles, Tensor]  # conditions, and what they were read from, (B, C, H, W)
+Job = tuple[int, int, Pixels]  # the index of a request, that of a part of it, and a composed image
 
 
 def requests_at_a_time(
     size: tuple[int, int], candidates: int, batch_size: int | None = None
 ) -> int:
     """How many requests of that height and width, with M candidates each, make one batch."""
-    return max(1, (batch_size or BATCH_PIXELS // (size[0] * size[1])) // candidates)
+    return max(1, (batch_size or _BATCH // math.prod(size)) // candidates)
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class CustomPart:
     """A `Part` whose functions are given one by one."""
 
     condition: Callable[[Pixels], Pixels]
@@ -63,39 +59,21 @@ class Request:
     parts: Sequence[Part]
 
     @classmethod
-    def of(
-        cls, task: Task, image: Pixels, mask: Pixels | None = None, consistent: bool = False
-    ) -> Request:
-        """Make the request for a user's image.
+    def of(cls, task: Task, image: Pixels, mask: Pixels | None = None) -> Request:
+        """Make the request for a user's image, uint8 (H, W, 3), and its mask, uint8 (H, W).
 
-        Args:
-            task: The model's.
-            image: uint8 (H, W, 3).
-            mask: uint8 (H, W), where the task needs one.
-            consistent: For superres: `compose` projects each sample to an image that shrinks to
-                `image`.
+        Raises:
+            CaflowError: The mask is missing, not wanted or does not fit; the image is too large.
         """
-        if not consistent:
-            return cls(image, task.parts(image, mask))
-        assert isinstance(task, SuperRes), "Sampling.of refuses others"
-
-        def compose(image: Pixels, draw: Pixels) -> Pixels:
-            return back_project(image, task.compose(image, draw), task)
-
-        return cls(image, [Step(task.condition, compose, task.reduce)])
+        task.check_mask(mask is not None)
+        check_size(task.model_size(image, mask))
+        return cls(image, task.parts(image, mask))
 
     @classmethod
     def of_condition(cls, task: Task, cond: Pixels) -> Request:
         """Make the request for a condition at model scale, whose image is not known."""
-        return cls(cond, [Step(lambda y: y, task.keep_known, lambda y, target: (y, target))])
-
-    def composed(self, number: int, image: Pixels, draw: Pixels) -> Pixels:
-        """`image` with part `number` done, too. An image that this method composed is reused."""
-        part = self.parts[number]
-        if number == 0 or not isinstance(part, HoleWindow):
-            return part.compose(self.image, draw)
-        part.fill(image, draw)
-        return image
+        part = CustomPart(lambda y: y, task.keep_known, lambda y, target: (y, target))
+        return cls(cond, [part])
 
 
 @dataclass(eq=False)
@@ -107,42 +85,35 @@ class Candidate:
     k: int
     seed: int  # replays it: `--seed SEED -m 1`
     redraws: int = 0  # samples of its generator that diverged, of all parts
+    diverged: bool = False  # so often that it is dropped, or its score is not finite
     score: Score = field(init=False)
     rank: int = 0  # from 1
     rank_value: float | None = None  # what the rule of rank says of it (`inference.rank`)
     consistency_max: int | None = None  # levels between the reduced image and the input
-    _draws: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
-    _nats: list[Nats] = field(default_factory=list)
+    _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
     _image: Pixels | None = None
 
     @property
     def image(self) -> Pixels:
-        """The composed image, uint8 (H, W, 3); after `release`, composed at each access."""
+        """The composed image, uint8 (H, W, 3); a large one is composed at each access."""
         if self._image is not None:
             return self._image
         image = self.request.image
-        for number, draw in enumerate(self._draws):
-            image = self.request.composed(number, image, draw)
+        for part, sample in zip(self.request.parts, self._samples, strict=False):
+            image = part.compose(image, sample)
         return image
+
+    def take(self, sample: Pixels) -> None:
+        """Compose the next part."""
+        self._image = self.request.parts[len(self._samples)].compose(self.image, sample)
+        self._samples.append(sample)
 
     def release(self) -> None:
         """Hold the image or the samples it is composed of, whichever takes less memory."""
-        if self._image is not None and self._image.nbytes > sum(d.nbytes for d in self._draws):
+        if self.image.nbytes > sum(sample.nbytes for sample in self._samples):
             self._image = None
-        elif self._image is not None:
-            self._draws = []
-
-    def take(self, draw: Pixels) -> None:
-        """Compose the next part."""
-        before = self.request.image if self._image is None else self._image
-        self._image = self.request.composed(len(self._draws), before, draw)
-        self._draws.append(draw)
-
-    def take_score(self, nats: Nats, size: tuple[int, int]) -> None:
-        """Score the next part; the last one completes `score`."""
-        self._nats.append(nats)
-        if len(self._nats) == len(self.request.parts):
-            self.score = score_of(self._nats, self.request.parts, size, self.image)
+        else:
+            self._samples = []
 
 
 class Sampler:
@@ -159,6 +130,7 @@ class Sampler:
             as many as fit well into memory.
 
     Attributes:
+        conditions: Of the first parts.
         at_a_time: How many candidates of each request make a batch.
     """
 
@@ -171,174 +143,124 @@ class Sampler:
         bf16: bool = False,
         batch_size: int | None = None,
     ) -> None:
-        self.requests, self._bf16 = requests, bf16
-        self._model, self._strict, self._progress = model, strict, progress
+        self._model, self._requests, self._bf16 = model, requests, bf16
+        self._strict, self._progress = strict, progress
         cond = to_batch([one.parts[0].condition(one.image) for one in requests])
-        self._first: _Read = read_conditions(model, cond, bf16), cond
-        self._most = max(len(request.parts) for request in requests)
-        height, width = self._first[0].size
+        self.conditions = Conditions(model, cond, bf16)
+        self._parts = max(len(request.parts) for request in requests)
         # Each candidate of a batch has its image, which may be far larger than what is drawn.
-        room = max(1, HELD_PIXELS // max(math.prod(one.image.shape[:2]) for one in requests))
-        most = batch_size or min(room, BATCH_PIXELS // (height * width))
+        room = max(1, _HELD // max(math.prod(one.image.shape[:2]) for one in requests))
+        most = batch_size or min(room, _BATCH // math.prod(self.conditions.size))
         self.at_a_time = max(1, most // len(requests))
 
-    @property
-    def statistics(self) -> Statistics:
-        """`domain.statistics` of the condition of each first part: (requests, S)."""
-        return self._first[0].statistics
-
     def batches(
-        self,
-        tau: Tau,
-        candidates: int,
-        seeds: Sequence[int],
-        noise_samples: int | None = 1,
+        self, tau: Tau, ks: range, seeds: Sequence[int], noise_samples: int | None = 1
     ) -> Iterator[list[Candidate]]:
-        """Draw, compose and score candidates 0 to M - 1 of every request, in batches.
+        """Draw, compose and score candidates of every request, in batches.
 
         Each batch holds some candidates of every request. Those of one request are neighbours, in
         the order of k. Where `strict`, what diverged is missing.
 
         Args:
             tau: Temperature.
-            candidates: M.
+            ks: Which candidates, such as `range(M)`.
             seeds: One for each request. Candidate k draws from generator seed + k, modulo 2^32.
             noise_samples: K of the scores; None: do not score.
         """
-        size, step = self._first[0].size, self.at_a_time
-        passes, steps = 1 if noise_samples is None else 2, Steps(self._progress)
-        for first in range(0, candidates, step):
-            count = min(step, candidates - first) * len(self.requests)
-            tiles = self._first[0].tiles
-            steps.total += passes * self._most * (count * tiles if tiles > 1 else 1)
-        for first in range(0, candidates, step):
-            last = min(first + step, candidates)
+        size, steps = self.conditions.size, Steps(self._progress)
+        groups = [ks[first : first + self.at_a_time] for first in range(0, len(ks), self.at_a_time)]
+        passes = len(groups)
+        if (tiles := len(self.conditions.tiles)) > 1:
+            passes = len(ks) * len(self._requests) * tiles
+        steps.total = passes * self._parts * (1 if noise_samples is None else 2)
+        for group in groups:
             batch = [
-                Candidate(self.requests[row], row, k, (seed + k) % SEEDS)
+                Candidate(self._requests[row], row, k, (seed + k) % SEEDS)
                 for row, seed in enumerate(seeds)
-                for k in range(first, last)
+                for k in group
             ]
-            generators = {id(one): Latents(self._model, one.seed, size) for one in batch}
-            for part in range(self._most):
-                steps.candidates, steps.part = (first + 1, last, candidates), (part + 1, self._most)
+            generators = {one: Generator().manual_seed(one.seed) for one in batch}
+            nats: dict[Candidate, list[Nats]] = {one: [] for one in batch}
+            for part in range(self._parts):
                 some = [one for one in batch if part < len(one.request.parts)]
                 if not some:
                     break
-                known = self._first if part == 0 else self._read(part, some)
-                latents = [generators[id(one)] for one in some]
-                drawn = known[0].draw(tau, latents, self._strict, steps)
-                lost = {
-                    id(one)
-                    for one, (_, redraws) in zip(some, drawn, strict=True)
-                    if redraws > RESAMPLES
-                }
-                for one, (image, redraws) in zip(some, drawn, strict=True):
-                    one.take(image)
+                conditions = self.conditions
+                if part > 0:  # which is another for each candidate
+                    conds = [one.request.parts[part].condition(one.image) for one in some]
+                    conditions = Conditions(self._model, to_batch(conds), self._bf16)
+                own = [generators[one] for one in some]
+                drawn = conditions.draw(tau, own, self._strict, steps)
+                for one, (sample, redraws) in zip(some, drawn, strict=True):
+                    one.take(sample)
                     one.redraws += redraws
+                    one.diverged = redraws > RESAMPLES
                 if noise_samples is not None:
-                    pairs = [(one.row, one.image) for one in some]
-                    conditions, targets = self._reduce(part, pairs, known)
-                    nats = nats_of(conditions, targets, noise_samples, steps)
-                    for one, own in zip(some, nats, strict=True):
-                        one.take_score(own, size)
-                        if self._strict and not math.isfinite(own.value):
-                            lost.add(id(one))
-                batch = [one for one in batch if id(one) not in lost]
+                    jobs = [(one.row, part, one.image) for one in some]
+                    known, targets = self.reduce(jobs, conditions)
+                    found = known.log_prob(targets, noise_samples, steps)
+                    for one, value in zip(some, found, strict=True):
+                        nats[one].append(value)
+                        one.diverged |= self._strict and not math.isfinite(value.value)
+                batch = [one for one in batch if not one.diverged]
+            for one in batch:
+                if noise_samples is not None:
+                    one.score = score_of(nats[one], one.request.parts, size, one.image.shape)
+                one.release()
             yield batch
 
     def score(self, images: Sequence[Pixels], noise_samples: int = 1) -> list[Score]:
-        """Score composed images, part by part, each of these in one batch.
-
-        Args:
-            images: uint8 (H, W, 3), equally many for each request, as neighbours, of any size that
-                the request can reduce.
-            noise_samples: K.
+        """Score a composed image, uint8 (H, W, 3), for each request, with K noise samples.
 
         Raises:
             CaflowError: An image does not fit its request, or a score is not finite.
         """
-        each = len(images) // len(self.requests)
-        parts = [self.requests[place // each].parts for place in range(len(images))]
-        nats: list[list[Nats]] = [[] for _ in images]
-        for part in range(self._most):
-            places = [place for place, own in enumerate(parts) if part < len(own)]
-            conditions, targets = self._reduce(part, [(p // each, images[p]) for p in places])
-            scored = nats_of(conditions, targets, noise_samples)
-            for place, one in zip(places, scored, strict=True):
+        jobs = [
+            (row, part, images[row])
+            for part in range(self._parts)
+            for row, request in enumerate(self._requests)
+            if part < len(request.parts)
+        ]
+        nats: list[list[Nats]] = [[] for _ in self._requests]
+        size = self.conditions.size
+        step = max(1, _BATCH // math.prod(size))
+        for first in range(0, len(jobs), step):
+            some = jobs[first : first + step]
+            conditions, targets = self.reduce(some)
+            found = conditions.log_prob(targets, noise_samples)
+            for (row, _, _), one in zip(some, found, strict=True):
                 if self._strict and not math.isfinite(one.value):
                     raise CaflowError(
                         "a log-likelihood is not finite: the image is too far from what the model "
                         "knows",
                         "try another image, or another --model",
                     )
-                nats[place].append(one)
-        size = self._first[0].size
-        found = zip(nats, parts, images, strict=True)
-        return [score_of(own, of_image, size, image) for own, of_image, image in found]
+                nats[row].append(one)
+        return [
+            score_of(own, request.parts, size, image.shape)
+            for own, request, image in zip(nats, self._requests, images, strict=True)
+        ]
 
-    def reduce(self, images: Sequence[Pixels], part: int = 0) -> tuple[OnePiece | InTiles, Tensor]:
+    def reduce(
+        self, jobs: Sequence[Job], known: Conditions | None = None
+    ) -> tuple[Conditions, Tensor]:
         """Reduce composed images to the pairs that are scored.
 
         Args:
-            images: As for `score`.
-            part: Which of the parts; every request must have it.
+            jobs: Those of one request as neighbours.
+            known: Conditions that are returned if those of the pairs are equal, because they are
+                computed already; None: of the first parts.
 
         Returns:
-            The conditions and the targets, uint8 (B, C, H, W). If all conditions are those of the
-            samples, the conditions computed for these are returned.
+            The conditions, and the targets, uint8 (B, C, H, W).
         """
-        each = len(images) // len(self.requests)
-        return self._reduce(part, [(place // each, image) for place, image in enumerate(images)])
-
-    def _read(self, part: int, some: Sequence[Candidate]) -> _Read:
-        """The conditions of a later part, which are different for each candidate."""
-        cond = to_batch([one.request.parts[part].condition(one.image) for one in some])
-        return read_conditions(self._model, cond, self._bf16), cond
-
-    def _reduce(
-        self, part: int, images: Sequence[tuple[int, Pixels]], known: _Read | None = None
-    ) -> tuple[OnePiece | InTiles, Tensor]:
-        """Reduce images of requests; conditions that are known already are not read again."""
         pairs = [
-            self.requests[row].parts[part].reduce(self.requests[row].image, image)
-            for row, image in images
+            self._requests[row].parts[part].reduce(self._requests[row].image, image)
+            for row, part, image in jobs
         ]
         cond, targets = (to_batch(side) for side in zip(*pairs, strict=True))
-        if known is None and part == 0:
-            known = self._first
-        if known is not None:
-            conditions, read = known
-            each = len(cond) // len(read)
-            if all(torch.equal(one, read[place // each]) for place, one in enumerate(cond)):
-                return conditions, targets
-        return read_conditions(self._model, cond), targets
-
-
-def back_project(image: Pixels, sample: Pixels, task: SuperRes) -> Pixels:
-    """Find an image near `sample` whose reduction is within one level of `image` everywhere.
-
-        x <- clip(x + up(image - down(round(x))), 0, 255)
-
-    `up` and `down` are Pillow BICUBIC. For some images there is no such neighbour, because values
-    beyond 0 or 255 are clipped. Then the best of 100 iterations is returned.
-
-    Args:
-        image: uint8 (h, w, 3).
-        sample: uint8 (factor h, factor w, 3).
-        task: Defines `down`.
-    """
-    x = sample.astype(np.float32)
-    best, least = sample, 256
-    for _ in range(_PROJECTIONS):
-        rounded = np.rint(x).astype(np.uint8)
-        residual = image.astype(np.float32) - task.degrade(rounded)
-        worst = int(np.abs(residual).max())
-        if worst < least:
-            best, least = rounded, worst
-        if worst <= 1:  # what 8 bits an image can promise
-            break
-        channels = (Image.fromarray(channel) for channel in np.moveaxis(residual, -1, 0).copy())
-        size = x.shape[1], x.shape[0]
-        up = [np.asarray(one.resize(size, Image.Resampling.BICUBIC)) for one in channels]
-        x = (x + np.stack(up, -1)).clip(0, 255)
-    return best
+        known = known or self.conditions
+        each = len(cond) // len(known.cond)
+        if torch.equal(cond, known.cond.repeat_interleave(each, 0)):
+            return known, targets
+        return Conditions(self._model, cond), targets

@@ -279,10 +279,12 @@ class CAFlow(Pretrained):
         stacked = (torch.stack(z).to(self.device, self.dtype) for z in zip(*noise, strict=True))
         return [own * z for own, z in zip(taus, stacked, strict=True)]
 
-    def latent_noise(self, seed: int, size: tuple[int, int]) -> list[Tensor]:
-        """Standard normal latents of an image of that size, float32, from a CPU generator."""
-        generator = torch.Generator().manual_seed(seed)
-        return [torch.randn(shape, generator=generator) for shape in self.latent_shapes(size)]
+    def latent_noise(self, seed: int | torch.Generator, size: tuple[int, int]) -> list[Tensor]:
+        """Standard normal latents of an image of that size, float32, from a seed, or the next ones
+        of a CPU generator."""
+        if not isinstance(seed, torch.Generator):
+            seed = torch.Generator().manual_seed(seed)
+        return [torch.randn(shape, generator=seed) for shape in self.latent_shapes(size)]
 
     def latent_shapes(self, size: tuple[int, int]) -> list[tuple[int, int, int]]:
         """The shape (C, H, W) of every latent, in the order z_{n-1}^{n-1}, ..., z_0^0."""

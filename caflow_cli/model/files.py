@@ -32,9 +32,9 @@ class Gone(NamedTuple):
     when: str | None = None  # another field of the table: without it any value means the same
 
 
-# The fields of earlier versions: a retired one, the new name of a renamed one, or the new values of
-# one that stays. A field that a file lacks means its default.
-OLD: dict[str, Gone | str | dict[str, str]] = {
+# The fields of earlier versions: a retired one, or the new name of a renamed one. A field that a file
+# lacks means its default.
+OLD: dict[str, Gone | str] = {
     "crop_native": Gone((0.67,)),
     "crop_shrink": Gone((4.0,)),
     "grid_every": Gone(()),
@@ -43,7 +43,7 @@ OLD: dict[str, Gone | str | dict[str, str]] = {
     "flow.alpha": Gone((0.05,)),
     "flow.guide_says": Gone(("mean",), when="guide"),
     "flow.r_reads": Gone(("guide",), when="guide"),
-    "task.rank": {"likely-consensus": "consensus", "typical": "likelihood"},
+    "task.rank": Gone(()),  # which no command read
     "optim.beta2": Gone((0.99,)),
     "optim.clip": Gone((1.0,)),
     "optim.guide_lattice": "checkerboard_weight",
@@ -74,9 +74,7 @@ def upgrade(values: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(table, dict) or field not in table:
             continue
         value = table.pop(field)
-        if isinstance(change, dict):
-            table[field] = change.get(value, value) if isinstance(value, str) else value
-        elif isinstance(change, str):
+        if isinstance(change, str):
             table.setdefault(change, value)
         elif change.values and value not in change.values:
             check_usage(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import Pixels
 
 if TYPE_CHECKING:
@@ -53,24 +53,26 @@ class Part(Protocol):
         """Where in the image it is; None: it is all of the image."""
 
     def condition(self, image: Pixels) -> Pixels:
-        """Compute the condition of an image: uint8 (h, w, cond_channels)."""
+        """Compute the condition of an image, padded: uint8 (h, w, cond_channels)."""
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Put a sample of the model's size into the image."""
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        """Compute the pair (condition, target) that is scored, from the user's image and a target
-        in which this part and all before it are done.
+        """Compute the pair (condition, target) that is scored, both of the model's size, from the
+        user's image and a target in which this part and all before it are done.
+
+        Ranking and `score` both use this, so the score of a written file is the one that ranked it.
 
         Raises:
-            CaflowError: The size of the target does not fit the image.
+            CaflowError: (exit 1) the size of the target does not fit the image.
         """
 
 
 class Task:
     """Turns a user's image into the model's condition, and the model's sample into an image.
 
-    A task that needs no mask ignores one. `inference.score.check_mask` refuses it earlier.
+    Except for holes, a task is the one part of each image.
 
     Attributes:
         name: In a model's config and on the command line.
@@ -88,10 +90,7 @@ class Task:
     candidates: ClassVar[int] = 10
     needs_mask: ClassVar[bool] = False
     derives_condition: ClassVar[bool] = True
-
-    @property
-    def place(self) -> None:
-        """A task is the one part of an image: all of it."""
+    place: ClassVar[None] = None
 
     @property
     def cond_channels(self) -> int:
@@ -103,45 +102,36 @@ class Task:
         """The task of a model's config."""
         raise NotImplementedError
 
+    def check_mask(self, given: bool) -> None:
+        """CaflowError (exit 2) for a missing mask, or for one that the task does not take."""
+        if given and not self.needs_mask:
+            raise usage_error(f"{self.name} takes no mask", "leave --mask out")
+        if self.needs_mask and not given:
+            raise usage_error(
+                f"{self.name} needs a mask", "--mask FILE, white where the image is to be filled"
+            )
+
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
-        """Height and width of `condition(image, mask)`, without computing it."""
+        """Height and width of the condition of each part, without computing it."""
         raise NotImplementedError
 
     def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
-        """The parts that are sampled for an image, one after the other. Most tasks have one."""
+        """The parts that are sampled for an image, one after the other."""
         return (self,)
 
-    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Compute the condition from a user's image, padded: uint8 (h, w, cond_channels)."""
+    def condition(self, image: Pixels) -> Pixels:
         raise NotImplementedError
 
-    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Put a sample of the model's size into the user's image. The result is written."""
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         raise NotImplementedError
 
-    def reduce(
-        self, image: Pixels, target: Pixels, mask: Pixels | None = None
-    ) -> tuple[Pixels, Pixels]:
-        """Compute the pair (condition, target) that is scored, both of the model's size.
-
-        Ranking and `score` both use this, so the score of a written file is the one that ranked it.
-
-        Raises:
-            CaflowError: (exit 1) the size of the target does not fit the image.
-        """
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         raise NotImplementedError
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Compose a sample at model scale, if only the condition is known and not the image.
 
-        The result is scored without `reduce`, which would not change it.
-
-        Args:
-            condition: uint8 (h, w, cond_channels).
-            sample: uint8 (h, w, 3).
-
-        Returns:
-            uint8 (h, w, 3).
+        uint8 (h, w, cond_channels) and (h, w, 3) to (h, w, 3), which is scored as it is.
         """
         return sample
 
@@ -171,14 +161,12 @@ class Task:
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
-    """Pad an image by reflection at the right and bottom until both sides are multiples.
+    """Pad (H, W, ...) by reflection at the right and bottom until both sides are multiples.
 
-    (H, W, ...) to (ceil(H / m) m, ceil(W / m) m, ...). A side of one pixel has nothing to reflect,
-    so the pixel is repeated.
+    A side of one pixel has nothing to reflect, so the pixel is repeated.
     """
     for axis in (0, 1):
-        missing = -image.shape[axis] % multiple
-        if missing:
+        if missing := -image.shape[axis] % multiple:
             widths = [(0, 0)] * image.ndim
             widths[axis] = (0, missing)
             mode = "reflect" if image.shape[axis] > 1 else "edge"
@@ -214,13 +202,11 @@ def as_read(task: Task, image: Pixels) -> Pixels:
     return grey(image)[..., None].repeat(3, 2) if task.cond_channels == 1 else image
 
 
-def check_target(
-    image: Pixels, target: Pixels, wanted: tuple[int, int], because: str, scale: str = ""
-) -> None:
-    """Refuse a target of another size than `wanted`: CaflowError (exit 1)."""
+def check_target(image: Pixels, target: Pixels, wanted: tuple[int, ...], because: str) -> None:
+    """Refuse a target of another height and width than `wanted`: CaflowError (exit 1)."""
     (height, width), (h, w) = image.shape[:2], target.shape[:2]
     if (h, w) != wanted:
         raise CaflowError(
-            f"the target is {w}x{h}, the condition {width}x{height}{scale}",
+            f"the target is {w}x{h}, the condition {width}x{height}",
             f"give a target of {wanted[1]}x{wanted[0]}, {because}",
         )

@@ -50,43 +50,35 @@ class Colorize(Task):
         return cls(config.task.size, config.flow.multiple)
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
-        return padded_size(*self._scale(image), self.multiple)
+        return padded_size(*scaled_size(image, self.size), self.multiple)
 
-    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Compute the grey of the image at model scale, padded: uint8 (h, w, 1)."""
-        return pad(resize(grey(image), *self._scale(image)), self.multiple)[..., None]
+    def condition(self, image: Pixels) -> Pixels:
+        """The grey of the image at model scale, padded: uint8 (h, w, 1)."""
+        return pad(resize(grey(image), *scaled_size(image, self.size)), self.multiple)[..., None]
 
-    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Add the sample's chroma to the image. `convert("L")` gives the same before and after.
 
         Each pixel is `L + k (sample - Y)`, with the luma Y of the sample and the grey L of the
         image. k <= 1 is as large as [0, 255] allows.
         """
         height, width = image.shape[:2]
-        h, w = self._scale(image)
+        h, w = scaled_size(image, self.size)
         level = grey(image)
-        red, green, blue = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
+        chroma = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
         result = np.empty((height, width, 3), np.uint8)
-        rows = max(1, _STRIP // width)
-        for top in range(0, height, rows):
-            part = slice(top, top + rows)
-            result[part] = _tint(level[part], red[part], green[part], blue[part])
+        for part in _strips(height, width):
+            result[part] = _tint(level[part], [plane[part] for plane in chroma])
         return result
 
-    def reduce(
-        self, image: Pixels, target: Pixels, mask: Pixels | None = None
-    ) -> tuple[Pixels, Pixels]:
-        """Resize the target to model scale and compute its grey there, both padded.
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+        """The target at model scale and its grey there, both padded.
 
         If the target has another luminance than the image, the difference of their greys at model
         scale is added to the condition. So the target is scored under the image's luminance.
-
-        Raises:
-            CaflowError: (exit 1) the target has another size than the image.
         """
-        height, width = image.shape[:2]
-        check_target(image, target, (height, width), "the size of the condition")
-        h, w = self._scale(image)
+        check_target(image, target, image.shape[:2], "the size of the condition")
+        h, w = scaled_size(image, self.size)
         small = resize(target, h, w)
         wanted, found = (resize(grey(x), h, w).astype(np.int16) for x in (image, target))
         level = np.clip(grey(small) + wanted - found, 0, 255).astype(np.uint8)
@@ -94,7 +86,7 @@ class Colorize(Task):
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Replace the sample's luminance by that of the condition."""
-        return _tint(condition[..., 0], *_chroma(sample))
+        return _tint(condition[..., 0], _chroma(sample))
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         """`L + k (sample - Y)`, as `compose` has it; k keeps to the middles of the 256 levels."""
@@ -115,10 +107,6 @@ class Colorize(Task):
         coloured = float((np.ptp(image, axis=-1) > _COLOUR).mean())
         return "its own colours are dropped, and others drawn" if coloured > _COLOURED else None
 
-    def _scale(self, image: Pixels) -> tuple[int, int]:
-        """Height and width at model scale, unpadded."""
-        return scaled_size(image, self.size)
-
 
 def _chroma(sample: Pixels) -> list[Plane]:
     """Red, green and blue, each minus the luma: (H, W) each."""
@@ -127,20 +115,21 @@ def _chroma(sample: Pixels) -> list[Plane]:
     return [np.asarray(values[..., c] - luma, np.float32) for c in range(3)]
 
 
-def _tint(
-    level: Pixels,
-    red: Plane,
-    green: Plane,
-    blue: Plane,
-) -> Pixels:
+def _strips(height: int, width: int) -> list[slice]:
+    """Rows of an image that are worked on together, so that they take little memory."""
+    rows = max(1, _STRIP // width)
+    return [slice(top, top + rows) for top in range(0, height, rows)]
+
+
+def _tint(level: Pixels, chroma: list[Plane]) -> Pixels:
     """Colour the grey `level` with chroma, all (H, W), shrunk into gamut: uint8 (H, W, 3)."""
     luma = level.astype(np.float32)
     keep = np.ones_like(luma)
-    for chroma in (red, green, blue):
-        room = np.where(chroma > 0, 255 - luma, luma)
-        size = np.abs(chroma)
+    for plane in chroma:
+        room = np.where(plane > 0, 255 - luma, luma)
+        size = np.abs(plane)
         np.minimum(keep, np.divide(room, size, out=np.ones_like(luma), where=size > room), out=keep)
-    r, b = (np.rint(luma + keep * chroma).clip(0, 255) for chroma in (red, blue))
+    r, b = (np.rint(luma + keep * plane).clip(0, 255) for plane in chroma[::2])
     # Green last, with the largest weight: it takes up the rounding of the other two, so that the
     # luminance comes out exact.
     g = np.rint((float(_ONE) * luma - _R * r - _B * b) / _G).clip(0, 255)
@@ -157,7 +146,7 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
 
     Then what this lacks of the chroma at model scale is enlarged by BICUBIC and added, twice:
     `c += enlarge(chroma - shrink(c))`. So the result, shrunk, has the chroma that it was made from.
-    A image that is no larger than model scale needs no edges: its planes are resized.
+    An image that is no larger than model scale needs no edges: its planes are resized.
 
     Args:
         planes: Chroma at model scale, (h, w) each.
@@ -167,27 +156,14 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
     Returns:
         Chroma at full size, (H, W) each.
     """
-    height, width = level.shape
-    h, w = small.shape
+    (height, width), (h, w) = level.shape, small.shape
     if height <= h and width <= w:
         return [resize(plane, height, width) for plane in planes]
-    carried = _along_edges(planes, small, level)
-    for plane, full in zip(planes, carried, strict=True):
-        for _ in range(_CORRECTIONS):
-            full += resize(plane - resize(full, h, w), height, width)
-    return carried
-
-
-def _along_edges(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plane]:
-    """The mean over four neighbours at model scale, strip by strip."""
-    height, width = level.shape
-    rows, down = _neighbours(height, small.shape[0])
-    columns, right = _neighbours(width, small.shape[1])
+    rows, down = _neighbours(height, h)
+    columns, right = _neighbours(width, w)
     near = small.astype(np.float32) / _HALF_AT
     result = [np.empty((height, width), np.float32) for _ in planes]
-    step = max(1, _STRIP // width)
-    for top in range(0, height, step):
-        strip = slice(top, top + step)
+    for strip in _strips(height, width):
         own = level[strip].astype(np.float32) / _HALF_AT
         total = np.zeros_like(own)
         sums = [np.zeros_like(own) for _ in planes]
@@ -200,6 +176,9 @@ def _along_edges(planes: list[Plane], small: Pixels, level: Pixels) -> list[Plan
                     summed += weight * plane[q]
         for full, summed in zip(result, sums, strict=True):
             full[strip] = summed / total
+    for plane, full in zip(planes, result, strict=True):
+        for _ in range(_CORRECTIONS):
+            full += resize(plane - resize(full, h, w), height, width)
     return result
 
 

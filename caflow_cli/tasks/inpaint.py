@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..config import HOLE
+from ..errors import CaflowError
 from .base import Pixels, Place, Task, check_target, pad, resize
 from .holes import HoleSource, central_hole, draw_hole
-from .windows import Mask, Window, edge_of, plan_windows, window_around
+from .windows import Mask, Window, edge_of, plan_windows
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HoleWindow", "Inpaint"]
 
-_WHITE = 128  # a mask's values from here up are the hole
 _FILL = 128  # of the hole, with a mask channel beside it
 _DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on results
 
@@ -32,8 +32,7 @@ class Inpaint(Task):
 
     `parts` are the windows through which it is filled, one after the other: at native scale where
     the hole is thin and as deep as `rim`, shrunk where it is thick. They depend on the mask alone
-    (`tasks.windows` has the rule). `condition`, `compose` and `reduce` are those of a single window
-    around the whole hole, which is the only part of a hole that looks as in training.
+    (`tasks.windows` has the rule). A single window around the whole hole looks as in training.
 
     With 4 channels the condition is RGB, 128 in the hole, and the mask (0 or 255); with 3, as the
     paper has it, RGB with a black hole.
@@ -78,35 +77,17 @@ class Inpaint(Task):
             window.of(left)[:] = False
         return found
 
-    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
-        """The window's known pixels, shrunk and padded: uint8 (h, w, cond_channels)."""
-        return self._whole(image, mask).condition(image)
-
-    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Enlarge the sample and put it into the hole of the image."""
-        return self._whole(image, mask).compose(image, sample)
-
-    def reduce(
-        self, image: Pixels, target: Pixels, mask: Pixels | None = None
-    ) -> tuple[Pixels, Pixels]:
-        """Compute the windows of image and target at model scale, padded.
-
-        Raises:
-            CaflowError: (exit 1) the target has another size than the image.
-        """
-        return self._whole(image, mask).reduce(image, target)
-
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
         if self.cond_channels == 4:
-            hole = condition[..., 3:] >= _WHITE
+            hole = condition[..., 3:] >= HOLE
         else:
             hole = (condition == 0).all(axis=-1, keepdims=True)
         return np.where(hole, sample, condition[..., :3])
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         if self.cond_channels == 4:
-            hole = condition[:, 3:] >= _WHITE
+            hole = condition[:, 3:] >= HOLE
         else:
             hole = (condition < 1).all(1, keepdim=True)
         return sample.where(hole, condition[:, :3])
@@ -150,8 +131,8 @@ class Inpaint(Task):
         Raises:
             CaflowError: There is none (exit 2), it has another size, or nothing in it is white.
         """
-        if mask is None:
-            raise CaflowError("inpaint needs a mask", "--mask FILE, white = fill", EXIT_USAGE)
+        self.check_mask(mask is not None)
+        assert mask is not None
         height, width = image.shape[:2]
         if mask.shape[:2] != (height, width):
             raise CaflowError(
@@ -159,10 +140,10 @@ class Inpaint(Task):
                 f"give a mask of {width}x{height}, white where the image is to be filled",
             )
         values = mask.reshape(height, width, -1)[..., 0]
-        hole: Mask = values >= _WHITE
+        hole: Mask = values >= HOLE
         if not hole.any():
             most = int(values.max())
-            lit = f", its brightest value is {most}, and white is {_WHITE} and up" if most else ""
+            lit = f", its brightest value is {most}, and white is {HOLE} and up" if most else ""
             raise CaflowError(
                 f"the mask is empty: nothing in it is white{lit}",
                 "paint what is to be filled white, all else black",
@@ -172,13 +153,6 @@ class Inpaint(Task):
     def _window_side(self, shape: tuple[int, ...]) -> int:
         """S, the side of the windows of an image of that shape: no larger than it has to be."""
         return max(self.size, min(self.window, max(shape[:2])))
-
-    def _whole(self, image: Pixels, mask: Pixels | None) -> HoleWindow:
-        """The window around the whole hole."""
-        hole = self.hole(image, mask)
-        window = window_around(hole, self._window_side(hole.shape))
-        inside, (side, _) = window.of(hole), self.model_size(image)
-        return HoleWindow(window, inside, np.zeros_like(inside), self.cond_channels, side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,38 +182,30 @@ class HoleWindow:
         Args:
             image: In which earlier parts are filled.
         """
-        return self._condition(self.window.of(image))
+        known, cells = self._shrink(self.window.of(image))
+        return pad(_marked(known, cells, self.channels), self.side)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
         """Enlarge the sample and put it into the hole of a copy of the image."""
-        result = image.copy()
-        self.fill(result, sample)
-        return result
-
-    def fill(self, image: Pixels, sample: Pixels) -> None:
-        """Do as `compose`, in place: a large image with many parts is copied only once."""
-        window = self.window
+        window, result = self.window, image.copy()
         known, cells = self._shrink(window.of(image))
         # Outside the hole the sample is only nearly the image, and would show at its edge.
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
-        window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
+        window.of(result)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
+        return result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """Compute the windows of image and target at model scale, padded.
 
         What earlier parts have filled is taken from the target.
-
-        Raises:
-            CaflowError: (exit 1) the target has another size than the image.
         """
-        check_target(image, target, (image.shape[0], image.shape[1]), "the size of the condition")
-        window = self.window
-        part = window.of(target)
+        check_target(image, target, image.shape[:2], "the size of the condition")
+        part = self.window.of(target)
         known, cells = self._shrink(part)
-        whole = resize(np.ascontiguousarray(part), window.height, window.width)
-        reduced = np.where(cells[..., None], whole, known)
-        before = np.where(self.earlier[..., None], part, window.of(image))
-        return self._condition(before), pad(reduced, self.side)
+        whole = resize(np.ascontiguousarray(part), self.window.height, self.window.width)
+        before = image.copy()
+        self.window.of(before)[self.earlier] = part[self.earlier]
+        return self.condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
     def spread(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W), with
@@ -257,10 +223,6 @@ class HoleWindow:
             counts = np.bincount(cell, minlength=cells).reshape(-1, *[1] * (values.ndim - 1))
             values = np.moveaxis((folded / counts)[cell], 0, axis)
         return values
-
-    def _condition(self, part: Pixels) -> Pixels:
-        known, cells = self._shrink(part)
-        return pad(_marked(known, cells, self.channels), self.side)
 
     def _shrink(self, part: Pixels) -> tuple[Pixels, Mask]:
         """Shrink the window's known pixels to model scale, and mark cells that touch the hole.

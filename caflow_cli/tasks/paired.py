@@ -43,28 +43,19 @@ class Paired(Task):
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         return padded_size(*self._size(image), self.multiple)
 
-    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Resize and pad the image, or its grey: uint8 (h, w, cond_channels)."""
+    def condition(self, image: Pixels) -> Pixels:
+        """The image at model scale, or its grey."""
         size = self._size(image)
         small = image if image.shape[:2] == size else resize(image, *size)
         return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
 
-    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Remove the sample's padding."""
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
+        """The sample without its padding."""
         height, width = self._size(image)
         return sample[:height, :width]
 
-    def reduce(
-        self, image: Pixels, target: Pixels, mask: Pixels | None = None
-    ) -> tuple[Pixels, Pixels]:
-        """Compute the condition, and pad the target.
-
-        Raises:
-            CaflowError: (exit 1) the target does not have the condition's size at model scale.
-        """
-        size = self._size(image)
-        scale = f", which is {size[1]}x{size[0]} at model scale"
-        check_target(image, target, size, "as the model writes it", scale)
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
+        check_target(image, target, self._size(image), "as the model writes it")
         return self.condition(image), pad(target, self.multiple)
 
     def training_condition(
@@ -78,7 +69,5 @@ class Paired(Task):
         )
 
     def _size(self, image: Pixels) -> tuple[int, int]:
-        """Height and width of a condition at model scale."""
-        if self.native:
-            return image.shape[0], image.shape[1]
-        return scaled_size(image, self.size)
+        """Height and width of a condition at model scale, without padding."""
+        return (image.shape[0], image.shape[1]) if self.native else scaled_size(image, self.size)

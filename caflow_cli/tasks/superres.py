@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from PIL import Image, ImageFilter
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError
 from .base import Pixels, Task, check_target, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..config import Config
 
 __all__ = ["SuperRes", "shrink_as_photo"]
+
+
+_PROJECTIONS = 100  # samples of 100 faces take 5 to 11 on average and 63 at most, by temperature
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,11 @@ class SuperRes(Task):
     factor: int = 4
     multiple: int = 16  # of the flow's sides
     inputs: str = "clean"  # of training: shrunk by BICUBIC; or "photo": by `shrink_as_photo`
+    consistent: bool = False  # whether `compose` also projects, by `back_project`
 
     name: ClassVar[str] = "superres"
     channels: ClassVar[tuple[int, ...]] = (3,)
     tau: ClassVar[float] = 0.5
-
-    def __post_init__(self) -> None:
-        if self.factor < 2:
-            raise CaflowError(f"factor is {self.factor}", "set factor to 2 or more", EXIT_USAGE)
 
     @classmethod
     def of(cls, config: Config) -> SuperRes:
@@ -51,47 +51,34 @@ class SuperRes(Task):
         Raises:
             CaflowError: A side is not a multiple of the factor.
         """
-        height, width = self._size(target)
-        return resize(target, height // self.factor, width // self.factor)
-
-    def _size(self, target: Pixels) -> tuple[int, int]:
-        """Height and width. CaflowError where one is not a multiple of the factor."""
-        height, width = target.shape[:2]
-        s = self.factor
+        (height, width), s = target.shape[:2], self.factor
         if height % s or width % s or not target.size:
             raise CaflowError(
                 f"an image of {width}x{height} cannot be shrunk {s} times to whole pixels",
                 f"crop it to {max(width // s, 1) * s}x{max(height // s, 1) * s}",
             )
-        return height, width
+        return resize(target, height // s, width // s)
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         height, width = image.shape[:2]
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
-    def condition(self, image: Pixels, mask: Pixels | None = None) -> Pixels:
+    def condition(self, image: Pixels) -> Pixels:
         """Enlarge an image: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
         return pad(self._enlarge(image), self.multiple)
 
-    def compose(self, image: Pixels, sample: Pixels, mask: Pixels | None = None) -> Pixels:
-        """Remove the sample's padding, and its colours if the image has none.
+    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
+        """The sample without its padding: uint8 (factor h, factor w, 3).
 
-        uint8 (factor h, factor w, 3). The grey is Pillow's `convert("L")`.
+        It is made grey if the image has no colour.
         """
         height, width = image.shape[:2]
         result = sample[: self.factor * height, : self.factor * width]
-        if np.ptp(image, axis=-1).any():
-            return result
-        return np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
+        if not np.ptp(image, axis=-1).any():
+            result = np.repeat(grey(np.ascontiguousarray(result))[..., None], 3, 2)
+        return self.back_project(image, result) if self.consistent else result
 
-    def reduce(
-        self, image: Pixels, target: Pixels, mask: Pixels | None = None
-    ) -> tuple[Pixels, Pixels]:
-        """Compute the condition from `image`; both it and `target` are padded.
-
-        Raises:
-            CaflowError: (exit 1) the target is not exactly `factor` times the image.
-        """
+    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         wanted = (self.factor * image.shape[0], self.factor * image.shape[1])
         check_target(image, target, wanted, f"{self.factor} times the condition")
         return self.condition(image), pad(target, self.multiple)
@@ -104,9 +91,30 @@ class SuperRes(Task):
         Without a generator it is degraded by BICUBIC, whatever `inputs` is.
         """
         if self.inputs == "photo" and generator is not None:
-            self._size(target)
             return self._enlarge(shrink_as_photo(target, self.factor, generator))
         return self._enlarge(self.degrade(target))
+
+    def back_project(self, image: Pixels, sample: Pixels) -> Pixels:
+        """Find an image near `sample` whose reduction is within one level of `image` everywhere.
+
+            x <- clip(x + up(image - down(round(x))), 0, 255)
+
+        `up` and `down` are Pillow BICUBIC. For some images there is no such neighbour, because
+        values beyond 0 or 255 are clipped. Then the best of 100 iterations is returned.
+        """
+        x = sample.astype(np.float32)
+        best, least = sample, 256
+        for _ in range(_PROJECTIONS):
+            rounded = np.rint(x).astype(np.uint8)
+            residual = image.astype(np.float32) - self.degrade(rounded)
+            worst = int(np.abs(residual).max())
+            if worst < least:
+                best, least = rounded, worst
+            if worst <= 1:  # what 8 bits an image can promise
+                break
+            up = [resize(residual[..., channel], *x.shape[:2]) for channel in range(3)]
+            x = (x + np.stack(up, -1)).clip(0, 255)
+        return best
 
     def _enlarge(self, image: Pixels) -> Pixels:
         return resize(image, self.factor * image.shape[0], self.factor * image.shape[1])

@@ -306,7 +306,7 @@ def _drop(state: Path) -> None:
 # --- what may change in a run that goes on --------------------------------------------------------
 
 _FIXED = ("seed", "flip", "crop")
-_DEFAULTS = ("tau", "candidates", "rank")  # of a task: how its model samples
+_DEFAULTS = ("tau", "candidates")  # of a task: how its model samples
 _FREE = (
     "the budget, rates, weights above 0, intervals and device can change; for anything else start "
     "a new --out, with --init-from {out}"

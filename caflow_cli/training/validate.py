@@ -170,7 +170,7 @@ def sample_grid(
     requests = [Request.of_condition(task, cond) for cond in conds]
     batch_size = candidates * len(requests)
     sampler = Sampler(model, requests, strict=False, batch_size=batch_size)
-    [found] = sampler.batches(tau, candidates, [seed] * len(requests))
+    [found] = sampler.batches(tau, range(candidates), [seed] * len(requests))
     rows = []
     for row, (cond, target) in enumerate(zip(conditions, targets, strict=True)):
         own = found[row * candidates :][:candidates]

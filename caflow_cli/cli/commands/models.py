@@ -101,7 +101,7 @@ def _facts(
 
 
 def _defaults(config: Config) -> dict[str, Any]:
-    """tau, candidates and rank, and whether the model's config states them or its task."""
+    """tau and candidates, and whether the model's config states them or its task."""
     from ...sampling import Sampling
 
     try:
@@ -112,7 +112,6 @@ def _defaults(config: Config) -> dict[str, Any]:
     values = {
         "tau": (filled.temperature.as_json(), task.tau is None),
         "candidates": (filled.candidates, task.candidates is None),
-        "rank": (task.rank, task.rank == "likelihood"),
     }
     return {
         name: {"value": value, "from": "default" if of_task else "config"}

@@ -7,14 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...config import HOLE
 from ...devices import zeros_float64
 from ...layers.terms import per_candidate, sum_per_image, volume
 from .fill import harmonic_fill
 from .logit import Logit
 
-__all__ = ["HOLE", "FilledPixels", "KnownImage", "KnownLuminance", "KnownPixels"]
+__all__ = ["FilledPixels", "KnownImage", "KnownLuminance", "KnownPixels"]
 
-HOLE = 128  # a mask's values from here up are the hole
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
 
 
