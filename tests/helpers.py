@@ -15,7 +15,6 @@ from torch import Tensor
 
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.flows import noise_draws
-from caflow_cli.inference.draw import Latents
 from caflow_cli.layers import ActNorm, Conv, ConvNet, Enlarge, Guide, InvConv1x1, Spread, UNet
 from caflow_cli.model import CAFlow
 from caflow_cli.tasks import TASKS
@@ -175,19 +174,16 @@ def settled(task, conditions, draws):
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-def draw(way, tau, seeds, first, count, strict=True):
-    """Draw `count` pictures of each of a way's conditions, from its seed + first on."""
-    each = [seed + k for seed in seeds for k in range(first, first + count)]
-    latents = [Latents(way._model, seed, way.size) for seed in each]
-    return way.draw(tau, latents, strict)
+def draw(conditions, tau, seeds, first, count, strict=True):
+    """Draw `count` images of each condition, from its seed + first on."""
+    each = [generator(seed + k) for seed in seeds for k in range(first, first + count)]
+    return conditions.draw(tau, each, strict)
 
 
 def noise_behind(model, seed, size, redraws):
     """The latents of a generator behind so many others."""
-    latents = Latents(model, seed, size)
-    for _ in range(redraws):
-        latents()
-    return latents()
+    own = generator(seed)
+    return [model.latent_noise(own, size) for _ in range(redraws + 1)][-1]
 
 
 def double_of(model, **methods):

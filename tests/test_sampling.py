@@ -28,10 +28,9 @@ def test_a_flag_beats_the_model_s_config_and_that_beats_the_task(name, tau, cand
 
 def test_a_shape_must_fit_the_model_and_may_be_its_own():
     config = helpers.task_config("superres")
-    own = replace(config, task=replace(config.task, tau=(0.9, 0.7, 0.5), rank="consensus"))
+    own = replace(config, task=replace(config.task, tau=(0.9, 0.7, 0.5)))
     filled = Sampling().of(own)
     assert str(filled.temperature) == "0.9/0.7/0.5"
-    assert filled.rank == "likelihood"
     assert Sampling(tau="1/2/3/4/5/6").of(config).temperature.values == (1, 2, 3, 4, 5, 6)
     with pytest.raises(CaflowError, match="has 4 values"):
         Sampling(tau=[1, 2, 3, 4]).of(config)

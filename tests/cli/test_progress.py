@@ -10,7 +10,6 @@ import pytest
 
 from caflow_cli.cli.console import Console
 from caflow_cli.cli.progress import ImageProgress, duration
-from caflow_cli.inference.draw import Steps
 
 
 @pytest.mark.parametrize(
@@ -33,19 +32,18 @@ def told(clock, steps, seconds, images=1, quiet=False):
     with ImageProgress(Console(quiet, command="superres"), images).shown() as shown:
         for _ in range(images):
             shown.begin("x.png")
-            counted = Steps(shown.step, total=steps)
             for step in range(1, steps + 1):
                 clock[0] += seconds
-                counted.step("drawn", (step, steps))
+                shown.step(step, steps)
             shown.done()
 
 
 def test_a_line_comes_every_ten_seconds_but_not_at_first_and_not_at_the_end(clock, capfd):
     told(clock, 10, 4)
     assert capfd.readouterr().err.splitlines() == [
-        "x.png: tile 3 of 10 drawn, about 28 s left",
-        "x.png: tile 6 of 10 drawn, about 16 s left",
-        "x.png: tile 9 of 10 drawn, about 4 s left",
+        "x.png: 3 of 10 steps done, about 28 s left",
+        "x.png: 6 of 10 steps done, about 16 s left",
+        "x.png: 9 of 10 steps done, about 4 s left",
     ]
 
 
@@ -81,6 +79,6 @@ def test_on_a_terminal_there_are_bars_of_what_takes_long(monkeypatch, images, se
     monkeypatch.setenv("COLUMNS", "120")
     with ImageProgress(Console(command="superres"), images).shown() as shown:
         shown.begin("x.png")
-        Steps(shown.step, total=140).step("drawn", (1, 70))
+        shown.step(1, 140)
     found = screen.getvalue()
     assert [word for word in ("superres", "x.png", "left") if word in found] == seen

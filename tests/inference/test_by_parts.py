@@ -20,7 +20,6 @@ from caflow_cli.inference import (
     score,
     task_of,
 )
-from caflow_cli.inference.draw import Latents
 from caflow_cli.model import CAFlow
 from caflow_cli.sampling import Sampling
 
@@ -163,7 +162,7 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
     assert counts[:2] == [1, 2]
     assert counts[2] > 2
     way = Sampler(model, requests)
-    (found,) = way.batches(0.7, 2, [1, 2, 3])
+    (found,) = way.batches(0.7, range(2), [1, 2, 3])
     assert [(one.row, one.k) for one in found] == [(r, k) for r in range(3) for k in (0, 1)]
     for one in found:
         alone = restore(model, image, 0.7, 1, seed=one.seed, mask=masks[one.row]).kept[0]
@@ -171,8 +170,8 @@ def test_requests_of_one_and_of_several_parts_go_together(model):
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
         assert one.score.rank_score == pytest.approx(alone.score.rank_score, abs=0.5)
-    again = way.score([one.image for one in found])
-    for one, other in zip(found, again, strict=True):
+    again = way.score([one.image for one in found[::2]])
+    for one, other in zip(found[::2], again, strict=True):
         assert other.rank_score == pytest.approx(one.score.rank_score, abs=1e-2)
         assert other.parts == one.score.parts
 
@@ -192,11 +191,11 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     model = helpers.double_of(model, decode=spoiled)
     found = restore(model, image, 0.8, 3, seed=5, mask=mask, rank="none").ranked
     assert [one.redraws for one in found] == [0, 1, 0]
-    latents, expected = Latents(model, 6, (SIZE, SIZE)), image
+    generator, expected = helpers.generator(6), image
     for number, part in enumerate(task.parts(image, mask)):
-        noise = latents()
+        noise = model.latent_noise(generator, (SIZE, SIZE))
         if number == 1:
-            noise = latents()
+            noise = model.latent_noise(generator, (SIZE, SIZE))
         points, _ = model.decode([0.8 * z[None] for z in noise], to_batch(part.condition(expected)))
         expected = part.compose(expected, to_uint8(points)[0].permute(1, 2, 0).numpy())
     apart = np.abs(found[1].image.astype(int) - expected)

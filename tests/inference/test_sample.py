@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from math import nan
+from pathlib import Path
 
 import helpers
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import make_example
-from caflow_cli.inference import Request, Sampler, restore, score, task_of
+from caflow_cli.inference import Request, Sampler, restore, score, task_of, to_batch
 
 TASKS = ["superres", "colorize", "inpaint", "paired"]
 
@@ -24,22 +25,21 @@ def _no_gradients():
         yield
 
 
-def pictures(count: int, size: int | tuple[int, int] = 32, seed: int = 5) -> list[np.ndarray]:
-    images = helpers.smooth_image(count, 3, size, seed).permute(0, 2, 3, 1)
-    return [image.contiguous().numpy() for image in images]
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(60, 190, (height, width, 3), np.uint8)
 
 
 def asked(model, count: int = 2):
-    """Pictures as a user would have them, and their masks, of one size at model scale."""
-    rows = [[image, image] for image in pictures(count)]
-    reader = Examples("all", None, [f"p{r}" for r in range(count)], lambda row: rows[row])
+    """Images as a user would have them, and their masks, of one size at model scale."""
+    images = helpers.smooth_image(count, 3, 32, 5).permute(0, 2, 3, 1).contiguous().numpy()
+    reader = Examples("all", None, list("pq")[:count], lambda row: [images[row]] * 2)
     examples = [make_example(task_of(model), reader, row) for row in range(count)]
     return [(example.input, example.mask) for example in examples]
 
 
-def sampler(model, batch_size=None) -> Sampler:
+def sampler(model, batch_size=None, strict=True) -> Sampler:
     requests = [Request.of(task_of(model), *one) for one in asked(model)]
-    return Sampler(model, requests, batch_size=batch_size)
+    return Sampler(model, requests, strict, batch_size=batch_size)
 
 
 def flat(batches) -> list:
@@ -49,17 +49,17 @@ def flat(batches) -> list:
 @pytest.mark.parametrize("task", TASKS)
 def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
     model = models_32[task]
-    found = flat(sampler(model).batches(0.8, 3, [7, 70], noise_samples=2))
+    found = flat(sampler(model).batches(0.8, range(3), [7, 70], noise_samples=2))
     assert [(one.row, one.k, one.seed) for one in found] == [
         (r, k, seed + k) for r, seed in enumerate((7, 70)) for k in range(3)
     ]
     for one in found:
         image, mask = asked(model)[one.row]
-        own = one.score
         again = score(model, image, one.image, mask, noise_samples=2)
-        assert again.log_likelihood == pytest.approx(own.log_likelihood, abs=1e-2)
-        assert again.standard_error == pytest.approx(own.standard_error, rel=1e-2)
-        assert (again.score_domain, again.scored_size) == (own.score_domain, own.scored_size)
+        assert again.log_likelihood == pytest.approx(one.score.log_likelihood, abs=1e-2)
+        assert again.standard_error == pytest.approx(one.score.standard_error, rel=1e-2)
+        for name in ("score_domain", "scored_size", "parts"):
+            assert getattr(again, name) == getattr(one.score, name)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -67,9 +67,9 @@ def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
     """At equal batch size."""
     model = models_32[task]
     [(image, mask)] = asked(model, 1)
-    drawn = flat(Sampler(model, [Request.of(task_of(model), image, mask)]).batches(0.8, 3, [70]))
+    way = Sampler(model, [Request.of(task_of(model), image, mask)])
     alone = restore(model, image, 0.8, 3, seed=70, mask=mask, rank="none")
-    for ours, theirs in zip(drawn, alone.ranked, strict=True):
+    for ours, theirs in zip(flat(way.batches(0.8, range(3), [70])), alone.ranked, strict=True):
         assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
         np.testing.assert_array_equal(ours.image, theirs.image)
 
@@ -77,46 +77,30 @@ def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
 @pytest.mark.parametrize("task", TASKS)
 def test_batches_change_nothing_but_rounding(models_32, task):
     model = models_32[task]
-    whole = {(one.row, one.k): one for one in flat(sampler(model).batches(0.7, 5, [1, 2]))}
-    parts = list(sampler(model, 4).batches(0.7, 5, [1, 2]))
+    assert sampler(model).at_a_time == 2**18 // 32**2 // 2
+    whole = {(one.row, one.k): one for one in flat(sampler(model).batches(0.7, range(5), [1, 2]))}
+    parts = list(sampler(model, 4).batches(0.7, range(1, 5), [1, 2]))
     assert [[(one.row, one.k) for one in batch] for batch in parts] == [
-        [(0, 0), (0, 1), (1, 0), (1, 1)],
-        [(0, 2), (0, 3), (1, 2), (1, 3)],
-        [(0, 4), (1, 4)],
+        [(0, 1), (0, 2), (1, 1), (1, 2)],
+        [(0, 3), (0, 4), (1, 3), (1, 4)],
     ]
     for one in flat(parts):
-        other = whole.pop((one.row, one.k))
+        other = whole[one.row, one.k]
         apart = np.abs(one.image.astype(int) - other.image)
         assert apart.max() <= 1
         assert (apart > 0).mean() <= 1e-3
         assert one.score.log_likelihood == pytest.approx(other.score.log_likelihood, abs=0.05)
-    assert whole == {}
-
-
-def test_a_batch_holds_as_many_as_fit_into_memory(models_32):
-    model = models_32["superres"]
-    assert sampler(model).at_a_time == 2**18 // 32**2 // 2
-    assert sampler(model, 1).at_a_time == 1  # one of each request
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_a_released_candidate_has_its_image(models_32, task):
-    (batch,) = sampler(models_32[task]).batches(0.7, 2, [1, 2])
-    for one in batch:
-        image = one.image.copy()
-        one.release()
-        np.testing.assert_array_equal(one.image, image)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
-    """Where a picture is its condition's, both ways compose and score the same."""
+    """Where an image is its condition's, both ways compose and score the same."""
     model = models_32[task]
-    kind, (one, *_) = task_of(model), asked(model)
-    known = Request.of(kind, *one)
-    alone = Request.of_condition(kind, kind.condition(*one))
+    kind, [(image, mask)] = task_of(model), asked(model, 1)
+    known = Request.of(kind, image, mask)
+    alone = Request.of_condition(kind, known.parts[0].condition(image))
     ways = (Sampler(model, [request]) for request in (known, alone))
-    ours, theirs = (flat(way.batches(0.8, 2, [3])) for way in ways)
+    ours, theirs = (flat(way.batches(0.8, range(2), [3])) for way in ways)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one.image, other.image)
         assert replace(one.score, parts=()) == other.score
@@ -124,17 +108,50 @@ def test_a_condition_alone_is_enough_at_model_scale(models_32, task):
 
 def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32):
     model = models_32["superres"]
-    requests = [Request.of(task_of(model), *one) for one in asked(model)]
-    strict, lenient = (Sampler(model, requests, strict) for strict in (True, False))
+    strict, lenient = (sampler(model, strict=way) for way in (True, False))
     with np.errstate(invalid="ignore"):
-        assert list(strict.batches(1e39, 1, [0, 0])) == [[]]
-        assert len(next(lenient.batches(1e39, 1, [0, 0]))) == 2
+        assert list(strict.batches(1e39, range(1), [0, 0])) == [[]]
+        assert len(next(lenient.batches(1e39, range(1), [0, 0]))) == 2
 
     def no_score(_, own, target, *__):
-        return torch.full((len(target),), nan), torch.full((1, len(target)), nan)
+        return torch.full((len(target),), math.nan), torch.full((1, len(target)), math.nan)
 
     model = helpers.double_of(model, log_prob_with_deviations=no_score)
-    strict, lenient = (Sampler(model, requests, strict) for strict in (True, False))
-    with pytest.raises(CaflowError, match="not finite"):
-        strict.score(pictures(2))
-    assert len(lenient.score(pictures(2))) == 2
+    targets = [noise(32, 32)] * 2
+    with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
+        sampler(model).score(targets)
+    assert len(sampler(model, strict=False).score(targets)) == 2
+
+
+# --- scores of pairs ----------------------------------------------------------------------------
+
+
+def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):
+    image, target = noise(8, 9), noise(32, 36, 1)
+    found = score(small_model, image, target)
+    cond, reduced = (to_batch([side]) for side in task_of(small_model).reduce(image, target))
+    nats = float(small_model.log_prob(reduced, cond))
+    assert found.log_likelihood == found.rank_score == nats
+    assert found.bits_per_dim == pytest.approx(-nats / (3 * 32 * 48 * math.log(2)))
+    assert (found.score_domain, found.scored_size) == ("reduced", (48, 32))
+    assert found.summary == f"{nats:.1f} nats, {found.bits_per_dim:.3f} bits/dim"
+
+
+def test_more_noise_draws_give_a_standard_error(small_model):
+    image = noise(8, 8)
+    target = restore(small_model, image, 0.8, 1).ranked[0].image
+    one, eight = (score(small_model, image, target, noise_samples=k) for k in (1, 8))
+    assert one.standard_error is None
+    assert 0 < eight.standard_error < 50
+    assert one.log_likelihood != eight.log_likelihood
+    assert abs(one.log_likelihood - eight.log_likelihood) < 8 * eight.standard_error * 8**0.5
+
+
+@pytest.mark.parametrize("name", ["photos-superres-x4", Path("mine.safetensors")])
+def test_a_name_in_the_place_of_a_model_is_answered_by_how_to_load_it(name):
+    image = noise(8, 8)
+    for work in (lambda: restore(name, image), lambda: score(name, image, image)):
+        with pytest.raises(CaflowError, match="nothing is loaded") as caught:
+            work()
+        assert caught.value.hint == f"model = caflow_cli.load({str(name)!r})"
+        assert caught.value.exit_code == 2

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from PIL import Image
 
 from caflow_cli.tasks.holes import MaskHoles, central_hole, draw_hole
 
@@ -49,14 +48,11 @@ def test_a_hole_takes_equally_many_numbers_whatever_it_is():
     assert len(set(after)) == 1
 
 
-def test_holes_fit_small_and_oblong_pictures():
+def test_holes_fit_small_and_oblong_images():
     generator = torch.Generator().manual_seed(1)
     for height, width in ((16, 16), (8, 40), (32, 16)):
-        for _ in range(30):
-            hole = draw_hole("mixed", height, width, generator)
-            assert hole.shape == (height, width)
-            assert hole.any()
-    assert Image.fromarray(hole).size == (16, 32)
+        holes = [draw_hole("mixed", height, width, generator) for _ in range(30)]
+        assert all(hole.shape == (height, width) and hole.any() for hole in holes)
 
 
 def damage() -> list[np.ndarray]:

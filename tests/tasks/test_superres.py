@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
-from pathlib import Path
 
-import helpers
 import numpy as np
 import pytest
 import torch
 from helpers import generator, smooth_image
 from PIL import Image, ImageFilter
 
+from caflow_cli import load
+from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
-from caflow_cli.tasks import SuperRes, held_out_conditions, pad
+from caflow_cli.flows import to_uint8
+from caflow_cli.images import read_image
+from caflow_cli.tasks import SuperRes, pad
 from caflow_cli.tasks.base import grey
 from caflow_cli.tasks.superres import shrink_as_photo
 
 BICUBIC = Image.Resampling.BICUBIC
+TASK = SuperRes()
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -38,73 +40,56 @@ def test_degrade_and_condition_are_pillow_bicubic(factor, height, width):
     np.testing.assert_array_equal(task.held_out_condition(target, 3), condition)
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "crop"), [(10, 8, "8x8"), (8, 10, "8x8"), (3, 9, "8x4")]
-)
+@pytest.mark.parametrize(("height", "width", "crop"), [(10, 8, "8x8"), (3, 9, "8x4")])
 def test_degrade_refuses_broken_pixels(height, width, crop):
-    with pytest.raises(CaflowError) as caught:
-        SuperRes().degrade(noise(height, width))
-    assert f"{width}x{height}" in caught.value.message
-    assert caught.value.hint == f"crop it to {crop}"
-    assert caught.value.exit_code == 1
-
-
-@pytest.mark.parametrize("factor", [1, 0, -4])
-def test_factors_below_two_are_refused(factor):
-    with pytest.raises(CaflowError) as caught:
-        SuperRes(factor)
-    assert caught.value.message == f"factor is {factor}"
-    assert caught.value.exit_code == 2
-
-
-def test_compose_crops_the_padding():
-    image, sample = noise(5, 3), noise(32, 16, 1)
-    np.testing.assert_array_equal(SuperRes().compose(image, sample), sample[:20, :12])
+    with pytest.raises(CaflowError, match=f"{width}x{height}") as caught:
+        TASK.degrade(noise(height, width))
+    assert (caught.value.hint, caught.value.exit_code) == (f"crop it to {crop}", 1)
 
 
 def test_a_grey_image_stays_grey():
-    rng = np.random.default_rng(0)
-    sample = rng.integers(0, 256, (32, 32, 3), np.uint8)
-    image = np.repeat(rng.integers(0, 256, (8, 8, 1), np.uint8), 3, 2)
-    found = SuperRes().compose(image, sample)
+    sample, image = noise(32, 32), np.repeat(noise(8, 8, 1)[..., :1], 3, 2)
+    found = TASK.compose(image, sample)
     np.testing.assert_array_equal(found, np.repeat(grey(sample)[..., None], 3, 2))
     image[3, 4, 0] ^= 1  # a little colour
-    np.testing.assert_array_equal(SuperRes().compose(image, sample), sample)
+    np.testing.assert_array_equal(TASK.compose(image, sample), sample)
 
 
-def test_reduce_pads_both():
-    task, image, target = SuperRes(), noise(5, 3), noise(20, 12, 1)
-    condition, scored = task.reduce(image, target)
-    assert condition.shape == scored.shape == (*task.model_size(image), 3) == (32, 16, 3)
-    np.testing.assert_array_equal(condition, task.condition(image))
+def test_compose_and_reduce_drop_and_add_the_padding():
+    image, target = noise(5, 3), noise(20, 12, 1)
+    condition, scored = TASK.reduce(image, target)
+    assert condition.shape == scored.shape == (*TASK.model_size(image), 3) == (32, 16, 3)
     enlarged = Image.fromarray(image).resize((12, 20), BICUBIC)
     np.testing.assert_array_equal(condition, pad(np.asarray(enlarged), 16))
     np.testing.assert_array_equal(scored, pad(target, 16))
-    np.testing.assert_array_equal(task.compose(image, scored), target)
+    np.testing.assert_array_equal(TASK.compose(image, scored), target)
 
 
-@pytest.mark.parametrize("shape", [(20, 13), (19, 12), (5, 3), (12, 20)])
-def test_reduce_refuses_other_sizes(shape):
-    with pytest.raises(CaflowError) as caught:
-        SuperRes().reduce(noise(5, 3), noise(*shape))
-    assert f"{shape[1]}x{shape[0]}" in caught.value.message
-    assert "3x5" in caught.value.message
-    assert "12x20" in caught.value.hint
-    assert caught.value.exit_code == 1
+# --- consistent candidates ----------------------------------------------------------------------
 
 
-def test_bicubic_error_on_ffhq_is_that_of_the_paper():
-    folder = os.environ.get("CAFLOW_TEST_DATA")
-    archive = Path(folder or ".") / "faces64.zip"
-    if not folder or not archive.is_file():
-        pytest.skip("CAFLOW_TEST_DATA names no folder with faces64.zip")
-    names, faces = helpers.split_of(archive, "val", 64)
-    rows = [i for i, name in enumerate(names) if name.startswith("ffhq_")]
-    images = faces[rows]
-    error = (held_out_conditions(SuperRes(), images).double() - images.double()).square()
-    rmse = error.mean(dim=(1, 2, 3)).sqrt().mean()
-    assert len(rows) == 100
-    assert rmse == pytest.approx(20.1, abs=1.0)
+def consistency(image: np.ndarray, projected: np.ndarray) -> int:
+    return int(np.abs(TASK.degrade(projected).astype(int) - image).max())
+
+
+def test_a_draw_of_a_face_becomes_consistent_and_stays_near():
+    face = read_image(example_path("face"))
+    cond = torch.from_numpy(TASK.condition(face)).permute(2, 0, 1)[None]
+    sample = to_uint8(load("faces-superres-x4").sample(cond, 0.9)[0, 0])
+    before = sample.permute(1, 2, 0).contiguous().numpy()
+    after = SuperRes(consistent=True).compose(face, before)
+    assert consistency(face, before) > 3
+    assert consistency(face, after) <= 1
+    assert 0 < np.abs(after.astype(float) - before).mean() < 4
+    assert np.array_equal(TASK.back_project(face, after), after)
+
+
+def test_where_no_image_is_consistent_the_nearest_is_returned():
+    """Bicubic reduction overshoots at edges; a checkerboard of 0 and 255 asks for more than RGB."""
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[::2, ::2] = image[1::2, 1::2] = 255
+    even = np.full((32, 32, 3), 128, np.uint8)
+    assert 1 < consistency(image, TASK.back_project(image, even)) < consistency(image, even)
 
 
 # --- inputs of training as users have them ------------------------------------------------------
@@ -126,7 +111,7 @@ def as_documented(target: np.ndarray, factor: int, seed: int) -> tuple[list[str]
     steps.append(KERNELS[int(8 * u[3])])
     small = np.asarray(image.resize(size, Image.Resampling[steps[-1]]))
     if u[4] < 1 / 3:
-        steps.append("noisy")
+        steps.append("grey noise" if u[6] < 0.5 else "coloured noise")
         channels = 1 if u[6] < 0.5 else 3
         noise = torch.randn((*small.shape[:2], channels), generator=rng).numpy()
         small = np.rint(small + (1 + 9 * u[5]) * noise).clip(0, 255).astype(np.uint8)
@@ -142,43 +127,30 @@ def as_documented(target: np.ndarray, factor: int, seed: int) -> tuple[list[str]
     return steps, small
 
 
-@pytest.mark.parametrize(("side", "factor"), [(32, 4), (80, 2), (16, 4)])
+@pytest.mark.parametrize(("side", "factor"), [(80, 2), (16, 4)])
 def test_photos_are_degraded_as_documented(side, factor):
     target = smooth_image(1, 3, side, 0)[0].permute(1, 2, 0).contiguous().numpy()
     done: dict[str, int] = {}
-    for seed in range(300):
+    for seed in range(200):
         steps, wanted = as_documented(target, factor, seed)
         found = shrink_as_photo(target, factor, generator(seed))
         np.testing.assert_array_equal(found, wanted, str(steps))
-        assert np.abs(found.astype(int) - SuperRes(factor).degrade(target)).mean() < 30
         for step in steps:
             done[step] = done.get(step, 0) + 1
-    assert done.keys() == {"clean", "blurred", "noisy", "compressed", *KERNELS}
-    assert 120 < done["clean"] < 180
-
-
-def test_noise_is_grey_or_coloured_and_has_its_size():
-    target, sizes, grey_ones = np.full((256, 256, 3), 128, np.uint8), [], []
-    for seed in range(300):
-        found = shrink_as_photo(target, 4, generator(seed)).astype(float) - 128
-        if found.any():  # the other steps change nothing
-            sizes.append(found.std())
-            grey_ones.append((found == found[..., :1]).all())
-    assert 30 < len(sizes) < 70  # a third of a half
-    assert 0.5 < min(sizes) < 2
-    assert 8 < max(sizes) < 11
-    assert 0.3 < np.mean(grey_ones) < 0.7
+    noises = ("grey noise", "coloured noise")
+    assert done.keys() == {"clean", "blurred", "compressed", *noises, *KERNELS}
+    assert 80 < done["clean"] < 120
 
 
 def test_a_task_degrades_training_inputs_alone_and_repeats_by_generator():
-    target = noise(64, 64)
-    clean, photo = SuperRes(4, 16), SuperRes(4, 16, "photo")
-    ordinary = clean.training_condition(target)
-    assert np.array_equal(clean.training_condition(target, generator(3)), ordinary)
+    target, photo = noise(64, 64), SuperRes(4, 16, "photo")
+    ordinary = TASK.training_condition(target)
+    assert np.array_equal(TASK.training_condition(target, generator(3)), ordinary)
     assert np.array_equal(photo.training_condition(target), ordinary)
     assert np.array_equal(photo.held_out_condition(target, 5), ordinary)
-    found = [photo.training_condition(target, generator(k)) for k in range(20)]
+    found, again = (
+        [photo.training_condition(target, generator(k)) for k in range(20)] for _ in range(2)
+    )
     assert all(one.shape == (64, 64, 3) for one in found)
     assert len({one.tobytes() for one in found}) > 6
-    again = [photo.training_condition(target, generator(k)) for k in range(20)]
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))

@@ -28,7 +28,7 @@ def filled(hole: np.ndarray, found: list[Window]) -> list[int]:
 
 
 @given(masks(), st.sampled_from([16, 32, 64]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_pixel_is_covered_and_no_window_is_useless(hole, size):
     before = hole.copy()
     found = plan_windows(hole, size)
@@ -36,6 +36,8 @@ def test_every_pixel_is_covered_and_no_window_is_useless(hole, size):
     assert min(filled(hole, found)) > 0
     assert found == plan_windows(hole, size)
     height, width = hole.shape
+    if not (whole := window_around(hole, size)).shrunk:
+        assert found == [whole]
     shares = [window.of(hole).mean() for window in found]
     assert shares == sorted(shares)  # of holes: most known pixels first
     for window in found:
@@ -49,7 +51,7 @@ def test_every_pixel_is_covered_and_no_window_is_useless(hole, size):
 
 
 @given(masks(), st.sampled_from([16, 32, 64]), st.integers(1, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_with_a_rim_native_windows_come_first_and_hold_all_of_it(hole, size, rim):
     found = plan_windows(hole, size, rim)
     assert min(filled(hole, found)) > 0
@@ -87,17 +89,6 @@ def test_a_rim_of_24_leaves_only_the_middle_of_a_large_hole_to_be_shrunk():
     assert plan_windows(everything, SIZE, 24) == plan_windows(everything, SIZE)
 
 
-@given(masks())
-@settings(max_examples=60, deadline=None)
-def test_only_what_is_thick_is_shrunk(hole):
-    """Rows and columns of at most a quarter of a window: no square of 17 lies in them."""
-    thin = hole.copy()
-    thin[::17] = False
-    assume(thin.any())
-    found = plan_windows(thin, SIZE)
-    assert not any(window.shrunk for window in found)
-
-
 @given(masks(), st.sampled_from([16, 32]))
 @settings(max_examples=60, deadline=None)
 def test_what_is_far_from_thick_places_is_native(hole, size):
@@ -112,17 +103,9 @@ def test_what_is_far_from_thick_places_is_native(hole, size):
     for window in plan_windows(hole, size):
         if window.shrunk and window != window_around(hole, size):
             assert window.of(hole & thick).any()
-    thin = hole & ~thick
-    if thin.any() and not thick.any():
-        assert not any(window.shrunk for window in plan_windows(hole, size))
-
-
-@given(masks())
-@settings(max_examples=60, deadline=None)
-def test_a_window_that_is_not_shrunk_is_the_only_one(hole):
-    whole = window_around(hole, SIZE)
-    if not whole.shrunk:
-        assert plan_windows(hole, SIZE) == [whole]
+    hole[:: size // 4 + 1] = False  # so that no square of size / 4 + 1 lies in it
+    assume(hole.any())
+    assert not any(window.shrunk for window in plan_windows(hole, size))
 
 
 @pytest.mark.parametrize(
@@ -157,10 +140,8 @@ def test_a_scratch_is_read_at_native_scale_in_few_windows(points, thick):
 def test_a_scratch_from_corner_to_corner_is_followed_from_end_to_end(turned):
     hole = line(200, 300, [(0, 20), (299, 180)], 4)
     assert len(plan_windows(hole.T if turned else hole, SIZE)) == 5
-
-
-def test_a_level_scratch_takes_as_many_windows_as_fit_beside_each_other():
-    assert len(plan_windows(box(200, 300, 100, 0, 5, 300), SIZE)) == 5
+    level = box(200, 300, 100, 0, 5, 300)
+    assert len(plan_windows(level.T if turned else level, SIZE)) == 5
 
 
 def test_thin_damage_is_native_however_dense_it_is():
@@ -186,27 +167,23 @@ def test_a_scratch_that_ends_in_a_blotch_is_native_and_the_blotch_shrunk():
     assert not any(window.shrunk for window in far)
 
 
-def test_an_object_up_to_half_a_window_lies_in_the_middle_of_its_own():
-    hole = box(500, 500, 100, 100, 24, 24) | box(500, 500, 300, 200, 32, 20)
-    assert sorted(plan_windows(hole, SIZE)) == sorted(
-        window_around(one, SIZE)
-        for one in (box(500, 500, 100, 100, 24, 24), box(500, 500, 300, 200, 32, 20))
-    )
-
-
-def test_two_blotches_have_windows_of_their_own():
-    one, other = box(900, 900, 50, 50, 60, 60), box(900, 900, 700, 600, 100, 80)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((100, 100, 24, 24), (300, 200, 32, 20)),  # up to half a window
+        ((50, 50, 60, 60), (700, 600, 100, 80)),  # shrunk
+    ],
+)
+def test_two_objects_lie_in_the_middle_of_windows_of_their_own(one, other):
+    one, other = box(900, 900, *one), box(900, 900, *other)
     found = plan_windows(one | other, SIZE)
-    assert len(found) == 2
-    assert window_around(one, SIZE) in found
-    assert window_around(other, SIZE) in found
+    assert sorted(found) == sorted(window_around(hole, SIZE) for hole in (one, other))
 
 
 def test_too_many_windows_are_refused():
-    hole = empty(4200, 4200)
-    hole[::8] = True
-    with pytest.raises(CaflowError, match="takes more than 64 windows of 512x512") as caught:
-        plan_windows(hole, 512)
+    hole = np.ones((1, 9000), np.bool_)
+    with pytest.raises(CaflowError, match="takes more than 1 windows of 4096x4096") as caught:
+        plan_windows(hole, 4096)
     assert "less of the mask white" in caught.value.hint
 
 

@@ -103,9 +103,7 @@ def test_unusable_settings_name_what_would_work(setting, hint):
 @pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
 def test_the_config_file_reads_back(data):
     tomllib = pytest.importorskip("tomllib")
-    config = given(
-        "task.tau=[0.9, 0.7, 0.5]", "task.rank=consensus", "flow.hidden=[48,64,96]", data=data
-    )
+    config = given("task.tau=[0.9, 0.7, 0.5]", "flow.hidden=[48,64,96]", data=data)
     assert parse(RunConfig, tomllib.loads(to_toml(config))) == config
     assert (config.data, config.flow.hidden, config.task.tau) == (
         data,
@@ -210,7 +208,7 @@ def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enoug
 
 def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_stable_warm_up():
     first = build_config(minimal(), ["task.size=32", "task.factor=2", "flow.t_steps=3"])
-    task = replace(first.task, tau=(0.9, 0.7, 0.5), rank="consensus")
+    task = replace(first.task, tau=(0.9, 0.7, 0.5))
     start = Config(first.flow, task)
     values = {**minimal(), "init_from": "model.safetensors"}
     run = build_config({**values, "task": {"candidates": 7}, "flow": {"guide": 4}}, start=start)
@@ -244,7 +242,7 @@ def run(tmp_path: Path):
         ["optim.images=160", "optim.lr=1e-4", "save_every=7", "device=cuda"],
         ["optim.images=null", "optim.minutes=3"],
         ["optim.guide_first=0.2", "optim.guide_perceptual_from=0.7", "samples.share=0.1"],
-        ["task.tau=[0.9, 0.7, 0.5]", "task.candidates=3", "task.rank=consensus"],
+        ["task.tau=[0.9, 0.7, 0.5]", "task.candidates=3"],
     ],
 )
 def test_budget_rates_and_weights_may_change(run, tmp_path, settings):

@@ -59,7 +59,8 @@ def test_a_grid_shows_the_candidates_that_restore_draws_by_rank(models_32, task)
         mask[8:24, 8:24] = 255
     if task == "colorize":
         image = np.repeat(grey(image)[..., None], 3, axis=2)
-    cond = torch.from_numpy(get_task(model.config).condition(image, mask)).permute(2, 0, 1)[None]
+    (part,) = get_task(model.config).parts(image, mask)
+    cond = torch.from_numpy(part.condition(image)).permute(2, 0, 1)[None]
     grid = sample_grid(model, target, cond, 0.9, 3, seed=4)
     ranked = restore(model, image, 0.9, 3, seed=4, mask=mask).ranked
     np.testing.assert_array_equal(grid[:, 32:-32], np.concatenate([c.image for c in ranked], 1))

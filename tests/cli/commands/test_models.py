@@ -115,7 +115,6 @@ def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
     assert by_file["license"] is None
     assert by_file["parameters"]["total"] == sum(p.numel() for p in small_model.parameters())
     assert by_file["defaults"]["tau"] == {"value": [0.5], "from": "default"}
-    assert by_file["defaults"]["rank"] == {"value": "likelihood", "from": "default"}
     (own,) = lines_of(run("models", "info", grey_file, "--json"))
     assert own["defaults"]["tau"] == {"value": [0.85], "from": "config"}
     assert own["defaults"]["candidates"] == {"value": 10, "from": "config"}
