@@ -32,8 +32,8 @@ class Gone(NamedTuple):
     when: str | None = None  # another field of the table: without it any value means the same
 
 
-# The fields of earlier versions: a retired one, or the new name of a renamed one. A field that a file
-# lacks means its default.
+# The fields of earlier versions: a retired one, or the new name of a renamed one. A field that a
+# file lacks means its default.
 OLD: dict[str, Gone | str] = {
     "crop_native": Gone((0.67,)),
     "crop_shrink": Gone((4.0,)),
