@@ -43,26 +43,17 @@ class DamagedError(CaflowError):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """The examples of one split, in order of name.
+    """The examples of one split, in order of name."""
 
-    Attributes:
-        split: Name of the split; "all" for every image.
-        seed: The seed that held out the examples of the split; None where the set states them.
-        names: Name of each within the split.
-        read: Reads row i: uint8 (H, W, C), one image, or condition and target of a pair. Raises
-            `DamagedError` for a file that cannot be decoded.
-        total: Number of examples in all splits.
-        skipped: Names of damaged examples that `keep` has left out.
-        in_memory: Whether `keep` has decoded them.
-    """
-
-    split: str
-    seed: int | None
-    names: list[str]
+    split: str  # its name; "all" for every image
+    seed: int | None  # that held out the examples of the split; None where the set states them
+    names: list[str]  # within the split
+    # Reads row i: uint8 (H, W, C), one image, or condition and target of a pair. Raises
+    # `DamagedError` for a file that cannot be decoded.
     read: Callable[[int], list[Pixels]]
-    total: int = 0
-    skipped: list[str] = field(default_factory=list)
-    in_memory: bool = False
+    total: int = 0  # examples in all splits
+    skipped: list[str] = field(default_factory=list)  # damaged ones, which `keep` has left out
+    in_memory: bool = False  # whether `keep` has decoded them
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,12 +72,11 @@ def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
     """
     check_there(data)
     path = Path(data)
-    if is_folder(path) and (files := open_folder(path)).members:
-        yield files
-    elif is_remote(str(data)):
+    folder = open_folder(path) if is_folder(path) else None
+    if is_remote(str(data)) and not (folder and folder.members):
         yield open_remote(str(data), role)
-    elif is_folder(path):
-        yield files
+    elif folder:
+        yield folder
     elif path.suffix.lower() in MANIFESTS:
         yield open_manifest(path, role)
     else:
@@ -133,21 +123,25 @@ def open_split(
         def read(row: int) -> list[Pixels]:
             example = examples[row]
             images = _decode(files, example)
+            for image, member in zip(images, example.members, strict=True):
+                height, width = image.shape[:2]
+                if (side := min(height, width)) < (wanted := size or least):
+                    raise CaflowError(
+                        f"{member!r} is {width}x{height}, smaller than {wanted}x{wanted}",
+                        f"remove it, or train at a size of at most {side}: --set task.size=N",
+                    )
             if size is not None:
-                named = zip(images, channels, example.members, strict=False)
-                return [_square(image, size, count, member) for image, count, member in named]
+                pairs = zip(images, channels, strict=False)
+                return [_square(image, count, size) for image, count in pairs]
             if least:
-                for image, member in zip(images, example.members, strict=True):
-                    _check_side(image, least, member)
                 hint = "give both images of a pair the same size, or --crop whole"
                 check_one_size([image.shape[:2] for image in images], example.name, hint)
             return images
 
         # Whether the seed decides which examples are in the split.
-        stated: tuple[Split, ...] = ("val", "test")
-        if part != "train":
-            stated = () if part == "all" else (part,)
-        held_out = not all(has_split(files, one) for one in stated)
+        decides: dict[str, list[Split]] = {"train": ["val", "test"], "val": ["val"]}
+        decides |= {"test": ["test"], "all": []}
+        held_out = not all(has_split(files, one) for one in decides[part])
         names = [example.name for example in examples]
         total = len(files.members) // (2 if paired else 1)
         yield Examples(part, seed if held_out else None, names, read, total)
@@ -162,16 +156,22 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
     Raises:
         CaflowError: More than 1 % of all data is damaged.
     """
-    kept: list[list[Pixels]] = []
-    names: list[str] = []
-    skipped: list[str] = []
 
     def load(row: int) -> list[Pixels] | None:
         try:
-            return examples.read(row)
+            return examples.read(row % len(examples))
         except DamagedError:
             return None
 
+    def read(row: int) -> list[Pixels]:
+        images = next(filter(None, map(load, range(row, row + 10))), None)
+        if images is None:
+            name, hint = examples.names[row], "repair or remove them"
+            raise CaflowError(f"ten images in a row are damaged in {data!r}, first {name!r}", hint)
+        return images
+
+    kept: dict[str, list[Pixels]] = {}
+    skipped: list[str] = []
     taken, threads = 0, min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # Few at a time: photographs of a camera take 36 MB each.
@@ -180,14 +180,14 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             for row, images in zip(rows, pool.map(load, rows), strict=True):
                 if images is None:
                     skipped.append(examples.names[row])
-                    continue
-                kept.append(images)
-                names.append(examples.names[row])
-                taken += sum(image.nbytes for image in images)
+                else:
+                    kept[examples.names[row]] = images
+                    taken += sum(image.nbytes for image in images)
             if taken > most:
-                return replace(examples, read=_patient(examples, load, data))
+                return replace(examples, read=read)
     check_damaged(skipped, examples, data)
-    return replace(examples, names=names, read=kept.__getitem__, skipped=skipped, in_memory=True)
+    decoded = list(kept.values()).__getitem__
+    return replace(examples, names=list(kept), read=decoded, skipped=skipped, in_memory=True)
 
 
 def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
@@ -198,23 +198,6 @@ def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
             f"first {skipped[0]!r}",
             "repair or remove them; up to 1 % is skipped",
         )
-
-
-def _patient(
-    examples: Examples, load: Callable[[int], list[Pixels] | None], data: str
-) -> Callable[[int], list[Pixels]]:
-    """Read the first example from row i on that is not damaged."""
-
-    def read(row: int) -> list[Pixels]:
-        for other in range(row, row + 10):
-            if (images := load(other % len(examples))) is not None:
-                return images
-        raise CaflowError(
-            f"ten images in a row are damaged in {data!r}, first {examples.names[row]!r}",
-            "repair or remove them",
-        )
-
-    return read
 
 
 def condition_channels(data: str | Path) -> int:
@@ -264,18 +247,8 @@ def _decode(files: ImageFiles, example: Example) -> list[Pixels]:
     return images
 
 
-def _check_side(image: Pixels, size: int, name: str) -> None:
-    height, width = image.shape[:2]
-    if min(height, width) < size:
-        raise CaflowError(
-            f"{name!r} is {width}x{height}, smaller than {size}x{size}",
-            f"remove it, or train at a size of at most {min(height, width)}: --set task.size=N",
-        )
-
-
-def _square(pixels: Pixels, size: int, channels: int, name: str) -> Pixels:
+def _square(pixels: Pixels, channels: int, size: int) -> Pixels:
     """Crop to the central square and resize: (H, W, 3) to (size, size, channels)."""
-    _check_side(pixels, size, name)
     height, width = pixels.shape[:2]
     if channels == 3 and height == width == size:
         return pixels

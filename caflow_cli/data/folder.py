@@ -11,20 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, leads_out
 
-__all__ = ["is_image", "open_folder", "open_zip", "read_file", "reading", "walk"]
+__all__ = ["is_image", "open_folder", "open_zip", "read_file", "walk"]
 
 _PIECE = 4096  # bytes; `zipfile` unpacks all of so many by LZMA at once, to 30 MB at most
 
 
 def open_folder(path: Path) -> ImageFiles:
     """Open a folder, with its subfolders, without hidden files."""
-    return ImageFiles(
-        str(path), walk(path, is_image), lambda m: reading(lambda: read_file(path / m), m)
-    )
+    return ImageFiles(str(path), walk(path, is_image), lambda member: read_file(path / member))
 
 
 def walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
@@ -59,50 +57,27 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
     try:
         archive = zipfile.ZipFile(path)
     except Exception as error:  # a broken file leads it to errors of any kind
-        raise CaflowError(
-            f"{str(path)!r} is neither a folder nor a readable zip",
-            "--data FOLDER or --data FILE.zip",
-            EXIT_USAGE,
-        ) from error
+        message = f"{str(path)!r} is neither a folder nor a readable zip"
+        raise usage_error(message, "--data FOLDER or --data FILE.zip") from error
     with archive:
         entries = [e for e in archive.infolist() if is_image(e.filename) and not e.is_dir()]
         for entry in entries:
             if entry.flag_bits & 1:
-                raise CaflowError(
-                    f"{str(path)!r} is encrypted", "unpack it and give the folder", EXIT_USAGE
-                )
+                raise usage_error(f"{str(path)!r} is encrypted", "unpack it and give the folder")
             # Results are written under the names of their inputs.
             if leads_out(entry.filename):
-                raise CaflowError(
+                raise usage_error(
                     f"{str(path)!r} has a member {entry.filename!r}, whose path leads out of it",
                     "unpack it with care, and give the folder",
-                    EXIT_USAGE,
                 )
-        yield ImageFiles(
-            str(path),
-            list({entry.filename: None for entry in entries}),
-            lambda m: reading(lambda: _unpack(archive, m), m),
-        )
+        members = list(dict.fromkeys(entry.filename for entry in entries))
+        yield ImageFiles(str(path), members, lambda member: _unpack(archive, member))
 
 
 def read_file(path: Path) -> bytes:
     """Read a file, but of one that is too large for an image a byte too many: decoding refuses."""
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
-
-
-def reading(read: Callable[[], bytes], member: str) -> bytes:
-    """Call `read`. CaflowError that names the member if that fails."""
-    try:
-        return read()
-    except CaflowError:
-        raise
-    except Exception as error:  # a broken zip leads its reader to errors of any kind
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise CaflowError(
-            f"{member!r} cannot be read: {reason or type(error).__name__}",
-            "repair it or remove it",
-        ) from error
 
 
 def _unpack(archive: zipfile.ZipFile, name: str) -> bytes:

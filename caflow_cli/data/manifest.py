@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import EXIT_USAGE, CaflowError
-from .folder import is_image, read_file, reading
+from ..errors import usage_error
+from .folder import is_image, read_file
 from .split import ImageFiles, Role, Split, leads_out
 
 __all__ = ["MANIFESTS", "choose_columns", "lay_out", "open_manifest", "split_of"]
@@ -47,18 +47,17 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
     splits = [split_of(row.get("split", "")) for row in kept]
     if None in splits and set(splits) != {None}:
         stray = kept[splits.index(None)][columns[-1]]
-        raise CaflowError(
+        raise usage_error(
             f"{str(path)!r} states a split for some rows, but none, or an unknown one, for "
             f"{stray!r}",
             "write train, val or test in every row, or leave the column split out",
-            EXIT_USAGE,
         )
     named = ((split, row[columns[-1]]) for split, row in zip(splits, kept, strict=True))
     layout = lay_out(named, columns)
 
     def read(member: str) -> bytes:
         row, column = layout[member]
-        return reading(lambda: read_file(path.parent / kept[row][column]), member)
+        return read_file(path.parent / kept[row][column])
 
     return ImageFiles(str(path), list(layout), read)
 
@@ -75,23 +74,20 @@ def choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, 
         CaflowError: (exit 2) none has a known name, and there are several.
     """
     lower = {name.lower(): column for name, column in reversed(known.items())}
-
-    def find(*kinds: str) -> str | None:
-        return next((lower[n] for kind in kinds for n in _COLUMNS[kind] if n in lower), None)
-
-    only = next(iter(known.values())) if len(known) == 1 else None
-    if role == "pairs":
-        found = [find("condition"), find("image")]
-    else:
-        found = [(find("mask", "image") if role == "masks" else find("image")) or only]
-    if None in found:
+    names = {kind: [lower[n] for n in _COLUMNS[kind] if n in lower] for kind in _COLUMNS}
+    only = list(known.values()) if len(known) == 1 else []
+    found = {
+        "images": [names["image"] + only],
+        "pairs": [names["condition"], names["image"]],
+        "masks": [names["mask"] + names["image"] + only],
+    }[role]
+    if not all(found):
         wanted = {"images": "image", "pairs": "condition and image", "masks": "mask"}[role]
-        raise CaflowError(
+        raise usage_error(
             f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
             "rename its columns, or write a manifest with image, condition, mask and split",
-            EXIT_USAGE,
         )
-    return tuple(column for column in found if column is not None)
+    return tuple(columns[0] for columns in found)
 
 
 def lay_out(
@@ -119,13 +115,7 @@ def lay_out(
 
 
 def split_of(name: str) -> Split | None:
-    """The split that a name states: of a split, or of a file such as `data/train-00000.parquet`.
-
-    Examples:
-        >>> from caflow_cli.data.manifest import split_of
-        >>> split_of("validation"), split_of("data/train-00000-of-00002.parquet"), split_of("full")
-        ('val', 'train', None)
-    """
+    """The split that a name states: of a split, or of a file such as `data/train-00000.parquet`."""
     *folders, last = PurePosixPath(name.lower()).parts or ("",)
     first = re.split(r"[^a-z]", last, maxsplit=1)[0]
     return next((_SPLITS[w] for w in (first, *reversed(folders)) if w in _SPLITS), None)
@@ -156,11 +146,10 @@ def _read(path: Path) -> list[dict[str, str]]:
                         rows.append({k: v for k, v in values.items() if isinstance(v, str)})
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-        raise CaflowError(
+        raise usage_error(
             f"cannot read line {line or 1} of {str(path)!r}: {reason}",
             'a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
-            EXIT_USAGE,
         ) from error
     if not rows:
-        raise CaflowError(f"{str(path)!r} names no images", "add lines to it", EXIT_USAGE)
+        raise usage_error(f"{str(path)!r} names no images", "add lines to it")
     return rows

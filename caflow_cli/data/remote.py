@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
 from ..images import SUFFIXES
-from .folder import read_file, reading, walk
+from .folder import read_file, walk
 from .manifest import choose_columns, lay_out, split_of
 from .split import ImageFiles, Role, Split
 
@@ -38,36 +39,46 @@ def open_remote(data: str, role: Role) -> ImageFiles:
         CaflowError: (exit 2) `datasets` is not installed, there is no such set, or no column holds
             images. (exit 3) the Hub cannot be reached.
     """
+    try:
+        import datasets
+    except ImportError as error:
+        message = f"{data!r} is read by the package datasets, which is not installed"
+        raise usage_error(message, "pip install datasets") from error
     with _errors(data):
         parts = _load(data)
         known: dict[str, str] = {}
-        for part in parts.values():
-            for column in _image_columns(part):
+        for column, feature in (pair for part in parts.values() for pair in part.features.items()):
+            binary = getattr(feature, "dtype", None) in ("binary", "large_binary")
+            stored = isinstance(feature, dict) and "bytes" in feature
+            if binary or stored or isinstance(feature, datasets.Image):
                 known.setdefault(_name(column), column)
         columns = choose_columns(known, role, data)
-        tables = [(split, _undecoded(part, columns)) for split, part in parts.items()]
+        tables = []
+        for split, part in parts.items():
+            table = part.select_columns(list(columns))
+            for column in columns:
+                table = table.cast_column(column, datasets.Image(decode=False))
+            tables.append((split, table))
     places = [(table, row) for _, table in tables for row in range(len(table))]
     named = ((split, f"{row:08d}") for split, table in tables for row in range(len(table)))
     layout = lay_out(named, columns)
 
-    def read(member: str) -> bytes:
+    def load(member: str) -> bytes:
         number, column = layout[member]
         table, row = places[number]
-        return reading(lambda: _bytes(table[row][column]), member)
+        value = table[row][column]
+        if value is None:
+            raise CaflowError("a row has no image", "remove it, or up to 1 % is skipped")
+        data: bytes | None = value["bytes"]  # or the row names a file
+        return data if data is not None else read_file(Path(value["path"]))
 
-    return ImageFiles(data, list(layout), read)
+    return ImageFiles(data, list(layout), load)
 
 
 def _load(data: str) -> dict[Split | None, Any]:
     """The tables of a set by split; None: all of a set whose splits have other names."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise CaflowError(
-            f"{data!r} is read by the package datasets, which is not installed",
-            "pip install datasets",
-            EXIT_USAGE,
-        ) from error
+    import datasets
+
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     path = Path(data)
@@ -83,9 +94,8 @@ def _load(data: str) -> dict[Split | None, Any]:
             by_split.setdefault(split_of(table.removeprefix(data)) or "whole", []).append(table)
         if "whole" in by_split:
             by_split = {"whole": tables}
-        loaded = datasets.load_dataset(
-            _BUILDERS[Path(tables[0]).suffix.lower()], data_files=by_split
-        )
+        builder = _BUILDERS[Path(tables[0]).suffix.lower()]
+        loaded = datasets.load_dataset(builder, data_files=by_split)
     if not isinstance(loaded, dict):
         return {None: loaded}
     known: dict[Split | None, Any] = {}
@@ -96,46 +106,18 @@ def _load(data: str) -> dict[Split | None, Any]:
 
 def _tables(folder: Path) -> list[str]:
     """The Parquet files, or tars, in a folder that holds no images."""
-    for suffix in _BUILDERS:
-        if found := walk(folder, lambda name, s=suffix: name.lower().endswith(s)):  # type: ignore[misc]
-            return found
-    return []
+    found = (walk(folder, partial(_ends, suffix)) for suffix in _BUILDERS)
+    return next(filter(None, found), [])
 
 
-def _image_columns(part: Any) -> list[str]:
-    import datasets
-
-    def holds(feature: Any) -> bool:
-        if isinstance(feature, datasets.Value):
-            return feature.dtype in ("binary", "large_binary")
-        return isinstance(feature, datasets.Image) or (
-            isinstance(feature, dict) and "bytes" in feature
-        )
-
-    return [name for name, feature in part.features.items() if holds(feature)]
+def _ends(suffix: str, name: str) -> bool:
+    return name.lower().endswith(suffix)
 
 
 def _name(column: str) -> str:
     """The name of a column: in WebDataset `condition.png` is `condition`, and `png` is `image`."""
     stem, _, suffix = column.rpartition(".")
     return (stem or "image") if f".{suffix.lower()}" in SUFFIXES else column
-
-
-def _undecoded(part: Any, columns: tuple[str, ...]) -> Any:
-    import datasets
-
-    part = part.select_columns(list(columns))
-    for column in columns:
-        part = part.cast_column(column, datasets.Image(decode=False))
-    return part
-
-
-def _bytes(value: Any) -> bytes:
-    """The file of an image, which a row holds, or names."""
-    if value is None:
-        raise CaflowError("a row has no image", "remove it, or up to 1 % is skipped")
-    data: bytes | None = value["bytes"]
-    return data if data is not None else read_file(Path(value["path"]))
 
 
 @contextmanager
@@ -149,18 +131,12 @@ def _errors(data: str) -> Iterator[None]:
         name = type(error).__name__
         text = " ".join(str(error).split())[:200] or name
         if not data.startswith(_HUB):
-            raise CaflowError(
-                f"cannot read {data!r}: {text}", "give a whole copy of it", EXIT_USAGE
-            ) from error
-        if (
-            "NotFound" in name
-            or "EmptyDataset" in name
-            or name in ("ValueError", "HFValidationError")
-        ):
-            raise CaflowError(
+            raise usage_error(f"cannot read {data!r}: {text}", "give a whole copy of it") from error
+        missing = ("NotFound", "EmptyDataset", "ValueError", "HFValidationError")
+        if any(part in name for part in missing):
+            raise usage_error(
                 f"the Hub has no data set {data!r}: {text}",
                 "correct the name; for a private or gated set: hf auth login (or set HF_TOKEN)",
-                EXIT_USAGE,
             ) from error
         raise CaflowError(
             f"cannot download {data!r}: {text}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..paths import exists, url_of
 
 __all__ = [
@@ -42,11 +42,24 @@ class Example:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The images of a set, named with forward slashes as in a folder, and their reader."""
+    """The images of a set, named with forward slashes as in a folder."""
 
     where: str  # what holds them, as typed
     members: list[str]
-    read: Callable[[str], bytes]  # CaflowError if that fails
+    load: Callable[[str], bytes]
+
+    def read(self, member: str) -> bytes:
+        """The file of an image. CaflowError if it cannot be read."""
+        try:
+            return self.load(member)
+        except CaflowError:
+            raise
+        except Exception as error:  # a broken zip leads its reader to errors of any kind
+            reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+            raise CaflowError(
+                f"{member!r} cannot be read: {reason or type(error).__name__}",
+                "repair it or remove it",
+            ) from error
 
 
 def check_there(data: str | Path) -> None:
@@ -59,12 +72,9 @@ def check_there(data: str | Path) -> None:
         return
     hint = "--data FOLDER, FILE.zip, FILE.csv or hf://owner/name"
     if url := url_of(data):
-        raise CaflowError(
-            f"{url!r} is a URL, and data is read from files",
-            f"download it, then {hint}",
-            EXIT_USAGE,
-        )
-    raise CaflowError(f"no data at {str(data)!r}", hint, EXIT_USAGE)
+        message = f"{url!r} is a URL, and data is read from files"
+        raise usage_error(message, f"download it, then {hint}")
+    raise usage_error(f"no data at {str(data)!r}", hint)
 
 
 @contextmanager
@@ -91,7 +101,7 @@ def choose(
             partner.
     """
     if split not in (*_SPLITS, "all"):
-        raise CaflowError(f"unknown split {split!r}", "use train, val or test", EXIT_USAGE)
+        raise usage_error(f"unknown split {split!r}", "use train, val or test")
     where = repr(files.where)
     # The members of each split, by their names within it; "" is the top of the set.
     groups: dict[str, list[tuple[str, str]]] = {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from ..config import Config, FlowConfig, TaskConfig, preset, require
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number
 from ..tasks import get_task
 
@@ -62,10 +61,9 @@ class OptimConfig:
     def __post_init__(self) -> None:
         check(self, "optim")
         if (self.images is None) == (self.minutes is None):
-            raise CaflowError(
+            raise usage_error(
                 f"the budget is images={self.images}, minutes={self.minutes}",
                 "give one of --images N and --minutes M",
-                EXIT_USAGE,
             )
         require(
             self.batch_size % self.accumulate == 0,
@@ -133,43 +131,45 @@ class RunConfig:
             object.__setattr__(self, "optim", optim)
             object.__setattr__(self, "optim", without_missing_lpips(self))
         optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
+        size, native = self.task.size, self.task.native
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
-        large = self.task.size >= _CHECKERBOARD_SIDE
         by_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
-        for name, fits, wanted in (
+        large = f"{_CHECKERBOARD_SIDE} or more"
+        for fits, name, value, wanted in (
             (
-                "optim.guide_first",
-                optim.guide_first == 0 or bool(self.flow.guides),
+                not optim.guide_first or bool(self.flow.guides),
+                *("optim.guide_first", optim.guide_first),
                 "0, for flow.guide is 0, or give the model a guide",
             ),
             (
-                "samples.share",
                 optim.guide_first + samples.share <= 1,
+                *("samples.share", samples.share),
                 f"at most {1 - optim.guide_first:g}: optim.guide_first has the rest",
             ),
             (
-                "optim.checkerboard_weight",
-                optim.checkerboard_weight == 0 or (large and by_lpips),
-                f"0, or optim.guide_first and optim.guide_perceptual above 0, and task.size to "
-                f"{_CHECKERBOARD_SIDE} or more",
+                not optim.checkerboard_weight or (size >= _CHECKERBOARD_SIDE and by_lpips),
+                *("optim.checkerboard_weight", optim.checkerboard_weight),
+                "0, or optim.guide_first and optim.guide_perceptual above 0, and task.size to "
+                + large,
             ),
             (
-                "samples.checkerboard_weight",
-                samples.checkerboard_weight == 0 or large,
-                f"0, or task.size to {_CHECKERBOARD_SIDE} or more",
+                not samples.checkerboard_weight or size >= _CHECKERBOARD_SIDE,
+                *("samples.checkerboard_weight", samples.checkerboard_weight),
+                f"0, or task.size to {large}",
             ),
-            ("masks", self.masks is None or task.needs_mask, "nothing, but for the task inpaint"),
             (
-                "task.native",
-                task.derives_condition or self.task.native == (self.crop == "random"),
+                self.masks is None or task.needs_mask,
+                *("masks", self.masks),
+                "nothing, but for the task inpaint",
+            ),
+            (
+                task.derives_condition or native == (self.crop == "random"),
+                *("task.native", native),
                 "true with --crop random, which trains on crops of pairs, and to false without it",
             ),
-            ("task.size", self.task.size % step == 0, f"a multiple of {step}"),
+            (size % step == 0, "task.size", size, f"a multiple of {step}"),
         ):
-            require(fits, name, functools.reduce(getattr, name.split("."), self), wanted)
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+            require(fits, name, value, wanted)
 
 
 def guide_defaults(flow: FlowConfig) -> dict[str, Any]:
@@ -193,28 +193,21 @@ def to_toml(config: RunConfig) -> str:
     Raises:
         CaflowError: (exit 2) a path is not valid UTF-8, which TOML needs.
     """
-    lines: list[str] = []
-
-    def table(values: dict[str, Any], name: str = "") -> None:
-        if name:
-            lines.append(f"\n[{name}]")
-        for key, value in values.items():
+    values = dataclasses.asdict(config)
+    tables = {name: table for name, table in values.items() if isinstance(table, dict)}
+    text = ""
+    for name, table in {"": values, **tables}.items():
+        text += f"\n[{name}]\n" if name else ""
+        for key, value in table.items():
             if value is not None and not isinstance(value, dict):
                 # JSON's values are TOML's, but for escaped surrogates, and DEL.
-                text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-                lines.append(f"{key} = {text}")
-        for key, value in values.items():
-            if isinstance(value, dict):
-                table(value, f"{name}.{key}" if name else key)
-
-    table(config.to_dict())
-    text = "\n".join(lines) + "\n"
+                written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                text += f"{key} = {written}\n"
     try:
         # Where the system's language is C, names come as bytes in surrogates.
         return text.encode(errors="surrogateescape").decode()
     except UnicodeError as error:
-        raise CaflowError(
+        raise usage_error(
             "a path of this run is not UTF-8, and its config.toml must be",
             "rename the folder of --data or --out",
-            EXIT_USAGE,
         ) from error

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor
 
@@ -34,24 +34,14 @@ _REACH = 3  # of LANCZOS, in pixels of the result
 _WHITE = 128  # a mask's values from here up are the hole
 
 
-# --- examples -------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Targets and conditions of a split.
+    """Targets and conditions of a split."""
 
-    Attributes:
-        task: Makes the conditions if the data holds none.
-        examples: Targets, or pairs of condition and target.
-        size: Side of a training image.
-        crops: Whether examples have any size, and training reads crops of them.
-    """
-
-    task: Task
-    examples: Examples
-    size: int
-    crops: bool = False
+    task: Task  # makes the conditions if the data holds none
+    examples: Examples  # targets, or pairs of condition and target
+    size: int  # side of a training image
+    crops: bool = False  # examples have any size, and training reads crops of them
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -107,14 +97,14 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
     if config.masks is not None and isinstance(task, Inpaint):
         masks = load_masks(config.masks, split, seed=config.seed)
         task = replace(task, source=MaskHoles(masks, config.mask_share, task.holes))
-    size, crops = config.task.size, config.crop == "random"
+    size, crops, alone = config.task.size, config.crop == "random", task.derives_condition
     with open_split(
         config.data,
         split,
         None if crops else size,
-        role="images" if task.derives_condition else "pairs",
+        role="images" if alone else "pairs",
         seed=config.seed,
-        channels=(3,) if task.derives_condition else (task.cond_channels, 3),
+        channels=(3,) if alone else (task.cond_channels, 3),
         least=size if crops else 0,
     ) as examples:
         yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
@@ -153,14 +143,9 @@ def load_masks(data: str, split: Split, seed: int = 0) -> Masks:
                 rows.append((np.packbits(white), *white.shape))
         check_damaged(skipped, masks, data)
     if not rows:
-        raise CaflowError(
-            f"masks: nothing is white in {data!r}",
-            "paint white where a hole is, all else black",
-        )
+        hint = "paint white where a hole is, all else black"
+        raise CaflowError(f"masks: nothing is white in {data!r}", hint)
     return Masks(rows)
-
-
-# --- crops ----------------------------------------------------------------------------------------
 
 
 class Crop(NamedTuple):
@@ -194,29 +179,20 @@ class Crop(NamedTuple):
 
     def __call__(self, image: Pixels) -> Pixels:
         """(H, W, C) to (size, size, C)."""
-        height, width = image.shape[:2]
-        most = max(1.0, min(_SHRINK, min(height, width) / self.size))
-        shrink = most**self.share
+        (height, width), size = image.shape[:2], self.size
+        shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** self.share
         if shrink == 1:
-            x, y = (
-                int(place * (side - self.size + 1))
-                for place, side in ((self.left, width), (self.top, height))
-            )
-            return image[y : y + self.size, x : x + self.size]
-        span = self.size * shrink
+            x, y = int(self.left * (width - size + 1)), int(self.top * (height - size + 1))
+            return image[y : y + size, x : x + size]
+        span = size * shrink
         x, y = self.left * (width - span), self.top * (height - span)
         margin = int(_REACH * shrink) + 2
         first_x, first_y = max(0, int(x) - margin), max(0, int(y) - margin)
-        last_x, last_y = (int(start + span) + margin for start in (x, y))
+        last_x, last_y = int(x + span) + margin, int(y + span) + margin
         part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
         x, y = x - first_x, y - first_y
-        small = Image.fromarray(part).resize(
-            (self.size, self.size), Image.Resampling.LANCZOS, (x, y, x + span, y + span)
-        )
-        return np.asarray(small)
-
-
-# --- batches --------------------------------------------------------------------------------------
+        box = (x, y, x + span, y + span)
+        return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.LANCZOS, box))
 
 
 class Batch(NamedTuple):
@@ -264,35 +240,22 @@ class Batches:
         process: int = 0,
         processes: int = 1,
     ) -> None:
-        self.dataset, self.batch_size, self.seed, self.flip = dataset, batch_size, seed, flip
-        self.normal_noise = normal_noise
-        self._process, self._processes = process, processes
-        self._epoch, self._order = -1, np.empty(0, np.int64)
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.flip, self.normal_noise = flip, normal_noise
+        self._own = slice(process, None, processes)
+        self._order = lru_cache(2)(self._permutation)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; what is in memory is read faster by one thread.
         readers = 1 if dataset.examples.in_memory else min(8, os.cpu_count() or 1)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="caflow-examples")
 
-    @classmethod
-    def of(cls, config: RunConfig, dataset: Dataset, accelerator: Accelerator) -> Batches:
-        """The batches of a run, for this process."""
-        return cls(
-            dataset,
-            config.optim.batch_size,
-            config.seed,
-            flip=config.flip,
-            normal_noise=config.flow.dequantization == "variational",
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
-
     def __call__(self, step: int) -> Batch:
         """This process's share of batch `step`."""
         if self._next is None or self._next[0] != step:
-            self._next = step, self._thread.submit(self.make, step)
+            self._next = step, self._thread.submit(self._make, step)
         batch = self._next[1].result()
-        self._next = step + 1, self._thread.submit(self.make, step + 1)
+        self._next = step + 1, self._thread.submit(self._make, step + 1)
         return batch
 
     def close(self) -> None:
@@ -300,10 +263,9 @@ class Batches:
         for pool in (self._thread, self._readers):
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def make(self, step: int) -> Batch:
-        """Make a batch."""
+    def _make(self, step: int) -> Batch:
         first = step * self.batch_size
-        positions = range(first, first + self.batch_size)[self._process :: self._processes]
+        positions = range(first, first + self.batch_size)[self._own]
         indices = [self._index(position) for position in positions]
         rows = self._readers.map(self._sample, positions, indices)
         w, y, u, v = (np.stack(part) for part in zip(*rows, strict=True))
@@ -335,10 +297,10 @@ class Batches:
 
     def _index(self, position: int) -> int:
         epoch, offset = divmod(position, len(self.dataset))
-        if epoch != self._epoch:
-            generator = np.random.Generator(self._bits(_ORDER, epoch))
-            self._order, self._epoch = generator.permutation(len(self.dataset)), epoch
-        return int(self._order[offset])
+        return int(self._order(epoch)[offset])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.Generator(self._bits(_ORDER, epoch)).permutation(len(self.dataset))
 
     def _bits(self, stream: int, counter: int) -> np.random.Philox:
         # The generator counts in the lowest of the counter's four words.

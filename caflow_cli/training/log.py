@@ -11,14 +11,13 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
@@ -32,11 +31,8 @@ __all__ = [
     "Progress",
     "RunSummary",
     "StepFigures",
-    "Tracker",
-    "check_tracker",
     "draw_curve",
     "read_events",
-    "start_notes",
 ]
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
@@ -92,9 +88,7 @@ class StepFigures(NamedTuple):
     cond_bits_per_dim: float  # of log p(y), per dimension of y
     image: float  # the loss on images, 0 where there is none
     grad_norm: float  # before clipping
-    skipped: int  # steps so far
     taken: bool  # False: the guard refused the step
-    rolled_back: bool
     messages: list[float]  # the sums over processes of what each sent
 
 
@@ -121,9 +115,10 @@ class RunSummary:
 
 
 class EventLog:
-    """Writes events, on the main process alone, and hands figures to a tracker.
+    """Writes events, on the main process alone, and hands figures to a tracker, if there is one.
 
-    Numbers that are not finite become null in JSON.
+    Numbers that are not finite become null in JSON. A tracker (TensorBoard, Weights & Biases or
+    Trackio, through accelerate) that fails once the run has begun is not used any more.
     """
 
     def __init__(
@@ -133,20 +128,38 @@ class EventLog:
         progress: Progress,
         report: Callable[[Event], None] | None = None,
     ) -> None:
-        self._config, self._accelerator, self.progress = config, accelerator, progress
+        self.config, self.accelerator, self.progress = config, accelerator, progress
         self._path, self._report = Path(config.out) / METRICS, report
         self._seconds, self._steps = 0.0, 0  # since the last event of a step
-        self.tracker = Tracker(config, accelerator, lambda text: self.write("note", text=text))
+        self._tracks = False
+
+    def begin(self, train_set: Dataset, val_set: Dataset, notes: Sequence[str]) -> None:
+        """Write the config and the first events.
+
+        Dropped are events of steps that will be repeated, and a last line that a kill cut short.
+        """
+        kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
+        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
+        atomic_write(self._path.with_name("config.toml"), to_toml(self.config).encode())
+        skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
+        sizes = {"train": len(train_set), "val": len(val_set)}
+        self.write("data", **sizes, skipped=len(skipped), skipped_names=skipped[:5])
+        optim, size = self.config.optim, self.config.task.size
+        if self.progress.step == 0 and optim.guide_first > 0 and optim.guide_perceptual == 0:
+            needs = f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
+            needs = needs if size >= LEAST_SIDE else f"VGG16 needs images of {LEAST_SIDE} pixels"
+            self.write("note", text=f"the guide trains on L1 alone, without LPIPS: {needs}")
+        for text in notes:
+            self.write("note", text=text)
 
     def write(self, event: str, **figures: Any) -> None:
-        if not self._accelerator.is_main_process:
+        if not self.accelerator.is_main_process:
             return
-        progress = self.progress
-        images = progress.images(self._config.optim)
-        line = {"event": event, "step": progress.step, "images": images, **figures}
-        line["elapsed_s"] = round(progress.elapsed, 2)
+        step, images = self.progress.step, self.progress.images(self.config.optim)
+        figures["elapsed_s"] = round(self.progress.elapsed, 2)
         line = {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in {"event": event, "step": step, "images": images, **figures}.items()
         }
         try:
             with self._path.open("a", encoding="utf-8") as file:
@@ -157,64 +170,98 @@ class EventLog:
                 "free space there, and go on with --resume",
             ) from error
         if event in ("step", "validation"):
-            self.tracker.figures(line, progress.step)
+            numbers = {k: v for k, v in line.items() if isinstance(v, int | float) and k != "step"}
+            self._track(lambda tracker: tracker.log(numbers, step=step))
         if self._report is not None:
             self._report(line)
 
     def announce(self, event: str, **figures: Any) -> None:
         """Write an event while the other processes wait. All of them must call this."""
-        on_main_process(self._accelerator, lambda: self.write(event, **figures))
+        on_main_process(self.accelerator, lambda: self.write(event, **figures))
 
-    def step(self, figures: StepFigures, lr: float, seconds: float, unit: str) -> None:
-        """Announce every tenth step, of so many seconds and a loss of this unit."""
+    def step(self, figures: StepFigures, lr: float, seconds: float, unit: str, bad: int) -> None:
+        """Announce every tenth step, of so many seconds and a loss of this unit.
+
+        `bad` counts the steps so far that were skipped.
+        """
         self._seconds, self._steps = self._seconds + seconds, self._steps + 1
         if self.progress.step % LOG_EVERY:
             return
-        images, in_bits = self._steps * self._config.optim.batch_size, unit == "bits/dim"
+        images, in_bits = self._steps * self.config.optim.batch_size, unit == "bits/dim"
         self.announce(
             "step",
             lr=lr,
             images_per_second=images / max(self._seconds, 1e-9),
-            progress=self.progress.spent(self._config.optim),
+            progress=self.progress.spent(self.config.optim),
             loss=figures.loss,
             **{"running_bits_per_dim" if in_bits else "running_loss": self.progress.running},
             cond_bits_per_dim=figures.cond_bits_per_dim,
             **({"picture_loss": figures.image} if in_bits and figures.image else {}),
             grad_norm=figures.grad_norm,
-            skipped=figures.skipped,
+            skipped=bad,
         )
         self._seconds, self._steps = 0.0, 0
 
-    def begin(self, train_set: Dataset, val_set: Dataset, notes: list[str]) -> None:
-        """Write the config and the first events.
+    # --- the tracker ------------------------------------------------------------------------------
 
-        Dropped are events of steps that will be repeated, and a last line that a kill cut short.
+    def start_tracker(self) -> None:
+        """Start the config's tracker, in every process.
+
+        Raises:
+            CaflowError: (exit 2) it does not start, because it has no account, say.
         """
-        kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
-        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
-        atomic_write(self._path.with_name("config.toml"), to_toml(self._config).encode())
-        skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
-        sizes = {"train": len(train_set), "val": len(val_set)}
-        self.write("data", **sizes, skipped=len(skipped), skipped_names=skipped[:5])
-        for text in notes:
-            self.write("note", text=text)
+        name, out = self.config.tracker, Path(self.config.out).resolve()
+        if name is None:
+            return
+        run = {"name": out.name, "resume": "allow"}
+        if name == "wandb":  # a resumed run is one with what it was
+            run |= {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
+        values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
+        # TensorBoard's files lie in a folder of the project's name, and it takes no nested values.
+        how = (name, None, {}) if name == "tensorboard" else ("caflow", values, {name: run})
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
+                self.accelerator.init_trackers(*how)
+        except Exception as error:  # whatever a foreign package raises
+            message = f"tracker {name} does not start: {_one_line(error)}"
+            raise usage_error(message, f"{_HINTS[name]}, or leave tracker out") from error
+        self._tracks = True
+
+    def track_grid(self, image: np.ndarray) -> None:
+        """Record a grid of samples, uint8 (H, W, 3). Trackio gets figures only."""
+        how = {"dataformats": "NHWC"} if self.config.tracker == "tensorboard" else {}
+        if self.config.tracker != "trackio":  # whose images accelerate does not know
+            step = self.progress.step
+            self._track(lambda tracker: tracker.log_images({"samples": image[None]}, step, **how))
+
+    def end_tracker(self) -> None:
+        """End the tracker, however the run ended."""
+        self._track(lambda tracker: tracker.finish())
+        if self._tracks and self.config.tracker == "trackio" and self.accelerator.is_main_process:
+            import trackio
+
+            trackio.finish()  # else it prints to stdout as the process ends
+
+    def _track(self, use: Callable[[Any], None]) -> None:
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                for tracker in self.accelerator.trackers if self._tracks else ():
+                    use(tracker)
+        except Exception as error:  # whatever a foreign package raises
+            self._tracks, name = False, self.config.tracker
+            self.write("note", text=f"tracker {name} fails and is not used: {_one_line(error)}")
 
 
-def start_notes(
-    config: RunConfig, resume: bool, has_state: bool, spent: float, failure: str | None
-) -> list[str]:
-    """Notes on a run that begins, with a share of its budget spent, or an unreadable state."""
-    notes = [failure] if failure else []
-    if not has_state and config.optim.guide_first > 0 and config.optim.guide_perceptual == 0:
-        needs = f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
-        if config.task.size < LEAST_SIDE:
-            needs = f"VGG16 needs images of {LEAST_SIDE} pixels"
-        notes.append(f"the guide trains on L1 alone, without LPIPS: {needs}")
-    if resume and not has_state:
-        notes.append("killed before its first state: this run starts again")
-    if spent >= 1:
-        notes.append("the budget of this run is used up: a larger --images or --minutes extends it")
-    return notes
+_HINTS = {
+    "wandb": "wandb login, or WANDB_MODE=offline",
+    "trackio": "TRACKIO_DIR names a folder that can be written",
+    "tensorboard": "pip install --upgrade tensorboard",
+}
+_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # what only this machine knows
+
+
+def _one_line(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def read_events(out: Path) -> list[Event]:
@@ -244,9 +291,6 @@ def draw_curve(events: Sequence[Event]) -> bytes:
 
     The vertical axis ends slightly above the highest value after the first tenth of the run,
     because the first steps would flatten the rest.
-
-    Args:
-        events: Lines of `metrics.jsonl`.
     """
     from matplotlib.figure import Figure  # here: a run needs it only to draw
 
@@ -256,11 +300,8 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     axes.grid(alpha=0.4)
     known: list[tuple[float, float]] = []
     for event, name, label, colour in _SERIES:
-        points = [
-            (e["images"], e[name])
-            for e in events
-            if e["event"] == event and e.get(name) is not None
-        ]
+        own = [e for e in events if e["event"] == event and e.get(name) is not None]
+        points = [(e["images"], e[name]) for e in own]
         if not points:
             continue
         on = axes
@@ -280,98 +321,3 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
-
-
-# --- trackers -------------------------------------------------------------------------------------
-
-_HINTS = {
-    "wandb": "wandb login, or WANDB_MODE=offline; or leave tracker out",
-    "trackio": "TRACKIO_DIR names a folder that can be written; or leave tracker out",
-    "tensorboard": "pip install --upgrade tensorboard, or leave tracker out",
-}
-_LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # what only this machine knows
-
-
-def check_tracker(name: str | None) -> None:
-    """CaflowError (exit 2) if the tracker's package is not installed."""
-    if name is not None and find_spec(name) is None:
-        raise CaflowError(
-            f"tracker is {name!r}, which is not installed",
-            f"pip install {name}, or leave tracker out",
-            EXIT_USAGE,
-        )
-
-
-class Tracker:
-    """TensorBoard, Weights & Biases or Trackio, through `accelerate`, if the config names one.
-
-    A tracker that fails once the run has begun is not used any more: the run goes on.
-
-    Args:
-        config: The run's.
-        accelerator: Made with `log_with=config.tracker`.
-        note: Takes a line on a tracker that has failed.
-    """
-
-    def __init__(
-        self, config: RunConfig, accelerator: Accelerator, note: Callable[[str], None]
-    ) -> None:
-        self._config, self._accelerator, self._note = config, accelerator, note
-        self._on = False
-
-    def begin(self) -> None:
-        """Start it, in every process.
-
-        Raises:
-            CaflowError: (exit 2) it does not start, because it has no account, say.
-        """
-        name, out = self._config.tracker, Path(self._config.out).resolve()
-        if name is None:
-            return
-        run = {"name": out.name, "resume": "allow"}
-        if name == "wandb":  # a resumed run is one with what it was
-            run |= {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
-        values = {k: v for k, v in self._config.to_dict().items() if k not in _LOCAL}
-        # TensorBoard's files lie in a folder of the project's name, and it takes no nested values.
-        how = (name, None, {}) if name == "tensorboard" else ("caflow", values, {name: run})
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
-                self._accelerator.init_trackers(*how)
-        except Exception as error:  # whatever a foreign package raises
-            raise CaflowError(
-                f"tracker {name} does not start: {_one_line(error)}", _HINTS[name], EXIT_USAGE
-            ) from error
-        self._on = True
-
-    def figures(self, figures: Mapping[str, Any], step: int) -> None:
-        """Record the numbers among them."""
-        numbers = {k: v for k, v in figures.items() if isinstance(v, int | float) and k != "step"}
-        self._each(lambda tracker: tracker.log(numbers, step=step))
-
-    def grid(self, image: np.ndarray, step: int) -> None:
-        """Record a grid of samples, uint8 (H, W, 3). Trackio gets figures only."""
-        how = {"dataformats": "NHWC"} if self._config.tracker == "tensorboard" else {}
-        if self._config.tracker != "trackio":  # whose images accelerate does not know
-            self._each(lambda tracker: tracker.log_images({"samples": image[None]}, step, **how))
-
-    def end(self) -> None:
-        """End it, however the run ended. More than once is once."""
-        self._each(lambda tracker: tracker.finish())
-        if self._on and self._config.tracker == "trackio" and self._accelerator.is_main_process:
-            import trackio
-
-            trackio.finish()  # else it prints to stdout as the process ends
-        self._on = False
-
-    def _each(self, use: Callable[[Any], None]) -> None:
-        try:
-            with contextlib.redirect_stdout(sys.stderr):
-                for tracker in self._accelerator.trackers if self._on else ():
-                    use(tracker)
-        except Exception as error:  # whatever a foreign package raises
-            self._on = False
-            self._note(f"tracker {self._config.tracker} fails and is not used: {_one_line(error)}")
-
-
-def _one_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -15,14 +15,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import devices
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..layers import ActNorm
 from ..model import CAFlow
 from . import state
 from .config import RunConfig, to_toml
 from .data import Batch, Batches, open_dataset
-from .log import Event, EventLog, Progress, RunSummary, StepFigures, check_tracker, start_notes
-from .losses import Loss, LossModule, perceptual_distance
+from .log import Event, EventLog, Progress, RunSummary, StepFigures
+from .losses import ImageLoss, Loss, LossModule, perceptual_distance
 from .optim import (
     EMA,
     Guard,
@@ -33,9 +33,9 @@ from .optim import (
     parameter_groups,
     use_bf16,
 )
-from .phases import Phase, phases_of, wants_perceptual
+from .phases import Phase, phases_of
 from .processes import Stopped, make_accelerator, noted_signals, on_main_process, sum_over_processes
-from .validate import Fit, Validation, write_validation
+from .validate import Fit, Validation, validate
 
 __all__ = ["Trainer", "train"]
 
@@ -80,7 +80,6 @@ def train(
             full, the budget ends before the flows train, or the run does not recover from bad
             steps.
     """
-    check_tracker(config.tracker)
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
@@ -94,89 +93,87 @@ def train(
         torch.manual_seed(config.seed)
         trainer = Trainer(state.starting_model(config, has_state), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
-        failure = trainer.restore(out) if has_state else None
-        notes = start_notes(config, resume, has_state, progress.spent(optim), failure)
+        notes = trainer.restore() if has_state else []
+        if resume and not has_state:
+            notes.append("killed before its first state: this run starts again")
+        if progress.spent(optim) >= 1:
+            used = "the budget of this run is used up"
+            notes.append(f"{used}: a larger --images or --minutes extends it")
 
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
         val_set = stack.enter_context(open_dataset(config, "val"))
         validation = Validation(train_set, val_set, config.validation_images, config.seed)
-        batches = Batches.of(config, train_set, accelerator)
+        batches = Batches(
+            train_set,
+            optim.batch_size,
+            config.seed,
+            config.flip,
+            normal_noise=config.flow.dequantization == "variational",
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
         stack.callback(batches.close)
 
-        # What is written: events, models, images, states.
+        # Events, signals, and the clock of the main process, which is the run's.
         log = EventLog(config, accelerator, progress, report)
-        stack.callback(log.tracker.end)
-        log.tracker.begin()  # in every process: trackers tell them apart
+        stack.callback(log.end_tracker)
+        log.start_tracker()
         on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
         fit, validated_at = Fit(math.nan, math.nan), -1  # the last validation of this session
-
-        def validate() -> None:
-            nonlocal fit, validated_at
-            fit = validation.measure(trainer.ema.model, accelerator, trainer.phase)
-            validated_at = progress.step
-            if better := fit.loss < progress.best:
-                progress.best, progress.best_bits_per_dim = fit.loss, fit.val
-            write = partial(write_validation, config, log, trainer.ema.model, validation, fit)
-            on_main_process(accelerator, lambda: write(better))
-            progress.validations += 1
-
         signals = stack.enter_context(noted_signals())
         first_step, first_time = progress.step, time.monotonic()
         start = first_time - progress.elapsed
 
         def messages() -> list[float]:
-            # The main process's clock is the run's: all processes must end at one step.
             clock = time.monotonic() - start if accelerator.is_main_process else 0.0
             return [clock, *signals()]
 
         if progress.spent(optim) < 1 and not trainer.phase.guide_alone:
             trainer.initialise(batches(progress.step))
         while (spent := progress.spent(optim)) < 1:
-            began = time.monotonic()
+            began, batch = time.monotonic(), batches(progress.step)
             if trainer.phase_ends(spent):
                 reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
-                trainer.begin_next_phase(batches(progress.step))
+                trainer.begin_next_phase(batch)
                 log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
 
             # The step.
             epoch = progress.images(optim) // len(train_set)
             phase_step = progress.step - progress.phase_began_at
             lr = progress.lr_scale * trainer.phase.rate(phase_step, spent, epoch)
-            figures = trainer.step(batches(progress.step), lr, messages)
+            figures = trainer.step(batch, lr, messages)
             progress.elapsed, *flags = figures.messages
             if figures.taken:
                 progress.take_loss(figures.bits_per_dim)
-            elif figures.rolled_back:
+            elif guard.wants_rollback():
+                if not guard.roll_back():
+                    raise CaflowError(
+                        f"training does not recover: {guard.skipped} of {progress.step + 1} steps "
+                        "had a loss that was not finite, or far above the last good one",
+                        f"--lr {optim.lr / 4:g}, and check the data",
+                    )
                 progress.lr_scale /= 2
                 log.announce("rollback", lr_scale=progress.lr_scale, rollbacks=guard.rollbacks)
-            elif guard.wants_rollback():
-                raise CaflowError(
-                    f"training does not recover: {guard.skipped} of {progress.step + 1} steps had "
-                    "a loss that was not finite, or far above the last good one",
-                    f"--lr {optim.lr / 4:g}, and check the data",
-                )
             progress.step += 1
 
             # Log, validate, save.
-            log.step(figures, lr, time.monotonic() - began, trainer.phase.unit)
+            log.step(figures, lr, time.monotonic() - began, trainer.phase.unit, guard.skipped)
             if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
-                validate()
-            regular = progress.step % config.save_every == 0
+                fit = validate(validation, trainer.ema.model, trainer.phase, log)
+                validated_at = progress.step
             stopped = Stopped.by(flags, progress.step, config.out)
-            if regular or stopped:
-                trainer.save(out)
-            if regular:
-                guard.state_written()
+            if progress.step % config.save_every == 0 or stopped:
+                trainer.save()
             if stopped:
                 raise stopped
 
         # The flows of a model that the run began with have trained, whatever the phase.
         has_model = not trainer.phase.guide_alone or config.init_from is not None
         if has_model and validated_at != progress.step:
-            validate()
+            fit = validate(validation, trainer.ema.model, trainer.phase, log)
         if trainer.saved_at != progress.step:
-            trainer.save(out)
+            trainer.save()
         if not has_model:
             larger = f"--minutes {10 * progress.elapsed / 60:.3g}"
             if optim.images is not None:
@@ -219,43 +216,39 @@ class Trainer:
     """
 
     def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
-        optim = config.optim
-        share = accelerator.num_processes * optim.accumulate
+        optim, processes, device = config.optim, accelerator.num_processes, accelerator.device
+        share = processes * optim.accumulate
         if optim.batch_size % share:
-            raise CaflowError(
-                f"a batch of {optim.batch_size} cannot be divided among "
-                f"{accelerator.num_processes} ranks and {optim.accumulate} parts",
+            raise usage_error(
+                f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
+                f"{optim.accumulate} parts",
                 f"--batch-size {-(-optim.batch_size // share) * share}",
-                EXIT_USAGE,
             )
-        self.model, self.accelerator, self.config = model, accelerator, config
         if optim.compile:
-            devices.check_compiler(accelerator.device)
+            devices.check_compiler(device)
         use_bf16(model, optim.bf16)
         checkpoint_activations(model, optim.checkpoint_activations)
-        model.to(accelerator.device).train()
-        self.progress, self.saved_at = Progress(), -1  # the step of the last state
-        perceptual = None
-        if wants_perceptual(optim, config.samples):
+        model.to(device).train()
+        self.model, self.accelerator, self.config = model, accelerator, config
+
+        def perceptual() -> ImageLoss:
             weights, size = config.perceptual_weights, config.task.size
-            perceptual = perceptual_distance(weights, accelerator.device, size, optim.bf16)
-        self.phases = phases_of(optim, model.config.flow, perceptual, config.samples)
-        self.progress.phase = self._next_phase(-1)
+            return perceptual_distance(weights, device, size, optim.bf16)
+
+        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
+        self.progress = Progress(phase=self._next_phase(-1))
         # Of one type everywhere: weights of processes may not drift apart.
-        net_type = devices.net_type(torch.float32, accelerator.device, True, optim.bf16)
+        net_type = devices.net_type(torch.float32, device, True, optim.bf16)
         [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
-        self.rule = Muon(
-            parameter_groups(model, self.phases, optim.method),
-            bf16=many == accelerator.num_processes,
-            lr=optim.lr,
-            betas=_BETAS,
-            fused=True,
-        )
+        groups = parameter_groups(model, self.phases, optim.method)
+        self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
+        self.ema = EMA(model, optim.ema)
+        self.guard = Guard(model, self.ema, self.rule)
+        self.parts = state.Parts(model, self.ema, self.rule, self.guard)
+        self.saved_at = -1  # the step of the last state
         self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
         self._compiled = False
-        self.ema = EMA(model, optim.ema)
-        self.guard = Guard({"model": model, "ema": self.ema, "optimizer": self.rule})
 
     @torch.no_grad()
     def initialise(self, batch: Batch) -> None:
@@ -279,7 +272,8 @@ class Trainer:
     def _next_phase(self, number: int) -> int:
         """The number of the next phase of non-zero length after this one, or of the last."""
         later = range(number + 1, len(self.phases))
-        return next((n for n in later if self.phases[n].share_of_run > 0), len(self.phases) - 1)
+        long = (n for n in later if self.phases[n].begin < self.phases[n].end)
+        return next(long, len(self.phases) - 1)
 
     def phase_ends(self, spent: float) -> bool:
         """Whether the next phase begins when this share of the run's budget is spent."""
@@ -332,11 +326,7 @@ class Trainer:
             self.rule.step()
             self.ema.update()
         self.rule.zero_grad(set_to_none=True)
-        rolled_back = self.guard.wants_rollback() and self.guard.roll_back()
-        return StepFigures(
-            *(total, bits, cond_bits, image, norm, self.guard.skipped),
-            *(taken, rolled_back, received),
-        )
+        return StepFigures(total, bits, cond_bits, image, norm, taken, received)
 
     def _module(self) -> nn.Module:
         """The objective of the present phase, prepared for device and processes.
@@ -357,39 +347,33 @@ class Trainer:
 
     def _place(self, x: Tensor) -> Tensor:
         device = self.accelerator.device
-        return (
-            x.to(device, memory_format=devices.memory_format(device))
-            if x.ndim == 4
-            else x.to(device)
-        )
+        layout = devices.memory_format(device) if x.ndim == 4 else torch.preserve_format
+        return x.to(device, memory_format=layout)
 
-    def save(self, out: Path) -> None:
+    def save(self) -> None:
         """Write a state to go on from."""
-        record = {
-            **asdict(self.progress),
-            "batch_size": self.config.optim.batch_size,
-            "guard": self.guard.record(),
-        }
-        parts, every = (self.model, self.ema, self.rule), self.config.save_every
-        on_main_process(self.accelerator, lambda: state.save_state(out, *parts, record, every))
-        self.saved_at = self.progress.step
+        out, every = Path(self.config.out), self.config.save_every
+        write = partial(state.save_state, out, self.parts, self.progress, every)
+        on_main_process(self.accelerator, write)
+        self._saved()
 
-    def restore(self, out: Path) -> str | None:
-        """Restore the newest readable state. Returns the error of a newer one.
+    def restore(self) -> list[str]:
+        """Restore the newest readable state. Returns a note if there is a newer one.
 
         Raises:
             CaflowError: (exit 2) there is no state, or none fits.
         """
-        record, failure = state.load_newest(out, self.model, self.ema, self.rule, self.guard)
-        self.progress.restore(record)
+        failure = state.load_newest(Path(self.config.out), self.parts, self.progress)
         phase, count = self.progress.phase + 1, len(self.phases)
         if not 1 <= phase <= count:
-            raise CaflowError(
+            raise usage_error(
                 f"the state is of phase {phase}, and this config has {count}",
                 "go on with the config.toml that the run wrote when it began",
-                EXIT_USAGE,
             )
+        self._saved()
+        return [failure] if failure else []
+
+    def _saved(self) -> None:
         self.saved_at = self.progress.step
         if self.saved_at % self.config.save_every == 0:
-            self.guard.state_written()
-        return failure
+            self.guard.state_written = True

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import memory_format, to_float64, to_layout
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, load_perceptual
 from ..tasks import get_task
@@ -25,7 +25,6 @@ __all__ = [
     "SampleLoss",
     "antithetic_mean",
     "checkerboard",
-    "guide_image",
     "guide_loss",
     "image_loss",
     "likelihood",
@@ -51,12 +50,7 @@ SampleLoss = Callable[[CAFlow, Tensor, Tensor, Tensor], Tensor]
 
 
 class LossModule(nn.Module):
-    """An objective as a module, because `DistributedDataParallel` supports only `forward`.
-
-    Args:
-        model: Trained in place.
-        objective: Computed by `forward` from the tensors of a `Batch`.
-    """
+    """An objective as a module, because `DistributedDataParallel` supports only `forward`."""
 
     def __init__(self, model: CAFlow, objective: Objective) -> None:
         super().__init__()
@@ -64,9 +58,6 @@ class LossModule(nn.Module):
 
     def forward(self, target: Tensor, cond: Tensor, noise: Tensor, seeds: Tensor) -> Loss:
         return self.objective(self.model, Batch(target, cond, noise, seeds))
-
-
-# --- likelihood -----------------------------------------------------------------------------------
 
 
 def likelihood(cond_weight: float) -> Objective:
@@ -87,17 +78,8 @@ def likelihood(cond_weight: float) -> Objective:
     return objective
 
 
-# --- antithetic samples ---------------------------------------------------------------------------
-
-
 def likelihood_and_samples(cond_weight: float, weight: float, losses: SampleLoss) -> Objective:
-    """`likelihood` and `weight` times a loss on samples for some images of the batch.
-
-    Args:
-        cond_weight: λ.
-        weight: Of the loss on samples.
-        losses: That loss, as of `sample_loss`.
-    """
+    """`likelihood`, and `weight` times a loss on samples for some images of the batch."""
     density = likelihood(cond_weight)
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
@@ -120,17 +102,18 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
     The two have latents z and -z at a temperature from U(0, `tau`), both from the image's seed.
     Their mean, composed as the task does it, is compared with w. So the middle of the samples, at
     the temperatures that are used, learns what images look like. Samples of one input become more
-    alike: the part of their spread that is even in z blurs the mean.
-
-    Args:
-        images: The loss of an image.
-        tau: The highest temperature. 0: the loss is that of the τ 0 image.
+    alike: the part of their spread that is even in z blurs the mean. With `tau` 0 the loss is that
+    of the τ 0 image.
     """
 
     def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
         shapes = model.latent_shapes((cond.shape[-2], cond.shape[-1]))
-        of_each = [_latents(seed, shapes, tau) for seed in seeds.tolist()]
-        latents = [torch.stack(z) for z in zip(*of_each, strict=True)]
+        drawn = []
+        for seed in seeds.tolist():
+            generator = torch.Generator().manual_seed(seed)
+            own = tau * torch.rand((), generator=generator)
+            drawn.append([own * torch.randn(shape, generator=generator) for shape in shapes])
+        latents = [torch.stack(z) for z in zip(*drawn, strict=True)]
         found = antithetic_mean(model, cond, latents, tau)
         composed = get_task(model.config).keep_known_points(cond.floor() + 0.5, found)
         return images(composed / 128 - 1, (target + 0.5) / 128 - 1)
@@ -141,14 +124,8 @@ def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
 def antithetic_mean(model: CAFlow, cond: Tensor, latents: list[Tensor], tau: float) -> Tensor:
     """The mean of the images of latents z and -z: floats (B, C, H, W) in [0, 256].
 
-    What is odd in z cancels. Gradients reach all parameters but R's density. At τ 0 both images are
-    the same, and one is computed.
-
-    Args:
-        model: The model.
-        cond: y + u', float in [0, 256).
-        latents: z, of the shapes `latent_shapes`, one for each condition.
-        tau: The highest temperature of z.
+    What is odd in z cancels. Gradients reach all parameters but R's density. At `tau` 0, the
+    highest temperature of z, both images are the same, and one is computed.
     """
     y = to_layout(cond.to(model.device, model.dtype))
     if tau > 0:
@@ -158,42 +135,23 @@ def antithetic_mean(model: CAFlow, cond: Tensor, latents: list[Tensor], tau: flo
     return (v[0::2] + v[1::2]) / 2 if tau > 0 else v
 
 
-def _latents(seed: int, shapes: list[tuple[int, int, int]], tau: float) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    own = tau * torch.rand((), generator=generator)
-    return [own * torch.randn(shape, generator=generator) for shape in shapes]
-
-
-# --- images ---------------------------------------------------------------------------------------
-
-
 def guide_loss(images: ImageLoss) -> Objective:
-    """The mean loss of the images that the guide predicts."""
+    """The mean loss of the images that the guide predicts of y + u'."""
 
     def objective(model: CAFlow, batch: Batch) -> Loss:
-        x, w = guide_image(model, batch.cond) / 128 - 1, (batch.target + 0.5) / 128 - 1
-        loss = to_float64(images(x, w).mean())
+        anchor = model.density.A
+        predicted = anchor.predict(anchor.read(to_layout(batch.cond.to(model.device, model.dtype))))
+        loss = to_float64(images(predicted / 128 - 1, (batch.target + 0.5) / 128 - 1).mean())
         return Loss(loss, loss, torch.zeros_like(loss), loss)
 
     return objective
 
 
-def guide_image(model: CAFlow, cond: Tensor) -> Tensor:
-    """The image that the guide predicts, of y + u' in [0, 256): floats (B, C, H, W)."""
-    anchor = model.density.A
-    return anchor.predict(anchor.read(to_layout(cond.to(model.device, model.dtype))))
-
-
 def image_loss(
     perceptual: ImageLoss | None = None, weight: float = 0.0, checkerboard_weight: float = 0.0
 ) -> ImageLoss:
-    """`mean |x - w| + weight d(x, w) + checkerboard_weight g(x)` of images x, w in [-1, 1].
-
-    Args:
-        perceptual: d.
-        weight: Of d.
-        checkerboard_weight: Of g, `checkerboard`.
-    """
+    """`mean |x - w| + weight d(x, w) + checkerboard_weight g(x)` of images x, w in [-1, 1], where d
+    is `perceptual` and g is `checkerboard`."""
 
     def loss(x: Tensor, w: Tensor) -> Tensor:
         found = (x - w).abs().flatten(1).mean(1)
@@ -221,11 +179,10 @@ def perceptual_distance(
         CaflowError: (exit 2) the images are too small for VGG16. (exit 3) there is no trunk.
     """
     if side < LEAST_SIDE:
-        raise CaflowError(
+        raise usage_error(
             f"VGG16 cannot take images of {side} pixels",
             "--set optim.guide_perceptual=0 and samples.perceptual=0, or a task.size of "
             f"{LEAST_SIDE} or more",
-            EXIT_USAGE,
         )
     network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
 

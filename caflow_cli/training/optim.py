@@ -53,9 +53,6 @@ def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> lis
     ]
 
 
-# --- switches of a model in training --------------------------------------------------------------
-
-
 def use_bf16(model: CAFlow, enabled: bool = True) -> None:
     """Run the networks in bfloat16 while in `train()`; scores and samples never do."""
     for module in model.modules():
@@ -64,10 +61,7 @@ def use_bf16(model: CAFlow, enabled: bool = True) -> None:
 
 
 def checkpoint_activations(model: CAFlow, enabled: bool = True) -> None:
-    """Keep only the values between flow steps for the backward pass, which recomputes the rest.
-
-    This takes less memory, and about half as much time again (docs/training.md).
-    """
+    """Keep only the values between flow steps for the backward pass, which recomputes the rest."""
     for module in model.modules():
         if isinstance(module, Scale | ConditionalScale):
             module.recompute = enabled
@@ -103,10 +97,7 @@ class Muon(torch.optim.Adam):
     of a kernel as a matrix m×n, outputs by inputs; μ is 0.95. All singular values of a step are
     nearly equal, where a few dominate in Adam's. The length (Liu et al. 2025) is such that one rate
     η suits both rules. Unlike the published rule it has no weight decay, which was not tried here.
-
-    Args:
-        params, options: As `torch.optim.Adam`.
-        bf16: Whether `orthogonal` runs in bfloat16.
+    `bf16` runs `orthogonal` in bfloat16.
     """
 
     def __init__(self, params: Any, *, bf16: bool = False, **options: Any) -> None:
@@ -119,26 +110,23 @@ class Muon(torch.optim.Adam):
         alike: dict[tuple[int, int, float], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for group in self.param_groups:
             for parameter in group["params"] if group.get("orthogonal") else ():
-                if parameter.grad is not None:
-                    towards = self._mean(parameter, parameter.grad)
-                    alike[(*towards.shape, group["lr"])].append((parameter, towards))
-                    parameter.grad = None  # so Adam leaves it alone
+                if (grad := parameter.grad) is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["step"] = torch.zeros(())  # Adam looks for it in all that it loads
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["step"] += 1
+                mean = state["momentum"].lerp_(grad, 1 - _MOMENTUM)
+                towards = grad.lerp(mean, _MOMENTUM).reshape(grad.shape[0], -1)
+                alike[(*towards.shape, group["lr"])].append((parameter, towards))
+                parameter.grad = None  # so Adam leaves it alone
         for (m, n, lr), steps in alike.items():  # those of a shape at once
             whole = torch.stack([towards for _, towards in steps])
             along = orthogonal(whole, torch.bfloat16 if self.bf16 else whole.dtype)
             for (parameter, _), own in zip(steps, along, strict=True):
                 parameter.sub_(own.reshape(parameter.shape), alpha=lr * _LENGTH * max(m, n) ** 0.5)
         super().step()
-
-    def _mean(self, parameter: Tensor, grad: Tensor) -> Tensor:
-        """Update the running mean M with a gradient. Returns U, (m, n)."""
-        state = self.state[parameter]
-        if not state:
-            state["step"] = torch.zeros(())  # Adam looks for it in all that it loads
-            state["momentum"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        state["momentum"].lerp_(grad, 1 - _MOMENTUM)
-        return grad.lerp(state["momentum"], _MOMENTUM).reshape(grad.shape[0], -1)
 
 
 def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
@@ -183,8 +171,8 @@ class EMA:
     """
 
     def __init__(self, model: CAFlow, rate: float) -> None:
-        self.model = copy.deepcopy(model).eval()
-        self.model.requires_grad_(False)
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.rate, self.updates = rate, 0
         # Listed once: to walk through all modules in every step takes longer than to average.
         self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
         # By owner and name: a model that is wrapped for several processes gets new buffers.
@@ -193,15 +181,12 @@ class EMA:
             for average, module in zip(self.model.modules(), model.modules(), strict=True)
             for name, _ in module.named_buffers(recurse=False)
         ]
-        self.rate = rate
-        self.updates = 0
 
     @torch.no_grad()
     def update(self) -> None:
         """`average += (1 - rate) (weights - average)`; buffers are copied."""
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        averages, weights = self._parameters
-        torch._foreach_lerp_(averages, weights, 1 - rate)
+        torch._foreach_lerp_(*self._parameters, 1 - rate)
         for average, module, name in self._buffers:
             getattr(average, name).copy_(getattr(module, name))
         self.updates += 1
@@ -220,7 +205,7 @@ _BAD_IN_A_ROW = 20  # so many bad steps, and the run goes back
 _ROLLBACKS = 5  # to one and the same state; then training fails
 _JUMP = 1.0  # bits/dim above the running mean: a bad step
 _SMOOTHING = 0.05  # of the running mean
-_FIGURES = ("mean", "bad_in_a_row", "skipped", "rollbacks", "returns")
+_FIGURES = ("mean", "bad_in_a_row", "skipped", "rollbacks", "returns")  # in a state
 
 
 class Guard:
@@ -232,16 +217,13 @@ class Guard:
     run has written, once the next loss is good, which shows that its weights are valid.
     """
 
-    def __init__(self, parts: dict[str, Any]) -> None:  # with state_dict and load_state_dict
+    def __init__(self, *parts: Any) -> None:  # with state_dict and load_state_dict
         self._parts = parts
-        self._copy: dict[str, Any] | None = None
-        self._copy_mean: float | None = None
-        self.returns = 0  # to this copy
-        self._due = False
-        self.bad_in_a_row = 0
+        self._copy: tuple[float | None, list[Any]] | None = None
         self.mean: float | None = None  # running mean of the loss, bits/dim
-        self.skipped = 0
-        self.rollbacks = 0
+        self.bad_in_a_row = self.skipped = self.rollbacks = 0
+        self.returns = 0  # to this copy
+        self.state_written = False  # since the copy was made
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
         """Whether to take the step. The step is counted in both cases."""
@@ -250,27 +232,20 @@ class Guard:
             self.skipped += 1
             self.bad_in_a_row += 1
             return False
-        if self._copy is None or self._due:  # these weights have just shown a good loss
+        if self._copy is None or self.state_written:  # these weights have just shown a good loss
             self.remember()
         self.bad_in_a_row = 0
         self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
         return True
 
-    def state_written(self) -> None:
-        """Note that a state was written. It becomes the copy if its next loss is good."""
-        self._due = True
-
     def remember(self) -> None:
         """Copy the present state, for `roll_back`."""
-        self._copy = {name: copy.deepcopy(part.state_dict()) for name, part in self._parts.items()}
-        self._copy_mean = self.mean
-        self.returns = 0
-        self._due = False
+        self._copy = self.mean, [copy.deepcopy(part.state_dict()) for part in self._parts]
+        self.returns, self.state_written = 0, False
 
     def forget(self) -> None:
         """Drop running mean and copy, because later losses are of another kind."""
-        self.mean = self._copy_mean = self._copy = None
-        self._due = False
+        self.mean, self._copy, self.state_written = None, None, False
 
     def wants_rollback(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW
@@ -279,19 +254,17 @@ class Guard:
         """Restore the copy. False if there is none, or after 5 restorations without success."""
         if self._copy is None or self.returns >= _ROLLBACKS:
             return False
-        for name, part in self._parts.items():
-            part.load_state_dict(copy.deepcopy(self._copy[name]))
-        self.mean = self._copy_mean
-        self.bad_in_a_row = 0
-        self._due = False
+        self.mean, states = self._copy
+        for part, state in zip(self._parts, states, strict=True):
+            part.load_state_dict(copy.deepcopy(state))
+        self.bad_in_a_row, self.state_written = 0, False
         self.returns += 1
         self.rollbacks += 1
         return True
 
     def record(self) -> dict[str, Any]:
-        """The figures of the guard in a state; `restore` reads them."""
+        """What a state holds of the guard; `restore` reads it."""
         return {name: getattr(self, name) for name in _FIGURES}
 
     def restore(self, record: dict[str, Any]) -> None:
-        for name in _FIGURES:
-            setattr(self, name, record[name])
+        vars(self).update({name: record[name] for name in _FIGURES})

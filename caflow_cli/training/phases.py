@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -20,7 +21,7 @@ from .losses import (
     sample_loss,
 )
 
-__all__ = ["GUIDE", "Phase", "learning_rate", "phases_of", "wants_perceptual"]
+__all__ = ["GUIDE", "Phase", "learning_rate", "phases_of"]
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
@@ -42,16 +43,15 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
                                                                s = decay_share
         paper    0.999^epoch, and times 0.1 from step 70,000 on
 
-    "stable" does not depend on the budget before its decay, nor does its warm-up, so a run need not
-    know its end: a larger budget changes no step that has been made, unless a guide trains first,
-    for a share of the budget. The form of the decay is that of Hägele et al. 2024, "Scaling laws
-    and compute-optimal training beyond fixed training durations".
+    "stable" (Hägele et al. 2024) does not depend on the budget before its decay: a larger budget
+    changes no step that has been made, unless a guide trains first, for a share of the budget.
 
     The paper (appendix B) names PyTorch's StepLR with γ = 0.999 and a drop to a tenth "around 70K
     iterations", once. We assume that γ is applied once per epoch. Applied at every step, it would
     have ended training long before.
 
     Args:
+        optim: Peak, warm-up and schedule.
         step: Number of the step, from 0.
         progress: Share of the budget spent, in images or in time.
         epoch: How often all training images have been seen.
@@ -74,40 +74,24 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of a run's budget in which some parameters learn from one loss.
+    """A part of a run's budget in which some parameters learn from one loss."""
 
-    Attributes:
-        name: For notes: "guide (L1)", "flows".
-        objective: The loss.
-        optim: Peak and schedule of its learning rate.
-        begin: Share of the run's budget at which the phase begins.
-        end: Share of the run's budget at which it ends.
-        guide_alone: Whether the guide is trained, alone. Otherwise everything else is: actnorms are
-            set when the phase begins, and the model is validated during the phase.
-        unit: The unit of the loss.
-        samples: The loss on samples that is a part of it, if there is one,
-        weight: times this.
-        fast_width: A C×C matrix gets min(1, this / C) of the rate; 0: all of it.
-    """
-
-    name: str
-    objective: Objective
-    optim: OptimConfig
-    begin: float
-    end: float
+    name: str  # for notes: "guide (L1)", "flows"
+    objective: Objective  # the loss, and its
+    optim: OptimConfig  # peak and schedule of the learning rate
+    begin: float  # shares of the run's budget, at which the phase begins
+    end: float  # and ends
+    # The guide is trained, alone. Otherwise everything else is: actnorms are set when the phase
+    # begins, and the model is validated during the phase.
     guide_alone: bool = False
-    unit: str = "bits/dim"
-    samples: SampleLoss | None = None
-    weight: float = 0.0
-    fast_width: int = _FAST_WIDTH
-
-    @property
-    def share_of_run(self) -> float:
-        return self.end - self.begin
+    unit: str = "bits/dim"  # of the loss
+    samples: SampleLoss | None = None  # the loss on samples that is a part of it, if there is one,
+    weight: float = 0.0  # times this
+    fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
         """The learning rate of a step of the phase, when this share of the budget is spent."""
-        progress = (spent - self.begin) / self.share_of_run
+        progress = (spent - self.begin) / (self.end - self.begin)
         return learning_rate(self.optim, step, progress, epoch)
 
     def share(self, name: str, parameter: Tensor) -> float:
@@ -124,30 +108,21 @@ class Phase:
         return 1.0
 
 
-def wants_perceptual(optim: OptimConfig, samples: SamplesConfig) -> bool:
-    """Whether a phase of the run has a perceptual loss."""
-    of_guide = optim.guide_first > 0 and optim.guide_perceptual > 0
-    return of_guide or (samples.share > 0 and samples.perceptual > 0)
-
-
 def phases_of(
     optim: OptimConfig,
     flow: FlowConfig,
-    perceptual: ImageLoss | None = None,
-    samples: SamplesConfig | None = None,
+    samples: SamplesConfig,
+    perceptual: Callable[[], ImageLoss] | None = None,
 ) -> list[Phase]:
-    """The phases that a config asks for, in order.
+    """The phases that a config asks for, in order. `perceptual` loads LPIPS, if one needs it.
 
     A guide trains first and alone, with its own rate and schedule: on L1, then on L1 and LPIPS.
     Then it is fixed, and everything else is trained by likelihood, at the end with a loss on
     samples as well.
-
-    Args:
-        optim, flow, samples: The run's settings.
-        perceptual: The distance that `wants_perceptual` asks for.
     """
-    samples = samples or SamplesConfig()
-    fast_width = 0 if optim.schedule == "paper" else _FAST_WIDTH
+    guide_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
+    sample_lpips = samples.share > 0 and samples.perceptual > 0
+    distance = perceptual() if perceptual and (guide_lpips or sample_lpips) else None
     phases: list[Phase] = []
     if flow.guides:
         # After the first cosine, half of its rate.
@@ -155,15 +130,12 @@ def phases_of(
             replace(optim, schedule="cosine", lr=lr)
             for lr in (optim.guide_first_lr, optim.guide_first_lr / 2)
         )
-        by_lpips = optim.guide_perceptual > 0 and optim.guide_first > 0
-        middle = optim.guide_first * (optim.guide_perceptual_from if by_lpips else 1.0)
+        middle = optim.guide_first * (optim.guide_perceptual_from if guide_lpips else 1.0)
         l1 = guide_loss(image_loss())
         phases.append(Phase("guide (L1)", l1, first, 0.0, middle, True, "L1"))
-        if by_lpips:
-            loss = guide_loss(
-                image_loss(perceptual, optim.guide_perceptual, optim.checkerboard_weight)
-            )
-            name, unit = "guide (L1 and LPIPS)", "L1 and LPIPS"
+        if guide_lpips:
+            images = image_loss(distance, optim.guide_perceptual, optim.checkerboard_weight)
+            name, unit, loss = "guide (L1 and LPIPS)", "L1 and LPIPS", guide_loss(images)
             phases.append(Phase(name, loss, second, middle, optim.guide_first, True, unit))
     flows = Phase(
         "flows",
@@ -171,12 +143,12 @@ def phases_of(
         optim,
         begin=optim.guide_first,
         end=1.0 - samples.share,
-        fast_width=fast_width,
+        fast_width=0 if optim.schedule == "paper" else _FAST_WIDTH,
     )
     phases.append(flows)
     if samples.share > 0:
         images = image_loss(
-            perceptual if samples.perceptual else None,
+            distance if samples.perceptual else None,
             samples.perceptual,
             samples.checkerboard_weight,
         )

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -14,23 +15,25 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..devices import float64_device, select_device
-from ..errors import CaflowError
+from ..errors import CaflowError, usage_error
 from .config import RunConfig
 
 __all__ = ["Stopped", "make_accelerator", "noted_signals", "on_main_process", "sum_over_processes"]
 
 
 def make_accelerator(config: RunConfig) -> Accelerator:
-    """Set up the device and the processes of a run."""
+    """Set up the device and the processes of a run. CaflowError (exit 2) without its tracker."""
+    tracker = config.tracker
+    if tracker is not None and find_spec(tracker) is None:
+        raise usage_error(
+            f"tracker is {tracker!r}, which is not installed",
+            f"pip install {tracker}, or leave tracker out",
+        )
     device = select_device(config.device)
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
         torch.accelerator.set_device_index(device)
-    return Accelerator(
-        mixed_precision="no",
-        cpu=device.type == "cpu",
-        log_with=config.tracker,
-        project_dir=config.out,
-    )
+    cpu = device.type == "cpu"
+    return Accelerator(mixed_precision="no", cpu=cpu, log_with=tracker, project_dir=config.out)
 
 
 def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
@@ -45,8 +48,7 @@ def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> lis
 def on_main_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
     """Call `function` on the main process while the others wait.
 
-    A `CaflowError` in it is raised on every process, so that, for example, a full disk does not
-    leave the others waiting forever.
+    A `CaflowError` in it is raised on every process: a full disk leaves nobody waiting.
     """
     failure: CaflowError | None = None
     if accelerator.is_main_process:
@@ -68,25 +70,21 @@ class Stopped(CaflowError):
 
     @classmethod
     def by(cls, flags: list[float], step: int, out: str) -> Stopped | None:
-        """The error to raise if a signal came to any process; None if none came.
+        """The error to raise after a step of the run in `out`, if a signal came to any process.
 
-        Args:
-            flags: Sums over processes of what `noted_signals` yields.
-            step: The last step.
-            out: The run's folder.
+        `flags` are sums over processes of what `noted_signals` yields.
         """
-        if not any(flags):
-            return None
-        number = _SIGNALS[0] if flags[0] else _SIGNALS[1]  # the user's first
-        how = "interrupted" if number == signal.SIGINT else "stopped by SIGTERM"
-        return cls(
-            f"{how} after step {step}; the state is saved",
-            f"caflow train --out {out} --resume",
-            128 + number,  # as shells report it
-        )
+        for (number, how), flag in zip(_SIGNALS.items(), flags, strict=True):
+            if flag:
+                return cls(
+                    f"{how} after step {step}; the state is saved",
+                    f"caflow train --out {out} --resume",
+                    128 + number,  # as shells report it
+                )
+        return None
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # the user's first
 
 
 @contextmanager
@@ -94,11 +92,7 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
     """Only note the first SIGINT or SIGTERM: the run finishes its step and writes its state.
 
     A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, signals are not
-    handled.
-
-    Yields:
-        A function: one number for each signal, 1 if it came. Their sums over the processes stop all
-        at one step.
+    handled. Yields a function: one number for each signal, 1 if it came.
     """
     received: int | None = None
 
@@ -110,9 +104,8 @@ def noted_signals() -> Iterator[Callable[[], list[float]]]:
         if received is None or number == signal.SIGINT:
             received = number
 
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        before = {number: signal.signal(number, note) for number in _SIGNALS}
+    in_main = threading.current_thread() is threading.main_thread()
+    before: dict[int, Any] = {n: signal.signal(n, note) for n in _SIGNALS if in_main}
     try:
         yield lambda: [float(received == number) for number in _SIGNALS]
     finally:

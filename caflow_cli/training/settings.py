@@ -12,7 +12,7 @@ from typing import Any
 from ..config import Config, FlowConfig, TaskConfig
 from ..config import preset as preset_flow
 from ..data.examples import condition_channels
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..records import parse
 from ..tasks import task_named
 from .config import RunConfig, guide_defaults, without_missing_lpips
@@ -57,77 +57,66 @@ def build_config(
         CaflowError: (exit 2) a setting has no `=`, a key is unknown, or a value has a wrong type;
             or the preset or task is unknown.
     """
-    values, given = copy.deepcopy(values), merged(values, settings)
-    for name in ("flow", "task", "optim", "samples"):
-        if not isinstance(given.get(name, {}), dict):
-            raise CaflowError(
-                f"config key {name!r} is {given[name]!r}, not a table",
-                f"set keys of it, {name}.KEY=VALUE, or a table [{name}] in a file",
-                EXIT_USAGE,
-            )
-        values.setdefault(name, {})
-    if preset is None and start is None and not values["flow"]:
+    if task is not None:
+        settings = [f"task.name={task}", *settings]
+    given = {"flow": {}, "task": {}, "optim": {}, "samples": {}, **merged(values, settings)}
+    flow, own, optim, samples = (given[name] for name in ("flow", "task", "optim", "samples"))
+    if not all(isinstance(table, dict) for table in (flow, own, optim, samples)):
+        parse(RunConfig, given)  # which says that it is no table
+    if preset is None and start is None and not values.get("flow"):
         preset = "compact"
     paper = dict(_PAPER.get(preset or "", {}))
     papers_task = paper.pop("task", None)
     if start is not None:
-        for name, own in (("flow", start.flow), ("task", start.task)):
-            values[name] = {**dataclasses.asdict(own), **values[name]}
+        flow = {**dataclasses.asdict(start.flow), **flow}
+        own = {**dataclasses.asdict(start.task), **own}
     if papers_task:
-        values["task"] = {"name": papers_task, **values["task"]}
-    if task is not None:
-        values["task"]["name"] = task
-    given = merged(values, settings)
-    task_name = given["task"].get("name", TaskConfig().name)
-    if preset is not None:
-        values["flow"] = _flow_of(preset, task_name, given["task"], merged({"flow": {}}, settings))
-    values = merged(values, settings)
-    optim, flow = values["optim"], values["flow"]
+        own = {"name": papers_task, **own}
+    name = own.get("name", TaskConfig.name)
+    if preset is not None:  # which replaces the flow of a file
+        flow = _preset(preset, name, own, merged({"flow": {}}, settings)["flow"], papers_task)
     if paper:
         if any(optim.get(budget) is not None for budget in ("images", "minutes")):
             del paper["minutes"]
-        values["optim"] = optim = {"schedule": "paper", "method": "adam", **paper, **optim}
-    if "cond_channels" not in flow and isinstance(task_name, str):
-        if papers_task == task_name and preset is not None:
-            flow["cond_channels"] = preset_flow(preset, task_name).cond_channels
-        elif not task_named(task_name).derives_condition and isinstance(values.get("data"), str):
-            flow["cond_channels"] = condition_channels(values["data"])
-        else:
-            flow["cond_channels"] = task_named(task_name).channels[0]
-    if preset is None and start is None:
-        return parse(RunConfig, values)
-    own, default_lpips = parse(FlowConfig, flow, "flow"), "guide_perceptual" not in optim
-    if own.guides:
-        new = start is None or not start.flow.same_guide(own)
-        defaults = guide_defaults(own)
-        values["optim"] = optim = {
-            **{name: value for name, value in defaults.items() if new or name != "guide_first"},
-            **optim,
-        }
+        optim = {"schedule": "paper", "method": "adam", **paper, **optim}
+    if "cond_channels" not in flow and isinstance(name, str):
+        channels, data = task_named(name).channels[0], given.get("data")
+        if not task_named(name).derives_condition and isinstance(data, str):
+            channels = condition_channels(data)
+        flow = {**flow, "cond_channels": channels}
+    given |= {"flow": flow, "task": own}
+    if preset is None and start is None:  # a file, which states what it wants
+        return parse(RunConfig, {**given, "optim": optim})
+    architecture = parse(FlowConfig, flow, "flow")
+    if architecture.guides:
+        defaults = guide_defaults(architecture)
+        if start is not None and start.flow.same_guide(architecture):
+            del defaults["guide_first"]  # it has trained
+        optim = {**defaults, **optim}
     if start is not None and optim.get("schedule") == "stable":
-        optim.setdefault("warmup", _CONTINUED_WARMUP)
-    run = parse(RunConfig, values)
-    if own.guides and default_lpips:
+        optim = {"warmup": _CONTINUED_WARMUP, **optim}
+    run = parse(RunConfig, {**given, "optim": optim})
+    if architecture.guides and "guide_perceptual" not in optim:
         return dataclasses.replace(run, optim=without_missing_lpips(run))
     return run
 
 
-def _flow_of(
-    preset: str, task: Any, task_values: dict[str, Any], settings: dict[str, Any]
+def _preset(
+    name: str, task: Any, values: dict[str, Any], settings: dict[str, Any], papers_task: str | None
 ) -> dict[str, Any]:
-    """The flow of a preset, which replaces a file's; without channels, which the task decides."""
-    flow = dataclasses.asdict(preset_flow(preset, str(task)))
-    factor = task_values.get("factor", TaskConfig().factor)
+    """The flow of a preset, with settings; without channels, which the task decides."""
+    flow = dataclasses.asdict(preset_flow(name, str(task)))
+    factor = values.get("factor", TaskConfig.factor)
     if isinstance(factor, int) and 2 <= factor <= 64:  # others are refused later
         flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
-    channels = flow.pop("cond_channels")
-    chosen = settings["flow"]
-    if isinstance(chosen, dict):
-        if chosen.get("cond_channels", channels) != channels:
-            flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
-        if chosen.get("guide") == 0:
-            flow["spread"] = FlowConfig.spread
-    return flow
+    channels = flow["cond_channels"]
+    if task != papers_task:
+        del flow["cond_channels"]
+    if settings.get("cond_channels", channels) != channels:
+        flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
+    if settings.get("guide") == 0:
+        flow["spread"] = FlowConfig.spread
+    return {**flow, **settings}
 
 
 def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -142,15 +131,13 @@ def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise CaflowError(
-                f"setting {setting!r} has no value", "--set optim.lr=0.001", EXIT_USAGE
-            )
+            raise usage_error(f"setting {setting!r} has no value", "--set optim.lr=0.001")
         *tables, name = key.strip().split(".")
         table = values
         for part in tables:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise CaflowError(f"unknown config key {key!r}", "--set optim.lr=0.001", EXIT_USAGE)
+                raise usage_error(f"unknown config key {key!r}", "--set optim.lr=0.001")
         table[name] = _value(text.strip())
     return values
 

@@ -13,25 +13,27 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..config import Config, FlowConfig
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import atomic_write, remove_leftovers
 from ..model import CAFlow, read_info, upgrade
 from ..records import parse
 from .config import RunConfig
-from .log import METRICS, read_events
+from .log import METRICS, Progress, read_events
 from .optim import EMA, Guard, named_parameters
 from .phases import GUIDE, phases_of
 
 __all__ = [
+    "Parts",
     "check_new",
     "check_unchanged",
     "load_newest",
@@ -43,6 +45,15 @@ __all__ = [
 ]
 
 _RECORD = "state.json"
+
+
+class Parts(NamedTuple):
+    """What a state holds, beside the progress."""
+
+    model: CAFlow
+    ema: EMA
+    optimizer: Optimizer
+    guard: Guard
 
 
 @contextlib.contextmanager
@@ -59,15 +70,11 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise CaflowError(
-            f"another process is training in {str(out)!r}",
-            "stop it, or choose another --out",
-            EXIT_USAGE,
-        ) from error
+        message = f"another process is training in {str(out)!r}"
+        raise usage_error(message, "stop it, or choose another --out") from error
     except OSError as error:
-        raise CaflowError(
-            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out", EXIT_USAGE
-        ) from error
+        message = f"cannot write to {str(out)!r}: {error.strerror}"
+        raise usage_error(message, "choose another --out") from error
     try:
         check_new(out, resume)  # now: another process may have finished a run just before
         for folder in (out, out / "samples"):
@@ -87,20 +94,16 @@ def check_new(out: Path, resume: bool) -> None:
     """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
     has_model = bool(_states(out)) or any(out.glob("*.safetensors"))
     if not resume and has_model and (out / METRICS).exists():
-        raise CaflowError(
-            f"{str(out)!r} holds a run already",
-            "add --resume, or choose another --out",
-            EXIT_USAGE,
-        )
+        hint = "add --resume, or choose another --out"
+        raise usage_error(f"{str(out)!r} holds a run already", hint)
 
 
 def starts_again(out: Path, save_every: int) -> bool:
     """Whether a run was killed before its first state, so that it must start again."""
-    if _states(out):
-        return False
-    events = read_events(out)
     # Where a state was written and is gone, its models are all that is left of a run.
-    return all(e["event"] != "end" and e["step"] <= save_every for e in events)
+    return not _states(out) and all(
+        e["event"] != "end" and e["step"] <= save_every for e in read_events(out)
+    )
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -117,74 +120,60 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     if not config.init_from or resume:
         return model
     path = Path(config.init_from)
-    theirs, flow = CAFlow.load(path).state_dict(), read_info(path).config.flow
-    if _without_guide(flow) != _without_guide(config.flow):
-        raise CaflowError(
+    weights, flow = CAFlow.load(path).state_dict(), read_info(path).config.flow
+    # R reads the image that a guide predicts, so whether there is one counts.
+    ours, theirs = (
+        {k: v for k, v in asdict(one).items() if k not in FlowConfig.GUIDE_FIELDS}
+        | {"guided": bool(one.guides)}
+        for one in (config.flow, flow)
+    )
+    if theirs != ours:
+        raise usage_error(
             f"{config.init_from!r} has another architecture than the run",
             "take the run's [flow] from that model's config; only its guide may differ",
-            EXIT_USAGE,
         )
-    keeps_guide = flow.same_guide(config.flow)
-    model.load_state_dict(
-        {
-            name: theirs[name] if keeps_guide or not name.startswith(GUIDE) else fresh
-            for name, fresh in model.state_dict().items()
-        }
-    )
+    if not flow.same_guide(config.flow):
+        fresh = {k: v for k, v in model.state_dict().items() if k.startswith(GUIDE)}
+        weights = {k: v for k, v in weights.items() if not k.startswith(GUIDE)} | fresh
+    model.load_state_dict(weights)
     return model
-
-
-def _without_guide(flow: FlowConfig) -> dict[str, object]:
-    """All but what the guide is; R reads its predicted image, so whether there is one counts."""
-    rest = {k: v for k, v in asdict(flow).items() if k not in FlowConfig.GUIDE_FIELDS}
-    return {**rest, "guided": bool(flow.guides)}
 
 
 # --- states ---------------------------------------------------------------------------------------
 
 
-def save_state(
-    out: Path,
-    model: CAFlow,
-    ema: EMA,
-    optimizer: torch.optim.Optimizer,
-    record: dict[str, Any],
-    every: int,
-) -> None:
+def save_state(out: Path, parts: Parts, progress: Progress, every: int) -> None:
     """Write `out/state/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
 
-    Args:
-        out: The run's folder.
-        model, ema, optimizer: What is saved, besides
-        record: the step and other plain values.
-        every: Steps between regular states. The older one of the two that stay is a regular one, if
-            there is one. So the state to which the guard takes a resumed run back does not depend
-            on the time of the interruption.
+    Of the two that stay, the older one is one of those that are written every so many steps, if
+    there is one. So the state to which the guard takes a resumed run back does not depend on the
+    time of the interruption.
 
     Raises:
         CaflowError: The folder cannot be written to. Older states do not change.
     """
     folder = out / "state"
-    final = folder / f"step-{record['step']:08d}"
+    final = folder / f"step-{progress.step:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
+    moments = {
+        f"{name}.{moment}": value
+        for name, parameter in named_parameters(parts.model).items()
+        for moment, value in parts.optimizer.state.get(parameter, {}).items()
+    }
+    files = {
+        "model": parts.model.state_dict(),
+        "ema": parts.ema.model.state_dict(),
+        "optimizer": moments,
+    }
+    record = {**asdict(progress), "guard": parts.guard.record(), "ema_updates": parts.ema.updates}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".step-*.tmp"):  # by a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir()
-        moments = {
-            f"{name}.{moment}": value
-            for name, parameter in named_parameters(model).items()
-            for moment, value in optimizer.state.get(parameter, {}).items()
-        }
-        for name, tensors in (
-            ("model", model.state_dict()),
-            ("ema", ema.model.state_dict()),
-            ("optimizer", moments),
-        ):
+        for name, tensors in files.items():
             plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             atomic_write(temporary / f"{name}.safetensors", save(plain))
-        record = {**record, "ema_updates": ema.updates}
         atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
         if final.exists():
             _drop(final)
@@ -192,7 +181,7 @@ def save_state(
     except (OSError, CaflowError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error.message
         raise CaflowError(
-            f"cannot write the state of step {record['step']}: {reason}",
+            f"cannot write the state of step {progress.step}: {reason}",
             f"free space, then: caflow train --out {out} --resume",
         ) from error
     finally:
@@ -204,86 +193,76 @@ def save_state(
             _drop(state)
 
 
-def load_newest(
-    out: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer, guard: Guard
-) -> tuple[dict[str, Any], str | None]:
+def load_newest(out: Path, parts: Parts, progress: Progress) -> str | None:
     """Restore the newest readable state; the guard gets the one before it as its copy.
 
     A state of an earlier phase is no copy: losses are of another kind there, and a run that was not
     stopped has dropped it.
 
     Returns:
-        The record, and the error of the newest state, if it cannot be read.
+        The error of the newest state, if it cannot be read.
 
     Raises:
         CaflowError: (exit 2) there is no state, or none fits.
     """
-    states = _states(out)
     failure: CaflowError | None = None
+    states = _states(out)
     while states:
         newest = states.pop()
         try:
-            record = load_state(newest, model, ema, optimizer)
+            record = load_state(newest, parts)
             break
         except CaflowError as error:
             failure = failure or error
     else:
-        raise failure or CaflowError(
+        raise failure or usage_error(
             f"no state to resume in {str(out / 'state')!r}",
             "leave --resume out, or start a new --out from the run's model with --init-from",
-            EXIT_USAGE,
         )
     if states:
         with contextlib.suppress(CaflowError):
-            earlier = load_state(states[-1], model, ema, optimizer)
+            earlier = load_state(states[-1], parts)
             if all(earlier.get(k) == record.get(k) for k in ("phase", "phase_began_at")):
-                guard.restore(earlier["guard"])
-                guard.remember()
-        load_state(newest, model, ema, optimizer)
-    guard.restore(record["guard"])
-    return record, failure.message if failure else None
+                parts.guard.restore(earlier["guard"])
+                parts.guard.remember()
+        load_state(newest, parts)
+    parts.guard.restore(record["guard"])
+    progress.restore(record)
+    return failure.message if failure else None
 
 
-def load_state(
-    state: Path, model: CAFlow, ema: EMA, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """Restore a state. Returns its record.
+def load_state(state: Path, parts: Parts) -> dict[str, Any]:
+    """Restore model, average and optimiser. Returns the record of the rest.
 
     Raises:
         CaflowError: (exit 2) the state is damaged, or of another architecture.
     """
+    model, ema, optimizer, _ = parts
     try:
         record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
         model.load_state_dict(load_file(state / "model.safetensors"))
         average = load_file(state / "ema.safetensors")
         ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
-        _load_moments(load_file(state / "optimizer.safetensors"), model, optimizer)
+        # Moments by name: groups, and so the optimiser's indices, follow from the config.
+        parameters = named_parameters(model)
+        grouped = [p for group in optimizer.param_groups for p in group["params"]]
+        index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in load_file(state / "optimizer.safetensors").items():
+            name, _, moment = key.rpartition(".")
+            parameter = parameters[name]
+            if value.ndim:
+                # The fused optimiser walks memory: moments must have their parameter's layout.
+                value = torch.empty_like(parameter).copy_(value)
+            moments.setdefault(index_of[id(parameter)], {})[moment] = value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         return record
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise CaflowError(
+        raise usage_error(
             f"cannot resume from {str(state)!r}: {reason}",
             "do not change [flow] of a run; for another model use a new --out, with --init-from",
-            EXIT_USAGE,
         ) from error
-
-
-def _load_moments(
-    found: dict[str, Tensor], model: CAFlow, optimizer: torch.optim.Optimizer
-) -> None:
-    """Restore the optimiser's moments by name: groups, and so indices, follow from the config."""
-    parameters = named_parameters(model)
-    grouped = [p for group in optimizer.param_groups for p in group["params"]]
-    index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in found.items():
-        name, _, moment = key.rpartition(".")
-        parameter = parameters[name]
-        if value.ndim:
-            # The fused optimiser walks memory: moments must have their parameter's layout.
-            value = torch.empty_like(parameter).copy_(value)
-        moments.setdefault(index_of[id(parameter)], {})[moment] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def _states(out: Path) -> list[Path]:
@@ -305,13 +284,6 @@ def _drop(state: Path) -> None:
 
 # --- what may change in a run that goes on --------------------------------------------------------
 
-_FIXED = ("seed", "flip", "crop")
-_DEFAULTS = ("tau", "candidates")  # of a task: how its model samples
-_FREE = (
-    "the budget, rates, weights above 0, intervals and device can change; for anything else start "
-    "a new --out, with --init-from {out}"
-)
-
 
 def check_unchanged(config: RunConfig) -> None:
     """Compare the config with `config.toml` in the run's folder, if that can be read.
@@ -321,59 +293,45 @@ def check_unchanged(config: RunConfig) -> None:
 
     Raises:
         CaflowError: (exit 2) seed, method, task, flow or how examples are made of images differ, or
-            the run would have other phases.
-    """
-    began = _began_with(Path(config.out) / "config.toml")
-    if began is None:
-        return
-    now, before = _fixed(config), _fixed(began)
-    for name in now:
-        if now[name] != before[name]:
-            raise CaflowError(
-                f"{name} is {now[name]!r}, and the run in {config.out!r} began with "
-                f"{before[name]!r}",
-                f"leave it at that: {_FREE.format(out=config.out)}",
-                EXIT_USAGE,
-            )
-
-
-def _began_with(path: Path) -> RunConfig | None:
-    """The config that a run wrote when it began; None if there is none that can be read.
-
-    Raises:
-        CaflowError: (exit 2) the run trained its guide together with the flows.
+            the run would have other phases, or this version does not support the run.
     """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        config = parse(RunConfig, upgrade(values))
-    except (OSError, ValueError, CaflowError):
-        return None
-    if config.flow.guides and values["optim"].get("guide_lr_share"):
-        raise CaflowError(
-            f"the run in {str(path.parent)!r} trained its guide together with the flows, which "
-            "this version does not support",
+        values = tomllib.loads(Path(config.out, "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    began = parse(RunConfig, upgrade(values))
+    if began.flow.guides and values["optim"].get("guide_lr_share"):
+        raise usage_error(
+            f"the run in {config.out!r} trained its guide together with the flows, which this "
+            "version does not support",
             "start a new --out, with --init-from",
-            EXIT_USAGE,
         )
-    return config
+    now, before = _fixed(config), _fixed(began)
+    for name, value in now.items():
+        if value != before[name]:
+            raise usage_error(
+                f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
+                "leave it at that: the budget, rates, weights above 0, intervals and device can "
+                f"change; for anything else start a new --out, with --init-from {config.out}",
+            )
 
 
 def _fixed(config: RunConfig) -> dict[str, Any]:
     """Everything that stays as it began, by name."""
-    found: dict[str, Any] = {name: getattr(config, name) for name in _FIXED}
-    found["masks"] = config.masks is not None  # the same masks may have another path
-    found["mask_share"] = config.mask_share if config.masks is not None else None
-    for name in ("method", "batch_size"):
-        found[f"optim.{name}"] = getattr(config.optim, name)
-    for table in ("task", "flow"):
-        for name, value in asdict(getattr(config, table)).items():
-            if table == "flow" or name not in _DEFAULTS:
-                found[f"{table}.{name}"] = value
-    # What is 0 or above 0 decides which there are.
-    phases = phases_of(config.optim, config.flow, None, config.samples)
-    found["phases"] = ", ".join(phase.name for phase in phases)
-    return found
+    optim, task, has_masks = config.optim, asdict(config.task), config.masks is not None
+    phases = phases_of(optim, config.flow, config.samples)
+    return {
+        **{name: getattr(config, name) for name in ("seed", "flip", "crop")},
+        "masks": has_masks,  # the same masks may have another path
+        "mask_share": config.mask_share if has_masks else None,
+        "optim.method": optim.method,
+        "optim.batch_size": optim.batch_size,
+        # But for how the model samples by default.
+        **{f"task.{k}": task[k] for k in task.keys() - {"tau", "candidates"}},
+        **{f"flow.{k}": v for k, v in asdict(config.flow).items()},
+        "phases": ", ".join(phase.name for phase in phases),  # a weight of 0 leaves one out
+    }

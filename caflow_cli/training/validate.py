@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,14 +21,12 @@ from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
 from ..temperature import Tau
-from .config import RunConfig
 from .data import Dataset
 from .log import EventLog, draw_curve, read_events
-from .losses import SampleLoss
 from .phases import Phase
-from .processes import sum_over_processes
+from .processes import on_main_process, sum_over_processes
 
-__all__ = ["Fit", "Validation", "sample_grid", "write_validation"]
+__all__ = ["Fit", "Validation", "sample_grid", "validate"]
 
 _BATCH = 50
 _GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # of a sample grid; every so many validations
@@ -48,9 +46,14 @@ class Validation:
     """At most `count` validation images and as many training images, chosen by `seed`."""
 
     def __init__(self, train: Dataset, val: Dataset, count: int, seed: int) -> None:
-        self.val = val.held_out(_choose(len(val), count, seed))
-        self.train = train.held_out(_choose(len(train), len(self.val[0]), seed))
+        def choose(total: int, count: int) -> Tensor:
+            generator = torch.Generator().manual_seed(seed)
+            return torch.randperm(total, generator=generator)[:count].sort().values
 
+        self.val = val.held_out(choose(len(val), count))
+        self.train = train.held_out(choose(len(train), len(self.val[0])))
+
+    @torch.no_grad()
     def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> Fit:
         """Compute the means. The images are divided among the processes."""
         parts = (self.train, self.val)
@@ -59,7 +62,12 @@ class Validation:
             for part in parts
         ]
         if phase.samples is not None:
-            own.append(_sum_on_samples(model, *self.val, accelerator, phase.samples))
+            device, lost = accelerator.device, 0.0
+            # An image's seed is its place among them, so its samples are always the same.
+            for w, y, seeds in _batches(accelerator, *self.val, torch.arange(len(self.val[0]))):
+                target, cond = w.to(device).float(), y.to(device) + 0.5
+                lost += float(phase.samples(model, target, cond, seeds).sum())
+            own.append(lost)
         sums = sum_over_processes(accelerator, own)
         train, val = (
             float(bits_per_dim(total / len(targets), targets[0].numel()))
@@ -71,24 +79,6 @@ class Validation:
         return Fit(train, val, image, val + phase.weight * image)
 
 
-def _choose(total: int, count: int, seed: int) -> Tensor:
-    """Choose `count` of `total` indices, or all, in rising order."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(total, generator=generator)[:count].sort().values
-
-
-@torch.no_grad()
-def _sum_on_samples(
-    model: CAFlow, targets: Tensor, conditions: Tensor, accelerator: Accelerator, losses: SampleLoss
-) -> float:
-    """An image's seed is its place among them, so its samples are always the same."""
-    device, found = accelerator.device, 0.0
-    for w, y, seeds in _batches(accelerator, targets, conditions, torch.arange(len(targets))):
-        target, cond = w.to(device).float(), y.to(device) + 0.5
-        found += float(losses(model, target, cond, seeds).sum())
-    return found
-
-
 def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """This process's."""
     process, processes = accelerator.process_index, accelerator.num_processes
@@ -96,21 +86,20 @@ def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Ten
     return (batch for batch in zip(*own, strict=True) if len(batch[0]))
 
 
-def write_validation(
-    config: RunConfig, log: EventLog, model: CAFlow, validation: Validation, fit: Fit, better: bool
-) -> None:
-    """Write the results of a validation: the event, the models, the curve and, at intervals, a grid
-    of samples.
+def validate(validation: Validation, model: CAFlow, phase: Phase, log: EventLog) -> Fit:
+    """Measure the averaged weights, and write the event, the models, the curve and, at intervals, a
+    grid of samples."""
+    progress = log.progress
+    fit = validation.measure(model, log.accelerator, phase)
+    if better := fit.loss < progress.best:
+        progress.best, progress.best_bits_per_dim = fit.loss, fit.val
+    on_main_process(log.accelerator, lambda: _write(validation, model, log, fit, better))
+    progress.validations += 1
+    return fit
 
-    Args:
-        config: The run's.
-        log: Takes the event.
-        model: The averaged weights.
-        validation: Has the images.
-        fit: The results.
-        better: Whether this is the best model so far.
-    """
-    out, progress = Path(config.out), log.progress
+
+def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, better: bool) -> None:
+    config, progress, out = log.config, log.progress, Path(log.config.out)
     log.write(
         "validation",
         val_bits_per_dim=fit.val,
@@ -118,9 +107,9 @@ def write_validation(
         running_bits_per_dim=progress.running,
         **({} if fit.image is None else {"val_picture_loss": fit.image}),
     )
-    known = validation.val[1]
-    domain = describe_domain(model, known) if len(known) >= _LEAST_OF_DOMAIN else None
-    record: dict[str, Any] = {
+    targets, conditions = validation.val
+    enough = len(conditions) >= _LEAST_OF_DOMAIN
+    record = {
         "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
         "steps": progress.step,
         "images": progress.images(config.optim),
@@ -131,7 +120,7 @@ def write_validation(
         "val_picture_loss": fit.image,
         "optim": asdict(config.optim),
         "samples": asdict(config.samples),
-        "domain": domain,
+        "domain": describe_domain(model, conditions) if enough else None,
     }
     # A broken model must not replace a good one.
     if math.isfinite(fit.val):
@@ -140,11 +129,11 @@ def write_validation(
         model.save(out / "best.safetensors", record)
     if progress.validations % _GRID_EVERY == 0:
         make_folder(out / "samples")
-        targets, conditions = (part[:_GRID_IMAGES] for part in validation.val)
         tau = Sampling().of(model.config).temperature
-        grid = sample_grid(model, targets, conditions, tau, _GRID_CANDIDATES)
+        some = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
+        grid = sample_grid(model, *some, tau, _GRID_CANDIDATES)
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
-        log.tracker.grid(grid, progress.step)
+        log.track_grid(grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))
 
 
@@ -165,11 +154,9 @@ def sample_grid(
         candidates: M, all sampled in one batch.
         seed: Seed of candidate 0 of every image.
     """
-    task = get_task(model.config)
-    conds = conditions.permute(0, 2, 3, 1).numpy()
+    task, conds = get_task(model.config), conditions.permute(0, 2, 3, 1).numpy()
     requests = [Request.of_condition(task, cond) for cond in conds]
-    batch_size = candidates * len(requests)
-    sampler = Sampler(model, requests, strict=False, batch_size=batch_size)
+    sampler = Sampler(model, requests, strict=False, batch_size=candidates * len(requests))
     [found] = sampler.batches(tau, range(candidates), [seed] * len(requests))
     rows = []
     for row, (cond, target) in enumerate(zip(conditions, targets, strict=True)):
