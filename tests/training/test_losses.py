@@ -12,10 +12,7 @@ import torch
 from caflow_cli.errors import CaflowError
 from caflow_cli.perceptual import LEAST_SIDE
 from caflow_cli.training.losses import (
-    LossModule,
-    antithetic_mean,
     checkerboard,
-    guide_image,
     guide_loss,
     image_loss,
     likelihood,
@@ -56,17 +53,10 @@ def test_lambda_is_relative_to_the_dimensions_of_the_target(holes):
     assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
 
 
-@torch.no_grad()
-def test_the_module_computes_the_objective_of_its_model(guided_model, batch):
-    for objective in (likelihood(0.1), guide_loss(image_loss())):
-        module = LossModule(guided_model, objective)
-        assert module(*batch) == objective(guided_model, batch)
-        assert len(list(module.parameters())) == len(list(guided_model.parameters()))
-
-
 def test_the_guides_image_is_compared_with_the_target(guided_model, batch):
     model = copy.deepcopy(guided_model)
-    predicted = guide_image(model, batch.cond)
+    anchor = model.density.A
+    predicted = anchor.predict(anchor.read(batch.cond))
     assert predicted.shape == batch.target.shape
     x, w = predicted / 128 - 1, (batch.target + 0.5) / 128 - 1
     near, alike = (x - w).abs().mean(), square(x, w).mean()
@@ -143,17 +133,6 @@ def test_the_loss_on_samples_does_not_depend_on_parts(holes, parts):
     torch.testing.assert_close(torch.stack(means).mean(0), torch.stack(whole), rtol=1e-5, atol=1e-7)
 
 
-@torch.no_grad()
-def test_the_antithetic_mean_is_even_in_the_latents(holes):
-    model, batch = holes
-    shapes = model.latent_shapes((16, 16))
-    generator = torch.Generator().manual_seed(3)
-    z = [torch.randn((8, *shape), generator=generator) for shape in shapes]
-    there = antithetic_mean(model, batch.cond, z, 1.0)
-    back = antithetic_mean(model, batch.cond, [-part for part in z], 1.0)
-    torch.testing.assert_close(there, back)
-
-
 # --- LPIPS and checkerboard artifacts -------------------------------------------------------------
 
 
@@ -177,7 +156,6 @@ def test_images_that_are_too_small_for_vgg_are_refused_before_any_work():
     with pytest.raises(CaflowError, match="of 15 pixels") as caught:
         perceptual_distance("no such file", torch.device("cpu"), 15)
     assert caught.value.exit_code == 2
-    assert "optim.guide_perceptual=0" in caught.value.hint
 
 
 def pattern(amplitude: float, period: int, side: int = 64) -> torch.Tensor:
@@ -187,9 +165,8 @@ def pattern(amplitude: float, period: int, side: int = 64) -> torch.Tensor:
 
 
 def test_a_checkerboard_is_measured_by_its_amplitude_and_other_detail_as_chance():
-    assert float(checkerboard(pattern(0.1, 4))) == pytest.approx(0.1, rel=0.15)
-    ratio = float(checkerboard(pattern(0.2, 4)) / checkerboard(pattern(0.1, 4)))
-    assert ratio == pytest.approx(2, rel=1e-3)
+    for amplitude in (0.1, 0.2):
+        assert float(checkerboard(pattern(amplitude, 4))) == pytest.approx(amplitude, rel=0.15)
     assert float(checkerboard(pattern(0.1, 2))) == pytest.approx(0.1, rel=0.15)
     turned = pattern(0.1, 4).clone()
     turned[..., 32:] *= -1  # a network may do that from one part of an image to the next

@@ -16,7 +16,6 @@ from caflow_cli.training.optim import (
     Guard,
     Muon,
     has_orthogonal_steps,
-    named_parameters,
     orthogonal,
 )
 
@@ -95,7 +94,6 @@ def test_other_parameters_take_adams_steps_and_those_without_gradient_stay():
         ("F.0.functions.1.trunk.blocks.0.first.weight", (64, 64, 3, 3), True),
         ("F.0.functions.1.trunk.injections.weight", (288, 64, 1, 1), False),
         ("F.0.functions.1.embed_l.weight", (64, 48, 3, 3), True),
-        ("A.spread.head.weight", (12, 64, 3, 3), False),
         ("A.guide.first.weight", (64, 24, 3, 3), False),
         ("T.scales.0.steps.1.affine.invconv.lu", (12, 12), False),
         ("T.scales.0.steps.1.coupling.net.first.bias", (32,), False),
@@ -103,13 +101,6 @@ def test_other_parameters_take_adams_steps_and_those_without_gradient_stay():
 )
 def test_muon_updates_kernels_inside_the_networks_of_flows(name, shape, orthogonal_steps):
     assert has_orthogonal_steps(name, torch.zeros(shape)) is orthogonal_steps
-
-
-def test_parameters_have_the_names_that_files_have(guided_model):
-    names = named_parameters(guided_model)
-    assert names.keys() <= guided_model.state_dict().keys()
-    assert "A.guide.head.weight" in names
-    assert all(map(lambda a, b: a is b, names.values(), guided_model.parameters()))
 
 
 def test_the_average_is_the_recursion_it_claims_to_be():
@@ -142,7 +133,7 @@ class Weights:
 
     def __init__(self) -> None:
         self.value = 1.0
-        self.guard = Guard({"weights": self})
+        self.guard = Guard(self)
 
     def state_dict(self) -> dict:
         return {"value": self.value}
@@ -150,11 +141,11 @@ class Weights:
     def load_state_dict(self, state: dict) -> None:
         self.value = state["value"]
 
-    def fail(self, loss: float = math.nan) -> bool:
+    def fail(self) -> bool:
         """Twenty bad steps, and the attempt to go back."""
         for step in range(20):
             assert not self.guard.wants_rollback(), step
-            assert not self.guard.accepts(loss, 1.0)
+            assert not self.guard.accepts(math.nan, 1.0)
         assert self.guard.wants_rollback()
         return self.guard.roll_back()
 
@@ -173,7 +164,7 @@ def test_bad_steps_are_skipped_and_counted(loss, norm):
     assert guard.bad_in_a_row == 0
 
 
-def test_twenty_bad_steps_in_a_row_restore_weights_that_had_a_good_loss():
+def test_the_guard_returns_to_weights_that_had_a_good_loss_and_gives_up_after_five_times():
     weights = Weights()
     assert not weights.fail()  # there is no good state yet
     weights.guard.bad_in_a_row = 0
@@ -181,34 +172,19 @@ def test_twenty_bad_steps_in_a_row_restore_weights_that_had_a_good_loss():
     weights.value = 1e30  # the step that was accepted destroys the weights
     assert weights.fail()
     assert (weights.value, weights.guard.rollbacks) == (1.0, 1)
-    assert not weights.guard.wants_rollback()
-
-
-def test_a_written_state_becomes_the_copy_once_its_next_loss_is_good():
-    weights = Weights()
-    assert weights.guard.accepts(3.0, 1.0)
     weights.value = 2.0
-    weights.guard.state_written()
+    weights.guard.state_written = True
     assert weights.fail()
     assert weights.value == 1.0  # 2 never had a good loss
-    assert weights.guard.accepts(3.0, 1.0)
-    weights.value = 3.0
-    weights.guard.state_written()
-    assert weights.guard.accepts(3.0, 1.0)
-    weights.value = 4.0
     assert weights.fail()
-    assert weights.value == 3.0
-
-
-def test_a_state_that_does_not_help_is_given_up_and_a_good_new_one_counts_anew():
-    weights = Weights()
-    assert weights.guard.accepts(3.0, 1.0)
-    for _ in range(4):
-        assert weights.fail()
-    weights.guard.state_written()
+    assert weights.fail()
+    weights.value = 3.0
+    weights.guard.state_written = True
     assert weights.guard.accepts(3.0, 1.0)  # success: earlier returns are forgotten
+    weights.value = 4.0
     for _ in range(5):
         assert weights.fail()
+        assert weights.value == 3.0
     assert not weights.fail()
 
 
@@ -220,8 +196,7 @@ def test_losses_of_another_kind_are_measured_anew():
     guard.forget()
     assert not guard.roll_back()  # to weights that were good at something else
     assert guard.accepts(3.0, 1.0)
-    assert guard.mean == 3.0
-    record = guard.record()
     other = Weights().guard
-    other.restore(record)
-    assert other.record() == record
+    other.restore(guard.record())
+    assert other.mean == guard.mean == 3.0
+    assert other.skipped == 1

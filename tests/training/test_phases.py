@@ -10,7 +10,7 @@ import pytest
 from caflow_cli.model import CAFlow
 from caflow_cli.training import OptimConfig, SamplesConfig
 from caflow_cli.training.optim import named_parameters
-from caflow_cli.training.phases import learning_rate, phases_of, wants_perceptual
+from caflow_cli.training.phases import learning_rate, phases_of
 from caflow_cli.training.settings import build_config
 
 GUIDED = helpers.small_config(scales=2, guide=4)
@@ -82,7 +82,7 @@ def test_each_phase_has_a_schedule_of_its_own():
     optim = OptimConfig(
         images=1, lr=1.0, guide_first=0.5, guide_first_lr=0.1, warmup=10, guide_perceptual=0.0
     )
-    guide, flows = phases_of(optim, GUIDED.flow)
+    guide, flows = phases_of(optim, GUIDED.flow, SamplesConfig())
     rates = [guide.rate(step, step / 100, 0) for step in range(50)]
     rates += [flows.rate(step, 0.5 + step / 100, 0) for step in range(50)]
     assert rates[:3] == pytest.approx([0.01, 0.02, 0.03], rel=0.05)
@@ -94,7 +94,8 @@ def test_each_phase_has_a_schedule_of_its_own():
 
 @pytest.mark.parametrize("schedule", ["cosine", "paper"])
 def test_wide_matrices_train_slower_but_in_the_papers_presets(parameters, schedule):
-    (flows,) = phases_of(OptimConfig(images=1, schedule=schedule), PLAIN.flow)
+    optim = OptimConfig(images=1, schedule=schedule)
+    (flows,) = phases_of(optim, PLAIN.flow, SamplesConfig())
     shares = {}
     for name, parameter in parameters.items():
         if not name.startswith("A.guide."):
@@ -109,8 +110,7 @@ def test_wide_matrices_train_slower_but_in_the_papers_presets(parameters, schedu
 
 def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(parameters):
     optim = OptimConfig(images=1, guide_first=0.5, guide_first_lr=0.1, warmup=1, lr=1.0)
-    assert wants_perceptual(optim, SamplesConfig())
-    near, alike, flows = phases_of(optim, GUIDED.flow, distance)
+    near, alike, flows = phases_of(optim, GUIDED.flow, SamplesConfig(), lambda: distance)
     assert (near.begin, near.end, alike.begin, alike.end) == (0, 0.2, 0.2, 0.5)
     assert (flows.begin, flows.end) == (0.5, 1.0)
     assert (near.unit, alike.unit, flows.unit) == ("L1", "L1 and LPIPS", "bits/dim")
@@ -123,22 +123,27 @@ def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(paramete
     assert rates == pytest.approx([0.1, 0.05])
 
 
+def refuse():
+    raise AssertionError("no perceptual network is needed")
+
+
 @pytest.mark.parametrize(
     ("config", "optim"),
     [(PLAIN, {"guide_first": 0}), (GUIDED, {"guide_first": 0}), (GUIDED, {"guide_perceptual": 0})],
 )
-def test_what_does_not_need_a_perceptual_network(config, optim):
+def test_what_does_not_need_a_perceptual_network_loads_none(config, optim):
     optim = OptimConfig(images=1, **{"guide_first": 0.5, **optim})
-    assert not wants_perceptual(optim, SamplesConfig())
-    assert len(phases_of(optim, config.flow)) == (2 if config.flow.guides else 1)
+    samples = SamplesConfig(share=0.1, perceptual=0.0)
+    for last, count in ((SamplesConfig(), 0), (samples, 1)):
+        phases = phases_of(optim, config.flow, last, refuse)
+        assert len(phases) == (2 if config.flow.guides else 1) + count
 
 
 def test_the_last_part_has_a_loss_on_samples(parameters):
     optim = OptimConfig(images=1, guide_first=0.5, guide_perceptual=0, warmup=1, lr=1.0)
-    samples = SamplesConfig(share=0.2, lr=0.1, weight=3.0)
-    assert wants_perceptual(optim, samples)
-    assert not wants_perceptual(optim, replace(samples, perceptual=0.0))
-    _, flows, last = phases_of(optim, GUIDED.flow, distance, samples)
+    loaded, samples = [], SamplesConfig(share=0.2, lr=0.1, weight=3.0)
+    _, flows, last = phases_of(optim, GUIDED.flow, samples, lambda: loaded.append(1) or distance)
+    assert loaded == [1]
     assert (flows.begin, flows.end, last.begin, last.end) == (0.5, 0.8, 0.8, 1.0)
     assert flows.samples is None
     assert last.samples is not None

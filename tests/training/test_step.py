@@ -22,16 +22,9 @@ BATCH = 6
 
 def trainer(model, samples=None, out="run", **optim):
     optim = {"batch_size": BATCH, "images": 100, "bf16": False, "guide_perceptual": 0.0, **optim}
-    config = RunConfig(
-        "none",
-        str(out),
-        OptimConfig(**optim),
-        model.config.flow,
-        replace(model.config.task, size=16),
-        samples or SamplesConfig(),
-        save_every=1,
-        init_from="none",
-    )
+    flow, task = model.config.flow, replace(model.config.task, size=16)
+    samples, last = samples or SamplesConfig(), {"save_every": 1, "init_from": "none"}
+    config = RunConfig("none", str(out), OptimConfig(**optim), flow, task, samples, **last)
     return Trainer(copy.deepcopy(model), Accelerator(cpu=True), config)
 
 
@@ -50,7 +43,7 @@ def of_guide(names):
 
 def after_one_step(model, batch, samples=None, **optim):
     """Figures and gradients of a step that leaves the weights alone."""
-    one = trainer(model, samples, **optim)
+    one = trainer(model, samples, batch_size=len(batch.target), **optim)
     one.initialise(batch)
     taken = {}
     one.rule.step = lambda: taken.update(
@@ -64,16 +57,13 @@ def after_one_step(model, batch, samples=None, **optim):
 def test_parts_and_checkpoints_leave_the_step_as_it_is(model, batch, holes, samples, optim):
     settings = SamplesConfig(share=1.0, perceptual=0.0, tau=0.7) if samples else None
     model, batch = holes if samples else (model, batch)
-    size = len(batch.target)
-    figures, expected = after_one_step(model, batch, settings, batch_size=size)
-    shared, found = after_one_step(model, batch, settings, batch_size=size, **optim)
+    figures, expected = after_one_step(model, batch, settings)
+    shared, found = after_one_step(model, batch, settings, **optim)
     assert (figures.image > 0) == samples
     assert expected
     assert expected.keys() == found.keys()
+    assert shared[:5] == pytest.approx(figures[:5], rel=1e-4)
     assert shared.loss == pytest.approx(figures.loss, rel=1e-6)
-    assert shared.bits_per_dim == pytest.approx(figures.bits_per_dim, rel=1e-6)
-    assert shared.image == pytest.approx(figures.image, rel=1e-5)
-    assert shared.grad_norm == pytest.approx(figures.grad_norm, rel=1e-4)
     for name, gradient in expected.items():
         scale = float(gradient.abs().max())
         torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-3 * scale + 1e-9)
@@ -84,6 +74,7 @@ def test_muon_moves_the_kernels_within_networks_and_adam_all_else(model, batch):
     named = named_parameters(one.model)
     kernels = {name for name, p in named.items() if has_orthogonal_steps(name, p)}
     assert 0 < len(kernels) < len(named)
+    assert named.keys() <= one.model.state_dict().keys()  # as in files
     one.step(batch, 1e-3)
     for group in one.rule.param_groups:
         (share,) = group["shares"]
@@ -136,8 +127,7 @@ def test_phases_follow_each_other_and_never_end_with_the_budget(guided_model, ba
     one.begin_next_phase(batch)
     assert (one.progress.phase, one.progress.phase_began_at) == (2, 3)
     assert not one.phase_ends(1.0)
-    assert not trainer(guided_model).phase.guide_alone  # of no length
-    assert trainer(guided_model).progress.phase == 1
+    assert trainer(guided_model).progress.phase == 1  # the guide's has no length
 
 
 def test_compiling_needs_a_compiler(model, monkeypatch):
@@ -151,15 +141,13 @@ def test_compiling_needs_a_compiler(model, monkeypatch):
 
 
 def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp_path):
-    first, folder = trainer(model, out=tmp_path), tmp_path
+    first, other = trainer(model, out=tmp_path), trainer(model, schedule="paper")
     first.step(batch, 1e-3)
-    first.save(folder)
+    first.save()
     state = tmp_path / "state" / "step-00000000"
     moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
-    assert moments
-    assert moments <= load_file(state / "model.safetensors").keys()
-    other = trainer(model, schedule="paper")
-    load_state(state, other.model, other.ema, other.rule)
+    assert moments == named_parameters(model).keys()
+    load_state(state, other.parts)
     assert len(first.rule.param_groups) > len(other.rule.param_groups)
     theirs = named_parameters(other.model)
     for name, parameter in named_parameters(first.model).items():
@@ -171,7 +159,7 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
 def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the_same(
     guided_model, batch, tmp_path, same_phase
 ):
-    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), tmp_path
+    one = trainer(guided_model, guide_first=0.5, out=tmp_path)
     if same_phase:
         one.begin_next_phase(batch)
     for step in (1, 2):
@@ -179,23 +167,17 @@ def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the
         one.progress.step = step
         if step == 2 and not same_phase:
             one.progress.phase = 1
-        one.save(folder)
+        one.save()
     other = trainer(guided_model, guide_first=0.5, out=tmp_path)
-    assert other.restore(folder) is None
+    assert other.restore() == []
     assert (other.progress.step, other.progress.phase) == (2, 1)
     now = {name: value.clone() for name, value in other.model.state_dict().items()}
     assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())
     assert other.guard.roll_back() is same_phase
     same = [torch.equal(value, now[name]) for name, value in other.model.state_dict().items()]
     assert all(same) is not same_phase
-
-
-def test_a_state_of_a_phase_that_does_not_exist_is_refused(guided_model, batch, tmp_path):
-    one, folder = trainer(guided_model, guide_first=0.5, out=tmp_path), tmp_path
-    one.begin_next_phase(batch)
-    one.save(folder)
     shorter = trainer(guided_model, guide_first=0.0, out=tmp_path)
     shorter.phases = shorter.phases[:1]
     with pytest.raises(CaflowError, match="of phase 2, and this config has 1") as caught:
-        shorter.restore(folder)
+        shorter.restore()
     assert caught.value.exit_code == 2

@@ -34,7 +34,7 @@ def test_samples_are_measured_where_they_have_a_loss(holes):
     data = dataset(Inpaint(4, 16, 8), helpers.smooth_image(6, 3, 16, seed=3))
     validation = Validation(data, data, 4, seed=0)
     samples = SamplesConfig(share=0.5, weight=3.0, perceptual=0.0, tau=0.0)
-    *_, before, last = phases_of(OptimConfig(images=1), model.config.flow, None, samples)
+    *_, before, last = phases_of(OptimConfig(images=1), model.config.flow, samples)
     accelerator = Accelerator(cpu=True)
     plain, fit = (validation.measure(model, accelerator, phase) for phase in (before, last))
     assert plain.image is None
