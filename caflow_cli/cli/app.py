@@ -12,7 +12,7 @@ import typer
 from ..errors import EXIT_INTERRUPTED, CaflowError, is_out_of_memory
 from ..version import __version__
 from .commands.app import app_command
-from .commands.evaluate import evaluate_command
+from .commands.evaluate import METRIC_HELP, evaluate_command
 from .commands.models import models_app
 from .commands.restoring import (
     colorize_command,
@@ -24,7 +24,6 @@ from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say
-from .evaluation_options import METRIC_HELP
 from .options import Command, Group, option
 
 __all__ = ["app", "main"]
@@ -38,18 +37,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CAFLOW"},
     pretty_exceptions_enable=False,
 )
-for name, command in (
-    ("superres", superres_command),
-    ("colorize", colorize_command),
-    ("inpaint", inpaint_command),
-    ("sample", sample_command),
-    ("score", score_command),
-    ("evaluate", evaluate_command),
-    ("train", train_command),
-    ("app", app_command),
-    ("config", config_command),
-):
-    app.command(name, cls=Command, epilog=METRIC_HELP if name == "evaluate" else None)(command)
+for command in (superres_command, colorize_command, inpaint_command, sample_command, score_command):
+    app.command(command.__name__.removesuffix("_command"), cls=Command)(command)
+app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
+for command in (train_command, app_command, config_command):
+    app.command(command.__name__.removesuffix("_command"), cls=Command)(command)
 app.add_typer(models_app, name="models")
 
 
@@ -105,7 +97,13 @@ def main() -> None:
         code = shown.exit_code
     if code == EXIT_INTERRUPTED:  # also Typer's, of a KeyboardInterrupt
         say("interrupted")
-    _drop_unwritten()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # a closed pipe, a full disk: Python would exit with 120
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except AttributeError:  # no such stream
+            pass
     sys.exit(code)
 
 
@@ -117,8 +115,7 @@ def _as_caflow_error(error: Exception) -> CaflowError:
         message = " ".join(error.format_message().split()).rstrip(".")
         context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
         if context is not None and parameter is not None:
-            where = origin(context, parameter.name)
-            message += f" ({where})" if where else ""
+            message += origin(context, parameter.name)
         command = "caflow" if context is None else context.command_path
         return CaflowError(message, f"{command} --help", error.exit_code)
     if is_out_of_memory(error):
@@ -130,19 +127,7 @@ def _as_caflow_error(error: Exception) -> CaflowError:
     )
 
 
-def _drop_unwritten() -> None:
-    """Drop what a closed pipe or a full disk does not take, or Python would exit with code 120."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):  # ValueError: closed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        except AttributeError:  # no such stream
-            pass
-
-
 def _prepare_process() -> None:
-    """Set up streams, signals and warnings."""
     for number in range(3):  # or a file that is opened would get the number of a closed stream
         try:
             os.fstat(number)

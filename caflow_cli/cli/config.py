@@ -12,10 +12,8 @@ this file, and this file before the built-in default.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +35,7 @@ def config_path() -> Path:
 
 
 def read_toml(path: str | Path) -> _Table:
-    """The values of a TOML file.
-
-    Raises:
-        CaflowError: (exit 2) it cannot be read, or is not TOML; the message has the line.
-    """
+    """The values of a TOML file. CaflowError (exit 2), with the line, where there are none."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -50,19 +44,11 @@ def read_toml(path: str | Path) -> _Table:
     try:
         text = Path(path).read_text(encoding="utf-8")
         return tomllib.loads(text)
-    except OSError as error:
-        reason = f"cannot be read: {error.strerror}"
-    except RecursionError:
-        reason = "is nested too deeply"
-    except ValueError as error:  # not UTF-8, or not TOML
+    except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
         end = f"line {text.count(chr(10)) + 1}"
-        reason = f"is not TOML: {error}".replace("end of document", end)
-    raise usage_error(f"{str(path)!r} {reason}", "fix the file, or leave it out")
-
-
-def _read_config() -> _Table:
-    path = config_path()
-    return read_toml(path) if is_file(path) else {}
+        reason = str(getattr(error, "strerror", error)).replace("end of document", end)
+        message = f"{str(path)!r} cannot be read: {reason}"
+        raise usage_error(message, "fix the file, or leave it out") from error
 
 
 def defaults(group: Any) -> _Table:
@@ -74,66 +60,56 @@ def defaults(group: Any) -> _Table:
     Raises:
         CaflowError: (exit 2) as `read_toml`; or no command has an option that the file names.
     """
-    return _defaults(group, _read_config(), {}, "")
+    path = config_path()
+    return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")
 
 
 def _defaults(command: Any, table: _Table, outer: _Table, prefix: str) -> _Table:
     """The values of one command, or of all commands of a group; `outer` are those of its groups."""
-    commands = getattr(command, "commands", {})
-    known, values = dict(_options(command)), dict(outer)
+    commands, options, values = getattr(command, "commands", {}), _options(command), dict(outer)
     for key, value in table.items():
         option, is_table = key.replace("_", "-"), isinstance(value, dict)
-        if key not in commands if is_table else option not in known:
-            near = difflib.get_close_matches(key, [*known, *commands], n=1)
+        if key not in commands if is_table else option not in options:
+            near = difflib.get_close_matches(key, [*options, *commands], n=1)
             raise usage_error(
                 f"{str(config_path())!r} sets {prefix}{key}, which is no "
                 + ("command" if is_table else "option"),
                 f"{prefix}{near[0]}" if near else "caflow COMMAND --help lists the options",
             )
-        if not is_table:
-            values[option] = value
+        if not is_table:  # as text, which Typer converts and checks as if it had been typed
+            several = isinstance(value, list)
+            values[option] = [str(one) for one in value] if several else str(value)
     if not commands:
-        return {known[key]: _as_typed(values[key]) for key in values if key in known}
-    found = {}
-    for name, child in commands.items():
-        inner = table.get(name)
-        own = inner if isinstance(inner, dict) else {}
-        found[name] = _defaults(child, own, values, f"{prefix}{name}.")
-    return found
+        return {options[key]: value for key, value in values.items() if key in options}
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+    return {
+        name: _defaults(child, tables.get(name, {}), values, f"{prefix}{name}.")
+        for name, child in commands.items()
+    }
 
 
-def _options(command: Any) -> Iterator[tuple[str, str]]:
-    """Long options of a command, or of all commands of a group, with the parameters' names."""
+def _options(command: Any) -> dict[str, str]:
+    """Parameters by long option, of a command or of all commands of a group."""
     if hasattr(command, "commands"):
-        for child in command.commands.values():
-            yield from _options(child)
-        return
-    for parameter in command.params:
-        for name in parameter.opts:
-            if name.startswith("--"):
-                yield name[2:], parameter.name
+        return {k: v for child in command.commands.values() for k, v in _options(child).items()}
+    return {
+        name[2:]: one.name for one in command.params for name in one.opts if name.startswith("--")
+    }
 
 
-def _as_typed(value: Any) -> Any:
-    """A value as text, which Typer converts and checks as if it had been typed."""
-    if isinstance(value, list):
-        return [one if isinstance(one, list | dict) else str(one) for one in value]
-    return str(value)
-
-
-def origin(context: typer.Context, name: str) -> str | None:
-    """Where a parameter's value comes from: a variable, or a key of the file; None: elsewhere."""
+def origin(context: typer.Context, name: str) -> str:
+    """Where a parameter's value comes from: ` (VARIABLE)`, ` (KEY in FILE)`, or nothing."""
     source = context.get_parameter_source(name)
     parameter = next((one for one in context.command.params if one.name == name), None)
     if source is None or parameter is None:
-        return None
+        return ""
     if source.name == "ENVIRONMENT":
-        shared = parameter.envvar
+        shared = str(parameter.envvar)
         own = f"{context.auto_envvar_prefix}_{name.upper()}"
-        return shared if isinstance(shared, str) and os.environ.get(shared) else own
+        return f" ({shared if os.environ.get(shared) else own})"
     if source.name == "DEFAULT_MAP":
-        return f"{max(parameter.opts, key=len).lstrip('-')} in {str(config_path())!r}"
-    return None
+        return f" ({max(parameter.opts, key=len).lstrip('-')} in {str(config_path())!r})"
+    return ""
 
 
 def name_origins(error: CaflowError, context: typer.Context) -> None:
@@ -141,29 +117,20 @@ def name_origins(error: CaflowError, context: typer.Context) -> None:
     words = set(f"{error.message} {error.hint}".replace(",", " ").split())
     for parameter in context.command.params:
         if words & {*parameter.opts, parameter.name}:
-            where = origin(context, parameter.name)
-            error.message += f" ({where})" if where else ""
+            error.message += origin(context, parameter.name)
 
 
 def config_command(context: typer.Context) -> None:
-    """Print where the file of your own defaults is, or would be, and what it sets.
+    """Print where the file of your own defaults is, or would be, and its text.
 
     It holds values of options, as TOML: of every command at the top, of one command in a table.
     What is typed goes before the environment (CAFLOW_SUPERRES_TAU), and that before the file.
 
     Example: caflow config
     """
-    console = Console()
-    console.text([str(config_path())])
+    console, path = Console(), config_path()
+    console.text([str(path)])
     if isinstance(context.obj, CaflowError):  # the file's, which stops every other command
         console.error(context.obj)
-    else:
-        console.text(_lines(_read_config(), ""))
-
-
-def _lines(table: _Table, prefix: str) -> Iterator[str]:
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _lines(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} = {json.dumps(value, ensure_ascii=False, default=str)}"
+    elif is_file(path):
+        console.text(path.read_text(encoding="utf-8").splitlines())

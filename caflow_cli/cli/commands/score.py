@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from dataclasses import dataclass
@@ -13,24 +14,20 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
-from ..console import Console, error_fields
 from ..masking import Masking, by_stem, find_masks, hole_in_alpha, named
 from ..options import OUTPUT, expanded, option
 
 if TYPE_CHECKING:
     from ...images import Decoded
-    from ...inference import Score
     from ...model import CAFlow
     from ..inputs import InputImage
-    from ..outputs import Sheet
-    from ..records import Fields
 
 __all__ = ["score_command"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """The options; each field is one, of the same name."""
+    """The options."""
 
     cond: str = option(
         "--cond A", "The input image, a folder of inputs, or `example:NAME`.", OUTPUT, default=...
@@ -41,9 +38,6 @@ class Scoring:
         "to `face.jpg` in A.",
         OUTPUT,
         default=...,
-    )
-    sort: bool = option(
-        "--sort", "Print the best pair first, by bits/dim, after all are scored.", OUTPUT
     )
     map: str | None = option(
         "--map FILE",
@@ -65,18 +59,17 @@ class Pair:
 
     cond: InputImage
     target: InputImage
-    mask: InputImage | None = None
+    mask: InputImage | None
 
     @property
-    def sources(self) -> list[InputImage]:
-        """All images that are read."""
-        return [one for one in (self.cond, self.target, self.mask) if one is not None]
+    def images(self) -> dict[str, InputImage]:
+        """All images that are read, by their names in JSON."""
+        return {name: image for name, image in vars(self).items() if image is not None}
 
     @property
     def names(self) -> dict[str, str]:
-        """Its images' names, as JSON states them."""
-        names = {"cond": self.cond.name, "target": self.target.name}
-        return names if self.mask is None else {**names, "mask": self.mask.name}
+        """The images' names, as JSON states them."""
+        return {name: image.name for name, image in self.images.items()}
 
 
 def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[Pair]:
@@ -87,10 +80,6 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     without the ending that our commands add (`face_superres_01` belongs to `face`). With
     `recursive`, both lie in subfolders of the same name. The mask is one file for all, or a folder
     in which the stems are those of the conditions.
-
-    Args:
-        cond, target, mask: As typed.
-        recursive: Search the folders in folders too.
 
     Raises:
         CaflowError: (exit 2) an image has no partner (the message names it), stdin is named twice,
@@ -107,26 +96,23 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
     targets = find_inputs([target], recursive=recursive).sources
-    of_target: dict[int, InputImage] = {}  # by the target's place
-    known = by_stem(conditions) if is_folder(cond) else {}
-    for place, one in enumerate(targets):
-        stems = (one.stem, without_ending(one.stem) or "")
-        found = [known[one.inside, stem] for stem in stems if (one.inside, stem) in known]
-        if found or not is_folder(cond):
-            of_target[place] = (found or conditions)[0]
-    alone = [one for place, one in enumerate(targets) if place not in of_target]
-    used = {one.name for one in of_target.values()}
-    alone += [one for one in conditions if one.name not in used]
-    if alone:
-        raise usage_error(
-            f"no partner for {named(alone)}",
-            "give both folders images of the same names, whatever their suffixes",
-        )
-    masks = find_masks(mask, list(of_target.values()))
-    return [
-        Pair(condition, targets[place], one)
-        for (place, condition), one in zip(of_target.items(), masks, strict=True)
-    ]
+    if is_folder(cond):
+        by_name = by_stem(conditions)
+        matched = [
+            by_name.get((one.inside, one.stem))
+            or by_name.get((one.inside, without_ending(one.stem) or ""))
+            for one in targets
+        ]
+        alone = [one for one, found in zip(targets, matched, strict=True) if found is None]
+        used = {one.name for one in matched if one is not None}
+        if alone := alone + [one for one in conditions if one.name not in used]:
+            hint = "give both folders images of the same names, whatever their suffixes"
+            raise usage_error(f"no partner for {named(alone)}", hint)
+        conditions = [one for one in matched if one is not None]
+    else:
+        conditions *= len(targets)
+    masks = find_masks(mask, conditions)
+    return [Pair(*images) for images in zip(conditions, targets, masks, strict=True)]
 
 
 @expanded
@@ -142,6 +128,7 @@ def score_command(
 
     Example: caflow score --cond face.png --target face_superres.png
     """
+    from ...images import no_file
     from ...sampling import check_noise_samples
     from ..inputs import find_shard
     from ..outputs import Claims, Sheet
@@ -149,157 +136,92 @@ def score_command(
     console = messages.console("score")
     check_noise_samples(given.noise_samples)
     pairs = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
-    read = [source.path for pair in pairs for source in pair.sources]
-    if len(pairs) == 1:
-        _check_there(pairs[0], console)
-    claims = Claims([path for path in read if path is not None])
+    read = [image.path for pair in pairs for image in pair.images.values()]
+    for image in pairs[0].images.values() if len(pairs) == 1 else ():
+        if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
+            console.failure(pairs[0].names, no_file(image.name))
+            raise typer.Exit(EXIT_FAILED)
     share = find_shard(given.shard, console)
-    share.refuse("--sort", given.sort)
     share.refuse("--map", given.map is not None)
-    share.refuse("stdin", any(path is None for path in read))
+    share.refuse("stdin", None in read)
+    claims = Claims([path for path in read if path is not None])
     maps = Sheet("--map", given.map, len(pairs), claims, given.overwrite)
     own = share.of(pairs)
     if not own:
         return
-    source = context.get_parameter_source("model")
-    typed = source is not None and source.name == "COMMANDLINE"
-    scorer = _Scorer(given, typed, masking, maps, console)
-    kept: list[tuple[Pair, Score, Fields]] = []  # until all are scored, to be sorted
+
+    from ...devices import select_device
+    from ...images import read_provenance
+    from ...inference import attribution, score, task_of
+    from ...inference.arguments import seen_by
+    from ...inference.figures import attribution_chart
+    from ..loaded_model import load_model
+    from ..records import scored_fields
+
+    @functools.cache
+    def load(name: str | None) -> CAFlow:
+        return load_model(name, given.device, console)
+
+    @functools.lru_cache(1)  # targets may share a condition, which stdin gives only once
+    def read_condition(source: InputImage) -> Decoded:
+        return source.read()
+
+    def score_pair(pair: Pair) -> None:
+        start, name, path = time.perf_counter(), pair.target.name, pair.target.path
+        record = {} if path is None else read_provenance(path) or {}
+        if isinstance(record.get("resized"), dict):
+            raise CaflowError(
+                f"{name!r} was resized after it was drawn and scored (--scale)",
+                "score what caflow superres writes without --scale",
+            )
+        condition, target = read_condition(pair.cond), pair.target.read()
+        for source, image in ((pair.cond, condition), (pair.target, target)):
+            if image.frames > 1:
+                console.note(f"{source.name}: the first of {image.frames} frames is used")
+        mask = None if pair.mask is None else masking.read(pair.mask)
+        model = load(given.model if typed else _model_for(name, record, given.model))
+        if mask is None and condition.alpha is not None and task_of(model).needs_mask:
+            mask = hole_in_alpha(condition)
+        seen, samples = seen_by(model, condition), given.noise_samples
+        found = score(model, seen, target.rgb, mask, noise_samples=samples)
+        maps.add(
+            lambda: attribution_chart(
+                pair.target.label, attribution(model, seen, target.rgb, mask), found
+            )
+        )
+        fields = scored_fields(pair.names, model, found, samples, target.alpha is None)
+        fields["elapsed_s"] = round(time.perf_counter() - start, 3)
+        bits = "-" if found.bits_per_dim is None else f"{found.bits_per_dim:.6f}"
+        if found.bits_per_dim is None and not console.json:
+            what = "tiles" if found.score_domain == "tiles" else "parts, some of them shrunk"
+            console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
+        console.result(fields, [f"{found.rank_score:.4f}\t{bits}\t{name}"])
+        if found.standard_error is not None and not console.json:
+            console.note(f"standard error {found.standard_error:.4f} nats")
+
+    origin = context.get_parameter_source("model")
+    typed = origin is not None and origin.name == "COMMANDLINE"
+    select_device(given.device)
+    if typed:  # found wanting before images are read
+        load(given.model)
     failed = False
-    try:
-        for pair in own:
-            try:
-                scored = pair, *scorer.score(pair)
-            except CaflowError as error:
-                if len(pairs) == 1:
-                    if error.exit_code == EXIT_FAILED:
-                        console.result(error_fields(pair.names, error))
-                    raise
-                console.failure(pair.names, error)
-                failed = True
-                continue
-            if given.sort:
-                kept.append(scored)
-            else:
-                _report(*scored, console)
-    finally:
-        for scored in sorted(kept, key=lambda one: -one[1].rank_score / one[1].pixels):
-            _report(*scored, console)
+    for pair in own:
+        try:
+            with memory_errors("crop both images"):
+                score_pair(pair)
+        except CaflowError as error:
+            if len(pairs) == 1 and error.exit_code != EXIT_FAILED:
+                raise
+            console.failure(pair.names, error)
+            failed = True
     if path := maps.write():
         console.note(f"wrote {path}")
     if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def _check_there(pair: Pair, console: Console) -> None:
-    """Refuse a file that does not exist before anything heavy is imported. CaflowError (exit 1)."""
-    from ...images import no_file
-
-    for source in pair.sources:
-        if source.path is not None and not os.path.lexists(source.path):
-            error = no_file(source.name)
-            console.result(error_fields(pair.names, error))
-            raise error
-
-
-def _report(pair: Pair, score: Score, fields: Fields, console: Console) -> None:
-    name = pair.target.name
-    bits = "-" if score.bits_per_dim is None else f"{score.bits_per_dim:.6f}"
-    if score.bits_per_dim is None and not console.json:
-        what = "tiles" if score.score_domain == "tiles" else "parts, some of them shrunk"
-        console.note(f"{name}: scored in {what}, which have a rank score but no likelihood")
-    console.result(fields, [f"{score.rank_score:.4f}\t{bits}\t{name}"])
-    if score.standard_error is not None and not console.json:
-        console.note(f"standard error {score.standard_error:.4f} nats")
-
-
-class _Scorer:
-    """Scores pairs. Targets may name different models, and each model is loaded once.
-
-    Args:
-        given: The options.
-        typed: Whether --model was typed, so that it goes before the targets' own.
-        masking: Reads masks.
-        maps: Takes a row for each pair, if maps are wanted.
-        console: Takes notes.
-    """
-
-    def __init__(
-        self, given: Scoring, typed: bool, masking: Masking, maps: Sheet, console: Console
-    ) -> None:
-        from ...devices import select_device
-
-        self.given, self.typed, self.masking = given, typed, masking
-        self.maps, self.console = maps, console
-        self.loaded: dict[str | None, CAFlow] = {}
-        self.condition: tuple[InputImage, Decoded] | None = None
-        select_device(given.device)
-        if typed:  # found wanting before images are read
-            self._load(given.model)
-
-    def score(self, pair: Pair) -> tuple[Score, Fields]:
-        """Read and score a pair, and draw its map. CaflowError if a step of this fails.
-
-        Returns:
-            The score, and its JSON line.
-        """
-        from ...images import read_provenance
-        from ...inference import attribution, score, task_of
-        from ...inference.arguments import seen_by
-
-        start = time.perf_counter()
-        target_path = pair.target.path
-        record = {} if target_path is None else read_provenance(target_path) or {}
-        if isinstance(record.get("resized"), dict):
-            raise CaflowError(
-                f"{pair.target.name!r} was resized after it was drawn and scored (--scale)",
-                "score what caflow superres writes without --scale",
-            )
-        condition = self._read(pair.cond)
-        target = pair.target.read()
-        for source, image in ((pair.cond, condition), (pair.target, target)):
-            if image.frames > 1:
-                self.console.note(f"{source.name}: the first of {image.frames} frames is used")
-        mask = None if pair.mask is None else self.masking.read(pair.mask)
-        name = self.given.model
-        model = self._load(name if self.typed else _model_for(pair.target.name, record, name))
-        if mask is None and condition.alpha is not None and task_of(model).needs_mask:
-            mask = hole_in_alpha(condition)
-
-        from ...inference.figures import attribution_chart
-        from ..records import scored_fields
-
-        k = self.given.noise_samples
-        with memory_errors("crop both images"):
-            seen = seen_by(model, condition)
-            result = score(model, seen, target.rgb, mask, noise_samples=k)
-            self.maps.add(
-                lambda: attribution_chart(
-                    pair.target.label, attribution(model, seen, target.rgb, mask), result
-                )
-            )
-        fields = scored_fields(pair.names, model, result, k, target.alpha is None)
-        return result, {**fields, "elapsed_s": round(time.perf_counter() - start, 3)}
-
-    def _read(self, condition: InputImage) -> Decoded:
-        """Read a condition once for consecutive targets that share it; stdin gives it only once."""
-        if self.condition is None or self.condition[0] is not condition:
-            self.condition = condition, condition.read()
-        return self.condition[1]
-
-    def _load(self, name: str | None) -> CAFlow:
-        from ..loaded_model import load_model
-
-        if name not in self.loaded:
-            self.loaded[name] = load_model(name, self.given.device, self.console)
-        return self.loaded[name]
-
-
 def _model_for(target: str, record: dict[str, Any], default: str | None) -> str | None:
-    """The name of the model that scores a target where none was typed.
-
-    It is the one that the target's provenance names, else `default`: that of the environment or of
-    the user's file; None: the default of superres.
+    """The model that a target's provenance names, else `default`.
 
     Raises:
         CaflowError: (exit 2) the target names a model that cannot be found.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +20,19 @@ from .. import options
 from ..config import read_toml
 from ..console import Console
 from ..options import expanded, option
+from ..progress import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from ...evaluation import Choice
     from ...training import RunConfig
+    from ...training.log import Event
 
 __all__ = ["train_command"]
 
 _PAUSE = 30.0  # seconds between lines, where there is no bar
-_FEW = 20  # validation images
-_MOST_CHOSEN = 20  # validation images, on which a temperature is chosen
+_FEW = 20  # validation images; on so many the temperature is chosen
 
 
 def _presets() -> list[str]:
@@ -89,15 +90,16 @@ class Run:
         "--checkpoint-activations", "Use less memory, and a quarter to a half as much time again."
     )
 
+    @property
     def settings(self) -> list[str]:
-        """The options that set one field of the config each, as `--set` takes them, then those."""
-        own = ("data", "crop", "seed", "device", "perceptual_weights")
-        values = {name: getattr(self, name) for name in own}
-        for name in ("batch_size", "lr"):
-            values[f"optim.{name}"] = getattr(self, name)
-        for name in ("compile", "checkpoint_activations"):
-            values[f"optim.{name}"] = getattr(self, name) or None
-        given = {name: value for name, value in values.items() if value is not None}
+        """`KEY=VALUE` of the options that set one field of the config each, then those of --set."""
+        names = ("data", "crop", "seed", "device", "perceptual_weights")
+        of_optim = ("batch_size", "lr", "compile", "checkpoint_activations")
+        values = {name: getattr(self, name) for name in names}
+        values |= {f"optim.{name}": getattr(self, name) for name in of_optim}
+        given = {
+            key: value for key, value in values.items() if value is not None and value is not False
+        }
         if self.minutes is not None or self.images is not None:  # one takes the other's place
             given |= {"optim.minutes": self.minutes, "optim.images": self.images}
         return [*(f"{key}={json.dumps(value)}" for key, value in given.items()), *(self.set or [])]
@@ -107,7 +109,7 @@ class Run:
 def train_command(
     context: typer.Context,
     run: Run,
-    dry_run: bool = option("--dry-run", "Time a few steps, and print what the run would take."),
+    dry_run: bool = option("--dry-run", "Count the data and the parameters, and stop."),
     *,
     messages: options.Messages,
 ) -> None:
@@ -122,48 +124,18 @@ def train_command(
     Example: caflow train --task superres --data photos/ --out run --minutes 120
     """
     console = messages.console("train")
-    config = _config(_without_defaults(run, context))
-    if not dry_run:
+    if run.resume or run.config is not None:  # which has a config: the user's file is not for it
+        defaults: dict[str, Any] = {}
+        for parameter in context.command.params:
+            source = context.get_parameter_source(parameter.name)
+            if source is not None and source.name == "DEFAULT_MAP" and parameter.name in vars(run):
+                defaults[parameter.name] = parameter.default
+        run = replace(run, **defaults)
+    config = _config(run)
+    if dry_run:
+        _preview(config, run.resume, console)
+    else:
         _train(config, run.resume, console)
-        return
-    figures = _preview(config, run.resume)
-    if _is_main():
-        images, counts = figures["pictures"], figures["parameters"]
-        parts = ", ".join(f"{n} {count:,}" for n, count in counts.items() if n != "total" and count)
-        lines = (
-            f"data        {images['train']:,} train, {images['val']:,} val",
-            f"parameters  {counts['total']:,} ({parts})",
-        )
-        console.result({"status": "dry-run", **figures}, lines)
-
-
-def _preview(config: RunConfig, resume: bool) -> dict[str, Any]:
-    """The sizes of a run's data and model. CaflowError for what the run would refuse."""
-    from ...training.data import open_dataset
-    from ...training.optim import named_parameters
-    from ...training.state import check_new, check_unchanged, starting_model
-
-    check_new(Path(config.out), resume)
-    if resume:
-        check_unchanged(config)
-    lazy = replace(config, data_memory_gb=0.0)  # little is decoded
-    with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
-        images = {"train": len(train), "val": len(val)}
-    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # they begin the names of parameters
-    for name, parameter in named_parameters(starting_model(config, resume)).items():
-        counts[name.partition(".")[0]] += parameter.numel()
-    return {"pictures": images, "parameters": {**counts, "total": sum(counts.values())}}
-
-
-def _without_defaults(run: Run, context: typer.Context) -> Run:
-    """The options; without those of the user's file if the run has a config of its own."""
-    own = {field.name for field in fields(run)} if run.resume or run.config is not None else ()
-    changes: dict[str, Any] = {}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name)
-        if parameter.name in own and source is not None and source.name == "DEFAULT_MAP":
-            changes[parameter.name] = parameter.default
-    return replace(run, **changes)
 
 
 def _config(given: Run) -> RunConfig:
@@ -175,7 +147,6 @@ def _config(given: Run) -> RunConfig:
             does not exist.
     """
     own = Path(given.out, "config.toml")
-    values = {} if given.config is None else read_toml(given.config)
     if given.resume:
         for name in ("task", "preset", "init_from", "seed", "crop"):
             if getattr(given, name) is not None:
@@ -184,17 +155,16 @@ def _config(given: Run) -> RunConfig:
                     f"caflow train --out {given.out} --resume",
                 )
         if given.config is None and not is_file(own):
-            raise usage_error(
-                f"no run to resume in {given.out!r}", "leave --resume out to start one"
-            )
-        values = values if given.config is not None else read_toml(own)
+            message = f"no run to resume in {given.out!r}"
+            raise usage_error(message, "leave --resume out to start one")
+    file = given.config or (own if given.resume else None)
+    values = {} if file is None else read_toml(file)
 
     from ...model import read_info, upgrade
     from ...training.settings import build_config, merged
 
-    values = upgrade(values)
-    values["out"], settings = given.out, given.settings()
-    known = merged(values, settings)
+    values = {**upgrade(values), "out": given.out}
+    known = merged(values, given.settings)
     if "data" not in known:
         raise usage_error("no data named", "--data FOLDER or --data FILE.zip")
     if isinstance(known["data"], str):
@@ -209,7 +179,33 @@ def _config(given: Run) -> RunConfig:
     if given.init_from is not None:
         path = resolve(given.init_from).path.resolve()
         start, values["init_from"] = read_info(path).config, str(path)
-    return build_config(values, settings, preset=given.preset, task=given.task, start=start)
+    return build_config(values, given.settings, preset=given.preset, task=given.task, start=start)
+
+
+def _preview(config: RunConfig, resume: bool, console: Console) -> None:
+    """Print the sizes of a run's data and model. CaflowError for what the run would refuse."""
+    from ...training.data import open_dataset
+    from ...training.optim import named_parameters
+    from ...training.state import check_new, check_unchanged, starting_model
+
+    check_new(Path(config.out), resume)
+    if resume:
+        check_unchanged(config)
+    lazy = replace(config, data_memory_gb=0.0)  # little is decoded
+    with open_dataset(lazy, "train") as train, open_dataset(lazy, "val") as val:
+        images = {"train": len(train), "val": len(val)}
+    counts = dict.fromkeys(("A", "R", "T", "F", "Q"), 0)  # they begin the names of parameters
+    for name, parameter in named_parameters(starting_model(config, resume)).items():
+        counts[name.partition(".")[0]] += parameter.numel()
+    total = sum(counts.values())
+    if _is_main():
+        parts = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+        lines = (
+            f"data        {images['train']:,} train, {images['val']:,} val",
+            f"parameters  {total:,} ({parts})",
+        )
+        figures = {"pictures": images, "parameters": {**counts, "total": total}}
+        console.result({"status": "dry-run", **figures}, lines)
 
 
 def _train(run: RunConfig, resume: bool, console: Console) -> None:
@@ -220,7 +216,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         smaller = f"--set optim.accumulate={parts}, which makes the same step in {parts} parts"
         try:
             with memory_errors(smaller, "a step of this model"):
-                summary = train(run, resume=resume, report=_Display(console, progress))
+                summary = train(run, resume=resume, report=_display(console, progress))
         except Stopped as stop:
             progress.stop()
             console.note(f"{stop.message}\nhint: {stop.hint}")
@@ -230,26 +226,29 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         return
     best = Path(run.out) / "best.safetensors"
     choice = _choose_temperature(best, run)
-    record = {
-        "status": "ok",
-        **asdict(summary),
-        "tau": choice.tau.as_json(),
-        "val_rmse": choice.rmse,
-    }
+    fields: dict[str, Any] = {"tau": choice.tau.as_json(), "val_rmse": choice.rmse}
     if choice.baseline_rmse is not None:
-        record |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
-    console.result(record, [str(best)])
+        fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
+    console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])
     loss = summary.val_picture_loss
     console.note(
-        f"{summary.images} images in {_duration(60 * summary.minutes)} "
+        f"{summary.images} images in {duration(60 * summary.minutes)} "
         f"({summary.images_per_second:.1f} a second); bits/dim: validation "
         f"{summary.val_bits_per_dim:.4f} (best {summary.best_val_bits_per_dim:.4f}), training "
         f"images {summary.train_bits_per_dim:.4f}, gap {summary.gap_bits_per_dim:.4f}; "
         f"{summary.skipped_steps} steps skipped"
         + ("" if loss is None else f"; samples of validation images {loss:.4f}")
     )
-    if choice.baseline_rmse is not None:
-        console.note(_describe_choice(choice))
+    if choice.rmse is None:
+        found = f"samples diverge at τ {choice.tau}: the model needs more training"
+        console.note(f"{found} (--resume --minutes M)")
+    elif choice.baseline_rmse is not None:
+        more = ": not better than without a model yet; --resume --minutes M trains on"
+        console.note(
+            f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
+            f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
+            + ("" if choice.useful else more)
+        )
 
 
 def _choose_temperature(best: Path, run: RunConfig) -> Choice:
@@ -261,7 +260,7 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
     from ...model import CAFlow, read_info
 
     model = CAFlow.load(best)
-    choice = choose_temperature(model, run.data, limit=min(_MOST_CHOSEN, run.validation_images))
+    choice = choose_temperature(model, run.data, limit=min(_FEW, run.validation_images))
     stated = run.task.tau is not None and run.init_from is None
     if choice.lpips is not None and not stated:
         training = {**read_info(best).training, "defaults": {"tau": choice.as_json()}}
@@ -272,88 +271,61 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
     return choice
 
 
-class _Display:
-    """Turns events of a run into a progress bar on a terminal, and lines elsewhere."""
+def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
+    """Shows the events of a run: a progress bar on a terminal, lines elsewhere."""
+    bar = progress.add_task("reading images", total=1.0, figures="")
+    began: tuple[float, float] | None = None  # time and progress at the first step
+    last = 0.0  # when the last line of a step was written
 
-    def __init__(self, console: Console, progress: Progress) -> None:
-        self._console, self._progress = console, progress
-        self._bar = progress.add_task("reading images", total=1.0, figures="")
-        self._last_line = 0.0
-        self._start: tuple[float, float] | None = None  # time and progress at the first step
+    def say(text: str) -> None:
+        if console.live:  # above the bar
+            progress.console.print(text, markup=False, highlight=False)
+        else:
+            console.note(text)
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def show(event: Event) -> None:
+        nonlocal began, last
         kind, step = event["event"], f"step {event.get('step')}"
         if kind == "data":
-            self._progress.update(self._bar, description="training")
-            if event["skipped"]:
+            progress.update(bar, description="training")
+            if skipped := event["skipped"]:
                 names = ", ".join(event["skipped_names"])
-                more = ", ..." if event["skipped"] > len(event["skipped_names"]) else ""
-                self._say(f"skipped damaged images ({event['skipped']}): {names}{more}")
-            self._say(f"{event['train']} training images, {event['val']} validation images")
+                more = ", ..." if skipped > len(event["skipped_names"]) else ""
+                say(f"skipped damaged images ({skipped}): {names}{more}")
+            say(f"{event['train']} training images, {event['val']} validation images")
             if event["val"] < _FEW:
-                self._say(
-                    "few validation images, whose figures vary by chance: put at least "
-                    f"{_FEW} into a folder val/"
-                )
+                way = f"put at least {_FEW} into a folder val/"
+                say(f"few validation images, whose figures vary by chance: {way}")
         elif kind == "step":
-            self._show_step(event)
+            now, done = time.monotonic(), event["progress"]
+            if "running_loss" in event:
+                running = f"loss {_number(event['running_loss'])}"
+            else:
+                running = f"{_number(event['running_bits_per_dim'])} bits/dim"
+            figures = f"{event['images_per_second']:.1f} images/s  {running}"
+            progress.update(bar, completed=done, figures=figures)
+            start, first = began = began or (now, done)
+            if not console.live and now - last >= _PAUSE:
+                left = (now - start) * (1 - done) / (done - first) if done > first else None
+                last = now
+                say(
+                    f"{step}  {done:.1%}  {figures}"
+                    + ("" if left is None else f"  {duration(left)} left")
+                )
         elif kind == "validation":
-            loss = event.get("val_picture_loss", ...)
-            self._say(
+            samples = event.get("val_picture_loss", ...)
+            say(
                 f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
                 f"training images {_number(event['train_bits_per_dim'])}"
-                + ("" if loss is ... else f"  samples {_number(loss)}")
+                + ("" if samples is ... else f"  samples {_number(samples)}")
             )
         elif kind == "rollback":
-            self._say(
-                f"{step}: unstable; back to the last good state with {event['lr_scale']:g} times "
-                "the learning rate"
-            )
+            rate = f"{event['lr_scale']:g} times the learning rate"
+            say(f"{step}: unstable; back to the last good state with {rate}")
         elif kind == "note":
-            self._say(event["text"])
+            say(event["text"])
 
-    def _show_step(self, event: dict[str, Any]) -> None:
-        now, done = time.monotonic(), event["progress"]
-        if "running_loss" in event:
-            running = f"loss {_number(event['running_loss'])}"
-        else:
-            running = f"{_number(event['running_bits_per_dim'])} bits/dim"
-        figures = f"{event['images_per_second']:.1f} images/s  {running}"
-        self._progress.update(self._bar, completed=done, figures=figures)
-        began, first = self._start = self._start or (now, done)
-        if self._console.live or now - self._last_line < _PAUSE:
-            return
-        self._last_line = now
-        left = ""
-        if done > first:
-            left = f"  {_duration((now - began) * (1 - done) / (done - first))} left"
-        self._say(f"step {event['step']}  {done:.1%}  {figures}{left}")
-
-    def _say(self, text: str) -> None:
-        if self._console.live:  # above the bar
-            self._progress.console.print(text, markup=False, highlight=False)
-        else:
-            self._console.note(text)
-
-
-def _describe_choice(choice: Choice) -> str:
-    """One line on the chosen temperature, and on whether the model is of use."""
-    if choice.rmse is None:
-        return (
-            f"samples diverge at τ {choice.tau}: the model needs more training "
-            "(--resume --minutes M)"
-        )
-    found = (
-        f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
-        f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
-    )
-    if choice.useful:
-        return found
-    return f"{found}: not better than without a model yet; --resume --minutes M trains on"
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
+    return show
 
 
 def _number(value: float | None) -> str:
