@@ -12,12 +12,8 @@ import base64
 import hashlib
 import json
 import re
-import socket
-import struct
 import sys
 import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
@@ -41,8 +37,6 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
-    sent: int = 0  # bytes of a download's body
-    status: int = 0
 
 
 @dataclass
@@ -76,11 +70,7 @@ class LocalHub:
         self.large: dict[str, bytes] = {}  # sha256 -> content
         self.tokens: dict[str, str] = {"hf_writer": "user"}  # token -> user
         self.requests: list[Request] = []
-        self.cuts: list[int] = []  # after so many bytes, the next downloads break off
-        self.harsh = False  # they are cut by a reset, without an end of the stream
         self.damaged = False  # downloads have a wrong last byte
-        self.slow = 0.0  # seconds that a download takes
-        self.stall_at: int | None = None  # after so many bytes, downloads wait until it is None
         self.failing: dict[str, int] = {}  # method -> status of the next request, once
 
     def close(self) -> None:
@@ -166,7 +156,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, status: int, body: bytes = b"", headers: dict[str, str] | None = None
     ) -> None:
-        self.request_.status = status
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(name, value)
@@ -231,37 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.hub.large[oid]
         if self.hub.damaged:
             data = data[:-1] + bytes([data[-1] ^ 1])
-        start = 0
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.request_.headers.get("range", ""))
-        if asked:
-            start = int(asked[1])
-            if start >= len(data):
-                raise _Refusal(416, **{"Content-Range": f"bytes */{len(data)}"})
-        part = data[start : int(asked[2]) + 1 if asked and asked[2] else None]
-        with self.hub.lock:
-            cut = self.hub.cuts.pop(0) if self.hub.cuts else None
-        self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(part)))
-        if asked:
-            self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}")
-        self.end_headers()
-        if self.hub.slow:
-            time.sleep(self.hub.slow)
-        with suppress(ConnectionError):
-            at, sent = self.hub.stall_at, 0
-            if at is not None:
-                # Of the whole file: a client that gives up waiting and asks for the rest waits too.
-                sent = max(0, at - start)
-                self.wfile.write(part[:sent])
-                while self.hub.stall_at is not None:
-                    time.sleep(0.02)
-            self.wfile.write(part[sent:cut])
-            self.request_.sent = len(part[:cut])
-        self.close_connection = cut is not None
-        if cut is not None and self.hub.harsh:
-            time.sleep(0.3)  # what is sent is read first: a reset takes what is not
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+        if not asked:
+            self._answer(200, data)
+            return
+        start, end = int(asked[1]), int(asked[2] or len(data) - 1)
+        about = {"Content-Range": f"bytes {start}-{end}/{len(data)}"}
+        self._answer(206, data[start : end + 1], about)
 
     def _info(self, name: str, revision: str | None) -> None:
         commit, files = self._files(name, revision or "main")

@@ -25,8 +25,7 @@ def load_model(
     Args:
         name: As typed. None: `default`, else the task's default.
         device: As typed.
-        console: Gets a note if the Hub could not be reached. `-q` hides the progress bar of a
-            download.
+        console: `-q` hides the progress bar of a download.
         task: The task that the model must have; None: any task.
         default: The model of the protocol, if there is one.
 
@@ -34,24 +33,17 @@ def load_model(
         CaflowError: Device (2), weights (3), or a model of another task (2).
     """
     from ..hub.client import hide_progress
-    from ..hub.resolve import check_name, default_model, load, resolve
+    from ..hub.resolve import default_model, load, resolve
 
-    name = name or default
-    if name is not None:
-        check_name(name)
+    if console.quiet:
+        hide_progress()
+    resolved = resolve(name or default or default_model(task or "superres").id)
 
     from ..devices import keep_memory, select_device
     from ..model.files import read_info
 
     target = select_device(device)
     keep_memory()
-    if console.quiet:
-        hide_progress()
-    if name is None:
-        name = default_model(task or "superres").id
-    resolved = resolve(name)
-    if resolved.unreachable:
-        console.note(f"{resolved.id}: from the cache, because {resolved.unreachable}")
     trained_for = read_info(resolved.path).config.task.name
     if task is not None and trained_for != task:
         raise CaflowError(

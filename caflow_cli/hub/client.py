@@ -1,22 +1,16 @@
-"""The Hub's client library, with its failures as errors for users.
+"""Failures of the Hub's client library as errors for users.
 
 `huggingface_hub` takes a second to import, so it is imported only where it is used.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ..errors import EXIT_WEIGHTS, CaflowError
-from ..version import __version__
 
-__all__ = ["LIBRARY", "hide_progress", "hub_errors"]
-
-LIBRARY: dict[str, Any] = {"library_name": "caflow", "library_version": __version__}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the errors of a full disk
+__all__ = ["hide_progress", "hub_errors"]
 
 
 def hide_progress() -> None:
@@ -34,7 +28,7 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
         name: Of the model or repository, for the message.
         action: The verb for the message "cannot `action` NAME: ...".
     """
-    from huggingface_hub import logging
+    from huggingface_hub import errors, logging
 
     logging.set_verbosity_error()  # its retries are no news to a user who gets the error
     try:
@@ -42,53 +36,54 @@ def hub_errors(name: str, action: str = "download") -> Iterator[None]:
     except CaflowError:
         raise
     except Exception as error:  # the client's HTTP library depends on its version
-        # The client wraps what fails in an upload.
-        cause = error.__cause__ if type(error) is RuntimeError and error.__cause__ else error
-        message, hint = _explained(cause, name, action)
+        cause: BaseException = error
+        while cause.__cause__ and (
+            isinstance(cause, errors.LocalEntryNotFoundError)
+            or not isinstance(cause, errors.HfHubHTTPError)
+        ):
+            cause = cause.__cause__
+        message, hint = _explained(cause, name, f"cannot {action} {name!r}")
         raise CaflowError(message, hint, EXIT_WEIGHTS) from cause
 
 
-def _explained(error: BaseException, name: str, action: str) -> tuple[str, str]:
+def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     """The (message, hint) of a failure."""
     from huggingface_hub import errors
 
-    repo, cannot = name.partition("@")[0], f"cannot {action} {name!r}"
-    again = "check the network (and HF_ENDPOINT, if set), and run the command again"
-    login = "hf auth login (or set HF_TOKEN)"
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text if len(text) <= 200 else f"{text[:197]}..."
-    no_repo = f"{name!r} is not the name of a Hub repository"
-    terms = f"the Hub gives {repo!r} to those only who have agreed to its terms"
-    no_model = f"the Hub repository {name!r} holds no caflow model"
+    repo, login = name.partition("@")[0], "hf auth login (or set HF_TOKEN)"
     by_type = {
-        errors.HFValidationError: (no_repo, "user/name, or user/name@revision"),
+        errors.HFValidationError: (
+            f"{name!r} is not the name of a Hub repository",
+            "user/name, or user/name@revision",
+        ),
         errors.OfflineModeIsEnabled: (f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
-        errors.GatedRepoError: (terms, f"agree on its page on the Hub, then: {login}, for {repo}"),
+        errors.GatedRepoError: (
+            f"the Hub gives {repo!r} to those only who have agreed to its terms",
+            f"agree on its page on the Hub, then: {login}",
+        ),
+        errors.RepositoryNotFoundError: (
+            f"the Hub has no repository {name!r} for you: it is private, or there is none",
+            f"{login}, or correct the name",
+        ),
         errors.RevisionNotFoundError: (
             f"the Hub has {repo!r}, but not as {name!r}",
             f"caflow models pull {repo}",
         ),
-        errors.LocalEntryNotFoundError: (f"{cannot}: {text}", again),
-        errors.EntryNotFoundError: (no_model, "caflow models push RUN --repo user/name makes one"),
+        errors.LocalEntryNotFoundError: (cannot, "check the network, and run the command again"),
+        errors.EntryNotFoundError: (
+            f"the Hub repository {name!r} holds no caflow model",
+            "caflow models push RUN --repo user/name makes one",
+        ),
     }
     for kind, explanation in by_type.items():
         if isinstance(error, kind):
             return explanation
-    if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code if error.response is not None else 0
-        if status == 429 or status >= 500:
-            return f"{cannot}: the Hub answers {status}", "run the command again later"
-        private = f"the Hub has no repository {name!r} for you: it is private, or there is none"
-        by_status = {
-            401: (private, f"{login}, or correct the name"),
-            403: (f"{cannot}: the Hub refuses your token", "hf auth login, with one that may"),
-            404: (f"the Hub has no repository {name!r}", "correct the name; caflow models list"),
-        }
-        return by_status.get(status, (f"{cannot}: {text}", "caflow models list"))
-    if isinstance(error, OSError) and error.errno in _FULL:
-        free = "free some space, or set HF_HOME to a folder on another disk"
-        return f"{cannot}: {error.strerror}", free
-    if isinstance(error, OSError) and error.filename is not None:
-        message = f"{cannot}: {str(error.filename)!r}: {error.strerror}"
-        return message, "set HF_HOME to a folder that can be written"
-    return f"{cannot}: {text}", again
+    if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
+        if error.response.status_code in (401, 403):
+            return f"{cannot}: the Hub refuses your token", login
+        status = error.response.status_code
+        return f"{cannot}: the Hub answers {status}", "run the command again later"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return f"{cannot}: {text}", "free some space, or set HF_HOME to another folder"
+    return f"{cannot}: {text}", "check the network (and HF_ENDPOINT), and run the command again"

@@ -9,21 +9,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ..assets import WEIGHTS_DIR, manifest_path
 from ..config import Config, TaskName, require
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model import strict_json, upgrade
-from ..records import Count, Rule, check, parse, short
+from ..records import Count, Rule, check, parse
 from ..tasks import get_task
 
 __all__ = ["Entry", "bundled_path", "load_manifest", "manifest_json", "manifest_path"]
 
-_SCHEMA = 1
 _REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
-
 
 # It cannot move a terminal's cursor.
 _LINE = Rule(lambda text: text.strip() != "" and text.isprintable(), "a line of printable text")
@@ -66,10 +64,14 @@ class Entry:
         require(bool(self.file or self.repo_id), "file", self.file, "a file, or set repo_id")
         hub = (self.repo_id is None) == (self.revision is None)
         require(hub, "revision", self.revision, "a commit of repo_id, or leave both out")
-        alone = self.filename is None or self.repo_id is not None
-        require(alone, "filename", self.filename, "nothing, for there is no repo_id")
         name = get_task(parse(Config, self.config, "config")).name
         require(name == self.task, "task", self.task, f"{name}, as its config says")
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    schema: Literal[1]
+    models: dict[str, Any]
 
 
 def load_manifest(path: Path | None = None) -> dict[str, Entry]:
@@ -80,18 +82,27 @@ def load_manifest(path: Path | None = None) -> dict[str, Entry]:
             entry has a field that is missing, unknown or invalid. The message names entry and
             field.
     """
-    path = path or manifest_path()
+    path, entries, where = path or manifest_path(), {}, ""
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
         if len(text) > _MAX_BYTES:
             raise ValueError(f"more than {_MAX_BYTES} bytes")
-        return _entries(strict_json(text))
-    except (OSError, ValueError) as error:
+        for id_, values in parse(_Manifest, strict_json(text)).models.items():
+            where = f"entry {id_[:80]!r}: "
+            if isinstance(values, dict):
+                values = {**values, "id": id_}
+                if isinstance(values.get("config"), dict):
+                    values["config"] = upgrade(values["config"])
+            entries[id_] = parse(Entry, values)
+    except (OSError, ValueError, CaflowError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, CaflowError):
+            reason = f"{where}{error.message}; {error.hint}"
         raise CaflowError(
             f"unusable manifest {str(path)!r}: {reason}", _REINSTALL, EXIT_WEIGHTS
         ) from error
+    return entries
 
 
 def manifest_json(entries: Iterable[Entry]) -> str:
@@ -100,8 +111,7 @@ def manifest_json(entries: Iterable[Entry]) -> str:
         entry.id: {k: v for k, v in asdict(entry).items() if v is not None and k != "id"}
         for entry in entries
     }
-    content = {"schema": _SCHEMA, "models": models}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({"schema": 1, "models": models}, indent=2, ensure_ascii=False) + "\n"
 
 
 def bundled_path(entry: Entry) -> Path | None:
@@ -110,36 +120,11 @@ def bundled_path(entry: Entry) -> Path | None:
     Raises:
         CaflowError: (exit 3) the file is missing.
     """
-    if entry.file is None:
-        return None
-    path = WEIGHTS_DIR / entry.file
-    if not path.is_file():
-        if entry.repo_id is not None:
-            return None
+    path = None if entry.file is None else WEIGHTS_DIR / entry.file
+    if path is not None and path.is_file():
+        return path
+    if entry.repo_id is None:
         raise CaflowError(
             f"the bundled weights of {entry.id!r} are missing", _REINSTALL, EXIT_WEIGHTS
         )
-    return path
-
-
-def _entries(content: Any) -> dict[str, Entry]:
-    """Parse the entries of a manifest. ValueError, with entry and field, if it is invalid."""
-    if not isinstance(content, dict) or content.keys() != {"schema", "models"}:
-        raise ValueError("it must hold 'schema' and 'models', and nothing else")
-    schema, models = content["schema"], content["models"]
-    if schema != _SCHEMA or isinstance(schema, bool):
-        raise ValueError(f"schema {short(schema)}; this version reads {_SCHEMA}")
-    if not isinstance(models, dict):
-        raise ValueError("'models' is not a table")
-    entries = {}
-    for id_, values in models.items():
-        try:
-            if isinstance(values, dict):
-                values = {**values, "id": id_}
-                if isinstance(values.get("config"), dict):
-                    values["config"] = upgrade(values["config"])
-            entries[id_] = parse(Entry, values)
-        except CaflowError as error:
-            reason = f"{error.message}; {error.hint}"
-            raise ValueError(f"entry {id_[:80]!r}: {reason}") from error
-    return entries
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from ..images import atomic_write, locked_folder, make_folder
 from ..model import CAFlow, Card, config_json, read_info
 from ..model.pretrained import BITS, checkpoint_bytes
-from ..paths import exists, is_file, is_folder
-from .client import LIBRARY, hub_errors
+from ..paths import exists, is_folder
+from .client import hub_errors
 from .manifest import Entry, load_manifest, manifest_json, manifest_path
-from .resolve import WEIGHTS, resolve
+from .resolve import WEIGHTS, entry_of, resolve
 
 __all__ = ["MAX_BYTES", "pack", "prepare", "push"]
 
@@ -52,10 +53,9 @@ def pack(
         CaflowError: There is no model, the id or a term is invalid, the id exists, the folder is
             not writable, or the bundle is too large. Then nothing is written.
     """
-    path = output / f"{model_id}.safetensors"
-    bundled = output == WEIGHTS_DIR
-    manifest = manifest_path() if bundled else output / manifest_path().name
-    if not bundled and manifest.resolve() == manifest_path().resolve():
+    path, bundle = output / f"{model_id}.safetensors", output == WEIGHTS_DIR
+    manifest = manifest_path() if bundle else output / manifest_path().name
+    if not bundle and manifest.resolve() == manifest_path().resolve():
         raise CaflowError(
             f"{str(manifest)!r} is this installation's own manifest",
             "-o DIR, or --bundle to add a bundled model",
@@ -67,11 +67,11 @@ def pack(
         content = checkpoint_bytes(
             model.state_dict(), info.config, info.training, bf16_convs=True, bits=bits
         )
-        if limit is None or (zipped := len(zlib.compress(content))) <= limit:
+        if limit is None or len(zlib.compress(content)) <= limit:
             break
     else:
         raise CaflowError(
-            f"the packed model has {zipped} bytes as zipped, more than {limit}",
+            f"the packed model has more than {limit} bytes as zipped",
             "leave --bundle out, or train a smaller model",
         )
     entry = Entry(
@@ -95,11 +95,9 @@ def pack(
                 "--overwrite",
                 EXIT_USAGE,
             )
-        if default:
-            entries = {
-                id_: replace(other, default=other.default and other.task != entry.task)
-                for id_, other in entries.items()
-            }
+        for other in entries.values():
+            if default and other.task == entry.task:
+                entries[other.id] = replace(other, default=False)
         entries[model_id] = entry
         atomic_write(path, content, replace=overwrite)
         atomic_write(manifest, manifest_json(entries.values()).encode())
@@ -108,32 +106,20 @@ def pack(
 
 def prepare(
     run: str, repo: str, license_terms: str = "", data_terms: str = ""
-) -> tuple[Path, Card]:
+) -> tuple[bytes, Card]:
     """The file of a model that is to be pushed, byte for byte, and its card.
 
-    Terms and metrics that are not given come from the manifest entry with that digest, in the
-    installation's manifest or in `weights_manifest.json` beside the file.
+    Terms and metrics that are not given come from the manifest entry of that file (`entry_of`).
 
     Raises:
         CaflowError: (exit 2) the name is not that of a repository; (exit 3) there is no model.
     """
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
-
-    try:
-        validate_repo_id(repo)
-        valid = "/" in repo
-    except HFValidationError:
-        valid = False
-    if not valid:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise CaflowError(
             f"{repo!r} is not the name of a Hub repository", "--repo user/name", EXIT_USAGE
         )
     found = resolve(run, local=True)
-    info, beside = read_info(found.path), found.path.parent / manifest_path().name
-    manifests = [load_manifest(), *([load_manifest(beside)] if is_file(beside) else [])]
-    entries = [entry for manifest in manifests for entry in manifest.values()]
-    entry = next((entry for entry in entries if entry.sha256 == found.sha256), None)
+    info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
     card = Card(
         info.config,
         repo,
@@ -141,13 +127,13 @@ def prepare(
         data_terms or (entry.data if entry else ""),
         info.training,
         entry.metrics if entry else {},
-        found.sha256,
+        hashlib.sha256(content).hexdigest(),
     )
-    return found.path, card
+    return content, card
 
 
 def push(
-    path: Path,
+    content: bytes,
     card: Card,
     *,
     revision: str | None = None,
@@ -158,7 +144,7 @@ def push(
     """Commit all files to the repository, or none. Create the repository if there is none.
 
     Args:
-        path, card: The result of `prepare`.
+        content, card: The result of `prepare`.
         revision: Branch; None: the main branch. A new branch starts from the main one.
         private: Create the repository as private. An existing one must be private.
         message: Message of the commit.
@@ -174,13 +160,13 @@ def push(
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
-    files: dict[str, Path | bytes] = {
-        WEIGHTS: path,
+    files = {
+        WEIGHTS: content,
         "config.json": config_json(card.config).encode(),
         _CARD: card.text.encode(),
     }
+    api = HfApi()
     with hub_errors(card.repo, "push to"):
-        api = HfApi(**LIBRARY)
         api.create_repo(card.repo, private=private or None, exist_ok=True)
         if private and not api.model_info(card.repo).private:
             raise CaflowError(
@@ -192,18 +178,11 @@ def push(
             api.create_branch(card.repo, branch=revision, exist_ok=True)
         if not replace_card and api.file_exists(card.repo, _CARD, revision=revision):
             del files[_CARD]
-        additions = [CommitOperationAdd(name, content) for name, content in files.items()]
         commit = api.create_commit(
             card.repo,
-            additions,
+            [CommitOperationAdd(name, data) for name, data in files.items()],
             commit_message=message or f"Add a caflow model for {card.config.task.name}",
             revision=revision,
-        )
-    if additions[0].upload_info.sha256.hex() != card.sha256:
-        raise CaflowError(
-            f"{path.name!r} changed while it was uploaded",
-            "wait for the training to end, and push again",
-            EXIT_WEIGHTS,
         )
     return {
         "repo_id": card.repo,
@@ -211,6 +190,6 @@ def push(
         "commit": commit.oid,
         "url": commit.commit_url,
         "sha256": card.sha256,
-        "bytes": path.stat().st_size,
+        "bytes": len(content),
         "files": list(files),
     }

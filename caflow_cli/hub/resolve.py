@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model import CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
-from .client import LIBRARY, hub_errors
-from .manifest import Entry, bundled_path, load_manifest
+from .client import hub_errors
+from .manifest import Entry, bundled_path, load_manifest, manifest_path
 
 if TYPE_CHECKING:
     from ..model import CAFlow
 
-__all__ = [
-    "Resolved",
-    "check_name",
-    "default_model",
-    "describe",
-    "load",
-    "resolve",
-    "verify",
-]
+__all__ = ["Resolved", "default_model", "describe", "entry_of", "load", "resolve", "verify"]
 
 WEIGHTS = "model.safetensors"  # as repositories and folders name it
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -43,15 +35,10 @@ class Resolved:
     path: Path
     sha256: str
     commit: str | None = None  # of its Hub repository
-    unreachable: str | None = None  # why the Hub could not be asked for a newer one
 
 
 def default_model(task: str) -> Entry:
-    """The model that a task uses if none is named.
-
-    Raises:
-        CaflowError: (exit 3) there is none.
-    """
+    """The model that a task uses if none is named. CaflowError (exit 3) if there is none."""
     for entry in load_manifest().values():
         if entry.task == task and entry.default:
             return entry
@@ -71,10 +58,17 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
     Raises:
         CaflowError: There is no such model, or its checksum is wrong (exit code 3).
     """
-    entries = load_manifest()
+    entries, path = load_manifest(), Path(name)
     if name in entries:
-        return _of_manifest(entries[name], local)
-    path = Path(name)
+        entry = entries[name]
+        file = bundled_path(entry)
+        if file is None:
+            return _from_hub(name, str(entry.repo_id), entry.revision, local, entry)
+        found = Resolved(name, file, sha256_of(file))
+        if found.sha256 != entry.sha256:
+            reinstall = "pip install --force-reinstall caflow-cli"
+            raise _differs(name, found.sha256, entry.sha256, reinstall)
+        return found
     try:
         if path.is_dir():
             for file in (path / WEIGHTS, path / "best.safetensors"):
@@ -91,46 +85,13 @@ def resolve(name: str, *, local: bool = False) -> Resolved:
             "check its name and permissions",
             EXIT_WEIGHTS,
         ) from error
-    match = _of_hub(name)
-    if match:
-        return _from_hub(_HubFile(name, match["repo"], match["revision"]), local)
-    raise _unknown(name, entries)
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that matches no model, before a download: CaflowError (exit 3)."""
-    entries = load_manifest()
-    if name not in entries and not os.path.lexists(name) and not _of_hub(name):
-        raise _unknown(name, entries)
-
-
-def _of_hub(name: str) -> re.Match[str] | None:
-    """The parts of a repository's name.
-
-    None for a path that is wrong, which must not be sent over the network.
-    """
-    path = Path(name)
-    if path.suffix == ".safetensors" or (path.parts and exists(path.parts[0])):
-        return None
-    return _REPO.fullmatch(name)
-
-
-def _unknown(name: str, entries: Iterable[str]) -> CaflowError:
+    match = _REPO.fullmatch(name)
+    # A path that is wrong must not be sent over the network.
+    if match and path.suffix != ".safetensors" and not exists(path.parts[0]):
+        return _from_hub(name, match["repo"], match["revision"], local)
     near = difflib.get_close_matches(name, entries, n=1)
     hint = f"--model {near[0]}" if near else "caflow models list"
-    return CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
-
-
-def _of_manifest(entry: Entry, local: bool) -> Resolved:
-    path = bundled_path(entry)
-    if path is None:
-        repo, name = str(entry.repo_id), entry.filename or WEIGHTS
-        wanted = _HubFile(entry.id, repo, entry.revision, name, entry.sha256, entry.bytes)
-        return _from_hub(wanted, local)
-    digest = sha256_of(path)
-    if digest != entry.sha256:
-        raise _differs(entry.id, digest, entry.sha256, "pip install --force-reinstall caflow-cli")
-    return Resolved(entry.id, path, digest)
+    raise CaflowError(f"no model {name!r}", hint, EXIT_WEIGHTS)
 
 
 def _differs(name: str, digest: str, wanted: str, hint: str) -> CaflowError:
@@ -141,97 +102,63 @@ def _differs(name: str, digest: str, wanted: str, hint: str) -> CaflowError:
     )
 
 
-class _HubFile(NamedTuple):
-    """A file of a Hub repository. The last two are those that a manifest states."""
-
-    name: str  # as the user knows it
-    repo: str
-    revision: str | None  # branch, tag or commit; None: the main branch
-    filename: str = WEIGHTS
-    sha256: str | None = None
-    size: int | None = None
-
-
-def _from_hub(wanted: _HubFile, local: bool) -> Resolved:
+def _from_hub(
+    name: str, repo: str, revision: str | None, local: bool, entry: Entry | None = None
+) -> Resolved:
     """Get a file from the Hub's cache, or into it, with the sha256 of the manifest or the Hub.
 
     A cached file that cannot change, because it is at a commit or has a digest in the manifest,
     needs no request. For a branch, the Hub is asked for the newest commit. If it cannot be reached,
     the cached file is used.
     """
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub import (
+        get_hf_file_metadata,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
 
-    name, repo, revision, filename, digest, _ = wanted
+    filename = (entry and entry.filename) or WEIGHTS
+
+    def download(**options: Any) -> Path:
+        with hub_errors(name):
+            return Path(hf_hub_download(repo, filename, revision=revision, **options))
+
     with hub_errors(name):
-        found = try_to_load_from_cache(repo, filename, revision=revision)
-        path = Path(found) if isinstance(found, str) else None
-    if path is not None and digest is not None and _stated(path) not in (None, digest):
-        path = None  # whole, and other weights than the manifest's
+        cached = try_to_load_from_cache(repo, filename, revision=revision)
+    path = Path(cached) if isinstance(cached, str) else None
     if path is None and local:
         pull = f"caflow models pull {name}"
         raise CaflowError(f"the model {name!r} is not in the cache", pull, EXIT_WEIGHTS)
-    pinned, unreachable = digest is not None or _COMMIT.fullmatch(revision or ""), None
-
-    def download(force: bool = False) -> Path:
-        with hub_errors(name):
-            return Path(
-                hf_hub_download(repo, filename, revision=revision, force_download=force, **LIBRARY)
+    if path is None:
+        with hub_errors(name):  # at once: a download tries for half a minute
+            stated = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
+        if entry and (stated.etag, stated.size) != (entry.sha256, entry.bytes):
+            raise CaflowError(
+                f"the Hub's weights of {name!r} have {stated.size} bytes and sha256 "
+                f"{str(stated.etag)[:12]}…, expected {entry.bytes} and {entry.sha256[:12]}…",
+                "pip install --upgrade caflow-cli",
+                EXIT_WEIGHTS,
             )
-
-    if path is None or not (pinned or local):
-        try:
-            digest = _ask(wanted)
-        except CaflowError as error:
-            if path is None:
-                raise
-            offline = isinstance(error.__cause__, OfflineModeIsEnabled)
-            unreachable = None if offline else error.message
-        else:
-            path = download()
-    # The cache names large files by their sha256. Where it cannot link, it holds none.
-    digest = digest or _stated(path)
-    actual = sha256_of(path)
-    if digest is not None and actual != digest and not local:
-        try:
-            path = download(force=True)
+    if path is None or not (local or entry or _COMMIT.fullmatch(revision or "")):
+        path = download()
+    digest, actual = entry.sha256 if entry else _stated(path), sha256_of(path)
+    if digest not in (None, actual) and not local:
+        with suppress(CaflowError):
+            path = download(force_download=True)
             actual = sha256_of(path)
-        except CaflowError as error:
-            raise _differs(name, actual, digest, f"caflow models pull {name}") from error
-    if digest is not None and actual != digest:
+    if digest is not None and digest != actual:
         raise _differs(name, actual, digest, f"caflow models pull {name}, or tell its owner")
-    commit = path.parents[filename.count("/")].name  # snapshots/COMMIT/FILE
-    return Resolved(name, path, actual, commit, unreachable)
+    return Resolved(name, path, actual, path.parent.name)  # snapshots/COMMIT/FILE
 
 
 def _stated(path: Path) -> str | None:
-    """The sha256 that the Hub's cache has for a file: the name of what it links to."""
+    """The sha256 that the Hub's cache has for a file: the name of the file that it links to.
+
+    None where the file system has no links, and for small files, which are no weights.
+    """
     name = path.resolve().name
     return name if _SHA256.fullmatch(name) else None
-
-
-def _ask(wanted: _HubFile) -> str:
-    """The sha256 that the Hub states for a file now, which must be the manifest's, as its size."""
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
-
-    name, repo, revision, filename, digest, size = wanted
-    with hub_errors(name):
-        found = get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision), **LIBRARY)
-    if found.etag is None or not _SHA256.fullmatch(found.etag):
-        raise CaflowError(
-            f"the Hub states no sha256 for {filename!r} in {name!r}",
-            f"hf download {repo} {filename}, then --model FILE",
-            EXIT_WEIGHTS,
-        )
-    if digest not in (None, found.etag):
-        raise _differs(name, found.etag, str(digest), "pip install --upgrade caflow-cli")
-    if size is not None and found.size is not None and size != found.size:
-        raise CaflowError(
-            f"the weights of {name!r} have {found.size} bytes, expected {size}",
-            "pip install --upgrade caflow-cli",
-            EXIT_WEIGHTS,
-        )
-    return found.etag
 
 
 def load(name: str | Path | Resolved) -> CAFlow:
@@ -251,21 +178,26 @@ def load(name: str | Path | Resolved) -> CAFlow:
     return model
 
 
-def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
-    """A model's file, its header, the manifest's entry of the same content, and its card.
+def entry_of(found: Resolved) -> Entry | None:
+    """The entry of a file's content: in the manifest, or in one beside the file."""
+    beside = found.path.with_name(manifest_path().name)
+    entries = [*load_manifest().values()]
+    if is_file(beside):
+        entries += load_manifest(beside).values()
+    return next((entry for entry in entries if entry.sha256 == found.sha256), None)
 
-    Nothing is downloaded.
+
+def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | None]:
+    """A model's file, its header, its manifest entry, and its card. Nothing is downloaded.
 
     Raises:
         CaflowError: (exit 3) there is no such model, its checksum is wrong, or it is not a caflow
             model.
     """
     found = resolve(name, local=True)
-    info = read_info(found.path)
-    entries = load_manifest().values()
-    entry = next((e for e in entries if e.sha256 == found.sha256), None)
-    beside = found.path.with_suffix(".md"), found.path.with_name("README.md")
-    return found, info, entry, next((path for path in beside if path.is_file()), None)
+    cards = found.path.with_suffix(".md"), found.path.with_name("README.md")
+    card = next((path for path in cards if path.is_file()), None)
+    return found, read_info(found.path), entry_of(found), card
 
 
 def verify(names: Sequence[str] = ()) -> Iterator[tuple[str, Resolved | CaflowError]]:
@@ -279,13 +211,13 @@ def verify(names: Sequence[str] = ()) -> Iterator[tuple[str, Resolved | CaflowEr
         A name, and the model's file or the error (exit 3).
     """
     from ..model import CAFlow
-    from ..model.pretrained import without_values
+    from ..model.pretrained import check_tensors
 
     bundled = [entry.id for entry in load_manifest().values() if entry.file is not None]
     for name in names or [*bundled, *_cached()]:
         try:
             found = resolve(name, local=True)
-            without_values(CAFlow, read_info(found.path), found.path)
+            check_tensors(CAFlow, read_info(found.path), found.path)
         except CaflowError as error:
             yield name, error
         else:
@@ -297,17 +229,13 @@ def _cached() -> list[str]:
     from huggingface_hub import scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        return []
     found = []
-    for repo in repos:
-        for revision in repo.revisions:
+    with suppress(CacheNotFound):
+        revisions = ((repo, one) for repo in scan_cache_dir().repos for one in repo.revisions)
+        for repo, revision in revisions:
             for file in revision.files:
-                try:
-                    if file.file_name == WEIGHTS and read_info(file.file_path):
+                if file.file_name == WEIGHTS:
+                    with suppress(CaflowError):  # another library's
+                        read_info(file.file_path)
                         found.append(f"{repo.repo_id}@{revision.commit_hash}")
-                except CaflowError:  # another library's
-                    continue
     return sorted(found)

@@ -1,6 +1,6 @@
 """Image files in and out: reading, transparency, writing. `docs/images.md` states the policy."""
 
-from .alpha import Pixels, fill_transparent, over_white, resize_alpha
+from .alpha import Pixels, fill_transparent
 from .atomic import atomic_write, locked_folder, make_folder, remove_leftovers
 from .read import (
     MAX_BYTES,
@@ -29,11 +29,9 @@ __all__ = [
     "locked_folder",
     "make_folder",
     "no_file",
-    "over_white",
     "read_image",
     "read_provenance",
     "remove_leftovers",
-    "resize_alpha",
     "stored_size",
     "write_png",
 ]

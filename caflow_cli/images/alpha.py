@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-__all__ = ["Pixels", "fill_transparent", "over_white", "resize_alpha"]
+__all__ = ["Pixels", "fill_transparent"]
 
 Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks; 0-255
 
@@ -65,27 +65,9 @@ def _halve(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _resize(values: npt.NDArray[np.float32], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
     """Resize bilinearly to twice the size, then cut to (H, W), to fit odd sides."""
-    height, width = values.shape[:2]
+    size = 2 * values.shape[1], 2 * values.shape[0]
     planes = [
-        np.asarray(
-            Image.fromarray(values[..., c]).resize(
-                (2 * width, 2 * height), Image.Resampling.BILINEAR
-            )
-        )
+        np.asarray(Image.fromarray(values[..., c]).resize(size, Image.Resampling.BILINEAR))
         for c in range(3)
     ]
     return np.stack(planes, -1)[: shape[0], : shape[1]]
-
-
-def resize_alpha(alpha: Pixels, size: tuple[int, int]) -> Pixels:
-    """Alpha at (height, width): unchanged if it has that size, else by Pillow BICUBIC, clipped."""
-    if alpha.shape == size:
-        return alpha
-    resized = Image.fromarray(alpha).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.array(resized)
-
-
-def over_white(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """The image on white paper, `(a c + (255 - a) 255) / 255`: uint8 (H, W, 3)."""
-    a = alpha[..., None].astype(np.uint16)
-    return ((a * rgb + (255 - a) * 255 + 127) // 255).astype(np.uint8)

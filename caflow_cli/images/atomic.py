@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import CaflowError
 
@@ -18,7 +16,6 @@ if sys.platform != "win32":
 
 __all__ = ["atomic_write", "locked_folder", "make_folder", "remove_leftovers"]
 
-_TEMPORARY = ".caflow-{}.tmp"
 _cleaned: set[Path] = set()  # folders, by this process
 
 
@@ -51,8 +48,12 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
         target = Path(os.path.realpath(path))
         if target.exists() and not target.is_file():
             target.write_bytes(data)
-        else:
-            _write_and_rename(target, data, replace)
+            return
+        if target.parent not in _cleaned:
+            _cleaned.add(target.parent)
+            remove_leftovers(target.parent)
+        while not _write_and_rename(target, data, replace):
+            pass
     except FileExistsError as error:
         raise CaflowError(
             f"{str(path)!r} was created by another program in the meantime", "add --overwrite"
@@ -61,7 +62,7 @@ def atomic_write(path: Path, data: bytes, *, replace: bool = True) -> None:
         missing = isinstance(error, FileNotFoundError)
         raise CaflowError(
             f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}",
-            f"mkdir -p {Path(path).parent}" if missing else "choose another output path",
+            f"mkdir -p {path.parent}" if missing else "choose another output path",
         ) from error
 
 
@@ -71,9 +72,9 @@ def remove_leftovers(folder: Path) -> None:
     A process holds a lock on its temporary file while it lives. Where there are no such locks
     (Windows, some network shares), leftovers stay.
     """
-    for path in folder.glob(_TEMPORARY.format("*")):
+    for path in folder.glob(".caflow-*.tmp"):
         with suppress(OSError), path.open("rb") as file:
-            if _lock(file):
+            if _lock(file.fileno()):
                 path.unlink()
 
 
@@ -83,55 +84,33 @@ def locked_folder(folder: Path) -> Iterator[None]:
 
     Where folders cannot be locked (Windows, some network shares) nobody waits.
     """
-    descriptor = None
-    if sys.platform != "win32":
+    with ExitStack() as stack:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
+            stack.callback(os.close, descriptor)
+            _lock(descriptor, wait=True)
         yield
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
 
 
-def _write_and_rename(target: Path, data: bytes, replace: bool) -> None:
-    if target.parent not in _cleaned:
-        _cleaned.add(target.parent)
-        remove_leftovers(target.parent)
-    while True:
-        temporary = target.parent / _TEMPORARY.format(secrets.token_hex(6))
-        try:
-            with temporary.open("xb") as file:  # `tempfile` would give the file mode 0600
-                # Another process may have taken it for a leftover before it was locked.
-                if _lock(file) is False or not os.fstat(file.fileno()).st_nlink:
-                    continue
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                if sys.platform == "win32":
-                    file.close()  # an open file cannot be renamed there
-                if replace:
-                    temporary.replace(target)
-                else:
-                    _rename_to_new(temporary, target)
-                return
-        except BaseException:  # also an interrupt right after the file was made
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _lock(file: BinaryIO) -> bool | None:
-    """Lock a file until it is closed. False: another process has it; None: files have no locks."""
-    if sys.platform == "win32":
-        return None
+def _write_and_rename(target: Path, data: bytes, replace: bool) -> bool:
+    """False if another process took the temporary file for a leftover before it was locked."""
+    temporary = target.parent / f".caflow-{secrets.token_hex(6)}.tmp"
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
+        with temporary.open("xb") as file:  # `tempfile` would give the file mode 0600
+            if _lock(file.fileno()) is False or not os.fstat(file.fileno()).st_nlink:
+                return False
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            if sys.platform == "win32":
+                file.close()  # an open file cannot be renamed there
+            if replace:
+                temporary.replace(target)
+            else:
+                _rename_to_new(temporary, target)
+            return True
+    finally:  # also at an interrupt right after the file was made
+        temporary.unlink(missing_ok=True)
 
 
 def _rename_to_new(temporary: Path, target: Path) -> None:
@@ -142,7 +121,18 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
         raise
     except OSError as error:  # no hard links: FAT, some network shares
         if target.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+            raise FileExistsError(target) from error
         temporary.replace(target)
-    else:
-        temporary.unlink()
+
+
+def _lock(descriptor: int, wait: bool = False) -> bool | None:
+    """Lock a file until it is closed. False: another process has it; None: files have no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

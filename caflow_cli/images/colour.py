@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..errors import CaflowError
 from .alpha import Pixels
 
-__all__ = ["check_range", "to_srgb"]
+__all__ = ["to_srgb"]
 
 _STRIP = 2**20  # pixels converted at a time, which bounds memory
 
@@ -43,11 +42,7 @@ def to_srgb(image: Image.Image, low: Image.Image | None) -> tuple[Pixels, Pixels
 
 
 def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Image.Image | None]:
-    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any.
-
-    Args:
-        low: The low bytes of a colour image of 16 bits.
-    """
+    """Separate colours (mode L, RGB, CMYK or LAB, 8 bits) from alpha (mode L), if there is any."""
     mode, hidden = image.mode, image.info.get("transparency")
     if mode.startswith("I"):
         values = np.asarray(image)
@@ -66,27 +61,11 @@ def _split(image: Image.Image, low: Image.Image | None) -> tuple[Image.Image, Im
         image = image.convert("LA")
     if image.mode == "LA":
         return image.getchannel("L"), image.getchannel("A")
+    base = image.convert("L") if mode == "1" else image
     if mode in ("RGBA", "RGBa", "PA") or hidden is not None:
         straight = image.convert("RGBA")
-        base = image.convert("L") if mode in ("1", "L") else straight.convert("RGB")
-        return base, straight.getchannel("A")
-    if mode == "1":
-        return image.convert("L"), None
-    return (image if mode in ("RGB", "L", "CMYK", "LAB") else image.convert("RGB")), None
-
-
-def check_range(image: Image.Image, label: str) -> None:
-    """Refuse grey values without a stated range: floats, integers outside 0 to 65535, and integers
-    that may as well be of 8 bits.
-    """
-    least, largest = image.getextrema()
-    small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255  # type: ignore[operator]
-    if image.mode == "F" or least < 0 or largest > 65535 or small:  # type: ignore[operator]
-        kind = "floats" if image.mode == "F" else "32-bit integers"
-        raise CaflowError(
-            f"{label!r} holds {kind}, whose range is not known",
-            "save it with 8 or 16 bits a channel",
-        )
+        return base if base.mode == "L" else straight.convert("RGB"), straight.getchannel("A")
+    return (base if base.mode in ("RGB", "L", "CMYK", "LAB") else base.convert("RGB")), None
 
 
 def _converter(mode: str, profile: bytes | None) -> Callable[[Image.Image], Image.Image]:

@@ -6,22 +6,21 @@ import contextlib
 import io
 import json
 import logging
-import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from ..errors import CaflowError
-from .alpha import Pixels, fill_transparent, resize_alpha
-from .colour import check_range, to_srgb
-from .write import PROVENANCE_KEY
+from .alpha import Pixels, fill_transparent
+from .colour import to_srgb
+from .write import DESCRIPTION, PROVENANCE_KEY
 
 __all__ = [
     "MAX_BYTES",
@@ -44,19 +43,16 @@ _COMPLETE = "give a complete PNG, JPEG, WebP, BMP or TIFF file"
 _SMALLER = "crop or shrink the image first"
 # Decoding takes up to 4.5 times as many bytes: 1.2 GB.
 _MAX_DECODED = 2**28
-_BITS_PER_SAMPLE, _ORIENTATION, _PLANAR = 258, 0x0112, 284  # TIFF and EXIF tags
-_DESCRIPTION, _TILE = 0x010E, (322, 323)
-_TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
-    8: lambda x: np.rot90(x),
+_BITS_PER_SAMPLE, _ORIENTATION, _PLANAR, _TILE = 258, 274, 284, (322, 323)  # TIFF and EXIF tags
+_TURNS = {  # by EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
-# Raw layouts of grey that Pillow scales to 8 bits, and the factor; it leaves the transparent level.
-_LOW_BITS = {"L;2": 85, "L;4": 17}
 # Pillow keeps one byte of each 16-bit colour value, chosen by the name of the layout in the file.
 # Under the layout with exchanged bytes, it gives the other one.
 _EXCHANGED = {
@@ -67,8 +63,8 @@ _EXCHANGED = {
 _NATIVE = "L" if sys.byteorder == "little" else "B"
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # the errors raised say the same
-# `warnings.catch_warnings` and stderr belong to the process, and data sets are read by threads.
-_warnings_lock, _stderr_lock = threading.Lock(), threading.Lock()
+# `warnings.catch_warnings` belongs to the process, and data sets are read by threads.
+_warnings_lock = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +96,18 @@ class Decoded:
     def put_back(self, result: Pixels, mask: Pixels | None) -> tuple[Pixels, Pixels | None]:
         """The colours and the alpha of a result that was made from this image.
 
-        Alpha is that of this image, at the result's size. In an inpainted image, everything outside
-        the mask comes out as it came in, whether it is visible or not.
+        Alpha is that of this image, resized by BICUBIC to the result's size. In an inpainted image,
+        everything outside the mask comes out as it came in, whether it is visible or not.
         """
         if self.alpha is None:
             return result, None
         if mask is not None:
             hidden = (self.alpha == 0) & (mask < 128)
             result = np.where(hidden[..., None], self.rgb, result)
-        return result, resize_alpha(self.alpha, (result.shape[0], result.shape[1]))
+        if self.alpha.shape == result.shape[:2]:
+            return result, self.alpha
+        size = result.shape[1], result.shape[0]
+        return result, np.array(Image.fromarray(self.alpha).resize(size, Image.Resampling.BICUBIC))
 
 
 def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
@@ -131,22 +130,19 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     data, label = _read_source(source, name)
     image, frames = _open(data, label)
     with image:
-        layout = _exchanged_layout(image)
-        hidden, tiles = image.info.get("transparency"), getattr(image, "tile", [])
-        if isinstance(hidden, int) and tiles and (step := _LOW_BITS.get(str(tiles[0].args))):
-            image.info["transparency"] = hidden * step
+        low = _low_bytes(image, data, label)
         _load(image, label)
-        low = None if layout is None else _low_bytes(data, label, layout)
         if image.mode == "F" or image.mode.startswith("I"):
-            check_range(image, label)
+            _check_range(image, label)
         rgb, alpha = to_srgb(image, low)
+        turn = None
         # Read after the pixels: a PNG may hold EXIF behind them, and TIFF turns itself.
-        turn = _TURNS.get(_orientation(image))
-        format = image.format or ""
+        with contextlib.suppress(Exception), _quiet_warnings():  # broken EXIF is ignored
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
     if turn is not None:
-        rgb = np.ascontiguousarray(turn(rgb))
-        alpha = None if alpha is None else np.ascontiguousarray(turn(alpha))
-    return Decoded(rgb, alpha, format, frames)
+        rgb = np.array(Image.fromarray(rgb).transpose(turn))
+        alpha = None if alpha is None else np.array(Image.fromarray(alpha).transpose(turn))
+    return Decoded(rgb, alpha, image.format or "", frames)
 
 
 def read_image(source: str | Path | BinaryIO, name: str | None = None) -> Pixels:
@@ -185,7 +181,7 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
             if isinstance(image, PngImagePlugin.PngImageFile):
                 record = json.loads(image.info[PROVENANCE_KEY])
             else:
-                record = json.loads(image.getexif()[_DESCRIPTION])[PROVENANCE_KEY]
+                record = json.loads(image.getexif()[DESCRIPTION])[PROVENANCE_KEY]
         except Exception:  # of another program, or damaged
             return None
     return record if isinstance(record, dict) else None
@@ -205,27 +201,23 @@ def _damaged(label: str) -> CaflowError:
 
 def _read_source(source: str | Path | BinaryIO, name: str | None) -> tuple[bytes, str]:
     """All bytes of a source, and its name. CaflowError (exit 1) if it cannot be read."""
-    if isinstance(source, str | Path):
-        label = name or str(source)
-        try:
-            with Path(source).open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except FileNotFoundError:
-            raise no_file(label) from None
-        except IsADirectoryError:
-            raise CaflowError(f"{label!r} is a folder", f"name an image in it: {label}/*") from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CaflowError(
-                f"cannot read {label!r}: {reason}", "check the path and its permissions"
-            ) from error
-    else:
-        known = getattr(source, "name", None)
-        label = name or (known if isinstance(known, str) else "<stream>")
-        try:
-            data = source.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise CaflowError(f"cannot read {label!r}: {error}", _COMPLETE) from error
+    path = source if isinstance(source, str | Path) else None
+    known = getattr(source, "name", None) if path is None else str(path)
+    label = name or (known if isinstance(known, str) else "<stream>")
+    try:
+        with contextlib.ExitStack() as stack:
+            file = cast(BinaryIO, source)
+            if path is not None:
+                file = stack.enter_context(Path(path).open("rb"))
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise no_file(label) from None
+    except IsADirectoryError:
+        raise CaflowError(f"{label!r} is a folder", f"name an image in it: {label}/*") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        hint = "check the path and its permissions"
+        raise CaflowError(f"cannot read {label!r}: {reason}", hint) from error
     if not data:
         raise CaflowError(f"{label!r} is empty (0 bytes)", _COMPLETE)
     if len(data) > MAX_BYTES:
@@ -300,41 +292,26 @@ def _decoded_bytes(image: Image.Image) -> int:
     return pixels * max(3, channels) * (2 if deep else 1)
 
 
+def _check_range(image: Image.Image, label: str) -> None:
+    """Refuse grey values without a stated range: floats, integers outside 0 to 65535, and integers
+    that may as well be of 8 bits.
+    """
+    least, largest = cast(tuple[float, float], image.getextrema())
+    small = image.mode == "I" and image.format != "PPM" and 0 < largest <= 255
+    if image.mode == "F" or least < 0 or largest > 65535 or small:
+        kind = "floats" if image.mode == "F" else "32-bit integers"
+        raise CaflowError(
+            f"{label!r} holds {kind}, whose range is not known",
+            "save it with 8 or 16 bits a channel",
+        )
+
+
 def _load(image: Image.Image, label: str) -> None:
-    """Decode the pixels, without libtiff's messages on stderr. CaflowError if they are damaged."""
-    with contextlib.ExitStack() as stack:
-        if getattr(image, "use_load_libtiff", False):
-            stack.enter_context(_without_stderr())
-        try:
-            image.load()
-        except Exception as error:  # plugins raise whatever a broken file leads them to
-            raise _damaged(label) from error
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Silence stderr for the whole process, because C code writes there."""
-    with _stderr_lock:
-        try:
-            kept = os.dup(2)
-        except OSError:  # stderr is closed
-            yield
-            return
-        try:
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def _orientation(image: Image.Image) -> int:
+    """Decode the pixels. CaflowError if they are damaged."""
     try:
-        with _quiet_warnings():
-            return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # broken EXIF is no reason to refuse the pixels
-        return 1
+        image.load()
+    except Exception as error:  # plugins raise whatever a broken file leads them to
+        raise _damaged(label) from error
 
 
 # --- 16 bits --------------------------------------------------------------------------------------
@@ -357,20 +334,24 @@ def _exchanged_layout(image: Image.Image) -> str | None:
     return _EXCHANGED.get(layout.replace(";16N", f";16{_NATIVE}"))
 
 
-def _low_bytes(data: bytes, label: str, layout: str) -> Image.Image | None:
-    """The low bytes, in the same bands in which Pillow gives the high bytes.
+def _low_bytes(image: Image.Image, data: bytes, label: str) -> Image.Image | None:
+    """The low bytes of a 16-bit colour image, in the bands in which Pillow gives the high bytes.
 
-    None if that fails. The high bytes alone are within 1 level of the rounded value.
+    None for any other image, or if that fails. The high bytes alone are within 1 level of the
+    rounded value.
     """
+    layout = _exchanged_layout(image)
+    if layout is None:
+        return None
     with contextlib.suppress(Exception):
-        image: Any = _open(data, label)[0]
-        image.tile = [
+        low: Any = _open(data, label)[0]
+        low.tile = [
             tile._replace(args=layout if isinstance(tile.args, str) else (layout, *tile.args[1:]))
-            for tile in image.tile
+            for tile in low.tile
         ]
-        _load(image, label)
+        _load(low, label)
         if layout == "RGBA":
-            _, grey, _, alpha = image.split()
+            _, grey, _, alpha = low.split()
             return Image.merge("RGBA", (grey, grey, grey, alpha))
-        return image  # type: ignore[no-any-return]
+        return low  # type: ignore[no-any-return]
     return None

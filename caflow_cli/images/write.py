@@ -6,12 +6,13 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import EXIT_USAGE, CaflowError
-from .alpha import Pixels, over_white
+from .alpha import Pixels
 from .atomic import atomic_write
 
 __all__ = ["FORMATS", "PROVENANCE_KEY", "Encoder", "encode_png", "format_of", "write_png"]
@@ -28,7 +29,7 @@ PROVENANCE_KEY = "caflow"
 
 _MAX_SIDE = {"webp": 16383, "jpg": 65500}
 _JPEG_QUALITY = 95
-_DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
+DESCRIPTION, _TIFF_XMP = 0x010E, 700  # EXIF and TIFF tags
 _PNG_XMP = "XML:com.adobe.xmp"  # keyword of a text chunk
 # IPTC's digital source type, for other programs: https://cv.iptc.org/newscodes/digitalsourcetype/
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -67,22 +68,16 @@ class Encoder:
     provenance: bool = True
 
     def __post_init__(self) -> None:
+        problem = None
         if self.format not in FORMATS:
-            raise CaflowError(
-                f"unknown format {self.format!r}", f"--format {', '.join(FORMATS)}", EXIT_USAGE
-            )
-        if self.quality is None:
-            return
-        if self.format not in ("jpg", "webp"):
-            raise CaflowError(
-                f"{self.format} is lossless and has no quality",
-                f"--format jpg --quality {self.quality}",
-                EXIT_USAGE,
-            )
-        if not 1 <= self.quality <= 100:
-            raise CaflowError(
-                f"quality {self.quality} is out of range", "--quality 1 to 100", EXIT_USAGE
-            )
+            problem = f"unknown format {self.format!r}", f"--format {', '.join(FORMATS)}"
+        elif self.quality is not None and self.format not in _MAX_SIDE:
+            hint = f"--format jpg --quality {self.quality}"
+            problem = f"{self.format} is lossless and has no quality", hint
+        elif self.quality is not None and not 1 <= self.quality <= 100:
+            problem = f"quality {self.quality} is out of range", "--quality 1 to 100"
+        if problem is not None:
+            raise CaflowError(*problem, EXIT_USAGE)
 
     @property
     def suffix(self) -> str:
@@ -100,10 +95,7 @@ class Encoder:
         return self.format != "jpg"
 
     def encode(
-        self,
-        image: Pixels,
-        alpha: Pixels | None = None,
-        provenance: str | None = None,
+        self, image: Pixels, alpha: Pixels | None = None, provenance: str | None = None
     ) -> bytes:
         """Encode uint8 (H, W, 3), with straight alpha (H, W) if any, to the bytes of a file.
 
@@ -123,33 +115,32 @@ class Encoder:
                 f"{width}x{height} is more than {self.format} can hold ({limit} a side)",
                 "--format png",
             )
+        if alpha is not None and self.has_alpha:
+            image = np.dstack([image, alpha])
+        elif alpha is not None:
+            a = alpha[..., None].astype(np.uint16)
+            image = ((a * image + (255 - a) * 255 + 127) // 255).astype(np.uint8)
         if not self.provenance:
             provenance = None
-        if alpha is not None:
-            image = np.dstack([image, alpha]) if self.has_alpha else over_white(image, alpha)
         if self.format == "png":
             return encode_png(image, provenance)
-        exif = Image.Exif()
-        options: dict[str, object] = {"exif": exif}
-        if provenance:
-            exif[_DESCRIPTION] = f'{{"{PROVENANCE_KEY}": {provenance}}}'
-            if self.format == "tiff":
-                exif[_TIFF_XMP] = _XMP.encode()
-            else:
-                options["xmp"] = _XMP.encode()
+        options: dict[str, Any] = {"format": "WEBP", "exif": (exif := Image.Exif())}
         if self.format == "tiff":
             options |= {"format": "TIFF", "compression": "tiff_adobe_deflate"}
         elif self.format == "jpg":
             quality = self.quality or _JPEG_QUALITY
             options |= {"format": "JPEG", "quality": quality, "subsampling": 0, "optimize": True}
         elif self.quality is None:
-            # `exact` keeps the colours of transparent pixels.
-            options |= {"format": "WEBP", "lossless": True, "exact": True}
+            options |= {"lossless": True, "exact": True}  # also colours of transparent pixels
         else:
-            options |= {"format": "WEBP", "quality": self.quality, "method": 6}
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(image)).save(buffer, **options)  # type: ignore[arg-type]
-        return buffer.getvalue()
+            options |= {"quality": self.quality, "method": 6}
+        if provenance:
+            exif[DESCRIPTION] = f'{{"{PROVENANCE_KEY}": {provenance}}}'
+            if self.format == "tiff":
+                exif[_TIFF_XMP] = _XMP.encode()
+            else:
+                options["xmp"] = _XMP.encode()
+        return _saved(image, **options)
 
 
 def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
@@ -161,18 +152,20 @@ def encode_png(image: Pixels, provenance: str | None = None) -> bytes:
     Raises:
         ValueError: The dtype or the shape is another.
     """
-    if image.dtype != np.uint8:
-        raise ValueError(f"a PNG is written from uint8, not {image.dtype}")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
-    if image.ndim != 2 and not (image.ndim == 3 and image.shape[2] in (3, 4)):
-        raise ValueError(f"an image is (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
+    if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
+        raise ValueError(f"a PNG is uint8 (H, W) or (H, W, 1, 3 or 4), not {image.shape}")
     chunks = PngImagePlugin.PngInfo()
     if provenance:
         chunks.add_text(PROVENANCE_KEY, provenance)
         chunks.add_itxt(_PNG_XMP, _XMP)
+    return _saved(image, format="PNG", pnginfo=chunks)
+
+
+def _saved(image: Pixels, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", pnginfo=chunks)
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, **options)
     return buffer.getvalue()
 
 

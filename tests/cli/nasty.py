@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pictures import encoded, linear_profile, png_of_16_bits, tiff_of_16_bits
+from image_files import encoded, linear_profile, png_of_16_bits, tiff_of_16_bits
 from PIL import Image, ImageCms
 
 # A picture without symmetry, 8 wide and 6 high, so that a turn shows.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import COLOURS, encoded
+from image_files import COLOURS, encoded
 
 from caflow_cli.cli.inputs import find_inputs, natural_key
 from caflow_cli.errors import CaflowError

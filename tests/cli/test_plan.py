@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import COLOURS
+from image_files import COLOURS
 
 from caflow_cli.cli.options import Restoration
 from caflow_cli.cli.plan import Plan, make_plan

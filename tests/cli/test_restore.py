@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictures import encoded
+from image_files import encoded
 from PIL import Image
 
 from caflow_cli import inference

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import forked
 import pytest
@@ -14,25 +12,25 @@ from local_hub import LocalHub
 
 
 @pytest.fixture(scope="session")
-def hub_server() -> Iterator[LocalHub]:
+def hub_server():
     server = LocalHub()
     yield server
     server.close()
 
 
 @pytest.fixture
-def hub(hub_server: LocalHub) -> LocalHub:
+def hub(hub_server):
     """A Hub without repositories."""
     hub_server.reset()
     return hub_server
 
 
 @pytest.fixture
-def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
+def hub_environment(hub, tmp_path):
     """Of a process that knows this Hub, and has a cache and no token of its own."""
     return {
+        **os.environ,
         "COLUMNS": "100",
-        "OMP_NUM_THREADS": "1",
         "HF_ENDPOINT": hub.endpoint,
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_CACHE": str(tmp_path / "hf" / "hub"),
@@ -43,14 +41,12 @@ def hub_environment(hub: LocalHub, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., forked.Process]:
+def start(hub_environment, tmp_path):
     """`start(*arguments, before=CODE, stderr=FILE, **environment)`: `caflow` in a process of its
     own, in `tmp_path`, that knows the Hub."""
 
-    def begin(
-        *arguments: object, before: str = "", stderr: int = subprocess.PIPE, **environment: str
-    ) -> forked.Process:
-        env = {**os.environ, **hub_environment, **environment}
+    def begin(*arguments, before="", stderr=subprocess.PIPE, **environment):
+        env = {**hub_environment, **environment}
         code = f"{before}\n{ENTRY}"
         return forked.Process(code, *arguments, cwd=tmp_path, stderr=stderr, env=env)
 
@@ -58,12 +54,12 @@ def start(hub_environment: dict[str, str], tmp_path: Path) -> Callable[..., fork
 
 
 @pytest.fixture
-def run(start: Callable[..., forked.Process]) -> Callable[..., subprocess.CompletedProcess]:
+def run(start):
     """`start`, and its end."""
 
-    def complete(*arguments: object, **options: str) -> subprocess.CompletedProcess:
+    def complete(*arguments, **options):
         process = start(*arguments, **options)
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate()
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     return complete

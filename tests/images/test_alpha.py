@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pictures import COLOURS
+from image_files import COLOURS
 from PIL import Image
 
-from caflow_cli.images import fill_transparent, over_white, resize_alpha
+from caflow_cli.images import Decoded, fill_transparent
 
 
 def disc(side: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def test_a_faint_pixel_counts_as_little_as_it_shows():
     )
 
 
-def test_a_picture_that_shows_nothing_stays():
+def test_an_image_that_shows_nothing_stays():
     nothing = np.zeros(COLOURS.shape[:2], np.uint8)
     np.testing.assert_array_equal(fill_transparent(COLOURS, nothing, faint=True), COLOURS)
 
@@ -65,7 +65,8 @@ def test_no_edge_of_another_colour_after_enlarging():
     """A red disc whose hidden pixels are cyan, enlarged and laid on its own red, is all red."""
     red, alpha = np.array((220, 20, 20)), disc(24)
     rgb = np.where(alpha[..., None] > 0, red, (0, 255, 255)).astype(np.uint8)
-    opacity = resize_alpha(alpha, (96, 96)).astype(float)[..., None] / 255
+    _, opacity = Decoded(rgb, alpha, "PNG").put_back(np.zeros((96, 96, 3), np.uint8), None)
+    opacity = opacity.astype(float)[..., None] / 255
 
     def wrong(colours: np.ndarray) -> float:
         large = Image.fromarray(colours).resize((96, 96), Image.Resampling.BICUBIC)
@@ -76,14 +77,10 @@ def test_no_edge_of_another_colour_after_enlarging():
         assert wrong(fill_transparent(rgb, alpha, faint=faint)) <= 1
 
 
-def test_alpha_is_resized_by_bicubic_and_left_alone_at_its_size():
+def test_alpha_is_put_back_at_the_size_of_the_result():
     alpha = disc(12)
-    assert resize_alpha(alpha, (12, 12)) is alpha
+    image = Decoded(np.zeros((12, 12, 3), np.uint8), alpha, "PNG")
+    assert image.put_back(image.rgb, None)[1] is alpha
     expected = Image.fromarray(alpha).resize((36, 48), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(resize_alpha(alpha, (48, 36)), np.asarray(expected))
-
-
-def test_over_white():
-    rgb = np.array([[[10, 20, 30]]], np.uint8)
-    for a, expected in ((0, [255] * 3), (255, [10, 20, 30]), (51, [206, 208, 210])):
-        np.testing.assert_array_equal(over_white(rgb, np.array([[a]], np.uint8))[0, 0], expected)
+    _, found = image.put_back(np.zeros((48, 36, 3), np.uint8), None)
+    np.testing.assert_array_equal(found, np.asarray(expected))

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from caflow_cli.errors import CaflowError
@@ -17,51 +15,27 @@ def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX modes")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_writes_respect_the_umask(tmp_path, umask, mode):
-    old = os.umask(umask)
-    try:
-        atomic_write(tmp_path / "a", b"1")
-        atomic_write(tmp_path / "a", b"2")
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
-    assert (tmp_path / "a").read_bytes() == b"2"
-    assert names_in(tmp_path) == ["a"]
-
-
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step):
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path, monkeypatch, step, error):
     path = tmp_path / "a"
     path.write_bytes(b"old")
 
     def fail(*_args: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(CaflowError) as caught:
+    with pytest.raises((CaflowError, KeyboardInterrupt)) as caught:
         atomic_write(path, b"new")
-    assert caught.value.message == f"cannot write '{path}': No space left on device"
-    assert caught.value.hint
-    assert caught.value.exit_code == 1
+    if isinstance(error, OSError):
+        assert caught.value.message == f"cannot write '{path}': No space left on device"
+        assert caught.value.exit_code == 1
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["a"]
 
 
-def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*_args: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "replace", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        atomic_write(tmp_path / "a", b"new")
-    assert names_in(tmp_path) == []
-
-
 def test_the_rename_is_of_a_whole_file_in_the_same_folder(tmp_path, monkeypatch):
-    seen = []
-    replace = os.replace
+    seen, replace = [], os.replace
 
     def watch(source: Path, target: Path) -> None:
         seen.append((Path(source).parent, Path(source).read_bytes(), Path(target)))
@@ -87,7 +61,7 @@ def test_writes_where_none_can_be(tmp_path):
 
 def test_names_as_long_as_the_system_allows(tmp_path):
     atomic_write(tmp_path / ("é" * 120 + ".png"), b"data")
-    assert (tmp_path / ("é" * 120 + ".png")).read_bytes() == b"data"
+    assert names_in(tmp_path) == ["é" * 120 + ".png"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
@@ -126,24 +100,31 @@ def test_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, links):
 
 @pytest.mark.skipif(os.name != "posix", reason="no locks on open files")
 def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp_path):
-    program = (
-        "import os, signal, sys; from caflow_cli.images import atomic_write\n"
-        "if sys.argv[2] == 'die': os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "if sys.argv[2] == 'live': os.fsync = lambda _: print('writing', flush=True) or input()\n"
-        "from pathlib import Path; atomic_write(Path(sys.argv[1]) / sys.argv[2], b'data')"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    assert subprocess.run([*command, "die"]).returncode == -signal.SIGKILL
-    (left,) = names_in(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    program = """
+import os, signal, sys, time
+from pathlib import Path
+from caflow_cli.images import atomic_write
+def live(_):
+    print("writing", flush=True)
+    while not os.path.exists("go on"):
+        time.sleep(0.01)
+if sys.argv[1] == "die": os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[1] == "live": os.fsync = live
+atomic_write(Path("out", sys.argv[1]), b"data")
+"""
+    assert forked.run(program, "die", cwd=tmp_path).returncode == -signal.SIGKILL
+    (left,) = names_in(out)
     assert left.startswith(".caflow-")
     assert left.endswith(".tmp")
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([*command, "live"], **pipes) as living:
-        assert living.stdout.readline() == b"writing\n"  # and has removed what was left
-        (temporary,) = names_in(tmp_path)
-        assert temporary != left
-        subprocess.run([*command, "other"], check=True)
-        assert sorted(names_in(tmp_path)) == sorted([temporary, "other"])
-        living.communicate(b"\n", timeout=60)
-    assert sorted(names_in(tmp_path)) == ["live", "other"]
-    assert (tmp_path / "live").read_bytes() == b"data"
+    living = forked.Process(program, "live", cwd=tmp_path)
+    assert living.stdout.readline() == b"writing\n"  # and has removed what was left
+    (temporary,) = names_in(out)
+    assert temporary != left
+    assert forked.run(program, "other", cwd=tmp_path).returncode == 0
+    assert sorted(names_in(out)) == sorted([temporary, "other"])
+    (tmp_path / "go on").touch()
+    living.communicate()
+    assert sorted(names_in(out)) == ["live", "other"]
+    assert (out / "live").read_bytes() == b"data"

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import os
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
 import pytest
-from pictures import (
+from image_files import (
     COLOURS,
     decoded,
     encoded,
@@ -49,17 +47,13 @@ def test_lossless_formats_come_back(tmp_path, format, options):
         data = encoded(image, format, **options)
         path = tmp_path / "no suffix"
         path.write_bytes(data)
-        for source in (path, str(path), io.BytesIO(data)):
+        stream = io.BytesIO(b"header" + data)
+        stream.seek(6)
+        for source in (path, str(path), stream):
             found = read_image(source)
             assert found.dtype == np.uint8
             assert found.flags.writeable
             np.testing.assert_array_equal(found, image)
-
-
-def test_a_stream_is_read_from_where_it_stands():
-    stream = io.BytesIO(b"header" + encoded(COLOURS))
-    stream.seek(6)
-    np.testing.assert_array_equal(read_image(stream), COLOURS)
 
 
 def test_jpeg_is_close():
@@ -166,25 +160,6 @@ def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
     assert decode(io.BytesIO(opaque)).alpha is None
 
 
-@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17), (8, 1)])
-def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
-    """Pillow scales the pixels, and not the level that is transparent."""
-    levels = np.arange(4, dtype=np.uint8)
-    packed = sum(int(v) << (bits * (3 - k)) for k, v in enumerate(levels))
-    row = packed.to_bytes(4 * bits // 8, "big")
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
-    data += chunk(b"tRNS", struct.pack(">H", 2)) + chunk(b"IDAT", zlib.compress(b"\0" + row))
-    found = decode(io.BytesIO(data + chunk(b"IEND", b"")))
-    assert found.rgb[0, :, 0].tolist() == (levels * step).tolist()
-    assert found.alpha.tolist() == [[255, 255, 0, 255]]
-
-
 # --- 16 bits ------------------------------------------------------------------------------------
 
 
@@ -255,35 +230,32 @@ def test_integers_of_16_bit_range_are_rescaled():
 def test_values_that_may_mean_anything_are_refused(values, message):
     deep = np.random.default_rng(1).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
     data = tiff_of_16_bits(deep, planar=True) if values is None else encoded(values, "TIFF")
-    error = refusal(io.BytesIO(data), "a.tif")
-    assert message in error.message
-    assert error.hint.startswith("save it with ")
+    assert message in refusal(io.BytesIO(data), "a.tif").message
 
 
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def test_paths_that_cannot_be_read(tmp_path):
-    error = refusal(tmp_path / "gone.png")
-    assert error.message == f"no file '{tmp_path}/gone.png'"
-    error = refusal(tmp_path)
-    assert error.message == f"'{tmp_path}' is a folder"
-    assert f"{tmp_path}/*" in error.hint
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.png", "no file '{}'"),
+        ("", "'{}' is a folder"),
+        ("empty.png", "'{}' is empty (0 bytes)"),
+        ("empty.png/a.png", "cannot read '{}': Not a directory"),
+        ("a\0.png", "cannot read"),
+        ("two\nlines.png", r"two\nlines"),
+        pytest.param(
+            "closed.png",
+            "cannot read '{}': Permission denied",
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything"),
+        ),
+    ],
+)
+def test_paths_that_cannot_be_read(tmp_path, name, message):
     (tmp_path / "empty.png").touch()
-    error = refusal(tmp_path / "empty.png")
-    assert error.message == f"'{tmp_path}/empty.png' is empty (0 bytes)"
-    assert "cannot read" in refusal(tmp_path / "empty.png" / "a.png").message
-    assert "cannot read" in refusal("a\0.png").message
-    assert "\\n" in refusal("two\nlines.png").message
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_unreadable(tmp_path):
-    path = tmp_path / "a.png"
-    path.touch(mode=0)
-    error = refusal(path)
-    assert error.message == f"cannot read '{path}': Permission denied"
-    assert "permissions" in error.hint
+    (tmp_path / "closed.png").touch(mode=0)
+    assert message.format(tmp_path / name) in refusal(tmp_path / name).message
 
 
 @pytest.mark.parametrize("data", [b"hello", b"\x89PNG\r\n\x1a\n", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
@@ -298,42 +270,6 @@ def test_truncated_at_any_length(format):
     for length in range(20, len(data) * 3 // 4, max(1, len(data) // 25)):
         message = refusal(io.BytesIO(data[:length]), "cut").message
         assert message in ("'cut' is damaged or truncated", "'cut' is not an image")
-
-
-def damaged_tiff(compression: str, tag: int | None = None) -> bytes:
-    """With the first byte of its pixels changed, or the value of a tag."""
-    data = bytearray(encoded(COLOURS, "TIFF", compression=compression))
-    if tag is None:
-        data[Image.open(io.BytesIO(data)).tag_v2[273][0]] ^= 0xFF  # StripOffsets
-    else:
-        at = data.index(struct.pack("<HH", tag, 3))
-        struct.pack_into("<H", data, at + 8, 60000)
-    return bytes(data)
-
-
-def test_libraries_say_nothing_of_a_damaged_file(tmp_path):
-    """Neither libtiff's C code nor Pillow's logger; and stderr is there again afterwards."""
-    (tmp_path / "0.tif").write_bytes(damaged_tiff("tiff_lzw"))
-    (tmp_path / "1.tif").write_bytes(damaged_tiff("tiff_adobe_deflate"))
-    (tmp_path / "2.tif").write_bytes(damaged_tiff("tiff_lzw", 277))  # SamplesPerPixel
-    code = """
-import os, sys
-from concurrent.futures import ThreadPoolExecutor
-from caflow_cli.errors import CaflowError
-from caflow_cli.images import read_image
-def refused(k):
-    try:
-        read_image(f"{k % 3}.tif")
-    except CaflowError as error:
-        return error.message
-with ThreadPoolExecutor(4) as pool:
-    print(sorted({*pool.map(refused, range(30))}))
-os.write(2, b"there again")
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
-    damaged = [f"'{k}.tif' is damaged or truncated" for k in range(3)]
-    assert done.stdout.decode() == f"{damaged}\n"
-    assert done.stderr == b"there again"
 
 
 def test_bombs_are_refused(monkeypatch):
@@ -357,9 +293,8 @@ def test_images_of_too_many_bytes_are_refused_before_a_pixel_is_decoded(
     data = bytearray(png_of_16_bits(np.zeros((1, 1, 4 if kind == 6 else 3), np.uint16), kind))
     data[16:25] = struct.pack(">IIB", side, side, depth)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
-    error = refusal(io.BytesIO(data), "a.png")
-    assert error.message == f"'a.png' takes {megabytes} MB in memory, more than 268"
-    assert error.hint == "crop or shrink the image first"
+    message = f"'a.png' takes {megabytes} MB in memory, more than 268"
+    assert refusal(io.BytesIO(data), "a.png").message == message
 
 
 def test_a_tile_that_is_larger_than_its_image_is_refused():

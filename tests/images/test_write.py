@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from pictures import COLOURS
+from image_files import COLOURS
 from PIL import Image
 
 from caflow_cli.errors import CaflowError
@@ -50,12 +50,10 @@ def test_png_round_trip(tmp_path, shape):
     assert (tmp_path / "a.png").read_bytes() == encode_png(image)
 
 
-@pytest.mark.parametrize(
-    "image", [np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, 2), np.uint8), np.zeros(3, np.uint8)]
-)
-def test_png_of_something_else(image):
-    with pytest.raises(ValueError, match=r"uint8|\(H, W\)"):
-        encode_png(image)
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 2, 3), "f4"), ((2, 2, 2), "u1"), (3, "u1")])
+def test_png_of_something_else(shape, dtype):
+    with pytest.raises(ValueError, match="a PNG is uint8"):
+        encode_png(np.zeros(shape, dtype))
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -91,9 +89,7 @@ def test_every_format_comes_back_with_its_provenance(tmp_path, format, alpha):
 
 
 def test_what_is_lossless():
-    lossless = {(f, q) for f in FORMATS for q in (None, 80) if f in ("jpg", "webp") or not q}
-    lossless = {(f, q) for f, q in lossless if Encoder(f, q).lossless}
-    assert lossless == {("png", None), ("tiff", None), ("webp", None)}
+    assert [f for f in FORMATS if Encoder(f).lossless] == ["png", "webp", "tiff"]
     flat = np.full((16, 16, 3), (200, 100, 50), np.uint8)
     for encoder in (Encoder("jpg"), Encoder("webp", 95)):
         image = read_image(io.BytesIO(encoder.encode(flat)))
@@ -103,11 +99,10 @@ def test_what_is_lossless():
 
 
 def test_jpeg_has_white_under_transparent_pixels():
-    black = np.zeros((16, 32, 3), np.uint8)
-    alpha = np.repeat(np.array([0, 255], np.uint8), 16)[None].repeat(16, 0)
-    image = read_image(io.BytesIO(Encoder("jpg").encode(black, alpha)))
-    assert image[:, :8].min() > 250
-    assert image[:, 24:].max() < 5
+    colours = np.full((16, 16, 3), (10, 20, 30), np.uint8)
+    for a, expected in ((0, [255] * 3), (255, [10, 20, 30]), (51, [206, 208, 210])):
+        data = Encoder("jpg").encode(colours, np.full((16, 16), a, np.uint8))
+        np.testing.assert_allclose(read_image(io.BytesIO(data))[8, 8], expected, atol=3)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from pictures import linear_profile
+from image_files import linear_profile
 from PIL import Image, ImageCms
 
 from caflow_cli.errors import CaflowError

@@ -204,7 +204,7 @@ def _read_picture(path: Path) -> None:
 
 
 def _pictures() -> list[bytes]:
-    from ..pictures import linear_profile, png_of_16_bits, tiff_of_16_bits
+    from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits
 
     photo = Image.fromarray(_PIXELS)
     alpha = photo.convert("RGBA")

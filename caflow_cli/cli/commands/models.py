@@ -214,8 +214,6 @@ def pull_command(
             console.failure({"input": name}, error)
             failed = True
             continue
-        if model.unreachable:
-            console.note(f"{name}: from the cache, because {model.unreachable}")
         identity = {"path": str(model.path), "sha256": model.sha256, "commit": model.commit}
         console.result({"input": name, "status": "ok", **identity}, [str(model.path)])
     if failed:
@@ -291,14 +289,14 @@ def push_command(
     console = messages.console("models push")
     if not console.live:
         hide_progress()
-    path, card = prepare(run, repo, license, data_terms)
+    content, card = prepare(run, repo, license, data_terms)
     if dry_run:
-        fields = {"repo_id": repo, "sha256": card.sha256, "bytes": path.stat().st_size}
+        fields = {"repo_id": repo, "sha256": card.sha256, "bytes": len(content)}
         planned = {"input": run, "status": "planned", **fields, "card": card.text}
         console.result(planned, [card.text.rstrip("\n")])
         return
     pushed = push(
-        path,
+        content,
         card,
         revision=revision,
         private=private,

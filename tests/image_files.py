@@ -1,4 +1,4 @@
-"""Pictures for tests: files of every kind, made as bytes."""
+"""Image files of every kind for tests, made as bytes."""
 
 import io
 import struct
