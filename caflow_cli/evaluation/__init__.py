@@ -12,7 +12,7 @@ from .metrics import METRICS, Metric, Weights
 
 if TYPE_CHECKING:
     from .choose import Choice, choose_temperature
-    from .compare import compare, compare_lines
+    from .compare import compare
     from .metrics.pairs import LpipsDistance, psnr, rmse, ssim
     from .result import Evaluation, Result
     from .run import evaluate
@@ -24,7 +24,6 @@ _HOMES = {
     "Result": ".result",
     "choose_temperature": ".choose",
     "compare": ".compare",
-    "compare_lines": ".compare",
     "evaluate": ".run",
     "psnr": ".metrics.pairs",
     "rmse": ".metrics.pairs",
@@ -41,7 +40,6 @@ __all__ = [
     "Weights",
     "choose_temperature",
     "compare",
-    "compare_lines",
     "evaluate",
     "psnr",
     "rmse",

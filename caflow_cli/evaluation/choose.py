@@ -12,11 +12,12 @@ from ..inference.score import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
 from ..temperature import Temperature
-from .examples import side_of
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
 from .protocols import BASELINES
+from .result import Estimate
 from .run import Progress, evaluate
+from .settings import Settings
 
 __all__ = ["RULE", "Choice", "choose_temperature", "temperatures"]
 
@@ -46,19 +47,17 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
         (14, '0.9/0.7/0.5', '1/0.7/0.7/1/0.7/0.7')
     """
     scales = flow.latent_scales
-    found = [Temperature.of(number) for number in _NUMBERS]
+    found: list[float | list[float]] = [*_NUMBERS]
     steps = max(scales)
-    if steps:
-        for fine, coarse in _SLOPES:
-            values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
-            found.append(Temperature.of([round(value, 4) for value in values]))
+    for fine, coarse in _SLOPES if steps else ():
+        values = [fine + (coarse - fine) * step / steps for step in range(steps + 1)]
+        found.append([round(value, 4) for value in values])
     if steps > 1 and len(scales) > steps + 1:
         # The latents of each F_i begin with z_i^i and end at the coarsest scale.
         own = [not place or scales[place - 1] == steps for place in range(len(scales))]
         own[-1] = False
-        for first, rest in _OWN_AND_REST:
-            found.append(Temperature.of([first if is_own else rest for is_own in own]))
-    return found
+        found += [[first if one else rest for one in own] for first, rest in _OWN_AND_REST]
+    return [Temperature.of(tau) for tau in found]
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,13 @@ def choose_temperature(
     Raises:
         CaflowError: The data or named weights cannot be used.
     """
+    metrics: tuple[str, ...] = ("rmse",)
     weights = weights or Weights()
-    side = side_of(model.config.task)
-    metrics = ["rmse"]
-    if side is None or side >= LEAST_SIDE:
-        metrics = measurable(["rmse", "lpips"], weights, [])
+    if model.config.task.native or model.config.task.size >= LEAST_SIDE:
+        metrics, _ = measurable(("rmse", "lpips"), weights)
     own = Sampling().of(model.config).temperature
     tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
-    found: dict[Temperature, dict[str, Any]] = {}
+    found: dict[Temperature, dict[str, dict[str, Estimate]]] = {}
     images = 0
     for place, tau in enumerate(tried):
 
@@ -131,18 +129,11 @@ def choose_temperature(
             if progress is not None:
                 progress(place * total + done, len(tried) * total)
 
+        settings = Settings(
+            metrics=metrics, split="val", limit=limit, tau=(tau,), candidates=(1,), weights=weights
+        )
         try:
-            measured = evaluate(
-                model,
-                data,
-                metrics,
-                split="val",
-                limit=limit,
-                tau=tau,
-                candidates=1,
-                weights=weights,
-                progress=part,
-            )
+            measured = evaluate(model, data, settings, progress=part)
         except CaflowError as error:  # no image has a valid sample at this temperature
             if error.exit_code != EXIT_FAILED:
                 raise
@@ -154,16 +145,13 @@ def choose_temperature(
     baseline = BASELINES[task_of(model).name]
     if not found:
         return Choice(own, 0, None, None, baseline, None)
-    rmse = {tau: rows["model"]["rmse"].mean for tau, rows in found.items()}
-    lpips = {tau: rows["model"]["lpips"].mean for tau, rows in found.items() if len(metrics) > 1}
-    fit = [tau for tau in found if rmse[tau] <= (1 + _ROOM) * min(rmse.values())]
-    tau = min(fit, key=lambda tau: (lpips.get(tau, 0.0), rmse[tau]))
+    means = {
+        tau: {name: value.mean for name, value in rows["model"].items()}
+        for tau, rows in found.items()
+    }
+    most = (1 + _ROOM) * min(of_tau["rmse"] for of_tau in means.values())
+    fit = [tau for tau in means if means[tau]["rmse"] <= most]
+    tau = min(fit, key=lambda tau: (means[tau].get("lpips", 0.0), means[tau]["rmse"]))
+    rmse, lpips = means[tau]["rmse"], means[tau].get("lpips")
     beside = found[tau].get(baseline)
-    return Choice(
-        tau=tau,
-        images=images,
-        rmse=rmse[tau],
-        lpips=lpips.get(tau),
-        baseline=baseline,
-        baseline_rmse=None if beside is None else beside["rmse"].mean,
-    )
+    return Choice(tau, images, rmse, lpips, baseline, beside["rmse"].mean if beside else None)

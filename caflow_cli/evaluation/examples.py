@@ -1,33 +1,35 @@
-"""Inputs derived from true images, and baselines to compare with."""
+"""Inputs derived from true images, baselines, and metrics that need the input."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from ..config import TaskConfig
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
+from ..inference import to_batch
 from ..tasks import Colorize, Inpaint, Paired, Pixels, SuperRes, Task
 from ..tasks.base import grey, resize
 from ..tasks.holes import central_hole
+from .metrics.pairs import colourfulness, psnr_hole
 
 __all__ = [
+    "OF_EXAMPLES",
     "Example",
-    "check_baselines",
     "damage",
     "inconsistency",
+    "load_opencv",
     "make_example",
     "mask_index",
     "restore_simply",
     "seam",
-    "side_of",
 ]
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # of `cv2.inpaint`
@@ -42,8 +44,8 @@ class Example:
     index: int  # r: candidate k draws from seed S + 1,000,003 r + k
     name: str
     input: Pixels  # what a user would have
-    mask: Pixels | None
     truth: Pixels
+    mask: Pixels | None = None
     other: Pixels | None = None  # of a paired task: a real image that belongs to another input
 
     @property
@@ -53,28 +55,26 @@ class Example:
 
 
 def make_example(
-    task: Task,
-    reader: Examples,
-    index: int,
-    mask_of: Callable[[int, int], Pixels] | None = None,
+    task: Task, reader: Examples, index: int, masks: Examples | None = None, seed: int = 0
 ) -> Example:
     """Derive the example of an image of a set, whatever others of it are measured.
 
     For superres, the input is shrunk by Pillow BICUBIC; a side that is no multiple of the factor is
-    cut first. For colorize, the input is Pillow's grey. For inpaint, the central 25 % is masked.
-    For paired, the set holds the input.
+    cut first. For colorize, the input is Pillow's grey. For inpaint, the central 25 % is masked, or
+    what `damage` cuts out of a mask. For paired, the set holds the input.
 
     Args:
         task: The model's.
         reader: The set.
         index: The image's place in the set.
-        mask_of: For inpaint: makes the mask for an image of that height and width.
+        masks: For inpaint: a set of masks.
+        seed: The evaluation's, for the masks.
 
     Raises:
         CaflowError: (exit 1) it cannot be read; it is too small; or the task takes a pair as it is,
             and its images differ in size.
     """
-    images, name = reader.read(index), reader.names[index]
+    images, name, count = reader.read(index), reader.names[index], len(reader.names)
     truth = images[-1]
     height, width = truth.shape[:2]
     if isinstance(task, SuperRes):
@@ -84,28 +84,29 @@ def make_example(
                 f"{name!r} is smaller than {task.factor}x{task.factor}", "leave it out of --data"
             )
         truth = np.ascontiguousarray(truth[: task.factor * height, : task.factor * width])
-        return Example(index, name, resize(truth, height, width), None, truth)
+        return Example(index, name, resize(truth, height, width), truth)
     if isinstance(task, Colorize):
-        return Example(index, name, np.repeat(grey(truth)[..., None], 3, axis=2), None, truth)
+        return Example(index, name, np.repeat(grey(truth)[..., None], 3, axis=2), truth)
     if isinstance(task, Inpaint):
-        mask = np.where(central_hole(height, width), np.uint8(255), np.uint8(0))
-        if mask_of is not None:
-            mask = mask_of(height, width)
+        if masks is None:
+            mask = _white(central_hole(height, width))
+        else:
+            own = masks.read(mask_index(index, count, len(masks.names)))[0]
+            mask = damage(own, height, width, seed, index)
         given = np.where((mask >= _WHITE)[..., None], np.uint8(128), truth)
-        return Example(index, name, given, mask, truth)
+        return Example(index, name, given, truth, mask)
     assert isinstance(task, Paired)
     if task.native:  # no reader has brought both to one size
-        check_one_size([(images[0].shape[0], images[0].shape[1]), truth.shape[:2]], name)
-    other, count = None, len(reader.names)
+        check_one_size([image.shape[:2] for image in images], name)
+    other = None
     if count > 1:
         with contextlib.suppress(CaflowError):  # a failure of the next pair, not of this one
             other = reader.read((index + 1) % count)[-1]
-    return Example(index, name, images[0], None, truth, other)
+    return Example(index, name, images[0], truth, other=other)
 
 
-def side_of(task: TaskConfig) -> int | None:
-    """The side to which images of a set are brought; None: a model takes them as they are."""
-    return None if task.native else task.size
+def _white(hole: npt.NDArray[np.bool_]) -> Pixels:
+    return np.where(hole, np.uint8(255), np.uint8(0))
 
 
 def restore_simply(baseline: str, example: Example) -> Pixels | None:
@@ -121,29 +122,19 @@ def restore_simply(baseline: str, example: Example) -> Pixels | None:
     if baseline == "grey copy":
         return example.input
     if baseline == "mismatched target":
-        other = example.other
-        if other is None or other.shape == example.truth.shape:
-            return other
-        return resize(other, height, width)
+        return None if example.other is None else resize(example.other, height, width)
     hole = example.hole
     assert hole is not None
     if baseline == "mean fill":
         filled: Any = np.rint(example.input[~hole].mean(0)).astype(np.uint8)
     else:
-        cv2 = _opencv()
-        method = getattr(cv2, _FILLS[baseline])
-        mask = np.where(hole, np.uint8(255), np.uint8(0))
-        filled = cv2.inpaint(np.ascontiguousarray(example.input), mask, _RADIUS, method)
+        cv2, given = load_opencv(), np.ascontiguousarray(example.input)
+        filled = cv2.inpaint(given, _white(hole), _RADIUS, getattr(cv2, _FILLS[baseline]))
     return np.where(hole[..., None], filled, example.input)
 
 
-def check_baselines(names: Sequence[str]) -> None:
-    """CaflowError (exit 3) if baselines need OpenCV, and it is not installed."""
-    if set(names) & set(_FILLS):
-        _opencv()
-
-
-def _opencv() -> Any:
+def load_opencv() -> Any:
+    """Import OpenCV, for `telea` and `navier-stokes`. CaflowError (exit 3) if it is missing."""
     try:
         import cv2
     except ImportError as error:
@@ -199,7 +190,10 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     if not part.any():
         row, column = (int(line[0]) for line in np.nonzero(white))
         part = cut(row - height // 2, column - width // 2)
-    return np.where(part, np.uint8(255), np.uint8(0))
+    return _white(part)
+
+
+# --- metrics of a candidate that need more than the truth; None where there is none ---------------
 
 
 def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | None:
@@ -218,7 +212,7 @@ def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | No
     return float(np.sqrt(np.mean(np.square(found.astype(np.float64) - given))))
 
 
-def seam(example: Example, candidate: Pixels) -> float | None:
+def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
     """The step across the hole's border, divided by the same step in the truth.
 
     The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
@@ -237,3 +231,20 @@ def seam(example: Example, candidate: Pixels) -> float | None:
 
     truth = step(example.truth)
     return step(candidate) / truth if truth > 0 else None
+
+
+def _psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
+    made, true = to_batch([candidate]), to_batch([example.truth])
+    return psnr_hole(made, true, torch.from_numpy(example.hole)).item()
+
+
+def _colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
+    return [colourfulness(to_batch([image])).item() for image in (candidate, example.truth)]
+
+
+OF_EXAMPLES: dict[str, Callable[[Task, Example, Pixels], float | list[float] | None]] = {
+    "consistency": inconsistency,
+    "seam": seam,
+    "psnr_hole": _psnr_hole,
+    "colourfulness": _colourfulness,
+}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..errors import EXIT_FAILED, CaflowError
 from ..inference import Candidate, Request, Sampler, Score, task_of, to_batch
@@ -17,61 +17,62 @@ from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels
 from ..temperature import Temperature
-from .examples import Example, inconsistency, restore_simply, seam
-from .metrics.pairs import colourfulness, diversity, psnr_hole, rank_histogram
-from .outputs import Measured
-from .result import ranked
-from .settings import Settings
+from .examples import OF_EXAMPLES, Example, restore_simply
+from .metrics.pairs import PairMetrics, diversity, rank_histogram
+from .result import Row, draws_of, ranked
+from .settings import Cell, Settings
 
-__all__ = ["SEED_STEP", "Measurer"]
+__all__ = ["SEED_STEP", "Measured", "Measurer"]
 
 SEED_STEP = 1_000_003  # between the seeds of neighbouring images
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """An example, its row, and the images that were measured."""
+
+    example: Example
+    row: Row
+    baselines: dict[str, Pixels] = field(default_factory=dict)
+    # Candidates in the order of k, one list for each entry of the row's `draws`.
+    drawn: list[list[Pixels]] = field(default_factory=list)
+
+    def kept(self, cell: Cell) -> list[Pixels]:
+        """The N best of the first M candidates, best first."""
+        draws = draws_of(self.row, cell)
+        images = self.drawn[self.row["draws"].index(draws)]
+        return [images[c["k"]] for c in ranked(draws, cell.m, cell.rank)[: cell.n]]
+
+
+@dataclass(frozen=True, eq=False)
 class Measurer:
-    """Samples, scores and measures images, several at a time.
+    """Samples, scores and measures images, several at a time."""
 
-    Args:
-        model: Any model.
-        run: What is measured.
-        pairs: `pair_metrics`.
-        example: Makes the example of an image by its index.
-    """
-
-    def __init__(
-        self,
-        model: CAFlow,
-        run: Settings,
-        pairs: Callable[[Tensor, Tensor], list[dict[str, float]]],
-        example: Callable[[int], Example],
-    ) -> None:
-        self._model, self._run, self._pairs, self._example = model, run, pairs, example
-        self._task = task_of(model)
+    model: CAFlow
+    run: Settings
+    pairs: PairMetrics
+    example: Callable[[int], Example]  # of an image by its index
 
     def attempt(self, indices: Sequence[int]) -> Iterator[tuple[int, Measured | CaflowError]]:
         """Measure images of one size together; one by one if one of them fails."""
-        examples = []
-        for index in indices:
-            try:
-                examples.append(self._example(index))
-            except CaflowError as error:
-                yield index, _of_one_image(error)
         try:
-            measured = self._measure(examples) if examples else []
+            measured = self._measure([self.example(index) for index in indices])
         except CaflowError as error:
-            if len(examples) == 1:
-                yield examples[0].index, _of_one_image(error)
-                return
-            for example in examples:
-                yield from self.attempt([example.index])
+            if error.exit_code != EXIT_FAILED:  # one of the whole evaluation
+                raise
+            if len(indices) == 1:
+                yield indices[0], error
+            else:
+                for index in indices:
+                    yield from self.attempt([index])
         else:
-            yield from ((one.example.index, one) for one in measured)
+            yield from zip(indices, measured, strict=True)
 
     @torch.no_grad()
     def _measure(self, examples: Sequence[Example]) -> list[Measured]:
-        run, begun = self._run, time.perf_counter()
-        requests = [Request.of(self._task, one.input, one.mask) for one in examples]
-        sampler = Sampler(self._model, requests, batch_size=run.batch_size)
+        run, task, begun = self.run, task_of(self.model), time.perf_counter()
+        requests = [Request.of(task, one.input, one.mask) for one in examples]
+        sampler = Sampler(self.model, requests, batch_size=run.batch_size)
         encoding = time.perf_counter() - begun
         found = [self._with_baselines(example) for example in examples]
         if {"bpd", "likelihood"} & set(run.metrics):
@@ -98,116 +99,88 @@ class Measurer:
 
     def _with_baselines(self, example: Example) -> Measured:
         """A row with the figures of the baselines."""
-        images, values = {}, {}
-        for name in self._run.baselines(self._task.name):
+        found = Measured(example, {"index": example.index, "name": example.name, "draws": []})
+        found.row["baselines"] = {}
+        for name in self.run.baselines(task_of(self.model).name):
             begun = time.perf_counter()
             image = restore_simply(name, example)
-            seconds = time.perf_counter() - begun
-            if image is None:
-                continue
-            images[name] = image
-            if compared := self._compare(example, [image])[0]:
-                values[name] = compared | self._seconds(example, seconds)
-        row = {"index": example.index, "name": example.name, "draws": [], "baselines": values}
-        return Measured(example, row, images)
+            seconds = self._seconds(example, time.perf_counter() - begun)
+            if image is not None:
+                found.baselines[name] = image
+                found.row["baselines"][name] = self._values(example, [image])[0] | seconds
+        return found
 
     def _draws(
         self, one: Measured, tau: Temperature, drawn: list[Candidate], seconds: float
-    ) -> dict[str, Any]:
+    ) -> Row:
         """The candidates at a temperature, as a row has them."""
-        run, images = self._run, one.drawn[-1]
-        draws: dict[str, Any] = {
-            "tau": tau.as_json(),
-            "candidates": [_candidate(candidate, run) for candidate in drawn],
-            **self._seconds(one.example, seconds),
-        }
+        run, images = self.run, one.drawn[-1]
+        candidates = [_candidate(candidate) for candidate in drawn]
+        draws: Row = {"tau": tau.as_json(), "candidates": candidates}
+        draws |= self._seconds(one.example, seconds)
         cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= len(drawn)]
-        if not cells:  # drawn for its log-likelihoods alone
-            return draws
         ms = sorted({cell.m for cell in cells})
-        rules = [rule for rule in run.rank if rule not in ("likelihood", "none")]
-        if rules:
+        if rules := set(run.rank) - {"likelihood", "none"}:
             scores = [candidate.score.rank_score for candidate in drawn]
             apart = distances(len(drawn), lambda k: images[k])
             draws["orders"] = {
                 rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules
             }
-        measured: Sequence[int] = range(len(drawn))
+        measured = list(range(len(drawn))) if cells else []  # else for their likelihoods alone
         if run.whole:
             kept = (c["k"] for cell in cells for c in ranked(draws, cell.m, cell.rank)[: cell.n])
             measured = list(dict.fromkeys(kept))
-        values = self._compare(one.example, [images[k] for k in measured])
+        values = self._values(one.example, [images[k] for k in measured])
         for k, of_one in zip(measured, values, strict=True):
-            draws["candidates"][k] |= of_one
-        for m in ms if {"diversity", "calibration"} & set(run.metrics) else ():
+            candidates[k] |= of_one
+        truth, hole = to_batch([one.example.truth])[0], one.example.hole
+        where = None if hole is None else torch.from_numpy(hole)
+        for m in ms:
             stacked = to_batch(images[:m])
             if m > 1 and "diversity" in run.metrics:
                 draws.setdefault("diversity", {})[str(m)] = diversity(stacked)
             if m > 1 and "calibration" in run.metrics:
-                truth, hole = to_batch([one.example.truth])[0], one.example.hole
-                where = None if hole is None else torch.from_numpy(hole)
                 shares = rank_histogram(stacked, truth, where).tolist()
                 draws.setdefault("ranks", {})[str(m)] = shares
         return draws
 
-    def _compare(self, example: Example, images: list[Pixels]) -> list[dict[str, Any]]:
-        """Compare images with the truth."""
-        metrics, truth = self._run.metrics, to_batch([example.truth])
-        batch = to_batch(images)
-        found: list[dict[str, Any]] = [
-            {name: value if math.isfinite(value) else None for name, value in values.items()}
-            for values in self._pairs(batch, truth.expand(len(images), -1, -1, -1))
-        ]
-        for values, image, tensor in zip(found, images, batch.split(1), strict=True):
-            more: dict[str, Any] = {}
-            if "consistency" in metrics:
-                more["consistency"] = inconsistency(self._task, example, image)
-            if "seam" in metrics:
-                more["seam"] = seam(example, image)
-            if "psnr_hole" in metrics:
-                level = psnr_hole(tensor, truth, torch.from_numpy(example.hole)).item()
-                values["psnr_hole"] = level if math.isfinite(level) else None
-            if "colourfulness" in metrics:
-                more["colourfulness"] = [colourfulness(x).item() for x in (tensor, truth)]
-            values |= {name: value for name, value in more.items() if value is not None}
+    def _values(self, example: Example, images: list[Pixels]) -> list[Row]:
+        """The metrics of images beside the truth; None where one is infinite."""
+        if not images:
+            return []
+        task, truth = task_of(self.model), to_batch([example.truth])
+        found: list[Row] = []
+        pairs = self.pairs(to_batch(images), truth.expand(len(images), -1, -1, -1))
+        for image, of_pair in zip(images, pairs, strict=True):
+            values: dict[str, Any] = dict(of_pair)
+            for name, of_example in OF_EXAMPLES.items():
+                if name in self.run.metrics:
+                    values[name] = of_example(task, example, image)
+            known = {name: value for name, value in values.items() if value is not None}
+            found.append({name: None if v == math.inf else v for name, v in known.items()})
         return found
 
-    def _seconds(self, example: Example, seconds: float) -> dict[str, list[float]]:
-        if "seconds" not in self._run.metrics:
+    def _seconds(self, example: Example, seconds: float) -> Row:
+        if "seconds" not in self.run.metrics:
             return {}
         return {"seconds": [seconds, math.prod(example.truth.shape[:2]) / 1e6]}
 
 
-def _of_one_image(error: CaflowError) -> CaflowError:
-    """An error of a single image; one of the whole evaluation is raised."""
-    if error.exit_code != EXIT_FAILED:
-        raise error
-    return error
-
-
-def _truth(score: Score) -> dict[str, float]:
-    if score.log_likelihood is None or score.bits_per_dim is None:
-        raise _no_likelihood(score)
+def _truth(score: Score) -> Row:
+    if score.log_likelihood is None:
+        width, height = score.scored_size
+        raise CaflowError(
+            f"images of {width}x{height} are scored in tiles, which have no joint log-likelihood",
+            "use a --model for smaller images",
+        )
     found = {"log_likelihood": score.log_likelihood, "bits_per_dim": score.bits_per_dim}
-    if score.standard_error is not None:
-        found["standard_error"] = score.standard_error
-    return found
+    return found | (
+        {} if score.standard_error is None else {"standard_error": score.standard_error}
+    )
 
 
-def _candidate(candidate: Candidate, run: Settings) -> dict[str, Any]:
+def _candidate(candidate: Candidate) -> Row:
     score = candidate.score
     found = {"k": candidate.k, "seed": candidate.seed, "log_likelihood": score.log_likelihood}
-    if score.log_likelihood is None:
-        if not run.whole:
-            raise _no_likelihood(score)
-        found["rank_score"] = score.rank_score
-    return found
-
-
-def _no_likelihood(score: Score) -> CaflowError:
-    width, height = score.scored_size
-    return CaflowError(
-        f"images of {width}x{height} are scored in tiles, which have no joint log-likelihood",
-        "use a --model for smaller images",
-    )
+    return found | ({} if score.log_likelihood is not None else {"rank_score": score.rank_score})

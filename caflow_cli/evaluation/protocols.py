@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import usage_error
-from .metrics.catalogue import read_tables
+from .metrics import read_tables
 
 __all__ = ["BASELINES", "PROTOCOLS", "Protocol", "get_protocol"]
 
@@ -24,6 +24,7 @@ BASELINES = {
     "inpaint": "mean fill",
     "paired": "mismatched target",
 }
+_SETS = {"b100": "bsd100", "bsds100": "bsd100"}  # other names
 
 
 @dataclass(frozen=True)
@@ -51,50 +52,17 @@ class Protocol:
     def published(self, data: str) -> dict[str, dict[str, float]]:
         """Published figures by metric, by what they are of, for a set of that name."""
         stem = PurePath(data.replace("\\", "/")).stem.lower()
-        name = "".join(character for character in stem if character.isalnum())
-        name = {"b100": "bsd100", "bsds100": "bsd100"}.get(name, name)
+        name = "".join(filter(str.isalnum, stem))
+        name = _SETS.get(name, name)
         return {
             row["of"]: {key: value for key, value in row.items() if key not in ("set", "of")}
             for row in self.figures
             if row.get("set", name) == name
         }
 
-    def departures(
-        self, taus: Sequence[object], params: dict[str, Any], images: int, labels: Sequence[str]
-    ) -> list[str]:
-        """Notes on the differences between a run and a paper's table.
-
-        Args:
-            taus: Temperatures of the run.
-            params: Its other settings, as `Settings.as_json`.
-            images: That were measured.
-            labels: Metrics of its table.
-        """
-        if self.images is None:
-            return []
-        found = [
-            f"{name} {_list(ours)} instead of {_list(theirs)}"
-            for name, ours, theirs in (
-                ("tau", taus, [self.tau]),
-                ("M", params["candidates"], [self.candidates]),
-                ("N", params["keep"], self.keep),
-                ("rank", params["ranks"], ["likelihood"]),
-            )
-            if list(ours) != list(theirs)
-        ]
-        if images != self.images:
-            found.append(f"{images} images instead of {self.images:,}")
-        if "fid" in self.metrics and "fid" not in labels:
-            found.append("another feature extractor: no FID, and not comparable with the paper's")
-        return [f"not quite {self.name}: {'; '.join(found)}"] if found else []
-
     def as_json(self) -> dict[str, Any]:
         record = {"name": self.name, "data": self.data, "reading": self.reading}
-        return {**record, "source": self.source} if self.source else record
-
-
-def _list(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values))
+        return record | ({"source": self.source} if self.source else {})
 
 
 PROTOCOLS = {

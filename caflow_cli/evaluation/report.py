@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..images import atomic_write, make_folder
+from ..temperature import Temperature
 from .metrics import METRICS
 from .outputs import ERROR_SCALE, shown_cell
-from .result import Evaluation, Result, Row, describe, draws_of, ranked
-from .settings import Settings
+from .result import ALL, Evaluation, Result, Row, describe, draws_of, ranked
+from .settings import Cell, Settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,40 +40,39 @@ def write_report(
     make_folder(folder)
     text = json.dumps(evaluation.as_json(), ensure_ascii=False, allow_nan=False, indent=1)
     atomic_write(folder / "metrics.json", f"{text}\n".encode())
-    plots = []
-    if (sweep := _sweep_plot(evaluation)) is not None:
-        plots.append(sweep)
+    plots = _sweep_plot(evaluation)
+    for sweep in plots:
         atomic_write(folder / "sweep.svg", sweep.encode())
-    plots += [_likelihood_plot(gap) for gap in evaluation.gaps]
     calibrated = [row for row in evaluation.results if "rank_histogram" in row.extra]
+    plots += map(_likelihood_plot, evaluation.gaps)
     plots += map(_rank_plot, calibrated[:_MOST_RANK_PLOTS])
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     heads = {label: METRICS[label.partition(":")[0]] for label in evaluation.metrics}
+    cell, task = shown_cell(settings), evaluation.settings["task"]
     page = environment.from_string(template).render(
-        title=f"{evaluation.settings['task']}: {evaluation.images} images",
-        facts=_facts(evaluation, settings, identity),
+        title=f"{task}: {evaluation.images} images",
+        facts=_facts(evaluation.settings, settings, identity),
         heads=[f"{label} {_ARROWS[metric.better]}" for label, metric in heads.items()],
         evaluation=evaluation,
         definitions={label: describe(label) for label in evaluation.metrics},
         plots=[plot[plot.index("<svg") :] for plot in plots],
-        cards=[_card(row, evaluation, settings) for row in rows],
+        cards=[_card(row, cell, evaluation.metrics) for row in rows],
         sorts=[label for label, metric in heads.items() if metric.needs == "pairs"],
-        baseline=settings.baselines(evaluation.settings["task"])[0],
+        baseline=settings.baselines(task)[0],
         error_scale=ERROR_SCALE,
     )
     atomic_write(folder / "index.html", page.encode())
 
 
 def _facts(
-    evaluation: Evaluation, settings: Settings, identity: dict[str, str | None]
+    about: dict[str, Any], settings: Settings, identity: dict[str, str | None]
 ) -> dict[str, str]:
     """The measurements, as a page."""
-    about = evaluation.settings
-    data, params, size = about["data"], about["params"], about["data"]["size"]
+    data, size = about["data"], about["data"]["size"]
     taus, ms, ns, rules = (
         ", ".join(map(str, values))
-        for values in (settings.tau, params["candidates"], params["keep"], params["ranks"])
+        for values in (settings.tau, settings.candidates, settings.keep, settings.rank)
     )
     facts = {
         "model": f"{identity['id']} (sha256 {(identity['sha256'] or 'unknown')[:12]}…)",
@@ -82,31 +82,30 @@ def _facts(
         "log-likelihoods": f"{about['estimator']['dequantization']} dequantization, "
         f"K = {settings.noise_samples}",
     }
-    return facts | ({"protocol": about["protocol"]["name"]} if "protocol" in about else {})
+    return facts | ({} if settings.protocol is None else {"protocol": settings.protocol.name})
 
 
-def _card(row: Row, evaluation: Evaluation, settings: Settings) -> dict[str, Any]:
+def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
     """The part of the page about an image."""
-    cell, candidates = shown_cell(settings), []
-    if cell is not None:
-        for place, c in enumerate(ranked(draws_of(row, cell.tau, cell.m), cell.m, cell.rank), 1):
-            score = c["log_likelihood"]
-            figures = {
-                label: "∞" if c[label] is None else f"{c[label]:.{METRICS[label].decimals}f}"
-                for label in evaluation.metrics
-                if label in c and not isinstance(c[label], list)
+    candidates = []
+    ordered = [] if cell is None else ranked(draws_of(row, cell), cell.m, cell.rank)
+    for place, c in enumerate(ordered, 1):
+        figures = {
+            label: "∞" if c[label] is None else f"{c[label]:.{METRICS[label].decimals}f}"
+            for label in labels
+            if label in c and not isinstance(c[label], list)
+        }
+        texts = [f"seed {c['seed']}", *(f"{name} {text}" for name, text in figures.items())]
+        score = c["log_likelihood"]
+        candidates.append(
+            {
+                "file": f"c{place:02d}.png",
+                "label": f"#{place}",
+                "nats": "" if score is None else f"{score:,.0f} nats",
+                "title": ", ".join(texts),
+                "figures": figures,
             }
-            candidates.append(
-                {
-                    "file": f"c{place:02d}.png",
-                    "label": f"#{place}",
-                    "nats": "" if score is None else f"{score:,.0f} nats",
-                    "title": ", ".join(
-                        [f"seed {c['seed']}", *(f"{n} {text}" for n, text in figures.items())]
-                    ),
-                    "figures": figures,
-                }
-            )
+        )
     return {
         "name": row["name"],
         "folder": f"images/{row['index']:05d}",
@@ -115,13 +114,15 @@ def _card(row: Row, evaluation: Evaluation, settings: Settings) -> dict[str, Any
     }
 
 
-def _plot(title: str, across: str, up: str) -> tuple[Figure, Axes]:
+def _plots(titles: Sequence[str], **labels: str) -> tuple[Figure, list[Axes]]:
+    """A figure with a plot for each title."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=across, ylabel=up)
-    return figure, axes
+    figure = Figure(figsize=(5, 3.1 * len(titles)), layout="constrained")
+    every = list(figure.subplots(len(titles), squeeze=False)[:, 0])
+    for axes, title in zip(every, titles, strict=True):
+        axes.set(title=title, **labels)
+    return figure, every
 
 
 def _svg(figure: Figure) -> str:
@@ -136,14 +137,13 @@ def _svg(figure: Figure) -> str:
 
 def _likelihood_plot(gap: dict[str, Any]) -> str:
     """Histograms of truths and of candidates over common bins."""
-    tau = "/".join(f"{value:g}" for value in gap["tau"])
-    figure, axes = _plot(f"Log-likelihood, τ {tau}", "thousand nats", "share")
+    title = f"Log-likelihood, τ {Temperature.of(gap['tau'])}"
+    figure, (axes,) = _plots([title], xlabel="thousand nats", ylabel="share")
     edges = [edge / 1000 for edge in gap["histogram"]["edges"]]
     for name in ("truth", "candidates"):
         counts = gap["histogram"][name]
-        axes.stairs(
-            [count / sum(counts) for count in counts], edges, fill=True, alpha=0.5, label=name
-        )
+        shares = [count / sum(counts) for count in counts]
+        axes.stairs(shares, edges, fill=True, alpha=0.5, label=name)
     axes.legend()
     return _svg(figure)
 
@@ -152,50 +152,38 @@ def _rank_plot(result: Result) -> str:
     """The truth's rank histogram among M candidates. It is level for a calibrated model."""
     shares, cell = result.extra["rank_histogram"], result.cell
     assert cell is not None
+    across = "rank; dashed: truth and candidates alike"
     title = f"Rank of the truth among {cell.m}, τ {cell.tau}"
-    figure, axes = _plot(title, "rank; dashed: truth and candidates alike", "share")
+    figure, (axes,) = _plots([title], xlabel=across, ylabel="share")
     axes.bar(range(len(shares)), shares)
     axes.axhline(1 / len(shares), linestyle="--", color="C1")
     return _svg(figure)
 
 
-def _sweep_plot(evaluation: Evaluation) -> str | None:
-    """LPIPS, SSIM and diversity against RMSE: a point for each setting, a line for each M.
-
-    None if there is no sweep, or nothing to draw.
-    """
-    from matplotlib.figure import Figure
-
-    rows = [row for row in evaluation.results if row.what == "model" and row.cell is not None]
-    across = next((m for m in ("rmse", "psnr") if all(m in r.values for r in rows)), None)
+def _sweep_plot(evaluation: Evaluation) -> list[str]:
+    """LPIPS, SSIM and diversity against RMSE: a point for each setting, a line for each M, N and
+    rule. Empty if there is no sweep, or nothing to draw."""
+    rows = [row for row in evaluation.results if row.what == "model"]
+    across = next((m for m in ("rmse", "psnr") if all(m in r.values for r in rows)), "")
     up = [m for m in ("lpips", "ssim", "diversity") if any(m in r.values for r in rows)]
-    if len(rows) < 2 or across is None or not up:
-        return None
-    beside = [row for row in evaluation.results if row.cell is None and across in row.values]
-    lines: dict[str, list[Result]] = {}
-    for row in rows:
-        assert row.cell is not None
-        _, m, n, rank = row.cell
-        label = f"M {m}" + (f", N {n}" if n > 1 else "")
-        lines.setdefault(label if rank == "likelihood" else f"{label}, {rank}", []).append(row)
-    figure = Figure(figsize=(5, 3.2 * len(up)), layout="constrained")
-    for axes, name in zip(figure.subplots(len(up), squeeze=False)[:, 0], up, strict=True):
-        axes.set(title=f"{name} against {across}", xlabel=_axis(across), ylabel=_axis(name))
-        for place, (label, some) in enumerate(lines.items()):
-            points = [r for r in some if name in r.values]
-            xs, ys = ([r.values[metric].mean for r in points] for metric in (across, name))
-            axes.plot(xs, ys, "o-", label=label)
-            for x, y, row in zip(xs, ys, points, strict=True) if place == 0 else ():
-                axes.annotate(f"τ {row.cell.tau}" if row.cell else "", (x, y), **_NEAR)
-        for row in beside:
-            if name in row.values:
-                point = row.values[across].mean, row.values[name].mean
+    if len(rows) < 2 or not across or not up:
+        return []
+    figure, every = _plots([f"{name} against {across}" for name in up], xlabel=across)
+    for axes, name in zip(every, up, strict=True):
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for row in evaluation.results:
+            if row.what == ALL or not {across, name} <= row.values.keys():
+                continue
+            point = row.values[across].mean, row.values[name].mean
+            text = row.what.removesuffix(", published")
+            if row.cell is None:
                 axes.plot(*point, "D", color="grey")
-                axes.annotate(row.what.removesuffix(", published"), point, **_NEAR)
+            else:
+                tau, m, n, rank = row.cell
+                text = f"τ {tau}"
+                lines.setdefault(f"M {m}, N {n}, {rank}", []).append(point)
+            axes.annotate(text, point, **_NEAR)
+        for label, points in lines.items():
+            axes.plot(*zip(*points, strict=True), "o-", label=label)
         axes.legend()
-    return _svg(figure)
-
-
-def _axis(name: str) -> str:
-    better = METRICS[name].better
-    return name if better == "nominal" else f"{name}, {better} is better"
+    return [_svg(figure)]

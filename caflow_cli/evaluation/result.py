@@ -3,7 +3,7 @@
 A row is what was measured of an image, as a line of `evaluate.jsonl` has it:
 
     index, name
-    draws      for each temperature: tau, candidates in the order of k (k, seed, log_likelihood, and
+    draws      for each temperature: tau, candidates in the order of k (k, seed, log_likelihood and
                each metric), and by M diversity, ranks (of the truth) and orders (by rule of rank)
     truth      log_likelihood, bits_per_dim, standard_error
     baselines  by name: each metric
@@ -14,11 +14,10 @@ a pair: numerator and denominator.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -39,13 +38,13 @@ __all__ = [
     "Row",
     "describe",
     "draws_of",
-    "mean_of",
+    "estimate",
     "ranked",
-    "ratio_of",
     "summarise",
 ]
 
-Row = dict[str, Any]
+Row: TypeAlias = dict[str, Any]
+Values: TypeAlias = Mapping[str, Any]  # of one image, by metric
 
 ALL = "all candidates"  # their mean, where the model's row is of the best
 LIKELIEST = "likeliest"  # those that likelihood chooses, where another rule chose the row's
@@ -62,39 +61,25 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         """Convert for JSON, where null stands for infinity."""
-        mean = self.mean if math.isfinite(self.mean) else None
-        return {"mean": mean, "standard_error": self.standard_error, "count": self.count}
+        return vars(self) | ({} if math.isfinite(self.mean) else {"mean": None})
 
 
-def mean_of(values: Iterable[float | None]) -> Estimate:
-    """The mean of values and its standard error (Welford); None is an infinite value."""
-    count, mean, squares, infinite = 0, 0.0, 0.0, False
-    for value in values:
-        count += 1
-        if value is None or not math.isfinite(value):
-            infinite = True
-            continue
-        delta = value - mean
-        mean += delta / count
-        squares += delta * (value - mean)
-    if infinite:
-        return Estimate(math.inf, None, count)
-    return Estimate(mean, math.sqrt(squares / (count - 1) / count) if count > 1 else None, count)
+def estimate(values: Sequence[float | Sequence[float] | None]) -> Estimate:
+    """The mean over images; of pairs (a, b) the ratio of two means, `r = Σ a / Σ b`.
 
-
-def ratio_of(pairs: Sequence[tuple[float, float]]) -> Estimate | None:
-    """The ratio of two means, `r = Σ a / Σ b`, over images with a value a and a value b each.
-
-    Its standard error is that of the mean of `a - r b`, over the mean of b (the delta method). None
-    if Σ b is 0.
+    The standard error is that of the mean of `a - r b`, over the mean of b (the delta method). For
+    a plain value b is 1, so this is s / √n. None is an infinite value.
     """
-    over, under, count = sum(a for a, _ in pairs), sum(b for _, b in pairs), len(pairs)
-    if not under:
-        return None
-    ratio, error = over / under, None
+    count = len(values)
+    single = [(math.inf if v is None else v, 1.0) if not isinstance(v, list) else v for v in values]
+    pairs = np.array(single, np.float64)
+    over, under = pairs.sum(0)
+    if not math.isfinite(over):
+        return Estimate(math.inf, None, count)
+    ratio, error = float(over / under), None
     if count > 1:
-        squares = sum((a - ratio * b) ** 2 for a, b in pairs)
-        error = math.sqrt(squares * count / (count - 1)) / under
+        squares = np.square(pairs[:, 0] - ratio * pairs[:, 1]).sum()
+        error = math.sqrt(squares * count / (count - 1)) / float(under)
     return Estimate(ratio, error, count)
 
 
@@ -118,17 +103,16 @@ class Result:
     @property
     def label(self) -> str:
         """The name of the row in a table."""
-        cell = self.cell
-        if cell is None:
+        if self.cell is None:
             return self.what
+        tau, m, n, rank = self.cell
         if self.what != "model":
             return f"  {self.what}, mean"
-        if cell.m == 1:
-            return f"model, τ {cell.tau}, one sample"
-        if cell.rank != "likelihood":
-            return f"model, τ {cell.tau}, {cell.n} of {cell.m} by {cell.rank}"
-        likeliest = f"{cell.n} likeliest" if cell.n > 1 else "likeliest"
-        return f"model, τ {cell.tau}, {likeliest} of {cell.m}"
+        if m == 1:
+            return f"model, τ {tau}, one sample"
+        if rank != "likelihood":
+            return f"model, τ {tau}, {n} of {m} by {rank}"
+        return f"model, τ {tau}, {f'{n} likeliest' if n > 1 else 'likeliest'} of {m}"
 
     def as_json(self) -> dict[str, Any]:
         record: dict[str, Any] = {"what": self.what}
@@ -160,7 +144,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         for label in self.metrics:
-            if any(label in r.values and r.values[label].mean == math.inf for r in self.results):
+            if any(label in r.values and math.isinf(r.values[label].mean) for r in self.results):
                 note = "because an image equals what it is compared with (JSON: null)"
                 self.notes = [*self.notes, f"{label} is infinite, {note}"]
 
@@ -177,24 +161,20 @@ class Evaluation:
                 continue
             kind = "model" if result.what in ("model", "generated") else "other"
             rows.append((kind, result.label, self._texts(result.values)))
-            if not is_sweep:
-                for to, values in result.differences.items():
-                    rows.append(("difference", f"  − {to}", self._texts(values, "+")))
+            for to, values in {} if is_sweep else result.differences.items():
+                rows.append(("difference", f"  − {to}", self._texts(values, "+")))
         return rows
 
     def _texts(self, values: dict[str, Estimate], sign: str = "") -> list[str]:
         texts = []
         for label in self.metrics:
-            value, decimals = values.get(label), METRICS[label.partition(":")[0]].decimals
-            if value is None:
-                texts.append("")
-            elif not math.isfinite(value.mean):
-                texts.append("∞")
-            elif value.standard_error is None:
-                texts.append(f"{value.mean:{sign}.{decimals}f}")
-            else:
-                error = f"{value.standard_error:.{decimals}f}"
-                texts.append(f"{value.mean:{sign}.{decimals}f} ± {error}")
+            decimals = METRICS[label.partition(":")[0]].decimals
+            text = ""
+            if value := values.get(label):
+                text = f"{value.mean:{sign}.{decimals}f}".replace("inf", "∞")
+                if value.standard_error is not None:
+                    text += f" ± {value.standard_error:.{decimals}f}"
+            texts.append(text)
         return texts
 
     def as_json(self) -> dict[str, Any]:
@@ -219,29 +199,27 @@ class Evaluation:
 def describe(label: str) -> dict[str, str]:
     """Definition, range, units and direction of a metric, for JSON."""
     name, _, extractor = label.partition(":")
-    metric = asdict(METRICS[name])
-    record = {key: metric[key] for key in ("definition", "range", "units", "better")}
+    keys = ("definition", "range", "units", "better")
+    record = {key: getattr(METRICS[name], key) for key in keys}
     if extractor:
-        record["definition"] = (
-            f"as {name}, of the features of {extractor}: not comparable with {name}; "
-            + record["definition"]
-        )
+        as_such = f"as {name}, of the features of {extractor}: not comparable with {name}"
+        record["definition"] = f"{as_such}; {record['definition']}"
     return record
 
 
 # --- from rows ------------------------------------------------------------------------------------
 
 
-def draws_of(row: Row, tau: Temperature, m: int) -> dict[str, Any]:
+def draws_of(row: Row, cell: Cell) -> Row:
     """The draws at a temperature: as many as M, else the first that are more."""
-    found = [d for d in row["draws"] if tuple(d["tau"]) == tau.values and len(d["candidates"]) >= m]
-    draws: dict[str, Any] = min(found, key=lambda d: len(d["candidates"]))
-    return draws
+    tau = cell.tau.as_json()
+    found = (d for d in row["draws"] if d["tau"] == tau and len(d["candidates"]) >= cell.m)
+    return min(found, key=lambda draws: len(draws["candidates"]))
 
 
-def ranked(draws: dict[str, Any], m: int, rank: str = "likelihood") -> list[dict[str, Any]]:
+def ranked(draws: Row, m: int, rank: str = "likelihood") -> list[Row]:
     """The first M candidates, the best first by a rule; ties are ordered by k."""
-    first: list[dict[str, Any]] = draws["candidates"][:m]
+    first: list[Any] = draws["candidates"][:m]
     if rank == "none":
         return first
     if rank != "likelihood":
@@ -259,129 +237,126 @@ def summarise(
         cells: The settings of the sweep; none where nothing was drawn.
         metrics: That are measured.
     """
-    baselines: dict[str, list[dict[str, Any]]] = {}
-    for name in dict.fromkeys(name for row in rows for name in row["baselines"]):
-        baselines[name] = [row["baselines"].get(name, {}) for row in rows]
+    baselines: dict[str, list[Values]] = {
+        name: [row["baselines"].get(name, {}) for row in rows]
+        for name in dict.fromkeys(name for row in rows for name in row["baselines"])
+    }
     results = [Result(name, _estimates(values)) for name, values in baselines.items()]
     for cell in cells:
         results += _of_cell(rows, cell, baselines, metrics)
     if "bpd" in metrics:
-        truths = [row["truth"] for row in rows]
-        result = Result("truth", {"bpd": mean_of(truth["bits_per_dim"] for truth in truths)})
-        if "standard_error" in truths[0]:  # the part of the error that the K noise draws cause
-            squares = (
-                (t["standard_error"] * t["bits_per_dim"] / t["log_likelihood"]) ** 2 for t in truths
-            )
-            result.extra["noise_standard_error"] = math.sqrt(sum(squares)) / len(rows)
-        results.append(result)
+        results.append(_of_truths([row["truth"] for row in rows]))
     gaps: list[dict[str, Any]] = []
     if "likelihood" in metrics:
         gaps = [_gap(rows, place) for place in range(len(rows[0]["draws"]))]
-        known = {cell.tau for cell in cells}
         for gap in gaps:
-            if (tau := Temperature.of(gap["tau"])) not in known:
-                values = {"likelihood": Estimate(**gap["truth_above_all"])}
-                results.append(Result("model", values, Cell(tau, gap["candidates"], 1)))
+            tau, values = Temperature.of(gap["tau"]), Estimate(**gap["truth_above_all"])
+            if tau not in {cell.tau for cell in cells}:
+                cell = Cell(tau, gap["candidates"], 1)
+                results.append(Result("model", {"likelihood": values}, cell))
     return results, gaps
 
 
 def _of_cell(
     rows: Sequence[Row],
     cell: Cell,
-    baselines: dict[str, list[dict[str, Any]]],
+    baselines: dict[str, list[Values]],
     metrics: Sequence[str],
 ) -> list[Result]:
     """Results of one setting: for the N kept candidates, and for the mean of all M."""
-    kept, everything, likeliest, histograms = [], [], [], []
+    kept, everything, likeliest, histograms, m = [], [], [], [], str(cell.m)
     for row in rows:
-        draws = draws_of(row, cell.tau, cell.m)
+        draws = draws_of(row, cell)
         order, by_likelihood = ranked(draws, cell.m, cell.rank), ranked(draws, cell.m)
         everything.append(_means(order))
         likeliest.append(_means(by_likelihood[: cell.n]))
-        kept.append(_means(order[: cell.n]))
+        own = _means(order[: cell.n])
         if "seconds" in draws:
-            kept[-1]["seconds"] = draws["seconds"]
+            own["seconds"] = draws["seconds"]
         if "likelihood" in metrics:
-            above = row["truth"]["log_likelihood"] > by_likelihood[0]["log_likelihood"]
-            kept[-1]["likelihood"] = float(above)
-        if str(cell.m) in draws.get("diversity", ()):
-            kept[-1]["diversity"] = draws["diversity"][str(cell.m)]
-        if str(cell.m) in draws.get("ranks", ()):
-            histograms.append(torch.tensor(draws["ranks"][str(cell.m)], dtype=torch.float64))
-            kept[-1]["calibration"] = central_share(histograms[-1], 0.9)
-    against = dict(baselines)
-    if cell.m > cell.n:
-        against = {ALL: everything, **against}
-        if cell.rank != "likelihood":
-            against = {LIKELIEST: likeliest, **against}
+            most = by_likelihood[0]["log_likelihood"]
+            own["likelihood"] = float(row["truth"]["log_likelihood"] > most)
+        if m in draws.get("diversity", ()):
+            own["diversity"] = draws["diversity"][m]
+        if m in draws.get("ranks", ()):
+            histograms.append(torch.tensor(draws["ranks"][m], dtype=torch.float64))
+            own["calibration"] = central_share(histograms[-1], 0.9)
+        kept.append(own)
     result = Result("model", _estimates(kept), cell)
-    for what, others in against.items():
+    against: dict[str, Sequence[Values]] = {}
+    if cell.m > cell.n and cell.rank != "likelihood":
+        against[LIKELIEST] = likeliest
+    if cell.m > cell.n:
+        against[ALL] = everything
+    for what, others in (against | baselines).items():
         if differences := _differences(kept, others):
             result.differences[what] = differences
     if histograms:
-        result.extra["rank_histogram"] = (
-            functools.reduce(torch.add, histograms) / len(rows)
-        ).tolist()
-        result.extra["coverage_50"] = mean_of(central_share(h, 0.5) for h in histograms).as_json()
+        result.extra["rank_histogram"] = torch.stack(histograms).mean(0).tolist()
+        shares = [central_share(histogram, 0.5) for histogram in histograms]
+        result.extra["coverage_50"] = estimate(shares).as_json()
     if cell.m == cell.n or not all(everything):
         return [result]
     return [result, Result(ALL, _estimates(everything), cell)]
 
 
-def _means(candidates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _means(candidates: Sequence[Row]) -> Row:
     """Of each metric that all candidates have; None (infinity) if one value is."""
-    found: dict[str, Any] = {}
+    found: Row = {}
     for name in candidates[0]:
-        if name in _SCORES or not all(name in candidate for candidate in candidates):
-            continue
-        values = [candidate[name] for candidate in candidates]
-        if isinstance(values[0], list):
-            found[name] = np.mean(values, axis=0).tolist()
-        else:
-            found[name] = None if None in values else sum(values) / len(values)
+        values = [candidate[name] for candidate in candidates if name in candidate]
+        if name not in _SCORES and len(values) == len(candidates):
+            found[name] = None if None in values else np.mean(values, axis=0).tolist()
     return found
 
 
-def _estimates(values: Sequence[dict[str, Any]]) -> dict[str, Estimate]:
-    """Of the metrics of each image, which need not have all."""
-    found = {}
-    for name in dict.fromkeys(name for of_one in values for name in of_one):
-        column = [of_one[name] for of_one in values if name in of_one]
-        estimate = ratio_of(column) if isinstance(column[0], list) else mean_of(column)
-        if estimate is not None:
-            found[name] = estimate
-    return found
+def _estimates(values: Sequence[Values]) -> dict[str, Estimate]:
+    """Of the metrics of each image, which need not have all; no ratio to nothing."""
+    columns: dict[str, list[Any]] = {}
+    for of_one in values:
+        for name, value in of_one.items():
+            columns.setdefault(name, []).append(value)
+    return {
+        name: estimate(column)
+        for name, column in columns.items()
+        if not isinstance(column[0], list) or sum(b for _, b in column)
+    }
 
 
-def _differences(
-    ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]
-) -> dict[str, Estimate]:
+def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, Estimate]:
     """Of the metrics that both have, over the images of which both are finite; no ratios."""
-    found = {}
-    for name in dict.fromkeys(name for of_one in ours for name in of_one):
-        pairs = [(a.get(name), b.get(name)) for a, b in zip(ours, theirs, strict=True)]
-        apart = [a - b for a, b in pairs if isinstance(a, float) and isinstance(b, float)]
-        if apart:
-            found[name] = mean_of(apart)
-    return found
+    columns: dict[str, list[float]] = {}
+    for a, b in zip(ours, theirs, strict=True):
+        for name, value in a.items():
+            if isinstance(value, float) and isinstance(b.get(name), float):
+                columns.setdefault(name, []).append(value - b[name])
+    return {name: estimate(column) for name, column in columns.items()}
+
+
+def _of_truths(truths: Sequence[Row]) -> Result:
+    """The bits per dimension of the truths."""
+    result = Result("truth", {"bpd": estimate([truth["bits_per_dim"] for truth in truths])})
+    if "standard_error" in truths[0]:  # the part of the error that the K noise draws cause
+        errors = [t["standard_error"] * t["bits_per_dim"] / t["log_likelihood"] for t in truths]
+        result.extra["noise_standard_error"] = math.hypot(*errors) / len(truths)
+    return result
 
 
 def _gap(rows: Sequence[Row], place: int) -> dict[str, Any]:
     """The truths' log-likelihoods beside those of the M candidates at a temperature, in nats."""
-    truths = [row["truth"]["log_likelihood"] for row in rows]
-    draws = [[c["log_likelihood"] for c in row["draws"][place]["candidates"]] for row in rows]
-    pairs = list(zip(truths, draws, strict=True))
-    edges = np.histogram_bin_edges([*truths, *(value for of_one in draws for value in of_one)], 24)
+    draws = [row["draws"][place]["candidates"] for row in rows]
+    truths = np.array([row["truth"]["log_likelihood"] for row in rows])
+    found = np.array([[c["log_likelihood"] for c in candidates] for candidates in draws])
+    edges = np.histogram_bin_edges([*truths, *found.flat], 24)
+    above = (truths > found.max(1)).astype(float)
     return {
         "tau": rows[0]["draws"][place]["tau"],
         "candidates": len(draws[0]),
-        "truth_above_all": mean_of(float(truth > max(some)) for truth, some in pairs).as_json(),
-        "truth_minus_mean_candidate": mean_of(
-            truth - sum(some) / len(some) for truth, some in pairs
-        ).as_json(),
+        "truth_above_all": estimate(above.tolist()).as_json(),
+        "truth_minus_mean_candidate": estimate((truths - found.mean(1)).tolist()).as_json(),
         "histogram": {
             "edges": edges.tolist(),
             "truth": np.histogram(truths, edges)[0].tolist(),
-            "candidates": np.histogram(np.ravel(draws), edges)[0].tolist(),
+            "candidates": np.histogram(found, edges)[0].tolist(),
         },
     }

@@ -1,7 +1,8 @@
-"""A model on a set of images: sample, measure, summarise."""
+"""A model on a set of images: protocol, examples, candidates, rows, means, report."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,29 +12,23 @@ from typing import Any
 
 import torch
 
-from ..data.examples import Examples, open_split
-from ..data.split import of_masks
+from ..data.examples import open_split
+from ..data.split import Role, of_masks
 from ..errors import CaflowError, usage_error
 from ..inference import estimator_of, task_of, to_batch
 from ..inference.sample import requests_at_a_time
 from ..model import CAFlow
 from ..tasks import Pixels, SuperRes, Task
-from .examples import (
-    Example,
-    check_baselines,
-    damage,
-    make_example,
-    mask_index,
-    side_of,
-)
-from .measure import Measurer
-from .metrics.features import Extractor, load_networks
-from .metrics.pairs import measurable
+from ..version import __version__
+from .examples import load_opencv, make_example
+from .measure import Measured, Measurer
+from .metrics.features import load_extractor
+from .metrics.pairs import measurable, pair_metrics
 from .metrics.sets import SetFeatures, cautions, distances, own_coverage
-from .outputs import Measured, Outputs
+from .outputs import earlier_rows, write
 from .protocols import BASELINES, Protocol
 from .report import write_report
-from .result import Estimate, Evaluation, Failure, Result, Row, summarise
+from .result import Estimate, Evaluation, Failure, Result, summarise
 from .settings import Cell, Settings
 
 __all__ = ["Progress", "evaluate"]
@@ -81,53 +76,65 @@ def evaluate(
             `failed`.
     """
     if isinstance(metrics, Settings):
-        run = replace(metrics, **settings).of(model.config)
+        given = replace(metrics, **settings)
     else:
-        run = Settings(**{"metrics": metrics, **settings}).of(model.config)
-    task, protocol = task_of(model), run.protocol
-    notes: list[str] = []
-    if protocol is not None:
-        _check_protocol(protocol, task)
-    if run.lpips_is_optional:
-        run = replace(run, metrics=tuple(measurable(run.metrics, run.weights, notes)))
-    side = None if run.whole else side_of(model.config.task)
-    paired, seed = not task.derives_condition, model.split_seed
+        given = Settings(**{"metrics": metrics, **settings})
+    run, task, notes = given.of(model.config), task_of(model), list[str]()
+    if run.protocol is not None:
+        _check_protocol(run.protocol, task)
+    if not given.metrics:
+        chosen, notes = measurable(run.metrics, run.weights)
+        run = replace(run, metrics=chosen)
+    native = run.whole or model.config.task.native
+    side = None if native else model.config.task.size
     with ExitStack() as stack:
+        role: Role = "images" if task.derives_condition else "pairs"
         reader = stack.enter_context(
-            open_split(data, run.split, side, role="pairs" if paired else "images", seed=seed)
+            open_split(data, run.split, side, role=role, seed=model.split_seed)
         )
         names = reader.names[: run.limit]
         if len(names) < 2 and run.sets:
             raise usage_error(
                 "a distance of sets needs two images", "leave out fid, kid and coverage"
             )
-        masks = None if run.masks is None else _open_masks(stack, run.masks)
-        about = _about(model, str(data), run, reader, side)
-        outputs = Outputs(run, _origin(about, model), names)
-        needs_features = bool(run.sets) or run.save_stats is not None
-        pairs, extractor = load_networks(run.metrics, run.weights, model.device, needs_features)
-        features = None if extractor is None else _Features(extractor, run)
-        measurer = Measurer(model, run, pairs, partial(_example, task, reader, masks, run.seed))
-        rows: dict[int, Row] = dict(outputs.rows)
-        failed: dict[int, Failure] = {}
+        masks = None
+        if run.masks is not None:
+            with of_masks("--masks "):
+                masks = stack.enter_context(open_split(run.masks, role="masks"))
+        where = {"split": reader.split, "split_seed": reader.seed, "size": side}
+        about = {
+            "task": task.name,
+            "data": {"path": str(data), **where},
+            "params": run.as_json(),
+            "estimator": estimator_of(model, run.noise_samples),
+        }
+        known = {"data": str(data), "task": task.name, "model": model.identity, **where}
+        if run.protocol is not None:
+            about["protocol"] = run.protocol.as_json()
+            known["protocol"] = run.protocol.name
+        origin = json.dumps({"version": __version__, **known, **run.as_json()}, allow_nan=False)
+        rows = earlier_rows(run, origin, names)
+        pairs = pair_metrics(run.metrics, run.weights, model.device)
+        features = _Features(run, model.device) if run.sets or run.save_stats else None
+        example = partial(make_example, task, reader, masks=masks, seed=run.seed)
+        measurer = Measurer(model, run, pairs, example)
+        failed: dict[int, CaflowError] = {}
         left = [index for index in range(len(names)) if index not in rows]
-        step = (
-            1
-            if side is None
-            else requests_at_a_time((side, side), max(run.candidates), run.batch_size)
-        )
+        step = 1
+        if side is not None:
+            step = requests_at_a_time((side, side), max(run.candidates), run.batch_size)
         for first in range(0, len(left), step):
             for index, one in measurer.attempt(left[first : first + step]):
-                if isinstance(one, Measured):
-                    outputs.add(one)
+                if isinstance(one, CaflowError):
+                    failed[index] = one
+                else:
+                    write(run, origin, one)
                     if features is not None:
                         features.add(one)
                     rows[index] = one.row
-                else:
-                    failed[index] = Failure(names[index], one)
                 if progress is not None:
                     progress(len(rows) + len(failed), len(names))
-    failures = [failed[index] for index in sorted(failed)]
+    failures = [Failure(names[index], failed[index]) for index in sorted(failed)]
     if not rows:
         error = failures[0].error if failures else CaflowError("there is none", "--data")
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
@@ -135,45 +142,22 @@ def evaluate(
     results, gaps = summarise(ordered, run.cells, run.metrics)
     labels = [name for name in run.metrics if name not in run.sets]
     if features is not None:
-        labels += features.finish(results, run.baselines(task.name)[0], notes)
-    if protocol is not None:
-        published = protocol.published(str(data))
-        results += [
-            Result(f"{what}, published", {n: Estimate(value, None, 0) for n, value in own.items()})
-            for what, own in published.items()
-        ]
-        if published and protocol.source:
-            notes.append(f"published figures by the name of the set: {protocol.source}")
-        notes += protocol.departures(run.tau, about["params"], len(rows), labels)
+        set_labels, more = features.finish(results)
+        labels, notes = labels + set_labels, notes + more
+    results = [result for result in results if result.values]
+    if run.protocol is not None:
+        published = run.protocol.published(str(data))
+        for what, figures in published.items():
+            values = {name: Estimate(value, None, 0) for name, value in figures.items()}
+            results.append(Result(f"{what}, published", values))
+        if published and run.protocol.source:
+            notes.append(f"published figures by the name of the set: {run.protocol.source}")
+        notes += run.departures(len(rows))
     form = "benchmark" if run.whole else "model"
     found = Evaluation(form, len(rows), labels, results, about, gaps, failures, notes)
     if run.report is not None:
         write_report(Path(run.report), found, run, ordered, model.identity)
     return found
-
-
-def _about(
-    model: CAFlow, data: str, run: Settings, reader: Examples, side: int | None
-) -> dict[str, Any]:
-    """The measurements, as JSON."""
-    about: dict[str, Any] = {
-        "task": task_of(model).name,
-        "data": {"path": data, "split": reader.split, "split_seed": reader.seed, "size": side},
-        "params": run.as_json(),
-        "estimator": estimator_of(model, run.noise_samples),
-    }
-    if run.protocol is not None:
-        about["protocol"] = run.protocol.as_json()
-    return about
-
-
-def _origin(about: dict[str, Any], model: CAFlow) -> dict[str, Any]:
-    """All that rows depend on."""
-    data = dict(about["data"])
-    origin = {"data": data.pop("path"), "task": about["task"], "model": model.identity, **data}
-    if "protocol" in about:
-        origin["protocol"] = about["protocol"]["name"]
-    return {**origin, **about["params"]}
 
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:
@@ -187,75 +171,47 @@ def _check_protocol(protocol: Protocol, task: Task) -> None:
             f"protocol {protocol.name} enlarges {protocol.factor} times, the model {task.factor}",
             "caflow models list",
         )
-    check_baselines(protocol.baselines)
-
-
-def _open_masks(stack: ExitStack, masks: str | Path) -> Examples:
-    """Open the set of masks; errors say that they are of masks."""
-    with of_masks("--masks "):
-        return stack.enter_context(open_split(masks, role="masks"))
-
-
-def _example(
-    task: Task, reader: Examples, masks: Examples | None, seed: int, index: int
-) -> Example:
-    """The example of an image, with the damage that a mask of a set makes."""
-    if masks is None:
-        return make_example(task, reader, index)
-
-    def mask_of(height: int, width: int) -> Pixels:
-        place = mask_index(index, len(reader.names), len(masks.names))
-        return damage(masks.read(place)[0], height, width, seed, index)
-
-    return make_example(task, reader, index, mask_of)
+    if "telea" in protocol.baselines:
+        load_opencv()
 
 
 class _Features:
-    """The features of truths, baseline images and kept candidates, set by set."""
+    """The features of truths, and of baseline images and kept candidates, set by set."""
 
-    def __init__(self, extractor: Extractor, run: Settings) -> None:
-        self._extractor, self._run = extractor, run
-        self.truths = SetFeatures(extractor.name, run.metrics)
-        self._baseline = SetFeatures(extractor.name, run.metrics)
-        self._kept = {cell: SetFeatures(extractor.name, run.metrics) for cell in run.cells}
-        # Of each truth to the nearest of its own kept candidates.
-        self._nearest: dict[Cell, list[float]] = {cell: [] for cell in run.cells}
+    def __init__(self, run: Settings, device: torch.device) -> None:
+        self._run, self._extractor = run, load_extractor(run.weights, device)
+        self._truths = SetFeatures(self._extractor.name, run.metrics)
+        self._made: dict[str | Cell, SetFeatures] = {}
 
     def add(self, measured: Measured) -> None:
         """Add an image's truth and, if a metric compares sets, its baseline and candidates."""
-        truth = self._extractor(to_batch([measured.example.truth]))
-        self.truths.add(truth)
-        if not self._run.sets:
-            return
-        for image in measured.baselines.values():
-            self._baseline.add(self._extractor(to_batch([image])))
-        for cell, features in self._kept.items():
-            images = measured.kept(cell)
-            own = torch.cat([self._extractor(to_batch([image])) for image in images])
-            features.add(own)
-            if self.truths.keeps_all:
-                self._nearest[cell].append(float((own - truth).norm(dim=1).min()))
+        made: dict[str | Cell, list[Pixels]] = {}
+        if self._run.sets:
+            made |= {name: [image] for name, image in measured.baselines.items()}
+            made |= {cell: measured.kept(cell) for cell in self._run.cells}
+            made.pop(BASELINES["paired"], None)  # the truths' own set
+        self._truths.add(self._extractor(to_batch([measured.example.truth])))
+        for what, images in made.items():
+            features = self._made.setdefault(
+                what, SetFeatures(self._extractor.name, self._run.metrics)
+            )
+            for image in images:  # whose sizes may differ
+                features.add(self._extractor(to_batch([image])))
 
-    def finish(self, results: list[Result], baseline: str, notes: list[str]) -> list[str]:
-        """Add the distances to the results, and save the truths' statistics; return the labels."""
+    def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
+        """Add the distances to the results, and save the truths' statistics: labels and notes."""
         sets, label = self._run.sets, self._extractor.label
         if self._run.save_stats is not None:
-            self.truths.save(Path(self._run.save_stats))
-        if not sets:
-            return []
-        notes += cautions([self.truths])
-        if self._baseline.count and all(row.what != baseline for row in results):
-            results.insert(0, Result(baseline, {}))
-        for row in results:
-            made = self._kept.get(row.cell) if row.what == "model" and row.cell else None
-            if row.what == baseline and baseline != BASELINES["paired"]:  # the truths' own set
-                made = self._baseline
-            if made is None or not made.count:
+            self._truths.save(Path(self._run.save_stats))
+        for result in results:
+            what = result.cell if result.what == "model" else result.what
+            made = self._made.get(what or "")
+            if made is None:
                 continue
-            values, extra = distances(sets, self._extractor, made, self.truths)
-            row.values |= values
-            row.extra |= extra
-            if row.cell and "coverage" in sets and self.truths.keeps_all:
-                share = own_coverage(self._nearest[row.cell], self.truths)
-                row.extra[f"{label('coverage')}_own"] = share
-        return [label(name) for name in sets]
+            values, extra = distances(sets, self._extractor, made, self._truths)
+            result.values |= values
+            result.extra |= extra
+            if result.cell and "coverage" in sets and made.keeps_all:
+                share = own_coverage(made, self._truths)
+                result.extra[f"{label('coverage')}_own"] = share
+        return [label(name) for name in sets], cautions([self._truths]) if sets else []

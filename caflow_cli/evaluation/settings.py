@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import Config
-from ..errors import usage_error
-from ..paths import exists, url_of
+from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples, check_rank
 from ..temperature import Temperature
 from .metrics import METRICS, Weights, choose_metrics
@@ -18,10 +18,7 @@ from .protocols import BASELINES, Protocol, get_protocol
 if TYPE_CHECKING:
     from ..data.split import Split
 
-__all__ = ["Cell", "Settings", "check_images"]
-
-_MOST_CANDIDATES = 10_000  # of one image, which are in memory together
-_SEEDS = 2**32
+__all__ = ["Cell", "Settings"]
 
 
 class Cell(NamedTuple):
@@ -62,63 +59,43 @@ class Settings:
     report: str | Path | None = None  # folder for the gallery, `index.html`
     skip_existing: bool = False  # go on with what an interrupted run left in either
     save_stats: str | Path | None = None  # an .npz of the truths' features, for later runs
-    lpips_is_optional: bool = (
-        False  # left out, with a note, if its network cannot be had: a default
-    )
 
     def __post_init__(self) -> None:
-        protocol: Any = self.protocol
-        if isinstance(protocol, str):
-            protocol = get_protocol(protocol)
+        given: Any = self.protocol
+        protocol = get_protocol(given) if isinstance(given, str) else given
         paper = protocol or Protocol("", "", "", (), "")
-        metrics = (*_several(self.metrics, (), "--metric", str), *paper.metrics)
-        known = {
+        metrics = (*_several(self.metrics, "--metric", str), *paper.metrics)
+        needs = ("pairs", "benchmark") if paper.whole else ("pairs", "sets", "model")
+        offered = [name for name, metric in METRICS.items() if metric.needs in needs]
+        if paper.task != "inpaint":
+            offered = [name for name in offered if name != "psnr_hole"]
+        chosen = choose_metrics(metrics, offered)
+        for name, value in {
             "protocol": protocol,
-            "metrics": tuple(choose_metrics(metrics, self._offered(protocol), ("lpips", "rmse"))),
-            "tau": _several(self.tau, paper.tau, "--tau", Temperature.of),
-            "candidates": _several(self.candidates, paper.candidates, "-m", int),
-            "keep": _several(self.keep, paper.keep, "-n", int),
-            "rank": _several(self.rank, (), "--rank", str),
+            "metrics": chosen if metrics else (),
+            "tau": _several(self.tau, "--tau", Temperature.of)
+            or _several(paper.tau, "", Temperature.of),
+            "candidates": _several(self.candidates, "-m", int)
+            or _several(paper.candidates, "", int),
+            "keep": _several(self.keep, "-n", int) or tuple(paper.keep),
+            "rank": _several(self.rank, "--rank", str),
             "limit": paper.images if self.limit is None else self.limit,
-            "lpips_is_optional": self.lpips_is_optional or not metrics,
-        }
-        for name, value in known.items():
+        }.items():
             object.__setattr__(self, name, value)
-        self._check()
-
-    @staticmethod
-    def _offered(protocol: Protocol | None) -> list[str]:
-        """The metrics that can be chosen."""
-        if protocol is None or not protocol.whole:
-            return [name for name, metric in METRICS.items() if metric.needs != "benchmark"]
-        names = [name for name, m in METRICS.items() if m.needs in ("pairs", "benchmark")]
-        return [name for name in names if name != "psnr_hole" or protocol.task == "inpaint"]
-
-    def _check(self) -> None:
         for rule in self.rank:
             check_rank(rule)
         for m in self.candidates:
             Sampling(candidates=m).check()
-            _require(m <= _MOST_CANDIDATES, f"cannot draw {m} candidates", "-m 10")
         for n in self.keep:
             Sampling(keep=n).check()
-        for name, number in (("--limit", self.limit), ("--batch-size", self.batch_size)):
-            _require(number is None or number >= 1, f"{name} is {number}", f"{name} 10")
-        # Not `Sampling`'s bound: seeds of many images start again at 0.
-        _require(0 <= self.seed < _SEEDS, f"seed {self.seed} is out of range", "--seed 0")
         check_noise_samples(self.noise_samples)
-        splits = (None, "train", "val", "test")
-        _require(self.split in splits, f"unknown split {self.split!r}", "--split test")
-        if self.protocol is not None and self.protocol.masks:
-            message = f"protocol {self.protocol.name} needs masks of damage"
-            _require(self.masks is not None, message, "--masks DIR, white where a hole is")
-        else:
-            message = "--masks is for --protocol repair"
-            _require(self.masks is None, message, "--protocol repair, or no --masks")
-        message = "--save-stats is not for whole images, whose sizes differ"
-        _require(not (self.whole and self.save_stats), message, "leave --save-stats out")
-        message = "--skip-existing needs a folder of an earlier run"
-        _require(not self.skip_existing or bool(self.folder), message, "--save-images DIR")
+        enough = self.limit is None or self.limit > 0
+        check_usage(enough, f"--limit is {self.limit}", "--limit 10")
+        message = f"protocol {paper.name} needs masks of damage"
+        hint = "--masks DIR, white where a hole is"
+        check_usage(bool(self.masks) or not paper.masks, message, hint)
+        message = "--masks is for --protocol repair"
+        check_usage(not self.masks or paper.masks, message, "--protocol repair, or no --masks")
 
     def of(self, config: Config) -> Settings:
         """The settings for a model; what is open is filled in from it, else from its task.
@@ -130,17 +107,16 @@ class Settings:
         assert defaults.candidates is not None, "`of` fills it in"
         found = replace(
             self,
+            metrics=self.metrics or ("lpips", "rmse"),
             tau=self.tau or (defaults.temperature,),
             candidates=self.candidates or (defaults.candidates,),
         )
         for tau in found.tau:
             tau.of_latents(config.flow.latent_scales)
         least, most = min(found.keep), max(found.candidates)
-        _require(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
-        if "diversity" in found.metrics:
-            _require(most >= 2, "the diversity of one candidate is none", "-m 10")
-        if "calibration" in found.metrics:
-            _require(most >= 2, "one candidate has no spread to calibrate", "-m 30")
+        check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
+        varied = most > 1 or not {"diversity", "calibration"} & set(found.metrics)
+        check_usage(varied, "one candidate has no diversity or calibration", "-m 10")
         return found
 
     @property
@@ -170,17 +146,11 @@ class Settings:
         alike, there is one."""
         if set(self.metrics) <= {"bpd"}:
             return []
-        cells = [
-            Cell(tau, m, n, rank)
-            for tau in self.tau
-            for m in self.candidates
-            for n in self.keep
-            for rank in self.rank
-            if n <= m
-        ]
+        sweep = itertools.product(self.tau, self.candidates, self.keep, self.rank)
+        cells = [Cell(*values) for values in sweep]
         if self.whole:
             cells = [c if any(c.tau.values) else Cell(c.tau, 1, 1, self.rank[0]) for c in cells]
-        return list(dict.fromkeys(cells))
+        return [cell for cell in dict.fromkeys(cells) if cell.n <= cell.m]
 
     @property
     def draws(self) -> list[tuple[Temperature, int]]:
@@ -190,11 +160,30 @@ class Settings:
         """
         if self.whole:
             return list(dict.fromkeys((cell.tau, cell.m) for cell in self.cells))
-        most = max(self.candidates)
-        draws = dict.fromkeys((cell.tau, most) for cell in self.cells)
+        taus = [cell.tau for cell in self.cells]
         if "likelihood" in self.metrics:
-            draws[Temperature.of(1.0), most] = None
-        return list(draws)
+            taus.append(Temperature.of(1.0))
+        return [(tau, max(self.candidates)) for tau in dict.fromkeys(taus)]
+
+    def departures(self, images: int) -> list[str]:
+        """Notes on the differences between a run, of so many images, and a paper's table."""
+        paper = self.protocol
+        if paper is None or paper.images is None:
+            return []
+        settings: dict[str, tuple[Sequence[object], Sequence[object]]] = {
+            "tau": (self.tau, [paper.tau]),
+            "M": (self.candidates, [paper.candidates]),
+            "N": (self.keep, paper.keep),
+            "rank": (self.rank, ["likelihood"]),
+        }
+        found = [
+            f"{name} {', '.join(map(str, ours))} instead of {', '.join(map(str, theirs))}"
+            for name, (ours, theirs) in settings.items()
+            if list(ours) != list(theirs)
+        ]
+        if images != paper.images:
+            found.append(f"{images} images instead of {paper.images:,}")
+        return [f"not quite {paper.name}: {'; '.join(found)}"] if found else []
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -208,35 +197,12 @@ class Settings:
         }
 
 
-def _several(given: Any, default: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """One value, several, or a text with commas as a tuple, in order, without repeats.
-
-    None and an empty sequence are the default, of which None is none.
-    """
-    if given is None or given == () or given == []:
-        given = () if default is None else default
-    parts = given
-    if isinstance(given, str):
-        parts = given.split(",")
-    elif isinstance(given, int | float | Temperature):
+def _several(given: Any, flag: str, kind: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """One value, several, or a text with commas as a tuple, in order, without repeats."""
+    parts = given.split(",") if isinstance(given, str) else given
+    if isinstance(given, int | float | Temperature):
         parts = [given]
     try:
-        return tuple(dict.fromkeys(map(kind, parts)))
+        return tuple(dict.fromkeys(map(kind, parts or ())))
     except ValueError as error:
         raise usage_error(f"{flag} is {given!r}", f"{flag} 1, or 1,10") from error
-
-
-def check_images(path: Path) -> None:
-    """Refuse a path of nothing, before anything is opened. CaflowError (exit 2)."""
-    if url := url_of(path):
-        raise usage_error(
-            f"{url!r} is a URL, and images are read from files",
-            f"curl -LO {url}, and give the folder, zip or image",
-        )
-    if not exists(path):
-        raise usage_error(f"no images at {str(path)!r}", "give a folder, a zip or an image")
-
-
-def _require(condition: bool, message: str, hint: str) -> None:
-    if not condition:
-        raise usage_error(message, hint)

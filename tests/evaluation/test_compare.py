@@ -12,7 +12,7 @@ from evaluation.folders import fill, rmse
 from evaluation.random_features import LABEL, QUICK
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import compare, compare_lines
+from caflow_cli.evaluation import compare
 from caflow_cli.images import write_png
 
 FID = f"fid:{LABEL}"
@@ -151,7 +151,7 @@ def test_lines_are_measured_as_they_come(tmp_path):
         yield line("b.png", made / "b_superres.png")
 
     done = []
-    found = compare_lines(
+    found = compare(
         lines(), true, ["rmse", "fid"], weights=QUICK, progress=lambda n, _: done.append(n)
     )
     assert taken
@@ -176,9 +176,9 @@ def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
         line("z.png", made / "c.png"),
         line("c.png", tmp_path / "gone.png"),
     ]
-    found = compare_lines(lines, true, ["rmse"])
+    found = compare(lines, true, ["rmse"])
     assert [name for name, _ in found.failed] == ["b.png", "z.png", "c.png"]
-    kept = compare_lines([lines[0], line("c.png")], true, ["rmse"])
+    kept = compare([lines[0], line("c.png")], true, ["rmse"])
     assert [(name, error.message) for name, error in kept.failed] == [
         ("c.png", "no file of it was written")
     ]
@@ -187,10 +187,10 @@ def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
     planned = lines[0].replace("ok", "planned")
     for nonsense in ("hello", '{"a": 1}', planned):
         with pytest.raises(CaflowError, match="line 2 of stdin") as caught:
-            compare_lines([lines[0], nonsense], true, ["rmse"])
+            compare([lines[0], nonsense], true, ["rmse"])
         assert caught.value.exit_code == 2
     with pytest.raises(CaflowError, match="stdin names no images"):
-        compare_lines([], true, ["rmse"])
+        compare([], true, ["rmse"])
     fill(true / "sub", 3, ("a",))
     with pytest.raises(CaflowError, match="two images 'a'"):
-        compare_lines(lines, true, ["rmse"])
+        compare(lines, true, ["rmse"])

@@ -55,8 +55,9 @@ def test_colour_is_taken_away_as_pillow_does(models_32):
 def test_a_hole_shows_nothing_of_the_truth(models_32, opencv_in_name):
     mask = np.zeros((30, 45), np.uint8)
     mask[3:9, 20:22] = 255
-    example = of(models_32["inpaint"], IMAGE, mask_of=lambda height, width: mask[:height, :width])
-    hole = mask > 0
+    example = of(models_32["inpaint"], IMAGE, masks=Examples("all", None, ["m"], lambda _: [mask]))
+    hole = example.hole
+    assert hole.sum() == (mask > 0).sum()
     assert (example.input[hole] == 128).all()
     assert np.array_equal(example.input[~hole], IMAGE[~hole])
     for name, level in (("telea", 100), ("navier-stokes", 140)):
@@ -95,13 +96,13 @@ def test_the_truth_is_consistent_and_another_image_is_not(models_32):
 
 def test_a_seam_is_one_for_the_truth_and_grows_with_an_edge_at_the_border(models_32):
     ramp = np.arange(32, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)  # 1 a row
-    example = of(models_32["inpaint"], ramp)
-    assert seam(example, ramp) == 1.0
+    task, example = task_of(models_32["inpaint"]), of(models_32["inpaint"], ramp)
+    assert seam(task, example, ramp) == 1.0
     filled = np.where(example.hole[..., None], ramp + 10, ramp).astype(np.uint8)
     # Rows: |10 + 1| above and |10 - 1| below the hole, else |1|; columns: 10, else 0. Half each.
-    assert seam(example, filled) == pytest.approx((10 + 10) / (1 + 0))
-    assert seam(of(models_32["colorize"], ramp), ramp) is None
-    assert seam(of(models_32["inpaint"], np.zeros_like(ramp)), ramp) is None
+    assert seam(task, example, filled) == pytest.approx((10 + 10) / (1 + 0))
+    assert seam(task, of(models_32["colorize"], ramp), ramp) is None
+    assert seam(task, of(models_32["inpaint"], np.zeros_like(ramp)), ramp) is None
 
 
 def test_masks_are_spread_over_the_whole_set():

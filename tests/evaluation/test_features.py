@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import Weights, compare
+from caflow_cli.evaluation import Weights
 from caflow_cli.evaluation.metrics import features
 from caflow_cli.evaluation.metrics.features import load_extractor
 
@@ -57,19 +57,6 @@ def test_a_file_with_another_digest_is_never_unpickled(tmp_path, monkeypatch):
     assert caught.value.exit_code == 3
     assert "--fid-weights" in caught.value.hint
     assert not opened
-
-
-def test_all_that_is_missing_is_said_at_once(true_pictures, tmp_path, monkeypatch):
-    for name in ("CAFLOW_FID_WEIGHTS", "CAFLOW_LPIPS_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(CaflowError) as caught:
-        compare(true_pictures, true_pictures, ["lpips", "fid"])
-    assert caught.value.exit_code == 3
-    for name in ("alexnet-owt-7be5be79.pth", "weights-inception-2015-12-05-6726825d.pth"):
-        assert name in caught.value.message
-        assert name in caught.value.hint
 
 
 def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch):

@@ -57,8 +57,10 @@ def test_large_sets_are_compared_in_parts():
 
 def test_a_draw_counts_for_its_own_condition_alone():
     truths = on_a_line(*range(10))
-    assert own_coverage([0.0] * 10, truths) == 1.0
-    assert own_coverage([5.0, 4.0, 3.0, 3.1, 9, 9, 9, 9, 9, 9], truths) == 0.3
+    assert own_coverage(truths, truths) == 1.0
+    apart = [5, 4, 3, 3.1, 9, 9, 9, 9, 9, 9]
+    draws = [place for truth, by in enumerate(apart) for place in (truth + by, truth - 20)]
+    assert own_coverage(on_a_line(*draws), truths) == 0.3
 
 
 def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_path):
@@ -136,7 +138,7 @@ def test_kid_of_unequal_sets_repeats_itself_and_leaves_the_global_generator_alon
 
 
 def test_a_set_of_one_has_no_distance():
-    with pytest.raises(CaflowError, match="generated set has 1 images"):
+    with pytest.raises(CaflowError, match="a set has 1 images"):
         fid(stats(features(1, 1)), stats(features(2)))
 
 

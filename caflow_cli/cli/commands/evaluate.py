@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import dataclass, fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -258,16 +257,9 @@ def _compare(
     images: list[str], metrics: list[str], compared: Compared, console: Console
 ) -> Evaluation:
     """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
-    from ...evaluation.settings import check_images
+    from ...evaluation import compare
 
-    sets = images or [str(compared.reference)]
-    for path in sets:
-        check_images(Path(path))
-
-    from ...evaluation import compare, compare_lines
-
+    generated, reference = images or (sys.stdin, str(compared.reference))
     with console.progress() as display:
         shared = {**compared.networks, "resize": compared.resize, "progress": measuring(display)}
-        if images:
-            return compare(images[0], images[1], metrics, **shared)
-        return compare_lines(sys.stdin, sets[0], metrics, **shared)
+        return compare(generated, reference, metrics, **shared)

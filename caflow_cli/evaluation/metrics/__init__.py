@@ -1,9 +1,84 @@
-"""Metrics of images and of sets: their descriptions, formulas and networks.
+"""Metrics: `catalogue.toml` says what each one is, the modules have formulas and networks.
 
-Nothing here knows tasks or models. Importing the package imports no torch, because the command line
-describes metrics without it.
+Help, JSON and tables take their text from the catalogue. Nothing here knows tasks or models, and
+importing the package imports no torch.
 """
 
-from .catalogue import METRICS, Metric, Weights, choose_metrics
+from __future__ import annotations
 
-__all__ = ["METRICS", "Metric", "Weights", "choose_metrics"]
+import difflib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ...errors import usage_error
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["METRICS", "Metric", "Weights", "choose_metrics", "read_tables"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric.
+
+    `needs` is pairs (image and truth), sets (two sets), a model that samples, or a benchmark: one
+    of the protocols on whole images.
+    """
+
+    name: str
+    definition: str
+    range: str
+    units: str
+    better: Literal["lower", "higher", "nominal"]
+    needs: Literal["pairs", "sets", "model", "benchmark"]
+    decimals: int  # that a table shows
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the networks of metrics come from.
+
+    None is the environment's file, else torch's cache, else a download.
+    """
+
+    lpips: str | Path | None = None
+    fid: str | Path | None = None
+    extractor: str = "inception"  # of the features of FID, KID and coverage
+
+
+def read_tables(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of a TOML file, each with its name."""
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: {"name": name, **table} for name, table in tables.items()}
+
+
+METRICS: dict[str, Metric] = {
+    name: Metric(**table)
+    for name, table in read_tables(Path(__file__).with_name("catalogue.toml")).items()
+}
+
+
+def choose_metrics(given: Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
+    """The metrics that are named, in the catalogue's order.
+
+    Args:
+        given: Names, comma lists of them, or `all`; none of them: lpips and rmse.
+        offered: Names that this form of evaluation has; `all` stands for these.
+
+    Raises:
+        CaflowError: (exit 2) a metric is unknown, or this form cannot measure it.
+    """
+    offered = list(offered)
+    names = [part.strip().lower() for text in given or ("lpips,rmse",) for part in text.split(",")]
+    for name in names:
+        if name not in (*offered, "all"):
+            near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]
+            what = "this form cannot measure" if name in METRICS else "unknown metric"
+            raise usage_error(f"{what} {name!r}", f"--metric {near}; known: {', '.join(offered)}")
+    return tuple(name for name in METRICS if name in (offered if "all" in names else names))

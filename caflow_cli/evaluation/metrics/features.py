@@ -7,7 +7,7 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,18 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import EXIT_WEIGHTS, CaflowError, usage_error
-from .catalogue import Weights
-from .pairs import LpipsDistance, pair_metrics
+from . import Weights
+from .pairs import LpipsDistance
 
-__all__ = ["EXTRACTORS", "INCEPTION_FILE", "Extractor", "load_extractor", "load_networks"]
+__all__ = ["Extractor", "load_extractor"]
 
-INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
-_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
+_FILE = "weights-inception-2015-12-05-6726825d.pth"
+_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
 # Its first eight digits are in the file's name, as torch.hub writes them; the whole is what users
 # of the file state again and again. torch-fidelity and pytorch-fid publish the same bytes.
 _SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _LAYERS = {"inception": 2048, "inception-768": 768, "inception-192": 192, "inception-64": 64}
-EXTRACTORS = (*_LAYERS, "alexnet")
 
 
 @dataclass(frozen=True)
@@ -45,41 +44,15 @@ class Extractor:
     def __call__(self, images: Tensor) -> Tensor:
         """Compute features, (B, d) float64 on the CPU."""
         try:
-            features = self.features(images)
-            assert len(features) == len(images), f"features are of {len(features)} images"
-            assert features.ndim == 2, f"features have {features.ndim} axes"
+            features = self.features(images).cpu().double()
+            count, _ = features.shape
+            assert count == len(images), f"features are of {count} images"
         except Exception as error:  # the caller's code: anything
             raise usage_error(
                 f"feature extractor {self.name!r} failed: {type(error).__name__}: {error}",
                 "let it take uint8 (B, 3, H, W), and return (B, d)",
             ) from error
-        return features.cpu().double()
-
-
-def load_networks(
-    metrics: Collection[str], weights: Weights, device: torch.device | str, features: bool
-) -> tuple[Callable[[Tensor, Tensor], list[dict[str, float]]], Extractor | None]:
-    """Load what computes the metrics: `pair_metrics`, and with `features` the extractor.
-
-    Raises:
-        CaflowError: As for both. If files are missing, one error (exit 3) names all.
-    """
-    missing: list[CaflowError] = []
-
-    def load(what: Callable[..., Any], *arguments: Any) -> Any:
-        try:
-            return what(*arguments, device)
-        except CaflowError as error:
-            if error.exit_code != EXIT_WEIGHTS:
-                raise
-            missing.append(error)
-
-    pairs = load(pair_metrics, metrics, weights)
-    extractor = load(load_extractor, weights) if features else None
-    if missing:
-        messages, hints = zip(*((one.message, one.hint) for one in missing), strict=True)
-        raise CaflowError("; ".join(messages), "; ".join(hints), EXIT_WEIGHTS)
-    return pairs, extractor
+        return features
 
 
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
@@ -95,53 +68,39 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
             pinned ones (exit 3).
     """
     name = weights.extractor
-    if name in _LAYERS:
-        net = _inception(_LAYERS[name], weights.fid).to(device)
-        return Extractor(name, lambda images: net(images.to(device)))
     if name == "alexnet":
         return Extractor(name, LpipsDistance(weights.lpips, device).features)
-    if ":" not in name:
+    if name in _LAYERS:
+        features: Any = _inception(_LAYERS[name], weights.fid)
+    elif ":" in name:
+        features = _from_factory(name)
+    else:
         raise usage_error(
             f"unknown feature extractor {name!r}",
-            f"--feature-extractor {', '.join(EXTRACTORS)}, or module:factory",
+            f"--feature-extractor {', '.join(_LAYERS)}, alexnet, or module:factory",
         )
-    return Extractor(name, _from_factory(name, device))
+    if isinstance(features, nn.Module):
+        features = features.eval().to(device)
+    return Extractor(name, lambda images: features(images.to(device)))
 
 
 def _inception(layer: int, path: str | Path | None) -> nn.Module:
+    """FID's network, from exactly the bytes that were verified: the file is a pickle."""
     from torchmetrics.image.fid import NoTrainInceptionV3
 
-    # The file is a pickle. What is opened is exactly the bytes that were verified.
-    verified = io.BytesIO(_verified_weights(path))
-    return NoTrainInceptionV3(
-        name="inception-v3-compat",
-        features_list=[str(layer)],
-        feature_extractor_weights_path=cast(Any, verified),
-        antialias=False,
-    )
-
-
-def _verified_weights(path: str | Path | None) -> bytes:
-    named = path or os.environ.get("CAFLOW_FID_WEIGHTS") or None
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
+    file = Path(path or os.environ.get("CAFLOW_FID_WEIGHTS") or cached)
     hint = f"download {_URL} into {str(cached.parent)!r}, or --fid-weights FILE"
-    if named is None and not cached.is_file():
-        try:
+    try:
+        if file == cached and not cached.is_file():
             cached.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_URL, str(cached), hash_prefix=_SHA256, progress=False)
-        except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
-            raise CaflowError(
-                f"no Inception weights: {INCEPTION_FILE} is not in torch's cache, and the download "
-                "failed",
-                hint,
-                EXIT_WEIGHTS,
-            ) from error
-    file = Path(named or cached)
-    try:
         data = file.read_bytes()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # URLError is the first, another hash the second
         raise CaflowError(
-            f"cannot read Inception weights {str(file)!r}: {error.strerror}", hint, EXIT_WEIGHTS
+            f"no Inception weights: {str(file)!r} cannot be read or downloaded: {error}",
+            hint,
+            EXIT_WEIGHTS,
         ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != _SHA256:
@@ -151,26 +110,25 @@ def _verified_weights(path: str | Path | None) -> bytes:
             hint,
             EXIT_WEIGHTS,
         )
-    return data
+    return NoTrainInceptionV3(
+        name="inception-v3-compat",
+        features_list=[str(layer)],
+        feature_extractor_weights_path=cast(Any, io.BytesIO(data)),
+        antialias=False,
+    )
 
 
-def _from_factory(name: str, device: torch.device | str) -> Callable[[Tensor], Tensor]:
-    module_name, _, factory_name = name.partition(":")
-    hint = "--feature-extractor module:factory, importable from here"
+def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
+    module, _, factory = name.partition(":")
     sys.path.insert(0, "")  # as `python -m` has it
     try:
-        features = getattr(importlib.import_module(module_name), factory_name)()
+        features = getattr(importlib.import_module(module), factory)()
+        assert callable(features), f"{type(features).__name__} cannot be called"
     except Exception as error:  # the caller's code: anything
         raise usage_error(
-            f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}", hint
+            f"cannot make feature extractor {name!r}: {type(error).__name__}: {error}",
+            "--feature-extractor module:factory, importable from here",
         ) from error
     finally:
         sys.path.remove("")
-    if not callable(features):
-        raise usage_error(
-            f"{name!r} returned {type(features).__name__}, which cannot be called", hint
-        )
-    if isinstance(features, nn.Module):
-        features = features.eval().to(device)
-
-    return lambda images: cast(Tensor, features(images.to(device)))
+    return cast(Callable[[Tensor], Tensor], features)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from ...errors import CaflowError
 from ...perceptual import ALEX, at_hand, load_perceptual
-from .catalogue import Weights
+from . import Weights
 
 __all__ = [
+    "FORMULAS",
     "LEAST_SIDE",
     "LpipsDistance",
+    "PairMetrics",
     "central_share",
     "colourfulness",
     "diversity",
@@ -34,6 +37,8 @@ __all__ = [
     "ssim",
     "ssim_y",
 ]
+
+PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # of each pair
 
 LEAST_SIDE = 31  # of an image, below which a layer of AlexNet has nothing left
 _PEAK = 255.0
@@ -66,23 +71,32 @@ def ssim(images: Tensor, references: Tensor) -> Tensor:
     the image.
     """
     _check(images, references)
-    return _similarity(images, references, "ssim")
+    return _similarity(images, references)
 
 
 def psnr_y(images: Tensor, references: Tensor) -> Tensor:
     """PSNR of Y in dB, as super-resolution is compared: `20 log10(255 / rmse)` of the luma (BT.601,
     16 to 235, not rounded), without the 4 pixels next to each border. Sides of at least 9."""
-    return _decibels(_rmse(*_inner_luma(images, references, 1, "psnr_y")))
+    return _decibels(_rmse(*_inner_luma(images, references)))
 
 
 def ssim_y(images: Tensor, references: Tensor) -> Tensor:
     """`ssim` of what `psnr_y` compares. Sides of at least 19."""
-    return _similarity(*_inner_luma(images, references, _WINDOW, "ssim_y"), "ssim_y")
+    return _similarity(*_inner_luma(images, references))
+
+
+FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "rmse": rmse,
+    "psnr": psnr,
+    "ssim": ssim,
+    "psnr_y": psnr_y,
+    "ssim_y": ssim_y,
+}  # those that need no network
 
 
 def psnr_hole(images: Tensor, references: Tensor, hole: Tensor) -> Tensor:
     """`20 log10(255 / rmse)` over the pixels of a hole, bool (H, W), and their channels, in dB."""
-    return _decibels(rmse(images[:, :, hole][..., None], references[:, :, hole][..., None]))
+    return _decibels(_rmse(images[:, :, hole], references[:, :, hole]))
 
 
 def colourfulness(images: Tensor) -> Tensor:
@@ -108,6 +122,15 @@ def _check(images: Tensor, references: Tensor) -> None:
             raise CaflowError(f"images are {batch.dtype}", "pass uint8 images, 0-255")
 
 
+def _check_side(images: Tensor, least: int, what: str) -> None:
+    height, width = images.shape[-2:]
+    if min(height, width) < least:
+        raise CaflowError(
+            f"{width}x{height} pixels are too few for {what}, which needs {least} a side",
+            "use larger images or --resize 64, or leave the metric out",
+        )
+
+
 def _rmse(x: Tensor, y: Tensor) -> Tensor:
     return (x.double() - y.double()).square().flatten(1).mean(1).sqrt()
 
@@ -116,42 +139,28 @@ def _decibels(error: Tensor) -> Tensor:
     return 20 * (_PEAK / error).log10()
 
 
-def _inner_luma(
-    images: Tensor, references: Tensor, least: int, metric: str
-) -> tuple[Tensor, Tensor]:
+def _inner_luma(*batches: Tensor) -> list[Tensor]:
     """Y of both, (B, 1, H - 8, W - 8) float64, without the borders."""
-    _check(images, references)
-    height, width = images.shape[-2:]
-    if min(height, width) < 2 * _BORDER + least:
-        raise CaflowError(
-            f"{width}x{height} pixels are too few for {metric}, which leaves out {_BORDER} at each "
-            "border",
-            f"leave out --metric {metric}",
-        )
+    _check(*batches)
+    _check_side(batches[0], 2 * _BORDER + 1, "metrics of Y")
     inner = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    x, y = (
-        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, batch.double())[:, None]
-        for batch in (images, references)
-    )
-    return x[inner], y[inner]
+    return [
+        _BLACK + torch.einsum("c,bchw->bhw", _LUMA, batch.double())[:, None][inner]
+        for batch in batches
+    ]
 
 
-def _similarity(x: Tensor, y: Tensor, metric: str) -> Tensor:
+def _similarity(x: Tensor, y: Tensor) -> Tensor:
     """SSIM of (B, C, H, W) of range 255: (B,)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    height, width = x.shape[-2:]
-    if min(height, width) < _WINDOW:
-        raise CaflowError(
-            f"SSIM of {width}x{height} pixels has no whole window of 11x11",
-            f"leave out --metric {metric}",
-        )
+    _check_side(x, _WINDOW, "a window of SSIM")
     # torchmetrics averages over windows beyond the border as well. In float32 even areas are off.
     _, places = structural_similarity_index_measure(
         x.double(), y.double(), data_range=_PEAK, reduction="none", return_full_image=True
     )
     rim = _WINDOW // 2
-    inside: Tensor = places[..., rim : height - rim, rim : width - rim]
+    inside: Tensor = places[..., rim:-rim, rim:-rim]
     return inside.flatten(1).mean(1)
 
 
@@ -178,17 +187,15 @@ def rank_histogram(candidates: Tensor, truth: Tensor, where: Tensor | None = Non
     Returns:
         Shares, (M + 1,) float64, that sum to 1.
     """
-    m = candidates.shape[0]
     if where is not None:
         candidates, truth = candidates[:, :, where], truth[:, where]
-    below = (candidates < truth).sum(0).flatten()
-    equal = (candidates == truth).sum(0).flatten()
-    joint = torch.bincount(below * (m + 1) + equal, minlength=(m + 1) ** 2)
-    histogram = torch.zeros(m + 1, dtype=torch.float64)
-    for index in joint.nonzero().flatten().tolist():
-        first, ties = divmod(index, m + 1)
-        histogram[first : first + ties + 1] += joint[index].item() / (ties + 1)
-    return histogram / max(truth.numel(), 1)
+    below = (candidates < truth).sum(0)
+    equal = (candidates == truth).sum(0)
+    shares = [
+        ((below <= rank) & (rank <= below + equal)).double() / (equal + 1)
+        for rank in range(len(candidates) + 1)
+    ]
+    return torch.stack([share.mean() for share in shares])
 
 
 def central_share(histogram: Tensor, share: float) -> float:
@@ -239,28 +246,16 @@ class LpipsDistance:
         return last.mean((2, 3))
 
     def _scaled(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        if min(height, width) < LEAST_SIDE:
-            raise CaflowError(
-                f"{width}x{height} pixels are too few for AlexNet, which needs {LEAST_SIDE} a side",
-                "use larger images, or --resize 64",
-            )
+        _check_side(images, LEAST_SIDE, "AlexNet")
         return images.to(self._device).float() / 127.5 - 1
 
 
 _lpips = functools.cache(LpipsDistance)  # building it takes longer than measuring a few images
-_FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "rmse": rmse,
-    "psnr": psnr,
-    "ssim": ssim,
-    "psnr_y": psnr_y,
-    "ssim_y": ssim_y,
-}
 
 
 def pair_metrics(
     names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
-) -> Callable[[Tensor, Tensor], list[dict[str, float]]]:
+) -> PairMetrics:
     """A function that computes the metrics of pairs, for each pair of two batches.
 
     Raises:
@@ -269,7 +264,7 @@ def pair_metrics(
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if "lpips" in names:
         functions["lpips"] = _lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))
-    functions |= {name: _FORMULAS[name] for name in names if name in _FORMULAS}
+    functions |= {name: FORMULAS[name] for name in names if name in FORMULAS}
 
     def measure(images: Tensor, references: Tensor) -> list[dict[str, float]]:
         columns = {name: f(images, references).tolist() for name, f in functions.items()}
@@ -278,20 +273,13 @@ def pair_metrics(
     return measure
 
 
-def measurable(metrics: Iterable[str], weights: Weights, notes: list[str]) -> list[str]:
-    """The metrics without LPIPS, if its trunk is not to be had.
-
-    Args:
-        metrics: Names.
-        weights: A trunk that these or the environment name must be there all the same.
-        notes: Gets a line that says why LPIPS is left out, and which file it needs.
-    """
-    names = list(metrics)
-    if "lpips" not in names or at_hand(ALEX, weights.lpips):
-        return names
-    try:
-        load_perceptual(ALEX)
-    except CaflowError as error:
-        notes.append(f"lpips is left out: {error.message}; {error.hint}")
-        names.remove("lpips")
-    return names
+def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, ...], list[str]]:
+    """The metrics, and notes: without LPIPS, with a note that says why and which file it needs, if
+    its trunk is not to be had. One that is named must be there all the same."""
+    if "lpips" in metrics and not at_hand(ALEX, weights.lpips):
+        try:
+            load_perceptual(ALEX)
+        except CaflowError as error:
+            note = f"lpips is left out: {error.message}; {error.hint}"
+            return tuple(name for name in metrics if name != "lpips"), [note]
+    return metrics, []

@@ -1,4 +1,4 @@
-"""Sets of images by their features: FID and KID by torchmetrics, density and coverage.
+"""Sets of images by their features: FID, KID, density and coverage.
 
     B_j = { f : |f - f_j| <= r_j },  r_j the distance of truth j to its k-th nearest other truth
 
@@ -17,13 +17,12 @@ which is 0.97 for large sets of equal size, and above 0.999 if M is five times N
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import CaflowError, usage_error
 from ...images import atomic_write
@@ -35,6 +34,7 @@ __all__ = ["SetFeatures", "cautions", "coverage", "distances", "fid", "kid", "ow
 _KEEPING = ("kid", "coverage")  # the metrics that need features themselves
 _RESERVOIR = 10_000  # features of a set that these see
 _FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
+_FEW_IMAGES = "a set has {} images, too few for a distance of sets"
 _SUBSETS, _SUBSET_SIZE = 100, 1000
 _NEIGHBOURS = 5
 _ROWS = 500  # of a matrix of distances, in memory at a time
@@ -55,31 +55,25 @@ class SetFeatures:
         self.extractor = extractor
         self.count = 0
         self.count_is_known = True
-        self.sum = torch.zeros(0, dtype=torch.float64)
-        self.products = torch.zeros(0, 0, dtype=torch.float64)
+        self.sum = self.products = torch.zeros((), dtype=torch.float64)
         self._kept: list[Tensor] | None = [] if set(_KEEPING) & set(metrics) else None
         self._generator = torch.Generator().manual_seed(0)
 
     def add(self, features: Tensor) -> None:
         """Add features, (B, d)."""
         features = features.double()
-        if not self.count:
-            d = features.shape[1]
-            self.sum, self.products = self.sum.new_zeros(d), self.products.new_zeros(d, d)
-        self.sum += features.sum(0)
-        self.products += features.T @ features
+        self.sum = self.sum + features.sum(0)
+        self.products = self.products + features.T @ features
         for row in features:
             if self._kept is not None:
-                self._keep(self._kept, row)
+                if len(self._kept) < _RESERVOIR:
+                    self._kept.append(row.clone())
+                elif (place := self._random(self.count + 1)) < _RESERVOIR:
+                    self._kept[place] = row.clone()
             self.count += 1
 
-    def _keep(self, kept: list[Tensor], row: Tensor) -> None:
-        if len(kept) < _RESERVOIR:
-            kept.append(row.clone())
-            return
-        place = int(torch.randint(self.count + 1, (), generator=self._generator))
-        if place < _RESERVOIR:
-            kept[place] = row.clone()
+    def _random(self, below: int) -> int:
+        return int(torch.randint(below, (), generator=self._generator))
 
     @property
     def keeps_all(self) -> bool:
@@ -95,12 +89,17 @@ class SetFeatures:
             )
         return torch.stack(self._kept)
 
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean, (d,), and covariance, (d, d), with the divisor n - 1. CaflowError below n = 2."""
+        if self.count < 2:
+            raise CaflowError(_FEW_IMAGES.format(self.count), "give at least two, better 2,048")
+        mean = self.sum / self.count
+        return mean, (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
+
     def save(self, path: Path) -> None:
         """Write an .npz of mu, sigma, n and extractor. CaflowError if that fails."""
-        if self.count < 2:
-            raise usage_error("statistics need two images", "give a larger set")
-        mean = self.sum / self.count
-        sigma = (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
+        mean, sigma = self.moments
         buffer = io.BytesIO()
         np.savez(
             buffer,
@@ -118,10 +117,6 @@ class SetFeatures:
         Raises:
             CaflowError: (exit 2) the file has no statistics, or those of another extractor.
         """
-        bad = usage_error(
-            f"{str(path)!r} holds no statistics",
-            "give a file that --save-stats wrote: mu, sigma, n, extractor",
-        )
         try:
             with np.load(path, allow_pickle=False) as file:
                 mean, covariance = (
@@ -131,13 +126,15 @@ class SetFeatures:
                 # If n is not stated, any will do: FID does not depend on it.
                 count = int(file["n"]) if known else 2
                 name = str(file["extractor"]) if "extractor" in file else "inception"
+            d, finite = mean.numel(), mean.isfinite().all() and covariance.isfinite().all()
+            if not (d and count > 1 and finite):
+                raise ValueError("out of range")
+            mean, covariance = mean.view(d), covariance.view(d, d)
         except Exception as error:  # a broken zip raises whatever that leads its reader to
-            raise bad from error
-        d = mean.numel()
-        if mean.shape != (d,) or covariance.shape != (d, d) or count < 2 or not d:
-            raise bad
-        if not (mean.isfinite().all() and covariance.isfinite().all()):
-            raise bad
+            raise usage_error(
+                f"{str(path)!r} holds no statistics",
+                "give a file that --save-stats wrote: mu, sigma, n, extractor",
+            ) from error
         if name != extractor:
             raise usage_error(
                 f"{str(path)!r} holds statistics of extractor {name!r}, not {extractor!r}",
@@ -182,27 +179,18 @@ def cautions(sets: Sequence[SetFeatures]) -> list[str]:
 
 
 def fid(generated: SetFeatures, reference: SetFeatures) -> float:
-    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, by torchmetrics in float64.
+    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, in float64.
 
     Raises:
         CaflowError: A set has fewer than two images.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
-    _check(generated, reference)
-    metric = FrechetInceptionDistance(feature=_Given(len(reference.sum)))
-    for prefix, features in (("real", reference), ("fake", generated)):
-        setattr(metric, f"{prefix}_features_sum", features.sum)
-        setattr(metric, f"{prefix}_features_cov_sum", features.products)
-        setattr(metric, f"{prefix}_features_num_samples", torch.tensor(features.count))
-    metric.orig_dtype = torch.float64  # of the features, which `update` would have seen
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that `update` was not called
-        return float(metric.compute())
+    (m, c), (mean, covariance) = generated.moments, reference.moments
+    root = torch.linalg.eigvals(covariance @ c).sqrt().real.sum()
+    return float((mean - m).square().sum() + covariance.trace() + c.trace() - 2 * root)
 
 
 def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
-    """Mean and standard deviation over random subsets of the unbiased squared MMD, by torchmetrics.
+    """Mean and standard deviation over random subsets of the unbiased squared MMD.
 
     The kernel is `(x·y / d + 1)³`. There are 100 subsets of at most 1,000 features from each set,
     drawn with a fixed seed, or one subset if each would hold both sets whole. Float64.
@@ -210,22 +198,21 @@ def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
     Raises:
         CaflowError: A set has fewer than two images, or consists of statistics only.
     """
-    from torchmetrics.image.kid import KernelInceptionDistance
+    sets = reference.features, generated.features
+    n = min(_SUBSET_SIZE, *map(len, sets))
+    if n < 2:
+        raise CaflowError(_FEW_IMAGES.format(n), "give at least two, better 2,048")
+    generator = torch.Generator().manual_seed(0)
 
-    _check(generated, reference)
-    features = generated.features, reference.features
-    size = min(_SUBSET_SIZE, *map(len, features))
-    subsets = 1 if all(len(part) == size for part in features) else _SUBSETS
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # that it keeps all features
-        torch.manual_seed(0)
-        metric = KernelInceptionDistance(
-            feature=_Given(features[0].shape[1]), subsets=subsets, subset_size=size
-        )
-        for part, real in zip(features, (False, True), strict=True):
-            metric.update(part, real=real)
-        mean, deviation = metric.compute()
-    return float(mean), float(deviation)
+    def kernel(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    found = []
+    for _ in range(1 if all(len(part) == n for part in sets) else _SUBSETS):
+        x, y = (part[torch.randperm(len(part), generator=generator)[:n]] for part in sets)
+        within = sum(kernel(z, z).fill_diagonal_(0).sum() for z in (x, y)) / (n * (n - 1))
+        found.append(within - 2 * kernel(x, y).mean())
+    return float(torch.stack(found).mean()), float(torch.stack(found).std(correction=0))
 
 
 def coverage(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
@@ -248,16 +235,16 @@ def coverage(generated: SetFeatures, reference: SetFeatures) -> tuple[float, flo
     return covered / len(true), inside / (min(_NEIGHBOURS, len(true) - 1) * len(made))
 
 
-def own_coverage(nearest: Sequence[float], reference: SetFeatures) -> float:
+def own_coverage(generated: SetFeatures, reference: SetFeatures) -> float:
     """The share of truths whose ball holds an image drawn for that truth's own condition.
 
     Args:
-        nearest: Distance of each truth to the nearest image of its own condition, in the truths'
-            order.
+        generated: N images for each truth, in the truths' order; it keeps all of them.
         reference: The truths, with kept features, all of them.
     """
-    within = torch.tensor(nearest, dtype=torch.float64) <= _radii(reference.features)
-    return float(within.double().mean())
+    true = reference.features
+    apart = (generated.features.unflatten(0, (len(true), -1)) - true[:, None]).norm(dim=2)
+    return float((apart.min(1).values <= _radii(true)).double().mean())
 
 
 def _radii(true: Tensor) -> Tensor:
@@ -272,23 +259,3 @@ def _radii(true: Tensor) -> Tensor:
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     # Differences, not products: an image's distance to itself is exactly 0.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _check(generated: SetFeatures, reference: SetFeatures) -> None:
-    for features, name in ((generated, "generated"), (reference, "reference")):
-        if features.count < 2:
-            raise CaflowError(
-                f"the {name} set has {features.count} images, too few for a distance of sets",
-                "give at least two, better 2,048",
-            )
-
-
-class _Given(nn.Module):
-    """The identity, in place of the network that torchmetrics expects: the inputs are features."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features

@@ -194,14 +194,13 @@ def test_a_protocol_for_whole_images_is_one_command(
             "--protocol repair",
         ),
         (["--data", "d", "--protocol", "sr4", "--resize", "8"], "--resize is for sets", "leave"),
-        (["--data", "d", "--skip-existing"], "--skip-existing needs a folder", "--save-images"),
         (["--data", "d", "--tau", "warm"], "tau is 'warm'", "--tau 0.5"),
         (["--data", "d", "--metric", "rsme"], "unknown metric 'rsme'", "--metric rmse"),
         (["--data", "d", "--reference", "r"], "more than one thing", "--data"),
         (
             ["--data", "d", "--protocol", "sr4", "--metric", "psnr_hole"],
-            "'psnr_hole' is measured",
-            "repair",
+            "cannot measure 'psnr_hole'",
+            "known: lpips",
         ),
     ],
 )
