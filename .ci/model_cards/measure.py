@@ -15,7 +15,7 @@ import caflow_cli as caflow
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Evaluation, Result, Weights
-from caflow_cli.evaluation.examples import Example, make_example, side_of
+from caflow_cli.evaluation.examples import Example, make_example
 from caflow_cli.evaluation.measure import SEED_STEP
 from caflow_cli.evaluation.protocols import BASELINES
 from caflow_cli.flows import to_uint8
@@ -182,9 +182,9 @@ def _of_images(result: Result) -> dict[str, Any]:
 
 
 def _examples(model: caflow.CAFlow, data: Path, count: int) -> list[Example]:
-    task = task_of(model)
-    side, paired = side_of(model.config.task), not task.derives_condition
-    with open_split(data, "test", side, role="pairs" if paired else "images") as reader:
+    task, own = task_of(model), model.config.task
+    side, role = None if own.native else own.size, "images" if task.derives_condition else "pairs"
+    with open_split(data, "test", side, role=role) as reader:
         return [make_example(task, reader, index) for index in range(count)]
 
 

@@ -176,10 +176,11 @@ class Settings:
             "N": (self.keep, paper.keep),
             "rank": (self.rank, ["likelihood"]),
         }
+        texts = {name: [", ".join(map(str, v)) for v in pair] for name, pair in settings.items()}
         found = [
-            f"{name} {', '.join(map(str, ours))} instead of {', '.join(map(str, theirs))}"
-            for name, (ours, theirs) in settings.items()
-            if list(ours) != list(theirs)
+            f"{n} {ours} instead of {theirs}"
+            for n, (ours, theirs) in texts.items()
+            if ours != theirs
         ]
         if images != paper.images:
             found.append(f"{images} images instead of {paper.images:,}")

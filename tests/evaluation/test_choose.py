@@ -60,7 +60,7 @@ def test_without_lpips_the_temperature_stays(models_32, with_val, monkeypatch, t
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     found = choose_temperature(models_32["colorize"], with_val)
-    assert (found.tau, found.lpips, found.images) == (0.85, None, 5)
+    assert (str(found.tau), found.lpips, found.images) == ("0.85", None, 5)
     assert found.useful is (found.rmse < found.baseline_rmse)
     with pytest.raises(CaflowError, match="cannot read LPIPS trunk"):
         choose_temperature(models_32["colorize"], with_val, weights=Weights(lpips="gone"))
@@ -74,4 +74,4 @@ def test_a_model_whose_samples_diverge_keeps_its_own(models_32, with_val):
     model = copy.copy(models_32["superres"])
     model.__class__ = Diverging
     found = choose_temperature(model, with_val, limit=1)
-    assert (found.tau, found.images, found.rmse, found.useful) == (0.5, 0, None, False)
+    assert (str(found.tau), found.images, found.rmse, found.useful) == ("0.5", 0, None, False)

@@ -83,8 +83,6 @@ def test_what_does_not_match_is_refused_by_name(tmp_path):
     assert "two images 'b'" in refusal(made, true, ["rmse"]).message
     (tmp_path / "empty").mkdir()
     assert "no images in" in refusal(tmp_path / "empty", true, ["rmse"]).message
-    url = "https://example.com/faces.zip"
-    assert f"{url!r} is a URL" in refusal(url, true, ["rmse"]).message
     assert "no images at" in refusal(tmp_path / "none", true, ["rmse"]).message
 
 

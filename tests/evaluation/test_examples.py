@@ -18,7 +18,7 @@ from caflow_cli.evaluation.examples import (
     restore_simply,
     seam,
 )
-from caflow_cli.inference.score import task_of
+from caflow_cli.inference import task_of
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (30, 45, 3), np.uint8)
 SQUARES = list(np.random.default_rng(1).integers(0, 251, (2, 32, 32, 3), np.uint8))

@@ -17,8 +17,7 @@ from caflow_cli.evaluation.metrics.pairs import colourfulness, psnr_y
 from caflow_cli.evaluation.protocols import PROTOCOLS, get_protocol
 from caflow_cli.evaluation.settings import Settings
 from caflow_cli.images import read_image, write_png
-from caflow_cli.inference import restore
-from caflow_cli.inference.score import task_of, to_batch
+from caflow_cli.inference import restore, task_of, to_batch
 
 SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}
 
