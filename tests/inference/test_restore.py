@@ -63,13 +63,13 @@ def test_every_task_ranks_by_the_score_of_the_image(task_models, task, size, dom
 def test_defaults_are_the_tasks_unless_the_model_has_its_own(task_models):
     image, mask = smooth(16, 16), np.full((16, 16), 255, np.uint8)
     result = restore(task_models["inpaint"], image, mask=mask)
-    assert (result.tau, len(result.ranked)) == (0.5, 30)
+    assert (result.tau.values, len(result.ranked)) == ((0.5,), 30)
     assert restore(task_models["colorize"], image, candidates=1).tau.values == (0.85,)
     model = copy.copy(task_models["paired"])
     assert restore(model, image, candidates=1).tau.values == (0.8,)
     model.config = replace(model.config, task=replace(model.config.task, tau=0.3, candidates=2))
     result = restore(model, image)
-    assert (result.tau, len(result.ranked)) == (0.3, 2)
+    assert (result.tau.values, len(result.ranked)) == ((0.3,), 2)
 
 
 def test_consistent_candidates_are_projected_before_they_are_scored(small_model):
