@@ -7,7 +7,6 @@ value has unit width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -15,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import NOISE_STEPS
-from ..devices import zeros_float64
 from ..layers import Conv, Modules, Squeeze
-from ..layers.terms import sum_per_image, volume
+from ..layers.terms import scaling, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
 __all__ = ["NOISE_LEVELS", "VariationalNoise", "noise_draws", "to_uint8", "uniform_noise"]
@@ -81,7 +79,7 @@ class VariationalNoise(nn.Module):
 
     def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
         h, logdet = forward_through(self._links(cond), x)
-        h, logdet = _WIDTH * h, logdet + _widening(h)
+        h, logdet = _WIDTH * h, logdet + scaling(_WIDTH, h.shape[1], h)
         u, _ = self.squeeze.inverse(torch.sigmoid(h))
         return u, logdet + sum_per_image(-F.softplus(h) - F.softplus(-h))
 
@@ -89,8 +87,5 @@ class VariationalNoise(nn.Module):
         u, _ = self.squeeze(y)
         h = torch.log(u) - torch.log1p(-u)
         x, logdet = inverse_through(self._links(cond), h / _WIDTH)
-        return x, logdet - _widening(h) + sum_per_image(F.softplus(h) + F.softplus(-h))
-
-
-def _widening(h: Tensor) -> Tensor:
-    return volume(zeros_float64(h.shape[1], h) + math.log(_WIDTH), h)
+        logdet = logdet - scaling(_WIDTH, h.shape[1], h)
+        return x, logdet + sum_per_image(F.softplus(h) + F.softplus(-h))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from ..config import TRANSITIONS
 from ..layers import (
     ChannelAffine,
-    Composed,
     Conv,
     FoldedAffine,
     Modules,
@@ -23,19 +22,63 @@ from ..layers import (
     product,
 )
 from ..layers.terms import per_candidate
-from .step import (
-    ConditionalStep,
-    Link,
-    Step,
-    StepCondition,
-    forward_through,
-    inverse_through,
-)
+from .step import ConditionalStep, Link, Step, StepCondition, forward_through, inverse_through
 
 __all__ = ["ConditionalScale", "Scale", "ScaleCondition"]
 
+_S = TypeVar("_S", bound="_Scale")
 
-class Scale(nn.Module):
+
+class _Scale(nn.Module):
+    """Squeeze, transitions and steps, whose conditions `_conditions` makes of that of the scale."""
+
+    recompute = False  # set on all by `training.optim.checkpoint_activations`
+    steps: Modules[Any]
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = Squeeze()
+        self.transitions = Modules[ChannelAffine | FoldedAffine](
+            ChannelAffine(channels) for _ in range(TRANSITIONS)
+        )
+
+    def _conditions(self, cond: Any) -> Sequence[Any]:
+        return [None] * len(self.steps)
+
+    def forward(self, x: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
+        """In training, as in the folded form, the transitions are part of the first step's map.
+
+        A product of matrices costs less than a convolution of all pixels, forward and backward. The
+        inverse of the training form goes through each layer by itself.
+        """
+        maps = compose([*self.transitions, *(step.affine for step in self.steps)])
+        count = len(self.transitions)
+        links = [Link(self.squeeze)]
+        first = [own for own in maps[: count + 1] if own is not None]
+        if len(self.steps) and len(first) == count + 1:
+            maps = [*maps[:count], product(first), *maps[count + 1 :]]
+        else:
+            links += [Link(t, None, own) for t, own in zip(self.transitions, maps, strict=False)]
+        steps = zip(self.steps, self._conditions(cond), maps[count:], strict=True)
+        return forward_through([*links, *(Link(*step) for step in steps)], x, self.recompute)
+
+    def inverse(self, y: Tensor, cond: Any = None) -> tuple[Tensor, Tensor]:
+        steps = zip(self.steps, self._conditions(cond), strict=True)
+        links = [*map(Link, (self.squeeze, *self.transitions)), *(Link(*step) for step in steps)]
+        return inverse_through(links, y)
+
+    def fold(self: _S) -> _S:
+        """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
+        folded = fold_children(self)
+        run = [*self.transitions, *(step.affine for step in list(self.steps)[:1])]
+        one = FoldedAffine([layer for layer in run if isinstance(layer, ChannelAffine)])
+        folded.transitions = Modules([] if len(self.steps) else [one])
+        if len(self.steps):
+            folded.steps[0].affine = one
+        return folded
+
+
+class Scale(_Scale):
     """One scale of R or T. (B, C, H, W) <-> (B, 4C, H/2, W/2); the flow does the split.
 
     Args:
@@ -45,27 +88,9 @@ class Scale(nn.Module):
         bound: Bound of the log-scales.
     """
 
-    recompute = False  # set on all by `training.optim.checkpoint_activations`
-
     def __init__(self, channels: int, steps: int, hidden: int, bound: float) -> None:
-        super().__init__()
-        self.squeeze = Squeeze()
-        self.transitions = Modules[ChannelAffine | FoldedAffine](
-            ChannelAffine(channels) for _ in range(TRANSITIONS)
-        )
+        super().__init__(channels)
         self.steps = Modules[Step](Step(channels, hidden, bound) for _ in range(steps))
-
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        transitions, composed = _composed(self)
-        steps = [Link(step, None, own) for step, own in zip(self.steps, composed, strict=True)]
-        return forward_through([Link(self.squeeze), *transitions, *steps], x, self.recompute)
-
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        layers = (self.squeeze, *self.transitions, *self.steps)
-        return inverse_through([Link(layer) for layer in layers], y)
-
-    def fold(self) -> Scale:
-        return _fold(self)
 
 
 class ScaleCondition(NamedTuple):
@@ -85,7 +110,7 @@ class ScaleCondition(NamedTuple):
         return self._replace(l=l)
 
 
-class ConditionalScale(nn.Module):
+class ConditionalScale(_Scale):
     """f_j^i: one scale of a conditional flow (paper section 4.2, appendix A.2).
 
     Conditions are squeezed like x. The first layers of the nets of all steps read the condition
@@ -103,8 +128,6 @@ class ConditionalScale(nn.Module):
     Shapes: x (B, C, H, W) <-> (B, 4C, H/2, W/2); D_j (B or B / M, d_channels, H, W).
     """
 
-    recompute = False  # as in `Scale`
-
     def __init__(
         self,
         channels: int,
@@ -116,11 +139,7 @@ class ConditionalScale(nn.Module):
         trunk: int = 0,
         trunk_blocks: int = 1,
     ) -> None:
-        super().__init__()
-        self.squeeze = Squeeze()
-        self.transitions = Modules[ChannelAffine | FoldedAffine](
-            ChannelAffine(channels) for _ in range(TRANSITIONS)
-        )
+        super().__init__(channels)
         width = trunk or 2 * steps * hidden  # one half for the injectors, one for the couplings
         self.embed_d = Conv(4 * d_channels, width, 3)
         self.embed_l = Conv(4 * l_channels, width, 3, bias=False) if l_channels else None
@@ -143,7 +162,6 @@ class ConditionalScale(nn.Module):
         return ScaleCondition(embedded, known)
 
     def _conditions(self, cond: ScaleCondition) -> Sequence[StepCondition]:
-        """The condition of each step."""
         if self.embed_l is None:
             return cond.steps
         assert cond.l is not None, "this function has an L among its conditions"
@@ -164,47 +182,3 @@ class ConditionalScale(nn.Module):
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(step.read, *part, use_reentrant=False, preserve_rng_state=False)  # type: ignore[no-any-return]
         return step.read(*part)
-
-    def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
-        transitions, composed = _composed(self)
-        steps = zip(self.steps, self._conditions(cond), composed, strict=True)
-        links = [Link(self.squeeze), *transitions, *(Link(*step) for step in steps)]
-        return forward_through(links, x, self.recompute)
-
-    def inverse(self, y: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
-        steps = zip(self.steps, self._conditions(cond), strict=True)
-        layers = (self.squeeze, *self.transitions)
-        return inverse_through([*map(Link, layers), *(Link(*step) for step in steps)], y)
-
-    def fold(self) -> ConditionalScale:
-        return _fold(self)
-
-
-_S = TypeVar("_S", Scale, ConditionalScale)
-
-
-def _fold(scale: _S) -> _S:
-    """Fold the transitions and the first step's actnorm and 1×1, if any, into one map."""
-    folded = fold_children(scale)
-    run = [*scale.transitions, *(step.affine for step in list(scale.steps)[:1])]
-    one = FoldedAffine([layer for layer in run if isinstance(layer, ChannelAffine)])
-    folded.transitions = Modules([] if len(scale.steps) else [one])
-    if len(scale.steps):
-        folded.steps[0].affine = one
-    return folded
-
-
-def _composed(scale: Scale | ConditionalScale) -> tuple[list[Link], Sequence[Composed | None]]:
-    """The transitions of a scale, and the affine maps of its steps.
-
-    In training, as in the folded form, the transitions are part of the first step's map: a product
-    of matrices costs less than a convolution of all pixels, forward and backward. The inverse of
-    the training form goes through each layer by itself.
-    """
-    maps = compose([*scale.transitions, *(step.affine for step in scale.steps)])
-    count = len(scale.transitions)
-    first = [own for own in maps[: count + 1] if own is not None]
-    if len(scale.steps) and len(first) == count + 1:
-        return [], [product(first), *maps[count + 1 :]]
-    transitions = zip(scale.transitions, maps, strict=False)
-    return [Link(layer, None, own) for layer, own in transitions], maps[count:]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ..flows import standard_normal_log_prob, to_uint8
-from ..layers.guides import Moments
+from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..tasks import Pixels
 from ..temperature import Tau
@@ -175,9 +175,9 @@ class Conditions:
         if len(self.tiles) > 1 and self._model.config.flow.guide_net == "unet":
             if row not in self._moments:
                 self._moments[row] = Moments()
-                with self._moments[row].recorded():
+                with self._moments[row].of_pass():
                     self._model.encode_condition(self.tiles.places(image))
-            with self._moments[row].used():
+            with self._moments[row].of_pass():
                 condition = self._model.encode_condition(tile)
         else:
             condition = self._model.encode_condition(tile)

@@ -9,7 +9,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..devices import to_float64, to_like
-from .terms import volume
 
 __all__ = ["ActNorm"]
 
@@ -20,9 +19,7 @@ class ActNorm(nn.Module):
     `initialize` sets both so that the output for the first training batch has mean 0 and variance
     1. This happens only once: `initialized` is a buffer, so a loaded or resumed model does not
     repeat it. A model in `eval()` does not do it. With several ranks the moments are all-reduced
-    first, so that every rank gets the same values.
-
-    Shapes: x (B, C, H, W).
+    first, so that every rank gets the same values. `ChannelAffine` applies both.
     """
 
     initialized: Tensor
@@ -48,7 +45,7 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Set scale and bias from the moments of x, unless they are set, or in `eval()`."""
+        """Set scale and bias by x, (B, C, H, W), unless they are set, or in `eval()`."""
         if self.training and not self.is_initialized:
             values = to_float64(x)
             moments = torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
@@ -62,12 +59,3 @@ class ActNorm(nn.Module):
             self.log_scale.copy_(to_like(-0.5 * variance.log(), self.log_scale))
             self.initialized.fill_(True)
             self._known_initialized = True
-
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        self.initialize(x)
-        scale = self.log_scale.exp()[:, None, None]
-        return (x + self.bias[:, None, None]) * scale, volume(self.log_scale, x)
-
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        scale = self.log_scale.neg().exp()[:, None, None]
-        return y * scale - self.bias[:, None, None], -volume(self.log_scale, y)

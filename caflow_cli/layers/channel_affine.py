@@ -40,9 +40,6 @@ class ChannelAffine(nn.Module):
         self.actnorm = ActNorm(channels)
         self.invconv = InvConv1x1(channels)
 
-    def _log_scale(self) -> Tensor:
-        return to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
-
     def forward(
         self, x: Tensor, cond: None = None, composed: Composed | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -60,7 +57,8 @@ class ChannelAffine(nn.Module):
 
     def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
         weight = to_like(self._inverse_weight(), y)[:, :, None, None]
-        return conv2d(y, weight, -to_like(self.actnorm.bias, y)), -volume(self._log_scale(), y)
+        log_scale = to_float64(self.actnorm.log_scale) + to_float64(self.invconv.log_diag)
+        return conv2d(y, weight, -to_like(self.actnorm.bias, y)), -volume(log_scale, y)
 
     def fold(self) -> FoldedAffine:
         return FoldedAffine([self])
@@ -78,12 +76,7 @@ class FoldedAffine(nn.Module):
     def __init__(self, layers: Sequence[ChannelAffine]) -> None:
         super().__init__()
         self._layers = tuple(layers)
-        own_type = layers[0].actnorm.bias  # and device
-        maps, log_scale = _both_ways(layers)
-        self.forth, self.back = (
-            FixedConv(to_like(weight, own_type)[:, :, None, None], to_like(bias, own_type))
-            for weight, bias in maps
-        )
+        self.forth, self.back, log_scale = _both_ways(layers, layers[0].actnorm.bias)
         self.log_scale = log_scale.sum(0, keepdim=True)  # of all channels together
         self._wide: tuple[FixedConv, FixedConv] | None = None  # made when it is needed
         self.eval()
@@ -96,11 +89,7 @@ class FoldedAffine(nn.Module):
         if x.dtype != torch.float64 or self.forth.weight.dtype == torch.float64:
             return self.forth, self.back
         if self._wide is None:
-            (weight, bias), (inverse, shift) = _both_ways(self._layers)[0]
-            self._wide = (
-                FixedConv(weight[:, :, None, None], bias),
-                FixedConv(inverse[:, :, None, None], shift),
-            )
+            self._wide = _both_ways(self._layers, x)[:2]
         return self._wide
 
     def forward(self, x: Tensor, cond: None = None, composed: None = None) -> tuple[Tensor, Tensor]:
@@ -112,17 +101,20 @@ class FoldedAffine(nn.Module):
 
 @torch.no_grad()
 def _both_ways(
-    layers: Sequence[ChannelAffine],
-) -> tuple[tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]], Tensor]:
-    """Compose successive layers: (W, b), the same for the inverse, and the log-scales (C,)."""
+    layers: Sequence[ChannelAffine], like: Tensor
+) -> tuple[FixedConv, FixedConv, Tensor]:
+    """Successive layers as one map and its inverse, in the type of `like`; the log-scales (C,)."""
     weight, bias, log_scale = product(_compose(layers, torch.float64))
     # From the last layer to the first: x = V (... (V_m y - a_m) ...) - a_1.
-    inverse, shift = None, torch.zeros_like(bias)
+    inverse, shift = torch.eye(len(bias)).to(weight), torch.zeros_like(bias)
     for layer in reversed(layers):
         own, a = layer._inverse_weight(), to_float64(layer.actnorm.bias)
-        inverse, shift = own if inverse is None else own @ inverse, own @ shift - a
-    assert inverse is not None
-    return ((weight, bias), (inverse, shift)), log_scale
+        inverse, shift = own @ inverse, own @ shift - a
+    forth, back = (
+        FixedConv(to_like(w, like)[:, :, None, None], to_like(b, like))
+        for w, b in ((weight, bias), (inverse, shift))
+    )
+    return forth, back, log_scale
 
 
 def product(maps: Sequence[Composed]) -> Composed:

@@ -11,16 +11,19 @@ from ..devices import to_layout
 __all__ = ["FixedConv", "conv2d"]
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int = 0) -> Tensor:
-    """`F.conv2d`, with the same result for a single image as for one in a batch.
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
+    """`F.conv2d` of the same size, and ReLU of it if asked; an image is rounded as in a batch.
 
     On a CPU, PyTorch sends a single small image to another kernel, which rounds differently. A
     flow's inverse can amplify that to whole grey levels. A draw must not depend on the batch, so a
     single image runs as a batch of two.
     """
+    padding = weight.shape[-1] // 2
     if x.shape[0] == 1 and x.device.type == "cpu":
-        return F.conv2d(torch.cat([x, x]), weight, bias, padding=padding)[:1]
-    return F.conv2d(x, weight, bias, padding=padding)
+        y = F.conv2d(torch.cat([x, x]), weight, bias, padding=padding)[:1]
+    else:
+        y = F.conv2d(x, weight, bias, padding=padding)
+    return y.relu_() if relu else y
 
 
 class FixedConv(nn.Module):
@@ -35,10 +38,17 @@ class FixedConv(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.padding = weight.shape[-1] // 2
         self.weight = to_layout(weight.detach())
         self.bias = None if bias is None else bias.detach().clone()
-        self._packable = _has_packed_convolutions(self.weight)
+        # These operations are for code that `torch.compile` generates, and not public. Without
+        # them, `conv2d` does the same.
+        self._packable = (
+            weight.device.type == "cpu"
+            and weight.dtype in (torch.float32, torch.bfloat16)
+            and torch.backends.mkldnn.is_available()
+            and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+            and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
+        )
         self._packed: dict[torch.Size, Tensor] = {}
         self.eval()
 
@@ -50,9 +60,8 @@ class FixedConv(nn.Module):
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         x = x.to(self.weight.dtype)
         if not self._packable or torch.compiler.is_compiling():
-            plain = conv2d(x, self.weight, self.bias, self.padding)
-            return plain.relu_() if relu else plain
-        pad, one = [self.padding] * 2, [1, 1]
+            return conv2d(x, self.weight, self.bias, relu)
+        pad, one = [self.weight.shape[-1] // 2] * 2, [1, 1]
         weight = self._packed.get(x.shape)
         if weight is None:
             # By the shape: with the layout for another one oneDNN can be ten times slower.
@@ -67,18 +76,3 @@ class FixedConv(nn.Module):
             x, weight, self.bias, pad, one, one, 1, then, [], ""
         )
         return y
-
-
-def _has_packed_convolutions(weight: Tensor) -> bool:
-    """Whether PyTorch can compute with packed weights through oneDNN.
-
-    The operations exist for code that `torch.compile` generates, and are not part of the public
-    interface. Without them, `conv2d` does the same.
-    """
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-        and hasattr(torch.ops.mkldnn, "_reorder_convolution_weight")
-    )

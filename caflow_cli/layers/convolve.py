@@ -19,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from ..devices import prefers_products, to_layout
 from .conv import conv2d
 
-__all__ = ["convolution", "convolve", "data_gradient", "mask", "weight_gradients"]
+__all__ = ["convolution", "data_gradient", "mask", "weight_gradients"]
 
 
 def convolution(
@@ -41,10 +41,7 @@ def convolution(
     if learns and prefers_products(own, weight.shape[-1]) and not torch.compiler.is_compiling():
         return _Convolution.apply(x, weight, bias, own.dtype, relu)  # type: ignore[no-any-return]
     kernel, shift = weight.to(own.dtype), None if bias is None else bias.to(own.dtype)
-    if not learns and not torch.compiler.is_compiling():
-        return convolve(own, kernel, shift, relu)
-    y = conv2d(own, kernel, shift, weight.shape[-1] // 2)
-    return F.relu(y) if relu else y
+    return conv2d(own, kernel, shift, relu)
 
 
 class _Convolution(Function):
@@ -55,7 +52,7 @@ class _Convolution(Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, relu: bool
     ) -> Tensor:
         own, kernel = x.to(dtype), weight.to(dtype)
-        y = convolve(own, kernel, None if bias is None else bias.to(dtype), relu)
+        y = conv2d(own, kernel, None if bias is None else bias.to(dtype), relu)
         if len(y) == 1:  # a view, of one of two images (`conv2d`): it could not change in place
             y = y.clone()
         ctx.save_for_backward(own, kernel, y if relu else None)
@@ -74,12 +71,6 @@ class _Convolution(Function):
         of_x = data_gradient(grad, x, kernel).to(x_type) if wants_x else None
         of_weight, of_bias = (g.to(own_type) for g in weight_gradients(grad, x, kernel))
         return of_x, of_weight, of_bias if wants_bias else None, None, None
-
-
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool = False) -> Tensor:
-    """`conv2d(x, weight, bias)` without a gradient, and ReLU of it if asked, all of one type."""
-    y = conv2d(x, weight, bias, weight.shape[-1] // 2)
-    return y.relu_() if relu else y
 
 
 def mask(grad: Tensor, y: Tensor) -> Tensor:

@@ -7,22 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..devices import to_dtype, to_like
-from .conv import conv2d
-from .terms import volume
+from ..devices import to_dtype
 
 __all__ = ["InvConv1x1"]
 
 
 class InvConv1x1(nn.Module):
-    """`y = W x` at every pixel, `W = P L (U + diag(sign * exp(log_diag)))`.
+    """W of `y = W x` at every pixel, `W = P L (U + diag(sign * exp(log_diag)))`.
 
     P is a fixed permutation, L is unit lower triangular, and U is strictly upper triangular (both
     are kept in `lu`). So `log|det W| = sum(log_diag)`, and W is invertible whatever training does.
-    W starts as a random rotation. The inverse is computed in float64, whatever the parameters'
-    type.
-
-    Shapes: x (B, C, H, W).
+    W starts as a random rotation. `ChannelAffine` applies it.
     """
 
     permutation: Tensor
@@ -68,16 +63,7 @@ class InvConv1x1(nn.Module):
         half = torch.linalg.solve_triangular(lower, eye, upper=False, unitriangular=True)
         inverse = torch.linalg.solve_triangular(upper, half, upper=True)
         # W^-1 = (L U)^-1 P^T: column permutation[r] of (L U)^-1 moves to column r.
-        result: Tensor = inverse[:, self.permutation.to(inverse.device)]
-        return result
-
-    def forward(self, x: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = self.weight(x.dtype)[:, :, None, None]
-        return conv2d(x, weight), volume(self.log_diag, x)
-
-    def inverse(self, y: Tensor, cond: None = None) -> tuple[Tensor, Tensor]:
-        weight = to_like(self.inverse_weight(), y)[:, :, None, None]
-        return conv2d(y, weight), -volume(self.log_diag, y)
+        return inverse[:, self.permutation.to(inverse.device)]  # type: ignore[no-any-return]
 
 
 def _factors(layers: Sequence[InvConv1x1], dtype: torch.dtype) -> tuple[Tensor, Tensor]:

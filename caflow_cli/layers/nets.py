@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import net_type
-from .conv import FixedConv
-from .convolve import convolution, convolve, data_gradient, mask, weight_gradients
+from .conv import FixedConv, conv2d
+from .convolve import convolution, data_gradient, mask, weight_gradients
 from .terms import per_candidate
 
 __all__ = ["Conv", "ConvNet", "Modules", "Residual", "Trunk", "init_normal", "rms_norm"]
@@ -87,8 +87,7 @@ class ConvNet(nn.Module):
         else:
             hidden = self.first(x)
             hidden = hidden.add_(per_candidate(features, hidden.shape[0])).relu_()
-        out: Tensor = self.last(self.second(hidden, relu=True))
-        return out
+        return self.last(self.second(hidden, relu=True))  # type: ignore[no-any-return]
 
     def weights(self) -> list[Tensor]:
         """Weight and bias of each layer of a net that reads an x."""
@@ -100,11 +99,11 @@ class ConvNet(nn.Module):
         dtype = self.last.type_for(x)
         x = x.to(dtype)
         first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
-        one = convolve(x, first, bias_1, relu=features is None)
+        one = conv2d(x, first, bias_1, relu=features is None)
         if features is not None:
             one.add_(per_candidate(features, x.shape[0])).relu_()
-        two = convolve(one, second, bias_2, relu=True)
-        return convolve(two, last, bias_3), NetParts(x, one, two, first, second, last)
+        two = conv2d(one, second, bias_2, relu=True)
+        return conv2d(two, last, bias_3), NetParts(x, one, two, first, second, last)
 
 
 class NetParts(NamedTuple):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..devices import sum_float64, to_float64, to_like
+from ..devices import sum_float64, to_float64, to_like, zeros_float64
 
 __all__ = [
     "AffineParts",
@@ -24,6 +24,7 @@ __all__ = [
     "observe",
     "observed",
     "per_candidate",
+    "scaling",
     "standard_normal_log_prob",
     "sum_per_image",
     "volume",
@@ -38,8 +39,7 @@ def observed(observer: Callable[[Tensor], None]) -> Iterator[None]:
     """Show `observer` every term of log p(w|y) before it is summed over space: (B, ..., H, W).
 
     The terms of a forward pass have the sign that they have in log p; those of an inverse do not.
-    A term's memory may be overwritten once `observer` returns.
-    Use it in one thread at a time.
+    A term's memory may be overwritten once `observer` returns. Use it in one thread at a time.
     """
     global _observer
     before, _observer = _observer, observer
@@ -55,10 +55,14 @@ def observe(term: Callable[[], Tensor]) -> None:
         _observer(term())
 
 
-def sum_per_image(x: Tensor) -> Tensor:
-    """Sum over all dimensions except the first, in float64: (B, ...) -> (B,)."""
-    observe(lambda: x)
-    return _sum(x)
+def sum_per_image(x: Tensor, batch: int | None = None) -> Tensor:
+    """Sum over all dimensions except the first, in float64: (B, ...) -> (B,).
+
+    An image's sum is repeated for its candidates, where there are `batch` of all images together.
+    """
+    batch = batch or x.shape[0]
+    observe(lambda: per_candidate(x, batch))
+    return per_candidate(sum_float64(x, tuple(range(1, x.ndim))), batch)
 
 
 def volume(log_scale: Tensor, x: Tensor) -> Tensor:
@@ -66,6 +70,11 @@ def volume(log_scale: Tensor, x: Tensor) -> Tensor:
     total = sum_float64(log_scale)
     observe(lambda: total.expand(x.shape[0], *x.shape[-2:]))
     return (x.shape[-2] * x.shape[-1] * total).expand(x.shape[0])
+
+
+def scaling(factor: float, channels: int, x: Tensor) -> Tensor:
+    """The log-determinant of a map that scales so many channels by one factor, for x: (B,)."""
+    return volume(zeros_float64(channels, x) + math.log(factor), x)
 
 
 def standard_normal_log_prob(z: Tensor, sign: int = 1) -> Tensor:
@@ -86,16 +95,14 @@ def bounded(raw: Tensor, bound: float) -> Tensor:
     With unbounded log-scales a trained flow stretches by more than float32 can undo. The formula
     uses the sigmoid, which a CPU computes several times faster.
     """
-    return _log_scale(_sigma(raw, bound), bound)
+    return _bounded(raw, bound)[1]
 
 
-def _sigma(raw: Tensor, bound: float) -> Tensor:
+def _bounded(raw: Tensor, bound: float) -> tuple[Tensor, Tensor]:
+    """σ(2 raw / c), and `bounded(raw, c)`: tanh(r) = 2 σ(2 r) - 1."""
     # A copy first: what is made of a strided half of channels costs several times that.
-    return raw.clone().mul_(2 / bound).sigmoid_()
-
-
-def _log_scale(sigma: Tensor, bound: float) -> Tensor:
-    return torch.add(-bound, sigma, alpha=2 * bound)  # tanh(r) = 2 σ(2 r) - 1
+    sigma = raw.clone().mul_(2 / bound).sigmoid_()
+    return sigma, torch.add(-bound, sigma, alpha=2 * bound)
 
 
 def per_candidate(value: Tensor, batch: int) -> Tensor:
@@ -120,10 +127,8 @@ def affine(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
     image.
     """
     if torch.is_grad_enabled():
-        y, logdet = _Affine.apply(x, net, bound)
-    else:
-        y, logdet, _ = affine_forward(x, net, bound)
-    return y, logdet
+        return _Affine.apply(x, net, bound)  # type: ignore[no-any-return]
+    return affine_forward(x, net, bound)[:2]
 
 
 def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor]:
@@ -131,22 +136,12 @@ def affine_inverse(y: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     half = net.shape[1] // 2
     raw, b = net.to(y.dtype).split(half, dim=1)
     s = bounded(raw, bound).neg_()
-    logdet = _sum_of_shared(s, y.shape[0])
+    logdet = sum_per_image(s, y.shape[0])
     scale, b = per_candidate(_exp_(s), y.shape[0]), per_candidate(b, y.shape[0])
     if half == y.shape[1]:
         return (y - b) * scale, logdet
     y1, y2 = y.split((half, y.shape[1] - half), dim=1)
     return torch.cat([(y1 - b) * scale, y2], dim=1), logdet
-
-
-def _sum(x: Tensor) -> Tensor:
-    return sum_float64(x, tuple(range(1, x.ndim)))
-
-
-def _sum_of_shared(x: Tensor, batch: int) -> Tensor:
-    """`sum_per_image(per_candidate(x, batch))`, with one sum for each image."""
-    observe(lambda: per_candidate(x, batch))
-    return per_candidate(_sum(x), batch)
 
 
 def _exp_(x: Tensor) -> Tensor:
@@ -170,9 +165,8 @@ def affine_forward(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     """
     batch, half = x.shape[0], net.shape[1] // 2
     values = net.to(x.dtype)
-    sigma = _sigma(values[:, :half], bound)
-    s = _log_scale(sigma, bound)
-    logdet = _sum_of_shared(s, batch)
+    sigma, s = _bounded(values[:, :half], bound)
+    logdet = sum_per_image(s, batch)
     scale, b = per_candidate(_exp_(s), batch), per_candidate(values[:, half:], batch)
     if half == x.shape[1]:
         y = (x * scale).add_(b)

@@ -92,7 +92,7 @@ class Density(nn.Module):
         self.logit = Logit()
         self.R = MultiScaleFlow(flow.r_channels, flow.r_steps, flow.widths, bound)
         guide, spread = build_guide(flow), build_spread(flow)
-        self.A = Anchor(flow.anchor, self.logit, channels, guide, spread, bound, flow.guide_views)
+        self.A = Anchor(flow.anchor, channels, guide, spread, bound, flow.guide_views)
         self.T = MultiScaleFlow(channels, flow.t_steps, flow.widths, bound)
         self.F = _CONDITIONALS[flow.conditional](flow)
 

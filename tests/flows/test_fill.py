@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from caflow_cli.flows.pixels.fill import harmonic_fill
+from caflow_cli.flows.fill import harmonic_fill
 
 
 def holes(height: int, width: int) -> dict[str, torch.Tensor]:

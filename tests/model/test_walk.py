@@ -35,13 +35,11 @@ from caflow_cli.flows import (
 )
 from caflow_cli.flows.multiscale import latent_channels
 from caflow_cli.layers import (
-    ActNorm,
     ChannelAffine,
     Coupling,
     FoldedAffine,
     Guide,
     Injector,
-    InvConv1x1,
     Squeeze,
 )
 from caflow_cli.model import CAFlow, Condition
@@ -204,46 +202,44 @@ def folded_affine():
 
 
 HOLED = helpers.with_hole(pixels((1, 3, 4, 4), 39).to(torch.uint8)) + 0.3
-FILLED = FilledPixels(Logit()).complete(HOLED.double())
+FILLED = FilledPixels().complete(HOLED.double())
 
 CASES = {
     "Anchor/guide": Case(
-        lambda: Anchor("none", Logit(), 1, Guide(2, (3, 4), 1)),
+        lambda: Anchor("none", 1, Guide(2, (3, 4), 1)),
         pixels((BATCH, 1, 4, 6), 34),
         AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 1, 4, 6), 36)),
     ),
     "Anchor/pixels, candidates": Case(
-        lambda: Anchor("pixels", Logit(), 3),
+        lambda: Anchor("pixels", 3),
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 3, 4, 4), 36)),
     ),
     "KnownImage": Case(
-        lambda: KnownImage(Logit()), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
+        lambda: KnownImage(), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
     ),
     "Anchor/enlarged, mean, candidates": Case(
-        lambda: Anchor("enlarged", Logit(), 1),
+        lambda: Anchor("enlarged", 1),
         pixels((BATCH, 1, 4, 4), 34),
         AnchorCondition(pixels((1, 1, 4, 4), 35), normal((1, 1, 4, 4), 36)),
     ),
     "Anchor/pixels, mean and spread, candidates": Case(
-        lambda: Anchor("pixels", Logit(), 3, bound=BOUND),
+        lambda: Anchor("pixels", 3, bound=BOUND),
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(HOLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
     ),
     "Anchor/fill, mean and spread, candidates": Case(
-        lambda: Anchor("fill", Logit(), 3, bound=BOUND),
+        lambda: Anchor("fill", 3, bound=BOUND),
         pixels((BATCH, 3, 4, 4), 34),
         AnchorCondition(FILLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
     ),
-    "KnownPixels": Case(lambda: KnownPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), HOLED),
-    "FilledPixels": Case(lambda: FilledPixels(Logit()), pixels((BATCH, 3, 4, 4), 37), FILLED),
+    "KnownPixels": Case(lambda: KnownPixels(), pixels((BATCH, 3, 4, 4), 37), HOLED),
+    "FilledPixels": Case(lambda: FilledPixels(), pixels((BATCH, 3, 4, 4), 37), FILLED),
     "KnownLuminance": Case(
-        lambda: KnownLuminance(Logit(0.1)),
+        lambda: KnownLuminance(0.1),
         pixels((BATCH, 3, 3, 4), 38),
         pixels((1, 1, 3, 4), 39),
     ),
-    "ActNorm": Case(lambda: ActNorm(3), normal((BATCH, 3, 2, 3), 1)),
-    "InvConv1x1": Case(lambda: InvConv1x1(4), normal((BATCH, 4, 2, 3), 2)),
     "ChannelAffine": Case(lambda: ChannelAffine(4), normal((BATCH, 4, 3, 2), 3)),
     "FoldedAffine": Case(folded_affine, normal((BATCH, 4, 3, 2), 3)),
     "Squeeze": Case(Squeeze, normal((BATCH, 2, 4, 6), 4), None, (8, 2, 3)),
@@ -351,6 +347,7 @@ CASES = {
     "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
 }
 NOT_INVERTIBLE = {
+    "ActNorm",  # a part of `ChannelAffine`, as is
     "AnchorCondition",
     "Composed",
     "Conv",
@@ -358,6 +355,7 @@ NOT_INVERTIBLE = {
     "Enlarge",
     "FixedConv",
     "Guide",
+    "InvConv1x1",
     "Modules",
     "ScaleCondition",
     "Spread",

@@ -7,14 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...layers.guides import GuideNet, Spread, mean_of_views
-from ...layers.terms import affine, affine_inverse, per_candidate
+from ..layers.guides import GuideNet, Spread, mean_of_views
+from ..layers.terms import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
 __all__ = ["Anchor", "AnchorCondition"]
 
-_KNOWN: dict[str, type[KnownImage]] = {
+_MAPS: dict[str, type[Logit]] = {
+    "none": Logit,
     "enlarged": KnownImage,
     "pixels": KnownPixels,
     "fill": FilledPixels,
@@ -43,9 +44,8 @@ class Anchor(nn.Module):
     effect before T transforms the image. m is 0 for values that y determines.
 
     Args:
-        kind: "none", "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
+        kind: "none" (`Logit`), "pixels" (`KnownPixels`), "fill" (`FilledPixels`), "luminance"
             (`KnownLuminance`) or "enlarged" (`KnownImage`).
-        logit: The logit of pixels.
         channels: C, of the target.
         guide: The net of m, or None.
         spread: The net of s, or None.
@@ -58,7 +58,6 @@ class Anchor(nn.Module):
     def __init__(
         self,
         kind: str,
-        logit: Logit,
         channels: int,
         guide: GuideNet | None = None,
         spread: Spread | None = None,
@@ -66,31 +65,28 @@ class Anchor(nn.Module):
         views: int = 1,
     ) -> None:
         super().__init__()
-        self.logit = logit
-        self.map: Logit | KnownImage = _KNOWN[kind](logit) if kind in _KNOWN else logit
+        self.map = _MAPS[kind]()
         self.channels = channels
-        self.guide = guide
-        self.spread = spread
-        self.bound = bound
-        self.views = views
+        self.guide, self.spread = guide, spread
+        self.bound, self.views = bound, views
 
     def read(self, y: Tensor) -> AnchorCondition:
         """Read the parts of y that are used. A guide reads y as the map completes it."""
         y = self.map.complete(y)
         if self.guide is None:
             return AnchorCondition(y, None)
-        h = self.logit.of(y)
+        h = self.map.of(y)
         predicted = mean_of_views(self.guide, h, self.views)
         cond = AnchorCondition(y, predicted.to(h.dtype) * self.map.unknown(y))
         if self.spread is None:
             return cond
         image = self.predict(cond)
-        read = torch.cat([h, self.logit.of(self.logit.nearest(image))], dim=1)
+        read = torch.cat([h, self.map.of(self.map.nearest(image))], dim=1)
         return cond._replace(spread=self.spread(read), image=image)
 
     def supports(self, v: Tensor, cond: AnchorCondition) -> bool:
         """Whether every value has a density."""
-        return self.map.supports(v, cond.y)
+        return bool(v.isfinite().all()) and not self.map.near_ends(v, cond.y, share=1.0).any()
 
     def near_ends(self, v: Tensor, cond: AnchorCondition) -> Tensor:
         """How many values of each pixel lie near an end of what has a density: (B, H, W).

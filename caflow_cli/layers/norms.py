@@ -13,8 +13,6 @@ from torch import Tensor
 
 __all__ = ["Moments", "group_norm"]
 
-_EPSILON = 1e-5  # of `F.group_norm`
-
 
 class Moments:
     """Mean and variance of every `group_norm` of a net, kept from one pass for others.
@@ -26,21 +24,12 @@ class Moments:
 
     def __init__(self) -> None:
         self._found: list[tuple[Tensor, Tensor]] = []
-        self._next = -1  # of them; -1: a pass is recorded
+        self._kept: Iterator[tuple[Tensor, Tensor]] | None = None
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
-        """Normalise a batch as one image, and keep the moments: a pass of the net."""
-        self._found, self._next = [], -1
-        yield from self._active()
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Normalise by the moments that were kept: another pass of the same net."""
-        self._next = 0
-        yield from self._active()
-
-    def _active(self) -> Iterator[None]:
+    def of_pass(self) -> Iterator[None]:
+        """A pass of the net: of the first one, as if its batch were one image, they are kept."""
+        self._kept = iter(self._found) if self._found else None
         token = _active.set(self)
         try:
             yield
@@ -49,15 +38,11 @@ class Moments:
 
     def normalise(self, h: Tensor, groups: int) -> Tensor:
         """`group_norm` by the moments of this place in the net, (B, C, H, W) -> the same."""
-        values = h.unflatten(1, (groups, -1))
-        if self._next < 0:
-            axes = (0, 2, 3, 4)
-            mean, variance = values.mean(axes), values.var(axes, correction=0)
-            self._found.append((mean, variance))
-        else:
-            mean, variance = self._found[self._next]
-            self._next += 1
-        scale = torch.rsqrt(variance + _EPSILON)
+        values, axes = h.unflatten(1, (groups, -1)), (0, 2, 3, 4)
+        if self._kept is None:
+            self._found.append((values.mean(axes), values.var(axes, correction=0)))
+        mean, variance = self._found[-1] if self._kept is None else next(self._kept)
+        scale = torch.rsqrt(variance + 1e-5)  # as `F.group_norm` has it
         normal: Tensor = (values - mean[:, None, None, None]) * scale[:, None, None, None]
         return normal.flatten(1, 2)
 

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...devices import zeros_float64
-from ...layers.terms import sum_per_image, volume
+from ..layers.terms import scaling, sum_per_image
 
 __all__ = ["Logit"]
 
@@ -26,45 +25,29 @@ class Logit(nn.Module):
 
     def __init__(self, alpha: float = 0.05, levels: float = 256.0) -> None:
         super().__init__()
-        self.alpha = alpha
-        self.levels = levels
-
-    @property
-    def margin(self) -> float:
-        """How far outside of [0, levels] the ends of what has a density are: there p is 0 or 1."""
-        return self.levels * self.alpha / (2 * (1 - self.alpha))
+        self.alpha, self.levels = alpha, levels
+        # How far outside of [0, levels] the ends of what has a density are: there p is 0 or 1.
+        self.margin = levels * alpha / (2 * (1 - alpha))
 
     def complete(self, cond: Tensor) -> Tensor:
-        """Return the condition as it is: the map needs nothing beside it."""
+        """The condition, with what the map needs beside it."""
         return cond
 
-    def supports(self, v: Tensor, cond: Tensor | None = None) -> bool:
-        """Whether every value has a density: 0 < p < 1."""
-        return bool(((v > -self.margin) & (v < self.levels + self.margin)).all())
-
-    def unknown(self, cond: Tensor | None = None) -> float:
-        """1 for values that a condition does not determine: all."""
+    def unknown(self, cond: Tensor) -> Tensor | float:
+        """1 for values that the condition does not determine, else 0."""
         return 1.0
 
     def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
-        """Which values lie beyond that share of the margin: bool, of v's shape.
+        """Which values lie beyond that share of the margin; beyond all of it, none has a density.
 
         For α = 0.05 these have |h| > 11.8, where pixels have 3.7 at most. Float32 still tells them
         from the end itself.
         """
-        return (v < -share * self.margin) | (v > self.levels + share * self.margin)
+        return (v <= -share * self.margin) | (v >= self.levels + share * self.margin)
 
     def nearest(self, v: Tensor) -> Tensor:
         """The nearest value of a pixel, in [0, levels]: all of these have a logit."""
         return v.clamp(0.0, self.levels)
-
-    def log_derivative(self, h: Tensor) -> Tensor:
-        """`log dh/dv` of each value, in h's type."""
-        return _steepness(h) + math.log((1 - self.alpha) / self.levels)
-
-    def _logdet(self, h: Tensor) -> Tensor:
-        scale = zeros_float64(h.shape[1], h) + math.log((1 - self.alpha) / self.levels)
-        return sum_per_image(_steepness(h)) + volume(scale, h)
 
     def of(self, v: Tensor) -> Tensor:
         """Map v to h."""
@@ -74,6 +57,14 @@ class Logit(nn.Module):
     def back(self, h: Tensor) -> Tensor:
         """Map h to v."""
         return (torch.sigmoid(h) - self.alpha / 2) * (self.levels / (1 - self.alpha))
+
+    def log_derivative(self, h: Tensor) -> Tensor:
+        """`log dh/dv` of each value, in h's type."""
+        return _steepness(h) + math.log((1 - self.alpha) / self.levels)
+
+    def _logdet(self, h: Tensor) -> Tensor:
+        slope = (1 - self.alpha) / self.levels
+        return sum_per_image(_steepness(h)) + scaling(slope, h.shape[1], h)
 
     def forward(self, v: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         h = self.of(v)

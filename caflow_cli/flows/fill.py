@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...devices import to_float64, to_like
+from ..devices import to_float64, to_like
 
 __all__ = ["harmonic_fill"]
 
@@ -41,7 +41,7 @@ def harmonic_fill(image: Tensor, hole: Tensor) -> Tensor:
 
     Examples:
         >>> import torch
-        >>> from caflow_cli.flows.pixels.fill import harmonic_fill
+        >>> from caflow_cli.flows.fill import harmonic_fill
         >>> ramp = torch.arange(8.0).expand(1, 1, 8, 8)
         >>> hole = torch.zeros(1, 1, 8, 8, dtype=torch.bool)
         >>> hole[..., 2:6, 3:6] = True

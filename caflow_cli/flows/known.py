@@ -1,0 +1,130 @@
+"""Pixels to the real line, for conditions that determine part of the target."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import HOLE
+from ..layers.terms import per_candidate, scaling, sum_per_image
+from .fill import harmonic_fill
+from .logit import Logit
+
+__all__ = ["FilledPixels", "KnownImage", "KnownLuminance", "KnownPixels"]
+
+_RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
+
+
+class KnownImage(Logit):
+    """`h = logit(v) - logit(w_y + 1/2)`: what the image has beyond its enlarged version w_y.
+
+    Shapes: v, h (B, C, H, W); cond y in [0, 256), w_y its 8-bit part: (B or B / M, C, H, W).
+    """
+
+    def _level(self, cond: Tensor, batch: int) -> Tensor:
+        return per_candidate(self.of(cond.floor() + 0.5), batch)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        h, logdet = super().forward(v)
+        return h - self._level(cond, v.shape[0]), logdet
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        return super().inverse(h + self._level(cond, h.shape[0]))
+
+
+class KnownPixels(Logit):
+    """`h = logit(v)` in the hole, `v - (w_y + 1/2)` outside of it, where v may be any number.
+
+    Shapes: v, h (B, 3, H, W); cond y, RGB and mask in [0, 256): (B or B / M, 4, H, W).
+    """
+
+    def unknown(self, cond: Tensor) -> Tensor:
+        return (cond[:, 3:] >= HOLE).to(cond.dtype)
+
+    def near_ends(self, v: Tensor, cond: Tensor, share: float = 0.9997) -> Tensor:  # type: ignore[override]
+        return super().near_ends(v, share=share) & self._read(cond, v.shape[0])[0]
+
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        hole, known = cond[:, 3:] >= HOLE, cond[:, :3].floor() + 0.5
+        return per_candidate(hole, batch), per_candidate(known, batch)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        hole, known = self._read(cond, v.shape[0])
+        h = self.of(v)
+        logdet = sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
+        return torch.where(hole, h, v - known), logdet
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        hole, known = self._read(cond, h.shape[0])
+        logdet = -sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
+        return torch.where(hole, self.back(h), h + known), logdet
+
+
+class FilledPixels(KnownPixels):
+    """`h = logit(v) - logit(fill)` in the hole, `v - (w_y + 1/2)` outside of it.
+
+    The fill is `harmonic_fill` of the known pixels w_y + 1/2. So h is what the image has beyond a
+    smooth continuation of its surroundings.
+
+    Shapes: v, h (B, 3, H, W); cond, the result of `complete` for y: (B or B / M, 4, H, W).
+    """
+
+    def complete(self, cond: Tensor) -> Tensor:
+        """Fill the hole: y, RGB and mask in [0, 256), with the fill in place of its RGB there."""
+        hole = cond[:, 3:] >= HOLE
+        fill = self.nearest(harmonic_fill(cond[:, :3].floor() + 0.5, hole))
+        return torch.cat([torch.where(hole, fill, cond[:, :3]), cond[:, 3:]], dim=1)
+
+    def _level(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        hole = per_candidate(cond[:, 3:] >= HOLE, batch)
+        return hole, per_candidate(self.of(cond[:, :3]), batch)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        hole, level = self._level(cond, v.shape[0])
+        h, logdet = super().forward(v, cond)
+        return torch.where(hole, h - level, h), logdet
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        hole, level = self._level(cond, h.shape[0])
+        return super().inverse(torch.where(hole, h + level, h), cond)
+
+
+class KnownLuminance(Logit):
+    """`h = (r + (0.114 / 0.299) b, luminance(v) - g, b)`, r, b = logit v_R, v_B - logit g.
+
+    g = w_y + 1/2 is the grey. luminance(v) = 0.299 v_R + 0.587 v_G + 0.114 v_B, which the grey
+    image determines to about a level. The first value of h is, up to sign, scale and second
+    order, the green that follows from v_R, v_B and the grey. Colours are mostly warm or cold, so
+    this value varies least. A guide scales each value separately, so it could not use this relation
+    with plain red and blue. A sampled v_G may leave [0, 256), and is clamped when the image is
+    rounded to 8 bits.
+
+    Shapes: v, h (B, 3, H, W); cond y, grey in [0, 256): (B or B / M, 1, H, W).
+    """
+
+    def unknown(self, cond: Tensor) -> Tensor:
+        return cond.new_tensor([1.0, 0.0, 1.0]).view(1, 3, 1, 1)
+
+    def near_ends(self, v: Tensor, cond: Tensor | None = None, share: float = 0.9997) -> Tensor:
+        """Which values of red and blue do, (B, 2, H, W): green may be any number."""
+        return super().near_ends(v[:, ::2], share=share)
+
+    def _read(self, cond: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+        grey = cond.floor() + 0.5
+        return per_candidate(grey, batch), per_candidate(self.of(grey), batch)
+
+    def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        grey, level = self._read(cond, v.shape[0])
+        red, green, blue = v.split(1, dim=1)
+        h, logdet = super().forward(torch.cat([red, blue], dim=1))
+        rest = _RED * red + _GREEN * green + _BLUE * blue - grey
+        r, b = (h - level).split(1, dim=1)
+        return torch.cat([r + _BLUE / _RED * b, rest, b], dim=1), logdet + scaling(_GREEN, 1, v)
+
+    def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        grey, level = self._read(cond, h.shape[0])
+        first, rest, b = h.split(1, dim=1)
+        others, logdet = super().inverse(torch.cat([first - _BLUE / _RED * b, b], dim=1) + level)
+        red, blue = others.split(1, dim=1)
+        green = (rest + grey - _RED * red - _BLUE * blue) / _GREEN
+        return torch.cat([red, green, blue], dim=1), logdet - scaling(_GREEN, 1, h)

@@ -1,0 +1,262 @@
+"""Guides: nets that predict the mean of every value from the whole condition."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..config import FlowConfig
+from ..devices import to_layout
+from .nets import Conv, Modules, Residual, init_normal, rms_norm
+from .norms import group_norm
+
+__all__ = [
+    "Enlarge",
+    "Guide",
+    "GuideNet",
+    "Spread",
+    "UNet",
+    "build_guide",
+    "build_spread",
+    "mean_of_views",
+]
+
+
+class Block(nn.Module):
+    """`h + conv(ReLU(conv(h)))`, 3×3 both; the branch starts small beside h.
+
+    Shapes: (B, width, H, W) -> the same.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = Conv(width, width, 3)
+        self.second = Conv(width, width, 3)
+        init_normal(self.first, 2**0.5)
+        init_normal(self.second, 0.1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.second(self.first(h, relu=True))  # type: ignore[no-any-return]
+
+
+class Enlarge(nn.Module):
+    """Residual blocks at 1 / factor of the condition's resolution, then doubled until at full.
+
+    An enlarged image holds no more than the small one that it was made from. So each factor ×
+    factor cell becomes channels, and convolutions there reach factor times as far for the same
+    work. The last convolution, `head`, is zero-initialised.
+
+    Args:
+        in_channels: Of the condition.
+        width: Channels at the low resolution; half as many at the full one.
+        blocks: How many.
+        factor: How many times the image was enlarged, a power of 2.
+        out_channels: Of the output, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of the factor.
+    """
+
+    def __init__(
+        self, in_channels: int, width: int, blocks: int, factor: int, out_channels: int
+    ) -> None:
+        super().__init__()
+        self.factor = factor
+        widths = [width] * round(math.log2(factor)) + [max(1, width // 2)]
+        self.embed = Conv(factor**2 * in_channels, width, 3)
+        self.blocks = Modules[Block](Block(width) for _ in range(blocks))
+        self.tail = Conv(width, width, 3)
+        self.up = Modules[Conv](Conv(w, 4 * v, 3) for w, v in itertools.pairwise(widths))
+        self.head = Conv(widths[-1], out_channels, 3)
+        for conv in (self.embed, self.tail, *self.up):
+            init_normal(conv, 1.0)
+        init_normal(self.head, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = near = self.embed(F.pixel_unshuffle(x, self.factor))
+        for block in self.blocks:
+            h = block(h)
+        h = near + self.tail(h)
+        for up in self.up:
+            h = F.pixel_shuffle(up(h, relu=True), 2)
+        return self.head(h)  # type: ignore[no-any-return]
+
+
+class Guide(nn.Module):
+    """A net over a whole condition: down to a few pixels and up again, a sum at each width.
+
+    There are two residual blocks at each width, one on the way down and one on the way up. `head`,
+    the last convolution, is zero-initialised. Blocks and head read `rms_norm` of the sums. If they
+    read a ReLU of them, sums that turned negative would have no gradient any more.
+
+    Args:
+        in_channels: Channels of the condition.
+        widths: At half the condition's resolution, at a quarter, and so on.
+        out_channels: Channels of the output, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        self.embed = Conv(4 * in_channels, widths[0], 3)
+        self.down = Modules[Residual](Residual(w, normed=True) for w in widths)
+        self.up = Modules[Residual](Residual(w, normed=True) for w in widths)
+        steps = list(itertools.pairwise(widths))
+        self.wider = Modules[Conv](Conv(fine, coarse, 3) for fine, coarse in steps)
+        self.narrower = Modules[Conv](Conv(coarse, fine, 1) for fine, coarse in steps)
+        self.head = Conv(widths[0], 4 * out_channels, 3)
+        for conv in (self.embed, *self.wider, *self.narrower):
+            init_normal(conv, 1.0)
+        init_normal(self.head, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(F.pixel_unshuffle(x, 2))
+        fine = []
+        for k, block in enumerate(self.down):
+            if k:
+                h = F.avg_pool2d(h, 2, ceil_mode=True, count_include_pad=False)
+                h = self.wider[k - 1](h)
+            h = block(h)
+            fine.append(h)
+        for k in reversed(range(len(self.up))):
+            if k < len(fine) - 1:
+                h = F.interpolate(self.narrower[k](h), size=fine[k].shape[-2:], mode="nearest")
+                h = h + fine[k]
+            h = self.up[k](h)
+        return F.pixel_shuffle(self.head(rms_norm(h)), 2)
+
+
+class Double(nn.Module):
+    """`ReLU(norm(conv(ReLU(norm(conv(h))))) + skip(h))`, 3×3; the skip is 1×1 where widths differ.
+
+    Shapes: (B, in_channels, H, W) -> (B, width, H, W).
+    """
+
+    def __init__(self, in_channels: int, width: int) -> None:
+        super().__init__()
+        self.first = Conv(in_channels, width, 3)
+        self.second = Conv(width, width, 3)
+        self.skip = Conv(in_channels, width, 1) if in_channels != width else None
+
+    def forward(self, h: Tensor) -> Tensor:
+        x = F.relu(group_norm(self.first(h), self.training))
+        x = group_norm(self.second(x), self.training)
+        return F.relu(x + (h if self.skip is None else self.skip(h)))
+
+
+class UNet(nn.Module):
+    """A guide for colours: down to a few pixels and up again, with skip connections.
+
+    It normalises over the image, so each pixel's value is relative to all other pixels. It learns
+    colours from several times fewer images than `Guide` (docs/experiments.md). Its last
+    convolution, `head`, is zero-initialised.
+
+    Args:
+        in_channels: Channels of the condition.
+        widths: At half the condition's resolution, at a quarter, and so on.
+        out_channels: Channels of the output, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W multiples of 2^len(widths).
+    """
+
+    def __init__(self, in_channels: int, widths: Sequence[int], out_channels: int) -> None:
+        super().__init__()
+        self.embed = Conv(4 * in_channels, widths[0], 3)
+        steps = list(itertools.pairwise([widths[0], *widths]))
+        self.down = Modules[Double](Double(fine, width) for fine, width in steps)
+        self.up = Modules[Double](
+            Double(fine + coarse, fine) for fine, coarse in itertools.pairwise(widths)
+        )
+        self.head = Conv(widths[0], 4 * out_channels, 3)
+        for conv in self.modules():
+            if isinstance(conv, Conv):
+                nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+                nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(F.pixel_unshuffle(x, 2))
+        fine: list[Tensor] = []
+        for block in self.down:
+            h = block(F.max_pool2d(h, 2) if fine else h)
+            fine.append(h)
+        fine.pop()
+        for block in reversed(self.up):
+            side = fine.pop()
+            h = block(torch.cat([F.interpolate(h, scale_factor=2), side], dim=1))
+        return F.pixel_shuffle(self.head(h), 2)
+
+
+class Spread(nn.Module):
+    """Raw log-scales of every value, from the condition and the predicted image.
+
+    An image differs from the prediction by little on even ground, and by much at edges and in hair.
+    Scaled by this net, the flow's inputs have about one size. Three 3×3 convolutions at half the
+    resolution, with ReLUs between them; the last one, `head`, is zero-initialised.
+
+    Args:
+        in_channels: Channels of its input, condition and predicted image together.
+        width: Channels of its layers.
+        out_channels: Channels of the output, at full resolution.
+
+    Shapes: (B, in, H, W) -> (B, out, H, W), H and W even.
+    """
+
+    def __init__(self, in_channels: int, width: int, out_channels: int) -> None:
+        super().__init__()
+        self.first = Conv(4 * in_channels, width, 3)
+        self.second = Conv(width, width, 3)
+        self.head = Conv(width, 4 * out_channels, 3)
+        for conv in (self.first, self.second):
+            init_normal(conv, 2**0.5)
+        init_normal(self.head, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.second(self.first(F.pixel_unshuffle(x, 2), relu=True), relu=True)
+        return F.pixel_shuffle(self.head(h), 2)
+
+
+GuideNet = Enlarge | Guide | UNet
+
+
+def build_guide(flow: FlowConfig) -> GuideNet | None:
+    """The guide of a config: it predicts the mean of every value of the target. None: none."""
+    if not flow.guides:
+        return None
+    channels, out = flow.cond_channels, flow.target_channels
+    if flow.guide_net == "enlarge":
+        return Enlarge(channels, flow.guides[0], flow.guide_blocks, flow.guide_factor, out)
+    return (UNet if flow.guide_net == "unet" else Guide)(channels, flow.guides, out)
+
+
+def build_spread(flow: FlowConfig) -> Spread | None:
+    """The net of a config that predicts how far values lie from the mean. None: none."""
+    channels = flow.cond_channels + flow.target_channels
+    return Spread(channels, flow.spread, flow.target_channels) if flow.spread else None
+
+
+def mean_of_views(net: Callable[[Tensor], Tensor], x: Tensor, views: int) -> Tensor:
+    """`1/V Σ_v v⁻¹(net(v(x)))` over the first V of an image's eight orientations v.
+
+    They are the image, mirrored, upside down, both, and the transposes of these four. With V = 8
+    the result turns with x, whatever the net learned. The errors of the net differ between
+    orientations, so their mean has smaller ones (Timofte et al., "Seven ways to improve
+    example-based single image super resolution", 2016).
+
+    Args:
+        net: (B, in, H, W) -> (B, out, H, W).
+        x: (B, in, H, W).
+        views: V, 1, 2, 4 or 8. They are read one after the other: time grows, memory does not.
+    """
+    total = net(x)
+    for view in range(1, views):
+        axes = [axis for bit, axis in ((1, -1), (2, -2)) if view & bit]  # which it reverses
+        turned = (x.transpose(-2, -1) if view & 4 else x).flip(axes)
+        back = net(to_layout(turned)).flip(axes)
+        total = total + (back.transpose(-2, -1) if view & 4 else back)
+    return to_layout(total / views) if views > 1 else total
