@@ -48,16 +48,17 @@ class KnownPixels(Logit):
         hole, known = cond[:, 3:] >= HOLE, cond[:, :3].floor() + 0.5
         return per_candidate(hole, batch), per_candidate(known, batch)
 
+    def _logdet_in(self, hole: Tensor, h: Tensor) -> Tensor:
+        return sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
+
     def forward(self, v: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         hole, known = self._read(cond, v.shape[0])
         h = self.of(v)
-        logdet = sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
-        return torch.where(hole, h, v - known), logdet
+        return torch.where(hole, h, v - known), self._logdet_in(hole, h)
 
     def inverse(self, h: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         hole, known = self._read(cond, h.shape[0])
-        logdet = -sum_per_image(torch.where(hole, self.log_derivative(h), 0.0))
-        return torch.where(hole, self.back(h), h + known), logdet
+        return torch.where(hole, self.back(h), h + known), -self._logdet_in(hole, h)
 
 
 class FilledPixels(KnownPixels):
