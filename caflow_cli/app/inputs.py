@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
-from ..tasks import Pixels
+from ..tasks import Pixels, Task
 
 __all__ = ["Fields", "Limits", "drawn_map", "painted_hole", "read_upload"]
-
-_SMALLER = "crop or shrink the image first, or start the app with"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +33,8 @@ class Fields:
     @property
     def sampling(self) -> Sampling:
         """The options of drawing that they mean."""
-        keep, seed = 1 if self.keep is None else self.keep, self.seed or 0
-        return Sampling(self.tau, self.candidates, keep, seed)
+        keep = 1 if self.keep is None else self.keep
+        return Sampling(self.tau, self.candidates, keep, self.seed or 0)
 
     @property
     def painted(self) -> bool:
@@ -60,42 +59,40 @@ class Limits:
             f"up to {self.candidates} candidates. One image is processed at a time; others wait."
         )
 
-    def check_result(self, given: tuple[int, int], made: tuple[int, int], name: str) -> None:
-        """Refuse an image from which too many pixels are made. Sizes are (height, width)."""
-        if made[0] * made[1] > self.megapixels * 1e6:
-            larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
-            raise CaflowError(
-                f"{name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
-                f"{self.megapixels:g} megapixels",
-                f"{_SMALLER} --max-megapixels",
-            )
-
     def check_candidates(self, count: int | None) -> None:
         """Refuse to draw more candidates than the page may."""
         if count is not None and count > self.candidates:
-            raise CaflowError(
+            raise usage_error(
                 f"{count} candidates are more than {self.candidates}",
                 f"draw up to {self.candidates} of one image",
-                EXIT_USAGE,
             )
 
 
-def read_upload(path: Path, limits: Limits, factor: int = 1) -> Decoded:
+def read_upload(path: Path, limits: Limits, task: Task | None = None) -> Decoded:
     """Read an image as the commands do, after its size is checked.
 
     Args:
         path: The file that was uploaded.
         limits: Of the page.
-        factor: How many times larger the result is.
+        task: What is done with it, which may make a larger image of it.
 
     Raises:
         CaflowError: It is too large, or no image.
     """
+    smaller = "crop or shrink the image first, or start the app with"
     if path.stat().st_size > limits.megabytes << 20:
         message = f"{path.name!r} has more than {limits.megabytes} MB"
-        raise CaflowError(message, f"{_SMALLER} --max-megabytes")
-    height, width = stored_size(path.read_bytes(), path.name)
-    limits.check_result((height, width), (factor * height, factor * width), path.name)
+        raise CaflowError(message, f"{smaller} --max-megabytes")
+    given = made = stored_size(path.read_bytes(), path.name)
+    if task is not None and not task.needs_mask:
+        made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
+    if max(math.prod(given), math.prod(made)) > limits.megapixels * 1e6:
+        larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
+        raise CaflowError(
+            f"{path.name!r}: {given[1]}x{given[0]} pixels{larger} are more than "
+            f"{limits.megapixels:g} megapixels",
+            f"{smaller} --max-megapixels",
+        )
     return decode(path, path.name)
 
 

@@ -42,10 +42,9 @@ class Job:
         folder: Where its files go; it is created.
 
     Attributes:
-        id: Of the model.
         sampling: With all defaults filled in, and the present number to keep.
         result: Of what is drawn; None: nothing is.
-        chosen_k: The k of the candidate that was chosen; None: the first by rank.
+        chosen: The candidate that the visitor chose; None: the first by rank.
 
     Raises:
         CaflowError: As for `restore`.
@@ -61,26 +60,24 @@ class Job:
         folder: Path,
     ) -> None:
         self.model, self.name, self.image, self.mask = model, name, image, mask
-        self.id = str(model.identity["id"])
-        self.folder, self._stop = folder, threading.Event()
+        self.id, self.task, self.folder = str(model.identity["id"]), task_of(model), folder
+        self._command = "sample" if self.task.name == "paired" else self.task.name
+        self._stopped = threading.Event()
         self._input = seen_by(model, image)
         self._drawing = Drawing(
-            *(model, [self._input], sampling, [mask]),
-            progress=self._check_stopped,
-            batch_size=1,
+            model, [self._input], sampling, [mask], self._check_stopped, batch_size=1
         )
         self.sampling = self._drawing.sampling
-        note = task_of(model).note(self._input, mask)
+        note = self.task.note(self._input, mask)
         self.notes = [note] if note else []
         self.result: Candidates | None = None
-        self.chosen_k: int | None = None
-        self._small: dict[int, str] = {}  # files of the gallery, by k
+        self.chosen: Candidate | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
-    def drawn(self) -> int:
-        """How many candidates there are."""
-        return 0 if self.result is None else len(self.result.ranked)
+    def ranked(self) -> list[Candidate]:
+        """What is drawn, by rank."""
+        return [] if self.result is None else self.result.ranked
 
     def draw(self, count: int, keep: int) -> Iterator[None]:
         """Draw more candidates, also after a stop; yields after each, when `result` has it.
@@ -94,26 +91,26 @@ class Job:
             Stopped: `stop` was called; what is drawn stays.
         """
         replace(self.sampling, candidates=count, keep=1).check()
-        self.sampling = replace(self.sampling, candidates=self.drawn + count, keep=keep)
+        self.sampling = replace(self.sampling, candidates=len(self.ranked) + count, keep=keep)
         self.sampling.check()
         if self.result is not None:  # which stays if it is stopped before the next candidate
             self.result = replace(self.result, sampling=self.sampling)
-        self._stop.clear()
+        self._stopped.clear()
         yield
         self._check_stopped()
         for _ in self._drawing.draw(count):
             self.result = replace(self._drawing.result(), sampling=self.sampling)
-            if self.drawn == 1 and (note := far_note(self.model, self.result.statistics)):
+            if len(self.ranked) == 1 and (note := far_note(self.model, self.result.statistics)):
                 self.notes.append(f"warning: {note}")
             yield
             self._check_stopped()
 
     def stop(self) -> None:
         """End the drawing in another thread, after the pass of the model that it is at."""
-        self._stop.set()
+        self._stopped.set()
 
     def _check_stopped(self, *_: object) -> None:
-        if self._stop.is_set():
+        if self._stopped.is_set():
             raise Stopped
 
     @property
@@ -122,32 +119,9 @@ class Job:
         tau, seed = self.sampling.temperature, self.sampling.seed
         return f"{self.name}, {self.id}, τ {tau}, seed {seed}"
 
-    @property
-    def _command(self) -> str:
-        return "sample" if self.model.config.task.name == "paired" else self.model.config.task.name
-
-    @property
-    def command(self) -> str:
-        """The command line that writes the same files."""
-        assert self.result is not None
-        sampling, count = self.sampling, self.drawn + self.result.diverged
-        words = ["caflow", self._command]
-        words += ["--cond", self.name] if self._command == "sample" else [self.name]
-        words += ["--mask", "hole.png"] if self.mask is not None else []
-        words += ["--model", self.id, "--tau", str(sampling.temperature), "-m", str(count)]
-        words += ["-n", str(min(sampling.keep, count)), "--seed", str(sampling.seed)]
-        return shlex.join(words)
-
-    @property
-    def chosen(self) -> Candidate:
-        """The candidate that was chosen, at whatever rank it is by now, or else the first."""
-        assert self.result is not None
-        ranked = self.result.ranked
-        return next((one for one in ranked if one.k == self.chosen_k), ranked[0])
-
     def before_after(self, candidate: Candidate) -> tuple[Pixels, Pixels]:
         """The input at the result's size and the result, as they are shown."""
-        before, after = as_read(task_of(self.model), self._input), candidate.image
+        before, after = as_read(self.task, self._input), candidate.image
         if self.mask is not None:
             before = np.where(self.mask[..., None] >= 128, np.uint8(128), before)
         if before.shape != after.shape:
@@ -156,11 +130,23 @@ class Job:
 
     def small(self, candidate: Candidate) -> str:
         """The file of a candidate in the gallery, made once."""
-        if candidate.k not in self._small:
-            path = self.folder / f"candidate_{candidate.k}.png"
+        path = self.folder / f"candidate_{candidate.k}.png"
+        if not path.exists():
             write_png(path, thumbnail(candidate.image, _SMALL))
-            self._small[candidate.k] = str(path)
-        return self._small[candidate.k]
+        return str(path)
+
+    # --- what the command would write -----------------------------------------------------------
+
+    @property
+    def command(self) -> str:
+        """The command line that writes the same files."""
+        count = len(self.ranked) + (self.result.diverged if self.result else 0)
+        words = ["caflow", self._command]
+        words += ["--cond", self.name] if self._command == "sample" else [self.name]
+        words += ["--mask", "hole.png"] if self.mask is not None else []
+        words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(count)]
+        words += ["-n", str(min(self.sampling.keep, count)), "--seed", str(self.sampling.seed)]
+        return shlex.join(words)
 
     def write(self, candidate: Candidate) -> str:
         """Write a candidate as the command does. Returns the file's path."""
@@ -168,7 +154,7 @@ class Job:
         record = json.dumps(self.result.provenance(candidate))
         data = Encoder("png").encode(*self.image.put_back(candidate.image, self.mask), record)
         # In a folder for each number of candidates, which a file's provenance states.
-        folder = self.folder / str(self.drawn)
+        folder = self.folder / str(len(self.ranked))
         folder.mkdir(exist_ok=True)
         path = folder / f"{Path(self.name).stem}_{self._command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
@@ -176,20 +162,19 @@ class Job:
 
     def write_files(self) -> list[str]:
         """Write the best candidates, and what was painted for the command: the mask, or the map."""
-        assert self.result is not None
-        painted = self.image.rgb if self.name == "map.png" else self.mask
-        files = [self.write(one) for one in self.result.kept]
-        if painted is not None:
-            path = self.folder / ("hole.png" if self.mask is not None else "map.png")
-            write_png(path, painted)
-            files.append(str(path))
+        files = [self.write(one) for one in self.ranked[: self.sampling.keep]]
+        painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
+        for name, pixels in painted.items():
+            if pixels is not None:
+                write_png(self.folder / name, pixels)
+                files.append(str(self.folder / name))
         return files
 
     def write_spread(self) -> tuple[str, list[str]] | None:
         """Write the map of where candidates differ; also return what it shows, in lines."""
-        if self.result is None or self.drawn < 2:
+        if len(self.ranked) < 2:
             return None
-        path = self.folder / f"spread_{self.drawn}.png"
-        chart, lines = spread_map(self.result.ranked, self.result.tau)
+        path = self.folder / f"spread_{len(self.ranked)}.png"
+        chart, lines = spread_map(self.ranked, self.sampling.temperature)
         write_png(path, chart)
         return str(path), lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,15 @@ _TASKS = {
 _RED = "#ff2d55"
 _INKS = ["#000000", "#ffffff", "#e03131", "#2f9e44", "#1971c2"]
 _SHOWN: Any = {"interactive": False, "show_label": False, "format": "png", "visible": False}
-# Below the fields on a narrow screen are results that nobody would see.
-_SCROLL = """() => document.querySelector("#caflow-status .error")
-    || document.getElementById("caflow-title").scrollIntoView({behavior: "smooth"})"""
 _HIDDEN: Any = {"interactive": False, "visible": False}
+# Whether fields have changed since Draw was pressed is known to the page alone: style.css shows it.
+_PRESSED = "() => document.body.classList.remove('caflow-edited')"
+_EDITED = "() => document.body.classList.add('caflow-edited')"
+# After a mistake the candidates stay as they were. Below the fields on a narrow screen are results
+# that nobody would see.
+_DRAWN = """() => document.querySelector("#caflow-status .error")
+    ? document.body.classList.add("caflow-edited")
+    : document.getElementById("caflow-title").scrollIntoView({behavior: "smooth"})"""
 
 
 def theme() -> gr.themes.Base:
@@ -55,11 +60,9 @@ class _Page:
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions
+        # Every ten minutes, Gradio removes its copies of files of an hour ago.
         self.blocks = gr.Blocks(
-            analytics_enabled=False,
-            title="caflow",
-            delete_cache=(600, 3600),  # every ten minutes, files of an hour ago
-            fill_width=True,
+            analytics_enabled=False, title="caflow", delete_cache=(600, 3600), fill_width=True
         )
         with self.blocks:
             gr.Markdown(
@@ -75,7 +78,8 @@ class _Page:
             self._connect()
 
     def _controls(self) -> None:
-        titles = [(f"{id} ({_TASKS[task]})", id) for id, task in self.sessions.models.tasks.items()]
+        tasks = self.sessions.models.tasks
+        titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
         self.image = _upload("Image", 260, "caflow-image")
         self.example = gr.Button("Take the example", size="sm")
@@ -153,37 +157,31 @@ class _Page:
         numbers = [self.tau, self.candidates, self.keep, self.seed]
         fields = [self.model, self.image, self.canvas, *numbers]
         results = [self.title, self.gallery, self.slider, self.text, self.file, self.files]
-        results += [self.spread, self.command]
-        shown = [self.status, self.end, *results]
-        about, defaults = [self.size, self.canvas], [self.tau, self.candidates]
-        # One job at a time on the models; the others wait in the queue.
+        shown = [self.status, self.end, *results, self.spread, self.command]
+        about = [self.size, self.canvas]
         quiet: Any = {"show_progress": "hidden", "api_visibility": "private"}
+        # One job at a time on the models; the others wait in the queue.
         alone: Any = {"concurrency_limit": 1, "concurrency_id": "models", **quiet}
         quiet["queue"] = False
 
-        self.go.click(self._for_session(self.sessions.press), None, None, **quiet)
+        self.go.click(None, None, None, js=_PRESSED, **quiet)
         drawn = self.go.click(self._draw, fields, shown, **alone)
-        drawn.then(None, None, None, js=_SCROLL, **quiet)
+        drawn.then(None, None, None, js=_DRAWN, **quiet)
         self.again.click(self._more, fields, shown, **alone)
-        self.end.click(self._for_session(self.sessions.stop), None, None, **quiet)
+        self.end.click(self._stop, None, None, **quiet)
         self.judge.click(self._score, [*fields, self.target], [self.score], **alone)
         self.gallery.select(self._choose, None, [self.slider, self.text, self.file], **quiet)
         self.example.click(self._example, self.model, [self.image, *about], **quiet)
         for change in (self.image.upload, self.image.clear):
             change(self._describe, [self.model, self.image], about, **quiet)
+        chosen = [*about, self.tau, self.candidates]
         for change in (self.model.change, self.blocks.load):
-            change(self._choose_model, [self.model, self.image], [*about, *defaults], **quiet)
-        for change in (
-            self.image.upload,
-            self.image.clear,
-            self.example.click,
-            self.canvas.input,
-            *(field.change for field in (self.model, self.tau, self.seed)),
-        ):
-            change(self._for_session(self.sessions.edit), None, [self.title], **quiet)
+            change(self._choose_model, [self.model, self.image], chosen, **quiet)
+        edits = [field.change for field in (self.model, self.tau, self.seed)]
+        edits += [self.image.upload, self.image.clear, self.example.click, self.canvas.input]
+        for change in edits:
+            change(None, None, None, js=_EDITED, **quiet)
         self.blocks.unload(self._leave)
-
-    # --- what happens ---------------------------------------------------------------------------
 
     def _update(self, update: Update) -> dict[Any, Any]:
         """New values of components, by component."""
@@ -193,61 +191,52 @@ class _Page:
         }
 
     def _draw(self, request: gr.Request, *fields: Any) -> Iterator[dict[Any, Any]]:
-        for update in self.sessions.draw(str(request.session_hash), _fields(*fields)):
-            yield self._update(update)
+        yield from map(self._update, self.sessions.draw(_name(request), _fields(*fields)))
 
     def _more(self, request: gr.Request, *fields: Any) -> Iterator[dict[Any, Any]]:
-        for update in self.sessions.more(str(request.session_hash), _fields(*fields)):
-            yield self._update(update)
+        yield from map(self._update, self.sessions.more(_name(request), _fields(*fields)))
 
-    def _for_session(self, method: Callable[..., Update | None]) -> Callable[..., Any]:
-        """A handler of an event: a method of `Sessions`, called with the visitor's name."""
-
-        def handle(request: gr.Request, *values: Any) -> Any:
-            update = method(str(request.session_hash), *values)
-            return None if update is None else self._update(update)
-
-        return handle
+    def _stop(self, request: gr.Request) -> None:
+        self.sessions.stop(_name(request))
 
     def _leave(self, request: gr.Request) -> None:
-        self.sessions.leave(str(request.session_hash))
+        self.sessions.leave(_name(request))
 
     def _choose(self, request: gr.Request, event: gr.SelectData) -> dict[Any, Any]:
-        return self._update(self.sessions.choose(str(request.session_hash), int(event.index)))
+        return self._update(self.sessions.choose(_name(request), int(event.index)))
 
-    def _score(self, request: gr.Request, *values: Any) -> dict[Any, Any]:
-        *given, target = values
-        session = str(request.session_hash)
-        return self._update(self.sessions.score(session, _fields(*given), target))
+    def _score(self, *values: Any) -> dict[Any, Any]:
+        *fields, target = values
+        return self._update(self.sessions.score(_fields(*fields), target))
 
     def _describe(self, model: str, image: str | None) -> dict[Any, Any]:
         found = self.sessions.describe(Fields(model, image))
         if found["canvas"] is None:
-            canvas: Update = {"visible": False, "value": None}
-        else:
-            maps, pixel = self.sessions.models.tasks[model] == "paired", found["pixel"]
-            # In maps, lines of little more than a pixel of the model, as drawings have them; in
-            # holes, of ten pixels. Sizes are radii.
-            brush = gr.Brush(max(1, round(5 * pixel)), colors=[_RED], color_mode="fixed")
-            if maps:
-                brush = gr.Brush(max(1, round(0.6 * pixel)), colors=_INKS)
-            label = "Draw the map" if maps else "Paint the hole"
-            value = Image.fromarray(found["canvas"])
-            canvas = {"visible": True, "value": value, "label": label, "brush": brush}
-        return self._update({"size": found["size"], "canvas": canvas})
+            return {self.size: found["size"], self.canvas: gr.update(visible=False, value=None)}
+        # In maps, lines of little more than a pixel of the model, as drawings have them; in holes,
+        # of ten pixels. Sizes are radii.
+        maps, pixel = self.sessions.models.tasks[model].name == "paired", found["pixel"]
+        brush = gr.Brush(max(1, round(5 * pixel)), colors=[_RED], color_mode="fixed")
+        if maps:
+            brush = gr.Brush(max(1, round(0.6 * pixel)), colors=_INKS)
+        label = "Draw the map" if maps else "Paint the hole"
+        value = Image.fromarray(found["canvas"])
+        canvas = gr.update(visible=True, value=value, label=label, brush=brush)
+        return {self.size: found["size"], self.canvas: canvas}
 
     def _choose_model(self, model: str, image: str | None) -> dict[Any, Any]:
         sampling = self.sessions.models.sampling(model)
-        described = self._describe(model, image)
-        return {
-            **described,
-            self.tau: str(sampling.temperature),
-            self.candidates: sampling.candidates,
-        }
+        numbers = {self.tau: str(sampling.temperature), self.candidates: sampling.candidates}
+        return {**self._describe(model, image), **numbers}
 
     def _example(self, model: str) -> dict[Any, Any]:
         path = self.sessions.example(model)
         return {self.image: path, **self._describe(model, path)}
+
+
+def _name(request: gr.Request) -> str:
+    """The visitor's."""
+    return str(request.session_hash)
 
 
 def _upload(label: str, height: int, name: str) -> gr.Image:

@@ -8,39 +8,19 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..assets import EXAMPLES_DIR
 from ..devices import keep_memory, select_device
-from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
+from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
 from .inputs import Limits
 from .sessions import Models, Sessions
 
-__all__ = ["Address", "check_gradio", "serving"]
+__all__ = ["serving"]
 
 _LOCAL = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where the page is served."""
-
-    host: str | None = _LOCAL  # None: what GRADIO_SERVER_NAME says, as in a Space
-    port: int | None = None  # None: the first that is free from 7860
-    open: bool = False  # in a browser
-
-
-def check_gradio() -> None:
-    """CaflowError (exit 3) without the extra `app`."""
-    if importlib.util.find_spec("gradio") is None:
-        raise CaflowError(
-            "the page needs Gradio, which is not installed",
-            'pip install "caflow-cli[app]"',
-            EXIT_WEIGHTS,
-        )
 
 
 class _KnownHosts:
@@ -70,7 +50,10 @@ class _KnownHosts:
 def serving(
     models: Sequence[str] = (),
     device: str = "auto",
-    address: Address | None = None,
+    *,
+    host: str | None = _LOCAL,
+    port: int | None = None,
+    open: bool = False,
     limits: Limits | None = None,
 ) -> Iterator[str]:
     """Serve the page, in threads of its own, until the context ends; its files are removed then.
@@ -78,7 +61,9 @@ def serving(
     Args:
         models: Beside the bundled ones.
         device: Of all models.
-        address: Where; None: this machine alone.
+        host: None: what GRADIO_SERVER_NAME says, as in a Space.
+        port: None: the first that is free from 7860.
+        open: Open the page in a browser.
         limits: Of a request; None: those of `Limits`.
 
     Yields:
@@ -87,8 +72,13 @@ def serving(
     Raises:
         CaflowError: Gradio or a model is missing (3); no such device, or the port is taken (2).
     """
-    check_gradio()
-    limits, address = limits or Limits(), address or Address()
+    if importlib.util.find_spec("gradio") is None:
+        raise CaflowError(
+            "the page needs Gradio, which is not installed",
+            'pip install "caflow-cli[app]"',
+            EXIT_WEIGHTS,
+        )
+    limits = limits or Limits()
     offered = Models(models, select_device(device))
     keep_memory()
     with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:
@@ -109,9 +99,9 @@ def serving(
         blocks.queue(max_size=limits.visitors, api_open=False)
         try:
             _, url, _ = blocks.launch(
-                server_name=address.host,
-                server_port=address.port,
-                inbrowser=address.open,
+                server_name=host,
+                server_port=port,
+                inbrowser=open,
                 share=False,
                 quiet=True,
                 prevent_thread_lock=True,
@@ -125,15 +115,11 @@ def serving(
                 enable_monitoring=False,
                 theme=theme(),
                 css_paths=CSS,
-                app_kwargs={"middleware": [Middleware(_KnownHosts, host=address.host)]},
+                app_kwargs={"middleware": [Middleware(_KnownHosts, host=host)]},
             )
         except OSError as error:
-            where = f"{address.host or _LOCAL}:{address.port or '7860 and up'}"
-            raise CaflowError(
-                f"cannot serve at {where}: {error}",
-                "another --port, or --host 127.0.0.1",
-                EXIT_USAGE,
-            ) from error
+            message = f"cannot serve at {host or _LOCAL}:{port or '7860 and up'}: {error}"
+            raise usage_error(message, "another --port, or --host 127.0.0.1") from error
         try:
             yield url
         finally:

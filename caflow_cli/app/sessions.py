@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import os
 import re
 import shutil
 import sys
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
 from ..images import Decoded
-from ..inference import score, task_of
+from ..inference import score
 from ..inference.arguments import seen_by
 from ..inference.figures import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
-from ..tasks import Pixels
+from ..tasks import Pixels, get_task
 from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped
 
@@ -57,31 +57,29 @@ class Models:
 
     Attributes:
         tasks: The task of each model, by id, in the order of the page's list.
+        load: The model with an id, loaded once. CaflowError (exit 3) if its file is damaged.
 
     Raises:
         CaflowError: (exit 3) a model that is named is not there.
     """
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:
-        order = ["superres", "colorize", "inpaint", "paired"]
         bundled = [one for one in load_manifest().values() if bundled_path(one) is not None]
-        bundled.sort(key=lambda one: (not one.default, order.index(one.task)))
+        bundled.sort(key=lambda one: (not one.default, list(EXAMPLES).index(one.task)))
         found = [resolve(name) for name in [*named, *(one.id for one in bundled)]]
-        self._files = {one.id: one for one in reversed(found)}
-        self.tasks = {one.id: read_info(self._files[one.id].path).config.task.name for one in found}
-        self._device, self._lock = device, threading.Lock()
-        self._loaded: dict[str, CAFlow] = {}
+        files = {one.id: one for one in reversed(found)}
+        self._configs = {one.id: read_info(files[one.id].path).config for one in found}
+        self.tasks = {id: get_task(config) for id, config in self._configs.items()}
+        self.load: Callable[[str], CAFlow] = functools.cache(lambda id: load(files[id]).to(device))
 
     def sampling(self, id: str) -> Sampling:
-        """How a model draws if nothing is chosen. Only the header of its file is read."""
-        return Sampling().of(read_info(self._files[id].path).config)
+        """How a model draws if nothing is chosen."""
+        return Sampling().of(self._configs[id])
 
-    def load(self, id: str) -> CAFlow:
-        """The model with that id. CaflowError (exit 3) if its file is damaged."""
-        with self._lock:
-            if id not in self._loaded:
-                self._loaded[id] = load(self._files[id]).to(self._device)
-            return self._loaded[id]
+    def blank(self, id: str) -> Pixels:
+        """A white image of the model's size, to draw a map on."""
+        side = self._configs[id].task.size
+        return np.full((side, side, 3), 255, np.uint8)
 
 
 class Sessions:
@@ -100,8 +98,6 @@ class Sessions:
         self.models, self.limits = models, limits
         self._folder, self._count = folder, 0
         self._jobs: dict[str, Job] = {}  # by session, the oldest first
-        self._edited: set[str] = set()  # sessions whose fields changed since Draw was pressed
-        self._lock = threading.Lock()
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw the candidates of an image, and show them as they come.
@@ -115,18 +111,17 @@ class Sessions:
                 sampling = fields.sampling.of(model.config)
                 self.limits.check_candidates(sampling.candidates)
                 name, image, mask = self._read(fields)
-                with self._lock:
-                    self._count += 1
-                    folder = self._folder / f"job_{self._count}"
+                self._count += 1
+                folder = self._folder / f"job_{self._count}"
                 job = Job(model, name, image, mask, sampling, folder)
         except Exception as error:
             yield {"status": _error(error)}
             return
-        self._forget(session)
+        self.leave(session)
         while len(self._jobs) >= self.limits.visitors:
-            self._forget(next(iter(self._jobs)))
+            self.leave(next(iter(self._jobs)))
         self._jobs[session] = job
-        yield from self._run(session, job, sampling.candidates, sampling.keep)
+        yield from self._run(session, job, sampling.candidates or 1, sampling.keep)
 
     def more(self, session: str, fields: Fields) -> Iterator[Update]:
         """Draw more candidates of what is shown, with its own temperature and seeds.
@@ -139,7 +134,7 @@ class Sessions:
             return
         count = fields.candidates
         if count is None:
-            count = self.models.sampling(job.id).candidates
+            count = self.models.sampling(job.id).candidates or 1
         yield from self._run(session, job, count, fields.sampling.keep)
 
     def stop(self, session: str) -> None:
@@ -148,12 +143,7 @@ class Sessions:
             job.stop()
 
     def leave(self, session: str) -> None:
-        """Forget a visitor."""
-        self._edited.discard(session)
-        self._forget(session)
-
-    def _forget(self, session: str) -> None:
-        """Stop the job of a visitor, and remove its files."""
+        """Forget a visitor: stop their job, and remove its files."""
         if job := self._jobs.pop(session, None):
             job.stop()
             shutil.rmtree(job.folder, ignore_errors=True)
@@ -163,25 +153,15 @@ class Sessions:
         for session in list(self._jobs):
             self.leave(session)
 
-    def press(self, session: str) -> None:
-        """Note that Draw was pressed, with the fields as they are."""
-        self._edited.discard(session)
-
-    def edit(self, session: str) -> Update:
-        """Note that a field was changed, also while a drawing waits: the title says so."""
-        self._edited.add(session)
-        job = self._jobs.get(session)
-        return {} if job is None else {"title": self._title(session, job)}
-
     def choose(self, session: str, index: int) -> Update:
         """Show the candidate at a place of the gallery, from 0."""
         job = self._jobs.get(session)
-        if job is None or job.result is None or not 0 <= index < job.drawn:
+        if job is None or not 0 <= index < len(job.ranked):
             return {}
-        job.chosen_k = job.result.ranked[index].k
+        job.chosen = job.ranked[index]
         return _chosen(job)
 
-    def score(self, session: str, fields: Fields, target: str | None) -> Update:
+    def score(self, fields: Fields, target: str | None) -> Update:
         """Score an image that was uploaded, under the input and the model."""
         try:
             if target is None:
@@ -193,12 +173,7 @@ class Sessions:
                 found = score(model, seen_by(model, given), truth.rgb, mask)
         except Exception as error:
             return {"score": _error(error)}
-        text, job = f"{found.summary}, under {model.identity['id']}", self._jobs.get(session)
-        if job is not None and job.result is not None and job.id == model.identity["id"]:
-            scores = [one.score.rank_score for one in job.result.ranked]
-            likelier = sum(value > found.rank_score for value in scores)
-            text += f"; {likelier} of the {len(scores)} candidates drawn last are likelier"
-        return {"score": _line(text)}
+        return {"score": _line(f"{found.summary}, under {fields.model}")}
 
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.
@@ -207,126 +182,94 @@ class Sessions:
             `size`, HTML; `canvas`, uint8 or None; `pixel`, the side of a pixel of the image, or of
             what the model draws from it, in pixels of the canvas.
         """
-        task, image = self.models.tasks[fields.model], None
+        task, nothing = self.models.tasks[fields.model], {"canvas": None, "pixel": 1.0}
+        if fields.image is None and task.name != "paired":
+            return {"size": "", **nothing}
         try:
-            if fields.image is not None:
-                image = self._read_image(fields).rgb
-            elif task == "paired":
-                image = self._blank(fields.model)
+            image = self._below(fields)
         except Exception as error:
-            return {"size": _error(error), "canvas": None, "pixel": 1.0}
-        if image is None:
-            return {"size": "", "canvas": None, "pixel": 1.0}
+            return {"size": _error(error), **nothing}
         height, width = image.shape[:2]
-        text, factor = f"{width}×{height} pixels", self._factor(fields.model)
+        text, factor = f"{width}×{height} pixels", getattr(task, "factor", 1)
         if factor > 1:
             text += f", the result {factor * width}×{factor * height}"
-        canvas = thumbnail(image, _CANVAS) if task in ("inpaint", "paired") else None
-        drawn = max(height, width)
-        if task == "paired":
-            drawn = max(task_of(self.models.load(fields.model)).model_size(image))
-        pixel = 1.0 if canvas is None else max(canvas.shape) / drawn
-        return {"size": _line(text), "canvas": canvas, "pixel": pixel}
+        if task.name not in ("inpaint", "paired"):
+            return {"size": _line(text), **nothing}
+        canvas = thumbnail(image, _CANVAS)
+        drawn = task.model_size(image) if task.name == "paired" else (height, width)
+        return {"size": _line(text), "canvas": canvas, "pixel": max(canvas.shape) / max(drawn)}
 
     def example(self, model: str) -> str:
         """The path of a bundled image that fits a model."""
-        return str(example_path(EXAMPLES[self.models.tasks[model]]))
-
-    # --- inputs ---------------------------------------------------------------------------------
+        return str(example_path(EXAMPLES[self.models.tasks[model].name]))
 
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         """Name and input of a job, and its mask."""
         task = self.models.tasks[fields.model]
-        if task == "paired" and fields.painted:
-            below = self._read_image(fields).rgb if fields.image else self._blank(fields.model)
-            return "map.png", drawn_map(fields.layers, below), None
-        image = self._read_image(fields)
-        mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task == "inpaint" else None
-        return Path(fields.image or "").name, image, mask
-
-    def _read_image(self, fields: Fields) -> Decoded:
-        task = self.models.tasks[fields.model]
+        if task.name == "paired" and fields.painted:
+            return "map.png", drawn_map(fields.layers, self._below(fields)), None
         if fields.image is None:
-            draw = "drop one, draw one" if task == "paired" else "drop one"
+            draw = "drop one, draw one" if task.name == "paired" else "drop one"
             raise CaflowError("there is no image", f"{draw}, or take the example")
-        path = Path(fields.image)
-        image = read_upload(path, self.limits, self._factor(fields.model))
-        if task in ("colorize", "paired"):  # which may enlarge a long image
-            drawn = task_of(self.models.load(fields.model)).model_size(image.rgb)
-            self.limits.check_result((image.rgb.shape[0], image.rgb.shape[1]), drawn, path.name)
-        return image
+        image = read_upload(Path(fields.image), self.limits, task)
+        mask = painted_hole(fields.layers, *image.rgb.shape[:2]) if task.needs_mask else None
+        return Path(fields.image).name, image, mask
 
-    def _factor(self, model: str) -> int:
-        """How many times larger than its input a result is."""
-        if self.models.tasks[model] != "superres":
-            return 1
-        return self.models.load(model).config.task.factor
+    def _below(self, fields: Fields) -> Pixels:
+        """What is painted on: the image, else a white one."""
+        if fields.image is None:
+            return self.models.blank(fields.model)
+        return read_upload(Path(fields.image), self.limits, self.models.tasks[fields.model]).rgb
 
-    def _blank(self, model: str) -> Pixels:
-        """A white image of the model's size, to draw a map on."""
-        side = self.models.load(model).config.task.size
-        return np.full((side, side, 3), 255, np.uint8)
-
-    # --- drawing --------------------------------------------------------------------------------
-
-    def _run(self, session: str, job: Job, count: int | None, keep: int) -> Iterator[Update]:
-        assert count is not None, "`Sampling.of` fills it in"
-        first, total, start, shown = job.drawn, job.drawn + count, time.monotonic(), 0.0
+    def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
+        first, start, shown = len(job.ranked), time.monotonic(), 0.0
+        total, stopped, failed = first + count, "", None
         running, ended = ({"end": {"interactive": value}} for value in (True, False))
-        stopped, failed = "", None
         try:
             self.limits.check_candidates(total)
             with memory_errors(_SMALLER):
                 for _ in job.draw(count, keep):
-                    now = time.monotonic()
-                    if job.drawn == first:
-                        text = f"Drawing candidate {first + 1} of {total}"
-                    elif now - shown < _EVERY or job.drawn == total:
-                        continue
-                    else:
+                    now, drawn = time.monotonic(), len(job.ranked)
+                    text = f"Drawing candidate {first + 1} of {total}"
+                    if drawn > first:
+                        if now - shown < _EVERY or drawn == total:
+                            continue
                         shown = now
-                        left = (now - start) / (job.drawn - first) * (total - job.drawn)
-                        text = f"{job.drawn} of {total}, {_seconds(left)} left"
-                    yield {"status": _line(text), **running, **self._shown(session, job)}
+                        left = (now - start) / (drawn - first) * (total - drawn)
+                        text = f"{drawn} of {total}, {left:.1f} s left"
+                    yield {"status": _line(text), **running, **_shown(job)}
         except Stopped:
             stopped = "stopped: "
         except Exception as error:
             failed = _error(error)
         if self._jobs.get(session) is not job:
             return  # the visitor is gone, and so are the files of the job
-        if failed is None:
-            kind = f"{job.drawn} candidates" if job.drawn != 1 else "1 candidate"
-            new = f"{job.drawn - first} of them new in " if first else ""
-            took = _seconds(time.monotonic() - start)
-            failed = _line(f"{stopped}{kind}, {new}{took}")
-        yield {"status": failed, **ended, **self._shown(session, job), **_files(job)}
+        drawn = len(job.ranked)
+        new = f"{drawn - first} of them new in " if first else ""
+        counted = f"{drawn} candidate{'s' * (drawn != 1)}, {new}{time.monotonic() - start:.1f} s"
+        status = _line(f"{stopped}{counted}") if failed is None else failed
+        yield {"status": status, **ended, **_shown(job), **_files(job)}
 
-    def _shown(self, session: str, job: Job) -> Update:
-        """The candidates of a job by rank, and the chosen one."""
-        title = {"title": self._title(session, job)}
-        if job.result is None:
-            gone = {"value": None, "visible": False}
-            names = ("gallery", "slider", "file", "files", "spread", "command")
-            return {**title, "text": "", **dict.fromkeys(names, gone)}
-        ranked = job.result.ranked
-        captions = [(job.small(one), f"#{one.rank}: {one.score.summary}") for one in ranked]
-        return {**title, "gallery": {"value": captions, "visible": True}, **_chosen(job)}
 
-    def _title(self, session: str, job: Job) -> str:
-        """A title for the candidates, whether fields have changed since, and notes of the input."""
-        text = _line(job.title)
-        if session in self._edited:
-            text = f"Fields have changed: these candidates are of {job.title}. Draw begins anew."
-            text = f'<p class="stale">{html.escape(text)}</p>'
-        for note in job.notes:
-            text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
-        return text
+def _shown(job: Job) -> Update:
+    """The candidates of a job by rank, and the chosen one."""
+    title = html.escape(job.title)
+    changed = f"Fields have changed: these candidates are of {title}. Draw begins anew."
+    text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # the page shows one
+    for note in job.notes:
+        text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
+    if not job.ranked:
+        names = ("gallery", "slider", "file", "files", "spread", "command")
+        gone = {name: {"value": None, "visible": False} for name in names}
+        return {"title": text, "text": "", **gone}
+    captions = [(job.small(one), f"#{one.rank}: {one.score.summary}") for one in job.ranked]
+    return {"title": text, "gallery": {"value": captions, "visible": True}, **_chosen(job)}
 
 
 def _chosen(job: Job) -> Update:
-    candidate = job.chosen
+    candidate = job.chosen or job.ranked[0]  # at whatever rank it is by now
     text = (
-        f"Candidate #{candidate.rank} of {job.drawn}: {candidate.score.summary}. "
+        f"Candidate #{candidate.rank} of {len(job.ranked)}: {candidate.score.summary}. "
         f"Seed {candidate.seed}, τ {job.sampling.temperature}"
     )
     sides = f'<p class="sides"><span>◀ input</span><span>candidate #{candidate.rank} ▶</span></p>'
@@ -339,7 +282,7 @@ def _chosen(job: Job) -> Update:
 
 def _files(job: Job) -> Update:
     """The files of a job that has ended."""
-    if job.result is None:
+    if not job.ranked:
         return {}
     spread = job.write_spread()
     label = "" if spread is None else f"Where candidates differ: {'; '.join(spread[1])}"
@@ -348,12 +291,6 @@ def _files(job: Job) -> Update:
         "spread": {"value": spread and spread[0], "visible": spread is not None, "label": label},
         "command": {"value": job.command, "visible": True},
     }
-
-
-def _seconds(value: float) -> str:
-    if value < 10:
-        return f"{value:.1f} s"
-    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
 
 
 def _line(text: str) -> str:

@@ -247,6 +247,7 @@ def test_a_change_of_fields_shows(visitor, photo, small_photo):
     visitor.wait(lambda: "Fields have changed: these candidates are of small.png" in visitor.title)
     visitor.draw(0)  # a mistake leaves what is drawn, and it can be chosen
     visitor.wait_for("candidates = 10")
+    visitor.wait(lambda: "Fields have changed" in visitor.title)
     visitor.page.locator("#caflow-candidates button").nth(1).click()
     visitor.wait(lambda: "Candidate #2 of 2" in visitor.page.locator("#caflow-text").inner_text())
     assert visitor.page.locator("#caflow-slider img").count()

@@ -93,19 +93,6 @@ def test_more_are_ranked_among_the_first(sessions, small_photo):
     assert f". {seed}, τ" in more(sessions, 1)[-1]["text"]  # the chosen one stays in view
 
 
-def test_a_change_of_fields_shows_until_draw_is_pressed(sessions, small_photo):
-    assert sessions.edit("a") == {}
-    sessions.press("a")
-    assert "have changed" not in draw(sessions, "superres", small_photo)[-1]["title"]
-    assert "Fields have changed: these candidates" in sessions.edit("a")["title"]
-    assert "Fields have changed" in more(sessions, 1)[-1]["title"]
-    sessions.press("a")
-    waiting = sessions.draw("a", fields("superres", small_photo))
-    next(waiting)
-    sessions.edit("a")  # while it waits
-    assert "Fields have changed" in list(waiting)[-1]["title"]
-
-
 def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
     draw(sessions, "superres", small_photo)
     mistaken = draw(sessions, "superres", small_photo, tau="warm")[-1]
@@ -153,7 +140,7 @@ def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
         ("superres", "photo", {}, "make 128x128"),
         ("superres", "text", {}, "is not an image"),
         ("superres", "small", {"tau": "warm"}, "temperature = 0.5"),
-        ("superres", "small", {"tau": "1/2/3/4/5/6/7/8/9"}, "temperature with one value"),
+        ("superres", "small", {"tau": "1/2/3/4/5/6/7/8/9"}, "temperature with 1"),
         ("superres", "small", {"candidates": 0}, "candidates = 10"),
         ("superres", "small", {"keep": 0}, "keep = 1"),
         ("superres", "small", {"keep": 3}, "cannot keep 3 of 2"),
@@ -176,12 +163,8 @@ def test_a_mistake_shows_as_message_and_hint(
     assert not re.search(r"--tau|--seed|-[mn] ", last["status"])  # the page has fields
 
 
-def test_a_defect_is_one_line(sessions, small_photo, monkeypatch):
-    def broken(_):
-        raise KeyError("secret")
-
-    monkeypatch.setattr(sessions.models, "load", broken)
-    status = draw(sessions, "superres", small_photo)[-1]["status"]
+def test_a_defect_is_one_line(sessions, small_photo):
+    status = draw(sessions, "no model that the page offers", small_photo)[-1]["status"]
     assert "KeyError" in status
     assert "defect" in status
 
@@ -227,14 +210,12 @@ def test_visitors_do_not_see_each_other_and_the_oldest_job_makes_room(
 def test_an_image_is_scored(sessions, small_photo, tmp_path):
     last, given = draw(sessions, "superres", small_photo)[-1], fields("superres", small_photo)
     written = last["file"]["value"]
-    scored = sessions.score("a", given, written)["score"]
+    scored = sessions.score(given, written)["score"]
     number = re.search(r"-?[\d.]+ nats", last["gallery"]["value"][0][1])[0]
     assert number in scored  # of the file that was written, the same number
-    assert "0 of the 2 candidates drawn last are likelier" in scored
-    assert "likelier" not in sessions.score("b", given, written)["score"]
-    assert "no image to score" in sessions.score("a", given, None)["score"]
+    assert "no image to score" in sessions.score(given, None)["score"]
     Image.new("RGB", (5, 5)).save(tmp_path / "five.png")
-    assert "32x32" in sessions.score("a", given, str(tmp_path / "five.png"))["score"]
+    assert "32x32" in sessions.score(given, str(tmp_path / "five.png"))["score"]
 
 
 def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
@@ -305,7 +286,7 @@ def test_named_models_come_first_and_bundled_ones_follow(models):
     assert ids[:2] == ["superres.safetensors", "colorize.safetensors"]
     assert sorted(ids[4:]) == sorted(load_manifest())
     assert ids[4:8] == ["photos-superres-x4", "photos-colorize", "photos-inpaint", "maps-aerial"]
-    assert models.tasks["paired.safetensors"] == "paired"
+    assert models.tasks["paired.safetensors"].name == "paired"
     assert models.sampling("inpaint.safetensors").candidates == 30
     loaded = models.load("superres.safetensors")
     assert loaded is models.load("superres.safetensors")

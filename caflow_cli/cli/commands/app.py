@@ -47,12 +47,11 @@ def app_command(
     Example: caflow app --port 8000 --no-open
     """
     from ...app.inputs import Limits
-    from ...app.serve import Address, check_gradio, serving
+    from ...app.serve import serving
 
-    check_gradio()
     console = Console(quiet)
     limits = Limits(megapixels=max_megapixels, megabytes=max_megabytes)
-    with serving(models or [], device, Address(host, port, open), limits) as url:
+    with serving(models or [], device, host=host, port=port, open=open, limits=limits) as url:
         console.text([url])
         console.note("Ctrl-C ends it")
         with suppress(KeyboardInterrupt):
