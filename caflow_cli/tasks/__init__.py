@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import check_usage, usage_error
 from .base import Part, Pixels, Place, Task, pad
 from .colorize import Colorize
 from .holes import MaskHoles
@@ -40,14 +40,10 @@ TASKS: dict[str, type[Task]] = {one.name: one for one in (SuperRes, Colorize, In
 
 
 def task_named(name: str) -> type[Task]:
-    """The class with that name, which has the defaults.
-
-    Raises:
-        CaflowError: (exit 2) there is no such task; the hint names the nearest one.
-    """
+    """The class with that name, which has the defaults; else CaflowError (exit 2)."""
     if name not in TASKS:
         near = difflib.get_close_matches(name, TASKS, n=1, cutoff=0)[0]
-        raise CaflowError(f"unknown task {name!r}", f"--task {near}", EXIT_USAGE)
+        raise usage_error(f"unknown task {name!r}", f"--task {near}")
     return TASKS[name]
 
 
@@ -59,14 +55,13 @@ def get_task(config: Config) -> Task:
     """
     name, flow = config.task.name, config.flow
     kind = task_named(name)
-    if flow.cond_channels not in kind.channels or flow.target_channels != 3:
-        wanted = " or ".join(map(str, kind.channels))
-        raise CaflowError(
-            f"{name} does not take flow.cond_channels {flow.cond_channels} and "
-            f"flow.target_channels {flow.target_channels}",
-            f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
-            EXIT_USAGE,
-        )
+    wanted = " or ".join(map(str, kind.channels))
+    check_usage(
+        flow.cond_channels in kind.channels and flow.target_channels == 3,
+        f"{name} does not take flow.cond_channels {flow.cond_channels} and flow.target_channels "
+        f"{flow.target_channels}",
+        f"set flow.cond_channels to {wanted}, flow.target_channels to 3",
+    )
     return kind.of(config)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from ..images import Pixels
 
 if TYPE_CHECKING:
@@ -104,12 +104,9 @@ class Task:
 
     def check_mask(self, given: bool) -> None:
         """CaflowError (exit 2) for a missing mask, or for one that the task does not take."""
-        if given and not self.needs_mask:
-            raise usage_error(f"{self.name} takes no mask", "leave --mask out")
-        if self.needs_mask and not given:
-            raise usage_error(
-                f"{self.name} needs a mask", "--mask FILE, white where the image is to be filled"
-            )
+        hint = "--mask FILE, white where the image is to be filled"
+        check_usage(given or not self.needs_mask, f"{self.name} needs a mask", hint)
+        check_usage(self.needs_mask or not given, f"{self.name} takes no mask", "leave --mask out")
 
     def model_size(self, image: Pixels, mask: Pixels | None = None) -> tuple[int, int]:
         """Height and width of the condition of each part, without computing it."""

@@ -100,7 +100,6 @@ class Colorize(Task):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Compute the grey of the target: uint8 (H, W, 3) to (H, W, 1)."""
         return grey(target)[..., None]
 
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
@@ -149,12 +148,8 @@ def upsample_chroma(planes: list[Plane], small: Pixels, level: Pixels) -> list[P
     An image that is no larger than model scale needs no edges: its planes are resized.
 
     Args:
-        planes: Chroma at model scale, (h, w) each.
-        small: l, the luminance there, uint8 (h, w).
-        level: L, the luminance at full size, uint8 (H, W).
-
-    Returns:
-        Chroma at full size, (H, W) each.
+        planes: Chroma at model scale, (h, w) each. The result is at full size.
+        small, level: l and L, the luminance at model scale and at full size, uint8 (H, W).
     """
     (height, width), (h, w) = level.shape, small.shape
     if height <= h and width <= w:

@@ -38,17 +38,14 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
 
     Args:
         kind: "central"; "random", which is rectangles or strokes, equally often; or "mixed", which
-            is central half of the time, and random otherwise. The window that `Inpaint` cuts around
-            a hole looks like "central".
+            is central half of the time, and random otherwise.
         generator: The same number of values is taken from it for every hole.
     """
     import torch  # here, so that the tasks' defaults are had without it
 
     count = 2 + max(4 * _RECTANGLES, _STROKES * (4 + 2 * _VERTICES))
     choice, many, *u = torch.rand(count, generator=generator).tolist()
-    # Of four, two are central.
-    kinds = {"central": 1, "random": 2, "mixed": 4}[kind]
-    pick = int(choice * kinds)
+    pick = int(choice * {"central": 1, "random": 2, "mixed": 4}[kind])  # of four, two are central
     if kind == "central" or pick >= 2:
         return central_hole(height, width)
     return (_strokes if pick else _rectangles)(height, width, many, u)
@@ -134,12 +131,9 @@ def _strokes(height: int, width: int, many: float, u: list[float]) -> _Mask:
         for turn, length in zip(turns[::2], turns[1::2], strict=True):
             angle += (turn - 0.5) * math.pi
             step = side * (0.05 + 0.25 * length)
-            points.append(
-                (
-                    min(max(points[-1][0] + step * math.cos(angle), 0), width - 1),
-                    min(max(points[-1][1] + step * math.sin(angle), 0), height - 1),
-                )
-            )
+            x = min(max(points[-1][0] + step * math.cos(angle), 0), width - 1)
+            y = min(max(points[-1][1] + step * math.sin(angle), 0), height - 1)
+            points.append((x, y))
         radius = side * (0.03 + 0.07 * thickness)
         draw.line(points, fill=255, width=max(1, round(2 * radius)), joint="curve")
         for px, py in (points[0], points[-1]):

@@ -95,10 +95,7 @@ class Inpaint(Task):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Mark a hole in the target, drawn by `generator`; without a generator, the central hole.
-
-        uint8 (H, W, 3) to (H, W, cond_channels).
-        """
+        """Mark a hole in the target, drawn by `generator`; without one, the central hole."""
         height, width = target.shape[:2]
         if generator is None:
             hole = central_hole(height, width)
@@ -126,11 +123,7 @@ class Inpaint(Task):
         )
 
     def hole(self, image: Pixels, mask: Pixels | None) -> Mask:
-        """Check the mask, and convert it to booleans (H, W).
-
-        Raises:
-            CaflowError: There is none (exit 2), it has another size, or nothing in it is white.
-        """
+        """Check the mask, and convert it to booleans (H, W)."""
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
@@ -177,11 +170,8 @@ class HoleWindow:
         return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
 
     def condition(self, image: Pixels) -> Pixels:
-        """The window's known pixels, shrunk and padded: uint8 (side, side, channels).
-
-        Args:
-            image: In which earlier parts are filled.
-        """
+        """The window's known pixels, shrunk and padded, of an image in which earlier parts are
+        filled: uint8 (side, side, channels)."""
         known, cells = self._shrink(self.window.of(image))
         return pad(_marked(known, cells, self.channels), self.side)
 
@@ -195,7 +185,7 @@ class HoleWindow:
         return result
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
-        """Compute the windows of image and target at model scale, padded.
+        """The windows of image and target at model scale, padded.
 
         What earlier parts have filled is taken from the target.
         """
@@ -208,11 +198,10 @@ class HoleWindow:
         return self.condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
     def spread(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W), with
-        the same sum.
+        """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W).
 
         What lies over padding goes to the pixels that it repeats. A shrunk pixel's value is divided
-        evenly among the pixels that it stands for.
+        evenly among the pixels that it stands for. So the sum stays.
         """
         spans = (self.window.height, self.window.width)
         for axis, (cells, pixels) in enumerate(zip(spans, self.hole.shape, strict=True), -2):
@@ -245,11 +234,7 @@ class HoleWindow:
 
 
 def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
-    """Make a condition: the image with the hole in one colour and, if wanted, the mask.
-
-    With 4 channels it is RGB, 128 in the hole, and the mask (0 or 255); with 3, RGB with a black
-    hole: uint8 (h, w, channels).
-    """
+    """Make a condition of 3 or 4 channels, as `Inpaint` describes: uint8 (h, w, channels)."""
     if channels == 3:
         return np.where(hole[..., None], np.uint8(0), image)
     result = np.empty((*hole.shape, 4), np.uint8)

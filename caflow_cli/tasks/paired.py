@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from .base import Pixels, Task, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
@@ -62,10 +62,9 @@ class Paired(Task):
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
         """Refused: the condition cannot be computed from the target."""
-        raise CaflowError(
+        raise usage_error(
             "a paired model is trained on pairs, not on targets alone",
             "--data with train/A and train/B",
-            EXIT_USAGE,
         )
 
     def _size(self, image: Pixels) -> tuple[int, int]:

@@ -122,12 +122,6 @@ class SuperRes(Task):
 
 # --- inputs as they come: blurred, noisy, compressed, and shrunk by one kernel or another ---------
 
-_CLEAN = 0.5  # this share is shrunk by BICUBIC, and that is all
-_BLURRED, _BLUR = 0.5, (0.05, 0.5)  # the share, and sigma in pixels of the small image
-_NOISY, _NOISE = 1 / 3, (1.0, 10.0)  # sigma in levels
-_GREY = 0.5  # the share of noise that is the same in all colours
-_COMPRESSED, _QUALITY = 0.5, (40, 95)  # of JPEG
-_HALVED = 0.5  # the share of JPEG whose chroma is stored at half of the resolution
 _BLOCK = 16  # pixels of a block of JPEG, chroma included
 _KERNELS = (
     *[Image.Resampling.BICUBIC] * 4,  # half of all
@@ -149,39 +143,29 @@ def shrink_as_photo(target: Pixels, factor: int, generator: torch.Generator) -> 
         compressed, half: JPEG of quality 40 to 95, in half of these with halved chroma
 
     All ranges are uniform. Blocks of JPEG begin anywhere, as in an image that this is a part of.
-
-    Args:
-        target: Its sides are multiples of the factor.
-        factor: How many times smaller the result is.
-        generator: Draws all of this.
     """
     import torch  # here, so that the tasks' defaults are had without it
 
     u = torch.rand(12, generator=generator, dtype=torch.float64).tolist()
     size = (target.shape[1] // factor, target.shape[0] // factor)
     image = Image.fromarray(target)
-    if u[0] < _CLEAN:
+    if u[0] < 0.5:
         return np.array(image.resize(size, Image.Resampling.BICUBIC))
-    if u[1] < _BLURRED:
-        image = image.filter(ImageFilter.GaussianBlur(factor * _between(_BLUR, u[2])))
+    if u[1] < 0.5:
+        image = image.filter(ImageFilter.GaussianBlur(factor * (0.05 + 0.45 * u[2])))
     small = np.array(image.resize(size, _KERNELS[int(u[3] * len(_KERNELS))]))
-    if u[4] < _NOISY:
-        channels = 1 if u[6] < _GREY else 3
+    if u[4] < 1 / 3:
+        channels = 1 if u[6] < 0.5 else 3
         noise = torch.randn((*small.shape[:2], channels), generator=generator).numpy()
-        noisy = small + _between(_NOISE, u[5]) * noise
-        small = np.rint(noisy).clip(0, 255).astype(np.uint8)
-    if u[7] < _COMPRESSED:
+        small = np.rint(small + (1 + 9 * u[5]) * noise).clip(0, 255).astype(np.uint8)
+    if u[7] < 0.5:
         # The first pixel lies anywhere in a block.
         top, left = int(_BLOCK * u[10]), int(_BLOCK * u[11])
         height, width = small.shape[:2]
         around = ((top, -(top + height) % _BLOCK), (left, -(left + width) % _BLOCK), (0, 0))
         whole, stream = np.pad(small, around, mode="symmetric"), io.BytesIO()
-        quality, subsampling = round(_between(_QUALITY, u[8])), 2 if u[9] < _HALVED else 0
+        quality, subsampling = round(40 + 55 * u[8]), 2 if u[9] < 0.5 else 0
         Image.fromarray(whole).save(stream, "JPEG", quality=quality, subsampling=subsampling)
         with Image.open(stream) as decoded:
             small = np.array(decoded)[top : top + height, left : left + width]
     return small
-
-
-def _between(limits: tuple[float, float], share: float) -> float:
-    return limits[0] + (limits[1] - limits[0]) * share

@@ -1,26 +1,6 @@
 """The windows through which a hole is filled, part by part.
 
-They follow from the mask, the model's side S (`task.size`) and its rim R (`task.rim`) alone. A
-window is a square of S at native scale, or a larger one that is shrunk.
-
-1. If the square around the box of the whole hole, twice as wide as the box and at least S wide, is
-   not shrunk, it is the only window.
-2. If R is not 0, all of the hole that has a known pixel within R pixels, to the side or diagonally,
-   is covered at native scale, as in 4, thick or not. What these windows fill is left out below.
-3. A place of the hole is thick if a square of S / 4 + 1 pixels around it lies in the hole. (A band
-   of S / 4 takes a quarter of a window.) What of the hole lies within S / 8 pixels of thick places
-   belongs to them. Each connected part of it has a window of its own, twice as wide as its box and
-   at least S wide; it is shrunk if the box is wider than S / 2.
-4. What is left is thin, and covered at native scale. Its first pixel in reading order is taken. Of
-   all windows that contain it, the one is chosen that sees most of what is left, less the thick
-   places that it sees. It is centred on what it sees of the rest, where that costs nothing. This is
-   repeated until nothing is left. It is also done column by column, and what takes fewer windows is
-   taken: that follows a flat scratch from end to end.
-
-All windows are moved to lie in the image, and cut to it where it is smaller. The windows of 2
-come first. Among them, and among the others, those with the largest share of known pixels come
-first. A window fills every pixel of the hole that it sees and that none before it has filled; one
-that finds nothing to fill is left out.
+`docs/tasks.md` has the rule, whose numbers are used below. S is the model's side.
 """
 
 from __future__ import annotations
@@ -39,7 +19,6 @@ __all__ = ["Mask", "Window", "edge_of", "plan_windows", "window_around"]
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 
 _Kind = TypeVar("_Kind", bound=np.generic)
-_Counts = npt.NDArray[np.int32]
 
 _MOST = 2**24  # pixels of all windows together, as the model sees them
 
@@ -51,10 +30,6 @@ class Box(NamedTuple):
     bottom: int
     left: int
     right: int
-
-    @property
-    def longest(self) -> int:
-        return 1 + max(self.bottom - self.top, self.right - self.left)
 
 
 class Window(NamedTuple):
@@ -79,11 +54,6 @@ class Window(NamedTuple):
         spans = (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
         return spans != (self.height, self.width)
 
-    @property
-    def turned(self) -> Window:
-        """It in the transposed image."""
-        return Window(self.columns, self.rows, self.width, self.height)
-
     def holds(self, box: Box) -> bool:
         """Whether it sees all of a box."""
         inside = self.rows.start <= box.top and box.bottom < self.rows.stop
@@ -94,16 +64,12 @@ def window_around(hole: Mask, size: int) -> Window:
     """The square around a hole, twice as wide as its box and at least `size` wide.
 
     It is moved and cut to lie in the image. One larger than `size` is shrunk to it.
-
-    Args:
-        hole: (H, W), not empty.
-        size: The model's side.
     """
-    return _grown(_box(hole), hole.shape, size)
+    return _around(_box(hole), hole.shape, size)
 
 
 def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
-    """The windows of a hole, in the order in which they are filled (the rule above).
+    """The windows of a hole, in the order in which they are filled.
 
     Args:
         hole: (H, W), not empty.
@@ -126,32 +92,29 @@ def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
 
 
 def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
-    """The windows of 3 and 4, in any order."""
+    """The windows of rules 3 and 4, in any order."""
     thick = _thick(hole, size)
     thin = hole & ~thick
     windows: list[Window] = []
-    native: list[Window] = []
     for box in _boxes(thick):
-        if any(window.holds(box) for window in native):
+        if any(window.holds(box) for window in windows if not window.shrunk):
             continue
-        window = _grown(box, hole.shape, size)
-        windows.append(window)
+        windows.append(_around(box, hole.shape, size))
         _check_count(windows, size)
-        if not window.shrunk:
-            native.append(window)
-            window.of(thin)[:] = False
-    windows += _at_native_scale(thin, thick, size, len(windows))
-    return windows
+        if not windows[-1].shrunk:
+            windows[-1].of(thin)[:] = False
+    return windows + _at_native_scale(thin, thick, size)
 
 
-def _at_native_scale(thin: Mask, avoid: Mask, size: int, already: int = 0) -> list[Window]:
+def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
     """Windows that are not shrunk: row by row, or column by column if that takes fewer."""
-    room = _MOST // size**2 - already + 1  # one too many is enough to know
+    room = _MOST // size**2 + 1  # one too many is enough to know
     down = list(islice(_cover(thin.copy(), avoid, size), room))
-    right = [window.turned for window in islice(_cover(thin.T.copy(), avoid.T, size), room)]
-    found = right if len(right) < len(down) else down
-    _check_count(found, size, already)
-    return found
+    right = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
+    if len(right) < len(down):
+        down = [Window(w.columns, w.rows, w.width, w.height) for w in right]
+    _check_count(down, size)
+    return down
 
 
 def _in_order(windows: list[Window], left: Mask) -> list[Window]:
@@ -159,17 +122,16 @@ def _in_order(windows: list[Window], left: Mask) -> list[Window]:
 
     What they fill is taken from `left`.
     """
-    windows.sort(key=lambda w: (w.of(left).mean(), w.shrunk, w.corner))
     kept = []
-    for window in windows:
+    for window in sorted(windows, key=lambda w: (w.of(left).mean(), w.shrunk, w.corner)):
         if window.of(left).any():
             window.of(left)[:] = False
             kept.append(window)
     return kept
 
 
-def _check_count(windows: list[Window], size: int, already: int = 0) -> None:
-    if (len(windows) + already) * size**2 > _MOST:
+def _check_count(windows: list[Window], size: int) -> None:
+    if len(windows) * size**2 > _MOST:
         raise CaflowError(
             f"the hole takes more than {_MOST // size**2} windows of {size}x{size} pixels",
             "paint less of the mask white, or shrink the image and the mask",
@@ -181,15 +143,15 @@ def _box(mask: Mask) -> Box:
     return Box(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
 
 
-def _grown(box: Box, shape: tuple[int, ...], size: int) -> Window:
-    return _square(box, max(size, min(2 * box.longest, max(shape))), shape, size)
+def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
+    longest = 1 + max(box.bottom - box.top, box.right - box.left)
+    return _square(box, max(size, min(2 * longest, max(shape))), shape, size)
 
 
 def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
     """A square in the middle of which the box lies, moved and cut to lie in the image."""
     spans, sizes = [], []
-    ends = (box[:2], box[2:])
-    for (start, last), length in zip(ends, shape, strict=True):
+    for (start, last), length in zip((box[:2], box[2:]), shape, strict=True):
         span = min(side, length)
         middle = (start + last + 1) // 2
         first = min(max(middle - span // 2, 0), length - span)
@@ -209,7 +171,7 @@ def edge_of(hole: Mask, depth: int) -> Mask:
 
 
 def _thick(hole: Mask, size: int) -> Mask:
-    """The places of the hole that are too thick to be seen across, and what belongs to them."""
+    """What of the hole lies in thick places, or within S / 8 pixels of them."""
     side = size // 4 + 1
     if min(hole.shape) < side:
         return np.zeros_like(hole)
@@ -231,13 +193,6 @@ def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
     return mask
 
 
-def _sums(values: _Counts, tall: int, wide: int) -> _Counts:
-    """The sums over all windows that lie in an array, (H, W) to (H - tall + 1, W - wide + 1)."""
-    sums = np.pad(values.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    found = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
-    return np.asarray(found, np.int32)
-
-
 def _boxes(mask: Mask) -> list[Box]:
     """The boxes of the parts of a mask whose pixels touch, corners included, in reading order."""
     from scipy import ndimage  # here, because it takes 0.2 s and few holes need it
@@ -250,7 +205,11 @@ def _boxes(mask: Mask) -> list[Box]:
 
 
 def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
-    """Windows at native scale that see all that is left, which they empty."""
+    """Windows at native scale that see all that is left, which they empty.
+
+    Each is the one of all that contain the first pixel left that sees most of what is left, less
+    the places to avoid that it sees. It is centred on what it sees, where that costs nothing.
+    """
     shape = height, width = left.shape
     tall, wide = min(size, height), min(size, width)
     worth = left.astype(np.int32) - avoid
@@ -260,9 +219,12 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
             row += 1
             continue
         column = int(left[row].argmax())
-        tops, lefts = _starts(row, tall, height), _starts(column, wide, width)
+        tops = range(max(0, row - tall + 1), min(row, height - tall) + 1)
+        lefts = range(max(0, column - wide + 1), min(column, width - wide) + 1)
         near = worth[tops.start : tops.stop - 1 + tall, lefts.start : lefts.stop - 1 + wide]
-        counts = _sums(near, tall, wide)
+        sums = np.pad(near.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        counts = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide]
+        counts += sums[:-tall, :-wide]
         top, side = (int(place) for place in np.unravel_index(counts.argmax(), counts.shape))
         box = _box(left[tops[top] :, lefts[side] :][:tall, :wide])
         box = Box(*(at + tops[top] for at in box[:2]), *(at + lefts[side] for at in box[2:]))
@@ -275,8 +237,3 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
         window.of(left)[:] = False
         window.of(worth)[:] = np.minimum(window.of(worth), 0)
         yield window
-
-
-def _starts(place: int, span: int, length: int) -> range:
-    """Where windows of that span may start that contain a place."""
-    return range(max(0, place - span + 1), min(place, length - span) + 1)
