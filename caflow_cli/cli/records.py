@@ -48,7 +48,7 @@ def restored_fields(
         candidates[one.rank] = {
             "rank": one.rank,
             "seed": one.seed,
-            "rank_by": result.rank_by,
+            "rank_by": sampling.rank,
             "rank_value": one.rank_value,
             "redraws": one.redraws,
             **_score_fields(one.score, exact),

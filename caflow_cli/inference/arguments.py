@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import CaflowError, usage_error
 from ..images import Decoded, read_image
 from ..model import CAFlow
 from ..tasks import Pixels
@@ -51,11 +51,11 @@ def as_image(image: ImageLike) -> Pixels:
         raise _refusal(f"an image is a {type(image).__name__}")
     if image.dtype != np.uint8:
         raise _refusal(f"an image is an array of {image.dtype}")
-    if image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)):
-        return np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
-    if image.ndim == 3 and image.shape[2] == 3 and image.size:
-        return image
-    raise _refusal(f"an image is an array of shape {image.shape}")
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+        raise _refusal(f"an image is an array of shape {image.shape}")
+    return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
 
 
 def as_mask(mask: ImageLike | None) -> Pixels | None:
@@ -69,11 +69,10 @@ def as_mask(mask: ImageLike | None) -> Pixels | None:
     """
     if mask is None:
         return None
-    if isinstance(mask, np.ndarray):
-        if mask.dtype == np.bool_:
-            mask = np.where(mask, np.uint8(255), np.uint8(0))
-        if mask.dtype == np.uint8 and mask.ndim == 2:
-            return mask
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+        mask = np.where(mask, np.uint8(255), np.uint8(0))
+    if isinstance(mask, np.ndarray) and mask.dtype == np.uint8 and mask.ndim == 2:
+        return mask
     return grey(as_image(mask))
 
 
@@ -96,15 +95,12 @@ def _from_pil(image: Image.Image) -> Pixels:
         plain = image
     else:
         plain = image.convert(_STRAIGHT.get(image.mode, "RGB"))
-    format = "TIFF" if plain.mode in _TIFF_MODES else "PNG"
-    options = {} if format == "TIFF" else {"compress_level": 1}
     file, profile = io.BytesIO(), image.info.get("icc_profile")
-    plain.save(file, format, exif=image.getexif(), icc_profile=profile, **options)
+    format = "TIFF" if plain.mode in _TIFF_MODES else "PNG"
+    plain.save(file, format, exif=image.getexif(), icc_profile=profile, compress_level=1)
     file.seek(0)
     return read_image(file, name="an image")
 
 
 def _refusal(message: str) -> CaflowError:
-    return CaflowError(
-        message, "give a path, a PIL image, or an array, uint8 (H, W, 3)", EXIT_USAGE
-    )
+    return usage_error(message, "give a path, a PIL image, or an array, uint8 (H, W, 3)")

@@ -247,8 +247,8 @@ class Conditions:
         # What is not yet complete of the tiles above: sums of weighted pixels, and what is new.
         rest = np.zeros((0, width, image.shape[2]), np.float32)
         fresh = np.zeros((0, width), np.bool_)
-        ends, across = (*tiles.tops[1:], height), tiles.column_weights()
-        for top, vertical, end in zip(tiles.tops, tiles.row_weights(), ends, strict=True):
+        ends, across = (*tiles.tops[1:], height), tiles.weights(1)
+        for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
             band = np.zeros((rows, width, image.shape[2]), np.float32)
             written = np.zeros((rows, width), np.bool_)
             band[: len(rest)], written[: len(fresh)] = rest, fresh

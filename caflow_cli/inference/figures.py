@@ -29,7 +29,7 @@ __all__ = [
 _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # of letters
 _LINE = 17  # from one line of text to the next
-_PAPER, _INK = (255, 255, 255), (34, 34, 34)
+_INK = (34, 34, 34)
 _BAR = 14  # width of a colour bar
 _CELL = 192  # pixels of a thumbnail's longer side
 _LONGEST = 10  # candidates side by side; more go on in a new line
@@ -37,7 +37,6 @@ _SIDE = 384  # pixels of a chart's longer side
 _RANGE = 3.0  # standard deviations that colours of a score map reach at least
 
 _Values = npt.NDArray[np.float64]
-ColourMap = Callable[[_Values], Pixels]
 
 # From dark to light in even steps of lightness, so that more looks like more in grey, too.
 _SEQUENTIAL = "0e082c 4c0c6b 90226b d0424c f38029 fac43e fefcc8"
@@ -47,37 +46,31 @@ _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
     """Put rows below each other, with a white margin around them."""
-    return np.pad(_stacked(rows), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
+    return np.pad(_joined(rows, 0), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
 
 
 def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candidate]) -> Pixels:
     """Draw an input, in the colours that the model reads, and its candidates by rank with scores.
 
-    Args:
-        name: Of the input, for the caption.
-        tau: At which they were drawn.
-        seen: The input, uint8 (H, W, 3).
-        ranked: The candidates.
+    `name` and `tau` are for the caption.
     """
 
-    def cell(image: Pixels, lines: Sequence[str]) -> Pixels:
-        return _captioned(thumbnail(image, _CELL), "\n".join(lines), _CELL)
+    def cell(image: Pixels, *lines: str) -> Pixels:
+        return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
-    height, width = seen.shape[:2]
-    first = cell(seen, [name, f"{width} x {height}", f"tau {tau}"])
+    first = cell(seen, name, f"{seen.shape[1]} x {seen.shape[0]}", f"tau {tau}")
     cells = [
-        cell(one.image, [f"#{one.rank}   k {one.k}", *one.score.summary.split(", ")])
+        cell(one.image, f"#{one.rank}   k {one.k}", *one.score.summary.split(", "))
         for one in ranked
     ]
-    lines = [_beside(cells[k : k + _LONGEST]) for k in range(0, len(cells), _LONGEST)]
-    return _beside([first, _stacked(lines)])
+    lines = [_joined(cells[k : k + _LONGEST], 1) for k in range(0, len(cells), _LONGEST)]
+    return _joined([first, _joined(lines, 0)], 1)
 
 
 def spread(candidates: Sequence[Candidate]) -> npt.NDArray[np.float64]:
     """The spread of all M composed candidates at each pixel, in levels: (H, W).
 
-    It is the standard deviation over candidates (with divisor M - 1), as a root mean square over
-    channels.
+    It is the standard deviation over candidates (with divisor M - 1), RMS over channels.
 
     Raises:
         CaflowError: There is only one candidate.
@@ -108,14 +101,13 @@ def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixel
     ]
     if min(tau.values) < 1:
         lines.append("understates spread at tau < 1")
-    return _colour_chart(values, 0.0, top, _sequential, _SIDE), lines
+    return _colour_chart(values, 0.0, top, lambda unit: _colours(unit, _SEQUENTIAL)), lines
 
 
 def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
     """Draw the best candidate of an image beside the map of `spread`."""
     chart, lines = spread_map(candidates, tau)
-    text = "\n".join([f"{name}: {lines[0]}", *lines[1:]])
-    return _captioned(_with_image(candidates[0].image, chart), text)
+    return _with_image(candidates[0].image, chart, [f"{name}: {lines[0]}", *lines[1:]])
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
@@ -130,27 +122,18 @@ def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
     height, width = found.nats.shape
     cells = found.z.repeat(found.cell, 0).repeat(found.cell, 1)[:height, :width]
     top = max(_RANGE, _nice_above(float(np.percentile(np.abs(cells), 98))))
-    chart = _colour_chart(cells, -top, top, lambda unit: _diverging(1 - unit), _SIDE)
-    return _captioned(_with_image(found.target, chart), "\n".join(lines))
+    chart = _colour_chart(cells, -top, top, lambda unit: _colours(1 - unit, _DIVERGING))
+    return _with_image(found.target, chart, lines)
 
 
-def _with_image(image: Pixels, chart: Pixels) -> Pixels:
+def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
     """Put an image beside its chart, lowered by half a letter's height to align with the field."""
-    small = thumbnail(image, _SIDE)
-    return _beside([np.pad(small, ((8, 0), (0, 0), (0, 0)), constant_values=255), chart])
-
-
-def _sequential(values: _Values) -> Pixels:
-    """Map values from 0 to 1 to colours, dark to light: (...) to uint8 (..., 3)."""
-    return _colours(values, _SEQUENTIAL)
-
-
-def _diverging(values: _Values) -> Pixels:
-    """Map values to colours, 0 blue, 1/2 grey, 1 red: (...) to uint8 (..., 3)."""
-    return _colours(values, _DIVERGING)
+    small = np.pad(thumbnail(image, _SIDE), ((8, 0), (0, 0), (0, 0)), constant_values=255)
+    return _captioned(_joined([small, chart], 1), lines)
 
 
 def _colours(values: _Values, table: str) -> Pixels:
+    """Map values from 0 to 1 to the colours of a table: (...) to uint8 (..., 3)."""
     colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()])
     stops = np.linspace(0, 1, len(colours))
     channels = [np.interp(values, stops, channel) for channel in colours.T]
@@ -172,55 +155,43 @@ def thumbnail(image: Pixels, side: int) -> Pixels:
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
 
 
-def _beside(parts: Sequence[Pixels]) -> Pixels:
-    """Put images in a row, on white, aligned at the top."""
-    height = max(part.shape[0] for part in parts)
-    padded = [_on_paper(part, height, part.shape[1] + _GAP) for part in parts]
-    return np.concatenate(padded, 1)[:, :-_GAP]
+def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
+    """Put images below each other, or beside each other (axis 1), on white, with gaps."""
+    sizes = [[part.shape[0], part.shape[1]] for part in parts]
+    across = max(size[1 - axis] for size in sizes)
+    for size in sizes:
+        size[axis], size[1 - axis] = size[axis] + _GAP, across
+    padded = [_on_white(part, *size) for part, size in zip(parts, sizes, strict=True)]
+    joined = np.concatenate(padded, axis)
+    return joined[:, :-_GAP] if axis else joined[:-_GAP]
 
 
-def _stacked(parts: Sequence[Pixels]) -> Pixels:
-    """Put images below each other, on white, aligned at the left."""
-    width = max(part.shape[1] for part in parts)
-    padded = [_on_paper(part, part.shape[0] + _GAP, width) for part in parts]
-    return np.concatenate(padded, 0)[:-_GAP]
+def _on_white(image: Pixels, height: int, width: int) -> Pixels:
+    larger = np.full((height, width, 3), 255, np.uint8)
+    larger[: image.shape[0], : image.shape[1]] = image
+    return larger
 
 
-def _on_paper(image: Pixels, height: int, width: int) -> Pixels:
-    paper = np.full((height, width, 3), _PAPER, np.uint8)
-    paper[: image.shape[0], : image.shape[1]] = image
-    return paper
-
-
-def _captioned(image: Pixels, text: str, width: int | None = None) -> Pixels:
+def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
     """Add lines of text below an image; a line longer than `width` is broken.
 
     Pillow's own font has only ASCII letters; others become `?`.
     """
-    font = _font()
-    room = max(image.shape[1], width or 0)
-    lines = [part for line in text.split("\n") for part in _broken(line, room, font)]
-    height = image.shape[0]
-    canvas = Image.fromarray(_on_paper(image, height + 4 + _LINE * len(lines), room))
+    font = ImageFont.load_default(_SIZE)
+    height, room = image.shape[0], max(image.shape[1], width)
+    broken = [part for line in lines for part in _broken(line, room, font.getlength)]
+    canvas = Image.fromarray(_on_white(image, height + 4 + _LINE * len(broken), room))
     draw = ImageDraw.Draw(canvas)
-    for row, line in enumerate(lines):
+    for row, line in enumerate(broken):
         draw.text((0, height + 4 + row * _LINE), line, font=font, fill=_INK)
     return np.array(canvas)
 
 
-def _font() -> ImageFont.FreeTypeFont:
-    font = ImageFont.load_default(_SIZE)
-    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
-    return font
-
-
-def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+def _broken(line: str, width: int, length: Callable[[str], float]) -> list[str]:
     """Break a line into pieces that fit, at spaces or, if a word is too long, within it."""
     pieces, rest = [], line.encode("ascii", "replace").decode()
-    while rest and font.getlength(rest) > width:
-        fits = max(
-            n for n in range(1, len(rest) + 1) if n == 1 or font.getlength(rest[:n]) <= width
-        )
+    while rest and length(rest) > width:
+        fits = max(n for n in range(1, len(rest) + 1) if n == 1 or length(rest[:n]) <= width)
         space = rest.rfind(" ", 1, fits + 1)
         cut = space if space > 0 else fits
         pieces.append(rest[:cut])
@@ -229,26 +200,24 @@ def _broken(line: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
 
 
 def _colour_chart(
-    values: _Values, low: float, high: float, colours: ColourMap, side: int
+    values: _Values, low: float, high: float, colours: Callable[[_Values], Pixels]
 ) -> Pixels:
-    """Draw a field as an image with a longer side of `side` pixels, and a colour bar at its right.
+    """Draw a field as an image, and a colour bar at its right.
 
     Values beyond `low` and `high` get the colours of the ends.
     """
-    unit = ((values - low) / (high - low)).clip(0, 1)
-    field = thumbnail(colours(unit), side)
+    field = thumbnail(colours(((values - low) / (high - low)).clip(0, 1)), _SIDE)
     height = max(field.shape[0], 4 * _LINE)
-    scale = np.linspace(1, 0, height)[:, None].repeat(_BAR, 1)
-    room = _on_paper(colours(scale), height + _LINE, _BAR + 60)
-    canvas = Image.fromarray(np.roll(room, _LINE // 2, 0))
-    draw = ImageDraw.Draw(canvas)
+    bar = colours(np.linspace(1, 0, height)[:, None].repeat(_BAR, 1))
+    canvas = Image.fromarray(np.roll(_on_white(bar, height + _LINE, _BAR + 60), _LINE // 2, 0))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_SIZE)
     for share in (0.0, 0.5, 1.0):
         y = _LINE // 2 + (1 - share) * (height - 1)
         draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
         label = f"{low + share * (high - low):g}"
-        draw.text((_BAR + 8, y), label, font=_font(), fill=_INK, anchor="lm")
+        draw.text((_BAR + 8, y), label, font=font, fill=_INK, anchor="lm")
     field = np.pad(field, ((_LINE // 2, 0), (0, 0), (0, 0)), constant_values=255)
-    return _beside([field, np.array(canvas)])
+    return _joined([field, np.array(canvas)], 1)
 
 
 def _nice_above(value: float) -> float:

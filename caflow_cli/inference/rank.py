@@ -38,22 +38,16 @@ def order(
         apart: `distances`, which "consensus" needs.
 
     Examples:
-        >>> import numpy as np
         >>> from caflow_cli.inference.rank import order
         >>> order("likelihood", [-3.0, -1.0, -2.0])
         [(1, -1.0), (2, -2.0), (0, -3.0)]
-        >>> apart = np.array([[0.0, 4.0, 1.0], [4.0, 0.0, 2.0], [1.0, 2.0, 0.0]])
-        >>> order("consensus", [-3.0, -1.0, -2.0], apart)[0]
-        (2, 1.5)
     """
-    everyone = range(len(scores))
     if rule == "none":
-        return [(k, None) for k in everyone]
-    likelier = sorted(everyone, key=lambda k: (-scores[k], k))
+        return [(k, None) for k in range(len(scores))]
+    likelier = sorted(range(len(scores)), key=lambda k: (-scores[k], k))
     if rule == "likelihood":
         return [(k, float(scores[k])) for k in likelier]
-    assert rule == "consensus", "Sampling.check refuses others"
-    assert apart is not None
+    assert apart is not None, "only consensus is left"
     if len(scores) == 1:
         return [(0, None)]
     means = {k: float(apart[k][[j for j in likelier if j != k]].mean()) for k in likelier}

@@ -144,19 +144,6 @@ class Drawing:
         model, images, sampling, masks, progress: As for `restore_images`.
         batch_size: Candidates at a time. Default: as many as fit well into memory.
 
-    Examples:
-        >>> import caflow_cli as caflow
-        >>> from caflow_cli.assets import example_path
-        >>> from caflow_cli.images import read_image
-        >>> from caflow_cli.inference import Drawing
-        >>> from caflow_cli.sampling import Sampling
-        >>> model, image = caflow.load("faces-superres-x4"), read_image(example_path("face"))
-        >>> drawing = Drawing(model, [image], Sampling(candidates=2), [None], batch_size=1)
-        >>> list(drawing.draw()), list(drawing.draw(1))
-        ([1, 2], [3])
-        >>> [candidate.rank for candidate in drawing.result().ranked]
-        [1, 2, 3]
-
     Raises:
         CaflowError: As for `restore`.
     """

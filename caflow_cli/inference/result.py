@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..config import Config
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import check_usage, usage_error
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..sampling import Sampling
@@ -23,19 +21,17 @@ from ..tasks.base import as_read
 from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
-from .figures import grid_row, thumbnail
+from .figures import grid_row
 from .sample import Candidate
 
 __all__ = ["Candidates"]
-
-_SHOWN = 256  # pixels of the longer side of an image in a notebook
 
 
 @dataclass(frozen=True, repr=False)
 class Candidates:
     """All candidates of an image, best first, and the options they were drawn with.
 
-    In a notebook it shows the kept ones with their scores, and the notes.
+    A notebook shows their `grid`.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -54,14 +50,14 @@ class Candidates:
     sampling: Sampling  # with tau and M filled in
     estimator: Mapping[str, str | int]
     statistics: Statistics  # of the condition, for `domain.far_note`
-    condition: Pixels = field(repr=False)  # the input, uint8 (H, W, 3)
-    mask: Pixels | None = field(repr=False)  # uint8 (H, W)
-    config: Config = field(repr=False)  # the model's
+    condition: Pixels  # the input, uint8 (H, W, 3)
+    mask: Pixels | None  # uint8 (H, W)
+    config: Config  # the model's
     model: Mapping[str, str | None]  # id and sha256
 
     def __repr__(self) -> str:
         first = f"the first {self.ranked[0].score.summary}"
-        more = f"; {'; '.join(self.notes)}" if self.notes else ""
+        more = "".join(f"; {note}" for note in self.notes)
         return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, {first}{more}>"
 
     @property
@@ -75,22 +71,13 @@ class Candidates:
         return self.sampling.temperature
 
     @property
-    def rank_by(self) -> str:
-        """The rule of rank."""
-        return self.sampling.rank
-
-    @property
     def seen(self) -> Pixels:
         """The input in the colours that the model reads: uint8 (H, W, 3)."""
         return as_read(get_task(self.config), self.condition)
 
     @cached_property
     def notes(self) -> list[str]:
-        """The notes of the command line about the input before the work, one line each.
-
-        That its own colours are dropped, or that a hole is too wide for detail. Mostly there are
-        none.
-        """
+        """The notes of the command line about the input before the work; mostly there are none."""
         note = get_task(self.config).note(self.condition, self.mask)
         return [note] if note else []
 
@@ -110,7 +97,7 @@ class Candidates:
             "tau": self.tau.as_json(),
             "seed": candidate.seed,
             "rank": candidate.rank,
-            "rank_by": self.rank_by,
+            "rank_by": sampling.rank,
             "rank_value": candidate.rank_value,
             "redraws": candidate.redraws,
             "candidates": len(self.ranked),
@@ -139,16 +126,13 @@ class Candidates:
                 then. (exit 1) a file cannot be written.
         """
         path = Path(path)
-        name = format_of(path)
+        name, paths = format_of(path), numbered(path, len(self.kept))
         if name is None:
             known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
-            raise CaflowError(
-                f"{str(path)!r} ends like no format", f"give it one of {known}", EXIT_USAGE
-            )
-        paths = numbered(path, len(self.kept))
+            raise usage_error(f"{str(path)!r} ends like no format", f"give it one of {known}")
         for one in paths:
-            if exists(one) and not overwrite:
-                raise CaflowError(f"{str(one)!r} exists", "save(path, overwrite=True)", EXIT_USAGE)
+            new = overwrite or not exists(one)
+            check_usage(new, f"{str(one)!r} exists", "save(path, overwrite=True)")
         encoder = Encoder(name)
         for one, candidate in zip(paths, self.kept, strict=True):
             data = encoder.encode(candidate.image, None, json.dumps(self.provenance(candidate)))
@@ -156,29 +140,9 @@ class Candidates:
         return paths
 
     def grid(self, name: str = "input") -> Image.Image:
-        """A sheet: the input as the model reads it, and all candidates by rank with their scores.
-
-        Args:
-            name: Of the input, for its caption.
-        """
+        """A sheet: the input as the model reads it, with a name for its caption, and all candidates
+        by rank with their scores."""
         return Image.fromarray(grid_row(name, self.tau, self.seen, self.ranked))
 
-    def _repr_html_(self) -> str:
-        """The kept images with their scores, as a notebook shows them."""
-        figures = [
-            _figure(self.seen, "input"),
-            *(_figure(c.image, f"#{c.rank}, {c.score.summary}") for c in self.kept),
-        ]
-        model = self.model.get("id")
-        head = f"{len(self.kept)} of {len(self.ranked)} candidates, tau {self.tau}, {model}"
-        lines = "".join(f"<div>{html.escape(line)}</div>" for line in (head, *self.notes))
-        return f"<div>{lines}{''.join(figures)}</div>"
-
-
-def _figure(image: np.ndarray, caption: str) -> str:
-    data = base64.b64encode(encode_png(thumbnail(image, _SHOWN))).decode()
-    return (
-        '<figure style="display:inline-block;margin:4px">'
-        f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
+    def _repr_png_(self) -> bytes:
+        return encode_png(np.array(self.grid()))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..errors import EXIT_USAGE, CaflowError
+from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..tasks import Part, Place, Task, get_task
 
@@ -108,9 +108,8 @@ def task_of(model: CAFlow) -> Task:
         CaflowError: (exit 2) `model` is the name of one, which was not loaded.
     """
     if isinstance(model, str | Path):
-        raise CaflowError(
+        raise usage_error(
             f"the model is {str(model)!r}, a name: nothing is loaded",
             f"model = caflow_cli.load({str(model)!r})",
-            EXIT_USAGE,
         )
     return get_task(model.config)

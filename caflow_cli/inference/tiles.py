@@ -67,11 +67,9 @@ class Tiles:
         return to_layout(torch.cat(parts))
 
     def touching(self, cells: Tensor, cell: int) -> list[Corner]:
-        """The tiles that see one of the cells of an image that are true, (rows, columns).
+        """The tiles that see one of the cells of an image, bool (rows, columns), that are true.
 
-        Args:
-            cells: bool.
-            cell: The side of each, in pixels.
+        `cell` is the side of each, in pixels.
         """
         rows, columns = (side // cell for side in self.shape)
         return [
@@ -89,28 +87,23 @@ class Tiles:
             if any(abs(top - t) < rows and abs(left - l) < columns for t, l in corners)
         ]
 
-    def row_weights(self) -> list[np.ndarray]:
-        """The blending weights of each row of tiles, along the height, (rows,) float32."""
-        return _weights(self.tops, self.shape[0], self.ramp)
+    def weights(self, axis: int) -> list[np.ndarray]:
+        """The blending weights of each row (axis 0) or column of tiles along the axis, float32.
 
-    def column_weights(self) -> list[np.ndarray]:
-        """The blending weights of each column of tiles, along the width, (columns,) float32."""
-        return _weights(self.lefts, self.shape[1], self.ramp)
-
-
-def _weights(starts: Sequence[int], side: int, ramp: int) -> list[np.ndarray]:
-    """The blending weights of tiles along an axis, (side,) float32; they sum to 1 everywhere."""
-    places = np.arange(starts[-1] + side) + 0.5
-    # The share of all tiles from the k-th on: 1, then a ramp amid each overlap, then 0.
-    shares = [np.ones_like(places)]
-    for before, after in pairwise(starts):
-        middle = (before + side + after) / 2
-        shares.append(((places - middle) / ramp + 0.5).clip(0, 1))
-    shares.append(np.zeros_like(places))
-    return [
-        (rise - fall)[start : start + side].astype(np.float32)
-        for start, rise, fall in zip(starts, shares, shares[1:], strict=False)
-    ]
+        They sum to 1 everywhere.
+        """
+        starts, side = (self.tops, self.lefts)[axis], self.shape[axis]
+        places = np.arange(starts[-1] + side) + 0.5
+        # The share of all tiles from the k-th on: 1, then a ramp amid each overlap, then 0.
+        shares = [np.ones_like(places)]
+        for before, after in pairwise(starts):
+            middle = (before + side + after) / 2
+            shares.append(((places - middle) / self.ramp + 0.5).clip(0, 1))
+        shares.append(np.zeros_like(places))
+        return [
+            (rise - fall)[start : start + side].astype(np.float32)
+            for start, rise, fall in zip(starts, shares, shares[1:], strict=False)
+        ]
 
 
 def check_size(size: tuple[int, int]) -> None:

@@ -162,17 +162,8 @@ def test_an_input_whose_colours_are_dropped_is_shown_grey_with_a_note(found, tas
     assert found.notes == []
     shown = restore(task_models["colorize"], INPUT, candidates=1)
     assert shown.notes == ["its own colours are dropped, and others drawn"]
-    assert shown.notes[0] in shown._repr_html_()
+    assert shown.notes[0] in repr(shown)
     assert np.array_equal(shown.condition, INPUT)
     assert np.array_equal(shown.seen, grey(INPUT)[..., None].repeat(3, 2))
     cell = np.asarray(shown.grid())[:192, :192]
     assert np.array_equal(cell[::24, ::24], shown.seen)
-
-
-def test_a_notebook_shows_the_input_and_the_kept(found):
-    shown = found._repr_html_()
-    assert shown.count("<img ") == 3
-    assert "2 of 3 candidates" in shown
-    assert "#1, " in shown
-    assert len(shown) < 400_000
-    assert "condition" not in repr(found)

@@ -46,13 +46,13 @@ def test_tiles_cover_with_even_overlaps(length, side):
         assert len(tops) * (plan.shape[0] - 3 * 16 - 192) < length - 192
     assert plan.lefts == (0,)
     total = np.zeros(length)
-    for top, weight in zip(tops, plan.row_weights(), strict=True):
+    for top, weight in zip(tops, plan.weights(0), strict=True):
         total[top : top + plan.shape[0]] += weight
         assert weight.min() >= 0
         if top > 0:
             assert not weight[:80].any()  # where the tile's own border shows
     np.testing.assert_allclose(total, 1, atol=1e-6)
-    np.testing.assert_array_equal(plan.column_weights(), [np.ones(48)])
+    np.testing.assert_array_equal(plan.weights(1), [np.ones(48)])
 
 
 def test_more_than_anybody_waits_for_is_refused():
