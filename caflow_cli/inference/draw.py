@@ -87,12 +87,10 @@ class Conditions:
         """
         if self.kept is not None:
             return statistics(self.kept)
-        rows = ([self._statistics[row, corner] for corner in self.tiles] for row in self._rows)
+        rows = (
+            [self._statistics[r, corner] for corner in self.tiles] for r in range(len(self.cond))
+        )
         return np.stack([np.concatenate(row).mean(0) for row in rows])
-
-    @property
-    def _rows(self) -> range:
-        return range(len(self.cond))
 
     def draw(
         self,
@@ -118,20 +116,18 @@ class Conditions:
         steps, each = steps or Steps(), len(generators) // len(self.cond)
         if self.kept is None:
             return [
-                self._draw_alone(place // each, tau, generator, strict, steps)
+                self._draw_alone(place // each, tau, generator, None, strict, steps)
                 for place, generator in enumerate(generators)
             ]
-        states = [generator.get_state() for generator in generators]
         noise = [self._model.latent_noise(generator, self.size) for generator in generators]
         points, cells = self._decode(self.kept, noise, tau)
+        steps.step()
         pixels = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         found = [(image, 0) for image in pixels]
-        steps.step()
         for place in cells.flatten(1).any(1).nonzero().flatten().tolist() if strict else ():
-            # By itself from the start, because batches change the bits.
-            generators[place].set_state(states[place])
             steps.total += 1
-            found[place] = self._draw_alone(place // each, tau, generators[place], strict, steps)
+            own = generators[place], noise[place]
+            found[place] = self._draw_alone(place // each, tau, *own, strict, steps)
         return found
 
     def log_prob(
@@ -152,7 +148,7 @@ class Conditions:
             return [Nats(*pair) for pair in pairs]
         each = len(targets) // len(self.cond)
         sums = [0.0] * len(targets)
-        for row in self._rows:
+        for row in range(len(self.cond)):
             for corner in self.tiles:
                 condition = self._read(row, corner)
                 for place in range(row * each, (row + 1) * each):
@@ -196,21 +192,32 @@ class Conditions:
         return points, diverged_cells(self._model, condition, points, logdet).cpu()
 
     def _draw_alone(
-        self, row: int, tau: Tau, generator: Generator, strict: bool, steps: Steps
+        self,
+        row: int,
+        tau: Tau,
+        generator: Generator,
+        noise: list[Tensor] | None,
+        strict: bool,
+        steps: Steps,
     ) -> tuple[Pixels, int]:
-        """Draw an image from one field of noise, which is cut into tiles.
+        """Draw an image by itself, from the first; batches change the bits.
 
         Cells that diverged, and only these, take the generator's next latents.
         """
+        noise = noise or self._model.latent_noise(generator, self.size)
         image = np.empty((*self.size, self._model.config.flow.target_channels), np.uint8)
-        noise = _NoiseRows(self._model, generator, self.size)
         changed = None
         for redraws in range(RESAMPLES + 1):
-            away = self._draw_into(image, row, tau, noise, changed, steps)
-            if not strict or not away.any():
+            changed = self._draw_into(image, row, tau, noise, changed, steps)
+            if not strict or not changed.any():
                 return image, redraws
-            noise.changed.append(away)
-            changed = away
+            for z in noise:
+                fresh, times = (
+                    torch.randn(z.shape, generator=generator),
+                    z.shape[2] // len(changed[0]),
+                )
+                cells = changed.repeat_interleave(times, 0).repeat_interleave(times, 1)
+                torch.where(cells, fresh, z, out=z)
         return image, RESAMPLES + 1
 
     def _draw_into(
@@ -218,7 +225,7 @@ class Conditions:
         image: Pixels,
         row: int,
         tau: Tau,
-        noise: _NoiseRows,
+        noise: Sequence[Tensor],
         changed: Tensor | None,
         steps: Steps,
     ) -> Tensor:
@@ -232,7 +239,7 @@ class Conditions:
             image: uint8 (H, W, C), which is filled. It holds the last sample where there is one.
             row: Of the condition.
             tau: Temperature.
-            noise: Of the whole image.
+            noise: Of the whole image, which is cut into tiles.
             changed: The cells in which it is other noise than at the last call. Only tiles that see
                 one, and the tiles that these overlap, are drawn again.
             steps: Counts.
@@ -252,18 +259,19 @@ class Conditions:
             band = np.zeros((rows, width, image.shape[2]), np.float32)
             written = np.zeros((rows, width), np.bool_)
             band[: len(rest)], written[: len(fresh)] = rest, fresh
-            in_row = any(corner[0] == top for corner in drawn)
-            of_rows = noise.between(top, top + rows) if in_row else []
             for left, horizontal in zip(tiles.lefts, across, strict=True):
                 corner = (top, left)
                 written[:, left : left + columns] |= corner in new
                 if corner not in drawn:
                     continue
-                sides = [width // z.shape[-1] for z in of_rows]  # of a latent's cell, in pixels
-                own = [
-                    z[..., left // side : (left + columns) // side]
-                    for z, side in zip(of_rows, sides, strict=True)
-                ]
+                own = []
+                for z in noise:
+                    side = width // z.shape[2]  # of a latent's cell, in pixels
+                    down, right = (
+                        slice(start // side, (start + span) // side)
+                        for start, span in zip(corner, tiles.shape, strict=True)
+                    )
+                    own.append(z[:, down, right])
                 point, cells = self._decode(self._read(row, corner), [own], tau)
                 seen = away[top // cell :, left // cell :][: rows // cell, : columns // cell]
                 seen |= cells[0]
@@ -278,40 +286,6 @@ class Conditions:
                 np.copyto(image[top:end], done, where=where, casting="unsafe")
             rest, fresh = band[end - top :], written[end - top :]
         return away
-
-
-class _NoiseRows:
-    """The next latents of a generator for an image, of which a few rows at a time are held.
-
-    All of them would take 12 bytes a pixel. So they are drawn again for every band of rows, one
-    latent after the other, and the generator then stands behind them.
-    """
-
-    def __init__(self, model: CAFlow, generator: Generator, size: tuple[int, int]) -> None:
-        self._shapes, self._height = model.latent_shapes(size), size[0]
-        self._generator, self._start = generator, generator.get_state()
-        # Cells of the image, bool (rows, columns), in which the generator's next latents count.
-        self.changed: list[Tensor] = []
-
-    def between(self, first: int, last: int) -> list[Tensor]:
-        """The latents of some rows of pixels, (C, h', w) each."""
-        self._generator.set_state(self._start)
-        found = [self._band(shape, first, last).clone() for shape in self._shapes]
-        for cells in self.changed:
-            for z, shape in zip(found, self._shapes, strict=True):
-                times = shape[2] // cells.shape[1]
-                where = cells.repeat_interleave(times, 0).repeat_interleave(times, 1)
-                rows = self._rows(shape, first, last)
-                torch.where(where[rows], self._band(shape, first, last), z, out=z)
-        return found
-
-    def _rows(self, shape: tuple[int, int, int], first: int, last: int) -> slice:
-        cell = self._height // shape[1]
-        return slice(first // cell, last // cell)
-
-    def _band(self, shape: tuple[int, int, int], first: int, last: int) -> Tensor:
-        z = torch.randn(shape, generator=self._generator)
-        return z[:, self._rows(shape, first, last)]
 
 
 def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: Tensor) -> Tensor:

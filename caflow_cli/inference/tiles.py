@@ -17,7 +17,7 @@ from ..errors import CaflowError
 __all__ = ["Corner", "Tiles", "check_size", "plan_tiles"]
 
 # Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
-# more, only conditions, candidates and a band of noise are held (docs/inference.md).
+# more, only conditions, candidates and their noise are held (docs/inference.md).
 _ONE_PIECE = 2**21
 _MOST = 2**26
 # In units of 2^(n+1) pixels, the cell of the coarsest latent. What a tile's border changes fades
@@ -110,12 +110,10 @@ def check_size(size: tuple[int, int]) -> None:
     """Refuse images with so many pixels that drawing would take too long: CaflowError."""
     height, width = size
     if height * width > _MOST:
-        times = math.ceil(10 * (height * width / _MOST) ** 0.5) / 10
         raise CaflowError(
             f"the model would draw {width}×{height}, {height * width / 1e6:.0f} megapixels: more "
             f"than {_MOST / 1e6:.0f}",
-            f"crop the image into {math.ceil(height * width / _MOST)} parts or more; or shrink "
-            f"its sides {times:g} times before (--scale changes only the size of what is written)",
+            "crop the image, or shrink it before: --scale changes only the size of what is written",
         )
 
 
