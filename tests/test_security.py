@@ -163,14 +163,14 @@ def test_what_is_watched_for_is_seen(tmp_path):
 
 
 @pytest.fixture
-def written(tmp_path, model_file, monkeypatch, capfdbinary):
+def written(tmp_path, model_file):
     """Files that commands write under a umask of 027, given absolute paths, and their JSON."""
     secret = tmp_path / "secret-folder"
     secret.mkdir()
     face = Image.open(PACKAGE / "assets/examples/face.png")
     face.save(secret / "x.png")
     out = tmp_path / "out"
-    run = program(tmp_path, monkeypatch, capfdbinary)
+    run = program(tmp_path)
     model = secret / "mine.safetensors"
     model.write_bytes(model_file.read_bytes())
     old = os.umask(0o027)

@@ -123,12 +123,10 @@ class Console:
         return not self.quiet and sys.stderr is not None and sys.stderr.isatty()
 
     @contextmanager
-    def progress(self, *columns: str, estimates: bool = True) -> Iterator[Progress]:
-        """A Rich progress display on stderr. It is silent if stderr is not a terminal.
+    def progress(self, *columns: str) -> Iterator[Progress]:
+        """A Rich progress display on stderr, with `columns` after each bar.
 
-        Args:
-            columns: Of each bar, after it.
-            estimates: Add Rich's estimate of the time that is left.
+        It is silent if stderr is not a terminal.
         """
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -137,7 +135,7 @@ class Console:
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             *[TextColumn(column, markup=False) for column in columns],
-            *([TimeRemainingColumn()] if estimates else []),
+            TimeRemainingColumn(),
             console=RichConsole(stderr=True),
             transient=True,
             disable=not self.live,

@@ -6,15 +6,16 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ..assets import example_path
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..images import SUFFIXES, Decoded, decode
-from ..paths import exists, is_file, is_folder, url_of
+from ..paths import exists, is_file, is_folder
 
 if TYPE_CHECKING:
     from .console import Console
@@ -37,12 +38,7 @@ class InputImage:
     folder: Path = Path()  # of its results, unless the user names one
     inside: Path = Path()  # where its results go in the folder that the user names
     found: bool = False  # in a folder, not named
-    problem: CaflowError | None = None  # why it cannot be read, if that is already known
-
-    @property
-    def label(self) -> str:
-        """The name in a figure, without folders."""
-        return "stdin" if self.path is None else Path(self.name).name
+    problem: CaflowError | None = None  # why it cannot be read or written, if already known
 
     def read(self) -> Decoded:
         """Read the image. CaflowError (exit 1) if that fails."""
@@ -55,54 +51,47 @@ class InputImage:
         return decode(sys.stdin.buffer, name="stdin")
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    sources: list[InputImage]
-    notes: list[str]  # on files that were left out
-
-
 def find_inputs(
-    arguments: Sequence[str], *, recursive: bool = False, aside: Collection[Path] = ()
-) -> _Inputs:
-    """The images that arguments name, each once.
+    arguments: Sequence[str],
+    *,
+    recursive: bool = False,
+    aside: Collection[Path] = (),
+    note: Callable[[str], object] = lambda _: None,
+) -> list[InputImage]:
+    """The images that arguments name, each once, in the order of the arguments.
 
-    Arguments keep their order. In a folder, and among the matches of a glob that the shell did not
-    expand, the order is natural: `img2` before `img10`. In folders, files that have the suffix of
-    an image and are not hidden are taken. Links to folders are followed, and each folder is
-    searched once.
+    In a folder, and among the matches of a glob that the shell did not expand, the order is
+    natural: `img2` before `img10`.
 
     Args:
         arguments: As typed.
         recursive: Search the folders in folders too.
-        aside: Folders and files of results and masks. They are left out if they lie in a folder
-            that is searched.
+        aside: Folders and files of results and masks, which are not taken from a folder.
+        note: Is told what was left out of a folder.
 
     Raises:
-        CaflowError: (exit 2) there is no such example, a glob has no match, stdin is a terminal, or
-            all arguments are folders without images.
+        CaflowError: (exit 2) there is no such example, a glob has no match, or all arguments are
+            folders without images.
     """
     sources: list[InputImage] = []
-    notes: list[str] = []
+    hidden = {os.path.realpath(path) for path in aside}
     for argument in arguments:
-        if url := url_of(argument):
-            raise usage_error(
-                f"{argument!r} is a URL, and images are read from files",
-                f"curl -L {url} | caflow … -, or download it first",
-            )
-        for name in _expand_glob(argument):
-            if name and not name.startswith(_EXAMPLE) and is_folder(name):
-                found = _Search(Path(name), recursive, aside)
-                sources += found.sources or [found.nothing()]
-                notes += found.notes()
+        names = [argument]
+        if _is_glob(argument):  # `Path.glob` refuses absolute patterns
+            names = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
+        check_usage(bool(names), f"no file matches {argument!r}", "check the pattern")
+        for name in names:
+            if is_folder(name):
+                sources += _search(Path(name), recursive, hidden, note)
             else:
                 sources.append(_named(name))
-    empty = [s.problem for s in sources if s.problem is not None and not s.found]
-    if empty and len(empty) == len(sources):
-        raise usage_error(empty[0].message, empty[0].hint)
+    first = sources[0].problem
+    if first is not None and all(one.problem is not None and not one.found for one in sources):
+        raise usage_error(first.message, first.hint)  # all of them are folders without images
     unique: dict[str, InputImage] = {}
-    for source in sources:
-        unique.setdefault(str(source.path.absolute()) if source.path else source.name, source)
-    return _Inputs(list(unique.values()), notes)
+    for one in sources:
+        unique.setdefault(str(one.path.absolute()) if one.path else one.name, one)
+    return list(unique.values())
 
 
 def names_one(arguments: Sequence[str]) -> bool:
@@ -117,97 +106,65 @@ def natural_key(text: str) -> tuple[list[str | int], str]:
     return parts, text
 
 
+def _is_glob(argument: str) -> bool:
+    return glob.has_magic(argument) and not os.path.lexists(argument)
+
+
 def _named(name: str) -> InputImage:
     if name == "-":
-        if sys.stdin is not None and sys.stdin.isatty():
-            raise usage_error("stdin is a terminal", "cat FILE | caflow … -")
         return InputImage(name, None, "stdin")
     if name.startswith(_EXAMPLE):
         path = example_path(name.removeprefix(_EXAMPLE))
         return InputImage(name, path, path.stem)
     path = Path(name)
-    if not path.name:
-        raise usage_error(f"{name!r} is not an image", "name image files")
+    check_usage(bool(path.name), f"{name!r} is not an image", "name image files")
     return InputImage(name, path, path.stem, path.parent)
 
 
-def _expand_glob(argument: str) -> list[str]:
-    if not _is_glob(argument):
-        return [argument]
-    # `Path.glob` refuses absolute patterns.
-    matches = sorted(glob.glob(argument, recursive=True), key=natural_key)  # noqa: PTH207
-    if not matches:
-        raise usage_error(f"no file matches {argument!r}", "check the pattern")
-    return matches
+def _search(
+    root: Path, recursive: bool, hidden: Collection[str], note: Callable[[str], object]
+) -> list[InputImage]:
+    """The images in a folder. Links are followed, and each folder is searched once."""
+    top, seen = Path(os.path.realpath(root)), set(hidden)
+    found: list[InputImage] = []
+    left_out = Counter[str]()
 
+    def take(path: Path, problem: CaflowError | None = None) -> None:
+        inside = path.parent.relative_to(root)
+        one = InputImage(str(path), path, path.stem, path.parent, inside, True, problem)
+        found.append(one)
 
-def _is_glob(argument: str) -> bool:
-    return glob.has_magic(argument) and not os.path.lexists(argument)
-
-
-class _Search:
-    """The images in one folder."""
-
-    def __init__(self, root: Path, recursive: bool, aside: Collection[Path]) -> None:
-        self.root, self.recursive = root, recursive
-        self.real_root = Path(os.path.realpath(root))
-        self.aside = {os.path.realpath(path) for path in aside}
-        self.seen: set[str] = set()
-        self.closed_folders = self.other_files = 0
-        self.sources = list(self._walk(Path()))
-
-    def nothing(self) -> InputImage:
-        hint = "-r searches its folders too" if self.closed_folders else "name image files"
-        problem = CaflowError(f"no images in the folder {str(self.root)!r}", hint)
-        return InputImage(str(self.root), self.root, self.root.name, problem=problem)
-
-    def notes(self) -> list[str]:
-        folders, files = self.closed_folders if self.sources else 0, self.other_files
-        counts = (
-            (folders, f"{folders} folder{'s' * (folders != 1)} not searched (-r does)"),
-            (files, f"{files} file{'s' * (files != 1)} of other kinds left out"),
-        )
-        return [f"{self.root}: {text}" for count, text in counts if count]
-
-    def _walk(self, inside: Path) -> Iterator[InputImage]:
-        folder = self.root / inside
-        self.seen.add(os.path.realpath(folder))
+    def walk(folder: Path) -> None:
+        seen.add(os.path.realpath(folder))
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: natural_key(entry.name))
         except OSError as error:
             message = f"cannot search {str(folder)!r}: {error.strerror}"
-            yield self._source(inside / "*", CaflowError(message, "check its permissions"))
+            take(folder / "*", CaflowError(message, "check its permissions"))
             return
         for entry in entries:
-            path, real = inside / entry.name, os.path.realpath(entry.path)
-            if entry.name.startswith("."):
+            path, real = folder / entry.name, Path(os.path.realpath(entry.path))
+            if entry.name.startswith(".") or str(real) in seen:
                 continue
-            if is_folder(entry):
-                if not self.recursive:
-                    self.closed_folders += 1
-                elif self._is_new(entry, real):
-                    yield from self._walk(path)
-            elif path.suffix.lower() not in _TAKEN:
-                self.other_files += 1
-            elif real in self.aside:
-                continue
-            elif is_file(entry) or not exists(entry):  # a broken link is reported
-                yield self._source(path)
-            else:  # opening a pipe would wait for a writer
-                message = f"{entry.path!r} is not a regular file"
-                yield self._source(path, CaflowError(message, "cat FILE | caflow … -"))
+            if is_folder(entry) and not recursive:
+                left_out["folders"] += 1
+            elif is_folder(entry):  # but no link to what is searched anyway, or to a folder above
+                above_or_inside = real.is_relative_to(top) or top.is_relative_to(real)
+                if not (entry.is_symlink() and above_or_inside):
+                    walk(path)
+            elif path.suffix.lower() in _TAKEN and (is_file(entry) or not exists(entry)):
+                take(path)  # a broken link, too, to be reported
+            else:  # also a pipe, which would wait for a writer
+                left_out["files of other kinds"] += 1
 
-    def _is_new(self, entry: os.DirEntry[str], real: str) -> bool:
-        """Whether to search a folder: not if it is left aside, and not a second time."""
-        if real in self.aside or real in self.seen:
-            return False
-        # A link to what is searched anyway, or to a folder that holds this one.
-        inside = Path(real).is_relative_to(self.real_root)
-        return not entry.is_symlink() or not (inside or self.real_root.is_relative_to(real))
-
-    def _source(self, path: Path, problem: CaflowError | None = None) -> InputImage:
-        full = self.root / path
-        return InputImage(str(full), full, full.stem, full.parent, path.parent, True, problem)
+    walk(root)
+    if not found:
+        hint = "-r searches its folders too" if left_out["folders"] else "name image files"
+        problem = CaflowError(f"no images in the folder {str(root)!r}", hint)
+        return [InputImage(str(root), root, root.name, problem=problem)]
+    for what, count in left_out.items():
+        note(f"{root}: {what} left out: {count}{' (-r searches them)' * (what == 'folders')}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -223,20 +180,12 @@ class Shard:
 
     def refuse(self, what: str, wanted: bool) -> None:
         """Refuse what needs all inputs in one process: CaflowError (exit 2)."""
-        if wanted and self.count > 1:
-            share = f"this is shard {self.number}/{self.count}"
-            raise usage_error(
-                f"{what} needs all inputs in one process, and {share}",
-                f"--shard 1/1, or leave {what} out",
-            )
+        message = f"{what} needs all inputs in one process, not shard {self.number}/{self.count}"
+        check_usage(not (wanted and self.count > 1), message, f"--shard 1/1, or no {what}")
 
 
 def find_shard(typed: str | None, console: Console) -> Shard:
-    """The share that `--shard K/N` names, else the one of a launcher (`torchrun`).
-
-    Raises:
-        CaflowError: (exit 2) `typed` is no share.
-    """
+    """The share that `--shard K/N` names, else the one of a launcher. CaflowError (exit 2)."""
     if typed is None:
         rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
         if not (rank.isdecimal() and world.isdecimal()) or not int(rank) < int(world) > 1:

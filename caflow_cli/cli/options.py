@@ -13,24 +13,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from ..assets import ASSETS, manifest_path
-from ..config import TASK_NAMES
-from ..errors import CaflowError
+from ..errors import CaflowError, check_usage
 from .config import name_origins
 from .console import Console
 
 if TYPE_CHECKING:
-    from ..sampling import Sampling
-
-__all__ = [
-    "Command",
-    "Group",
-    "Messages",
-    "Restoration",
-    "expanded",
-    "model_ids",
-    "option",
-    "task_names",
-]
+    from ..model import CAFlow
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
 
@@ -63,8 +51,7 @@ def option(
 
     Args:
         spec: Its names and the placeholder of its value: "--candidates -m M". A flag has none.
-        help: For `--help`.
-        panel: Title of the group of options that `--help` shows it in.
+        help, panel: For `--help`: the text, and the title of the group that it is in.
         default: `...` for an option that must be given. A flag is False.
         settings: More arguments of `typer.Option`.
     """
@@ -80,23 +67,20 @@ def option(
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
     """Replace every parameter of a dataclass type by one option for each field.
 
-    Typer reads the options of a command from its signature. This function writes that signature, so
-    that commands share options without repeating them. It also joins the lines of each paragraph of
-    the help, and has errors say where a value that was not typed comes from.
+    This writes the signature from which Typer reads options, so commands share them. It also joins
+    the lines of paragraphs of the help, and errors say where a value that nobody typed comes from.
     """
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {  # dataclasses
         name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
     }
-    keyword, empty = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+    keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter("context", keyword, annotation=typer.Context)]
     for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:
+        if name in groups:  # a dataclass has the signature of its options
             types = typing.get_type_hints(groups[name], include_extras=True)
-            for field in dataclasses.fields(groups[name]):
-                default = empty if field.default is dataclasses.MISSING else field.default
-                own = inspect.Parameter(field.name, keyword, default=default)
-                parameters.append(own.replace(annotation=types[field.name]))
+            for own in inspect.signature(groups[name]).parameters.values():
+                parameters.append(own.replace(annotation=types[own.name], kind=keyword))
         elif name != "context":
             parameters.append(parameter.replace(annotation=hints[name], kind=keyword))
 
@@ -127,19 +111,7 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 def model_ids() -> list[str]:
     """Ids of the manifest, read without NumPy or PyTorch: a Tab is to be quick."""
-    try:
-        return list(json.loads(manifest_path().read_text(encoding="utf-8"))["models"])
-    except (OSError, ValueError, KeyError):
-        return []
-
-
-def task_names() -> list[str]:
-    """For `--task`."""
-    return list(TASK_NAMES)
-
-
-def _devices() -> list[str]:
-    return ["auto", "cpu", "cuda", "mps"]
+    return list(json.loads(manifest_path().read_text(encoding="utf-8"))["models"])
 
 
 def _examples(incomplete: str) -> list[str]:
@@ -174,7 +146,7 @@ DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name
         MODEL,
         default=default,
         envvar="CAFLOW_DEVICE",
-        autocompletion=_devices,
+        autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
     )
     for default in ("auto", None)
 )
@@ -196,7 +168,6 @@ NOISE_SAMPLES = option(
     SAMPLING,
     default=1,
 )
-JSON = option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)
 RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace outputs that exist.", OUTPUT)
 QUIET = option("--quiet -q", "Print only results and errors.", MESSAGES)
@@ -207,7 +178,7 @@ VERBOSE = option("--verbose -v", "Say more on stderr.", MESSAGES)
 class Messages:
     """How results and messages are written."""
 
-    json: bool = JSON
+    json: bool = option("--json", "Write JSON lines to stdout, each when done.", OUTPUT)
     quiet: bool = QUIET
     verbose: bool = VERBOSE
 
@@ -281,20 +252,34 @@ class Restoration:
         "--uncertainty FILE", "Write a PNG of the candidates' standard deviation.", OUTPUT
     )
     dry_run: bool = option("--dry-run", "List what would be written, and stop.", OUTPUT)
-    json: bool = JSON
-    quiet: bool = QUIET
-    verbose: bool = VERBOSE
 
-    def sampling(self, consistent: bool = False) -> Sampling:
-        """How candidates are sampled and chosen; tau and M are None where the model decides."""
-        from ..sampling import Sampling
 
-        return Sampling(
-            tau=self.tau,
-            candidates=self.candidates,
-            keep=self.keep,
-            seed=self.seed,
-            rank=self.rank,
-            consistent=consistent,
-            precision=self.precision,
-        )
+def load_model(
+    name: str | None,
+    device: str,
+    console: Console,
+    task: str | None = None,
+    default: str | None = None,
+) -> CAFlow:
+    """Load the model of a name, else `default`, else that of the task.
+
+    Raises:
+        CaflowError: Device (2), weights (3), or a model for another task than `task` (2).
+    """
+    from ..hub.client import hide_progress
+    from ..hub.resolve import default_model, load, resolve
+
+    if console.quiet:
+        hide_progress()
+    resolved = resolve(name or default or default_model(task or "superres").id)
+
+    from ..devices import keep_memory, select_device
+    from ..model.files import read_info
+
+    target = select_device(device)
+    keep_memory()
+    trained_for = read_info(resolved.path).config.task.name
+    message = f"model {resolved.id!r} is for {trained_for}, not {task}"
+    command = "sample" if trained_for == "paired" else trained_for
+    check_usage(task in (None, trained_for), message, f"caflow {command}, or another --model")
+    return load(resolved).to(target)

@@ -1,27 +1,33 @@
-"""The jobs of a restoring command: inputs, masks and outputs, checked before any work."""
+"""The jobs of a command: the names and formats of outputs, and what no output may replace."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, usage_error
-from ..images import Decoded, Encoder, atomic_write, make_folder, no_file, read_provenance
-from ..paths import numbered
+from ..errors import CaflowError, check_usage, usage_error
+from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
+from ..paths import exists, is_folder, numbered
 from .inputs import InputImage, Shard, find_inputs, names_one
-from .masking import Masking, find_masks
-from .outputs import Claims, check_writable, choose_encoder, name_results, target_folder
+from .masking import find_masks
 
 if TYPE_CHECKING:
     from ..tasks import Pixels
     from .options import Restoration
 
-__all__ = ["Job", "Plan", "make_plan"]
+__all__ = ["Claims", "Job", "Plan", "Sheet", "make_plan", "parse_scale", "scaled", "write_output"]
+
+_MOST = 100  # rows of a sheet: more would be too large to look at
+
+Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into
 
 
 @dataclass(frozen=True)
@@ -41,211 +47,284 @@ class Job:
     @property
     def names(self) -> dict[str, str]:
         """The names of all files that are read, as JSON states them."""
-        masks = {} if self.mask is None else {"mask": self.mask.name}
-        return {"input": self.name, **masks}
+        return {"input": self.name, **({} if self.mask is None else {"mask": self.mask.name})}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a command, in the order of the arguments."""
+    """All jobs of a command, in the order of the arguments, and the figures over them."""
 
     jobs: list[Job]
     encoder: Encoder
-    claims: Claims  # where further outputs (`--grid`) claim their files
-    given: Restoration
+    grid: Sheet
+    uncertainty: Sheet
     notes: list[str]  # for the user before the work starts, one line each
-    masking: Masking | None  # how masks are read; None: there are none
-    fills_alpha: bool  # holes are what is transparent in the images
-
-    def read_mask(self, job: Job, image: Decoded) -> Pixels | None:
-        """A job's mask, uint8 (H, W), if there is one.
-
-        Raises:
-            CaflowError: (exit 1) it cannot be read or is no mask; exit 2 if there is one job.
-        """
-        try:
-            if self.masking is not None and self.fills_alpha:
-                return self.masking.read_alpha(image, job.name)
-            if self.masking is not None and job.mask is not None:
-                return self.masking.read(job.mask)
-            return None
-        except CaflowError as error:
-            if len(self.jobs) > 1:
-                raise CaflowError(error.message, error.hint) from error
-            raise
-
-    def check_mask(self) -> None:
-        """Find out before the work whether the mask of all, or the hole of the one image, is one.
-
-        Raises:
-            CaflowError: (exit 2) it is none. What cannot be read is reported in its turn.
-        """
-        one_mask = len({id(job.mask) for job in self.jobs}) == 1
-        if self.masking is None or not one_mask or (self.fills_alpha and len(self.jobs) > 1):
-            return
-        job = self.jobs[0]
-        read = job.source if self.fills_alpha else job.mask
-        if job.skipped or read is None or read.path is None or read.problem is not None:
-            return  # stdin is read once
-        try:
-            if self.fills_alpha:
-                self.masking.read_alpha(read.read(), job.name)
-            else:
-                self.masking.read(read)
-        except CaflowError as error:
-            if error.exit_code == EXIT_USAGE:
-                raise
-
-    def nothing_to_do(self, *, sheets: bool) -> bool:
-        """Whether all jobs fail for known reasons, or exist (`sheets`: and no sheet shows them)."""
-        left = [job for job in self.jobs if job.source.problem is None]
-        return not left or (not sheets and all(job.skipped for job in left))
-
-    def write(self, path: Path, data: bytes) -> bool:
-        """Write one output of a job, whole or not at all, with the folders that it needs.
-
-        Returns:
-            False where the file exists and is kept, as `--skip-existing` asks for.
-        """
-        if self.given.skip_existing and os.path.lexists(path):
-            return False
-        make_folder(path.parent)
-        try:
-            atomic_write(path, data, replace=self.given.overwrite)
-        except CaflowError as error:  # another process may write the same outputs
-            if self.given.skip_existing and isinstance(error.__cause__, FileExistsError):
-                return False
-            raise
-        return True
 
 
 def make_plan(
     inputs: Sequence[str],
     label: str,
     given: Restoration,
-    masking: Masking | None = None,
+    mask: str | None = None,
     shard: Shard | None = None,
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work.
 
     Of several processes, each names the outputs of all inputs, and has the jobs of its own share.
 
-    `face.png` becomes `face_LABEL.png` in its folder, or in the folder `output`, where folders are
-    mirrored; with one input, `output` may name the file, or be `-`. In folders, earlier results are
-    left out: `face_LABEL.png` beside `face.png` and, if results go into the folder of their inputs,
-    every image `*_LABEL` with provenance. So is the mask, if it lies in a folder that is searched.
+    `face.png` becomes `face_LABEL.png` in its folder, or in the folder `-o`, where folders are
+    mirrored; with one input, `-o` may name the file, or be `-`. In folders, earlier results are
+    left out: `face_LABEL.png` beside `face.png`. So are the mask and the folder of results, if they
+    lie in a folder that is searched.
 
     Raises:
-        CaflowError: (exit 2) as `find_inputs`, `find_masks` and `Claims.claim`; a folder cannot be
+        CaflowError: (exit 2) as `find_inputs`, `find_masks` and `Claims.claim`; nothing can be
             written, or options contradict each other.
     """
-    output, shard = given.output, shard or Shard()
-    if given.overwrite and given.skip_existing:
-        raise usage_error(
-            "--overwrite and --skip-existing contradict each other", "use one of them"
-        )
-    if output == "-" and given.json:
-        raise usage_error("-o - and --json both want stdout", "use one of them")
-    folder = target_folder(output, names_one(inputs))
-    mask = None if masking is None else masking.mask
+    output, shard, notes = given.output, shard or Shard(), list[str]()
+    existing = given.overwrite, given.skip_existing
+    message = "--overwrite and --skip-existing contradict each other"
+    check_usage(not all(existing), message, "use one of them")
+    folder, file = None, None if output is None or output == "-" else Path(output)
+    if file is not None:
+        is_dir = str(output).endswith(("/", os.sep)) or is_folder(file)
+        # With several inputs, a name without an image's suffix is a folder, perhaps a new one.
+        if is_dir or (not names_one(inputs) and format_of(file) is None):
+            folder, file = file, None
     aside = [Path(path) for path in (folder, mask) if path is not None]
-    found = find_inputs(inputs, recursive=given.recursive, aside=aside)
-    sources, own = _without_results(found.sources, label, folder)
-    if not sources:
-        message = f"{own} images are results of caflow {label}, and there are no others"
-        raise usage_error(message, "name the files, to process them again")
-    shard.refuse("stdin", mask == "-" or any(one.path is None for one in sources))
-    shard.refuse("-o -", output == "-")
-    file = None if folder is not None or output == "-" else output
-    encoder = choose_encoder(file, given.format, given.quality, not given.no_provenance)
-    claims = Claims([one.path for one in sources if one.path is not None])
-    count = len(sources)
-    if output == "-":
-        if sys.stdout is None or sys.stdout.isatty():
-            raise usage_error("-o - would write image bytes to the terminal", "-o FILE")
-        if count * given.keep > 1:
-            raise usage_error(f"-o - writes one image, not {count * given.keep}", "-n 1 -o -")
-        jobs = [Job(sources[0], [])]
-    else:
-        names = name_results(sources, label, encoder.suffix, folder, given.keep)
-        if file is not None and count > 1:
-            message = f"-o {file} is one file for {count} inputs"
-            raise usage_error(message, f"-o {Path(file).with_suffix('')}/")
-        if file is not None:
-            names = [numbered(Path(file), given.keep)]
-        share, refused = set(shard.of(range(count))), list[CaflowError]()
-        jobs = []
-        for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
-            existing = given.overwrite or place not in share, given.skip_existing
-            jobs.append(_job(source, paths, claims, existing, refused))
-        if len(refused) == count:  # one read-only folder for all, say
-            raise refused[0]
+    found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=notes.append)
+    sources = _without_results(found, label)
+    if len(sources) < len(found):
+        notes.append(f"{len(found) - len(sources)} earlier results left out")
     masks = find_masks(mask, sources)
-    jobs = shard.of([replace(job, mask=one) for job, one in zip(jobs, masks, strict=True)])
-    for path in {job.mask.path for job in jobs if job.mask is not None}:
-        if path is not None:
-            claims.protect(path)
-    notes = [*found.notes, *([f"{own} earlier results left out"] if own else [])]
-    return Plan(jobs, encoder, claims, given, notes, masking, label == "inpaint" and mask is None)
-
-
-def _job(
-    source: InputImage,
-    outputs: list[Path],
-    claims: Claims,
-    existing: tuple[bool, bool],
-    refused: list[CaflowError],
-) -> Job:
-    """The job of a source, which claims its outputs.
-
-    Args:
-        source, outputs, claims: As of `Job` and `Plan`.
-        existing: Whether outputs that exist may be replaced, or are kept.
-        refused: Collects the error if nothing can be written.
-    """
-    if source.problem is not None:
-        return Job(source, outputs)
-    try:
-        for path in outputs:
-            check_writable(path)
-    except CaflowError as error:
-        if not source.found:
-            raise
-        # One long name in a folder, or one read-only folder of many, does not stop the others.
-        refused.append(error)
-        problem = CaflowError(error.message, error.hint, EXIT_FAILED)
-        return Job(replace(source, problem=problem), outputs)
-    for path in outputs:
-        claims.claim(path, source.name, *existing)
-    skipped = existing[1] and all(os.path.lexists(path) for path in outputs)
-    if not skipped and source.path is not None and not os.path.lexists(source.path):
-        source = replace(source, problem=no_file(source.name))
-    return Job(source, outputs, skipped)
-
-
-def _without_results(
-    sources: list[InputImage], label: str, folder: Path | None
-) -> tuple[list[InputImage], int]:
-    """The sources that are not earlier results of other sources, and how many were left out."""
-    pattern = re.compile(rf"(.+)_{re.escape(label)}(_\d+)?")
-    stems = set()
-    for source in sources:
-        suffix = source.path.suffix[1:] if source.path is not None else ""
-        stems |= {(source.folder, source.stem), (source.folder, f"{source.stem}_{suffix}")}
-
-    def is_result(source: InputImage) -> bool:
-        match = pattern.fullmatch(source.stem)
-        if not source.found or match is None or source.path is None:
-            return False
-        if (source.folder, match[1]) in stems:
-            return True
-        target = source.folder if folder is None else folder / source.inside
-        if os.path.realpath(target) != os.path.realpath(source.folder):
-            return False
+    read = [one.path for one in (*sources, *masks) if one is not None]
+    shard.refuse("stdin", None in read)
+    shard.refuse("-o -", output == "-")
+    shard.refuse("--grid", given.grid is not None)
+    shard.refuse("--uncertainty", given.uncertainty is not None)
+    encoder, count = _encoder(file, given), len(sources)
+    if output == "-":
+        terminal = sys.stdout is None or sys.stdout.isatty()
+        check_usage(not terminal, "-o - would write image bytes to the terminal", "-o FILE")
+        message = f"-o - writes one image, not {count * given.keep}"
+        check_usage(count * given.keep == 1, message, "-n 1 -o -")
+        names: list[list[Path]] = [[]]
+    elif file is not None:
+        message = f"-o {file} is one file for {count} inputs"
+        check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
+        names = [numbered(file, given.keep)]
+    else:
+        names = _names(sources, label, encoder.suffix, folder, given.keep)
+    claims = Claims(path for path in read if path is not None)
+    grid = Sheet("--grid", given.grid, count, claims, *existing)
+    uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, *existing)
+    may_skip = given.skip_existing and grid.path is uncertainty.path is None  # else all are drawn
+    share, jobs, refused = shard.of(range(count)), list[Job](), list[CaflowError]()
+    for place, (source, paths) in enumerate(zip(sources, names, strict=True)):
+        skipped, problem = False, source.problem
         try:
-            return read_provenance(source.path) is not None
-        except CaflowError:  # reported when its turn comes
-            return False
+            for path in paths:
+                _check_writable(path)
+        except CaflowError as error:  # one long name, say, does not stop the others
+            refused.append(error)
+            problem = problem or CaflowError(error.message, error.hint)
+        if problem is None:
+            for path in paths:
+                claims.claim(path, source.name, any(existing) or place not in share)
+            skipped = may_skip and bool(paths) and all(map(os.path.lexists, paths))
+            if not skipped and source.path is not None and not os.path.lexists(source.path):
+                problem = no_file(source.name)
+        jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
+    if len(refused) == count:  # one read-only folder for all, say
+        raise refused[0]
+    return Plan(shard.of(jobs), encoder, grid, uncertainty, notes)
 
-    kept = [source for source in sources if not is_result(source)]
-    return kept, len(sources) - len(kept)
+
+def write_output(path: Path, data: bytes, given: Restoration) -> bool:
+    """Write one output, whole or not at all, with the folders that it needs.
+
+    Returns:
+        False where the file exists and is kept, as `--skip-existing` asks for.
+    """
+    if given.skip_existing and os.path.lexists(path):
+        return False
+    make_folder(path.parent)
+    try:
+        atomic_write(path, data, replace=given.overwrite)
+    except CaflowError as error:  # another process may write the same outputs
+        if given.skip_existing and isinstance(error.__cause__, FileExistsError):
+            return False
+        raise
+    return True
+
+
+def parse_scale(typed: str) -> Scale:
+    """Read `2`, `1.5` or `1920x1080`. CaflowError (exit 2) if it is no size."""
+    if match := re.fullmatch(r"0*([1-9]\d{0,5})[xX×]0*([1-9]\d{0,5})", typed):
+        return int(match[1]), int(match[2])
+    with suppress(ValueError):
+        if 1 < float(typed) <= 64:
+            return float(typed)
+    raise usage_error(f"--scale is {typed!r}", "--scale 2, or --scale 1920x1080 to fit")
+
+
+def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
+    """Width and height of what is written for an input of that size.
+
+    Raises:
+        CaflowError: (exit 1) the input is as large as the box already.
+    """
+    if isinstance(scale, tuple):
+        box, scale = scale, min(scale[0] / width, scale[1] / height)
+        if scale <= 1:
+            raise CaflowError(
+                f"the image is {width}x{height}, and does not grow in {box[0]}x{box[1]}",
+                "a larger --scale, or leave it out",
+            )
+    return round(scale * width), round(scale * height)
+
+
+def _without_results(sources: list[InputImage], label: str) -> list[InputImage]:
+    """The sources that were not found in a folder beside the image that they were made from."""
+    made = set()
+    for one in sources:
+        suffix = "" if one.path is None else one.path.suffix[1:]
+        made |= {(one.folder, f"{stem}_{label}") for stem in (one.stem, f"{one.stem}_{suffix}")}
+
+    def is_result(one: InputImage) -> bool:
+        stems = one.stem, re.sub(r"_\d+$", "", one.stem)
+        return one.found and any((one.folder, stem) in made for stem in stems)
+
+    return [one for one in sources if not is_result(one)]
+
+
+def _encoder(file: Path | None, given: Restoration) -> Encoder:
+    """The format: from `--format`, else from the suffix of the output file, else PNG."""
+    named = None if file is None else format_of(file)
+    encoder = Encoder(given.format or named or "png", given.quality, not given.no_provenance)
+    if file is not None and named != encoder.format and (named or given.format is None):
+        raise usage_error(
+            f"the suffix of {str(file)!r} is not that of {given.format or 'an image'}",
+            f"-o {file.with_suffix(encoder.suffix)} for a file, -o {file}/ for a folder",
+        )
+    return encoder
+
+
+def _names(
+    sources: Sequence[InputImage], label: str, suffix: str, folder: Path | None, keep: int
+) -> list[list[Path]]:
+    """The output files of each source, in rank order.
+
+    Sources of one folder that differ only in their suffix keep it: `a.jpg` and `a.png` become
+    `a_jpg_LABEL.png` and `a_png_LABEL.png`.
+    """
+    bases = [one.folder if folder is None else folder / one.inside for one in sources]
+    places = [(base, _fold(one.stem)) for base, one in zip(bases, sources, strict=True)]
+    shared, result = Counter(places), []
+    for place, source in zip(places, sources, strict=True):
+        stem = source.stem
+        if shared[place] > 1 and source.path is not None:
+            stem = "_".join([stem, *source.path.suffix.split(".")[1:]])
+        result.append(numbered(place[0] / f"{stem}_{label}{suffix}", keep))
+    return result
+
+
+def _fold(name: str) -> str:
+    """A name as a file system that ignores case sees it."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _key(path: Path) -> str:
+    """A key that two names of one file share."""
+    real = os.path.realpath(path)
+    return _fold(real) if sys.platform in ("win32", "darwin") else real
+
+
+def _check_writable(path: Path, option: str = "-o") -> None:
+    """CaflowError (exit 2) unless the folder of a file is writable, or can be created."""
+    folder = next((one for one in path.parents if exists(one)), Path())
+    try:  # a name that is too long shows itself
+        for one in (path, folder / path.name):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                one.lstat()
+        problem = (
+            None if os.access(folder, os.W_OK | os.X_OK) and is_folder(folder) else "no access"
+        )
+    except OSError as error:
+        problem = error.strerror
+    if problem is not None:
+        raise usage_error(f"cannot write {str(path)[:80]!r}: {problem}", f"choose another {option}")
+
+
+class Claims:
+    """The files that a command reads and writes. No output is claimed twice or is an input."""
+
+    def __init__(self, inputs: Iterable[Path]) -> None:
+        self._inputs = {_key(path) for path in inputs}
+        self._outputs: dict[str, str] = {}
+
+    def claim(self, path: Path, name: str, may_exist: bool, option: str = "-o") -> None:
+        """Claim an output for an input, or for the option that names the file.
+
+        Raises:
+            CaflowError: (exit 2) it is already claimed, is an input or a folder, or exists and must
+                not.
+        """
+        key, shown, hint = _key(path), repr(str(path)), f"choose another {option}"
+        message = f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}"
+        check_usage(key not in self._outputs, message, f"{hint}, or process them separately")
+        check_usage(key not in self._inputs, f"the output {shown} is an input", hint)
+        check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
+        way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
+        check_usage(
+            may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}"
+        )
+        self._outputs[key] = name
+
+
+class Sheet:
+    """A PNG with one row for each input, written when all are done: `--grid`, `--map`.
+
+    Nothing is drawn where the option is not given, or the file exists and is kept.
+
+    Raises:
+        CaflowError: (exit 2) the name is not that of a PNG, there are too many inputs, or as
+            `Claims.claim`.
+    """
+
+    def __init__(
+        self,
+        option: str,
+        file: str | None,
+        rows: int,
+        claims: Claims,
+        overwrite: bool,
+        skip: bool = False,
+    ) -> None:
+        self.path, self._overwrite = None if file is None else Path(file), overwrite
+        self._rows: list[Pixels] = []
+        if self.path is None:
+            return
+        message = f"{option} writes a PNG, not {file!r}"
+        check_usage(self.path.suffix.lower() == ".png", message, f"{option} FILE.png")
+        message = f"{option} shows at most {_MOST} images, not {rows}"
+        check_usage(rows <= _MOST, message, f"leave {option} out, or name fewer images")
+        _check_writable(self.path, option)
+        claims.claim(self.path, option, overwrite or skip, option)
+        if skip and os.path.lexists(self.path):
+            self.path = None
+
+    def add(self, draw: Callable[[], Pixels]) -> None:
+        """Draw a row, if the sheet was asked for."""
+        if self.path is not None:
+            self._rows.append(draw())
+
+    def write(self) -> Path | None:
+        """Write the rows. Returns the path, or None if there is nothing to show."""
+        if self.path is None or not self._rows:
+            return None
+        from ..inference.figures import sheet
+
+        make_folder(self.path.parent)
+        atomic_write(self.path, encode_png(sheet(self._rows)), replace=self._overwrite)
+        return self.path

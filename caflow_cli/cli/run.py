@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from ..errors import EXIT_FAILED, EXIT_USAGE, CaflowError, memory_errors
+from ..errors import EXIT_FAILED, CaflowError, check_usage, memory_errors
+from ..sampling import Sampling
 from .console import Console
-from .options import Restoration
-from .progress import ImageProgress
+from .options import Restoration, load_model
 
 if TYPE_CHECKING:
     from ..images import Decoded
     from ..inference import Candidates
     from ..model import CAFlow
-    from ..sampling import Sampling
     from ..tasks import Pixels
     from .masking import Masking
-    from .output_size import OutputSize
-    from .outputs import Sheet
-    from .plan import Job, Plan
+    from .plan import Job, Plan, Scale
     from .records import Fields
 
 __all__ = ["restore_all"]
@@ -37,79 +35,71 @@ _SMALLER = "crop the image"  # where memory does not suffice
 
 
 def restore_all(
-    command: str,
+    console: Console,
     inputs: Sequence[str],
     given: Restoration,
     masking: Masking | None = None,
     *,
     consistent: bool = False,
-    size: OutputSize | None = None,
+    scale: str | None = None,
 ) -> None:
     """Restore every input, and report each as it is done.
 
     Args:
-        command: Its name, which is part of output names. It is the task's name, too; "sample" is
-            for any task.
-        inputs: As typed.
-        given: The options.
+        console: Of the command. Its name, which is part of output names, is that of the task;
+            "sample" is for any task.
+        inputs, given: As typed.
         masking: The mask, for tasks that may take one.
-        consistent: For superres: project candidates to images that shrink to the input.
-        size: For superres: the size of what is written; None: as drawn.
+        consistent, scale: Of superres.
 
     Raises:
-        CaflowError: Usage (2) or weights (3), before any image is read.
+        CaflowError: Usage (2) or weights (3), before anything is written.
         typer.Exit: (1) some input failed; the others are done.
     """
-    console = Console(given.quiet, given.verbose, command, given.json)
-    sampling = given.sampling(consistent)
+    sampling = Sampling(
+        tau=given.tau,
+        candidates=given.candidates,
+        keep=given.keep,
+        seed=given.seed,
+        rank=given.rank,
+        consistent=consistent,
+        precision=given.precision,
+    )
     sampling.check()
+    both = given.output == "-" and console.json
+    check_usage(not both, "-o - and --json both want stdout", "use one of them")
 
     from .inputs import find_shard
-    from .outputs import Sheet
-    from .plan import make_plan
+    from .plan import make_plan, parse_scale
 
-    shard = find_shard(given.shard, console)
-    shard.refuse("--grid", given.grid is not None)
-    shard.refuse("--uncertainty", given.uncertainty is not None)
-    plan = make_plan(inputs, command, given, masking, shard)
-    rows, existing = len(plan.jobs), (given.overwrite, given.skip_existing)
-    grid = Sheet("--grid", given.grid, rows, plan.claims, *existing)
-    uncertainty = Sheet("--uncertainty", given.uncertainty, rows, plan.claims, *existing)
-    sheets = [sheet for sheet in (grid, uncertainty) if sheet.wanted]
+    size = None if scale is None else parse_scale(scale)
+    mask = None if masking is None else masking.mask
+    plan = make_plan(inputs, console.command, given, mask, find_shard(given.shard, console))
     for note in plan.notes:
         console.note(note)
-    plan.check_mask()
-    if given.dry_run or plan.nothing_to_do(sheets=bool(sheets)):
+    if given.dry_run or all(job.skipped or job.source.problem for job in plan.jobs):
         listed = [_list(job, console) for job in plan.jobs]
         ok = all(listed)
     else:
-        from .loaded_model import load_model
-
-        if given.compile or given.precision == "bf16":
-            from ..devices import check_bf16, check_compiler, select_device
-
-            if given.compile:
-                check_compiler(select_device(given.device))
-            if given.precision == "bf16":
-                check_bf16(select_device(given.device))
-        has_mask = plan.fills_alpha or (masking is not None and masking.mask is not None)
-        task = None if command == "sample" else command
-        model = load_model(given.model, given.device, console, task)
-
         from ..inference import task_of
 
-        task_of(model).check_mask(has_mask)
+        task = None if console.command == "sample" else console.command
+        model = load_model(given.model, given.device, console, task)
+        # Without a mask, inpaint fills what is transparent.
+        task_of(model).check_mask(mask is not None or task == "inpaint")
         if given.compile:
             model.compile_inference()
-        if size is not None:
-            size.check(model.config.task.factor)
-        sampling = sampling.of(model.config)
-        if given.uncertainty is not None and sampling.candidates == 1:
-            raise CaflowError("--uncertainty needs more than one candidate", "-m 10", EXIT_USAGE)
-        with ImageProgress(console, len(plan.jobs)).shown() as progress:
-            run = _Run(plan, model, sampling, given, size, (grid, uncertainty), console, progress)
-            ok = run.all()
-        for sheet in sheets:
+        sampling, factor = sampling.of(model.config), model.config.task.factor
+        message = f"--scale {scale} is more than the model's {factor}"
+        too_large = isinstance(size, float) and size > factor
+        check_usage(not too_large, message, f"--scale {factor}, or --scale WIDTHxHEIGHT")
+        spread = given.uncertainty is None or sampling.candidates != 1
+        check_usage(spread, "--uncertainty needs more than one candidate", "-m 10")
+        with console.progress() as display:
+            bar = display.add_task(console.command, total=len(plan.jobs))
+            show = partial(display.update, bar)
+            ok = _Run(plan, model, sampling, given, masking, size, console, show).all()
+        for sheet in (plan.grid, plan.uncertainty):
             if path := sheet.write():
                 console.note(f"wrote {path}")
     if not ok:
@@ -127,10 +117,10 @@ class _Item:
     size: tuple[int, int] | None = None  # of what the model draws; None: nothing is drawn
     result: Candidates | None = None
     error: CaflowError | None = None
-    elapsed: float = 0.0  # seconds, of a batch its share
+    elapsed: float = 0.0  # seconds of drawing, of a batch its share
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Run:
     """The jobs, and what they have in common."""
 
@@ -138,17 +128,14 @@ class _Run:
     model: CAFlow
     sampling: Sampling  # with tau and M filled in
     given: Restoration
-    size: OutputSize | None  # of what is written
-    sheets: tuple[Sheet, Sheet]  # --grid, --uncertainty
+    masking: Masking | None
+    scale: Scale | None  # of what is written; None: as drawn
     console: Console
-    progress: ImageProgress
+    show: Callable[..., None]  # updates the progress bar
+    done: int = 0  # jobs
 
     def all(self) -> bool:
-        """Read, draw, write and report every job. What fails is reported, and the others complete.
-
-        Returns:
-            Whether all succeeded.
-        """
+        """Read, draw, write and report every job; return whether all succeeded."""
         ok = True
         for batch in self._batches():
             self._draw(batch)
@@ -159,16 +146,15 @@ class _Run:
                 except CaflowError as error:
                     if error.exit_code != EXIT_FAILED:
                         raise
+                    if item.job.name not in error.message:
+                        error.message = f"{item.job.name}: {error.message}"
                     self.console.failure(item.job.names, error)
                     ok = False
-                self.progress.done()
+                self.done += 1
         return ok
 
     def _batches(self) -> Iterator[list[_Item]]:
-        """Read jobs; neighbours that the model draws at one size share a batch, if they are small.
-
-        What cannot be read is alone in its batch.
-        """
+        """Read jobs; small neighbours that the model draws at one size share a batch."""
         from ..inference.sample import requests_at_a_time
 
         batch, held, m = list[_Item](), 0, self.sampling.candidates or 1
@@ -189,40 +175,37 @@ class _Run:
             yield batch
 
     def _read(self, job: Job) -> _Item:
-        """Read a job; an error waits for its turn.
-
-        A skipped job is drawn again if a sheet needs it, but its files are not written.
-        """
+        """Read a job; an error waits for its turn."""
         from ..inference import task_of
         from ..inference.arguments import seen_by
+        from .plan import scaled
 
         item, task = _Item(job), task_of(self.model)
-        if job.skipped and not any(sheet.wanted for sheet in self.sheets):
-            return item
-        start = time.perf_counter()
         try:
             with memory_errors(_SMALLER):
+                if job.skipped:
+                    return item
                 image = job.source.read()
                 if image.frames > 1:
                     self.console.note(f"{job.name}: the first of {image.frames} frames is used")
-                item.mask = self.plan.read_mask(job, image)
-                item.image = image.opaque() if self.plan.fills_alpha else image
-                item.seen = seen_by(self.model, item.image)
+                if self.masking is not None and task.needs_mask:
+                    item.mask = self.masking.read(job.mask, image, job.name)
+                    image = image.opaque() if job.mask is None else image
+                item.image, item.seen = image, seen_by(self.model, image)
                 height, width = item.seen.shape[:2]
+                if self.scale is not None:
+                    scaled(self.scale, height, width)
+                size = task.model_size(item.seen, item.mask)
+                notes = [task.note(item.seen, item.mask)]
                 is_small = task.name == "superres" and 16 <= height == width <= 20
                 if is_small and self.given.model is None:
-                    enlarges = "the size of faces that --model faces-superres-x4 enlarges"
-                    self.console.note(f"hint: {job.name} has {enlarges}")
-                with _named(job):
-                    if self.size is not None:
-                        self.size.of(height, width)
-                    size = task.model_size(item.seen, item.mask)
-                if note := task.note(item.seen, item.mask):
+                    notes.append("the size of faces that --model faces-superres-x4 enlarges")
+                for note in filter(None, notes):
                     self.console.note(f"{job.name}: {note}")
                 item.size = size
-        except CaflowError as error:
-            item.error = error
-        item.elapsed = time.perf_counter() - start
+        except CaflowError as error:  # of one of several images, it does not stop the others
+            one = len(self.plan.jobs) == 1
+            item.error = error if one else CaflowError(error.message, error.hint)
         return item
 
     def _draw(self, batch: Sequence[_Item]) -> None:
@@ -232,34 +215,33 @@ class _Run:
         images = [item.seen for item in batch if item.seen is not None and item.size is not None]
         if not images:
             return
-        job, more, start = batch[0].job, len(batch) - 1, time.perf_counter()
-        self.progress.begin(f"{job.name} and {more} more" if more else job.name)
-        masks = [item.mask for item in batch]
+        self.show(description=batch[0].job.name)
+        masks, start = [item.mask for item in batch], time.perf_counter()
+
+        def step(done: int, total: int) -> None:
+            self.show(completed=self.done + len(batch) * done / total)
+
         try:
-            with memory_errors(_SMALLER), _named(job):
-                results = restore_images(
-                    self.model, images, self.sampling, masks, self.progress.step
-                )
+            with memory_errors(_SMALLER):
+                results = restore_images(self.model, images, self.sampling, masks, step)
         except CaflowError as error:
-            if not more:
+            if len(batch) == 1:
                 batch[0].error = error
-            for item in batch if more else ():
+                return
+            for item in batch:
                 self._draw([item])
             return
         for item, result in zip(batch, results, strict=True):
             item.result = result
-            item.elapsed += (time.perf_counter() - start) / len(batch)
+            item.elapsed = (time.perf_counter() - start) / len(batch)
 
     def _write(self, item: _Item) -> bool:
-        """Write and report one job.
+        """Write and report one job; return whether there were as many candidates as are kept."""
+        import numpy as np
+        from PIL import Image
 
-        Returns:
-            Whether there were as many candidates as are kept.
-
-        Raises:
-            CaflowError: A step of it has failed, or fails.
-        """
         from ..inference.figures import grid_row, spread_chart
+        from .plan import scaled, write_output
         from .records import restored_fields
 
         job, result, image = item.job, item.result, item.image
@@ -267,58 +249,39 @@ class _Run:
             raise item.error
         if result is None or image is None:
             return _list(job, self.console)
-        start, label = time.perf_counter(), job.source.label
-        drawn, target = _size(result.kept[0].image), None
-        if self.size is not None:
-            with _named(job):
-                target = self.size.of(*result.condition.shape[:2])
+        label, (height, width) = Path(job.name).name, result.kept[0].image.shape[:2]
+        drawn = written = width, height
+        if self.scale is not None:
+            written = scaled(self.scale, *result.condition.shape[:2])
         resized: Fields = {}
-        if target is not None and target != drawn:
-            resized = {"resized": {"drawn": drawn, "written": target, "filter": "lanczos"}}
-        paths = {} if job.skipped else self._write_kept(item, image, result, target, resized)
-        grid, uncertainty = self.sheets
-        grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
-        uncertainty.add(lambda: spread_chart(label, result.ranked, result.tau))
-        if job.skipped:
-            return _list(job, self.console)
-        elapsed = item.elapsed + time.perf_counter() - start
-        self._say(job.name, result, elapsed)
-        if target is not None and resized:
-            how = "enlarged, without more detail," if target > drawn else "reduced"
-            self.console.note(f"{job.name}: drawn at {_by(drawn)}, {how} to {_by(target)}")
-        exact = self.plan.encoder.lossless and image.alpha is None and not resized
-        fields = restored_fields(job.names, result, paths, resized, exact)
-        self.console.result({**fields, "elapsed_s": round(elapsed, 3)})
-        return len(result.kept) == self.sampling.keep
-
-    def _write_kept(
-        self,
-        item: _Item,
-        image: Decoded,
-        result: Candidates,
-        target: tuple[int, int] | None,
-        resized: Fields,
-    ) -> dict[int, str]:
-        """Write the kept images to their files or to stdout. Returns the paths, by rank."""
-        job, encoder, paths = item.job, self.plan.encoder, dict[int, str]()
+        if written != drawn:
+            resized = {"resized": {"drawn": drawn, "written": written, "filter": "lanczos"}}
+        encoder, paths = self.plan.encoder, dict[int, str]()
         if image.alpha is not None and not encoder.has_alpha:
             self.console.note(f"{job.name}: laid on white, because {encoder.format} has no alpha")
         for candidate in result.kept:
             pixels = candidate.image
-            if target is not None and resized:
-                pixels = _lanczos(pixels, target)
+            if resized:  # to a smaller size, too, every pixel is read
+                large = Image.fromarray(pixels)
+                pixels = np.array(large.resize(written, Image.Resampling.LANCZOS))
             record = json.dumps({**result.provenance(candidate), **resized})
             data = encoder.encode(*image.put_back(pixels, item.mask), record)
             if not job.outputs:
                 self.console.binary(data)
                 continue
             path = job.outputs[candidate.rank - 1]
-            if self.plan.write(path, data):
+            if write_output(path, data, self.given):
                 paths[candidate.rank] = str(path)
                 self.console.text([str(path)])
             else:  # it may hold another candidate than this one
                 self.console.note(f"{job.name}: {path} exists, and is kept")
-        return paths
+        self.plan.grid.add(lambda: grid_row(label, result.tau, result.seen, result.ranked))
+        self.plan.uncertainty.add(lambda: spread_chart(label, result.ranked, result.tau))
+        self._say(job.name, result, item.elapsed)
+        exact = encoder.lossless and image.alpha is None and not resized
+        fields = restored_fields(result, paths, resized, exact)
+        self.console.result({**job.names, **fields, "elapsed_s": round(item.elapsed, 3)})
+        return len(result.kept) == self.sampling.keep
 
     def _say(self, name: str, result: Candidates, elapsed: float) -> None:
         """Write notes about a result to stderr and, with `-v`, the best candidate's score."""
@@ -333,28 +296,18 @@ class _Run:
                 f"{result.tau}, and are left out"
             )
         if len(result.kept) < sampling.keep:
-            found = f"{len(result.kept)} of {sampling.keep} images to keep"
-            console.error(CaflowError(f"{name}: only {found}", "a lower --tau, or a larger -m"))
-        read, drawn = (_by(_size(one)) for one in (result.condition, best.image))
-        if result.task == "paired" and read != drawn:
-            console.note(f"{name}: {read} brought to {drawn}, the model's scale")
+            message = f"{name}: only {len(result.kept)} of {sampling.keep} images to keep"
+            console.error(CaflowError(message, "a lower --tau, or a larger -m"))
         worst = max(candidate.consistency_max or 0 for candidate in result.kept)
         if worst > 1:
-            console.note(
-                f"{name}: shrinks to the input within {worst} levels, not 1, because better "
-                "colours are out of range"
-            )
+            console.note(f"{name}: shrinks to the input within {worst} levels, not 1")
         console.detail(
             f"{name}: best of {len(result.ranked)} has {best.score.summary}, {elapsed:.2f} s"
         )
 
 
 def _list(job: Job, console: Console) -> bool:
-    """Report a job that is not done: with `--dry-run`, or because all its outputs exist.
-
-    Returns:
-        False where it is known to fail.
-    """
+    """Report a job that is not done: planned, skipped, or (False) known to fail."""
     if job.source.problem is not None:
         console.failure(job.names, job.source.problem)
         return False
@@ -368,30 +321,3 @@ def _list(job: Job, console: Console) -> bool:
     }
     console.result(fields, [] if job.skipped else paths)
     return True
-
-
-@contextmanager
-def _named(job: Job) -> Iterator[None]:
-    """Put the image's name in front of an error's message."""
-    try:
-        yield
-    except CaflowError as error:
-        message = f"{job.name}: {error.message}"
-        raise CaflowError(message, error.hint, error.exit_code) from error
-
-
-def _size(image: Pixels) -> tuple[int, int]:
-    """Width and height."""
-    return image.shape[1], image.shape[0]
-
-
-def _by(size: tuple[int, int]) -> str:
-    return "x".join(map(str, size))
-
-
-def _lanczos(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """An image at another width and height; for a reduction it reads every pixel."""
-    import numpy as np
-    from PIL import Image
-
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))

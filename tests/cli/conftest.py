@@ -12,14 +12,14 @@ from .inprocess import Program, program
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary) -> Program:
+def run(tmp_path: Path) -> Program:
     """The program in this process, in `tmp_path`."""
-    return program(tmp_path, monkeypatch, capfdbinary)
+    return program(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def small_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture of 8x8 as a file."""
+    """An image of 8x8 as a file."""
     path = tmp_path_factory.mktemp("pictures") / "small.png"
     values = np.add.outer(np.arange(8) * 20, np.arange(8) * 5)[..., None] + [0, 20, 40]
     Image.fromarray(values.astype(np.uint8)).save(path)

@@ -44,7 +44,6 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
         ["superres", "x.png", "--frobnicate"],
         ["superres", "x.png", "--tau", "-1"],
         ["colorize", "x.png", "-m", "1", "-n", "2"],
-        ["inpaint", "x.png"],
         ["sample", "--cond", "x.png", "-o", "-", "--json"],
         ["superres", "a/x.png", "b/x.png", "-o", "out/"],
         ["score", "--cond", "x", "--target", "y", "--noise-samples", "0"],

@@ -1,4 +1,4 @@
-"""Masks: holes in alpha channels, and what is refused because it is no mask."""
+"""Masks: holes in alpha channels, what is refused, and which mask belongs to which image."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def given(tmp_path, model_files):
     return ["inpaint", "x.png", "-m", 1, "--model", model_files["inpaint"]]
 
 
-def with_hole(tmp_path, name="cut.png"):
-    """`x.png` with a hole in its alpha channel, and the hole."""
-    picture = np.dstack([pixels(tmp_path / "x.png"), np.full((32, 40), 255, np.uint8)])
-    picture[8:16, 10:20] = 0
-    picture[8, 10:20, 3] = 90  # the edge of a soft eraser
-    Image.fromarray(picture, "RGBA").save(tmp_path / name)
-    return picture[..., 3] < 255
+def with_hole(tmp_path):
+    """`x.png` with a hole in its alpha channel, as `cut.png`, and the hole."""
+    image = np.dstack([pixels(tmp_path / "x.png"), np.full((32, 40), 255, np.uint8)])
+    image[8:16, 10:20] = 0
+    image[8, 10:20, 3] = 90  # the edge of a soft eraser
+    Image.fromarray(image, "RGBA").save(tmp_path / "cut.png")
+    return image[..., 3] < 255
 
 
-def test_an_inverted_mask_stops_before_the_model(run, tmp_path, given):
+def test_an_inverted_mask_is_refused_unless_told_otherwise(run, tmp_path, given):
     mask = save_mask(tmp_path / "m.png", 32, 40)
     Image.fromarray(255 - np.asarray(Image.open(mask))).save(tmp_path / "inverted.png")
-    refused = run(*given[:-1], "none.safetensors", "--mask", "inverted.png")
+    refused = run(*given, "--mask", "inverted.png")
     assert_refused(refused, 2, "'inverted.png' marks 94% of the image to be filled")
-    for flag in (b"--invert-mask", b"--mask-as-is"):
-        assert flag in refused.stderr
+    assert b"--invert-mask, or --mask-as-is" in refused.stderr
+    assert run(*given, "--mask", "inverted.png", "--mask-as-is", "-o", "all.png").returncode == 0
     assert run(*given, "--mask", "m.png", "-o", "a.png").returncode == 0
     turned = run(*given, "--mask", "inverted.png", "--invert-mask", "-o", "b.png")
     assert turned.returncode == 0, turned.stderr
@@ -48,7 +48,6 @@ def test_an_inverted_mask_stops_before_the_model(run, tmp_path, given):
     ]
     assert scores[0] == scores[1] != b""
     assert_refused(run(*given, "--mask", "m.png", "--invert-mask"), 2, "94%")
-    assert run(*given, "--mask", "inverted.png", "--mask-as-is", "--dry-run").returncode == 0
 
 
 def test_in_a_folder_an_inverted_mask_fails_alone(run, tmp_path, given):
@@ -59,13 +58,8 @@ def test_in_a_folder_an_inverted_mask_fails_alone(run, tmp_path, given):
     assert (done.returncode, [line["status"] for line in lines_of(done)]) == (1, ["error", "ok"])
 
 
-def test_a_photograph_is_no_mask(run, tmp_path, given):
+def test_white_strokes_on_a_transparent_layer_are_a_mask(run, tmp_path, given):
     hole = with_hole(tmp_path)
-    for name, hint in (("cut.png", b"leave --mask out"), ("x.png", b"--mask-as-is")):
-        refused = run(*given[:-1], "none.safetensors", "--mask", name)
-        assert_refused(refused, 2, f"{name!r} is a color image, not a mask")
-        assert hint in refused.stderr
-    # White strokes on a transparent layer are a mask, whatever colour the rest has.
     layer = np.where(hole[..., None], np.uint8(255), np.uint8([255, 255, 255, 0]))
     Image.fromarray(layer, "RGBA").save(tmp_path / "layer.png")
     done = run(*given, "--mask", "layer.png")
@@ -76,10 +70,13 @@ def test_a_photograph_is_no_mask(run, tmp_path, given):
 
 
 def test_a_transparent_hole_is_filled(run, tmp_path, given):
+    assert_refused(run(*given), 2, "inpaint needs a mask, for 'x.png' is opaque")
     hole = with_hole(tmp_path)
     Image.fromarray(hole).save(tmp_path / "m.png")
-    done = run(given[0], "cut.png", *given[2:], "--json")
-    (line,) = lines_of(done)
+    done = run(given[0], "cut.png", *given[1:], "--json")
+    assert done.returncode == 1
+    line, opaque = lines_of(done)
+    assert opaque["status"] == "error"
     (output,) = line["outputs"]
     assert output["score_exact"]
     result = Image.open(tmp_path / "cut_inpaint.png")
@@ -91,36 +88,15 @@ def test_a_transparent_hole_is_filled(run, tmp_path, given):
         assert again["rank_score"] == pytest.approx(output["rank_score"], abs=1e-2)
 
 
-def test_without_any_mask_a_picture_must_have_a_hole(run, tmp_path, given):
-    refused = run(*given[:-1], "none.safetensors")
-    assert_refused(refused, 2, "inpaint needs a mask, for 'x.png' is opaque")
-    with_hole(tmp_path)
-    done = run("inpaint", "cut.png", *given[1:], "--json")
-    assert (done.returncode, [line["status"] for line in lines_of(done)]) == (1, ["ok", "error"])
-
-
 def test_transparent_pixels_lose_their_colour():
-    rgb = np.full((4, 4, 3), 100, np.uint8)
-    rgb[0, 0] = 255
-    alpha = np.full((4, 4), 255, np.uint8)
-    alpha[0, 0] = 0
+    rgb, alpha = np.full((4, 4, 3), 100, np.uint8), np.full((4, 4), 255, np.uint8)
+    rgb[0, 0], alpha[0, 0] = 255, 0
     filled = Decoded(rgb, alpha, "PNG").opaque()
     assert filled.alpha is None
     assert (filled.rgb == 100).all()
 
 
-# --- which mask belongs to which image ----------------------------------------------------------
-
-
-def test_a_folder_lacks_a_mask(run, tmp_path, model_files):
-    for name in "ab":
-        save(tmp_path / f"{name}.png", 40, 40)
-    save_mask(tmp_path / "masks" / "a.bmp", 40, 40)
-    result = run("inpaint", "a.png", "b.png", "--mask", "masks", "--model", model_files["inpaint"])
-    assert_refused(result, 2, "no mask in 'masks' for 'b.png'")
-
-
-def test_masks_that_lie_among_the_pictures_are_not_filled(run, tmp_path):
+def test_masks_that_lie_among_the_images_are_not_filled(run, tmp_path):
     for folder, mask in (("d", "d/masks"), ("e", "e/m.png")):
         save(tmp_path / folder / "a.png", 8, 8)
         save_mask(tmp_path / mask / "a.png" if "." not in mask else tmp_path / mask, 8, 8)
@@ -128,17 +104,18 @@ def test_masks_that_lie_among_the_pictures_are_not_filled(run, tmp_path):
         assert done.stdout.decode().split() == [str(Path(folder) / "a_inpaint.png")]
 
 
-def test_a_mask_is_there_and_never_an_output(run, tmp_path, model_files):
-    save(tmp_path / "a.png", 32, 32)
-    mask = save_mask(tmp_path / "m.png", 32, 32).read_bytes()
-    given = ["inpaint", "a.png", "-m", 1, "--model", model_files["inpaint"]]
+def test_a_mask_is_there_and_never_an_output(run, tmp_path, given):
+    mask = save_mask(tmp_path / "m.png", 32, 40).read_bytes()
     assert_refused(run(*given, "--mask", "n.png"), 2, "no mask 'n.png'")
     over = run(*given, "--mask", "m.png", "-o", "m.png", "--overwrite")
     assert_refused(over, 2, "the output 'm.png' is an input")
     assert (tmp_path / "m.png").read_bytes() == mask
+    save_mask(tmp_path / "masks" / "y.bmp", 40, 40)
+    assert_refused(run(*given, "--mask", "masks"), 2, "no mask in 'masks' for 'x.png'")
+    assert_refused(run("inpaint", "-", "--mask", "-"), 2, "stdin")
 
 
-def test_a_mask_is_turned_as_its_picture_is(run, tmp_path, model_files):
+def test_a_mask_is_turned_as_its_image_is(run, tmp_path, model_files):
     """Both carry an orientation: stored 60x40, seen 40x60."""
     for path in (save(tmp_path / "x.png", 40, 60), save_mask(tmp_path / "m.png", 40, 60)):
         stored = Image.open(path)
@@ -149,8 +126,8 @@ def test_a_mask_is_turned_as_its_picture_is(run, tmp_path, model_files):
     assert done.returncode == 0, done.stderr
     result = pixels(tmp_path / "x_inpaint.png")
     assert result.shape == (60, 40, 3)
-    turned = [
-        np.asarray(Image.open(tmp_path / n).transpose(Image.Transpose.ROTATE_270))
-        for n in ("x.png", "m.png")
-    ]
-    assert np.array_equal(result[turned[1] == 0], turned[0][turned[1] == 0])
+    image, mask = (
+        np.asarray(Image.open(tmp_path / name).transpose(Image.Transpose.ROTATE_270))
+        for name in ("x.png", "m.png")
+    )
+    assert np.array_equal(result[mask == 0], image[mask == 0])

@@ -5,147 +5,275 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
+import struct
 import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from image_files import encoded, linear_profile, png_of_16_bits, tiff_of_16_bits
+from PIL import Image, ImageCms
 
 from .inprocess import captured
 
 if sys.platform != "linux":
     pytest.skip("pipes, links and names that others do not have", allow_module_level=True)
 
-from . import nasty
+# An image without symmetry, 8 wide and 6 high, so that a turn shows.
+PHOTO = (
+    np.add.outer(np.arange(6) * 20, np.arange(8) * 12)[..., None] + np.array([10, 40, 0])
+).astype(np.uint8)
+ALPHA = np.tile(np.array([0, 0, 60, 200, 255, 255, 255, 255], np.uint8), (6, 1))
 
-DOCS = Path(__file__).parent / "nasty.md"
+
+@dataclass(frozen=True)
+class Case:
+    """One file: how it is made, and what must become of it."""
+
+    make: Callable[[Path], object]
+    error: str | None = None  # a part of the message; None: it must succeed; "": it is left out
+    size: tuple[int, int] = (8, 6)  # of the input as it is seen, width and height
+    alpha: bool = False  # whether the result is transparent somewhere
+
+
+def content(data: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data)
+
+
+def picture(image: np.ndarray | Image.Image, format: str = "PNG", **options) -> Callable:
+    return content(encoded(image, format, **options))
+
+
+def frames(format: str, count: int = 3) -> Callable[[Path], object]:
+    images = [Image.fromarray(np.roll(PHOTO, shift, 0)) for shift in range(count)]
+    return picture(images[0], format, save_all=True, append_images=images[1:])
+
+
+def link(target: str) -> Callable[[Path], object]:
+    return lambda path: path.symlink_to(target)
+
+
+def exif(orientation: int) -> Image.Exif:
+    result = Image.Exif()
+    result[0x0112] = orientation
+    return result
+
+
+def with_alpha(image: np.ndarray, mode: str = "RGBA") -> Image.Image:
+    result = Image.fromarray(image).convert(mode[:-1])
+    result.putalpha(Image.fromarray(ALPHA))
+    return result
+
+
+def unreadable(path: Path) -> None:
+    path.write_bytes(encoded(PHOTO))
+    path.chmod(0)
+
+
+def cut(format: str, **options) -> Callable[[Path], object]:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    data = encoded(noise, format, **options)
+    return content(data[: len(data) // 2])
+
+
+def bomb() -> bytes:
+    """A PNG that says it has 60,000 × 60,000 pixels."""
+    data = bytearray(encoded(PHOTO))
+    struct.pack_into(">II", data, 16, 60_000, 60_000)
+    struct.pack_into(">I", data, 29, zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def deep(channels: int) -> np.ndarray:
+    stored = PHOTO.astype(np.uint16) * 257
+    alpha = ALPHA.astype(np.uint16)[..., None] * 257
+    return np.concatenate([stored, alpha], 2)[..., :channels]
+
+
+def premultiplied() -> bytes:
+    straight = deep(4).astype(np.uint32)
+    straight[..., :3] = straight[..., :3] * straight[..., 3:] // 65535
+    return tiff_of_16_bits(straight.astype(np.uint16), "<", 1)
+
+
+def large(path: Path) -> None:
+    """A photo of 5,472 × 3,648 pixels, 20 million."""
+    Image.fromarray(PHOTO).resize((5472, 3648)).save(path, quality=60)
+
+
+PALETTE = Image.fromarray(PHOTO).quantize(16)
+GREY = Image.fromarray(PHOTO).convert("L")
+LAB = ImageCms.applyTransform(
+    Image.fromarray(PHOTO),
+    ImageCms.buildTransform(
+        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
+    ),
+)
+
+# By path in the folder.
+CASES: dict[str, Case] = {
+    # names and places
+    "-dash.png": Case(picture(PHOTO)),
+    "100% 'sure' & $HOME.png": Case(picture(PHOTO)),
+    "two\nlines.png": Case(picture(PHOTO)),
+    "фото ß 日本.png": Case(picture(PHOTO)),
+    os.fsdecode(b"latin-1 \xe9.png"): Case(picture(PHOTO)),
+    "x" * 245 + ".png": Case(picture(PHOTO), "cannot write"),
+    "img2.png": Case(picture(PHOTO)),
+    "img10.png": Case(picture(PHOTO)),
+    "UPPER.PNG": Case(picture(PHOTO)),
+    "same.jpg": Case(picture(PHOTO, "JPEG")),
+    "same.png": Case(picture(PHOTO)),
+    "folder.png/inside.png": Case(picture(PHOTO)),
+    "link.png": Case(link("img2.png")),
+    "loop": Case(link("."), ""),
+    "self.png": Case(link("self.png"), "cannot read"),
+    "gone.png": Case(link("nowhere.png"), "no file"),
+    "pipe.png": Case(os.mkfifo, ""),
+    "secret.png": Case(unreadable, "cannot read"),
+    ".hidden.png": Case(picture(PHOTO), ""),
+    "notes.txt": Case(content(b"buy milk"), ""),
+    "img2_superres.png": Case(picture(PHOTO), ""),
+    # what the suffix does not say
+    "jpeg.png": Case(picture(PHOTO, "JPEG")),
+    "text.jpg": Case(content(b"<html>404</html>"), "not an image"),
+    "empty.png": Case(content(b""), "empty (0 bytes)"),
+    "zeros.png": Case(content(bytes(4096)), "not an image"),
+    "cut.png": Case(cut("PNG"), "damaged or truncated"),
+    "cut.jpg": Case(cut("JPEG"), "damaged or truncated"),
+    "cut.webp": Case(cut("WEBP"), "damaged or truncated"),
+    "cut.tif": Case(cut("TIFF", compression="tiff_lzw"), "damaged or"),
+    "cut.gif": Case(cut("GIF"), "damaged or truncated"),
+    # size
+    "bomb.png": Case(content(bomb()), "pixels"),
+    "20-megapixel.jpg": Case(large, "pixels"),
+    "one.png": Case(picture(PHOTO[:1, :1]), size=(1, 1)),
+    "thin.png": Case(picture(PHOTO[:, :1]), size=(1, 6)),
+    # transparency
+    "alpha.png": Case(picture(with_alpha(PHOTO)), alpha=True),
+    "alpha-16.png": Case(content(png_of_16_bits(deep(4), 6)), alpha=True),
+    "alpha-grey.png": Case(picture(with_alpha(PHOTO, "LA")), alpha=True),
+    "alpha-opaque.png": Case(picture(Image.fromarray(PHOTO).convert("RGBA"))),
+    "alpha-nothing.png": Case(picture(np.dstack([PHOTO, np.zeros((6, 8), np.uint8)])), alpha=True),
+    "alpha-palette.png": Case(picture(PALETTE, transparency=bytes(range(0, 256, 16))), alpha=True),
+    "alpha-premultiplied.tif": Case(content(premultiplied()), alpha=True),
+    "alpha.webp": Case(picture(with_alpha(PHOTO), "WEBP", lossless=True), alpha=True),
+    # colour
+    "grey.png": Case(picture(GREY)),
+    "grey-16.png": Case(picture(deep(1)[..., 0])),
+    "colour-16.png": Case(content(png_of_16_bits(deep(3), 2))),
+    "colour-16.tif": Case(content(tiff_of_16_bits(deep(3), ">"))),
+    "planes-16.tif": Case(content(tiff_of_16_bits(deep(3), planar=True)), "plane by plane"),
+    "floats.tif": Case(picture(PHOTO[..., 0] / np.float32(255), "TIFF"), "floats"),
+    "bits.png": Case(picture(GREY.convert("1"))),
+    "palette.png": Case(picture(PALETTE)),
+    "still.gif": Case(picture(PALETTE, "GIF")),
+    "cmyk.jpg": Case(picture(Image.fromarray(PHOTO).convert("CMYK"), "JPEG")),
+    "lab.tif": Case(picture(LAB, "TIFF")),
+    "linear.png": Case(picture(PHOTO, icc_profile=linear_profile())),
+    "profile.png": Case(picture(PHOTO, icc_profile=b"no profile")),
+    # metadata, frames
+    "turned.jpg": Case(picture(PHOTO, "JPEG", exif=exif(6)), size=(6, 8)),
+    "exif.png": Case(picture(PHOTO, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
+    "camera.jpg": Case(frames("MPO", 2)),
+    **{
+        f"frames.{suffix}": Case(frames(format))
+        for suffix, format in (("gif", "GIF"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF"))
+    },
+}
 
 
 def tree(root: Path) -> dict[str, str]:
     """Every path under a folder: its kind, and the digest of what it holds."""
     found = {}
-    for folder, folders, files in os.walk(root):
-        for name in [*folders, *files]:
-            path = Path(folder, name)
-            if path.is_symlink():
-                state = f"link to {path.readlink()}"
-            elif path.is_file() and not os.access(path, os.R_OK):
-                state = "unreadable"
-            elif path.is_file():
-                state = hashlib.sha256(path.read_bytes()).hexdigest()
-            else:
-                state = "folder" if path.is_dir() else "pipe"
-            found[os.path.relpath(path, root)] = f"{state} {path.lstat().st_mtime_ns}"
+    for path in root.rglob("*"):
+        if path.is_symlink():
+            state = f"link to {path.readlink()}"
+        elif path.is_file() and os.access(path, os.R_OK):
+            state = hashlib.sha256(path.read_bytes()).hexdigest()
+        else:
+            state = "folder" if path.is_dir() else "pipe, or unreadable"
+        found[os.path.relpath(path, root)] = f"{state} {path.lstat().st_mtime_ns}"
     return found
-
-
-def row(name: str, case: nasty.Case, record: dict | None) -> str:
-    """A line of the table in nasty.md."""
-    if record is None:
-        outcome = "left out"
-    elif record["status"] == "ok":
-        (output,) = record["outputs"]
-        with Image.open(output["path"]) as image:
-            outcome = f"{image.width}×{image.height} {image.mode}"
-    else:
-        message = record["error"]["message"].replace(repr(f"in/{name}"), "…").lstrip("… :")
-        outcome = f"refused: {message}"
-    return f"| {case.what} | {re.sub('x{9,}', 'xxx…', outcome)} |"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, model_file):
+    """The folder, what was in it before, the result, and its lines by input."""
     root = tmp_path_factory.mktemp("nasty")
-    (root / "in").mkdir()
-    nasty.make_folder(root / "in")
+    for name, case in CASES.items():
+        path = root / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        case.make(path)
     before = tree(root / "in")
     shared = ("superres", "in", "-r", "-o", "out/", "-m", 1, "--json", "--model", model_file)
     result = captured(root, *shared)
-    return root, before, result
+    lines = map(json.loads, result.stdout.splitlines())
+    return root, before, result, {os.path.relpath(line["input"], "in"): line for line in lines}
 
 
-def test_every_file_gives_a_picture_or_a_reason(run, monkeypatch):
-    root, _, result = run
-    monkeypatch.chdir(root)
-    records = {}
-    for line in result.stdout.splitlines():
-        record = json.loads(line)
-        records[os.path.relpath(record["input"], "in")] = record
+def test_every_file_gives_an_image_or_a_reason(run):
+    root, _, result, lines = run
     assert result.returncode == 1
-    table = []
-    for name, case in nasty.CASES.items():
-        record = records.pop(name, None)
-        if name == "secret.png" and os.access(Path("in", name), os.R_OK):
+    assert lines.keys() == {name for name, case in CASES.items() if case.error != ""}
+    for name, line in lines.items():
+        case = CASES[name]
+        if name == "secret.png" and os.access(root / "in" / name, os.R_OK):
             continue  # root reads everything
-        table.append(row(name, case, record))
-        if case.error is None:
-            assert record["status"] == "ok", record
-            (output,) = record["outputs"]
-            path = Path(output["path"])
-            assert path.parent == Path("out") / Path(name).parent
-            with Image.open(path) as image:
-                assert image.size == (4 * case.size[0], 4 * case.size[1]), name
-                assert image.mode == ("RGBA" if case.alpha else "RGB"), name
-            assert output["score_exact"] is not case.alpha
-        elif case.error:
-            assert record["status"] == "error", name
-            assert case.error in record["error"]["message"], record
-            assert record["error"]["hint"]
-            assert record["error"]["code"] == 1
-        else:
-            assert record is None, name
-    assert records == {}
-    print("\n".join(table))
-    missing = [line for line in table if line not in DOCS.read_text(encoding="utf-8")]
-    assert not missing, "\n".join(["not in nasty.md:", *missing])
+        if case.error:
+            assert case.error in line["error"]["message"], line
+            assert line["error"]["hint"]
+            assert line["error"]["code"] == 1
+            continue
+        assert line["status"] == "ok", line
+        (output,) = line["outputs"]
+        assert Path(output["path"]).parent == Path("out") / Path(name).parent
+        with Image.open(root / output["path"]) as image:
+            assert image.size == (4 * case.size[0], 4 * case.size[1]), name
+            assert image.mode == ("RGBA" if case.alpha else "RGB"), name
+        assert output["score_exact"] is not case.alpha
 
 
 def test_nothing_is_changed_lost_or_left_behind(run):
-    root, before, result = run
+    root, before, _, lines = run
     assert tree(root / "in") == before
-    names = [path.name for path in root.rglob("*")]
-    assert not [name for name in names if name.endswith(".tmp")]
-    records = map(json.loads, result.stdout.splitlines())
-    written = [output["path"] for record in records for output in record.get("outputs", [])]
-    assert sorted(p for p in (root / "out").rglob("*") if p.is_file()) == sorted(
-        root / path for path in written
-    )
+    written = {
+        root / output["path"] for line in lines.values() for output in line.get("outputs", [])
+    }
+    assert {path for path in (root / "out").rglob("*") if path.is_file()} == written
+    assert {path.name for path in root.iterdir()} == {"in", "out"}
 
 
 def test_messages_are_plain_and_in_natural_order(run):
-    _, _, result = run
+    _, _, result, lines = run
     assert b"Traceback" not in result.stderr
     assert b"defect" not in result.stderr
-    lines = result.stderr.decode().splitlines()
-    kinds = [line.split(":")[0] for line in lines]
-    failed = sum(b'"status": "error"' in line for line in result.stdout.splitlines())
+    said = result.stderr.decode().splitlines()
+    kinds = [line.split(":")[0] for line in said]
+    failed = sum(line["status"] == "error" for line in lines.values())
     assert kinds.count("error") == kinds.count("hint") == failed
-    assert "in: 1 file of other kinds left out" in lines
-    assert "1 earlier results left out" in lines
-    inputs = [json.loads(line)["input"] for line in result.stdout.splitlines()]
-    assert inputs.index("in/img2.png") + 1 == inputs.index("in/img10.png")
+    assert "in: files of other kinds left out: 2" in said
+    assert "1 earlier results left out" in said
+    inputs = list(lines)
+    assert inputs.index("img2.png") + 1 == inputs.index("img10.png")
 
 
-def test_what_is_the_same_picture_is_the_same_draw(run):
-    root, _, _ = run
-
+def test_what_is_the_same_image_is_the_same_sample(run):
     def pixels(name: str) -> np.ndarray:
-        return np.asarray(Image.open(root / "out" / name).convert("RGB"))
+        return np.asarray(Image.open(run[0] / "out" / name).convert("RGB"))
 
     for name in (
         *("-dash", "UPPER", "link", "colour-16_png", "colour-16_tif", "exif", "profile"),
         *("alpha-opaque", "same_png", "folder.png/inside"),
     ):
         np.testing.assert_array_equal(pixels(f"{name}_superres.png"), pixels("img2_superres.png"))
-    turned = np.rot90(pixels("same_jpg_superres.png"), -1)
-    assert pixels("turned_superres.png").shape == turned.shape
 
 
 def test_alpha_is_the_inputs_enlarged(run):
-    root, _, _ = run
-    alpha = Image.fromarray(nasty.ALPHA).resize((32, 24), Image.Resampling.BICUBIC)
+    alpha = Image.fromarray(ALPHA).resize((32, 24), Image.Resampling.BICUBIC)
     for name in ("alpha_png", "alpha_webp", "alpha-16", "alpha-grey", "alpha-premultiplied"):
-        with Image.open(root / "out" / f"{name}_superres.png") as image:
+        with Image.open(run[0] / "out" / f"{name}_superres.png") as image:
             np.testing.assert_array_equal(image.getchannel("A"), alpha)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .process import assert_refused, caflow
+from .inprocess import captured
+from .process import assert_refused
 from .scenes import save
 
 
@@ -39,20 +40,19 @@ def inputs(lines: bytes) -> list[str]:
 def alone(command, tmp_path_factory) -> dict[str, bytes]:
     """What one process writes."""
     cwd = tmp_path_factory.mktemp("alone")
-    assert caflow(*command, cwd=cwd).returncode == 0
+    assert captured(cwd, *command).returncode == 0
     return written(cwd)
 
 
-def test_two_shares_write_each_output_once(command, alone, tmp_path):
+def test_two_shares_write_each_output_once(run, command, alone, tmp_path):
     """The second one is planned when the first one's outputs are there already."""
-    first, second = (caflow(*command, "--shard", f"{k}/2", cwd=tmp_path) for k in (1, 2))
+    first, second = (run(*command, "--shard", f"{k}/2") for k in (1, 2))
     assert (first.returncode, second.returncode) == (0, 0), second.stderr
     assert inputs(first.stdout) == ["0.png", "2.png", "4.png"]
     assert inputs(second.stdout) == ["1.png", "3.png"]
     assert written(tmp_path) == alone
-    again = caflow(*command, "--shard", "2/2", cwd=tmp_path)
+    again = run(*command, "--shard", "2/2")
     assert_refused(again, 2, "1_superres.png' exists")
-    assert caflow(*command, "--shard", "2/2", "--overwrite", cwd=tmp_path).returncode == 0
 
 
 def test_the_processes_of_torchrun_share_the_inputs(command, alone, tmp_path):
@@ -71,8 +71,8 @@ def test_the_processes_of_torchrun_share_the_inputs(command, alone, tmp_path):
     assert written(tmp_path) == alone
 
 
-def test_an_empty_share_needs_no_model(command, tmp_path):
-    done = caflow(*command[:-1], "./none", "--shard", "6/6", cwd=tmp_path)
+def test_an_empty_share_needs_no_model(run, command, tmp_path):
+    done = run(*command[:-1], "./none", "--shard", "6/6")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert not (tmp_path / "out").exists()
 

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import shutil
-import sys
 import zipfile
 from pathlib import Path
 
@@ -103,15 +102,14 @@ def check_stdout(arguments: list[str], out: bytes, folder: Path) -> None:
 
 @examples(12, 3000)
 @given(arguments=command_lines(), stdin=st.sampled_from([b"", b"x", None]))
-def test_any_command_line(given_files, tmp_path, monkeypatch, capfdbinary, arguments, stdin):
+def test_any_command_line(given_files, tmp_path, arguments, stdin):
     folder = tmp_path / "work"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(given_files, folder)
     before = hashes(folder)
     content = (folder / "x.png").read_bytes() if stdin is None else stdin
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
-    caflow = program(folder, monkeypatch, capfdbinary)
-    result = caflow(*arguments, HF_HUB_OFFLINE="1", HOME=str(tmp_path), HF_HOME=str(tmp_path))
+    offline = {"HF_HUB_OFFLINE": "1", "HOME": str(tmp_path), "HF_HOME": str(tmp_path)}
+    result = program(folder)(*arguments, stdin=content, **offline)
     said = result.stderr.decode(errors="replace")
     event(f"{' '.join(arguments[:1])} {result.returncode}")
     assert result.returncode in CODES, said

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...config import TASK_NAMES
 from ...data.split import check_there, of_masks
 from ...errors import EXIT_FAILED, usage_error
 from ...evaluation import METRICS, Weights
@@ -41,7 +42,7 @@ class ModelOnData:
     """A model that samples candidates for the images of a data set."""
 
     task: str | None = _model(
-        "--task T", "Task. Default: the model's.", autocompletion=options.task_names
+        "--task T", "Task. Default: the model's.", autocompletion=lambda: list(TASK_NAMES)
     )
     model: str | None = options.MODEL_OPTION
     data: str | None = _model(
@@ -242,7 +243,7 @@ def _measure(
             check_there(given.masks)
 
     from ...evaluation import evaluate
-    from ..loaded_model import load_model
+    from ..options import load_model
 
     default = None
     if settings.protocol is not None:

@@ -1,4 +1,4 @@
-"""`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or draw images."""
+"""`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or sample images."""
 
 from __future__ import annotations
 
@@ -10,15 +10,9 @@ from ...errors import usage_error
 from .. import options
 from ..masking import Masking
 from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
-from ..output_size import OutputSize
 from ..run import restore_all
 
-__all__ = [
-    "colorize_command",
-    "inpaint_command",
-    "sample_command",
-    "superres_command",
-]
+__all__ = ["colorize_command", "inpaint_command", "sample_command", "superres_command"]
 
 
 @expanded
@@ -37,6 +31,8 @@ def superres_command(
         "model's scale, then resized (Lanczos). JSON says score_exact false.",
         OUTPUT,
     ),
+    *,
+    messages: options.Messages,
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -46,12 +42,14 @@ def superres_command(
 
     Example: caflow superres face.png --tau 0.5 -m 10 -n 1
     """
-    size = OutputSize.parse(scale)
-    restore_all("superres", images, given, consistent=consistent, size=size)
+    console = messages.console("superres")
+    restore_all(console, images, given, consistent=consistent, scale=scale)
 
 
 @expanded
-def colorize_command(images: options.Images, given: Restoration) -> None:
+def colorize_command(
+    images: options.Images, given: Restoration, messages: options.Messages
+) -> None:
     """Colorize grey images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `old.png` becomes `old_colorize.png`, with N > 1 `old_colorize_01.png` and so on, best first.
@@ -60,11 +58,13 @@ def colorize_command(images: options.Images, given: Restoration) -> None:
 
     Example: caflow colorize old.png -m 10 -n 3
     """
-    restore_all("colorize", images, given)
+    restore_all(messages.console("colorize"), images, given)
 
 
 @expanded
-def inpaint_command(images: options.Images, given: Restoration, masking: Masking) -> None:
+def inpaint_command(
+    images: options.Images, given: Restoration, masking: Masking, messages: options.Messages
+) -> None:
     """Fill holes in images: draw M candidates, rank them by log-likelihood, write the best N.
 
     `photo.png` becomes `photo_inpaint.png`, with N > 1 `photo_inpaint_01.png` and so on, best
@@ -75,7 +75,7 @@ def inpaint_command(images: options.Images, given: Restoration, masking: Masking
 
     Example: caflow inpaint photo.png --mask hole.png
     """
-    restore_all("inpaint", images, given, masking)
+    restore_all(messages.console("inpaint"), images, given, masking)
 
 
 @expanded
@@ -93,6 +93,7 @@ def sample_command(
     *,
     given: Restoration,
     masking: Masking,
+    messages: options.Messages,
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of images.
 
@@ -108,4 +109,4 @@ def sample_command(
         raise usage_error("nothing to sample from", "caflow sample --cond sketch.png")
     if given.model is None:
         raise usage_error("sample needs a model", "--model maps-aerial, or a file")
-    restore_all("sample", inputs, given, masking)
+    restore_all(messages.console("sample"), inputs, given, masking)

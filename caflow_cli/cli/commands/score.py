@@ -14,8 +14,8 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
-from ..masking import Masking, by_stem, find_masks, hole_in_alpha, named
-from ..options import OUTPUT, expanded, option
+from ..masking import Masking, by_stem, find_masks, named
+from ..options import OUTPUT, expanded, load_model, option
 
 if TYPE_CHECKING:
     from ...images import Decoded
@@ -94,8 +94,8 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
         raise usage_error(message, "--cond FILE")
     # Targets, or masks, may lie in a folder within that of the conditions.
     aside = [Path(name) for name in (target, mask) if name is not None]
-    conditions = find_inputs([cond], recursive=recursive, aside=aside).sources
-    targets = find_inputs([target], recursive=recursive).sources
+    conditions = find_inputs([cond], recursive=recursive, aside=aside)
+    targets = find_inputs([target], recursive=recursive)
     if is_folder(cond):
         by_name = by_stem(conditions)
         matched = [
@@ -131,7 +131,7 @@ def score_command(
     from ...images import no_file
     from ...sampling import check_noise_samples
     from ..inputs import find_shard
-    from ..outputs import Claims, Sheet
+    from ..plan import Claims, Sheet
 
     console = messages.console("score")
     check_noise_samples(given.noise_samples)
@@ -155,7 +155,6 @@ def score_command(
     from ...inference import attribution, score, task_of
     from ...inference.arguments import seen_by
     from ...inference.figures import attribution_chart
-    from ..loaded_model import load_model
     from ..records import scored_fields
 
     @functools.cache
@@ -178,15 +177,14 @@ def score_command(
         for source, image in ((pair.cond, condition), (pair.target, target)):
             if image.frames > 1:
                 console.note(f"{source.name}: the first of {image.frames} frames is used")
-        mask = None if pair.mask is None else masking.read(pair.mask)
-        model = load(given.model if typed else _model_for(name, record, given.model))
-        if mask is None and condition.alpha is not None and task_of(model).needs_mask:
-            mask = hole_in_alpha(condition)
+        model, mask = load(given.model if typed else _model_for(name, record, given.model)), None
+        if pair.mask is not None or (condition.alpha is not None and task_of(model).needs_mask):
+            mask = masking.read(pair.mask, condition, pair.cond.name)
         seen, samples = seen_by(model, condition), given.noise_samples
         found = score(model, seen, target.rgb, mask, noise_samples=samples)
         maps.add(
             lambda: attribution_chart(
-                pair.target.label, attribution(model, seen, target.rgb, mask), found
+                Path(name).name, attribution(model, seen, target.rgb, mask), found
             )
         )
         fields = scored_fields(pair.names, model, found, samples, target.alpha is None)

@@ -56,7 +56,7 @@ class Run:
     task: str | None = option(
         "--task TASK",
         f"{', '.join(TASK_NAMES)}. Default: superres.",
-        autocompletion=options.task_names,
+        autocompletion=lambda: list(TASK_NAMES),
     )
     preset: str | None = option(
         "--preset P",

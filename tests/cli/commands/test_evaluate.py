@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -101,8 +100,8 @@ def test_what_a_command_wrote_comes_through_a_pipe(
     )
     assert written.returncode == 0, written.stderr
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.stdin", io.StringIO(written.stdout.decode()))
-    done = run("evaluate", "--reference", true_pictures / "test", "--metric", "rmse", "--json")
+    given = ("evaluate", "--reference", true_pictures / "test", "--metric", "rmse", "--json")
+    done = run(*given, stdin=written.stdout)
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert (record["form"], record["images"]) == ("lines", 2)

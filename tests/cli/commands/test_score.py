@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image, PngImagePlugin
@@ -135,9 +132,7 @@ def test_images_without_a_partner_are_named(run, tmp_path):
     assert_refused(result, 2, "differ only in their suffix")
 
 
-def test_targets_in_folders_of_folders_and_one_condition_from_stdin(
-    run, tmp_path, model_files, monkeypatch
-):
+def test_targets_in_folders_of_folders_and_one_condition_from_stdin(run, tmp_path, model_files):
     for name in ("a.png", "s/b.png"):
         save(tmp_path / "conds" / name, 32, 32)
         save(tmp_path / "conds" / "out" / name, 32, 32, seed=1)
@@ -148,9 +143,7 @@ def test_targets_in_folders_of_folders_and_one_condition_from_stdin(
     names = [line.split("\t")[2] for line in done.stdout.decode().splitlines()]
     assert names == [str(Path("conds/out") / name) for name in ("a.png", "s/b.png")]
     data = (tmp_path / "conds" / "a.png").read_bytes()
-    stdin = SimpleNamespace(buffer=io.BytesIO(data), isatty=lambda: False)
-    monkeypatch.setattr(sys, "stdin", stdin)
-    again = run("score", "--cond", "-", "--target", "conds/out", "-r", *model)
+    again = run("score", "--cond", "-", "--target", "conds/out", "-r", *model, stdin=data)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[0] == done.stdout.splitlines()[0]
     assert len(again.stdout.splitlines()) == 2
