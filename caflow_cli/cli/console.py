@@ -14,7 +14,7 @@ from ..version import SCHEMA
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console", "error_fields", "measuring", "say"]
+__all__ = ["ClosedPipe", "Console", "duration", "error_fields", "measuring", "say"]
 
 
 class ClosedPipe(Exception):
@@ -43,6 +43,13 @@ def measuring(display: Progress) -> Callable[[int, int], None]:
         total=total or None,
         description=f"{done} of {total} images" if total else f"{done} images",
     )
+
+
+def duration(seconds: float) -> str:
+    """A text for people: `35 s`, `4 min`, `1.5 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 120 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class Console:

@@ -18,9 +18,8 @@ from ...errors import memory_errors, usage_error
 from ...paths import is_file
 from .. import options
 from ..config import read_toml
-from ..console import Console
+from ..console import Console, duration
 from ..options import expanded, option
-from ..progress import duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress
