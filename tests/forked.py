@@ -1,47 +1,67 @@
-"""Programs in processes of their own, on Linux forked from one that has imported PyTorch.
+"""Programs in processes of their own, forked from one that has imported PyTorch and this package.
 
-Importing PyTorch takes two seconds, more than most programs of the tests take. A server, one for
-each test process, imports it once, and every program is a fork of it with its own streams, folder,
-environment, signals and exit code. The server imports nothing of this package, and nothing that
-reads the environment when it is imported: a program does that anew.
-
-Elsewhere every program is an interpreter of its own: Windows has no forks, and on macOS what is
-forked from a process that uses the system's frameworks may crash.
-
-As a script this file is the server, or, with `--client CODE ARGUMENTS`, the program
-`python -c CODE ARGUMENTS`, for shells.
+These imports take two seconds, more than most programs of the tests take. Python's server of forks,
+one for each test process, does them once. A program that is given other variables of the Hub than
+the server imports this package anew: some are read at import.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
+import multiprocessing
 import os
-import select
-import shutil
+import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
-__all__ = ["Process", "run", "shell_command"]
+__all__ = ["CONTEXT", "Process", "begin", "run", "shell_command"]
 
-_PRELOAD = (
-    *("numpy", "torch", "torch._dynamo", "torch.utils.checkpoint", "torch.utils.data"),
-    *("safetensors.torch", "PIL.Image", "PIL.PngImagePlugin", "pydantic", "rich.console", "typer"),
-    *("filelock", "httpx", "httpx2", "httpcore2", "tqdm", "yaml"),
-    *("jinja2", "matplotlib.figure", "matplotlib.backends.backend_agg"),
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        *("torch._dynamo", "torch.utils.data", "matplotlib.figure", "jinja2", "rich.console"),
+        *("matplotlib.backends.backend_agg", "caflow_cli.training.loop", "caflow_cli.inference"),
+        *(f"caflow_cli.cli.{name}" for name in ("app", "run", "loaded_model")),
+        *(f"caflow_cli.hub.{name}" for name in ("publish", "resolve")),
+    ]
 )
-_SERVER: list[str] = []  # the address, once it runs
 
 
-class _Forked:
+def begin(target: Callable[..., None], *args: Any) -> Any:
+    """A process that calls a function, which pickle finds by its name."""
+    process = CONTEXT.Process(target=target, args=args)
+    # In the place of pytest's own `__main__`, which the process would import.
+    with mock.patch.dict(sys.modules, {"__main__": types.ModuleType("__main__")}):
+        process.start()
+    return process
+
+
+def _begin_program(
+    streams: list[int], words: list[str], cwd: object, env: Mapping[str, str]
+) -> Any:
+    """`python -c WORDS` with these descriptors as stdin, stdout and stderr."""
+    ends = [Connection(os.dup(stream), writable=n > 0) for n, stream in enumerate(streams)]
+    process = begin(_become, ends, words, str(cwd), dict(env))
+    for end in ends:
+        end.close()
+    return process
+
+
+class Process:
     """`python -c CODE ARGUMENTS`, used like a `subprocess.Popen`; see `run`."""
 
     def __init__(
@@ -64,18 +84,19 @@ class _Forked:
                     theirs.callback(os.close, end)
                     reads.append(os.fdopen(read, "rb"))
                 streams.append(end)
-            words = [code, *map(str, arguments)]
-            self._answers = _ask(_address(), streams, words, cwd, env or os.environ)
+            self._process = _begin_program(
+                streams, [code, *map(str, arguments)], cwd, env or os.environ
+            )
         self.stdout, self.stderr = [*reads, None][:2]
-        self.pid = _number(self._answers)
-        self.returncode: int | None = None
+        self.pid = self._process.pid
 
-    def wait(self, timeout: float = 120) -> int:
+    @property
+    def returncode(self) -> int | None:
         """Its exit code, or less the number of the signal that ended it."""
-        if self.returncode is None:
-            self._answers.settimeout(timeout)
-            self.returncode = _number(self._answers)
-            self._answers.close()
+        return self._process.exitcode
+
+    def wait(self, timeout: float = 120) -> int | None:
+        self._process.join(timeout)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -86,47 +107,13 @@ class _Forked:
         outputs = [stream for stream in (self.stdout, self.stderr) if stream]
         with ThreadPoolExecutor(2) as threads:
             reading = [threads.submit(stream.read) for stream in outputs]
-            try:
-                self.wait(timeout)
-            except TimeoutError:
+            if self.wait(timeout) is None:
                 self.send_signal(signal.SIGKILL)
-                raise
+                raise TimeoutError
             said = [one.result() for one in reading]
         for stream in outputs:
             stream.close()
         return said[0], b"".join(said[1:])
-
-
-class _Started(subprocess.Popen):
-    """As `_Forked`, without a fork."""
-
-    def __init__(
-        self,
-        code: str,
-        *arguments: object,
-        cwd: Path,
-        stdin: bytes = b"",
-        stderr: int = subprocess.PIPE,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        with tempfile.TemporaryFile() as given:
-            given.write(stdin)
-            given.seek(0)
-            streams = {"stdin": given, "stdout": subprocess.PIPE, "stderr": stderr}
-            words = [sys.executable, "-c", code, *map(str, arguments)]
-            super().__init__(words, cwd=cwd, env=env, **streams)
-
-    def communicate(self, timeout: float = 120) -> tuple[bytes, bytes]:
-        try:
-            out, err = super().communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-        return out, err or b""
-
-
-FORKS = sys.platform == "linux"
-Process = _Forked if FORKS else _Started
 
 
 def run(
@@ -143,133 +130,63 @@ def run(
     return subprocess.CompletedProcess([code, *arguments], process.returncode, out, err)
 
 
-def shell_command(code: str) -> str:
+# Hands its streams to the test process, and ends as the program does that gets them.
+_CLIENT = """
+import json, os, socket, sys
+line = socket.socket(socket.AF_UNIX)
+line.connect(sys.argv[1])
+words = json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode()
+socket.send_fds(line, [b"%9d" % len(words)], [0, 1, 2])
+line.sendall(words)
+sys.exit(int(line.recv(9)))
+"""
+
+
+@contextlib.contextmanager
+def shell_command(code: str) -> Iterator[str]:
     """What a shell runs as `python -c CODE`; arguments may follow."""
-    import shlex
 
-    if not FORKS:
-        return shlex.join([sys.executable, "-c", code])
-    # The client imports nothing that it does not need.
-    words = [sys.executable, "-I", "-S", __file__, "--client", _address(), code]
-    return shlex.join(words)
+    def serve(line: socket.socket) -> None:
+        with line:
+            length, streams, _, _ = socket.recv_fds(line, 9, 3)
+            words, cwd, env = json.loads(line.recv(int(length), socket.MSG_WAITALL))
+            process = _begin_program(streams, words, cwd, env)
+            for stream in streams:
+                os.close(stream)
+            process.join()
+            line.sendall(b"%9d" % (process.exitcode & 0xFF))
 
+    def listen() -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],)).start()
 
-def _ask(
-    address: str, streams: list[int], words: list[str], cwd: object, env: Mapping[str, str]
-) -> socket.socket:
-    """The server's line, which says the process's number, and later its exit code."""
-    line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    line.connect(address)
-    with tempfile.TemporaryFile() as request:  # it may be longer than what a socket holds
-        request.write(json.dumps([words, str(cwd), dict(env)]).encode())
-        request.flush()
-        socket.send_fds(line, [b"run"], [*streams, request.fileno()])
-    return line
-
-
-def _number(line: socket.socket) -> int:
-    """The next one that the server says."""
-    said = b""
-    while not said.endswith(b"\n"):
-        part = line.recv(1)
-        if not part:
-            raise RuntimeError("the server of forks has ended")
-        said += part
-    return int(said)
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen()
+        threading.Thread(target=listen, daemon=True).start()
+        # The client imports nothing that it does not need.
+        yield shlex.join([sys.executable, "-ISc", _CLIENT, f"{folder}/socket", code])
 
 
-def _address() -> str:
-    """Start the server unless it runs."""
-    if not _SERVER:
-        folder = tempfile.mkdtemp()
-        address = f"{folder}/socket"
-        server = subprocess.Popen(
-            [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        assert server.stdout.read(5) == b"ready"
+def _become(ends: list[Connection], words: list[str], cwd: str, env: dict[str, str]) -> None:
+    """Be the program, and end as the interpreter ends, but for taking PyTorch to pieces.
 
-        def end() -> None:
-            server.stdin.close()
-            server.wait()
-            shutil.rmtree(folder, ignore_errors=True)
-
-        atexit.register(end)
-        _SERVER.append(address)
-    return _SERVER[0]
-
-
-def _serve(address: str) -> str:
-    """Fork a program for every request. Returns, in the program, the code that it is to run."""
-    import gc
-    import importlib
-
-    for name in _PRELOAD:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
-    if sys.dont_write_bytecode:  # or every program would compile this package anew
-        sys.dont_write_bytecode, sys.pycache_prefix = False, str(Path(address).parent / "bytecode")
-    gc.freeze()  # what is there is not looked through, and so not copied, in a fork
-    ended, signalled = os.pipe()
-    for end in (ended, signalled):
-        os.set_blocking(end, False)
-    signal.set_wakeup_fd(signalled)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(address)
-    listener.listen(64)
-    os.write(1, b"ready")
-    lines: dict[int, socket.socket] = {}
-    while True:
-        ready, _, _ = select.select([listener, ended, 0], [], [])
-        if 0 in ready:  # who started this one has ended
-            os._exit(0)
-        if ended in ready:
-            os.read(ended, 4096)
-            _tell_ends(lines)
-        if listener not in ready:
-            continue
-        line, _ = listener.accept()
-        _, (*streams, request), _, _ = socket.recv_fds(line, 16, 4)
-        number = os.fork()
-        if number == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for other in (ended, signalled):
-                os.close(other)
-            for other in (listener, line, *lines.values()):
-                other.close()
-            return _become(streams, request)
-        for descriptor in (*streams, request):
-            os.close(descriptor)
-        lines[number] = line
-        _say(line, number)
-
-
-def _tell_ends(lines: dict[int, socket.socket]) -> None:
-    with contextlib.suppress(ChildProcessError):
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            with lines.pop(ended[0]) as line:
-                _say(line, os.waitstatus_to_exitcode(ended[1]))
-
-
-def _say(line: socket.socket, number: int) -> None:
-    with contextlib.suppress(OSError):  # nobody listens any more
-        line.sendall(f"{number}\n".encode())
-
-
-def _become(streams: list[int], request: int) -> str:
-    """Take over what was asked for; return the code."""
-    with os.fdopen(request, "rb") as file:
-        file.seek(0)
-        words, cwd, env = json.loads(file.read())
-    for number, descriptor in enumerate(streams):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
+    Touching all that is imported would copy it, which takes longer than most programs.
+    """
+    gc.freeze()
+    for number, end in enumerate(ends):
+        os.dup2(end.fileno(), number)
+        end.close()
     os.chdir(cwd)
+    read_at_import = {k: v for k, v in os.environ.items() if k.startswith("HF_")}
     os.environ.clear()
     os.environ.update(env)
-    sys.argv = ["-c", *words[1:]]
-    sys.path[0] = ""
+    if read_at_import != {k: v for k, v in env.items() if k.startswith("HF_")}:
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("caflow_cli", "huggingface_hub"):
+                del sys.modules[name]
+    sys.argv, sys.path[0] = ["-c", *words[1:]], ""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         mode = "w" if number else "r"
@@ -278,37 +195,16 @@ def _become(streams: list[int], request: int) -> str:
         stream = open(number, mode, buffering, "utf-8", errors, closefd=False)  # noqa: SIM115
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    return words[0]
-
-
-def _perform(code: str) -> None:
-    """Run the program, and end as the interpreter ends, but for taking PyTorch to pieces.
-
-    Touching all that is imported would copy it, which takes longer than most programs.
-    """
+    status = 0
     try:
-        exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
-        status = 0
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
     except SystemExit as end:
-        if not isinstance(end.code, int | None):
-            raise
-        status = end.code or 0
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status & 0xFF)
-
-
-def _client(address: str, words: list[str]) -> None:
-    """Be the program: its streams, folder and environment are this process's."""
-    line = _ask(address, [0, 1, 2], words, Path.cwd(), os.environ)
-    _number(line)
-    code = _number(line)
-    sys.exit(code if code >= 0 else 128 - code)
-
-
-if __name__ == "__main__":
-    if sys.argv[1] == "--client":
-        _client(sys.argv[2], sys.argv[3:])
-    _perform(_serve(sys.argv[1]))

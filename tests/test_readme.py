@@ -62,22 +62,16 @@ def test_the_commands_run_as_written_one_after_the_other(tmp_path, model_files):
         (tmp_path / name).write_bytes(example_path(example).read_bytes())
     program = tmp_path / "bin" / "caflow"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {forked.shell_command(ENTRY)} "$@"\n')
-    program.chmod(0o755)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", plain + pipelines],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={
-            **os.environ,
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
-            "CAFLOW_SUPERRES_MODEL": str(model_files["superres"]),
-            "CAFLOW_SCORE_MODEL": str(model_files["superres"]),
-            "CAFLOW_INPAINT_MODEL": str(model_files["inpaint"]),
-            "OMP_NUM_THREADS": "1",
-        },
-    )
+    env = {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+    for command, task in (("SUPERRES", "superres"), ("SCORE", "superres"), ("INPAINT", "inpaint")):
+        env[f"CAFLOW_{command}_MODEL"] = str(model_files[task])
+    with forked.shell_command(ENTRY) as command:
+        program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        program.chmod(0o755)
+        script = ["bash", "-euo", "pipefail", "-c", plain + pipelines]
+        done = subprocess.run(
+            script, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, **env}
+        )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "wrote all.png\nwrote map.png\n"
     assert Image.open(tmp_path / "big.png").size == (256, 256)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import socket
 import sys
@@ -11,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import forked
 import torch
 
 from caflow_cli.errors import CaflowError
@@ -57,33 +57,29 @@ def run(
         file_limit: Bytes that no file may exceed, as on a full disk.
         double: In float64: rounding, which Adam's first steps magnify, is out of the way.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["caflow_cli.training.loop", "torch._dynamo"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     jobs = []
     for rank in range(ranks):
-        ours, theirs = context.Pipe()
+        ours, theirs = forked.CONTEXT.Pipe()
+        environment = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": ranks,
+            "LOCAL_WORLD_SIZE": ranks,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
         job = {
             "values": values,
             "resume": resume,
             "signal": (signals or {}).get(rank),
             "file_limit": file_limit,
             "double": double,
-            "ranks": {
-                "RANK": rank,
-                "LOCAL_RANK": rank,
-                "WORLD_SIZE": ranks,
-                "LOCAL_WORLD_SIZE": ranks,
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port,
-            }
-            if ranks > 1
-            else {},
+            "ranks": environment if ranks > 1 else {},
         }
-        process = context.Process(target=_work, args=(theirs, job))
-        process.start()
+        process = forked.begin(_work, theirs, job)
         theirs.close()
         jobs.append((process, ours))
     outcomes = []
