@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shlex
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,10 @@ from ..sampling import Sampling
 from ..tasks import Pixels
 from ..tasks.base import as_read, resize
 
-__all__ = ["Job", "Stopped"]
+__all__ = ["Job", "Stopped", "Update"]
+
+# New values or properties of the page's components, by name; the others stay as they are.
+Update = dict[str, Any]
 
 _SHOWN, _SMALL = 1024, 256  # pixels of the longer side of a shown image, and of one in the gallery
 
@@ -79,8 +84,8 @@ class Job:
         """What is drawn, by rank."""
         return [] if self.result is None else self.result.ranked
 
-    def draw(self, count: int, keep: int) -> Iterator[None]:
-        """Draw more candidates, also after a stop; yields after each, when `result` has it.
+    def draw(self, count: int, keep: int) -> Iterator[int]:
+        """Draw more candidates, also after a stop; yields how many there are, first those before.
 
         Args:
             count: How many.
@@ -96,13 +101,13 @@ class Job:
         if self.result is not None:  # which stays if it is stopped before the next candidate
             self.result = replace(self.result, sampling=self.sampling)
         self._stopped.clear()
-        yield
+        yield len(self.ranked)
         self._check_stopped()
         for _ in self._drawing.draw(count):
             self.result = replace(self._drawing.result(), sampling=self.sampling)
             if len(self.ranked) == 1 and (note := far_note(self.model, self.result.statistics)):
                 self.notes.append(f"warning: {note}")
-            yield
+            yield len(self.ranked)
             self._check_stopped()
 
     def stop(self) -> None:
@@ -113,42 +118,76 @@ class Job:
         if self._stopped.is_set():
             raise Stopped
 
-    @property
-    def title(self) -> str:
-        """A title for the candidates."""
+    def shown(self) -> Update:
+        """The candidates by rank, and the chosen one, as they are now."""
         tau, seed = self.sampling.temperature, self.sampling.seed
-        return f"{self.name}, {self.id}, τ {tau}, seed {seed}"
+        title = html.escape(f"{self.name}, {self.id}, τ {tau}, seed {seed}")
+        changed = f"Fields have changed: these candidates are of {title}. Draw begins anew."
+        text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # the page shows one
+        for note in self.notes:
+            text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
+        if not self.ranked:
+            names = ("gallery", "slider", "file", "files", "spread", "command")
+            gone = {name: {"value": None, "visible": False} for name in names}
+            return {"title": text, "text": "", **gone}
+        captions = []
+        for one in self.ranked:
+            path = self.folder / f"candidate_{one.k}.png"
+            if not path.exists():
+                write_png(path, thumbnail(one.image, _SMALL))
+            captions.append((str(path), f"#{one.rank}: {one.score.summary}"))
+        return {"title": text, "gallery": {"value": captions, "visible": True}, **self.choice()}
 
-    def before_after(self, candidate: Candidate) -> tuple[Pixels, Pixels]:
-        """The input at the result's size and the result, as they are shown."""
-        before, after = as_read(self.task, self._input), candidate.image
+    def choice(self) -> Update:
+        """The candidate that was chosen, at whatever rank it is by now, beside the input."""
+        one, tau = self.chosen or self.ranked[0], self.sampling.temperature
+        before, after = as_read(self.task, self._input), one.image
         if self.mask is not None:
             before = np.where(self.mask[..., None] >= 128, np.uint8(128), before)
         if before.shape != after.shape:
             before = resize(before, *after.shape[:2])
-        return thumbnail(before, _SHOWN), thumbnail(after, _SHOWN)
+        return {
+            "slider": {
+                "value": (thumbnail(before, _SHOWN), thumbnail(after, _SHOWN)),
+                "visible": True,
+            },
+            "text": f'<p class="sides"><span>◀ input</span><span>candidate #{one.rank} ▶</span></p>'
+            f"<p>Candidate #{one.rank} of {len(self.ranked)}: {one.score.summary}. "
+            f"Seed {one.seed}, τ {tau}</p>",
+            "file": {"value": self._write(one), "visible": True},
+        }
 
-    def small(self, candidate: Candidate) -> str:
-        """The file of a candidate in the gallery, made once."""
-        path = self.folder / f"candidate_{candidate.k}.png"
-        if not path.exists():
-            write_png(path, thumbnail(candidate.image, _SMALL))
-        return str(path)
-
-    # --- what the command would write -----------------------------------------------------------
-
-    @property
-    def command(self) -> str:
-        """The command line that writes the same files."""
-        count = len(self.ranked) + (self.result.diverged if self.result else 0)
+    def files(self) -> Update:
+        """What the command would write of all that is drawn, and the command."""
+        if self.result is None:
+            return {}
+        files = [self._write(one) for one in self.result.kept]
+        # What was painted is an input of the command.
+        painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
+        for name, pixels in painted.items():
+            if pixels is not None:
+                write_png(self.folder / name, pixels)
+                files.append(str(self.folder / name))
+        spread: Update = {"value": None, "visible": False}
+        if len(self.ranked) > 1:
+            path = self.folder / f"spread_{len(self.ranked)}.png"
+            chart, lines = spread_map(self.ranked, self.sampling.temperature)
+            write_png(path, chart)
+            label = f"Where candidates differ: {'; '.join(lines)}"
+            spread = {"value": str(path), "visible": True, "label": label}
+        drawn = len(self.ranked) + self.result.diverged
         words = ["caflow", self._command]
         words += ["--cond", self.name] if self._command == "sample" else [self.name]
         words += ["--mask", "hole.png"] if self.mask is not None else []
-        words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(count)]
-        words += ["-n", str(min(self.sampling.keep, count)), "--seed", str(self.sampling.seed)]
-        return shlex.join(words)
+        words += ["--model", self.id, "--tau", str(self.sampling.temperature), "-m", str(drawn)]
+        words += ["-n", str(min(self.sampling.keep, drawn)), "--seed", str(self.sampling.seed)]
+        return {
+            "files": {"value": files, "visible": True},
+            "spread": spread,
+            "command": {"value": shlex.join(words), "visible": True},
+        }
 
-    def write(self, candidate: Candidate) -> str:
+    def _write(self, candidate: Candidate) -> str:
         """Write a candidate as the command does. Returns the file's path."""
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
@@ -159,22 +198,3 @@ class Job:
         path = folder / f"{Path(self.name).stem}_{self._command}_{candidate.rank:02d}.png"
         path.write_bytes(data)
         return str(path)
-
-    def write_files(self) -> list[str]:
-        """Write the best candidates, and what was painted for the command: the mask, or the map."""
-        files = [self.write(one) for one in self.ranked[: self.sampling.keep]]
-        painted = {"map.png": self.image.rgb} if self.name == "map.png" else {"hole.png": self.mask}
-        for name, pixels in painted.items():
-            if pixels is not None:
-                write_png(self.folder / name, pixels)
-                files.append(str(self.folder / name))
-        return files
-
-    def write_spread(self) -> tuple[str, list[str]] | None:
-        """Write the map of where candidates differ; also return what it shows, in lines."""
-        if len(self.ranked) < 2:
-            return None
-        path = self.folder / f"spread_{len(self.ranked)}.png"
-        chart, lines = spread_map(self.ranked, self.sampling.temperature)
-        write_png(path, chart)
-        return str(path), lines

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from .inputs import Fields
-from .sessions import Sessions, Update
+from .job import Update
+from .sessions import Sessions
 
 __all__ = ["CSS", "build", "theme"]
 

@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,12 +28,9 @@ from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import Pixels, get_task
 from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
-from .job import Job, Stopped
+from .job import Job, Stopped, Update
 
-__all__ = ["EXAMPLES", "Models", "Sessions", "Update"]
-
-# New values or properties of the page's components, by name; the others stay as they are.
-Update = dict[str, Any]
+__all__ = ["EXAMPLES", "Models", "Sessions"]
 
 # A bundled image for each task.
 EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "map"}
@@ -159,7 +155,7 @@ class Sessions:
         if job is None or not 0 <= index < len(job.ranked):
             return {}
         job.chosen = job.ranked[index]
-        return _chosen(job)
+        return job.choice()
 
     def score(self, fields: Fields, target: str | None) -> Update:
         """Score an image that was uploaded, under the input and the model."""
@@ -223,74 +219,31 @@ class Sessions:
 
     def _run(self, session: str, job: Job, count: int, keep: int) -> Iterator[Update]:
         first, start, shown = len(job.ranked), time.monotonic(), 0.0
-        total, stopped, failed = first + count, "", None
-        running, ended = ({"end": {"interactive": value}} for value in (True, False))
+        total, prefix, failed = first + count, "", None
         try:
             self.limits.check_candidates(total)
             with memory_errors(_SMALLER):
-                for _ in job.draw(count, keep):
-                    now, drawn = time.monotonic(), len(job.ranked)
-                    text = f"Drawing candidate {first + 1} of {total}"
-                    if drawn > first:
-                        if now - shown < _EVERY or drawn == total:
-                            continue
-                        shown = now
+                for drawn in job.draw(count, keep):
+                    now = time.monotonic()
+                    if drawn == first:
+                        text = f"Drawing candidate {first + 1} of {total}"
+                    elif now - shown < _EVERY or drawn == total:
+                        continue
+                    else:
                         left = (now - start) / (drawn - first) * (total - drawn)
-                        text = f"{drawn} of {total}, {left:.1f} s left"
-                    yield {"status": _line(text), **running, **_shown(job)}
+                        text, shown = f"{drawn} of {total}, {left:.1f} s left", now
+                    yield {"status": _line(text), "end": {"interactive": True}, **job.shown()}
         except Stopped:
-            stopped = "stopped: "
+            prefix = "stopped: "
         except Exception as error:
             failed = _error(error)
         if self._jobs.get(session) is not job:
             return  # the visitor is gone, and so are the files of the job
         drawn = len(job.ranked)
-        new = f"{drawn - first} of them new in " if first else ""
-        counted = f"{drawn} candidate{'s' * (drawn != 1)}, {new}{time.monotonic() - start:.1f} s"
-        status = _line(f"{stopped}{counted}") if failed is None else failed
-        yield {"status": status, **ended, **_shown(job), **_files(job)}
-
-
-def _shown(job: Job) -> Update:
-    """The candidates of a job by rank, and the chosen one."""
-    title = html.escape(job.title)
-    changed = f"Fields have changed: these candidates are of {title}. Draw begins anew."
-    text = f'<p class="fresh">{title}</p><p class="stale">{changed}</p>'  # the page shows one
-    for note in job.notes:
-        text += f'<p class="note">{html.escape(note[0].upper() + note[1:])}</p>'
-    if not job.ranked:
-        names = ("gallery", "slider", "file", "files", "spread", "command")
-        gone = {name: {"value": None, "visible": False} for name in names}
-        return {"title": text, "text": "", **gone}
-    captions = [(job.small(one), f"#{one.rank}: {one.score.summary}") for one in job.ranked]
-    return {"title": text, "gallery": {"value": captions, "visible": True}, **_chosen(job)}
-
-
-def _chosen(job: Job) -> Update:
-    candidate = job.chosen or job.ranked[0]  # at whatever rank it is by now
-    text = (
-        f"Candidate #{candidate.rank} of {len(job.ranked)}: {candidate.score.summary}. "
-        f"Seed {candidate.seed}, τ {job.sampling.temperature}"
-    )
-    sides = f'<p class="sides"><span>◀ input</span><span>candidate #{candidate.rank} ▶</span></p>'
-    return {
-        "slider": {"value": job.before_after(candidate), "visible": True},
-        "text": sides + _line(text),
-        "file": {"value": job.write(candidate), "visible": True},
-    }
-
-
-def _files(job: Job) -> Update:
-    """The files of a job that has ended."""
-    if not job.ranked:
-        return {}
-    spread = job.write_spread()
-    label = "" if spread is None else f"Where candidates differ: {'; '.join(spread[1])}"
-    return {
-        "files": {"value": job.write_files(), "visible": True},
-        "spread": {"value": spread and spread[0], "visible": spread is not None, "label": label},
-        "command": {"value": job.command, "visible": True},
-    }
+        text = f"{prefix}{drawn} candidate{'s' * (drawn != 1)}, "
+        text += f"{drawn - first} of them new in " if first else ""
+        status = failed or _line(f"{text}{time.monotonic() - start:.1f} s")
+        yield {"status": status, "end": {"interactive": False}, **job.shown(), **job.files()}
 
 
 def _line(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from caflow_cli.app.inputs import Fields, Limits, drawn_map, painted_hole
+from caflow_cli.app.inputs import Fields, drawn_map, painted_hole
 from caflow_cli.app.sessions import Models
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest
@@ -105,22 +105,6 @@ def test_what_was_drawn_stays_until_the_next_is_drawn(sessions, small_photo):
     assert len(list(updates)[-1]["gallery"]["value"]) == 2
 
 
-def test_notes_of_the_input_show_before_the_drawing(sessions, photo):
-    for update in draw(sessions, "colorize", photo)[1:]:
-        assert "Its own colours are dropped, and others drawn" in update["title"]
-
-
-def test_a_hole_is_filled_and_all_else_stays(sessions, photo):
-    last = draw(sessions, "inpaint", photo, layers=[stroke()])[-1]
-    written, painted = last["files"]["value"]
-    assert Path(painted).name == "hole.png"
-    result, mask = decode(written).rgb, decode(painted).rgb
-    hole = mask[..., 0] == 255
-    assert hole.sum() == 16 * 16
-    np.testing.assert_array_equal(result[~hole], decode(photo).rgb[~hole])
-    assert (result[hole] != decode(photo).rgb[hole]).any()
-
-
 def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
     side = sessions.models.load("paired.safetensors").config.task.size
     last = draw(sessions, "paired", layers=[stroke()])[-1]
@@ -135,18 +119,14 @@ def test_a_map_is_drawn_on_nothing_or_on_the_image(sessions, photo):
     ("task", "image", "values", "message"),
     [
         ("superres", None, {}, "there is no image"),
-        ("paired", None, {}, "there is no image"),
         ("inpaint", "photo", {}, "there is no hole to fill"),
-        ("superres", "photo", {}, "make 128x128"),
         ("superres", "text", {}, "is not an image"),
         ("superres", "small", {"tau": "warm"}, "temperature = 0.5"),
-        ("superres", "small", {"tau": "1/2/3/4/5/6/7/8/9"}, "temperature with 1"),
         ("superres", "small", {"candidates": 0}, "candidates = 10"),
         ("superres", "small", {"keep": 0}, "keep = 1"),
         ("superres", "small", {"keep": 3}, "cannot keep 3 of 2"),
         ("superres", "small", {"candidates": 9}, "9 candidates are more than 8"),
         ("superres", "small", {"seed": -1}, "seed -1 is out of range"),
-        ("superres", "small", {"seed": 10**19}, "seed 10000000000000000000 is out of range"),
     ],
 )
 def test_a_mistake_shows_as_message_and_hint(
@@ -234,23 +214,12 @@ def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
         assert "1000x2 pixels make 16000x32, which" in sessions.describe(fields(task, long))["size"]
     sessions.limits = replace(sessions.limits, megapixels=1.0)
     assert "1000×2 pixels" in sessions.describe(fields("paired", long))["size"]
-    for task in ("superres", "colorize", "inpaint", "paired"):
-        assert decode(sessions.example(f"{task}.safetensors")).rgb.size
-
-
-# --- inputs and models --------------------------------------------------------------------------
-
-
-def test_limits_are_stated():
-    text = Limits(megapixels=0.5, megabytes=2, candidates=8).text
-    assert all(part in text for part in ("0.5 megapixels", "2 MB", "8 candidates"))
-
-
-def test_files_are_bounded(sessions, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
     found = sessions.describe(fields("inpaint", tmp_path / "large.png"))
     assert "has more than 1 MB" in found["size"]
+    for task in ("superres", "colorize", "inpaint", "paired"):
+        assert decode(sessions.example(f"{task}.safetensors")).rgb.size
 
 
 def test_a_hole_is_what_is_covered_by_half_in_any_layer():
@@ -267,7 +236,7 @@ def test_a_hole_is_what_is_covered_by_half_in_any_layer():
     assert "paint" in caught.value.hint
 
 
-@pytest.mark.parametrize("size", [(30, 20), (700, 600), (1100, 1500)])
+@pytest.mark.parametrize("size", [(30, 20), (1100, 1500)])
 def test_an_image_that_is_painted_on_stays_as_it_is_elsewhere(size):
     below = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     height, width = thumbnail(below, 1024).shape[:2]

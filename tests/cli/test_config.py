@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from caflow_cli.version import __version__
+
 from .process import assert_refused
 from .scenes import save
 
@@ -140,3 +142,4 @@ def test_score_takes_the_targets_own_model_unless_one_is_typed(run, file, model_
 
 def test_a_container_may_state_the_version(run):
     assert run("models", "list", CAFLOW_VERSION="1.2").returncode == 0
+    assert run("--version").stdout.decode() == f"caflow {__version__}\n"

@@ -229,14 +229,10 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
     if choice.baseline_rmse is not None:
         fields |= {"baseline": choice.baseline, "baseline_val_rmse": choice.baseline_rmse}
     console.result({"status": "ok", **asdict(summary), **fields}, [str(best)])
-    loss = summary.val_picture_loss
     console.note(
-        f"{summary.images} images in {duration(60 * summary.minutes)} "
-        f"({summary.images_per_second:.1f} a second); bits/dim: validation "
+        f"{summary.images} images in {duration(60 * summary.minutes)}; bits/dim: validation "
         f"{summary.val_bits_per_dim:.4f} (best {summary.best_val_bits_per_dim:.4f}), training "
-        f"images {summary.train_bits_per_dim:.4f}, gap {summary.gap_bits_per_dim:.4f}; "
-        f"{summary.skipped_steps} steps skipped"
-        + ("" if loss is None else f"; samples of validation images {loss:.4f}")
+        f"images {summary.train_bits_per_dim:.4f}; {summary.skipped_steps} steps skipped"
     )
     if choice.rmse is None:
         found = f"samples diverge at τ {choice.tau}: the model needs more training"
@@ -273,7 +269,6 @@ def _choose_temperature(best: Path, run: RunConfig) -> Choice:
 def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
     """Shows the events of a run: a progress bar on a terminal, lines elsewhere."""
     bar = progress.add_task("reading images", total=1.0, figures="")
-    began: tuple[float, float] | None = None  # time and progress at the first step
     last = 0.0  # when the last line of a step was written
 
     def say(text: str) -> None:
@@ -283,7 +278,7 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
             console.note(text)
 
     def show(event: Event) -> None:
-        nonlocal began, last
+        nonlocal last
         kind, step = event["event"], f"step {event.get('step')}"
         if kind == "data":
             progress.update(bar, description="training")
@@ -296,28 +291,21 @@ def _display(console: Console, progress: Progress) -> Callable[[Event], None]:
                 way = f"put at least {_FEW} into a folder val/"
                 say(f"few validation images, whose figures vary by chance: {way}")
         elif kind == "step":
-            now, done = time.monotonic(), event["progress"]
             if "running_loss" in event:
                 running = f"loss {_number(event['running_loss'])}"
             else:
                 running = f"{_number(event['running_bits_per_dim'])} bits/dim"
             figures = f"{event['images_per_second']:.1f} images/s  {running}"
-            progress.update(bar, completed=done, figures=figures)
-            start, first = began = began or (now, done)
-            if not console.live and now - last >= _PAUSE:
-                left = (now - start) * (1 - done) / (done - first) if done > first else None
-                last = now
-                say(
-                    f"{step}  {done:.1%}  {figures}"
-                    + ("" if left is None else f"  {duration(left)} left")
-                )
+            progress.update(bar, completed=event["progress"], figures=figures)
+            if not console.live and time.monotonic() - last >= _PAUSE:
+                last = time.monotonic()
+                say(f"{step}  {event['progress']:.1%}  {figures}")
         elif kind == "validation":
-            samples = event.get("val_picture_loss", ...)
-            say(
-                f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim  "
-                f"training images {_number(event['train_bits_per_dim'])}"
-                + ("" if samples is ... else f"  samples {_number(samples)}")
-            )
+            text = f"{step}  validation {_number(event['val_bits_per_dim'])} bits/dim"
+            text += f"  training images {_number(event['train_bits_per_dim'])}"
+            if "val_picture_loss" in event:
+                text += f"  samples {_number(event['val_picture_loss'])}"
+            say(text)
         elif kind == "rollback":
             rate = f"{event['lr_scale']:g} times the learning rate"
             say(f"{step}: unstable; back to the last good state with {rate}")

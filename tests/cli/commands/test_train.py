@@ -90,7 +90,7 @@ def test_an_interrupted_run_says_how_to_go_on(run, tmp_path, photos):
         (["--data", ".", "--minutes", "nan"], "optim.minutes is nan"),
         (["--data", "."], "budget"),
         (["--data", ".", "--images", "9", "--set", "optim.x=1"], "optim.x"),
-        (["--data", ".", "--images", "9", "--set", "optim=1"], "'optim'"),
+        (["--data", ".", "--images", "9", "--set", "optim=1"], "optim is 1"),
         (["--config", "none.toml"], "'none.toml' cannot be read"),
     ],
 )
