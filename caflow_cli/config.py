@@ -104,23 +104,22 @@ class FlowConfig:
     def __post_init__(self) -> None:
         check(self, "flow")
         per_scale = f"one value, or {self.scales}, one per scale"
-        require(len(self.widths) == self.scales, "flow.hidden", self.hidden, per_scale)
-        require(len(self.trunks) == self.scales, "flow.trunk", self.trunk, per_scale)
-        own = self.cond_channels, self.target_channels
-        given, asked = _ANCHORS.get(self.anchor, own)
-        channels = f"none, or cond_channels to {given} and target_channels to {asked}"
-        require(own == (given, asked), "flow.anchor", self.anchor, channels)
+        channels = self.cond_channels, self.target_channels
+        given, asked = _ANCHORS.get(self.anchor, channels)
+        for_anchor = f"none, or cond_channels to {given} and target_channels to {asked}"
         levels = 1 if self.guide_net == "enlarge" else self.scales + 1
-        per_level = f"one value, or {levels}, one per resolution"
-        require(len(self.guides) in (0, levels), "flow.guide", self.guide, per_level)
-        one_view, no_spread = self.guide_views == 1, self.spread == 0
-        need = "or give the model a guide"
-        require(bool(self.guides) or one_view, "flow.guide_views", self.guide_views, f"1, {need}")
-        require(bool(self.guides) or no_spread, "flow.spread", self.spread, f"0, {need}")
-        if self.guide_net == "enlarge":
-            powers = [2**k for k in range(1, self.scales + 2)]
-            wanted = " or ".join(map(str, powers))
-            require(self.guide_factor in powers, "flow.guide_factor", self.guide_factor, wanted)
+        guided, unused = bool(self.guides), self.guide_net != "enlarge"
+        powers = [2**k for k in range(1, self.scales + 2)]
+        for fits, name, wanted in (
+            (len(self.widths) == self.scales, "hidden", per_scale),
+            (len(self.trunks) == self.scales, "trunk", per_scale),
+            (channels == (given, asked), "anchor", for_anchor),
+            (len(self.guides) in (0, levels), "guide", f"one value, or {levels}"),
+            (guided or self.guide_views == 1, "guide_views", "1, or give the model a guide"),
+            (guided or self.spread == 0, "spread", "0, or give the model a guide"),
+            (unused or self.guide_factor in powers, "guide_factor", f"one of {powers}"),
+        ):
+            require(fits, f"flow.{name}", getattr(self, name), wanted)
         self._check_size()
 
     def _check_size(self) -> None:
@@ -167,8 +166,7 @@ class FlowConfig:
 
     def same_guide(self, other: FlowConfig) -> bool:
         """Whether the other config's guide has the same net, so that its weights fit."""
-        names = ("guides", *self.GUIDE_NET)
-        return all(getattr(self, name) == getattr(other, name) for name in names)
+        return all(getattr(self, n) == getattr(other, n) for n in ("guides", *self.GUIDE_NET))
 
     @property
     def r_channels(self) -> int:
@@ -209,14 +207,16 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         check(self, "task")
-        require(self.rim <= self.size, "task.rim", self.rim, f"0 to size, {self.size}")
-        window = f"0, or size, {self.size}, to 1024"
-        fits = self.window == 0 or self.size <= self.window <= 1024
-        require(fits, "task.window", self.window, window)
+        fits_window = self.window == 0 or self.size <= self.window <= 1024
         clean = self.name == "superres" or self.degrade == "clean"
-        require(clean, "task.degrade", self.degrade, "clean, or task.name to superres")
-        own = self.name == "paired" or not self.native
-        require(own, "task.native", self.native, "false, or task.name to paired")
+        scaled = self.name == "paired" or not self.native
+        for fits, name, wanted in (
+            (self.rim <= self.size, "rim", f"0 to size, {self.size}"),
+            (fits_window, "window", f"0, or size, {self.size}, to 1024"),
+            (clean, "degrade", "clean, or task.name to superres"),
+            (scaled, "native", "false, or task.name to paired"),
+        ):
+            require(fits, f"task.{name}", getattr(self, name), wanted)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,6 @@ __all__ = [
     "Uninitialised",
     "check_bf16",
     "check_compiler",
-    "compile_options",
     "exact",
     "float64_device",
     "keep_memory",
@@ -136,7 +135,7 @@ def to_like(x: Tensor, other: Tensor) -> Tensor:
     return x.to(other.dtype).to(other.device)
 
 
-# --- the types of nets ----------------------------------------------------------------------------
+# --- precision ------------------------------------------------------------------------------------
 
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
@@ -146,11 +145,7 @@ def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool)
 
 
 def check_bf16(device: torch.device) -> None:
-    """Check that nets in bfloat16 are faster on a device.
-
-    Raises:
-        CaflowError: They are not (exit code 2).
-    """
+    """Refuse a device on which nets in bfloat16 are no faster: CaflowError (exit 2)."""
     cuda = device.type == "cuda"
     slow = cuda and not torch.cuda.is_bf16_supported(including_emulation=False)
     message = f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX"
@@ -206,12 +201,10 @@ def to_layout(x: Tensor) -> Tensor:
 
 
 def keep_memory() -> None:
-    """Let this process reuse freed memory of any size. Without glibc this does nothing.
+    """Let this process reuse freed memory of any size, and hold it to the end: for programs.
 
-    By default glibc maps every block above 32 MB anew, and returns it to the system when it is
-    freed. The system zeroes the pages each time, which takes a quarter of the time at 1024×1024
-    pixels. The peak of memory stays the same, but it is held to the end. So this is for programs,
-    not for libraries.
+    By default glibc maps every block above 32 MB anew, and the system zeroes its pages each time: a
+    quarter of the time at 1024×1024 pixels. The peak stays. Without glibc this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -226,11 +219,7 @@ def keep_memory() -> None:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Check that `torch.compile` can work for a device.
-
-    Raises:
-        CaflowError: A compiler is missing, or nothing is compiled for this device (exit code 2).
-    """
+    """Refuse a device for which nothing can be compiled: CaflowError (exit 2)."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     lacks = {
         "cpu": shutil.which(compiler) is None and f"there is no C++ compiler {compiler!r}",
@@ -238,13 +227,6 @@ def check_compiler(device: torch.device) -> None:
         "mps": "torch.compile is not used on 'mps'",
     }.get(device.type)
     check_usage(not lacks, str(lacks), "leave --compile out")
-
-
-def compile_options(device: torch.device, backend: str) -> dict[str, Any]:
-    """Arguments of `torch.compile` for inference; on CUDA they ask for CUDA graphs."""
-    if device.type == "cuda" and backend == "inductor":
-        return {"backend": backend, "mode": "reduce-overhead"}
-    return {"backend": backend}
 
 
 class Uninitialised(TorchFunctionMode):

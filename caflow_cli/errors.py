@@ -30,7 +30,7 @@ class CaflowError(Exception):
     Args:
         message: One line, without a full stop, that names the offending value.
         hint: One line with the command, option or value that would work.
-        exit_code: Exit code of a process that fails for this reason.
+        exit_code: Of a process that fails for this reason.
 
     Examples:
         >>> import caflow_cli as caflow

@@ -11,12 +11,7 @@ __all__ = ["on_demand"]
 
 
 def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make a package's `__getattr__` (PEP 562), which imports a name and keeps it in the package.
-
-    Args:
-        package: Its `__name__`.
-        homes: The module of each name, such as ".model".
-    """
+    """Make a package's `__getattr__` (PEP 562), which imports a name from its home and keeps it."""
 
     def get(name: str) -> Any:
         if name not in homes:

@@ -52,12 +52,11 @@ def at_hand(kind: PerceptualNet, weights: str | Path | None = None) -> bool:
 
 
 def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> Any:
-    """`lpips.LPIPS` with a trained trunk, float32, in `eval()`, on the CPU, without gradients of
-    its own.
+    """`lpips.LPIPS` with a trained trunk, float32, in `eval()`, on the CPU, without gradients.
 
-    The linear heads come with the `lpips` package. The trunk, of ImageNet, comes from `weights`,
-    else from the file that the environment names, else from torch's cache, else it is downloaded:
-    never from a random initialisation. It takes pairs of images in [-1, 1], (B, 3, H, W).
+    It takes pairs of images in [-1, 1], (B, 3, H, W). Its linear heads come with `lpips`. The
+    trunk, of ImageNet, comes from `weights`, else from the file that the environment names, else
+    from torch's cache, else it is downloaded: never from a random initialisation.
 
     Args:
         kind: `ALEX` or `VGG`.

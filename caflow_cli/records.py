@@ -106,9 +106,9 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
             raise usage_error(f"unknown key {prefix + key!r}", f"did you mean {prefix + near!r}?")
         given[key] = _read(kinds[key], value, prefix + key)
     for field in dataclasses.fields(own):
-        required = field.default is field.default_factory is dataclasses.MISSING
+        optional = not field.default is field.default_factory is dataclasses.MISSING
         key = prefix + field.name
-        check_usage(field.name in given or not required, f"key {key!r} is missing", f"set {key}")
+        check_usage(optional or field.name in given, f"key {key!r} is missing", f"set {key}")
     return cls(**given)
 
 

@@ -18,8 +18,7 @@ SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 class Sampling:
     """Settings for any model and task. The command line's flags have the same names.
 
-    `check` refuses values that no model can use. `of` fills in values that are None, and is the
-    only place that decides the default tau and M.
+    Only `of` decides the default tau and M.
 
     Examples:
         >>> from caflow_cli import Config
@@ -44,32 +43,28 @@ class Sampling:
         return Temperature.of(self.tau)
 
     def check(self) -> None:
-        """Refuse values that no model can use, before anything is loaded.
-
-        Raises:
-            CaflowError: (exit 2) a value is out of range.
-        """
+        """Refuse values that no model can use, before any is loaded: CaflowError (exit 2)."""
         keep, seed = self.keep, self.seed
         # At least as many as are kept, where the model says how many.
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
-        check_usage(1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10")
-        check_usage(keep >= 1, f"{keep} pictures to keep are too few", "-n 1")
-        check_usage(keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}")
-        hint = f"--seed 0, or any with seed + m up to {SEEDS}"
-        check_usage(0 <= seed <= SEEDS - m, f"seed {seed} is out of range", hint)
-        known = self.precision in ("float32", "bf16")
-        message = f"unknown precision {self.precision!r}"
-        check_usage(known, message, "--precision float32 or bf16")
+        for fits, message, hint in (
+            (1 <= m <= SEEDS, f"cannot draw {m} candidates", "-m 10"),
+            (keep >= 1, f"{keep} pictures to keep are too few", "-n 1"),
+            (keep <= m, f"cannot keep {keep} of {m} candidates", f"-m {keep} -n {keep}"),
+            (0 <= seed <= SEEDS - m, f"seed {seed} is out of range", f"--seed 0 to {SEEDS} - m"),
+            (
+                self.precision in ("float32", "bf16"),
+                f"unknown precision {self.precision!r}",
+                "--precision float32 or bf16",
+            ),
+        ):
+            check_usage(fits, message, hint)
         check_rank(self.rank)
 
     def of(self, config: Config) -> Sampling:
-        """Fill in tau and M from the model's config, else its task; check it all.
-
-        Raises:
-            CaflowError: (exit 2) a value is out of range, or the task does not have this option.
-        """
+        """Fill in tau and M from the model's config, else its task; check it all."""
         from .tasks import get_task  # here, so that ranges are checked without NumPy
 
         task, own = get_task(config), config.task

@@ -31,11 +31,7 @@ class Temperature:
         >>> str(Temperature.of([0.9, 1]))
         '0.9/1'
 
-    Args:
-        values: Finite, 0 or more.
-
-    Raises:
-        CaflowError: (exit 2) a value is out of range.
+    A value that is not finite, or below 0, is a CaflowError (exit 2).
     """
 
     values: tuple[float, ...]
@@ -47,11 +43,7 @@ class Temperature:
 
     @classmethod
     def of(cls, given: Tau) -> Temperature:
-        """A number, a text such as `0.9/0.7/0.5`, or a sequence of numbers as a temperature.
-
-        Raises:
-            CaflowError: (exit 2) it is none.
-        """
+        """A number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
         if isinstance(given, Temperature):
             return given
         parts: Iterable[float | str] = given if isinstance(given, Sequence) else [given]
@@ -64,14 +56,9 @@ class Temperature:
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
-        """One value for each latent of a model.
+        """One value for each latent of a model, whose scales are `FlowConfig.latent_scales`.
 
-        Args:
-            scales: The scale of each latent, in their order, counted from the finest, 0
-                (`FlowConfig.latent_scales`).
-
-        Raises:
-            CaflowError: (exit 2) a shape of a length that does not fit; the hint says which do.
+        A shape of a length that does not fit is a CaflowError (exit 2).
         """
         given, by_scale = len(self.values), max(scales) + 1
         if given == 1:

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from ..config import Config
-from ..devices import exact, float64_device, memory_format, to_layout, zeros_float64
+from ..devices import (
+    check_compiler,
+    exact,
+    float64_device,
+    memory_format,
+    to_layout,
+    zeros_float64,
+)
 from ..errors import CaflowError
 from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
 from ..temperature import Tau, Temperature
@@ -116,12 +123,9 @@ class CAFlow(Pretrained):
 
     @exact()
     def encode_condition(self, cond: Tensor | Condition) -> Condition:
-        """Compute once what scores and draws need of y, with y at its bin centres (u = 1/2).
+        """Compute once what scores and draws need of y, uint8, at its bin centres (u = 1/2).
 
-        With the reference nets the result takes 0.4 kB a pixel.
-
-        Args:
-            cond: uint8 (B, C, H, W). A `Condition` is returned unchanged.
+        A `Condition` is returned unchanged. With the reference nets it takes 0.4 kB a pixel.
         """
         if isinstance(cond, Condition):
             return cond
@@ -139,7 +143,7 @@ class CAFlow(Pretrained):
         Args:
             target: A point as floats, or uint8, which is taken at the bin centres w + 1/2. Then
                 `to_uint8(decode(latents))` returns w. For a score of w, use `log_prob`.
-            cond: uint8 at target size, or `encode_condition`'s result.
+            cond: uint8, or a `Condition`.
 
         Returns:
             Latents of the shapes `latent_shapes`, and nats (B,).
@@ -169,12 +173,9 @@ class CAFlow(Pretrained):
 
         Args:
             latents: Of the shapes `latent_shapes`, each with a batch dimension in front.
-            cond: uint8 at target size, or `encode_condition`'s result.
+            cond: uint8, or a `Condition`.
             bf16: Compute the nets that read latents in bfloat16, for speed. The target is then near
                 the point of these latents, and the log-density is an estimate.
-
-        Returns:
-            The target (B, C, H, W), 8-bit scale, and nats (B,) float64.
 
         Raises:
             CaflowError: The latents have other shapes, or their number is not a multiple of the
@@ -201,7 +202,7 @@ class CAFlow(Pretrained):
 
         Args:
             target: uint8 (B, C, H, W).
-            cond: uint8 at target size, or `encode_condition`'s result.
+            cond: uint8, or a `Condition`.
             noise_samples: K.
         """
         return self.log_prob_with_deviations(target, cond, noise_samples)[0]
@@ -255,7 +256,7 @@ class CAFlow(Pretrained):
         samples are returned as they are; `restore` resamples them.
 
         Args:
-            cond: uint8 (B, C, H, W), or `encode_condition`'s result: encoded once for all M.
+            cond: uint8, or a `Condition`.
             tau: Standard deviation of the latents: a number, or a shape (`Temperature`).
             candidates: M.
             seed: One for all images, or one for each image.
@@ -313,12 +314,12 @@ class CAFlow(Pretrained):
         Raises:
             CaflowError: There is no compiler for the model's device (exit code 2).
         """
-        self._forms.compile_inverse(self.device, backend)
-
-    def train(self, mode: bool = True) -> CAFlow:
-        if mode:
-            self._forms.clear()
-        return super().train(mode)
+        mode = None
+        if backend == "inductor":
+            check_compiler(self.device)
+            mode = "reduce-overhead" if self.device.type == "cuda" else None  # by CUDA graphs
+        compiled = torch.compile(Density.inverse, dynamic=False, backend=backend, mode=mode)
+        self._forms.compiled = compiled
 
     def _point_type(self) -> torch.dtype:
         """The type of points and latents in `encode` and `decode`: float64 where possible."""
@@ -332,16 +333,18 @@ class CAFlow(Pretrained):
 
         The result is on the model's device and, unless `dtype` is given, in its type.
         """
-        flow, hint = self.config.flow, "pass 8-bit images; encode takes a target at a float point"
-        if only_uint8 and image.dtype != torch.uint8:
-            raise CaflowError(f"the {what} is {image.dtype}, not uint8", hint)
+        flow, shape, multiple = self.config.flow, tuple(image.shape), self.config.flow.multiple
         channels = flow.target_channels if what == "target" else flow.cond_channels
-        if image.ndim != 4 or image.shape[1] != channels or not image.numel():
-            shape = tuple(image.shape)
-            raise CaflowError(f"the {what} has shape {shape}", f"pass (B, {channels}, H, W)")
-        height, width = image.shape[-2:]
-        if height % flow.multiple or width % flow.multiple:
-            hint = f"pad its sides to multiples of {flow.multiple}"
-            raise CaflowError(f"the {what} is {width}×{height} pixels", hint)
+        problem, hint = "", ""
+        if only_uint8 and image.dtype != torch.uint8:
+            problem = f"is {image.dtype}, not uint8"
+            hint = "pass 8-bit images; encode takes a target at a float point"
+        elif image.ndim != 4 or shape[1] != channels or not image.numel():
+            problem, hint = f"has shape {shape}", f"pass (B, {channels}, H, W)"
+        elif shape[2] % multiple or shape[3] % multiple:
+            problem = f"is {shape[3]}×{shape[2]} pixels"
+            hint = f"pad its sides to multiples of {multiple}"
+        if problem:
+            raise CaflowError(f"the {what} {problem}", hint)
         pixels = image.to(self.device, dtype or self.dtype)
         return to_layout(pixels + 0.5 if image.dtype == torch.uint8 else pixels)

@@ -49,7 +49,6 @@ _RECORD = {
     "minutes": "minutes",
     "train_bits_per_dim": "bits/dim in training",
     "val_bits_per_dim": "bits/dim in validation",
-    "val_picture_loss": "loss of samples in validation",
 }
 _TEXT = """\
 ---
@@ -110,39 +109,37 @@ class Card:
 
     @property
     def text(self) -> str:
+        from huggingface_hub import ModelCardData
+
         task = self.config.task
+        tag, sentence, command = _TASKS[task.name]
+        sentence = _NATIVE if task.native else sentence
         sizes = {"factor": task.factor, "size": task.size, "small": task.size // task.factor}
-        _, sentence, command = _TASKS[task.name]
-        sentence = (_NATIVE if task.native else sentence).format(**sizes)
-        record = {name: self.training.get(key) for key, name in _RECORD.items()}
+        slug = re.sub(r"[^a-z0-9.]+", "-", self.license.lower()).strip("-") or "not-stated"
+        known = re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license) is not None
+        metadata = ModelCardData(
+            license=self.license if known else "other",
+            license_name=None if known else slug,
+            library_name="caflow",
+            pipeline_tag="image-to-image",
+            tags=sorted({"caflow", "normalizing-flow", tag}),
+        )
         figures = {name: value for name, value in self.metrics.items() if name != "protocol"}
-        protocol = self.metrics.get("protocol")
         return _TEXT.format(
-            metadata=self._metadata(),
+            metadata=metadata.to_yaml(),
             name=self.repo.partition("/")[2],
-            sentence=sentence + (_DEGRADED if task.degrade == "photo" else ""),
+            sentence=sentence.format(**sizes) + (_DEGRADED if task.degrade == "photo" else ""),
             command=command.format(repo=self.repo),
             repo=self.repo,
             license=_line(self.license or "not stated"),
             data=_line(self.data or "not stated; its terms may bind the weights"),
-            training=_section("Training", record),
-            metrics=_section("Measured on exactly this file", figures, protocol),
+            training=_section("Training", {v: self.training.get(k) for k, v in _RECORD.items()}),
+            metrics=_section(
+                "Measured on exactly this file", figures, self.metrics.get("protocol")
+            ),
             digest=f"\nsha256 of `model.safetensors`: `{self.sha256}`\n" if self.sha256 else "",
             config=json.dumps(self.config.to_dict(), indent=2),
         )
-
-    def _metadata(self) -> str:
-        from huggingface_hub import ModelCardData
-
-        terms: dict[str, Any] = {"license": self.license}
-        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.license):
-            slug = re.sub(r"[^a-z0-9.]+", "-", self.license.lower()).strip("-")
-            terms = {"license": "other", "license_name": slug or "not-stated"}
-        tags = sorted({"caflow", "normalizing-flow", _TASKS[self.config.task.name][0]})
-        data = ModelCardData(
-            library_name="caflow", pipeline_tag="image-to-image", tags=tags, **terms
-        )
-        return data.to_yaml()
 
 
 def _section(title: str, values: dict[str, Any], opening: str | None = None) -> str:

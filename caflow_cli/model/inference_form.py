@@ -9,7 +9,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..devices import check_compiler, compile_options
 from ..layers import fold, nets_in_bf16
 from .density import Condition, Density
 
@@ -66,7 +65,7 @@ class InferenceForms:
 
     def __init__(self) -> None:
         self._forms: dict[int, _Form] = {}
-        self._compiled: Callable[..., tuple[Tensor, Tensor]] | None = None
+        self.compiled: Callable[..., tuple[Tensor, Tensor]] | None = None  # `Density.inverse`
 
     def __reduce__(self) -> tuple[type[InferenceForms], tuple[()]]:
         return InferenceForms, ()
@@ -85,25 +84,14 @@ class InferenceForms:
             form.rough = nets_in_bf16(form.module)
         return form.rough if bf16 else form.module  # type: ignore[return-value]
 
-    def clear(self) -> None:
-        """Drop the folded forms."""
-        self._forms.clear()
-
-    def compile_inverse(self, device: torch.device, backend: str) -> None:
-        """Let `inverse` run compiled from now on."""
-        if backend == "inductor":
-            check_compiler(device)
-        options = compile_options(device, backend)
-        self._compiled = torch.compile(Density.inverse, dynamic=False, **options)
-
     def inverse(
         self, trained: Density, latents: list[Tensor], cond: Condition, bf16: bool = False
     ) -> tuple[Tensor, Tensor]:
         """`trained.inverse` by its form; compiled for latents in the weights' type."""
         density = self.of(trained, bf16)
         own_type = next(trained.parameters()).dtype
-        if self._compiled is None or density is trained or latents[0].dtype != own_type:
+        if self.compiled is None or density is trained or latents[0].dtype != own_type:
             return density.inverse(latents, cond)
-        v, log_prob = self._compiled(density, latents, cond)
+        v, log_prob = self.compiled(density, latents, cond)
         # The memory of a CUDA graph is its next run's.
         return v.clone(), log_prob.clone()

@@ -63,19 +63,13 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         """Load a model file: float32, in `eval()`, on the CPU. `read_info` reads its record.
 
         Raises:
-            CaflowError: (exit 3) as for `read_info`; the tensors have other names, shapes or types
-                than the config asks for; a value is not finite, or a permutation is none.
+            CaflowError: (exit 3) as for `read_info` and `without_values`; a value is not finite, or
+                a permutation is none.
         """
         info = read_info(path)
         with torch.inference_mode(False):  # such weights could never be differentiated by
             model = without_values(cls, info, path)
-            wanted = model.state_dict()
-            tensors = {
-                # A copy, because a tensor of `safe_open` is the file's memory.
-                name: tensor.to(wanted[name].dtype, copy=True)
-                for name, tensor in _read_tensors(path).items()
-            }
-            model.load_state_dict(tensors, assign=True)
+            model.load_state_dict(_read_tensors(path, model.state_dict()), assign=True)
             model.to(memory_format=memory_format(torch.device("cpu")))  # type: ignore[call-overload]
         model.split_seed, model.record = info.split_seed, info.training
         return model.eval()
@@ -88,8 +82,7 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
         Args:
             repo_id: `user/name`; created if new.
             model_card_kwargs: `license`, `data` and `metrics` for the card.
-            kwargs: As for `PyTorchModelHubMixin`: `private`, `branch`, `commit_message`, `token`,
-                ...
+            kwargs: As for `PyTorchModelHubMixin`: `private`, `branch`, `token`, ...
 
         Returns:
             The URL of the commit.
@@ -184,14 +177,15 @@ def without_values(cls: type[_M], info: CheckpointInfo, path: Path) -> _M:
     return model
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file whose header has been accepted. CaflowError (exit 3) if it is damaged.
+def _read_tensors(path: Path, wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file whose header has been accepted, in the types of those of its model.
 
     A value that is not finite, and a permutation that is none, would fail far from here.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies, because a tensor of `safe_open` is the file's memory.
+            tensors = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
     except (SafetensorError, OSError) as error:
         raise CaflowError(
             f"cannot read {str(path)!r}: {' '.join(str(error).split())}",

@@ -17,9 +17,10 @@ from caflow_cli.hub.manifest import load_manifest
 from caflow_cli.hub.resolve import load
 from caflow_cli.images import read_image
 from caflow_cli.inference import Request, Sampler, task_of
+from caflow_cli.model import bits_per_dim
 from caflow_cli.tasks import get_task, held_out_conditions
 
-COUNT = 4
+COUNT = 2
 DATA = {"superres": "faces64.zip", "inpaint": "faces64.zip", "colorize": "bedrooms64.zip"}
 
 
@@ -39,9 +40,9 @@ def held_out(model):
     task = get_task(model.config)
     if not task.derives_condition:  # no set of maps is at hand: parts of the example, and draws
         streets = torch.from_numpy(read_image(example_path("map"))).permute(2, 0, 1)
-        corners = [(0, 0), (50, 40), (100, 100), (120, 10)]
+        corners = [(0, 0), (120, 10)]
         conditions = torch.stack([streets[:, y : y + 64, x : x + 64] for y, x in corners])
-        return to_uint8(model.sample(conditions, 0.9, 1, seed=range(90, 94))[:, 0]), conditions
+        return to_uint8(model.sample(conditions, 0.9, 1, seed=range(90, 92))[:, 0]), conditions
     if "CAFLOW_TEST_DATA" not in os.environ:
         pytest.skip("CAFLOW_TEST_DATA is not set")
     path = Path(os.environ["CAFLOW_TEST_DATA"]) / DATA[task.name]
@@ -58,12 +59,16 @@ def assert_round_trip(model, images, condition):
         assert bool(torch.isfinite(value).all())
 
 
-def test_test_images_come_back_as_the_same_8_bits(model, pairs):
-    targets, conditions, _ = pairs
-    assert_round_trip(model, targets, conditions)
+def test_test_images_come_back_and_are_scored_alike_in_float64(model, pairs):
+    targets, conditions, read = pairs
+    assert_round_trip(model, targets, read)
+    score = model.log_prob(targets, read)
+    wide = copy.deepcopy(model).double().log_prob(targets, conditions)
+    assert float((score - wide).abs().max()) < 0.02
+    assert float(bits_per_dim(score.mean(), 3 * 64 * 64)) < 4.0
 
 
-@pytest.mark.parametrize("tau", [0.0, 0.5, 0.8, 1.0, 1.2])
+@pytest.mark.parametrize("tau", [0.0, 0.8, 1.2])
 def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
     """As they are written, and raw.
 
@@ -79,19 +84,6 @@ def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
     hot_colour = tau > 0.8 and model.config.flow.anchor == "luminance"
     if not hot_colour and not torch.equal(written, raw):
         assert_round_trip(model, raw, read)
-
-
-def test_float32_scores_are_float64_scores(model, pairs):
-    targets, conditions, _ = pairs
-    wide = copy.deepcopy(model).double()
-    a, b = (m.log_prob(targets[:2], conditions[:2]) for m in (model, wide))
-    assert float((a - b).abs().max()) < 0.02
-
-
-def test_it_scores_the_truth_far_below_8_bits(model, pairs):
-    targets, _, read = pairs
-    bits = -model.log_prob(targets, read).mean() / (3 * 64 * 64) / torch.tensor(2.0).log()
-    assert float(bits) < 4.0
 
 
 @pytest.mark.parametrize(("kind", "tau"), [("face", 1.0), ("flat", 0.8)])

@@ -6,8 +6,7 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.errors import CaflowError
-from caflow_cli.flows import Logit, standard_normal_log_prob, to_uint8
+from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.model import CAFlow, bits_per_dim
 
 SIZE = 32
@@ -17,15 +16,7 @@ def prior(z):
     return sum(standard_normal_log_prob(z_j) for z_j in z)
 
 
-def test_models_of_these_tests_are_well_conditioned(small_model64):
-    target, cond = helpers.image_pair(small_model64, 4, SIZE)
-    log_prob = small_model64.log_prob(target, cond)
-    assert 1e3 < log_prob.abs().max() < 1e5
-    z, _ = small_model64.encode(target, cond)
-    assert all(0.05 < t.std() < 20 for t in z)
-
-
-@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0, 1.2])
+@pytest.mark.parametrize("tau", [0.0, 1.2])
 def test_a_decoded_latent_encodes_to_itself(small_model64, tau):
     _, cond = helpers.image_pair(small_model64, 3, SIZE)
     shapes = small_model64.latent_shapes((SIZE, SIZE))
@@ -37,7 +28,7 @@ def test_a_decoded_latent_encodes_to_itself(small_model64, tau):
     torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-8, atol=0)
 
 
-@pytest.mark.parametrize("fixture", ["small_model", "small_model64", "default_model"])
+@pytest.mark.parametrize("fixture", ["small_model", "small_model64"])
 def test_8_bit_images_come_back_exactly(fixture, request):
     model = request.getfixturevalue(fixture)
     target, cond = helpers.image_pair(model, 2, SIZE)
@@ -59,32 +50,6 @@ def test_uint8_is_taken_at_the_centre_of_its_bin(small_model64):
         torch.testing.assert_close(actual, d_i, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("flow", "free", "bound"),
-    [
-        ({"anchor": "pixels", "cond_channels": 4}, (0, 1, 0, 0), (0, 1, SIZE // 2, SIZE // 2)),
-        ({"anchor": "fill", "cond_channels": 4}, (0, 1, 0, 0), (0, 1, SIZE // 2, SIZE // 2)),
-        ({"anchor": "luminance", "cond_channels": 1}, (0, 1, 0, 0), (0, 2, 0, 0)),
-    ],
-    ids=["pixels", "fill", "luminance"],
-)
-def test_what_is_anchored_may_lie_anywhere_and_all_else_where_the_logit_does(flow, free, bound):
-    """A known pixel, and green: a draw of either may leave [0, 256), and has a density there."""
-    model = helpers.data_like_model(helpers.small_config(**flow), 3, SIZE).double()
-    target, cond = helpers.image_pair(model, 1, SIZE)
-    point = target.double() + 0.5
-    point[free] = 300.0
-    z, log_prob = model.encode(point, cond)
-    v, log_prob_back = model.decode(z, cond)
-    torch.testing.assert_close(v, point, rtol=0, atol=2e-3)
-    torch.testing.assert_close(log_prob_back, log_prob, rtol=1e-6, atol=0)
-    for place, value in ((bound, 300.0), (free, math.nan)):
-        refused = target.double() + 0.5
-        refused[place] = value
-        with pytest.raises(CaflowError, match="target values reach from"):
-            model.encode(refused, cond)
-
-
 def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_model64):
     """The base density of z is |det dv/dz| / 256^D, by the inverse pass; log p(v) adds
     log|det dz/dv| of the forward pass. They cancel: 8 bits a dimension, whatever the model."""
@@ -92,6 +57,8 @@ def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_mode
     u = torch.rand(target.shape, generator=helpers.generator(6), dtype=torch.float64)
     dims = 3 * SIZE**2
     z, log_prob = small_model64.encode(target + u, cond)
+    assert 1e3 < log_prob.abs().max() < 1e5  # it is well-conditioned,
+    assert all(0.05 < t.std() < 20 for t in z)  # as models of these tests are
     forward_logdet = log_prob - prior(z)
     _, log_prob_back = small_model64.decode(z, cond)
     inverse_logdet = -(log_prob_back - prior(z))
@@ -99,20 +66,6 @@ def test_a_base_that_is_the_push_forward_of_uniform_pixels_has_8_bits(small_mode
     base = inverse_logdet - dims * math.log(256)
     bits = bits_per_dim(base + forward_logdet, dims)
     torch.testing.assert_close(bits, torch.full_like(bits, 8.0), rtol=0, atol=1e-9)
-
-
-def test_bits_of_the_model_do_not_depend_on_the_range_of_its_input(small_model64):
-    model = helpers.as_double(small_model64)
-    target, cond = helpers.image_pair(model, 2, SIZE)
-    dims = 3 * SIZE**2
-    encoding = model.encode_condition(cond)
-    _, log_prob = model.encode(target + 0.25, encoding)
-    model.density.logit = model.density.A.map = Logit(levels=1.0)
-    _, log_prob_unit = model.encode((target + 0.25).double() / 256, encoding)
-    bits, bits_unit = (
-        bits_per_dim(p, dims) for p in (log_prob, log_prob_unit - dims * math.log(256))
-    )
-    torch.testing.assert_close(bits_unit, bits, rtol=0, atol=1e-9)
 
 
 def test_bits_per_dim():

@@ -41,67 +41,36 @@ def test_wrong_images(small_model, method, target, cond, named):
     fails(named, getattr(small_model, method), target, cond)
 
 
-def test_an_encoded_condition_of_another_size(small_model):
+def test_other_mistakes(small_model):
+    target, cond = helpers.image_pair(small_model, 2, 32)
     encoding = small_model.encode_condition(uint8(2, 3, 16, 16))
     fails("(16, 16)", small_model.log_prob, GOOD, encoding)
+    fails("the target has shape", small_model, uint8(2, 1, 32, 32).float(), GOOD.float())
+    fails("the condition has shape", small_model, GOOD.float(), uint8(2, 1, 32, 32).float())
+    fails("targets have", small_model, target.float(), cond[:, :, :16, :16].float())
+    fails("20×32", small_model.sample, uint8(2, 3, 32, 20))
+    fails("noise_samples is 0", small_model.log_prob, target, cond, 0)
+    fails("1 seeds for 2 images", small_model.sample, cond, seed=[1])
+    fails("0 candidates", small_model.sample, cond, candidates=0)
+    fails("shape", small_model.log_prob, target[:0], cond[:0])
+    assert small_model.log_prob(target, cond[:1]).shape == (2,)  # candidates of one image
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
-def test_log_prob_scores_8_bit_images_only(small_model, dtype):
+def test_scores_are_of_8_bit_images_and_conditions_are_such(small_model, dtype):
     fails("uint8", small_model.log_prob, GOOD.to(dtype), GOOD)
-
-
-def test_forward_and_sample_check_their_images(small_model):
-    fails("the target has shape", small_model, uint8(2, 1, 32, 32).float(), GOOD.float())
-    fails("the condition has shape", small_model, GOOD.float(), uint8(2, 1, 32, 32).float())
-    fails("20×32", small_model.sample, uint8(2, 3, 32, 20))
-
-
-@pytest.mark.parametrize("count", [0, 5, 7])
-def test_wrong_number_of_latents(small_model, count):
-    z, _ = small_model.encode(GOOD, GOOD)
-    fails(f"{count} latents", small_model.decode, (z + z)[:count], GOOD)
-
-
-def test_a_condition_for_several_targets_is_no_error(small_model):
-    target, cond = helpers.image_pair(small_model, 2, 32)
-    assert small_model.log_prob(target, cond[:1]).shape == (2,)
-
-
-def test_a_condition_is_8_bits(small_model):
-    target, cond = helpers.image_pair(small_model, 2, 32)
-    for call in (small_model.log_prob, small_model.encode):
-        with pytest.raises(CaflowError, match=r"the condition is torch\.float32"):
-            call(target, cond.float())
+    fails("the condition is torch.", small_model.log_prob, GOOD, GOOD.to(dtype))
+    fails("the condition is torch.", small_model.encode, GOOD, GOOD.to(dtype))
 
 
 @pytest.mark.parametrize("offset", [300.0, -300.0, float("nan")])
 def test_points_without_a_density_are_refused(small_model, offset):
     target, cond = helpers.image_pair(small_model, 1, 32)
-    with pytest.raises(CaflowError, match="target values reach from"):
-        small_model.encode(target.float() + offset, cond)
+    fails("target values reach from", small_model.encode, target.float() + offset, cond)
 
 
-def test_forward_wants_a_condition_of_the_targets_size(small_model):
-    target, cond = (x.float() for x in helpers.image_pair(small_model, 2, 32))
-    with pytest.raises(CaflowError, match="targets have"):
-        small_model(target, cond[:, :, :16, :16])
-
-
-def test_latents_of_other_shapes_are_refused(small_model):
-    target, cond = helpers.image_pair(small_model, 1, 32)
-    latents, _ = small_model.encode(target, cond)
-    with pytest.raises(CaflowError, match="latents of shapes"):
-        small_model.decode(latents[::-1], cond)
-
-
-def test_empty_batches_and_counts_are_refused(small_model):
-    target, cond = helpers.image_pair(small_model, 2, 32)
-    with pytest.raises(CaflowError, match="noise_samples is 0"):
-        small_model.log_prob(target, cond, 0)
-    with pytest.raises(CaflowError, match="1 seeds for 2 images"):
-        small_model.sample(cond, seed=[1])
-    with pytest.raises(CaflowError, match="0 candidates"):
-        small_model.sample(cond, candidates=0)
-    with pytest.raises(CaflowError, match="shape"):
-        small_model.log_prob(target[:0], cond[:0])
+def test_latents_of_other_shapes_and_numbers_are_refused(small_model):
+    z, _ = small_model.encode(GOOD, GOOD)
+    fails("latents of shapes", small_model.decode, z[::-1], GOOD)
+    for count in (0, 5, 7):
+        fails(f"{count} latents", small_model.decode, (z + z)[:count], GOOD)

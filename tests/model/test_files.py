@@ -8,7 +8,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow, read_info, upgrade
 
 from .hostile import assert_refused, parts, record, safetensors, tensor
@@ -37,74 +36,32 @@ def test_the_header_describes_the_file(grey_file, grey_model):
     }
 
 
-def test_a_model_without_a_record(tmp_path, grey_model):
-    grey_model.save(tmp_path / "m.safetensors")
-    assert read_info(tmp_path / "m.safetensors").training == {}
-
-
-def test_a_record_of_a_run_that_never_measured(tmp_path, grey_model):
-    record = {"val_bits_per_dim": float("nan"), "optim": {"betas": (0.9, float("inf"))}}
-    grey_model.save(tmp_path / "m.safetensors", record)
-    expected = {"val_bits_per_dim": None, "optim": {"betas": [0.9, None]}}
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {}),
+        (
+            {"val": float("nan"), "optim": {"betas": (0.9, float("inf"))}},
+            {"val": None, "optim": {"betas": [0.9, None]}},
+        ),
+    ],
+)
+def test_a_record_has_only_finite_numbers(tmp_path, grey_model, given, expected):
+    grey_model.save(tmp_path / "m.safetensors", given)
     assert read_info(tmp_path / "m.safetensors").training == expected
 
 
-def garbage(path):
-    path.write_bytes(b"not a model at all" * 10)
+def rewritten(path, **changes):
+    """The file with other fields in its header."""
+    save_file(load_file(path), path, {"caflow": json.dumps(header(path) | changes)})
 
 
-def empty(path):
-    path.write_bytes(b"")
-
-
-def truncated(path):
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def truncated_header(path):
-    path.write_bytes(path.read_bytes()[:40])
-
-
-def no_header(path):
-    save_file(load_file(path), path)
-
-
-def not_json(path):
-    save_file(load_file(path), path, metadata={"caflow": "{"})
-
-
-def no_schema(path):
-    save_file(load_file(path), path, metadata={"caflow": "{}"})
-
-
-def other_schema(path):
-    rewrite(path, schema=2)
-
-
-def unknown_key(path):
-    config = header(path)["config"]
-    config["flow"]["scalez"] = 3
-    rewrite(path, config=config)
-
-
-def wrong_type(path):
-    config = header(path)["config"]
-    config["flow"]["scales"] = "2"
-    rewrite(path, config=config)
-
-
-def no_config(path):
-    rewrite(path, config=None)
-
-
-def missing_tensor(path):
-    tensors = load_file(path)
-    del tensors["T.scales.0.transitions.0.invconv.lu"]
-    rewrite(path, tensors)
-
-
-def extra_tensor(path):
-    rewrite(path, load_file(path) | {"surplus": torch.zeros(2)})
+def with_tensors(path, **changes):
+    """The file with other tensors; None: without it."""
+    names = {"lu": "T.scales.0.transitions.0.invconv.lu"}
+    tensors = load_file(path) | {names.get(name, name): t for name, t in changes.items()}
+    tensors = {name: t for name, t in tensors.items() if t is not None}
+    save_file(tensors, path, {"caflow": json.dumps(header(path))})
 
 
 def endless_tensors(path):
@@ -114,48 +71,27 @@ def endless_tensors(path):
     path.write_bytes(safetensors({**steps, "__metadata__": header["__metadata__"]}))
 
 
-def wrong_shape(path):
-    tensors = load_file(path)
-    tensors["T.scales.0.transitions.0.invconv.lu"] = torch.zeros(2, 2)
-    rewrite(path, tensors)
-
-
 @pytest.mark.parametrize(
     ("breakage", "named"),
     [
         (lambda path: path.unlink(), "no model file"),
-        (garbage, "safetensors"),
-        (empty, "safetensors"),
-        (truncated, "safetensors"),
-        (truncated_header, "safetensors"),
-        (no_header, "not a caflow model"),
-        (not_json, "header"),
-        (no_schema, "header"),
-        (other_schema, "schema 2"),
-        (unknown_key, "flow.scalez"),
-        (wrong_type, "flow.scales"),
-        (no_config, "config"),
-        (missing_tensor, "T.scales.0.transitions.0.invconv.lu"),
-        (extra_tensor, "surplus"),
+        (lambda path: path.write_bytes(b"not a model at all" * 10), "safetensors"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "safetensors"),
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), "safetensors"),
+        (lambda path: save_file(load_file(path), path), "not a caflow model"),
+        (lambda path: save_file(load_file(path), path, {"caflow": "{"}), "header"),
+        (lambda path: save_file(load_file(path), path, {"caflow": "{}"}), "header"),
+        (lambda path: rewritten(path, schema=2), "schema 2"),
+        (lambda path: rewritten(path, config=None), "config"),
+        (lambda path: with_tensors(path, lu=None), "T.scales.0.transitions.0.invconv.lu"),
+        (lambda path: with_tensors(path, lu=torch.zeros(2, 2)), "invconv.lu' is (2, 2), expected"),
+        (lambda path: with_tensors(path, surplus=torch.zeros(2)), "surplus"),
         (endless_tensors, "does not hold the tensors"),
-        (wrong_shape, "T.scales.0.transitions.0.invconv.lu"),
     ],
 )
 def test_a_broken_file_is_named(grey_file, breakage, named):
     breakage(grey_file)
-    with pytest.raises(CaflowError) as caught:
-        CAFlow.load(grey_file)
-    assert caught.value.exit_code == 3
-    assert named in caught.value.message
-    assert str(grey_file) in caught.value.message
-    assert "\n" not in caught.value.message
-    assert caught.value.hint
-
-
-def test_a_folder_is_no_model_file(tmp_path):
-    with pytest.raises(CaflowError) as caught:
-        CAFlow.load(tmp_path)
-    assert caught.value.exit_code == 3
+    assert_refused(grey_file, named)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +99,6 @@ def test_a_folder_is_no_model_file(tmp_path):
     [
         ({"config": {"flow": {"scales": 10**9}}}, "scales is 1000000000"),
         ({"config": {"flow": {"t_steps": 10**12}}}, "the model would have"),
-        ({"config": {"flow": {"f_steps": 10**12}}}, "the model would have"),
-        ({"config": {"flow": {"r_steps": 10**12}}}, "the model would have"),
         ({"config": {"flow": {"hidden": 10**12}}}, "the model would have"),
         (
             {"config": {"flow": dict.fromkeys(("r_steps", "t_steps", "f_steps"), 100)}},
@@ -176,18 +110,15 @@ def test_a_folder_is_no_model_file(tmp_path):
         ),
         ({"config": {"flow": {"hidden": [8] * 100_000}}}, "hidden is"),
         ({"config": {"flow": {"f_hidden": 10**30}}}, "the model would have"),
-        ({"config": {"flow": {"trunk": 10**9}}}, "the model would have"),
         ({"config": {"flow": {"target_channels": 10**9}}}, "the model would have"),
         ({"config": {"flow": {"scales": "3"}}}, "flow.scales is '3'"),
         ({"config": {"flow": {"scales": True}}}, "flow.scales is True"),
-        ({"config": {"flow": {"scales": None}}}, "flow.scales is None"),
         ({"config": {"flow": {"hidden": [[8]]}}}, "flow.hidden"),
         ({"config": {"flow": {"alpha": [0.5]}}}, "flow.alpha"),
         ({"config": {"flow": {"conditional": "x" * 100_000}}}, "conditional is 'xxx"),
         ({"config": {"flow": {"x" * 100_000: 1}}}, "unknown key 'flow.xxx"),
         ({"config": {"flow": []}}, "flow is []"),
         ({"config": {"task": {"size": 10**9}}}, "size is 1000000000"),
-        ({"config": {"task": {"factor": 10**9}}}, "factor is 1000000000"),
         ({"config": {"task": {"candidates": 10**9}}}, "candidates is 1000000000"),
         ({"config": []}, "config"),
         ({"training": [1]}, "broken caflow header"),
@@ -232,10 +163,9 @@ RETIRED = {"alpha": 0.05, "guide_says": "mean", "r_reads": "guide", "guide": 8}
 def test_a_file_of_an_earlier_version_is_read_in_the_fields_of_this_one(grey_file):
     config = header(grey_file)["config"]
     config["flow"] |= {**RETIRED, "guide": 0, "guide_says": "scale", "r_reads": "condition"}
-    config["task"]["rank"] = "likely-consensus"  # retired
-    rewrite(grey_file, config=config)
-    model = CAFlow.load(grey_file)
-    assert model.config == read_info(grey_file).config
+    config["task"]["rank"] = "likely-consensus"
+    rewritten(grey_file, config=config)
+    assert CAFlow.load(grey_file).config == read_info(grey_file).config
 
 
 @pytest.mark.parametrize(
@@ -244,9 +174,8 @@ def test_a_file_of_an_earlier_version_is_read_in_the_fields_of_this_one(grey_fil
 def test_a_retired_value_that_is_no_longer_computed_is_refused(grey_file, flow):
     config = header(grey_file)["config"]
     config["flow"] |= RETIRED | flow
-    rewrite(grey_file, config=config)
-    with pytest.raises(CaflowError, match=f"flow.{next(iter(flow))} is .* does not support"):
-        read_info(grey_file)
+    rewritten(grey_file, config=config)
+    assert_refused(grey_file, f"flow.{next(iter(flow))} is ", read_info)
 
 
 @pytest.mark.parametrize("values", [{}, {"flow": 3, "task": []}, {"flow": {"scales": 2}}])

@@ -29,7 +29,6 @@ UNREADABLE = "is not a readable safetensors file: "
     ("content", "named"),
     [
         (b"", "empty"),
-        (b"\0" * 7, "begins like none"),
         (b"\0" * 100, "begins like none"),
         (safetensors(b"{", length=MAX_HEADER + 1), "more than"),
         (safetensors(b"{" + b" " * MAX_HEADER), "more than"),
@@ -40,17 +39,11 @@ UNREADABLE = "is not a readable safetensors file: "
         (safetensors(b'{"\xff": 1}'), "utf-8"),
         (safetensors({"a": 1}), UNREADABLE),
         (safetensors({"a": {**ONE, "more": 1}}, bytes(8)), "not a caflow model"),
-        (safetensors({"a": {"dtype": "F32", "shape": [2]}}, bytes(8)), UNREADABLE),
         (safetensors({"a": tensor([2], 0, 8, "C64")}, bytes(8)), UNREADABLE),
-        (safetensors({"a": {**ONE, "dtype": ["F32"]}}, bytes(8)), UNREADABLE),
         (safetensors({"a": tensor([-2], 0, 8)}, bytes(8)), UNREADABLE),
-        (safetensors({"a": tensor([2.0], 0, 8)}, bytes(8)), UNREADABLE),
-        (safetensors({"a": tensor([True, 2], 0, 8)}, bytes(8)), UNREADABLE),
         (safetensors({"a": tensor([1] * 9, 0, 4)}, bytes(4)), "not a caflow model"),
-        (safetensors({"a": {**ONE, "data_offsets": [0]}}, bytes(8)), UNREADABLE),
         (safetensors({"a": {**ONE, "data_offsets": [0, 2**64]}}), UNREADABLE),
         (safetensors({"a": {**ONE, "data_offsets": [8, 0]}}, bytes(8)), UNREADABLE),
-        (safetensors({"a": tensor([3], 0, 8)}, bytes(8)), UNREADABLE),
         (safetensors({"a": tensor([2**40, 2**40], 0, 8)}, bytes(8)), UNREADABLE),
         (safetensors({"a": tensor([2**38], 0, 2**40)}, bytes(8)), UNREADABLE),
         (safetensors({"a": ONE}, bytes(7)), UNREADABLE),
@@ -63,7 +56,6 @@ UNREADABLE = "is not a readable safetensors file: "
         ),
         (safetensors({"__metadata__": {"caflow": 1}}), UNREADABLE),
         (safetensors({"__metadata__": []}), UNREADABLE),
-        (safetensors({"a": ONE}, bytes(8)), "not a caflow model"),
         (safetensors({"\x1b[2J" * 999: 1}), UNREADABLE),
     ],
 )
@@ -83,12 +75,6 @@ def test_what_is_not_safetensors_is_named_by_content(tmp_path, monkeypatch, kind
         path.write_bytes(content)
         assert_refused(path, named)
     assert sorted(tmp_path.iterdir()) == sorted(paths)
-
-
-def test_safetensors_under_another_suffix_are_what_they_are(tmp_path, model_file):
-    path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(model_file.read_bytes())
-    assert read_info(path) == read_info(model_file)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +98,13 @@ def test_json_of_strangers_has_one_meaning_and_finite_numbers(text, named):
     assert len(str(caught.value)) < 120
 
 
-def test_what_our_reader_takes_safetensors_takes(model_file):
-    found, _ = read_header(model_file)
-    tensors = load_file(model_file)
-    assert {n: tuple(t.shape) for n, t in tensors.items()} == {n: i.shape for n, i in found.items()}
+def test_the_content_decides_what_a_file_is(tmp_path, model_file):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(model_file.read_bytes())
+    assert read_info(path) == read_info(model_file)
+    assert {n: tuple(t.shape) for n, t in load_file(path).items()} == {
+        name: info.shape for name, info in read_header(path)[0].items()
+    }
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -126,6 +115,7 @@ def test_a_pipe_is_no_model_file(tmp_path):
     thread.start()
     thread.join(10)
     assert not thread.is_alive()
+    assert_refused(tmp_path, "cannot read")  # nor is a folder
 
 
 _LIMITED = """

@@ -18,9 +18,6 @@ PARAMETERS = {
     ("lsun-colorize", "colorize"): (0, 896, 2133, 11731, 0),
     ("celeba-inpaint", "inpaint"): (0, 2665, 2665, 19876, 0),
 }
-ONE_TASK_EACH = [
-    key for key in PARAMETERS if key not in (("compact", "colorize"), ("compact", "inpaint"))
-]
 
 
 @pytest.fixture(scope="module", params=PARAMETERS, ids="-".join)

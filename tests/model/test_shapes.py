@@ -58,25 +58,13 @@ def test_the_table_of_the_design():
     assert sum(t[0].numel() for t in z) == 12_288 == 3 * 64**2
 
 
-@pytest.mark.parametrize("cond_channels", [1, 4])
-@torch.no_grad()
-def test_d_scales_with_the_channels_of_the_condition(cond_channels):
-    model = CAFlow(helpers.small_config(cond_channels=cond_channels)).eval()
-    target, cond = helpers.image_pair(model, 1, 32)
-    d = model.encode_condition(cond).d
-    assert [t.shape[1] for t in d] == [16 * cond_channels, 4 * cond_channels, 2 * cond_channels]
-    z, _ = model.encode(target, cond)
-    assert [t.shape[1] for t in z] == [t[0] for t in Z]
-
-
 VARIANTS = ["caflow", "shared", "dual-glow"]
-DEQUANTIZATIONS = ["uniform", "variational"]
 # n: (target channels, condition channels, height, width), sides multiples of 2^(n+1)
 SIZES = {
     1: [(3, 3, 8, 4), (1, 4, 4, 12), (3, 1, 12, 8)],
-    2: [(3, 3, 8, 16), (1, 4, 24, 8), (3, 1, 16, 24)],
-    3: [(3, 4, 16, 32), (1, 3, 48, 16), (1, 1, 32, 16)],
-    4: [(3, 4, 32, 32), (1, 1, 64, 32)],
+    2: [(3, 3, 8, 16), (1, 4, 24, 8)],
+    3: [(3, 4, 16, 32), (1, 1, 48, 16)],
+    4: [(3, 4, 32, 32)],
     5: [(1, 1, 64, 64)],
 }
 GRID = [
@@ -123,9 +111,10 @@ def test_round_trip_shapes_and_log_prob(kind, scales, target, cond, height, widt
     torch.testing.assert_close(forward, log_prob, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("dequantization", DEQUANTIZATIONS)
-@pytest.mark.parametrize("scales", [1, 3])
-@pytest.mark.parametrize("kind", VARIANTS)
+@pytest.mark.parametrize(
+    ("kind", "scales", "dequantization"),
+    [("caflow", 3, "uniform"), ("shared", 3, "variational"), ("dual-glow", 1, "variational")],
+)
 def test_scores_are_deterministic(kind, scales, dequantization):
     size = (2 ** (scales + 1), 2 ** (scales + 2))
     model = model_of(kind, scales, 3, 1, size, dequantization)
@@ -140,5 +129,3 @@ def test_scores_are_deterministic(kind, scales, dequantization):
     assert not again.requires_grad
     # Nor have the other images of the batch.
     torch.testing.assert_close(model.log_prob(w[1:2], y[1:2], 2), first[1:2], rtol=0, atol=1e-8)
-    terms = model.log_prob_samples(w, y, 2)
-    assert not torch.equal(terms[0], terms[1])

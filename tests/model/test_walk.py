@@ -2,6 +2,7 @@
 are those of its Jacobians."""
 
 import inspect
+import itertools
 from typing import Any, NamedTuple
 
 import helpers
@@ -12,6 +13,7 @@ from torch import nn
 
 import caflow_cli.flows
 import caflow_cli.layers
+from caflow_cli.config import Config
 from caflow_cli.flows import (
     Anchor,
     AnchorCondition,
@@ -125,74 +127,58 @@ class Case(NamedTuple):
     shape: Any = None  # of the output, (C, H, W) or a list of them; None: that of x
 
 
-def pixels(shape, seed):
-    return 256 * torch.rand(shape, generator=helpers.generator(seed), dtype=torch.float64)
+SEEDS = itertools.count(1)
 
 
-def pyramid(channels, scales, side, seed, batch=BATCH):
-    """[L_0, ..., L_{n-1}], as T makes them of images of that side."""
+def some(*shape, batch=BATCH):
+    """Standard normal values for each image, under a seed of their own."""
+    return normal((batch, *shape), next(SEEDS))
+
+
+def one(*shape):
+    """The same for the candidates of one image."""
+    return some(*shape, batch=1)
+
+
+def pixels(*shape, batch=BATCH, seed=None):
+    generator = helpers.generator(seed or next(SEEDS))
+    return 256 * torch.rand((batch, *shape), generator=generator, dtype=torch.float64)
+
+
+def pyramid(scales, side, batch=BATCH):
+    """[L_0, ..., L_{n-1}], as T makes them of images of one channel and that side."""
     return [
-        normal(
-            (batch, latent_channels(channels, i, scales), *[side // 2 ** (scales - i)] * 2),
-            seed + i,
-        )
+        some(latent_channels(1, i, scales), *[side >> (scales - i)] * 2, batch=batch)
         for i in range(scales)
     ]
 
 
-def conditional_flow(index, scales, batch_of_d=BATCH, trunks=()):
+def conditional_flow(index, scales, batch_of_d=BATCH, trunks=0):
     """F_i between one-channel images with 2^(n+1) pixels a side: the smallest."""
-    side = 2 ** (scales + 1)
-    l = pyramid(1, scales, side, 40)
-    d = pyramid(1, scales, side, 50, batch_of_d)
+    side, sizes = 2 ** (scales + 1), helpers.sizes(scales, trunk=trunks, trunk_blocks=2)
+    l, d = pyramid(scales, side), pyramid(scales, side, batch_of_d)
     shapes = []
     for j in range(index + 1):
-        half = side // 2 ** (scales - j + 1)
         # f_j^i sees 4 C 2^(n-i) 2^(i-j) channels and passes half of them on, but for j = 0.
         channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
-        shapes.append((channels, half, half))
-    return Case(
-        lambda: Read(
-            ConditionalFlow(index, helpers.sizes(scales, trunk=trunks or 0, trunk_blocks=2))
-        ),
-        l[index],
-        (d, l[:index]),
-        shapes,
-    )
+        shapes.append((channels, *[side >> (scales - j + 1)] * 2))
+    return Case(lambda: Read(ConditionalFlow(index, sizes)), l[index], (d, l[:index]), shapes)
 
 
 def levels(kind, scales, batch_of_d=BATCH):
-    side = 2 ** (scales + 1)
-    layout = kind(helpers.sizes(scales)).layout
+    side, sizes = 2 ** (scales + 1), helpers.sizes(scales)
+    shapes = [(c, side >> h, side >> h) for z_i in kind(sizes).layout for c, h in z_i]
+    l, d = pyramid(scales, side), pyramid(scales, side, batch_of_d)
+    return Case(lambda: Levels(kind(sizes)), l, d, shapes)
+
+
+def caflow(scales, conditional="caflow"):
+    sizes = helpers.sizes(scales, conditional=conditional, r_steps=1, t_steps=1)
+    config, side = Config(sizes), 2 ** (scales + 1)
+    shapes = CAFlow(config).latent_shapes((side, side))
     return Case(
-        lambda: Levels(kind(helpers.sizes(scales))),
-        pyramid(1, scales, side, 80),
-        pyramid(1, scales, side, 90, batch_of_d),
-        [(c, side >> halvings, side >> halvings) for z_i in layout for c, halvings in z_i],
+        lambda: CAFlowMap(CAFlow(config)), pixels(1, side, side), pyramid(scales, side), shapes
     )
-
-
-def caflow(scales, side, conditional="caflow"):
-    model = helpers.small_config(
-        scales=scales,
-        target_channels=1,
-        cond_channels=1,
-        t_steps=1,
-        hidden=6,
-        f_hidden=6,
-        conditional=conditional,
-    )
-    shapes = CAFlow(model).latent_shapes((side, side))
-    return Case(
-        lambda: CAFlowMap(CAFlow(model)),
-        pixels((BATCH, 1, side, side), 60),
-        pyramid(1, scales, side, 70),
-        shapes,
-    )
-
-
-def step_features(batch, h, w):
-    return normal((batch, HIDDEN, h, w), 20), normal((batch, HIDDEN, h, w), 21)
 
 
 def folded_affine():
@@ -201,119 +187,87 @@ def folded_affine():
     return FoldedAffine(maps)
 
 
-HOLED = helpers.with_hole(pixels((1, 3, 4, 4), 39).to(torch.uint8)) + 0.3
+def anchored(kind, y, *mean_and_spread, channels=3):
+    """With values of a guide and a spread, and candidates of one image."""
+    given = AnchorCondition(y, *mean_and_spread)
+    return Case(lambda: Anchor(kind, channels, bound=BOUND), pixels(channels, 4, 4), given)
+
+
+HOLED = helpers.with_hole(pixels(3, 4, 4, batch=1).to(torch.uint8)) + 0.3
 FILLED = FilledPixels().complete(HOLED.double())
+SQUEEZED = (8, 2, 3)  # a scale's output for x (2, 4, 6)
 
 CASES = {
     "Anchor/guide": Case(
         lambda: Anchor("none", 1, Guide(2, (3, 4), 1)),
-        pixels((BATCH, 1, 4, 6), 34),
-        AnchorCondition(pixels((BATCH, 2, 4, 6), 35), normal((BATCH, 1, 4, 6), 36)),
+        pixels(1, 4, 6),
+        AnchorCondition(pixels(2, 4, 6), some(1, 4, 6)),
     ),
-    "Anchor/pixels, candidates": Case(
-        lambda: Anchor("pixels", 3),
-        pixels((BATCH, 3, 4, 4), 34),
-        AnchorCondition(HOLED, normal((1, 3, 4, 4), 36)),
-    ),
-    "KnownImage": Case(
-        lambda: KnownImage(), pixels((BATCH, 1, 4, 4), 37), pixels((1, 1, 4, 4), 38)
-    ),
-    "Anchor/enlarged, mean, candidates": Case(
-        lambda: Anchor("enlarged", 1),
-        pixels((BATCH, 1, 4, 4), 34),
-        AnchorCondition(pixels((1, 1, 4, 4), 35), normal((1, 1, 4, 4), 36)),
-    ),
-    "Anchor/pixels, mean and spread, candidates": Case(
-        lambda: Anchor("pixels", 3, bound=BOUND),
-        pixels((BATCH, 3, 4, 4), 34),
-        AnchorCondition(HOLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
-    ),
-    "Anchor/fill, mean and spread, candidates": Case(
-        lambda: Anchor("fill", 3, bound=BOUND),
-        pixels((BATCH, 3, 4, 4), 34),
-        AnchorCondition(FILLED, normal((1, 3, 4, 4), 36), normal((1, 3, 4, 4), 37)),
-    ),
-    "KnownPixels": Case(lambda: KnownPixels(), pixels((BATCH, 3, 4, 4), 37), HOLED),
-    "FilledPixels": Case(lambda: FilledPixels(), pixels((BATCH, 3, 4, 4), 37), FILLED),
-    "KnownLuminance": Case(
-        lambda: KnownLuminance(0.1),
-        pixels((BATCH, 3, 3, 4), 38),
-        pixels((1, 1, 3, 4), 39),
-    ),
-    "ChannelAffine": Case(lambda: ChannelAffine(4), normal((BATCH, 4, 3, 2), 3)),
-    "FoldedAffine": Case(folded_affine, normal((BATCH, 4, 3, 2), 3)),
-    "Squeeze": Case(Squeeze, normal((BATCH, 2, 4, 6), 4), None, (8, 2, 3)),
-    "Coupling": Case(lambda: Coupling(4, HIDDEN, BOUND), normal((BATCH, 4, 3, 4), 5)),
-    "Coupling/cond": Case(
-        lambda: Coupling(4, HIDDEN, BOUND),
-        normal((BATCH, 4, 3, 4), 6),
-        normal((BATCH, HIDDEN, 3, 4), 7),
-    ),
+    "Anchor/pixels, mean": anchored("pixels", HOLED, one(3, 4, 4)),
+    "Anchor/enlarged, mean": anchored("enlarged", pixels(1, 4, 4), one(1, 4, 4), channels=1),
+    "Anchor/pixels, mean and spread": anchored("pixels", HOLED, one(3, 4, 4), one(3, 4, 4)),
+    "Anchor/fill, mean and spread": anchored("fill", FILLED, one(3, 4, 4), one(3, 4, 4)),
+    "KnownImage": Case(KnownImage, pixels(1, 4, 4), pixels(1, 4, 4, batch=1)),
+    "KnownPixels": Case(KnownPixels, pixels(3, 4, 4), HOLED),
+    "FilledPixels": Case(FilledPixels, pixels(3, 4, 4), FILLED),
+    "KnownLuminance": Case(lambda: KnownLuminance(0.1), pixels(3, 3, 4), pixels(1, 3, 4, batch=1)),
+    "ChannelAffine": Case(lambda: ChannelAffine(4), some(4, 3, 2)),
+    "FoldedAffine": Case(folded_affine, some(4, 3, 2)),
+    "Squeeze": Case(Squeeze, some(2, 4, 6), None, SQUEEZED),
+    "Coupling": Case(lambda: Coupling(4, HIDDEN, BOUND), some(4, 3, 4)),
+    "Coupling/cond": Case(lambda: Coupling(4, HIDDEN, BOUND), some(4, 3, 4), some(HIDDEN, 3, 4)),
     "Coupling/candidates": Case(
-        lambda: Coupling(4, HIDDEN, BOUND),
-        normal((BATCH, 4, 3, 4), 6),
-        normal((1, HIDDEN, 3, 4), 7),
+        lambda: Coupling(4, HIDDEN, BOUND), some(4, 3, 4), one(HIDDEN, 3, 4)
     ),
     "Injector": Case(
-        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)),
-        normal((BATCH, 4, 3, 4), 8),
-        (normal((BATCH, HIDDEN, 3, 4), 9),),
+        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)), some(4, 3, 4), (some(HIDDEN, 3, 4),)
     ),
     "Injector/candidates": Case(
-        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)),
-        normal((BATCH, 4, 3, 4), 8),
-        (normal((1, HIDDEN, 3, 4), 9),),
+        lambda: ReadFeatures(Injector(4, HIDDEN, BOUND)), some(4, 3, 4), (one(HIDDEN, 3, 4),)
     ),
-    "Step": Case(lambda: Step(4, HIDDEN, BOUND), normal((BATCH, 4, 4, 4), 10)),
+    "Step": Case(lambda: Step(4, HIDDEN, BOUND), some(4, 4, 4)),
     "ConditionalStep": Case(
         lambda: ReadFeatures(ConditionalStep(4, HIDDEN, BOUND)),
-        normal((BATCH, 4, 4, 3), 11),
-        step_features(BATCH, 4, 3),
+        some(4, 4, 3),
+        (some(HIDDEN, 4, 3), some(HIDDEN, 4, 3)),
     ),
     "ConditionalStep/candidates": Case(
         lambda: ReadFeatures(ConditionalStep(4, HIDDEN, BOUND)),
-        normal((BATCH, 4, 4, 3), 11),
-        step_features(1, 4, 3),
+        some(4, 4, 3),
+        (one(HIDDEN, 4, 3), one(HIDDEN, 4, 3)),
     ),
-    "Scale": Case(
-        lambda: Scale(8, 2, HIDDEN, BOUND), normal((BATCH, 2, 4, 6), 12), None, (8, 2, 3)
-    ),
-    "Scale/no steps": Case(
-        lambda: Scale(8, 0, HIDDEN, BOUND), normal((BATCH, 2, 4, 6), 12), None, (8, 2, 3)
-    ),
+    "Scale": Case(lambda: Scale(8, 2, HIDDEN, BOUND), some(2, 4, 6), None, SQUEEZED),
+    "Scale/no steps": Case(lambda: Scale(8, 0, HIDDEN, BOUND), some(2, 4, 6), None, SQUEEZED),
     "ConditionalScale": Case(
         lambda: Read(ConditionalScale(8, 3, 0, 2, HIDDEN, BOUND)),
-        normal((BATCH, 2, 4, 6), 13),
-        (normal((BATCH, 3, 4, 6), 14), None),
-        (8, 2, 3),
+        some(2, 4, 6),
+        (some(3, 4, 6), None),
+        SQUEEZED,
     ),
     "ConditionalScale/L": Case(
         lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
-        normal((BATCH, 2, 4, 6), 15),
-        (normal((BATCH, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
-        (8, 2, 3),
+        some(2, 4, 6),
+        (some(3, 4, 6), some(2, 4, 6)),
+        SQUEEZED,
     ),
     "ConditionalScale/L, candidates": Case(
         lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND)),
-        normal((BATCH, 2, 4, 6), 15),
-        (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
-        (8, 2, 3),
+        some(2, 4, 6),
+        (one(3, 4, 6), some(2, 4, 6)),
+        SQUEEZED,
     ),
     "ConditionalScale/L, trunk, candidates": Case(
         lambda: Read(ConditionalScale(8, 3, 2, 2, HIDDEN, BOUND, trunk=5, trunk_blocks=2)),
-        normal((BATCH, 2, 4, 6), 15),
-        (normal((1, 3, 4, 6), 16), normal((BATCH, 2, 4, 6), 17)),
-        (8, 2, 3),
+        some(2, 4, 6),
+        (one(3, 4, 6), some(2, 4, 6)),
+        SQUEEZED,
     ),
     "MultiScaleFlow/1": Case(
-        lambda: MultiScaleFlow(1, 2, (HIDDEN,), BOUND),
-        normal((BATCH, 1, 4, 6), 18),
-        None,
-        [(4, 2, 3)],
+        lambda: MultiScaleFlow(1, 2, (HIDDEN,), BOUND), some(1, 4, 6), None, [(4, 2, 3)]
     ),
     "MultiScaleFlow/3": Case(
         lambda: MultiScaleFlow(1, 1, (HIDDEN, 4, 5), BOUND),
-        normal((BATCH, 1, 8, 8), 19),
+        some(1, 8, 8),
         None,
         [(16, 1, 1), (4, 2, 2), (2, 4, 4)],
     ),
@@ -329,22 +283,24 @@ CASES = {
     "SharedAutoregressive/3, candidates": levels(SharedAutoregressive, 3, batch_of_d=1),
     "ConditionalGaussian": Case(
         lambda: ReadFeatures(ConditionalGaussian(4, 2, HIDDEN, BOUND)),
-        normal((BATCH, 4, 3, 4), 8),
-        (normal((BATCH, 2, 3, 4), 9),),
+        some(4, 3, 4),
+        (some(2, 3, 4),),
     ),
     "DualGlow/3": levels(DualGlow, 3),
     "DualGlow/2, candidates": levels(DualGlow, 2, batch_of_d=1),
-    "VariationalNoise": Case(
+    "VariationalNoise": Case(  # in other places its noise may saturate the sigmoid
         lambda: VariationalNoise(1, HIDDEN, BOUND),
         normal((BATCH, 1, 4, 6), 32),
-        pixels((BATCH, 1, 4, 6), 33).floor(),
+        (
+            256 * torch.rand((BATCH, 1, 4, 6), generator=helpers.generator(33), dtype=torch.float64)
+        ).floor(),
     ),
-    "Logit": Case(Logit, pixels((BATCH, 2, 3, 3), 30)),
-    "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels((BATCH, 2, 3, 3), 31) / 256),
-    "CAFlow/1": caflow(1, 4),
-    "CAFlow/2": caflow(2, 8),
-    "CAFlow/2, shared": caflow(2, 8, "shared"),
-    "CAFlow/2, dual-glow": caflow(2, 8, "dual-glow"),
+    "Logit": Case(Logit, pixels(2, 3, 3)),
+    "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels(2, 3, 3) / 256),
+    "CAFlow/1": caflow(1),
+    "CAFlow/2": caflow(2),
+    "CAFlow/2, shared": caflow(2, "shared"),
+    "CAFlow/2, dual-glow": caflow(2, "dual-glow"),
 }
 NOT_INVERTIBLE = {
     "ActNorm",  # a part of `ChannelAffine`, as is
@@ -457,7 +413,7 @@ def test_the_walk_reaches_every_parameter():
     """Nothing of a model is left at the identity by `randomise`, nor unused by its density."""
     case = CASES["CAFlow/2"]
     model = helpers.randomise(helpers.seeded(case.build, 1), seed=2).double().model
-    cond = pixels(case.x.shape, 61)
+    cond = pixels(*case.x.shape[1:])
     terms = model(case.x, cond)
     (terms.log_prob + terms.cond_log_prob).sum().backward()
     for name, parameter in model.named_parameters():
