@@ -93,7 +93,7 @@ def test_a_draw_does_not_depend_on_how_many_are_drawn_at_once(kind, tau):
     if kind == "flat":  # outside of the model's domain; of noise every draw runs away
         image = np.full((16, 16, 3), 90, np.uint8)
     request = Request.of(task_of(model), image)
-    ways = (Sampler(model, [request], batch_size=n).batches(tau, 4, [0]) for n in (4, 1, 3))
+    ways = (Sampler(model, [request], batch_size=n).batches(tau, range(4), [0]) for n in (4, 1, 3))
     whole, *more = ([one for batch in way for one in batch] for way in ways)
     for a, *others in zip(whole, *more, strict=True):
         for b in others:
