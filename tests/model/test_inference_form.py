@@ -121,7 +121,8 @@ def restored(model, size, candidates, batch_size):
     model = copy.copy(model)  # other tests share it
     model.config = config
     request = Request.of(task_of(model), image, mask if task == "inpaint" else None)
-    return list(Sampler(model, [request], batch_size=batch_size).batches(0.8, range(candidates), [0]))
+    sampler = Sampler(model, [request], batch_size=batch_size)
+    return list(sampler.batches(0.8, range(candidates), [0]))
 
 
 @contextmanager
