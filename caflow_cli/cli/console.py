@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..errors import CaflowError
 from ..version import SCHEMA
@@ -14,7 +15,7 @@ from ..version import SCHEMA
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console", "duration", "error_fields", "measuring", "say"]
+__all__ = ["ClosedPipe", "Console", "duration", "measuring", "say"]
 
 
 class ClosedPipe(Exception):
@@ -26,12 +27,6 @@ def say(text: str) -> None:
     with suppress(OSError, ValueError, AttributeError):  # a closed pipe, a closed file, no stderr
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-
-
-def error_fields(names: Mapping[str, str], error: CaflowError) -> dict[str, Any]:
-    """The JSON line of an input that failed; `names` are of what was read, as typed."""
-    problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
-    return {**names, "status": "error", "error": problem}
 
 
 def measuring(display: Progress) -> Callable[[int, int], None]:
@@ -52,34 +47,22 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 120 * 60 else f"{seconds / 3600:.1f} h"
 
 
+@dataclass
 class Console:
-    """The streams of one command.
+    """The streams of one command."""
 
-    Args:
-        quiet: Drop notes and progress, never errors or results.
-        verbose: Write details, too.
-        command: Its name, as JSON states it: "superres", "models list".
-        json: Write results as JSON lines, else as text.
-    """
-
-    def __init__(
-        self, quiet: bool = False, verbose: bool = False, command: str = "", json: bool = False
-    ) -> None:
-        self.quiet, self.verbose, self.command, self.json = quiet, verbose, command, json
-        self._display: Progress | None = None  # that is shown
+    quiet: bool = False  # drop notes and progress, never errors or results
+    verbose: bool = False  # write details, too
+    command: str = ""  # as JSON states it: "superres", "models list"
+    json: bool = False  # write results as JSON lines, else as text
+    _display: Progress | None = field(default=None, init=False)  # that is shown
 
     def result(self, fields: Mapping[str, object], lines: Iterable[str] = ()) -> None:
         """Write one result: `fields` as a JSON line, or else the text `lines`."""
-        if not self.json:
-            self.text(lines)
-            return
-        record = {"schema": SCHEMA, "command": self.command, **fields}
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        try:
-            line.encode()
-        except UnicodeEncodeError:  # bytes of a file name that are not UTF-8
-            line = json.dumps(record, allow_nan=False)
-        self.binary(f"{line}\n".encode())
+        self.text(lines)
+        if self.json:
+            record = {"schema": SCHEMA, "command": self.command, **fields}
+            self.binary(json.dumps(record, allow_nan=False).encode() + b"\n")
 
     def text(self, lines: Iterable[str]) -> None:
         """Write lines of text; nothing where results are JSON."""
@@ -120,9 +103,10 @@ class Console:
         say(f"error: {error.message}\nhint: {error.hint}")
 
     def failure(self, names: Mapping[str, str], error: CaflowError) -> None:
-        """Write to stderr what is wrong with one input, and write its JSON line."""
+        """Write to stderr what is wrong with one input, and its JSON line, with names as typed."""
         self.error(error)
-        self.result(error_fields(names, error))
+        problem = {"code": error.exit_code, "message": error.message, "hint": error.hint}
+        self.result({**names, "status": "error", "error": problem})
 
     @property
     def live(self) -> bool:
@@ -131,10 +115,7 @@ class Console:
 
     @contextmanager
     def progress(self, *columns: str) -> Iterator[Progress]:
-        """A Rich progress display on stderr, with `columns` after each bar.
-
-        It is silent if stderr is not a terminal.
-        """
+        """A Rich progress display on stderr, if that is a terminal: `columns` after each bar."""
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -147,12 +128,8 @@ class Console:
             transient=True,
             disable=not self.live,
         )
-        if display.disable:  # as it ends, Rich before 14.3 writes an empty line all the same
+        # As it ends, Rich before 14.3 writes an empty line even if it is disabled.
+        self._display = display if self.live else None
+        with self._display or nullcontext():
             yield display
-            return
-        self._display = display
-        try:
-            with display:
-                yield display
-        finally:
-            self._display = None
+        self._display = None

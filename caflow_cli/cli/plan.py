@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from ..errors import CaflowError, check_usage, usage_error
 from ..images import Encoder, atomic_write, encode_png, format_of, make_folder, no_file
 from ..paths import exists, is_folder, numbered
-from .inputs import InputImage, Shard, find_inputs, names_one
+from .inputs import InputImage, find_inputs, find_shard, names_one
 from .masking import find_masks
 
 if TYPE_CHECKING:
     from ..tasks import Pixels
+    from .console import Console
     from .options import Restoration
 
 __all__ = ["Claims", "Job", "Plan", "Sheet", "make_plan", "parse_scale", "scaled", "write_output"]
@@ -58,30 +59,23 @@ class Plan:
     encoder: Encoder
     grid: Sheet
     uncertainty: Sheet
-    notes: list[str]  # for the user before the work starts, one line each
 
 
 def make_plan(
-    inputs: Sequence[str],
-    label: str,
-    given: Restoration,
-    mask: str | None = None,
-    shard: Shard | None = None,
+    console: Console, inputs: Sequence[str], given: Restoration, mask: str | None = None
 ) -> Plan:
     """Find all inputs, name all outputs, and refuse what cannot work.
 
-    Of several processes, each names the outputs of all inputs, and has the jobs of its own share.
-
-    `face.png` becomes `face_LABEL.png` in its folder, or in the folder `-o`, where folders are
-    mirrored; with one input, `-o` may name the file, or be `-`. In folders, earlier results are
-    left out: `face_LABEL.png` beside `face.png`. So are the mask and the folder of results, if they
-    lie in a folder that is searched.
+    `face.png` becomes `face_COMMAND.png` in its folder, or in the folder `-o`, where folders are
+    mirrored; with one input, `-o` may name the file, or be `-`. In folders that are searched,
+    earlier results are left out (`face_COMMAND.png` beside `face.png`), and so are the mask and the
+    folder of results. Of several processes, each names all outputs, and has the jobs of its share.
 
     Raises:
         CaflowError: (exit 2) as `find_inputs`, `find_masks` and `Claims.claim`; nothing can be
             written, or options contradict each other.
     """
-    output, shard, notes = given.output, shard or Shard(), list[str]()
+    output, shard = given.output, find_shard(given.shard, console)
     existing = given.overwrite, given.skip_existing
     message = "--overwrite and --skip-existing contradict each other"
     check_usage(not all(existing), message, "use one of them")
@@ -92,10 +86,10 @@ def make_plan(
         if is_dir or (not names_one(inputs) and format_of(file) is None):
             folder, file = file, None
     aside = [Path(path) for path in (folder, mask) if path is not None]
-    found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=notes.append)
-    sources = _without_results(found, label)
+    found = find_inputs(inputs, recursive=given.recursive, aside=aside, note=console.note)
+    sources = _without_results(found, console.command)
     if len(sources) < len(found):
-        notes.append(f"{len(found) - len(sources)} earlier results left out")
+        console.note(f"{len(found) - len(sources)} earlier results left out")
     masks = find_masks(mask, sources)
     read = [one.path for one in (*sources, *masks) if one is not None]
     shard.refuse("stdin", None in read)
@@ -114,7 +108,7 @@ def make_plan(
         check_usage(count == 1, message, f"-o {file.with_suffix('')}/")
         names = [numbered(file, given.keep)]
     else:
-        names = _names(sources, label, encoder.suffix, folder, given.keep)
+        names = _names(sources, console.command, encoder.suffix, folder, given.keep)
     claims = Claims(path for path in read if path is not None)
     grid = Sheet("--grid", given.grid, count, claims, *existing)
     uncertainty = Sheet("--uncertainty", given.uncertainty, count, claims, *existing)
@@ -137,7 +131,7 @@ def make_plan(
         jobs.append(Job(replace(source, problem=problem), paths, skipped, masks[place]))
     if len(refused) == count:  # one read-only folder for all, say
         raise refused[0]
-    return Plan(shard.of(jobs), encoder, grid, uncertainty, notes)
+    return Plan(shard.of(jobs), encoder, grid, uncertainty)
 
 
 def write_output(path: Path, data: bytes, given: Restoration) -> bool:
@@ -219,7 +213,7 @@ def _names(
     `a_jpg_LABEL.png` and `a_png_LABEL.png`.
     """
     bases = [one.folder if folder is None else folder / one.inside for one in sources]
-    places = [(base, _fold(one.stem)) for base, one in zip(bases, sources, strict=True)]
+    places = [(base, one.stem.casefold()) for base, one in zip(bases, sources, strict=True)]
     shared, result = Counter(places), []
     for place, source in zip(places, sources, strict=True):
         stem = source.stem
@@ -229,15 +223,11 @@ def _names(
     return result
 
 
-def _fold(name: str) -> str:
-    """A name as a file system that ignores case sees it."""
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _key(path: Path) -> str:
-    """A key that two names of one file share."""
+    """A key that two names of one file share; some file systems ignore case."""
     real = os.path.realpath(path)
-    return _fold(real) if sys.platform in ("win32", "darwin") else real
+    fold = sys.platform in ("win32", "darwin")
+    return unicodedata.normalize("NFC", real).casefold() if fold else real
 
 
 def _check_writable(path: Path, option: str = "-o") -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,38 +45,23 @@ def restore_all(
 ) -> None:
     """Restore every input, and report each as it is done.
 
-    Args:
-        console: Of the command. Its name, which is part of output names, is that of the task;
-            "sample" is for any task.
-        inputs, given: As typed.
-        masking: The mask, for tasks that may take one.
-        consistent, scale: Of superres.
+    The command has the name of the task; "sample" is for any task.
 
     Raises:
         CaflowError: Usage (2) or weights (3), before anything is written.
         typer.Exit: (1) some input failed; the others are done.
     """
-    sampling = Sampling(
-        tau=given.tau,
-        candidates=given.candidates,
-        keep=given.keep,
-        seed=given.seed,
-        rank=given.rank,
-        consistent=consistent,
-        precision=given.precision,
-    )
+    names = [field.name for field in fields(Sampling) if field.name != "consistent"]
+    sampling = Sampling(consistent=consistent, **{name: getattr(given, name) for name in names})
     sampling.check()
     both = given.output == "-" and console.json
     check_usage(not both, "-o - and --json both want stdout", "use one of them")
 
-    from .inputs import find_shard
     from .plan import make_plan, parse_scale
 
     size = None if scale is None else parse_scale(scale)
     mask = None if masking is None else masking.mask
-    plan = make_plan(inputs, console.command, given, mask, find_shard(given.shard, console))
-    for note in plan.notes:
-        console.note(note)
+    plan = make_plan(console, inputs, given, mask)
     if given.dry_run or all(job.skipped or job.source.problem for job in plan.jobs):
         listed = [_list(job, console) for job in plan.jobs]
         ok = all(listed)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from caflow_cli.cli.console import Console
 from caflow_cli.cli.options import Restoration
 from caflow_cli.cli.plan import Claims, Plan, Sheet, make_plan, parse_scale, scaled, write_output
 from caflow_cli.errors import CaflowError
@@ -35,7 +36,7 @@ def given(**options) -> Restoration:
 
 
 def planned(*inputs: str, **options) -> Plan:
-    return make_plan(inputs, "superres", given(**options))
+    return make_plan(Console(command="superres"), inputs, given(**options))
 
 
 def results(*inputs: str, **options) -> list[str]:
@@ -124,14 +125,14 @@ def test_an_output_is_never_an_input():
     assert "exists" in refusal("x.png", output="broken.png")
 
 
-def test_a_rerun_over_a_folder_leaves_its_results_out():
+def test_a_rerun_over_a_folder_leaves_its_results_out(capsys):
     touch("d/x.png", "d/x_superres.png", "d/x_superres_02.png", "d/a_jpg_superres.png", "d/a.jpg")
     touch("d/holiday_superres.png", "d/x_colorize.png")
     found = planned("d", overwrite=True)
     assert [job.source.path.name for job in found.jobs] == [
         *("a.jpg", "holiday_superres.png", "x.png", "x_colorize.png")
     ]
-    assert found.notes == ["3 earlier results left out"]
+    assert capsys.readouterr().err == "3 earlier results left out\n"
     assert results("d/x_superres.png", output="o/") == ["o/x_superres_superres.png"]  # named
 
 
