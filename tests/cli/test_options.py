@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -21,9 +20,7 @@ from caflow_cli.tasks import TASKS
 
 from .inprocess import command_paths
 from .process import assert_refused
-
-ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "caflow_cli" / "assets" / "schema" / "lines.schema.json"
+from .results import SCHEMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,60 +49,45 @@ def test_a_group_becomes_options_and_comes_back_whole():
     assert command.__doc__ == "Do it."
 
 
-# --- help -----------------------------------------------------------------------------------------
-
-
-def texts(words: list[str]) -> list[str]:
-    """All that a command says of itself, its options and arguments."""
+def command_of(words: list[str]):
     command = typer.main.get_command(app)
     for word in words:
         command = command.commands[word]
-    own = [command.help, command.epilog, *(getattr(one, "help", None) for one in command.params)]
-    return [text for text in own if text]
+    return command
 
 
 @pytest.mark.parametrize("words", [[], *command_paths()], ids=" ".join)
 def test_help_has_an_example_and_loses_no_word_in_brackets(run, words):
     """Rich takes `[app]` for markup, and shows nothing of it, unless it is written `\\[app]`."""
-    done = run(*words, "--help", COLUMNS="300")
-    shown = done.stdout.decode()
-    assert (done.returncode, "--help" in shown) == (0, True)
+    shown = run(*words, "--help", COLUMNS="300").stdout.decode()
+    assert "--help" in shown
     assert not words or f"Example: caflow {' '.join(words)}" in shown
     for noise in ("<bool>", "BOOLEAN", "env var"):
         assert noise not in shown
-    for text in texts(words):
-        for bracketed in re.findall(r"\[[^\]\s]*\]", text):
-            assert bracketed in shown, f"write \\{bracketed}"
+    command = command_of(words)
+    texts = command.help, command.epilog, *(getattr(one, "help", None) for one in command.params)
+    for bracketed in re.findall(r"\[[^\]\s]*\]", " ".join(filter(None, texts))):
+        assert bracketed in shown, f"write \\{bracketed}"
+    for one in command.params if words else ():  # so that the variable of an option has its name
+        names = [name[2:].replace("-", "_") for name in one.opts if name.startswith("--")]
+        assert not names or one.name in names
 
 
-def test_help_says_how_the_page_is_installed_and_lists_tasks_and_presets(run):
-    assert 'pip install "caflow-cli[app]"' in run("app", "--help", COLUMNS="300").stdout.decode()
+def test_help_states_tasks_presets_and_defaults(run):
     text = "".join(run("train", "--help").stdout.decode().split())
+    assert all(name in text for name in (*TASKS, *PRESETS))
     assert tuple(TASKS) == TASK_NAMES
-    for name in (*TASKS, *PRESETS):
-        assert name in text
-
-
-def test_every_option_has_a_variable_of_its_name():
-    def options(command, words):
-        for name, child in getattr(command, "commands", {}).items():
-            yield from options(child, [*words, name])
-        for one in command.params if words else ():
-            names = [name[2:] for name in one.opts if name.startswith("--")]
-            if names:
-                yield [*words, one.name], names
-
-    for words, names in options(typer.main.get_command(app), []):
-        assert words[-1] in [name.replace("-", "_") for name in names], words
+    text = " ".join(run("superres", "--help", COLUMNS="400").stdout.decode().split())
+    assert TASKS["superres"].tau == TASKS["inpaint"].tau == 0.5
+    assert f"else 0.5 (colorize {TASKS['colorize'].tau}, paired {TASKS['paired'].tau})" in text
+    assert TASKS["superres"].candidates == TASKS["colorize"].candidates == 10
+    assert f"else 10 (inpaint {TASKS['inpaint'].candidates})" in text
 
 
 def test_an_unknown_command_is_answered_by_the_one_that_was_meant(run):
     refused = run("inpiant", "x.png")
     assert_refused(refused, 2, "No such command 'inpiant'. Did you mean 'inpaint'")
     assert refused.stderr.decode().splitlines()[1] == "hint: caflow --help"
-
-
-# --- completion -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -129,28 +111,17 @@ def test_a_shell_completes(run, words, found):
     assert run(**shell).stdout.decode().split() == found
 
 
-# --- the reference --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def reference() -> str:
+def test_the_reference_has_every_command_option_and_field():
     command = [sys.executable, ".ci/reference.py"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-
-
-def test_the_reference_has_every_command_and_option(run, reference):
-    parts = re.split(r"^##+ `caflow ", reference, flags=re.M)
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    parts = re.split(r"^##+ `caflow ", done.stdout, flags=re.M)
     sections = {part.partition("`")[0]: part for part in parts}
     for words in command_paths():
-        section = sections[" ".join(words)]
-        assert "Example: caflow " in section
-        shown = run(*words, "--help", COLUMNS="300").stdout.decode()
-        for name in re.findall(r"(?<=[\s,])--[a-z][a-z-]+", shown):
-            assert name in section, (words, name)
-
-
-def test_the_reference_has_every_field_of_json_lines(reference):
-    for name, kind in json.loads(SCHEMA.read_text(encoding="utf-8"))["$defs"].items():
-        (table,) = re.findall(rf"^### `{name}`\n(.*?)(?=^### |\Z)", reference, re.S | re.M)
+        assert "Example: caflow " in sections[" ".join(words)]
+        names = [name for one in command_of(words).params for name in one.opts if name[0] == "-"]
+        assert not [name for name in names if name not in sections[" ".join(words)]], words
+    for name, kind in SCHEMA["$defs"].items():
+        (table,) = re.findall(rf"^### `{name}`\n(.*?)(?=^### |\Z)", done.stdout, re.S | re.M)
         listed = re.findall(r"^\| `(\w+)` \|", table, re.M)
         assert listed == list(kind.get("items", kind)["properties"])
