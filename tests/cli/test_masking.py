@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.images import Decoded
-
 from .process import assert_refused
 from .results import lines_of
 from .scenes import pixels, save, save_mask
@@ -50,14 +48,6 @@ def test_an_inverted_mask_is_refused_unless_told_otherwise(run, tmp_path, given)
     assert_refused(run(*given, "--mask", "m.png", "--invert-mask"), 2, "94%")
 
 
-def test_in_a_folder_an_inverted_mask_fails_alone(run, tmp_path, given):
-    save(tmp_path / "y.png", 32, 40)
-    mask = np.asarray(Image.open(save_mask(tmp_path / "masks" / "x.png", 32, 40)))
-    Image.fromarray(255 - mask).save(tmp_path / "masks" / "y.png")
-    done = run(given[0], "y.png", *given[1:], "--mask", "masks", "--json")
-    assert (done.returncode, [line["status"] for line in lines_of(done)]) == (1, ["error", "ok"])
-
-
 def test_white_strokes_on_a_transparent_layer_are_a_mask(run, tmp_path, given):
     hole = with_hole(tmp_path)
     layer = np.where(hole[..., None], np.uint8(255), np.uint8([255, 255, 255, 0]))
@@ -86,14 +76,6 @@ def test_a_transparent_hole_is_filled(run, tmp_path, given):
         pair = ["--cond", "cut.png", "--target", "cut_inpaint.png", *mask]
         (again,) = lines_of(run("score", *pair, "--json", "--model", given[-1]))
         assert again["rank_score"] == pytest.approx(output["rank_score"], abs=1e-2)
-
-
-def test_transparent_pixels_lose_their_colour():
-    rgb, alpha = np.full((4, 4, 3), 100, np.uint8), np.full((4, 4), 255, np.uint8)
-    rgb[0, 0], alpha[0, 0] = 255, 0
-    filled = Decoded(rgb, alpha, "PNG").opaque()
-    assert filled.alpha is None
-    assert (filled.rgb == 100).all()
 
 
 def test_masks_that_lie_among_the_images_are_not_filled(run, tmp_path):

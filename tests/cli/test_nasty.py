@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import encoded, linear_profile, png_of_16_bits, tiff_of_16_bits
-from PIL import Image, ImageCms
+from image_files import encoded, png_of_16_bits
+from PIL import Image
 
 from .inprocess import captured
 
@@ -47,8 +47,8 @@ def picture(image: np.ndarray | Image.Image, format: str = "PNG", **options) -> 
     return content(encoded(image, format, **options))
 
 
-def frames(format: str, count: int = 3) -> Callable[[Path], object]:
-    images = [Image.fromarray(np.roll(PHOTO, shift, 0)) for shift in range(count)]
+def frames(format: str) -> Callable[[Path], object]:
+    images = [Image.fromarray(np.roll(PHOTO, shift, 0)) for shift in range(3)]
     return picture(images[0], format, save_all=True, append_images=images[1:])
 
 
@@ -56,26 +56,14 @@ def link(target: str) -> Callable[[Path], object]:
     return lambda path: path.symlink_to(target)
 
 
-def exif(orientation: int) -> Image.Exif:
-    result = Image.Exif()
-    result[0x0112] = orientation
-    return result
-
-
-def with_alpha(image: np.ndarray, mode: str = "RGBA") -> Image.Image:
-    result = Image.fromarray(image).convert(mode[:-1])
-    result.putalpha(Image.fromarray(ALPHA))
-    return result
-
-
 def unreadable(path: Path) -> None:
     path.write_bytes(encoded(PHOTO))
     path.chmod(0)
 
 
-def cut(format: str, **options) -> Callable[[Path], object]:
+def cut(format: str) -> Callable[[Path], object]:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    data = encoded(noise, format, **options)
+    data = encoded(noise, format)
     return content(data[: len(data) // 2])
 
 
@@ -87,35 +75,17 @@ def bomb() -> bytes:
     return bytes(data)
 
 
-def deep(channels: int) -> np.ndarray:
-    stored = PHOTO.astype(np.uint16) * 257
-    alpha = ALPHA.astype(np.uint16)[..., None] * 257
-    return np.concatenate([stored, alpha], 2)[..., :channels]
-
-
-def premultiplied() -> bytes:
-    straight = deep(4).astype(np.uint32)
-    straight[..., :3] = straight[..., :3] * straight[..., 3:] // 65535
-    return tiff_of_16_bits(straight.astype(np.uint16), "<", 1)
-
-
 def large(path: Path) -> None:
     """A photo of 5,472 × 3,648 pixels, 20 million."""
     Image.fromarray(PHOTO).resize((5472, 3648)).save(path, quality=60)
 
 
-PALETTE = Image.fromarray(PHOTO).quantize(16)
-GREY = Image.fromarray(PHOTO).convert("L")
-LAB = ImageCms.applyTransform(
-    Image.fromarray(PHOTO),
-    ImageCms.buildTransform(
-        ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
-    ),
-)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+DEEP = PHOTO.astype(np.uint16) * 257
 
-# By path in the folder.
+# By path in the folder. What kinds of images become is tested with their reader.
 CASES: dict[str, Case] = {
-    # names and places
     "-dash.png": Case(picture(PHOTO)),
     "100% 'sure' & $HOME.png": Case(picture(PHOTO)),
     "two\nlines.png": Case(picture(PHOTO)),
@@ -141,48 +111,26 @@ CASES: dict[str, Case] = {
     "jpeg.png": Case(picture(PHOTO, "JPEG")),
     "text.jpg": Case(content(b"<html>404</html>"), "not an image"),
     "empty.png": Case(content(b""), "empty (0 bytes)"),
-    "zeros.png": Case(content(bytes(4096)), "not an image"),
-    "cut.png": Case(cut("PNG"), "damaged or truncated"),
-    "cut.jpg": Case(cut("JPEG"), "damaged or truncated"),
-    "cut.webp": Case(cut("WEBP"), "damaged or truncated"),
-    "cut.tif": Case(cut("TIFF", compression="tiff_lzw"), "damaged or"),
-    "cut.gif": Case(cut("GIF"), "damaged or truncated"),
-    # size
+    **{f"cut.{kind}": Case(cut(kind), "damaged or truncated") for kind in ("png", "webp", "tiff")},
     "bomb.png": Case(content(bomb()), "pixels"),
     "20-megapixel.jpg": Case(large, "pixels"),
+    "floats.tif": Case(picture(PHOTO[..., 0] / np.float32(255), "TIFF"), "floats"),
+    # kinds
     "one.png": Case(picture(PHOTO[:1, :1]), size=(1, 1)),
     "thin.png": Case(picture(PHOTO[:, :1]), size=(1, 6)),
-    # transparency
-    "alpha.png": Case(picture(with_alpha(PHOTO)), alpha=True),
-    "alpha-16.png": Case(content(png_of_16_bits(deep(4), 6)), alpha=True),
-    "alpha-grey.png": Case(picture(with_alpha(PHOTO, "LA")), alpha=True),
-    "alpha-opaque.png": Case(picture(Image.fromarray(PHOTO).convert("RGBA"))),
-    "alpha-nothing.png": Case(picture(np.dstack([PHOTO, np.zeros((6, 8), np.uint8)])), alpha=True),
-    "alpha-palette.png": Case(picture(PALETTE, transparency=bytes(range(0, 256, 16))), alpha=True),
-    "alpha-premultiplied.tif": Case(content(premultiplied()), alpha=True),
-    "alpha.webp": Case(picture(with_alpha(PHOTO), "WEBP", lossless=True), alpha=True),
-    # colour
-    "grey.png": Case(picture(GREY)),
-    "grey-16.png": Case(picture(deep(1)[..., 0])),
-    "colour-16.png": Case(content(png_of_16_bits(deep(3), 2))),
-    "colour-16.tif": Case(content(tiff_of_16_bits(deep(3), ">"))),
-    "planes-16.tif": Case(content(tiff_of_16_bits(deep(3), planar=True)), "plane by plane"),
-    "floats.tif": Case(picture(PHOTO[..., 0] / np.float32(255), "TIFF"), "floats"),
-    "bits.png": Case(picture(GREY.convert("1"))),
-    "palette.png": Case(picture(PALETTE)),
-    "still.gif": Case(picture(PALETTE, "GIF")),
+    "alpha.png": Case(picture(np.dstack([PHOTO, ALPHA])), alpha=True),
+    "alpha-nothing.png": Case(picture(np.dstack([PHOTO, 0 * ALPHA])), alpha=True),
+    "alpha-opaque.png": Case(picture(np.dstack([PHOTO, 0 * ALPHA + 255]))),
+    "grey.png": Case(picture(PHOTO[..., 0])),
+    "grey-16.png": Case(picture(DEEP[..., 0])),
+    "colour-16.png": Case(content(png_of_16_bits(DEEP, 2))),
+    "palette.gif": Case(picture(Image.fromarray(PHOTO).quantize(16), "GIF")),
     "cmyk.jpg": Case(picture(Image.fromarray(PHOTO).convert("CMYK"), "JPEG")),
-    "lab.tif": Case(picture(LAB, "TIFF")),
-    "linear.png": Case(picture(PHOTO, icc_profile=linear_profile())),
     "profile.png": Case(picture(PHOTO, icc_profile=b"no profile")),
-    # metadata, frames
-    "turned.jpg": Case(picture(PHOTO, "JPEG", exif=exif(6)), size=(6, 8)),
     "exif.png": Case(picture(PHOTO, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")),
-    "camera.jpg": Case(frames("MPO", 2)),
-    **{
-        f"frames.{suffix}": Case(frames(format))
-        for suffix, format in (("gif", "GIF"), ("png", "PNG"), ("webp", "WEBP"), ("tif", "TIFF"))
-    },
+    "turned.jpg": Case(picture(PHOTO, "JPEG", exif=TURNED), size=(6, 8)),
+    "frames.png": Case(frames("PNG")),
+    "pages.tif": Case(frames("TIFF")),
 }
 
 
@@ -266,14 +214,7 @@ def test_what_is_the_same_image_is_the_same_sample(run):
         return np.asarray(Image.open(run[0] / "out" / name).convert("RGB"))
 
     for name in (
-        *("-dash", "UPPER", "link", "colour-16_png", "colour-16_tif", "exif", "profile"),
+        *("-dash", "UPPER", "link", "colour-16", "exif", "profile"),
         *("alpha-opaque", "same_png", "folder.png/inside"),
     ):
         np.testing.assert_array_equal(pixels(f"{name}_superres.png"), pixels("img2_superres.png"))
-
-
-def test_alpha_is_the_inputs_enlarged(run):
-    alpha = Image.fromarray(ALPHA).resize((32, 24), Image.Resampling.BICUBIC)
-    for name in ("alpha_png", "alpha_webp", "alpha-16", "alpha-grey", "alpha-premultiplied"):
-        with Image.open(run[0] / "out" / f"{name}_superres.png") as image:
-            np.testing.assert_array_equal(image.getchannel("A"), alpha)

@@ -198,26 +198,23 @@ def test_sample_takes_any_model_and_asks_for_what_it_needs(run, tmp_path, model_
 
 
 def test_every_format_is_written_and_scored(run, tmp_path, given, model_file):
-    first = None
+    images = []
     for name, options, exact in (
         ("a.png", [], True),
-        ("a.webp", [], True),
         ("a.tiff", [], True),
         ("a.jpg", [], False),
         ("b.webp", ["--quality", 80], False),
     ):
         (output,) = only_record(run(*given, "--json", "-o", name, *options))["outputs"]
         assert output["score_exact"] is exact
-        assert read_provenance(tmp_path / name)["seed"] == output["seed"]
-        image = read_image(tmp_path / name)
-        first = image if first is None else first
-        assert np.array_equal(image, first) is exact
+        images.append(read_image(tmp_path / name))
+        assert np.array_equal(images[0], images[-1]) is exact
         # The model is the one that the image names.
         pair = ("score", "--cond", "x.png", "--target", name, "--json")
         repeated = only_record(run(*pair, CAFLOW_SCORE_MODEL=str(model_file)))["log_likelihood"]
         assert (abs(repeated - output["log_likelihood"]) < 0.01) is exact
     run(*given, "-o", "out/", "--format", "webp", "--no-provenance")
-    assert np.array_equal(read_image(tmp_path / "out" / "x_superres.webp"), first)
+    assert np.array_equal(read_image(tmp_path / "out" / "x_superres.webp"), images[0])
     assert read_provenance(tmp_path / "out" / "x_superres.webp") is None
     piped = run(*given, "-o", "-", "--format", "tiff")
     assert decode(io.BytesIO(piped.stdout)).format == "TIFF"
@@ -233,10 +230,6 @@ def test_the_first_frame_of_an_animation_is_used(run, tmp_path, model_file):
     assert (done.returncode, done.stderr.count(b"3 frames")) == (0, 1), done.stderr
     moving, still = (read_image(tmp_path / "out" / f"{n}_superres.png") for n in ("x", "first"))
     np.testing.assert_array_equal(moving, still)
-    pair = ("score", "--cond", "x.png", "--target", "out/x_superres.png", "--model", model_file)
-    moving, still = run(*pair), run(*pair[:2], "first.png", *pair[3:])
-    assert b"x.png: the first of 3 frames is used" in moving.stderr
-    assert moving.stdout == still.stdout
 
 
 def test_what_is_kept_is_not_said_to_be_written(run, tmp_path, given):
