@@ -33,10 +33,7 @@ def measuring(display: Progress) -> Callable[[int, int], None]:
     """Add a bar of images, and return what sets it: how many are done, of how many (0: unknown)."""
     bar = display.add_task("measuring", total=None)
     return lambda done, total: display.update(
-        bar,
-        completed=done,
-        total=total or None,
-        description=f"{done} of {total} images" if total else f"{done} images",
+        bar, completed=done, total=total or None, description=f"{done} images"
     )
 
 

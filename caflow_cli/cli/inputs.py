@@ -186,14 +186,11 @@ class Shard:
 
 def find_shard(typed: str | None, console: Console) -> Shard:
     """The share that `--shard K/N` names, else the one of a launcher. CaflowError (exit 2)."""
-    if typed is None:
-        rank, world = (os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE"))
-        if not (rank.isdecimal() and world.isdecimal()) or not int(rank) < int(world) > 1:
-            return Shard()
-        shard = Shard(int(rank) + 1, int(world))
-        console.note(f"--shard {shard.number}/{shard.count}, by RANK and WORLD_SIZE")
-        return shard
-    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", typed)
+    rank, world = os.environ.get("RANK", ""), os.environ.get("WORLD_SIZE", "")
+    if typed is None and rank.isdecimal() and world.isdecimal() and world != "1":
+        typed = f"{int(rank) + 1}/{world}"
+        console.note(f"--shard {typed}, by RANK and WORLD_SIZE")
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", "1/1" if typed is None else typed)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         hint = "--shard 1/4 to --shard 4/4, for four processes"
         raise usage_error(f"--shard is {typed!r}", hint)

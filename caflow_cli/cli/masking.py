@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .inputs import InputImage
 
-__all__ = ["Masking", "by_stem", "find_masks", "named"]
+__all__ = ["Masking", "by_stem", "find_masks"]
 
 _MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
 
@@ -95,8 +95,9 @@ def find_masks(mask: str | None, images: Sequence[InputImage]) -> list[InputImag
         return [found[0]] * len(images)
     known = by_stem(found)
     missing = [one for one in images if (one.inside, one.stem) not in known]
-    message = f"no mask in {mask!r} for {named(missing)}"
-    check_usage(not missing, message, "give each image a mask of its stem")
+    names = ", ".join(repr(one.name) for one in missing[:5])
+    hint = "give each image a mask of its stem"
+    check_usage(not missing, f"no mask in {mask!r} for {names}", hint)
     return [known[one.inside, one.stem] for one in images]
 
 
@@ -108,9 +109,3 @@ def by_stem(sources: Sequence[InputImage]) -> dict[tuple[Path, str], InputImage]
         message = f"{other.name!r} and {source.name!r} differ only in their suffix"
         check_usage(other is source, message, "rename one of them")
     return found
-
-
-def named(sources: Sequence[InputImage]) -> str:
-    """The names; if there are many, only the first ones."""
-    names = ", ".join(repr(source.name) for source in sources[:5])
-    return names if len(sources) <= 5 else f"{names} and {len(sources) - 5} more"

@@ -14,7 +14,7 @@ import typer
 from ...errors import EXIT_FAILED, CaflowError, memory_errors, usage_error
 from ...paths import is_folder, without_ending
 from .. import options
-from ..masking import Masking, by_stem, find_masks, named
+from ..masking import Masking, by_stem, find_masks
 from ..options import OUTPUT, expanded, load_model, option
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = Fa
         used = {one.name for one in matched if one is not None}
         if alone := alone + [one for one in conditions if one.name not in used]:
             hint = "give both folders images of the same names, whatever their suffixes"
-            raise usage_error(f"no partner for {named(alone)}", hint)
+            names = ", ".join(repr(one.name) for one in alone[:5])
+            raise usage_error(f"no partner for {names}", hint)
         conditions = [one for one in matched if one is not None]
     else:
         conditions *= len(targets)
