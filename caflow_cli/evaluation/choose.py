@@ -38,13 +38,6 @@ def temperatures(flow: FlowConfig) -> list[Temperature]:
     another at the coarsest in equal steps; and shapes of one value for z_i^i, i > 0, and another
     for the rest. A model of one scale has no shapes; those of the last kind need three, and F_i of
     several latents.
-
-    Examples:
-        >>> from caflow_cli.config import FlowConfig
-        >>> from caflow_cli.evaluation.choose import temperatures
-        >>> tried = temperatures(FlowConfig(scales=3))
-        >>> len(tried), str(tried[6]), str(tried[-1])
-        (14, '0.9/0.7/0.5', '1/0.7/0.7/1/0.7/0.7')
     """
     scales = flow.latent_scales
     found: list[float | list[float]] = [*_NUMBERS]

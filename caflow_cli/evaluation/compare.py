@@ -88,7 +88,7 @@ def compare(
     paired = any(METRICS[name].needs == "pairs" for name in chosen)
     with ExitStack() as stack:
         sets = [generated, reference] if isinstance(generated, str | Path) else [reference]
-        *others, true = [_open(stack, Path(one), chosen, paired) for one in sets]
+        *others, true = [_open(stack, Path(one)) for one in sets]
         if isinstance(generated, str | Path):
             (made,) = others
             pairs = _matched(made, true, str(generated), str(reference)) if paired else []
@@ -142,17 +142,10 @@ def compare(
     return Evaluation(form, images, labels, [result], settings, failed=failed, notes=notes)
 
 
-def _open(stack: ExitStack, path: Path, metrics: Sequence[str], paired: bool) -> _Set:
-    """Open the images at a path, or their statistics. Nothing is decoded yet.
-
-    Raises:
-        CaflowError: (exit 2) there is neither, two images have one name, or a metric needs images
-            and there are only statistics.
-    """
+def _open(stack: ExitStack, path: Path) -> _Set:
+    """Open the images at a path, or their statistics; nothing is decoded yet."""
     if path.suffix.lower() == ".npz" and is_file(path):
-        if list(metrics) == ["fid"]:
-            return _Set({}, path)
-        raise usage_error(f"{str(path)!r} holds statistics, which only FID reads", "--metric fid")
+        return _Set({}, path)
     if not exists(path):
         raise usage_error(f"no images at {str(path)!r}", "give a folder, a zip or an image")
     if is_file(path) and path.suffix.lower() in SUFFIXES:
@@ -161,11 +154,6 @@ def _open(stack: ExitStack, path: Path, metrics: Sequence[str], paired: bool) ->
     images: dict[str, _Read] = {}
     for member in sorted(files.members):
         name = str(PurePosixPath(member).with_suffix(""))
-        if name in images and paired:
-            raise usage_error(
-                f"{str(path)!r} has two images {name!r} with different suffixes",
-                "remove one of them",
-            )
         images[member if name in images else name] = partial(_read_member, files, member)
     if not images:
         raise usage_error(
@@ -184,9 +172,6 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> list[_
 
     A name belongs to its like, or to that of which a command made it: `sub/x_superres_01` belongs
     to `sub/x`. Two single images belong together, whatever their names.
-
-    Raises:
-        CaflowError: (exit 2) images are without their pair, or inputs lie among their results.
     """
     found: dict[str, list[str]] = {name: [] for name in true.images}
     alone = []

@@ -63,16 +63,9 @@ def make_example(
     cut first. For colorize, the input is Pillow's grey. For inpaint, the central 25 % is masked, or
     what `damage` cuts out of a mask. For paired, the set holds the input.
 
-    Args:
-        task: The model's.
-        reader: The set.
-        index: The image's place in the set.
-        masks: For inpaint: a set of masks.
-        seed: The evaluation's, for the masks.
-
     Raises:
-        CaflowError: (exit 1) it cannot be read; it is too small; or the task takes a pair as it is,
-            and its images differ in size.
+        CaflowError: It cannot be read, is too small, or is a pair of two sizes that is taken as it
+            is.
     """
     images, name, count = reader.read(index), reader.names[index], len(reader.names)
     truth = images[-1]
@@ -147,31 +140,17 @@ def load_opencv() -> Any:
 
 
 def mask_index(image: int, images: int, masks: int) -> int:
-    """The place of an image's mask, both in order of name.
-
-    Masks are spread evenly over all images of the set, whatever part of it is measured. If there
-    are fewer masks than images, they are used again.
-
-    Examples:
-        >>> from caflow_cli.evaluation.examples import mask_index
-        >>> [mask_index(k, 4, 4) for k in range(4)], [mask_index(k, 4, 9) for k in range(4)]
-        ([0, 1, 2, 3], [0, 2, 4, 6])
-    """
+    """The place of an image's mask, both in order of name: masks are spread evenly over all images
+    of the set, whatever part of it is measured; fewer masks than images are used again."""
     return image * masks // images if masks > images else image % masks
 
 
 def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixels:
     """Tile a mask and cut a part of it out: uint8 (height, width), 255 in the holes, else 0.
 
-    The corner of the part follows from `seed` and `index` by SHA-256, so that no library's
-    generator can change it. If nothing in the part is white, the mask's first white pixel is
-    brought to its middle.
-
-    Args:
-        mask: uint8 (H, W) or (H, W, 3), 128 and up where a hole is.
-        height, width: The image's.
-        seed: The evaluation's.
-        index: The image's place in the set.
+    The corner of the part follows from `seed` and the image's place `index` by SHA-256, so that no
+    library's generator can change it. If nothing in the part is white, the mask's first white pixel
+    is brought to its middle. The mask is uint8 (H, W) or (H, W, 3), 128 and up where a hole is.
 
     Raises:
         CaflowError: Nothing in the mask is white.
@@ -197,10 +176,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
 
 
 def inconsistency(task: Task, example: Example, candidate: Pixels) -> float | None:
-    """The RMSE, in levels, between the input and the input recomputed from a candidate.
-
-    None for paired, whose input cannot be recomputed.
-    """
+    """The RMSE, in levels, between the input and the input recomputed from a candidate."""
     if isinstance(task, SuperRes):
         found, given = task.degrade(candidate), example.input
     elif isinstance(task, Colorize):
@@ -217,7 +193,7 @@ def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
 
     The step is the mean of |p - q| over channels and over the pairs p, q of neighbouring pixels of
     which one is in the hole. 1 is like the truth; above 1 an edge is visible; below 1 the border is
-    blurred. None without a hole, or if the truth has no step.
+    blurred.
     """
     hole = example.hole
     if hole is None:

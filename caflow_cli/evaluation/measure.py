@@ -6,11 +6,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-from ..errors import EXIT_FAILED, CaflowError
+from ..errors import CaflowError
 from ..inference import Candidate, Request, Sampler, Score, task_of, to_batch
 from ..inference.rank import distances, order
 from ..model import CAFlow
@@ -41,7 +40,7 @@ class Measured:
         """The N best of the first M candidates, best first."""
         draws = draws_of(self.row, cell)
         images = self.drawn[self.row["draws"].index(draws)]
-        return [images[c["k"]] for c in ranked(draws, cell.m, cell.rank)[: cell.n]]
+        return [images[c["k"]] for c in ranked(draws, cell)[: cell.n]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +57,6 @@ class Measurer:
         try:
             measured = self._measure([self.example(index) for index in indices])
         except CaflowError as error:
-            if error.exit_code != EXIT_FAILED:  # one of the whole evaluation
-                raise
             if len(indices) == 1:
                 yield indices[0], error
             else:
@@ -127,13 +124,13 @@ class Measurer:
                 rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules
             }
-        measured = list(range(len(drawn))) if cells else []  # else for their likelihoods alone
+        kept = candidates if cells else []  # else drawn for their likelihoods alone
         if run.whole:
-            kept = (c["k"] for cell in cells for c in ranked(draws, cell.m, cell.rank)[: cell.n])
-            measured = list(dict.fromkeys(kept))
-        values = self._values(one.example, [images[k] for k in measured])
-        for k, of_one in zip(measured, values, strict=True):
-            candidates[k] |= of_one
+            best = [c for cell in cells for c in ranked(draws, cell)[: cell.n]]
+            kept = list({c["k"]: c for c in best}.values())
+        values = self._values(one.example, [images[c["k"]] for c in kept])
+        for candidate, of_one in zip(kept, values, strict=True):
+            candidate |= of_one
         truth, hole = to_batch([one.example.truth])[0], one.example.hole
         where = None if hole is None else torch.from_numpy(hole)
         for m in ms:
@@ -149,17 +146,14 @@ class Measurer:
         """The metrics of images beside the truth; None where one is infinite."""
         if not images:
             return []
-        task, truth = task_of(self.model), to_batch([example.truth])
-        found: list[Row] = []
-        pairs = self.pairs(to_batch(images), truth.expand(len(images), -1, -1, -1))
-        for image, of_pair in zip(images, pairs, strict=True):
-            values: dict[str, Any] = dict(of_pair)
-            for name, of_example in OF_EXAMPLES.items():
+        task, truth = task_of(self.model), to_batch([example.truth] * len(images))
+        found: list[Row] = [dict(values) for values in self.pairs(to_batch(images), truth)]
+        for image, values in zip(images, found, strict=True):
+            for name, metric in OF_EXAMPLES.items():
                 if name in self.run.metrics:
-                    values[name] = of_example(task, example, image)
-            known = {name: value for name, value in values.items() if value is not None}
-            found.append({name: None if v == math.inf else v for name, v in known.items()})
-        return found
+                    values[name] = metric(task, example, image)
+        known = [{n: v for n, v in values.items() if v is not None} for values in found]
+        return [{n: None if v == math.inf else v for n, v in one.items()} for one in known]
 
     def _seconds(self, example: Example, seconds: float) -> Row:
         if "seconds" not in self.run.metrics:
@@ -169,12 +163,11 @@ class Measurer:
 
 def _truth(score: Score) -> Row:
     if score.log_likelihood is None:
-        width, height = score.scored_size
         raise CaflowError(
-            f"images of {width}x{height} are scored in tiles, which have no joint log-likelihood",
-            "use a --model for smaller images",
+            "large images are scored in tiles, which have no joint log-likelihood",
+            "use a --model for smaller images, or leave bpd and likelihood out",
         )
-    found = {"log_likelihood": score.log_likelihood, "bits_per_dim": score.bits_per_dim}
+    found = {name: getattr(score, name) for name in ("log_likelihood", "bits_per_dim")}
     return found | (
         {} if score.standard_error is None else {"standard_error": score.standard_error}
     )
@@ -183,4 +176,4 @@ def _truth(score: Score) -> Row:
 def _candidate(candidate: Candidate) -> Row:
     score = candidate.score
     found = {"k": candidate.k, "seed": candidate.seed, "log_likelihood": score.log_likelihood}
-    return found | ({} if score.log_likelihood is not None else {"rank_score": score.rank_score})
+    return found | ({"rank_score": score.rank_score} if score.log_likelihood is None else {})

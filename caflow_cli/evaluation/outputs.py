@@ -40,10 +40,7 @@ def shown_cell(settings: Settings) -> Cell | None:
 def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[int, Row]:
     """The rows that an earlier run left, by index. A line that it did not end is removed.
 
-    Args:
-        settings: Which files are wanted.
-        origin: All that the rows depend on, as JSON: the first line of the log.
-        names: Of all images.
+    `origin` is all that the rows depend on, as JSON: the first line of the log.
 
     Raises:
         CaflowError: (exit 2) there is a log of another origin, or it is not to be continued; or two

@@ -13,7 +13,7 @@ from ..images import atomic_write, make_folder
 from ..temperature import Temperature
 from .metrics import METRICS
 from .outputs import ERROR_SCALE, shown_cell
-from .result import ALL, Evaluation, Result, Row, describe, draws_of, ranked
+from .result import Evaluation, Result, Row, describe, draws_of, ranked
 from .settings import Cell, Settings
 
 if TYPE_CHECKING:
@@ -34,61 +34,41 @@ def write_report(
     rows: Sequence[Row],
     identity: dict[str, str | None],
 ) -> None:
-    """Write `index.html`, `metrics.json` and, for a sweep, `sweep.svg` beside the images."""
+    """Write `index.html` and `metrics.json` beside the images."""
     import jinja2
 
     make_folder(folder)
     text = json.dumps(evaluation.as_json(), ensure_ascii=False, allow_nan=False, indent=1)
     atomic_write(folder / "metrics.json", f"{text}\n".encode())
-    plots = _sweep_plot(evaluation)
-    for sweep in plots:
-        atomic_write(folder / "sweep.svg", sweep.encode())
     calibrated = [row for row in evaluation.results if "rank_histogram" in row.extra]
+    plots = _sweep_plots(evaluation)
     plots += map(_likelihood_plot, evaluation.gaps)
     plots += map(_rank_plot, calibrated[:_MOST_RANK_PLOTS])
     template = (resources.files(__package__) / "report.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     heads = {label: METRICS[label.partition(":")[0]] for label in evaluation.metrics}
-    cell, task = shown_cell(settings), evaluation.settings["task"]
+    cell = shown_cell(settings)
     page = environment.from_string(template).render(
-        title=f"{task}: {evaluation.images} images",
-        facts=_facts(evaluation.settings, settings, identity),
+        about=evaluation.settings,
+        model=f"{identity['id']} (sha256 {(identity['sha256'] or 'unknown')[:12]}…)",
+        data=Path(evaluation.settings["data"]["path"]).name,
+        settings=settings,
         heads=[f"{label} {_ARROWS[metric.better]}" for label, metric in heads.items()],
         evaluation=evaluation,
         definitions={label: describe(label) for label in evaluation.metrics},
         plots=[plot[plot.index("<svg") :] for plot in plots],
         cards=[_card(row, cell, evaluation.metrics) for row in rows],
         sorts=[label for label, metric in heads.items() if metric.needs == "pairs"],
-        baseline=settings.baselines(task)[0],
+        baseline=settings.baselines(evaluation.settings["task"])[0],
         error_scale=ERROR_SCALE,
     )
     atomic_write(folder / "index.html", page.encode())
 
 
-def _facts(
-    about: dict[str, Any], settings: Settings, identity: dict[str, str | None]
-) -> dict[str, str]:
-    """The measurements, as a page."""
-    data, size = about["data"], about["data"]["size"]
-    taus, ms, ns, rules = (
-        ", ".join(map(str, values))
-        for values in (settings.tau, settings.candidates, settings.keep, settings.rank)
-    )
-    facts = {
-        "model": f"{identity['id']} (sha256 {(identity['sha256'] or 'unknown')[:12]}…)",
-        "data": f"{Path(data['path']).name}, {data['split']}, "
-        + ("as they are" if size is None else f"{size}×{size}"),
-        "settings": f"τ {taus}; M {ms}; N {ns}; by {rules}; seed {settings.seed}",
-        "log-likelihoods": f"{about['estimator']['dequantization']} dequantization, "
-        f"K = {settings.noise_samples}",
-    }
-    return facts | ({} if settings.protocol is None else {"protocol": settings.protocol.name})
-
-
 def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
     """The part of the page about an image."""
     candidates = []
-    ordered = [] if cell is None else ranked(draws_of(row, cell), cell.m, cell.rank)
+    ordered = [] if cell is None else ranked(draws_of(row, cell), cell)
     for place, c in enumerate(ordered, 1):
         figures = {
             label: "∞" if c[label] is None else f"{c[label]:.{METRICS[label].decimals}f}"
@@ -96,33 +76,25 @@ def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
             if label in c and not isinstance(c[label], list)
         }
         texts = [f"seed {c['seed']}", *(f"{name} {text}" for name, text in figures.items())]
-        score = c["log_likelihood"]
-        candidates.append(
-            {
-                "file": f"c{place:02d}.png",
-                "label": f"#{place}",
-                "nats": "" if score is None else f"{score:,.0f} nats",
-                "title": ", ".join(texts),
-                "figures": figures,
-            }
-        )
+        nats = "" if c["log_likelihood"] is None else f"{c['log_likelihood']:,.0f} nats"
+        card = {"file": f"c{place:02d}.png", "label": f"#{place}", "nats": nats}
+        candidates.append({**card, "title": ", ".join(texts), "figures": figures})
+    folder = f"images/{row['index']:05d}"
     return {
-        "name": row["name"],
-        "folder": f"images/{row['index']:05d}",
-        "truth": row.get("truth"),
+        "folder": folder,
         "candidates": candidates,
+        "name": row["name"],
+        "truth": row.get("truth"),
     }
 
 
-def _plots(titles: Sequence[str], **labels: str) -> tuple[Figure, list[Axes]]:
-    """A figure with a plot for each title."""
+def _plot(title: str, across: str, up: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3.1 * len(titles)), layout="constrained")
-    every = list(figure.subplots(len(titles), squeeze=False)[:, 0])
-    for axes, title in zip(every, titles, strict=True):
-        axes.set(title=title, **labels)
-    return figure, every
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=across, ylabel=up)
+    return figure, axes
 
 
 def _svg(figure: Figure) -> str:
@@ -135,10 +107,10 @@ def _svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def _likelihood_plot(gap: dict[str, Any]) -> str:
+def _likelihood_plot(gap: Row) -> str:
     """Histograms of truths and of candidates over common bins."""
     title = f"Log-likelihood, τ {Temperature.of(gap['tau'])}"
-    figure, (axes,) = _plots([title], xlabel="thousand nats", ylabel="share")
+    figure, axes = _plot(title, "thousand nats", "share")
     edges = [edge / 1000 for edge in gap["histogram"]["edges"]]
     for name in ("truth", "candidates"):
         counts = gap["histogram"][name]
@@ -152,38 +124,32 @@ def _rank_plot(result: Result) -> str:
     """The truth's rank histogram among M candidates. It is level for a calibrated model."""
     shares, cell = result.extra["rank_histogram"], result.cell
     assert cell is not None
-    across = "rank; dashed: truth and candidates alike"
     title = f"Rank of the truth among {cell.m}, τ {cell.tau}"
-    figure, (axes,) = _plots([title], xlabel=across, ylabel="share")
+    figure, axes = _plot(title, "rank; dashed: truth and candidates alike", "share")
     axes.bar(range(len(shares)), shares)
     axes.axhline(1 / len(shares), linestyle="--", color="C1")
     return _svg(figure)
 
 
-def _sweep_plot(evaluation: Evaluation) -> list[str]:
-    """LPIPS, SSIM and diversity against RMSE: a point for each setting, a line for each M, N and
-    rule. Empty if there is no sweep, or nothing to draw."""
-    rows = [row for row in evaluation.results if row.what == "model"]
-    across = next((m for m in ("rmse", "psnr") if all(m in r.values for r in rows)), "")
-    up = [m for m in ("lpips", "ssim", "diversity") if any(m in r.values for r in rows)]
-    if len(rows) < 2 or not across or not up:
-        return []
-    figure, every = _plots([f"{name} against {across}" for name in up], xlabel=across)
-    for axes, name in zip(every, up, strict=True):
+def _sweep_plots(evaluation: Evaluation) -> list[str]:
+    """LPIPS, SSIM and diversity of a sweep against RMSE: a line for each M, N and rule."""
+    plots = []
+    for name in ("lpips", "ssim", "diversity"):
+        known = [row for row in evaluation.results if {"rmse", name} <= row.values.keys()]
+        if sum(row.what == "model" for row in known) < 2:
+            continue
+        figure, axes = _plot(f"{name} against rmse", "rmse", name)
         lines: dict[str, list[tuple[float, float]]] = {}
-        for row in evaluation.results:
-            if row.what == ALL or not {across, name} <= row.values.keys():
-                continue
-            point = row.values[across].mean, row.values[name].mean
-            text = row.what.removesuffix(", published")
-            if row.cell is None:
-                axes.plot(*point, "D", color="grey")
-            else:
+        for row in known:
+            point = row.values["rmse"].mean, row.values[name].mean
+            if row.what == "model" and row.cell is not None:
                 tau, m, n, rank = row.cell
-                text = f"τ {tau}"
                 lines.setdefault(f"M {m}, N {n}, {rank}", []).append(point)
-            axes.annotate(text, point, **_NEAR)
+                axes.annotate(f"τ {tau}", point, **_NEAR)
+            elif row.cell is None:
+                axes.plot(*point, "D", label=row.what)
         for label, points in lines.items():
             axes.plot(*zip(*points, strict=True), "o-", label=label)
         axes.legend()
-    return [_svg(figure)]
+        plots.append(_svg(figure))
+    return plots

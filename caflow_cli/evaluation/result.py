@@ -15,7 +15,7 @@ a pair: numerator and denominator.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -39,12 +39,12 @@ __all__ = [
     "describe",
     "draws_of",
     "estimate",
+    "estimates",
     "ranked",
     "summarise",
 ]
 
 Row: TypeAlias = dict[str, Any]
-Values: TypeAlias = Mapping[str, Any]  # of one image, by metric
 
 ALL = "all candidates"  # their mean, where the model's row is of the best
 LIKELIEST = "likeliest"  # those that likelihood chooses, where another rule chose the row's
@@ -160,20 +160,18 @@ class Evaluation:
             if is_sweep and result.what == ALL:
                 continue
             kind = "model" if result.what in ("model", "generated") else "other"
-            rows.append((kind, result.label, self._texts(result.values)))
+            rows.append((kind, result.label, self._texts(result.values, "")))
             for to, values in {} if is_sweep else result.differences.items():
                 rows.append(("difference", f"  − {to}", self._texts(values, "+")))
         return rows
 
-    def _texts(self, values: dict[str, Estimate], sign: str = "") -> list[str]:
+    def _texts(self, values: dict[str, Estimate], sign: str) -> list[str]:
         texts = []
         for label in self.metrics:
-            decimals = METRICS[label.partition(":")[0]].decimals
-            text = ""
-            if value := values.get(label):
-                text = f"{value.mean:{sign}.{decimals}f}".replace("inf", "∞")
-                if value.standard_error is not None:
-                    text += f" ± {value.standard_error:.{decimals}f}"
+            value, decimals = values.get(label), METRICS[label.partition(":")[0]].decimals
+            text = "" if value is None else f"{value.mean:{sign}.{decimals}f}".replace("inf", "∞")
+            if value is not None and value.standard_error is not None:
+                text += f" ± {value.standard_error:.{decimals}f}"
             texts.append(text)
         return texts
 
@@ -217,19 +215,19 @@ def draws_of(row: Row, cell: Cell) -> Row:
     return min(found, key=lambda draws: len(draws["candidates"]))
 
 
-def ranked(draws: Row, m: int, rank: str = "likelihood") -> list[Row]:
-    """The first M candidates, the best first by a rule; ties are ordered by k."""
-    first: list[Any] = draws["candidates"][:m]
-    if rank == "none":
+def ranked(draws: Row, cell: Cell) -> list[Row]:
+    """The first M candidates, the best first by the cell's rule; ties are ordered by k."""
+    first: list[Any] = draws["candidates"][: cell.m]
+    if cell.rank == "none":
         return first
-    if rank != "likelihood":
-        return [first[k] for k in draws["orders"][rank][str(m)]]
+    if cell.rank != "likelihood":
+        return [first[k] for k in draws["orders"][cell.rank][str(cell.m)]]
     return sorted(first, key=lambda c: (-c.get("rank_score", c["log_likelihood"]), c["k"]))
 
 
 def summarise(
     rows: Sequence[Row], cells: Sequence[Cell], metrics: Sequence[str]
-) -> tuple[list[Result], list[dict[str, Any]]]:
+) -> tuple[list[Result], list[Row]]:
     """Results of all rows, in the order of the table: baselines, settings, truth; and the gaps.
 
     Args:
@@ -237,67 +235,72 @@ def summarise(
         cells: The settings of the sweep; none where nothing was drawn.
         metrics: That are measured.
     """
-    baselines: dict[str, list[Values]] = {
-        name: [row["baselines"].get(name, {}) for row in rows]
-        for name in dict.fromkeys(name for row in rows for name in row["baselines"])
+    images = [_figures(row, cells, metrics) for row in rows]
+    columns = {
+        key: [image.get(key, {}) for image in images]
+        for key in dict.fromkeys(key for image in images for key in image)
     }
-    results = [Result(name, _estimates(values)) for name, values in baselines.items()]
-    for cell in cells:
-        results += _of_cell(rows, cell, baselines, metrics)
-    if "bpd" in metrics:
-        results.append(_of_truths([row["truth"] for row in rows]))
-    gaps: list[dict[str, Any]] = []
+    results = []
+    for (what, cell), ours in columns.items():
+        if what == LIKELIEST or (what == ALL and not all(ours)):
+            continue
+        result = Result(what, estimates(ours), cell)
+        if what == "model":  # the same setting first, then the baselines
+            against = sorted(columns.items(), key=lambda item: item[0][1] is None)
+            for (other, of), theirs in against:
+                if of in (None, cell) and other not in ("model", "truth"):
+                    result.differences[other] = _differences(ours, theirs)
+        result.differences = {to: values for to, values in result.differences.items() if values}
+        if "calibration" in result.values and cell is not None:
+            lists = [draws_of(row, cell)["ranks"][str(cell.m)] for row in rows]
+            ranks = torch.tensor(lists, dtype=torch.float64)
+            shares = [central_share(histogram, 0.5) for histogram in ranks]
+            result.extra["rank_histogram"] = ranks.mean(0).tolist()
+            result.extra["coverage_50"] = estimate(shares).as_json()
+        results.append(result)
+    truths = [row["truth"] for row in rows if "standard_error" in row.get("truth", ())]
+    if truths and "bpd" in metrics:  # the part of the error that the K noise draws cause
+        errors = [t["standard_error"] * t["bits_per_dim"] / t["log_likelihood"] for t in truths]
+        results[-1].extra["noise_standard_error"] = math.hypot(*errors) / len(truths)
+    gaps = []
     if "likelihood" in metrics:
         gaps = [_gap(rows, place) for place in range(len(rows[0]["draws"]))]
-        for gap in gaps:
-            tau, values = Temperature.of(gap["tau"]), Estimate(**gap["truth_above_all"])
-            if tau not in {cell.tau for cell in cells}:
-                cell = Cell(tau, gap["candidates"], 1)
-                results.append(Result("model", {"likelihood": values}, cell))
+    for gap in gaps:
+        cell = Cell(Temperature.of(gap["tau"]), gap["candidates"], 1)
+        if cell.tau not in {one.tau for one in cells}:
+            above = Estimate(**gap["truth_above_all"])
+            results.append(Result("model", {"likelihood": above}, cell))
     return results, gaps
 
 
-def _of_cell(
-    rows: Sequence[Row],
-    cell: Cell,
-    baselines: dict[str, list[Values]],
-    metrics: Sequence[str],
-) -> list[Result]:
-    """Results of one setting: for the N kept candidates, and for the mean of all M."""
-    kept, everything, likeliest, histograms, m = [], [], [], [], str(cell.m)
-    for row in rows:
-        draws = draws_of(row, cell)
-        order, by_likelihood = ranked(draws, cell.m, cell.rank), ranked(draws, cell.m)
-        everything.append(_means(order))
-        likeliest.append(_means(by_likelihood[: cell.n]))
-        own = _means(order[: cell.n])
+def _figures(
+    row: Row, cells: Sequence[Cell], metrics: Sequence[str]
+) -> dict[tuple[str, Cell | None], Row]:
+    """The values of an image: of each baseline, of each setting, and of the truth."""
+    found: dict[tuple[str, Cell | None], Row] = {}
+    for name, values in row["baselines"].items():
+        found[name, None] = values
+    for cell in cells:
+        draws, m = draws_of(row, cell), str(cell.m)
+        order, likelier = ranked(draws, cell), ranked(draws, cell._replace(rank="likelihood"))
+        own = found["model", cell] = _means(order[: cell.n])
         if "seconds" in draws:
             own["seconds"] = draws["seconds"]
         if "likelihood" in metrics:
-            most = by_likelihood[0]["log_likelihood"]
-            own["likelihood"] = float(row["truth"]["log_likelihood"] > most)
+            above = row["truth"]["log_likelihood"] > likelier[0]["log_likelihood"]
+            own["likelihood"] = float(above)
         if m in draws.get("diversity", ()):
             own["diversity"] = draws["diversity"][m]
         if m in draws.get("ranks", ()):
-            histograms.append(torch.tensor(draws["ranks"][m], dtype=torch.float64))
-            own["calibration"] = central_share(histograms[-1], 0.9)
-        kept.append(own)
-    result = Result("model", _estimates(kept), cell)
-    against: dict[str, Sequence[Values]] = {}
-    if cell.m > cell.n and cell.rank != "likelihood":
-        against[LIKELIEST] = likeliest
-    if cell.m > cell.n:
-        against[ALL] = everything
-    for what, others in (against | baselines).items():
-        if differences := _differences(kept, others):
-            result.differences[what] = differences
-    if histograms:
-        result.extra["rank_histogram"] = torch.stack(histograms).mean(0).tolist()
-        shares = [central_share(histogram, 0.5) for histogram in histograms]
-        result.extra["coverage_50"] = estimate(shares).as_json()
-    if cell.m == cell.n or not all(everything):
-        return [result]
-    return [result, Result(ALL, _estimates(everything), cell)]
+            histogram = torch.tensor(draws["ranks"][m], dtype=torch.float64)
+            own["calibration"] = central_share(histogram, 0.9)
+        if cell.m > cell.n and cell.rank != "likelihood":
+            found[LIKELIEST, cell] = _means(likelier[: cell.n])
+        if cell.m > cell.n:
+            found[ALL, cell] = _means(order)
+    if "bpd" in metrics:
+        found["truth", None] = {"bpd": row["truth"]["bits_per_dim"]}
+    return found
 
 
 def _means(candidates: Sequence[Row]) -> Row:
@@ -310,20 +313,17 @@ def _means(candidates: Sequence[Row]) -> Row:
     return found
 
 
-def _estimates(values: Sequence[Values]) -> dict[str, Estimate]:
+def estimates(values: Sequence[Row]) -> dict[str, Estimate]:
     """Of the metrics of each image, which need not have all; no ratio to nothing."""
-    columns: dict[str, list[Any]] = {}
-    for of_one in values:
-        for name, value in of_one.items():
-            columns.setdefault(name, []).append(value)
-    return {
-        name: estimate(column)
-        for name, column in columns.items()
-        if not isinstance(column[0], list) or sum(b for _, b in column)
-    }
+    found = {}
+    for name in dict.fromkeys(name for of_one in values for name in of_one):
+        column = [of_one[name] for of_one in values if name in of_one]
+        if not isinstance(column[0], list) or any(b for _, b in column):
+            found[name] = estimate(column)
+    return found
 
 
-def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, Estimate]:
+def _differences(ours: Sequence[Row], theirs: Sequence[Row]) -> dict[str, Estimate]:
     """Of the metrics that both have, over the images of which both are finite; no ratios."""
     columns: dict[str, list[float]] = {}
     for a, b in zip(ours, theirs, strict=True):
@@ -333,30 +333,19 @@ def _differences(ours: Sequence[Values], theirs: Sequence[Values]) -> dict[str, 
     return {name: estimate(column) for name, column in columns.items()}
 
 
-def _of_truths(truths: Sequence[Row]) -> Result:
-    """The bits per dimension of the truths."""
-    result = Result("truth", {"bpd": estimate([truth["bits_per_dim"] for truth in truths])})
-    if "standard_error" in truths[0]:  # the part of the error that the K noise draws cause
-        errors = [t["standard_error"] * t["bits_per_dim"] / t["log_likelihood"] for t in truths]
-        result.extra["noise_standard_error"] = math.hypot(*errors) / len(truths)
-    return result
-
-
-def _gap(rows: Sequence[Row], place: int) -> dict[str, Any]:
+def _gap(rows: Sequence[Row], place: int) -> Row:
     """The truths' log-likelihoods beside those of the M candidates at a temperature, in nats."""
     draws = [row["draws"][place]["candidates"] for row in rows]
     truths = np.array([row["truth"]["log_likelihood"] for row in rows])
     found = np.array([[c["log_likelihood"] for c in candidates] for candidates in draws])
     edges = np.histogram_bin_edges([*truths, *found.flat], 24)
-    above = (truths > found.max(1)).astype(float)
+    above, apart = (truths > found.max(1)).astype(float), truths - found.mean(1)
+    histograms = {"truth": truths, "candidates": found}
     return {
         "tau": rows[0]["draws"][place]["tau"],
         "candidates": len(draws[0]),
         "truth_above_all": estimate(above.tolist()).as_json(),
-        "truth_minus_mean_candidate": estimate((truths - found.mean(1)).tolist()).as_json(),
-        "histogram": {
-            "edges": edges.tolist(),
-            "truth": np.histogram(truths, edges)[0].tolist(),
-            "candidates": np.histogram(found, edges)[0].tolist(),
-        },
+        "truth_minus_mean_candidate": estimate(apart.tolist()).as_json(),
+        "histogram": {"edges": edges.tolist()}
+        | {name: np.histogram(values, edges)[0].tolist() for name, values in histograms.items()},
     }

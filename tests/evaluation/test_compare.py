@@ -79,8 +79,6 @@ def test_what_does_not_match_is_refused_by_name(tmp_path):
     assert error.message.startswith("3 images without their pair: ")
     for name in ("made/c", "true/d", "true/e"):
         assert name in error.message
-    write_png(made / "b.jpg", np.zeros((24, 24, 3), np.uint8))
-    assert "two images 'b'" in refusal(made, true, ["rmse"]).message
     (tmp_path / "empty").mkdir()
     assert "no images in" in refusal(tmp_path / "empty", true, ["rmse"]).message
     assert "no images at" in refusal(tmp_path / "none", true, ["rmse"]).message
@@ -127,8 +125,9 @@ def test_statistics_stand_in_for_a_folder(tmp_path):
     both = compare(stats, stats, ["fid"], weights=QUICK).results[0].values[FID].mean
     assert abs(both) < 1e-6 * direct.values[FID].mean
     for metrics in (["kid"], ["rmse"], ["fid", "rmse"]):
-        error = refusal(made, stats, metrics)
-        assert (error.exit_code, error.hint) == (2, "--metric fid")
+        error = refusal(made, stats, metrics, weights=QUICK)
+        assert error.exit_code == 2
+        assert "--metric fid" in error.hint
 
 
 def line(name: str, *paths: Path) -> str:

@@ -61,7 +61,7 @@ def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extr
     `inception` gives the 2,048 pooled features of FID's network. `inception-768` and so on are its
     earlier layers. `alexnet` is the trunk of LPIPS, with its last 256 channels averaged over the
     image. `module:factory` is imported, also from the working directory, and called without
-    arguments. It must return a callable from uint8 (B, 3, H, W) to (B, d).
+    arguments.
 
     Raises:
         CaflowError: There is no such extractor (exit 2); or its weights are missing or not the

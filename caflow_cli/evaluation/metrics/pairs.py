@@ -165,11 +165,8 @@ def _similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def diversity(candidates: Tensor) -> float:
-    """Spread of M candidates in levels: `sqrt(mean over values of the variance over candidates)`.
-
-    Args:
-        candidates: uint8 (M, 3, H, W), M of at least 2; the variance has the divisor M - 1.
-    """
+    """Spread of M candidates, uint8 (M, 3, H, W), in levels: `sqrt(mean over values of the variance
+    over candidates)`, with the divisor M - 1."""
     return float(candidates.double().var(0).mean().sqrt())
 
 
@@ -256,11 +253,8 @@ _lpips = functools.cache(LpipsDistance)  # building it takes longer than measuri
 def pair_metrics(
     names: Collection[str], weights: Weights, device: torch.device | str = "cpu"
 ) -> PairMetrics:
-    """A function that computes the metrics of pairs, for each pair of two batches.
-
-    Raises:
-        CaflowError: LPIPS is asked for and its trunk is missing (exit 3).
-    """
+    """A function that computes the metrics of pairs of two batches. CaflowError (exit 3) if LPIPS's
+    trunk is missing."""
     functions: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
     if "lpips" in names:
         functions["lpips"] = _lpips(weights.lpips or os.environ.get(ALEX.variable), str(device))

@@ -41,15 +41,8 @@ _ROWS = 500  # of a matrix of distances, in memory at a time
 
 
 class SetFeatures:
-    """Streamed float64 statistics of a set. Their size does not depend on the number of images.
-
-    They are the sums and products of all features and, for KID and coverage, a uniform random
-    sample of at most 10,000 features, drawn by a separate generator.
-
-    Args:
-        extractor: Its name.
-        metrics: What is computed from them.
-    """
+    """Streamed float64 statistics of a set: sums and products of all features and, if one of the
+    metrics needs them, a uniform random sample of at most 10,000 features."""
 
     def __init__(self, extractor: str, metrics: Sequence[str] = ()) -> None:
         self.extractor = extractor
@@ -112,11 +105,8 @@ class SetFeatures:
 
     @classmethod
     def load(cls, path: Path, extractor: str) -> SetFeatures:
-        """Read the statistics of an .npz: ours, or only mu and sigma as pytorch-fid writes them.
-
-        Raises:
-            CaflowError: (exit 2) the file has no statistics, or those of another extractor.
-        """
+        """Read an .npz, ours or one of pytorch-fid (mu and sigma alone). CaflowError (exit 2) if it
+        has no statistics, or those of another extractor."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 mean, covariance = (
@@ -179,24 +169,17 @@ def cautions(sets: Sequence[SetFeatures]) -> list[str]:
 
 
 def fid(generated: SetFeatures, reference: SetFeatures) -> float:
-    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, in float64.
-
-    Raises:
-        CaflowError: A set has fewer than two images.
-    """
+    """`|m - m'|² + tr(C + C' - 2 (C C')^½)` of means and covariances, in float64."""
     (m, c), (mean, covariance) = generated.moments, reference.moments
     root = torch.linalg.eigvals(covariance @ c).sqrt().real.sum()
     return float((mean - m).square().sum() + covariance.trace() + c.trace() - 2 * root)
 
 
 def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
-    """Mean and standard deviation over random subsets of the unbiased squared MMD.
+    """Mean and standard deviation over random subsets of the unbiased squared MMD, in float64.
 
     The kernel is `(x·y / d + 1)³`. There are 100 subsets of at most 1,000 features from each set,
-    drawn with a fixed seed, or one subset if each would hold both sets whole. Float64.
-
-    Raises:
-        CaflowError: A set has fewer than two images, or consists of statistics only.
+    drawn with a fixed seed, or one subset if each would hold both sets whole.
     """
     sets = reference.features, generated.features
     n = min(_SUBSET_SIZE, *map(len, sets))
@@ -216,15 +199,8 @@ def kid(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
 
 
 def coverage(generated: SetFeatures, reference: SetFeatures) -> tuple[float, float]:
-    """Coverage and density of a generated set, both better if higher.
-
-    Args:
-        generated: With at least one image, and kept features.
-        reference: The truths, with at least two images, and kept features.
-
-    Raises:
-        CaflowError: (exit 2) a set consists of statistics only.
-    """
+    """Coverage and density of a generated set, both better if higher. Both sets have kept features;
+    CaflowError (exit 2) if one consists of statistics only."""
     made, true = generated.features, reference.features
     radii = _radii(true)
     covered, inside = 0, 0
@@ -236,12 +212,8 @@ def coverage(generated: SetFeatures, reference: SetFeatures) -> tuple[float, flo
 
 
 def own_coverage(generated: SetFeatures, reference: SetFeatures) -> float:
-    """The share of truths whose ball holds an image drawn for that truth's own condition.
-
-    Args:
-        generated: N images for each truth, in the truths' order; it keeps all of them.
-        reference: The truths, with kept features, all of them.
-    """
+    """The share of truths whose ball holds an image drawn for that truth's own condition: of N for
+    each truth, in the truths' order. Both sets keep all features."""
     true = reference.features
     apart = (generated.features.unflatten(0, (len(true), -1)) - true[:, None]).norm(dim=2)
     return float((apart.min(1).values <= _radii(true)).double().mean())
