@@ -15,7 +15,7 @@ from ..data.split import ImageFiles
 from ..errors import EXIT_FAILED, CaflowError, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
-from ..paths import exists, is_file, without_ending
+from ..paths import is_file, without_ending
 from ..tasks import Pixels
 from ..tasks.base import resize as resized
 from .metrics import METRICS, Weights, choose_metrics
@@ -146,8 +146,6 @@ def _open(stack: ExitStack, path: Path) -> _Set:
     """Open the images at a path, or their statistics; nothing is decoded yet."""
     if path.suffix.lower() == ".npz" and is_file(path):
         return _Set({}, path)
-    if not exists(path):
-        raise usage_error(f"no images at {str(path)!r}", "give a folder, a zip or an image")
     if is_file(path) and path.suffix.lower() in SUFFIXES:
         return _Set({path.stem: partial(read_image, path)})
     files = stack.enter_context(open_files(path))

@@ -81,7 +81,7 @@ def test_what_does_not_match_is_refused_by_name(tmp_path):
         assert name in error.message
     (tmp_path / "empty").mkdir()
     assert "no images in" in refusal(tmp_path / "empty", true, ["rmse"]).message
-    assert "no images at" in refusal(tmp_path / "none", true, ["rmse"]).message
+    assert "no data at" in refusal(tmp_path / "none", true, ["rmse"]).message
 
 
 def test_mixed_sizes_need_resize(tmp_path):

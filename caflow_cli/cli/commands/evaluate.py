@@ -258,6 +258,9 @@ def _compare(
     images: list[str], metrics: list[str], compared: Compared, console: Console
 ) -> Evaluation:
     """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
+    for path in images or [str(compared.reference)]:
+        check_there(path)
+
     from ...evaluation import compare
 
     generated, reference = images or (sys.stdin, str(compared.reference))
