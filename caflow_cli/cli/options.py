@@ -152,21 +152,13 @@ DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name
 )
 SHARD = option(
     "--shard K/N",
-    "Take every N-th input, from the K-th on: N processes share the work. Default: RANK + 1 of "
-    "WORLD_SIZE, where a launcher sets these, else all inputs.",
+    "Take every N-th input, from the K-th on. Default: RANK + 1 of WORLD_SIZE, if a launcher sets "
+    "these.",
     MODEL,
 )
-SEED = option(
-    "--seed S",
-    "Candidate k uses seed S + k; `--seed S+k -m 1` reproduces it.",
-    SAMPLING,
-    default=0,
-)
+SEED = option("--seed S", "Candidate k uses seed S + k.", SAMPLING, default=0)
 NOISE_SAMPLES = option(
-    "--noise-samples K",
-    "Fixed noise samples that a score averages over; K > 1 gives its standard error.",
-    SAMPLING,
-    default=1,
+    "--noise-samples K", "Fixed noise samples; K > 1 gives a standard error.", SAMPLING, default=1
 )
 RECURSIVE = option("--recursive -r", "Also search the folders in folders.", OUTPUT)
 OVERWRITE = option("--overwrite", "Replace outputs that exist.", OUTPUT)
@@ -193,15 +185,12 @@ class Restoration:
 
     tau: str | None = option(
         "--tau T",
-        "Temperature: lower is smoother, 1 is the model's distribution. Or a shape: 0.9/0.7/0.5 is "
-        "one value per scale, finest first; or one per latent. Default: the model's, else 0.5 "
-        "(colorize 0.85, paired 0.8).",
+        "Temperature: lower is smoother, 1 is the model's distribution. 0.9/0.7/0.5 is one value "
+        "per scale, finest first. Default: the model's, else 0.5 (colorize 0.85, paired 0.8).",
         SAMPLING,
     )
     candidates: int | None = option(
-        "--candidates -m M",
-        "Number of candidates. Default: the model's, else 10 (inpaint 30).",
-        SAMPLING,
+        "--candidates -m M", "How many. Default: the model's, else 10 (inpaint 30).", SAMPLING
     )
     keep: int = option("--keep -n N", "How many of the best to write.", SAMPLING, default=1)
     rank: str = option(
@@ -215,22 +204,21 @@ class Restoration:
     device: str = DEVICE
     precision: str = option(
         "--precision P",
-        "float32, or bf16: sample with networks in bfloat16, which is faster on CPUs with AVX-512 "
-        "bf16 or AMX and on CUDA. Samples differ slightly; scores stay float32.",
+        "float32, or bf16: faster samples on CUDA and on CPUs with AVX-512 bf16 or AMX, which "
+        "differ slightly. Scores stay float32.",
         MODEL,
         default="float32",
     )
     compile: bool = option(
         "--compile",
-        "Compile the sampler (`torch.compile`; CUDA graphs on a GPU). This takes minutes, so it is "
-        "for many images of one size. Scores are not compiled.",
+        "Compile the sampler, which takes minutes: for many images of one size. Scores are not "
+        "compiled.",
         MODEL,
     )
     shard: str | None = SHARD
     output: str | None = option(
         "--output -o PATH|DIR/|-",
-        "File, folder (in which folders are mirrored), or `-` for stdout. Default: the input's "
-        "folder.",
+        "File, folder (which mirrors folders), or `-` for stdout. Default: the input's folder.",
         OUTPUT,
     )
     recursive: bool = RECURSIVE

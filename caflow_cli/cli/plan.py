@@ -135,11 +135,7 @@ def make_plan(
 
 
 def write_output(path: Path, data: bytes, given: Restoration) -> bool:
-    """Write one output, whole or not at all, with the folders that it needs.
-
-    Returns:
-        False where the file exists and is kept, as `--skip-existing` asks for.
-    """
+    """Write one output, whole or not at all. False: the file exists and is kept, as asked for."""
     if given.skip_existing and os.path.lexists(path):
         return False
     make_folder(path.parent)
@@ -165,8 +161,7 @@ def parse_scale(typed: str) -> Scale:
 def scaled(scale: Scale, height: int, width: int) -> tuple[int, int]:
     """Width and height of what is written for an input of that size.
 
-    Raises:
-        CaflowError: (exit 1) the input is as large as the box already.
+    CaflowError (exit 1) if the input is as large as the box already.
     """
     if isinstance(scale, tuple):
         box, scale = scale, min(scale[0] / width, scale[1] / height)
@@ -233,17 +228,15 @@ def _key(path: Path) -> str:
 def _check_writable(path: Path, option: str = "-o") -> None:
     """CaflowError (exit 2) unless the folder of a file is writable, or can be created."""
     folder = next((one for one in path.parents if exists(one)), Path())
+    reason = None if is_folder(folder) and os.access(folder, os.W_OK | os.X_OK) else "no access"
     try:  # a name that is too long shows itself
         for one in (path, folder / path.name):
             with suppress(FileNotFoundError, NotADirectoryError):
                 one.lstat()
-        problem = (
-            None if os.access(folder, os.W_OK | os.X_OK) and is_folder(folder) else "no access"
-        )
     except OSError as error:
-        problem = error.strerror
-    if problem is not None:
-        raise usage_error(f"cannot write {str(path)[:80]!r}: {problem}", f"choose another {option}")
+        reason = error.strerror
+    message = f"cannot write {str(path)[:80]!r}: {reason}"
+    check_usage(reason is None, message, f"choose another {option}")
 
 
 class Claims:
@@ -254,11 +247,8 @@ class Claims:
         self._outputs: dict[str, str] = {}
 
     def claim(self, path: Path, name: str, may_exist: bool, option: str = "-o") -> None:
-        """Claim an output for an input, or for the option that names the file.
-
-        Raises:
-            CaflowError: (exit 2) it is already claimed, is an input or a folder, or exists and must
-                not.
+        """Claim an output for an input, or for the option that names the file. CaflowError (exit 2)
+        if it is already claimed, is an input or a folder, or exists and must not.
         """
         key, shown, hint = _key(path), repr(str(path)), f"choose another {option}"
         message = f"{self._outputs.get(key)!r} and {name!r} would both be written to {shown}"
@@ -266,9 +256,8 @@ class Claims:
         check_usage(key not in self._inputs, f"the output {shown} is an input", hint)
         check_usage(not is_folder(path), f"the output {shown} is a folder", hint)
         way = "--overwrite or --skip-existing" if option == "-o" else "--overwrite"
-        check_usage(
-            may_exist or not os.path.lexists(path), f"{shown} exists", f"add {way}, or {hint}"
-        )
+        free = may_exist or not os.path.lexists(path)
+        check_usage(free, f"{shown} exists", f"add {way}, or {hint}")
         self._outputs[key] = name
 
 
@@ -276,10 +265,6 @@ class Sheet:
     """A PNG with one row for each input, written when all are done: `--grid`, `--map`.
 
     Nothing is drawn where the option is not given, or the file exists and is kept.
-
-    Raises:
-        CaflowError: (exit 2) the name is not that of a PNG, there are too many inputs, or as
-            `Claims.claim`.
     """
 
     def __init__(

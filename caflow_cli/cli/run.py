@@ -188,9 +188,10 @@ class _Run:
                 for note in filter(None, notes):
                     self.console.note(f"{job.name}: {note}")
                 item.size = size
-        except CaflowError as error:  # of one of several images, it does not stop the others
-            one = len(self.plan.jobs) == 1
-            item.error = error if one else CaflowError(error.message, error.hint)
+        except CaflowError as error:
+            item.error = error
+            if len(self.plan.jobs) > 1:  # a wrong mask of one image does not stop the others
+                error.exit_code = EXIT_FAILED
         return item
 
     def _draw(self, batch: Sequence[_Item]) -> None:

@@ -61,7 +61,7 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
     missing = [
         ["superres", "gone.png"],
         ["inpaint", "gone.png"],
-        ["sample", "gone.png", "--model", "maps-aerial"],
+        ["sample", "--cond", "gone.png", "--model", "maps-aerial"],
         ["score", "--cond", "gone.png", "--target", "x.png"],
         ["score", "--cond", "example:face", "--target", "gone.png"],
     ]

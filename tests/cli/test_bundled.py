@@ -55,7 +55,7 @@ def test_a_written_candidate_is_replayed_by_its_seed(restored, tmp_path):
     [
         (("colorize", "example:room"), "photos-colorize"),
         (("inpaint", "example:face_64", "--mask", "example:hole"), "photos-inpaint"),
-        (("sample", "example:map", "--model", "maps-aerial"), "maps-aerial"),
+        (("sample", "--cond", "example:map", "--model", "maps-aerial"), "maps-aerial"),
     ],
 )
 def test_every_task_works_offline_with_its_bundled_model(
@@ -69,7 +69,8 @@ def test_every_task_works_offline_with_its_bundled_model(
     assert record["model"]["id"] == model
     best, second = record["outputs"]
     assert best["log_likelihood"] >= second["log_likelihood"]
-    source, mask = arguments[1], arguments[2:] if arguments[0] == "inpaint" else ()
+    source = next(one for one in arguments if one.startswith("example:"))
+    mask = arguments[2:] if arguments[0] == "inpaint" else ()
     image = pixels(tmp_path / best["path"])
     given = pixels(example_path(source.removeprefix("example:")))
     if arguments[0] == "colorize":

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from ...errors import usage_error
+from ...errors import check_usage
 from .. import options
 from ..masking import Masking
 from ..options import OUTPUT, SAMPLING, Restoration, expanded, option
 from ..run import restore_all
-
-__all__ = ["colorize_command", "inpaint_command", "sample_command", "superres_command"]
 
 
 @expanded
 def superres_command(
     images: options.Images,
     given: Restoration,
+    messages: options.Messages,
     consistent: bool = option(
         "--consistent",
         "Project each candidate, before it is scored, to an image near it that shrinks to the "
@@ -31,8 +26,6 @@ def superres_command(
         "model's scale, then resized (Lanczos). JSON says score_exact false.",
         OUTPUT,
     ),
-    *,
-    messages: options.Messages,
 ) -> None:
     """Enlarge images: draw M candidates, rank them by log-likelihood, write the best N.
 
@@ -80,20 +73,16 @@ def inpaint_command(
 
 @expanded
 def sample_command(
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[IMAGE]", help="Images to sample from, as --cond."),
-    ] = None,
-    cond: list[str] | None = option(
-        "--cond PATH",
-        "Image to sample from, such as a sketch for a model trained on sketches. May be repeated. "
-        "`-` for stdin.",
-        OUTPUT,
-    ),
-    *,
     given: Restoration,
     masking: Masking,
     messages: options.Messages,
+    cond: list[str] = option(
+        "--cond PATH",
+        "Image to sample from, such as a sketch, or a folder, or a glob in quotes; `-` for stdin. "
+        "May be repeated.",
+        OUTPUT,
+        default=...,
+    ),
 ) -> None:
     """Sample from a model of any task, such as one trained on pairs of images.
 
@@ -104,9 +93,5 @@ def sample_command(
 
     Example: caflow sample --cond sketch.png --model maps-aerial -m 10 -n 3
     """
-    inputs = [*(cond or []), *(images or [])]
-    if not inputs:
-        raise usage_error("nothing to sample from", "caflow sample --cond sketch.png")
-    if given.model is None:
-        raise usage_error("sample needs a model", "--model maps-aerial, or a file")
-    restore_all(messages.console("sample"), inputs, given, masking)
+    check_usage(given.model is not None, "sample needs a model", "--model maps-aerial, or a file")
+    restore_all(messages.console("sample"), cond, given, masking)
