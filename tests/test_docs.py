@@ -1,12 +1,10 @@
-"""Pages: links lead somewhere, pictures are those of today's models, examples run."""
+"""Pages: links lead somewhere, images are those of today's models, examples run."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -68,22 +66,10 @@ def test_paths_in_code_style_exist(name):
     assert [p for p in paths if not (ROOT / p).exists() and not [*package.rglob(p)]] == []
 
 
-# --- the pictures of the README -------------------------------------------------------------------
+def test_the_images_are_of_these_models_examples_and_script(monkeypatch):
+    monkeypatch.syspath_prepend(PICTURES)
+    import draw
 
-
-@pytest.fixture(scope="module")
-def draw():
-    spec = importlib.util.spec_from_file_location("caflow_pictures", PICTURES / "draw.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
-
-
-def test_the_pictures_are_of_these_models_examples_and_script(draw):
     record = json.loads((PICTURES / "drawn_from.json").read_text("utf-8"))
     assert record["sources"] == draw.digests(draw.sources()), "python docs/pictures/draw.py"
     found = {
@@ -95,7 +81,7 @@ def test_the_pictures_are_of_these_models_examples_and_script(draw):
     assert {scene.model for scene in draw.SCENES} <= bundled
 
 
-def test_the_pictures_are_small_and_in_the_readme():
+def test_the_images_are_small_and_in_the_readme():
     readme = (ROOT / "README.md").read_text("utf-8")
     paths = sorted(PICTURES.glob("*.webp"))
     assert sum(path.stat().st_size for path in paths) <= 500_000
@@ -103,15 +89,12 @@ def test_the_pictures_are_small_and_in_the_readme():
         tag = re.search(rf'<img src="docs/pictures/{path.name}" [^>]*>', readme)
         assert tag, path.name
         assert re.search(r'alt="[^"]{20,}"', tag[0]), "says what is to be seen"
-        with Image.open(path) as picture:
+        with Image.open(path) as image:
             # Sharp where a page shows it, on a screen with two pixels a point or nearly.
             width = int(re.search(r'width="(\d+)"', tag[0])[1])
-            assert 1.3 * width < picture.width < 1000
-            assert picture.mode == "RGBA"  # no corner of paper on a dark page
-            assert picture.getpixel((0, 0))[3] == 0
-
-
-# --- the worked example ---------------------------------------------------------------------------
+            assert 1.3 * width < image.width < 1000
+            assert image.mode == "RGBA"  # no corner of paper on a dark page
+            assert image.getpixel((0, 0))[3] == 0
 
 
 def test_the_density_example_runs(capsys):
@@ -119,5 +102,5 @@ def test_the_density_example_runs(capsys):
     page = (DOCS / "scores.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
     assert code.count("range(100)") == 1
-    exec(compile(code.replace("range(100)", "range(16)"), "docs/scores.md", "exec"), {})
+    exec(compile(code.replace("range(100)", "range(12)"), "docs/scores.md", "exec"), {})
     assert capsys.readouterr().out.count("\n") == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import doctest
 import importlib
 import inspect
@@ -24,15 +23,15 @@ OBJECTS = {**PUBLIC, "Config": Config, "Sampling": Sampling}
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with the pictures that examples name: photos of 16 pixels a side, faces of 64."""
+    """A folder with the images that examples name: photos of 16 pixels a side, faces of 64."""
     folder = tmp_path_factory.mktemp("examples")
     generator = np.random.default_rng(0)
     for name, count, side in (("photos", 24, 16), ("faces", 2, 64)):
         (folder / name).mkdir()
         for index in range(count):
             corners = Image.fromarray(generator.integers(0, 256, (2, 2, 3), np.uint8))
-            picture = corners.resize((side, side), Image.Resampling.BICUBIC)
-            picture.save(folder / name / f"{index:02d}.png")
+            image = corners.resize((side, side), Image.Resampling.BICUBIC)
+            image.save(folder / name / f"{index:02d}.png")
     return folder
 
 
@@ -49,14 +48,3 @@ def test_the_example_runs(name, workplace, monkeypatch):
     failed, tried = runner.run(example)
     assert failed == 0
     assert tried > 0
-
-
-def test_docstrings_begin_with_the_verb_or_the_thing():
-    astray = []
-    for path in sorted(Path(caflow_cli.__file__).parent.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                text = ast.get_docstring(node) or ""
-                if text.startswith("What "):
-                    astray.append(f"{path.name}: {text.splitlines()[0]}")
-    assert astray == []

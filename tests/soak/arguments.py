@@ -19,29 +19,10 @@ FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
 OUTPUTS = ("out", "out/", "new.png", "new.jpg", "x.png", "deep/er/new.png", "-", "", "photos", ".")
 STRANGE = (
-    "",
-    " ",
-    "-",
-    "--",
-    "-1",
-    "~",
-    ".",
-    "..",
-    "/",
-    "nothing",
-    "*.png",
-    "[",
-    "**",
-    "example:face",
-    "example:nobody",
-    "user/model@v1",
-    "x" * 300,
-    "фото.png",
-    "two\nlines.png",
+    *("", " ", "-", "--", "-1", "~", ".", "..", "/", "nothing", "*.png", "[", "**", "example:face"),
+    *("example:nobody", "user/model@v1", "x" * 300, "фото.png", "two\nlines.png", "%s{0}$HOME"),
     "\udce9.png",  # a byte that is not UTF-8, as the system hands it over
-    "%s{0}$HOME",
-    "x.png/inside",
-    "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x",
+    *("x.png/inside", "\N{RIGHT-TO-LEFT OVERRIDE}gnp.x"),
 )
 NUMBERS = (
     "0", "1", "2", "3", "-1", "1.5", "0.0", "1e3", "nan", "inf", "-inf", "1e999",
@@ -76,18 +57,10 @@ COUNTED = {
     "--quality", "--limit", "--minutes", "--images", "--lr",
 }  # fmt: skip
 # Without a bound these would train, or draw, for hours.
+_SMALL = ("flow.scales=1", "flow.hidden=2", "flow.trunk=2")
 BOUNDS = {
-    "train": (
-        "--images",
-        "3",
-        "--set",
-        "flow.scales=1",
-        "--set",
-        "flow.hidden=2",
-        "--set",
-        "flow.trunk=2",
-    ),
-    "evaluate": ("--limit", "2"),
+    "train": ["--images", "3", *(word for value in _SMALL for word in ("--set", value))],
+    "evaluate": ["--limit", "2"],
 }
 
 

@@ -23,64 +23,41 @@ from caflow_cli.data.examples import keep, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
-from caflow_cli.records import parse
 
 _ENDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 3, 64, 2**31, 2**53, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320,
-    "", "superres", "shared", "../x", "F32", "F64", "\ud800", "x" * 5000, [], {}, [[[]]], [0] * 50,
-)  # fmt: skip
-_TOKENS = (
-    b"../",
-    b"\0",
-    b"{",
-    b"}",
-    b"[",
-    b'"',
-    b"null",
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"true",
-    b"\xff",
-)
+_NUMBERS = (0, 1, -1, 2, 3, 64, 2**31, 2**53, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320)
+_TEXTS = ("", "superres", "shared", "../x", "F32", "F64", "\ud800", "x" * 5000)
+_VALUES: tuple[Any, ...] = (None, True, False, *_NUMBERS, *_TEXTS, [], {}, [[[]]], [0] * 50)
+_TOKENS = (*(b"../", b"\0", b"{", b"}", b"[", b'"', b"null"), b"-1", b"1e999", b"NaN", b"\xff")
 
 
 def mutated(seeds: Sequence[bytes], rng: random.Random) -> bytes:
     """One of the seeds, changed in one place to a few."""
     data = bytearray(rng.choice(seeds))
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
-        data = _change(data, seeds, rng)
+        at, length = rng.randrange(len(data) + 1), rng.choice((1, 1, 2, 4, 8, 64))
+        kind = rng.randrange(8)
+        if kind == 0 and at < len(data):
+            data[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            data[at : at + 1] = rng.randbytes(1)
+        elif kind == 2:
+            size = rng.choice((1, 2, 4))
+            value = rng.choice(_ENDS) & (1 << 8 * size) - 1
+            data[at : at + size] = value.to_bytes(size, rng.choice(("little", "big")))
+        elif kind == 3:
+            del data[at : at + length]
+        elif kind == 4:
+            data[at:at] = data[at : at + length] * rng.choice((1, 2, 20))
+        elif kind == 5:
+            del data[at:]
+        elif kind == 6:
+            other = rng.choice(seeds)
+            start = rng.randrange(len(other) + 1)
+            data[at : at + length] = other[start : start + length]
+        else:
+            data[at:at] = rng.choice(_TOKENS)
     return bytes(data)
-
-
-def _change(data: bytearray, seeds: Sequence[bytes], rng: random.Random) -> bytearray:
-    at = rng.randrange(len(data) + 1)
-    length = rng.choice((1, 1, 2, 4, 8, 64))
-    kind = rng.randrange(8)
-    if kind == 0 and at < len(data):
-        data[at] ^= 1 << rng.randrange(8)
-    elif kind == 1 and at < len(data):
-        data[at] = rng.randrange(256)
-    elif kind == 2:
-        value = rng.choice(_ENDS)
-        word = struct.pack(rng.choice("<>") + rng.choice("BHI"), *[0])
-        data[at : at + len(word)] = (value & (1 << 8 * len(word)) - 1).to_bytes(
-            len(word), rng.choice(("little", "big"))
-        )
-    elif kind == 3:
-        del data[at : at + length]
-    elif kind == 4:
-        data[at:at] = data[at : at + length] * rng.choice((1, 2, 20))
-    elif kind == 5:
-        del data[at:]
-    elif kind == 6:
-        other = rng.choice(seeds)
-        start = rng.randrange(len(other) + 1)
-        data[at : at + length] = other[start : start + length]
-    else:
-        data[at:at] = rng.choice(_TOKENS)
-    return data
 
 
 def resealed_png(data: bytes) -> bytes:
@@ -137,30 +114,17 @@ def other_safetensors(data: bytes, rng: random.Random) -> bytes:
     return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
-def headed(header: dict[str, Any], tensors: bytes = b"") -> bytes:
-    """A safetensors file of that header."""
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + tensors
-
-
 _PIXELS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A reader, and files that it can read.
+    """A reader, and files that it can read."""
 
-    Attributes:
-        read: Reads a file; `CaflowError` is how it refuses one.
-        seeds: Files that it reads.
-        reseal: Puts right what would be noticed before all else, such as checksums.
-        change: Changes a file by what it knows of its format.
-    """
-
-    read: Callable[[Path], object]
+    read: Callable[[Path], object]  # CaflowError is how it refuses a file
     seeds: Callable[[], list[bytes]]
-    reseal: Callable[[bytes], bytes] = bytes
-    change: Callable[[bytes, random.Random], bytes] | None = None
+    reseal: Callable[[bytes], bytes] = bytes  # puts right what is noticed first: checksums
+    change: Callable[[bytes, random.Random], bytes] | None = None  # by the format
 
     def damaged(self, seeds: Sequence[bytes], rng: random.Random) -> bytes:
         """One of the files, changed."""
@@ -192,10 +156,10 @@ def finding(target: Target, data: bytes, folder: Path) -> str | None:
     return None
 
 
-# --- pictures -------------------------------------------------------------------------------------
+# --- images ---------------------------------------------------------------------------------------
 
 
-def _read_picture(path: Path) -> None:
+def _read_image(path: Path) -> None:
     provenance = read_provenance(path)
     assert provenance is None or isinstance(provenance, dict)
     found = read_image(path)
@@ -203,7 +167,7 @@ def _read_picture(path: Path) -> None:
     assert found.shape[2] == 3
 
 
-def _pictures() -> list[bytes]:
+def _images() -> list[bytes]:
     from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits
 
     photo = Image.fromarray(_PIXELS)
@@ -239,10 +203,10 @@ def _pictures() -> list[bytes]:
         tiff_of_16_bits(deep, "<", planar=True),
         encode_png(_PIXELS, '{"model": {"id": "x", "sha256": "0"}}'),
     ]
-    for picture, format, options in kinds:
+    for image, format, options in kinds:
         buffer = io.BytesIO()
         try:
-            picture.save(buffer, format, **options)
+            image.save(buffer, format, **options)
         except (OSError, KeyError):  # a Pillow that was built without the format
             continue
         files.append(buffer.getvalue())
@@ -299,9 +263,7 @@ def _models() -> list[bytes]:
     with tempfile.TemporaryDirectory() as folder:
         CAFlow(config).save(Path(folder) / "x", {"images": 1})
         whole = (Path(folder) / "x").read_bytes()
-    record = json.dumps({"schema": 1, "config": config.to_dict()})
-    tensor = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
-    return [whole, whole, headed({"__metadata__": {"caflow": record}, "x": tensor}, bytes(4))]
+    return [whole]
 
 
 def _read_manifest(path: Path) -> None:
@@ -317,18 +279,6 @@ def _manifests() -> list[bytes]:
 
 
 # --- configs --------------------------------------------------------------------------------------
-
-
-def _read_json_config(path: Path) -> None:
-    try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return
-    parse(Config, values)
-
-
-def _json_configs() -> list[bytes]:
-    return [json.dumps(Config(_FLOW, TaskConfig(size=8)).to_dict()).encode(), b"{}"]
 
 
 def _read_run_config(path: Path) -> None:
@@ -372,11 +322,10 @@ def _statistics() -> list[bytes]:
 
 
 TARGETS = {
-    "picture": Target(_read_picture, _pictures, resealed_png),
+    "image": Target(_read_image, _images, resealed_png),
     "zip": Target(_read_zip, _zips),
     "model": Target(_read_model, _models, change=other_safetensors),
     "manifest": Target(_read_manifest, _manifests, change=other_json),
-    "config": Target(_read_json_config, _json_configs, change=other_json),
     "run-config": Target(_read_run_config, _run_configs),
     "statistics": Target(_read_statistics, _statistics),
 }

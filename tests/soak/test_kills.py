@@ -17,7 +17,7 @@ from pathlib import Path
 import helpers
 import numpy as np
 import pytest
-from forked import Process, run
+from forked import run
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -161,19 +161,6 @@ def test_a_killed_command_leaves_whole_files_and_can_be_run_again(name, given, t
         assert content(work / "out") == wanted, where
         # A command that finds all images there writes nothing, and so cleans nothing.
         assert name == "superres" or hidden(work / "out") == [], where
-
-
-def test_many_processes_write_one_folder_as_one_does(given, tmp_path):
-    done = run(MAIN, *superres(given), cwd=tmp_path)
-    assert done.returncode == 0
-    wanted = content(tmp_path / "out")
-    shutil.rmtree(tmp_path / "out")
-    many = [Process(MAIN, *superres(given), cwd=tmp_path) for _ in range(count(2, 10))]
-    for process in many:
-        _, err = process.communicate()
-        assert process.returncode == 0, err
-    assert content(tmp_path / "out") == wanted
-    assert hidden(tmp_path / "out") == []
 
 
 @pytest.mark.skipif(SOAK not in os.environ, reason="at length only")
