@@ -47,7 +47,7 @@ def run(
     file_limit: int | None = None,
     double: bool = False,
 ) -> list[Outcome]:
-    """`train` in as many processes; what each reports.
+    """`train` in as many processes, and then again; what each reports.
 
     Args:
         values: Of the config.
@@ -135,7 +135,12 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     if _Watched.made:
         weights = _Watched.made[0].model.parameters()
         outcome["weights"] = [p.detach().numpy().copy() for p in weights]
-    outcome["steps"], outcome["written"] = _Watched.steps, written
+    outcome["steps"], outcome["written"] = _Watched.steps, list(written)
+    if outcome["code"] == 0:
+        try:
+            train(config)
+        except CaflowError as error:
+            outcome["again"] = error.message
     pipe.send(outcome)
     pipe.close()
     if torch.distributed.is_initialized():

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
-import copy
 import os
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, leads_out
 
 __all__ = ["is_image", "open_folder", "open_zip", "read_file", "walk"]
-
-_PIECE = 4096  # bytes; `zipfile` unpacks all of so many by LZMA at once, to 30 MB at most
 
 
 def open_folder(path: Path) -> ImageFiles:
@@ -52,7 +47,8 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
     """Open a zip, which is read in memory.
 
     Raises:
-        CaflowError: (exit 2) it is none, is encrypted, or has a member whose path leads out of it.
+        CaflowError: (exit 2) it is none, is encrypted or compressed in a rare way, or has a member
+            whose path leads out of it.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -60,18 +56,18 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
         message = f"{str(path)!r} is neither a folder nor a readable zip"
         raise usage_error(message, "--data FOLDER or --data FILE.zip") from error
     with archive:
-        entries = [e for e in archive.infolist() if is_image(e.filename) and not e.is_dir()]
-        for entry in entries:
-            if entry.flag_bits & 1:
-                raise usage_error(f"{str(path)!r} is encrypted", "unpack it and give the folder")
+        infos = archive.infolist()
+        entries = {e.filename: e for e in infos if is_image(e.filename) and not e.is_dir()}
+        hint = "unpack it with care, and give the folder"
+        for name, entry in entries.items():
+            member = f"{str(path)!r} has a member {name!r}"
             # Results are written under the names of their inputs.
-            if leads_out(entry.filename):
-                raise usage_error(
-                    f"{str(path)!r} has a member {entry.filename!r}, whose path leads out of it",
-                    "unpack it with care, and give the folder",
-                )
-        members = list(dict.fromkeys(entry.filename for entry in entries))
-        yield ImageFiles(str(path), members, lambda member: _unpack(archive, member))
+            check_usage(not leads_out(name), f"{member}, whose path leads out of it", hint)
+            # `zipfile` unpacks other kinds all at once, perhaps a kilobyte to a gigabyte.
+            known = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            readable = known and not entry.flag_bits & 1
+            check_usage(readable, f"{member} that is encrypted, or not compressed by deflate", hint)
+        yield ImageFiles(str(path), list(entries), lambda member: _unpack(archive, member))
 
 
 def read_file(path: Path) -> bytes:
@@ -87,17 +83,6 @@ def _unpack(archive: zipfile.ZipFile, name: str) -> bytes:
         raise CaflowError(
             f"{name!r} has more than {MAX_BYTES >> 20} MiB", "crop or shrink the image first"
         )
-    if info.compress_type != zipfile.ZIP_BZIP2:
-        with archive.open(info) as file:
-            # `read()` would unpack everything, whatever the directory states.
-            piece = _PIECE if info.compress_type == zipfile.ZIP_LZMA else info.file_size + 1
-            return b"".join(iter(lambda: file.read(piece), b""))
-    # `zipfile` unpacks bzip2 all at once, perhaps a kilobyte to a gigabyte.
-    packed = copy.copy(info)
-    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
-    del packed.CRC  # that of the unpacked data
-    with archive.open(packed) as file, bz2.BZ2File(file) as unpacked:
-        data = unpacked.read(info.file_size + 1)
-    if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
-        raise zipfile.BadZipFile("its data contradicts the directory")
-    return data
+    with archive.open(info) as file:
+        # `read()` would unpack everything, whatever the directory states.
+        return b"".join(iter(lambda: file.read(info.file_size + 1), b""))

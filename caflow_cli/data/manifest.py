@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import usage_error
+from ..errors import check_usage, usage_error
 from .folder import is_image, read_file
 from .split import ImageFiles, Role, Split, leads_out
 
@@ -81,12 +81,12 @@ def choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, 
         "pairs": [names["condition"], names["image"]],
         "masks": [names["mask"] + names["image"] + only],
     }[role]
-    if not all(found):
-        wanted = {"images": "image", "pairs": "condition and image", "masks": "mask"}[role]
-        raise usage_error(
-            f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
-            "rename its columns, or write a manifest with image, condition, mask and split",
-        )
+    wanted = {"images": "image", "pairs": "condition and image", "masks": "mask"}[role]
+    check_usage(
+        all(found),
+        f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
+        "rename its columns, or write a manifest with image, condition, mask and split",
+    )
     return tuple(columns[0] for columns in found)
 
 
@@ -150,6 +150,5 @@ def _read(path: Path) -> list[dict[str, str]]:
             f"cannot read line {line or 1} of {str(path)!r}: {reason}",
             'a CSV file with a header, or JSON lines such as {"image": "a.png"}, in UTF-8',
         ) from error
-    if not rows:
-        raise usage_error(f"{str(path)!r} names no images", "add lines to it")
+    check_usage(bool(rows), f"{str(path)!r} names no images", "add lines to it")
     return rows

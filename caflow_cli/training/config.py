@@ -1,30 +1,38 @@
-"""The config of a training run, as frozen dataclasses, and its `config.toml`."""
+"""The config of a training run, as frozen dataclasses: its `config.toml`, and how it follows from a
+user's file, settings, preset and task."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ..config import Config, FlowConfig, TaskConfig, preset, require
-from ..errors import usage_error
-from ..records import Count, NonNegative, Positive, Share, Size, check, number
-from ..tasks import get_task
+from ..config import Config, FlowConfig, TaskConfig, require
+from ..config import preset as preset_flow
+from ..data.examples import condition_channels
+from ..errors import check_usage, usage_error
+from ..records import Count, NonNegative, Positive, Share, Size, check, number, parse
+from ..tasks import get_task, task_named
 
-__all__ = [
-    "OptimConfig",
-    "RunConfig",
-    "SamplesConfig",
-    "guide_defaults",
-    "to_toml",
-    "without_missing_lpips",
-]
+__all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "build_config", "merged", "to_toml"]
 
 _CHECKERBOARD_SIDE = 32  # of images, in pixels, in which `checkerboard` finds a period of 4
-Tracker = Literal["tensorboard", "wandb", "trackio"]
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
+# Presets of the paper set more than the architecture (appendix B). Their budget is how long the
+# training took on one Tesla P100: 4.5, 3 and 5 days.
+_PAPER: dict[str, dict[str, Any]] = {
+    "ffhq-superres-x4": {"task": "superres", "lr": 1e-3, "cond_weight": 0.01, "minutes": 6480.0},
+    "lsun-colorize": {"task": "colorize", "lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0},
+    "celeba-inpaint": {"task": "inpaint", "lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0},
+}
+# Of a run that goes on with a constant rate from another one's weights: they stand the full rate at
+# once, and the optimiser needs some steps to know their gradients.
+_CONTINUED_WARMUP = 150
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,11 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         check(self, "optim")
-        if (self.images is None) == (self.minutes is None):
-            raise usage_error(
-                f"the budget is images={self.images}, minutes={self.minutes}",
-                "give one of --images N and --minutes M",
-            )
+        check_usage(
+            (self.images is None) != (self.minutes is None),
+            f"the budget is images={self.images}, minutes={self.minutes}",
+            "give one of --images N and --minutes M",
+        )
         require(
             self.batch_size % self.accumulate == 0,
             "optim.accumulate",
@@ -102,7 +110,7 @@ class RunConfig:
     data: str  # a folder, zip or manifest, or what the package datasets reads
     out: str  # the run's folder
     optim: OptimConfig
-    flow: FlowConfig = field(default_factory=lambda: preset("compact"))
+    flow: FlowConfig = field(default_factory=lambda: preset_flow("compact"))
     task: TaskConfig = field(default_factory=TaskConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     seed: Annotated[int, number(ge=0, lt=2**32)] = 0  # of order, noise and first weights
@@ -116,7 +124,8 @@ class RunConfig:
     validation_images: Count = 500  # at most; as many training images are measured in the same way
     save_every: Count = 100  # steps between states to resume from
     data_memory_gb: NonNegative = 2.0  # of larger sets every image is decoded at each visit
-    tracker: Tracker | None = None  # also gets figures and sample grids
+    # Also gets figures and sample grids.
+    tracker: Literal["tensorboard", "wandb", "trackio"] | None = None
     device: str = "auto"  # or cpu, cuda, cuda:N, mps
     init_from: str | None = None  # a model file to start from
     # VGG16's trunk, for LPIPS as a loss; by default CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, or a
@@ -127,9 +136,9 @@ class RunConfig:
         check(self)
         if self.flow.guides and self.optim.guide_first == 0 and self.init_from is None:
             # A new guide has to train, for nothing trains it later.
-            optim = dataclasses.replace(self.optim, **guide_defaults(self.flow))
+            optim = dataclasses.replace(self.optim, **_guide_defaults(self.flow))
             object.__setattr__(self, "optim", optim)
-            object.__setattr__(self, "optim", without_missing_lpips(self))
+            object.__setattr__(self, "optim", _without_missing_lpips(self))
         optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
         size, native = self.task.size, self.task.native
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
@@ -172,12 +181,12 @@ class RunConfig:
             require(fits, name, value, wanted)
 
 
-def guide_defaults(flow: FlowConfig) -> dict[str, Any]:
+def _guide_defaults(flow: FlowConfig) -> dict[str, Any]:
     """Settings of `optim` for a new guide. For a U-Net, rates above 0.001 were not tried."""
     return {"guide_first": 0.35, **({"guide_first_lr": 7e-4} if flow.guide_net == "unet" else {})}
 
 
-def without_missing_lpips(config: RunConfig) -> OptimConfig:
+def _without_missing_lpips(config: RunConfig) -> OptimConfig:
     """`optim`, without LPIPS if VGG16 is not at hand or the images are too small for it."""
     from ..perceptual import LEAST_SIDE, VGG, at_hand  # here: it imports torch
 
@@ -185,6 +194,124 @@ def without_missing_lpips(config: RunConfig) -> OptimConfig:
         return config.optim
     # Without LPIPS there are no checkerboard artifacts to penalise.
     return dataclasses.replace(config.optim, guide_perceptual=0.0, checkerboard_weight=0.0)
+
+
+def build_config(
+    values: dict[str, Any],
+    settings: Sequence[str] = (),
+    *,
+    preset: str | None = None,
+    task: str | None = None,
+    start: Config | None = None,
+) -> RunConfig:
+    """Build a run's config from a user's values, and fill in defaults that depend on them.
+
+    Unless values or settings give the condition's channels, they are the task's. For paired data
+    they are 1 if its images are grey, else 3.
+
+    Args:
+        values: Nested, as in `config.toml`.
+        settings: `key=value`, which override everything else.
+        preset: Names the architecture, by default `compact`. The paper's presets also set task,
+            schedule and budget, unless values or settings do.
+        task: Name.
+        start: Config of the model whose weights the run starts from. Where values and settings do
+            not state a field of flow and task, it has that model's value.
+
+    Raises:
+        CaflowError: (exit 2) a setting has no `=`, a key is unknown, or a value has a wrong type;
+            or the preset or task is unknown.
+    """
+    if task is not None:
+        settings = [f"task.name={task}", *settings]
+    given = {"flow": {}, "task": {}, "optim": {}, "samples": {}, **merged(values, settings)}
+    flow, own, optim, samples = (given[name] for name in ("flow", "task", "optim", "samples"))
+    if not all(isinstance(table, dict) for table in (flow, own, optim, samples)):
+        parse(RunConfig, given)  # which says that it is no table
+    if preset is None and start is None and not values.get("flow"):
+        preset = "compact"
+    paper = dict(_PAPER.get(preset or "", {}))
+    papers_task = paper.pop("task", None)
+    if start is not None:
+        flow = {**dataclasses.asdict(start.flow), **flow}
+        own = {**dataclasses.asdict(start.task), **own}
+    if papers_task:
+        own = {"name": papers_task, **own}
+    name = own.get("name", TaskConfig.name)
+    if preset is not None:  # which replaces the flow of a file
+        flow = _preset(preset, name, own, merged({"flow": {}}, settings)["flow"], papers_task)
+    if paper:
+        if any(optim.get(budget) is not None for budget in ("images", "minutes")):
+            del paper["minutes"]
+        optim = {"schedule": "paper", "method": "adam", **paper, **optim}
+    if "cond_channels" not in flow and isinstance(name, str):
+        channels, data = task_named(name).channels[0], given.get("data")
+        if not task_named(name).derives_condition and isinstance(data, str):
+            channels = condition_channels(data)
+        flow = {**flow, "cond_channels": channels}
+    given |= {"flow": flow, "task": own}
+    if preset is None and start is None:  # a file, which states what it wants
+        return parse(RunConfig, {**given, "optim": optim})
+    architecture = parse(FlowConfig, flow, "flow")
+    if architecture.guides:
+        defaults = _guide_defaults(architecture)
+        if start is not None and start.flow.same_guide(architecture):
+            del defaults["guide_first"]  # it has trained
+        optim = {**defaults, **optim}
+    if start is not None and optim.get("schedule") == "stable":
+        optim = {"warmup": _CONTINUED_WARMUP, **optim}
+    run = parse(RunConfig, {**given, "optim": optim})
+    if architecture.guides and "guide_perceptual" not in optim:
+        return dataclasses.replace(run, optim=_without_missing_lpips(run))
+    return run
+
+
+def _preset(
+    name: str, task: Any, values: dict[str, Any], settings: dict[str, Any], papers_task: str | None
+) -> dict[str, Any]:
+    """The flow of a preset, with settings; without channels, which the task decides."""
+    flow = dataclasses.asdict(preset_flow(name, str(task)))
+    factor = values.get("factor", TaskConfig.factor)
+    if isinstance(factor, int) and 2 <= factor <= 64:  # others are refused later
+        flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
+    channels = flow["cond_channels"]
+    if task != papers_task:
+        del flow["cond_channels"]
+    if settings.get("cond_channels", channels) != channels:
+        flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
+    if settings.get("guide") == 0:
+        flow["spread"] = FlowConfig.spread
+    return {**flow, **settings}
+
+
+def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """A copy of `values` (nested), which every `key=value` of `settings` overrides.
+
+    A value is JSON, a number as Python writes it (`.5`), or text.
+
+    Raises:
+        CaflowError: (exit 2) a setting has no `=`, or its key is in no table.
+    """
+    values = copy.deepcopy(values)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        check_usage(bool(equals), f"setting {setting!r} has no value", "--set optim.lr=0.001")
+        *tables, name = key.strip().split(".")
+        table = values
+        for part in tables:
+            table = table.setdefault(part, {})
+            known = isinstance(table, dict)
+            check_usage(known, f"unknown config key {key!r}", "--set optim.lr=0.001")
+        table[name] = _value(text.strip())
+    return values
+
+
+def _value(text: str) -> Any:
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(text)
+    with contextlib.suppress(ValueError):
+        return float(text) if text.strip("+-.0123456789eE_") == "" else text
+    return text
 
 
 def to_toml(config: RunConfig) -> str:

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from .. import devices
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from ..layers import ActNorm
 from ..model import CAFlow
 from . import state
@@ -218,12 +218,12 @@ class Trainer:
     def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
         optim, processes, device = config.optim, accelerator.num_processes, accelerator.device
         share = processes * optim.accumulate
-        if optim.batch_size % share:
-            raise usage_error(
-                f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
-                f"{optim.accumulate} parts",
-                f"--batch-size {-(-optim.batch_size // share) * share}",
-            )
+        check_usage(
+            optim.batch_size % share == 0,
+            f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
+            f"{optim.accumulate} parts",
+            f"--batch-size {-(-optim.batch_size // share) * share}",
+        )
         if optim.compile:
             devices.check_compiler(device)
         use_bf16(model, optim.bf16)
@@ -244,7 +244,7 @@ class Trainer:
         self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
         self.ema = EMA(model, optim.ema)
         self.guard = Guard(model, self.ema, self.rule)
-        self.parts = state.Parts(model, self.ema, self.rule, self.guard)
+        self._parts = model, self.ema, self.rule, self.guard, self.progress
         self.saved_at = -1  # the step of the last state
         self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
@@ -353,7 +353,7 @@ class Trainer:
     def save(self) -> None:
         """Write a state to go on from."""
         out, every = Path(self.config.out), self.config.save_every
-        write = partial(state.save_state, out, self.parts, self.progress, every)
+        write = partial(state.save_state, out, *self._parts, every)
         on_main_process(self.accelerator, write)
         self._saved()
 
@@ -363,13 +363,13 @@ class Trainer:
         Raises:
             CaflowError: (exit 2) there is no state, or none fits.
         """
-        failure = state.load_newest(Path(self.config.out), self.parts, self.progress)
+        failure = state.load_newest(Path(self.config.out), *self._parts)
         phase, count = self.progress.phase + 1, len(self.phases)
-        if not 1 <= phase <= count:
-            raise usage_error(
-                f"the state is of phase {phase}, and this config has {count}",
-                "go on with the config.toml that the run wrote when it began",
-            )
+        check_usage(
+            1 <= phase <= count,
+            f"the state is of phase {phase}, and this config has {count}",
+            "go on with the config.toml that the run wrote when it began",
+        )
         self._saved()
         return [failure] if failure else []
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..devices import memory_format, to_float64, to_layout
-from ..errors import usage_error
+from ..errors import check_usage
 from ..model import CAFlow, bits_per_dim
 from ..perceptual import LEAST_SIDE, VGG, load_perceptual
 from ..tasks import get_task
@@ -178,12 +178,9 @@ def perceptual_distance(
     Raises:
         CaflowError: (exit 2) the images are too small for VGG16. (exit 3) there is no trunk.
     """
-    if side < LEAST_SIDE:
-        raise usage_error(
-            f"VGG16 cannot take images of {side} pixels",
-            "--set optim.guide_perceptual=0 and samples.perceptual=0, or a task.size of "
-            f"{LEAST_SIDE} or more",
-        )
+    hint = "--set optim.guide_perceptual=0 and samples.perceptual=0, or a task.size of"
+    message = f"VGG16 cannot take images of {side} pixels"
+    check_usage(side >= LEAST_SIDE, message, f"{hint} {LEAST_SIDE} or more")
     network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
 
     def distance(x: Tensor, w: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from ..devices import float64_device, select_device
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from .config import RunConfig
 
 __all__ = ["Stopped", "make_accelerator", "noted_signals", "on_main_process", "sum_over_processes"]
@@ -24,11 +24,11 @@ __all__ = ["Stopped", "make_accelerator", "noted_signals", "on_main_process", "s
 def make_accelerator(config: RunConfig) -> Accelerator:
     """Set up the device and the processes of a run. CaflowError (exit 2) without its tracker."""
     tracker = config.tracker
-    if tracker is not None and find_spec(tracker) is None:
-        raise usage_error(
-            f"tracker is {tracker!r}, which is not installed",
-            f"pip install {tracker}, or leave tracker out",
-        )
+    check_usage(
+        tracker is None or find_spec(tracker) is not None,
+        f"tracker is {tracker!r}, which is not installed",
+        f"pip install {tracker}, or leave tracker out",
+    )
     device = select_device(config.device)
     if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
         torch.accelerator.set_device_index(device)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ..config import Config, FlowConfig
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage, usage_error
 from ..images import atomic_write, remove_leftovers
 from ..model import CAFlow, read_info, upgrade
 from ..records import parse
@@ -33,7 +33,6 @@ from .optim import EMA, Guard, named_parameters
 from .phases import GUIDE, phases_of
 
 __all__ = [
-    "Parts",
     "check_new",
     "check_unchanged",
     "load_newest",
@@ -45,15 +44,6 @@ __all__ = [
 ]
 
 _RECORD = "state.json"
-
-
-class Parts(NamedTuple):
-    """What a state holds, beside the progress."""
-
-    model: CAFlow
-    ema: EMA
-    optimizer: Optimizer
-    guard: Guard
 
 
 @contextlib.contextmanager
@@ -92,10 +82,9 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
 
 def check_new(out: Path, resume: bool) -> None:
     """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
-    has_model = bool(_states(out)) or any(out.glob("*.safetensors"))
-    if not resume and has_model and (out / METRICS).exists():
-        hint = "add --resume, or choose another --out"
-        raise usage_error(f"{str(out)!r} holds a run already", hint)
+    has_run = (out / METRICS).exists() and (bool(_states(out)) or any(out.glob("*.safetensors")))
+    message, hint = f"{str(out)!r} holds a run already", "add --resume, or choose another --out"
+    check_usage(resume or not has_run, message, hint)
 
 
 def starts_again(out: Path, save_every: int) -> bool:
@@ -127,11 +116,11 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
         | {"guided": bool(one.guides)}
         for one in (config.flow, flow)
     )
-    if theirs != ours:
-        raise usage_error(
-            f"{config.init_from!r} has another architecture than the run",
-            "take the run's [flow] from that model's config; only its guide may differ",
-        )
+    check_usage(
+        theirs == ours,
+        f"{config.init_from!r} has another architecture than the run",
+        "take the run's [flow] from that model's config; only its guide may differ",
+    )
     if not flow.same_guide(config.flow):
         fresh = {k: v for k, v in model.state_dict().items() if k.startswith(GUIDE)}
         weights = {k: v for k, v in weights.items() if not k.startswith(GUIDE)} | fresh
@@ -142,7 +131,15 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
 # --- states ---------------------------------------------------------------------------------------
 
 
-def save_state(out: Path, parts: Parts, progress: Progress, every: int) -> None:
+def save_state(
+    out: Path,
+    model: CAFlow,
+    ema: EMA,
+    optimizer: Optimizer,
+    guard: Guard,
+    progress: Progress,
+    every: int,
+) -> None:
     """Write `out/state/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
 
     Of the two that stay, the older one is one of those that are written every so many steps, if
@@ -157,15 +154,11 @@ def save_state(out: Path, parts: Parts, progress: Progress, every: int) -> None:
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
     moments = {
         f"{name}.{moment}": value
-        for name, parameter in named_parameters(parts.model).items()
-        for moment, value in parts.optimizer.state.get(parameter, {}).items()
+        for name, parameter in named_parameters(model).items()
+        for moment, value in optimizer.state.get(parameter, {}).items()
     }
-    files = {
-        "model": parts.model.state_dict(),
-        "ema": parts.ema.model.state_dict(),
-        "optimizer": moments,
-    }
-    record = {**asdict(progress), "guard": parts.guard.record(), "ema_updates": parts.ema.updates}
+    files = {"model": model.state_dict(), "ema": ema.model.state_dict(), "optimizer": moments}
+    record = {**asdict(progress), "guard": guard.record(), "ema_updates": ema.updates}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(".step-*.tmp"):  # by a run that was killed
@@ -193,7 +186,9 @@ def save_state(out: Path, parts: Parts, progress: Progress, every: int) -> None:
             _drop(state)
 
 
-def load_newest(out: Path, parts: Parts, progress: Progress) -> str | None:
+def load_newest(
+    out: Path, model: CAFlow, ema: EMA, optimizer: Optimizer, guard: Guard, progress: Progress
+) -> str | None:
     """Restore the newest readable state; the guard gets the one before it as its copy.
 
     A state of an earlier phase is no copy: losses are of another kind there, and a run that was not
@@ -210,7 +205,7 @@ def load_newest(out: Path, parts: Parts, progress: Progress) -> str | None:
     while states:
         newest = states.pop()
         try:
-            record = load_state(newest, parts)
+            record = load_state(newest, model, ema, optimizer)
             break
         except CaflowError as error:
             failure = failure or error
@@ -221,23 +216,22 @@ def load_newest(out: Path, parts: Parts, progress: Progress) -> str | None:
         )
     if states:
         with contextlib.suppress(CaflowError):
-            earlier = load_state(states[-1], parts)
+            earlier = load_state(states[-1], model, ema, optimizer)
             if all(earlier.get(k) == record.get(k) for k in ("phase", "phase_began_at")):
-                parts.guard.restore(earlier["guard"])
-                parts.guard.remember()
-        load_state(newest, parts)
-    parts.guard.restore(record["guard"])
+                guard.restore(earlier["guard"])
+                guard.remember()
+        load_state(newest, model, ema, optimizer)
+    guard.restore(record["guard"])
     progress.restore(record)
     return failure.message if failure else None
 
 
-def load_state(state: Path, parts: Parts) -> dict[str, Any]:
+def load_state(state: Path, model: CAFlow, ema: EMA, optimizer: Optimizer) -> dict[str, Any]:
     """Restore model, average and optimiser. Returns the record of the rest.
 
     Raises:
         CaflowError: (exit 2) the state is damaged, or of another architecture.
     """
-    model, ema, optimizer, _ = parts
     try:
         record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
         model.load_state_dict(load_file(state / "model.safetensors"))
@@ -304,20 +298,20 @@ def check_unchanged(config: RunConfig) -> None:
     except (OSError, ValueError):
         return
     began = parse(RunConfig, upgrade(values))
-    if began.flow.guides and values["optim"].get("guide_lr_share"):
-        raise usage_error(
-            f"the run in {config.out!r} trained its guide together with the flows, which this "
-            "version does not support",
-            "start a new --out, with --init-from",
-        )
+    check_usage(
+        not (began.flow.guides and values["optim"].get("guide_lr_share")),
+        f"the run in {config.out!r} trained its guide together with the flows, which this version "
+        "does not support",
+        "start a new --out, with --init-from",
+    )
     now, before = _fixed(config), _fixed(began)
     for name, value in now.items():
-        if value != before[name]:
-            raise usage_error(
-                f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
-                "leave it at that: the budget, rates, weights above 0, intervals and device can "
-                f"change; for anything else start a new --out, with --init-from {config.out}",
-            )
+        check_usage(
+            value == before[name],
+            f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
+            "leave it at that: the budget, rates, weights above 0, intervals and device can "
+            f"change; for anything else start a new --out, with --init-from {config.out}",
+        )
 
 
 def _fixed(config: RunConfig) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from caflow_cli.data.examples import condition_channels
-from caflow_cli.data.manifest import choose_columns
-from caflow_cli.errors import CaflowError
 
 from .stored import flat, names, refusal, values
 
@@ -81,6 +79,27 @@ def test_rows_without_a_split_beside_others_are_refused(tmp_path, suffix):
     assert names(write(tmp_path / f"any{suffix}", without), None) == files
 
 
+@pytest.mark.parametrize(
+    ("columns", "role", "found"),
+    [
+        ("Image", "images", [[0]]),
+        ("whatever", "images", [[0]]),
+        ("condition,target", "images", [[1]]),
+        ("image,conditioning_image", "pairs", [[1, 0]]),
+        ("A,B", "pairs", [[0, 1]]),
+        ("image,mask", "masks", [[1]]),
+        ("x,y", "pairs", None),
+    ],
+)
+def test_columns_are_known_by_their_names(tmp_path, columns, role, found):
+    files = images(tmp_path, 2)[: len(columns.split(","))]
+    path = write(tmp_path / "list.csv", [dict(zip(columns.split(","), files, strict=True))])
+    if found is None:
+        assert "but x, y" in refusal(path, None, role=role).message
+    else:
+        assert values(path, None, role=role) == found
+
+
 def test_masks_have_a_column_of_their_own(tmp_path):
     files, masks = images(tmp_path, 4), images(tmp_path, 4, 200)
     rows = [{"image": n, "mask": m} for n, m in zip(files, masks, strict=True)]
@@ -108,25 +127,3 @@ def test_what_is_no_manifest(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     error = refusal(tmp_path / name)
     assert message in error.message or "damaged" in error.message
-
-
-@pytest.mark.parametrize(
-    ("columns", "role", "found"),
-    [
-        (["Image"], "images", ("Image",)),
-        (["whatever"], "images", ("whatever",)),
-        (["condition", "target"], "images", ("target",)),
-        (["image", "conditioning_image"], "pairs", ("conditioning_image", "image")),
-        (["A", "B"], "pairs", ("A", "B")),
-        (["image", "mask"], "masks", ("mask",)),
-        (["x", "y"], "images", None),
-        (["x", "y"], "pairs", None),
-    ],
-)
-def test_columns_are_known_by_their_names(columns, role, found):
-    known = dict(zip(columns, columns, strict=True))
-    if found is None:
-        with pytest.raises(CaflowError, match="but x, y"):
-            choose_columns(known, role, "set")
-    else:
-        assert choose_columns(known, role, "set") == found

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,40 +117,23 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[LocalHub]:
-    server = LocalHub()
-    yield server
-    server.close()
-
-
-def test_sets_of_the_hub(tmp_path, hub):
+def test_sets_of_the_hub(tmp_path):
+    hub = LocalHub()
     first, second = (parquet(tmp_path / f"{i}.parquet", rows(3, 3 * i)) for i in range(2))
-    hub.repository("datasets/owner/photos").commit(
-        {
-            "data/train-00000-of-00002.parquet": first.read_bytes(),
-            "data/train-00001-of-00002.parquet": second.read_bytes(),
-        }
-    )
+    files = {f"data/train-0000{i}-of-00002.parquet": p for i, p in enumerate((first, second))}
+    photos = hub.repository("datasets/owner/photos")
+    photos.commit({name: path.read_bytes() for name, path in files.items()})
     files = {f"train/{i}.png": flat(i) for i in range(3)} | {"validation/9.png": flat(9)}
     store(tmp_path, files, "folder")
     hub.repository("datasets/owner/folder").commit(files)
-    environment = {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_TOKEN": "",
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": ""}
+    environment |= {**os.environ, **environment, "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", _HUB]
     done = subprocess.run(
-        [sys.executable, "-c", _HUB],
-        env={**os.environ, **environment},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    hub.close()
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["photos"] == [100, 101, 102, 103, 104, 105]
     assert found["folder"] == [9]

@@ -235,8 +235,8 @@ def _zips() -> list[bytes]:
     sets: list[tuple[dict[str, bytes], int]] = [
         ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_STORED),
         ({f"train/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
-        ({f"set/{s}/{k}.png": png for s in "AB" for k in range(4)}, zipfile.ZIP_BZIP2),
-        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_LZMA),
+        ({f"set/{s}/{k}.png": png for s in "AB" for k in range(4)}, zipfile.ZIP_DEFLATED),
+        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_STORED),
         ({f"фото/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
     ]
     files = []
@@ -283,8 +283,7 @@ def _manifests() -> list[bytes]:
 
 def _read_run_config(path: Path) -> None:
     from caflow_cli.cli.config import read_toml
-    from caflow_cli.training.config import to_toml
-    from caflow_cli.training.settings import build_config
+    from caflow_cli.training.config import build_config, to_toml
 
     values = {"optim": {}, **read_toml(path)}
     if isinstance(values["optim"], dict) and not {"images", "minutes"} & values["optim"].keys():
@@ -295,8 +294,7 @@ def _read_run_config(path: Path) -> None:
 
 
 def _run_configs() -> list[bytes]:
-    from caflow_cli.training.config import to_toml
-    from caflow_cli.training.settings import build_config
+    from caflow_cli.training.config import build_config, to_toml
 
     flow = {"hidden": [4, 8, 16], "conditional": "shared"}
     values = {"data": "d", "out": "o", "optim": {"minutes": 2.5}, "flow": flow}

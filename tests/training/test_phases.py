@@ -9,9 +9,9 @@ import pytest
 
 from caflow_cli.model import CAFlow
 from caflow_cli.training import OptimConfig, SamplesConfig
+from caflow_cli.training.config import build_config
 from caflow_cli.training.optim import named_parameters
 from caflow_cli.training.phases import learning_rate, phases_of
-from caflow_cli.training.settings import build_config
 
 GUIDED = helpers.small_config(scales=2, guide=4)
 PLAIN = helpers.small_config(scales=2)

@@ -8,7 +8,6 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.model import CAFlow
 from caflow_cli.training.optim import checkpoint_activations, compile_steps
 
 
@@ -60,29 +59,22 @@ def test_compiled_steps_are_few_graphs_and_the_same_function():
     assert stats["stats"]["unique_graphs"] <= 6
 
 
-def saved_bytes(model, target, cond, noise):
-    """Bytes that autograd keeps between forward and backward, parameters aside."""
-    own = {p.data_ptr() for p in model.parameters()}
-    kept = {}
-
-    def pack(tensor):
-        if tensor.data_ptr() not in own:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        model(target.float(), cond + 0.5, noise)
-    return sum(kept.values())
-
-
 def test_checkpointed_activations_grow_less_with_depth():
-    def measure(steps, checkpointed):
+    def kept(steps, checkpointed):
+        """Bytes that autograd keeps between forward and backward, parameters aside."""
         config = helpers.small_config(scales=2, r_steps=0, t_steps=steps, hidden=32)
-        model: CAFlow = helpers.data_like_model(config, seed=4, size=32).train()
+        model = helpers.data_like_model(config, seed=4, size=32).train()
         checkpoint_activations(model, checkpointed)
         target, cond = helpers.image_pair(model, 4, 32)
-        return saved_bytes(model, target, cond, torch.rand(target.shape))
+        own, found = {p.data_ptr() for p in model.parameters()}, {}
 
-    shallow, deep = measure(2, False), measure(10, False)
-    frugal_shallow, frugal_deep = measure(2, True), measure(10, True)
-    assert frugal_deep - frugal_shallow < (deep - shallow) / 4
+        def pack(tensor):
+            if tensor.data_ptr() not in own:
+                found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(target.float(), cond + 0.5, torch.rand(target.shape))
+        return sum(found.values())
+
+    assert kept(10, True) - kept(2, True) < (kept(10, False) - kept(2, False)) / 4

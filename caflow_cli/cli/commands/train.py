@@ -160,7 +160,7 @@ def _config(given: Run) -> RunConfig:
     values = {} if file is None else read_toml(file)
 
     from ...model import read_info, upgrade
-    from ...training.settings import build_config, merged
+    from ...training.config import build_config, merged
 
     values = {**upgrade(values), "out": given.out}
     known = merged(values, given.settings)
