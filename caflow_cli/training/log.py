@@ -9,7 +9,7 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,10 +56,6 @@ class Progress:
     phase: int = 0  # the present one, whose number never falls, even if the budget grows
     phase_began_at: int = 0  # step
     lr_scale: float = 1.0  # halved by each return to an earlier state
-
-    def restore(self, record: Mapping[str, Any]) -> None:
-        for field in dataclasses.fields(self):
-            setattr(self, field.name, record[field.name])
 
     def images(self, optim: OptimConfig) -> int:
         """Images seen."""
@@ -139,8 +135,8 @@ class EventLog:
         Dropped are events of steps that will be repeated, and a last line that a kill cut short.
         """
         kept = [e for e in read_events(self._path.parent) if e["step"] <= self.progress.step]
-        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
         atomic_write(self._path.with_name("config.toml"), to_toml(self.config).encode())
+        atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
         skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
         sizes = {"train": len(train_set), "val": len(val_set)}
         self.write("data", **sizes, skipped=len(skipped), skipped_names=skipped[:5])
@@ -224,7 +220,8 @@ class EventLog:
                 self.accelerator.init_trackers(*how)
         except Exception as error:  # whatever a foreign package raises
             message = f"tracker {name} does not start: {_one_line(error)}"
-            raise usage_error(message, f"{_HINTS[name]}, or leave tracker out") from error
+            hint = "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out"
+            raise usage_error(message, hint) from error
         self._tracks = True
 
     def track_grid(self, image: np.ndarray) -> None:
@@ -252,11 +249,6 @@ class EventLog:
             self.write("note", text=f"tracker {name} fails and is not used: {_one_line(error)}")
 
 
-_HINTS = {
-    "wandb": "wandb login, or WANDB_MODE=offline",
-    "trackio": "TRACKIO_DIR names a folder that can be written",
-    "tensorboard": "pip install --upgrade tensorboard",
-}
 _LOCAL = ("out", "init_from", "perceptual_weights", "masks", "data")  # what only this machine knows
 
 

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,8 +58,7 @@ def train(
 
     Args:
         config: The config of the run.
-        resume: Go on from the newest state in `config.out`. A run that was killed before its first
-            state starts again.
+        resume: Go on from the newest state in `config.out`.
         report: Function that is called with every line of `metrics.jsonl`.
 
     Examples:
@@ -75,27 +73,23 @@ def train(
 
     Raises:
         Stopped: Ctrl-C (exit code 130) or SIGTERM (143) came. The state is written.
-        CaflowError: The data is unusable, the output folder holds another run or is in use, the
-            config would make another run of one that goes on (see `check_unchanged`), the disk is
-            full, the budget ends before the flows train, or the run does not recover from bad
-            steps.
+        CaflowError: The data is unusable, the folder holds another run or is in use, the config
+            would make another run of one that goes on, the disk is full, the budget ends before the
+            flows train, or the run does not recover from bad steps.
     """
     to_toml(config)  # fails early on what a config file cannot hold, before data is read
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
         on_main_process(accelerator, lambda: stack.enter_context(state.open_run(out, resume)))
-        has_state = resume and not state.starts_again(out, config.save_every)
-        if has_state:
+        if resume:
             state.check_unchanged(config)
 
         # Model and optimiser, new or from the newest state.
         torch.manual_seed(config.seed)
-        trainer = Trainer(state.starting_model(config, has_state), accelerator, config)
+        trainer = Trainer(state.starting_model(config, resume), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
-        notes = trainer.restore() if has_state else []
-        if resume and not has_state:
-            notes.append("killed before its first state: this run starts again")
+        notes = trainer.restore() if resume else []
         if progress.spent(optim) >= 1:
             used = "the budget of this run is used up"
             notes.append(f"{used}: a larger --images or --minutes extends it")
@@ -119,6 +113,8 @@ def train(
         log = EventLog(config, accelerator, progress, report)
         stack.callback(log.end_tracker)
         log.start_tracker()
+        if not resume:
+            trainer.save()
         on_main_process(accelerator, lambda: log.begin(train_set, val_set, notes))
         fit, validated_at = Fit(math.nan, math.nan), -1  # the last validation of this session
         signals = stack.enter_context(noted_signals())
@@ -136,6 +132,7 @@ def train(
             if trainer.phase_ends(spent):
                 reached = f"{trainer.phase.name}: {progress.running:.4f} {trainer.phase.unit}"
                 trainer.begin_next_phase(batch)
+                trainer.save()
                 log.announce("note", text=f"{reached}; next: {trainer.phase.name}")
 
             # The step.
@@ -147,7 +144,7 @@ def train(
             if figures.taken:
                 progress.take_loss(figures.bits_per_dim)
             elif guard.wants_rollback():
-                if not guard.roll_back():
+                if not trainer.states.roll_back():
                     raise CaflowError(
                         f"training does not recover: {guard.skipped} of {progress.step + 1} steps "
                         "had a loss that was not finite, or far above the last good one",
@@ -163,7 +160,7 @@ def train(
                 fit = validate(validation, trainer.ema.model, trainer.phase, log)
                 validated_at = progress.step
             stopped = Stopped.by(flags, progress.step, config.out)
-            if progress.step % config.save_every == 0 or stopped:
+            if (progress.step % config.save_every == 0 and figures.taken) or stopped:
                 trainer.save()
             if stopped:
                 raise stopped
@@ -206,11 +203,6 @@ class Trainer:
 
     A step is the same, up to rounding, however its batch is divided among processes and parts.
 
-    Args:
-        model: Trained in place.
-        accelerator: Accelerate's object, which knows device and process.
-        config: The run's.
-
     Raises:
         CaflowError: The batch cannot be divided, there is no compiler, or LPIPS cannot be had.
     """
@@ -243,8 +235,9 @@ class Trainer:
         groups = parameter_groups(model, self.phases, optim.method)
         self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
         self.ema = EMA(model, optim.ema)
-        self.guard = Guard(model, self.ema, self.rule)
-        self._parts = model, self.ema, self.rule, self.guard, self.progress
+        self.guard = Guard()
+        parts = model, self.ema, self.rule, self.guard, self.progress
+        self.states = state.States(Path(config.out), config.save_every, *parts)
         self.saved_at = -1  # the step of the last state
         self._parameters = list(model.parameters())
         self._prepared: tuple[Phase, nn.Module] | None = None
@@ -290,7 +283,7 @@ class Trainer:
         if not self.phase.guide_alone:
             self.initialise(batch)
         self.ema.updates = 0
-        self.guard.forget()
+        self.guard.mean = None
         self.progress.losses, self.progress.best = 0, math.inf
 
     def step(
@@ -352,10 +345,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write a state to go on from."""
-        out, every = Path(self.config.out), self.config.save_every
-        write = partial(state.save_state, out, *self._parts, every)
-        on_main_process(self.accelerator, write)
-        self._saved()
+        on_main_process(self.accelerator, self.states.save)
+        self.saved_at = self.progress.step
 
     def restore(self) -> list[str]:
         """Restore the newest readable state. Returns a note if there is a newer one.
@@ -363,17 +354,12 @@ class Trainer:
         Raises:
             CaflowError: (exit 2) there is no state, or none fits.
         """
-        failure = state.load_newest(Path(self.config.out), *self._parts)
+        failure = self.states.load_newest()
         phase, count = self.progress.phase + 1, len(self.phases)
         check_usage(
             1 <= phase <= count,
             f"the state is of phase {phase}, and this config has {count}",
             "go on with the config.toml that the run wrote when it began",
         )
-        self._saved()
-        return [failure] if failure else []
-
-    def _saved(self) -> None:
         self.saved_at = self.progress.step
-        if self.saved_at % self.config.save_every == 0:
-            self.guard.state_written = True
+        return [failure] if failure else []

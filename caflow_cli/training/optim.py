@@ -6,6 +6,7 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -191,39 +192,29 @@ class EMA:
             getattr(average, name).copy_(getattr(module, name))
         self.updates += 1
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"model": self.model.state_dict(), "updates": self.updates}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.model.load_state_dict(state_dict["model"])
-        self.updates = state_dict["updates"]
-
 
 # --- bad steps ------------------------------------------------------------------------------------
 
 _BAD_IN_A_ROW = 20  # so many bad steps, and the run goes back
-_ROLLBACKS = 5  # to one and the same state; then training fails
 _JUMP = 1.0  # bits/dim above the running mean: a bad step
 _SMOOTHING = 0.05  # of the running mean
-_FIGURES = ("mean", "bad_in_a_row", "skipped", "rollbacks", "returns")  # in a state
 
 
+@dataclass
 class Guard:
-    """Checks every step, and keeps a copy of the last state known to be good.
+    """Checks every step.
 
     A step is bad, and is skipped, if its loss or the norm of its gradient is not finite, or if the
-    loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row, weights,
-    averaged weights and optimiser are restored from the copy. The copy is made of a state that the
-    run has written, once the next loss is good, which shows that its weights are valid.
+    loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row the run goes
+    back to a state (`States.roll_back`).
     """
 
-    def __init__(self, *parts: Any) -> None:  # with state_dict and load_state_dict
-        self._parts = parts
-        self._copy: tuple[float | None, list[Any]] | None = None
-        self.mean: float | None = None  # running mean of the loss, bits/dim
-        self.bad_in_a_row = self.skipped = self.rollbacks = 0
-        self.returns = 0  # to this copy
-        self.state_written = False  # since the copy was made
+    mean: float | None = None  # running mean of the loss, bits/dim; None: of another kind so far
+    bad_in_a_row: int = 0
+    skipped: int = 0
+    rollbacks: int = 0
+    returned_to: int = -1  # the step of the state of the last rollback,
+    returns: int = 0  # and how often in a row it was this one
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
         """Whether to take the step. The step is counted in both cases."""
@@ -232,39 +223,9 @@ class Guard:
             self.skipped += 1
             self.bad_in_a_row += 1
             return False
-        if self._copy is None or self.state_written:  # these weights have just shown a good loss
-            self.remember()
         self.bad_in_a_row = 0
         self.mean = loss if self.mean is None else self.mean + _SMOOTHING * (loss - self.mean)
         return True
 
-    def remember(self) -> None:
-        """Copy the present state, for `roll_back`."""
-        self._copy = self.mean, [copy.deepcopy(part.state_dict()) for part in self._parts]
-        self.returns, self.state_written = 0, False
-
-    def forget(self) -> None:
-        """Drop running mean and copy, because later losses are of another kind."""
-        self.mean, self._copy, self.state_written = None, None, False
-
     def wants_rollback(self) -> bool:
         return self.bad_in_a_row >= _BAD_IN_A_ROW
-
-    def roll_back(self) -> bool:
-        """Restore the copy. False if there is none, or after 5 restorations without success."""
-        if self._copy is None or self.returns >= _ROLLBACKS:
-            return False
-        self.mean, states = self._copy
-        for part, state in zip(self._parts, states, strict=True):
-            part.load_state_dict(copy.deepcopy(state))
-        self.bad_in_a_row, self.state_written = 0, False
-        self.returns += 1
-        self.rollbacks += 1
-        return True
-
-    def record(self) -> dict[str, Any]:
-        """What a state holds of the guard; `restore` reads it."""
-        return {name: getattr(self, name) for name in _FIGURES}
-
-    def restore(self, record: dict[str, Any]) -> None:
-        vars(self).update({name: record[name] for name in _FIGURES})

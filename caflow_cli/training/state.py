@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +28,14 @@ from ..images import atomic_write, remove_leftovers
 from ..model import CAFlow, read_info, upgrade
 from ..records import parse
 from .config import RunConfig
-from .log import METRICS, Progress, read_events
+from .log import METRICS, Progress
 from .optim import EMA, Guard, named_parameters
 from .phases import GUIDE, phases_of
 
-__all__ = [
-    "check_new",
-    "check_unchanged",
-    "load_newest",
-    "load_state",
-    "open_run",
-    "save_state",
-    "starting_model",
-    "starts_again",
-]
+__all__ = ["States", "check_new", "check_unchanged", "open_run", "starting_model"]
 
 _RECORD = "state.json"
+_ROLLBACKS = 5  # to one and the same state; then training fails
 
 
 @contextlib.contextmanager
@@ -87,14 +79,6 @@ def check_new(out: Path, resume: bool) -> None:
     check_usage(resume or not has_run, message, hint)
 
 
-def starts_again(out: Path, save_every: int) -> bool:
-    """Whether a run was killed before its first state, so that it must start again."""
-    # Where a state was written and is gone, its models are all that is left of a run.
-    return not _states(out) and all(
-        e["event"] != "end" and e["step"] <= save_every for e in read_events(out)
-    )
-
-
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
     """Make a new model, or one with the weights of `init_from`.
 
@@ -131,132 +115,138 @@ def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
 # --- states ---------------------------------------------------------------------------------------
 
 
-def save_state(
-    out: Path,
-    model: CAFlow,
-    ema: EMA,
-    optimizer: Optimizer,
-    guard: Guard,
-    progress: Progress,
-    every: int,
-) -> None:
-    """Write `out/state/step-NNNNNNNN`, whole or not at all, and drop all but the last two states.
+@dataclass(frozen=True)
+class States:
+    """The states of a run: `state/step-NNNNNNNN`, of which the last two stay."""
 
-    Of the two that stay, the older one is one of those that are written every so many steps, if
-    there is one. So the state to which the guard takes a resumed run back does not depend on the
-    time of the interruption.
+    out: Path  # the run's folder
+    every: int  # steps between regular states
+    model: CAFlow
+    ema: EMA
+    optimizer: Optimizer
+    guard: Guard
+    progress: Progress
 
-    Raises:
-        CaflowError: The folder cannot be written to. Older states do not change.
-    """
-    folder = out / "state"
-    final = folder / f"step-{progress.step:08d}"
-    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
-    moments = {
-        f"{name}.{moment}": value
-        for name, parameter in named_parameters(model).items()
-        for moment, value in optimizer.state.get(parameter, {}).items()
-    }
-    files = {"model": model.state_dict(), "ema": ema.model.state_dict(), "optimizer": moments}
-    record = {**asdict(progress), "guard": guard.record(), "ema_updates": ema.updates}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".step-*.tmp"):  # by a run that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        temporary.mkdir()
-        for name, tensors in files.items():
-            plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-            atomic_write(temporary / f"{name}.safetensors", save(plain))
-        atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
-        if final.exists():
-            _drop(final)
-        temporary.rename(final)
-    except (OSError, CaflowError) as error:
-        reason = error.strerror or error if isinstance(error, OSError) else error.message
-        raise CaflowError(
-            f"cannot write the state of step {progress.step}: {reason}",
-            f"free space, then: caflow train --out {out} --resume",
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    older = [state for state in _states(out) if state != final]
-    regular = [state for state in older if _step(state) % every == 0]
-    for state in older:
-        if state != (regular or older)[-1]:
-            _drop(state)
+    def save(self) -> None:
+        """Write a state, whole or not at all, and drop all but it and the one before.
 
+        Of the two, the older one is one of those that are written every so many steps or as a phase
+        begins. So the state to which a run goes back does not depend on when it was interrupted.
 
-def load_newest(
-    out: Path, model: CAFlow, ema: EMA, optimizer: Optimizer, guard: Guard, progress: Progress
-) -> str | None:
-    """Restore the newest readable state; the guard gets the one before it as its copy.
-
-    A state of an earlier phase is no copy: losses are of another kind there, and a run that was not
-    stopped has dropped it.
-
-    Returns:
-        The error of the newest state, if it cannot be read.
-
-    Raises:
-        CaflowError: (exit 2) there is no state, or none fits.
-    """
-    failure: CaflowError | None = None
-    states = _states(out)
-    while states:
-        newest = states.pop()
+        Raises:
+            CaflowError: The folder cannot be written to. Older states do not change.
+        """
+        final = self.out / "state" / f"step-{self.progress.step:08d}"
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        moments = {
+            f"{name}.{moment}": value
+            for name, parameter in named_parameters(self.model).items()
+            for moment, value in self.optimizer.state.get(parameter, {}).items()
+        }
+        averages = self.ema.model.state_dict()
+        files = {"model": self.model.state_dict(), "ema": averages, "optimizer": moments}
+        record = {"guard": asdict(self.guard), "ema_updates": self.ema.updates}
         try:
-            record = load_state(newest, model, ema, optimizer)
-            break
-        except CaflowError as error:
-            failure = failure or error
-    else:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            for left in final.parent.glob(".step-*.tmp"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            temporary.mkdir()
+            for name, tensors in files.items():
+                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+                atomic_write(temporary / f"{name}.safetensors", save(plain))
+            text = json.dumps({**asdict(self.progress), **record}, indent=2)
+            atomic_write(temporary / _RECORD, text.encode())
+            if final.exists():
+                _drop(final)
+            temporary.rename(final)
+        except (OSError, CaflowError) as error:
+            reason = error.strerror or error if isinstance(error, OSError) else error.message
+            raise CaflowError(
+                f"cannot write the state of step {self.progress.step}: {reason}",
+                f"free space, then: caflow train --out {self.out} --resume",
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        older = [state for state in _states(self.out) if state != final]
+        regular = [state for state in older if self._is_regular(state)]
+        for state in older:
+            if state != (regular or older)[-1]:
+                _drop(state)
+
+    def load_newest(self) -> str | None:
+        """Restore the newest readable state. Returns the error of a newer one, if there is one.
+
+        Raises:
+            CaflowError: (exit 2) there is no state, or none fits.
+        """
+        failure: CaflowError | None = None
+        for state in reversed(_states(self.out)):
+            try:
+                record = self.load(state)
+            except CaflowError as error:
+                failure = failure or error
+            else:
+                vars(self.guard).update(record["guard"])
+                vars(self.progress).update({name: record[name] for name in vars(self.progress)})
+                return failure.message if failure else None
         raise failure or usage_error(
-            f"no state to resume in {str(out / 'state')!r}",
+            f"no state to resume in {str(self.out / 'state')!r}",
             "leave --resume out, or start a new --out from the run's model with --init-from",
         )
-    if states:
-        with contextlib.suppress(CaflowError):
-            earlier = load_state(states[-1], model, ema, optimizer)
-            if all(earlier.get(k) == record.get(k) for k in ("phase", "phase_began_at")):
-                guard.restore(earlier["guard"])
-                guard.remember()
-        load_state(newest, model, ema, optimizer)
-    guard.restore(record["guard"])
-    progress.restore(record)
-    return failure.message if failure else None
 
+    def roll_back(self) -> bool:
+        """Restore the weights of the last state whose next loss was good; the steps go on.
 
-def load_state(state: Path, model: CAFlow, ema: EMA, optimizer: Optimizer) -> dict[str, Any]:
-    """Restore model, average and optimiser. Returns the record of the rest.
+        States that interrupts have made do not count, nor do those of an earlier phase, whose
+        losses are of another kind. False if there is none, or after 5 returns without success.
+        """
+        guard, progress = self.guard, self.progress
+        good = range(progress.phase_began_at, progress.step - guard.bad_in_a_row + 1)
+        states = [s for s in _states(self.out) if _step(s) in good and self._is_regular(s)]
+        if not states:
+            return False
+        step = _step(states[-1])
+        guard.returns = guard.returns + 1 if step == guard.returned_to else 1
+        if guard.returns > _ROLLBACKS:
+            return False
+        guard.mean = self.load(states[-1])["guard"]["mean"]
+        guard.bad_in_a_row, guard.returned_to = 0, step
+        guard.rollbacks += 1
+        return True
 
-    Raises:
-        CaflowError: (exit 2) the state is damaged, or of another architecture.
-    """
-    try:
-        record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
-        model.load_state_dict(load_file(state / "model.safetensors"))
-        average = load_file(state / "ema.safetensors")
-        ema.load_state_dict({"model": average, "updates": record["ema_updates"]})
-        # Moments by name: groups, and so the optimiser's indices, follow from the config.
-        parameters = named_parameters(model)
-        grouped = [p for group in optimizer.param_groups for p in group["params"]]
-        index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in load_file(state / "optimizer.safetensors").items():
-            name, _, moment = key.rpartition(".")
-            parameter = parameters[name]
-            if value.ndim:
-                # The fused optimiser walks memory: moments must have their parameter's layout.
-                value = torch.empty_like(parameter).copy_(value)
-            moments.setdefault(index_of[id(parameter)], {})[moment] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-        return record
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise usage_error(
-            f"cannot resume from {str(state)!r}: {reason}",
-            "do not change [flow] of a run; for another model use a new --out, with --init-from",
-        ) from error
+    def load(self, state: Path) -> dict[str, Any]:
+        """Restore model, average and optimiser. Returns the record of the rest.
+
+        Raises:
+            CaflowError: (exit 2) the state is damaged, or of another architecture.
+        """
+        try:
+            record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
+            self.model.load_state_dict(load_file(state / "model.safetensors"))
+            self.ema.model.load_state_dict(load_file(state / "ema.safetensors"))
+            self.ema.updates = record["ema_updates"]
+            # Moments by name: groups, and so the optimiser's indices, follow from the config.
+            parameters = named_parameters(self.model)
+            grouped = [p for group in self.optimizer.param_groups for p in group["params"]]
+            index_of = {id(parameter): index for index, parameter in enumerate(grouped)}
+            moments: dict[int, dict[str, Tensor]] = {}
+            for key, value in load_file(state / "optimizer.safetensors").items():
+                name, _, moment = key.rpartition(".")
+                parameter = parameters[name]
+                if value.ndim:
+                    # The fused optimiser walks memory: moments must have their parameter's layout.
+                    value = torch.empty_like(parameter).copy_(value)
+                moments.setdefault(index_of[id(parameter)], {})[moment] = value
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            return record
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise usage_error(
+                f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
+                "do not change [flow] of a run; for another model take a new --out and --init-from",
+            ) from error
+
+    def _is_regular(self, state: Path) -> bool:
+        return _step(state) % self.every == 0 or _step(state) == self.progress.phase_began_at
 
 
 def _states(out: Path) -> list[Path]:

@@ -128,75 +128,21 @@ def test_the_average_is_the_recursion_it_claims_to_be():
 # --- bad steps ------------------------------------------------------------------------------------
 
 
-class Weights:
-    """Guarded weights, as one number."""
-
-    def __init__(self) -> None:
-        self.value = 1.0
-        self.guard = Guard(self)
-
-    def state_dict(self) -> dict:
-        return {"value": self.value}
-
-    def load_state_dict(self, state: dict) -> None:
-        self.value = state["value"]
-
-    def fail(self) -> bool:
-        """Twenty bad steps, and the attempt to go back."""
-        for step in range(20):
-            assert not self.guard.wants_rollback(), step
-            assert not self.guard.accepts(math.nan, 1.0)
-        assert self.guard.wants_rollback()
-        return self.guard.roll_back()
-
-
 @pytest.mark.parametrize(
     ("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (3.0, math.nan), (4.5, 1.0)]
 )
-def test_bad_steps_are_skipped_and_counted(loss, norm):
-    guard = Weights().guard
+def test_bad_steps_are_skipped_and_counted_and_twenty_in_a_row_are_too_many(loss, norm):
+    guard = Guard()
     assert guard.accepts(5.0, 1.0)
     for _ in range(60):
         assert guard.accepts(3.0, 1.0)  # a fall is none
     assert not guard.accepts(loss, norm)
     assert (guard.skipped, guard.bad_in_a_row) == (1, 1)
     assert guard.accepts(3.0, 1.0)
-    assert guard.bad_in_a_row == 0
-
-
-def test_the_guard_returns_to_weights_that_had_a_good_loss_and_gives_up_after_five_times():
-    weights = Weights()
-    assert not weights.fail()  # there is no good state yet
-    weights.guard.bad_in_a_row = 0
-    assert weights.guard.accepts(3.0, 1.0)
-    weights.value = 1e30  # the step that was accepted destroys the weights
-    assert weights.fail()
-    assert (weights.value, weights.guard.rollbacks) == (1.0, 1)
-    weights.value = 2.0
-    weights.guard.state_written = True
-    assert weights.fail()
-    assert weights.value == 1.0  # 2 never had a good loss
-    assert weights.fail()
-    assert weights.fail()
-    weights.value = 3.0
-    weights.guard.state_written = True
-    assert weights.guard.accepts(3.0, 1.0)  # success: earlier returns are forgotten
-    weights.value = 4.0
-    for _ in range(5):
-        assert weights.fail()
-        assert weights.value == 3.0
-    assert not weights.fail()
-
-
-def test_losses_of_another_kind_are_measured_anew():
-    guard = Weights().guard
-    for _ in range(30):
-        assert guard.accepts(1.0, 1.0)
-    assert not guard.accepts(3.0, 1.0)
-    guard.forget()
-    assert not guard.roll_back()  # to weights that were good at something else
-    assert guard.accepts(3.0, 1.0)
-    other = Weights().guard
-    other.restore(guard.record())
-    assert other.mean == guard.mean == 3.0
-    assert other.skipped == 1
+    for _ in range(20):
+        assert not guard.wants_rollback()
+        assert not guard.accepts(loss, norm)
+    assert guard.wants_rollback()
+    guard.mean = None  # losses of another kind
+    assert guard.accepts(9.0, 1.0)
+    assert (guard.mean, guard.bad_in_a_row) == (9.0, 0)

@@ -65,7 +65,7 @@ def test_two_ranks_do_what_one_does_and_stop_and_go_on_together(photos, tmp_path
     # Rank 1 alone is told to stop; both do, after the same step, and rank 0 writes the state.
     first = run(two, 2, signals={1: (6, signal.SIGTERM)}, double=True)
     assert [o["code"] for o in first] == [143, 143], first
-    assert states(tmp_path / "two") == ["step-00000005", "step-00000007"]
+    assert states(tmp_path / "two") == ["step-00000006", "step-00000007"]
     second = run(two, 2, resume=True, double=True)
     assert [o["error"] for o in second] == [None, None]
     for name in ("loss", "image", "cond_bits_per_dim"):
@@ -106,9 +106,10 @@ def test_a_run_that_is_killed_stopped_and_out_of_space_ends_with_the_same_bits(
 ):
     out = tmp_path / "run"
     values = tiny(photos, out)
-    (outcome,) = run(values, signals={0: (7, signal.SIGKILL)})
-    assert outcome["exit"] == -signal.SIGKILL
-    assert states(out) == ["step-00000005"]
+    for resume, kept in ((False, ["step-00000000"]), (True, ["step-00000000", "step-00000005"])):
+        (outcome,) = run(values, resume=resume, signals={0: (3 + 4 * resume, signal.SIGKILL)})
+        assert outcome["exit"] == -signal.SIGKILL
+        assert states(out) == kept
     (outcome,) = run(values, resume=True, signals={0: (1, signal.SIGINT)})
     assert outcome["code"] == 130
     assert figures(outcome) == figures(straight[1])[5:7]
@@ -132,16 +133,3 @@ def test_a_run_that_is_killed_stopped_and_out_of_space_ends_with_the_same_bits(
     same_state(straight[0], out)
     lines = (out / "metrics.jsonl").read_text().splitlines()
     assert sum('"event": "step"' in line for line in lines) == 1
-
-
-def test_a_run_killed_before_its_first_state_starts_again(photos, straight, tmp_path):
-    values = tiny(photos, out := tmp_path / "early", validate_every=2)
-    (outcome,) = run(values, signals={0: (3, signal.SIGKILL)})
-    assert outcome["exit"] == -signal.SIGKILL
-    assert (out / "best.safetensors").exists()
-    assert not (out / "state").exists()
-    (outcome,) = run(values, resume=True)
-    assert outcome["error"] is None
-    (note,) = [e["text"] for e in outcome["events"] if e["event"] == "note"]
-    assert note == "killed before its first state: this run starts again"
-    same_state(straight[0], out)

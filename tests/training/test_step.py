@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
@@ -15,15 +16,14 @@ from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
 from caflow_cli.training.loop import Trainer
 from caflow_cli.training.losses import guide_loss, image_loss
 from caflow_cli.training.optim import has_orthogonal_steps, named_parameters, parameter_groups
-from caflow_cli.training.state import load_state
 
 BATCH = 6
 
 
-def trainer(model, samples=None, out="run", **optim):
+def trainer(model, samples=None, out="run", save_every=1, **optim):
     optim = {"batch_size": BATCH, "images": 100, "bf16": False, "guide_perceptual": 0.0, **optim}
     flow, task = model.config.flow, replace(model.config.task, size=16)
-    samples, last = samples or SamplesConfig(), {"save_every": 1, "init_from": "none"}
+    samples, last = samples or SamplesConfig(), {"save_every": save_every, "init_from": "none"}
     config = RunConfig("none", str(out), OptimConfig(**optim), flow, task, samples, **last)
     return Trainer(copy.deepcopy(model), Accelerator(cpu=True), config)
 
@@ -147,7 +147,7 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
     state = tmp_path / "state" / "step-00000000"
     moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
     assert moments == named_parameters(model).keys()
-    load_state(state, other.model, other.ema, other.rule)
+    other.states.load(state)
     assert len(first.rule.param_groups) > len(other.rule.param_groups)
     theirs = named_parameters(other.model)
     for name, parameter in named_parameters(first.model).items():
@@ -155,27 +155,70 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
             assert torch.equal(value, other.rule.state[theirs[name]][moment]), name
 
 
-@pytest.mark.parametrize("same_phase", [True, False])
-def test_the_state_before_the_newest_is_a_copy_to_go_back_to_if_its_phase_is_the_same(
-    guided_model, batch, tmp_path, same_phase
+def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good(
+    guided_model, batch, tmp_path
+):
+    one = trainer(guided_model, guide_first=0.5, out=tmp_path, save_every=2)
+    saved = {}
+
+    def step(good=True):
+        one.step(batch, 1e-3 if good else math.nan)
+        one.progress.step += 1
+        if good and one.progress.step in (2, 4, 5):
+            one.save()
+            saved[one.progress.step] = weights(one)
+
+    def goes_back():
+        while not one.guard.wants_rollback():
+            one.guard.accepts(math.nan, 1.0)
+            one.progress.step += 1
+        one.progress.step -= 1  # the loop counts this step afterwards
+        back = one.states.roll_back()
+        one.progress.step += 1
+        return back
+
+    step()
+    assert not goes_back()  # nowhere to go
+    one.guard.bad_in_a_row, one.progress.step = 0, 1
+    for _ in range(4):
+        step()
+    one.progress.step = 5
+    # That of step 5 is one that an interrupt made, and 4 is the last that the interval made.
+    for _ in range(5):
+        assert goes_back()
+        assert learned(saved[4], one) == set()
+        assert one.guard.bad_in_a_row == 0
+        assert one.guard.mean is not None
+    assert (one.guard.rollbacks, one.guard.returned_to) == (5, 4)
+    assert not goes_back()  # five times to the same state
+    one.guard.bad_in_a_row, one.progress.step = 0, 6
+    one.begin_next_phase(batch)
+    assert not goes_back()  # to one of another phase
+    one.guard.bad_in_a_row, one.progress.step = 0, 6
+    one.save()
+    assert one.step(batch, 1e-3).taken
+    one.progress.step = 7
+    assert goes_back()
+    assert one.guard.returned_to == 6  # where the phase began
+
+
+def test_a_state_whose_next_loss_was_bad_is_passed_over_and_one_of_no_phase_refused(
+    guided_model, batch, tmp_path
 ):
     one = trainer(guided_model, guide_first=0.5, out=tmp_path)
-    if same_phase:
-        one.begin_next_phase(batch)
+    one.begin_next_phase(batch)
     for step in (1, 2):
         one.step(batch, 1e-3)
         one.progress.step = step
-        if step == 2 and not same_phase:
-            one.progress.phase = 1
         one.save()
     other = trainer(guided_model, guide_first=0.5, out=tmp_path)
     assert other.restore() == []
-    assert (other.progress.step, other.progress.phase) == (2, 1)
-    now = {name: value.clone() for name, value in other.model.state_dict().items()}
-    assert all(torch.equal(value, now[name]) for name, value in one.model.state_dict().items())
-    assert other.guard.roll_back() is same_phase
-    same = [torch.equal(value, now[name]) for name, value in other.model.state_dict().items()]
-    assert all(same) is not same_phase
+    assert (other.progress.step, other.progress.phase, other.guard) == (2, 1, one.guard)
+    assert learned(weights(one), other) == set()
+    other.guard.bad_in_a_row, other.progress.step = 20, 21  # the step from state 2 was bad
+    assert other.states.roll_back()
+    assert other.guard.returned_to == 1
+    assert learned(weights(one), other)
     shorter = trainer(guided_model, guide_first=0.0, out=tmp_path)
     shorter.phases = shorter.phases[:1]
     with pytest.raises(CaflowError, match="of phase 2, and this config has 1") as caught:
