@@ -25,10 +25,10 @@ _CHECKERBOARD_SIDE = 32  # of images, in pixels, in which `checkerboard` finds a
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the
 # training took on one Tesla P100: 4.5, 3 and 5 days.
-_PAPER: dict[str, dict[str, Any]] = {
-    "ffhq-superres-x4": {"task": "superres", "lr": 1e-3, "cond_weight": 0.01, "minutes": 6480.0},
-    "lsun-colorize": {"task": "colorize", "lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0},
-    "celeba-inpaint": {"task": "inpaint", "lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0},
+_PAPER: dict[str, tuple[str, dict[str, Any]]] = {
+    "ffhq-superres-x4": ("superres", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 6480.0}),
+    "lsun-colorize": ("colorize", {"lr": 1e-3, "cond_weight": 0.01, "minutes": 4320.0}),
+    "celeba-inpaint": ("inpaint", {"lr": 1e-4, "cond_weight": 0.05, "minutes": 7200.0}),
 }
 # Of a run that goes on with a constant rate from another one's weights: they stand the full rate at
 # once, and the optimiser needs some steps to know their gradients.
@@ -124,8 +124,7 @@ class RunConfig:
     validation_images: Count = 500  # at most; as many training images are measured in the same way
     save_every: Count = 100  # steps between states to resume from
     data_memory_gb: NonNegative = 2.0  # of larger sets every image is decoded at each visit
-    # Also gets figures and sample grids.
-    tracker: Literal["tensorboard", "wandb", "trackio"] | None = None
+    tracker: Literal["tensorboard", "wandb", "trackio"] | None = None  # also gets the figures
     device: str = "auto"  # or cpu, cuda, cuda:N, mps
     init_from: str | None = None  # a model file to start from
     # VGG16's trunk, for LPIPS as a loss; by default CAFLOW_LPIPS_VGG_WEIGHTS, torch's cache, or a
@@ -230,20 +229,17 @@ def build_config(
         parse(RunConfig, given)  # which says that it is no table
     if preset is None and start is None and not values.get("flow"):
         preset = "compact"
-    paper = dict(_PAPER.get(preset or "", {}))
-    papers_task = paper.pop("task", None)
+    papers_task, paper = _PAPER.get(preset or "", (None, {}))
     if start is not None:
         flow = {**dataclasses.asdict(start.flow), **flow}
         own = {**dataclasses.asdict(start.task), **own}
-    if papers_task:
-        own = {"name": papers_task, **own}
-    name = own.get("name", TaskConfig.name)
+    name = own.get("name", papers_task or TaskConfig.name)
     if preset is not None:  # which replaces the flow of a file
         flow = _preset(preset, name, own, merged({"flow": {}}, settings)["flow"], papers_task)
-    if paper:
-        if any(optim.get(budget) is not None for budget in ("images", "minutes")):
-            del paper["minutes"]
-        optim = {"schedule": "paper", "method": "adam", **paper, **optim}
+    if papers_task is not None:
+        own = {"name": name, **own}
+        budget = {**paper, "minutes": None} if optim.get("images") is not None else paper
+        optim = {"schedule": "paper", "method": "adam", **budget, **optim}
     if "cond_channels" not in flow and isinstance(name, str):
         channels, data = task_named(name).channels[0], given.get("data")
         if not task_named(name).derives_condition and isinstance(data, str):

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from accelerate import Accelerator
 
 from ..errors import CaflowError, usage_error
@@ -224,13 +223,6 @@ class EventLog:
             raise usage_error(message, hint) from error
         self._tracks = True
 
-    def track_grid(self, image: np.ndarray) -> None:
-        """Record a grid of samples, uint8 (H, W, 3). Trackio gets figures only."""
-        how = {"dataformats": "NHWC"} if self.config.tracker == "tensorboard" else {}
-        if self.config.tracker != "trackio":  # whose images accelerate does not know
-            step = self.progress.step
-            self._track(lambda tracker: tracker.log_images({"samples": image[None]}, step, **how))
-
     def end_tracker(self) -> None:
         """End the tracker, however the run ended."""
         self._track(lambda tracker: tracker.finish())
@@ -293,19 +285,16 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     known: list[tuple[float, float]] = []
     for event, name, label, colour in _SERIES:
         own = [e for e in events if e["event"] == event and e.get(name) is not None]
-        points = [(e["images"], e[name]) for e in own]
-        if not points:
+        if not own:
             continue
-        on = axes
-        if name == "val_picture_loss":
-            on = axes.twinx()
-            on.set_ylabel(label, color=colour)
-        else:
-            known += points
+        points = [(e["images"], e[name]) for e in own]
         marker = "o" if event == "validation" else None
+        on = axes.twinx() if name == "val_picture_loss" else axes
         on.plot(*zip(*points, strict=True), color=colour, label=label, marker=marker, markersize=4)
+        if on is axes:
+            known += points
     if known:
-        end = max(x for x, _ in known)
+        end, _ = max(known)
         late = [y for x, y in known if x >= end / 10]
         margin = 0.06 * max(max(late) - min(late), 0.01)
         axes.set_ylim(min(late) - margin, max(late) + margin)

@@ -172,13 +172,10 @@ def train(
         if trainer.saved_at != progress.step:
             trainer.save()
         if not has_model:
-            larger = f"--minutes {10 * progress.elapsed / 60:.3g}"
-            if optim.images is not None:
-                larger = f"--images {10 * progress.images(optim)}"
             raise CaflowError(
                 f"the budget ended after step {progress.step}, while the guide trained alone: the "
                 "flows have not trained, so no model is written; the state is saved",
-                f"caflow train --out {config.out} --resume {larger}",
+                f"caflow train --out {config.out} --resume, with larger --minutes or --images",
             )
         passed = max(time.monotonic() - first_time, 1e-9)
         summary = RunSummary(

@@ -174,22 +174,18 @@ class EMA:
     def __init__(self, model: CAFlow, rate: float) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.rate, self.updates = rate, 0
+        self._source = model
         # Listed once: to walk through all modules in every step takes longer than to average.
         self._parameters = list[Tensor](self.model.parameters()), list[Tensor](model.parameters())
-        # By owner and name: a model that is wrapped for several processes gets new buffers.
-        self._buffers = [
-            (average, module, name)
-            for average, module in zip(self.model.modules(), model.modules(), strict=True)
-            for name, _ in module.named_buffers(recurse=False)
-        ]
 
     @torch.no_grad()
     def update(self) -> None:
         """`average += (1 - rate) (weights - average)`; buffers are copied."""
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         torch._foreach_lerp_(*self._parameters, 1 - rate)
-        for average, module, name in self._buffers:
-            getattr(average, name).copy_(getattr(module, name))
+        # Anew: a model that is wrapped for several processes gets new buffers.
+        for average, buffer in zip(self.model.buffers(), self._source.buffers(), strict=True):
+            average.copy_(buffer)
         self.updates += 1
 
 

@@ -133,7 +133,6 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
         some = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
         grid = sample_grid(model, *some, tau, _GRID_CANDIDATES)
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
-        log.track_grid(grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))
 
 

@@ -271,7 +271,7 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
         with pytest.raises(CaflowError, match="ended after step 1, while the guide") as caught:
             train(config(photos, out, *GUIDED, "optim.images=8"), resume=resume)
         assert caught.value.exit_code == 1
-        assert caught.value.hint == f"caflow train --out {out} --resume --images 80"
+        assert f"caflow train --out {out} --resume" in caught.value.hint
     assert list(out.glob("*.safetensors")) == []
     assert not events(out, "end")
     first, last = (state(out, step) for step in (0, 1))

@@ -12,6 +12,7 @@ import torch
 from caflow_cli.errors import CaflowError
 from caflow_cli.perceptual import LEAST_SIDE
 from caflow_cli.training.losses import (
+    LossModule,
     checkerboard,
     guide_loss,
     image_loss,
@@ -31,26 +32,19 @@ def square(x, w):
 
 
 @torch.no_grad()
-def test_the_loss_is_equation_9_and_a_weight_of_log_p_of_y(model, batch):
+@pytest.mark.parametrize("of_holes", [False, True])
+def test_the_loss_is_equation_9_and_a_weight_of_log_p_of_y(model, batch, holes, of_holes):
+    """λ is relative to the dimensions of the target, also where the condition has four channels."""
+    model, batch = holes if of_holes else (model, batch)
     terms = model(*batch.points)
-    loss = likelihood(0.25)(model, batch)
+    loss = LossModule(model, likelihood(0.25))(*batch)
     bits = -float(terms.log_prob.mean()) / (DIMS * math.log(2))
-    cond = -float(terms.cond_log_prob.mean()) / (DIMS * math.log(2))  # y has as many dimensions
+    total = -float((terms.log_prob + 0.25 * terms.cond_log_prob).mean()) / (DIMS * math.log(2))
+    cond = -float(terms.cond_log_prob.mean()) / (batch.cond[0].numel() * math.log(2))
     assert float(loss.bits_per_dim) == pytest.approx(bits, rel=1e-12)
     assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
-    assert float(loss.loss) == pytest.approx(bits + 0.25 * cond, rel=1e-12)
+    assert float(loss.loss) == pytest.approx(total, rel=1e-12)
     assert all(part.dtype == torch.float64 for part in loss)
-
-
-@torch.no_grad()
-def test_lambda_is_relative_to_the_dimensions_of_the_target(holes):
-    """The condition has four channels, the target three."""
-    model, batch = holes
-    terms, loss = model(*batch.points), likelihood(0.25)(model, batch)
-    total = float((terms.log_prob + 0.25 * terms.cond_log_prob).mean())
-    assert float(loss.loss) == pytest.approx(-total / (DIMS * math.log(2)), rel=1e-12)
-    cond = -float(terms.cond_log_prob.mean()) / (4 * 16 * 16 * math.log(2))
-    assert float(loss.cond_bits_per_dim) == pytest.approx(cond, rel=1e-12)
 
 
 def test_the_guides_image_is_compared_with_the_target(guided_model, batch):

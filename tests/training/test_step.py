@@ -15,7 +15,7 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
 from caflow_cli.training.loop import Trainer
 from caflow_cli.training.losses import guide_loss, image_loss
-from caflow_cli.training.optim import has_orthogonal_steps, named_parameters, parameter_groups
+from caflow_cli.training.optim import has_orthogonal_steps, named_parameters
 
 BATCH = 6
 
@@ -83,15 +83,6 @@ def test_muon_moves_the_kernels_within_networks_and_adam_all_else(model, batch):
     assert {name for name, of in moments.items() if of == {"step", "momentum"}} == kernels
     adams = {"step", "exp_avg", "exp_avg_sq"}
     assert {name for name, of in moments.items() if of == adams} == named.keys() - kernels
-
-
-def test_by_adam_a_step_is_that_of_torch(model, batch):
-    one, plain = trainer(model, method="adam"), trainer(model, method="adam")
-    groups = parameter_groups(plain.model, plain.phases, "adam")
-    plain.rule = torch.optim.Adam(groups, lr=1e-3, betas=(0.9, 0.99), fused=True)
-    for either in (one, plain):
-        either.step(batch, 1e-3)
-    assert all(map(torch.equal, weights(one).values(), weights(plain).values()))
 
 
 def test_the_guide_trains_alone_and_then_everything_but_the_guide(guided_model, batch):
