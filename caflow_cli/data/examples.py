@@ -63,9 +63,7 @@ class Examples:
 def open_files(data: str | Path, role: Role = "images") -> Iterator[ImageFiles]:
     """Open a set of images of any kind: a folder, a zip, a manifest, or what `datasets` reads.
 
-    Args:
-        data: What `--data` names.
-        role: What is taken from a set with columns. Folders and zips are taken as they are.
+    Of a set with columns those of the role are taken; folders and zips are taken as they are.
 
     Raises:
         CaflowError: (exit 2) there is nothing, or nothing that can be read.
@@ -97,9 +95,8 @@ def open_split(
 ) -> Iterator[Examples]:
     """Open a split of a set. Its examples are decoded as they are read.
 
-    Folders `train/`, `val/` and `test/` are used as they are. If `val/` or `test/` is missing, 2 %
-    of `train/` (at least one example) is held out for it; with none of the three, 2 % of all
-    examples for each. Only the names and `seed` decide which examples are held out.
+    If `val/` or `test/` is missing, 2 % of `train/`, or of all examples, is held out for it: at
+    least one. Only the names and `seed` decide which examples are held out.
 
     Args:
         data: A set of images, as `open_files` opens it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -106,12 +105,9 @@ def _load(data: str) -> dict[Split | None, Any]:
 
 def _tables(folder: Path) -> list[str]:
     """The Parquet files, or tars, in a folder that holds no images."""
-    found = (walk(folder, partial(_ends, suffix)) for suffix in _BUILDERS)
-    return next(filter(None, found), [])
-
-
-def _ends(suffix: str, name: str) -> bool:
-    return name.lower().endswith(suffix)
+    found = walk(folder, lambda name: name.lower().endswith(tuple(_BUILDERS)))
+    of_each = ([name for name in found if name.lower().endswith(s)] for s in _BUILDERS)
+    return next(filter(None, of_each), [])
 
 
 def _name(column: str) -> str:

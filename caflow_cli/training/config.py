@@ -141,41 +141,39 @@ class RunConfig:
         optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
         size, native = self.task.size, self.task.native
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
-        by_lpips = optim.guide_first > 0 and optim.guide_perceptual > 0
-        large = f"{_CHECKERBOARD_SIDE} or more"
+        weighs = optim.checkerboard_weight > 0 or samples.checkerboard_weight > 0
         for fits, name, value, wanted in (
             (
                 not optim.guide_first or bool(self.flow.guides),
-                *("optim.guide_first", optim.guide_first),
+                "optim.guide_first",
+                optim.guide_first,
                 "0, for flow.guide is 0, or give the model a guide",
             ),
             (
                 optim.guide_first + samples.share <= 1,
-                *("samples.share", samples.share),
+                "samples.share",
+                samples.share,
                 f"at most {1 - optim.guide_first:g}: optim.guide_first has the rest",
             ),
             (
-                not optim.checkerboard_weight or (size >= _CHECKERBOARD_SIDE and by_lpips),
-                *("optim.checkerboard_weight", optim.checkerboard_weight),
-                "0, or optim.guide_first and optim.guide_perceptual above 0, and task.size to "
-                + large,
-            ),
-            (
-                not samples.checkerboard_weight or size >= _CHECKERBOARD_SIDE,
-                *("samples.checkerboard_weight", samples.checkerboard_weight),
-                f"0, or task.size to {large}",
-            ),
-            (
                 self.masks is None or task.needs_mask,
-                *("masks", self.masks),
+                "masks",
+                self.masks,
                 "nothing, but for the task inpaint",
             ),
             (
                 task.derives_condition or native == (self.crop == "random"),
-                *("task.native", native),
+                "task.native",
+                native,
                 "true with --crop random, which trains on crops of pairs, and to false without it",
             ),
             (size % step == 0, "task.size", size, f"a multiple of {step}"),
+            (
+                not weighs or size >= _CHECKERBOARD_SIDE,
+                "task.size",
+                size,
+                f"{_CHECKERBOARD_SIDE} or more, or both weights of checkerboard artifacts to 0",
+            ),
         ):
             require(fits, name, value, wanted)
 

@@ -169,16 +169,12 @@ def test_two_thirds_of_the_crops_are_at_native_scale_and_the_rest_spread_over_th
 
 def test_every_visit_sees_another_crop_and_a_visit_again_the_same():
     images = [torch.from_numpy(noise(30 + 9 * k, 44 - 5 * k, k)).permute(2, 0, 1) for k in range(4)]
-    data = dataset(Inpaint(4, 16, 8), images, crops=True)
+    data = dataset(SuperRes(4, 16), images, crops=True)
     first, second = made(data, range(2), batch_size=4)
     assert first.target.shape == (4, 3, 16, 16)
     assert all(map(torch.equal, made(data, [1], batch_size=4)[0], second))
     assert not any(torch.equal(a, b) for a in first.target for b in second.target)
-    for w, y in zip(first.target, first.cond, strict=True):
-        known = y[3].floor() == 0
-        assert torch.equal(y[:3, known].floor(), w[:, known])
-    targets, conditions = data.held_out(torch.tensor([1, 3]))
-    assert conditions.shape == (2, 4, 16, 16)
+    targets, _ = data.held_out(torch.tensor([1, 3]))
     assert torch.equal(targets[0], images[1][:, 11:27, 11:27])  # the middle, at native scale
 
 
@@ -196,8 +192,7 @@ def write_pairs(folder, channels: int, size: int) -> None:
                 write_png(folder / split / side / f"{index}.png", pixels)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("crop", ["whole", "random"])
+@pytest.mark.parametrize(("channels", "crop"), [(1, "whole"), (1, "random"), (3, "random")])
 def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, channels, crop):
     write_pairs(tmp_path / "data", channels, 40 if crop == "random" else 16)
     values = {"data": str(tmp_path / "data"), "out": "out", "optim": {"images": 8}, "crop": crop}
@@ -208,14 +203,14 @@ def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, chan
         with open_dataset(config, "train") as train, open_dataset(config, "val") as val:
             assert train.examples.in_memory == bool(memory)
             assert train.task.cond_channels == channels
-            [batch] = made(train, batch_size=4)
-            held_out = list(zip(*val.held_out(torch.arange(2)), strict=True))
-        batches.append(batch)
-        for target, condition in (*zip(batch.target, batch.cond.floor(), strict=True), *held_out):
+            batches += made(train, batch_size=4)
+            held_out = val.held_out(torch.arange(2))
+    for targets, conditions in ((batches[0].target, batches[0].cond.floor()), held_out):
+        for target, condition in zip(targets.byte(), conditions, strict=True):
             assert target.shape[1:] == condition.shape[1:] == (16, 16)
-            image = target.byte().permute(1, 2, 0).contiguous().numpy()
+            image = target.permute(1, 2, 0).contiguous().numpy()
             expected = 255 - (grey(image)[..., None] if channels == 1 else image)
-            found = condition.permute(1, 2, 0).byte().numpy().astype(int)
+            found = condition.permute(1, 2, 0).numpy().astype(int)
             # A grey that was shrunk differs from the grey of what was shrunk by rounding.
             assert np.abs(found - expected).max() <= (1 if crop == "random" else 0)
     assert all(map(torch.equal, *batches))

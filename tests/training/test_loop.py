@@ -349,7 +349,7 @@ def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_n
         mask.paste(255, (4 * index, 10, 4 * index + 5, 30))
         mask.save(masks / f"{index}.png")
     settings = [f"masks={masks}", "crop=random", "task.name=inpaint", "flow.cond_channels=4"]
-    settings += ["flow.anchor=fill", "flow.guide=4", "flow.spread=4", "data_memory_gb=0"]
+    settings += ["flow.anchor=pixels", "flow.guide=4", "flow.spread=4", "data_memory_gb=0"]
     settings += ["optim.guide_first=0.2", "optim.guide_perceptual=0"]
     settings += ["samples.share=0.6", "samples.tau=0.7", "samples.perceptual=0"]
     settings += ["optim.images=48", "save_every=2", "validate_every=5"]
