@@ -51,10 +51,7 @@ class Dataset:
     ) -> tuple[Pixels, Pixels]:
         """Target and condition of one example for a training step, (H, W, C).
 
-        Args:
-            index: Chooses the example.
-            generator: Draws the random parts of the condition.
-            crop: Applied first to the target, and to a condition that is stored.
+        `crop` is applied first; `generator` draws the random parts of the condition.
         """
         images = self.examples.read(index)
         *stored, target = images if crop is None else [crop(image) for image in images]
@@ -153,26 +150,20 @@ class Crop(NamedTuple):
 
     Only the part that the crop needs is shrunk: the result is that of shrinking the whole image and
     cropping then, at positions between its pixels too.
-
-    Attributes:
-        size: Side of the result.
-        share: How far, in [0, 1]: the image is shrunk `most ** share` times, where `most` is 4, or
-            less for an image that is too small for that.
-        left, top: The crop's position, as shares of the room, in [0, 1).
     """
 
-    size: int
+    size: int  # side of the result
+    # In [0, 1]: the image is shrunk `most ** share` times; most is 4, or what its size allows.
     share: float
-    left: float
+    left: float  # the crop's position, as shares of the room, in [0, 1)
     top: float
 
     @classmethod
     def draw(cls, size: int, bits: np.random.Philox) -> Crop:
         """Draw a crop from four words of the generator.
 
-        A share of 0.67 are pixels of the image at native scale, at any position with equal
-        probability. The others are of the image shrunk s times, with log s uniform between 0 and
-        its maximum.
+        A share of 0.67 are pixels of the image at native scale. The others are of the image shrunk
+        s times, with log s uniform between 0 and its maximum.
         """
         kind, scale, left, top = (int(word) / 2**64 for word in bits.random_raw(4))
         return cls(size, 0.0 if kind < _NATIVE else scale, left, top)
@@ -225,7 +216,7 @@ class Batches:
         dataset: Holds the images.
         batch_size: Pairs a step, of all processes together.
         seed: The run's.
-        flip: Mirror half of the pairs, target and condition together.
+        flip: Mirror half of the pairs.
         normal_noise: Draw the target's noise standard normal, for variational dequantization.
         process, processes: The number of this process, and their count.
     """

@@ -171,8 +171,7 @@ def perceptual_distance(
 
     Args:
         weights: Of the trunk (`load_perceptual`).
-        device: Of the images.
-        side: Of the images, in pixels.
+        device, side: Of the images.
         bf16: Compute the network in bfloat16.
 
     Raises:

@@ -50,11 +50,7 @@ def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) ->
     iterations", once. We assume that γ is applied once per epoch. Applied at every step, it would
     have ended training long before.
 
-    Args:
-        optim: Peak, warm-up and schedule.
-        step: Number of the step, from 0.
-        progress: Share of the budget spent, in images or in time.
-        epoch: How often all training images have been seen.
+    Steps count from 0; progress is the share of the budget that is spent, in images or in time.
     """
     warm = (step + 1) / max(1, optim.warmup)
     peak = optim.lr * min(1.0, warm)

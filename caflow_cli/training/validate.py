@@ -142,16 +142,8 @@ def sample_grid(
 ) -> np.ndarray:
     """Sample a row for each image, condition | candidates by rank | truth: uint8 (H, W, 3).
 
-    Candidates are composed with the condition, as in `restore`. Early in a run some may have
-    diverged; they are shown too.
-
-    Args:
-        model: The model in training, or its average.
-        targets: uint8 (N, 3, H, W).
-        conditions: uint8 (N, C, H, W).
-        tau: Temperature.
-        candidates: M, all sampled in one batch.
-        seed: Seed of candidate 0 of every image.
+    Targets are uint8 (N, 3, H, W), conditions (N, C, H, W). Candidates are composed with the
+    condition, as in `restore`. Early in a run some may have diverged; they are shown too.
     """
     task, conds = get_task(model.config), conditions.permute(0, 2, 3, 1).numpy()
     requests = [Request.of_condition(task, cond) for cond in conds]

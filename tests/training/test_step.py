@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import replace
 
 import pytest
@@ -150,47 +149,37 @@ def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good
     guided_model, batch, tmp_path
 ):
     one = trainer(guided_model, guide_first=0.5, out=tmp_path, save_every=2)
-    saved = {}
+    guard, progress = one.guard, one.progress
 
-    def step(good=True):
-        one.step(batch, 1e-3 if good else math.nan)
-        one.progress.step += 1
-        if good and one.progress.step in (2, 4, 5):
+    def goes_back(step):
+        """Twenty bad steps in a row after so many steps."""
+        guard.bad_in_a_row, progress.step = 20, step + 19
+        return one.states.roll_back()
+
+    assert not goes_back(0)  # nowhere to go
+    for step in range(1, 6):
+        one.step(batch, 1e-3)
+        progress.step = step
+        if step in (2, 4, 5):
             one.save()
-            saved[one.progress.step] = weights(one)
-
-    def goes_back():
-        while not one.guard.wants_rollback():
-            one.guard.accepts(math.nan, 1.0)
-            one.progress.step += 1
-        one.progress.step -= 1  # the loop counts this step afterwards
-        back = one.states.roll_back()
-        one.progress.step += 1
-        return back
-
-    step()
-    assert not goes_back()  # nowhere to go
-    one.guard.bad_in_a_row, one.progress.step = 0, 1
-    for _ in range(4):
-        step()
-    one.progress.step = 5
-    # That of step 5 is one that an interrupt made, and 4 is the last that the interval made.
+        if step == 4:
+            saved = weights(one)
+    # 4 is the last that the interval made; that of step 5 is one that an interrupt made.
     for _ in range(5):
-        assert goes_back()
-        assert learned(saved[4], one) == set()
-        assert one.guard.bad_in_a_row == 0
-        assert one.guard.mean is not None
-    assert (one.guard.rollbacks, one.guard.returned_to) == (5, 4)
-    assert not goes_back()  # five times to the same state
-    one.guard.bad_in_a_row, one.progress.step = 0, 6
+        assert learned(saved, one)
+        assert goes_back(6)
+        assert learned(saved, one) == set()
+        assert (guard.bad_in_a_row, guard.returned_to) == (0, 4)
+        one.step(batch, 1e-3)
+    assert not goes_back(6)  # five times to the same state
+    assert guard.rollbacks == 5
+    progress.step = 6
     one.begin_next_phase(batch)
-    assert not goes_back()  # to one of another phase
-    one.guard.bad_in_a_row, one.progress.step = 0, 6
+    assert not goes_back(7)  # to one of another phase
+    progress.step = 6
     one.save()
-    assert one.step(batch, 1e-3).taken
-    one.progress.step = 7
-    assert goes_back()
-    assert one.guard.returned_to == 6  # where the phase began
+    assert goes_back(7)
+    assert guard.returned_to == 6  # where the phase began
 
 
 def test_a_state_whose_next_loss_was_bad_is_passed_over_and_one_of_no_phase_refused(
@@ -206,7 +195,7 @@ def test_a_state_whose_next_loss_was_bad_is_passed_over_and_one_of_no_phase_refu
     assert other.restore() == []
     assert (other.progress.step, other.progress.phase, other.guard) == (2, 1, one.guard)
     assert learned(weights(one), other) == set()
-    other.guard.bad_in_a_row, other.progress.step = 20, 21  # the step from state 2 was bad
+    other.guard.bad_in_a_row, other.progress.step = 20, 21  # the step after state 2 was bad
     assert other.states.roll_back()
     assert other.guard.returned_to == 1
     assert learned(weights(one), other)
