@@ -39,10 +39,9 @@ def list_command(messages: Messages) -> None:
 
     Example: caflow models list
     """
-    from ...hub.manifest import load_manifest, manifest_path
+    from ...hub.manifest import load_manifest
 
     console = messages.console("models list")
-    console.detail(f"{manifest_path()}")
     entries = list(load_manifest().values())
     rows = [["id", "task", "size", "place", "license", "default"]]
     for entry in entries:
@@ -143,10 +142,8 @@ def path_command(name: Name, messages: Messages) -> None:
     from ...hub.resolve import resolve
 
     model = resolve(name, local=True)
-    console, path = messages.console("models path"), str(model.path)
-    console.detail(f"sha256 {model.sha256}")
-    fields = {"input": name, "id": model.id, "path": path, "sha256": model.sha256}
-    console.result(fields, [path])
+    fields = {"input": name, "id": model.id, "path": str(model.path), "sha256": model.sha256}
+    messages.console("models path").result(fields, [str(model.path)])
 
 
 @models_app.command("verify", cls=Command)
@@ -178,9 +175,7 @@ def verify_command(
             console.text([f"failed\t{name}"])
             failed = True
             continue
-        path, digest = str(found.path), found.sha256
-        console.detail(f"{path}: sha256 {digest}")
-        identity = {"path": path, "sha256": digest}
+        identity = {"path": str(found.path), "sha256": found.sha256}
         console.result({"input": name, "status": "ok", **identity}, [f"ok\t{name}"])
     if failed:
         raise typer.Exit(EXIT_WEIGHTS)
