@@ -17,19 +17,11 @@ from ..errors import CaflowError
 __all__ = ["Mask", "Window", "edge_of", "plan_windows", "window_around"]
 
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
+Box = tuple[slice, slice]  # rows and columns
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 _MOST = 2**24  # pixels of all windows together, as the model sees them
-
-
-class Box(NamedTuple):
-    """The first and last row and column of something."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
 
 
 class Window(NamedTuple):
@@ -51,13 +43,7 @@ class Window(NamedTuple):
     @property
     def shrunk(self) -> bool:
         """Whether it has more pixels than the model sees."""
-        spans = (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
-        return spans != (self.height, self.width)
-
-    def holds(self, box: Box) -> bool:
-        """Whether it sees all of a box."""
-        inside = self.rows.start <= box.top and box.bottom < self.rows.stop
-        return bool(inside and self.columns.start <= box.left and box.right < self.columns.stop)
+        return (_length(self.rows), _length(self.columns)) != (self.height, self.width)
 
 
 def window_around(hole: Mask, size: int) -> Window:
@@ -93,28 +79,37 @@ def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
 
 def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
     """The windows of rules 3 and 4, in any order."""
+    from scipy import ndimage  # here, because it takes 0.2 s and few holes need it
+
     thick = _thick(hole, size)
     thin = hole & ~thick
     windows: list[Window] = []
-    for box in _boxes(thick):
-        if any(window.holds(box) for window in windows if not window.shrunk):
-            continue
-        windows.append(_around(box, hole.shape, size))
-        _check_count(windows, size)
-        if not windows[-1].shrunk:
-            windows[-1].of(thin)[:] = False
+    labels, _ = ndimage.label(thick, np.ones((3, 3)))  # corners touch, too
+    for box in ndimage.find_objects(labels):
+        if not any(_holds(window, box) for window in windows if not window.shrunk):
+            windows.append(_around(box, hole.shape, size))
+            _check_count(windows, size)
+            if not windows[-1].shrunk:
+                windows[-1].of(thin)[:] = False
     return windows + _at_native_scale(thin, thick, size)
+
+
+def _holds(window: Window, box: Box) -> bool:
+    return all(
+        own.start <= other.start and other.stop <= own.stop
+        for own, other in zip(window[:2], box, strict=True)
+    )
 
 
 def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
     """Windows that are not shrunk: row by row, or column by column if that takes fewer."""
     room = _MOST // size**2 + 1  # one too many is enough to know
-    down = list(islice(_cover(thin.copy(), avoid, size), room))
+    found = list(islice(_cover(thin.copy(), avoid, size), room))
     right = list(islice(_cover(thin.T.copy(), avoid.T, size), room))
-    if len(right) < len(down):
-        down = [Window(w.columns, w.rows, w.width, w.height) for w in right]
-    _check_count(down, size)
-    return down
+    if len(right) < len(found):
+        found = [Window(w.columns, w.rows, w.width, w.height) for w in right]
+    _check_count(found, size)
+    return found
 
 
 def _in_order(windows: list[Window], left: Mask) -> list[Window]:
@@ -138,34 +133,37 @@ def _check_count(windows: list[Window], size: int) -> None:
         )
 
 
-def _box(mask: Mask) -> Box:
+def _length(span: slice) -> int:
+    return int(span.stop - span.start)
+
+
+def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
+    """The box of what is true in a mask, whose first pixel lies at that row and column."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    return Box(int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
+    down = slice(top + int(rows[0]), top + int(rows[-1]) + 1)
+    return down, slice(left + int(columns[0]), left + int(columns[-1]) + 1)
 
 
 def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
-    longest = 1 + max(box.bottom - box.top, box.right - box.left)
-    return _square(box, max(size, min(2 * longest, max(shape))), shape, size)
+    return _square(box, max(size, min(2 * max(map(_length, box)), max(shape))), shape, size)
 
 
 def _square(box: Box, side: int, shape: tuple[int, ...], size: int) -> Window:
     """A square in the middle of which the box lies, moved and cut to lie in the image."""
     spans, sizes = [], []
-    for (start, last), length in zip((box[:2], box[2:]), shape, strict=True):
+    for own, length in zip(box, shape, strict=True):
         span = min(side, length)
-        middle = (start + last + 1) // 2
-        first = min(max(middle - span // 2, 0), length - span)
+        first = min(max((own.start + own.stop) // 2 - span // 2, 0), length - span)
         spans.append(slice(first, first + span))
         sizes.append(max(1, (2 * span * size + side) // (2 * side)))
     return Window(spans[0], spans[1], sizes[0], sizes[1])
 
 
 def edge_of(hole: Mask, depth: int) -> Mask:
-    """Mark what of a hole has a known pixel within `depth` pixels, to the side or diagonally.
+    """Mark what of a hole, bool (H, W), has a known pixel within `depth` pixels, also diagonally.
 
-    bool (H, W) to the same.
+    What lies outside the image is not known.
     """
-    # What lies outside the image is not known either.
     inside = _over_squares(np.logical_and, np.pad(hole, depth, constant_values=True), 2 * depth + 1)
     return hole & ~inside
 
@@ -193,17 +191,6 @@ def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
     return mask
 
 
-def _boxes(mask: Mask) -> list[Box]:
-    """The boxes of the parts of a mask whose pixels touch, corners included, in reading order."""
-    from scipy import ndimage  # here, because it takes 0.2 s and few holes need it
-
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    return [
-        Box(rows.start, rows.stop - 1, columns.start, columns.stop - 1)
-        for rows, columns in ndimage.find_objects(labels)
-    ]
-
-
 def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
     """Windows at native scale that see all that is left, which they empty.
 
@@ -213,27 +200,21 @@ def _cover(left: Mask, avoid: Mask, size: int) -> Iterator[Window]:
     shape = height, width = left.shape
     tall, wide = min(size, height), min(size, width)
     worth = left.astype(np.int32) - avoid
-    row = 0
-    while row < height:
-        if not left[row].any():
-            row += 1
-            continue
-        column = int(left[row].argmax())
-        tops = range(max(0, row - tall + 1), min(row, height - tall) + 1)
-        lefts = range(max(0, column - wide + 1), min(column, width - wide) + 1)
-        near = worth[tops.start : tops.stop - 1 + tall, lefts.start : lefts.stop - 1 + wide]
-        sums = np.pad(near.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        counts = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide]
-        counts += sums[:-tall, :-wide]
-        top, side = (int(place) for place in np.unravel_index(counts.argmax(), counts.shape))
-        box = _box(left[tops[top] :, lefts[side] :][:tall, :wide])
-        box = Box(*(at + tops[top] for at in box[:2]), *(at + lefts[side] for at in box[2:]))
-        window = _square(box, size, shape, size)
-        centred = counts[window.rows.start - tops.start, window.columns.start - lefts.start]
-        if centred < counts[top, side]:
-            rows = slice(tops[top], tops[top] + tall)
-            columns = slice(lefts[side], lefts[side] + wide)
-            window = Window(rows, columns, tall, wide)
-        window.of(left)[:] = False
-        window.of(worth)[:] = np.minimum(window.of(worth), 0)
-        yield window
+    for row in range(height):
+        while left[row].any():
+            column = int(left[row].argmax())
+            first, last = max(0, row - tall + 1), min(row, height - tall)  # where it may start
+            near, far = max(0, column - wide + 1), min(column, width - wide)
+            seen = worth[first : last + tall, near : far + wide]
+            sums = np.pad(seen.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+            counts = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide]
+            counts += sums[:-tall, :-wide]
+            down, right = (int(at) for at in np.unravel_index(counts.argmax(), counts.shape))
+            top, side = first + down, near + right
+            window = Window(slice(top, top + tall), slice(side, side + wide), tall, wide)
+            centred = _square(_box(window.of(left), top, side), size, shape, size)
+            if counts[centred.rows.start - first, centred.columns.start - near] >= counts.max():
+                window = centred
+            window.of(left)[:] = False
+            window.of(worth)[:] = np.minimum(window.of(worth), 0)
+            yield window
