@@ -83,23 +83,16 @@ def attribution(
             maps.append(log_prob_map(model, targets, conditions.kept))
         if len(parts) == 1:
             return maps[0]
-        total = torch.zeros(len(images), *condition.shape[:2], dtype=torch.float64)
+        total = np.zeros((*condition.shape[:2], len(images)))
         for part, values in zip(parts, maps, strict=True):
             assert isinstance(part, HoleWindow)
-            spread = part.spread(values.cpu().numpy())
-            part.window.of(total.permute(1, 2, 0).numpy())[:] += spread.transpose(1, 2, 0)
-        return total
+            part.window.of(total)[:] += part.spread(values.cpu().numpy()).transpose(1, 2, 0)
+        return torch.from_numpy(total).permute(2, 0, 1)
 
     nats = map_of([target])
-    total = torch.zeros_like(_cells(nats))
-    squares = torch.zeros_like(total)
-    for batch in sampler.batches(1.0, range(samples), [_SEED], None):
-        values = _cells(map_of([one.image for one in batch]))
-        total += values.sum(0)
-        squares += values.square().sum(0)
-    mean = total / samples
-    deviation = ((squares - samples * mean.square()) / (samples - 1)).clamp_min(1e-12).sqrt()
-    z = (_cells(nats) - mean) / deviation
+    batches = sampler.batches(1.0, range(samples), [_SEED], None)
+    drawn = torch.cat([_cells(map_of([one.image for one in batch])) for batch in batches])
+    z = (_cells(nats) - drawn.mean(0)) / drawn.std(0).clamp_min(1e-6)
     return Attribution(
         target=scored if len(parts) == 1 else target,
         nats=nats[0].cpu().numpy(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -79,30 +80,24 @@ class Inpaint(Task):
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
-        if self.cond_channels == 4:
-            hole = condition[..., 3:] >= HOLE
-        else:
-            hole = (condition == 0).all(axis=-1, keepdims=True)
+        marked, black = condition[..., 3:] >= HOLE, (condition == 0).all(-1, keepdims=True)
+        hole = marked if self.cond_channels == 4 else black
         return np.where(hole, sample, condition[..., :3])
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
-        if self.cond_channels == 4:
-            hole = condition[:, 3:] >= HOLE
-        else:
-            hole = (condition < 1).all(1, keepdim=True)
+        marked, black = condition[:, 3:] >= HOLE, (condition < 1).all(1, keepdim=True)
+        hole = marked if self.cond_channels == 4 else black
         return sample.where(hole, condition[:, :3])
 
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
         """Mark a hole in the target, drawn by `generator`; without one, the central hole."""
-        height, width = target.shape[:2]
+        (height, width), draw = target.shape[:2], self.source or partial(draw_hole, self.holes)
         if generator is None:
             hole = central_hole(height, width)
-        elif self.source is not None:
-            hole = self.source(height, width, generator)
         else:
-            hole = draw_hole(self.holes, height, width, generator)
+            hole = draw(height, width, generator)
         return _marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Pixels, index: int) -> Pixels:

@@ -11,17 +11,17 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.images import decode, write_png
 from caflow_cli.inference.arguments import as_image, as_mask
 
-PICTURE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
 
-def test_a_path_a_pil_image_and_an_array_are_one_picture(tmp_path):
-    write_png(tmp_path / "a.png", PICTURE)
-    for given in (PICTURE, Image.fromarray(PICTURE), tmp_path / "a.png", str(tmp_path / "a.png")):
-        assert np.array_equal(as_image(given), PICTURE)
+def test_a_path_a_pil_image_and_an_array_are_one_image(tmp_path):
+    write_png(tmp_path / "a.png", IMAGE)
+    for given in (IMAGE, Image.fromarray(IMAGE), tmp_path / "a.png", str(tmp_path / "a.png")):
+        assert np.array_equal(as_image(given), IMAGE)
 
 
 def test_masks_of_all_kinds(tmp_path):
-    hole = PICTURE[..., 0] > 100
+    hole = IMAGE[..., 0] > 100
     white = np.where(hole, np.uint8(255), np.uint8(0))
     write_png(tmp_path / "m.png", np.repeat(white[..., None], 3, 2))
     for given in (hole, white, Image.fromarray(white), tmp_path / "m.png"):
@@ -38,7 +38,7 @@ def test_masks_of_all_kinds(tmp_path):
         ([[1]], "list"),
     ],
 )
-def test_what_is_no_picture(given, message):
+def test_what_is_no_image(given, message):
     with pytest.raises(CaflowError) as caught:
         as_image(given)
     assert message in caught.value.message
@@ -46,7 +46,7 @@ def test_what_is_no_picture(given, message):
 
 
 def file_and_image(values: np.ndarray, mode: str, **kwargs) -> tuple[Image.Image, np.ndarray]:
-    """A picture as Pillow opens a TIFF of it, and as the commands read that file."""
+    """An image as Pillow opens a TIFF of it, and as the commands read that file."""
     file = io.BytesIO()
     Image.fromarray(values).convert(mode).save(file, "TIFF", **kwargs)
     return Image.open(io.BytesIO(file.getvalue())), decode(io.BytesIO(file.getvalue()), "x").rgb
@@ -54,7 +54,7 @@ def file_and_image(values: np.ndarray, mode: str, **kwargs) -> tuple[Image.Image
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "CMYK", "1", "P"])
 def test_a_pil_image_has_the_values_of_its_file(mode):
-    image, wanted = file_and_image(PICTURE, mode)
+    image, wanted = file_and_image(IMAGE, mode)
     assert image.mode == mode
     assert np.array_equal(as_image(image), wanted)
 
@@ -69,13 +69,13 @@ def test_16_bits_of_either_order_are_rescaled(mode, order):
 
 def test_a_profile_is_applied_as_in_files():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image, wanted = file_and_image(PICTURE, "RGB", icc_profile=profile)
+    image, wanted = file_and_image(IMAGE, "RGB", icc_profile=profile)
     assert np.array_equal(as_image(image), wanted)
     assert image.info["icc_profile"] == profile
     linear = linear_profile()
-    image, wanted = file_and_image(PICTURE, "RGB", icc_profile=linear)
+    image, wanted = file_and_image(IMAGE, "RGB", icc_profile=linear)
     assert np.array_equal(as_image(image), wanted)
-    assert not np.array_equal(wanted, PICTURE)
+    assert not np.array_equal(wanted, IMAGE)
 
 
 def test_small_integers_of_32_bits_have_no_range():
@@ -88,6 +88,6 @@ def test_small_integers_of_32_bits_have_no_range():
 
 
 @pytest.mark.parametrize("given", [np.zeros((0, 5), np.uint8), Image.new("RGB", (0, 4))])
-def test_an_empty_picture_is_refused(given):
+def test_an_empty_image_is_refused(given):
     with pytest.raises(CaflowError):
         as_image(given)

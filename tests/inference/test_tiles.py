@@ -64,19 +64,6 @@ def test_more_than_anybody_waits_for_is_refused():
         check_size((8192, 8193))
 
 
-def test_tiles_are_found_by_what_they_see_and_by_what_they_overlap():
-    plan = plan_tiles((208, 1040), 16, 224)
-    assert plan.tops == (0,)
-    assert len(plan.lefts) > 4
-    cells = torch.zeros(13, 65, dtype=torch.bool)
-    cells[3, plan.lefts[-1] // 16 + plan.shape[1] // 16 - 1] = True  # at the right end
-    assert plan.touching(cells, 16) == [(0, plan.lefts[-1])]
-    near = [left for left in plan.lefts if left > plan.lefts[-1] - plan.shape[1]]
-    assert plan.overlapping([(0, plan.lefts[-1])]) == [(0, left) for left in near]
-    assert len(near) < len(plan)
-    assert not plan.touching(torch.zeros_like(cells), 16)
-
-
 def test_one_tile_draws_and_scores_as_the_model_does(small_model):
     cond, targets = smooth(2, (32, 48), 0), smooth(4, (32, 48), 1)
     conditions = Conditions(small_model, cond)
