@@ -36,12 +36,6 @@ def as_image(image: ImageLike) -> Pixels:
 
     Raises:
         CaflowError: (exit 2) the array has another shape or type. (exit 1) the file is no image.
-
-    Examples:
-        >>> from PIL import Image
-        >>> from caflow_cli.inference.arguments import as_image
-        >>> as_image(Image.new("L", (5, 4), 7)).shape
-        (4, 5, 3)
     """
     if isinstance(image, str | Path):
         return read_image(image)

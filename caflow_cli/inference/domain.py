@@ -15,8 +15,6 @@ from ..model import CAFlow, Condition
 __all__ = ["Statistics", "describe_domain", "far_note", "statistics"]
 
 Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
-_BATCH = 50
-_DIGITS = 5
 _FAR = 1.15  # of the farthest reference image
 
 
@@ -26,8 +24,7 @@ def statistics(condition: Condition) -> Statistics:
     They cost next to nothing, because sampling and scoring compute R(y) anyway.
     """
     values: list[Tensor] = []
-    for d in condition.d:
-        d = to_float64(d)
+    for d in map(to_float64, condition.d):
         spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
         values += [d.mean((2, 3)), spread]
     return torch.cat(values, 1).cpu().numpy()
@@ -42,15 +39,15 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     """
     if len(conditions) < 2:
         return None
-    parts = conditions.split(_BATCH)
+    parts = conditions.split(50)
     values = np.concatenate([statistics(model.encode_condition(part)) for part in parts])
     mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
     return {
         "pictures": len(values),
-        "farthest": round(float(distances.max()), _DIGITS),
-        "mean": [round(float(x), _DIGITS) for x in mean],
-        "deviation": [max(round(float(x), _DIGITS), 10**-_DIGITS) for x in deviation],
+        "farthest": round(float(distances.max()), 5),
+        "mean": [round(float(x), 5) for x in mean],
+        "deviation": [max(round(float(x), 5), 1e-5) for x in deviation],
     }
 
 

@@ -46,13 +46,8 @@ class Steps:
 
 
 def to_batch(images: Sequence[Pixels]) -> Tensor:
-    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor.
-
-    One alone is no copy, if it may be written to.
-    """
-    alone = len(images) == 1 and images[0].flags.writeable  # PyTorch warns of others
-    stacked = images[0][None] if alone else np.stack(images)
-    return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+    """Stack uint8 (H, W, C) arrays of one size to a (B, C, H, W) tensor."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
 class Conditions:

@@ -114,16 +114,7 @@ def restore_images(
     masks: Sequence[Pixels | None],
     progress: Progress | None = None,
 ) -> list[Candidates]:
-    """Do as `restore` for several images, which are drawn and scored in batches of them all.
-
-    Each image has the candidates that it has alone, up to the rounding of another batch size.
-
-    Args:
-        model: Any model.
-        images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
-        sampling: For every image. If tau or M is None, it is the model's, else the task's.
-        masks: uint8 (H, W), one for each image, or None.
-        progress: Is told after each pass of the model.
+    """Do as `restore` for several images, whose arguments `Drawing` describes.
 
     Raises:
         CaflowError: As for `restore`, for one of the images: no other has a result then, either.
@@ -137,11 +128,15 @@ def restore_images(
 class Drawing:
     """The candidates of images of one size while they are drawn. More can be drawn at any time.
 
-    Candidate k is the same whether it is drawn at first or later, up to the rounding of another
-    batch size; with `batch_size` 1, bit for bit.
+    Candidate k is the same whether it is drawn at first or later, alone or beside other images, up
+    to the rounding of another batch size; with `batch_size` 1, bit for bit.
 
     Args:
-        model, images, sampling, masks, progress: As for `restore_images`.
+        model: Any model.
+        images: uint8 (H, W, 3) each, with one `Task.model_size` for all.
+        sampling: For every image. If tau or M is None, it is the model's, else the task's.
+        masks: uint8 (H, W), one for each image, or None.
+        progress: Is told after each pass of the model.
         batch_size: Candidates at a time. Default: as many as fit well into memory.
 
     Raises:
@@ -163,10 +158,9 @@ class Drawing:
         bf16 = self.sampling.precision == "bf16"
         if bf16:
             check_bf16(model.device)
-        self._consistent = None  # the task whose candidates are consistent
-        if self.sampling.consistent:
-            assert isinstance(task, SuperRes), "Sampling.of refuses others"
-            task = self._consistent = replace(task, consistent=True)
+        if self.sampling.consistent and isinstance(task, SuperRes):
+            task = replace(task, consistent=True)
+        self._task = task
         requests = [Request.of(task, *one) for one in zip(images, masks, strict=True)]
         self._sampler = Sampler(model, requests, True, progress, bf16, batch_size)
         self._found: list[list[Candidate]] = [[] for _ in images]
@@ -192,8 +186,8 @@ class Drawing:
         seeds = [sampling.seed] * len(self._images)
         for batch in self._sampler.batches(sampling.temperature, ks, seeds):
             for one in batch:
-                if self._consistent is not None:
-                    reduced = self._consistent.degrade(one.image).astype(int)
+                if isinstance(self._task, SuperRes) and self._task.consistent:
+                    reduced = self._task.degrade(one.image).astype(int)
                     one.consistency_max = int(np.abs(reduced - self._images[one.row]).max())
                 self._found[one.row].append(one)
             self._drawn = min(ks.stop, self._drawn + self._sampler.at_a_time)

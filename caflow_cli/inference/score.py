@@ -49,12 +49,6 @@ class Score:
     parts: tuple[Place, ...] = ()  # the windows onto a hole, in the order of filling
 
     @property
-    def pixels(self) -> int:
-        """How many were scored, of all parts."""
-        width, height = self.scored_size
-        return width * height * max(1, len(self.parts))
-
-    @property
     def summary(self) -> str:
         """A text for people: `-30500.1 nats, 3.581 bits/dim`."""
         if self.log_likelihood is None or self.bits_per_dim is None:

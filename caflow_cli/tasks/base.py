@@ -23,6 +23,7 @@ __all__ = [
     "Pixels",
     "Place",
     "Task",
+    "WholeImage",
     "as_read",
     "check_target",
     "grey",
@@ -72,8 +73,6 @@ class Part(Protocol):
 class Task:
     """Turns a user's image into the model's condition, and the model's sample into an image.
 
-    Except for holes, a task is the one part of each image.
-
     Attributes:
         name: In a model's config and on the command line.
         channels: Numbers of channels that the condition may have; the first is the default.
@@ -90,7 +89,6 @@ class Task:
     candidates: ClassVar[int] = 10
     needs_mask: ClassVar[bool] = False
     derives_condition: ClassVar[bool] = True
-    place: ClassVar[None] = None
 
     @property
     def cond_channels(self) -> int:
@@ -114,15 +112,6 @@ class Task:
 
     def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
         """The parts that are sampled for an image, one after the other."""
-        return (self,)
-
-    def condition(self, image: Pixels) -> Pixels:
-        raise NotImplementedError
-
-    def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        raise NotImplementedError
-
-    def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         raise NotImplementedError
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
@@ -155,6 +144,15 @@ class Task:
     def note(self, image: Pixels, mask: Pixels | None) -> str | None:
         """A note on what is dropped from an image or will not come out well; None: no note."""
         return None
+
+
+class WholeImage(Task, Part):
+    """A task that is the one part of each image."""
+
+    place = None
+
+    def parts(self, image: Pixels, mask: Pixels | None = None) -> Sequence[Part]:
+        return (self,)
 
 
 def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:

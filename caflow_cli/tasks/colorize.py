@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .base import Pixels, Task, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ _LEAST = 1e-3  # levels: less chroma is none, and is divided by no less
 
 
 @dataclass(frozen=True)
-class Colorize(Task):
+class Colorize(WholeImage):
     """Adds colours to a grey image of any size.
 
     Colour is made at model scale: the image is resized by Pillow BICUBIC until its shorter side

@@ -94,10 +94,7 @@ class Inpaint(Task):
     ) -> Pixels:
         """Mark a hole in the target, drawn by `generator`; without one, the central hole."""
         (height, width), draw = target.shape[:2], self.source or partial(draw_hole, self.holes)
-        if generator is None:
-            hole = central_hole(height, width)
-        else:
-            hole = draw(height, width, generator)
+        hole = central_hole(height, width) if generator is None else draw(height, width, generator)
         return _marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Pixels, index: int) -> Pixels:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..errors import usage_error
-from .base import Pixels, Task, check_target, grey, pad, padded_size, resize, scaled_size
+from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize, scaled_size
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ __all__ = ["Paired"]
 
 
 @dataclass(frozen=True)
-class Paired(Task):
+class Paired(WholeImage):
     """Makes an image from a condition, such as a photo from a sketch, at model scale.
 
     That is the condition's own scale where the model was trained on crops (`native`). Else a

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from ..errors import CaflowError
-from .base import Pixels, Task, check_target, grey, pad, padded_size, resize
+from .base import Pixels, WholeImage, check_target, grey, pad, padded_size, resize
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ _PROJECTIONS = 100  # samples of 100 faces take 5 to 11 on average and 63 at mos
 
 
 @dataclass(frozen=True)
-class SuperRes(Task):
+class SuperRes(WholeImage):
     """Makes images that are `factor` times larger.
 
     As in training, images are shrunk and enlarged by Pillow BICUBIC and rounded to 8 bits each

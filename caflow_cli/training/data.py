@@ -74,7 +74,10 @@ class Dataset:
 
     def _read(self, stored: Pixels) -> Pixels:
         """The condition, of a stored image or a crop of one."""
-        return self.task.condition(np.ascontiguousarray(stored)) if self.crops else stored
+        if not self.crops:
+            return stored
+        (part,) = self.task.parts(stored)
+        return part.condition(np.ascontiguousarray(stored))
 
 
 def _centre(image: Pixels, size: int) -> Pixels:
