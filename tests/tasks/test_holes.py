@@ -10,18 +10,13 @@ import torch
 from caflow_cli.tasks.holes import MaskHoles, central_hole, draw_hole
 
 
-def test_the_central_hole_is_a_quarter():
-    hole = central_hole(64, 64)
-    assert hole.mean() == 0.25
-    assert hole[16:48, 16:48].all()
-
-
 def test_random_holes_are_of_three_kinds_and_never_empty():
     generator = torch.Generator().manual_seed(0)
     mixed = [draw_hole("mixed", 64, 64, generator) for _ in range(600)]
     shares = np.array([hole.mean() for hole in mixed])
     assert shares.min() > 0
     assert shares.max() < 0.95
+    assert central_hole(64, 64).mean() == central_hole(64, 64)[16:48, 16:48].all() / 4
     central = np.array([np.array_equal(hole, central_hole(64, 64)) for hole in mixed])
     assert 0.42 < central.mean() < 0.58
     solid = np.array([_is_rectangle(hole) for hole in mixed])
@@ -39,20 +34,15 @@ def _is_rectangle(hole: np.ndarray) -> bool:
     return bool(np.array_equal(hole, rows[:, None] & columns[None]))
 
 
-def test_a_hole_takes_equally_many_numbers_whatever_it_is():
-    after = []
+def test_a_hole_takes_equally_many_numbers_whatever_it_is_and_fits_every_image():
+    after = set()
     for kind in ("mixed", "central", "random"):
         generator = torch.Generator().manual_seed(4)
-        draw_hole(kind, 64, 64, generator)
-        after.append(float(torch.rand((), generator=generator)))
-    assert len(set(after)) == 1
-
-
-def test_holes_fit_small_and_oblong_images():
-    generator = torch.Generator().manual_seed(1)
-    for height, width in ((16, 16), (8, 40), (32, 16)):
-        holes = [draw_hole("mixed", height, width, generator) for _ in range(30)]
-        assert all(hole.shape == (height, width) and hole.any() for hole in holes)
+        for height, width in ((16, 16), (8, 40), (32, 16)):
+            holes = [draw_hole(kind, height, width, generator) for _ in range(20)]
+            assert all(hole.shape == (height, width) and hole.any() for hole in holes)
+        after.add(float(torch.rand((), generator=generator)))
+    assert len(after) == 1
 
 
 def damage() -> list[np.ndarray]:
@@ -108,13 +98,3 @@ def test_a_share_of_the_holes_are_parts_of_masks_and_large_ones_are_drawn_otherw
     assert all(hole.sum() <= 9 or np.array_equal(hole, central_hole(32, 32)) for hole in holes)
     everywhere = MaskHoles(damage()[2:], 1.0, "central")
     assert all(everywhere(16, 16, generator).mean() <= 0.4 for _ in range(50))
-
-
-def test_a_hole_of_a_mask_follows_from_the_generator():
-    source = MaskHoles(damage(), 0.7, "mixed")
-    first, second = (
-        [source(24, 40, generator) for _ in range(20)]
-        for generator in (torch.Generator().manual_seed(5), torch.Generator().manual_seed(5))
-    )
-    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    assert len({hole.tobytes() for hole in first}) > 10

@@ -21,7 +21,7 @@ from caflow_cli.tasks import (
     pad,
     task_named,
 )
-from caflow_cli.tasks.base import as_read, grey, padded_size, resize, scaled_size
+from caflow_cli.tasks.base import grey, padded_size, resize, scaled_size
 
 ALL = [SuperRes(), Colorize(), Inpaint(), Inpaint(3), Paired(), Paired(1)]
 LABELS = ["superres", "colorize", "inpaint", "inpaint3", "paired", "paired1"]
@@ -180,12 +180,6 @@ def test_what_is_dropped_or_will_be_blurred_is_noted():
     for rim, side, said in ((24, 33, True), (24, 32, False), (0, 60, False)):
         note = Inpaint(rim=rim).note(image, box(120, 120, 20, 20, side, side) * np.uint8(255))
         assert (note is not None and "expect a blur" in note) == said
-
-
-def test_an_image_is_read_in_the_colours_of_its_condition():
-    image = noise(4, 5)
-    np.testing.assert_array_equal(as_read(Colorize(), image), grey(image)[..., None].repeat(3, 2))
-    assert as_read(SuperRes(4), image) is image
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 16), (2, 1), (3, 5), (17, 15), (16, 32)])
