@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import HOLE
 from ..errors import check_usage, usage_error
 from ..paths import is_folder
 from .options import OUTPUT, option
@@ -56,7 +57,7 @@ class Masking:
             found, name = mask.read(), mask.name
             level = grey(found.rgb)
             if found.alpha is not None:
-                level = np.where(found.alpha < 128, np.uint8(0), level)
+                level = np.where(found.alpha < HOLE, np.uint8(0), level)
         elif image.alpha is not None:
             level = np.where(image.alpha < 255, np.uint8(255), np.uint8(0))
         else:
@@ -65,7 +66,7 @@ class Masking:
                 "--mask FILE, white = fill; or make the hole transparent in the image",
             )
         level = 255 - level if self.invert_mask else level
-        share = float((level >= 128).mean())
+        share = float((level >= HOLE).mean())
         message = f"{name!r} marks {share:.0%} of the image to be filled"
         other = "no --invert-mask" if self.invert_mask else "--invert-mask"
         check_usage(share <= _MOST or self.mask_as_is, message, f"{other}, or --mask-as-is")

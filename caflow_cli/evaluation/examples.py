@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..inference import to_batch
@@ -34,7 +35,6 @@ __all__ = [
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # of `cv2.inpaint`
 _RADIUS = 3  # pixels around each that a fill reads, as in OpenCV's own examples
-_WHITE = 128  # a mask's values from here up are the hole
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Example:
     @property
     def hole(self) -> npt.NDArray[np.bool_] | None:
         """The hole, bool (H, W), true where the image is to be filled."""
-        return None if self.mask is None else self.mask >= _WHITE
+        return None if self.mask is None else self.mask >= HOLE
 
 
 def make_example(
@@ -86,7 +86,7 @@ def make_example(
         else:
             own = masks.read(mask_index(index, count, len(masks.names)))[0]
             mask = damage(own, height, width, seed, index)
-        given = np.where((mask >= _WHITE)[..., None], np.uint8(128), truth)
+        given = np.where((mask >= HOLE)[..., None], np.uint8(128), truth)
         return Example(index, name, given, truth, mask)
     assert isinstance(task, Paired)
     if task.native:  # no reader has brought both to one size
@@ -155,7 +155,7 @@ def damage(mask: Pixels, height: int, width: int, seed: int, index: int) -> Pixe
     Raises:
         CaflowError: Nothing in the mask is white.
     """
-    white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= _WHITE
+    white = mask.reshape(*mask.shape[:2], -1)[..., 0] >= HOLE
     if not white.any():
         raise CaflowError("a mask is empty: nothing in it is white", "remove it from --masks")
 

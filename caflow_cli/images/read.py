@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
+from ..config import HOLE
 from ..errors import CaflowError
 from .alpha import Pixels, fill_transparent
 from .colour import to_srgb
@@ -102,7 +103,7 @@ class Decoded:
         if self.alpha is None:
             return result, None
         if mask is not None:
-            hidden = (self.alpha == 0) & (mask < 128)
+            hidden = (self.alpha == 0) & (mask < HOLE)
             result = np.where(hidden[..., None], self.rgb, result)
         if self.alpha.shape == result.shape[:2]:
             return result, self.alpha

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..config import Config
+from ..config import HOLE, Config
 from ..data.examples import DamagedError, Examples, check_damaged, keep, open_split
 from ..data.split import Split, of_masks
 from ..errors import CaflowError
@@ -31,7 +31,6 @@ SAMPLED = 4  # of so many images of a batch one may be sampled in a step
 _ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
 _NATIVE, _SHRINK = 0.67, 4.0  # of crops: the share at native scale, how far others are shrunk
 _REACH = 3  # of LANCZOS, in pixels of the result
-_WHITE = 128  # a mask's values from here up are the hole
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ def load_masks(data: str, split: Split, seed: int = 0) -> Masks:
     with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
         for row, name in enumerate(masks.names):
             try:
-                white = masks.read(row)[0][..., 0] >= _WHITE
+                white = masks.read(row)[0][..., 0] >= HOLE
             except DamagedError:
                 skipped.append(name)
                 continue
