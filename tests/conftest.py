@@ -1,6 +1,7 @@
 """Fixtures of all tests; `helpers.py` beside this file can be imported from every one."""
 
 import copy
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -29,6 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_STATE_HOME"] = os.devnull  # and nothing written for them
     if "soak" in config.option.markexpr.split():
         os.environ.setdefault("CAFLOW_SOAK", "1")  # all of it, not a sample (tests/soak/counts.py)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what tests make alone, not among all that is imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -110,7 +117,7 @@ def grey_file(_grey_bytes: bytes, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def models_32(task_models: dict[str, CAFlow]) -> dict[str, CAFlow]:
-    """`task_models`, of which each says that its pictures are of 32x32."""
+    """`task_models`, each of which says that its images are of 32x32."""
     superres = copy.copy(task_models["superres"])
     superres.config = helpers.task_config("superres")
     return {**task_models, "superres": superres}
@@ -118,7 +125,7 @@ def models_32(task_models: dict[str, CAFlow]) -> dict[str, CAFlow]:
 
 @pytest.fixture(scope="session")
 def true_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five pictures of 32x32 in `test/`, and in `train/` one that no evaluation may read."""
+    """Five images of 32x32 in `test/`, and in `train/` one that no evaluation may read."""
     folder = tmp_path_factory.mktemp("pictures")
     images = helpers.smooth_image(5, 3, 32, seed=8).permute(0, 2, 3, 1).numpy()
     for name, image in zip(("p0", "p1", "p2", "p3", "sub/p4"), images, strict=True):

@@ -12,7 +12,6 @@ import base64
 import hashlib
 import json
 import re
-import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -82,10 +81,6 @@ class LocalHub:
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.site.server_port}"
 
-    @property
-    def storage_url(self) -> str:
-        return f"http://127.0.0.1:{self.storage.server_port}"
-
     def repository(self, name: str, weights: bytes | None = None, **options: Any) -> Repository:
         repository = self.repositories[name] = Repository(**options)
         if weights is not None:
@@ -97,16 +92,9 @@ class LocalHub:
         return [r for r in self.requests if r.method == "GET" and r.path.startswith("/large/")]
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of a client that was killed."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
 def _server(hub: LocalHub, is_storage: bool) -> ThreadingHTTPServer:
     handler = type("Handler", (_Handler,), {"hub": hub, "is_storage": is_storage})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
@@ -213,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         oid = sha256(data)
         self.hub.large[oid] = data
         headers |= {"X-Linked-Size": str(len(data)), "X-Linked-ETag": f'"{oid}"'}
-        location = f"{self.hub.storage_url}/large/{oid}?signature=s"
+        location = f"http://127.0.0.1:{self.hub.storage.server_port}/large/{oid}?signature=s"
         self._answer(302, b"", headers | {"Location": location})
 
     def _large(self, oid: str) -> None:
@@ -304,7 +292,7 @@ class _Handler(BaseHTTPRequestHandler):
         for asked in json.loads(self.body)["objects"]:
             known = {"oid": asked["oid"], "size": asked["size"]}
             if asked["oid"] not in self.hub.large:
-                href = f"{self.hub.storage_url}/large/{asked['oid']}"
+                href = f"http://127.0.0.1:{self.hub.storage.server_port}/large/{asked['oid']}"
                 known["actions"] = {"upload": {"href": href}}
             objects.append(known)
         self._json({"transfer": "basic", "objects": objects})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,42 +199,15 @@ def describe(name: str) -> tuple[Resolved, CheckpointInfo, Entry | None, Path | 
     return found, read_info(found.path), entry_of(found), card
 
 
-def verify(names: Sequence[str] = ()) -> Iterator[tuple[str, Resolved | CaflowError]]:
-    """Hash each model again, and compare its tensors with its config. Nothing is downloaded.
+def verify(name: str) -> Resolved:
+    """Hash a model again, and compare its tensors with its config. Nothing is downloaded.
 
-    Args:
-        names: As for `resolve`. Without names: every bundled model, and every caflow model in the
-            Hub's cache.
-
-    Yields:
-        A name, and the model's file or the error (exit 3).
+    Raises:
+        CaflowError: (exit 3) as for `resolve`, or the file is damaged.
     """
     from ..model import CAFlow
     from ..model.pretrained import without_values
 
-    bundled = [entry.id for entry in load_manifest().values() if entry.file is not None]
-    for name in names or [*bundled, *_cached()]:
-        try:
-            found = resolve(name, local=True)
-            without_values(CAFlow, read_info(found.path), found.path)
-        except CaflowError as error:
-            yield name, error
-        else:
-            yield name, found
-
-
-def _cached() -> list[str]:
-    """The caflow models in the Hub's cache, as `user/name@commit`."""
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    found = []
-    with suppress(CacheNotFound):
-        revisions = ((repo, one) for repo in scan_cache_dir().repos for one in repo.revisions)
-        for repo, revision in revisions:
-            for file in revision.files:
-                if file.file_name == WEIGHTS:
-                    with suppress(CaflowError):  # another library's
-                        read_info(file.file_path)
-                        found.append(f"{repo.repo_id}@{revision.commit_hash}")
-    return sorted(found)
+    found = resolve(name, local=True)
+    without_values(CAFlow, read_info(found.path), found.path)
+    return found

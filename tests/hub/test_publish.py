@@ -154,11 +154,11 @@ def test_what_is_pushed_comes_back(hub, run, model_file, small_model, tmp_path):
     # What was downloaded is rechecked, without asking the Hub.
     hub.requests.clear()
     name = f"{REPO}@{pushed['commit']}"
-    assert f"ok\t{name}" in run("models", "verify").stdout.decode().splitlines()
+    assert run("models", "verify", name).stdout.decode() == f"ok\t{name}\n"
     Path(cached).write_bytes(data[:-1] + b"!")
-    result = run("models", "verify")
+    result = run("models", "verify", name)
     assert result.returncode == 3
-    assert f"failed\t{name}" in result.stdout.decode().splitlines()
+    assert result.stdout.decode() == f"failed\t{name}\n"
     assert f"hint: caflow models pull {name}" in result.stderr.decode()
     assert hub.requests == []
 

@@ -153,7 +153,7 @@ def verify_command(
         list[str] | None,
         typer.Argument(
             metavar="ID",
-            help=f"{options.MODEL_NAME} Default: all local models.",
+            help=f"{options.MODEL_NAME} Default: all bundled models.",
             autocompletion=options.model_ids,
         ),
     ] = None,
@@ -166,12 +166,15 @@ def verify_command(
 
     Example: caflow models verify
     """
+    from ...hub.manifest import load_manifest
     from ...hub.resolve import verify
 
     console, failed = messages.console("models verify"), False
-    for name, found in verify(names or ()):
-        if isinstance(found, CaflowError):
-            console.failure({"input": name}, found)
+    for name in names or [entry.id for entry in load_manifest().values() if entry.file]:
+        try:
+            found = verify(name)
+        except CaflowError as error:
+            console.failure({"input": name}, error)
             console.text([f"failed\t{name}"])
             failed = True
             continue
