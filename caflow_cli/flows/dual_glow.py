@@ -30,7 +30,6 @@ class ConditionalGaussian(nn.Module):
         self.net = ConvNet(d_channels, hidden, 2 * channels)
 
     def read(self, d: Tensor) -> ScaleCondition:
-        """Compute s, before it is bounded, and μ from D_i."""
         return ScaleCondition(self.net(d))
 
     def forward(self, x: Tensor, cond: ScaleCondition) -> tuple[Tensor, Tensor]:
@@ -59,7 +58,6 @@ class DualGlow(nn.Module):
         self.layout = [[(c, n - i)] for i, c in enumerate(channels)]
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """Compute the outputs of the nets for D."""
         return [[gaussian.read(d_i)] for gaussian, d_i in zip(self.gaussians, d, strict=True)]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:

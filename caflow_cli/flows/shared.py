@@ -35,7 +35,6 @@ class SharedAutoregressive(nn.Module):
         self.layout = latent_layout(flow.target_channels, n)
 
     def read(self, d: Sequence[Tensor]) -> FlowCondition:
-        """Compute the parts that depend on D alone, of unshared functions, then of shared ones."""
         return [[f.read(d[j]) for j, f in enumerate(group)] for group in (self.own, self.shared)]
 
     def forward(self, x: Sequence[Tensor], cond: FlowCondition) -> tuple[Latents, Tensor]:

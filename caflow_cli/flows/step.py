@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -92,16 +92,10 @@ class ConditionalStep(nn.Module):
         return y, logdet_affine + logdet_injector + logdet_coupling
 
 
-class _Invertible(Protocol):
-    def __call__(self, x: Tensor, cond: Any, /) -> tuple[Tensor, Tensor]: ...
-
-    def inverse(self, y: Tensor, cond: Any, /) -> tuple[Tensor, Tensor]: ...
-
-
 class Link(NamedTuple):
     """A layer of a chain, and its arguments beside x."""
 
-    layer: _Invertible
+    layer: Any
     cond: object = None  # of the layer's own kind
     # Of a layer that begins with a `ChannelAffine`: its map, for the way forward alone.
     composed: Composed | None = None

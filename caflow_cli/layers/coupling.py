@@ -10,8 +10,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..devices import to_layout
-from .nets import ConvNet, NetParts, net_backward
-from .terms import AffineParts, affine, affine_backward, affine_forward, affine_inverse
+from .nets import ConvNet, net_backward
+from .terms import affine, affine_backward, affine_forward, affine_inverse
 
 __all__ = ["Coupling"]
 
@@ -65,10 +65,9 @@ class _Coupling(Function):
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         saved = ctx.saved_tensors  # once: recomputed layers hand them out only once
-        affine_parts, net_parts = AffineParts(*saved[:3]), NetParts(*saved[3:])
-        grad_x1, grad_read = affine_backward(affine_parts, grad_y, grad_logdet)
-        grad_read = to_layout(grad_read.to(net_parts.x.dtype))
-        by_net, grad_cond, grad_weights = net_backward(net_parts, grad_read)
+        grad_x1, grad_read = affine_backward(saved[:3], grad_y, grad_logdet)
+        grad_read = to_layout(grad_read.to(saved[3].dtype))
+        by_net, grad_cond, grad_weights = net_backward(saved[3:], grad_read)
         grad_x2 = grad_y[:, grad_x1.shape[1] :] + by_net
         if ctx.candidates > 1:
             grad_cond = grad_cond.unflatten(0, (-1, ctx.candidates)).sum(1)

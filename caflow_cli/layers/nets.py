@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -94,8 +94,10 @@ class ConvNet(nn.Module):
         layers = self.first, self.second, self.last
         return [t for conv in layers if conv for t in (conv.weight, conv.bias) if t is not None]
 
-    def forward_parts(self, x: Tensor, features: Tensor | None) -> tuple[Tensor, NetParts]:
-        """`forward`, and what its gradient is computed from."""
+    def forward_parts(
+        self, x: Tensor, features: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """`forward`, and what `net_backward` needs: x, both ReLUs' results, and the weights."""
         dtype = self.last.type_for(x)
         x = x.to(dtype)
         first, bias_1, second, bias_2, last, bias_3 = (t.to(dtype) for t in self.weights())
@@ -103,21 +105,10 @@ class ConvNet(nn.Module):
         if features is not None:
             one.add_(per_candidate(features, x.shape[0])).relu_()
         two = conv2d(one, second, bias_2, relu=True)
-        return conv2d(two, last, bias_3), NetParts(x, one, two, first, second, last)
+        return conv2d(two, last, bias_3), (x, one, two, first, second, last)
 
 
-class NetParts(NamedTuple):
-    """The values that `ConvNet.forward_parts` keeps for `net_backward`."""
-
-    x: Tensor
-    one: Tensor  # after the first ReLU
-    two: Tensor  # after the second
-    first: Tensor  # weights, in the type that was computed in
-    second: Tensor
-    last: Tensor
-
-
-def net_backward(parts: NetParts, grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+def net_backward(parts: Sequence[Tensor], grad: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
     """The gradients of x, of features for each candidate, and of `ConvNet.weights()`."""
     x, one, two, first, second, last = parts
     of_two = mask(data_gradient(grad, two, last), two)

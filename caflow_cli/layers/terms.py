@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from torch.autograd.function import once_differentiable
 from ..devices import sum_float64, to_float64, to_like, zeros_float64
 
 __all__ = [
-    "AffineParts",
     "affine",
     "affine_backward",
     "affine_forward",
@@ -149,16 +148,10 @@ def _exp_(x: Tensor) -> Tensor:
     return x.mul_(math.log2(math.e)).exp2_()
 
 
-class AffineParts(NamedTuple):
-    """The values that `affine_forward` keeps for `affine_backward`."""
-
-    x: Tensor
-    sigma: Tensor  # of the log-scales: s = bound (2 sigma - 1)
-    scale: Tensor  # exp(s), for each candidate
-
-
-def affine_forward(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor, AffineParts]:
-    """`affine`, and what its gradient is computed from.
+def affine_forward(
+    x: Tensor, net: Tensor, bound: float
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """`affine`, and what `affine_backward` needs: x, σ of s = bound (2 σ - 1), and exp(s).
 
     Halves of channels are strided in memory, which is slow. So results are computed in dense memory
     and then copied into their place.
@@ -173,11 +166,11 @@ def affine_forward(x: Tensor, net: Tensor, bound: float) -> tuple[Tensor, Tensor
     else:
         y = x.clone()
         y[:, :half].mul_(scale).add_(b)
-    return y, logdet, AffineParts(x, sigma, scale)
+    return y, logdet, (x, sigma, scale)
 
 
 def affine_backward(
-    parts: AffineParts, grad_y: Tensor, grad_logdet: Tensor
+    parts: Sequence[Tensor], grad_y: Tensor, grad_logdet: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The gradients of x1 and of `net`; that of x2 is grad_y's second part."""
     x, sigma, scale = parts
@@ -205,7 +198,7 @@ class _Affine(Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_y: Tensor, grad_logdet: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
-        grad_x, grad_net = affine_backward(AffineParts(*ctx.saved_tensors), grad_y, grad_logdet)
+        grad_x, grad_net = affine_backward(ctx.saved_tensors, grad_y, grad_logdet)
         if grad_x.shape[1] < grad_y.shape[1]:
             grad_x = torch.cat([grad_x, grad_y[:, grad_x.shape[1] :]], dim=1)
         return grad_x, grad_net.to(ctx.net_dtype), None
