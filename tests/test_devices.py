@@ -14,8 +14,6 @@ from caflow_cli.devices import (
     check_bf16,
     check_compiler,
     exact,
-    net_type,
-    prefers_products,
     select_device,
 )
 from caflow_cli.errors import CaflowError
@@ -64,17 +62,6 @@ def test_nothing_to_compile_with_is_said(monkeypatch, small_model):
         check_compiler(torch.device("mps"))
 
 
-@pytest.mark.parametrize("without", [{"mps"}, {"mps", "cpu"}])
-def test_only_nets_in_training_are_rough(monkeypatch, without):
-    monkeypatch.setitem(devices.LACKING, "bf16", without)
-    kind = torch.float32
-    for device in map(torch.device, ("cpu", "cuda", "mps")):
-        rough = torch.float32 if device.type in without else torch.bfloat16
-        assert net_type(kind, device, training=True, bf16=True) == rough
-        assert net_type(kind, device, training=False, bf16=True) == kind
-        assert net_type(kind, device, training=True, bf16=False) == kind
-
-
 def test_scores_are_without_tf32_and_gradients_and_it_is_as_before_behind():
     backends = torch.backends.cudnn, torch.backends.cuda.matmul
     before = [backend.allow_tf32 for backend in backends]
@@ -87,18 +74,6 @@ def test_scores_are_without_tf32_and_gradients_and_it_is_as_before_behind():
             assert not torch.is_grad_enabled()
             assert not torch.is_inference_mode_enabled()
         assert [backend.allow_tf32 for backend in backends] == expected
-
-
-@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
-def test_products_of_matrices_take_the_place_of_gradients_on_few_pixels(kind):
-    """In float32, where 3×3 is as fast as a product, only those of 1×1."""
-    rough = kind == torch.bfloat16
-    sides = {1: 8, 3: 4}  # so many pixels, or fewer
-    for size, side in sides.items():
-        few, many = (torch.zeros(2, 3, side, side + more, dtype=kind) for more in (0, 1))
-        assert prefers_products(few, size) == (rough or size == 1)
-        assert prefers_products(many, size) == (not rough and size == 1)
-        assert not prefers_products(few.to("meta"), size)
 
 
 def test_no_other_module_asks_for_a_device_by_name():

@@ -8,7 +8,6 @@ import copy
 from contextlib import contextmanager
 
 import helpers
-import numpy as np
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
@@ -16,7 +15,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from caflow_cli import devices
-from caflow_cli.inference import restore
 from caflow_cli.inference.maps import log_prob_map
 from caflow_cli.training.optim import use_bf16
 
@@ -157,18 +155,6 @@ def test_scores_and_samples_need_no_float64_there(model):
     torch.testing.assert_close(log_prob, at_centres, rtol=0, atol=0.05)
     torch.testing.assert_close(drawn, points, rtol=0, atol=0.02)
     assert torch.equal(back.floor().to(torch.uint8), target)
-
-
-def test_a_picture_is_restored_there(small_model):
-    image = helpers.smooth_image(1, 3, 8, seed=4)[0].permute(1, 2, 0).numpy()
-    near = restore(small_model, image, 0.8, 3)
-    with far_device() as device:
-        far = restore(copy.deepcopy(small_model).to(device), image, 0.8, 3)
-    for a, b in zip(near.ranked, far.ranked, strict=True):
-        assert a.k == b.k
-        assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=1e-2)
-        assert np.abs(a.image.astype(int) - b.image).max() <= 1
-    np.testing.assert_allclose(near.statistics, far.statistics, rtol=1e-3)
 
 
 def test_gradients_need_no_float64_there(model):

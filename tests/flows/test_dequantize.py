@@ -30,20 +30,6 @@ def test_pixel_plus_noise_is_exact_in_float32_and_stays_in_its_bin():
     assert torch.equal(to_uint8(v), w.expand_as(v))
 
 
-def test_first_draws_of_more_are_the_draws():
-    four, two = helpers.first_noise((3, 8, 8), 4), helpers.first_noise((3, 8, 8), 2)
-    assert torch.equal(four[:2], two)
-    assert not torch.equal(four[0], four[1])
-
-
-def test_fixed_noise_ignores_and_spares_the_global_generator():
-    state = torch.get_rng_state()
-    first = helpers.first_noise((1, 4, 4), 1)
-    assert torch.equal(state, torch.get_rng_state())
-    torch.rand(5)
-    assert torch.equal(first, helpers.first_noise((1, 4, 4), 1))
-
-
 def test_the_noise_of_scores_is_pinned():
     """These digits are part of every published log-likelihood: they never change."""
     first = (helpers.first_noise((3, 4, 4), 1).flatten()[:4] * NOISE_LEVELS).int().tolist()

@@ -9,7 +9,6 @@ from caflow_cli.layers.terms import (
     affine_inverse,
     bounded,
     observed,
-    per_candidate,
     standard_normal_log_prob,
     sum_per_image,
     volume,
@@ -37,12 +36,6 @@ def test_a_volume_counts_every_pixel():
     logdet = volume(log_scale, torch.zeros(3, 2, 4, 5))
     assert logdet.dtype == torch.float64
     assert logdet.tolist() == [-1.5 * 20] * 3
-
-
-def test_candidates_of_an_image_are_neighbours():
-    value = torch.tensor([[1.0], [2.0]])
-    assert per_candidate(value, 6).flatten().tolist() == [1, 1, 1, 2, 2, 2]
-    assert per_candidate(value, 2) is value
 
 
 # Channels of x, of which the first `half` are moved; images, and candidates of each.

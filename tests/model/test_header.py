@@ -119,7 +119,7 @@ def test_a_pipe_is_no_model_file(tmp_path):
 
 
 _LIMITED = """
-import resource, sys, tracemalloc
+import resource, sys
 from pathlib import Path
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import read_info
@@ -141,19 +141,16 @@ for name in sys.argv[1:]:
 def test_memory_is_bounded_whatever_a_file_claims(tmp_path, model_file):
     """In 200 MB of address space beyond the interpreter's own."""
     header, data = parts(model_file)
-
-    def claiming(**flow):
+    contents = []
+    for name in ("scales", "t_steps", "hidden", "target_channels"):
         values = record(header)
-        values["config"]["flow"] |= flow
-        text = json.dumps(values)
-        return safetensors({**header, "__metadata__": {"caflow": text}}, data)
-
-    contents = [
-        claiming(scales=10**12),
-        claiming(t_steps=10**12),
-        claiming(hidden=10**12),
-        claiming(target_channels=10**12),
-        safetensors({"a": tensor([10**6, 10**6], 0, 4 * 10**12)}),
+        values["config"]["flow"][name] = 10**12
+        contents.append(
+            safetensors({**header, "__metadata__": {"caflow": json.dumps(values)}}, data)
+        )
+    huge = safetensors({"a": tensor([10**6, 10**6], 0, 4 * 10**12)})
+    contents += [
+        huge,
         safetensors(b"{", length=MAX_HEADER + 1),
         safetensors(b"{", length=2**39),
         safetensors(b'{"a":' + b"[" * (MAX_HEADER - 6)),
@@ -162,26 +159,17 @@ def test_memory_is_bounded_whatever_a_file_claims(tmp_path, model_file):
         safetensors(b'{"a":[' + b"0," * (MAX_HEADER // 2 - 6) + b"0]}"),
         safetensors(b'{"a":[' + b"[]," * (MAX_HEADER // 3 - 6) + b"[]]}"),
     ]
-    paths = []
-    for k, content in enumerate(contents):
-        paths.append(tmp_path / f"{k}.safetensors")
-        paths[-1].write_bytes(content)
-    sparse = tmp_path / "sparse.safetensors"
-    sparse.write_bytes(safetensors({"a": tensor([10**6, 10**6], 0, 4 * 10**12)}))
-    try:
-        os.truncate(sparse, sparse.stat().st_size + 4 * 10**12)
-        paths.append(sparse)
+    paths = [tmp_path / f"{k}.safetensors" for k in range(len(contents) + 1)]
+    for path, content in zip(paths, [*contents, huge], strict=True):
+        path.write_bytes(content)
+    try:  # a sparse file of the size that it claims
+        os.truncate(paths[-1], len(huge) + 4 * 10**12)
     except OSError:  # a file system without files of this size
-        sparse.unlink()
-    done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, *map(str, paths)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    if sparse.exists():
-        sparse.unlink()
+        paths[-1].unlink()
+        paths.pop()
+    command = [sys.executable, "-c", _LIMITED, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    paths[-1].unlink()
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(paths)
@@ -204,12 +192,9 @@ def test_a_damaged_header_is_refused_or_harmless(tmp_path, model_file, data):
     cut = data.draw(st.none() | st.integers(0, 8 + length))
     path = tmp_path / "damaged.safetensors"
     path.write_bytes(content[:cut])
-    refusal = None
     try:
         read_info(path)
         CAFlow.load(path)  # a letter of the record changed, say: the tensors are what they were
     except CaflowError as error:
-        refusal = error
-    if refusal:
-        assert refusal.exit_code == 3
-        assert len(refusal.message.splitlines()) == len(refusal.hint.splitlines()) == 1
+        assert error.exit_code == 3  # noqa: PT017
+        assert len(error.message.splitlines()) == len(error.hint.splitlines()) == 1  # noqa: PT017

@@ -55,19 +55,13 @@ def model(request):
 class Operations(TorchDispatchMode):
     """The names of all operations that are dispatched while it is entered."""
 
-    def __init__(self):
-        super().__init__()
+    def __enter__(self):
         self.names = set()
+        return super().__enter__()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.names.add(func.name().partition(".")[0])
         return func(*args, **(kwargs or {}))
-
-
-def operations(function):
-    with Operations() as seen:
-        function()
-    return seen.names
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -100,26 +94,24 @@ def test_it_is_the_training_form(model, dtype):
 def test_no_call_computes_what_depends_on_weights_alone(model):
     model = copy.deepcopy(model)
     target, cond = helpers.image_pair(model, 2, SMALL)
-
-    def use():
-        given = model.encode_condition(cond)
-        model.sample(given, candidates=2)
-        model.log_prob(target, given)
-
-    assert operations(use) & OF_WEIGHTS  # it folds
-    assert not operations(use) & OF_WEIGHTS
+    for folds in (True, False):
+        with Operations() as seen:
+            given = model.encode_condition(cond)
+            model.sample(given, candidates=2)
+            model.log_prob(target, given)
+        assert bool(seen.names & OF_WEIGHTS) == folds
 
 
-def restored(model, size, candidates, batch_size):
-    task, side = {1: ("colorize", size), 3: ("superres", size // 4), 4: ("inpaint", size)}[
+def restored(model, candidates, batch_size):
+    """Candidates of a model of the task that its condition is for."""
+    task, side = {1: ("colorize", SMALL), 3: ("superres", SMALL // 4), 4: ("inpaint", SMALL)}[
         model.config.flow.cond_channels
     ]
-    config = Config(model.config.flow, TaskConfig(task, size=size))
     image = helpers.smooth_image(1, 3, side, seed=4)[0].permute(1, 2, 0).numpy()
-    mask = np.zeros((size, size, 1), np.uint8)
-    mask[size // 2 - 4 : size // 2 + 4, size // 2 - 4 : size // 2 + 4] = 255
+    mask = np.zeros((SMALL, SMALL, 1), np.uint8)
+    mask[4:12, 4:12] = 255
     model = copy.copy(model)  # other tests share it
-    model.config = config
+    model.config = Config(model.config.flow, TaskConfig(task, size=SMALL))
     request = Request.of(task_of(model), image, mask if task == "inpaint" else None)
     sampler = Sampler(model, [request], batch_size=batch_size)
     return list(sampler.batches(0.8, range(candidates), [0]))
@@ -146,7 +138,7 @@ def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model):
     views = model.density.A.views if model.density.A.guide is not None else 1
     assert max(Counter(id(conv) for conv, _ in reading).values()) == views
     with called(FixedConv) as calls:
-        restored(model, SMALL, candidates=4, batch_size=2)
+        restored(model, candidates=4, batch_size=2)
     counts = Counter(id(conv) for conv, _ in calls)
     once = Counter(id(conv) for conv, _ in reading)
     assert {key: counts[key] for key in once} == once

@@ -58,20 +58,15 @@ def test_the_table_of_the_design():
     assert sum(t[0].numel() for t in z) == 12_288 == 3 * 64**2
 
 
-VARIANTS = ["caflow", "shared", "dual-glow"]
-# n: (target channels, condition channels, height, width), sides multiples of 2^(n+1)
-SIZES = {
-    1: [(3, 3, 8, 4), (1, 4, 4, 12), (3, 1, 12, 8)],
-    2: [(3, 3, 8, 16), (1, 4, 24, 8)],
-    3: [(3, 4, 16, 32), (1, 1, 48, 16)],
-    4: [(3, 4, 32, 32)],
-    5: [(1, 1, 64, 64)],
-}
+# (target channels, condition channels, height, width) of n scales; multiples of 2^(n+1)
 GRID = [
-    pytest.param(kind, n, *size, id=f"{kind}-n{n}-{'-'.join(map(str, size))}")
-    for kind in VARIANTS
-    for n, sizes in SIZES.items()
-    for size in sizes
+    (1, 3, 3, 8, 4),
+    (1, 1, 4, 4, 12),
+    (2, 3, 3, 8, 16),
+    (2, 1, 4, 24, 8),
+    (3, 3, 4, 16, 32),
+    (4, 3, 4, 32, 32),
+    (5, 1, 1, 64, 64),
 ]
 
 
@@ -82,7 +77,6 @@ def model_of(kind, scales, target_channels, cond_channels, size, dequantization=
         cond_channels=cond_channels,
         conditional=kind,
         dequantization=dequantization,
-        r_steps=1,
         t_steps=1,
         hidden=4,
         f_hidden=4,
@@ -90,13 +84,13 @@ def model_of(kind, scales, target_channels, cond_channels, size, dequantization=
     return helpers.data_like_model(config, 10 * scales, size, batch=6).double()
 
 
-@pytest.mark.parametrize(("kind", "scales", "target", "cond", "height", "width"), GRID)
+@pytest.mark.parametrize("kind", ["caflow", "shared", "dual-glow"])
+@pytest.mark.parametrize(("scales", "target", "cond", "height", "width"), GRID)
 def test_round_trip_shapes_and_log_prob(kind, scales, target, cond, height, width):
     size = (height, width)
     model = model_of(kind, scales, target, cond, size)
     w, y = helpers.image_pair(model, 2, size)
     z, log_prob = model.encode(w, y)
-
     assert [tuple(t.shape[1:]) for t in z] == model.latent_shapes(size)
     assert len(z) == (scales if kind == "dual-glow" else scales * (scales + 1) // 2)
     assert sum(t[0].numel() for t in z) == target * height * width
@@ -106,9 +100,7 @@ def test_round_trip_shapes_and_log_prob(kind, scales, target, cond, height, widt
     # And from the latents' side, at points that are no image.
     z = [t + 0.5 * helpers.normal(t.shape, k) for k, t in enumerate(z)]
     v, log_prob = model.decode(z, y)
-    again, forward = model.encode(v, y)
-    torch.testing.assert_close(again, z, rtol=0, atol=1e-8)
-    torch.testing.assert_close(forward, log_prob, rtol=0, atol=1e-8)
+    torch.testing.assert_close(model.encode(v, y), (z, log_prob), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize(
