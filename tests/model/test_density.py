@@ -79,7 +79,7 @@ def logit_by_hand(v, alpha):
     return torch.log(p / (1 - p))
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_the_smallest_model_integrates_to_one(seed):
     """Importance sampling over v with a Student t in logit space, fitted to the model's samples and
     wider than they are. Its density and its change of variables are computed here."""
