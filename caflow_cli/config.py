@@ -244,45 +244,24 @@ class Config:
 PRESETS: dict[str, FlowConfig] = {
     # Sized for training on a CPU, and found there: docs/experiments.md has the search.
     "compact": FlowConfig(
-        r_steps=2,
-        t_steps=8,
-        f_steps=6,
-        hidden=(32, 96, 160),
-        f_hidden=32,
-        trunk=(64, 64, 96),
-        trunk_blocks=3,
+        r_steps=2, f_steps=6, hidden=(32, 96, 160), trunk=(64, 64, 96), trunk_blocks=3
     ),
     # Paper appendix B.
     "ffhq-superres-x4": FlowConfig(
-        r_steps=16, t_steps=32, f_steps=12, hidden=64, f_hidden=32, dequantization="variational"
+        r_steps=16, t_steps=32, f_steps=12, hidden=64, dequantization="variational"
     ),
-    "lsun-colorize": FlowConfig(
-        cond_channels=1, r_steps=24, t_steps=24, f_steps=12, hidden=64, f_hidden=32
-    ),
-    "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64, f_hidden=32),
+    "lsun-colorize": FlowConfig(cond_channels=1, r_steps=24, t_steps=24, f_steps=12, hidden=64),
+    "celeba-inpaint": FlowConfig(r_steps=30, t_steps=30, f_steps=16, hidden=64),
 }
-_WITH_GUIDE: dict[str, Any] = {"spread": 64, "scale_bound": 1.0}
-# Added to a preset where distant parts of the condition count, or where it determines part of the
-# target (docs/model.md).
-_OF_TASKS: dict[tuple[str, str], dict[str, Any]] = {
-    ("compact", "superres"): {
-        "anchor": "enlarged",
-        "guide": 64,
-        "guide_net": "enlarge",
-        **_WITH_GUIDE,
-    },
-    ("compact", "inpaint"): {
-        "anchor": "pixels",
-        "guide": (64, 96, 96, 112),
-        "hidden": (32, 64, 128),
-        **_WITH_GUIDE,
-    },
-    ("compact", "colorize"): {
-        "anchor": "luminance",
-        "guide": (64, 96, 128, 128),
-        "guide_net": "unet",
-        "hidden": (32, 64, 128),
-        **_WITH_GUIDE,
+_SMALLER = {"hidden": (32, 64, 128)}
+# `compact` with an anchor, a guide and a spread, where distant parts of the condition count, or
+# where it determines part of the target (docs/model.md).
+_COMPACT: dict[str, dict[str, Any]] = {
+    "superres": {"anchor": "enlarged", "guide": 64, "guide_net": "enlarge"},
+    "inpaint": {"anchor": "pixels", "guide": (64, 96, 96, 112), **_SMALLER},
+    "colorize": {
+        **{"anchor": "luminance", "guide": (64, 96, 128, 128), "guide_net": "unet"},
+        **_SMALLER,
     },
 }
 
@@ -298,7 +277,9 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
         others = ", ".join(other for other in PRESETS if other != near[0])
         hint = f"--preset {near[0]}; there are also {others}"
         raise usage_error(f"unknown preset {name!r}", hint)
-    own = _OF_TASKS.get((name, task), {})
-    if "anchor" in own:
-        own = {**own, "cond_channels": _ANCHORS[own["anchor"]][0]}
+    own = _COMPACT.get(task) if name == "compact" else None
+    if own is None:
+        return PRESETS[name]
+    channels = _ANCHORS[own["anchor"]][0]
+    own = {**own, "cond_channels": channels, "spread": 64, "scale_bound": 1.0}
     return dataclasses.replace(PRESETS[name], **own)

@@ -1,7 +1,8 @@
 """Invertible layers, one in each file, and the networks inside them.
 
 All have one contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) -> (x,
-logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats.
+logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats. `ActNorm` and
+`InvConv1x1` have none: they are the parameters of `ChannelAffine`, which applies both.
 """
 
 from .actnorm import ActNorm

@@ -21,6 +21,11 @@ from caflow_cli.layers import Guide, Spread
 from caflow_cli.model import bits_per_dim
 
 
+def points(*shape, seed=1):
+    """Pixels, uniform on [0, 256), in float64."""
+    return 256 * torch.rand(shape, generator=helpers.generator(seed), dtype=torch.float64)
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 1e-6, 0.3])
 def test_logit_stays_finite_to_the_ends_of_the_range(alpha):
     logit = Logit(alpha)
@@ -45,7 +50,7 @@ def test_logit_of_a_saturated_sample_has_a_finite_logdet():
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.2, 0.5])
 def test_a_logistic_base_has_the_bits_of_the_uniform_it_is(alpha):
     """A logistic h makes p uniform on (0, 1), so v has the density (1 - α) / 256 everywhere."""
-    v = 256 * torch.rand((5, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
+    v = points(5, 3, 4, 4)
     h, logdet = Logit(alpha)(v)
     base = torch.distributions.TransformedDistribution(
         torch.distributions.Uniform(torch.zeros_like(h), torch.ones_like(h)),
@@ -110,7 +115,7 @@ def test_near_an_end_is_where_the_logit_takes_values():
 
 @torch.no_grad()
 def test_pixels_outside_of_the_hole_are_what_they_miss_of_the_known_ones():
-    v = 256 * torch.rand((2, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
+    v = points(2, 3, 4, 4)
     cond = helpers.with_hole(v.to(torch.uint8)).double() + 0.3
     hole = cond[:, 3:] >= 128
     h, logdet = KnownPixels()(v, cond)
@@ -122,7 +127,7 @@ def test_pixels_outside_of_the_hole_are_what_they_miss_of_the_known_ones():
 
 
 def case():
-    v = 256 * torch.rand((2, 3, 8, 8), generator=helpers.generator(1), dtype=torch.float64)
+    v = points(2, 3, 8, 8)
     y = helpers.with_hole(v.to(torch.uint8)).double() + 0.3
     return v, y, y[:, 3:] >= 128
 
@@ -175,7 +180,7 @@ BATCH, BOUND = 2, 2.0
 @pytest.mark.parametrize("kind", ["none", "enlarged"])
 @torch.no_grad()
 def test_the_predicted_image_is_where_h_is_0(kind):
-    y = 256 * torch.rand((BATCH, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
+    y = points(BATCH, 3, 4, 4)
     cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, 3, 4, 4), 2))
     anchor = Anchor(kind, 3, bound=BOUND)
     predicted = anchor.predict(cond)
@@ -187,7 +192,7 @@ def test_the_predicted_image_is_where_h_is_0(kind):
 def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
     """exp(s) (map(v; y) - m), with s = bound tanh(raw / bound); the log-determinant counts s."""
     y = torch.full((1, 3, 4, 4), 100.0, dtype=torch.float64)
-    v = 256 * torch.rand((3, 3, 4, 4), generator=helpers.generator(1), dtype=torch.float64)
+    v = points(3, 3, 4, 4)
     m, raw = helpers.normal((1, 3, 4, 4), 2), helpers.normal((1, 3, 4, 4), 3)
     anchor = Anchor("enlarged", 3, bound=BOUND)
     plain, logdet = anchor(v, AnchorCondition(y, None))
@@ -207,7 +212,7 @@ def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
 def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
     """Known pixels keep the noise of their bins, and the luminance its rounding."""
     guide = helpers.randomise(Guide(channels, (4, 4), 3), 1).double()
-    y = 256 * torch.rand((2, channels, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    y = points(2, channels, 8, 8, seed=2)
     predicted = Anchor(kind, 3, guide).read(y).mean
     expected = torch.ones_like(predicted, dtype=torch.bool)
     if kind in ("pixels", "fill"):
@@ -222,7 +227,7 @@ def test_a_mean_is_0_where_the_condition_determines_a_value(kind, channels):
 def test_a_spread_reads_the_condition_and_the_predicted_image():
     guide = helpers.randomise(Guide(3, (4, 4), 3), 1).double()
     spread = helpers.randomise(Spread(6, 5, 3), 2).double()
-    y = 256 * torch.rand((2, 3, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    y = points(2, 3, 8, 8, seed=2)
     logit = Logit()
     anchor = Anchor("enlarged", 3, guide, spread)
     cond = anchor.read(y)
@@ -232,7 +237,7 @@ def test_a_spread_reads_the_condition_and_the_predicted_image():
 
 @torch.no_grad()
 def test_a_guide_reads_the_fill_of_a_hole_and_the_predicted_image_begins_with_it():
-    y = 256 * torch.rand((2, 4, 8, 8), generator=helpers.generator(2), dtype=torch.float64)
+    y = points(2, 4, 8, 8, seed=2)
     logit = Logit()
     guide = helpers.randomise(Guide(4, (4, 4), 3), 1).double()
     anchor = Anchor("fill", 3, guide)
