@@ -7,7 +7,6 @@ say. The code that opens the file reports the reason.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from os.path import exists
 from os.path import isdir as is_folder
@@ -20,12 +19,9 @@ __all__ = [
     "is_folder",
     "numbered",
     "sha256_of",
-    "url_of",
     "without_ending",
 ]
 
-_Path = str | os.PathLike[str]
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.+)")  # two letters or more: C:/ is a drive
 # Commands put this behind the stem of an input.
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
@@ -37,18 +33,6 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def url_of(path: _Path) -> str | None:
-    """The URL that somebody gave in the place of a path; None: it is a path.
-
-    Examples:
-        >>> from pathlib import Path
-        >>> url_of(Path("https://example.com/face.png"))  # a Path has one slash of the two
-        'https://example.com/face.png'
-    """
-    match = _URL.fullmatch(os.fspath(path).replace("\\", "/"))
-    return None if match is None or os.path.lexists(path) else f"{match[1]}://{match[2]}"
 
 
 def without_ending(stem: str) -> str | None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import pytest
 
-from caflow_cli.paths import exists, is_file, is_folder, numbered, url_of, without_ending
+from caflow_cli.paths import exists, is_file, is_folder, numbered, without_ending
 
 PACKAGES = ["caflow_cli", "caflow_cli.evaluation", "caflow_cli.training", "caflow_cli.model"]
 
@@ -32,18 +32,6 @@ def test_names_of_results():
     assert numbered(Path("a/x.png"), 1) == [Path("a/x.png")]
     assert numbered(Path("a/x.png"), 2) == [Path("a/x_01.png"), Path("a/x_02.png")]
     assert numbered(Path("x.png"), 100)[-1] == Path("x_100.png")
-
-
-def test_a_url_is_no_path(tmp_path, monkeypatch):
-    url = "https://example.com/a%20b/faces.zip?x=1"
-    assert url_of(url) == url_of(PurePosixPath(url)) == url_of(PureWindowsPath(url)) == url
-    assert url_of("hf://user/name") == "hf://user/name"
-    for path in ("face.png", "C:/faces", "C:\\faces", "example:face", "https:", "-", "/a://b"):
-        assert url_of(path) is None
-    monkeypatch.chdir(tmp_path)
-    Path("ab:").mkdir()
-    Path("ab:/c").touch()
-    assert url_of("ab:/c") is None
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -25,8 +25,9 @@ def is_remote(data: str) -> bool:
     """Whether `datasets` reads it: `hf://owner/name`, a Parquet file or tar, or a folder of any."""
     if data.startswith(_HUB) or PurePosixPath(data).suffix.lower() in _BUILDERS:
         return True
-    path = Path(data)
-    return path.is_dir() and (any((path / s).is_file() for s in _SAVED) or bool(_tables(path)))
+    path, endings = Path(data), tuple(_BUILDERS)
+    saved = any((path / name).is_file() for name in _SAVED)
+    return saved or bool(walk(path, lambda name: name.lower().endswith(endings)))
 
 
 def open_remote(data: str, role: Role) -> ImageFiles:
@@ -86,28 +87,16 @@ def _load(data: str) -> dict[Split | None, Any]:
         loaded = datasets.load_dataset(name.rstrip("/"), revision=revision or None)
     elif any((path / name).is_file() for name in _SAVED):
         loaded = datasets.load_from_disk(data)
+    elif path.is_dir():
+        loaded = datasets.load_dataset(data)
     else:
-        tables = [str(path / t) for t in sorted(_tables(path))] if path.is_dir() else [data]
-        by_split: dict[str, list[str]] = {}
-        for table in tables:
-            by_split.setdefault(split_of(table.removeprefix(data)) or "whole", []).append(table)
-        if "whole" in by_split:
-            by_split = {"whole": tables}
-        builder = _BUILDERS[Path(tables[0]).suffix.lower()]
-        loaded = datasets.load_dataset(builder, data_files=by_split)
+        loaded = datasets.load_dataset(_BUILDERS[path.suffix.lower()], data_files={"whole": data})
     if not isinstance(loaded, dict):
         return {None: loaded}
     known: dict[Split | None, Any] = {}
     for name, part in loaded.items():
         known.setdefault(split_of(name), part)
     return {k: v for k, v in known.items() if k is not None} or known
-
-
-def _tables(folder: Path) -> list[str]:
-    """The Parquet files, or tars, in a folder that holds no images."""
-    found = walk(folder, lambda name: name.lower().endswith(tuple(_BUILDERS)))
-    of_each = ([name for name in found if name.lower().endswith(s)] for s in _BUILDERS)
-    return next(filter(None, of_each), [])
 
 
 def _name(column: str) -> str:

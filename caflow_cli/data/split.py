@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
 from ..errors import CaflowError, usage_error
-from ..paths import exists, url_of
+from ..paths import exists
 
 __all__ = [
     "Example",
@@ -71,9 +71,6 @@ def check_there(data: str | Path) -> None:
     if str(data).startswith("hf://") or exists(data):
         return
     hint = "--data FOLDER, FILE.zip, FILE.csv or hf://owner/name"
-    if url := url_of(data):
-        message = f"{url!r} is a URL, and data is read from files"
-        raise usage_error(message, f"download it, then {hint}")
     raise usage_error(f"no data at {str(data)!r}", hint)
 
 

@@ -233,7 +233,13 @@ def build_config(
         own = {**dataclasses.asdict(start.task), **own}
     name = own.get("name", papers_task or TaskConfig.name)
     if preset is not None:  # which replaces the flow of a file
-        flow = _preset(preset, name, own, merged({"flow": {}}, settings)["flow"], papers_task)
+        flow = dataclasses.asdict(preset_flow(preset, str(name)))
+        factor = own.get("factor", TaskConfig.factor)
+        if isinstance(factor, int) and 2 <= factor <= 64:  # others are refused later
+            flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
+        if name != papers_task:
+            del flow["cond_channels"]  # which the task decides
+        flow |= merged({"flow": {}}, settings)["flow"]
     if papers_task is not None:
         own = {"name": name, **own}
         budget = {**paper, "minutes": None} if optim.get("images") is not None else paper
@@ -258,24 +264,6 @@ def build_config(
     if architecture.guides and "guide_perceptual" not in optim:
         return dataclasses.replace(run, optim=_without_missing_lpips(run))
     return run
-
-
-def _preset(
-    name: str, task: Any, values: dict[str, Any], settings: dict[str, Any], papers_task: str | None
-) -> dict[str, Any]:
-    """The flow of a preset, with settings; without channels, which the task decides."""
-    flow = dataclasses.asdict(preset_flow(name, str(task)))
-    factor = values.get("factor", TaskConfig.factor)
-    if isinstance(factor, int) and 2 <= factor <= 64:  # others are refused later
-        flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
-    channels = flow["cond_channels"]
-    if task != papers_task:
-        del flow["cond_channels"]
-    if settings.get("cond_channels", channels) != channels:
-        flow["anchor"] = FlowConfig.anchor  # the preset's is for its channels alone
-    if settings.get("guide") == 0:
-        flow["spread"] = FlowConfig.spread
-    return {**flow, **settings}
 
 
 def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:

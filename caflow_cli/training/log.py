@@ -208,15 +208,15 @@ class EventLog:
         name, out = self.config.tracker, Path(self.config.out).resolve()
         if name is None:
             return
-        run = {"name": out.name, "resume": "allow"}
-        if name == "wandb":  # a resumed run is one with what it was
-            run |= {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
-        values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
         # TensorBoard's files lie in a folder of the project's name, and it takes no nested values.
-        how = (name, None, {}) if name == "tensorboard" else ("caflow", values, {name: run})
+        values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
+        project, values = (name, {}) if name == "tensorboard" else ("caflow", values)
+        run = {"name": out.name, "resume": "allow"}  # a resumed run is one with what it was
+        same = {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
+        how = {"wandb": {**run, **same}, "trackio": run}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
-                self.accelerator.init_trackers(*how)
+                self.accelerator.init_trackers(project, values, how)
         except Exception as error:  # whatever a foreign package raises
             message = f"tracker {name} does not start: {_one_line(error)}"
             hint = "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out"
@@ -258,20 +258,16 @@ def read_events(out: Path) -> list[Event]:
     return events
 
 
-# --- the curve ------------------------------------------------------------------------------------
-
-# Event, figure, label, colour that people with any colour vision can tell apart. The last has an
-# axis of its own, at the right.
-_SERIES = (
-    ("step", "running_bits_per_dim", "training loss, running mean", "#b4b4b4"),
-    ("validation", "train_bits_per_dim", "training images", "#d55e00"),
-    ("validation", "val_bits_per_dim", "validation images", "#0072b2"),
-    ("validation", "val_picture_loss", "loss on samples", "#009e73"),
-)
+# Figures of the curve, and colours that people with any colour vision can tell apart.
+_SERIES = {
+    "running_bits_per_dim": ("training loss, running mean", "#b4b4b4"),
+    "train_bits_per_dim": ("training images", "#d55e00"),
+    "val_bits_per_dim": ("validation images", "#0072b2"),
+}
 
 
 def draw_curve(events: Sequence[Event]) -> bytes:
-    """Plot the running training loss and the figures of validations: a PNG of 960×540 pixels.
+    """Plot bits/dim of training and of validations against images seen: a PNG of 960×540 pixels.
 
     The vertical axis ends slightly above the highest value after the first tenth of the run,
     because the first steps would flatten the rest.
@@ -281,24 +277,15 @@ def draw_curve(events: Sequence[Event]) -> bytes:
     figure = Figure(figsize=(9.6, 5.4), dpi=100, layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel="images seen", ylabel="bits/dim")
-    axes.grid(alpha=0.4)
-    known: list[tuple[float, float]] = []
-    for event, name, label, colour in _SERIES:
-        own = [e for e in events if e["event"] == event and e.get(name) is not None]
-        if not own:
-            continue
-        points = [(e["images"], e[name]) for e in own]
-        marker = "o" if event == "validation" else None
-        on = axes.twinx() if name == "val_picture_loss" else axes
-        on.plot(*zip(*points, strict=True), color=colour, label=label, marker=marker, markersize=4)
-        if on is axes:
-            known += points
-    if known:
-        end, _ = max(known)
-        late = [y for x, y in known if x >= end / 10]
+    late: list[float] = []
+    for name, (label, colour) in _SERIES.items():
+        own = [e for e in events if e["event"] != "end" and e.get(name) is not None]
+        axes.plot([e["images"] for e in own], [e[name] for e in own], color=colour, label=label)
+        late += [e[name] for e in own if e["images"] >= events[-1]["images"] / 10]
+    if late:
         margin = 0.06 * max(max(late) - min(late), 0.01)
         axes.set_ylim(min(late) - margin, max(late) + margin)
-        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

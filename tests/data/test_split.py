@@ -83,8 +83,6 @@ def test_no_data(tmp_path):
     error = refusal(tmp_path / "gone")
     assert error.message == f"no data at '{tmp_path}/gone'"
     assert error.exit_code == 2
-    with pytest.raises(CaflowError, match=r"^'https://example.com/faces.zip' is a URL"):
-        check_there("https://example.com/faces.zip")
     check_there("hf://owner/name")  # the Hub is asked when it is opened
     with pytest.raises(CaflowError, match="masks: no data at") as caught, of_masks("--masks "):
         check_there(tmp_path / "gone")
