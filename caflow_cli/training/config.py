@@ -239,7 +239,10 @@ def build_config(
             flow["guide_factor"] = int(2 ** min(4, factor.bit_length() - 1))
         if name != papers_task:
             del flow["cond_channels"]  # which the task decides
-        flow |= merged({"flow": {}}, settings)["flow"]
+        chosen = merged({"flow": {}}, settings)["flow"]
+        if chosen.get("guide") == 0:
+            flow["spread"] = FlowConfig.spread
+        flow |= chosen
     if papers_task is not None:
         own = {"name": name, **own}
         budget = {**paper, "minutes": None} if optim.get("images") is not None else paper

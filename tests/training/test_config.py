@@ -134,7 +134,7 @@ def test_a_new_guide_trains_first(task):
     assert run.optim.guide_first == 0.35
     assert run.optim.guide_first_lr == (7e-4 if run.flow.guide_net == "unet" else 2e-3)
     assert built("optim.guide_first=0.3", task=task).optim.guide_first == 0.3
-    assert built("flow.guide=0", "flow.spread=0", task=task).optim.guide_first == 0
+    assert built("flow.guide=0", task=task).optim.guide_first == 0
     start = Config(run.flow, run.task)
     values = {**minimal(), "init_from": "model.safetensors"}
     assert build_config(values, task=task, start=start).optim.guide_first == 0  # it has trained

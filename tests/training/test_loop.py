@@ -123,17 +123,6 @@ def test_a_resumed_run_ends_with_the_bits_of_the_straight_one(photos, straight, 
     same_state(straight[0], out)
 
 
-def test_a_larger_budget_changes_no_step_of_a_stable_rate(photos, tmp_path):
-    """Half a run, extended, and a run of the whole budget from the start end with the same bits."""
-    settings = ["optim.schedule=stable", "optim.warmup=2", "optim.decay_share=0.25"]
-    longer = f"optim.images={3 * config(photos, tmp_path).optim.images}"
-    whole, half = tmp_path / "whole", tmp_path / "half"
-    train(config(photos, whole, *settings))
-    stopped(config(photos, half, *settings, longer), 5)
-    train(config(photos, half, *settings), resume=True)
-    same_state(whole, half)
-
-
 def test_a_damaged_state_leads_back_to_the_one_before(photos, straight, tmp_path):
     out, _ = straight
     run, seen = tmp_path / "run", []

@@ -1,4 +1,4 @@
-"""The Python example of docs/training.md, and its table of events."""
+"""The Python example of docs/training.md."""
 
 from __future__ import annotations
 
@@ -28,8 +28,3 @@ def test_four_lines_train_on_a_folder(tmp_path, monkeypatch, capsys):
     exec(compile(code, "training.md", "exec"), names)
     assert 0 < float(capsys.readouterr().out) < 9
     assert (tmp_path / "run" / "best.safetensors").exists()
-
-
-def test_the_page_names_every_event():
-    for event in ("data", "step", "validation", "rollback", "note", "end"):
-        assert f"| `{event}`" in PAGE
