@@ -23,7 +23,6 @@ from .tiles import plan_tiles
 __all__ = ["Attribution", "attribution", "log_prob_map"]
 
 _CELL = 4  # pixels: the cell of the finest latent
-_SAMPLES = 32
 _SEED = 2**31  # of the samples that a target is compared with: far from those of candidates
 _AT_ONCE = 2**24  # pixels of maps over whole images
 
@@ -45,7 +44,7 @@ def attribution(
     condition: Pixels,
     target: Pixels,
     mask: Pixels | None = None,
-    samples: int = _SAMPLES,
+    samples: int = 32,
 ) -> Attribution:
     """Compare `log_prob_map` of a pair, cell by cell, with the maps of samples at tau 1.
 

@@ -59,13 +59,9 @@ class Score:
 def score_of(
     nats: Sequence[Nats], parts: Sequence[Part], size: tuple[int, int], shape: tuple[int, ...]
 ) -> Score:
-    """The score of an image from those of its parts.
+    """The score of an image of that shape, (H, W, C), from those of all its parts.
 
-    Args:
-        nats: One a part.
-        parts: All of the image.
-        size: Height and width at which each is scored.
-        shape: (H, W, C) of the image, before it is reduced.
+    `size` is the height and width at which each is scored.
     """
     (height, width), count = size, len(parts)
     places = tuple(part.place for part in parts if part.place is not None)

@@ -61,9 +61,10 @@ class Tiles:
             count = max(1, min(_PLACES, length // side))
             return [(length - side) * k // max(1, count - 1) // 32 * 32 for k in range(count)]
 
-        (height, width), (tops, lefts) = self.size, map(starts, self.size)
-        h, w = min(height, _PLACE), min(width, _PLACE)
-        parts = [images[..., top : top + h, left : left + w] for top in tops for left in lefts]
+        tops, lefts = map(starts, self.size)
+        parts = [
+            images[..., top : top + _PLACE, left : left + _PLACE] for top in tops for left in lefts
+        ]
         return to_layout(torch.cat(parts))
 
     def touching(self, cells: Tensor, cell: int) -> list[Corner]:

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.tasks import HoleWindow, Inpaint
-from caflow_cli.tasks.holes import central_hole
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -120,11 +119,6 @@ def test_a_mask_is_white_from_128_up():
     mask = np.full((64, 64), 127, np.uint8)
     mask[20:30, 20:40] = 128
     np.testing.assert_array_equal(Inpaint().hole(noise(64, 64), mask), mask == 128)
-
-
-def test_held_out_images_of_central_holes_have_that_hole():
-    condition = Inpaint(holes="central").held_out_condition(noise(64, 64), 1)
-    np.testing.assert_array_equal(condition[..., 3] == 255, central_hole(64, 64))
 
 
 @pytest.mark.parametrize(
