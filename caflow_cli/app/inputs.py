@@ -68,23 +68,14 @@ class Limits:
             )
 
 
-def read_upload(path: Path, limits: Limits, task: Task | None = None) -> Decoded:
-    """Read an image as the commands do, after its size is checked.
-
-    Args:
-        path: The file that was uploaded.
-        limits: Of the page.
-        task: What is done with it, which may make a larger image of it.
-
-    Raises:
-        CaflowError: It is too large, or no image.
-    """
+def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
+    """Read an image as the commands do. CaflowError if it or what is made of it is too large."""
     smaller = "crop or shrink the image first, or start the app with"
     if path.stat().st_size > limits.megabytes << 20:
         message = f"{path.name!r} has more than {limits.megabytes} MB"
         raise CaflowError(message, f"{smaller} --max-megabytes")
     given = made = stored_size(path.read_bytes(), path.name)
-    if task is not None and not task.needs_mask:
+    if not task.needs_mask:
         made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))
     if max(math.prod(given), math.prod(made)) > limits.megapixels * 1e6:
         larger = f" make {made[1]}x{made[0]}, which" if made != given else ""
@@ -97,11 +88,7 @@ def read_upload(path: Path, limits: Limits, task: Task | None = None) -> Decoded
 
 
 def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
-    """The mask of what was painted: uint8 (height, width), 255 where at least half is covered.
-
-    Raises:
-        CaflowError: Nothing was painted.
-    """
+    """The mask of what was painted: uint8 (height, width), 255 where at least half is covered."""
     covered = np.zeros((height, width), bool)
     for layer in layers:
         alpha = Image.fromarray(np.ascontiguousarray(layer[..., 3]))
@@ -112,12 +99,7 @@ def painted_hole(layers: Sequence[Pixels], height: int, width: int) -> Pixels:
 
 
 def drawn_map(layers: Sequence[Pixels], below: Pixels) -> Decoded:
-    """Lay all that was painted, resized, on an image, whose other pixels stay as they are.
-
-    Args:
-        layers: What was painted.
-        below: The image that the canvas shows, at its own size: uint8 (H, W, 3).
-    """
+    """Lay what was painted, resized, on an image, uint8 (H, W, 3); other pixels stay."""
     flat = Image.fromarray(below).convert("RGBA")
     for layer in layers:
         drawn = Image.fromarray(layer).resize(flat.size, Image.Resampling.BOX)

@@ -38,21 +38,8 @@ class Stopped(Exception):
 class Job:
     """An image with its candidates.
 
-    Args:
-        model: The model.
-        name: Name of the image's file.
-        image: The input.
-        mask: uint8 (H, W), for a hole.
-        sampling: How candidates are drawn.
-        folder: Where its files go; it is created.
-
-    Attributes:
-        sampling: With all defaults filled in, and the present number to keep.
-        result: Of what is drawn; None: nothing is.
-        chosen: The candidate that the visitor chose; None: the first by rank.
-
-    Raises:
-        CaflowError: As for `restore`.
+    `sampling` has all defaults filled in, and the present number to keep. `result` is None until
+    something is drawn, `chosen` until a visitor chooses. Files go into `folder`, which is created.
     """
 
     def __init__(
@@ -85,15 +72,9 @@ class Job:
         return [] if self.result is None else self.result.ranked
 
     def draw(self, count: int, keep: int) -> Iterator[int]:
-        """Draw more candidates, also after a stop; yields how many there are, first those before.
+        """Draw more candidates, also after a stop, and keep so many of all.
 
-        Args:
-            count: How many.
-            keep: How many to keep from now on, of all candidates.
-
-        Raises:
-            CaflowError: (exit 2) as for `Sampling.check`; or as for `Drawing.draw`.
-            Stopped: `stop` was called; what is drawn stays.
+        Yields how many there are, first those before. Raises Stopped; what is drawn stays.
         """
         replace(self.sampling, candidates=count, keep=1).check()
         self.sampling = replace(self.sampling, candidates=len(self.ranked) + count, keep=keep)

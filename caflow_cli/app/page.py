@@ -14,9 +14,10 @@ from .inputs import Fields
 from .job import Update
 from .sessions import Sessions
 
-__all__ = ["CSS", "build", "theme"]
+__all__ = ["CSS", "THEME", "Page"]
 
 CSS = Path(__file__).with_name("style.css")
+# Fonts of the machine, so that none is fetched.
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "Consolas", "monospace"]
 _INVENTED = (
@@ -44,19 +45,12 @@ _DRAWN = """() => document.querySelector("#caflow-status .error")
     : document.getElementById("caflow-title").scrollIntoView({behavior: "smooth"})"""
 
 
-def theme() -> gr.themes.Base:
-    """The look: fonts of the machine, so that none is fetched."""
-    return gr.themes.Default(
-        primary_hue="violet", secondary_hue="orange", font=_FONTS, font_mono=_MONO
-    )
+THEME = gr.themes.Default(
+    primary_hue="violet", secondary_hue="orange", font=_FONTS, font_mono=_MONO
+)
 
 
-def build(sessions: Sessions) -> gr.Blocks:
-    """Build the page."""
-    return _Page(sessions).blocks
-
-
-class _Page:
+class Page:
     """Components, by the names that `Update` has, and what connects them with the sessions."""
 
     def __init__(self, sessions: Sessions) -> None:
@@ -82,7 +76,12 @@ class _Page:
         tasks = self.sessions.models.tasks
         titles = [(f"{id} ({_TASKS[task.name]})", id) for id, task in tasks.items()]
         self.model = gr.Dropdown(titles, value=titles[0][1], label="Model", filterable=False)
-        self.image = _upload("Image", 260, "caflow-image")
+        self.image = gr.Image(
+            label="Image", sources=["upload", "clipboard"], height=260, buttons=[]
+        )
+        # The file is handed on as it is, and `sessions` says what is wrong with it: Gradio would
+        # open it first, and say no more than "Error" of what it cannot read.
+        self.image.preprocess = lambda payload: None if payload is None else payload.path
         self.example = gr.Button("Take the example", size="sm")
         self.size = gr.HTML(elem_id="caflow-size")
         self.canvas = gr.ImageEditor(
@@ -145,14 +144,6 @@ class _Page:
             elem_id="caflow-command",
             **_HIDDEN,
         )
-        with gr.Accordion("Score an image", open=False, elem_id="caflow-scoring"):
-            gr.Markdown(
-                "log p of an image under the model, given the input: of the original, or of a "
-                "result that was downloaded."
-            )
-            self.target = _upload("Image to score", 180, "caflow-target")
-            self.judge = gr.Button("Score this image", elem_id="caflow-judge")
-            self.score = gr.HTML(elem_id="caflow-score")
 
     def _connect(self) -> None:
         numbers = [self.tau, self.candidates, self.keep, self.seed]
@@ -170,7 +161,6 @@ class _Page:
         drawn.then(None, None, None, js=_DRAWN, **quiet)
         self.again.click(self._more, fields, shown, **alone)
         self.end.click(self._stop, None, None, **quiet)
-        self.judge.click(self._score, [*fields, self.target], [self.score], **alone)
         self.gallery.select(self._choose, None, [self.slider, self.text, self.file], **quiet)
         self.example.click(self._example, self.model, [self.image, *about], **quiet)
         for change in (self.image.upload, self.image.clear):
@@ -206,10 +196,6 @@ class _Page:
     def _choose(self, request: gr.Request, event: gr.SelectData) -> dict[Any, Any]:
         return self._update(self.sessions.choose(_name(request), int(event.index)))
 
-    def _score(self, *values: Any) -> dict[Any, Any]:
-        *fields, target = values
-        return self._update(self.sessions.score(_fields(*fields), target))
-
     def _describe(self, model: str, image: str | None) -> dict[Any, Any]:
         found = self.sessions.describe(Fields(model, image))
         if found["canvas"] is None:
@@ -238,18 +224,6 @@ class _Page:
 def _name(request: gr.Request) -> str:
     """The visitor's."""
     return str(request.session_hash)
-
-
-def _upload(label: str, height: int, name: str) -> gr.Image:
-    """A field for an image, whose file is handed on as it is: `sessions` says what is wrong.
-
-    Gradio would open it first, and say no more than "Error" of what it cannot read.
-    """
-    field = gr.Image(
-        label=label, sources=["upload", "clipboard"], height=height, buttons=[], elem_id=name
-    )
-    field.preprocess = lambda payload: None if payload is None else payload.path
-    return field
 
 
 def _fields(model: str, image: str | None, canvas: Any, tau: str, *numbers: int | None) -> Fields:

@@ -20,7 +20,7 @@ from .sessions import Models, Sessions
 
 __all__ = ["serving"]
 
-_LOCAL = "127.0.0.1"
+_LOCAL, _LIMITS = "127.0.0.1", Limits()
 
 
 class _KnownHosts:
@@ -54,7 +54,7 @@ def serving(
     host: str | None = _LOCAL,
     port: int | None = None,
     open: bool = False,
-    limits: Limits | None = None,
+    limits: Limits = _LIMITS,
 ) -> Iterator[str]:
     """Serve the page, in threads of its own, until the context ends; its files are removed then.
 
@@ -64,7 +64,7 @@ def serving(
         host: None: what GRADIO_SERVER_NAME says, as in a Space.
         port: None: the first that is free from 7860.
         open: Open the page in a browser.
-        limits: Of a request; None: those of `Limits`.
+        limits: Of a request.
 
     Yields:
         The page's address.
@@ -78,7 +78,6 @@ def serving(
             'pip install "caflow-cli[app]"',
             EXIT_WEIGHTS,
         )
-    limits = limits or Limits()
     offered = Models(models, select_device(device))
     keep_memory()
     with tempfile.TemporaryDirectory(prefix="caflow-app-") as folder:
@@ -92,10 +91,10 @@ def serving(
             os.environ[name] = ",".join([*known, _LOCAL, "localhost"])
         from starlette.middleware import Middleware
 
-        from .page import CSS, build, theme
+        from .page import CSS, THEME, Page
 
         sessions = Sessions(offered, limits, Path(folder))
-        blocks = build(sessions)
+        blocks = Page(sessions).blocks
         blocks.queue(max_size=limits.visitors, api_open=False)
         try:
             _, url, _ = blocks.launch(
@@ -113,7 +112,7 @@ def serving(
                 mcp_server=False,
                 pwa=False,
                 enable_monitoring=False,
-                theme=theme(),
+                theme=THEME,
                 css_paths=CSS,
                 app_kwargs={"middleware": [Middleware(_KnownHosts, host=host)]},
             )

@@ -21,8 +21,6 @@ from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
 from ..images import Decoded
-from ..inference import score
-from ..inference.arguments import seen_by
 from ..inference.figures import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
@@ -45,18 +43,7 @@ class Models:
     """The models that are named, then the bundled ones, the tasks' defaults first.
 
     A visitor chooses among them and cannot name others, so that a page that others reach opens no
-    file and downloads nothing for them.
-
-    Args:
-        named: As `--model` takes them; the first one is the page's choice at first.
-        device: Of all models.
-
-    Attributes:
-        tasks: The task of each model, by id, in the order of the page's list.
-        load: The model with an id, loaded once. CaflowError (exit 3) if its file is damaged.
-
-    Raises:
-        CaflowError: (exit 3) a model that is named is not there.
+    file and downloads nothing for them. `tasks` and `load` are by id; a model is loaded once.
     """
 
     def __init__(self, named: Sequence[str], device: torch.device) -> None:
@@ -79,15 +66,9 @@ class Models:
 
 
 class Sessions:
-    """The jobs of all visitors, each known by the name of their session.
+    """The jobs of all visitors, each known by the name of their session, with files in a folder.
 
-    Errors are shown in the status: message and hint of a CaflowError, and one line of any other,
-    whose traceback goes to stderr if CAFLOW_DEBUG is set.
-
-    Args:
-        models: Those that are offered.
-        limits: Of a request.
-        folder: For all files. It must exist.
+    Errors are shown in the status; the traceback of a defect goes to stderr if CAFLOW_DEBUG is 1.
     """
 
     def __init__(self, models: Models, limits: Limits, folder: Path) -> None:
@@ -96,10 +77,7 @@ class Sessions:
         self._jobs: dict[str, Job] = {}  # by session, the oldest first
 
     def draw(self, session: str, fields: Fields) -> Iterator[Update]:
-        """Draw the candidates of an image, and show them as they come.
-
-        What was drawn before stays if the image or the fields are refused.
-        """
+        """Draw candidates. What was drawn before stays if the image or the fields are refused."""
         yield {"status": _line("Reading the image and the model")}
         try:
             with memory_errors(_SMALLER):
@@ -120,10 +98,7 @@ class Sessions:
         yield from self._run(session, job, sampling.candidates or 1, sampling.keep)
 
     def more(self, session: str, fields: Fields) -> Iterator[Update]:
-        """Draw more candidates of what is shown, with its own temperature and seeds.
-
-        Of the fields, only the numbers of candidates count.
-        """
+        """Draw more of what is shown. Of the fields, only the numbers of candidates count."""
         job = self._jobs.get(session)
         if job is None:
             yield {"status": _error(CaflowError("nothing is drawn yet", "press Draw first"))}
@@ -156,20 +131,6 @@ class Sessions:
             return {}
         job.chosen = job.ranked[index]
         return job.choice()
-
-    def score(self, fields: Fields, target: str | None) -> Update:
-        """Score an image that was uploaded, under the input and the model."""
-        try:
-            if target is None:
-                raise CaflowError("there is no image to score", "drop one into its field")
-            model = self.models.load(fields.model)
-            _, given, mask = self._read(fields)
-            truth = read_upload(Path(target), self.limits)
-            with memory_errors("crop both images"):
-                found = score(model, seen_by(model, given), truth.rgb, mask)
-        except Exception as error:
-            return {"score": _error(error)}
-        return {"score": _line(f"{found.summary}, under {fields.model}")}
 
     def describe(self, fields: Fields) -> Update:
         """State the size of an image, and make the canvas if the task takes what is painted.

@@ -52,13 +52,9 @@ def read_toml(path: str | Path) -> _Table:
 
 
 def defaults(group: Any) -> _Table:
-    """The file's values by command and parameter, for `Context.default_map`.
+    """The file's values by command and parameter, for `Context.default_map` of the program.
 
-    Args:
-        group: The program's command, a Typer group.
-
-    Raises:
-        CaflowError: (exit 2) as `read_toml`; or no command has an option that the file names.
+    CaflowError (exit 2) as `read_toml`, or if no command has an option that the file names.
     """
     path = config_path()
     return _defaults(group, read_toml(path) if is_file(path) else {}, {}, "")

@@ -66,10 +66,11 @@ def restore_all(
         listed = [_list(job, console) for job in plan.jobs]
         ok = all(listed)
     else:
-        from ..inference import task_of
-
         task = None if console.command == "sample" else console.command
         model = load_model(given.model, given.device, console, task)
+
+        from ..inference import task_of
+
         # Without a mask, inpaint fills what is transparent.
         task_of(model).check_mask(mask is not None or task == "inpaint")
         if given.compile:

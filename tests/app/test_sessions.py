@@ -187,17 +187,6 @@ def test_visitors_do_not_see_each_other_and_the_oldest_job_makes_room(
     assert list((tmp_path / "files").iterdir()) == []
 
 
-def test_an_image_is_scored(sessions, small_photo, tmp_path):
-    last, given = draw(sessions, "superres", small_photo)[-1], fields("superres", small_photo)
-    written = last["file"]["value"]
-    scored = sessions.score(given, written)["score"]
-    number = re.search(r"-?[\d.]+ nats", last["gallery"]["value"][0][1])[0]
-    assert number in scored  # of the file that was written, the same number
-    assert "no image to score" in sessions.score(given, None)["score"]
-    Image.new("RGB", (5, 5)).save(tmp_path / "five.png")
-    assert "32x32" in sessions.score(given, str(tmp_path / "five.png"))["score"]
-
-
 def test_sizes_and_canvases(sessions, photo, small_photo, tmp_path):
     found = sessions.describe(fields("superres", small_photo))
     assert "8×8 pixels, the result 32×32" in found["size"]

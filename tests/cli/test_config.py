@@ -37,7 +37,7 @@ def test_typed_then_environment_then_file_then_default(run, file, command):
     ):
         done = run(*command, *options, **environment)
         assert_refused(done, 3, f"no model '{model}'")
-    assert_refused(run("sample", "x.png", **variable), 2, "sample needs a model")
+    assert_refused(run("sample", "--cond", "x.png", **variable), 2, "sample needs a model")
     assert_refused(run("colorize", "x.png"), 2, "'cuda:77'")
     assert_refused(run("colorize", "x.png", CAFLOW_DEVICE="cuda:99"), 2, "'cuda:99'")
     assert_refused(run("colorize", "x.png", CAFLOW_COLORIZE_DEVICE="cuda:66"), 2, "'cuda:66'")

@@ -15,7 +15,7 @@ from .. import options
 from ..options import Command, Group, Messages, expanded, option
 
 if TYPE_CHECKING:
-    from ...config import Config
+    pass
 
 __all__ = ["models_app"]
 
@@ -68,12 +68,18 @@ def info_command(name: Name, messages: Messages) -> None:
     Example: caflow models info faces-superres-x4
     """
     from ...hub.resolve import describe
+    from ...sampling import Sampling
 
     model, info, entry, card = describe(name)
+    task, filled = info.config.task, Sampling().of(info.config)
+    defaults = (
+        ("tau", filled.temperature.as_json(), task.tau),
+        ("candidates", filled.candidates, task.candidates),
+    )
     facts = {
         "input": name,
         "id": model.id,
-        "task": info.config.task.name,
+        "task": task.name,
         "path": str(model.path),
         "bytes": model.path.stat().st_size,
         "sha256": model.sha256,
@@ -82,30 +88,14 @@ def info_command(name: Name, messages: Messages) -> None:
         "parameters": {"total": sum(info.parameters.values()), **info.parameters},
         "config": info.config.to_dict(),
         "metrics": entry.metrics if entry else {},
-        "defaults": _defaults(info.config),
+        "defaults": {
+            name: {"value": value, "from": "default" if stated is None else "config"}
+            for name, value, stated in defaults
+        },
         "training": {k: v for k, v in info.training.items() if k != "domain"},
         "card": str(card) if card else None,
     }
     messages.console("models info").result(facts, _lines(facts))
-
-
-def _defaults(config: Config) -> dict[str, Any]:
-    """tau and candidates, and whether the model's config states them or its task."""
-    from ...sampling import Sampling
-
-    try:
-        filled = Sampling().of(config)
-    except CaflowError:  # a task of another version
-        return {}
-    task = config.task
-    values = {
-        "tau": (filled.temperature.as_json(), task.tau is None),
-        "candidates": (filled.candidates, task.candidates is None),
-    }
-    return {
-        name: {"value": value, "from": "default" if of_task else "config"}
-        for name, (value, of_task) in values.items()
-    }
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ...model import CAFlow
     from ..inputs import InputImage
 
+    _Pair = dict[str, InputImage]  # cond, target, and mask if there is one: as JSON names them
+
 __all__ = ["score_command"]
 
 
@@ -53,67 +55,42 @@ class Scoring:
     noise_samples: int = options.NOISE_SAMPLES
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A target, the condition that it was made from, and the mask if there is one."""
-
-    cond: InputImage
-    target: InputImage
-    mask: InputImage | None
-
-    @property
-    def images(self) -> dict[str, InputImage]:
-        """All images that are read, by their names in JSON."""
-        return {name: image for name, image in vars(self).items() if image is not None}
-
-    @property
-    def names(self) -> dict[str, str]:
-        """The images' names, as JSON states them."""
-        return {name: image.name for name, image in self.images.items()}
-
-
-def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[Pair]:
+def plan_pairs(cond: str, target: str, mask: str | None, *, recursive: bool = False) -> list[_Pair]:
     """The pairs to be scored, in the order of the targets.
 
-    Two files are a pair. With a file and a folder of targets, every target is scored under that
-    file. With two folders, a target belongs to the condition with its stem, or with its stem
-    without the ending that our commands add (`face_superres_01` belongs to `face`). With
-    `recursive`, both lie in subfolders of the same name. The mask is one file for all, or a folder
-    in which the stems are those of the conditions.
-
-    Raises:
-        CaflowError: (exit 2) an image has no partner (the message names it), stdin is named twice,
-            or there is a folder of conditions for one target.
+    With a file and a folder of targets, every target is scored under that file. With two folders, a
+    target belongs to the condition with its stem, or with its stem without the ending that our
+    commands add (`face_superres_01` belongs to `face`), in a subfolder of the same name.
     """
     from ..inputs import find_inputs
 
     if (cond, target, mask).count("-") > 1:
         raise usage_error("stdin cannot be two images", "name a file")
     if is_folder(cond) and not is_folder(target):
-        message = f"{cond!r} is a folder, {target!r} is one image"
-        raise usage_error(message, "--cond FILE")
+        raise usage_error(f"{cond!r} is a folder, {target!r} is one image", "--cond FILE")
     # Targets, or masks, may lie in a folder within that of the conditions.
     aside = [Path(name) for name in (target, mask) if name is not None]
     conditions = find_inputs([cond], recursive=recursive, aside=aside)
     targets = find_inputs([target], recursive=recursive)
+    matched = conditions * len(targets)
     if is_folder(cond):
-        by_name = by_stem(conditions)
-        matched = [
-            by_name.get((one.inside, one.stem))
-            or by_name.get((one.inside, without_ending(one.stem) or ""))
+        known = by_stem(conditions)
+        found = [
+            known.get((one.inside, one.stem))
+            or known.get((one.inside, without_ending(one.stem) or ""))
             for one in targets
         ]
-        alone = [one for one, found in zip(targets, matched, strict=True) if found is None]
-        used = {one.name for one in matched if one is not None}
-        if alone := alone + [one for one in conditions if one.name not in used]:
-            hint = "give both folders images of the same names, whatever their suffixes"
+        matched = [one for one in found if one is not None]
+        alone = [one for one, partner in zip(targets, found, strict=True) if partner is None]
+        if alone := alone + [one for one in conditions if one not in matched]:
             names = ", ".join(repr(one.name) for one in alone[:5])
+            hint = "give both folders images of the same names, whatever their suffixes"
             raise usage_error(f"no partner for {names}", hint)
-        conditions = [one for one in matched if one is not None]
-    else:
-        conditions *= len(targets)
-    masks = find_masks(mask, conditions)
-    return [Pair(*images) for images in zip(conditions, targets, masks, strict=True)]
+    pairs = zip(matched, targets, find_masks(mask, matched), strict=True)
+    return [
+        {"cond": one, "target": other} | ({} if third is None else {"mask": third})
+        for one, other, third in pairs
+    ]
 
 
 @expanded
@@ -137,10 +114,10 @@ def score_command(
     console = messages.console("score")
     check_noise_samples(given.noise_samples)
     pairs = plan_pairs(given.cond, given.target, masking.mask, recursive=given.recursive)
-    read = [image.path for pair in pairs for image in pair.images.values()]
-    for image in pairs[0].images.values() if len(pairs) == 1 else ():
+    read = [image.path for pair in pairs for image in pair.values()]
+    for image in pairs[0].values() if len(pairs) == 1 else ():
         if image.path is not None and not os.path.lexists(image.path):  # before PyTorch is imported
-            console.failure(pairs[0].names, no_file(image.name))
+            console.failure(_names(pairs[0]), no_file(image.name))
             raise typer.Exit(EXIT_FAILED)
     share = find_shard(given.shard, console)
     share.refuse("--map", given.map is not None)
@@ -166,21 +143,22 @@ def score_command(
     def read_condition(source: InputImage) -> Decoded:
         return source.read()
 
-    def score_pair(pair: Pair) -> None:
-        start, name, path = time.perf_counter(), pair.target.name, pair.target.path
+    def score_pair(pair: _Pair) -> None:
+        start, name, path = time.perf_counter(), pair["target"].name, pair["target"].path
         record = {} if path is None else read_provenance(path) or {}
         if isinstance(record.get("resized"), dict):
             raise CaflowError(
                 f"{name!r} was resized after it was drawn and scored (--scale)",
                 "score what caflow superres writes without --scale",
             )
-        condition, target = read_condition(pair.cond), pair.target.read()
-        for source, image in ((pair.cond, condition), (pair.target, target)):
+        condition, target = read_condition(pair["cond"]), pair["target"].read()
+        for source, image in ((pair["cond"], condition), (pair["target"], target)):
             if image.frames > 1:
                 console.note(f"{source.name}: the first of {image.frames} frames is used")
         model, mask = load(given.model if typed else _model_for(name, record, given.model)), None
-        if pair.mask is not None or (condition.alpha is not None and task_of(model).needs_mask):
-            mask = masking.read(pair.mask, condition, pair.cond.name)
+        has_hole = condition.alpha is not None and task_of(model).needs_mask
+        if "mask" in pair or has_hole:
+            mask = masking.read(pair.get("mask"), condition, pair["cond"].name)
         seen, samples = seen_by(model, condition), given.noise_samples
         found = score(model, seen, target.rgb, mask, noise_samples=samples)
         maps.add(
@@ -188,7 +166,7 @@ def score_command(
                 Path(name).name, attribution(model, seen, target.rgb, mask), found
             )
         )
-        fields = scored_fields(pair.names, model, found, samples, target.alpha is None)
+        fields = scored_fields(_names(pair), model, found, samples, target.alpha is None)
         fields["elapsed_s"] = round(time.perf_counter() - start, 3)
         bits = "-" if found.bits_per_dim is None else f"{found.bits_per_dim:.6f}"
         if found.bits_per_dim is None and not console.json:
@@ -211,7 +189,7 @@ def score_command(
         except CaflowError as error:
             if len(pairs) == 1 and error.exit_code != EXIT_FAILED:
                 raise
-            console.failure(pair.names, error)
+            console.failure(_names(pair), error)
             failed = True
     if path := maps.write():
         console.note(f"wrote {path}")
@@ -219,12 +197,12 @@ def score_command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _model_for(target: str, record: dict[str, Any], default: str | None) -> str | None:
-    """The model that a target's provenance names, else `default`.
+def _names(pair: _Pair) -> dict[str, str]:
+    return {key: image.name for key, image in pair.items()}
 
-    Raises:
-        CaflowError: (exit 2) the target names a model that cannot be found.
-    """
+
+def _model_for(target: str, record: dict[str, Any], default: str | None) -> str | None:
+    """The model that a target's provenance names, else `default`. CaflowError if it is gone."""
     from ...hub.manifest import load_manifest
     from ...hub.resolve import resolve
 

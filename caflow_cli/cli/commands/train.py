@@ -138,13 +138,7 @@ def train_command(
 
 
 def _config(given: Run) -> RunConfig:
-    """The config that the options describe: values of a file, which options override.
-
-    Raises:
-        CaflowError: (exit 2) the file cannot be read, a field does not exist, there is no data, or
-            an option with `--resume` would make it another run. (exit 3) the model to start from
-            does not exist.
-    """
+    """The config that the options describe: values of a file, which options override."""
     own = Path(given.out, "config.toml")
     if given.resume:
         for name in ("task", "preset", "init_from", "seed", "crop"):
@@ -247,10 +241,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
 
 
 def _choose_temperature(best: Path, run: RunConfig) -> Choice:
-    """Choose the model's default temperature on validation images, and write it into its file.
-
-    A temperature that the config of the run states stays.
-    """
+    """Choose a temperature on validation images; the model's file gets it, if none was stated."""
     from ...evaluation import choose_temperature
     from ...model import CAFlow, read_info
 

@@ -20,11 +20,11 @@ def test_score_repeats_what_ranked_at_two_sizes(run, tmp_path, model_files, task
     factor, model = 4 if task == "superres" else 1, model_files[task]
     for height, width in ((32, 32), (72, 48)):
         image = save(tmp_path / f"a{height}.png", height // factor, width // factor)
-        mask = []
+        given, mask = ["--cond", image] if command == "sample" else [image], []
         if task == "inpaint":
             mask = ["--mask", save_mask(tmp_path / "m.png", height, width)]
         record = only_record(
-            run(command, image, *mask, "-m", 3, "-n", 2, "--json", "--model", model)
+            run(command, *given, *mask, "-m", 3, "-n", 2, "--json", "--model", model)
         )
         assert record["command"] == command
         assert [o["path"] for o in record["outputs"]] == [
