@@ -14,7 +14,7 @@ from fake_opencv import fake_opencv
 from safetensors.torch import save_file
 
 from caflow_cli import devices
-from caflow_cli.config import Config, TaskConfig
+from caflow_cli.config import TaskConfig
 from caflow_cli.images import write_png
 from caflow_cli.model import CAFlow
 
@@ -45,14 +45,8 @@ def bf16_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def default_model() -> CAFlow:
-    """A model of the default size in float32. Shared: read it, deepcopy it to change it."""
-    return helpers.data_like_model(Config(), seed=1, size=64)
-
-
-@pytest.fixture(scope="session")
 def small_model() -> CAFlow:
-    """Three scales and three-channel images, float32. Shared like `default_model`."""
+    """Three scales and three-channel images, float32. Shared: deepcopy it to change it."""
     return helpers.data_like_model(helpers.small_config(), seed=2, size=32)
 
 
