@@ -11,13 +11,18 @@ from .lazy import on_demand
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .config import Config
-    from .errors import CaflowError
-    from .evaluation import evaluate
-    from .hub.resolve import load
-    from .inference import Candidates, Score, restore, score
-    from .model import CAFlow
-    from .training import OptimConfig, RunConfig, train
+    from .config import Config as Config
+    from .errors import CaflowError as CaflowError
+    from .evaluation import evaluate as evaluate
+    from .hub.resolve import load as load
+    from .inference import Candidates as Candidates
+    from .inference import Score as Score
+    from .inference import restore as restore
+    from .inference import score as score
+    from .model import CAFlow as CAFlow
+    from .training import OptimConfig as OptimConfig
+    from .training import RunConfig as RunConfig
+    from .training import train as train
 
 _HOMES = {
     "CAFlow": ".model",
@@ -33,24 +38,7 @@ _HOMES = {
     "score": ".inference",
     "train": ".training",
 }
-
-__all__ = [
-    "CAFlow",
-    "CaflowError",
-    "Candidates",
-    "Config",
-    "OptimConfig",
-    "RunConfig",
-    "Score",
-    "__version__",
-    "evaluate",
-    "load",
-    "restore",
-    "score",
-    "train",
-]
-
-
+__all__ = ["__version__", *_HOMES]
 __getattr__ = on_demand(__name__, _HOMES)
 
 

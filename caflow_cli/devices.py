@@ -72,9 +72,6 @@ if not {"avx512_bf16", "amx_bf16"} & _FEATURES:
     LACKING["fast bf16"].add("cpu")
 
 
-# --- which one ------------------------------------------------------------------------------------
-
-
 def select_device(name: str = "auto") -> torch.device:
     """The device named `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
@@ -99,9 +96,6 @@ def select_device(name: str = "auto") -> torch.device:
     message = f"device {name!r} is not available: {count} CUDA devices here"
     check_usage(index < count, message, "--device cpu")
     return torch.device("cuda", index)
-
-
-# --- float64, where a sum of thousands of terms needs it ------------------------------------------
 
 
 def float64_device(device: torch.device) -> torch.device:
@@ -133,9 +127,6 @@ def to_like(x: Tensor, other: Tensor) -> Tensor:
     """Convert x to another tensor's type and device. This is the way back from `to_float64`."""
     # The type first: float64 must not reach a device that has none.
     return x.to(other.dtype).to(other.device)
-
-
-# --- precision ------------------------------------------------------------------------------------
 
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
@@ -185,9 +176,6 @@ def exact() -> Iterator[None]:
             backend.allow_tf32 = was
 
 
-# --- layout, memory -------------------------------------------------------------------------------
-
-
 def memory_format(device: torch.device) -> torch.memory_format:
     """The memory layout in which convolutions on a device are fastest."""
     if device.type in LACKING["channels_last"]:
@@ -213,9 +201,6 @@ def keep_memory() -> None:
     trim_threshold, mmap_max = -1, -4  # malloc.h
     mallopt(trim_threshold, -1)  # hands nothing back
     mallopt(mmap_max, 0)
-
-
-# --- compilers ------------------------------------------------------------------------------------
 
 
 def check_compiler(device: torch.device) -> None:

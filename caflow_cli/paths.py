@@ -48,9 +48,6 @@ def without_ending(stem: str) -> str | None:
 
 def numbered(path: Path, keep: int) -> list[Path]:
     """The path for each rank: the path itself, or with `_01` and so on before its suffix."""
-    if keep == 1:
-        return [path]
     digits = max(2, len(str(keep)))
-    return [
-        path.with_name(f"{path.stem}_{rank:0{digits}d}{path.suffix}") for rank in range(1, keep + 1)
-    ]
+    ends = [f"_{rank:0{digits}d}" for rank in range(1, keep + 1)] if keep > 1 else [""]
+    return [path.with_name(f"{path.stem}{end}{path.suffix}") for end in ends]

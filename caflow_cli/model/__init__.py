@@ -10,34 +10,25 @@ from typing import TYPE_CHECKING
 from ..lazy import on_demand
 
 if TYPE_CHECKING:
-    from .caflow import CAFlow, LossTerms, bits_per_dim, standard_error
-    from .card import Card
-    from .density import Condition, Density
-    from .files import CheckpointInfo, config_json, read_info, upgrade
-    from .header import strict_json
+    from .caflow import CAFlow as CAFlow
+    from .caflow import LossTerms as LossTerms
+    from .caflow import bits_per_dim as bits_per_dim
+    from .caflow import standard_error as standard_error
+    from .card import Card as Card
+    from .density import Condition as Condition
+    from .density import Density as Density
+    from .files import CheckpointInfo as CheckpointInfo
+    from .files import config_json as config_json
+    from .files import read_info as read_info
+    from .files import upgrade as upgrade
+    from .header import strict_json as strict_json
 
-__all__ = [
-    "CAFlow",
-    "Card",
-    "CheckpointInfo",
-    "Condition",
-    "Density",
-    "LossTerms",
-    "bits_per_dim",
-    "config_json",
-    "read_info",
-    "standard_error",
-    "strict_json",
-    "upgrade",
-]
-
-__getattr__ = on_demand(
-    __name__,
-    {
-        **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
-        **dict.fromkeys(("Condition", "Density"), ".density"),
-        **dict.fromkeys(("CheckpointInfo", "config_json", "read_info", "upgrade"), ".files"),
-        "Card": ".card",
-        "strict_json": ".header",
-    },
-)
+_HOMES = {
+    **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
+    **dict.fromkeys(("Condition", "Density"), ".density"),
+    **dict.fromkeys(("CheckpointInfo", "config_json", "read_info", "upgrade"), ".files"),
+    "Card": ".card",
+    "strict_json": ".header",
+}
+__all__ = [*_HOMES]
+__getattr__ = on_demand(__name__, _HOMES)
