@@ -81,13 +81,3 @@ def test_presets():
         preset("compacct")
     assert caught.value.hint.startswith("--preset compact; there are also ffhq-")
     assert caught.value.exit_code == 2
-
-
-def test_the_paper_presets_have_the_paper_depths():
-    depths = {name: (f.r_steps, f.t_steps, f.f_steps) for name, f in PRESETS.items()}
-    assert depths["ffhq-superres-x4"] == (16, 32, 12)
-    assert depths["lsun-colorize"] == (24, 24, 12)
-    assert depths["celeba-inpaint"] == (30, 30, 16)
-    for name in depths.keys() - {"compact"}:
-        assert (PRESETS[name].scales, PRESETS[name].hidden, PRESETS[name].f_hidden) == (3, 64, 32)
-    assert PRESETS["ffhq-superres-x4"].dequantization == "variational"

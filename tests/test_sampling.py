@@ -62,20 +62,6 @@ def test_what_is_out_of_range_is_refused(asked, message):
         Sampling(**asked).of(helpers.task_config("superres"))
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {},
-        {"tau": 0.0},
-        {"tau": 3.0, "candidates": 1, "seed": 2**32 - 1},
-        {"keep": 20},
-        {"candidates": 5, "keep": 5, "rank": "none"},
-    ],
-)
-def test_what_is_in_range_passes(asked):
-    Sampling(**asked).check()
-
-
 def test_options_that_depend_on_the_task():
     asked, config = Sampling(consistent=True), helpers.task_config("superres")
     assert asked.of(config).consistent
