@@ -65,10 +65,7 @@ def open_manifest(path: Path, role: Role) -> ImageFiles:
 def choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, ...]:
     """Choose the columns of a role: (image,), (condition, image) or (mask,).
 
-    Args:
-        known: The columns that hold images, by the names that they go by.
-        role: What is wanted.
-        where: The set, for messages.
+    `known` are the columns that hold images, by the names that they go by.
 
     Raises:
         CaflowError: (exit 2) none has a known name, and there are several.
@@ -76,12 +73,11 @@ def choose_columns(known: dict[str, str], role: Role, where: str) -> tuple[str, 
     lower = {name.lower(): column for name, column in reversed(known.items())}
     names = {kind: [lower[n] for n in _COLUMNS[kind] if n in lower] for kind in _COLUMNS}
     only = list(known.values()) if len(known) == 1 else []
-    found = {
-        "images": [names["image"] + only],
-        "pairs": [names["condition"], names["image"]],
-        "masks": [names["mask"] + names["image"] + only],
+    wanted, found = {
+        "images": ("image", [names["image"] + only]),
+        "pairs": ("condition and image", [names["condition"], names["image"]]),
+        "masks": ("mask", [names["mask"] + names["image"] + only]),
     }[role]
-    wanted = {"images": "image", "pairs": "condition and image", "masks": "mask"}[role]
     check_usage(
         all(found),
         f"{where!r} has no column {wanted}, but {', '.join(known) or 'none with images'}",
@@ -140,11 +136,9 @@ def _read(path: Path) -> list[dict[str, str]]:
                 for text in file:
                     line += 1
                     if text.strip():
-                        values = json.loads(text)
-                        if not isinstance(values, dict):
-                            raise ValueError("it is no JSON object")
-                        rows.append({k: v for k, v in values.items() if isinstance(v, str)})
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
+                        fields = dict(json.loads(text)).items()
+                        rows.append({k: v for k, v in fields if isinstance(v, str)})
+    except (OSError, ValueError, TypeError, RecursionError, csv.Error) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
         raise usage_error(
             f"cannot read line {line or 1} of {str(path)!r}: {reason}",

@@ -150,11 +150,9 @@ def sample_grid(
     sampler = Sampler(model, requests, strict=False, batch_size=candidates * len(requests))
     [found] = sampler.batches(tau, range(candidates), [seed] * len(requests))
     rows = []
-    for row, (cond, target) in enumerate(zip(conditions, targets, strict=True)):
+    for row, (cond, target) in enumerate(zip(conds, targets.permute(0, 2, 3, 1), strict=True)):
         own = found[row * candidates :][:candidates]
-        scores = torch.tensor([one.score.rank_score for one in own], dtype=torch.float64)
-        order = scores.argsort(descending=True, stable=True).tolist()
-        images = [torch.from_numpy(own[k].image).permute(2, 0, 1) for k in order]
-        tiles = [cond[: target.shape[0]], *images, target]
-        rows.append(torch.cat([tile.expand(3, -1, -1) for tile in tiles], dim=2))
-    return torch.cat(rows, dim=1).permute(1, 2, 0).contiguous().numpy()
+        ranked = sorted(own, key=lambda one: -one.score.rank_score)
+        tiles = [cond[..., :3], *(one.image for one in ranked), target.numpy()]
+        rows.append(np.concatenate([np.broadcast_to(t, target.shape) for t in tiles], axis=1))
+    return np.concatenate(rows)

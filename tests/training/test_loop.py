@@ -110,19 +110,6 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight)
 # --- runs that go on ------------------------------------------------------------------------------
 
 
-def test_a_resumed_run_ends_with_the_bits_of_the_straight_one(photos, straight, tmp_path):
-    """Here the images are listed in a manifest, and decoded at each visit."""
-    files = [(s, f) for s in ("train", "val", "test") for f in (photos / s).iterdir()]
-    rows = [json.dumps({"image": str(file), "split": split}) for split, file in files]
-    (tmp_path / "list.jsonl").write_text("\n".join(sorted(rows)))
-    half = config(tmp_path / "list.jsonl", out := tmp_path / "half", "data_memory_gb=0")
-    # The schedule spans the budget, so the first half is a stopped run of the whole budget.
-    stopped(half, 10)
-    assert {p.name for p in (out / "state").iterdir()} == {"step-00000000", "step-00000005"}
-    train(half, resume=True)
-    same_state(straight[0], out)
-
-
 def test_a_damaged_state_leads_back_to_the_one_before(photos, straight, tmp_path):
     out, _ = straight
     run, seen = tmp_path / "run", []
