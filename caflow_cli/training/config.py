@@ -139,41 +139,20 @@ class RunConfig:
             object.__setattr__(self, "optim", optim)
             object.__setattr__(self, "optim", _without_missing_lpips(self))
         optim, samples, task = self.optim, self.samples, get_task(Config(self.flow, self.task))
-        size, native = self.task.size, self.task.native
+        size, native, first = self.task.size, self.task.native, optim.guide_first
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
-        weighs = optim.checkerboard_weight > 0 or samples.checkerboard_weight > 0
+        as_read = task.derives_condition or native == (self.crop == "random")
+        crops = "true with --crop random, which trains on crops of pairs, and to false without it"
+        small = size < _CHECKERBOARD_SIDE
+        weight = max(optim.checkerboard_weight, samples.checkerboard_weight)
+        least = f"{_CHECKERBOARD_SIDE} or more, or checkerboard_weight to 0"
         for fits, name, value, wanted in (
-            (
-                not optim.guide_first or bool(self.flow.guides),
-                "optim.guide_first",
-                optim.guide_first,
-                "0, for flow.guide is 0, or give the model a guide",
-            ),
-            (
-                optim.guide_first + samples.share <= 1,
-                "samples.share",
-                samples.share,
-                f"at most {1 - optim.guide_first:g}: optim.guide_first has the rest",
-            ),
-            (
-                self.masks is None or task.needs_mask,
-                "masks",
-                self.masks,
-                "nothing, but for the task inpaint",
-            ),
-            (
-                task.derives_condition or native == (self.crop == "random"),
-                "task.native",
-                native,
-                "true with --crop random, which trains on crops of pairs, and to false without it",
-            ),
+            (not first or bool(self.flow.guides), "optim.guide_first", first, "0, or set a guide"),
+            (first + samples.share <= 1, "samples.share", samples.share, f"at most {1 - first:g}"),
+            (self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"),
+            (as_read, "task.native", native, crops),
             (size % step == 0, "task.size", size, f"a multiple of {step}"),
-            (
-                not weighs or size >= _CHECKERBOARD_SIDE,
-                "task.size",
-                size,
-                f"{_CHECKERBOARD_SIDE} or more, or both weights of checkerboard artifacts to 0",
-            ),
+            (not (small and weight), "task.size", size, least),
         ):
             require(fits, name, value, wanted)
 

@@ -49,7 +49,7 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
         ("flow.tsteps=3", "unknown key 'flow.tsteps'", "flow.t_steps"),
         ("optim=3", "optim is 3", "a table"),
         ("optim.accumulate=3", "optim.accumulate is 3", "divisor of the batch size 32"),
-        ("optim.guide_first=0.5 flow.guide=0", "optim.guide_first is", "give the model a guide"),
+        ("optim.guide_first=0.5 flow.guide=0", "optim.guide_first is", "a guide"),
         ("crop=random task.name=paired", "task.native is False", "true with --crop random"),
         ("task.native=true task.name=paired", "task.native is True", "false without it"),
         ("masks=folder", "masks is 'folder'", "inpaint"),
