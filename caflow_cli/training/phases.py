@@ -143,22 +143,18 @@ def phases_of(
     )
     phases.append(flows)
     if samples.share > 0:
-        images = image_loss(
-            distance if samples.perceptual else None,
-            samples.perceptual,
-            samples.checkerboard_weight,
-        )
+        looks = distance if samples.perceptual else None
+        images = image_loss(looks, samples.perceptual, samples.checkerboard_weight)
         losses = sample_loss(images, samples.tau)
-        phases.append(
-            replace(
-                flows,
-                name="flows with a loss on samples",
-                objective=likelihood_and_samples(optim.cond_weight, samples.weight, losses),
-                optim=replace(optim, schedule="cosine", lr=samples.lr),
-                begin=flows.end,
-                end=1.0,
-                samples=losses,
-                weight=samples.weight,
-            )
+        last = replace(
+            flows,
+            name="flows with a loss on samples",
+            objective=likelihood_and_samples(optim.cond_weight, samples.weight, losses),
+            optim=replace(optim, schedule="cosine", lr=samples.lr),
+            begin=flows.end,
+            end=1.0,
+            samples=losses,
+            weight=samples.weight,
         )
+        phases.append(last)
     return phases
