@@ -24,24 +24,23 @@ from .commands.score import score_command
 from .commands.train import train_command
 from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say
-from .options import Command, Group, option
+from .options import option
 
 __all__ = ["app", "main"]
 
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
 app = typer.Typer(
-    cls=Group,
     help=_HELP,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "CAFLOW"},
     pretty_exceptions_enable=False,
 )
 for command in (superres_command, colorize_command, inpaint_command, sample_command, score_command):
-    app.command(command.__name__.removesuffix("_command"), cls=Command)(command)
-app.command("evaluate", cls=Command, epilog=METRIC_HELP)(evaluate_command)
+    app.command(command.__name__.removesuffix("_command"))(command)
+app.command("evaluate", epilog=METRIC_HELP)(evaluate_command)
 for command in (train_command, app_command, config_command):
-    app.command(command.__name__.removesuffix("_command"), cls=Command)(command)
+    app.command(command.__name__.removesuffix("_command"))(command)
 app.add_typer(models_app, name="models")
 
 

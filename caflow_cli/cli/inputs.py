@@ -124,8 +124,7 @@ def _named(name: str) -> InputImage:
 def _search(
     root: Path, recursive: bool, hidden: Collection[str], note: Callable[[str], object]
 ) -> list[InputImage]:
-    """The images in a folder. Links are followed, and each folder is searched once."""
-    top, seen = Path(os.path.realpath(root)), set(hidden)
+    """The images in a folder, then those of its folders; no link to a folder is followed."""
     found: list[InputImage] = []
     left_out = Counter[str]()
 
@@ -134,36 +133,30 @@ def _search(
         one = InputImage(str(path), path, path.stem, path.parent, inside, True, problem)
         found.append(one)
 
-    def walk(folder: Path) -> None:
-        seen.add(os.path.realpath(folder))
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: natural_key(entry.name))
-        except OSError as error:
-            message = f"cannot search {str(folder)!r}: {error.strerror}"
-            take(folder / "*", CaflowError(message, "check its permissions"))
-            return
-        for entry in entries:
-            path, real = folder / entry.name, Path(os.path.realpath(entry.path))
-            if entry.name.startswith(".") or str(real) in seen:
-                continue
-            if is_folder(entry) and not recursive:
-                left_out["folders"] += 1
-            elif is_folder(entry):  # but no link to what is searched anyway, or to a folder above
-                above_or_inside = real.is_relative_to(top) or top.is_relative_to(real)
-                if not (entry.is_symlink() and above_or_inside):
-                    walk(path)
-            elif path.suffix.lower() in _TAKEN and (is_file(entry) or not exists(entry)):
-                take(path)  # a broken link, too, to be reported
-            else:  # also a pipe, which would wait for a writer
-                left_out["files of other kinds"] += 1
+    def fail(error: OSError) -> None:
+        message = f"cannot search {str(error.filename)!r}: {error.strerror}"
+        take(Path(error.filename, "*"), CaflowError(message, "check its permissions"))
 
-    walk(root)
+    def seen(folder: str, names: list[str]) -> list[Path]:
+        paths = [Path(folder, name) for name in sorted(names, key=natural_key) if name[0] != "."]
+        return [path for path in paths if os.path.realpath(path) not in hidden]
+
+    for folder, folders, files in os.walk(root, onerror=fail):
+        inner = seen(folder, folders)
+        folders[:] = [path.name for path in inner if recursive and not path.is_symlink()]
+        left_out["folders"] += len(inner) - len(folders)
+        for path in seen(folder, files):
+            # A broken link is reported; a pipe is left out, for it would wait for a writer.
+            if path.suffix.lower() in _TAKEN and (is_file(path) or not exists(path)):
+                take(path)
+            else:
+                left_out["files of other kinds"] += 1
     if not found:
         hint = "-r searches its folders too" if left_out["folders"] else "name image files"
         problem = CaflowError(f"no images in the folder {str(root)!r}", hint)
         return [InputImage(str(root), root, root.name, problem=problem)]
-    for what, count in left_out.items():
-        note(f"{root}: {what} left out: {count}{' (-r searches them)' * (what == 'folders')}")
+    for what, count in (+left_out).items():
+        note(f"{root}: {what} left out: {count}{' (see -r)' * (what == 'folders')}")
     return found
 
 

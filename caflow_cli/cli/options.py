@@ -1,18 +1,15 @@
-"""Options: how they are declared, those that several commands share, and what a shell completes."""
+"""Options: how they are declared, and those that several commands share."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
-from ..assets import ASSETS, manifest_path
 from ..errors import CaflowError, check_usage
 from .config import name_origins
 from .console import Console
@@ -21,27 +18,6 @@ if TYPE_CHECKING:
     from ..model import CAFlow
 
 SAMPLING, MODEL, OUTPUT, MESSAGES = "Sampling", "Model", "Input and output", "Messages"
-
-
-class _Quiet:
-    """A command whose help shows neither `<bool>` beside flags nor a variable for each option."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """All parameters, with the one of `--help`."""
-        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
-        for param in params:
-            param.show_envvar = False
-            if getattr(param, "is_flag", False) and param.metavar is None:
-                param.metavar = ""
-        return params
-
-
-class Command(_Quiet, TyperCommand):
-    """A command."""
-
-
-class Group(_Quiet, TyperGroup):
-    """A group of commands."""
 
 
 def option(
@@ -59,9 +35,8 @@ def option(
     metavar = " ".join(word for word in spec.split() if not word.startswith("-"))
     if not metavar and default is None:
         default = False
-    return typer.Option(
-        default, *names, metavar=metavar or None, help=help, rich_help_panel=panel, **settings
-    )
+    settings |= {"metavar": metavar, "rich_help_panel": panel, "show_envvar": False}
+    return typer.Option(default, *names, help=help, **settings)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -98,6 +73,9 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
             name_origins(error, context)
             raise
 
+    for parameter in parameters:
+        for argument in getattr(parameter.annotation, "__metadata__", ()):
+            argument.show_envvar = False
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__name__ = command.__name__
     run.__doc__ = "\n\n".join(" ".join(lines.split()) for lines in paragraphs)
@@ -105,22 +83,6 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
 
-
-# --- what a shell completes; where nothing fits, it completes names of files ----------------------
-
-
-def model_ids() -> list[str]:
-    """Ids of the manifest, read without NumPy or PyTorch: a Tab is to be quick."""
-    return list(json.loads(manifest_path().read_text(encoding="utf-8"))["models"])
-
-
-def _examples(incomplete: str) -> list[str]:
-    """`example:NAME`, once a word begins like it."""
-    names = (ASSETS / "examples").glob("*.png") if incomplete else []
-    return sorted(f"example:{path.stem}" for path in names)
-
-
-# --- options that several commands share ----------------------------------------------------------
 
 MODEL_NAME = "An id of `caflow models list`, a file, a folder, or a Hub repository."
 
@@ -130,14 +92,12 @@ Images = Annotated[
         metavar="IMAGE",
         help="Images, folders, or globs in quotes; `-` for stdin; `example:NAME`, such as "
         "`example:face`.",
-        autocompletion=_examples,
     ),
 ]
 MODEL_OPTION = option(
     "--model ID|PATH|REPO[@REV]",
     f"Model: {MODEL_NAME[0].lower()}{MODEL_NAME[1:]} Default: the bundled one of the task.",
     MODEL,
-    autocompletion=model_ids,
 )
 DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name one
     option(
@@ -146,7 +106,6 @@ DEVICE, DEVICE_OF_CONFIG = (  # the second is for `train`, whose config may name
         MODEL,
         default=default,
         envvar="CAFLOW_DEVICE",
-        autocompletion=lambda: ["auto", "cpu", "cuda", "mps"],
     )
     for default in ("auto", None)
 )

@@ -285,9 +285,6 @@ class _Run:
         if len(result.kept) < sampling.keep:
             message = f"{name}: only {len(result.kept)} of {sampling.keep} images to keep"
             console.error(CaflowError(message, "a lower --tau, or a larger -m"))
-        worst = max(candidate.consistency_max or 0 for candidate in result.kept)
-        if worst > 1:
-            console.note(f"{name}: shrinks to the input within {worst} levels, not 1")
         console.detail(
             f"{name}: best of {len(result.ranked)} has {best.score.summary}, {elapsed:.2f} s"
         )

@@ -72,9 +72,9 @@ def test_names():
 
 def test_folders_are_mirrored():
     touch("d/a/x.png", "d/x.png")
-    mirrored = ["out/a/x_superres.png", "out/x_superres.png"]
+    mirrored = ["out/x_superres.png", "out/a/x_superres.png"]
     assert results("d", recursive=True, output="out") == mirrored
-    assert results("d", recursive=True) == ["d/a/x_superres.png", "d/x_superres.png"]
+    assert results("d", recursive=True) == ["d/x_superres.png", "d/a/x_superres.png"]
 
 
 def test_images_that_differ_in_their_suffix_alone_keep_it():

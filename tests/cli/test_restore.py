@@ -98,15 +98,15 @@ def test_neighbours_of_one_size_share_a_batch_and_one_of_them_may_fail(run, tmp_
         Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
     (tmp_path / "in" / "3.png").write_bytes(b"damaged")
     shared = ["-q", "-m", 1, "--json", "--model", "faces-superres-x4", "-o"]
-    alone = [run("superres", f"in/{n}.png", *shared, "one/") for n in range(5)]
+    for number in (0, 2, 4):
+        run("superres", f"in/{number}.png", *shared, "one/")
     with calls_of(inference.restore_images) as calls:
         together = run("superres", "in", *shared, "many")
     assert [len(given["images"]) for given, _ in calls] == [3, 1, 1, 1, 1]
     assert together.returncode == 1
-    assert together.stderr == b"".join(one.stderr for one in alone)
     found = [(r["input"], r["status"]) for r in lines_of(together)]
-    assert found == [(r["input"], r["status"]) for one in alone for r in lines_of(one)]
-    assert [status for _, status in found] == ["ok", "error", "ok", "error", "ok"]
+    states = ["ok", "error", "ok", "error", "ok"]
+    assert found == [(f"in/{number}.png", state) for number, state in enumerate(states)]
     assert b"error: in/1.png: 11 samples in a row diverged at tau 0.9/0.7/0.5\n" in together.stderr
     for path in (tmp_path / "one").iterdir():
         a, b = (read_image(p).astype(int) for p in (path, tmp_path / "many" / path.name))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -55,19 +52,13 @@ def test_two_shares_write_each_output_once(run, command, alone, tmp_path):
     assert_refused(again, 2, "1_superres.png' exists")
 
 
-def test_the_processes_of_torchrun_share_the_inputs(command, alone, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m"]
-    done = subprocess.run(
-        [*launch, "caflow_cli", *map(str, command)],
-        cwd=tmp_path,
-        capture_output=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert sorted(inputs(done.stdout)) == [f"{k}.png" for k in range(5)]
-    for k in (1, 2):
-        assert f"--shard {k}/2, by RANK and WORLD_SIZE\n".encode() in done.stderr
+def test_the_variables_of_a_launcher_say_which_share(run, command, alone, tmp_path):
+    """As of torchrun and Slurm."""
+    done = [run(*command, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    assert [one.returncode for one in done] == [0, 0]
+    assert sorted(inputs(b"".join(one.stdout for one in done))) == [f"{k}.png" for k in range(5)]
+    for k, one in enumerate(done, 1):
+        assert f"--shard {k}/2, by RANK and WORLD_SIZE\n".encode() in one.stderr
     assert written(tmp_path) == alone
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...config import TASK_NAMES
 from ...data.split import check_there, of_masks
 from ...errors import EXIT_FAILED, usage_error
 from ...evaluation import METRICS, Weights
@@ -41,9 +40,7 @@ _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whol
 class ModelOnData:
     """A model that samples candidates for the images of a data set."""
 
-    task: str | None = _model(
-        "--task T", "Task. Default: the model's.", autocompletion=lambda: list(TASK_NAMES)
-    )
+    task: str | None = _model("--task T", "Task. Default: the model's.")
     model: str | None = options.MODEL_OPTION
     data: str | None = _model(
         "--data DATA",
@@ -131,17 +128,10 @@ class Compared:
         return {"weights": weights, "save_stats": self.save_stats}
 
 
-def _metrics(incomplete: str) -> list[str]:
-    """Completions for the shell, also after a comma."""
-    before, comma, _ = incomplete.rpartition(",")
-    return [f"{before}{comma}{name}" for name in (*METRICS, "all")]
-
-
 _METRIC = option(
     "--metric NAME,…",
     f"{', '.join(METRICS)}, or all; see below. Repeatable. Default: lpips,rmse, without lpips if "
     "its network cannot be had.",
-    autocompletion=_metrics,
 )
 
 

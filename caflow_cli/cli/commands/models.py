@@ -12,7 +12,7 @@ import typer
 
 from ...errors import EXIT_WEIGHTS, CaflowError
 from .. import options
-from ..options import Command, Group, Messages, expanded, option
+from ..options import Messages, expanded, option
 
 if TYPE_CHECKING:
     pass
@@ -20,17 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["models_app"]
 
 models_app = typer.Typer(
-    cls=Group, help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
+    help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
 )
 
-Name = Annotated[
-    str, typer.Argument(metavar="ID", help=options.MODEL_NAME, autocompletion=options.model_ids)
-]
+Name = Annotated[str, typer.Argument(metavar="ID", help=options.MODEL_NAME)]
 DATA_TERMS = option("--data-terms TEXT", "Training data and its terms.", default="")
 LICENSE = "Terms of the weights: an identifier of the Hub, or a text."
 
 
-@models_app.command("list", cls=Command)
+@models_app.command("list")
 @expanded
 def list_command(messages: Messages) -> None:
     """List the models of the manifest: id, task, size, place, terms, and the default of each task.
@@ -58,7 +56,7 @@ def list_command(messages: Messages) -> None:
         console.result(asdict(entry), [line])
 
 
-@models_app.command("info", cls=Command)
+@models_app.command("info")
 @expanded
 def info_command(name: Name, messages: Messages) -> None:
     """Show everything known about a model: task, size, config, terms, metrics, training.
@@ -120,7 +118,7 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
 
 
-@models_app.command("path", cls=Command)
+@models_app.command("path")
 @expanded
 def path_command(name: Name, messages: Messages) -> None:
     """Print the path of a model's file, after a check of its sha256.
@@ -136,7 +134,7 @@ def path_command(name: Name, messages: Messages) -> None:
     messages.console("models path").result(fields, [str(model.path)])
 
 
-@models_app.command("verify", cls=Command)
+@models_app.command("verify")
 @expanded
 def verify_command(
     names: Annotated[
@@ -144,7 +142,6 @@ def verify_command(
         typer.Argument(
             metavar="ID",
             help=f"{options.MODEL_NAME} Default: all bundled models.",
-            autocompletion=options.model_ids,
         ),
     ] = None,
     *,
@@ -174,7 +171,7 @@ def verify_command(
         raise typer.Exit(EXIT_WEIGHTS)
 
 
-@models_app.command("pull", cls=Command)
+@models_app.command("pull")
 @expanded
 def pull_command(
     names: Annotated[
@@ -208,7 +205,7 @@ def pull_command(
         raise typer.Exit(EXIT_WEIGHTS)
 
 
-@models_app.command("pack", cls=Command)
+@models_app.command("pack")
 @expanded
 def pack_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a run, or a model file.")],
@@ -247,7 +244,7 @@ def pack_command(
     console.note(f"{entry.bytes / 1e6:.2f} MB, sha256 {entry.sha256}")
 
 
-@models_app.command("push", cls=Command)
+@models_app.command("push")
 @expanded
 def push_command(
     run: Annotated[

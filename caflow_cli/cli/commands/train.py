@@ -34,10 +34,6 @@ _PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images; on so many the temperature is chosen
 
 
-def _presets() -> list[str]:
-    return list(PRESETS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """The options for the task, the data, the start and the budget of a run."""
@@ -55,13 +51,11 @@ class Run:
     task: str | None = option(
         "--task TASK",
         f"{', '.join(TASK_NAMES)}. Default: superres.",
-        autocompletion=lambda: list(TASK_NAMES),
     )
     preset: str | None = option(
         "--preset P",
         f"Architecture: {', '.join(PRESETS)}. Default: compact, for a CPU; the others have the "
         "paper's size.",
-        autocompletion=_presets,
     )
     config: str | None = option("--config FILE", "A TOML file like RUN/config.toml.")
     set: list[str] | None = option(
@@ -70,7 +64,6 @@ class Run:
     init_from: str | None = option(
         "--init-from MODEL",
         "Start from this model's weights. Only the guide of its flow may differ.",
-        autocompletion=options.model_ids,
     )
     perceptual_weights: str | None = option(
         "--perceptual-weights FILE",
