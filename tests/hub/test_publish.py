@@ -86,8 +86,6 @@ def test_a_bundle_that_is_too_large_keeps_a_bit_less_or_is_not_written(model_fil
         for bits in (5, 4)
     )
     sizes = [len(zlib.compress(content)) for content in (five, four)]
-    assert sizes[1] < sizes[0]
-    assert len(four) == len(five)
     pack(model_file, "a", tmp_path, limit=sizes[0])
     pack(model_file, "b", tmp_path, limit=sizes[1])
     assert (tmp_path / "a.safetensors").read_bytes() == five
@@ -176,14 +174,12 @@ def test_a_card_that_is_there_is_kept(hub, run, there, model_file):
 
 
 def test_a_branch_of_its_own(hub, run, there, model_files):
-    before = there.refs["main"]
-    result = run(
-        "models", "push", model_files["colorize"], "--repo", REPO, "--revision", "v2", **TOKEN
-    )
+    before, other = there.refs["main"], model_files["colorize"]
+    result = run("models", "push", other, "--repo", REPO, "--revision", "v2", **TOKEN)
     assert result.returncode == 0, result.stderr.decode()
     assert there.refs["main"] == before
     new = there.commits[there.refs["v2"]]
-    assert new[WEIGHTS] == model_files["colorize"].read_bytes()
+    assert new[WEIGHTS] == other.read_bytes()
     assert json.loads(new["config.json"])["config"]["task"]["name"] == "colorize"
 
 

@@ -103,9 +103,6 @@ def test_the_first_of_several_frames_is_read(format, tolerance):
     assert np.abs(found.rgb.astype(int) - COLOURS).max() <= tolerance
 
 
-# --- colour and alpha ---------------------------------------------------------------------------
-
-
 def test_grey_1_bit_palette_and_cmyk_become_rgb():
     grey = COLOURS[:, :, 0]
     np.testing.assert_array_equal(decoded(encoded(grey)), as_rgb(grey))
@@ -158,9 +155,6 @@ def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
     assert found.alpha.sum() == 255 * (found.alpha.size - 1)
     opaque = encoded(np.dstack([COLOURS, np.full_like(OPACITY, 255)]))
     assert decode(io.BytesIO(opaque)).alpha is None
-
-
-# --- 16 bits ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
@@ -231,9 +225,6 @@ def test_values_that_may_mean_anything_are_refused(values, message):
     deep = np.random.default_rng(1).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
     data = tiff_of_16_bits(deep, planar=True) if values is None else encoded(values, "TIFF")
     assert message in refusal(io.BytesIO(data), "a.tif").message
-
-
-# --- refusals -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,5 @@ def test_encoders_that_cannot_be(format, quality, message):
 
 
 def test_images_too_large_for_their_format():
-    with pytest.raises(CaflowError, match="16384x1 is more than webp") as caught:
+    with pytest.raises(CaflowError, match="16384x1 is more than webp"):
         Encoder("webp").encode(np.zeros((1, 16384, 3), np.uint8))
-    assert caught.value.hint == "--format png"

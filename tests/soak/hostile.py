@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -177,25 +178,18 @@ def _images() -> list[bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010E] = '{"caflow": {"model": {"id": "x", "sha256": "0"}}}'
+    several = {"save_all": True, "append_images": [photo.rotate(90)]}
     kinds: list[tuple[Image.Image, str, dict]] = [
         (photo, "PNG", {"icc_profile": linear_profile()[:1024]}),
         (alpha, "PNG", {"exif": exif}),
         (photo.convert("P"), "PNG", {"transparency": 3}),
-        (photo.convert("1"), "PNG", {}),
-        (photo, "PNG", {"save_all": True, "append_images": [photo.rotate(90)]}),
         (photo, "JPEG", {"exif": exif}),
         (photo.convert("CMYK"), "JPEG", {"progressive": True}),
-        (photo, "MPO", {"save_all": True, "append_images": [photo]}),
-        (alpha, "WEBP", {"lossless": True, "exif": exif}),
-        (photo, "WEBP", {"save_all": True, "append_images": [photo.rotate(90)]}),
-        (photo, "BMP", {}),
-        (photo.convert("P"), "GIF", {}),
-        (photo, "GIF", {"save_all": True, "append_images": [photo.rotate(90)]}),
         (photo, "TIFF", {"compression": "tiff_lzw"}),
         (photo, "TIFF", {"compression": "tiff_adobe_deflate", "exif": exif}),
-        (photo, "TIFF", {"compression": "packbits"}),
-        (photo, "PPM", {}),
-        (photo, "JPEG2000", {}),
+        (alpha, "WEBP", {"lossless": True, "exif": exif}),
+        *((photo, format, several) for format in ("PNG", "MPO", "WEBP", "GIF")),
+        *((photo, format, {}) for format in ("BMP", "PPM", "JPEG2000")),
     ]
     files = [
         png_of_16_bits(deep, 2, (1, 2, 3)),
@@ -205,11 +199,9 @@ def _images() -> list[bytes]:
     ]
     for image, format, options in kinds:
         buffer = io.BytesIO()
-        try:
+        with contextlib.suppress(OSError, KeyError):  # a Pillow that was built without the format
             image.save(buffer, format, **options)
-        except (OSError, KeyError):  # a Pillow that was built without the format
-            continue
-        files.append(buffer.getvalue())
+            files.append(buffer.getvalue())
     return files
 
 
@@ -231,20 +223,18 @@ def _read_zip(path: Path) -> None:
 
 
 def _zips() -> list[bytes]:
-    png = encode_png(_PIXELS)
-    sets: list[tuple[dict[str, bytes], int]] = [
-        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_STORED),
-        ({f"train/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
-        ({f"set/{s}/{k}.png": png for s in "AB" for k in range(4)}, zipfile.ZIP_DEFLATED),
-        ({f"{k}.png": png for k in range(4)}, zipfile.ZIP_STORED),
-        ({f"фото/{k}.png": png for k in range(4)}, zipfile.ZIP_DEFLATED),
-    ]
     files = []
-    for members, method in sets:
+    for name, method in (
+        ("{}.png", zipfile.ZIP_STORED),
+        ("train/{}.png", zipfile.ZIP_DEFLATED),
+        ("set/A/{}.png", zipfile.ZIP_BZIP2),
+        ("фото/{}.png", zipfile.ZIP_LZMA),
+    ):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", method) as archive:
-            for name, data in members.items():
-                archive.writestr(name, data)
+            for role in ("A", "B") if "A" in name else ("",):
+                for k in range(4):
+                    archive.writestr(name.replace("A", role).format(k), encode_png(_PIXELS))
         files.append(buffer.getvalue())
     return files
 

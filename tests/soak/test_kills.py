@@ -164,30 +164,6 @@ def test_a_killed_command_leaves_whole_files_and_can_be_run_again(name, given, t
 
 
 @pytest.mark.skipif(SOAK not in os.environ, reason="at length only")
-@pytest.mark.parametrize("name", ["superres", "train"])
-def test_a_full_disk_is_an_error_and_with_space_again_the_command_goes_on(name, given, tmp_path):
-    disk, reference = tmp_path / "disk", tmp_path / "reference"
-    for folder in (disk, reference):
-        folder.mkdir()
-    run(MAIN, *COMMANDS[name](given), cwd=reference)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(disk)]
-    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no file system can be mounted")
-    try:
-        full = run(MAIN, *COMMANDS[name](given), cwd=disk)
-        if name == "train":
-            assert full.returncode in (1, 2)
-            assert b"No space left on device" in full.stderr
-        whole(disk / "out")
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        done = run(MAIN, *again(name, given, disk), cwd=disk)
-        assert done.returncode == 0, done.stderr
-        assert content(disk / "out") == content(reference / "out")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.skipif(SOAK not in os.environ, reason="at length only")
 @pytest.mark.parametrize("mebibytes", [256, 512, 1024, 1536, 2048, 3072])
 def test_little_memory_is_an_error_with_a_hint(mebibytes, given, tmp_path):
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({mebibytes << 20},) * 2);"
