@@ -226,9 +226,10 @@ def _zips() -> list[bytes]:
     files = []
     for name, method in (
         ("{}.png", zipfile.ZIP_STORED),
+        ("фото/{}.png", zipfile.ZIP_DEFLATED),
         ("train/{}.png", zipfile.ZIP_DEFLATED),
         ("set/A/{}.png", zipfile.ZIP_BZIP2),
-        ("фото/{}.png", zipfile.ZIP_LZMA),
+        ("{}.png", zipfile.ZIP_LZMA),
     ):
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", method) as archive:
