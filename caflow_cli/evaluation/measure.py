@@ -119,7 +119,7 @@ class Measurer:
         ms = sorted({cell.m for cell in cells})
         if rules := set(run.rank) - {"likelihood", "none"}:
             scores = [candidate.score.rank_score for candidate in drawn]
-            apart = distances(len(drawn), lambda k: images[k])
+            apart = distances(images)
             draws["orders"] = {
                 rule: {str(m): [k for k, _ in order(rule, scores[:m], apart[:m, :m])] for m in ms}
                 for rule in rules

@@ -76,10 +76,8 @@ class Conditions:
 
     @property
     def statistics(self) -> Statistics:
-        """`domain.statistics` of each condition, (B, S), in tiles as the mean over them.
-
-        In tiles they are computed with the tiles, so an image must be drawn or scored before.
-        """
+        """`domain.statistics` of each condition, (B, S), in tiles as the mean over those that were
+        drawn or scored, which are all of them after a sample."""
         if self.kept is not None:
             return statistics(self.kept)
         rows = (
@@ -228,16 +226,8 @@ class Conditions:
 
         Overlapping tiles have the same latents and conditions, so they draw the same image except
         near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
-        blends them.
-
-        Args:
-            image: uint8 (H, W, C), which is filled. It holds the last sample where there is one.
-            row: Of the condition.
-            tau: Temperature.
-            noise: Of the whole image, which is cut into tiles.
-            changed: The cells in which it is other noise than at the last call. Only tiles that see
-                one, and the tiles that these overlap, are drawn again.
-            steps: Counts.
+        blends them. Where noise has changed in some cells since the last call, only tiles that see
+        one, and the tiles that these overlap, are drawn again.
         """
         tiles, cell = self.tiles, self._model.config.flow.multiple
         (height, width), (rows, columns) = tiles.size, tiles.shape
@@ -295,11 +285,7 @@ def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: 
     |h|, decides the log-density. `near_ends` counts values with |h| > 11.8, where pixels have 3.7
     at most. Each sample is judged alone, by the condition and itself, so replays agree.
 
-    Args:
-        model: Whose samples they are.
-        condition: Of one entry for M neighbouring samples each.
-        points: Floats on the 8-bit scale (B, C, H, W).
-        logdet: `log p(v|y) - Σ log N(z; 0, I)` of each, nats (B,).
+    `logdet` is `log p(v|y) - Σ log N(z; 0, I)` of each point, nats (B,).
     """
     multiple = model.config.flow.multiple
     cells = math.ceil(_BLOCK / multiple)  # of a block's side

@@ -52,10 +52,6 @@ def attribution(
     same noise. A raw sample could contradict the condition. The maps of a hole's parts are added up
     where they lie in the image.
 
-    Args:
-        condition, target, mask: As in `score`.
-        samples: Number of samples, at least 2.
-
     Raises:
         CaflowError: Condition and target do not fit each other, or are too large for one piece.
     """
@@ -112,10 +108,6 @@ def log_prob_map(model: CAFlow, target: Tensor, cond: Tensor | Condition) -> Ten
     Each term of equation 9 has a resolution. It is summed over channels and spread evenly over the
     cell of pixels that it covers, so the map sums to the score. A latent depends on pixels far
     beyond its cell. So the map is an attribution, not the likelihood of each pixel.
-
-    Args:
-        target: uint8 (B, C, H, W).
-        cond: uint8 at target size, or the result of `encode_condition`.
     """
     condition = model.encode_condition(cond)
     batch, (height, width) = target.shape[0], condition.size

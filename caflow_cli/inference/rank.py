@@ -10,7 +10,8 @@ first, then the smaller k. `consensus` has the least expected RMSE to a sample (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 from typing import TypeAlias
 
 import numpy as np
@@ -19,8 +20,6 @@ import numpy.typing as npt
 from ..tasks import Pixels
 
 __all__ = ["distances", "order"]
-
-_AT_ONCE = 2**29  # bytes of composed images that are held for their distances
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -54,28 +53,10 @@ def order(
     return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
 
 
-def distances(count: int, image_of: Callable[[int], Pixels], at_once: int = _AT_ONCE) -> Values:
-    """RMSE between images, in levels, over pixels and channels: (M, M) float64, symmetric.
-
-    Large images are made several times, so that few are in memory at once.
-
-    Args:
-        count: M.
-        image_of: Makes image k, uint8 (H, W, 3), all of one size.
-        at_once: Bytes of images in memory.
-    """
-    apart = np.zeros((count, count))
-    first = 0
-    while first < count - 1:
-        block = [image_of(first)]
-        room = max(1, at_once // block[0].nbytes)
-        block += [image_of(k) for k in range(first + 1, min(count, first + room))]
-        for j in range(first + 1, count):
-            place = j - first
-            other = block[place] if place < len(block) else image_of(j)
-            for i, image in enumerate(block[: min(place, len(block))], first):
-                difference = np.subtract(image, other, dtype=np.int32)
-                rmse = float(np.sqrt(np.square(difference).mean(dtype=np.float64)))
-                apart[i, j] = apart[j, i] = rmse
-        first += len(block)
+def distances(images: Sequence[Pixels]) -> Values:
+    """RMSE between M images, in levels, over pixels and channels: (M, M) float64, symmetric."""
+    apart = np.zeros((len(images), len(images)))
+    for i, j in combinations(range(len(images)), 2):
+        difference = np.subtract(images[i], images[j], dtype=np.int32)
+        apart[i, j] = apart[j, i] = np.sqrt(np.square(difference).mean(dtype=np.float64))
     return apart

@@ -60,9 +60,6 @@ def restore(
         >>> result = caflow.restore(model, example_path("face"), tau=0.8, candidates=3, keep=2)
         >>> [(candidate.rank, candidate.image.shape) for candidate in result.kept]
         [(1, (64, 64, 3)), (2, (64, 64, 3))]
-        >>> best, second = (candidate.score.rank_score for candidate in result.kept)
-        >>> best >= second
-        True
 
     Raises:
         CaflowError: An argument is out of range, the image is too large, the mask does not fit, all
@@ -167,13 +164,10 @@ class Drawing:
         self._drawn = 0
 
     def draw(self, count: int | None = None) -> Iterator[int]:
-        """Draw and score candidates, the next ones by k; yield how many are drawn, after each
-        batch of them, as soon as every image has one.
+        """Draw and score the next `count` candidates by k; None: M of `sampling`.
 
-        What is drawn is kept where this is left early.
-
-        Args:
-            count: How many; None: M of `sampling`.
+        Yields how many are drawn after each batch of them, as soon as every image has one. What is
+        drawn is kept where this is left early.
 
         Raises:
             CaflowError: The seeds do not suffice, or all candidates of an image diverged.
@@ -203,7 +197,7 @@ class Drawing:
         """Rank all candidates of an image that are drawn; there must be one."""
         sampling, found, apart = self.sampling, self._found[row], None
         if sampling.rank == "consensus":
-            apart = distances(len(found), lambda k: found[k].image)
+            apart = distances([one.image for one in found])
         places = order(sampling.rank, [one.score.rank_score for one in found], apart)
         for rank, (index, value) in enumerate(places, 1):
             found[index].rank, found[index].rank_value = rank, value

@@ -113,17 +113,12 @@ class Candidates:
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write the kept images, with provenance, and return their paths by rank.
 
-        One image has the path itself; of several, each has its rank before the suffix: `x.png`
-        becomes `x_01.png` and so on.
-
-        Args:
-            path: Its suffix says the format: PNG, WebP and TIFF keep the scored pixels, JPEG does
-                not.
-            overwrite: Replace files that exist.
+        The suffix says the format: PNG, WebP and TIFF keep the scored pixels, JPEG does not. Of
+        several images each has its rank before the suffix: `x.png` becomes `x_01.png` and so on.
 
         Raises:
-            CaflowError: (exit 2) the suffix is none of a format, or a file exists; none is written
-                then. (exit 1) a file cannot be written.
+            CaflowError: (exit 2) the suffix is none of a format, or a file exists and `overwrite`
+                is false; none is written then. (exit 1) a file cannot be written.
         """
         path = Path(path)
         name, paths = format_of(path), numbered(path, len(self.kept))

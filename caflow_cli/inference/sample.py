@@ -244,15 +244,11 @@ class Sampler:
     def reduce(
         self, jobs: Sequence[Job], known: Conditions | None = None
     ) -> tuple[Conditions, Tensor]:
-        """Reduce composed images to the pairs that are scored.
-
-        Args:
-            jobs: Those of one request as neighbours.
-            known: Conditions that are returned if those of the pairs are equal, because they are
-                computed already; None: of the first parts.
+        """Reduce composed images, those of one request as neighbours, to the pairs that are scored.
 
         Returns:
-            The conditions, and the targets, uint8 (B, C, H, W).
+            The conditions, and the targets, uint8 (B, C, H, W). The conditions are the known ones,
+            by default those of the first parts, if they are equal: these are computed already.
         """
         pairs = [
             self._requests[row].parts[part].reduce(self._requests[row].image, image)

@@ -127,8 +127,7 @@ def plan_tiles(size: tuple[int, int], multiple: int, side: int | None = None) ->
     Args:
         size: Height and width, multiples of `multiple`.
         multiple: 2^(n+1).
-        side: About the largest side of a tile: a multiple of `multiple`, and at least 16 times it.
-            None: chosen by size.
+        side: About the largest side of a tile, at least 16 multiples. None: chosen by size.
     """
     overlap = (2 * _MARGIN + _RAMP) * multiple
     if side is None:

@@ -71,24 +71,14 @@ class Part(Protocol):
 
 
 class Task:
-    """Turns a user's image into the model's condition, and the model's sample into an image.
+    """Turns a user's image into the model's condition, and the model's sample into an image."""
 
-    Attributes:
-        name: In a model's config and on the command line.
-        channels: Numbers of channels that the condition may have; the first is the default.
-        tau: Temperature, if neither a flag nor the model's config states it.
-        candidates: Number of candidates, likewise.
-        needs_mask: Whether the task needs a mask with each image.
-        derives_condition: Whether the condition is computed from the target; otherwise the data set
-            holds it.
-    """
-
-    name: ClassVar[str]
-    channels: ClassVar[tuple[int, ...]]
-    tau: ClassVar[float]
-    candidates: ClassVar[int] = 10
+    name: ClassVar[str]  # in a model's config and on the command line
+    channels: ClassVar[tuple[int, ...]]  # that the condition may have; the first is the default
+    tau: ClassVar[float]  # if neither a flag nor the model's config states it
+    candidates: ClassVar[int] = 10  # likewise
     needs_mask: ClassVar[bool] = False
-    derives_condition: ClassVar[bool] = True
+    derives_condition: ClassVar[bool] = True  # from the target; else the data set holds it
 
     @property
     def cond_channels(self) -> int:
@@ -130,10 +120,7 @@ class Task:
     ) -> Pixels:
         """Compute a condition for a training target: uint8 (H, W, 3) to (H, W, cond_channels).
 
-        `generator` draws its random parts.
-
-        Raises:
-            CaflowError: The condition cannot be computed from the target (see `derives_condition`).
+        `generator` draws its random parts. CaflowError where the data set has to hold it.
         """
         raise NotImplementedError
 

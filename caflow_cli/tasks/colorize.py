@@ -53,7 +53,6 @@ class Colorize(WholeImage):
         return padded_size(*scaled_size(image, self.size), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        """The grey of the image at model scale, padded: uint8 (h, w, 1)."""
         return pad(resize(grey(image), *scaled_size(image, self.size)), self.multiple)[..., None]
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
@@ -74,8 +73,8 @@ class Colorize(WholeImage):
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """The target at model scale and its grey there, both padded.
 
-        If the target has another luminance than the image, the difference of their greys at model
-        scale is added to the condition. So the target is scored under the image's luminance.
+        To the grey the difference of the greys of image and target at model scale is added. So the
+        target is scored under the image's luminance.
         """
         check_target(image, target, image.shape[:2], "the size of the condition")
         h, w = scaled_size(image, self.size)

@@ -44,13 +44,11 @@ class Paired(WholeImage):
         return padded_size(*self._size(image), self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        """The image at model scale, or its grey."""
         size = self._size(image)
         small = image if image.shape[:2] == size else resize(image, *size)
         return pad(grey(small)[..., None] if self.cond_channels == 1 else small, self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """The sample without its padding."""
         height, width = self._size(image)
         return sample[:height, :width]
 
@@ -61,7 +59,6 @@ class Paired(WholeImage):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Refused: the condition cannot be computed from the target."""
         raise usage_error(
             "a paired model is trained on pairs, not on targets alone",
             "--data with train/A and train/B",

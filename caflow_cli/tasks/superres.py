@@ -46,11 +46,7 @@ class SuperRes(WholeImage):
         return cls(config.task.factor, config.flow.multiple, config.task.degrade)
 
     def degrade(self, target: Pixels) -> Pixels:
-        """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3).
-
-        Raises:
-            CaflowError: A side is not a multiple of the factor.
-        """
+        """Shrink an image to a user's input: uint8 (H, W, 3) to (H / factor, W / factor, 3)."""
         (height, width), s = target.shape[:2], self.factor
         if height % s or width % s or not target.size:
             raise CaflowError(
@@ -68,10 +64,7 @@ class SuperRes(WholeImage):
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """The sample without its padding: uint8 (factor h, factor w, 3).
-
-        It is made grey if the image has no colour.
-        """
+        """The sample without its padding, grey if the image is: uint8 (factor h, factor w, 3)."""
         height, width = image.shape[:2]
         result = sample[: self.factor * height, : self.factor * width]
         if not np.ptp(image, axis=-1).any():
@@ -86,10 +79,7 @@ class SuperRes(WholeImage):
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
     ) -> Pixels:
-        """Degrade the target and enlarge it again: uint8 (H, W, 3) to the same shape.
-
-        Without a generator it is degraded by BICUBIC, whatever `inputs` is.
-        """
+        """Degrade the target, without a generator by BICUBIC, and enlarge it again."""
         if self.inputs == "photo" and generator is not None:
             return self._enlarge(shrink_as_photo(target, self.factor, generator))
         return self._enlarge(self.degrade(target))
@@ -99,8 +89,8 @@ class SuperRes(WholeImage):
 
             x <- clip(x + up(image - down(round(x))), 0, 255)
 
-        `up` and `down` are Pillow BICUBIC. For some images there is no such neighbour, because
-        values beyond 0 or 255 are clipped. Then the best of 100 iterations is returned.
+        `up` and `down` are Pillow BICUBIC. Where values beyond 0 or 255 are clipped, there may
+        be no such neighbour. Then the best of 100 iterations is returned.
         """
         x = sample.astype(np.float32)
         best, least = sample, 256

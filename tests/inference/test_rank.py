@@ -45,14 +45,10 @@ def test_consensus_is_the_least_mean_rmse_to_the_others():
     assert order("consensus", [-2.0], APART[:1, :1]) == [(0, None)]
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3, 100])
-def test_distances_are_rmse_however_few_fit_into_memory(at_once):
-    images = [noise(k) for k in range(5)]
-    apart = distances(5, lambda k: images[k], at_once * images[0].nbytes)
-    for i in range(5):
-        for j in range(5):
-            expected = np.sqrt(np.mean((images[i].astype(float) - images[j]) ** 2))
-            assert apart[i, j] == pytest.approx(expected)
+def test_distances_are_rmse():
+    images = [noise(k) for k in range(3)]
+    expected = [[np.sqrt(np.mean((a.astype(float) - b) ** 2)) for b in images] for a in images]
+    np.testing.assert_allclose(distances(images), expected)
 
 
 @pytest.mark.parametrize("rule", RULES)
