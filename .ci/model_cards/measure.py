@@ -45,17 +45,8 @@ def measure(
     """Measure a model file on the first images of `test/`; the record of it.
 
     Figures are `{"mean", "standard_error", "count"}` by metric. Candidate k of image r has the seed
-    1,000,003 r + k.
-
-    Args:
-        model_id, path: The model.
-        data: A set with `test/`.
-        images: How many of it.
-        taus: Of the curve.
-        high: How many samples of as many images are taken at high temperatures.
-
-    Raises:
-        CaflowError: The file is no model, or the data or LPIPS's network cannot be had.
+    1,000,003 r + k. `taus` are of the curve; `high` samples of as many images are taken at high
+    temperatures. CaflowError if the file is no model, or data or LPIPS's network cannot be had.
     """
     begun = time.process_time()
     info, model = read_info(path), caflow.load(str(path))
@@ -142,14 +133,8 @@ def measure_whole(
 ) -> dict[str, Any]:
     """Measure a model file on a set of whole images at τ 0 and at its default.
 
-    Args:
-        path: The model file.
-        data: Folder or zip: one set.
-        known: The record of other sets, which need not exist. Of another file or protocol it is
-            dropped.
-        protocol: One on whole images.
-        candidates: M at the default τ; None: the model's.
-        settings: Of `evaluate`: masks, limit.
+    `known` is the record of other sets, which need not exist; of another file or protocol it is
+    dropped. `settings` are masks and limit.
     """
     model, digest = caflow.load(str(path)), sha256_of(path)
     taus = (0.0, Sampling().of(model.config).temperature)
@@ -201,17 +186,11 @@ def _returns(model: caflow.CAFlow, example: Example) -> bool:
 def _high(model: caflow.CAFlow, examples: list[Example], draws: int, tau: float) -> dict[str, Any]:
     """How many single samples diverge at a high temperature."""
     redrawn = lost = 0
-    for example in examples:
+    for one in examples:
         for k in range(draws):
+            seed = SEED_STEP * one.index + k
             try:
-                found = caflow.restore(
-                    model,
-                    example.input,
-                    tau,
-                    1,
-                    seed=SEED_STEP * example.index + k,
-                    mask=example.mask,
-                )
+                found = caflow.restore(model, one.input, tau, 1, seed=seed, mask=one.mask)
             except CaflowError:  # it diverged eleven times
                 lost += 1
             else:

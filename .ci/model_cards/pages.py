@@ -100,7 +100,7 @@ def read_words(path: Path) -> dict[str, Any]:
 
 
 def write(place: Place) -> list[Path]:
-    """Write what differs, and return it. CaflowError as for `wanted`: then nothing is written."""
+    """Write what differs, and return it."""
     changed = [(path, text) for path, text in list(wanted(place)) if _read(path) != text]
     for path, text in changed:
         path.write_text(text, encoding="utf-8")
@@ -120,12 +120,8 @@ def check(place: Place) -> list[str]:
 
 
 def wanted(place: Place) -> Iterator[tuple[Path, str]]:
-    """Each file that holds figures of records, and what it should hold.
-
-    Raises:
-        CaflowError: A bundled model has no record, or its record is of another file, a record is of
-            no bundled model, or a page lacks the marks between which a text belongs.
-    """
+    """Each file that holds figures of records, and what it should hold. CaflowError if records and
+    bundled models do not belong together, or a page lacks the marks around a text."""
     manifest = place.root / "weights_manifest.json"
     entries = load_manifest(manifest)
     bundled = {entry.id: entry for entry in entries.values() if entry.file is not None}
@@ -175,7 +171,7 @@ def _model(place: Place, entry: Entry) -> dict[str, Any]:
 def card_text(model: dict[str, Any]) -> str:
     """The part of a card that follows from the record, the words, and whole images."""
     record = model["record"]
-    columns = {record["baseline"]: record["baseline_values"]} if record["baseline"] else {}
+    columns = {record["baseline"]: record["baseline_values"]}
     columns[f"likeliest of {record['protocol']['candidates']}"] = record["likeliest"]
     if record.get("best") and record["protocol"]["rank"] in RANKS:
         columns[f"by {record['protocol']['rank']}"] = record["best"]
@@ -211,15 +207,12 @@ def card_text(model: dict[str, Any]) -> str:
 
 def _whole_table(whole: dict[str, Any] | None) -> str:
     sets = whole["sets"] if whole else []
-    found = [row["values"] for one in sets for row in one["rows"]]
-    names = [name for name in NAMES if any(name in values for values in found)]
+    names = [n for n in NAMES if any(n in row["values"] for one in sets for row in one["rows"])]
     rows = []
     for one in sets:
         for k, row in enumerate(one["rows"]):
-            cells = (plain(row["values"].get(name), NAMES[name][1]) for name in names)
-            rows.append(
-                [f"{one['name']}, {one['pictures']}" if k == 0 else "", row["what"], *cells]
-            )
+            cells = [plain(row["values"].get(name), NAMES[name][1]) for name in names]
+            rows.append(["" if k else f"{one['name']}, {one['pictures']}", row["what"], *cells])
     return table(["set, images", "", *(NAMES[name][0] for name in names)], rows)
 
 
@@ -248,22 +241,16 @@ def table_cells(model: dict[str, Any], card: str) -> dict[str, str]:
             f"{name.upper()} {plain(values.get(name), NAMES[name][1])}" for name in (first, "lpips")
         )
 
-    beside = []
-    if record["baseline"]:
-        beside.append(f"{record['baseline']}: {both(record['baseline_values'])}")
-    if published := paper(record):
-        beside.append(f"the paper: {published}")
-
-    ours = plain(record["likeliest"].get("lpips"), 3)
-    if record["baseline"]:
-        ours += f"; {record['baseline']} {plain(record['baseline_values'].get('lpips'), 3)}"
+    baseline, values, published = record["baseline"], record["baseline_values"], paper(record)
+    beside = f"{baseline}: {both(values)}"
+    ours, theirs = (plain(one.get("lpips"), 3) for one in (record["likeliest"], values))
     return {
         "model": f"[`{record['id']}`]({card})",
-        "LPIPS": ours,
+        "LPIPS": f"{ours}; {baseline} {theirs}",
         "what it does": model["words"]["does"].strip(),
         "likeliest of its candidates": f"{both(record['likeliest'])} at τ "
         f"{record['protocol']['tau']}",
-        "to compare": "; ".join(beside),
+        "to compare": beside + (f"; the paper: {published}" if published else ""),
         "diversity": f"{plain(record['all']['diversity'], 1)} levels",
         "bits/dim": plain(record["bits_per_dim"], 3),
     }
@@ -284,8 +271,7 @@ def metrics(model: dict[str, Any]) -> dict[str, Any]:
         "protocol": f"{p['pictures']} test pictures ({model['words']['truths']}), tau {p['tau']}, "
         f"seeds 1000003 r + k; bits/dim K = {p['noise_samples']}"
     }
-    if record["baseline"]:
-        found[record["baseline"]] = numbers(record["baseline_values"])
+    found[record["baseline"]] = numbers(record["baseline_values"])
     found[f"likeliest of {p['candidates']}"] = numbers(record["likeliest"])
     if record.get("best"):
         found[f"best by {p['rank']}"] = numbers(record["best"])
@@ -307,8 +293,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 def figure(value: dict[str, Any] | None, decimals: int) -> str:
     error = None if value is None else value["standard_error"]
-    text = plain(value, decimals)
-    return text if error is None else f"{text} ± {error:.{decimals}f}"
+    return plain(value, decimals) + ("" if error is None else f" ± {error:.{decimals}f}")
 
 
 def plain(value: dict[str, Any] | None, decimals: int) -> str:
@@ -327,10 +312,8 @@ def _with_block(page: Path, text: str, name: str, block: str) -> str:
     before, found, rest = text.partition(mark)
     _, closed, after = rest.partition(end)
     if not found or not closed or mark in rest or end in after:
-        raise CaflowError(
-            f"{page.name} has no place for its {name}",
-            f"put the lines {mark} and {end} in place of what was written by hand",
-        )
+        hint = f"put the lines {mark} and {end} in place of what was written by hand"
+        raise CaflowError(f"{page.name} has no place for its {name}", hint)
     return f"{before}{mark}\n\n{block.strip()}\n\n{end}{after}"
 
 

@@ -15,7 +15,6 @@ from ..temperature import Temperature
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
 from .protocols import BASELINES
-from .result import Estimate
 from .run import Progress, evaluate
 from .settings import Settings
 
@@ -114,7 +113,7 @@ def choose_temperature(
         metrics, _ = measurable(("rmse", "lpips"), weights)
     own = Sampling().of(model.config).temperature
     tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
-    found: dict[Temperature, dict[str, dict[str, Estimate]]] = {}
+    found: dict[Temperature, dict[str, float]] = {}
     images = 0
     for place, tau in enumerate(tried):
 
@@ -134,17 +133,14 @@ def choose_temperature(
         if measured.images > images:  # fewer, because samples diverged, do not count
             found, images = {}, measured.images
         if measured.images == images:
-            found[tau] = {row.what: row.values for row in measured.results}
+            rows = {row.what: row.values for row in measured.results}
+            found[tau] = {f"{what} {n}": v.mean for what, of in rows.items() for n, v in of.items()}
     baseline = BASELINES[task_of(model).name]
     if not found:
         return Choice(own, 0, None, None, baseline, None)
-    means = {
-        tau: {name: value.mean for name, value in rows["model"].items()}
-        for tau, rows in found.items()
-    }
-    most = (1 + _ROOM) * min(of_tau["rmse"] for of_tau in means.values())
-    fit = [tau for tau in means if means[tau]["rmse"] <= most]
-    tau = min(fit, key=lambda tau: (means[tau].get("lpips", 0.0), means[tau]["rmse"]))
-    rmse, lpips = means[tau]["rmse"], means[tau].get("lpips")
-    beside = found[tau].get(baseline)
-    return Choice(tau, images, rmse, lpips, baseline, beside["rmse"].mean if beside else None)
+    most = (1 + _ROOM) * min(means["model rmse"] for means in found.values())
+    fit = {tau: means for tau, means in found.items() if means["model rmse"] <= most}
+    tau = min(fit, key=lambda tau: (fit[tau].get("model lpips", 0.0), fit[tau]["model rmse"]))
+    means = fit[tau]
+    rmse, lpips, own_rmse = means["model rmse"], means.get("model lpips"), f"{baseline} rmse"
+    return Choice(tau, images, rmse, lpips, baseline, means.get(own_rmse))

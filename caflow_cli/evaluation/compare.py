@@ -22,7 +22,7 @@ from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import Extractor, load_extractor
 from .metrics.pairs import PairMetrics, measurable, pair_metrics
 from .metrics.sets import SetFeatures, cautions, distances
-from .result import Evaluation, Failure, Result, estimate
+from .result import Evaluation, Failure, Result, estimates
 from .run import Progress
 
 __all__ = ["compare"]
@@ -114,16 +114,15 @@ def compare(
                 progress(done, total)
             return read() if resize is None else resized(read(), resize, resize)
 
-        columns: dict[str, list[float]] = {}
+        rows = []
         for pair in pairs:
             try:
-                for name, value in _measured(pair, load, measure).items():
-                    columns.setdefault(name, []).append(value)
+                rows.append(_measured(pair, load, measure))
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
                     raise
                 failed.append(Failure(pair.name, error))
-        result = Result("generated", {name: estimate(column) for name, column in columns.items()})
+        result = Result("generated", estimates(rows))
         if extractor is not None:
             # Of pairs, damaged images are noted already.
             damaged = [] if paired else failed

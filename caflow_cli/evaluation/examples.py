@@ -19,16 +19,18 @@ from ..inference import to_batch
 from ..tasks import Colorize, Inpaint, Paired, Pixels, SuperRes, Task
 from ..tasks.base import grey, resize
 from ..tasks.holes import central_hole
-from .metrics.pairs import colourfulness, psnr_hole
+from .metrics.pairs import psnr
 
 __all__ = [
     "OF_EXAMPLES",
     "Example",
+    "colourfulness",
     "damage",
     "inconsistency",
     "load_opencv",
     "make_example",
     "mask_index",
+    "psnr_hole",
     "restore_simply",
     "seam",
 ]
@@ -209,18 +211,31 @@ def seam(task: Task, example: Example, candidate: Pixels) -> float | None:
     return step(candidate) / truth if truth > 0 else None
 
 
-def _psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
-    made, true = to_batch([candidate]), to_batch([example.truth])
-    return psnr_hole(made, true, torch.from_numpy(example.hole)).item()
+def psnr_hole(task: Task, example: Example, candidate: Pixels) -> float:
+    """`20 log10(255 / rmse)` over the pixels of the hole and their channels, in dB."""
+    hole = torch.from_numpy(example.hole)
+    made, true = (to_batch([image])[:, :, hole, None] for image in (candidate, example.truth))
+    return psnr(made, true).item()
 
 
-def _colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
-    return [colourfulness(to_batch([image])).item() for image in (candidate, example.truth)]
+def colourfulness(task: Task, example: Example, candidate: Pixels) -> list[float]:
+    """The colourfulness M of the candidate and of the truth (Hasler and Süsstrunk 2003), in levels.
+
+    `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
+    B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
+    """
+    found = []
+    for image in (candidate, example.truth):
+        red, green, blue = np.moveaxis(image.astype(np.float64), 2, 0)
+        opponents = red - green, (red + green) / 2 - blue
+        spread, mean = (np.hypot(*(f(one) for one in opponents)) for f in (np.std, np.mean))
+        found.append(float(spread + 0.3 * mean))
+    return found
 
 
 OF_EXAMPLES: dict[str, Callable[[Task, Example, Pixels], float | list[float] | None]] = {
     "consistency": inconsistency,
     "seam": seam,
-    "psnr_hole": _psnr_hole,
-    "colourfulness": _colourfulness,
+    "psnr_hole": psnr_hole,
+    "colourfulness": colourfulness,
 }

@@ -112,7 +112,11 @@ class Measurer:
     ) -> Row:
         """The candidates at a temperature, as a row has them."""
         run, images = self.run, one.drawn[-1]
-        candidates = [_candidate(candidate) for candidate in drawn]
+        candidates: list[Row] = [
+            {"k": one.k, "seed": one.seed, "log_likelihood": one.score.log_likelihood}
+            | ({"rank_score": one.score.rank_score} if one.score.log_likelihood is None else {})
+            for one in drawn
+        ]
         draws: Row = {"tau": tau.as_json(), "candidates": candidates}
         draws |= self._seconds(one.example, seconds)
         cells = [cell for cell in run.cells if cell.tau == tau and cell.m <= len(drawn)]
@@ -171,9 +175,3 @@ def _truth(score: Score) -> Row:
     return found | (
         {} if score.standard_error is None else {"standard_error": score.standard_error}
     )
-
-
-def _candidate(candidate: Candidate) -> Row:
-    score = candidate.score
-    found = {"k": candidate.k, "seed": candidate.seed, "log_likelihood": score.log_likelihood}
-    return found | ({"rank_score": score.rank_score} if score.log_likelihood is None else {})

@@ -52,7 +52,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         if (other := saved.setdefault(file, name)) != name:
             message = f"{other!r} and {name!r} would both be saved as {file!r}"
             raise usage_error(message, "rename one of them")
-    log = _log(settings)
+    log = settings.log
     page = None if settings.report is None else Path(settings.report) / "index.html"
     for path in (log, page):
         if path is not None and exists(path) and not settings.skip_existing:
@@ -85,7 +85,7 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
                 write_png(path, image)
     if settings.report is not None:
         _write_gallery(settings, Path(settings.report), measured)
-    log = _log(settings)
+    log = settings.log
     if log is None:
         return
     lines = json.dumps(measured.row, allow_nan=False) + "\n"
@@ -99,10 +99,6 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
         raise CaflowError(
             f"cannot write {str(log)!r}: {error.strerror}", "choose another folder"
         ) from error
-
-
-def _log(settings: Settings) -> Path | None:
-    return None if settings.folder is None else settings.folder / "evaluate.jsonl"
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:

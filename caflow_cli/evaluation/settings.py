@@ -120,10 +120,10 @@ class Settings:
         return found
 
     @property
-    def folder(self) -> Path | None:
+    def log(self) -> Path | None:
         """Where rows are kept."""
         folder = self.save_images or self.report
-        return None if folder is None else Path(folder)
+        return None if folder is None else Path(folder) / "evaluate.jsonl"
 
     @property
     def whole(self) -> bool:

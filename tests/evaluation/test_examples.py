@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ from PIL import Image
 from caflow_cli.data.examples import Examples
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation.examples import (
+    Example,
+    colourfulness,
     damage,
     inconsistency,
     make_example,
     mask_index,
+    psnr_hole,
     restore_simply,
     seam,
 )
@@ -142,3 +146,30 @@ def test_no_part_is_without_a_hole():
         assert (damage(mask, 20, 30, 0, index) > 0).sum() == 1
     with pytest.raises(CaflowError, match="nothing in it is white"):
         damage(np.full((9, 9), 127, np.uint8), 5, 5, 0, 0)
+
+
+def test_psnr_in_the_hole_is_of_the_hole_alone():
+    truth, mask = np.zeros((6, 6, 3), np.uint8), np.zeros((6, 6), np.uint8)
+    mask[1, 2] = mask[4, 4] = 255
+    made = truth + 200
+    made[1, 2], made[4, 4] = 0, (0, 0, 51)
+    example, rmse_of_six = Example(0, "x", truth, truth, mask), 51 / 6**0.5
+    assert psnr_hole(None, example, made) == pytest.approx(20 * math.log10(255 / rmse_of_six))
+    assert psnr_hole(None, example, truth) == math.inf
+
+
+def test_colourfulness_in_closed_form():
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8, 1).repeat(3, 2)
+    red, blue = np.zeros((2, 4, 4, 3), np.uint8)
+    red[..., 0] = 100  # rg 100, yb 50, without spread
+    blue[:1, :, 2] = 80  # a quarter: yb -80
+    half = red.copy()
+    half[:2] = 0  # half of it black: spread and mean are 50 and 25 each
+    for image, expected in (
+        (grey, 0),
+        (red, 0.3 * 12500**0.5),
+        (half, 1.3 * (50**2 + 25**2) ** 0.5),
+        (blue, 80 * (3 / 16) ** 0.5 + 0.3 * 20),
+    ):
+        found = colourfulness(None, Example(0, "x", image, truth=red), image)
+        assert found == pytest.approx([expected, 0.3 * 12500**0.5])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import os
+import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,10 +119,9 @@ def _inception(layer: int, path: str | Path | None) -> nn.Module:
 
 
 def _from_factory(name: str) -> Callable[[Tensor], Tensor]:
-    module, _, factory = name.partition(":")
     sys.path.insert(0, "")  # as `python -m` has it
     try:
-        features = getattr(importlib.import_module(module), factory)()
+        features = pkgutil.resolve_name(name)()
         assert callable(features), f"{type(features).__name__} cannot be called"
     except Exception as error:  # the caller's code: anything
         raise usage_error(

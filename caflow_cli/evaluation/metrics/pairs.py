@@ -25,12 +25,10 @@ __all__ = [
     "LpipsDistance",
     "PairMetrics",
     "central_share",
-    "colourfulness",
     "diversity",
     "measurable",
     "pair_metrics",
     "psnr",
-    "psnr_hole",
     "psnr_y",
     "rank_histogram",
     "rmse",
@@ -92,23 +90,6 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "psnr_y": psnr_y,
     "ssim_y": ssim_y,
 }  # those that need no network
-
-
-def psnr_hole(images: Tensor, references: Tensor, hole: Tensor) -> Tensor:
-    """`20 log10(255 / rmse)` over the pixels of a hole, bool (H, W), and their channels, in dB."""
-    return _decibels(_rmse(images[:, :, hole], references[:, :, hole]))
-
-
-def colourfulness(images: Tensor) -> Tensor:
-    """The colourfulness M of each image (Hasler and Süsstrunk 2003), in levels.
-
-    `M = sqrt(σ_rg² + σ_yb²) + 0.3 sqrt(μ_rg² + μ_yb²)` with `rg = R - G` and `yb = (R + G) / 2 -
-    B`; σ and μ are standard deviation and mean over the pixels. 0 for grey.
-    """
-    red, green, blue = images.double().flatten(2).unbind(1)
-    opponents = torch.stack([red - green, (red + green) / 2 - blue])
-    spread = opponents.var(-1, correction=0).sum(0).sqrt()
-    return spread + 0.3 * opponents.mean(-1).square().sum(0).sqrt()
 
 
 def _check(images: Tensor, references: Tensor) -> None:
