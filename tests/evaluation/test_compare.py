@@ -135,23 +135,14 @@ def line(name: str, *paths: Path) -> str:
     return json.dumps({"input": name, "status": "ok", "outputs": outputs}) + "\n"
 
 
-def test_lines_are_measured_as_they_come(tmp_path):
-    true = fill(tmp_path / "true", 2)
+def test_lines_name_what_is_measured(tmp_path):
+    true, done = fill(tmp_path / "true", 2), []
     made = fill(tmp_path / "made", 1, ("a_superres_01", "a_superres_02", "b_superres"))
     first = [made / f"a_superres_0{k}.png" for k in (1, 2)]
-    taken = []
-
-    def lines():
-        yield line("low/a.jpg", *first)
-        taken.append(1)
-        yield "\n"
-        yield line("b.png", made / "b_superres.png")
-
-    done = []
-    found = compare(
-        lines(), true, ["rmse", "fid"], weights=QUICK, progress=lambda n, _: done.append(n)
-    )
-    assert taken
+    lines = [line("low/a.jpg", *first), "\n", line("b.png", made / "b_superres.png")]
+    shared = {"weights": QUICK, "progress": lambda *one: done.append(one)}
+    found = compare(iter(lines), true, ["rmse", "fid"], **shared)
+    assert done[-1] == (2 + 3 + 3 + 3, 2 + 3 + 3 + 3)  # pairs, and both sets for their features
     per_image = [
         np.mean([rmse(path, true / "a.png") for path in first]),
         rmse(made / "b_superres.png", true / "b.png"),

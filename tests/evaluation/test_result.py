@@ -86,8 +86,7 @@ def test_other_rules_are_compared_with_likelihoods_choice():
 
 
 def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
-    rows = [row(0, -1.0, (-3.0, 1.0), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
-    rows[0]["draws"][0]["candidates"][0]["rmse"] = None
+    rows = [row(0, -1.0, (-3.0, None), base=2.0), row(1, -1.0, (-3.0, 1.0), base=5.0)]
     results, _ = summarise(rows, [Cell(HALF, 1, 1)], ("rmse",))
     assert math.isinf(results[1].values["rmse"].mean)
     assert results[1].differences["bicubic"]["rmse"] == Estimate(-4.0, None, 1)
