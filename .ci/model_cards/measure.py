@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -55,16 +56,8 @@ def measure(
     assert m is not None, "`of` fills it in"
 
     def evaluate(what: str, metrics: tuple[str, ...], **settings: Any) -> Evaluation:
-        return caflow.evaluate(
-            model,
-            data,
-            metrics,
-            split="test",
-            limit=images,
-            weights=Weights(extractor="alexnet"),
-            progress=_progress(what),
-            **settings,
-        )
+        shared = {"split": "test", "limit": images, "weights": Weights(extractor="alexnet")}
+        return caflow.evaluate(model, data, metrics, progress=_progress(what), **shared, **settings)
 
     sets = ("kid", "coverage", "diversity", "calibration")
     main = evaluate(f"tau {tau}", (*PAIRS, *sets), tau=tau, candidates=(1, m), keep=(1, m))
@@ -75,13 +68,12 @@ def measure(
     curve = []
     for warmth in taus:
         what, metrics = f"tau {warmth:g}", (*PAIRS, "kid", "diversity")
-        try:
+        point: dict[str, Any] = {"tau": f"{warmth:g}", "values": {}, "failed": images}
+        with contextlib.suppress(CaflowError):  # samples of every image diverged
             found = evaluate(what, metrics, tau=warmth, candidates=CURVE_DRAWS, keep=CURVE_DRAWS)
-        except CaflowError:  # samples of every image diverged
-            curve.append({"tau": f"{warmth:g}", "values": {}, "failed": images})
-        else:
-            values = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
-            curve.append({"tau": f"{warmth:g}", "values": values, "failed": len(found.failed)})
+            point["values"] = _figures(_row(found, CURVE_DRAWS, CURVE_DRAWS))
+            point["failed"] = len(found.failed)
+        curve.append(point)
     examples = _examples(model, data, main.images)
     baseline = BASELINES[task_of(model).name]
     return {

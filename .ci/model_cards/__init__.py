@@ -1,1 +1,0 @@
-"""Cards of models, and the figures in them."""
