@@ -11,21 +11,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from ..errors import CaflowError, usage_error
 from ..images import make_folder, write_png
 from ..paths import exists
-from ..tasks import Pixels
 from .measure import Measured
 from .result import Row
 from .settings import Cell, Settings
 
-__all__ = ["ERROR_SCALE", "earlier_rows", "shown_cell", "write"]
-
-ERROR_SCALE = 64  # levels at the bright end of an error map
-# Dark to bright, evenly spaced: read as numbers on both page colours.
-_STOPS = np.array([[13, 14, 40], [84, 28, 109], [176, 49, 90], [240, 116, 54], [250, 230, 140]])
+__all__ = ["earlier_rows", "shown_cell", "write"]
 
 
 def shown_cell(settings: Settings) -> Cell | None:
@@ -69,7 +62,7 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         )
     lines = [line for line in lines if line.endswith("\n")]
     log.write_text("".join([head, *lines]), "utf-8")
-    if settings.sets or settings.save_stats:  # which need every image
+    if settings.sets:  # which need every image
         return {}
     rows = {row["index"]: row for row in map(json.loads, lines)}
     return {k: row for k, row in rows.items() if k < len(names) and names[k] == row["name"]}
@@ -122,15 +115,6 @@ def _write_gallery(settings: Settings, report: Path, measured: Measured) -> None
     if cell is not None:
         kept = measured.kept(cell)
         images |= {f"c{rank:02d}": image for rank, image in enumerate(kept, 1)}
-        images["error"] = _error_map(kept[0], example.truth)
     make_folder(folder)
     for name, image in images.items():
         write_png(folder / f"{name}.png", image)
-
-
-def _error_map(image: Pixels, truth: Pixels) -> Pixels:
-    """The mean absolute error over channels as colour, uint8 (H, W, 3), clipped at 64 levels."""
-    error = np.abs(image.astype(np.float64) - truth).mean(2)
-    levels = np.linspace(0, ERROR_SCALE, len(_STOPS))
-    colours = np.stack([np.interp(error, levels, channel) for channel in _STOPS.T], 2)
-    return np.array(np.rint(colours), np.uint8)

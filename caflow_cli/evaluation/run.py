@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..data.examples import open_split
 from ..data.split import Role, of_masks
@@ -24,7 +25,7 @@ from .examples import load_opencv, make_example
 from .measure import Measured, Measurer
 from .metrics.features import load_extractor
 from .metrics.pairs import measurable, pair_metrics
-from .metrics.sets import SetFeatures, cautions, distances, own_coverage
+from .metrics.sets import caution, distances, own_coverage
 from .outputs import earlier_rows, write
 from .protocols import BASELINES, Protocol
 from .report import write_report
@@ -59,8 +60,8 @@ def evaluate(
             first of which is left out, with a note, if its network cannot be had. Or all settings.
         progress: Called after each image.
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
-            batch_size, split, limit, protocol, masks, weights, save_images, report, skip_existing,
-            save_stats. A temperature is a number, or a shape as text or `Temperature`; a sequence
+            batch_size, split, limit, protocol, masks, weights, save_images, report, skip_existing.
+            A temperature is a number, or a shape as text or `Temperature`; a sequence
             of them is a sweep. What the set does not say is held out by the seed of the model's
             training, so that its training saw none of it.
 
@@ -115,7 +116,7 @@ def evaluate(
         origin = json.dumps({"version": __version__, **known, **run.as_json()}, allow_nan=False)
         rows = earlier_rows(run, origin, names)
         pairs = pair_metrics(run.metrics, run.weights, model.device)
-        features = _Features(run, model.device) if run.sets or run.save_stats else None
+        features = _Features(run, model.device) if run.sets else None
         example = partial(make_example, task, reader, masks=masks, seed=run.seed)
         measurer = Measurer(model, run, pairs, example)
         failed: dict[int, CaflowError] = {}
@@ -180,38 +181,29 @@ class _Features:
 
     def __init__(self, run: Settings, device: torch.device) -> None:
         self._run, self._extractor = run, load_extractor(run.weights, device)
-        self._truths = SetFeatures(self._extractor.name, run.metrics)
-        self._made: dict[str | Cell, SetFeatures] = {}
+        self._truths: list[Tensor] = []
+        self._made: dict[str | Cell, list[Tensor]] = {}
 
     def add(self, measured: Measured) -> None:
-        """Add an image's truth and, if a metric compares sets, its baseline and candidates."""
-        made: dict[str | Cell, list[Pixels]] = {}
-        if self._run.sets:
-            made |= {name: [image] for name, image in measured.baselines.items()}
-            made |= {cell: measured.kept(cell) for cell in self._run.cells}
-            made.pop(BASELINES["paired"], None)  # the truths' own set
-        self._truths.add(self._extractor(to_batch([measured.example.truth])))
-        for what, images in made.items():
-            features = self._made.setdefault(
-                what, SetFeatures(self._extractor.name, self._run.metrics)
-            )
-            for image in images:  # whose sizes may differ
-                features.add(self._extractor(to_batch([image])))
+        """Add an image's truth, its baseline and its kept candidates."""
+        made: dict[str | Cell, list[Pixels]] = {c: measured.kept(c) for c in self._run.cells}
+        made |= {name: [image] for name, image in measured.baselines.items()}
+        made.pop(BASELINES["paired"], None)  # the truths' own set
+        self._truths.append(self._extractor(to_batch([measured.example.truth])))
+        for what, images in made.items():  # whose sizes may differ
+            features = [self._extractor(to_batch([image])) for image in images]
+            self._made.setdefault(what, []).extend(features)
 
     def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
-        """Add the distances to the results, and save the truths' statistics: labels and notes."""
-        sets, label = self._run.sets, self._extractor.label
-        if self._run.save_stats is not None:
-            self._truths.save(Path(self._run.save_stats))
+        """Add the distances to the results: labels and notes."""
+        sets, label, truths = self._run.sets, self._extractor.label, torch.cat(self._truths)
         for result in results:
             what = result.cell if result.what == "model" else result.what
-            made = self._made.get(what or "")
-            if made is None:
-                continue
-            values, extra = distances(sets, self._extractor, made, self._truths)
-            result.values |= values
-            result.extra |= extra
-            if result.cell and "coverage" in sets and made.keeps_all:
-                share = own_coverage(made, self._truths)
-                result.extra[f"{label('coverage')}_own"] = share
-        return [label(name) for name in sets], cautions([self._truths]) if sets else []
+            if what in self._made:
+                made = torch.cat(self._made[what])
+                values, extra = distances(sets, self._extractor, made, truths)
+                result.values |= values
+                result.extra |= extra
+                if result.cell and "coverage" in sets:
+                    result.extra[f"{label('coverage')}_own"] = own_coverage(made, truths)
+        return [label(name) for name in sets], caution(len(truths))

@@ -58,7 +58,6 @@ class Settings:
     save_images: str | Path | None = None  # folder for the kept candidates
     report: str | Path | None = None  # folder for the gallery, `index.html`
     skip_existing: bool = False  # go on with what an interrupted run left in either
-    save_stats: str | Path | None = None  # an .npz of the truths' features, for later runs
 
     def __post_init__(self) -> None:
         given: Any = self.protocol

@@ -53,6 +53,8 @@ def test_help_usage_errors_and_what_is_missing_come_without_torch(tmp_path):
         ["evaluate", "--data", "gone"],
         ["evaluate", "--data", "gone", "--protocol", "sr4"],
         ["evaluate", "--data", ".", "--protocol", "repair", "--masks", "gone"],
+        ["evaluate", "gone", "."],
+        ["evaluate", ".", "gone"],
         ["inpaint", "x.png", "--mask", "gone.png"],
     ]
     missing = [

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from caflow_cli.evaluation import Weights
-from caflow_cli.evaluation.metrics.sets import SetFeatures
 
 QUICK = Weights(extractor="evaluation.random_features:quarters")
 LABEL = QUICK.extractor
@@ -28,10 +27,3 @@ def features(seed: int, count: int = 300, d: int = 12, scale: float = 1.0, shift
     generator = torch.Generator().manual_seed(seed)
     mix = torch.randn(d, d, generator=generator, dtype=torch.float64) * scale
     return torch.randn(count, d, generator=generator, dtype=torch.float64) @ mix + shift
-
-
-def stats(values: Tensor, keep: bool = False, batch: int = 64) -> SetFeatures:
-    result = SetFeatures("test", ["kid"] if keep else [])
-    for part in values.split(batch):
-        result.add(part)
-    return result

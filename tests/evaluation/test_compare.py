@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,17 +82,12 @@ def test_what_does_not_match_is_refused_by_name(tmp_path):
     assert "no data at" in refusal(tmp_path / "none", true, ["rmse"]).message
 
 
-def test_mixed_sizes_need_resize(tmp_path):
+def test_images_of_a_pair_have_one_size(tmp_path):
     made, true = fill(tmp_path / "made", 1), fill(tmp_path / "true", 2)
     write_png(made / "b.png", np.full((32, 40, 3), 9, np.uint8))
     error = refusal(made, true, ["rmse"])
     assert (error.exit_code, error.message) == (2, "'b' is 40x32, its reference 24x24")
-    assert error.hint.startswith("--resize")
-    error = refusal(made, true, ["fid"], weights=QUICK)
-    assert (error.exit_code, error.message) == (2, "'b' is 40x32, the images before it are 24x24")
-    found = compare(made, true, ["rmse", "fid"], weights=QUICK, resize=24)
-    assert found.images == 3
-    assert found.results[0].values.keys() == {"rmse", FID}
+    assert compare(made, true, ["fid"], weights=QUICK).images == 3
 
 
 def test_a_damaged_image_is_named_once_and_the_rest_counts(tmp_path):
@@ -112,73 +105,20 @@ def test_a_damaged_image_is_named_once_and_the_rest_counts(tmp_path):
     assert "no image could be measured" in refusal(made, true, ["rmse"]).message
 
 
-def test_statistics_stand_in_for_a_folder(tmp_path):
+def test_sets_are_compared_as_a_whole(tmp_path):
     made = fill(tmp_path / "made", 1, tuple(f"{i}" for i in range(8)))
     true = fill(tmp_path / "true", 2, tuple(f"{i}" for i in range(6)))
-    stats = tmp_path / "true.npz"
-    direct = compare(made, true, ["fid", "kid"], weights=QUICK, save_stats=stats).results[0]
-    assert direct.values[FID].mean > 0
-    assert f"kid:{LABEL}_subset_deviation" in direct.extra
-    stored = compare(made, stats, ["fid"], weights=QUICK)
-    assert stored.results[0].values[FID].mean == pytest.approx(direct.values[FID].mean)
-    assert any("few" in note for note in stored.notes)
-    both = compare(stats, stats, ["fid"], weights=QUICK).results[0].values[FID].mean
-    assert abs(both) < 1e-6 * direct.values[FID].mean
-    for metrics in (["kid"], ["rmse"], ["fid", "rmse"]):
-        error = refusal(made, stats, metrics, weights=QUICK)
-        assert error.exit_code == 2
-        assert "--metric fid" in error.hint
-
-
-def line(name: str, *paths: Path) -> str:
-    outputs = [{"rank": k, "path": str(path)} for k, path in enumerate(paths, 1)]
-    return json.dumps({"input": name, "status": "ok", "outputs": outputs}) + "\n"
-
-
-def test_lines_name_what_is_measured(tmp_path):
-    true, done = fill(tmp_path / "true", 2), []
-    made = fill(tmp_path / "made", 1, ("a_superres_01", "a_superres_02", "b_superres"))
-    first = [made / f"a_superres_0{k}.png" for k in (1, 2)]
-    lines = [line("low/a.jpg", *first), "\n", line("b.png", made / "b_superres.png")]
+    done = []
     shared = {"weights": QUICK, "progress": lambda *one: done.append(one)}
-    found = compare(iter(lines), true, ["rmse", "fid"], **shared)
-    assert done[-1] == (2 + 3 + 3 + 3, 2 + 3 + 3 + 3)  # pairs, and both sets for their features
-    per_image = [
-        np.mean([rmse(path, true / "a.png") for path in first]),
-        rmse(made / "b_superres.png", true / "b.png"),
-    ]
-    values = found.results[0].values
-    assert values["rmse"].mean == pytest.approx(np.mean(per_image))
-    assert (values["rmse"].count, values[FID].count) == (2, 3)
-    # All true images are the reference of a distance of sets.
-    expected = compare(made, true, ["fid"], weights=QUICK).results[0].values[FID].mean
-    assert values[FID].mean == pytest.approx(expected)
-
-
-def test_failures_in_lines_are_counted_and_nonsense_refused(tmp_path):
-    true, made = fill(tmp_path / "true", 2), fill(tmp_path / "made", 1)
-    bad = {"input": "b.png", "status": "error", "error": {"message": "no b", "hint": "look"}}
-    lines = [
-        line("a.png", made / "a.png"),
-        json.dumps(bad),
-        line("z.png", made / "c.png"),
-        line("c.png", tmp_path / "gone.png"),
-    ]
-    found = compare(lines, true, ["rmse"])
-    assert [name for name, _ in found.failed] == ["b.png", "z.png", "c.png"]
-    kept = compare([lines[0], line("c.png")], true, ["rmse"])
-    assert [(name, error.message) for name, error in kept.failed] == [
-        ("c.png", "no file of it was written")
-    ]
-    assert "no image 'z'" in found.failed[1][1].message
-    assert found.results[0].values["rmse"].count == 1
-    planned = lines[0].replace("ok", "planned")
-    for nonsense in ("hello", '{"a": 1}', planned):
-        with pytest.raises(CaflowError, match="line 2 of stdin") as caught:
-            compare([lines[0], nonsense], true, ["rmse"])
-        assert caught.value.exit_code == 2
-    with pytest.raises(CaflowError, match="stdin names no images"):
-        compare([], true, ["rmse"])
-    fill(true / "sub", 3, ("a",))
-    with pytest.raises(CaflowError, match="two images 'a'"):
-        compare(lines, true, ["rmse"])
+    found = compare(made, true, ["fid", "kid"], **shared)
+    (result,) = found.results
+    assert result.values[FID].mean > 0
+    assert (result.values[FID].count, done[-1]) == (8, (14, 14))
+    assert f"kid:{LABEL}_subset_deviation" in result.extra
+    assert any("few" in note for note in found.notes)
+    same = compare(true, true, ["fid"], weights=QUICK).results[0].values[FID].mean
+    assert abs(same) < 1e-6 * result.values[FID].mean
+    (made / "0.png").write_bytes(b"no image")
+    assert [name for name, _ in compare(made, true, "fid", weights=QUICK).failed] == ["0"]
+    alone = fill(tmp_path / "alone", 1, ("a",))
+    assert "a set has 1 images" in refusal(alone, true, "fid", weights=QUICK).message

@@ -7,12 +7,10 @@ import json
 import re
 import shutil
 
-import numpy as np
 import pytest
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.images import read_image
 
 METRICS = ("rmse", "psnr", "ssim", "bpd", "diversity", "calibration", "likelihood")
 NASTY = "<img src=x onerror=alert(1)>&.png"
@@ -41,9 +39,9 @@ def test_everything_is_there_and_nothing_is_fetched(report):
     assert html.escape(NASTY) in titles  # as text, never as markup
     assert NASTY not in text
     assert (len(titles), text.count("<script")) == (5, 1)
-    names = ["input", "baseline", "c01", "c02", "c03", "truth", "error"]
-    assert images[:7] == [f"images/00000/{name}.png" for name in names]
-    assert len(images) == 5 * 7
+    names = ["input", "baseline", "c01", "c02", "c03", "truth"]
+    assert images[:6] == [f"images/00000/{name}.png" for name in names]
+    assert len(images) == 5 * 6
     assert re.search(r'<figure title="seed 0, rmse [\d.]+, psnr [\d.]+, ssim [\d.-]+">', text)
     assert all((folder / source).is_file() for source in images)
     assert json.loads((folder / "metrics.json").read_text()) == found.as_json()
@@ -52,22 +50,6 @@ def test_everything_is_there_and_nothing_is_fetched(report):
     for _, label, texts in found.table:
         assert label in text
         assert all(f"<td>{value}</td>" in text for value in texts)
-    for shown in ("ssim against rmse", "diversity against rmse", "τ 0.4", "M 2", "bicubic"):
-        assert shown in text
-    assert text.count("<svg") == 2 + 2 + 4  # the sweep, log-likelihoods, ranks
-
-
-def test_error_maps_are_colours_of_a_fixed_scale(report):
-    folder, _ = report
-    made, truth, error = (
-        read_image(folder / "images" / "00002" / f"{name}.png").astype(int)
-        for name in ("c01", "truth", "error")
-    )
-    level = np.abs(made - truth).mean(2) / 16  # four colours a step of 16 levels, to 64
-    stops = np.array([[13, 14, 40], [84, 28, 109], [176, 49, 90], [240, 116, 54], [250, 230, 140]])
-    expected = [np.interp(level, range(5), stops[:, channel]) for channel in range(3)]
-    assert np.abs(error - np.stack(expected, 2)).max() <= 0.5
-    assert level.max() > 4
 
 
 def test_an_existing_report_is_kept(report, models_32, true_pictures):

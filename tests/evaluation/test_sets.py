@@ -1,4 +1,4 @@
-"""Density, coverage, FID and KID against definitions, closed forms and scipy; kept statistics."""
+"""Density, coverage, FID and KID against definitions, closed forms and scipy."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from evaluation.random_features import LABEL, QUICK, features, quarters, stats
+from evaluation.random_features import LABEL, QUICK, features, quarters
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.metrics.sets import SetFeatures, coverage, fid, kid, own_coverage
+from caflow_cli.evaluation.metrics.sets import coverage, fid, kid, own_coverage
 from caflow_cli.images import read_image
 from caflow_cli.inference import to_batch
 
 
-def on_a_line(*places: float) -> SetFeatures:
-    return stats(torch.tensor(places, dtype=torch.float64)[:, None], True)
+def on_a_line(*places: float) -> torch.Tensor:
+    return torch.tensor(places, dtype=torch.float64)[:, None]
 
 
 def test_balls_on_a_line_are_counted_by_hand():
@@ -39,7 +38,7 @@ def test_two_sets_of_one_distribution_have_the_expected_values(generated: int):
         both = torch.randn(
             n + generated, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(run)
         )
-        found.append(coverage(stats(both[n:], True), stats(both[:n], True)))
+        found.append(coverage(both[n:], both[:n]))
     shares, densities = np.array(found).T
     expected = 1 - math.prod((n - s) / (n + generated - s) for s in range(1, k + 1))
     for values, mean in ((shares, expected), (densities, 1.0)):
@@ -50,7 +49,7 @@ def test_large_sets_are_compared_in_parts():
     made, true = features(1, 400, 3), features(2, 1100, 3, scale=1.5)
     apart = torch.linalg.vector_norm(true[:, None] - true, dim=-1).sort(1).values[:, 5:6]
     within = torch.linalg.vector_norm(true[:, None] - made, dim=-1) <= apart
-    share, density = coverage(stats(made, True), stats(true, True))
+    share, density = coverage(made, true)
     assert 0 < share < 1
     assert share == float(within.any(1).double().mean())
     assert density == pytest.approx(float(within.sum()) / 5 / 400)
@@ -69,9 +68,9 @@ def test_a_models_coverage_is_that_of_its_images(models_32, true_pictures, tmp_p
     settings = {"tau": 0.9, "candidates": 3, "keep": (1, 3), "save_images": saved, "weights": QUICK}
     found = evaluate(models_32["superres"], true_pictures, ["coverage"], **settings)
 
-    def of(folder) -> SetFeatures:
+    def of(folder) -> torch.Tensor:
         images = [read_image(path) for path in sorted(folder.rglob("*.png"))]
-        return stats(quarters()(to_batch(images)), True)
+        return quarters()(to_batch(images))
 
     true = of(true_pictures / "test")
     models = [result for result in found.results if result.what == "model"]
@@ -91,7 +90,7 @@ def test_fid_is_scipys():
     ca, cb = (np.cov(x.numpy(), rowvar=False) for x in (a, b))
     difference = (a.mean(0) - b.mean(0)).square().sum().item()
     expected = difference + np.trace(ca + cb - 2 * scipy.linalg.sqrtm(ca @ cb).real)
-    assert fid(stats(a), stats(b)) == pytest.approx(expected, rel=1e-9)
+    assert fid(a, b) == pytest.approx(expected, rel=1e-9)
 
 
 def test_kid_is_the_unbiased_mmd():
@@ -103,11 +102,11 @@ def test_kid_is_the_unbiased_mmd():
     n = len(a)
     inner = [(kernel(x, x).sum() - kernel(x, x).diag().sum()) / (n * (n - 1)) for x in (a, b)]
     expected = float(sum(inner) - 2 * kernel(a, b).mean())
-    assert kid(stats(a, True), stats(b, True)) == pytest.approx((expected, 0.0), rel=1e-9)
+    assert kid(a, b) == pytest.approx((expected, 0.0), rel=1e-9)
 
 
 def test_kid_of_unequal_sets_repeats_itself_and_leaves_the_global_generator_alone():
-    a, b = stats(features(4, 60), True), stats(features(5, 90, shift=1.0), True)
+    a, b = features(4, 60), features(5, 90, shift=1.0)
     torch.manual_seed(3)
     first = kid(a, b)
     drawn = torch.rand(1)
@@ -116,60 +115,3 @@ def test_kid_of_unequal_sets_repeats_itself_and_leaves_the_global_generator_alon
     torch.manual_seed(3)
     assert torch.equal(torch.rand(1), drawn)
     assert first[1] > 0
-
-
-def test_a_set_of_one_has_no_distance():
-    with pytest.raises(CaflowError, match="a set has 1 images"):
-        fid(stats(features(1, 1)), stats(features(2)))
-
-
-def test_kept_features_are_a_bounded_random_sample():
-    values = torch.arange(15_000, dtype=torch.float64)[:, None]
-    kept = stats(values, True, batch=170).features.flatten()
-    assert len(kept) == len(kept.unique()) == 10_000
-    assert kept.mean() == pytest.approx(7500, abs=3 * 15_000 / 12**0.5 / 100)
-
-
-def test_saved_statistics_come_back(tmp_path):
-    a, b = stats(features(6)), stats(features(7))
-    path = tmp_path / "a.npz"
-    a.save(path)
-    with np.load(path) as file:
-        assert (file["n"], file["extractor"]) == (300, "test")
-        assert file["mu"] == pytest.approx(features(6).numpy().mean(0))
-        assert file["sigma"] == pytest.approx(np.cov(features(6).numpy(), rowvar=False))
-    again = SetFeatures.load(path, "test")
-    assert again.count == 300
-    assert again.count_is_known
-    assert fid(again, b) == pytest.approx(fid(a, b), rel=1e-9)
-    with pytest.raises(CaflowError, match="need the images"):
-        coverage(stats(features(7), True), again)
-    with pytest.raises(CaflowError, match="need the images"):
-        kid(again, stats(features(7), True))
-    np.savez(tmp_path / "other.npz", mu=a.moments[0].numpy(), sigma=a.moments[1].numpy())
-    others = SetFeatures.load(tmp_path / "other.npz", "inception")  # of pytorch-fid
-    assert not others.count_is_known
-    assert fid(others, b) == pytest.approx(fid(a, b), rel=1e-9)
-    with pytest.raises(CaflowError, match="of extractor 'test', not 'inception'"):
-        SetFeatures.load(path, "inception")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"mu": np.zeros(3)},
-        {"mu": np.zeros(3), "sigma": np.zeros((2, 2))},
-        {"mu": np.full(3, np.nan), "sigma": np.eye(3)},
-        {"mu": np.zeros(3), "sigma": np.eye(3), "n": 1},
-        {"mu": np.array([{}], dtype=object), "sigma": np.eye(1)},  # a pickle
-    ],
-)
-def test_what_holds_no_statistics_is_refused(tmp_path, content):
-    path = tmp_path / "bad.npz"
-    np.savez(path, **content)
-    with pytest.raises(CaflowError, match="holds no statistics") as caught:
-        SetFeatures.load(path, "inception")
-    assert caught.value.exit_code == 2
-    path.write_bytes(b"PK\x03\x04 no zip")
-    with pytest.raises(CaflowError, match="holds no statistics"):
-        SetFeatures.load(path, "inception")

@@ -15,7 +15,7 @@ from caflow_cli.cli.app import app
 # Nor are `app`, which serves until it is stopped, and `config`, which has no options.
 LEFT_OUT = {"--bundle", "--install-completion", "--show-completion", "--compile"}
 PICTURES = ("x.png", "grey.png", "odd.jpg", "alpha.webp", "deep.tif", "moving.gif", "bad.png")
-FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml", "stats.npz")
+FILES = (*PICTURES, "mask.png", "photos", "pairs", "data.zip", "evil.zip", "run.toml")
 MODELS = ("small.safetensors", "inpaint.safetensors", "bad.safetensors", "x.png", "photos")
 OUTPUTS = ("out", "out/", "new.png", "new.jpg", "x.png", "deep/er/new.png", "-", "", "photos", ".")
 STRANGE = (
@@ -43,14 +43,12 @@ WORDS = {
         "optim=1", "flow.hidden=null", "seed=true", "novalue", "=", "optim.images=NaN",
     ),
     "--feature-extractor": ("alexnet", "inception-64", "no.module:thing", ":"),
-    "--resize": ("16", "0"),
     "--id": ("mine", "Mine", "../mine", "a.b-c"),
     "--data-terms": ("none",),
     "--license": ("MIT",),
 }  # fmt: skip
 WRITTEN = {
     "--output", "--grid", "--uncertainty", "--map", "--out", "--save-images", "--report",
-    "--save-stats",
 }  # fmt: skip
 COUNTED = {
     "--candidates", "--keep", "--noise-samples", "--batch-size", "--seed", "--tau",

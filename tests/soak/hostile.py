@@ -292,29 +292,10 @@ def _run_configs() -> list[bytes]:
     return [to_toml(build_config(values)).encode(), b'data = "d"\n[task]\nname = "colorize"\n']
 
 
-# --- statistics -----------------------------------------------------------------------------------
-
-
-def _read_statistics(path: Path) -> None:
-    from caflow_cli.evaluation.metrics.sets import SetFeatures
-
-    SetFeatures.load(path, "inception")
-
-
-def _statistics() -> list[bytes]:
-    files = []
-    for extra in ({}, {"n": np.int64(5), "extractor": np.str_("inception")}):
-        buffer = io.BytesIO()
-        np.savez(buffer, mu=np.zeros(2), sigma=np.eye(2), **extra)
-        files.append(buffer.getvalue())
-    return files
-
-
 TARGETS = {
     "image": Target(_read_image, _images, resealed_png),
     "zip": Target(_read_zip, _zips),
     "model": Target(_read_model, _models, change=other_safetensors),
     "manifest": Target(_read_manifest, _manifests, change=other_json),
     "run-config": Target(_read_run_config, _run_configs),
-    "statistics": Target(_read_statistics, _statistics),
 }

@@ -60,7 +60,6 @@ def given_files(tmp_path_factory) -> Path:
     with zipfile.ZipFile(folder / "evil.zip", "w") as archive:
         archive.writestr("../up.png", (folder / "x.png").read_bytes())
     (folder / "run.toml").write_text('data = "photos"\n[task]\nsize = 16\n', encoding="utf-8")
-    np.savez(folder / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
     for name, channels in (("superres", 3), ("inpaint", 4)):
         config = Config(FlowConfig(cond_channels=channels, **TINY), TaskConfig(name, size=16))
         model = helpers.data_like_model(config, 1, 16)

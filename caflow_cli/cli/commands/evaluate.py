@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, fields
 from functools import partial
@@ -30,7 +29,6 @@ METRIC_HELP = "\n\n".join(
 )
 # Options in panels of the help.
 _model = partial(option, panel="A model on data")
-_sets = partial(option, panel="Images against images")
 _network = partial(option, panel="Networks of metrics")
 _PAPER = ", ".join(name for name, protocol in PROTOCOLS.items() if not protocol.whole)
 _WHOLE = ", ".join(name for name, protocol in PROTOCOLS.items() if protocol.whole)
@@ -92,18 +90,9 @@ class ModelOnData:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """Images that are compared with images, and the networks of metrics."""
+class Networks:
+    """The networks of metrics."""
 
-    reference: str | None = _sets(
-        "--reference DIR", "True images for the outputs that JSON lines on stdin name."
-    )
-    resize: int | None = _sets(
-        "--resize SIDE", "Bring all images to SIDE x SIDE first (Pillow BICUBIC)."
-    )
-    save_stats: str | None = _network(
-        "--save-stats FILE.npz", "Write the reference's FID statistics."
-    )
     lpips_weights: str | None = _network(
         "--lpips-weights FILE",
         "AlexNet's trunk as safetensors. Default: torch's cache, else a download.",
@@ -122,10 +111,9 @@ class Compared:
     )
 
     @property
-    def networks(self) -> dict[str, Any]:
-        """What every form of the evaluation takes."""
-        weights = Weights(self.lpips_weights, self.fid_weights, self.feature_extractor)
-        return {"weights": weights, "save_stats": self.save_stats}
+    def weights(self) -> Weights:
+        """Their files and names."""
+        return Weights(self.lpips_weights, self.fid_weights, self.feature_extractor)
 
 
 _METRIC = option(
@@ -144,20 +132,19 @@ def evaluate_command(
         typer.Argument(
             metavar="[GENERATED REFERENCE]",
             help="Two folders, zips or images, paired by name (`x_superres_01.png` belongs to "
-            "`x.png`); for FID also .npz statistics.",
+            "`x.png`).",
         ),
     ] = None,
     metric: list[str] | None = _METRIC,
     model: ModelOnData,
-    compared: Compared,
+    networks: Networks,
     json: bool = option("--json", "One JSON object on stdout.", OUTPUT),
     quiet: bool = options.QUIET,
     verbose: bool = options.VERBOSE,
 ) -> None:
     """Measure a model on data, or images against images.
 
-    There are three forms: a model is measured on data (--data), two folders are compared, or the
-    JSON lines of a restoring command are read from a pipe (--reference). A model is compared with a
+    A model is measured on data (--data), or two folders are compared. A model is compared with a
     baseline (bicubic, grey copy, mean fill) and with the mean of all M candidates, with paired
     standard errors. --protocol sr4, repair and colour measure whole images at their own size.
 
@@ -170,11 +157,11 @@ def evaluate_command(
     console = Console(quiet, verbose, "evaluate", json)
     start = time.perf_counter()
     identity: dict[str, Any] = {}
-    _check_form(context, images, model, compared)
+    _check_form(context, images, model)
     if model.data is not None:
-        evaluation, identity["model"] = _measure(metric or [], model, compared, console)
+        evaluation, identity["model"] = _measure(metric or [], model, networks, console)
     else:
-        evaluation = _compare(images or [], metric or [], compared, console)
+        evaluation = _compare(images or [], metric or [], networks, console)
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
@@ -187,36 +174,24 @@ def evaluate_command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _check_form(
-    context: typer.Context, images: list[str] | None, model: ModelOnData, compared: Compared
-) -> None:
+def _check_form(context: typer.Context, images: list[str] | None, model: ModelOnData) -> None:
     """CaflowError (exit 2) unless it is clear what is measured, and all options are for that."""
-    forms = (images, model.data, compared.reference)
-    if sum(form is not None for form in forms) != 1 or len(images or "ab") != 2:
+    if (images is None) == (model.data is None) or len(images or "ab") != 2:
         raise usage_error(
-            "nothing to evaluate, or more than one thing: either --data, or two sets of images, "
-            "or --reference",
+            "nothing to evaluate, or more than one thing: either --data, or two sets of images",
             "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
         )
     if model.data is not None:
-        if compared.resize is not None:
-            message = "--resize is for sets of images; data is brought to the model's size"
-            raise usage_error(message, "leave out --resize")
         return
     for field in fields(model):
         source = context.get_parameter_source(field.name)
         if source is not None and source.name == "COMMANDLINE":
             flag = f"--{field.name.replace('_', '-')}"
             raise usage_error(f"{flag} is for a model on data", "add --data DIR, or leave it out")
-    if images is None and (sys.stdin is None or sys.stdin.isatty()):
-        raise usage_error(
-            "--reference needs JSON lines on stdin",
-            "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
-        )
 
 
 def _measure(
-    metrics: list[str], given: ModelOnData, compared: Compared, console: Console
+    metrics: list[str], given: ModelOnData, networks: Networks, console: Console
 ) -> tuple[Evaluation, dict[str, str | None]]:
     """Measure a model on data; also return the model's identity."""
     from ...evaluation.settings import Settings
@@ -224,7 +199,7 @@ def _measure(
 
     values = vars(given).copy()
     name, data, task, device = (values.pop(key) for key in ("model", "data", "task", "device"))
-    settings = Settings(metrics=tuple(metrics), **values, **compared.networks)
+    settings = Settings(metrics=tuple(metrics), weights=networks.weights, **values)
     if task is not None:
         task_named(task)
     check_there(data)
@@ -245,15 +220,14 @@ def _measure(
 
 
 def _compare(
-    images: list[str], metrics: list[str], compared: Compared, console: Console
+    images: list[str], metrics: list[str], networks: Networks, console: Console
 ) -> Evaluation:
-    """Compare two sets of images, or the outputs named by JSON lines on stdin and the truth."""
-    for path in images or [str(compared.reference)]:
+    """Compare two sets of images."""
+    for path in images:
         check_there(path)
 
     from ...evaluation import compare
 
-    generated, reference = images or (sys.stdin, str(compared.reference))
     with console.progress() as display:
-        shared = {**compared.networks, "resize": compared.resize, "progress": measuring(display)}
-        return compare(generated, reference, metrics, **shared)
+        shared: dict[str, Any] = {"weights": networks.weights, "progress": measuring(display)}
+        return compare(images[0], images[1], metrics, **shared)

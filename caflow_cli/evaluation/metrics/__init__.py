@@ -64,7 +64,7 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def choose_metrics(given: Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
+def choose_metrics(given: str | Sequence[str], offered: Iterable[str]) -> tuple[str, ...]:
     """The metrics that are named, in the catalogue's order.
 
     Args:
@@ -75,7 +75,8 @@ def choose_metrics(given: Sequence[str], offered: Iterable[str]) -> tuple[str, .
         CaflowError: (exit 2) a metric is unknown, or this form cannot measure it.
     """
     offered = list(offered)
-    names = [part.strip().lower() for text in given or ("lpips,rmse",) for part in text.split(",")]
+    text = given if isinstance(given, str) else ",".join(given)
+    names = [part.strip().lower() for part in (text or "lpips,rmse").split(",")]
     for name in names:
         if name not in (*offered, "all"):
             near = difflib.get_close_matches(name, offered, n=1, cutoff=0)[0]

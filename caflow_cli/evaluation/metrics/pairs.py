@@ -108,7 +108,7 @@ def _check_side(images: Tensor, least: int, what: str) -> None:
     if min(height, width) < least:
         raise CaflowError(
             f"{width}x{height} pixels are too few for {what}, which needs {least} a side",
-            "use larger images or --resize 64, or leave the metric out",
+            "use larger images, or leave the metric out",
         )
 
 

@@ -6,14 +6,12 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from caflow_cli.evaluation import METRICS
 
 from ..process import assert_refused
-from ..scenes import pixels, save, save_mask
+from ..scenes import save, save_mask
 
 
 @pytest.fixture(scope="module")
@@ -87,41 +85,6 @@ def test_folders_against_folders(run, true_pictures):
     assert (float(row["rmse"]), row["psnr"]) == (0.0, "inf")
 
 
-def test_what_a_command_wrote_comes_through_a_pipe(
-    run, true_pictures, model_32, tmp_path, monkeypatch
-):
-    for index in range(2):
-        truth = Image.open(true_pictures / "test" / f"p{index}.png")
-        truth.resize((8, 8), Image.Resampling.BICUBIC).save(tmp_path / f"p{index}.png")
-    written = run(
-        *("superres", "p0.png", "p1.png", "-o", "out/", "-m", "2", "-n", "2", "--json"),
-        *("--model", model_32),
-    )
-    assert written.returncode == 0, written.stderr
-    monkeypatch.chdir(tmp_path)
-    given = ("evaluate", "--reference", true_pictures / "test", "--metric", "rmse", "--json")
-    done = run(*given, stdin=written.stdout)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(done.stdout)
-    assert (record["form"], record["images"]) == ("lines", 2)
-    expected = [
-        np.mean(
-            [
-                np.sqrt(np.mean((pixels(output["path"]).astype(float) - pixels(truth)) ** 2))
-                for output in json.loads(line)["outputs"]
-            ]
-        )
-        for line, truth in zip(
-            written.stdout.splitlines(),
-            (true_pictures / "test" / f"p{index}.png" for index in range(2)),
-            strict=True,
-        )
-    ]
-    found = record["results"][0]["values"]["rmse"]
-    assert found["mean"] == pytest.approx(np.mean(expected))
-    assert found["count"] == 2
-
-
 def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, model_32, tmp_path):
     offline = {"TORCH_HOME": str(tmp_path), "https_proxy": "http://127.0.0.1:9"}
     test = true_pictures / "test"
@@ -164,20 +127,16 @@ def test_a_protocol_for_whole_images_is_one_command(
         ([], "nothing to evaluate", "--data"),
         (["a"], "two sets of images", "GENERATED REFERENCE"),
         (["a", "b", "--data", "d"], "more than one thing", "--data"),
-        (["a", "b", "--reference", "r"], "more than one thing", "--data"),
         (["a", "b", "--tau", "1"], "--tau is for a model on data", "--data"),
         (["a", "b", "-m", "3"], "--candidates is for a model", "--data"),
-        ([".", ".", "--resize", "0"], "--resize is 0", "--resize 256"),
         (["--data", "d", "--protocol", "repair"], "needs masks", "--masks DIR"),
         (
             ["--data", "d", "--protocol", "sr4", "--masks", "m"],
             "--masks is for --protocol repair",
             "--protocol repair",
         ),
-        (["--data", "d", "--protocol", "sr4", "--resize", "8"], "--resize is for sets", "leave"),
         (["--data", "d", "--tau", "warm"], "tau is 'warm'", "--tau 0.5"),
         (["--data", "d", "--metric", "rsme"], "unknown metric 'rsme'", "--metric rmse"),
-        (["--data", "d", "--reference", "r"], "more than one thing", "--data"),
         (
             ["--data", "d", "--protocol", "sr4", "--metric", "psnr_hole"],
             "cannot measure 'psnr_hole'",
