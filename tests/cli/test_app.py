@@ -192,7 +192,6 @@ def shell(command: str, cwd: Path) -> subprocess.CompletedProcess:
         ("caflow superres 'none*' 2>&-", "2", ""),
         ("caflow superres 'none*' 2>&1 >/dev/null | true", "2", ""),
         ("caflow superres x.png -o - </dev/null >&-", "2", "terminal"),
-        ("caflow evaluate --reference . --metric rmse <&-", "2", "needs JSON lines on stdin"),
         pytest.param(
             *("caflow models list >/dev/full", "1", "cannot write to stdout: No space left"),
             marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full"),
