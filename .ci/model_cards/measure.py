@@ -106,7 +106,6 @@ def measure(
         "own_coverage": everything.extra["coverage:alexnet_own"],
         "central_50": everything.extra["coverage_50"],
         "bits_per_dim": bits.values["bpd"].as_json(),
-        "noise_error": bits.extra["noise_standard_error"],
         "curve": curve,
         "returned": sum(_returns(model, example) for example in examples),
         "far": [_high(model, examples[:high], high, tau) for tau in HIGH_TAUS],

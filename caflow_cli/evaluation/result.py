@@ -245,11 +245,10 @@ def summarise(
         if what == LIKELIEST or (what == ALL and not all(ours)):
             continue
         result = Result(what, estimates(ours), cell)
-        if what == "model":  # the same setting first, then the baselines
-            against = sorted(columns.items(), key=lambda item: item[0][1] is None)
-            for (other, of), theirs in against:
-                if of in (None, cell) and other not in ("model", "truth"):
-                    result.differences[other] = _differences(ours, theirs)
+        # Paired with the same setting first, then with the baselines.
+        for (other, of), theirs in sorted(columns.items(), key=lambda item: item[0][1] is None):
+            if what == "model" and of in (None, cell) and other not in ("model", "truth"):
+                result.differences[other] = _differences(ours, theirs)
         result.differences = {to: values for to, values in result.differences.items() if values}
         if "calibration" in result.values and cell is not None:
             lists = [draws_of(row, cell)["ranks"][str(cell.m)] for row in rows]
@@ -258,10 +257,6 @@ def summarise(
             result.extra["rank_histogram"] = ranks.mean(0).tolist()
             result.extra["coverage_50"] = estimate(shares).as_json()
         results.append(result)
-    truths = [row["truth"] for row in rows if "standard_error" in row.get("truth", ())]
-    if truths and "bpd" in metrics:  # the part of the error that the K noise draws cause
-        errors = [t["standard_error"] * t["bits_per_dim"] / t["log_likelihood"] for t in truths]
-        results[-1].extra["noise_standard_error"] = math.hypot(*errors) / len(truths)
     gaps = []
     if "likelihood" in metrics:
         gaps = [_gap(rows, place) for place in range(len(rows[0]["draws"]))]

@@ -92,14 +92,6 @@ def test_an_infinite_value_makes_the_mean_infinite_and_leaves_differences():
     assert results[1].differences["bicubic"]["rmse"] == Estimate(-4.0, None, 1)
 
 
-def test_the_noise_of_bits_per_dim_is_stated_for_several_draws():
-    rows = [row(0, -10.0), row(1, -25.0)]
-    for one, error in zip(rows, (3.0, 4.0), strict=True):
-        one["truth"]["standard_error"] = error
-    (truth,), _ = summarise(rows, [], ("bpd",))
-    assert truth.extra["noise_standard_error"] == pytest.approx(0.5 / 2)  # 0.3, 0.4
-
-
 def test_calibration_is_the_mean_histogram():
     rows = [json.loads(json.dumps(one)) for one in ROWS]
     for one, shares in zip(rows, ([1.0, 0, 0, 0], [0, 0.5, 0.5, 0]), strict=True):
