@@ -142,12 +142,6 @@ class Evaluation:
     failed: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
 
-    def __post_init__(self) -> None:
-        for label in self.metrics:
-            if any(label in r.values and math.isinf(r.values[label].mean) for r in self.results):
-                note = "because an image equals what it is compared with (JSON: null)"
-                self.notes = [*self.notes, f"{label} is infinite, {note}"]
-
     @property
     def table(self) -> list[tuple[str, str, list[str]]]:
         """Kind ("model", "other" or "difference"), label and a text a metric of rows for people.

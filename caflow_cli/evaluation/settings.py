@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -165,25 +165,18 @@ class Settings:
         return [(tau, max(self.candidates)) for tau in dict.fromkeys(taus)]
 
     def departures(self, images: int) -> list[str]:
-        """Notes on the differences between a run, of so many images, and a paper's table."""
+        """A note on the differences between a run, of so many images, and a paper's table."""
         paper = self.protocol
         if paper is None or paper.images is None:
             return []
-        settings: dict[str, tuple[Sequence[object], Sequence[object]]] = {
-            "tau": (self.tau, [paper.tau]),
-            "M": (self.candidates, [paper.candidates]),
-            "N": (self.keep, paper.keep),
-            "rank": (self.rank, ["likelihood"]),
-        }
-        texts = {name: [", ".join(map(str, v)) for v in pair] for name, pair in settings.items()}
-        found = [
-            f"{n} {ours} instead of {theirs}"
-            for n, (ours, theirs) in texts.items()
-            if ours != theirs
-        ]
-        if images != paper.images:
-            found.append(f"{images} images instead of {paper.images:,}")
-        return [f"not quite {paper.name}: {'; '.join(found)}"] if found else []
+        ours, theirs = (
+            f"tau {', '.join(map(str, tau))}, M {m}, N {n}, by {', '.join(rank)}, {count} images"
+            for tau, m, n, rank, count in (
+                (self.tau, [*self.candidates], [*self.keep], self.rank, images),
+                ([paper.tau], [paper.candidates], [*paper.keep], ["likelihood"], paper.images),
+            )
+        )
+        return [] if ours == theirs else [f"not quite {paper.name}: {ours}; there {theirs}"]
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -53,8 +53,10 @@ def test_published_figures_are_those_of_the_set_with_that_name():
 def test_departures_from_a_paper_are_said():
     settings = Settings(protocol="table1", candidates=10)
     assert settings.departures(100) == []
-    (note,) = Settings(protocol="table1", tau=0.9).departures(12)
-    assert note == "not quite table1: tau 0.9 instead of 0.5; 12 images instead of 100"
+    (note,) = Settings(protocol="table1", tau=0.9, candidates=10).departures(12)
+    assert note.startswith(
+        "not quite table1: tau 0.9, M [10], N [1], by likelihood, 12 images; there"
+    )
 
 
 # --- whole images ---------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_table2_runs_with_one_and_five_an_image(models_32, true_pictures, tmp_pa
     assert (one.values[fid].count, five.values[fid].count) == (5, 25)
     published = {r.what: r.values["fid"].mean for r in found.results if "published" in r.what}
     assert published["CAFLOW, one for each image, published"] == 18.15
-    assert any("5 images instead of 5,000" in note for note in found.notes)
+    assert any("5 images; there" in note for note in found.notes)
     assert any("biased" in note for note in found.notes)
     # The same of the images that it left behind.
     made, true = tmp_path / "out" / "tau0.85_m10_n5", true_pictures / "test"
