@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
-import torch
-
 from ..data.examples import open_files
 from ..data.split import ImageFiles
 from ..errors import EXIT_FAILED, CaflowError, usage_error
@@ -19,7 +17,7 @@ from ..inference import to_batch
 from ..paths import is_file, without_ending
 from ..tasks import Pixels
 from .metrics import METRICS, Weights, choose_metrics
-from .metrics.features import load_extractor
+from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics
 from .metrics.sets import caution, distances
 from .result import Evaluation, Failure, Result, Row, estimates
@@ -107,7 +105,7 @@ def compare(
                         if error.exit_code != EXIT_FAILED:
                             raise
                         failed |= {} if pairs else {name: error}  # known as a member of a pair
-                features.append(torch.cat(found) if found else torch.zeros(0, 1))
+                features.append(joined(found))
             distance, result.extra = distances(sets, extractor, *features)
             result.values |= distance
             labels += distance

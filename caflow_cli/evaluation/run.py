@@ -23,7 +23,7 @@ from ..tasks import Pixels, SuperRes, Task
 from ..version import __version__
 from .examples import load_opencv, make_example
 from .measure import Measured, Measurer
-from .metrics.features import load_extractor
+from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics
 from .metrics.sets import caution, distances, own_coverage
 from .outputs import earlier_rows, write
@@ -196,11 +196,11 @@ class _Features:
 
     def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results: labels and notes."""
-        sets, label, truths = self._run.sets, self._extractor.label, torch.cat(self._truths)
+        sets, label, truths = self._run.sets, self._extractor.label, joined(self._truths)
         for result in results:
             what = result.cell if result.what == "model" else result.what
             if what in self._made:
-                made = torch.cat(self._made[what])
+                made = joined(self._made[what])
                 values, extra = distances(sets, self._extractor, made, truths)
                 result.values |= values
                 result.extra |= extra

@@ -19,7 +19,7 @@ from ...errors import EXIT_WEIGHTS, CaflowError, usage_error
 from . import Weights
 from .pairs import LpipsDistance
 
-__all__ = ["Extractor", "load_extractor"]
+__all__ = ["Extractor", "joined", "load_extractor"]
 
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
@@ -53,6 +53,13 @@ class Extractor:
                 "let it take uint8 (B, 3, H, W), and return (B, d)",
             ) from error
         return features
+
+
+def joined(features: list[Tensor]) -> Tensor:
+    """Features of several images, (N, d). CaflowError if an extractor of the caller's varies d."""
+    if len({one.shape[1] for one in features}) > 1:
+        raise usage_error("features of images differ in length", "give images of one size")
+    return torch.cat(features) if features else torch.zeros(0, 1)
 
 
 def load_extractor(weights: Weights, device: torch.device | str = "cpu") -> Extractor:
