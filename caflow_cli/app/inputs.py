@@ -36,11 +36,6 @@ class Fields:
         keep = 1 if self.keep is None else self.keep
         return Sampling(self.tau, self.candidates, keep, self.seed or 0)
 
-    @property
-    def painted(self) -> bool:
-        """Whether anything was painted."""
-        return any(layer[..., 3].any() for layer in self.layers)
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -50,14 +45,6 @@ class Limits:
     megabytes: int = 20  # of an upload, 2^20 bytes
     candidates: int = 64  # of one image, all draws together
     visitors: int = 16  # in the queue; and whose results are kept
-
-    @property
-    def text(self) -> str:
-        """The limits in a sentence, for the page."""
-        return (
-            f"Results up to {self.megapixels:g} megapixels, files up to {self.megabytes} MB, "
-            f"up to {self.candidates} candidates. One image is processed at a time; others wait."
-        )
 
     def check_candidates(self, count: int | None) -> None:
         """Refuse to draw more candidates than the page may."""

@@ -110,7 +110,12 @@ class Page:
                 self.again = gr.Button("Draw more", elem_id="caflow-more", **size)
                 self.end = gr.Button("Stop", interactive=False, elem_id="caflow-stop", **size)
             self.status = gr.HTML("<p>Give an image, and draw.</p>", elem_id="caflow-status")
-        gr.Markdown(self.sessions.limits.text, elem_id="caflow-limits")
+        limits = self.sessions.limits
+        gr.Markdown(
+            f"Results up to {limits.megapixels:g} megapixels, files up to {limits.megabytes} MB, "
+            f"up to {limits.candidates} candidates. One image is processed at a time; others wait.",
+            elem_id="caflow-limits",
+        )
 
     def _results(self) -> None:
         self.title = gr.HTML("<p>Candidates appear here.</p>", elem_id="caflow-title")

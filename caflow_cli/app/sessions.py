@@ -163,7 +163,7 @@ class Sessions:
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
         """Name and input of a job, and its mask."""
         task = self.models.tasks[fields.model]
-        if task.name == "paired" and fields.painted:
+        if task.name == "paired" and any(layer[..., 3].any() for layer in fields.layers):
             return "map.png", drawn_map(fields.layers, self._below(fields)), None
         if fields.image is None:
             draw = "drop one, draw one" if task.name == "paired" else "drop one"
