@@ -51,39 +51,22 @@ def _explained(error: BaseException, name: str, cannot: str) -> tuple[str, str]:
     from huggingface_hub import errors
 
     repo, login = name.partition("@")[0], "hf auth login (or set HF_TOKEN)"
-    by_type = {
-        errors.HFValidationError: (
-            f"{name!r} is not the name of a Hub repository",
-            "user/name, or user/name@revision",
-        ),
-        errors.OfflineModeIsEnabled: (f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
-        errors.GatedRepoError: (
-            f"the Hub gives {repo!r} to those only who have agreed to its terms",
-            f"agree on its page on the Hub, then: {login}",
-        ),
-        errors.RepositoryNotFoundError: (
-            f"the Hub has no repository {name!r} for you: it is private, or there is none",
-            f"{login}, or correct the name",
-        ),
-        errors.RevisionNotFoundError: (
-            f"the Hub has {repo!r}, but not as {name!r}",
-            f"caflow models pull {repo}",
-        ),
-        errors.LocalEntryNotFoundError: (cannot, "check the network, and run the command again"),
-        errors.EntryNotFoundError: (
-            f"the Hub repository {name!r} holds no caflow model",
-            "caflow models push RUN --repo user/name makes one",
-        ),
-    }
-    for kind, explanation in by_type.items():
-        if isinstance(error, kind):
-            return explanation
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return cannot, "check the network, and run the command again"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return f"{cannot}: HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"
+    if isinstance(error, errors.GatedRepoError):
+        message = f"the Hub gives {repo!r} to those only who have agreed to its terms"
+        return message, f"agree on its page on the Hub, then: {login}"
+    no_repo = errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError
+    if isinstance(error, (*no_repo, errors.EntryNotFoundError)):
+        message = f"the Hub has no caflow model {name!r} for you: it is private, or there is none"
+        return message, f"correct the name, or {login}"
+    text = " ".join(str(error).split())[:200] or type(error).__name__
     if isinstance(error, errors.HfHubHTTPError) and error.response is not None:
         if error.response.status_code in (401, 403):
             return f"{cannot}: the Hub refuses your token", login
-        status = error.response.status_code
-        return f"{cannot}: the Hub answers {status}", "run the command again later"
-    text = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"{cannot}: {text}", "run the command again later"
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         return f"{cannot}: {text}", "free some space, or set HF_HOME to another folder"
     return f"{cannot}: {text}", "check the network (and HF_ENDPOINT), and run the command again"
