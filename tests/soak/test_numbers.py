@@ -1,7 +1,7 @@
 """Samples and scores of every bundled model, at length, at temperatures from 0 to 1.2.
 
 What is written comes back as the same 8 bits, nothing is non-finite, and float32 scores are within
-0.02 nats of float64, in the same order. The suite tries small models of random weights.
+0.02 nats of float64, in the same order. The suite's few of each are in tests/model/test_bundled.py.
 """
 
 from __future__ import annotations
@@ -25,13 +25,12 @@ from .counts import SOAK, count
 
 TAUS = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0, 1.2)
 EXAMPLES = {"superres": "face_64", "inpaint": "face_64", "colorize": "room_64", "paired": "map"}
-SMALL = ("superres", "inpaint", "colorize", "paired")
-NAMES = sorted(load_manifest()) if SOAK in os.environ else SMALL
+pytestmark = pytest.mark.skipif(SOAK not in os.environ, reason="at length only")
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def model(request, models_32):
-    return models_32[request.param] if request.param in SMALL else load(request.param)
+@pytest.fixture(scope="module", params=sorted(load_manifest()))
+def model(request):
+    return load(request.param)
 
 
 def conditions(model, number: int) -> torch.Tensor:
