@@ -15,8 +15,6 @@ from ..version import SCHEMA
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["ClosedPipe", "Console", "duration", "measuring", "say"]
-
 
 class ClosedPipe(Exception):
     """The reader of stdout has seen enough (`caflow ... | head -1`)."""

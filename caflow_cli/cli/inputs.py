@@ -20,8 +20,6 @@ from ..paths import exists, is_file, is_folder
 if TYPE_CHECKING:
     from .console import Console
 
-__all__ = ["InputImage", "Shard", "find_inputs", "find_shard", "names_one", "natural_key"]
-
 _T = TypeVar("_T")
 _EXAMPLE = "example:"
 # Files that are taken from a folder; a file that is named is taken whatever its suffix.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..tasks import Pixels
     from .inputs import InputImage
 
-__all__ = ["Masking", "by_stem", "find_masks"]
-
 _MOST = 0.5  # share of an image that a hole takes, unless the mask is inverted
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .console import Console
     from .options import Restoration
 
-__all__ = ["Claims", "Job", "Plan", "Sheet", "make_plan", "parse_scale", "scaled", "write_output"]
-
 _MOST = 100  # rows of a sheet: more would be too large to look at
 
 Scale = float | tuple[int, int]  # a factor, or the width and height of a box to fit into

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ..inference import Candidates, Score
     from ..model import CAFlow
 
-__all__ = ["Fields", "restored_fields", "scored_fields"]
-
 Fields = Mapping[str, object]  # of a JSON line, in their order, after schema and command
 
 

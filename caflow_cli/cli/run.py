@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from .plan import Job, Plan, Scale
     from .records import Fields
 
-__all__ = ["restore_all"]
-
 _MOST = 32  # neighbouring images that may share a batch
 _HELD = 2**22  # pixels, of all candidates of images that wait for their batch
 _SMALLER = "crop the image"  # where memory does not suffice
