@@ -124,7 +124,7 @@ def _search(
 ) -> list[InputImage]:
     """The images in a folder, then those of its folders; no link to a folder is followed."""
     found: list[InputImage] = []
-    left_out = Counter[str]()
+    left_out, top = Counter[str](), Path(os.path.realpath(root))
 
     def take(path: Path, problem: CaflowError | None = None) -> None:
         inside = path.parent.relative_to(root)
@@ -137,7 +137,7 @@ def _search(
 
     def seen(folder: str, names: list[str]) -> list[Path]:
         paths = [Path(folder, name) for name in sorted(names, key=natural_key) if name[0] != "."]
-        return [path for path in paths if os.path.realpath(path) not in hidden]
+        return [path for path in paths if str(top / path.relative_to(root)) not in hidden]
 
     for folder, folders, files in os.walk(root, onerror=fail):
         inner = seen(folder, folders)
