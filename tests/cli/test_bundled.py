@@ -1,4 +1,4 @@
-"""A first command, on bundled weights: ranks, scores and replays."""
+"""Commands on bundled weights."""
 
 from __future__ import annotations
 
@@ -10,49 +10,13 @@ from PIL import Image
 
 from caflow_cli.assets import example_path
 
-from .inprocess import captured
 from .scenes import pixels
-
-
-@pytest.fixture(scope="module")
-def restored(tmp_path_factory):
-    """The folder of a command's results, and its JSON line."""
-    folder = tmp_path_factory.mktemp("bundled")
-    given = ["-m", 3, "-n", 2, "--seed", 7, "--json"]
-    result = captured(folder, "superres", "example:face", *given)
-    assert result.returncode == 0, result.stderr
-    return folder, json.loads(result.stdout)
-
-
-def test_it_writes_ranked_images_whose_score_is_repeated(restored):
-    folder, record = restored
-    names = ["face_superres_01.png", "face_superres_02.png"]
-    assert sorted(path.name for path in folder.iterdir()) == names
-    assert [output["path"] for output in record["outputs"]] == names
-    values = [one["log_likelihood"] for one in record["candidates"]]
-    assert values == sorted(values, reverse=True)
-    for output in record["outputs"]:
-        pair = ("score", "--cond", "example:face", "--target", output["path"], "--json")
-        scored = json.loads(captured(folder, *pair).stdout)
-        assert scored["log_likelihood"] == pytest.approx(output["log_likelihood"], abs=1e-2)
-        assert scored["model"] == record["model"]
-        assert scored["model"]["id"] == "photos-superres-x4"
-
-
-def test_a_written_candidate_is_replayed_by_its_seed(restored, tmp_path):
-    folder, record = restored
-    best = record["outputs"][0]
-    assert best["seed"] == 7 + record["candidates"][0]["k"]
-    replay = ("superres", "example:face", "--seed", best["seed"], "-m", 1, "-o", "replay.png")
-    assert captured(tmp_path, *replay).returncode == 0
-    a, b = (pixels(path).astype(int) for path in (folder / best["path"], tmp_path / "replay.png"))
-    assert np.abs(a - b).max() <= 1
-    assert (a != b).mean() <= 1e-4
 
 
 @pytest.mark.parametrize(
     ("arguments", "model"),
     [
+        (("superres", "example:face"), "photos-superres-x4"),
         (("colorize", "example:room"), "photos-colorize"),
         (("inpaint", "example:face_64", "--mask", "example:hole"), "photos-inpaint"),
         (("sample", "--cond", "example:map", "--model", "maps-aerial"), "maps-aerial"),

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from caflow_cli.version import __version__
-
 from .process import assert_refused
 from .scenes import save
 
@@ -138,8 +136,3 @@ def test_score_takes_the_targets_own_model_unless_one_is_typed(run, file, model_
         (model_file.name, ["--model", model_file], {}),
     ):
         assert json.loads(run(*pair, *options, **environment).stdout)["model"]["id"] == model
-
-
-def test_a_container_may_state_the_version(run):
-    assert run("models", "list", CAFLOW_VERSION="1.2").returncode == 0
-    assert run("--version").stdout.decode() == f"caflow {__version__}\n"

@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from types import SimpleNamespace
 
-import pytest
-
 from caflow_cli.cli.console import Console
-from caflow_cli.errors import CaflowError
-
-
-@pytest.mark.parametrize("as_json", [False, True])
-def test_results_are_written_in_one_form(capfd, as_json):
-    console = Console(command="models list", json=as_json)
-    console.result({"value": 1}, (f"value {n}" for n in (1, 2)))
-    console.text(["text"])
-    console.failure({"input": "x"}, CaflowError("wrong", "right"))
-    out, err = capfd.readouterr()
-    assert err.splitlines() == ["error: wrong", "hint: right"]
-    if not as_json:
-        assert out.splitlines() == ["value 1", "value 2", "text"]
-        return
-    shared = {"schema": 2, "command": "models list"}
-    problem = {"code": 1, "message": "wrong", "hint": "right"}
-    assert [json.loads(line) for line in out.splitlines()] == [
-        {**shared, "value": 1},
-        {**shared, "input": "x", "status": "error", "error": problem},
-    ]
 
 
 def test_quiet_drops_notes_and_verbose_adds_details(capfd):

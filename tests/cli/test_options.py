@@ -15,11 +15,8 @@ from typer.testing import CliRunner
 
 from caflow_cli.cli.app import app
 from caflow_cli.cli.options import expanded, option
-from caflow_cli.config import PRESETS, TASK_NAMES
-from caflow_cli.tasks import TASKS
 
 from .inprocess import command_paths
-from .process import assert_refused
 from .results import SCHEMA
 
 
@@ -70,23 +67,6 @@ def test_help_has_an_example_and_loses_no_word_in_brackets(run, words):
     for one in command.params if words else ():  # so that the variable of an option has its name
         names = [name[2:].replace("-", "_") for name in one.opts if name.startswith("--")]
         assert not names or one.name in names
-
-
-def test_help_states_tasks_presets_and_defaults(run):
-    text = "".join(run("train", "--help").stdout.decode().split())
-    assert all(name in text for name in (*TASKS, *PRESETS))
-    assert tuple(TASKS) == TASK_NAMES
-    text = " ".join(run("superres", "--help", COLUMNS="400").stdout.decode().split())
-    assert TASKS["superres"].tau == TASKS["inpaint"].tau == 0.5
-    assert f"else 0.5 (colorize {TASKS['colorize'].tau}, paired {TASKS['paired'].tau})" in text
-    assert TASKS["superres"].candidates == TASKS["colorize"].candidates == 10
-    assert f"else 10 (inpaint {TASKS['inpaint'].candidates})" in text
-
-
-def test_an_unknown_command_is_answered_by_the_one_that_was_meant(run):
-    refused = run("inpiant", "x.png")
-    assert_refused(refused, 2, "No such command 'inpiant'. Did you mean 'inpaint'")
-    assert refused.stderr.decode().splitlines()[1] == "hint: caflow --help"
 
 
 def test_the_reference_has_every_command_option_and_field():

@@ -13,7 +13,6 @@ from PIL import Image
 
 from caflow_cli.images import read_provenance
 
-from .process import assert_refused
 from .results import SCHEMA, lines_of, only_record
 
 
@@ -40,16 +39,6 @@ def test_lines_of_restorations(run, images, model_files, command):
         *(["ok", "error"], ["planned", "planned"], ["skipped", "error"])
     ]
     assert {line.get("mask") for line in lines + planned} == {mask[1] if mask else None}
-
-
-def test_samples_in_bf16_say_so(run, images, model_files):
-    given = ["superres", "x.png", "-m", 2, "--json", "--model", model_files["superres"], "-o"]
-    done = run(*given, "a.png", "--precision", "bf16")
-    if done.returncode:  # where it is slow
-        assert_refused(done, 2, "no fast bfloat16")
-        return
-    (line,) = lines_of(done)
-    assert line["params"]["precision"] == read_provenance(images / "a.png")["precision"] == "bf16"
 
 
 def test_lines_of_scores(run, images, model_files):
@@ -97,23 +86,3 @@ def test_a_line_holds_every_candidate_and_the_written_ones(run, tmp_path, images
         {"command": "score"},
     ):
         assert not jsonschema.Draft202012Validator(SCHEMA).is_valid({**record, **change})
-
-
-@pytest.mark.parametrize("rule", ["consensus", "none"])
-def test_lines_of_every_rule(run, images, model_files, rule):
-    given = ["superres", "x.png", "-m", 3, "--json", "--overwrite", "-o", "o.png"]
-    given += ["--model", model_files["superres"]]
-    (plain,), (line,) = lines_of(run(*given)), lines_of(run(*given, "--rank", rule))
-    found, expected = (
-        {c["seed"]: c["log_likelihood"] for c in record["candidates"]} for record in (line, plain)
-    )
-    assert found == expected
-    entries = [*line["outputs"], *line["candidates"]]
-    assert {entry["rank_by"] for entry in entries} == {rule, line["params"]["rank"]}
-    assert read_provenance(images / "o.png")["rank_by"] == rule
-    values = [c["rank_value"] for c in line["candidates"]]
-    if rule == "none":
-        assert values == [None] * 3
-    else:
-        assert values == sorted(values)
-        assert line["outputs"][0]["rank_value"] != line["outputs"][0]["rank_score"]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from image_files import encoded
 from PIL import Image
 
 from caflow_cli import inference
@@ -163,26 +162,6 @@ def test_one_bad_image_does_not_stop_the_others(run, tmp_path, given):
     assert all((tmp_path / name).read_bytes() == data for name, data in contents.items())
 
 
-def test_one_mask_that_does_not_fit_fails_one_image(run, tmp_path, model_files):
-    save(tmp_path / "a.png", 40, 40)
-    save(tmp_path / "b.png", 40, 41)
-    save_mask(tmp_path / "m.png", 40, 41)
-    shared = ["--mask", "m.png", "-m", 1, "--json", "--model", model_files["inpaint"]]
-    done = run("inpaint", "a.png", "b.png", *shared)
-    failed, ok = lines_of(done)
-    assert (done.returncode, failed["status"], failed["mask"]) == (1, "error", "m.png")
-    assert (ok["status"], (tmp_path / "a_inpaint.png").exists()) == ("ok", False)
-    assert "a.png: the mask is 41x40, the image 40x40" in failed["error"]["message"]
-
-
-def test_defaults_are_typed_then_of_the_model_then_of_the_task(run, tmp_path, model_files):
-    save(tmp_path / "x.png", 8, 8)
-    given = ["sample", "--cond", "x.png", "--json", "--overwrite", "--model", model_files["paired"]]
-    for typed, tau, candidates in (([], [0.8], 10), (["--tau", 0.1, "-m", 2], [0.1], 2)):
-        params = only_record(run(*given, *typed))["params"]
-        assert (params["tau"], params["candidates"]) == (tau, candidates)
-
-
 def test_sample_takes_any_model_and_asks_for_what_it_needs(run, tmp_path, model_files):
     save(tmp_path / "x.png", 32, 32)
     mask = save_mask(tmp_path / "m.png", 32, 32)
@@ -218,18 +197,6 @@ def test_every_format_is_written_and_scored(run, tmp_path, given, model_file):
     assert read_provenance(tmp_path / "out" / "x_superres.webp") is None
     piped = run(*given, "-o", "-", "--format", "tiff")
     assert decode(io.BytesIO(piped.stdout)).format == "TIFF"
-
-
-def test_the_first_frame_of_an_animation_is_used(run, tmp_path, model_file):
-    frames = [Image.fromarray(np.roll(PHOTO, 2 * i, 0)) for i in range(3)]
-    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    (tmp_path / "x.png").write_bytes(data)
-    frames[0].save(tmp_path / "first.png")
-    shared = ("-m", 1, "-o", "out/", "--model", model_file)
-    done = run("superres", "x.png", "first.png", *shared)
-    assert (done.returncode, done.stderr.count(b"3 frames")) == (0, 1), done.stderr
-    moving, still = (read_image(tmp_path / "out" / f"{n}_superres.png") for n in ("x", "first"))
-    np.testing.assert_array_equal(moving, still)
 
 
 def test_what_is_kept_is_not_said_to_be_written(run, tmp_path, given):
@@ -280,30 +247,6 @@ def test_an_image_unlike_the_training_is_warned_of(run, tmp_path, model_file):
     assert b"warning" not in run(*shared, "--model", model_file).stderr  # a file that does not say
 
 
-def test_a_temperature_may_have_a_shape(run, tmp_path, given):
-    images = []
-    for tau in ("0.9/0.5/0.2", "0.9/0.5/0.2/0.5/0.2/0.2", "0.2/0.5/0.9"):
-        record = only_record(run(*given, "--json", "--overwrite", "-o", "y.png", "--tau", tau))
-        assert record["params"]["tau"] == [float(part) for part in tau.split("/")]
-        assert read_provenance(tmp_path / "y.png")["tau"] == record["params"]["tau"]
-        images.append(read_image(tmp_path / "y.png").tolist())
-    by_scale, by_latent, other = images
-    assert by_scale == by_latent != other
-
-
-def test_consistent_images_shrink_to_their_input_and_score_what_ranked_them(run, tmp_path, given):
-    record = only_record(run(*given, "--tau", 0.4, "-m", 2, "--json", "--consistent"))
-    (output,) = record["outputs"]
-    written = Image.open(tmp_path / output["path"]).convert("RGB")
-    reduced = np.asarray(written.resize((12, 8), Image.Resampling.BICUBIC)).astype(int)
-    off = np.abs(reduced - pixels(tmp_path / "x.png")).max()
-    assert output["consistency_max"] == off <= 1
-    assert record["params"]["consistent"] is True
-    pair = ["--cond", "x.png", "--target", output["path"], "--json", *given[-2:]]
-    again = only_record(run("score", *pair))["log_likelihood"]
-    assert again == pytest.approx(output["log_likelihood"], abs=1e-2)
-
-
 def test_a_resized_image_says_so_and_is_not_scored(run, tmp_path, given):
     Image.new("RGBA", (8, 8), (90, 90, 90, 120)).save(tmp_path / "alpha.png")
     whole = only_record(run(*given, "--json", "-o", "whole.png"))
@@ -345,15 +288,3 @@ def test_alpha_comes_back_enlarged_and_hidden_colours_do_not_show(run, tmp_path,
     done = run(*shared, "-o", "b.jpg")
     assert done.stderr == b"b.png: laid on white, because jpg has no alpha\n"
     assert read_image(tmp_path / "b.jpg")[:, :3].min() > 235
-
-
-def test_alpha_is_unchanged_where_the_size_is(run, tmp_path, model_files):
-    colours = np.random.default_rng(0).integers(0, 256, (32, 32, 4), dtype=np.uint8)
-    colours[:16, :16, 3] = 0
-    Image.fromarray(colours).save(tmp_path / "x.png")
-    known = np.asarray(Image.open(save_mask(tmp_path / "m.png", 32, 32))) == 0
-    done = run("inpaint", "x.png", "--mask", "m.png", "-m", 1, "--model", model_files["inpaint"])
-    assert done.returncode == 0, done.stderr
-    filled = np.asarray(Image.open(tmp_path / "x_inpaint.png"))
-    np.testing.assert_array_equal(filled[known], colours[known])
-    np.testing.assert_array_equal(filled[..., 3], colours[..., 3])

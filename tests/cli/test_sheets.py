@@ -53,19 +53,6 @@ def test_a_sheet_that_was_not_written_is_made_up_for(run, tmp_path, model):
     assert run(*shared, "--model", "./none").returncode == 0  # all is there
 
 
-def test_uncertainty_shows_where_candidates_differ(run, tmp_path, model):
-    image = save(tmp_path / "a.png", 8, 8)
-    shared = ["superres", image, "--uncertainty", "u.png", "-m", 4, *model]
-    assert run(*shared, "--tau", 0.8).returncode == 0
-    warm = pixels(tmp_path / "u.png")
-    assert run(*shared, "--tau", 1, "--overwrite").returncode == 0
-    # Below tau 1 there is one more line: that the spread is understated.
-    assert warm.shape[0] - pixels(tmp_path / "u.png").shape[0] == 17
-    field = warm[20:404, 12 + 384 + 12 :][:, :384].reshape(32, 12, 32, 12, 3)
-    assert (field == field[:, :1, :, :1]).all()
-    assert len(np.unique(field[:, 0, :, 0].reshape(-1, 3), axis=0)) > 50
-
-
 def test_a_map_shows_the_target_and_changes_no_score(run, tmp_path, model):
     cond, target = save(tmp_path / "a.png", 8, 8), save(tmp_path / "t.png", 32, 32, seed=1)
     shared = ["score", "--cond", cond, "--target", target, *model]

@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 
-from caflow_cli.config import FlowConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import Weights, choose_temperature, evaluate
 from caflow_cli.evaluation.choose import temperatures
@@ -19,15 +18,6 @@ from caflow_cli.model import CAFlow
 def with_val(true_pictures, tmp_path):
     shutil.copytree(true_pictures / "test", tmp_path / "data" / "val")
     return tmp_path / "data"
-
-
-def test_temperatures_are_numbers_and_shapes_that_fit():
-    shapes = {scales: temperatures(FlowConfig(scales=scales)) for scales in (1, 2, 3)}
-    assert [len(tried) for tried in shapes.values()] == [6, 11, 14]
-    for scales, tried in shapes.items():
-        latents = FlowConfig(scales=scales).latent_scales
-        assert all(len(tau.of_latents(latents)) == len(latents) for tau in tried)
-    assert "0.9/0.7/0.5" in map(str, shapes[3])
 
 
 def test_the_choice_has_the_lowest_lpips_within_the_bound_on_rmse(models_32, with_val):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import pytest
 import torch
@@ -79,14 +78,3 @@ def test_the_callers_extractor_has_its_own_name(tmp_path, monkeypatch):
         with pytest.raises(CaflowError, match=name.partition(":")[0]) as caught:
             load_extractor(Weights(extractor=name))
         assert caught.value.exit_code == 2
-
-
-@pytest.mark.skipif(
-    "CAFLOW_LPIPS_WEIGHTS" not in os.environ, reason="CAFLOW_LPIPS_WEIGHTS is not set"
-)
-def test_alexnet_is_the_trunk_of_lpips():
-    extractor = load_extractor(Weights(extractor="alexnet"))
-    found = extractor(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
-    assert found.shape == (2, 256)
-    assert bool((found >= 0).all())  # behind a ReLU
-    assert extractor.label("fid") == "fid:alexnet"

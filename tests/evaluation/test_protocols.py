@@ -12,7 +12,7 @@ from helpers import smooth_image
 
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
-from caflow_cli.evaluation import METRICS, evaluate
+from caflow_cli.evaluation import evaluate
 from caflow_cli.evaluation.examples import (
     colourfulness,
     make_example,
@@ -20,43 +20,11 @@ from caflow_cli.evaluation.examples import (
     restore_simply,
 )
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
-from caflow_cli.evaluation.protocols import PROTOCOLS, get_protocol
-from caflow_cli.evaluation.settings import Settings
+from caflow_cli.evaluation.protocols import get_protocol
 from caflow_cli.images import read_image, write_png
 from caflow_cli.inference import restore, task_of, to_batch
 
 SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}
-
-
-def test_published_figures_are_those_of_the_set_with_that_name():
-    def figures(name, data="x"):
-        return get_protocol(name).published(data)
-
-    assert figures("table1")["CAFLOW"] == {"lpips": 0.08, "rmse": 17.56}
-    assert figures("table2")["CAFLOW, five for each image"]["fid"] == 16.73
-    for data, bicubic, edsr in (
-        ("a/Set5", 28.42, 32.46),
-        ("Set14.zip", 26.00, 28.80),
-        ("B100/", 25.96, 27.71),
-        ("c:\\sets\\Urban-100", 23.14, 26.64),
-    ):
-        found = figures("sr4", data)
-        assert (found["bicubic"]["psnr_y"], found["EDSR"]["psnr_y"]) == (bicubic, edsr)
-        assert list(found) == ["bicubic", "SRCNN", "EDSR", "RRDB", "ESRGAN"]
-    assert figures("sr4", "holidays") == figures("colour", "Set5") == {}
-    assert all(set(protocol.metrics) <= METRICS.keys() for protocol in PROTOCOLS.values())
-    with pytest.raises(CaflowError) as caught:
-        get_protocol("repare")
-    assert caught.value.hint == "--protocol repair"
-
-
-def test_departures_from_a_paper_are_said():
-    settings = Settings(protocol="table1", candidates=10)
-    assert settings.departures(100) == []
-    (note,) = Settings(protocol="table1", tau=0.9, candidates=10).departures(12)
-    assert note.startswith(
-        "not quite table1: tau 0.9, M [10], N [1], by likelihood, 12 images; there"
-    )
 
 
 # --- whole images ---------------------------------------------------------------------------------

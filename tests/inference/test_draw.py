@@ -14,8 +14,8 @@ from caflow_cli.config import TaskConfig
 from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import restore
-from caflow_cli.inference.draw import RESAMPLES, Conditions, Steps, diverged_cells
-from caflow_cli.inference.tiles import Tiles, plan_tiles
+from caflow_cli.inference.draw import RESAMPLES, Conditions, diverged_cells
+from caflow_cli.inference.tiles import plan_tiles
 from caflow_cli.model import CAFlow
 
 TAU = 0.8
@@ -117,20 +117,6 @@ def test_a_candidate_that_always_diverges_is_left_out_and_others_stay(models_32)
     assert caught.value.hint == "a lower --tau, or an image more like those of the training"
 
 
-def test_a_candidate_without_a_finite_score_is_left_out(models_32):
-    image = conditions(1, (8, 8))[0].permute(1, 2, 0).contiguous().numpy()
-
-    def spoiled(_, own, *given):
-        value, deviations = own(*given)
-        value[1] = nan
-        return value, deviations
-
-    model = helpers.double_of(models_32["superres"], log_prob_with_deviations=spoiled)
-    found = restore(model, image, TAU, 3, seed=7)
-    assert found.diverged == 1
-    assert sorted(one.k for one in found.ranked) == [0, 2]
-
-
 def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
     """Of noise that is new around it alone: elsewhere the image stays as it is."""
     size, corner = (160, 288), 256
@@ -155,31 +141,6 @@ def test_a_burst_in_a_tile_is_drawn_again_there(small_model):
     assert (apart > 0).mean() <= 1e-3
     assert (np.abs(plain[:64, :64].astype(int) - drawn[:64, :64]) > 1).mean() > 0.5
     np.testing.assert_allclose(plain[:, corner:].astype(int), drawn[:, corner:], atol=1)
-
-
-def test_only_tiles_near_a_burst_are_drawn_again(small_model):
-    """The image is bit for bit the one of drawing all of them again."""
-    size = (32, 1600)
-    cond = conditions(1, size)
-    tiles = plan_tiles(size, 16, 224)
-    model, _ = poisoned(small_model, [(4, 0)], size=size)
-    drawn = []
-    for near in (tiles, AllTouching(*vars(tiles).values())):
-        steps = Steps(total=len(tiles))
-        way = Conditions(model, cond, tiles=near)
-        ((image, redraws),) = way.draw(TAU, [helpers.generator(4)], steps=steps)
-        assert (redraws, steps.done) == (1, steps.total)
-        drawn.append((image, steps.done - len(tiles)))
-    (ours, few), (expected, all_of_them) = drawn
-    assert 0 < few < len(tiles) / 2 < all_of_them == len(tiles)
-    np.testing.assert_array_equal(ours, expected)
-
-
-class AllTouching(Tiles):
-    """Tiles each of which sees every place."""
-
-    def touching(self, cells, cell):
-        return list(self)
 
 
 @pytest.mark.parametrize(

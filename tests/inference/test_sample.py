@@ -63,18 +63,6 @@ def test_the_score_of_a_candidate_is_repeated_by_score(models_32, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_seed_replays_a_candidate_to_the_byte(models_32, task):
-    """At equal batch size."""
-    model = models_32[task]
-    [(image, mask)] = asked(model, 1)
-    way = Sampler(model, [Request.of(task_of(model), image, mask)])
-    alone = restore(model, image, 0.8, 3, seed=70, mask=mask, rank="none")
-    for ours, theirs in zip(flat(way.batches(0.8, range(3), [70])), alone.ranked, strict=True):
-        assert (ours.k, ours.seed, ours.score) == (theirs.k, theirs.seed, theirs.score)
-        np.testing.assert_array_equal(ours.image, theirs.image)
-
-
-@pytest.mark.parametrize("task", TASKS)
 def test_batches_change_nothing_but_rounding(models_32, task):
     model = models_32[task]
     assert sampler(model).at_a_time == 2**18 // 32**2 // 2

@@ -9,15 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from caflow_cli import load
-from caflow_cli.assets import example_path
-from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
-from caflow_cli.images import read_image
 from caflow_cli.inference import to_batch
 from caflow_cli.inference.draw import Conditions, Steps
-from caflow_cli.inference.tiles import check_size, plan_tiles
-from caflow_cli.tasks import SuperRes
+from caflow_cli.inference.tiles import plan_tiles
 
 
 def smooth(batch: int, size: tuple[int, int], seed: int) -> torch.Tensor:
@@ -53,15 +48,6 @@ def test_tiles_cover_with_even_overlaps(length, side):
             assert not weight[:80].any()  # where the tile's own border shows
     np.testing.assert_allclose(total, 1, atol=1e-6)
     np.testing.assert_array_equal(plan.weights(1), [np.ones(48)])
-
-
-def test_more_than_anybody_waits_for_is_refused():
-    check_size((8192, 8192))
-    with pytest.raises(CaflowError, match="16000×12000, 192 megapixels: more than 67") as caught:
-        check_size((12000, 16000))
-    assert caught.value.hint.startswith("crop the image, or shrink it before")
-    with pytest.raises(CaflowError):
-        check_size((8192, 8193))
 
 
 def test_one_tile_draws_and_scores_as_the_model_does(small_model):
@@ -125,36 +111,3 @@ def test_tiles_of_a_guide_that_normalises_agree_where_they_overlap():
     assert apart(*own) > 0.05
     assert apart(left, right) < 1e-3  # each hears a little of what is 90 pixels away
     assert float(left.mean.std()) > 0.05
-
-
-def seam_ratio(image: np.ndarray, plan) -> float:
-    """Mean gradient over the ramps, where a seam would be, to that everywhere else."""
-    values = image.astype(float)
-    at, elsewhere = [], []
-    for axis, (starts, side) in enumerate(zip((plan.tops, plan.lefts), plan.shape, strict=True)):
-        gradient = np.abs(np.diff(values, axis=axis)).mean((1 - axis, 2))
-        places = np.arange(len(gradient)) + 1
-        near = np.zeros(len(gradient), bool)
-        for before, after in pairwise(starts):
-            near |= np.abs(places - (before + side + after) / 2) <= plan.ramp / 2
-        at.append(gradient[near])
-        elsewhere.append(gradient[~near])
-    return float(np.concatenate(at).mean() / np.concatenate(elsewhere).mean())
-
-
-def test_no_seam_shows():
-    """Against the same picture in one piece, so that content at a border does not count."""
-    model = load("faces-superres-x4")
-    face = read_image(example_path("face_64"))
-    picture = np.concatenate([np.concatenate([face, face[:, ::-1]], 1)] * 2, 0)[:60, :60]
-    cond = to_batch([SuperRes(4).condition(picture)])
-    plan = plan_tiles((240, 240), 16, 224)
-    assert len(plan) == 4
-    tiled, piece = Conditions(model, cond, tiles=plan), Conditions(model, cond)
-    (drawn,), (whole,) = (images(helpers.draw(one, 0.8, [0], 0, 1)) for one in (tiled, piece))
-    assert seam_ratio(drawn, plan) / seam_ratio(whole, plan) == pytest.approx(1, abs=0.05)
-    apart = np.abs(drawn.astype(int) - whole.astype(int))
-    # The guide sees 111 pixels far, and the borders are 88 away.
-    assert apart.max() <= 1
-    assert (apart > 0).mean() <= 1e-3
-    np.testing.assert_allclose(tiled.statistics, piece.statistics, rtol=0.1, atol=0.1)

@@ -72,24 +72,6 @@ def test_parts_of_masks_lie_everywhere_turned_and_scaled():
     assert np.histogram(angles, 4, (0, math.pi))[0].min() > 0.12 * len(angles)
 
 
-def test_a_part_of_a_mask_is_mirrored_half_of_the_time():
-    """Two lines that meet: with the corner at hand, which way round is the shorter one?"""
-    corner = np.zeros((80, 80), np.bool_)
-    corner[10:70, 40], corner[40, 40:50] = True, True
-    corner[60:70, 38:43] = True  # the foot
-    generator = torch.Generator().manual_seed(3)
-    source = MaskHoles([corner], 1.0, "central")
-    left = 0
-    for _ in range(200):
-        y, x = (c - c.mean() for c in np.nonzero(source(160, 160, generator)))
-        far = np.argmax(y**2 + x**2)  # of an end; the foot is heavier than the head
-        along = np.array([y[far], x[far]]) / np.hypot(y[far], x[far])
-        across = y * along[1] - x * along[0]
-        skew = (across**3).mean() * np.sign(((y * along[0] + x * along[1]) ** 3).mean())
-        left += bool(skew > 0)
-    assert 70 < left < 130
-
-
 def test_a_share_of_the_holes_are_parts_of_masks_and_large_ones_are_drawn_otherwise():
     generator = torch.Generator().manual_seed(1)
     holes = [MaskHoles(damage()[1:2], 0.3, "central")(32, 32, generator) for _ in range(400)]

@@ -19,7 +19,6 @@ from caflow_cli.tasks import (
     get_task,
     held_out_conditions,
     pad,
-    task_named,
 )
 from caflow_cli.tasks.base import grey, padded_size, resize, scaled_size
 
@@ -55,12 +54,6 @@ def test_a_config_makes_its_task():
         with pytest.raises(CaflowError, match="cond_channels") as caught:
             made(name, channels)
         assert caught.value.exit_code == 2
-
-
-def test_unknown_tasks_name_the_nearest():
-    with pytest.raises(CaflowError, match="unknown task 'super-res'") as caught:
-        task_named("super-res")
-    assert (caught.value.hint, caught.value.exit_code) == ("--task superres", 2)
 
 
 def test_masks_come_where_the_task_needs_one():
@@ -220,8 +213,3 @@ def test_a_native_task_keeps_the_scale_of_the_condition():
     result = task.compose(image, noise(64, 80, 1))
     assert result.shape == image.shape
     assert [side.shape for side in task.reduce(image, result)] == [(64, 80, 3)] * 2
-
-
-def test_pairs_have_no_condition_of_their_own():
-    with pytest.raises(CaflowError, match="pairs"):
-        Paired().held_out_condition(noise(8, 8), 0)

@@ -10,8 +10,6 @@ from drawn_masks import box, empty, line, masks
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from caflow_cli.errors import CaflowError
-from caflow_cli.tasks.holes import central_hole
 from caflow_cli.tasks.windows import Window, edge_of, plan_windows, window_around
 
 SIZE = 64
@@ -108,21 +106,6 @@ def test_what_is_far_from_thick_places_is_native(hole, size):
     assert not any(window.shrunk for window in plan_windows(hole, size))
 
 
-@pytest.mark.parametrize(
-    "hole",
-    [
-        central_hole(64, 64),
-        central_hole(300, 200),
-        box(300, 200, 0, 0, 300, 200),
-        box(300, 200, 299, 199, 1, 1),
-        box(40, 50, 10, 10, 9, 9),
-        np.hypot(*(np.mgrid[:400, :300] - np.array([210, 120])[:, None, None])) < 70,
-    ],
-)
-def test_one_window_stays_what_it_was(hole):
-    assert plan_windows(hole, SIZE) == [window_around(hole, SIZE)]
-
-
 @pytest.mark.parametrize("thick", [3, 9, 16])
 @pytest.mark.parametrize("points", [[(10, 20), (760, 480)], [(0, 256), (380, 200), (767, 300)]])
 def test_a_scratch_is_read_at_native_scale_in_few_windows(points, thick):
@@ -131,14 +114,6 @@ def test_a_scratch_is_read_at_native_scale_in_few_windows(points, thick):
     assert not any(window.shrunk for window in found)
     longest = max(abs(points[0][0] - points[-1][0]), abs(points[0][1] - points[-1][1]))
     assert len(found) <= 1.1 * longest / SIZE + 1
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_scratch_from_corner_to_corner_is_followed_from_end_to_end(turned):
-    hole = line(200, 300, [(0, 20), (299, 180)], 4)
-    assert len(plan_windows(hole.T if turned else hole, SIZE)) == 5
-    level = box(200, 300, 100, 0, 5, 300)
-    assert len(plan_windows(level.T if turned else level, SIZE)) == 5
 
 
 def test_a_scratch_that_ends_in_a_blotch_is_native_and_the_blotch_shrunk():
@@ -166,13 +141,6 @@ def test_two_objects_lie_in_the_middle_of_windows_of_their_own(one, other):
     one, other = box(900, 900, *one), box(900, 900, *other)
     found = plan_windows(one | other, SIZE)
     assert sorted(found) == sorted(window_around(hole, SIZE) for hole in (one, other))
-
-
-def test_too_many_windows_are_refused():
-    hole = np.ones((1, 9000), np.bool_)
-    with pytest.raises(CaflowError, match="takes more than 1 windows of 4096x4096") as caught:
-        plan_windows(hole, 4096)
-    assert "less of the mask white" in caught.value.hint
 
 
 def test_a_native_window_stays_clear_of_thick_places_where_it_can():

@@ -13,26 +13,6 @@ from caflow_cli.errors import CaflowError
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.log import EventLog, Progress, draw_curve
 
-
-def test_a_budget_is_of_images_or_of_minutes():
-    progress = Progress(step=5, elapsed=90.0)
-    by_images = OptimConfig(images=40, batch_size=4)
-    assert (progress.images(by_images), progress.spent(by_images)) == (20, 0.5)
-    assert progress.spent(OptimConfig(minutes=3.0)) == 0.5
-
-
-def test_the_running_mean_forgets_its_first_losses_soon():
-    progress = Progress()
-    progress.take_loss(9.0)
-    assert progress.running == 9.0
-    for _ in range(30):
-        progress.take_loss(1.0)
-    assert progress.running == pytest.approx(1.0, abs=0.05)
-    progress.losses = 0  # losses of another kind follow
-    progress.take_loss(3.0)
-    assert progress.running == 3.0
-
-
 # --- the curve ------------------------------------------------------------------------------------
 
 

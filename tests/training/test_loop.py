@@ -297,7 +297,7 @@ def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(photos, tmp_pa
 
 def test_a_run_that_cannot_recover_fails(photos, tmp_path):
     settings = ["optim.batch_size=1", "validate_every=1000", "save_every=1000"]
-    settings += ["optim.images=2000", "optim.lr=1e30", "optim.warmup=1"]
+    settings += ["optim.images=2000", "optim.lr=1e30", "optim.warmup=1", "optim.bf16=false"]
     with pytest.raises(CaflowError, match="training does not recover") as caught:
         train(config(photos, tmp_path / "lost", *settings))
     assert "--lr" in caught.value.hint
@@ -347,18 +347,13 @@ def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_n
     assert np.array_equal(best.image[mask == 0], image[mask == 0])
 
 
-@pytest.mark.parametrize(
-    "setting",
-    ["flow.conditional=shared", "flow.conditional=dual-glow", "flow.dequantization=variational"],
-)
-def test_every_variant_trains_and_restores(photos, tmp_path, setting):
+def test_a_variant_trains_and_restores(photos, tmp_path):
     out, batch = tmp_path / "variant", "optim.batch_size=32"  # of more images than there are
-    summary = train(config(photos, out, setting, "flow.scales=2", "optim.images=64", batch))
+    settings = ["flow.conditional=shared", "flow.dequantization=variational", "flow.scales=2"]
+    summary = train(config(photos, out, *settings, "optim.images=64", batch))
     assert (summary.steps, summary.skipped_steps) == (2, 0)
     assert math.isfinite(summary.val_bits_per_dim)
     model = CAFlow.load(out / "best.safetensors")
-    flow = model.config.flow
-    assert setting.partition("=")[2] in (flow.conditional, flow.dequantization)
     image = np.full((8, 8, 3), 90, np.uint8)
     best = restore(model, image, 0.5, 3).ranked[0]
     again = score(model, image, best.image)

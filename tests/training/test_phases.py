@@ -112,22 +112,6 @@ def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(paramete
     assert flows.rate(200, 0.75, 0) == pytest.approx(0.01 + 0.99 / 2)
 
 
-def refuse():
-    raise AssertionError("no perceptual network is needed")
-
-
-@pytest.mark.parametrize(
-    ("config", "optim"),
-    [(PLAIN, {"guide_first": 0}), (GUIDED, {"guide_first": 0}), (GUIDED, {"guide_perceptual": 0})],
-)
-def test_what_does_not_need_a_perceptual_network_loads_none(config, optim):
-    optim = OptimConfig(images=1, **{"guide_first": 0.5, **optim})
-    samples = SamplesConfig(share=0.1, perceptual=0.0)
-    for last, count in ((SamplesConfig(), 0), (samples, 1)):
-        phases = phases_of(optim, config.flow, last, refuse)
-        assert len(phases) == (2 if config.flow.guides else 1) + count
-
-
 def test_the_last_part_has_a_loss_on_samples(parameters):
     optim = OptimConfig(images=1, guide_first=0.5, guide_perceptual=0, warmup=1, lr=1.0)
     loaded, samples = [], SamplesConfig(share=0.2, lr=0.1, weight=3.0)

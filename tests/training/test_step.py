@@ -120,13 +120,6 @@ def test_phases_follow_each_other_and_never_end_with_the_budget(guided_model, ba
     assert trainer(guided_model).progress.phase == 1  # the guide's has no length
 
 
-def test_compiling_needs_a_compiler(model, monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(CaflowError, match=r"no C\+\+ compiler 'no-such-compiler'") as caught:
-        trainer(model, compile=True)
-    assert caught.value.exit_code == 2
-
-
 # --- states ---------------------------------------------------------------------------------------
 
 

@@ -57,24 +57,3 @@ def test_compiled_steps_are_few_graphs_and_the_same_function():
     # Two shapes of step in R and T, three of the conditional steps of F; and one shape twice,
     # because the map of a first step is made in another way.
     assert stats["stats"]["unique_graphs"] <= 6
-
-
-def test_checkpointed_activations_grow_less_with_depth():
-    def kept(steps, checkpointed):
-        """Bytes that autograd keeps between forward and backward, parameters aside."""
-        config = helpers.small_config(scales=2, r_steps=0, t_steps=steps, hidden=32)
-        model = helpers.data_like_model(config, seed=4, size=32).train()
-        checkpoint_activations(model, checkpointed)
-        target, cond = helpers.image_pair(model, 4, 32)
-        own, found = {p.data_ptr() for p in model.parameters()}, {}
-
-        def pack(tensor):
-            if tensor.data_ptr() not in own:
-                found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            model(target.float(), cond + 0.5, torch.rand(target.shape))
-        return sum(found.values())
-
-    assert kept(10, True) - kept(2, True) < (kept(10, False) - kept(2, False)) / 4

@@ -40,20 +40,6 @@ def test_list(run):
     assert {line["command"] for line in lines} == {"models list"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-def test_list_on_a_terminal_is_a_table_within_100_columns():
-    ours, theirs = os.openpty()
-    with os.fdopen(ours, "rb", buffering=0) as screen:
-        command = [sys.executable, "-m", "caflow_cli", "models", "list"]
-        subprocess.run(command, stdout=theirs, check=True)
-        os.close(theirs)
-        lines = screen.read(10_000).decode().splitlines()
-    assert len(lines) == 1 + len(load_manifest())
-    head, *rows = lines
-    assert {row.index("bundled") for row in rows} == {head.index("place")}  # columns
-    assert max(map(len, lines)) <= 100
-
-
 def test_info_of_a_bundled_model(run):
     (record,) = lines_of(run("models", "info", ID, "--json"))
     counts = {"A": 1_231_087, "R": 683_440, "T": 1_444_504, "F": 5_172_816}
@@ -90,13 +76,6 @@ def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
     shutil.copy(FILE, tmp_path / "copy.bin")
     (copy,) = lines_of(run("models", "info", "copy.bin", "--json"))
     assert (copy["id"], copy["license"]) == ("copy.bin", ENTRY.license)
-
-
-def test_path(run, model_file):
-    assert text_of(run("models", "path", ID)) == f"{FILE}\n"
-    assert text_of(run("models", "path", model_file)) == f"{model_file}\n"
-    (line,) = lines_of(run("models", "path", ID, "--json"))
-    assert (line["id"], line["sha256"]) == (ID, ENTRY.sha256)
 
 
 @pytest.mark.parametrize("command", ["info", "path"])

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import sys
-from importlib.util import find_spec
 
 import forked
 import numpy as np
@@ -132,16 +131,6 @@ def test_options_go_before_the_config_and_a_budget_takes_the_place_of_a_budget(
     config = config_of(tmp_path / "c")
     assert (config["optim"]["lr"], config["optim"]["batch_size"]) == (0.02, 4)
     assert config["task"]["name"] == "colorize"
-
-
-def test_a_tracker_that_is_not_there_is_one_error(run, tmp_path, photos):
-    photos(16)
-    if find_spec("wandb"):
-        pytest.skip("wandb is installed")
-    command = ("train", "--data", "photos", "--out", "run", "--images", 8, *SMALL)
-    refused = run(*command, "--set", "tracker=wandb")
-    assert_refused(refused, 2, "which is not installed")
-    assert not (tmp_path / "run").exists()
 
 
 def test_train_and_restore_as_a_user_would(run, small_picture, photos):
