@@ -1,7 +1,5 @@
 """Running the program in this process: no second import of torch, the same streams and codes."""
 
-from __future__ import annotations
-
 import io
 import sys
 from collections.abc import Callable

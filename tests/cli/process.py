@@ -1,7 +1,5 @@
 """Running the program as users do, in a process of its own."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

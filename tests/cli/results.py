@@ -1,7 +1,5 @@
 """Reading what the program printed."""
 
-from __future__ import annotations
-
 import json
 
 import jsonschema

@@ -1,7 +1,5 @@
 """Pictures and masks, made from nothing, as files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The program: help, exit codes, errors, interrupts, and streams that are closed."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Commands on bundled weights."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where values of options come from: typed, the environment, the user's file, the default."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -39,24 +37,6 @@ def test_typed_then_environment_then_file_then_default(run, file, command):
     assert_refused(run("colorize", "x.png"), 2, "'cuda:77'")
     assert_refused(run("colorize", "x.png", CAFLOW_DEVICE="cuda:99"), 2, "'cuda:99'")
     assert_refused(run("colorize", "x.png", CAFLOW_COLORIZE_DEVICE="cuda:66"), 2, "'cuda:66'")
-
-
-def test_all_kinds_of_values(run, file, model_file):
-    file.write_text(
-        "config = 'run.toml'\njson = true\n[superres]\n"
-        f"model = {json.dumps(str(model_file))}\ncandidates = 3\n"
-        "tau = 0.8\nno_provenance = true\nskip-existing = true\n[models.list]\njson = false\n"
-    )
-    line = json.loads(run("superres", "x.png", "-n", 2, CAFLOW_SUPERRES_SEED="5").stdout)
-    assert [line["params"][key] for key in ("tau", "candidates", "keep", "seed")] == [
-        [0.8],
-        3,
-        2,
-        5,
-    ]
-    assert json.loads(run("superres", "x.png", "-n", 2).stdout)["status"] == "skipped"
-    assert run("models", "list").stdout.startswith(b"id\ttask")
-    assert run("models", "list", CAFLOW_MODELS_LIST_JSON="1").stdout.startswith(b"{")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """What goes to which stream, and when."""
 
-from __future__ import annotations
-
 import io
 import sys
 from types import SimpleNamespace

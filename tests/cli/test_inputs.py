@@ -1,7 +1,5 @@
 """The images that arguments name, without a process."""
 
-from __future__ import annotations
-
 import io
 import os
 import sys

@@ -1,7 +1,5 @@
 """Masks: holes in alpha channels, what is refused, and which mask belongs to which image."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,7 +1,5 @@
 """A folder of everything that goes wrong, through the program as a user runs it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

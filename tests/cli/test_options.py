@@ -1,7 +1,5 @@
 """Options: help, what a shell completes, groups, and the reference that the site shows."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

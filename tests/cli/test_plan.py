@@ -1,7 +1,5 @@
 """Which file each input becomes, and what is refused, without a process."""
 
-from __future__ import annotations
-
 import os
 import sys
 from dataclasses import fields

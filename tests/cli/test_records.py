@@ -1,7 +1,5 @@
 """The JSON lines: their fields, and the schema in the package."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

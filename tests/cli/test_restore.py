@@ -1,7 +1,5 @@
 """The restoring commands: what they write, keep, refuse and report."""
 
-from __future__ import annotations
-
 import io
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """`--shard K/N`: processes that share the inputs of one command."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

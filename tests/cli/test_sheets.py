@@ -1,7 +1,5 @@
 """Figures over all inputs: --grid, --uncertainty, score --map."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 
@@ -12,25 +10,6 @@ from .scenes import pixels, save
 @pytest.fixture
 def model(model_files) -> list:
     return ["--model", model_files["superres"]]
-
-
-def test_a_grid_has_a_row_an_input_with_every_candidate(run, tmp_path, model):
-    small, large = save(tmp_path / "a.png", 8, 8), save(tmp_path / "b.png", 30, 20)
-    (tmp_path / "bad.png").write_bytes(b"no image")
-    shared = ["superres", "-m", 3, *model]
-    assert run(*shared, small, "--grid", "one.png").returncode == 0
-    done = run(*shared, small, tmp_path / "bad.png", large, "--grid", "two.png", "--overwrite")
-    assert done.returncode == 1
-    assert b"wrote two.png" in done.stderr
-    assert b"two.png" not in done.stdout
-    one, two = pixels(tmp_path / "one.png"), pixels(tmp_path / "two.png")
-    assert one.shape[1] == two.shape[1] == 12 + 4 * (192 + 12)  # the input and three candidates
-    assert two.shape[0] > 1.8 * one.shape[0]
-    assert np.array_equal(two[: one.shape[0] - 12], one[:-12])
-    best = pixels(tmp_path / "a_superres.png")
-    assert np.array_equal(one[12:204:6, 216:408:6], best)  # rank 1, six times as large
-    assert np.array_equal(one[12:204:24, 12:204:24], pixels(small))
-    assert one[208:270, 216:408].min() < 100  # its caption
 
 
 def test_a_sheet_that_was_not_written_is_made_up_for(run, tmp_path, model):

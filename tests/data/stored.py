@@ -1,7 +1,5 @@
 """Sets of images for tests, as folders and as zips."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 from typing import Any

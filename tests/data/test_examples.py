@@ -1,7 +1,5 @@
 """Decoding: sizes, channels, damaged files, in memory or at each visit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +57,6 @@ def test_pairs_of_other_shapes_are_refused_and_of_other_sizes_cropped_alike(tmp_
     error = refusal(store(tmp_path, files | ends), role="pairs")
     assert "12x8" in error.message
     assert "16x16" in error.message
-
-
-# --- damaged files, memory ------------------------------------------------------------------------
 
 
 @kinds

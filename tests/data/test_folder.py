@@ -1,7 +1,5 @@
 """Zips: nothing leads out of them, and they unpack in bounded memory."""
 
-from __future__ import annotations
-
 import struct
 import tracemalloc
 import zipfile

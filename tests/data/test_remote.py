@@ -1,7 +1,5 @@
 """What `datasets` reads: Parquet, WebDataset, `save_to_disk`, the Hub."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -94,8 +92,6 @@ def test_what_is_no_table(tmp_path, monkeypatch):
     assert "package datasets" in error.message
     assert error.hint == "pip install datasets"
 
-
-# --- the Hub --------------------------------------------------------------------------------------
 
 # A process of its own: `datasets` reads the address of the Hub as it is imported.
 _HUB = """

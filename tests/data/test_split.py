@@ -1,7 +1,5 @@
 """Which examples a set holds, and to which split each belongs."""
 
-from __future__ import annotations
-
 import pytest
 
 from caflow_cli.data.examples import open_split
@@ -87,9 +85,6 @@ def test_no_data(tmp_path):
     with pytest.raises(CaflowError, match="masks: no data at") as caught, of_masks("--masks "):
         check_there(tmp_path / "gone")
     assert caught.value.hint.startswith("--masks FOLDER")
-
-
-# --- pairs ----------------------------------------------------------------------------------------
 
 
 def test_pairs_match_by_stem_and_keep_together(tmp_path):

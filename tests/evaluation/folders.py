@@ -1,7 +1,5 @@
 """Folders of small images that comparisons take."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

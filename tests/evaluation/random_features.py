@@ -1,7 +1,5 @@
 """Features of sets of images that are not there, and a feature extractor that takes no time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """The temperature that a trained model is given."""
 
-from __future__ import annotations
-
 import copy
 import os
 import shutil

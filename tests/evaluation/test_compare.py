@@ -1,7 +1,5 @@
 """Folders, zips, images, statistics and JSON lines against truths."""
 
-from __future__ import annotations
-
 import zipfile
 
 import numpy as np
@@ -61,13 +59,6 @@ def test_results_belong_to_what_they_were_made_of(tmp_path):
     error = refusal(made, true, ["rmse"])
     assert (error.exit_code, error.hint.split(",")[0]) == (2, "give a folder of results alone")
     assert "has 'a' beside 'a_superres_02'" in error.message
-
-
-def test_two_images_need_no_common_name(tmp_path):
-    fill(tmp_path, 3, ("x", "y"))
-    found = compare(tmp_path / "x.png", tmp_path / "y.png", ["rmse"])
-    expected = rmse(tmp_path / "x.png", tmp_path / "y.png")
-    assert found.results[0].values["rmse"].mean == pytest.approx(expected)
 
 
 def test_what_does_not_match_is_refused_by_name(tmp_path):

@@ -1,7 +1,5 @@
 """What tasks are asked, and what can be had without a model."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

@@ -1,7 +1,5 @@
 """Networks that turn images into features."""
 
-from __future__ import annotations
-
 import hashlib
 
 import pytest

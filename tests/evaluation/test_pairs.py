@@ -1,7 +1,5 @@
 """Metrics of images beside their truths: by hand, and by other packages."""
 
-from __future__ import annotations
-
 import math
 import os
 

@@ -1,7 +1,5 @@
 """Protocols: published figures, and runs on whole images, every figure computed again by hand."""
 
-from __future__ import annotations
-
 import copy
 import json
 import sys
@@ -25,9 +23,6 @@ from caflow_cli.images import read_image, write_png
 from caflow_cli.inference import restore, task_of, to_batch
 
 SIZES = {"a": (34, 50), "b": (48, 33), "c": (32, 32)}
-
-
-# --- whole images ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

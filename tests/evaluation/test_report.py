@@ -1,7 +1,5 @@
 """The report of an evaluation: a page, its images, and its figures."""
 
-from __future__ import annotations
-
 import html
 import json
 import re
@@ -59,11 +57,3 @@ def test_an_existing_report_is_kept(report, models_32, true_pictures):
         evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, report=folder)
     assert caught.value.exit_code == 2
     assert (folder / "index.html").read_bytes() == before
-
-
-def test_a_report_of_bits_alone_has_no_candidates(models_32, true_pictures, tmp_path):
-    evaluate(models_32["superres"], true_pictures, "bpd", report=tmp_path, limit=2)
-    names = {p.name for p in (tmp_path / "images" / "00000").iterdir()}
-    assert names == {"input.png", "baseline.png", "truth.png"}
-    assert len(images_of((tmp_path / "index.html").read_text())) == 2 * 3
-    assert "bits/dim" in (tmp_path / "index.html").read_text()

@@ -1,7 +1,5 @@
 """From rows to results, by hand; how results are written."""
 
-from __future__ import annotations
-
 import json
 import math
 

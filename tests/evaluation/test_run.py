@@ -1,7 +1,5 @@
 """A model on data: its figures, files, and what is left out or refused."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Density, coverage, FID and KID against definitions, closed forms and scipy."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

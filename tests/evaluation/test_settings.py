@@ -1,7 +1,5 @@
 """Settings of an evaluation: what is refused, filled in, and swept."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import helpers

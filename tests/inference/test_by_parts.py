@@ -1,7 +1,5 @@
 """A hole that takes several windows: filled one after the other, scored by the chain rule."""
 
-from __future__ import annotations
-
 import math
 
 import helpers

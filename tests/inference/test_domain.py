@@ -1,7 +1,5 @@
 """Images unlike a model's training: known by the statistics of R(y)."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import helpers

@@ -1,7 +1,5 @@
 """Samples that diverge are resampled: those alone, from the next latents, and never silently."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from math import inf, nan
 

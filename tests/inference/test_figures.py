@@ -1,7 +1,5 @@
 """Figures: legible, whole, in colours that mean what they say."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import helpers

@@ -1,7 +1,5 @@
 """Which candidate: rules by their formulas, and what `restore` makes of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

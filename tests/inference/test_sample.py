@@ -1,7 +1,5 @@
 """The one path: a candidate is the same, and scores the same, whoever asks for it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -109,9 +107,6 @@ def test_what_is_not_finite_is_left_out_unless_all_is_to_be_seen(models_32):
     with pytest.raises(CaflowError, match="a log-likelihood is not finite"):
         sampler(model).score(targets)
     assert len(sampler(model, strict=False).score(targets)) == 2
-
-
-# --- scores of pairs ----------------------------------------------------------------------------
 
 
 def test_a_score_is_the_likelihood_of_the_reduced_pair(small_model):

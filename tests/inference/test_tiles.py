@@ -1,7 +1,5 @@
 """Tiles cover an image evenly; in them it is drawn and scored as in one piece, without seams."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import helpers

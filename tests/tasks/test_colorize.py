@@ -1,7 +1,5 @@
 """Colorization keeps the luminance, at any size; chroma comes from the sample alone."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,9 +81,6 @@ def test_reduce_is_the_target_at_model_scale_under_the_luminance_of_the_image():
     condition, reduced = TASK.reduce(noise(64, 64), noise(64, 64, 1))  # of another luminance
     np.testing.assert_array_equal(condition[..., 0], grey(noise(64, 64)))
     np.testing.assert_array_equal(reduced, noise(64, 64, 1))
-
-
-# --- chroma from model scale to full size -------------------------------------------------------
 
 
 def halves(height: int, width: int, left: float, right: float) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Holes of training: of every kind, of any size, and repeatable."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Inpainting keeps what is known, and shows the model the hole with its context."""
 
-from __future__ import annotations
-
 import drawn_masks
 import numpy as np
 import pytest
@@ -134,9 +132,6 @@ def test_windows_are_larger_in_larger_images(shape, side):
     seen = max(32, min(64, max(shape)))
     assert part.place.window == (0, 0, min(seen, shape[1]), min(seen, shape[0]))
     assert not part.place.shrunk
-
-
-# --- one part after the other -------------------------------------------------------------------
 
 
 def walk(task: Inpaint, image: np.ndarray, mask: np.ndarray, seed: int = 9):

@@ -1,7 +1,5 @@
 """All tasks alike: construction, shapes, what condition, compose and reduce owe each other."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -161,9 +159,6 @@ def test_points_keep_what_is_known_as_images_do(name):
     assert points.grad.any()
 
 
-# --- notes, padding -----------------------------------------------------------------------------
-
-
 def test_what_is_dropped_or_will_be_blurred_is_noted():
     image = np.full((120, 120, 3), 90, np.uint8)
     assert Colorize().note(image + np.array([12, 0, 0], np.uint8), None) is None  # toned
@@ -186,9 +181,6 @@ def test_pad_reflects_right_and_bottom(height, width):
         for n in (height, width)
     )
     np.testing.assert_array_equal(padded, image[np.ix_(rows, columns)])
-
-
-# --- paired -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(20, 40), (300, 400), (6, 8)])

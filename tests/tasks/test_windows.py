@@ -1,7 +1,5 @@
 """The windows of a hole follow from the mask, cover it, and show thin damage as it is."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The config of a run: its file, its defaults, what is refused, and what may change later."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +26,6 @@ def given(*settings: str, **values) -> RunConfig:
 def built(*settings: str, **options) -> RunConfig:
     return build_config(minimal(), settings, **options)
 
-
-# --- what is refused ------------------------------------------------------------------------------
 
 _GUIDED = "flow.guide=8 optim.guide_first=0.3"
 _CHECKERBOARD = "optim.checkerboard_weight=1"
@@ -69,9 +65,6 @@ def test_what_cannot_run_is_refused_before_it_does(settings, message, hint):
     assert caught.value.exit_code == 2
 
 
-# --- files and settings ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("data", ['a "quoted" ünïcode path', "\N{CAMERA}/a", "\x7f\t\\"])
 def test_the_config_file_reads_back(data):
     tomllib = pytest.importorskip("tomllib")
@@ -96,9 +89,6 @@ def test_retired_fields_are_accepted_at_the_value_that_is_built_in():
     for values, key in ((minimal(clip=2), "clip is 2"), (together, "guide_lr_share is 0.06")):
         with pytest.raises(CaflowError, match=f"optim.{key}"):
             upgrade(values)
-
-
-# --- defaults -------------------------------------------------------------------------------------
 
 
 def test_a_run_is_compact_for_its_task_unless_something_states_otherwise():
@@ -175,8 +165,6 @@ def test_a_run_from_another_models_weights_takes_its_flow_and_task_and_a_short_s
     assert build_config(values, [*stable, "optim.warmup=7"], start=start).optim.warmup == 7
     assert built(*stable).optim.warmup == 500
 
-
-# --- runs that go on ------------------------------------------------------------------------------
 
 _HOLES = ["task.name=inpaint", "flow.cond_channels=4", "masks=folder"]
 

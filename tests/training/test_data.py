@@ -1,7 +1,5 @@
 """Training data: examples, crops, holes, and batches that depend on seed and position alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -43,9 +41,6 @@ def numbered(count=10) -> Dataset:
     """2×2 images with distinct values, and the same with channels reversed as conditions."""
     targets = torch.arange(count * 12, dtype=torch.uint8).view(count, 3, 2, 2)
     return dataset(Paired(), targets.flip(1), targets)
-
-
-# --- batches --------------------------------------------------------------------------------------
 
 
 def test_a_batch_does_not_depend_on_earlier_ones_and_ranks_share_it():
@@ -125,9 +120,6 @@ def test_a_hole_is_where_its_mask_says_and_new_at_each_visit():
     assert len(holes) == 18
 
 
-# --- crops ----------------------------------------------------------------------------------------
-
-
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -176,9 +168,6 @@ def test_every_visit_sees_another_crop_and_a_visit_again_the_same():
     assert not any(torch.equal(a, b) for a in first.target for b in second.target)
     targets, _ = data.held_out(torch.tensor([1, 3]))
     assert torch.equal(targets[0], images[1][:, 11:27, 11:27])  # the middle, at native scale
-
-
-# --- a run's data ---------------------------------------------------------------------------------
 
 
 def write_pairs(folder, channels: int, size: int) -> None:

@@ -1,7 +1,5 @@
 """What a run reports: progress, its curve, and trackers."""
 
-from __future__ import annotations
-
 import io
 import json
 
@@ -12,8 +10,6 @@ from PIL import Image
 from caflow_cli.errors import CaflowError
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.log import EventLog, Progress, draw_curve
-
-# --- the curve ------------------------------------------------------------------------------------
 
 
 def rows(png: bytes, colour: tuple[int, int, int]) -> np.ndarray:
@@ -37,9 +33,6 @@ def test_the_curve_shows_validation_above_training():
     assert rows(png, (213, 94, 0)).mean() - rows(png, (0, 114, 178)).mean() > 20
     draw_curve([])
     draw_curve([{"event": "step", "images": 10, "running_bits_per_dim": None}])
-
-
-# --- trackers -------------------------------------------------------------------------------------
 
 
 class Fake:

@@ -1,7 +1,5 @@
 """Whole runs, small ones: a one-scale model on generated images, and variants of two."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -107,9 +105,6 @@ def test_the_saved_model_is_the_average_and_measures_as_logged(photos, straight)
     assert summary.gap_bits_per_dim == summary.val_bits_per_dim - summary.train_bits_per_dim
 
 
-# --- runs that go on ------------------------------------------------------------------------------
-
-
 def test_a_damaged_state_leads_back_to_the_one_before(photos, straight, tmp_path):
     out, _ = straight
     run, seen = tmp_path / "run", []
@@ -167,9 +162,6 @@ def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(photos, straigh
     assert (caught.value.exit_code, caught.value.hint) == (2, "choose another --out")
 
 
-# --- from another model ---------------------------------------------------------------------------
-
-
 def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, straight, tmp_path):
     out, summary = straight
     source = f"init_from={out / 'last.safetensors'}"
@@ -189,8 +181,6 @@ def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, stra
     assert second.val_bits_per_dim < summary.val_bits_per_dim
     assert read_info(tmp_path / "on" / "last.safetensors").config.task.candidates == 7
 
-
-# --- guides ---------------------------------------------------------------------------------------
 
 GUIDED = ("flow.guide=8", "optim.guide_first=0.4", "optim.guide_perceptual=0", "save_every=2")
 
@@ -265,9 +255,6 @@ def test_a_budget_that_ends_while_the_guide_trains_leaves_a_state_and_no_model(
     assert torch.equal(ours[unchanged], theirs[unchanged])
 
 
-# --- bad steps ------------------------------------------------------------------------------------
-
-
 def test_a_run_whose_steps_turn_bad_goes_back_and_halves_the_rate(photos, tmp_path):
     """From step 10 until it goes back the training images are noise, whose loss is far higher."""
     data, kept = tmp_path / "data", tmp_path / "kept"
@@ -301,9 +288,6 @@ def test_a_run_that_cannot_recover_fails(photos, tmp_path):
     with pytest.raises(CaflowError, match="training does not recover") as caught:
         train(config(photos, tmp_path / "lost", *settings))
     assert "--lr" in caught.value.hint
-
-
-# --- data and variants ----------------------------------------------------------------------------
 
 
 def test_a_run_of_crops_masks_and_samples_ends_alike_whether_it_was_stopped_or_not(tmp_path):

@@ -1,7 +1,5 @@
 """Losses that a phase can minimise."""
 
-from __future__ import annotations
-
 import copy
 import math
 import os
@@ -115,9 +113,6 @@ def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
     loss.image.backward()
     learned = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert {name.split(".")[1] for name in learned} == {"A", "R", "T", "F"}
-
-
-# --- LPIPS and checkerboard artifacts -------------------------------------------------------------
 
 
 @with_trunk

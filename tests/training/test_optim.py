@@ -1,7 +1,5 @@
 """Muon, averaged weights, and the way back from bad steps."""
 
-from __future__ import annotations
-
 import copy
 import math
 
@@ -123,9 +121,6 @@ def test_the_average_is_the_recursion_it_claims_to_be():
     model(x, x)
     ema.update()
     assert all(ema.model.get_buffer(name) for name in flags)
-
-
-# --- bad steps ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

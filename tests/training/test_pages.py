@@ -1,7 +1,5 @@
 """The Python example of docs/training.md."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Phases of a run: their order, rates and parameters, and how a state names them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import helpers
@@ -24,9 +22,6 @@ def parameters():
 
 def distance(x, w):
     return (x - w).square().mean((1, 2, 3))
-
-
-# --- rates ----------------------------------------------------------------------------------------
 
 
 def test_a_cosine_warms_up_linearly_and_falls_to_a_hundredth():
@@ -89,9 +84,6 @@ def test_wide_matrices_train_slower_but_in_the_papers_presets(parameters, schedu
             shares[name] = flows.share(name, parameter)
             assert shares[name] == (16 / len(parameter) if wide else 1)
     assert (min(shares.values()) < 0.5) == (schedule != "paper")
-
-
-# --- order and parameters -------------------------------------------------------------------------
 
 
 def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(parameters):

@@ -1,7 +1,5 @@
 """Runs of several processes, and of processes that are stopped."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """One step, and what must not change it."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 
@@ -118,9 +116,6 @@ def test_phases_follow_each_other_and_never_end_with_the_budget(guided_model, ba
     assert (one.progress.phase, one.progress.phase_began_at) == (2, 3)
     assert not one.phase_ends(1.0)
     assert trainer(guided_model).progress.phase == 1  # the guide's has no length
-
-
-# --- states ---------------------------------------------------------------------------------------
 
 
 def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp_path):

@@ -1,7 +1,5 @@
 """Switches of a model in training must not change its results."""
 
-from __future__ import annotations
-
 import copy
 
 import helpers

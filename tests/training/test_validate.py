@@ -1,7 +1,5 @@
 """Validation: images that stay the same, and grids that show what a user would get."""
 
-from __future__ import annotations
-
 import helpers
 import numpy as np
 import pytest

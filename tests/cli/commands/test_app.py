@@ -1,7 +1,5 @@
 """`caflow app`, and that its files are those of the commands. The page: `tests/app/`."""
 
-from __future__ import annotations
-
 import importlib.util
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """`caflow evaluate`: its three forms and what it prints."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

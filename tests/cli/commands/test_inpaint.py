@@ -1,7 +1,5 @@
 """`caflow inpaint`."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw

@@ -1,7 +1,5 @@
 """`caflow models`."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -22,9 +20,6 @@ from ..results import lines_of, text_of
 ID = "faces-superres-x4"
 ENTRY = load_manifest()[ID]
 FILE = WEIGHTS_DIR / str(ENTRY.file)
-
-
-# --- list, info, path -----------------------------------------------------------------------------
 
 
 def test_list(run):
@@ -86,9 +81,6 @@ def test_a_model_that_is_not_there_is_not_downloaded(run, command):
     assert result.stderr.decode().splitlines()[1] == "hint: caflow models pull nobody/nothing@v1"
 
 
-# --- verify ---------------------------------------------------------------------------------------
-
-
 def test_verify_goes_on_after_a_failure(run, tmp_path, model_file):
     (tmp_path / "cut.safetensors").write_bytes(model_file.read_bytes()[:-1])
     result = run("models", "verify", "cut.safetensors", "nobody/nothing", model_file, ID)
@@ -114,9 +106,6 @@ def test_a_bundled_file_that_was_changed_is_refused(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True)
     assert (result.returncode, result.stdout.decode()) == (3, f"failed\t{ID}\n")
     assert b"sha256" in result.stderr
-
-
-# --- pack -----------------------------------------------------------------------------------------
 
 
 def test_pack_writes_one_file_and_its_entry(run, tmp_path, model_file):

@@ -1,7 +1,5 @@
 """`caflow score`: it repeats the number of every written file, alone, in folders, and by JSON."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -49,9 +47,6 @@ def test_an_image_of_schema_1_is_scored_by_the_model_that_it_names(
         assert (line["schema"], line["model"]) == (2, record["model"])
         scored.append(line["log_likelihood"])
     assert scored[0] == scored[1] == pytest.approx(record["log_likelihood"], abs=1e-2)
-
-
-# --- folders --------------------------------------------------------------------------------------
 
 
 def test_folders_are_matched_by_stem_and_results_to_their_inputs(run, tmp_path, model_files):
