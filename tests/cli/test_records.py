@@ -39,15 +39,6 @@ def test_lines_of_restorations(run, images, model_files, command):
     assert {line.get("mask") for line in lines + planned} == {mask[1] if mask else None}
 
 
-def test_lines_of_scores(run, images, model_files):
-    model = ["--model", model_files["inpaint"], "--mask", "mask.png", "--json"]
-    pair = ["score", "--cond", "x.png", "--target"]
-    (ok,) = lines_of(run(*pair, "x.png", *model))
-    (failed,) = lines_of(run(*pair, "bad.png", *model))
-    assert (ok["status"], failed["status"]) == ("ok", "error")
-    assert ok["mask"] == failed["mask"] == "mask.png"
-
-
 def test_a_line_holds_every_candidate_and_the_written_ones(run, tmp_path, images, model_file):
     given = ["superres", "x.png", "-m", 4, "-n", 2, "--seed", 9, "--tau", 0.8]
     record = only_record(run(*given, "-o", "out/", "--json", "--model", model_file))

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from caflow_cli.config import TaskConfig
-from caflow_cli.errors import CaflowError
 from caflow_cli.flows import to_uint8
 from caflow_cli.inference import attribution, log_prob_map, restore, score, task_of, to_batch
 
@@ -101,9 +100,3 @@ def test_the_samples_of_an_attribution_are_composed_as_candidates_are(task, flow
     z = np.stack([one.z for one in found])
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-2)
     np.testing.assert_allclose(z.std(0, ddof=1), 1, atol=1e-2)
-
-
-def test_tiled_pictures_have_no_map(small_model):
-    image = np.zeros((400, 400, 3), np.uint8)
-    with pytest.raises(CaflowError, match="1600×1600 pixels are scored in tiles"):
-        attribution(small_model, image, image)

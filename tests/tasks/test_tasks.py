@@ -54,13 +54,6 @@ def test_a_config_makes_its_task():
         assert caught.value.exit_code == 2
 
 
-def test_masks_come_where_the_task_needs_one():
-    for task in ALL:
-        task.check_mask(task.needs_mask)
-        with pytest.raises(CaflowError, match="a mask" if task.needs_mask else "no mask"):
-            task.check_mask(not task.needs_mask)
-
-
 @pytest.mark.parametrize("task", ALL, ids=LABELS)
 @pytest.mark.parametrize(
     "size", [(64, 64), (16, 16), (1, 1), (1, 40), (300, 200), (65, 129), (90, 17)]

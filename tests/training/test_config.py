@@ -35,7 +35,6 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
     ("settings", "message", "hint"),
     [
         ("optim.images=null", "the budget is", "one of --images N and --minutes M"),
-        ("optim.minutes=1", "the budget is", "one of --images N and --minutes M"),
         ("optim.lr=NaN", "optim.lr is nan", ""),
         ("optim.ema=1.0", "optim.ema is 1.0", "below 1"),
         ("samples.share=1.5", "samples.share is 1.5", "0 to 1"),
@@ -43,14 +42,12 @@ _CHECKERBOARD = "optim.checkerboard_weight=1"
         ("crop=some", "crop is 'some'", "whole or random"),
         ("task.size=28", "task.size is 28", "multiple of 16"),
         ("flow.tsteps=3", "unknown key 'flow.tsteps'", "flow.t_steps"),
-        ("optim=3", "optim is 3", "a table"),
         ("optim.accumulate=3", "optim.accumulate is 3", "divisor of the batch size 32"),
         ("optim.guide_first=0.5 flow.guide=0", "optim.guide_first is", "a guide"),
         ("crop=random task.name=paired", "task.native is False", "true with --crop random"),
         ("task.native=true task.name=paired", "task.native is True", "false without it"),
         ("masks=folder", "masks is 'folder'", "inpaint"),
         (f"{_GUIDED} samples.share=0.8", "samples.share is 0.8", "at most 0.7"),
-        (f"{_GUIDED} task.size=16 {_CHECKERBOARD}", "task.size is 16", "32 or more"),
         ("task.size=16 samples.checkerboard_weight=1", "task.size is 16", "32 or more"),
         ("novalue", "has no value", "--set"),
         ("optim.lr.x=1", "optim.lr is", ""),
@@ -136,18 +133,15 @@ def test_a_new_guide_trains_first(task):
 def test_a_guide_trains_by_lpips_where_vgg_is_at_hand_and_images_are_large_enough(
     monkeypatch, tmp_path
 ):
-    def in_python():
-        return RunConfig("photos", "run", OptimConfig(images=8)).optim
-
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.delenv("CAFLOW_LPIPS_VGG_WEIGHTS", raising=False)
     assert built().optim.guide_perceptual == 0.0
     assert built(_CHECKERBOARD).optim.checkerboard_weight == 0.0
     assert built("optim.guide_perceptual=1.5").optim.guide_perceptual == 1.5
     assert built('perceptual_weights="trunk.safetensors"').optim.guide_perceptual == 2.0
-    assert (in_python().guide_first, in_python().guide_perceptual) == (0.35, 0.0)
     monkeypatch.setenv("CAFLOW_LPIPS_VGG_WEIGHTS", "trunk.safetensors")
-    assert (in_python().guide_first, in_python().guide_perceptual) == (0.35, 2.0)
+    in_python = RunConfig("photos", "run", OptimConfig(images=8)).optim
+    assert (in_python.guide_first, in_python.guide_perceptual) == (0.35, 2.0)
     assert built(_CHECKERBOARD).optim.checkerboard_weight == 1.0
     tiny = ["task.size=8", "flow.scales=1", "flow.hidden=8", "flow.trunk=0"]
     assert built(*tiny).optim.guide_perceptual == 0.0

@@ -3,7 +3,6 @@
 import io
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -12,27 +11,12 @@ from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.log import EventLog, Progress, draw_curve
 
 
-def rows(png: bytes, colour: tuple[int, int, int]) -> np.ndarray:
-    """Rows of the pixels of that colour, below the legend."""
-    image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    assert image.shape == (540, 960, 3)
-    found = np.nonzero((np.abs(image.astype(int) - colour) < 30).all(-1))[0]
-    return found[found > 50]
-
-
-def test_the_curve_shows_validation_above_training():
-    events = [
-        {"event": "step", "images": 320 * step, "running_bits_per_dim": 3.5 + 40 / step**2}
-        for step in range(1, 41)
-    ]
-    for step in (10, 20, 30, 40):
-        known = {"val_bits_per_dim": 3.6 + 1 / step, "train_bits_per_dim": 3.4 + 1 / step}
-        events.append({"event": "validation", "images": 320 * step, **known})
-    png = draw_curve(events)
-    # The first steps are cut off: else these two, 0.2 apart, would be 2 of 420 rows apart.
-    assert rows(png, (213, 94, 0)).mean() - rows(png, (0, 114, 178)).mean() > 20
-    draw_curve([])
-    draw_curve([{"event": "step", "images": 10, "running_bits_per_dim": None}])
+def test_the_curve_is_an_image_whatever_there_is_to_draw():
+    step = {"event": "step", "images": 10, "running_bits_per_dim": None}
+    known = {"val_bits_per_dim": 3.6, "train_bits_per_dim": 3.4}
+    events = [step, {**step, "running_bits_per_dim": 4.0}, {"event": "validation", "images": 20}]
+    for some in ([], events[:1], [*events[:2], {**events[2], **known}]):
+        assert Image.open(io.BytesIO(draw_curve(some))).size == (960, 540)
 
 
 class Fake:

