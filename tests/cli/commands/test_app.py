@@ -25,7 +25,7 @@ def test_without_the_extra_it_says_what_to_install(run, monkeypatch):
     assert done.stdout == b""
 
 
-@pytest.mark.parametrize("task", ["superres", "colorize", "inpaint", "paired"])
+@pytest.mark.parametrize("task", ["superres", "inpaint"])
 def test_its_files_are_those_that_the_command_writes(run, tmp_path, model_files, task):
     """Drawn in two turns, with alpha and a shape of temperatures: the same bytes."""
     shutil.copy(model_files[task], tmp_path / f"{task}.safetensors")
