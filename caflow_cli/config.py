@@ -12,19 +12,6 @@ from .errors import check_usage, usage_error
 from .records import Count, NonNegative, Positive, Size, check, number, short
 from .temperature import Temperature
 
-__all__ = [
-    "HOLE",
-    "NOISE_STEPS",
-    "PRESETS",
-    "TASK_NAMES",
-    "TRANSITIONS",
-    "Config",
-    "FlowConfig",
-    "TaskConfig",
-    "preset",
-    "require",
-]
-
 # The keys of `tasks.TASKS`, for what must not import it: `--help` and completion are quick.
 TaskName = Literal["superres", "colorize", "inpaint", "paired"]
 TASK_NAMES: tuple[str, ...] = typing.get_args(TaskName)
@@ -133,20 +120,18 @@ class FlowConfig:
         nets = (*self.widths, *self.trunks, *self.guides, self.spread)
         factor = self.guide_factor**2 * self.cond_channels if self.guides else 0
         channels = max(widest, *nets, 2 * self.f_steps * self.f_hidden, factor)
-        message = f"the model would have {layers:,} layers, of up to {channels:,} channels"
-        hint = f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,}"
         check_usage(
-            layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS, message, f"{hint} at most"
+            layers <= _MOST_LAYERS and channels <= _MOST_CHANNELS,
+            f"the model would have {layers:,} layers, of up to {channels:,} channels",
+            f"set scales, steps and widths to need {_MOST_LAYERS:,} and {_MOST_CHANNELS:,} at most",
         )
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Kernels of the nets of R and T at each scale, finest first."""
         return _each(self.hidden, self.scales)
 
     @property
     def trunks(self) -> tuple[int, ...]:
-        """Widths of the trunks of f_j^i for each j, finest first."""
         return _each(self.trunk, self.scales)
 
     @property
@@ -165,12 +150,10 @@ class FlowConfig:
         return tuple(scale for finest in range(n) for scale in range(finest, n))
 
     def same_guide(self, other: FlowConfig) -> bool:
-        """Whether the other config's guide has the same net, so that its weights fit."""
         return all(getattr(self, n) == getattr(other, n) for n in ("guides", *self.GUIDE_NET))
 
     @property
     def r_channels(self) -> int:
-        """Channels of the image that R reads."""
         return self.cond_channels + (self.target_channels if self.guides else 0)
 
     @property
@@ -207,16 +190,14 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         check(self, "task")
-        fits_window = self.window == 0 or self.size <= self.window <= 1024
-        clean = self.name == "superres" or self.degrade == "clean"
-        scaled = self.name == "paired" or not self.native
-        for fits, name, wanted in (
-            (self.rim <= self.size, "rim", f"0 to size, {self.size}"),
-            (fits_window, "window", f"0, or size, {self.size}, to 1024"),
-            (clean, "degrade", "clean, or task.name to superres"),
-            (scaled, "native", "false, or task.name to paired"),
-        ):
-            require(fits, f"task.{name}", getattr(self, name), wanted)
+        name, size, window = self.name, self.size, self.window
+        require(self.rim <= size, "task.rim", self.rim, f"0 to size, {size}")
+        fits = window == 0 or size <= window <= 1024
+        require(fits, "task.window", window, f"0, or size, {size}, to 1024")
+        clean = name == "superres" or self.degrade == "clean"
+        require(clean, "task.degrade", self.degrade, "clean, or task.name to superres")
+        scaled = name == "paired" or not self.native
+        require(scaled, "task.native", self.native, "false, or task.name to paired")
 
 
 @dataclass(frozen=True)
@@ -275,11 +256,11 @@ def preset(name: str, task: str = "superres") -> FlowConfig:
     if name not in PRESETS:
         near = difflib.get_close_matches(name, PRESETS, n=1) or ["compact"]
         others = ", ".join(other for other in PRESETS if other != near[0])
-        hint = f"--preset {near[0]}; there are also {others}"
-        raise usage_error(f"unknown preset {name!r}", hint)
-    own = _COMPACT.get(task) if name == "compact" else None
-    if own is None:
+        raise usage_error(
+            f"unknown preset {name!r}", f"--preset {near[0]}; there are also {others}"
+        )
+    if name != "compact" or task not in _COMPACT:
         return PRESETS[name]
+    own = {**_COMPACT[task], "spread": 64, "scale_bound": 1.0}
     channels = _ANCHORS[own["anchor"]][0]
-    own = {**own, "cond_channels": channels, "spread": 64, "scale_bound": 1.0}
-    return dataclasses.replace(PRESETS[name], **own)
+    return dataclasses.replace(PRESETS[name], cond_channels=channels, **own)

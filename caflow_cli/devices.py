@@ -32,28 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .errors import check_usage
-
-__all__ = [
-    "LACKING",
-    "NAMES",
-    "Uninitialised",
-    "check_bf16",
-    "check_compiler",
-    "exact",
-    "float64_device",
-    "keep_memory",
-    "memory_format",
-    "net_type",
-    "prefers_products",
-    "select_device",
-    "sum_float64",
-    "to_dtype",
-    "to_float64",
-    "to_layout",
-    "to_like",
-    "zeros_float64",
-]
+from .errors import check_usage, usage_error
 
 NAMES = "auto, cpu, cuda, cuda:N or mps"
 
@@ -81,20 +60,26 @@ def select_device(name: str = "auto") -> torch.device:
     Raises:
         CaflowError: The name is unknown, or this machine lacks the device (exit code 2).
     """
-    known = re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is not None
-    check_usage(known, f"unknown device {name!r}", f"--device {NAMES}")
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise usage_error(f"unknown device {name!r}", f"--device {NAMES}")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
     if name == "mps":
-        message = "device 'mps' is not available: this machine or this PyTorch has no Metal"
-        check_usage(torch.backends.mps.is_available(), message, "--device cpu")
+        check_usage(
+            torch.backends.mps.is_available(),
+            "device 'mps' is not available: this machine or this PyTorch has no Metal",
+            "--device cpu",
+        )
         return torch.device("mps")
     # A launcher says which of a machine's processes this is.
     process = int(os.environ.get("LOCAL_RANK") or 0) % max(count, 1)
     index = int(name.partition(":")[2] or process)
-    message = f"device {name!r} is not available: {count} CUDA devices here"
-    check_usage(index < count, message, "--device cpu")
+    check_usage(
+        index < count,
+        f"device {name!r} is not available: {count} CUDA devices here",
+        "--device cpu",
+    )
     return torch.device("cuda", index)
 
 
@@ -104,7 +89,6 @@ def float64_device(device: torch.device) -> torch.device:
 
 
 def to_float64(x: Tensor) -> Tensor:
-    """Convert x to float64, on `float64_device`."""
     return x.to(float64_device(x.device)).double()
 
 
@@ -114,12 +98,10 @@ def sum_float64(x: Tensor, dims: tuple[int, ...] | None = None) -> Tensor:
 
 
 def zeros_float64(count: int, x: Tensor) -> Tensor:
-    """Zeros, (count,) float64, to which log-determinants of x are added."""
     return torch.zeros(count, dtype=torch.float64, device=float64_device(x.device))
 
 
 def to_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert x to a type; float64 goes to `float64_device`."""
     return to_float64(x) if dtype == torch.float64 else x.to(dtype)
 
 
@@ -131,17 +113,18 @@ def to_like(x: Tensor, other: Tensor) -> Tensor:
 
 def net_type(own: torch.dtype, device: torch.device, training: bool, bf16: bool) -> torch.dtype:
     """The type for a net's convolutions: bfloat16 only in training, and only if requested."""
-    rough = training and bf16 and device.type not in LACKING["bf16"]
-    return torch.bfloat16 if rough else own
+    return torch.bfloat16 if training and bf16 and device.type not in LACKING["bf16"] else own
 
 
 def check_bf16(device: torch.device) -> None:
     """Refuse a device on which nets in bfloat16 are no faster: CaflowError (exit 2)."""
-    cuda = device.type == "cuda"
-    slow = cuda and not torch.cuda.is_bf16_supported(including_emulation=False)
-    message = f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX"
-    fast = not slow and device.type not in LACKING["fast bf16"]
-    check_usage(fast, message, "leave --precision out")
+    check_usage(
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cuda"
+        else device.type not in LACKING["fast bf16"],
+        f"{device.type!r} has no fast bfloat16 here: on a CPU it takes AVX-512 bf16 or AMX",
+        "leave --precision out",
+    )
 
 
 def prefers_products(x: Tensor, size: int) -> bool:
@@ -155,10 +138,9 @@ def prefers_products(x: Tensor, size: int) -> bool:
     """
     if x.device.type != "cpu":
         return False
-    pixels = x.shape[-2] * x.shape[-1]
     if x.dtype != torch.bfloat16:
         return size == 1
-    return pixels <= (64 if size == 1 else 16)
+    return x.shape[-2] * x.shape[-1] <= (64 if size == 1 else 16)
 
 
 @contextmanager
@@ -178,13 +160,11 @@ def exact() -> Iterator[None]:
 
 def memory_format(device: torch.device) -> torch.memory_format:
     """The memory layout in which convolutions on a device are fastest."""
-    if device.type in LACKING["channels_last"]:
-        return torch.contiguous_format
-    return torch.channels_last
+    lacking = device.type in LACKING["channels_last"]
+    return torch.contiguous_format if lacking else torch.channels_last
 
 
 def to_layout(x: Tensor) -> Tensor:
-    """Convert x, (B, C, H, W), to the layout of its device."""
     return x.contiguous(memory_format=memory_format(x.device))
 
 
@@ -198,9 +178,8 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # of another libc, or of Windows
         return
-    trim_threshold, mmap_max = -1, -4  # malloc.h
-    mallopt(trim_threshold, -1)  # hands nothing back
-    mallopt(mmap_max, 0)
+    mallopt(-1, -1)  # M_TRIM_THRESHOLD: hands nothing back
+    mallopt(-4, 0)  # M_MMAP_MAX
 
 
 def check_compiler(device: torch.device) -> None:

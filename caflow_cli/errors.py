@@ -6,18 +6,6 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = [
-    "EXIT_FAILED",
-    "EXIT_INTERRUPTED",
-    "EXIT_USAGE",
-    "EXIT_WEIGHTS",
-    "CaflowError",
-    "check_usage",
-    "is_out_of_memory",
-    "memory_errors",
-    "usage_error",
-]
-
 EXIT_FAILED = 1  # an input failed; the rest of the batch completed
 EXIT_USAGE = 2  # wrong arguments, device, existing output: found before a model loads
 EXIT_WEIGHTS = 3  # weights missing, unreadable, offline or with the wrong checksum
@@ -49,12 +37,10 @@ class CaflowError(Exception):
 
 
 def usage_error(message: str, hint: str) -> CaflowError:
-    """The error of wrong usage: exit code 2."""
     return CaflowError(message, hint, EXIT_USAGE)
 
 
 def check_usage(condition: bool, message: str, hint: str) -> None:
-    """Raise `usage_error(message, hint)` unless the condition holds."""
     if not condition:
         raise usage_error(message, hint)
 

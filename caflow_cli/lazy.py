@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["on_demand"]
-
 
 def on_demand(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     """Make a package's `__getattr__` (PEP 562), which imports a name from its home and keeps it."""

@@ -7,27 +7,17 @@ say. The code that opens the file reports the reason.
 from __future__ import annotations
 
 import hashlib
+import os.path
 import re
-from os.path import exists
-from os.path import isdir as is_folder
-from os.path import isfile as is_file
 from pathlib import Path
 
-__all__ = [
-    "exists",
-    "is_file",
-    "is_folder",
-    "numbered",
-    "sha256_of",
-    "without_ending",
-]
+exists, is_folder, is_file = os.path.exists, os.path.isdir, os.path.isfile
 
 # Commands put this behind the stem of an input.
 _RESULT = re.compile(r"(?P<stem>.+)_(superres|colorize|inpaint|sample)(_\d+)?")
 
 
 def sha256_of(path: Path) -> str:
-    """Hex sha256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -17,8 +17,6 @@ from safetensors.torch import load_file
 from .devices import Uninitialised
 from .errors import EXIT_WEIGHTS, CaflowError
 
-__all__ = ["ALEX", "LEAST_SIDE", "VGG", "PerceptualNet", "at_hand", "load_perceptual"]
-
 LEAST_SIDE = 16  # of an image, which VGG16 halves four times
 
 

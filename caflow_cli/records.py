@@ -27,19 +27,6 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 
 from .errors import check_usage, usage_error
 
-__all__ = [
-    "Count",
-    "NonNegative",
-    "Positive",
-    "Rule",
-    "Share",
-    "Size",
-    "check",
-    "number",
-    "parse",
-    "short",
-]
-
 _T = TypeVar("_T")
 _NAMES = {
     bool: "true or false",
@@ -60,7 +47,6 @@ class Rule:
 
     @classmethod
     def text(cls, pattern: str, wanted: str) -> Rule:
-        """A text that matches a regular expression as a whole."""
         return cls(lambda text: re.fullmatch(pattern, text) is not None, wanted)
 
 
@@ -94,8 +80,9 @@ def parse(cls: type[_T], values: Any, where: str = "") -> _T:
         CaflowError: (exit 2) a key is unknown (the hint names the nearest one) or missing, or a
             value is of another type, out of range, none of the choices, or not finite.
     """
-    message = f"{where or 'the config'} is {short(values)}, not a table"
-    check_usage(isinstance(values, dict), message, "write it as a table of keys")
+    if not isinstance(values, dict):
+        message = f"{where or 'the config'} is {short(values)}, not a table"
+        raise usage_error(message, "write it as a table of keys")
     prefix = f"{where}." if where else ""
     own: Any = cls
     kinds, given = _kinds(own), {}
@@ -120,27 +107,22 @@ def check(record: Any, where: str = "") -> None:
 
 @functools.lru_cache
 def _kinds(cls: Any) -> dict[str, Any]:
-    """The type of each field."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def _read(kind: Any, value: Any, path: str) -> Any:
-    """Convert a value to the type of its field, or say what it should be."""
     try:
         return _convert(kind, value, path)
     except (ValueError, OverflowError):
-        message = f"{path} is {short(value)}"
-        raise usage_error(message, f"set {path} to {_named(kind)}") from None
+        raise usage_error(f"{path} is {short(value)}", f"set {path} to {_named(kind)}") from None
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
-    """The value in that type. ValueError or OverflowError: it is of another one."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        base, *rules = arguments
-        value = _convert(base, value, path)
-        fits = all(rule.holds(value) for rule in rules)
+        value = _convert(arguments[0], value, path)
+        fits = all(rule.holds(value) for rule in arguments[1:])
     elif origin in (Union, types.UnionType):
         for option in arguments:
             with suppress(ValueError, OverflowError):
@@ -164,7 +146,6 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
 
 
 def _named(kind: Any) -> str:
-    """The name of a type's values in a hint."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         base, *rules = arguments

@@ -8,8 +8,6 @@ from .config import Config
 from .errors import check_usage
 from .temperature import Tau, Temperature
 
-__all__ = ["RANKS", "SEEDS", "Sampling", "check_noise_samples", "check_rank"]
-
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed
 
@@ -45,7 +43,6 @@ class Sampling:
     def check(self) -> None:
         """Refuse values that no model can use, before any is loaded: CaflowError (exit 2)."""
         keep, seed = self.keep, self.seed
-        # At least as many as are kept, where the model says how many.
         m = max(1, keep) if self.candidates is None else self.candidates
         if self.tau is not None:
             Temperature.of(self.tau)
@@ -67,28 +64,25 @@ class Sampling:
         """Fill in tau and M from the model's config, else its task; check it all."""
         from .tasks import get_task  # here, so that ranges are checked without NumPy
 
-        task, own = get_task(config), config.task
-        tau = task.tau if own.tau is None else own.tau
-        m = own.candidates or task.candidates
-        filled = replace(
-            self,
-            tau=Temperature.of(tau if self.tau is None else self.tau),
-            candidates=m if self.candidates is None else self.candidates,
-        )
+        task, own, m = get_task(config), config.task, self.candidates
+        first = next(tau for tau in (self.tau, own.tau, task.tau) if tau is not None)
+        m = (own.candidates or task.candidates) if m is None else m
+        filled = replace(self, tau=Temperature.of(first), candidates=m)
         filled.check()
         filled.temperature.of_latents(config.flow.latent_scales)
-        message = f"only superres can be consistent, not {task.name}"
-        fits = not self.consistent or task.name == "superres"
-        check_usage(fits, message, "leave --consistent out")
+        check_usage(
+            not self.consistent or task.name == "superres",
+            f"only superres can be consistent, not {task.name}",
+            "leave --consistent out",
+        )
         return filled
 
 
 def check_rank(rank: str) -> None:
-    """Refuse what is no rule: CaflowError (exit 2)."""
     check_usage(rank in RANKS, f"cannot rank by {rank!r}", "--rank likelihood, consensus or none")
 
 
 def check_noise_samples(noise_samples: int) -> None:
-    """Refuse a number below one: CaflowError (exit 2)."""
-    message = f"{noise_samples} noise samples are too few"
-    check_usage(noise_samples >= 1, message, "--noise-samples 1")
+    check_usage(
+        noise_samples >= 1, f"{noise_samples} noise samples are too few", "--noise-samples 1"
+    )

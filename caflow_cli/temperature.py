@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from .errors import EXIT_USAGE, CaflowError
-
-__all__ = ["Tau", "Temperature"]
-
-_SHAPE = "--tau 0.5, or a shape, --tau 0.9/0.7/0.5"
+from .errors import check_usage, usage_error
 
 
 @dataclass(frozen=True)
@@ -38,21 +34,21 @@ class Temperature:
 
     def __post_init__(self) -> None:
         for value in self.values:
-            if not 0 <= value < math.inf:
-                raise CaflowError(f"tau is {value}", "--tau 0.5, or any from 0 up", EXIT_USAGE)
+            fits = 0 <= value < math.inf
+            check_usage(fits, f"tau is {value}", "--tau 0.5, or any from 0 up")
 
     @classmethod
     def of(cls, given: Tau) -> Temperature:
         """A number, a text such as `0.9/0.7/0.5`, or numbers; else CaflowError (exit 2)."""
         if isinstance(given, Temperature):
             return given
-        parts: Iterable[float | str] = given if isinstance(given, Sequence) else [given]
+        parts: Any = given.split("/") if isinstance(given, str) else given
         try:
-            values = tuple(map(float, given.split("/") if isinstance(given, str) else parts))
+            values = tuple(map(float, parts if isinstance(parts, Sequence) else [parts]))
         except (TypeError, ValueError):
             values = ()
-        if not values:
-            raise CaflowError(f"tau is {given!r}", _SHAPE, EXIT_USAGE)
+        hint = "--tau 0.5, or a shape, --tau 0.9/0.7/0.5"
+        check_usage(bool(values), f"tau is {given!r}", hint)
         return cls(values)
 
     def of_latents(self, scales: Sequence[int]) -> tuple[float, ...]:
@@ -67,19 +63,16 @@ class Temperature:
             return tuple(self.values[scale] for scale in scales)
         if given == len(scales):
             return self.values
-        raise CaflowError(
+        raise usage_error(
             f"tau {self} has {given} values",
             f"--tau with 1, {by_scale} (one per scale, finest first) or {len(scales)} (one per "
             "latent)",
-            EXIT_USAGE,
         )
 
     def as_json(self) -> list[float]:
-        """Its values, as `of` reads them back."""
         return list(self.values)
 
     def __str__(self) -> str:
-        """The text that `of` reads back."""
         return "/".join(repr(value).removesuffix(".0") for value in self.values)
 
 

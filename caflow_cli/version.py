@@ -1,6 +1,4 @@
 """The version of the package, and that of what it writes."""
 
-__all__ = ["SCHEMA", "__version__"]
-
 __version__ = "0.2.0.dev0"
 SCHEMA = 2  # of JSON lines and of provenance in images; docs/cli.md

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from ..errors import CaflowError
-from ..inference import Candidate, Request, Sampler, Score, task_of, to_batch
-from ..inference.rank import distances, order
+from ..inference import Candidate, Request, Sampler, Score, distances, order, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels

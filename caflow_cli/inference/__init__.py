@@ -4,7 +4,7 @@ from .domain import describe_domain
 from .draw import to_batch
 from .figures import spread
 from .maps import Attribution, attribution, log_prob_map
-from .restore import Drawing, restore, restore_images, score
+from .restore import Drawing, distances, order, restore, restore_images, score
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
 from .score import Score, estimator_of, task_of
@@ -19,8 +19,10 @@ __all__ = [
     "Score",
     "attribution",
     "describe_domain",
+    "distances",
     "estimator_of",
     "log_prob_map",
+    "order",
     "restore",
     "restore_images",
     "score",

@@ -15,8 +15,6 @@ from ..model import CAFlow
 from ..tasks import Pixels
 from ..tasks.base import grey
 
-__all__ = ["ImageLike", "as_image", "as_mask", "seen_by"]
-
 ImageLike: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any]"
 
 # What PNG and TIFF hold as they are, and what others become so that they keep their alpha.

@@ -12,8 +12,6 @@ from torch import Tensor
 from ..devices import to_float64
 from ..model import CAFlow, Condition
 
-__all__ = ["Statistics", "describe_domain", "far_note", "statistics"]
-
 Statistics: TypeAlias = npt.NDArray[np.float64]  # (S,) of a condition, (B, S) of several
 _FAR = 1.15  # of the farthest reference image
 

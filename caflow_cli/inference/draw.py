@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,8 +22,6 @@ from .domain import Statistics, statistics
 from .score import Nats
 from .tiles import Corner, Tiles, plan_tiles
 
-__all__ = ["RESAMPLES", "Conditions", "Progress", "Steps", "diverged_cells", "to_batch"]
-
 RESAMPLES = 10  # of a sample that diverged, at most
 _BLOCK = 64  # pixels: the side of what is judged together, at least
 _MOST = 12  # values of a block that may lie near an end: one in 1024
@@ -33,9 +32,9 @@ Progress: TypeAlias = Callable[[int, int], None]  # is given done and total, of 
 
 @dataclass
 class Steps:
-    """Counts passes of the model, each of a batch or of one tile."""
+    """Counts passes of the model, each of a batch or of one tile, and reports each."""
 
-    report: Progress | None = None  # is told after each pass
+    report: Progress | None = None
     total: int = 0  # as far as is known: what is resampled is added
     done: int = 0
 
@@ -80,10 +79,9 @@ class Conditions:
         drawn or scored, which are all of them after a sample."""
         if self.kept is not None:
             return statistics(self.kept)
-        rows = (
-            [self._statistics[r, corner] for corner in self.tiles] for r in range(len(self.cond))
-        )
-        return np.stack([np.concatenate(row).mean(0) for row in rows])
+        rows = range(len(self.cond))
+        found = [[self._statistics[row, corner][0] for corner in self.tiles] for row in rows]
+        return np.asarray(np.mean(found, 1))
 
     def draw(
         self,
@@ -160,18 +158,16 @@ class Conditions:
         if self.kept is not None and len(self.cond) == 1:
             return self.kept
         image = self.cond[row, None]
-        tile = self.tiles.cut(image, corner)
+        reading: AbstractContextManager[None] = nullcontext()
         if len(self.tiles) > 1 and self._model.config.flow.guide_net == "unet":
             if row not in self._moments:
                 self._moments[row] = Moments()
                 with self._moments[row].of_pass():
                     self._model.encode_condition(self.tiles.places(image))
-            with self._moments[row].of_pass():
-                condition = self._model.encode_condition(tile)
-        else:
-            condition = self._model.encode_condition(tile)
-        if (row, corner) not in self._statistics:
-            self._statistics[row, corner] = statistics(condition)
+            reading = self._moments[row].of_pass()
+        with reading:
+            condition = self._model.encode_condition(self.tiles.cut(image, corner))
+        self._statistics[row, corner] = statistics(condition)
         return condition
 
     def _decode(
@@ -199,17 +195,15 @@ class Conditions:
         """
         noise = noise or self._model.latent_noise(generator, self.size)
         image = np.empty((*self.size, self._model.config.flow.target_channels), np.uint8)
-        changed = None
         for redraws in range(RESAMPLES + 1):
-            changed = self._draw_into(image, row, tau, noise, changed, steps)
-            if not strict or not changed.any():
+            steps.total += len(self.tiles) if redraws else 0
+            away = self._draw_into(image, row, tau, noise, steps)
+            if not strict or not away.any():
                 return image, redraws
             for z in noise:
-                fresh, times = (
-                    torch.randn(z.shape, generator=generator),
-                    z.shape[2] // len(changed[0]),
-                )
-                cells = changed.repeat_interleave(times, 0).repeat_interleave(times, 1)
+                fresh = torch.randn(z.shape, generator=generator)
+                times = z.shape[2] // len(away[0])
+                cells = away.repeat_interleave(times, 0).repeat_interleave(times, 1)
                 torch.where(cells, fresh, z, out=z)
         return image, RESAMPLES + 1
 
@@ -219,36 +213,25 @@ class Conditions:
         row: int,
         tau: Tau,
         noise: Sequence[Tensor],
-        changed: Tensor | None,
         steps: Steps,
     ) -> Tensor:
         """Draw the tiles of an image into it, and find the cells in which they diverged.
 
         Overlapping tiles have the same latents and conditions, so they draw the same image except
         near their borders. Each pixel is taken from the nearest tile. Between two tiles a ramp
-        blends them. Where noise has changed in some cells since the last call, only tiles that see
-        one, and the tiles that these overlap, are drawn again.
+        blends them.
         """
         tiles, cell = self.tiles, self._model.config.flow.multiple
         (height, width), (rows, columns) = tiles.size, tiles.shape
         away = torch.zeros(height // cell, width // cell, dtype=torch.bool)
-        new = list(tiles) if changed is None else tiles.touching(changed, cell)
-        drawn = tiles.overlapping(new)
-        if changed is not None:
-            steps.total += len(drawn)
-        # What is not yet complete of the tiles above: sums of weighted pixels, and what is new.
+        # What is not yet complete of the tiles above: sums of weighted pixels.
         rest = np.zeros((0, width, image.shape[2]), np.float32)
-        fresh = np.zeros((0, width), np.bool_)
         ends, across = (*tiles.tops[1:], height), tiles.weights(1)
         for top, vertical, end in zip(tiles.tops, tiles.weights(0), ends, strict=True):
             band = np.zeros((rows, width, image.shape[2]), np.float32)
-            written = np.zeros((rows, width), np.bool_)
-            band[: len(rest)], written[: len(fresh)] = rest, fresh
+            band[: len(rest)] = rest
             for left, horizontal in zip(tiles.lefts, across, strict=True):
                 corner = (top, left)
-                written[:, left : left + columns] |= corner in new
-                if corner not in drawn:
-                    continue
                 own = []
                 for z in noise:
                     side = width // z.shape[2]  # of a latent's cell, in pixels
@@ -266,10 +249,8 @@ class Conditions:
                 steps.step()
             done = band[: end - top]
             with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
-                np.floor(done, out=done).clip(0, 255, out=done)
-                where = written[: end - top, :, None]
-                np.copyto(image[top:end], done, where=where, casting="unsafe")
-            rest, fresh = band[end - top :], written[end - top :]
+                image[top:end] = np.floor(done, out=done).clip(0, 255, out=done)
+            rest = band[end - top :]
         return away
 
 

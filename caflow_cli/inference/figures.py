@@ -16,16 +16,6 @@ from .maps import Attribution
 from .sample import Candidate
 from .score import Score
 
-__all__ = [
-    "attribution_chart",
-    "grid_row",
-    "sheet",
-    "spread",
-    "spread_chart",
-    "spread_map",
-    "thumbnail",
-]
-
 _GAP = 12  # pixels between the parts of a figure
 _SIZE = 13  # of letters
 _LINE = 17  # from one line of text to the next
@@ -45,7 +35,6 @@ _DIVERGING = "214894 6492c7 bacee2 f2f2f0 ecc0a8 d3765c 92222e"
 
 
 def sheet(rows: Sequence[Pixels]) -> Pixels:
-    """Put rows below each other, with a white margin around them."""
     return np.pad(_joined(rows, 0), ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=255)
 
 
@@ -105,13 +94,11 @@ def spread_map(candidates: Sequence[Candidate], tau: Temperature) -> tuple[Pixel
 
 
 def spread_chart(name: str, candidates: Sequence[Candidate], tau: Temperature) -> Pixels:
-    """Draw the best candidate of an image beside the map of `spread`."""
     chart, lines = spread_map(candidates, tau)
     return _with_image(candidates[0].image, chart, [f"{name}: {lines[0]}", *lines[1:]])
 
 
 def attribution_chart(name: str, found: Attribution, score: Score) -> Pixels:
-    """Draw an image beside the map of its score's z-scores."""
     lines = [
         f"{name}: {score.summary}",
         f"terms of log p(w|y) by cells of {found.cell} x {found.cell} pixels, z-score against "
@@ -133,7 +120,6 @@ def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
 
 
 def _colours(values: _Values, table: str) -> Pixels:
-    """Map values from 0 to 1 to the colours of a table: (...) to uint8 (..., 3)."""
     colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()])
     stops = np.linspace(0, 1, len(colours))
     channels = [np.interp(values, stops, channel) for channel in colours.T]
@@ -156,7 +142,6 @@ def thumbnail(image: Pixels, side: int) -> Pixels:
 
 
 def _joined(parts: Sequence[Pixels], axis: int) -> Pixels:
-    """Put images below each other, or beside each other (axis 1), on white, with gaps."""
     sizes = [[part.shape[0], part.shape[1]] for part in parts]
     across = max(size[1 - axis] for size in sizes)
     for size in sizes:
@@ -188,7 +173,6 @@ def _captioned(image: Pixels, lines: Sequence[str], width: int = 0) -> Pixels:
 
 
 def _broken(line: str, width: int, length: Callable[[str], float]) -> list[str]:
-    """Break a line into pieces that fit, at spaces or, if a word is too long, within it."""
     pieces, rest = [], line.encode("ascii", "replace").decode()
     while rest and length(rest) > width:
         fits = max(n for n in range(1, len(rest) + 1) if n == 1 or length(rest[:n]) <= width)

@@ -20,8 +20,6 @@ from .sample import CustomPart, Request, Sampler
 from .score import task_of
 from .tiles import plan_tiles
 
-__all__ = ["Attribution", "attribution", "log_prob_map"]
-
 _CELL = 4  # pixels: the cell of the finest latent
 _SEED = 2**31  # of the samples that a target is compared with: far from those of candidates
 _AT_ONCE = 2**24  # pixels of maps over whole images
@@ -98,7 +96,6 @@ def attribution(
 
 
 def _cells(nats: Tensor) -> Tensor:
-    """Sum over cells: (B, H, W) to (B, H / cell, W / cell), rounded up."""
     return F.avg_pool2d(nats[:, None], _CELL, ceil_mode=True, divisor_override=1)[:, 0]
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..devices import check_bf16
 from ..errors import CaflowError
@@ -16,12 +18,9 @@ from ..tasks import Pixels, SuperRes
 from ..temperature import Tau
 from .arguments import ImageLike, as_image, as_mask
 from .draw import RESAMPLES, Progress
-from .rank import distances, order
 from .result import Candidates
 from .sample import Candidate, Request, Sampler
 from .score import Score, estimator_of, task_of
-
-__all__ = ["Drawing", "restore", "restore_images", "score"]
 
 
 def restore(
@@ -194,7 +193,6 @@ class Drawing:
             )
 
     def result(self, row: int = 0) -> Candidates:
-        """Rank all candidates of an image that are drawn; there must be one."""
         sampling, found, apart = self.sampling, self._found[row], None
         if sampling.rank == "consensus":
             apart = distances([one.image for one in found])
@@ -212,3 +210,47 @@ class Drawing:
             self._model.config,
             self._model.identity,
         )
+
+
+def order(
+    rule: str, scores: Sequence[float], apart: npt.NDArray[np.float64] | None = None
+) -> list[tuple[int, float | None]]:
+    """Order the M candidates, the best first: the index of each, and v_k. No rule sees the truth.
+
+        likelihood  v_k = log p(w_k | y), in tiles the rank score     falling
+        consensus   v_k = 1 / (M - 1)  Σ_{j ≠ k} RMSE(x_k, x_j)       rising
+        none        the order of k
+
+    x_k is candidate k as it is written, w_k what is scored of it. Of equal values the likelier
+    comes first, then the smaller k. `consensus` has the least expected RMSE to a sample (minimum
+    Bayes risk). v_k is None where the rule has none: "none", or no other candidate to compare with.
+
+    Args:
+        rule: One of `RANKS`.
+        scores: log p of each, in nats.
+        apart: `distances`, which "consensus" needs.
+
+    Examples:
+        >>> from caflow_cli.inference import order
+        >>> order("likelihood", [-3.0, -1.0, -2.0])
+        [(1, -1.0), (2, -2.0), (0, -3.0)]
+    """
+    if rule == "none":
+        return [(k, None) for k in range(len(scores))]
+    likelier = sorted(range(len(scores)), key=lambda k: (-scores[k], k))
+    if rule == "likelihood":
+        return [(k, float(scores[k])) for k in likelier]
+    assert apart is not None, "only consensus is left"
+    if len(scores) == 1:
+        return [(0, None)]
+    means = {k: float(apart[k][[j for j in likelier if j != k]].mean()) for k in likelier}
+    return [(k, means[k]) for k in sorted(likelier, key=lambda k: means[k])]
+
+
+def distances(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
+    """RMSE between M images, in levels, over pixels and channels: (M, M) float64, symmetric."""
+    apart = np.zeros((len(images), len(images)))
+    for i, j in combinations(range(len(images)), 2):
+        difference = np.subtract(images[i], images[j], dtype=np.int32)
+        apart[i, j] = apart[j, i] = np.sqrt(np.square(difference).mean(dtype=np.float64))
+    return apart

@@ -24,8 +24,6 @@ from .domain import Statistics
 from .figures import grid_row
 from .sample import Candidate
 
-__all__ = ["Candidates"]
-
 
 @dataclass(frozen=True, repr=False)
 class Candidates:

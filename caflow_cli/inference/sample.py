@@ -26,8 +26,6 @@ from .draw import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .score import Nats, Score, score_of
 from .tiles import check_size
 
-__all__ = ["Candidate", "CustomPart", "Request", "Sampler", "requests_at_a_time"]
-
 _BATCH = 2**18  # pixels that the model works on at a time
 _HELD = 2**26  # pixels of the images of a batch together, which are composed and then scored
 
@@ -88,7 +86,7 @@ class Candidate:
     diverged: bool = False  # so often that it is dropped, or its score is not finite
     score: Score = field(init=False)
     rank: int = 0  # from 1
-    rank_value: float | None = None  # what the rule of rank says of it (`inference.rank`)
+    rank_value: float | None = None  # what the rule of rank says of it (`order`)
     consistency_max: int | None = None  # levels between the reduced image and the input
     _samples: list[Pixels] = field(default_factory=list)  # uint8, of the model's size, one a part
     _image: Pixels | None = None
@@ -104,7 +102,6 @@ class Candidate:
         return image
 
     def take(self, sample: Pixels) -> None:
-        """Compose the next part."""
         self._image = self.request.parts[len(self._samples)].compose(self.image, sample)
         self._samples.append(sample)
 

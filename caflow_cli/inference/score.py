@@ -14,8 +14,6 @@ from ..errors import usage_error
 from ..model import CAFlow, bits_per_dim, standard_error
 from ..tasks import Part, Place, Task, get_task
 
-__all__ = ["Nats", "Score", "estimator_of", "score_of", "task_of"]
-
 _BOUNDS = {
     "uniform": "mean over draws of log p(w + u | y)",
     "variational": "log of the mean over draws of p(w + u | y) / q(u | w)",
@@ -65,7 +63,7 @@ def score_of(
     """
     (height, width), count = size, len(parts)
     places = tuple(part.place for part in parts if part.place is not None)
-    total = sum((one.value for one in nats[1:]), nats[0].value)
+    total = sum(one.value for one in nats)
     deviations = [one.deviations for one in nats if one.deviations is not None]
     if len(deviations) < count:
         return Score(total, None, None, None, "tiles", (width, height), places)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,8 +13,6 @@ from torch import Tensor
 
 from ..devices import to_layout
 from ..errors import CaflowError
-
-__all__ = ["Corner", "Tiles", "check_size", "plan_tiles"]
 
 # Pixels of the model's image. One piece takes 0.9 kilobytes a pixel with the bundled models; of
 # more, only conditions, candidates and their noise are held (docs/inference.md).
@@ -66,27 +64,6 @@ class Tiles:
             images[..., top : top + _PLACE, left : left + _PLACE] for top in tops for left in lefts
         ]
         return to_layout(torch.cat(parts))
-
-    def touching(self, cells: Tensor, cell: int) -> list[Corner]:
-        """The tiles that see one of the cells of an image, bool (rows, columns), that are true.
-
-        `cell` is the side of each, in pixels.
-        """
-        rows, columns = (side // cell for side in self.shape)
-        return [
-            (top, left)
-            for top, left in self
-            if cells[top // cell :, left // cell :][:rows, :columns].any()
-        ]
-
-    def overlapping(self, corners: Sequence[Corner]) -> list[Corner]:
-        """The tiles that have pixels in common with one of these, and these."""
-        rows, columns = self.shape
-        return [
-            (top, left)
-            for top, left in self
-            if any(abs(top - t) < rows and abs(left - l) < columns for t, l in corners)
-        ]
 
     def weights(self, axis: int) -> list[np.ndarray]:
         """The blending weights of each row (axis 0) or column of tiles along the axis, float32.

@@ -1,6 +1,6 @@
 """The model: equation 9 (`density`), its use on 8-bit images (`caflow`), and its files.
 
-Importing this package imports no torch; `files`, `header` and `card` need none.
+Importing this package imports no torch; `files` and `card` need none.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from .files import CheckpointInfo as CheckpointInfo
     from .files import config_json as config_json
     from .files import read_info as read_info
+    from .files import strict_json as strict_json
     from .files import upgrade as upgrade
-    from .header import strict_json as strict_json
 
 _HOMES = {
     **dict.fromkeys(("CAFlow", "LossTerms", "bits_per_dim", "standard_error"), ".caflow"),
     **dict.fromkeys(("Condition", "Density"), ".density"),
-    **dict.fromkeys(("CheckpointInfo", "config_json", "read_info", "upgrade"), ".files"),
+    **dict.fromkeys(("CheckpointInfo", "config_json", "read_info"), ".files"),
+    **dict.fromkeys(("strict_json", "upgrade"), ".files"),
     "Card": ".card",
-    "strict_json": ".header",
 }
 __all__ = [*_HOMES]
 __getattr__ = on_demand(__name__, _HOMES)

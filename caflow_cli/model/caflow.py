@@ -26,8 +26,6 @@ from .density import Condition, Density
 from .inference_form import InferenceForms
 from .pretrained import Pretrained, from_file_names, to_file_names
 
-__all__ = ["CAFlow", "LossTerms", "bits_per_dim", "standard_error"]
-
 
 class LossTerms(NamedTuple):
     """The terms of the loss, (B,) float64 each, in nats on the 8-bit scale."""
@@ -275,7 +273,6 @@ class CAFlow(Pretrained):
         return draws
 
     def latents(self, noise: Sequence[Sequence[Tensor]], tau: Tau) -> list[Tensor]:
-        """The latents of some samples as a batch: noise, of each sample, at temperature tau."""
         taus = Temperature.of(tau).of_latents(self.config.flow.latent_scales)
         stacked = (torch.stack(z).to(self.device, self.dtype) for z in zip(*noise, strict=True))
         return [own * z for own, z in zip(taus, stacked, strict=True)]
@@ -322,7 +319,6 @@ class CAFlow(Pretrained):
         self._forms.compiled = compiled
 
     def _point_type(self) -> torch.dtype:
-        """The type of points and latents in `encode` and `decode`: float64 where possible."""
         wide = not self.training and float64_device(self.device) == self.device
         return torch.float64 if wide else self.dtype
 

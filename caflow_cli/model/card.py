@@ -10,8 +10,6 @@ from typing import Any
 
 from ..config import Config
 
-__all__ = ["Card"]
-
 _TASKS = {  # a tag of the Hub, and a command
     "superres": ("super-resolution", "superres small.png"),
     "colorize": ("image-colorization", "colorize grey.png"),

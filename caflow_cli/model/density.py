@@ -24,8 +24,6 @@ from ..flows import (
 )
 from ..layers import build_guide, build_spread
 
-__all__ = ["Condition", "Density"]
-
 _CONDITIONALS: dict[str, type[Autoregressive] | type[SharedAutoregressive] | type[DualGlow]] = {
     "caflow": Autoregressive,
     "shared": SharedAutoregressive,

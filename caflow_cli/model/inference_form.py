@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from ..layers import fold, nets_in_bf16
 from .density import Condition, Density
 
-__all__ = ["InferenceForms"]
-
 _M = TypeVar("_M", bound=nn.Module)
 _unknown = itertools.count()
 

@@ -21,15 +21,6 @@ from ..paths import is_folder, sha256_of
 from .card import Card
 from .files import CheckpointInfo, config_json, metadata_of, read_info
 
-__all__ = [
-    "BITS",
-    "Pretrained",
-    "checkpoint_bytes",
-    "from_file_names",
-    "to_file_names",
-    "without_values",
-]
-
 BITS = 5  # significant ones of a packed convolution
 _DENSITY = "density."  # begins names of parameters, and is left out in those of files
 _NOISE = "Q."
@@ -100,7 +91,6 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def _from_pretrained(cls: type[_M], *, model_id: str, **options: Any) -> _M:
-        """Load the model of a folder or a Hub repository."""
         if is_folder(Path(model_id)):
             return cls.load(Path(model_id) / _WEIGHTS)
         names = ("revision", "cache_dir", "force_download", "local_files_only", "token")

@@ -11,27 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..errors import CaflowError, check_usage
-from ..images import Pixels
+from ..images import Pixels as Pixels
 
 if TYPE_CHECKING:
     import torch
 
     from ..config import Config
-
-__all__ = [
-    "Part",
-    "Pixels",
-    "Place",
-    "Task",
-    "WholeImage",
-    "as_read",
-    "check_target",
-    "grey",
-    "pad",
-    "padded_size",
-    "resize",
-    "scaled_size",
-]
 
 
 @dataclass(frozen=True)
@@ -82,12 +67,10 @@ class Task:
 
     @property
     def cond_channels(self) -> int:
-        """Channels of the condition."""
         return self.channels[0]
 
     @classmethod
     def of(cls, config: Config) -> Task:
-        """The task of a model's config."""
         raise NotImplementedError
 
     def check_mask(self, given: bool) -> None:

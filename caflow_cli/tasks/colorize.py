@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ..config import Config
 
-__all__ = ["Colorize", "upsample_chroma"]
-
 Plane = npt.NDArray[np.float32]
 
 _R, _G, _B = 19595, 38470, 7471  # Rec. 601 in 65536ths, as Pillow has them
@@ -84,7 +82,6 @@ class Colorize(WholeImage):
         return pad(level[..., None], self.multiple), pad(small, self.multiple)
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
-        """Replace the sample's luminance by that of the condition."""
         return _tint(condition[..., 0], _chroma(sample))
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
@@ -114,7 +111,6 @@ def _chroma(sample: Pixels) -> list[Plane]:
 
 
 def _strips(height: int, width: int) -> list[slice]:
-    """Rows of an image that are worked on together, so that they take little memory."""
     rows = max(1, _STRIP // width)
     return [slice(top, top + rows) for top in range(0, height, rows)]
 

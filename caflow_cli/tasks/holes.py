@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
     import torch
-
-__all__ = ["HoleSource", "MaskHoles", "central_hole", "draw_hole"]
 
 _Mask = npt.NDArray[np.bool_]
 # Draws a hole for an image of that height and width.
@@ -51,12 +49,6 @@ def draw_hole(kind: str, height: int, width: int, generator: torch.Generator) ->
     return (_strokes if pick else _rectangles)(height, width, many, u)
 
 
-class _Masks(Protocol):
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> _Mask: ...
-
-
 @dataclass(frozen=True, eq=False)
 class MaskHoles:
     """Draws parts of masks, for a share of the holes, and for the others `draw_hole`.
@@ -67,12 +59,12 @@ class MaskHoles:
     after eight of them `draw_hole` takes over.
 
     Args:
-        masks: bool (H, W) each, true = fill, none of them empty.
+        masks: A sequence of bool (H, W), true = fill, none of them empty.
         share: Of the holes, in [0, 1].
         kind: Of the others.
     """
 
-    masks: _Masks
+    masks: Any
     share: float
     kind: str
 
@@ -92,19 +84,16 @@ class MaskHoles:
 def _part(mask: _Mask, height: int, width: int, u: list[float]) -> _Mask:
     """Cut out a part of a mask: (H, W), with a white pixel of the mask in it."""
     pixel, row, column, angle, scale, mirrored = u
-    white = np.flatnonzero(mask)
-    y0, x0 = divmod(int(white[int(pixel * len(white))]), mask.shape[1])
+    rows, columns = mask.nonzero()
+    white = int(pixel * len(rows))
     step = 1 / (_SMALLEST * (_LARGEST / _SMALLEST) ** scale)  # in the mask
     down = step * (np.arange(height) - int(row * height))[:, None]
-    right = step * (np.arange(width) - int(column * width))[None]
-    if mirrored < 0.5:
-        right = -right
+    right = step * (np.arange(width) - int(column * width)) * (-1 if mirrored < 0.5 else 1)
     cos, sin = math.cos(2 * math.pi * angle), math.sin(2 * math.pi * angle)
-    y = np.rint(y0 + cos * down - sin * right).astype(np.int64)
-    x = np.rint(x0 + sin * down + cos * right).astype(np.int64)
+    y = np.rint(rows[white] + cos * down - sin * right).astype(np.int64)
+    x = np.rint(columns[white] + sin * down + cos * right).astype(np.int64)
     inside = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
-    hole: _Mask = inside & mask[np.where(inside, y, 0), np.where(inside, x, 0)]
-    return hole
+    return np.asarray(inside & mask[np.where(inside, y, 0), np.where(inside, x, 0)])
 
 
 def _rectangles(height: int, width: int, many: float, u: list[float]) -> _Mask:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ..config import Config
 
-__all__ = ["HoleWindow", "Inpaint"]
-
 _FILL = 128  # of the hole, with a mask channel beside it
 _DEPTH = 16  # pixels: what lies deeper in a hole is a guess, as seen on results
 
@@ -98,7 +96,6 @@ class Inpaint(Task):
         return _marked(target, hole, self.cond_channels)
 
     def held_out_condition(self, target: Pixels, index: int) -> Pixels:
-        """Mark the hole of validation image `index` in the target."""
         import torch  # here, so that the defaults above are had without it
 
         return self.training_condition(target, torch.Generator().manual_seed(index))
@@ -115,7 +112,6 @@ class Inpaint(Task):
         )
 
     def hole(self, image: Pixels, mask: Pixels | None) -> Mask:
-        """Check the mask, and convert it to booleans (H, W)."""
         self.check_mask(mask is not None)
         assert mask is not None
         height, width = image.shape[:2]
@@ -157,7 +153,6 @@ class HoleWindow:
 
     @property
     def place(self) -> Place:
-        """Where it is, and how much is filled here."""
         (top, left), (height, width) = self.window.corner, self.hole.shape
         return Place((left, top, width, height), int(self.hole.sum()), self.window.shrunk)
 
@@ -168,7 +163,6 @@ class HoleWindow:
         return pad(_marked(known, cells, self.channels), self.side)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Enlarge the sample and put it into the hole of a copy of the image."""
         window, result = self.window, image.copy()
         known, cells = self._shrink(window.of(image))
         # Outside the hole the sample is only nearly the image, and would show at its edge.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ..config import Config
 
-__all__ = ["Paired"]
-
 
 @dataclass(frozen=True)
 class Paired(WholeImage):
@@ -65,5 +63,4 @@ class Paired(WholeImage):
         )
 
     def _size(self, image: Pixels) -> tuple[int, int]:
-        """Height and width of a condition at model scale, without padding."""
         return (image.shape[0], image.shape[1]) if self.native else scaled_size(image, self.size)

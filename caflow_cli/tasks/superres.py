@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ..config import Config
 
-__all__ = ["SuperRes", "shrink_as_photo"]
-
 
 _PROJECTIONS = 100  # samples of 100 faces take 5 to 11 on average and 63 at most, by temperature
 
@@ -60,7 +58,6 @@ class SuperRes(WholeImage):
         return padded_size(self.factor * height, self.factor * width, self.multiple)
 
     def condition(self, image: Pixels) -> Pixels:
-        """Enlarge an image: uint8 (h, w, 3) to (factor h, factor w, 3), padded."""
         return pad(self._enlarge(image), self.multiple)
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:

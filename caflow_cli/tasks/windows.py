@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from ..errors import CaflowError
 
-__all__ = ["Mask", "Window", "edge_of", "plan_windows", "window_around"]
-
 Mask = npt.NDArray[np.bool_]  # (H, W), true = fill
 Box = tuple[slice, slice]  # rows and columns
 
@@ -37,12 +35,10 @@ class Window(NamedTuple):
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Its first row and column."""
         return self.rows.start, self.columns.start
 
     @property
     def shrunk(self) -> bool:
-        """Whether it has more pixels than the model sees."""
         return (_length(self.rows), _length(self.columns)) != (self.height, self.width)
 
 
@@ -78,7 +74,6 @@ def plan_windows(hole: Mask, size: int, rim: int = 0) -> list[Window]:
 
 
 def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
-    """The windows of rules 3 and 4, in any order."""
     from scipy import ndimage  # here, because it takes 0.2 s and few holes need it
 
     thick = _thick(hole, size)
@@ -86,19 +81,20 @@ def _of_thick_and_thin(hole: Mask, size: int) -> list[Window]:
     windows: list[Window] = []
     labels, _ = ndimage.label(thick, np.ones((3, 3)))  # corners touch, too
     for box in ndimage.find_objects(labels):
-        if not any(_holds(window, box) for window in windows if not window.shrunk):
+        held = (
+            w.rows.start <= box[0].start
+            and box[0].stop <= w.rows.stop
+            and w.columns.start <= box[1].start
+            and box[1].stop <= w.columns.stop
+            for w in windows
+            if not w.shrunk
+        )
+        if not any(held):
             windows.append(_around(box, hole.shape, size))
             _check_count(windows, size)
             if not windows[-1].shrunk:
                 windows[-1].of(thin)[:] = False
     return windows + _at_native_scale(thin, thick, size)
-
-
-def _holds(window: Window, box: Box) -> bool:
-    return all(
-        own.start <= other.start and other.stop <= own.stop
-        for own, other in zip(window[:2], box, strict=True)
-    )
 
 
 def _at_native_scale(thin: Mask, avoid: Mask, size: int) -> list[Window]:
@@ -138,7 +134,6 @@ def _length(span: slice) -> int:
 
 
 def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
-    """The box of what is true in a mask, whose first pixel lies at that row and column."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     down = slice(top + int(rows[0]), top + int(rows[-1]) + 1)
     return down, slice(left + int(columns[0]), left + int(columns[-1]) + 1)

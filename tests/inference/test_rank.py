@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from caflow_cli.inference import restore
-from caflow_cli.inference.rank import distances, order
+from caflow_cli.inference import distances, order, restore
 
 RULES = ("likelihood", "consensus")
 SCORES = [-5.0, -1.0, -4.0, -2.0, -3.0]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow, read_info
-from caflow_cli.model.header import MAX_HEADER, read_header, strict_json
+from caflow_cli.model.files import MAX_HEADER, read_header, strict_json
 
 from .hostile import FOREIGN, assert_refused, parts, record, safetensors, tensor
 
