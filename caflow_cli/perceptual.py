@@ -73,10 +73,10 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
             warnings.simplefilter("ignore")  # of how lpips calls torchvision
             network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=weights is not None)
     except OSError as error:  # URLError is one
-        url = f"https://download.pytorch.org/models/{kind.file}"
         raise CaflowError(
             f"no LPIPS trunk: {kind.file} is not in torch's cache, and the download failed",
-            f"download {url} into {str(kind.cached.parent)!r}, or {kind.option} FILE (safetensors)",
+            f"download https://download.pytorch.org/models/{kind.file} into "
+            f"{str(kind.cached.parent)!r}, or {kind.option} FILE (safetensors)",
             EXIT_WEIGHTS,
         ) from error
     if weights is not None:

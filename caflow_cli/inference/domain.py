@@ -23,8 +23,7 @@ def statistics(condition: Condition) -> Statistics:
     """
     values: list[Tensor] = []
     for d in map(to_float64, condition.d):
-        spread = d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2
-        values += [d.mean((2, 3)), spread]
+        values += [d.mean((2, 3)), d.var((2, 3), correction=0).clamp_min(1e-12).log() / 2]
     return torch.cat(values, 1).cpu().numpy()
 
 
@@ -37,8 +36,9 @@ def describe_domain(model: CAFlow, conditions: Tensor) -> dict[str, Any] | None:
     """
     if len(conditions) < 2:
         return None
-    parts = conditions.split(50)
-    values = np.concatenate([statistics(model.encode_condition(part)) for part in parts])
+    values = np.concatenate(
+        [statistics(model.encode_condition(part)) for part in conditions.split(50)]
+    )
     mean, deviation = values.mean(0), values.std(0, ddof=1).clip(min=1e-6)
     distances = np.sqrt(np.square((values - mean) / deviation).mean(1))
     return {

@@ -113,12 +113,13 @@ class Conditions:
         noise = [self._model.latent_noise(generator, self.size) for generator in generators]
         points, cells = self._decode(self.kept, noise, tau)
         steps.step()
-        pixels = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        found = [(image, 0) for image in pixels]
+        pixels = to_uint8(points).permute(0, 2, 3, 1).contiguous().cpu()
+        found = [(image, 0) for image in pixels.numpy()]
         for place in cells.flatten(1).any(1).nonzero().flatten().tolist() if strict else ():
             steps.total += 1
-            own = generators[place], noise[place]
-            found[place] = self._draw_alone(place // each, tau, *own, strict, steps)
+            found[place] = self._draw_alone(
+                place // each, tau, generators[place], noise[place], strict, steps
+            )
         return found
 
     def log_prob(
@@ -135,8 +136,7 @@ class Conditions:
                 targets, self.kept, noise_samples
             )
             steps.step()
-            pairs = zip(values.tolist(), deviations.cpu().unbind(1), strict=True)
-            return [Nats(*pair) for pair in pairs]
+            return list(map(Nats, values.tolist(), deviations.cpu().unbind(1)))
         each = len(targets) // len(self.cond)
         sums = [0.0] * len(targets)
         for row in range(len(self.cond)):
@@ -231,21 +231,16 @@ class Conditions:
             band = np.zeros((rows, width, image.shape[2]), np.float32)
             band[: len(rest)] = rest
             for left, horizontal in zip(tiles.lefts, across, strict=True):
-                corner = (top, left)
                 own = []
                 for z in noise:
-                    side = width // z.shape[2]  # of a latent's cell, in pixels
-                    down, right = (
-                        slice(start // side, (start + span) // side)
-                        for start, span in zip(corner, tiles.shape, strict=True)
+                    s = width // z.shape[2]  # pixels of the side of a latent's cell
+                    own.append(
+                        z[:, top // s : (top + rows) // s, left // s : (left + columns) // s]
                     )
-                    own.append(z[:, down, right])
-                point, cells = self._decode(self._read(row, corner), [own], tau)
-                seen = away[top // cell :, left // cell :][: rows // cell, : columns // cell]
-                seen |= cells[0]
+                point, cells = self._decode(self._read(row, (top, left)), [own], tau)
+                away[top // cell :, left // cell :][: rows // cell, : columns // cell] |= cells[0]
                 weight = (vertical[:, None] * horizontal)[:, :, None]
-                value = point[0].permute(1, 2, 0).cpu().numpy()
-                band[:, left : left + columns] += weight * value
+                band[:, left : left + columns] += weight * point[0].permute(1, 2, 0).cpu().numpy()
                 steps.step()
             done = band[: end - top]
             with np.errstate(invalid="ignore"):  # where a value is not finite it has diverged
@@ -271,9 +266,8 @@ def diverged_cells(model: CAFlow, condition: Condition, points: Tensor, logdet: 
     multiple = model.config.flow.multiple
     cells = math.ceil(_BLOCK / multiple)  # of a block's side
     rows, columns = (side // multiple for side in points.shape[-2:])
-    near = model.density.A.near_ends(points, condition.anchor)
-    lost = ~points.isfinite().all(1)
-    counts = torch.where(lost, _MOST + 1.0, near.to(torch.float32))
+    near = model.density.A.near_ends(points, condition.anchor).to(torch.float32)
+    counts = near.where(points.isfinite().all(1), _MOST + 1.0)
     side = cells * multiple
     in_blocks = F.avg_pool2d(counts[:, None], side, ceil_mode=True, divisor_override=1)[:, 0]
     away = in_blocks > _MOST

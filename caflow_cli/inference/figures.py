@@ -47,12 +47,12 @@ def grid_row(name: str, tau: Temperature, seen: Pixels, ranked: Sequence[Candida
     def cell(image: Pixels, *lines: str) -> Pixels:
         return _captioned(thumbnail(image, _CELL), lines, _CELL)
 
-    first = cell(seen, name, f"{seen.shape[1]} x {seen.shape[0]}", f"tau {tau}")
     cells = [
         cell(one.image, f"#{one.rank}   k {one.k}", *one.score.summary.split(", "))
         for one in ranked
     ]
     lines = [_joined(cells[k : k + _LONGEST], 1) for k in range(0, len(cells), _LONGEST)]
+    first = cell(seen, name, f"{seen.shape[1]} x {seen.shape[0]}", f"tau {tau}")
     return _joined([first, _joined(lines, 0)], 1)
 
 
@@ -120,10 +120,9 @@ def _with_image(image: Pixels, chart: Pixels, lines: Sequence[str]) -> Pixels:
 
 
 def _colours(values: _Values, table: str) -> Pixels:
-    colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()])
-    stops = np.linspace(0, 1, len(colours))
-    channels = [np.interp(values, stops, channel) for channel in colours.T]
-    return np.stack(channels, -1).round().astype(np.uint8)
+    colours = np.array([list(bytes.fromhex(colour)) for colour in table.split()]).T
+    stops = np.linspace(0, 1, len(colours[0]))
+    return np.stack([np.interp(values, stops, c) for c in colours], -1).round().astype(np.uint8)
 
 
 def thumbnail(image: Pixels, side: int) -> Pixels:
@@ -198,8 +197,8 @@ def _colour_chart(
     for share in (0.0, 0.5, 1.0):
         y = _LINE // 2 + (1 - share) * (height - 1)
         draw.line([(_BAR, y), (_BAR + 4, y)], fill=_INK)
-        label = f"{low + share * (high - low):g}"
-        draw.text((_BAR + 8, y), label, font=font, fill=_INK, anchor="lm")
+        value = f"{low + share * (high - low):g}"
+        draw.text((_BAR + 8, y), value, font=font, fill=_INK, anchor="lm")
     field = np.pad(field, ((_LINE // 2, 0), (0, 0), (0, 0)), constant_values=255)
     return _joined([field, np.array(canvas)], 1)
 

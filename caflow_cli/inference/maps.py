@@ -64,9 +64,10 @@ def attribution(
     reduced, scored = parts[0].reduce(condition, target)
     # Not strict: of some conditions most samples at tau 1 diverge, and still have a map.
     first = CustomPart(lambda _: reduced, parts[0].compose, parts[0].reduce)
-    request = Request(condition, [first, *parts[1:]])
     at_a_time = max(1, _AT_ONCE // (target.shape[0] * target.shape[1])) if len(parts) > 1 else None
-    sampler = Sampler(model, [request], strict=False, batch_size=at_a_time)
+    sampler = Sampler(
+        model, [Request(condition, [first, *parts[1:]])], strict=False, batch_size=at_a_time
+    )
 
     def map_of(images: Sequence[Pixels]) -> Tensor:
         maps = []

@@ -98,9 +98,8 @@ def score(
         CaflowError: The target or the mask does not fit the condition.
     """
     check_noise_samples(noise_samples)
-    condition, target, mask = as_image(condition), as_image(target), as_mask(mask)
-    request = Request.of(task_of(model), condition, mask)
-    return Sampler(model, [request]).score([target], noise_samples)[0]
+    request = Request.of(task_of(model), as_image(condition), as_mask(mask))
+    return Sampler(model, [request]).score([as_image(target)], noise_samples)[0]
 
 
 def restore_images(
@@ -171,17 +170,16 @@ class Drawing:
         Raises:
             CaflowError: The seeds do not suffice, or all candidates of an image diverged.
         """
-        sampling = self.sampling
+        sampling, first = self.sampling, self._drawn
         more = sampling.candidates if count is None else count
-        assert more is not None, "Sampling.of fills it in"
-        ks = range(self._drawn, self._drawn + more)
+        ks = range(first, first + (more or 0))
         replace(sampling, candidates=ks.stop, keep=1).check()
         seeds = [sampling.seed] * len(self._images)
         for batch in self._sampler.batches(sampling.temperature, ks, seeds):
             for one in batch:
                 if isinstance(self._task, SuperRes) and self._task.consistent:
-                    reduced = self._task.degrade(one.image).astype(int)
-                    one.consistency_max = int(np.abs(reduced - self._images[one.row]).max())
+                    apart = self._task.degrade(one.image).astype(int) - self._images[one.row]
+                    one.consistency_max = int(np.abs(apart).max())
                 self._found[one.row].append(one)
             self._drawn = min(ks.stop, self._drawn + self._sampler.at_a_time)
             if all(self._found):
@@ -251,6 +249,6 @@ def distances(images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
     """RMSE between M images, in levels, over pixels and channels: (M, M) float64, symmetric."""
     apart = np.zeros((len(images), len(images)))
     for i, j in combinations(range(len(images)), 2):
-        difference = np.subtract(images[i], images[j], dtype=np.int32)
-        apart[i, j] = apart[j, i] = np.sqrt(np.square(difference).mean(dtype=np.float64))
+        squares = np.square(np.subtract(images[i], images[j], dtype=np.int32))
+        apart[i, j] = apart[j, i] = np.sqrt(squares.mean(dtype=np.float64))
     return apart

@@ -54,9 +54,8 @@ class Candidates:
     model: Mapping[str, str | None]  # id and sha256
 
     def __repr__(self) -> str:
-        first = f"the first {self.ranked[0].score.summary}"
-        more = "".join(f"; {note}" for note in self.notes)
-        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, {first}{more}>"
+        more = "; ".join([f"the first {self.ranked[0].score.summary}", *self.notes])
+        return f"<Candidates: {len(self.ranked)} of {self.task} at τ {self.tau}, {more}>"
 
     @property
     def task(self) -> str:
@@ -123,12 +122,12 @@ class Candidates:
         if name is None:
             known = ", ".join(suffixes[0] for suffixes in FORMATS.values())
             raise usage_error(f"{str(path)!r} ends like no format", f"give it one of {known}")
-        for one in paths:
-            new = overwrite or not exists(one)
-            check_usage(new, f"{str(one)!r} exists", "save(path, overwrite=True)")
-        encoder = Encoder(name)
+        for one in () if overwrite else paths:
+            check_usage(not exists(one), f"{str(one)!r} exists", "save(path, overwrite=True)")
         for one, candidate in zip(paths, self.kept, strict=True):
-            data = encoder.encode(candidate.image, None, json.dumps(self.provenance(candidate)))
+            data = Encoder(name).encode(
+                candidate.image, None, json.dumps(self.provenance(candidate))
+            )
             atomic_write(one, data, replace=overwrite)
         return paths
 

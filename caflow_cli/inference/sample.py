@@ -70,8 +70,7 @@ class Request:
     @classmethod
     def of_condition(cls, task: Task, cond: Pixels) -> Request:
         """Make the request for a condition at model scale, whose image is not known."""
-        part = CustomPart(lambda y: y, task.keep_known, lambda y, target: (y, target))
-        return cls(cond, [part])
+        return cls(cond, [CustomPart(lambda y: y, task.keep_known, lambda *pair: pair)])
 
 
 @dataclass(eq=False)
@@ -166,9 +165,8 @@ class Sampler:
         """
         size, steps = self.conditions.size, Steps(self._progress)
         groups = [ks[first : first + self.at_a_time] for first in range(0, len(ks), self.at_a_time)]
-        passes = len(groups)
-        if (tiles := len(self.conditions.tiles)) > 1:
-            passes = len(ks) * len(self._requests) * tiles
+        tiles = len(self.conditions.tiles)
+        passes = len(ks) * len(self._requests) * tiles if tiles > 1 else len(groups)
         steps.total = passes * self._parts * (1 if noise_samples is None else 2)
         for group in groups:
             batch = [
@@ -186,8 +184,7 @@ class Sampler:
                 if part > 0:  # which is another for each candidate
                     conds = [one.request.parts[part].condition(one.image) for one in some]
                     conditions = Conditions(self._model, to_batch(conds), self._bf16)
-                own = [generators[one] for one in some]
-                drawn = conditions.draw(tau, own, self._strict, steps)
+                drawn = conditions.draw(tau, [generators[one] for one in some], self._strict, steps)
                 for one, (sample, redraws) in zip(some, drawn, strict=True):
                     one.take(sample)
                     one.redraws += redraws

@@ -71,13 +71,12 @@ def score_of(
         return Score(total, None, None, None, "parts", (width, height), places)
     # The parts have the noise in common, so their errors do not add up like independent ones.
     together = torch.stack(deviations).sum(0)
-    domain = "image" if shape[:2] == size else "reduced"
     return Score(
         rank_score=total,
         log_likelihood=total,
         bits_per_dim=bits_per_dim(total, count * shape[2] * height * width),
         standard_error=float(standard_error(together[:, None])) if len(together) > 1 else None,
-        score_domain=domain if count == 1 else "parts",
+        score_domain="parts" if count > 1 else "image" if shape[:2] == size else "reduced",
         scored_size=(width, height),
         parts=places,
     )

@@ -102,12 +102,11 @@ class CAFlow(Pretrained):
             noise: (B, C, H, W): uniform u, or standard normal where `dequantization` is
                 "variational".
         """
-        y = self._pixels(cond, "condition")
+        condition, cond_log_prob = self.density.condition(self._pixels(cond, "condition"))
         v = self._pixels(target, "target")
         dequantized: Tensor | float = 0.0
         if noise is not None:
             v, dequantized = self.dequantize(v, to_layout(noise.to(v)))
-        condition, cond_log_prob = self.density.condition(y)
         condition.check(v.shape[0], v)
         _, log_prob = self.density(v, condition)
         return LossTerms(log_prob + dequantized, cond_log_prob)
@@ -127,8 +126,9 @@ class CAFlow(Pretrained):
         """
         if isinstance(cond, Condition):
             return cond
-        y = self._pixels(cond, "condition", only_uint8=True)
-        return self._forms.of(self.density).condition(y)[0]
+        return self._forms.of(self.density).condition(self._pixels(cond, "condition", None, True))[
+            0
+        ]
 
     @exact()
     def encode(self, target: Tensor, cond: Tensor | Condition) -> tuple[list[Tensor], Tensor]:
@@ -182,8 +182,10 @@ class CAFlow(Pretrained):
         condition = self.encode_condition(cond)
         found, shapes = [tuple(z.shape[1:]) for z in latents], self.latent_shapes(condition.size)
         if found != shapes:
-            hint = f"pass those of encode, in its order: {shapes}"
-            raise CaflowError(f"{len(found)} latents of shapes {found}", hint)
+            raise CaflowError(
+                f"{len(found)} latents of shapes {found}",
+                f"pass those of encode, in its order: {shapes}",
+            )
         condition.check(latents[0].shape[0])
         wide = all(z.dtype == torch.float64 for z in latents)
         dtype = self._point_type() if wide else self.dtype
@@ -315,8 +317,9 @@ class CAFlow(Pretrained):
         if backend == "inductor":
             check_compiler(self.device)
             mode = "reduce-overhead" if self.device.type == "cuda" else None  # by CUDA graphs
-        compiled = torch.compile(Density.inverse, dynamic=False, backend=backend, mode=mode)
-        self._forms.compiled = compiled
+        self._forms.compiled = torch.compile(
+            Density.inverse, dynamic=False, backend=backend, mode=mode
+        )
 
     def _point_type(self) -> torch.dtype:
         wide = not self.training and float64_device(self.device) == self.device

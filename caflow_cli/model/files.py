@@ -129,8 +129,8 @@ def config_json(config: Config) -> str:
 
 def metadata_of(config: Config, training: dict[str, Any]) -> dict[str, str]:
     """The metadata that `read_info` reads back. Numbers that are not finite become null."""
-    record = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
-    return {_KEY: json.dumps(record, allow_nan=False)}
+    values = {"schema": SCHEMA, "config": config.to_dict(), "training": _finite(training)}
+    return {_KEY: json.dumps(values, allow_nan=False)}
 
 
 def _finite(value: Any) -> Any:
@@ -193,7 +193,11 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
             head = file.read(1024)
             length = int.from_bytes(head[:8], "little")
             if not (len(head) > 8 and head[8:9] == b"{" and length < 1 << 40):
-                raise _other(path, head)
+                for pattern, (what, hint) in _KINDS:
+                    if pattern.match(head):
+                        message = f"{str(path)!r} is not safetensors: it is a {what}"
+                        raise CaflowError(message, hint, EXIT_WEIGHTS)
+                raise _damaged(path, "it begins like none" if head else "it is empty")
             if length > MAX_HEADER:
                 raise _damaged(path, f"its header claims {length} bytes, more than {MAX_HEADER}")
             file.seek(8)
@@ -203,10 +207,10 @@ def read_header(path: Path) -> tuple[dict[str, TensorInfo], dict[str, str]]:
         strict_json(text)
         with safe_open(path, framework="np") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            tensors = {
-                n: TensorInfo(s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()
-            }
-            return tensors, opened.metadata() or {}
+            return {
+                name: TensorInfo(one.get_dtype(), tuple(one.get_shape()))
+                for name, one in slices.items()
+            }, opened.metadata() or {}
     except FileNotFoundError as error:
         raise CaflowError(
             f"no model file {str(path)!r}", "caflow models list", EXIT_WEIGHTS
@@ -273,14 +277,6 @@ _KINDS: list[tuple[re.Pattern[bytes], tuple[str, str]]] = [
     (re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE), ("web page", _AGAIN)),
     (re.compile(rb"\s*[{\[]"), ("JSON text", "name the .safetensors file beside it")),
 ]
-
-
-def _other(path: Path, head: bytes) -> CaflowError:
-    for pattern, (what, hint) in _KINDS:
-        if pattern.match(head):
-            message = f"{str(path)!r} is not safetensors: it is a {what}"
-            return CaflowError(message, hint, EXIT_WEIGHTS)
-    return _damaged(path, "it begins like none" if head else "it is empty")
 
 
 def _damaged(path: Path, reason: str) -> CaflowError:

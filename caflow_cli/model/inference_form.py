@@ -87,8 +87,8 @@ class InferenceForms:
     ) -> tuple[Tensor, Tensor]:
         """`trained.inverse` by its form; compiled for latents in the weights' type."""
         density = self.of(trained, bf16)
-        own_type = next(trained.parameters()).dtype
-        if self.compiled is None or density is trained or latents[0].dtype != own_type:
+        wide = latents[0].dtype != next(trained.parameters()).dtype
+        if self.compiled is None or density is trained or wide:
             return density.inverse(latents, cond)
         v, log_prob = self.compiled(density, latents, cond)
         # The memory of a CUDA graph is its next run's.

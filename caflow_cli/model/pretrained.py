@@ -46,8 +46,8 @@ class Pretrained(nn.Module, PyTorchModelHubMixin):
             bf16_convs: Store net convolutions in bfloat16. This halves the size and costs a few
                 nats for each image.
         """
-        content = checkpoint_bytes(self.state_dict(), self.config, training, bf16_convs=bf16_convs)
-        atomic_write(path, content)
+        tensors = self.state_dict()
+        atomic_write(path, checkpoint_bytes(tensors, self.config, training, bf16_convs=bf16_convs))
 
     @classmethod
     def load(cls: type[_M], path: Path) -> _M:

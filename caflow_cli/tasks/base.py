@@ -132,10 +132,8 @@ def pad(image: npt.NDArray[Any], multiple: int) -> npt.NDArray[Any]:
     """
     for axis in (0, 1):
         if missing := -image.shape[axis] % multiple:
-            widths = [(0, 0)] * image.ndim
-            widths[axis] = (0, missing)
-            mode = "reflect" if image.shape[axis] > 1 else "edge"
-            image = np.pad(image, widths, mode=mode)  # type: ignore[call-overload]
+            widths = [(0, missing if axis == a else 0) for a in range(image.ndim)]
+            image = np.pad(image, widths, "reflect" if image.shape[axis] > 1 else "edge")
     return image
 
 
@@ -146,8 +144,8 @@ def padded_size(height: int, width: int, multiple: int) -> tuple[int, int]:
 
 def resize(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """Resize by Pillow BICUBIC: uint8 (H, W, 3) or (H, W), or float32 (H, W), to the same type."""
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(resized)  # `asarray` would be read-only, which torch warns of
+    # `asarray` would be read-only, which torch warns of
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def scaled_size(image: Pixels, size: int) -> tuple[int, int]:

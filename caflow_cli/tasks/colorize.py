@@ -63,10 +63,8 @@ class Colorize(WholeImage):
         h, w = scaled_size(image, self.size)
         level = grey(image)
         chroma = upsample_chroma(_chroma(sample[:h, :w]), resize(level, h, w), level)
-        result = np.empty((height, width, 3), np.uint8)
-        for part in _strips(height, width):
-            result[part] = _tint(level[part], [plane[part] for plane in chroma])
-        return result
+        parts = _strips(height, width)
+        return np.concatenate([_tint(level[part], [c[part] for c in chroma]) for part in parts])
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """The target at model scale and its grey there, both padded.

@@ -70,22 +70,20 @@ class Inpaint(Task):
         hole = self.hole(image, mask)
         left, found, (side, _) = hole.copy(), [], self.model_size(image)
         for window in plan_windows(hole, self._window_side(hole.shape), self.rim):
-            inside = window.of(left).copy()
-            earlier = window.of(hole) & ~inside
-            found.append(HoleWindow(window, inside, earlier, self.cond_channels, side))
+            own = window.of(left).copy()
+            earlier = window.of(hole) & ~own
+            found.append(HoleWindow(window, own, earlier, self.cond_channels, side))
             window.of(left)[:] = False
         return found
 
     def keep_known(self, condition: Pixels, sample: Pixels) -> Pixels:
         """Keep the sample in the hole, known pixels outside. Of 3 channels, black is the hole."""
         marked, black = condition[..., 3:] >= HOLE, (condition == 0).all(-1, keepdims=True)
-        hole = marked if self.cond_channels == 4 else black
-        return np.where(hole, sample, condition[..., :3])
+        return np.where(marked if self.cond_channels == 4 else black, sample, condition[..., :3])
 
     def keep_known_points(self, condition: torch.Tensor, sample: torch.Tensor) -> torch.Tensor:
         marked, black = condition[:, 3:] >= HOLE, (condition < 1).all(1, keepdim=True)
-        hole = marked if self.cond_channels == 4 else black
-        return sample.where(hole, condition[:, :3])
+        return sample.where(marked if self.cond_channels == 4 else black, condition[:, :3])
 
     def training_condition(
         self, target: Pixels, generator: torch.Generator | None = None
@@ -178,8 +176,7 @@ class HoleWindow:
         check_target(image, target, image.shape[:2], "the size of the condition")
         part = self.window.of(target)
         known, cells = self._shrink(part)
-        whole = resize(np.ascontiguousarray(part), self.window.height, self.window.width)
-        before = image.copy()
+        whole, before = resize(np.ascontiguousarray(part), *cells.shape), image.copy()
         self.window.of(before)[self.earlier] = part[self.earlier]
         return self.condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
@@ -223,16 +220,13 @@ def _marked(image: Pixels, hole: Mask, channels: int) -> Pixels:
     """Make a condition of 3 or 4 channels, as `Inpaint` describes: uint8 (h, w, channels)."""
     if channels == 3:
         return np.where(hole[..., None], np.uint8(0), image)
-    result = np.empty((*hole.shape, 4), np.uint8)
-    result[..., :3] = np.where(hole[..., None], np.uint8(_FILL), image)
-    result[..., 3] = np.where(hole, np.uint8(255), np.uint8(0))
-    return result
+    mark = np.where(hole, np.uint8(255), np.uint8(0))
+    return np.dstack([np.where(hole[..., None], np.uint8(_FILL), image), mark])
 
 
 def _touched(hole: Mask, cells: int) -> Mask:
     """Whether any row of each cell is true, (N, W) to (cells, W). Cells may share a row."""
-    rows = len(hole)
-    edges = np.arange(cells + 1) * rows
+    edges = np.arange(cells + 1) * len(hole)
     first, last = edges[:-1] // cells, -(-edges[1:] // cells)
     counts = np.concatenate([np.zeros_like(hole[:1], np.int32), hole.cumsum(0, dtype=np.int32)])
     return counts[last] > counts[first]

@@ -142,8 +142,8 @@ def shrink_as_photo(target: Pixels, factor: int, generator: torch.Generator) -> 
         image = image.filter(ImageFilter.GaussianBlur(factor * (0.05 + 0.45 * u[2])))
     small = np.array(image.resize(size, _KERNELS[int(u[3] * len(_KERNELS))]))
     if u[4] < 1 / 3:
-        channels = 1 if u[6] < 0.5 else 3
-        noise = torch.randn((*small.shape[:2], channels), generator=generator).numpy()
+        shape = (*small.shape[:2], 1 if u[6] < 0.5 else 3)
+        noise = torch.randn(shape, generator=generator).numpy()
         small = np.rint(small + (1 + 9 * u[5]) * noise).clip(0, 255).astype(np.uint8)
     if u[7] < 0.5:
         # The first pixel lies anywhere in a block.

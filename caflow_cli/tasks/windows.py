@@ -134,9 +134,9 @@ def _length(span: slice) -> int:
 
 
 def _box(mask: Mask, top: int = 0, left: int = 0) -> Box:
-    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
-    down = slice(top + int(rows[0]), top + int(rows[-1]) + 1)
-    return down, slice(left + int(columns[0]), left + int(columns[-1]) + 1)
+    rows, columns = (np.flatnonzero(mask.any(axis)).tolist() for axis in (1, 0))
+    down = slice(top + rows[0], top + rows[-1] + 1)
+    return down, slice(left + columns[0], left + columns[-1] + 1)
 
 
 def _around(box: Box, shape: tuple[int, ...], size: int) -> Window:
@@ -169,9 +169,8 @@ def _thick(hole: Mask, size: int) -> Mask:
     if min(hole.shape) < side:
         return np.zeros_like(hole)
     inside = _over_squares(np.logical_and, hole, side)  # squares in the hole, by their first pixel
-    reach = side - 1 + size // 8
-    near = _over_squares(np.logical_or, np.pad(inside, reach), side + 2 * (size // 8))
-    return hole & near
+    around = np.pad(inside, side - 1 + size // 8)
+    return hole & _over_squares(np.logical_or, around, side + 2 * (size // 8))
 
 
 def _over_squares(join: np.ufunc, mask: Mask, side: int) -> Mask:
