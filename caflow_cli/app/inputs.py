@@ -15,8 +15,6 @@ from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
 
-__all__ = ["Fields", "Limits", "drawn_map", "painted_hole", "read_upload"]
-
 
 @dataclass(frozen=True, eq=False)
 class Fields:

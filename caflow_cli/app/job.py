@@ -23,8 +23,6 @@ from ..sampling import Sampling
 from ..tasks import Pixels
 from ..tasks.base import as_read, resize
 
-__all__ = ["Job", "Stopped", "Update"]
-
 # New values or properties of the page's components, by name; the others stay as they are.
 Update = dict[str, Any]
 

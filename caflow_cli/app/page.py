@@ -14,8 +14,6 @@ from .inputs import Fields
 from .job import Update
 from .sessions import Sessions
 
-__all__ = ["CSS", "THEME", "Page"]
-
 CSS = Path(__file__).with_name("style.css")
 # Fonts of the machine, so that none is fetched.
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]

@@ -18,8 +18,6 @@ from ..errors import EXIT_WEIGHTS, CaflowError, usage_error
 from .inputs import Limits
 from .sessions import Models, Sessions
 
-__all__ = ["serving"]
-
 _LOCAL, _LIMITS = "127.0.0.1", Limits()
 
 

@@ -28,8 +28,6 @@ from ..tasks import Pixels, get_task
 from .inputs import Fields, Limits, drawn_map, painted_hole, read_upload
 from .job import Job, Stopped, Update
 
-__all__ = ["EXAMPLES", "Models", "Sessions"]
-
 # A bundled image for each task.
 EXAMPLES = {"superres": "cat", "colorize": "cat_192", "inpaint": "cat_192", "paired": "map"}
 _CANVAS = 1024  # pixels of the longer side of what is painted on, at most

@@ -26,8 +26,6 @@ from .config import config_command, defaults, origin
 from .console import ClosedPipe, Console, say
 from .options import option
 
-__all__ = ["app", "main"]
-
 _HELP = "Sample p(w|y) for images with conditional autoregressive flows, and score any pair."
 
 app = typer.Typer(

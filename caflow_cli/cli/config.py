@@ -23,8 +23,6 @@ from ..errors import CaflowError, usage_error
 from ..paths import is_file
 from .console import Console
 
-__all__ = ["config_command", "config_path", "defaults", "name_origins", "origin", "read_toml"]
-
 _Table = dict[str, Any]
 
 

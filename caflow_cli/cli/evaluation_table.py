@@ -14,8 +14,6 @@ from ..evaluation import METRICS
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
 
-__all__ = ["table_lines"]
-
 _ARROWS = {"lower": " ↓", "higher": " ↑", "nominal": ""}
 _STYLES = {"model": "bold", "difference": "dim", "other": None}
 

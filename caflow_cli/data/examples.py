@@ -22,17 +22,6 @@ from .manifest import MANIFESTS, open_manifest
 from .remote import is_remote, open_remote
 from .split import Example, ImageFiles, Role, Split, check_there, choose, has_split
 
-__all__ = [
-    "DamagedError",
-    "Examples",
-    "check_damaged",
-    "check_one_size",
-    "condition_channels",
-    "keep",
-    "open_files",
-    "open_split",
-]
-
 _MOST_DAMAGED = 0.01  # share of a set
 _PEEK = 32  # pairs that are looked at to tell whether conditions are grey
 

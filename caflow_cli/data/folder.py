@@ -12,8 +12,6 @@ from ..errors import CaflowError, check_usage, usage_error
 from ..images import MAX_BYTES, SUFFIXES
 from .split import ImageFiles, leads_out
 
-__all__ = ["is_image", "open_folder", "open_zip", "read_file", "walk"]
-
 
 def open_folder(path: Path) -> ImageFiles:
     """Open a folder, with its subfolders, without hidden files."""

@@ -12,8 +12,6 @@ from ..errors import check_usage, usage_error
 from .folder import is_image, read_file
 from .split import ImageFiles, Role, Split, leads_out
 
-__all__ = ["MANIFESTS", "choose_columns", "lay_out", "open_manifest", "split_of"]
-
 MANIFESTS = (".csv", ".jsonl")
 # Names under which a set may have its columns, the usual one first.
 _COLUMNS = {

@@ -14,8 +14,6 @@ from .folder import read_file, walk
 from .manifest import choose_columns, lay_out, split_of
 from .split import ImageFiles, Role, Split
 
-__all__ = ["is_remote", "open_remote"]
-
 _HUB = "hf://"
 _BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
 _SAVED = ("dataset_dict.json", "state.json")  # of `save_to_disk`

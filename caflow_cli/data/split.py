@@ -12,18 +12,6 @@ from typing import Literal
 from ..errors import CaflowError, usage_error
 from ..paths import exists
 
-__all__ = [
-    "Example",
-    "ImageFiles",
-    "Role",
-    "Split",
-    "check_there",
-    "choose",
-    "has_split",
-    "leads_out",
-    "of_masks",
-]
-
 Split = Literal["train", "val", "test"]
 Role = Literal["images", "pairs", "masks"]  # what is read from a set
 

@@ -18,8 +18,6 @@ from .protocols import BASELINES
 from .run import Progress, evaluate
 from .settings import Settings
 
-__all__ = ["RULE", "Choice", "choose_temperature", "temperatures"]
-
 _ROOM = 0.10  # by how much the RMSE may be above the least one
 RULE = f"the lowest lpips whose rmse is at most {_ROOM:.0%} above the least one"
 

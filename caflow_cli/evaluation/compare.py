@@ -23,8 +23,6 @@ from .metrics.sets import caution, distances
 from .result import Evaluation, Failure, Result, Row, estimates
 from .run import Progress
 
-__all__ = ["compare"]
-
 _COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
 _DEFAULT = Weights()
 _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by name

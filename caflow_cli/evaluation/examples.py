@@ -21,20 +21,6 @@ from ..tasks.base import grey, resize
 from ..tasks.holes import central_hole
 from .metrics.pairs import psnr
 
-__all__ = [
-    "OF_EXAMPLES",
-    "Example",
-    "colourfulness",
-    "damage",
-    "inconsistency",
-    "load_opencv",
-    "make_example",
-    "mask_index",
-    "psnr_hole",
-    "restore_simply",
-    "seam",
-]
-
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # of `cv2.inpaint`
 _RADIUS = 3  # pixels around each that a fill reads, as in OpenCV's own examples
 

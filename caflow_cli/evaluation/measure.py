@@ -20,8 +20,6 @@ from .metrics.pairs import PairMetrics, diversity, rank_histogram
 from .result import Row, draws_of, ranked
 from .settings import Cell, Settings
 
-__all__ = ["SEED_STEP", "Measured", "Measurer"]
-
 SEED_STEP = 1_000_003  # between the seeds of neighbouring images
 
 

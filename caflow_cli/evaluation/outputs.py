@@ -18,8 +18,6 @@ from .measure import Measured
 from .result import Row
 from .settings import Cell, Settings
 
-__all__ = ["earlier_rows", "shown_cell", "write"]
-
 
 def shown_cell(settings: Settings) -> Cell | None:
     """The setting whose candidates the gallery shows: first temperature and rule, largest M."""

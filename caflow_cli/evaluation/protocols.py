@@ -15,8 +15,6 @@ from typing import Any
 from ..errors import usage_error
 from .metrics import read_tables
 
-__all__ = ["BASELINES", "PROTOCOLS", "Protocol", "get_protocol"]
-
 # By task: what can be had without a model.
 BASELINES = {
     "superres": "bicubic",

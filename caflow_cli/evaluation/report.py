@@ -14,8 +14,6 @@ from .outputs import shown_cell
 from .result import Evaluation, Row, describe, draws_of, ranked
 from .settings import Cell, Settings
 
-__all__ = ["write_report"]
-
 _ARROWS = {"lower": "↓", "higher": "↑", "nominal": ""}
 
 

@@ -28,22 +28,6 @@ from .metrics import METRICS
 from .metrics.pairs import central_share
 from .settings import Cell
 
-__all__ = [
-    "ALL",
-    "LIKELIEST",
-    "Estimate",
-    "Evaluation",
-    "Failure",
-    "Result",
-    "Row",
-    "describe",
-    "draws_of",
-    "estimate",
-    "estimates",
-    "ranked",
-    "summarise",
-]
-
 Row: TypeAlias = dict[str, Any]
 
 ALL = "all candidates"  # their mean, where the model's row is of the best

@@ -32,8 +32,6 @@ from .report import write_report
 from .result import Estimate, Evaluation, Failure, Result, summarise
 from .settings import Cell, Settings
 
-__all__ = ["Progress", "evaluate"]
-
 Progress = Callable[[int, int], None]  # images done, and in all; 0 in all: nobody knows
 
 

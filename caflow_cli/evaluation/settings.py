@@ -18,8 +18,6 @@ from .protocols import BASELINES, Protocol, get_protocol
 if TYPE_CHECKING:
     from ..data.split import Split
 
-__all__ = ["Cell", "Settings"]
-
 
 class Cell(NamedTuple):
     """One setting of a sweep: the N best of M candidates at temperature tau, by a rule of rank."""

@@ -12,8 +12,6 @@ from ..layers.terms import affine, affine_inverse, per_candidate
 from .known import FilledPixels, KnownImage, KnownLuminance, KnownPixels
 from .logit import Logit
 
-__all__ = ["Anchor", "AnchorCondition"]
-
 _MAPS: dict[str, type[Logit]] = {
     "none": Logit,
     "enlarged": KnownImage,

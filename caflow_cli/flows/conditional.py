@@ -13,15 +13,6 @@ from ..layers import Modules
 from .multiscale import latent_channels
 from .scale import ConditionalScale, ScaleCondition
 
-__all__ = [
-    "Autoregressive",
-    "ConditionalFlow",
-    "FlowCondition",
-    "Latents",
-    "function",
-    "latent_layout",
-]
-
 Latents = list[list[Tensor]]  # z[i][j] = z_j^i
 FlowCondition = Sequence[Sequence[ScaleCondition]]  # what was read of D, by the functions of F
 

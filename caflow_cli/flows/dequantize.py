@@ -18,8 +18,6 @@ from ..layers import Conv, Modules, Squeeze
 from ..layers.terms import scaling, sum_per_image
 from .step import ConditionalStep, Link, forward_through, inverse_through
 
-__all__ = ["NOISE_LEVELS", "VariationalNoise", "noise_draws", "to_uint8", "uniform_noise"]
-
 # Noise is a multiple of 2^-16, so that w + u is exact in float32 and never rounds up to w + 1.
 NOISE_LEVELS = 2**16
 # The noise of every score. Changing it changes every published log-likelihood.

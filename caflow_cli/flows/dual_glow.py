@@ -14,8 +14,6 @@ from .conditional import FlowCondition, Latents
 from .multiscale import latent_channels
 from .scale import ScaleCondition
 
-__all__ = ["ConditionalGaussian", "DualGlow"]
-
 
 class ConditionalGaussian(nn.Module):
     """p(L_i | D_i) = N(μ(D_i), diag(exp(2 s(D_i)))), as the map `z = exp(-s) (L_i - μ)`.

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from ..devices import to_float64, to_like
 
-__all__ = ["harmonic_fill"]
-
 _SWEEPS = 30  # at each resolution
 _OVER = 1.8  # the relaxation's factor: best for holes some 30 pixels wide
 _GREY = 128.0  # of an image without a known pixel

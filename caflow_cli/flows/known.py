@@ -10,8 +10,6 @@ from ..layers.terms import per_candidate, scaling, sum_per_image
 from .fill import harmonic_fill
 from .logit import Logit
 
-__all__ = ["FilledPixels", "KnownImage", "KnownLuminance", "KnownPixels"]
-
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114  # Rec. 601, as Pillow's `convert("L")` weighs them
 
 

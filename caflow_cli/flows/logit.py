@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from ..layers.terms import scaling, sum_per_image
 
-__all__ = ["Logit"]
-
 
 class Logit(nn.Module):
     """`h = logit(p)`, `p = α/2 + (1 - α) v / levels`: pixels (0, levels) to the real line.

@@ -11,8 +11,6 @@ from ..devices import zeros_float64
 from ..layers import Modules
 from .scale import Scale
 
-__all__ = ["MultiScaleFlow", "latent_channels"]
-
 
 def latent_channels(image_channels: int, index: int, scales: int) -> int:
     """The channels of L_i or D_i: C 2^(n-i), and twice that for i = 0, which is not split."""

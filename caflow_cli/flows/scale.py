@@ -24,8 +24,6 @@ from ..layers import (
 from ..layers.terms import per_candidate
 from .step import ConditionalStep, Link, Step, StepCondition, forward_through, inverse_through
 
-__all__ = ["ConditionalScale", "Scale", "ScaleCondition"]
-
 _S = TypeVar("_S", bound="_Scale")
 
 

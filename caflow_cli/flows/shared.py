@@ -13,8 +13,6 @@ from ..layers import Modules
 from .conditional import FlowCondition, Latents, function, latent_layout
 from .scale import ConditionalScale
 
-__all__ = ["SharedAutoregressive"]
-
 
 class SharedAutoregressive(nn.Module):
     """f_k^{k+1}, ..., f_k^{n-1} are one function f_k, which makes 2n - 1 functions in all.

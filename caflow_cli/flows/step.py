@@ -12,15 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from ..devices import zeros_float64
 from ..layers import ChannelAffine, Composed, Coupling, FoldedAffine, Injector
 
-__all__ = [
-    "ConditionalStep",
-    "Link",
-    "Step",
-    "StepCondition",
-    "forward_through",
-    "inverse_through",
-]
-
 
 class Step(nn.Module):
     """Step of R and T: actnorm, 1×1, affine coupling. Shapes: x (B, C, H, W).

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 from ..errors import EXIT_WEIGHTS, CaflowError
 
-__all__ = ["hide_progress", "hub_errors"]
-
 
 def hide_progress() -> None:
     """Show no progress bars. By default, transfers show one if stderr is a terminal."""

@@ -18,8 +18,6 @@ from ..model import strict_json, upgrade
 from ..records import Count, Rule, check, parse
 from ..tasks import get_task
 
-__all__ = ["Entry", "bundled_path", "load_manifest", "manifest_json", "manifest_path"]
-
 _REINSTALL = "pip install --force-reinstall caflow-cli"
 _MAX_BYTES = 4_000_000  # of a manifest
 

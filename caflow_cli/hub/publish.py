@@ -9,17 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..assets import WEIGHTS_DIR
+from ..assets import WEIGHTS_DIR, manifest_path
 from ..errors import EXIT_USAGE, EXIT_WEIGHTS, CaflowError
 from ..images import atomic_write, locked_folder, make_folder
 from ..model import CAFlow, Card, config_json, read_info
 from ..model.pretrained import BITS, checkpoint_bytes
 from ..paths import exists, is_folder
 from .client import hub_errors
-from .manifest import Entry, load_manifest, manifest_json, manifest_path
+from .manifest import Entry, load_manifest, manifest_json
 from .resolve import WEIGHTS, entry_of, resolve
-
-__all__ = ["MAX_BYTES", "pack", "prepare", "push"]
 
 MAX_BYTES = 12_000_000  # of a bundled file, as a wheel compresses it
 _CARD = "README.md"

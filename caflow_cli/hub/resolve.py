@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..assets import manifest_path
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..model import CheckpointInfo, read_info
 from ..paths import exists, is_file, sha256_of
 from .client import hub_errors
-from .manifest import Entry, bundled_path, load_manifest, manifest_path
+from .manifest import Entry, bundled_path, load_manifest
 
 if TYPE_CHECKING:
     from ..model import CAFlow
-
-__all__ = ["Resolved", "default_model", "describe", "entry_of", "load", "resolve", "verify"]
 
 WEIGHTS = "model.safetensors"  # as repositories and folders name it
 _REPO = re.compile(r"(?P<repo>\w[\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")

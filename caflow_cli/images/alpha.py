@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-__all__ = ["Pixels", "fill_transparent"]
-
 Pixels = npt.NDArray[np.uint8]  # (H, W, C), or (H, W) of alpha, grey and masks; 0-255
 
 

@@ -14,8 +14,6 @@ from ..errors import CaflowError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["atomic_write", "locked_folder", "make_folder", "remove_leftovers"]
-
 _cleaned: set[Path] = set()  # folders, by this process
 
 

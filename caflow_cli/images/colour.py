@@ -11,8 +11,6 @@ from PIL import Image, ImageCms
 
 from .alpha import Pixels
 
-__all__ = ["to_srgb"]
-
 _STRIP = 2**20  # pixels converted at a time, which bounds memory
 
 

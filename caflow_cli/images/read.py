@@ -23,17 +23,6 @@ from .alpha import Pixels, fill_transparent
 from .colour import to_srgb
 from .write import DESCRIPTION, PROVENANCE_KEY
 
-__all__ = [
-    "MAX_BYTES",
-    "SUFFIXES",
-    "Decoded",
-    "decode",
-    "no_file",
-    "read_image",
-    "read_provenance",
-    "stored_size",
-]
-
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 MAX_BYTES = 3 * 2**27  # of a file
 

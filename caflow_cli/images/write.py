@@ -15,8 +15,6 @@ from ..errors import EXIT_USAGE, CaflowError
 from .alpha import Pixels
 from .atomic import atomic_write
 
-__all__ = ["FORMATS", "PROVENANCE_KEY", "Encoder", "encode_png", "format_of", "write_png"]
-
 # Name on the command line -> suffixes; files are named with the first one.
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "png": (".png",),

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from ..devices import to_float64, to_like
 
-__all__ = ["ActNorm"]
-
 
 class ActNorm(nn.Module):
     """`y = exp(log_scale) (x + bias)`, with one scale and one bias for each channel.

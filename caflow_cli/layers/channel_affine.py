@@ -15,8 +15,6 @@ from .convolve import convolution
 from .invconv import InvConv1x1
 from .terms import volume
 
-__all__ = ["ChannelAffine", "Composed", "FoldedAffine", "compose", "product"]
-
 
 class Composed(NamedTuple):
     """A `ChannelAffine` as `y = weight x + bias`, and the log-scales whose sum is log|det|."""

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from ..devices import to_layout
 
-__all__ = ["FixedConv", "conv2d"]
-
 
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False) -> Tensor:
     """`F.conv2d` of the same size, and ReLU of it if asked; an image is rounded as in a batch.

@@ -19,8 +19,6 @@ from torch.autograd.function import once_differentiable
 from ..devices import prefers_products, to_layout
 from .conv import conv2d
 
-__all__ = ["convolution", "data_gradient", "mask", "weight_gradients"]
-
 
 def convolution(
     x: Tensor,

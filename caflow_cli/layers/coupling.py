@@ -13,8 +13,6 @@ from ..devices import to_layout
 from .nets import ConvNet, net_backward
 from .terms import affine, affine_backward, affine_forward, affine_inverse
 
-__all__ = ["Coupling"]
-
 
 class Coupling(nn.Module):
     """`y1 = exp(s(x2, c)) x1 + b(x2, c)`, `y2 = x2` (`affine`).

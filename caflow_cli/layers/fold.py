@@ -8,8 +8,6 @@ from typing import TypeVar
 
 from torch import nn
 
-__all__ = ["fold", "fold_children", "nets_in_bf16"]
-
 _M = TypeVar("_M", bound=nn.Module)
 
 

@@ -15,17 +15,6 @@ from ..devices import to_layout
 from .nets import Conv, Modules, Residual, init_normal, rms_norm
 from .norms import group_norm
 
-__all__ = [
-    "Enlarge",
-    "Guide",
-    "GuideNet",
-    "Spread",
-    "UNet",
-    "build_guide",
-    "build_spread",
-    "mean_of_views",
-]
-
 
 class Block(nn.Module):
     """`h + conv(ReLU(conv(h)))`, 3×3 both; the branch starts small beside h.

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 from .nets import ConvNet
 from .terms import affine, affine_inverse
 
-__all__ = ["Injector"]
-
 
 class Injector(nn.Module):
     """`y = exp(s(c)) x + b(c)`: scale and bias of every value depend on the condition alone.

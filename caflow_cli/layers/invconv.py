@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from ..devices import to_dtype
 
-__all__ = ["InvConv1x1"]
-
 
 class InvConv1x1(nn.Module):
     """W of `y = W x` at every pixel, `W = P L (U + diag(sign * exp(log_diag)))`.

@@ -14,9 +14,6 @@ from .conv import FixedConv, conv2d
 from .convolve import convolution, data_gradient, mask, weight_gradients
 from .terms import per_candidate
 
-__all__ = ["Conv", "ConvNet", "Modules", "Residual", "Trunk", "init_normal", "rms_norm"]
-
-
 _M = TypeVar("_M", bound=nn.Module)
 
 

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Moments", "group_norm"]
-
 
 class Moments:
     """Mean and variance of every `group_norm` of a net, kept from one pass for others.

@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from ..devices import zeros_float64
 
-__all__ = ["Squeeze"]
-
 
 class Squeeze(nn.Module):
     """(B, C, H, W) <-> (B, 4C, H/2, W/2). It permutes values, so the log-determinant is 0."""

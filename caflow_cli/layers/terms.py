@@ -14,22 +14,6 @@ from torch.autograd.function import once_differentiable
 
 from ..devices import sum_float64, to_float64, to_like, zeros_float64
 
-__all__ = [
-    "affine",
-    "affine_backward",
-    "affine_forward",
-    "affine_inverse",
-    "bounded",
-    "observe",
-    "observed",
-    "per_candidate",
-    "scaling",
-    "standard_normal_log_prob",
-    "sum_per_image",
-    "volume",
-]
-
-
 _observer: Callable[[Tensor], None] | None = None
 
 

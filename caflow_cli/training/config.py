@@ -19,8 +19,6 @@ from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number, parse
 from ..tasks import get_task, task_named
 
-__all__ = ["OptimConfig", "RunConfig", "SamplesConfig", "build_config", "merged", "to_toml"]
-
 _CHECKERBOARD_SIDE = 32  # of images, in pixels, in which `checkerboard` finds a period of 4
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the

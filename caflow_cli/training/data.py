@@ -25,8 +25,6 @@ from ..images import Pixels
 from ..tasks import Inpaint, MaskHoles, Task, get_task, held_out_conditions
 from .config import RunConfig
 
-__all__ = ["SAMPLED", "Batch", "Batches", "Crop", "Dataset", "Masks", "load_masks", "open_dataset"]
-
 SAMPLED = 4  # of so many images of a batch one may be sampled in a step
 _ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
 _NATIVE, _SHRINK = 0.67, 4.0  # of crops: the share at native scale, how far others are shrunk

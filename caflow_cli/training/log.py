@@ -23,17 +23,6 @@ from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
 from .processes import on_main_process
 
-__all__ = [
-    "METRICS",
-    "Event",
-    "EventLog",
-    "Progress",
-    "RunSummary",
-    "StepFigures",
-    "draw_curve",
-    "read_events",
-]
-
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
 METRICS = "metrics.jsonl"

@@ -36,8 +36,6 @@ from .phases import Phase, phases_of
 from .processes import Stopped, make_accelerator, noted_signals, on_main_process, sum_over_processes
 from .validate import Fit, Validation, validate
 
-__all__ = ["Trainer", "train"]
-
 _BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
 
 

@@ -17,22 +17,6 @@ from ..perceptual import LEAST_SIDE, VGG, load_perceptual
 from ..tasks import get_task
 from .data import SAMPLED, Batch
 
-__all__ = [
-    "ImageLoss",
-    "Loss",
-    "LossModule",
-    "Objective",
-    "SampleLoss",
-    "antithetic_mean",
-    "checkerboard",
-    "guide_loss",
-    "image_loss",
-    "likelihood",
-    "likelihood_and_samples",
-    "perceptual_distance",
-    "sample_loss",
-]
-
 
 class Loss(NamedTuple):
     """Means over a batch or a part of it, as float64 scalars."""

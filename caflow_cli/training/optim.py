@@ -17,19 +17,6 @@ from ..layers import Conv
 from ..model import CAFlow
 from .phases import GUIDE, Phase
 
-__all__ = [
-    "EMA",
-    "Guard",
-    "Muon",
-    "checkpoint_activations",
-    "compile_steps",
-    "has_orthogonal_steps",
-    "named_parameters",
-    "orthogonal",
-    "parameter_groups",
-    "use_bf16",
-]
-
 _DENSITY = "density."  # the module of the flows: files leave it out of names
 
 

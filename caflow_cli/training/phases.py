@@ -21,8 +21,6 @@ from .losses import (
     sample_loss,
 )
 
-__all__ = ["GUIDE", "Phase", "learning_rate", "phases_of"]
-
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
 _FLOOR = 0.01  # "cosine" and the decay of "stable" end at this share of the peak

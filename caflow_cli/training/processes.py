@@ -18,8 +18,6 @@ from ..devices import float64_device, select_device
 from ..errors import CaflowError, check_usage
 from .config import RunConfig
 
-__all__ = ["Stopped", "make_accelerator", "noted_signals", "on_main_process", "sum_over_processes"]
-
 
 def make_accelerator(config: RunConfig) -> Accelerator:
     """Set up the device and the processes of a run. CaflowError (exit 2) without its tracker."""

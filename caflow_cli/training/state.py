@@ -32,8 +32,6 @@ from .log import METRICS, Progress
 from .optim import EMA, Guard, named_parameters
 from .phases import GUIDE, phases_of
 
-__all__ = ["States", "check_new", "check_unchanged", "open_run", "starting_model"]
-
 _RECORD = "state.json"
 _ROLLBACKS = 5  # to one and the same state; then training fails
 

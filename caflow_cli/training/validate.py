@@ -26,8 +26,6 @@ from .log import EventLog, draw_curve, read_events
 from .phases import Phase
 from .processes import on_main_process, sum_over_processes
 
-__all__ = ["Fit", "Validation", "sample_grid", "validate"]
-
 _BATCH = 50
 _GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # of a sample grid; every so many validations
 _LEAST_OF_DOMAIN = 20  # images: of fewer, nearly every other image lies outside

@@ -12,8 +12,6 @@ from .. import options
 from ..console import Console
 from ..options import expanded, option
 
-__all__ = ["app_command"]
-
 
 @expanded
 def app_command(

@@ -20,8 +20,6 @@ from ..options import OUTPUT, expanded, option
 if TYPE_CHECKING:
     from ...evaluation import Evaluation
 
-__all__ = ["METRIC_HELP", "evaluate_command"]
-
 METRIC_HELP = "\n\n".join(
     f"{m.name}: {m.definition}. Range {m.range}; units {m.units}; "
     f"{'no direction' if m.better == 'nominal' else f'{m.better} is better'}."

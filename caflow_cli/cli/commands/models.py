@@ -17,8 +17,6 @@ from ..options import Messages, expanded, option
 if TYPE_CHECKING:
     pass
 
-__all__ = ["models_app"]
-
 models_app = typer.Typer(
     help="List, describe, check and pack models; use the Hub.", no_args_is_help=True
 )

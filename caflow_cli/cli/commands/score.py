@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     _Pair = dict[str, InputImage]  # cond, target, and mask if there is one: as JSON names them
 
-__all__ = ["score_command"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ...training import RunConfig
     from ...training.log import Event
 
-__all__ = ["train_command"]
-
 _PAUSE = 30.0  # seconds between lines, where there is no bar
 _FEW = 20  # validation images; on so many the temperature is chosen
 

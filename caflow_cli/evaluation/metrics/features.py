@@ -19,8 +19,6 @@ from ...errors import EXIT_WEIGHTS, CaflowError, usage_error
 from . import Weights
 from .pairs import LpipsDistance
 
-__all__ = ["Extractor", "joined", "load_extractor"]
-
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
 # Its first eight digits are in the file's name, as torch.hub writes them; the whole is what users

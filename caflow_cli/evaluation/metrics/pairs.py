@@ -19,23 +19,6 @@ from ...errors import CaflowError
 from ...perceptual import ALEX, at_hand, load_perceptual
 from . import Weights
 
-__all__ = [
-    "FORMULAS",
-    "LEAST_SIDE",
-    "LpipsDistance",
-    "PairMetrics",
-    "central_share",
-    "diversity",
-    "measurable",
-    "pair_metrics",
-    "psnr",
-    "psnr_y",
-    "rank_histogram",
-    "rmse",
-    "ssim",
-    "ssim_y",
-]
-
 PairMetrics: TypeAlias = Callable[[Tensor, Tensor], list[dict[str, float]]]  # of each pair
 
 LEAST_SIDE = 31  # of an image, below which a layer of AlexNet has nothing left

@@ -25,8 +25,6 @@ from ...errors import CaflowError
 from ..result import Estimate
 from .features import Extractor
 
-__all__ = ["caution", "coverage", "distances", "fid", "kid", "own_coverage"]
-
 _FEW = 2048  # below this many images a covariance of 2,048 features has no full rank
 _SUBSETS, _SUBSET_SIZE = 100, 1000
 _NEIGHBOURS = 5
