@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from .config import Config
+from .config import Config, Tau, Temperature
 from .errors import check_usage
-from .temperature import Tau, Temperature
 
 RANKS = ("likelihood", "consensus", "none")
 SEEDS = 2**32  # a CPU generator uses 32 bits of its seed

@@ -7,9 +7,9 @@ from dataclasses import replace
 import helpers
 import pytest
 
+from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.sampling import Sampling, check_noise_samples
-from caflow_cli.temperature import Temperature
 
 
 @pytest.mark.parametrize(

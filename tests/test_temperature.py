@@ -6,11 +6,10 @@ import helpers
 import pytest
 import torch
 
-from caflow_cli.config import Config, FlowConfig, TaskConfig
+from caflow_cli.config import Config, FlowConfig, TaskConfig, Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.model import CAFlow
 from caflow_cli.records import parse
-from caflow_cli.temperature import Temperature
 
 THREE = (0, 1, 2, 1, 2, 2)  # the scales of z_2^2, z_1^2, z_0^2, z_1^1, z_0^1, z_0^0
 

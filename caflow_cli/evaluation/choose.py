@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import FlowConfig
+from ..config import FlowConfig, Temperature
 from ..errors import EXIT_FAILED, CaflowError
 from ..inference.score import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..temperature import Temperature
 from .metrics import Weights
 from .metrics.pairs import LEAST_SIDE, measurable
 from .protocols import BASELINES

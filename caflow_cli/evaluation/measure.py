@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..config import Temperature
 from ..errors import CaflowError
 from ..inference import Candidate, Request, Sampler, Score, distances, order, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels
-from ..temperature import Temperature
 from .examples import OF_EXAMPLES, Example, restore_simply
 from .metrics.pairs import PairMetrics, diversity, rank_histogram
 from .result import Row, draws_of, ranked

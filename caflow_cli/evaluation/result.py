@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import torch
 
+from ..config import Temperature
 from ..errors import CaflowError
-from ..temperature import Temperature
 from .metrics import METRICS
 from .metrics.pairs import central_share
 from .settings import Cell

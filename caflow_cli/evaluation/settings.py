@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..config import Config
+from ..config import Config, Temperature
 from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples, check_rank
-from ..temperature import Temperature
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
 

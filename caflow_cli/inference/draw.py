@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from ..config import Tau
 from ..flows import standard_normal_log_prob, to_uint8
 from ..layers.norms import Moments
 from ..model import CAFlow, Condition
 from ..tasks import Pixels
-from ..temperature import Tau
 from .domain import Statistics, statistics
 from .score import Nats
 from .tiles import Corner, Tiles, plan_tiles

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from ..config import Temperature
 from ..errors import CaflowError
 from ..tasks import Pixels
-from ..temperature import Temperature
 from .maps import Attribution
 from .sample import Candidate
 from .score import Score

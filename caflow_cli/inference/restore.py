@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..config import Tau
 from ..devices import check_bf16
 from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import Sampling, check_noise_samples
 from ..tasks import Pixels, SuperRes
-from ..temperature import Tau
 from .arguments import ImageLike, as_image, as_mask
 from .draw import RESAMPLES, Progress
 from .result import Candidates

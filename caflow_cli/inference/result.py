@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..config import Config
+from ..config import Config, Temperature
 from ..errors import check_usage, usage_error
 from ..images import FORMATS, Encoder, atomic_write, encode_png, format_of
 from ..paths import exists, numbered
 from ..sampling import Sampling
 from ..tasks import Pixels, get_task
 from ..tasks.base import as_read
-from ..temperature import Temperature
 from ..version import SCHEMA, __version__
 from .domain import Statistics
 from .figures import grid_row

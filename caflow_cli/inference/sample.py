@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor
 
+from ..config import Tau
 from ..errors import CaflowError
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Part, Pixels, Place, Task
-from ..temperature import Tau
 from .draw import RESAMPLES, Conditions, Progress, Steps, to_batch
 from .score import Nats, Score, score_of
 from .tiles import check_size

@@ -1,4 +1,4 @@
-"""Invertible layers, one in each file, and the networks inside them.
+"""Invertible layers, and the networks inside them.
 
 All have one contract: `forward(x, cond=None) -> (y, logdet)` and `inverse(y, cond=None) -> (x,
 logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in nats. `ActNorm` and
@@ -8,10 +8,9 @@ logdet)`; `logdet` is the log-determinant of *that* direction, (B,) float64, in 
 from .actnorm import ActNorm
 from .channel_affine import ChannelAffine, Composed, FoldedAffine, compose, product
 from .conv import FixedConv
-from .coupling import Coupling
+from .coupling import Coupling, Injector
 from .fold import fold, fold_children, nets_in_bf16
 from .guides import Enlarge, Guide, GuideNet, Spread, UNet, build_guide, build_spread
-from .injector import Injector
 from .invconv import InvConv1x1
 from .nets import Conv, ConvNet, Modules, Trunk
 from .squeeze import Squeeze

@@ -1,4 +1,4 @@
-"""Affine coupling, unconditional and conditional (paper equations 3 and 5)."""
+"""Affine coupling (paper equations 3 and 5), and the affine injector (section 2.2)."""
 
 from __future__ import annotations
 
@@ -72,3 +72,33 @@ class _Coupling(Function):
         typed = zip([grad_cond, *grad_weights], ctx.types, strict=True)
         of_cond, *of_weights = (None if kind is None else grad.to(kind) for grad, kind in typed)
         return torch.cat([grad_x1, grad_x2], dim=1), of_cond, None, None, *of_weights
+
+
+class Injector(nn.Module):
+    """`y = exp(s(c)) x + b(c)`: scale and bias of every value depend on the condition alone.
+
+    `cond` is the result of `read`: the channels of raw, then those of b, with s = bounded(raw). Its
+    shape is (B, 2C, H, W), or (B / M, 2C, H, W) for M candidates of each image.
+
+    Args:
+        channels: C.
+        hidden: Kernels of the net; 0: there is no net, and a trunk computes (raw, b).
+        bound: Of s.
+
+    Shapes: x (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, hidden: int, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+        self.net = ConvNet(0, hidden, 2 * channels) if hidden else None
+
+    def read(self, features: Tensor) -> Tensor:
+        """Compute (raw, b) from the first layer, (B, hidden, H, W), or return it without a net."""
+        return features if self.net is None else self.net(None, features)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        return affine(x, cond, self.bound)
+
+    def inverse(self, y: Tensor, cond: Tensor) -> tuple[Tensor, Tensor]:
+        return affine_inverse(y, cond, self.bound)

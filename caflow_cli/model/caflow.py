@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..config import Config
+from ..config import Config, Tau, Temperature
 from ..devices import (
     check_compiler,
     exact,
@@ -21,7 +21,6 @@ from ..devices import (
 )
 from ..errors import CaflowError
 from ..flows import VariationalNoise, noise_draws, standard_normal_log_prob
-from ..temperature import Tau, Temperature
 from .density import Condition, Density
 from .inference_form import InferenceForms
 from .pretrained import Pretrained, from_file_names, to_file_names

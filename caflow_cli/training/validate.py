@@ -14,13 +14,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from ..config import Tau
 from ..images import atomic_write, make_folder, write_png
 from ..inference import describe_domain
 from ..inference.sample import Request, Sampler
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
-from ..temperature import Tau
 from .data import Dataset
 from .log import EventLog, draw_curve, read_events
 from .phases import Phase

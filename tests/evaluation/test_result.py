@@ -6,10 +6,10 @@ import math
 import pytest
 
 from caflow_cli.cli.evaluation_table import table_lines
+from caflow_cli.config import Temperature
 from caflow_cli.evaluation import Evaluation, Result
 from caflow_cli.evaluation.result import ALL, Estimate, describe, estimate, summarise
 from caflow_cli.evaluation.settings import Cell
-from caflow_cli.temperature import Temperature
 
 HALF = Temperature.of(0.5)
 

@@ -6,13 +6,13 @@ import helpers
 import numpy as np
 import pytest
 
+from caflow_cli.config import Temperature
 from caflow_cli.errors import CaflowError
 from caflow_cli.inference import restore, spread
 from caflow_cli.inference.figures import (
     grid_row,
     spread_map,
 )
-from caflow_cli.temperature import Temperature
 
 
 @pytest.fixture(scope="module")
