@@ -53,7 +53,7 @@ def small_model() -> CAFlow:
 @pytest.fixture(scope="session")
 def small_model64(small_model: CAFlow) -> CAFlow:
     """`small_model` in float64. Shared likewise."""
-    return helpers.as_double(small_model)
+    return copy.deepcopy(small_model).double()
 
 
 @pytest.fixture(scope="session")

@@ -10,25 +10,22 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
-import json
 import multiprocessing
 import os
-import shlex
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-__all__ = ["CONTEXT", "Process", "begin", "run", "shell_command"]
+__all__ = ["CONTEXT", "Process", "begin", "run"]
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -47,17 +44,6 @@ def begin(target: Callable[..., None], *args: Any) -> Any:
     # In the place of pytest's own `__main__`, which the process would import.
     with mock.patch.dict(sys.modules, {"__main__": types.ModuleType("__main__")}):
         process.start()
-    return process
-
-
-def _begin_program(
-    streams: list[int], words: list[str], cwd: object, env: Mapping[str, str]
-) -> Any:
-    """`python -c WORDS` with these descriptors as stdin, stdout and stderr."""
-    ends = [Connection(os.dup(stream), writable=n > 0) for n, stream in enumerate(streams)]
-    process = begin(_become, ends, words, str(cwd), dict(env))
-    for end in ends:
-        end.close()
     return process
 
 
@@ -84,9 +70,11 @@ class Process:
                     theirs.callback(os.close, end)
                     reads.append(os.fdopen(read, "rb"))
                 streams.append(end)
-            self._process = _begin_program(
-                streams, [code, *map(str, arguments)], cwd, env or os.environ
-            )
+            ends = [Connection(os.dup(end), writable=n > 0) for n, end in enumerate(streams)]
+            words = [code, *map(str, arguments)]
+            self._process = begin(_become, ends, words, str(cwd), dict(env or os.environ))
+            for end in ends:
+                end.close()
         self.stdout, self.stderr = [*reads, None][:2]
         self.pid = self._process.pid
 
@@ -128,45 +116,6 @@ def run(
     process = Process(code, *arguments, **options)
     out, err = process.communicate(timeout)
     return subprocess.CompletedProcess([code, *arguments], process.returncode, out, err)
-
-
-# Hands its streams to the test process, and ends as the program does that gets them.
-_CLIENT = """
-import json, os, socket, sys
-line = socket.socket(socket.AF_UNIX)
-line.connect(sys.argv[1])
-words = json.dumps([sys.argv[2:], os.getcwd(), dict(os.environ)]).encode()
-socket.send_fds(line, [b"%9d" % len(words)], [0, 1, 2])
-line.sendall(words)
-sys.exit(int(line.recv(9)))
-"""
-
-
-@contextlib.contextmanager
-def shell_command(code: str) -> Iterator[str]:
-    """What a shell runs as `python -c CODE`; arguments may follow."""
-
-    def serve(line: socket.socket) -> None:
-        with line:
-            length, streams, _, _ = socket.recv_fds(line, 9, 3)
-            words, cwd, env = json.loads(line.recv(int(length), socket.MSG_WAITALL))
-            process = _begin_program(streams, words, cwd, env)
-            for stream in streams:
-                os.close(stream)
-            process.join()
-            line.sendall(b"%9d" % (process.exitcode & 0xFF))
-
-    def listen() -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                threading.Thread(target=serve, args=(listener.accept()[0],)).start()
-
-    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{folder}/socket")
-        listener.listen()
-        threading.Thread(target=listen, daemon=True).start()
-        # The client imports nothing that it does not need.
-        yield shlex.join([sys.executable, "-ISc", _CLIENT, f"{folder}/socket", code])
 
 
 def _become(ends: list[Connection], words: list[str], cwd: str, env: dict[str, str]) -> None:

@@ -99,15 +99,6 @@ def task_config(name, size=32, **flow):
     return Config(config.flow, TaskConfig(name, size=size))
 
 
-def file_tensors(model):
-    """A model's tensors by the names that its file has."""
-    return model.state_dict()
-
-
-def as_double(model):
-    return copy.deepcopy(model).double()
-
-
 def smooth_image(batch, channels, size, seed):
     """uint8 images that look like blurred photographs: few edges, a little noise."""
     height, width = (size, size) if isinstance(size, int) else size

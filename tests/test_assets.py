@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caflow_cli.assets import ASSETS, example_path
+from caflow_cli.assets import example_path
 from caflow_cli.errors import CaflowError
 from caflow_cli.images import read_image
 from caflow_cli.tasks import SuperRes
@@ -17,26 +17,6 @@ def test_examples_are_an_image_and_its_small_version(name, side):
     assert large.shape == (side, side, 3)
     assert small.shape == (side // 4, side // 4, 3)
     assert small.tobytes() == SuperRes(4).degrade(large).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("name", "source", "box", "side"),
-    [
-        ("face", "astronaut", (128, 12, 322, 206), 64),
-        ("cat", "chelsea", (90, 0, 390, 300), 192),
-    ],
-)
-def test_the_crops_are_those_that_their_readme_names(name, source, box, side):
-    data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    try:
-        whole = getattr(data, source)()
-    except Exception as error:
-        pytest.skip(f"scikit-image's {source}.png is missing: {error}")
-    part = Image.fromarray(whole).crop(box).resize((side, side), Image.Resampling.LANCZOS)
-    np.testing.assert_array_equal(read_image(example_path(f"{name}_{side}")), np.asarray(part))
-    readme = (ASSETS / "examples" / "README.md").read_text(encoding="utf-8")
-    left, top, right, bottom = box
-    assert f"column {left}, row {top} to column {right}, row {bottom}" in readme
 
 
 def test_the_grey_room_and_the_central_hole():

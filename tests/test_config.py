@@ -6,7 +6,6 @@ import pytest
 
 from caflow_cli.config import PRESETS, Config, FlowConfig, TaskConfig, preset
 from caflow_cli.errors import CaflowError
-from caflow_cli.model import CAFlow
 from caflow_cli.records import parse
 
 
@@ -69,10 +68,6 @@ def test_values_without_a_meaning_are_refused(values):
         parse(Config, {"flow": values})
     assert next(iter(values)) in caught.value.message
     assert caught.value.exit_code == 2
-
-
-def test_flows_without_steps_are_models():
-    CAFlow(Config(FlowConfig(scales=1, r_steps=0, t_steps=0, f_steps=1)))
 
 
 def test_presets():

@@ -50,20 +50,6 @@ def test_ranked_candidates_agree(small_model, on_card):
         assert a.score.log_likelihood == pytest.approx(b.score.log_likelihood, abs=0.05)
 
 
-def test_tf32_changes_no_score_and_no_draw(on_card):
-    target, cond = helpers.image_pair(on_card, 2, SIZE)
-    found = []
-    backends = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = [backend.allow_tf32 for backend in backends]
-    for flags in ([False] * 2, [True] * 2, before):
-        for backend, flag in zip(backends, flags, strict=True):
-            backend.allow_tf32 = flag
-        model = copy.deepcopy(on_card)  # which folds anew
-        found.append((model.log_prob(target, cond), model.sample(cond)))
-    for after in found[1:]:
-        torch.testing.assert_close(after, found[0], rtol=0, atol=1e-4)
-
-
 def test_the_batch_size_bounds_memory(on_card):
     image = np.full((16, 16, 3), 120, np.uint8)
     peaks = []

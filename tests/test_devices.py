@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import platform
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -89,27 +86,3 @@ def test_no_other_module_asks_for_a_device_by_name():
         if named.search(line) and not line.lstrip().startswith("#")
     ]
     assert found == []
-
-
-_FAULTS = """
-import resource, torch
-from caflow_cli.devices import keep_memory
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(2**24)  # 64 MB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults()
-anew = faults()
-keep_memory()
-faults()
-print(anew, faults())
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc is told")
-def test_large_tensors_take_memory_that_is_there_already():
-    done = subprocess.run(
-        [sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True
-    )
-    anew, kept = map(int, done.stdout.split())
-    assert kept < anew / 10

@@ -177,17 +177,6 @@ def test_colours_of_a_known_luminance_start_with_what_green_misses_of_it():
 BATCH, BOUND = 2, 2.0
 
 
-@pytest.mark.parametrize("kind", ["none", "enlarged"])
-@torch.no_grad()
-def test_the_predicted_image_is_where_h_is_0(kind):
-    y = points(BATCH, 3, 4, 4)
-    cond = AnchorCondition(y, 0.5 * helpers.normal((BATCH, 3, 4, 4), 2))
-    anchor = Anchor(kind, 3, bound=BOUND)
-    predicted = anchor.predict(cond)
-    h, _ = anchor(predicted, cond)
-    torch.testing.assert_close(h, torch.zeros_like(h), rtol=0, atol=1e-12)
-
-
 @torch.no_grad()
 def test_a_mean_shifts_and_a_spread_scales_what_it_leaves():
     """exp(s) (map(v; y) - m), with s = bound tanh(raw / bound); the log-determinant counts s."""

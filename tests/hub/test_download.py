@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import struct
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -111,28 +108,6 @@ def test_a_branch_that_moved_gives_the_new_file_and_a_commit_the_old(hub, run):
     assert third.read_bytes() == OTHER
     assert third.parent.name == repository.refs["main"]
     assert len(hub.downloads()) == 2
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
-@pytest.mark.parametrize("quiet", [False, True])
-def test_progress_is_for_terminals(hub, start, quiet):
-    import fcntl
-    import pty
-    import termios
-
-    hub.repository(REPO, DATA)
-    terminal, end = pty.openpty()
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
-    process = start("models", "pull", REPO, *(["-q"] if quiet else []), stderr=end)
-    os.close(end)
-    stdout, _ = process.communicate()
-    assert Path(stdout.decode().rstrip()).read_bytes() == DATA
-    shown = b""
-    with suppress(OSError):  # the other end is closed, and all is read
-        while part := os.read(terminal, 65536):
-            shown += part
-    os.close(terminal)
-    assert shown == b"" if quiet else b"100%" in shown
 
 
 @pytest.mark.parametrize(

@@ -222,16 +222,6 @@ def test_what_is_not_pushed(hub, run, model_file, tmp_path):
     assert hub.requests == []
 
 
-def test_terms_and_figures_of_a_manifest_are_on_the_card(hub, run):
-    result = run("models", "push", "faces-superres-x4", "--repo", REPO, "--dry-run")
-    card = result.stdout.decode()
-    assert metadata(card)["license_name"] == "non-commercial-research-as-the-data-s"
-    assert "FFHQ (CC BY-NC-SA 4.0)" in card
-    assert "tau 0.9/0.7/0.5" in card
-    assert "lpips 0.064" in card
-    assert hub.requests == []
-
-
 IN_PYTHON = """
 import sys, torch, caflow_cli as caflow
 from pathlib import Path

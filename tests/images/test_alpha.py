@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from image_files import COLOURS
 from PIL import Image
 
 from caflow_cli.images import Decoded, fill_transparent
@@ -54,11 +53,6 @@ def test_a_faint_pixel_counts_as_little_as_it_shows():
     np.testing.assert_array_equal(
         fill_transparent(noise, np.full((9, 9), 255, np.uint8), faint=True), noise
     )
-
-
-def test_an_image_that_shows_nothing_stays():
-    nothing = np.zeros(COLOURS.shape[:2], np.uint8)
-    np.testing.assert_array_equal(fill_transparent(COLOURS, nothing, faint=True), COLOURS)
 
 
 def test_no_edge_of_another_colour_after_enlarging():

@@ -37,20 +37,6 @@ def test_the_inference_form_is_the_convolution(size, biased, dtype):
         torch.testing.assert_close(fixed(x, relu=True), expected.relu(), rtol=0, atol=1e-5)
 
 
-@torch.no_grad()
-def test_the_inference_form_keeps_values_of_its_own():
-    """Those of the moment: later changes of the weights are not seen, and nothing of it trains."""
-    weight, bias = helpers.normal((5, 4, 3, 3), 2), helpers.normal((5,), 3)
-    x = helpers.normal((2, 4, 6, 6), 1)
-    fixed = FixedConv(weight, bias)
-    before = fixed(x)
-    bias += 1
-    assert torch.equal(fixed(x), before)
-    assert not list(fixed.parameters())
-    assert not fixed.state_dict()
-    assert not fixed.training
-
-
 needs_bf16 = pytest.mark.skipif("cpu" in devices.LACKING["bf16"], reason="no bfloat16 on this CPU")
 
 
@@ -97,13 +83,3 @@ def test_bfloat16_gradients_are_near_those_of_float64(size, side):
     plain = F.conv2d(*wide, padding=size // 2) * mask
     for own, stated in zip(found, torch.autograd.grad(plain, wide, grad.double()), strict=True):
         assert float((own.double() - stated).norm() / stated.norm()) < 0.01
-
-
-@pytest.mark.parametrize("images", [1, 3])
-def test_its_result_may_be_changed_in_place(images):
-    """As the condition's part is added; the result for a single image is no view of two."""
-    x, weight, bias = values(1)
-    x = x[:images].requires_grad_()
-    y = convolution(x, weight, bias).add_(1)
-    (gradient,) = torch.autograd.grad(y.sum(), x)
-    torch.testing.assert_close(gradient, weight.sum(0).expand_as(x), rtol=0, atol=1e-12)

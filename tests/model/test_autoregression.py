@@ -53,38 +53,6 @@ def test_z_sees_only_the_allowed_l_and_d(model):
         assert nonzero(z_j, d) == allowed, f"D in z_{j}^{i}"
 
 
-@pytest.mark.parametrize("index", range(SCALES))
-def test_the_log_determinant_of_a_factor_sees_what_the_factor_may_see(model, index):
-    image = (1, 1, SIDE, SIDE)
-    l, d = leaves(image, model.density.T), leaves(image, model.density.R)
-    # All L are on offer: those at and above i, as conditions, must be left alone.
-    x = l[index].detach().clone().requires_grad_()
-    flow = model.density.F[index]
-    cond = [c.with_latent(l_j) for c, l_j in zip(flow.read(d), l, strict=False)]
-    _, logdet = flow(x, cond)
-    assert nonzero(logdet, l) == [k < index for k in range(SCALES)]
-    assert nonzero(logdet, d) == [k <= index for k in range(SCALES)]
-    assert nonzero(logdet, [x]) == [True]
-
-
-def test_sampling_a_factor_sees_only_what_is_below_it(model):
-    image = (1, 1, SIDE, SIDE)
-    d = leaves(image, model.density.R)
-    shapes = model.latent_shapes((SIDE, SIDE))
-    z = [helpers.normal((1, *shape), 6 + k).requires_grad_() for k, shape in enumerate(shapes)]
-    captured = []
-    inverse = model.density.T.inverse
-    try:
-        model.density.T.inverse = lambda l, cond=None: (captured.extend(l), inverse(l))[1]
-        model.density.inverse(z, given(model, d))
-    finally:
-        del model.density.T.inverse
-    table = [(i, j) for i in reversed(range(SCALES)) for j in reversed(range(i + 1))]
-    for i, l_i in enumerate(captured):
-        assert nonzero(l_i, d) == [k <= i for k in range(SCALES)]
-        assert nonzero(l_i, z) == [k <= i for k, _ in table], f"L_{i}"
-
-
 def test_the_density_is_the_sum_of_equation_9(model):
     """Written out from the paper: f_j^i by f_j^i, without `ConditionalFlow`'s own loop."""
     v = 256 * torch.rand((2, 1, SIDE, SIDE), generator=helpers.generator(7), dtype=torch.float64)
@@ -111,22 +79,3 @@ def test_the_density_is_the_sum_of_equation_9(model):
     torch.testing.assert_close(actual, log_prob, rtol=1e-12, atol=1e-8)
     for z_j, key in zip(z, [(2, 2), (2, 1), (2, 0), (1, 1), (1, 0), (0, 0)], strict=True):
         torch.testing.assert_close(z_j, expected_z[key], rtol=1e-10, atol=1e-10)
-
-
-def test_the_density_of_the_condition_is_that_of_r_which_learns_from_both(model):
-    v, y = (256 * torch.rand((2, 2, 1, SIDE, SIDE), generator=helpers.generator(9))).double()
-    terms = model(v, y)
-    h, expected = model.density.logit(y)
-    d, logdet = model.density.R(h)
-    normal = torch.distributions.Normal(0.0, 1.0)
-    expected = expected + logdet + sum(normal.log_prob(t).flatten(1).sum(1) for t in d)
-    torch.testing.assert_close(terms.cond_log_prob, expected, rtol=0, atol=1e-8)
-    # The condition of the loss is y itself, not y at the centre of its bin.
-    _, log_prob = model.density(v, given(model, d))
-    torch.testing.assert_close(terms.log_prob, log_prob, rtol=0, atol=1e-8)
-    assert terms.log_prob.dtype == terms.cond_log_prob.dtype == torch.float64
-    # R learns from log p(w|y), not only from λ log p(y).
-    model.zero_grad()
-    terms.log_prob.sum().backward()
-    assert all(p.grad is not None and p.grad.any() for p in model.density.R.parameters())
-    model.zero_grad()

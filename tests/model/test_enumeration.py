@@ -233,33 +233,3 @@ def test_the_weights_average_to_the_discrete_probability():
     for w, p in zip(states(4), probabilities(model, cond, 4), strict=True):
         total = (log_weights(model, cond, w, noise) + log_normal).exp() @ weights
         assert float(total) == pytest.approx(float(p), rel=QUADRATURE)
-
-
-@torch.no_grad()
-def test_more_draws_close_the_gap_from_below():
-    """E[log 1/K Σ p / q] rises with K towards log P(w). Every K has draws of its own: nested ones
-    would rise whatever the weights are."""
-    model, cond = tiny(4, "variational")
-    log_p = probabilities(model, cond, 4).log()
-    means, errors = [], []
-    for k, repetitions in ((1, 2048), (2, 1024), (4, 1024), (32, 128), (512, 32)):
-        noise = helpers.normal((k * repetitions, 2), 100 + k)
-        scores = []
-        for w in states(4):
-            terms = log_weights(model, cond, w, noise).view(k, repetitions)
-            model.log_prob_samples = lambda *_, terms=terms: terms
-            scores.append(model.log_prob(None, None, k))
-        score = torch.stack(scores)
-        means.append(score.mean(1))
-        errors.append(score.std(1) / math.sqrt(repetitions))
-    mean, error = torch.stack(means), torch.stack(errors)  # (K, states)
-    gap = log_p - mean
-    assert (gap > -4 * error).all()
-    assert (mean.diff(dim=0) > -4 * torch.hypot(error[1:], error[:-1])).all()
-    assert ((mean[0] - expected_terms(model, cond, 4)).abs() < 4.5 * error[0]).all()
-    # In the mean of the states: from 0.2 nats to next to none.
-    average = gap.mean(1)
-    assert (average.diff() < 0).all()
-    assert float(average[0]) > 0.15
-    assert float(average[-1]) < 0.04
-    assert (gap[-1] < 0.04 + 4 * error[-1]).all()

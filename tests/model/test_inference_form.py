@@ -1,19 +1,11 @@
 """The inference form: what the training form computes, with nothing of weights alone in a call."""
 
 import copy
-from collections import Counter
-from contextlib import contextmanager
 
 import helpers
-import numpy as np
 import pytest
 import torch
-from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from caflow_cli.config import Config, TaskConfig
-from caflow_cli.inference import Request, Sampler, task_of
-from caflow_cli.layers import FixedConv
 from caflow_cli.model import CAFlow
 from caflow_cli.training.optim import compile_steps
 
@@ -28,14 +20,6 @@ VARIANTS = [
     {"guide": (4, 8, 8), "guide_net": "unet", "guide_views": 8},
     {"cond_channels": 1, "anchor": "luminance"},
 ]
-# Of weights alone: composing and inverting 1×1 convolutions, and packing.
-OF_WEIGHTS = {
-    "aten::linalg_solve_triangular",
-    "aten::tril",
-    "aten::triu",
-    "aten::gather",
-    "mkldnn::_reorder_convolution_weight",
-}
 
 
 def trained_scores(model, target, cond):
@@ -50,18 +34,6 @@ def trained_scores(model, target, cond):
 def model(request):
     config = helpers.small_config(scales=2, **request.param)
     return helpers.data_like_model(config, seed=3, size=SMALL)
-
-
-class Operations(TorchDispatchMode):
-    """The names of all operations that are dispatched while it is entered."""
-
-    def __enter__(self):
-        self.names = set()
-        return super().__enter__()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(func.name().partition(".")[0])
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -89,61 +61,6 @@ def test_it_is_the_training_form(model, dtype):
         apart = (drawn.floor() - points.floor()).abs()
         assert apart.max() <= 1
         assert (apart > 0).double().mean() <= 1e-3  # few values: one in 4608 is 2e-4
-
-
-def test_no_call_computes_what_depends_on_weights_alone(model):
-    model = copy.deepcopy(model)
-    target, cond = helpers.image_pair(model, 2, SMALL)
-    for folds in (True, False):
-        with Operations() as seen:
-            given = model.encode_condition(cond)
-            model.sample(given, candidates=2)
-            model.log_prob(target, given)
-        assert bool(seen.names & OF_WEIGHTS) == folds
-
-
-def restored(model, candidates, batch_size):
-    """Candidates of a model of the task that its condition is for."""
-    task, side = {1: ("colorize", SMALL), 3: ("superres", SMALL // 4), 4: ("inpaint", SMALL)}[
-        model.config.flow.cond_channels
-    ]
-    image = helpers.smooth_image(1, 3, side, seed=4)[0].permute(1, 2, 0).numpy()
-    mask = np.zeros((SMALL, SMALL, 1), np.uint8)
-    mask[4:12, 4:12] = 255
-    model = copy.copy(model)  # other tests share it
-    model.config = Config(model.config.flow, TaskConfig(task, size=SMALL))
-    request = Request.of(task_of(model), image, mask if task == "inpaint" else None)
-    sampler = Sampler(model, [request], batch_size=batch_size)
-    return list(sampler.batches(0.8, range(candidates), [0]))
-
-
-@contextmanager
-def called(kind):
-    """Calls of modules of a kind, as (module, its first input)."""
-    calls = []
-    hook = register_module_forward_pre_hook(
-        lambda module, args: calls.append((module, args[0])) if isinstance(module, kind) else None
-    )
-    try:
-        yield calls
-    finally:
-        hook.remove()
-
-
-def test_a_condition_is_read_once_for_all_candidates_and_both_passes(model):
-    model = copy.deepcopy(model)
-    _, cond = helpers.image_pair(model, 1, SMALL)
-    with called(FixedConv) as reading:
-        model.encode_condition(cond)
-    views = model.density.A.views if model.density.A.guide is not None else 1
-    assert max(Counter(id(conv) for conv, _ in reading).values()) == views
-    with called(FixedConv) as calls:
-        restored(model, candidates=4, batch_size=2)
-    counts = Counter(id(conv) for conv, _ in calls)
-    once = Counter(id(conv) for conv, _ in reading)
-    assert {key: counts[key] for key in once} == once
-    # All other convolutions run in two batches, forward, backward or both.
-    assert {counts[key] for key in counts.keys() - once.keys()} <= {2, 4}
 
 
 def step(model, target, cond):

@@ -69,17 +69,17 @@ class CAFlowMap(nn.Module):
 
 
 class Under(nn.Module):
-    """A layer under what `given` makes of a condition: most are read first."""
+    """A layer under what `read(layer, cond)` makes of a condition."""
 
-    def __init__(self, layer, given):
+    def __init__(self, layer, read):
         super().__init__()
-        self.layer, self.given = layer, given
+        self.layer, self.read = layer, read
 
     def forward(self, x, cond):
-        return self.layer(x, self.given(self.layer, cond))
+        return self.layer(x, self.read(self.layer, cond))
 
     def inverse(self, y, cond):
-        return self.layer.inverse(y, self.given(self.layer, cond))
+        return self.layer.inverse(y, self.read(self.layer, cond))
 
 
 def with_features(layer):
@@ -92,14 +92,10 @@ def with_read(scale):
     return Under(scale, lambda scale, cond: scale.read(cond[0]).with_latent(cond[1]))
 
 
-def with_all_read(flow):
-    """F_i, under all D and all L below."""
-
-    def given(flow, cond):
-        d, l = cond
-        return [c.with_latent(l_j) for c, l_j in zip(flow.read(d), [*l, None], strict=False)]
-
-    return Under(flow, given)
+def all_read(flow, cond):
+    """Of F_i: all D, and all L below."""
+    d, l = cond
+    return [c.with_latent(l_j) for c, l_j in zip(flow.read(d), [*l, None], strict=False)]
 
 
 class Levels(nn.Module):
@@ -162,7 +158,7 @@ def conditional_flow(index, scales, batch_of_d=BATCH, trunks=0):
         channels = 4 * latent_channels(1, index, scales) * 2 ** (index - j) // (2 if j else 1)
         shapes.append((channels, *[side >> (scales - j + 1)] * 2))
     return Case(
-        lambda: with_all_read(ConditionalFlow(index, sizes)), l[index], (d, l[:index]), shapes
+        lambda: Under(ConditionalFlow(index, sizes), all_read), l[index], (d, l[:index]), shapes
     )
 
 
@@ -292,9 +288,7 @@ CASES = {
     "VariationalNoise": Case(  # in other places its noise may saturate the sigmoid
         lambda: VariationalNoise(1, HIDDEN, BOUND),
         normal((BATCH, 1, 4, 6), 32),
-        (
-            256 * torch.rand((BATCH, 1, 4, 6), generator=helpers.generator(33), dtype=torch.float64)
-        ).floor(),
+        pixels(1, 4, 6, seed=33).floor(),
     ),
     "Logit": Case(Logit, pixels(2, 3, 3)),
     "Logit/0.2": Case(lambda: Logit(0.2, 1.0), pixels(2, 3, 3) / 256),

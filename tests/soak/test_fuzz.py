@@ -9,7 +9,7 @@ import pytest
 from caflow_cli.errors import CaflowError
 
 from .counts import count
-from .hostile import TARGETS, Target, finding
+from .hostile import TARGETS, finding
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -34,10 +34,3 @@ def test_damaged_files_are_refused(name, tmp_path, monkeypatch):
     for _ in range(count(20, 400)):
         data = target.damaged(seeds, rng)
         assert finding(target, data, tmp_path) is None, data[:200]
-
-
-def test_a_finding_says_what_failed_and_where(tmp_path):
-    def read(path):
-        raise IndexError("gone")
-
-    assert finding(Target(read, list), b"", tmp_path) == "IndexError in "

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -161,17 +160,3 @@ def test_a_killed_command_leaves_whole_files_and_can_be_run_again(name, given, t
         assert content(work / "out") == wanted, where
         # A command that finds all images there writes nothing, and so cleans nothing.
         assert name == "superres" or hidden(work / "out") == [], where
-
-
-@pytest.mark.skipif(SOAK not in os.environ, reason="at length only")
-@pytest.mark.parametrize("mebibytes", [256, 512, 1024, 1536, 2048, 3072])
-def test_little_memory_is_an_error_with_a_hint(mebibytes, given, tmp_path):
-    limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({mebibytes << 20},) * 2);"
-    for command in (superres(given, "--overwrite"), ["models", "list"]):
-        words = [word for word in command if word != "--skip-existing"]
-        done = subprocess.run(
-            [sys.executable, "-c", limit + MAIN, *words], cwd=tmp_path, capture_output=True
-        )
-        aborted = done.returncode == -signal.SIGABRT and b"bad_alloc" in done.stderr
-        assert aborted or done.returncode in (0, 1, 3), done.stderr
-        assert aborted or b"Traceback" not in done.stderr

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from caflow_cli.flows import standard_normal_log_prob, to_uint8
 from caflow_cli.inference import restore, score, task_of
-from caflow_cli.model import CAFlow, read_info
 from caflow_cli.tasks.base import scaled_size
 
 from .. import helpers
@@ -117,23 +116,6 @@ def test_the_folded_form_is_the_trained_one(example, seed):
         with torch.no_grad():
             for number, parameter in enumerate(model.parameters()):
                 parameter.mul_(1 + 0.01 * (number % 3))
-
-
-@examples(3, 500)
-@given(example=examples_of_models(most_values=1024))
-def test_a_file_keeps_the_model(tmp_path, example):
-    model, path = example.model.float(), tmp_path / "m.safetensors"
-    record = {"images": 3, "note": "ü"}
-    model.save(path, record)
-    loaded, info = CAFlow.load(path), read_info(path)
-    assert info.config == model.config
-    assert info.training == record
-    pair = example.target, example.cond
-    assert torch.equal(loaded.log_prob(*pair), model.log_prob(*pair))
-    assert torch.equal(loaded.sample(example.cond, 0.8, 2), model.sample(example.cond, 0.8, 2))
-    first = path.read_bytes()
-    loaded.save(path, info.training)
-    assert path.read_bytes() == first
 
 
 @examples(8, 500)
