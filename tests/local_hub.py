@@ -102,11 +102,8 @@ def _server(hub: LocalHub, is_storage: bool) -> ThreadingHTTPServer:
 
 class _Refusal(Exception):
     def __init__(self, status: int, code: str = "", message: str = "", **headers: str) -> None:
-        self.status, self.headers = status, dict(headers)
-        if code:
-            self.headers |= {"X-Error-Code": code}
-        if message:
-            self.headers |= {"X-Error-Message": message}
+        about = {"X-Error-Code": code, "X-Error-Message": message, **headers}
+        self.status, self.headers = status, {name: text for name, text in about.items() if text}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -154,8 +151,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: Any, status: int = 200) -> None:
         self._answer(status, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    # --- who, and what ---------------------------------------------------------------------------
-
     @property
     def _user(self) -> str | None:
         given = self.request_.headers.get("authorization", "").removeprefix("Bearer ")
@@ -185,8 +180,6 @@ class _Handler(BaseHTTPRequestHandler):
         if commit not in repository.commits:
             raise _Refusal(404, "RevisionNotFound", "Invalid rev id: " + revision)
         return commit, repository.commits[commit]
-
-    # --- reading ---------------------------------------------------------------------------------
 
     def _resolve(self, name: str, revision: str, path: str) -> None:
         commit, files = self._files(name, revision)
@@ -244,8 +237,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _whoami(self) -> None:
         self._json({"type": "user", "name": self._writer(), "orgs": []})
-
-    # --- writing ---------------------------------------------------------------------------------
 
     def _create(self) -> None:
         user = self._writer()

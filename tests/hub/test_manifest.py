@@ -154,11 +154,8 @@ def test_the_loader_reads_configs_too(tmp_path, fields, named):
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (b"", "Expecting value"),
-        (b"\xff\xfe", "utf-8"),
         (b'{"schema": 1, "schema": 1, "models": {}}', "'schema' occurs twice"),
         (b'{"schema": 1, "models": {"a": 1e999}}', "1e999"),
-        (b'{"schema": 1, "models": {"a": NaN}}', "NaN"),
         (b"[" * 100_000, "nested too deeply"),
         (b" " * 5_000_000, "more than"),
     ],

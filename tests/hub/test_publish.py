@@ -71,14 +71,6 @@ def test_a_broken_manifest_stops_packing_before_it_writes(model_file, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["weights_manifest.json"]
 
 
-@pytest.mark.parametrize("name", ["", "../x", "A", "x y", "-x", "x/y"])
-def test_a_model_id_is_a_plain_name(model_file, tmp_path, name):
-    with pytest.raises(CaflowError, match="id is ") as caught:
-        pack(model_file, name, tmp_path)
-    assert caught.value.exit_code == 2
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_bundle_that_is_too_large_keeps_a_bit_less_or_is_not_written(model_file, tmp_path):
     model, info = CAFlow.load(model_file), read_info(model_file)
     five, four = (

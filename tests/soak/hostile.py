@@ -19,11 +19,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from caflow_cli.cli.config import read_toml
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.data.examples import keep, open_split
 from caflow_cli.errors import CaflowError
+from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.images import encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
+from caflow_cli.training.config import build_config, to_toml
+
+from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits
 
 _ENDS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _NUMBERS = (0, 1, -1, 2, 3, 64, 2**31, 2**53, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320)
@@ -157,9 +162,6 @@ def finding(target: Target, data: bytes, folder: Path) -> str | None:
     return None
 
 
-# --- images ---------------------------------------------------------------------------------------
-
-
 def _read_image(path: Path) -> None:
     provenance = read_provenance(path)
     assert provenance is None or isinstance(provenance, dict)
@@ -169,8 +171,6 @@ def _read_image(path: Path) -> None:
 
 
 def _images() -> list[bytes]:
-    from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits
-
     photo = Image.fromarray(_PIXELS)
     alpha = photo.convert("RGBA")
     alpha.putalpha(100)
@@ -205,9 +205,6 @@ def _images() -> list[bytes]:
     return files
 
 
-# --- data sets ------------------------------------------------------------------------------------
-
-
 def _read_zip(path: Path) -> None:
     archive = path.with_suffix(".zip")
     archive.write_bytes(path.read_bytes())
@@ -240,42 +237,20 @@ def _zips() -> list[bytes]:
     return files
 
 
-# --- models ---------------------------------------------------------------------------------------
-
 _FLOW = FlowConfig(scales=1, r_steps=1, t_steps=1, f_steps=1, hidden=1, f_hidden=1)
 
 
-def _read_model(path: Path) -> None:
-    CAFlow.load(path)
-
-
 def _models() -> list[bytes]:
-    config = Config(_FLOW, TaskConfig(size=8))
     with tempfile.TemporaryDirectory() as folder:
-        CAFlow(config).save(Path(folder) / "x", {"images": 1})
-        whole = (Path(folder) / "x").read_bytes()
-    return [whole]
-
-
-def _read_manifest(path: Path) -> None:
-    from caflow_cli.hub.manifest import load_manifest
-
-    load_manifest(path)
+        CAFlow(Config(_FLOW, TaskConfig(size=8))).save(Path(folder) / "x", {"images": 1})
+        return [(Path(folder) / "x").read_bytes()]
 
 
 def _manifests() -> list[bytes]:
-    from caflow_cli.hub.manifest import manifest_path
-
     return [manifest_path().read_bytes(), b'{"schema": 1, "models": {}}']
 
 
-# --- configs --------------------------------------------------------------------------------------
-
-
 def _read_run_config(path: Path) -> None:
-    from caflow_cli.cli.config import read_toml
-    from caflow_cli.training.config import build_config, to_toml
-
     values = {"optim": {}, **read_toml(path)}
     if isinstance(values["optim"], dict) and not {"images", "minutes"} & values["optim"].keys():
         values["optim"]["images"] = 1
@@ -285,8 +260,6 @@ def _read_run_config(path: Path) -> None:
 
 
 def _run_configs() -> list[bytes]:
-    from caflow_cli.training.config import build_config, to_toml
-
     flow = {"hidden": [4, 8, 16], "conditional": "shared"}
     values = {"data": "d", "out": "o", "optim": {"minutes": 2.5}, "flow": flow}
     return [to_toml(build_config(values)).encode(), b'data = "d"\n[task]\nname = "colorize"\n']
@@ -295,7 +268,7 @@ def _run_configs() -> list[bytes]:
 TARGETS = {
     "image": Target(_read_image, _images, resealed_png),
     "zip": Target(_read_zip, _zips),
-    "model": Target(_read_model, _models, change=other_safetensors),
-    "manifest": Target(_read_manifest, _manifests, change=other_json),
+    "model": Target(CAFlow.load, _models, change=other_safetensors),
+    "manifest": Target(load_manifest, _manifests, change=other_json),
     "run-config": Target(_read_run_config, _run_configs),
 }
