@@ -103,10 +103,9 @@ def far_device():
 
 SIZE = 16
 VARIANTS = [
-    {"conditional": "shared", "trunk": (8, 6), "hidden": (8, 12)},
+    {"conditional": "shared", "trunk": (8, 6), "cond_channels": 1, "anchor": "luminance"},
     {"conditional": "dual-glow", "dequantization": "variational"},
-    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_views": 4, "spread": 5},
-    {"cond_channels": 1, "anchor": "luminance"},
+    {"cond_channels": 4, "anchor": "fill", "guide": (4, 5, 6), "guide_views": 2, "spread": 5},
 ]
 
 

