@@ -20,10 +20,7 @@ from caflow_cli.model import CAFlow
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Test processes run side by side: with several threads each they would wait for each other.
-
-    So would the programs that they start.
-    """
+    """One thread for each test process, and for the programs that it starts."""
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["CAFLOW_CONFIG"] = os.devnull  # no defaults of whoever runs the tests,

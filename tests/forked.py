@@ -107,12 +107,7 @@ class Process:
 def run(
     code: str, *arguments: object, timeout: float = 120, **options
 ) -> subprocess.CompletedProcess:
-    """`python -c CODE ARGUMENTS` to its end.
-
-    Args:
-        timeout: Seconds after which it is killed.
-        options: `cwd`, and if need be `stdin`, `stderr` (a descriptor) and `env` (all of it).
-    """
+    """`python -c CODE ARGUMENTS` to its end; options as of `Process`."""
     process = Process(code, *arguments, **options)
     out, err = process.communicate(timeout)
     return subprocess.CompletedProcess([code, *arguments], process.returncode, out, err)

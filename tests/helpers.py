@@ -38,14 +38,7 @@ def _add_noise(parameter, std, gen):
 
 @torch.no_grad()
 def randomise(module, seed=0, last=0.5, affine=0.2):
-    """In place: every parameter away from where it starts.
-
-    Args:
-        module: Any layer, flow or model.
-        seed: Of the generator of all noise.
-        last: Relative size of the last convolution of each net, 0 in a fresh one.
-        affine: Standard deviation of what actnorm and the 1×1 convolutions get.
-    """
+    """In place: every parameter away from its start; a fresh net has a `last` layer of 0."""
     gen = generator(seed)
     for child in module.modules():
         if isinstance(child, ConvNet | Enlarge | Guide | Spread | UNet):
@@ -134,11 +127,7 @@ def image_pair(model, batch, size, seed=11):
 
 @torch.no_grad()
 def data_like_model(config, seed, size, batch=4, last=0.1, affine=0.02):
-    """A model like one after some training, float32, in `eval()`.
-
-    Nets and 1×1 convolutions are perturbed, then one training batch sets the actnorms, so that
-    activations have a moderate scale throughout, then these are perturbed as well.
-    """
+    """A model like one after some training, float32, in `eval()`: a batch sets its actnorms."""
     model = seeded(lambda: CAFlow(config), seed)
     randomise(model, seed + 100, last, affine)
     for child in model.modules():
@@ -178,10 +167,7 @@ def noise_behind(model, seed, size, redraws):
 
 
 def double_of(model, **methods):
-    """A copy of a model, with the same weights, that has other methods: `own(self, own, *given)`.
-
-    `own` is the model's method.
-    """
+    """A copy with other methods, `own(self, own, *given)`, `own` being the model's."""
     double = copy.copy(model)
 
     def replaced(name, method):
@@ -221,10 +207,7 @@ def jacobian(function, value):
 
 
 def repeated(cond, rows, times):
-    """Of a condition those of some rows, each so often, in whatever records and lists it holds.
-
-    A tensor that has one row for a whole batch keeps it.
-    """
+    """Of a condition those of some rows, each so often; what has one row for a batch keeps it."""
     if isinstance(cond, list | tuple):
         return getattr(cond, "_make", type(cond))([repeated(c, rows, times) for c in cond])
     if cond is None or len(cond) == 1:

@@ -24,13 +24,7 @@ def encoded(image: Image.Image | np.ndarray, format: str = "PNG", **options) -> 
 def png_of_16_bits(
     values: np.ndarray, colour_type: int, transparent: tuple[int, ...] | None = None
 ) -> bytes:
-    """A PNG of uint16 (H, W, channels), which Pillow cannot write in colour.
-
-    Args:
-        values: Grey, RGB, grey with alpha or RGBA.
-        colour_type: PNG's number of that: 0, 2, 4, 6.
-        transparent: The one value that is transparent.
-    """
+    """A PNG of uint16 (H, W, channels), which Pillow cannot write in colour."""
     height, width = values.shape[:2]
     rows = values.astype(">u2").reshape(height, -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
@@ -60,13 +54,7 @@ def linear_profile() -> bytes:
 def tiff_of_16_bits(
     values: np.ndarray, order: str = "<", extra: int | None = None, planar: bool = False
 ) -> bytes:
-    """An uncompressed TIFF of uint16 (H, W, channels), which Pillow cannot write in colour.
-
-    Args:
-        values: RGB, or RGBA with `extra` 1 (premultiplied) or 2 (straight).
-        order: "<" or ">".
-        planar: Plane by plane.
-    """
+    """The same as TIFF; `extra` is 1 for premultiplied alpha, 2 for straight."""
     height, width, channels = values.shape
     body = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
     strips = channels if planar else 1

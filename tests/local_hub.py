@@ -1,9 +1,6 @@
-"""A Hub on this machine: what `huggingface_hub` asks of a model repository, and faults.
+"""A Hub on this machine: what `huggingface_hub` and `datasets` ask of it, and faults.
 
-Of data sets, whose names begin with `datasets/`, what `datasets` asks.
-
-Repositories and large files live in memory. Two ports, as on the real Hub: the site, and the
-storage that it redirects downloads to, which must never see a token.
+Two ports, as on the real Hub: the site, and the storage, which must never see a token.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""`mps`, as far as it can be tested without one: on a device that refuses float64.
-
-It computes on the CPU. Tensors "on" it say so (`device.type` is `FAR`) and cannot meet a tensor of
-the CPU with dimensions, nor be or become float64. Only moving there and back crosses over.
-"""
+"""`mps`, as far as it can be tested without one: a CPU that refuses float64 and other tensors."""
 
 import copy
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""A run of each task that version 0.1 trained loads, scores, samples and goes on as it did.
-
-`old_runs/` has the runs, which learned from the drawn images beside them, and what they gave.
-"""
+"""A run of each task that version 0.1 trained loads, scores, samples and goes on as it did."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Checks of paths, which return False for names that cannot be paths; and names that are imported
-at their first use.
-"""
+"""Paths that cannot be, names of results, and names that are imported at their first use."""
 
 from __future__ import annotations
 

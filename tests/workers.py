@@ -47,16 +47,8 @@ def run(
     file_limit: int | None = None,
     double: bool = False,
 ) -> list[Outcome]:
-    """`train` in as many processes, and then again; what each reports.
-
-    Args:
-        values: Of the config.
-        ranks: How many processes.
-        resume: Whether the run goes on.
-        signals: By rank: before which step it sends itself which signal.
-        file_limit: Bytes that no file may exceed, as on a full disk.
-        double: In float64: rounding, which Adam's first steps magnify, is out of the way.
-    """
+    """`train` in as many processes, and then again; what each reports. `signals`: by rank, before
+    which step it sends itself which signal; `double`: without the rounding that Adam magnifies."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -74,11 +74,7 @@ def test_test_images_come_back_and_are_scored_alike_in_float64(model, pairs):
 @pytest.mark.soak
 @pytest.mark.parametrize("tau", TAUS)
 def test_samples_come_back_as_the_same_8_bits(model, pairs, tau):
-    """As they are written, and raw.
-
-    But for hot raw ones behind an anchored luminance, which may contradict their condition:
-    docs/robustness.md counts what becomes of these.
-    """
+    """As written, and raw, but for hot raw colours, which may contradict their luminance."""
     _, conditions, read = pairs
     for first in range(0, COUNT * count(1, 100), COUNT):
         draws = model.sample(read, tau, 1, seed=range(first, first + COUNT))[:, 0]

@@ -211,12 +211,11 @@ def test_samples_fall_into_the_bins_as_often_as_that(levels):
 
 
 @pytest.mark.parametrize("dequantization", ["uniform", "variational"])
-@pytest.mark.parametrize("levels", LEVELS)
 @torch.no_grad()
-def test_one_noise_draw_bounds_the_discrete_probability(levels, dequantization):
-    model, cond = tiny(levels, dequantization)
-    p = probabilities(model, cond, levels)
-    bound = expected_terms(model, cond, levels)
+def test_one_noise_draw_bounds_the_discrete_probability(dequantization):
+    model, cond = tiny(4, dequantization)
+    p = probabilities(model, cond, 4)
+    bound = expected_terms(model, cond, 4)
     gap = p.log() - bound
     assert (gap > -QUADRATURE).all()
     assert float(gap.max()) > 0.01  # a bound, and not the probability itself

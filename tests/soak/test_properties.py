@@ -30,10 +30,7 @@ def noise_of(example: Example, seed: int) -> torch.Tensor:
 
 
 def rounding(model, latents, cond, back: torch.Tensor) -> float:
-    """How far decoded pixels move where latents do by some units in their last place.
-
-    Models of random weights may be so ill-conditioned that this is 1e-4 levels and more.
-    """
+    """How far decoded pixels move where latents do by some units in their last place."""
     gen = helpers.generator(0)
     near = [z * (1 + 1e-14 * torch.rand(z.shape, generator=gen, dtype=z.dtype)) for z in latents]
     moved = float((model.decode(near, cond)[0] - back).abs().max())
