@@ -1,9 +1,10 @@
-"""Images against images: two sets."""
+"""Images against images: two sets, or the outputs that JSON lines name and a set of truths."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,7 @@ _Set: TypeAlias = dict[str, Callable[[], Pixels]]  # how to read each image, by 
 
 
 def compare(
-    generated: str | Path,
+    generated: str | Path | Iterable[str],
     reference: str | Path,
     metrics: str | Sequence[str] = (),
     *,
@@ -42,23 +43,41 @@ def compare(
     suffix and without the ending that our commands add. Where several belong to one truth, its
     value is their mean. Two single images are paired whatever their names.
 
+    JSON lines of a restoring command stand for the outputs that they name, which belong to the true
+    image with the input's name, whatever its suffix and folder.
+
     Args:
-        generated, reference: The sets.
+        generated: A set, or such lines.
+        reference: A set.
         metrics: Those of `METRICS` that need pairs or sets. Default: rmse, and lpips, which is left
             out, with a note, if its network cannot be had.
         weights: Of LPIPS, FID and KID.
         progress: Called for each image.
 
     Raises:
-        CaflowError: There is nothing to compare, images lack their pair, sizes of a pair differ, or
-            weights are missing. Single images that fail are in `failed`.
+        CaflowError: There is nothing to compare, images lack their pair, sizes of a pair differ, a
+            line is not of a restoring command, or weights are missing. Single images that fail
+            are in `failed`.
     """
     chosen, notes = choose_metrics(metrics, _COMPARED), list[str]()
+    failed: dict[str, CaflowError] = {}
     with ExitStack() as stack:
-        made, true = (_open(stack, Path(path)) for path in (generated, reference))
+        true = _open(stack, Path(reference))
+        if isinstance(generated, str | Path):
+            form, made = "sets", _open(stack, Path(generated))
+            count = len(made)
+        else:
+            form, lines = "lines", _outputs(generated, failed)
+            made = {
+                path: partial(read_image, Path(path)) for paths in lines.values() for path in paths
+            }
+            count = len(lines) + len(failed)
         pairs: dict[str, list[str]] = {}
         if any(METRICS[name].needs == "pairs" for name in chosen):
-            pairs = _matched(made, true, str(generated), str(reference))
+            if form == "lines":
+                pairs = _of_inputs(lines, true, str(reference), failed)
+            else:
+                pairs = _matched(made, true, str(generated), str(reference))
         if not metrics:
             chosen, notes = measurable(chosen, weights)
         labels = [name for name in chosen if METRICS[name].needs == "pairs"]
@@ -76,7 +95,6 @@ def compare(
             return read()
 
         rows: list[Row] = []
-        failed: dict[str, CaflowError] = {}
         for name, results in pairs.items():
             try:
                 truth, images = load(true[name]), [load(made[one]) for one in results]
@@ -113,7 +131,7 @@ def compare(
         first = failures[0].error
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
     about = {"params": {"metrics": list(chosen)}}
-    return Evaluation("sets", len(made), labels, [result], about, failed=failures, notes=notes)
+    return Evaluation(form, count, labels, [result], about, failed=failures, notes=notes)
 
 
 def _open(stack: ExitStack, path: Path) -> _Set:
@@ -167,6 +185,48 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
             "give both folders the same names, whatever the suffix, or --metric fid",
         )
     return found
+
+
+def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, list[str]]:
+    """The outputs of each input in JSON lines. Inputs without one go to `failed`."""
+    command = "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR"
+    outputs: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+            paths = [str(output["path"]) for output in record.get("outputs") or ()]
+            error = record.get("error") or {"message": "no file was written", "hint": command}
+            if paths:
+                outputs[str(record["input"])] = paths
+            else:
+                failed[str(record["input"])] = CaflowError(
+                    str(error["message"]), str(error["hint"])
+                )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            message = f"line {number} of stdin is not a record of a restoring command"
+            raise usage_error(message, command) from error
+    if not outputs and not failed:
+        raise CaflowError("stdin names no images", command)
+    return outputs
+
+
+def _of_inputs(
+    outputs: dict[str, list[str]], true: _Set, where: str, failed: dict[str, CaflowError]
+) -> dict[str, list[str]]:
+    """The outputs that belong to each image of `true`, by the name of the input alone."""
+    names = {PurePosixPath(name).name: name for name in true}
+    if len(names) < len(true):
+        message = f"{where!r} has several images of one name, and inputs are matched by name"
+        raise usage_error(message, "give one folder of them as --reference")
+    pairs: dict[str, list[str]] = {}
+    for given, paths in outputs.items():
+        stem = PurePosixPath(given.replace("\\", "/")).stem
+        if stem in names:
+            pairs.setdefault(names[stem], []).extend(paths)
+        else:
+            message = f"{where!r} has no image {stem!r} for the input {given!r}"
+            failed[given] = CaflowError(message, "give the true images the names of the inputs")
+    return pairs
 
 
 def _size(image: Pixels) -> str:

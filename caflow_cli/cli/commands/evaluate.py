@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, fields
 from functools import partial
@@ -134,6 +135,9 @@ def evaluate_command(
         ),
     ] = None,
     metric: list[str] | None = _METRIC,
+    reference: str | None = option(
+        "--reference DIR", "True images for the outputs that JSON lines on stdin name."
+    ),
     model: ModelOnData,
     networks: Networks,
     json: bool = option("--json", "One JSON object on stdout.", OUTPUT),
@@ -142,9 +146,10 @@ def evaluate_command(
 ) -> None:
     """Measure a model on data, or images against images.
 
-    A model is measured on data (--data), or two folders are compared. A model is compared with a
-    baseline (bicubic, grey copy, mean fill) and with the mean of all M candidates, with paired
-    standard errors. --protocol sr4, repair and colour measure whole images at their own size.
+    A model is measured on data (--data), two folders are compared, or the JSON lines of a restoring
+    command are read from a pipe (--reference). A model is compared with a baseline (bicubic, grey
+    copy, mean fill) and with the mean of all M candidates, with paired standard errors. --protocol
+    sr4, repair and colour measure whole images at their own size.
 
     On a terminal the results are a table. In a pipe they are tab-separated lines with a header.
 
@@ -155,11 +160,13 @@ def evaluate_command(
     console = Console(quiet, verbose, "evaluate", json)
     start = time.perf_counter()
     identity: dict[str, Any] = {}
-    _check_form(context, images, model)
+    _check_form(context, images, reference, model)
     if model.data is not None:
         evaluation, identity["model"] = _measure(metric or [], model, networks, console)
     else:
-        evaluation = _compare(images or [], metric or [], networks, console)
+        evaluation = _compare(
+            images or [sys.stdin, str(reference)], metric or [], networks, console
+        )
     elapsed = time.perf_counter() - start
     for note in evaluation.notes:
         console.note(f"note: {note}")
@@ -172,11 +179,15 @@ def evaluate_command(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _check_form(context: typer.Context, images: list[str] | None, model: ModelOnData) -> None:
+def _check_form(
+    context: typer.Context, images: list[str] | None, reference: str | None, model: ModelOnData
+) -> None:
     """CaflowError (exit 2) unless it is clear what is measured, and all options are for that."""
-    if (images is None) == (model.data is None) or len(images or "ab") != 2:
+    given = [form for form in (images, model.data, reference) if form is not None]
+    if len(given) != 1 or len(images or "ab") != 2:
         raise usage_error(
-            "nothing to evaluate, or more than one thing: either --data, or two sets of images",
+            "nothing to evaluate, or more than one thing: either --data, or two sets of images, "
+            "or --reference",
             "caflow evaluate --task superres --data faces/, or caflow evaluate GENERATED REFERENCE",
         )
     if model.data is not None:
@@ -186,6 +197,11 @@ def _check_form(context: typer.Context, images: list[str] | None, model: ModelOn
         if source is not None and source.name == "COMMANDLINE":
             flag = f"--{field.name.replace('_', '-')}"
             raise usage_error(f"{flag} is for a model on data", "add --data DIR, or leave it out")
+    if reference is not None and (sys.stdin is None or sys.stdin.isatty()):
+        raise usage_error(
+            "--reference needs JSON lines on stdin",
+            "caflow superres *.png -o out/ --json | caflow evaluate --reference DIR",
+        )
 
 
 def _measure(
@@ -218,11 +234,12 @@ def _measure(
 
 
 def _compare(
-    images: list[str], metrics: list[str], networks: Networks, console: Console
+    images: list[Any], metrics: list[str], networks: Networks, console: Console
 ) -> Evaluation:
-    """Compare two sets of images."""
+    """Compare two sets of images, or what JSON lines on stdin name with the truth."""
     for path in images:
-        check_there(path)
+        if path is not sys.stdin:
+            check_there(path)
 
     from ...evaluation import compare
 
