@@ -15,7 +15,7 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.records import parse
-from caflow_cli.training import RunConfig, loop, state, train
+from caflow_cli.training import RunConfig, loop, train
 
 __all__ = ["Outcome", "run", "tiny"]
 
@@ -106,8 +106,8 @@ def _work(pipe: Any, job: dict[str, Any]) -> None:
     os.environ.update({name: str(value) for name, value in job["ranks"].items()})
     torch.set_num_threads(1)
     if job["double"]:
-        start = state.starting_model
-        state.starting_model = lambda *given: start(*given).double()  # type: ignore[assignment]
+        start = loop.starting_model
+        loop.starting_model = lambda *given: start(*given).double()  # type: ignore[assignment]
     config = parse(RunConfig, job["values"])
     written: list[str] = []
     sys.addaudithook(lambda event, args: _note_writes(event, args, config.out, written))

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -17,10 +16,8 @@ from PIL import Image
 from ..errors import CaflowError
 from ..images import Pixels, read_image
 from ..paths import is_folder
-from .folder import open_folder, open_zip
-from .manifest import MANIFESTS, open_manifest
-from .remote import is_remote, open_remote
-from .split import Example, ImageFiles, Role, Split, check_there, choose, has_split
+from .files import MANIFESTS, is_remote, open_folder, open_manifest, open_remote, open_zip
+from .split import ImageFiles, Role, Split, check_there, choose
 
 _MOST_DAMAGED = 0.01  # share of a set
 _PEEK = 32  # pairs that are looked at to tell whether conditions are grey
@@ -103,13 +100,12 @@ def open_split(
     """
     paired = role == "pairs"
     with open_files(data, role) as files:
-        part: Split | Literal["all"] = split or ("test" if has_split(files, "test") else "all")
-        examples = choose(files, part, seed, paired=paired)
+        part, chosen, held_out = choose(files, split, seed, paired=paired)
+        names = list(chosen)
 
         def read(row: int) -> list[Pixels]:
-            example = examples[row]
-            images = _decode(files, example)
-            for image, member in zip(images, example.members, strict=True):
+            images = _decode(files, members := chosen[names[row]])
+            for image, member in zip(images, members, strict=True):
                 height, width = image.shape[:2]
                 if (side := min(height, width)) < (wanted := size or least):
                     raise CaflowError(
@@ -117,19 +113,16 @@ def open_split(
                         f"remove it, or train at a size of at most {side}: --set task.size=N",
                     )
             if size is not None:
-                pairs = zip(images, channels, strict=False)
-                return [_square(image, count, size) for image, count in pairs]
+                return [_square(i, c, size) for i, c in zip(images, channels, strict=False)]
             if least:
-                hint = "give both images of a pair the same size, or --crop whole"
-                check_one_size([image.shape[:2] for image in images], example.name, hint)
+                check_one_size(
+                    [image.shape[:2] for image in images],
+                    names[row],
+                    "give both images of a pair the same size, or --crop whole",
+                )
             return images
 
-        # Whether the seed decides which examples are in the split.
-        decides: dict[str, list[Split]] = {"train": ["val", "test"], "val": ["val"]}
-        decides |= {"test": ["test"], "all": []}
-        held_out = not all(has_split(files, one) for one in decides[part])
-        names = [example.name for example in examples]
-        total = len(files.members) // (2 if paired else 1)
+        total = len(files.members) // (1 + paired)
         yield Examples(part, seed if held_out else None, names, read, total)
 
 
@@ -152,8 +145,10 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
     def read(row: int) -> list[Pixels]:
         images = next(filter(None, map(load, range(row, row + 10))), None)
         if images is None:
-            name, hint = examples.names[row], "repair or remove them"
-            raise CaflowError(f"ten images in a row are damaged in {data!r}, first {name!r}", hint)
+            raise CaflowError(
+                f"ten images in a row are damaged in {data!r}, first {examples.names[row]!r}",
+                "repair or remove them",
+            )
         return images
 
     kept: dict[str, list[Pixels]] = {}
@@ -172,8 +167,8 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             if taken > most:
                 return replace(examples, read=read)
     check_damaged(skipped, examples, data)
-    decoded = list(kept.values()).__getitem__
-    return replace(examples, names=list(kept), read=decoded, skipped=skipped, in_memory=True)
+    read = list(kept.values()).__getitem__  # type: ignore[assignment]
+    return replace(examples, names=list(kept), read=read, skipped=skipped, in_memory=True)
 
 
 def check_damaged(skipped: list[str], examples: Examples, data: str) -> None:
@@ -192,15 +187,9 @@ def condition_channels(data: str | Path) -> int:
     They are spread evenly over the training pairs.
     """
     with open_split(data, "train", role="pairs") as pairs:
-        count = min(_PEEK, len(pairs))
-        for i in range(count):
-            try:
-                condition = pairs.read(i * len(pairs) // count)[0]
-            except DamagedError:
-                continue  # `keep` names it
-            if (condition != condition[..., :1]).any():
-                return 3
-    return 1
+        pairs, count = keep(pairs, 0, str(data)), min(_PEEK, len(pairs))
+        found = (pairs.read(i * len(pairs) // count)[0] for i in range(count))
+        return 3 if any((x != x[..., :1]).any() for x in found) else 1
 
 
 def check_one_size(
@@ -214,10 +203,9 @@ def check_one_size(
         raise CaflowError(f"the images of the pair {name!r} are {found}", hint)
 
 
-def _decode(files: ImageFiles, example: Example) -> list[Pixels]:
-    """Decode the images of an example: uint8 (H, W, 3)."""
+def _decode(files: ImageFiles, members: tuple[str, ...]) -> list[Pixels]:
     images = []
-    for member in example.members:
+    for member in members:
         try:
             images.append(read_image(io.BytesIO(files.read(member)), name=member))
         except CaflowError as error:
@@ -227,14 +215,13 @@ def _decode(files: ImageFiles, example: Example) -> list[Pixels]:
         # More than a pixel apart: a crop would shift one of them.
         if abs(h * width - w * height) > max(h, w, height, width):
             raise CaflowError(
-                f"{example.members[0]!r} is {width}x{height}, {example.members[1]!r} {w}x{h}",
+                f"{members[0]!r} is {width}x{height}, {members[1]!r} {w}x{h}",
                 "give both images of a pair the same aspect ratio",
             )
     return images
 
 
 def _square(pixels: Pixels, channels: int, size: int) -> Pixels:
-    """Crop to the central square and resize: (H, W, 3) to (size, size, channels)."""
     height, width = pixels.shape[:2]
     if channels == 3 and height == width == size:
         return pixels

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Literal
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from ..paths import exists
 
 Split = Literal["train", "val", "test"]
@@ -18,14 +18,6 @@ Role = Literal["images", "pairs", "masks"]  # what is read from a set
 _SPLITS = ("train", "val", "test")
 _HELD_OUT = 50  # one example in so many goes to val, and as many to test
 _SIDES = ("A/", "B/")  # of a pair: condition and target
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image, or a pair, and its name within the split."""
-
-    name: str  # of a pair: without A/ or B/ and without suffix
-    members: tuple[str, ...]  # (image,), or (condition, target)
 
 
 @dataclass(frozen=True)
@@ -56,10 +48,11 @@ def check_there(data: str | Path) -> None:
     Raises:
         CaflowError: (exit 2) there is no file or folder, and it is no `hf://owner/name`.
     """
-    if str(data).startswith("hf://") or exists(data):
-        return
-    hint = "--data FOLDER, FILE.zip, FILE.csv or hf://owner/name"
-    raise usage_error(f"no data at {str(data)!r}", hint)
+    check_usage(
+        str(data).startswith("hf://") or exists(data),
+        f"no data at {str(data)!r}",
+        "--data FOLDER, FILE.zip, FILE.csv or hf://owner/name",
+    )
 
 
 @contextmanager
@@ -73,9 +66,12 @@ def of_masks(option: str = "--set masks=") -> Iterator[None]:
 
 
 def choose(
-    files: ImageFiles, split: Split | Literal["all"], seed: int, *, paired: bool = False
-) -> list[Example]:
-    """Choose the examples of a split, in order of name; "all" is every image, or every pair.
+    files: ImageFiles, split: Split | None, seed: int, *, paired: bool = False
+) -> tuple[str, dict[str, tuple[str, ...]], bool]:
+    """Choose the examples of a split: its name, their members by name, and if `seed` decides.
+
+    None is `test/` if there is one, else "all": every image, or every pair. An example's members
+    are an image, or condition and target, whose name is without A/ or B/ and suffix.
 
     Folders `train/`, `val/` and `test/` are used as they are. A missing split is held out of
     `train/`, or of all images, by name and `seed`. Pairs lie in `A/` and `B/` within a split, or at
@@ -85,41 +81,41 @@ def choose(
         CaflowError: The split has no images, there are too few to divide, or an image lacks its
             partner.
     """
-    if split not in (*_SPLITS, "all"):
-        raise usage_error(f"unknown split {split!r}", "use train, val or test")
     where = repr(files.where)
     # The members of each split, by their names within it; "" is the top of the set.
-    groups: dict[str, list[tuple[str, str]]] = {}
+    groups: dict[str, dict[str, str]] = {}
     names = _unwrap(files.members, (*_SPLITS, *_SIDES) if paired else _SPLITS)
     for name, member in zip(names, files.members, strict=True):
         top, _, rest = name.partition("/")
         group, name = (top, rest) if rest and top in _SPLITS else ("", name)
-        groups.setdefault(group, []).append((name, member))
-    splits = [name for name in _SPLITS if name in groups]
+        groups.setdefault(group, {})[name] = member
     if not groups:
         raise CaflowError(f"no images in {where}", "give a folder or zip with PNG or JPEG files")
+    splits = [name for name in _SPLITS if name in groups]
+    part = split or ("test" if "test" in splits else "all")
+    check_usage(part in (*_SPLITS, "all"), f"unknown split {part!r}", "use train, val or test")
 
-    def examples(group: str) -> list[Example]:
-        named, folder = groups.get(group, []), f"{group}/" if group else ""
-        return _pair(named, folder, where) if paired else [Example(n, (m,)) for n, m in named]
+    def examples(group: str) -> dict[str, tuple[str, ...]]:
+        named, folder = groups.get(group, {}), f"{group}/" if group else ""
+        return _pair(named, folder, where) if paired else {n: (m,) for n, m in named.items()}
 
-    if split == "all":
+    if part == "all":
         # Of a paired set with splits, what lies at its top outside of A/ and B/ is no pair.
-        if paired and splits and not any(n.startswith(_SIDES) for n, _ in groups.get("", [])):
+        if paired and splits and not any(n.startswith(_SIDES) for n in groups.get("", ())):
             groups.pop("", None)
-        found = [
-            Example(f"{group}/{one.name}" if group else one.name, one.members)
+        found = {
+            f"{group}/{name}" if group else name: members
             for group in groups
-            for one in examples(group)
-        ]
-        return sorted(found, key=lambda item: item.name)
-    if splits and "train" not in splits and split not in splits:
+            for name, members in examples(group).items()
+        }
+        return part, dict(sorted(found.items())), False
+    if splits and "train" not in splits and part not in splits:
         raise CaflowError(
-            f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {split}/",
-            f"add a folder {split}/ to it",
+            f"{where} has {' and '.join(f'{name}/' for name in splits)} but no {part}/",
+            f"add a folder {part}/ to it",
         )
-    if split in splits and split != "train":
-        return sorted(examples(split), key=lambda item: item.name)
+    if part in splits and part != "train":
+        return part, dict(sorted(examples(part).items())), False
     pool = examples("train" if splits else "")
     missing = [name for name in ("val", "test") if name not in splits]
     if len(pool) <= len(missing):
@@ -130,17 +126,11 @@ def choose(
         )
     # By digest: a permutation that no library's generator can change, and that barely changes when
     # images are added.
-    order = sorted(pool, key=lambda item: hashlib.sha256(f"{seed}:{item.name}".encode()).digest())
+    order = sorted(pool, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
     count = max(1, len(pool) // _HELD_OUT)
     parts = {name: order[i * count : (i + 1) * count] for i, name in enumerate(missing)}
     parts["train"] = order[len(missing) * count :]
-    return sorted(parts[split], key=lambda item: item.name)
-
-
-def has_split(files: ImageFiles, split: Split) -> bool:
-    """Whether the set has a folder for the split, with images in it."""
-    names = _unwrap(files.members, (*_SPLITS, *_SIDES))
-    return any(name.startswith(f"{split}/") for name in names)
+    return part, {name: pool[name] for name in sorted(parts[part])}, bool(missing)
 
 
 def leads_out(member: str) -> bool:
@@ -149,13 +139,11 @@ def leads_out(member: str) -> bool:
     return bool(parts.anchor) or ".." in parts.parts
 
 
-def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Example]:
-    """Pairs of A/ and B/. CaflowError for two of one stem, or one without its partner."""
+def _pair(named: dict[str, str], folder: str, where: str) -> dict[str, tuple[str, ...]]:
     sides: dict[str, dict[str, str]] = {side: {} for side in _SIDES}
-    for name, member in named:
-        side, path = name[:2], PurePosixPath(name[2:])
-        if side in sides and path.name:
-            stem = str(path.with_suffix(""))
+    for name, member in named.items():
+        side, stem = name[:2], str(PurePosixPath(name[2:]).with_suffix("")) if name[2:] else ""
+        if side in sides and stem:
             if stem in sides[side]:
                 raise CaflowError(
                     f"{where} has two images {folder}{side}{stem} with different suffixes",
@@ -167,22 +155,17 @@ def _pair(named: Iterable[tuple[str, str]], folder: str, where: str) -> list[Exa
             f"{where} has no images in {folder}A/ and {folder}B/",
             f"put conditions into {folder}A/ and targets of the same names into {folder}B/",
         )
-    alone = [
-        f"{folder}{side}{stem}"
-        for side, other in (_SIDES, _SIDES[::-1])
-        for stem in sorted(sides[side].keys() - sides[other].keys())
-    ]
-    if alone:
-        more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
+    conditions, targets = (sides[side] for side in _SIDES)
+    if alone := sorted(conditions.keys() ^ targets.keys()):
+        first = folder + ("A/" if alone[0] in conditions else "B/") + alone[0]
         raise CaflowError(
-            f"{where} has images without their pair: {', '.join(alone[:3])}{more}",
+            f"{where} has {len(alone)} images without their pair, such as {first}",
             "give A and B the same names, whatever the suffix, or remove these",
         )
-    return [Example(s, tuple(sides[side][s] for side in _SIDES)) for s in sorted(sides["A/"])]
+    return {stem: (conditions[stem], targets[stem]) for stem in sorted(conditions)}
 
 
 def _unwrap(members: list[str], folders: Iterable[str]) -> list[str]:
-    """Remove the one folder that all members lie in, if it contains `folders`."""
     known = {folder.rstrip("/") for folder in folders}
     tops = {member.partition("/")[0] for member in members}
     inner = [member.partition("/")[2] for member in members]

@@ -12,8 +12,7 @@ from ..lazy import on_demand
 if TYPE_CHECKING:
     from .config import OptimConfig, RunConfig, SamplesConfig
     from .log import Event, RunSummary
-    from .loop import train
-    from .processes import Stopped
+    from .loop import Stopped, train
 
 _HOMES = {
     "Event": ".log",
@@ -21,7 +20,7 @@ _HOMES = {
     "SamplesConfig": ".config",
     "RunConfig": ".config",
     "RunSummary": ".log",
-    "Stopped": ".processes",
+    "Stopped": ".loop",
     "train": ".loop",
 }
 

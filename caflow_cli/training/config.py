@@ -19,7 +19,6 @@ from ..errors import check_usage, usage_error
 from ..records import Count, NonNegative, Positive, Share, Size, check, number, parse
 from ..tasks import get_task, task_named
 
-_CHECKERBOARD_SIDE = 32  # of images, in pixels, in which `checkerboard` finds a period of 4
 _BelowOne = Annotated[float, number(ge=0, lt=1)]
 # Presets of the paper set more than the architecture (appendix B). Their budget is how long the
 # training took on one Tesla P100: 4.5, 3 and 5 days.
@@ -140,17 +139,15 @@ class RunConfig:
         size, native, first = self.task.size, self.task.native, optim.guide_first
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         as_read = task.derives_condition or native == (self.crop == "random")
-        crops = "true with --crop random, which trains on crops of pairs, and to false without it"
-        small = size < _CHECKERBOARD_SIDE
         weight = max(optim.checkerboard_weight, samples.checkerboard_weight)
-        least = f"{_CHECKERBOARD_SIDE} or more, or checkerboard_weight to 0"
+        large = "32 or more, or checkerboard_weight to 0"
         for fits, name, value, wanted in (
             (not first or bool(self.flow.guides), "optim.guide_first", first, "0, or set a guide"),
             (first + samples.share <= 1, "samples.share", samples.share, f"at most {1 - first:g}"),
             (self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"),
-            (as_read, "task.native", native, crops),
+            (as_read, "task.native", native, f"{not native} with --crop {self.crop}"),
             (size % step == 0, "task.size", size, f"a multiple of {step}"),
-            (not (small and weight), "task.size", size, least),
+            (not weight or size >= 32, "task.size", size, large),
         ):
             require(fits, name, value, wanted)
 
@@ -249,7 +246,7 @@ def build_config(
 def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """A copy of `values` (nested), which every `key=value` of `settings` overrides.
 
-    A value is JSON, a number as Python writes it (`.5`), or text.
+    A value is JSON, or else text.
 
     Raises:
         CaflowError: (exit 2) a setting has no `=`, or its key is in no table.
@@ -271,8 +268,6 @@ def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
 def _value(text: str) -> Any:
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(text)
-    with contextlib.suppress(ValueError):
-        return float(text) if text.strip("+-.0123456789eE_") == "" else text
     return text
 
 

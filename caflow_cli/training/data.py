@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from .config import RunConfig
 SAMPLED = 4  # of so many images of a batch one may be sampled in a step
 _ORDER, _SAMPLE, _DRAWS = 1, 2, 3  # streams of random numbers
 _NATIVE, _SHRINK = 0.67, 4.0  # of crops: the share at native scale, how far others are shrunk
+_MIDDLE = (0.5 - 1e-9,) * 2  # which rounds down
 _REACH = 3  # of LANCZOS, in pixels of the result
 
 
@@ -44,14 +46,15 @@ class Dataset:
         return len(self.examples)
 
     def pair(
-        self, index: int, generator: torch.Generator, crop: Crop | None = None
+        self, index: int, generator: torch.Generator, where: tuple[float, ...] | None = None
     ) -> tuple[Pixels, Pixels]:
         """Target and condition of one example for a training step, (H, W, C).
 
-        `crop` is applied first; `generator` draws the random parts of the condition.
+        `where` are the share and position of a `crop`, which is made first; `generator` draws the
+        random parts of the condition.
         """
         images = self.examples.read(index)
-        *stored, target = images if crop is None else [crop(image) for image in images]
+        *stored, target = [crop(x, self.size, *where) for x in images] if where else images
         if not stored:
             return target, self.task.training_condition(np.ascontiguousarray(target), generator)
         return target, self._read(stored[0])
@@ -63,27 +66,20 @@ class Dataset:
         """
         examples = [self.examples.read(index) for index in indices.tolist()]
         if self.crops:
-            examples = [[_centre(image, self.size) for image in images] for images in examples]
+            examples = [[crop(x, self.size, 0.0, *_MIDDLE) for x in images] for images in examples]
         targets = _stack([images[-1] for images in examples])
         if len(examples[0]) == 1:
             return targets, held_out_conditions(self.task, targets)
         return targets, _stack([self._read(images[0]) for images in examples])
 
     def _read(self, stored: Pixels) -> Pixels:
-        """The condition, of a stored image or a crop of one."""
         if not self.crops:
             return stored
         (part,) = self.task.parts(stored)
         return part.condition(np.ascontiguousarray(stored))
 
 
-def _centre(image: Pixels, size: int) -> Pixels:
-    top, left = ((side - size) // 2 for side in image.shape[:2])
-    return image[top : top + size, left : left + size]
-
-
 def _stack(images: list[Pixels]) -> Tensor:
-    """(H, W, C) each, to (N, C, H, W)."""
     return torch.from_numpy(np.stack([image.transpose(2, 0, 1) for image in images]))
 
 
@@ -107,28 +103,21 @@ def open_dataset(config: RunConfig, split: Literal["train", "val"]) -> Iterator[
         yield Dataset(task, keep(examples, config.data_memory_gb * 2**30, config.data), size, crops)
 
 
-@dataclass(frozen=True, eq=False)
-class Masks:
-    """The masks of one split as bits, each of its own size, with at least one white pixel."""
+class _Masks(list[tuple[npt.NDArray[np.uint8], tuple[int, ...]]]):
+    """Masks as bits, each of its own shape (H, W); item i is bool, true = white."""
 
-    rows: list[tuple[npt.NDArray[np.uint8], int, int]]  # bits, height, width
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> npt.NDArray[np.bool_]:
-        """Mask `index`: (H, W), true = white."""
-        bits, height, width = self.rows[index]
-        return np.unpackbits(bits, count=height * width).view(np.bool_).reshape(height, width)
+    def __getitem__(self, index: Any) -> Any:
+        bits, shape = super().__getitem__(index)
+        return np.unpackbits(bits, count=math.prod(shape)).view(np.bool_).reshape(shape)
 
 
-def load_masks(data: str, split: Split, seed: int = 0) -> Masks:
+def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
     """Load the masks of a split, white (128 and up) where a hole is. Black ones are left out.
 
     Raises:
         CaflowError: As for `open_split`, or all masks are black.
     """
-    rows, skipped = [], []
+    found, skipped = _Masks(), []
     with of_masks(), open_split(data, split, role="masks", seed=seed) as masks:
         for row, name in enumerate(masks.names):
             try:
@@ -137,53 +126,51 @@ def load_masks(data: str, split: Split, seed: int = 0) -> Masks:
                 skipped.append(name)
                 continue
             if white.any():
-                rows.append((np.packbits(white), *white.shape))
+                found.append((np.packbits(white), white.shape))
         check_damaged(skipped, masks, data)
-    if not rows:
+    if not found:
         hint = "paint white where a hole is, all else black"
         raise CaflowError(f"masks: nothing is white in {data!r}", hint)
-    return Masks(rows)
+    return found
 
 
-class Crop(NamedTuple):
-    """A square part of an image of any size, which may be shrunk first (Pillow LANCZOS).
+def crop(image: Pixels, size: int, share: float, left: float, top: float) -> Pixels:
+    """A square of an image of any size, which may be shrunk first (Pillow LANCZOS).
 
     Only the part that the crop needs is shrunk: the result is that of shrinking the whole image and
     cropping then, at positions between its pixels too.
+
+    Args:
+        image: (H, W, C).
+        size: Side of the result.
+        share: In [0, 1]: the image is shrunk `most ** share` times; most is 4, or what its size
+            allows.
+        left, top: The crop's position, as shares of the room, in [0, 1).
     """
+    height, width = image.shape[:2]
+    shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** share
+    if shrink == 1:
+        x, y = int(left * (width - size + 1)), int(top * (height - size + 1))
+        return image[y : y + size, x : x + size]
+    span = size * shrink
+    x, y = left * (width - span), top * (height - span)
+    margin = int(_REACH * shrink) + 2
+    first_x, first_y = max(0, int(x) - margin), max(0, int(y) - margin)
+    last_x, last_y = int(x + span) + margin, int(y + span) + margin
+    part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
+    x, y = x - first_x, y - first_y
+    box = (x, y, x + span, y + span)
+    return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.LANCZOS, box))
 
-    size: int  # side of the result
-    # In [0, 1]: the image is shrunk `most ** share` times; most is 4, or what its size allows.
-    share: float
-    left: float  # the crop's position, as shares of the room, in [0, 1)
-    top: float
 
-    @classmethod
-    def draw(cls, size: int, bits: np.random.Philox) -> Crop:
-        """Draw a crop from four words of the generator.
+def draw_crop(bits: np.random.Philox) -> tuple[float, float, float]:
+    """Share, left and top of a `crop`, from four words of the generator.
 
-        A share of 0.67 are pixels of the image at native scale. The others are of the image shrunk
-        s times, with log s uniform between 0 and its maximum.
-        """
-        kind, scale, left, top = (int(word) / 2**64 for word in bits.random_raw(4))
-        return cls(size, 0.0 if kind < _NATIVE else scale, left, top)
-
-    def __call__(self, image: Pixels) -> Pixels:
-        """(H, W, C) to (size, size, C)."""
-        (height, width), size = image.shape[:2], self.size
-        shrink = max(1.0, min(_SHRINK, min(height, width) / size)) ** self.share
-        if shrink == 1:
-            x, y = int(self.left * (width - size + 1)), int(self.top * (height - size + 1))
-            return image[y : y + size, x : x + size]
-        span = size * shrink
-        x, y = self.left * (width - span), self.top * (height - span)
-        margin = int(_REACH * shrink) + 2
-        first_x, first_y = max(0, int(x) - margin), max(0, int(y) - margin)
-        last_x, last_y = int(x + span) + margin, int(y + span) + margin
-        part = np.ascontiguousarray(image[first_y:last_y, first_x:last_x])
-        x, y = x - first_x, y - first_y
-        box = (x, y, x + span, y + span)
-        return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.LANCZOS, box))
+    A share of 0.67 of the crops are at native scale. The others are of the image shrunk s times,
+    with log s uniform between 0 and its maximum.
+    """
+    kind, scale, left, top = (int(word) / 2**64 for word in bits.random_raw(4))
+    return 0.0 if kind < _NATIVE else scale, left, top
 
 
 class Batch(NamedTuple):
@@ -194,13 +181,7 @@ class Batch(NamedTuple):
     noise: Tensor  # of w: uniform, or standard normal
     seeds: Tensor  # int64 (B,): of one in `SAMPLED` the seed of its samples, of the others -1
 
-    @property
-    def points(self) -> tuple[Tensor, Tensor, Tensor]:
-        """For `CAFlow.forward`."""
-        return self.target, self.cond, self.noise
-
     def split(self, count: int) -> list[Batch]:
-        """Split into `count` neighbouring parts of nearly equal size."""
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
 
 
@@ -234,7 +215,9 @@ class Batches:
         self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
         self.flip, self.normal_noise = flip, normal_noise
         self._own = slice(process, None, processes)
-        self._order = lru_cache(2)(self._permutation)
+        self._order = lru_cache(2)(
+            lambda epoch: np.random.Generator(self._bits(_ORDER, epoch)).permutation(len(dataset))
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caflow-batches")
         self._next: tuple[int, Future[Batch]] | None = None
         # Decoding waits for files; what is in memory is read faster by one thread.
@@ -250,14 +233,14 @@ class Batches:
         return batch
 
     def close(self) -> None:
-        """Wait for the batch that is being made, and drop it."""
         for pool in (self._thread, self._readers):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _make(self, step: int) -> Batch:
         first = step * self.batch_size
         positions = range(first, first + self.batch_size)[self._own]
-        indices = [self._index(position) for position in positions]
+        count = len(self.dataset)
+        indices = [int(self._order(p // count)[p % count]) for p in positions]
         rows = self._readers.map(self._sample, positions, indices)
         w, y, u, v = (np.stack(part) for part in zip(*rows, strict=True))
         noise = torch.from_numpy(u) if self.normal_noise else _uniform(u)
@@ -266,18 +249,15 @@ class Batches:
         return Batch(torch.from_numpy(w).float(), cond, noise, seeds)
 
     def _sample(self, position: int, index: int) -> tuple[np.ndarray, ...]:
-        """Target and condition of a sample, uint8 (C, H, W), and the random numbers of both."""
         bits = self._bits(_SAMPLE, position)
         mirrored, key = (int(word) for word in bits.random_raw(2))
         generator = torch.Generator().manual_seed(key % 2**32)
-        crop = Crop.draw(self.dataset.size, bits) if self.dataset.crops else None
-        pair = self.dataset.pair(index, generator, crop)
+        where = draw_crop(bits) if self.dataset.crops else None
+        pair = self.dataset.pair(index, generator, where)
         view = slice(None, None, -1 if self.flip and mirrored % 2 else 1)
         w, y = (image.transpose(2, 0, 1)[..., view] for image in pair)
-        if self.normal_noise:
-            u = np.random.Generator(bits).standard_normal(w.shape, np.float32)
-        else:
-            u = _words(bits, w.shape)
+        normal = np.random.Generator(bits).standard_normal
+        u = normal(w.shape, np.float32) if self.normal_noise else _words(bits, w.shape)
         return w, y, u, _words(bits, y.shape)
 
     def _seed_of_samples(self, position: int) -> int:
@@ -285,13 +265,6 @@ class Batches:
         if position % SAMPLED != position // SAMPLED % SAMPLED:
             return -1
         return int(self._bits(_DRAWS, position).random_raw(1)[0]) % 2**32
-
-    def _index(self, position: int) -> int:
-        epoch, offset = divmod(position, len(self.dataset))
-        return int(self._order(epoch)[offset])
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.Generator(self._bits(_ORDER, epoch)).permutation(len(self.dataset))
 
     def _bits(self, stream: int, counter: int) -> np.random.Philox:
         # The generator counts in the lowest of the counter's four words.

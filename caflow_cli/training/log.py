@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
+from ..devices import float64_device
 from ..errors import CaflowError, usage_error
 from ..images import atomic_write
 from ..perceptual import LEAST_SIDE, VGG
 from .config import OptimConfig, RunConfig, to_toml
 from .data import Dataset
-from .processes import on_main_process
 
 Event = dict[str, Any]  # one line of metrics.jsonl: "event" and its figures
 
@@ -46,21 +48,17 @@ class Progress:
     lr_scale: float = 1.0  # halved by each return to an earlier state
 
     def images(self, optim: OptimConfig) -> int:
-        """Images seen."""
         return self.step * optim.batch_size
 
     def spent(self, optim: OptimConfig) -> float:
-        """The share of the budget that is spent. The run ends at 1."""
         if optim.images is not None:
             return self.images(optim) / optim.images
-        assert optim.minutes is not None, "OptimConfig checks that there is a budget"
-        return self.elapsed / (60 * optim.minutes)
+        return self.elapsed / (60 * (optim.minutes or math.inf))
 
     def take_loss(self, bits_per_dim: float) -> None:
-        """Add a step's bits/dim to the running mean."""
         self.losses += 1
         rate = max(_SMOOTHING, 2 / (self.losses + 1))  # the first losses are soon forgotten
-        previous = self.running if self.losses > 1 else 0.0
+        previous = self.running if self.losses > 1 else 0.0  # else it is not a number yet
         self.running = previous + rate * (bits_per_dim - previous)
 
 
@@ -98,6 +96,34 @@ class RunSummary:
     rollbacks: int
 
 
+def sum_over_processes(accelerator: Accelerator, values: Sequence[float]) -> list[float]:
+    """Sum over all processes; each gets the same result. All of them must call it."""
+    if accelerator.num_processes == 1:
+        return list(values)
+    tensor = torch.tensor(values, dtype=torch.float64, device=float64_device(accelerator.device))
+    return list(accelerator.reduce(tensor, reduction="sum").tolist())
+
+
+def on_main_process(accelerator: Accelerator, function: Callable[[], object]) -> None:
+    """Call `function` on the main process while the others wait.
+
+    A `CaflowError` in it is raised on every process: a full disk leaves nobody waiting.
+    """
+    failure: CaflowError | None = None
+    if accelerator.is_main_process:
+        try:
+            function()
+        except CaflowError as error:
+            failure = error
+    if accelerator.num_processes > 1:
+        sent = [None if failure is None else (failure.message, failure.hint, failure.exit_code)]
+        broadcast_object_list(sent)
+        if failure is None and sent[0] is not None:
+            failure = CaflowError(*sent[0])
+    if failure is not None:
+        raise failure
+
+
 class EventLog:
     """Writes events, on the main process alone, and hands figures to a tracker, if there is one.
 
@@ -115,7 +141,6 @@ class EventLog:
         self.config, self.accelerator, self.progress = config, accelerator, progress
         self._path, self._report = Path(config.out) / METRICS, report
         self._seconds, self._steps = 0.0, 0  # since the last event of a step
-        self._tracks = False
 
     def begin(self, train_set: Dataset, val_set: Dataset, notes: Sequence[str]) -> None:
         """Write the config and the first events.
@@ -126,13 +151,17 @@ class EventLog:
         atomic_write(self._path.with_name("config.toml"), to_toml(self.config).encode())
         atomic_write(self._path, "".join(json.dumps(e) + "\n" for e in kept).encode())
         skipped = [*train_set.examples.skipped, *val_set.examples.skipped]
-        sizes = {"train": len(train_set), "val": len(val_set)}
-        self.write("data", **sizes, skipped=len(skipped), skipped_names=skipped[:5])
-        optim, size = self.config.optim, self.config.task.size
+        self.write(
+            "data",
+            train=len(train_set),
+            val=len(val_set),
+            skipped=len(skipped),
+            skipped_names=skipped[:5],
+        )
+        optim = self.config.optim
         if self.progress.step == 0 and optim.guide_first > 0 and optim.guide_perceptual == 0:
-            needs = f"{VGG.option} FILE, or {VGG.variable}, names VGG16's trunk"
-            needs = needs if size >= LEAST_SIDE else f"VGG16 needs images of {LEAST_SIDE} pixels"
-            self.write("note", text=f"the guide trains on L1 alone, without LPIPS: {needs}")
+            needs = f"VGG16 ({VGG.option} FILE) and images of {LEAST_SIDE} pixels"
+            notes = [f"the guide trains on L1 alone, without LPIPS, which needs {needs}", *notes]
         for text in notes:
             self.write("note", text=text)
 
@@ -201,32 +230,34 @@ class EventLog:
         values = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _LOCAL}
         project, values = (name, {}) if name == "tensorboard" else ("caflow", values)
         run = {"name": out.name, "resume": "allow"}  # a resumed run is one with what it was
-        same = {"id": hashlib.sha256(str(out).encode()).hexdigest()[:16], "dir": str(out)}
-        how = {"wandb": {**run, **same}, "trackio": run}
+        own_id = hashlib.sha256(str(out).encode()).hexdigest()[:16]
+        how = {"wandb": {**run, "id": own_id, "dir": str(out)}, "trackio": run}
         try:
             with contextlib.redirect_stdout(sys.stderr):  # stdout carries results only
                 self.accelerator.init_trackers(project, values, how)
         except Exception as error:  # whatever a foreign package raises
-            message = f"tracker {name} does not start: {_one_line(error)}"
-            hint = "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out"
-            raise usage_error(message, hint) from error
-        self._tracks = True
+            raise usage_error(
+                f"tracker {name} does not start: {_one_line(error)}",
+                "log in to it (wandb: or set WANDB_MODE=offline), or leave tracker out",
+            ) from error
 
     def end_tracker(self) -> None:
-        """End the tracker, however the run ended."""
-        self._track(lambda tracker: tracker.finish())
-        if self._tracks and self.config.tracker == "trackio" and self.accelerator.is_main_process:
-            import trackio
+        def finish(tracker: Any) -> None:
+            tracker.finish()
+            if self.config.tracker == "trackio" and self.accelerator.is_main_process:
+                import trackio
 
-            trackio.finish()  # else it prints to stdout as the process ends
+                trackio.finish()  # else it prints to stdout as the process ends
+
+        self._track(finish)
 
     def _track(self, use: Callable[[Any], None]) -> None:
         try:
             with contextlib.redirect_stdout(sys.stderr):
-                for tracker in self.accelerator.trackers if self._tracks else ():
+                for tracker in self.accelerator.trackers:
                     use(tracker)
         except Exception as error:  # whatever a foreign package raises
-            self._tracks, name = False, self.config.tracker
+            self.accelerator.trackers, name = [], self.config.tracker
             self.write("note", text=f"tracker {name} fails and is not used: {_one_line(error)}")
 
 
@@ -238,7 +269,6 @@ def _one_line(error: Exception) -> str:
 
 
 def read_events(out: Path) -> list[Event]:
-    """The events of a run so far."""
     path = out / METRICS
     events = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:

@@ -1,42 +1,38 @@
-"""The training loop: from data to step to checkpoint."""
+"""The training loop: from data to step to checkpoint; and the folder of a run."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from filelock import FileLock, Timeout
 
-from .. import devices
-from ..errors import CaflowError, check_usage
-from ..layers import ActNorm
-from ..model import CAFlow
-from . import state
+from ..config import Config, FlowConfig
+from ..devices import select_device
+from ..errors import CaflowError, check_usage, usage_error
+from ..images import remove_leftovers
+from ..model import CAFlow, read_info, upgrade
+from ..records import parse
 from .config import RunConfig, to_toml
-from .data import Batch, Batches, open_dataset
-from .log import Event, EventLog, Progress, RunSummary, StepFigures
-from .losses import ImageLoss, Loss, LossModule, perceptual_distance
-from .optim import (
-    EMA,
-    Guard,
-    Muon,
-    checkpoint_activations,
-    compile_steps,
-    named_parameters,
-    parameter_groups,
-    use_bf16,
-)
-from .phases import Phase, phases_of
-from .processes import Stopped, make_accelerator, noted_signals, on_main_process, sum_over_processes
+from .data import Batches, open_dataset
+from .log import METRICS, Event, EventLog, RunSummary, on_main_process
+from .phases import GUIDE, phases_of
+from .trainer import Trainer, states_of
 from .validate import Fit, Validation, validate
 
-_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "stopped by SIGTERM"}  # the user's first
 
 
 def train(
@@ -79,18 +75,17 @@ def train(
     optim, out = config.optim, Path(config.out)
     accelerator = make_accelerator(config)
     with contextlib.ExitStack() as stack:
-        on_main_process(accelerator, lambda: stack.enter_context(state.open_run(out, resume)))
+        on_main_process(accelerator, lambda: stack.enter_context(open_run(out, resume)))
         if resume:
-            state.check_unchanged(config)
+            check_unchanged(config)
 
         # Model and optimiser, new or from the newest state.
         torch.manual_seed(config.seed)
-        trainer = Trainer(state.starting_model(config, resume), accelerator, config)
+        trainer = Trainer(starting_model(config, resume), accelerator, config)
         progress, guard = trainer.progress, trainer.guard
         notes = trainer.restore() if resume else []
         if progress.spent(optim) >= 1:
-            used = "the budget of this run is used up"
-            notes.append(f"{used}: a larger --images or --minutes extends it")
+            notes.append("the budget is used up: a larger --images or --minutes extends it")
 
         # Data.
         train_set = stack.enter_context(open_dataset(config, "train"))
@@ -142,7 +137,7 @@ def train(
             if figures.taken:
                 progress.take_loss(figures.bits_per_dim)
             elif guard.wants_rollback():
-                if not trainer.states.roll_back():
+                if not trainer.roll_back():
                     raise CaflowError(
                         f"training does not recover: {guard.skipped} of {progress.step + 1} steps "
                         "had a loss that was not finite, or far above the last good one",
@@ -157,11 +152,15 @@ def train(
             if progress.step % config.validate_every == 0 and not trainer.phase.guide_alone:
                 fit = validate(validation, trainer.ema.model, trainer.phase, log)
                 validated_at = progress.step
-            stopped = Stopped.by(flags, progress.step, config.out)
+            stopped = next((s for s, flag in zip(_SIGNALS, flags, strict=True) if flag), None)
             if (progress.step % config.save_every == 0 and figures.taken) or stopped:
                 trainer.save()
             if stopped:
-                raise stopped
+                raise Stopped(
+                    f"{_SIGNALS[stopped]} after step {progress.step}; the state is saved",
+                    f"caflow train --out {config.out} --resume",
+                    128 + stopped,  # as shells report it
+                )
 
         # The flows of a model that the run began with have trained, whatever the phase.
         has_model = not trainer.phase.guide_alone or config.init_from is not None
@@ -193,168 +192,167 @@ def train(
         return summary
 
 
-class Trainer:
-    """The state of a run: model, average, optimiser, guard, phases, progress.
+# --- the folder of a run --------------------------------------------------------------------------
 
-    A step is the same, up to rounding, however its batch is divided among processes and parts.
+
+@contextlib.contextmanager
+def open_run(out: Path, resume: bool) -> Iterator[None]:
+    """Create the folder of a run and lock it: one process at a time may use it.
 
     Raises:
-        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS cannot be had.
+        CaflowError: (exit 2) the folder holds a run already, is in use, or cannot be written to.
     """
+    lock = FileLock(out / ".lock")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        message = f"another process is training in {str(out)!r}"
+        raise usage_error(message, "stop it, or choose another --out") from error
+    except OSError as error:
+        message = f"cannot write to {str(out)!r}: {error.strerror}"
+        raise usage_error(message, "choose another --out") from error
+    try:
+        check_new(out, resume)  # now: another process may have finished a run just before
+        for folder in (out, out / "samples"):
+            remove_leftovers(folder)
+        yield
+    finally:
+        lock.release()
 
-    def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
-        optim, processes, device = config.optim, accelerator.num_processes, accelerator.device
-        share = processes * optim.accumulate
+
+def check_new(out: Path, resume: bool) -> None:
+    """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
+    has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
+    message, hint = f"{str(out)!r} holds a run already", "add --resume, or choose another --out"
+    check_usage(resume or not has_run, message, hint)
+
+
+def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
+    """Make a new model, or one with the weights of `init_from`.
+
+    If the config's guide has another network than that model's, all weights but the guide's are
+    taken. The new guide has no effect at first, since its last convolution is zero. A resumed run
+    does not read `init_from`, because its state holds all weights.
+
+    Raises:
+        CaflowError: The model differs in more than its guide (exit code 2), or cannot be read.
+    """
+    model = CAFlow(Config(config.flow, config.task))
+    if not config.init_from or resume:
+        return model
+    path = Path(config.init_from)
+    weights, flow = CAFlow.load(path).state_dict(), read_info(path).config.flow
+    # R reads the image that a guide predicts, so whether there is one counts.
+    ours, theirs = (
+        {k: v for k, v in asdict(one).items() if k not in FlowConfig.GUIDE_FIELDS}
+        | {"guided": bool(one.guides)}
+        for one in (config.flow, flow)
+    )
+    check_usage(
+        theirs == ours,
+        f"{config.init_from!r} has another architecture than the run",
+        "take the run's [flow] from that model's config; only its guide may differ",
+    )
+    if not flow.same_guide(config.flow):
+        fresh = {k: v for k, v in model.state_dict().items() if k.startswith(GUIDE)}
+        weights = {k: v for k, v in weights.items() if not k.startswith(GUIDE)} | fresh
+    model.load_state_dict(weights)
+    return model
+
+
+def check_unchanged(config: RunConfig) -> None:
+    """Compare the config with `config.toml` in the run's folder, if that can be read.
+
+    Order and noise follow from the seed, what is held out does, too, and a state knows its phase by
+    number alone. So these fields are those that the run began with.
+
+    Raises:
+        CaflowError: (exit 2) seed, method, task, flow or how examples are made of images differ, or
+            the run would have other phases, or this version does not support the run.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values = tomllib.loads(Path(config.out, "config.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    now, before = _fixed(config), _fixed(parse(RunConfig, upgrade(values)))
+    for name, value in now.items():
         check_usage(
-            optim.batch_size % share == 0,
-            f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
-            f"{optim.accumulate} parts",
-            f"--batch-size {-(-optim.batch_size // share) * share}",
+            value == before[name],
+            f"{name} is {value!r}, and the run in {config.out!r} began with {before[name]!r}",
+            "leave it at that: the budget, rates, weights above 0, intervals and device can "
+            f"change; for anything else start a new --out, with --init-from {config.out}",
         )
-        if optim.compile:
-            devices.check_compiler(device)
-        use_bf16(model, optim.bf16)
-        checkpoint_activations(model, optim.checkpoint_activations)
-        model.to(device).train()
-        self.model, self.accelerator, self.config = model, accelerator, config
 
-        def perceptual() -> ImageLoss:
-            weights, size = config.perceptual_weights, config.task.size
-            return perceptual_distance(weights, device, size, optim.bf16)
 
-        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
-        self.progress = Progress(phase=self._next_phase(-1))
-        # Of one type everywhere: weights of processes may not drift apart.
-        net_type = devices.net_type(torch.float32, device, True, optim.bf16)
-        [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
-        groups = parameter_groups(model, self.phases, optim.method)
-        self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
-        self.ema = EMA(model, optim.ema)
-        self.guard = Guard()
-        parts = model, self.ema, self.rule, self.guard, self.progress
-        self.states = state.States(Path(config.out), config.save_every, *parts)
-        self.saved_at = -1  # the step of the last state
-        self._parameters = list(model.parameters())
-        self._prepared: tuple[Phase, nn.Module] | None = None
-        self._compiled = False
+def _fixed(config: RunConfig) -> dict[str, Any]:
+    optim, task, has_masks = config.optim, asdict(config.task), config.masks is not None
+    return {
+        **{name: getattr(config, name) for name in ("seed", "flip", "crop")},
+        "masks": has_masks,  # the same masks may have another path
+        "mask_share": config.mask_share if has_masks else None,
+        "optim.method": optim.method,
+        "optim.batch_size": optim.batch_size,
+        # But for how the model samples by default.
+        **{f"task.{k}": task[k] for k in task.keys() - {"tau", "candidates"}},
+        **{f"flow.{k}": v for k, v in asdict(config.flow).items()},
+        "phases": ", ".join(
+            phase.name for phase in phases_of(optim, config.flow, config.samples)
+        ),  # a weight of 0 leaves one out
+    }
 
-    @torch.no_grad()
-    def initialise(self, batch: Batch) -> None:
-        """Set actnorms that are not set yet, from the moments of the whole first batch.
 
-        This happens before the first step, so that the number of its parts makes no difference.
-        """
-        layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
-        if not all(layer.is_initialized for layer in layers):
-            self.model(*map(self._place, batch.points))
-        if self.config.optim.compile and not self._compiled:
-            # Only now: initialising would be a second set of graphs.
-            compile_steps(self.model)
-            self._compiled = True
+# --- processes and signals ------------------------------------------------------------------------
 
-    @property
-    def phase(self) -> Phase:
-        """The present phase."""
-        return self.phases[self.progress.phase]
 
-    def _next_phase(self, number: int) -> int:
-        """The number of the next phase of non-zero length after this one, or of the last."""
-        later = range(number + 1, len(self.phases))
-        long = (n for n in later if self.phases[n].begin < self.phases[n].end)
-        return next(long, len(self.phases) - 1)
+def make_accelerator(config: RunConfig) -> Accelerator:
+    """Set up the device and the processes of a run. CaflowError (exit 2) without its tracker."""
+    check_usage(
+        config.tracker is None or find_spec(config.tracker) is not None,
+        f"tracker is {config.tracker!r}, which is not installed",
+        f"pip install {config.tracker}, or leave tracker out",
+    )
+    device = select_device(config.device)
+    if config.device.startswith("cuda:"):  # with "cuda" a launcher gives each process its own
+        torch.accelerator.set_device_index(device)
+    return Accelerator(
+        mixed_precision="no",
+        cpu=device.type == "cpu",
+        log_with=config.tracker,
+        project_dir=config.out,
+    )
 
-    def phase_ends(self, spent: float) -> bool:
-        """Whether the next phase begins when this share of the run's budget is spent."""
-        return self.progress.phase + 1 < len(self.phases) and spent >= self.phase.end
 
-    def begin_next_phase(self, batch: Batch) -> None:
-        """Begin the next phase, with its first batch.
+class Stopped(CaflowError):
+    """A signal stopped a run. Its state is written, and `--resume` goes on from it."""
 
-        Actnorms are set from the present activations, which the phase before has changed. The
-        averaged weights start anew, and losses of another kind are forgotten.
-        """
-        self.progress.phase = self._next_phase(self.progress.phase)
-        self.progress.phase_began_at = self.progress.step
-        if not self.phase.guide_alone:
-            self.initialise(batch)
-        self.ema.updates = 0
-        self.guard.mean = None
-        self.progress.losses, self.progress.best = 0, math.inf
 
-    def step(
-        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
-    ) -> StepFigures:
-        """Make one step on the loss of the present phase, with clipping, guard and averaging.
+@contextlib.contextmanager
+def noted_signals() -> Iterator[Callable[[], list[float]]]:
+    """Only note the first SIGINT or SIGTERM: the run finishes its step and writes its state.
 
-        Args:
-            batch: This process's share.
-            lr: The learning rate; parameters get their shares of it.
-            messages: Returns numbers that are summed over the processes in the same transfer.
-        """
-        for group in self.rule.param_groups:
-            group["lr"] = lr * group["shares"][self.progress.phase]
-        module = self._module()
-        parts = batch.split(self.config.optim.accumulate)
-        device = devices.float64_device(self.accelerator.device)
-        sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
-        for number, part in enumerate(parts, 1):
-            last = number == len(parts)
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
-                loss: Loss = module(*map(self._place, part))
-                (loss.loss / len(parts)).backward()
-                sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
-        clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
-        # One look at the device per step.
-        *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
-        shares = [mean / self.accelerator.num_processes for mean in means]
-        summed = sum_over_processes(self.accelerator, [*shares, *messages()])
-        (total, bits, cond_bits, image), received = summed[:4], summed[4:]
-        taken = self.guard.accepts(total, norm)
-        if taken:
-            self.rule.step()
-            self.ema.update()
-        self.rule.zero_grad(set_to_none=True)
-        return StepFigures(total, bits, cond_bits, image, norm, taken, received)
+    A second Ctrl-C raises `KeyboardInterrupt` at once. Outside of the main thread, signals are not
+    handled. Yields a function: one number for each signal, 1 if it came.
+    """
+    received: int | None = None
 
-    def _module(self) -> nn.Module:
-        """The objective of the present phase, prepared for device and processes.
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        if received == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        # A launcher passes Ctrl-C on as SIGTERM: the user's signal comes first.
+        if received is None or number == signal.SIGINT:
+            received = number
 
-        Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
-        the parameters that need a gradient when it is created, so each phase has its own module.
-        """
-        phase = self.phase
-        if self._prepared is None or self._prepared[0] is not phase:
-            for name, parameter in named_parameters(self.model).items():
-                parameter.requires_grad_(phase.share(name, parameter) > 0)
-            if self._prepared is not None:
-                self._prepared = None
-                self.accelerator.free_memory()  # the buffers of the last phase's module
-            module = LossModule(self.model, phase.objective)
-            self._prepared = phase, self.accelerator.prepare_model(module)
-        return self._prepared[1]
-
-    def _place(self, x: Tensor) -> Tensor:
-        device = self.accelerator.device
-        layout = devices.memory_format(device) if x.ndim == 4 else torch.preserve_format
-        return x.to(device, memory_format=layout)
-
-    def save(self) -> None:
-        """Write a state to go on from."""
-        on_main_process(self.accelerator, self.states.save)
-        self.saved_at = self.progress.step
-
-    def restore(self) -> list[str]:
-        """Restore the newest readable state. Returns a note if there is a newer one.
-
-        Raises:
-            CaflowError: (exit 2) there is no state, or none fits.
-        """
-        failure = self.states.load_newest()
-        phase, count = self.progress.phase + 1, len(self.phases)
-        check_usage(
-            1 <= phase <= count,
-            f"the state is of phase {phase}, and this config has {count}",
-            "go on with the config.toml that the run wrote when it began",
-        )
-        self.saved_at = self.progress.step
-        return [failure] if failure else []
+    in_main = threading.current_thread() is threading.main_thread()
+    before: dict[int, Any] = {n: signal.signal(n, note) for n in _SIGNALS if in_main}
+    try:
+        yield lambda: [float(received == number) for number in _SIGNALS]
+    finally:
+        for number, handler in before.items():
+            # None: installed by something that is not Python, and not ours to restore.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

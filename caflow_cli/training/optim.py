@@ -17,12 +17,10 @@ from ..layers import Conv
 from ..model import CAFlow
 from .phases import GUIDE, Phase
 
-_DENSITY = "density."  # the module of the flows: files leave it out of names
-
 
 def named_parameters(model: CAFlow) -> dict[str, nn.Parameter]:
     """The parameters by their names in files, such as `A.guide.head.weight`, in order."""
-    return {name.removeprefix(_DENSITY): p for name, p in model.named_parameters()}
+    return {name.removeprefix("density."): p for name, p in model.named_parameters()}
 
 
 def parameter_groups(model: CAFlow, phases: Sequence[Phase], method: str) -> list[dict[str, Any]]:
@@ -71,9 +69,6 @@ def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
 
 _MOMENTUM = 0.95
 _LENGTH = 0.2  # root mean square of a step, in units of the rate: about that of Adam's
-_ITERATIONS = 5
-_QUINTIC = 3.4445, -4.7750, 2.0315
-_ENDS = {"last", "injections", "head"}  # of networks
 
 
 class Muon(torch.optim.Adam):
@@ -127,11 +122,11 @@ def orthogonal(x: Tensor, dtype: torch.dtype) -> Tensor:
 
     Shapes: (K, m, n) -> the same, in the type of x.
     """
-    a, b, c = _QUINTIC
+    a, b, c = 3.4445, -4.7750, 2.0315
     upright = x.shape[-2] > x.shape[-1]
     y = (x.mT if upright else x).to(dtype)
     y = y / (y.flatten(1).norm(dim=1)[:, None, None] + 1e-7)
-    for _ in range(_ITERATIONS):
+    for _ in range(5):
         square = y @ y.mT
         y = a * y + (b * square + c * square @ square) @ y
     found: Tensor = (y.mT if upright else y).to(x.dtype)
@@ -144,7 +139,7 @@ def has_orthogonal_steps(name: str, parameter: Tensor) -> bool:
     The last layer of a network starts at zero and sets a scale, guides train apart, and the 1×1
     convolutions of the flows must stay invertible: Adam updates these.
     """
-    ends = any(part in _ENDS for part in name.split("."))
+    ends = {"last", "injections", "head"} & {*name.split(".")}
     return parameter.ndim == 4 and not ends and not name.startswith(GUIDE)
 
 
@@ -167,7 +162,6 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """`average += (1 - rate) (weights - average)`; buffers are copied."""
         rate = min(self.rate, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
         torch._foreach_lerp_(*self._parameters, 1 - rate)
         # Anew: a model that is wrapped for several processes gets new buffers.
@@ -200,7 +194,6 @@ class Guard:
     returns: int = 0  # and how often in a row it was this one
 
     def accepts(self, loss: float, grad_norm: float) -> bool:
-        """Whether to take the step. The step is counted in both cases."""
         jumped = self.mean is not None and loss > self.mean + _JUMP
         if not math.isfinite(loss) or not math.isfinite(grad_norm) or jumped:
             self.skipped += 1

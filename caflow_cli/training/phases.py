@@ -1,25 +1,25 @@
-"""The phases of a run: their loss, learning rate, trained parameters, and end."""
+"""The phases of a run: their losses, learning rates, trained parameters, and ends."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
 
-from torch import Tensor
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ..config import FlowConfig
+from ..devices import memory_format, to_float64, to_layout
+from ..errors import check_usage
+from ..model import CAFlow, bits_per_dim
+from ..perceptual import LEAST_SIDE, VGG, load_perceptual
+from ..tasks import get_task
 from .config import OptimConfig, SamplesConfig
-from .losses import (
-    ImageLoss,
-    Objective,
-    SampleLoss,
-    guide_loss,
-    image_loss,
-    likelihood,
-    likelihood_and_samples,
-    sample_loss,
-)
+from .data import SAMPLED, Batch
 
 GUIDE = "A.guide."  # begins the names of a guide's parameters
 
@@ -27,6 +27,176 @@ _FLOOR = 0.01  # "cosine" and the decay of "stable" end at this share of the pea
 _WARMUP_SHARE, _LEAST_WARMUP = 0.2, 150  # of the budget, and in steps
 _PAPER_DECAY, _PAPER_DROP_STEP, _PAPER_DROP = 0.999, 70_000, 0.1
 _FAST_WIDTH = 16  # channels of a 1×1 convolution, above which it gets a smaller rate
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+class Loss(NamedTuple):
+    """Means over a batch or a part of it, as float64 scalars."""
+
+    loss: Tensor  # to minimise
+    bits_per_dim: Tensor  # of log p(w|y) alone; of a loss in other units, that
+    cond_bits_per_dim: Tensor  # of log p(y), per dimension of y; 0 where there is none
+    image: Tensor  # the loss on images; 0 where there is none
+
+
+Objective = Callable[[CAFlow, Batch], Loss]
+ImageLoss = Callable[[Tensor, Tensor], Tensor]  # of images in [-1, 1], (B, 3, H, W) to (B,)
+# The losses (B,) on samples for a target and a condition, with seeds (B,).
+SampleLoss = Callable[[CAFlow, Tensor, Tensor, Tensor], Tensor]
+
+
+class LossModule(nn.Module):
+    """An objective as a module, because `DistributedDataParallel` supports only `forward`."""
+
+    def __init__(self, model: CAFlow, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, target: Tensor, cond: Tensor, noise: Tensor, seeds: Tensor) -> Loss:
+        return self.objective(self.model, Batch(target, cond, noise, seeds))
+
+
+def likelihood(
+    cond_weight: float, samples: SampleLoss | None = None, weight: float = 0.0
+) -> Objective:
+    """`-(log p(w|y) + λ log p(y)) / (dim(w) ln 2)`, with λ = `cond_weight`: the paper's loss.
+
+    `weight` times a loss on samples is added, for some images of the batch.
+    """
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        terms = model(*batch[:3])
+        log_prob, cond_log_prob = terms.log_prob.mean(), terms.cond_log_prob.mean()
+        dims = batch.target[0].numel()
+        bits, image = bits_per_dim(log_prob, dims), torch.zeros_like(log_prob)
+        loss = bits + bits_per_dim(cond_weight * cond_log_prob, dims)
+        some = batch.seeds >= 0
+        if samples is not None and some.any():
+            lost = samples(model, batch.target[some], batch.cond[some], batch.seeds[some])
+            # Over the images that a part of this size has on average: then the mean over parts is
+            # the batch's, however it is divided.
+            image = to_float64(lost.sum() * SAMPLED / len(some))
+            loss = loss + weight * image
+        return Loss(loss, bits, bits_per_dim(cond_log_prob, batch.cond[0].numel()), image)
+
+    return objective
+
+
+def sample_loss(images: ImageLoss, tau: float) -> SampleLoss:
+    """The losses of means of two antithetic samples, of whole w and of y + u' (B, C, H, W).
+
+    The two have latents z and -z at a temperature from U(0, `tau`), both from the image's seed:
+    what is odd in z cancels. Their mean, composed as the task does it, is compared with w. So the
+    middle of the samples, at the temperatures that are used, learns what images look like. Samples
+    of one input become more alike: the part of their spread that is even in z blurs the mean. With
+    `tau` 0 both images are the same, and one is computed. Gradients reach all parameters but R's
+    density.
+    """
+
+    def losses(model: CAFlow, target: Tensor, cond: Tensor, seeds: Tensor) -> Tensor:
+        shapes = model.latent_shapes((cond.shape[-2], cond.shape[-1]))
+        drawn = []
+        for seed in seeds.tolist():
+            generator = torch.Generator().manual_seed(seed)
+            own = tau * torch.rand((), generator=generator)
+            drawn.append([own * torch.randn(shape, generator=generator) for shape in shapes])
+        latents = [torch.stack(z) for z in zip(*drawn, strict=True)]
+        if tau > 0:
+            latents = [torch.stack([z, -z], dim=1).flatten(0, 1) for z in latents]
+        y = to_layout(cond.to(model.device, model.dtype))
+        latents = [to_layout(z.to(y)) for z in latents]
+        v = model.density.inverse(latents, model.density.condition(y)[0])[0].clamp(0, 256)
+        mean = (v[0::2] + v[1::2]) / 2 if tau > 0 else v
+        composed = get_task(model.config).keep_known_points(cond.floor() + 0.5, mean)
+        return images(composed / 128 - 1, (target + 0.5) / 128 - 1)
+
+    return losses
+
+
+def guide_loss(images: ImageLoss) -> Objective:
+    """The mean loss of the images that the guide predicts of y + u'."""
+
+    def objective(model: CAFlow, batch: Batch) -> Loss:
+        anchor = model.density.A
+        predicted = anchor.predict(anchor.read(to_layout(batch.cond.to(model.device, model.dtype))))
+        loss = to_float64(images(predicted / 128 - 1, (batch.target + 0.5) / 128 - 1).mean())
+        return Loss(loss, loss, torch.zeros_like(loss), loss)
+
+    return objective
+
+
+def image_loss(
+    perceptual: ImageLoss | None = None, weight: float = 0.0, checkerboard_weight: float = 0.0
+) -> ImageLoss:
+    """`mean |x - w| + weight d(x, w) + checkerboard_weight g(x)` of images x, w in [-1, 1], where d
+    is `perceptual` and g is `checkerboard`."""
+
+    def loss(x: Tensor, w: Tensor) -> Tensor:
+        found = (x - w).abs().flatten(1).mean(1)
+        if perceptual is not None:
+            found = found + weight * perceptual(x, w)
+        return found + checkerboard_weight * checkerboard(x) if checkerboard_weight else found
+
+    return loss
+
+
+def perceptual_distance(
+    weights: str | Path | None, device: torch.device, side: int, bf16: bool = True
+) -> ImageLoss:
+    """LPIPS (VGG16) of pairs of images in [-1, 1], differentiable: (B, 3, H, W) to (B,) float32.
+
+    It contains no AlexNet, which evaluates (`caflow evaluate --metric lpips`).
+
+    Args:
+        weights: Of the trunk (`load_perceptual`).
+        device, side: Of the images.
+        bf16: Compute the network in bfloat16.
+
+    Raises:
+        CaflowError: (exit 2) the images are too small for VGG16. (exit 3) there is no trunk.
+    """
+    check_usage(
+        side >= LEAST_SIDE,
+        f"VGG16 cannot take images of {side} pixels",
+        f"--set optim.guide_perceptual=0 and samples.perceptual=0, or a task.size of {LEAST_SIDE}",
+    )
+    network = load_perceptual(VGG, weights).to(device, memory_format=memory_format(device))
+
+    def distance(x: Tensor, w: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            result: Tensor = network(x.float(), w.float())
+        return result.float().flatten()
+
+    return distance
+
+
+def checkerboard(x: Tensor, period: int = 4) -> Tensor:
+    """Checkerboard artifacts: the RMS of the fine detail that repeats every `period` pixels, (B,).
+
+        h = x - its mean over 5×5 pixels
+        m_p = mean_k h[p + period k] over blocks of 7×7 cells, less its mean over the phases p
+        checkerboard = √(mean of m_p² over phases, blocks and channels)
+
+    A network that enlarges computes its pixels in cells of `period`, and LPIPS takes what repeats
+    there for texture. In photographs fine detail is nearly independent of the phase, so only chance
+    is left: a seventh of its standard deviation.
+
+    Args:
+        x: Images (B, C, H, W), whose sides hold at least one block: 32 pixels for a period of 4.
+        period: In pixels.
+    """
+    fine = x[..., 2:-2, 2:-2] - F.avg_pool2d(x, 5, stride=1)
+    height, width = (side // period * period for side in fine.shape[-2:])
+    cells = F.pixel_unshuffle(fine[..., :height, :width], period)
+    of_phases = F.avg_pool2d(cells, 7, stride=4).unflatten(1, (x.shape[1], period**2))
+    apart = of_phases - of_phases.mean(dim=2, keepdim=True)
+    found: Tensor = (apart.square().flatten(1).mean(1) + 1e-8).sqrt()  # at 0 it has no gradient
+    return found
+
+
+# --- phases ---------------------------------------------------------------------------------------
 
 
 def learning_rate(optim: OptimConfig, step: int, progress: float, epoch: int) -> float:
@@ -84,7 +254,6 @@ class Phase:
     fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
-        """The learning rate of a step of the phase, when this share of the budget is spent."""
         progress = (spent - self.begin) / (self.end - self.begin)
         return learning_rate(self.optim, step, progress, epoch)
 
@@ -125,34 +294,29 @@ def phases_of(
             for lr in (optim.guide_first_lr, optim.guide_first_lr / 2)
         )
         middle = optim.guide_first * (optim.guide_perceptual_from if guide_lpips else 1.0)
-        l1 = guide_loss(image_loss())
-        phases.append(Phase("guide (L1)", l1, first, 0.0, middle, True, "L1"))
+        phases.append(Phase("guide (L1)", guide_loss(image_loss()), first, 0.0, middle, True, "L1"))
         if guide_lpips:
             images = image_loss(distance, optim.guide_perceptual, optim.checkerboard_weight)
-            name, unit, loss = "guide (L1 and LPIPS)", "L1 and LPIPS", guide_loss(images)
-            phases.append(Phase(name, loss, second, middle, optim.guide_first, True, unit))
-    flows = Phase(
-        "flows",
-        likelihood(optim.cond_weight),
-        optim,
-        begin=optim.guide_first,
-        end=1.0 - samples.share,
-        fast_width=0 if optim.schedule == "paper" else _FAST_WIDTH,
-    )
-    phases.append(flows)
+            loss, end, unit = guide_loss(images), optim.guide_first, "L1 and LPIPS"
+            phases.append(Phase(f"guide ({unit})", loss, second, middle, end, True, unit))
+    objective, end = likelihood(optim.cond_weight), 1.0 - samples.share
+    width = 0 if optim.schedule == "paper" else _FAST_WIDTH
+    phases.append(Phase("flows", objective, optim, optim.guide_first, end, fast_width=width))
     if samples.share > 0:
-        looks = distance if samples.perceptual else None
-        images = image_loss(looks, samples.perceptual, samples.checkerboard_weight)
-        losses = sample_loss(images, samples.tau)
-        last = replace(
-            flows,
-            name="flows with a loss on samples",
-            objective=likelihood_and_samples(optim.cond_weight, samples.weight, losses),
-            optim=replace(optim, schedule="cosine", lr=samples.lr),
-            begin=flows.end,
-            end=1.0,
-            samples=losses,
-            weight=samples.weight,
+        images = image_loss(
+            distance if sample_lpips else None, samples.perceptual, samples.checkerboard_weight
         )
-        phases.append(last)
+        losses = sample_loss(images, samples.tau)
+        phases.append(
+            Phase(
+                "flows with a loss on samples",
+                likelihood(optim.cond_weight, losses, samples.weight),
+                replace(optim, schedule="cosine", lr=samples.lr),
+                end,
+                1.0,
+                samples=losses,
+                weight=samples.weight,
+                fast_width=width,
+            )
+        )
     return phases

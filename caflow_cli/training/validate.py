@@ -22,9 +22,8 @@ from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
 from .data import Dataset
-from .log import EventLog, draw_curve, read_events
+from .log import EventLog, draw_curve, on_main_process, read_events, sum_over_processes
 from .phases import Phase
-from .processes import on_main_process, sum_over_processes
 
 _BATCH = 50
 _GRID_EVERY, _GRID_IMAGES, _GRID_CANDIDATES = 4, 6, 4  # of a sample grid; every so many validations
@@ -44,16 +43,15 @@ class Validation:
     """At most `count` validation images and as many training images, chosen by `seed`."""
 
     def __init__(self, train: Dataset, val: Dataset, count: int, seed: int) -> None:
-        def choose(total: int, count: int) -> Tensor:
-            generator = torch.Generator().manual_seed(seed)
-            return torch.randperm(total, generator=generator)[:count].sort().values
+        def choose(data: Dataset, count: int) -> tuple[Tensor, Tensor]:
+            order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+            return data.held_out(order[:count].sort().values)
 
-        self.val = val.held_out(choose(len(val), count))
-        self.train = train.held_out(choose(len(train), len(self.val[0])))
+        self.val = choose(val, count)
+        self.train = choose(train, len(self.val[0]))
 
     @torch.no_grad()
     def measure(self, model: CAFlow, accelerator: Accelerator, phase: Phase) -> Fit:
-        """Compute the means. The images are divided among the processes."""
         parts = (self.train, self.val)
         own = [
             sum(float(model.log_prob(w, y).sum()) for w, y in _batches(accelerator, *part))
@@ -71,14 +69,11 @@ class Validation:
             float(bits_per_dim(total / len(targets), targets[0].numel()))
             for total, (targets, _) in zip(sums, parts, strict=False)
         )
-        if phase.samples is None:
-            return Fit(train, val, None, val)
-        image = sums[2] / len(self.val[0])
-        return Fit(train, val, image, val + phase.weight * image)
+        image = None if phase.samples is None else sums[2] / len(self.val[0])
+        return Fit(train, val, image, val + phase.weight * (image or 0.0))
 
 
 def _batches(accelerator: Accelerator, *of_images: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """This process's."""
     process, processes = accelerator.process_index, accelerator.num_processes
     own = [x[process::processes].split(_BATCH) for x in of_images]
     return (batch for batch in zip(*own, strict=True) if len(batch[0]))
@@ -128,8 +123,9 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
     if progress.validations % _GRID_EVERY == 0:
         make_folder(out / "samples")
         tau = Sampling().of(model.config).temperature
-        some = targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES]
-        grid = sample_grid(model, *some, tau, _GRID_CANDIDATES)
+        grid = sample_grid(
+            model, targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES], tau, _GRID_CANDIDATES
+        )
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))
 

@@ -28,7 +28,7 @@ from caflow_cli.layers import ConvNet
 from caflow_cli.model import CAFlow
 from caflow_cli.training import OptimConfig, RunConfig
 from caflow_cli.training.data import Batch
-from caflow_cli.training.loop import Trainer
+from caflow_cli.training.trainer import Trainer
 
 SIDE = 64
 
@@ -89,7 +89,7 @@ def main() -> None:
         for module in model.modules():
             if isinstance(module, ConvNet):
                 module.last.weight.normal_(std=0.03 * module.last.weight[0].numel() ** -0.5)
-        model.train()(*random_batch(flow, 4).points)  # sets the actnorms
+        model.train()(*random_batch(flow, 4)[:3])  # sets the actnorms
     if given.train:
         optim = OptimConfig(
             batch_size=given.batch,
@@ -101,7 +101,7 @@ def main() -> None:
         trainer = Trainer(model, Accelerator(cpu=device.type == "cpu"), run)
         data = random_batch(flow, given.batch)
         with FlopCounterMode(display=False) as counter:
-            sum(part.sum() for part in model(*random_batch(flow, 2).points)).backward()
+            sum(part.sum() for part in model(*random_batch(flow, 2)[:3])).backward()
         gflop, count = given.batch * counter.get_total_flops() / 2e9, given.batch
         seconds = timed(lambda: trainer.step(data, 1e-5), given.rounds)
     else:

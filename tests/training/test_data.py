@@ -15,7 +15,15 @@ from caflow_cli.images import write_png
 from caflow_cli.tasks import Colorize, Inpaint, Paired, SuperRes
 from caflow_cli.tasks.base import grey
 from caflow_cli.training.config import build_config
-from caflow_cli.training.data import Batch, Batches, Crop, Dataset, load_masks, open_dataset
+from caflow_cli.training.data import (
+    Batch,
+    Batches,
+    Dataset,
+    crop,
+    draw_crop,
+    load_masks,
+    open_dataset,
+)
 
 
 def dataset(task, *sides: torch.Tensor, crops: bool = False) -> Dataset:
@@ -129,7 +137,7 @@ def test_a_crop_at_native_scale_is_pixels_of_the_image_and_reaches_every_positio
     for left in np.linspace(0, 0.999, 15):
         for top in np.linspace(0, 0.999, 9):
             x, y = int(left * 5), int(top * 3)
-            assert np.array_equal(Crop(16, 0.0, left, top)(image), image[y : y + 16, x : x + 16])
+            assert np.array_equal(crop(image, 16, 0.0, left, top), image[y : y + 16, x : x + 16])
             seen.add((x, y))
     assert len(seen) == 5 * 3
 
@@ -138,7 +146,7 @@ def test_a_crop_at_native_scale_is_pixels_of_the_image_and_reaches_every_positio
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_a_shrunk_crop_is_that_of_the_whole_image_shrunk(left, top, share):
     image = noise(90, 70, seed=1)
-    part = Crop(16, share, left, top)(image)
+    part = crop(image, 16, share, left, top)
     span = 16 * 4.0**share
     x, y = left * (70 - span), top * (90 - span)
     whole, box = Image.fromarray(image), (x, y, x + span, y + span)
@@ -147,13 +155,13 @@ def test_a_shrunk_crop_is_that_of_the_whole_image_shrunk(left, top, share):
     assert part.std() < 0.6 * image.std()  # and it is smoother than the pixels
     few = noise(24, 32)  # too small for that: it is shrunk less, and below not at all
     wanted = Image.fromarray(few).resize((16, 16), Image.Resampling.LANCZOS, (4, 0, 28, 24))
-    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(few), np.asarray(wanted))
-    assert np.array_equal(Crop(16, 1.0, 0.5, 0.9)(few[:16]), few[:16, 8:24])
+    assert np.array_equal(crop(few, 16, 1.0, 0.5, 0.9), np.asarray(wanted))
+    assert np.array_equal(crop(few[:16], 16, 1.0, 0.5, 0.9), few[:16, 8:24])
 
 
 def test_two_thirds_of_the_crops_are_at_native_scale_and_the_rest_spread_over_the_scales():
     generators = (np.random.Philox(key=[1, 2], counter=[0, 0, 0, k]) for k in range(900))
-    shares = [Crop.draw(16, bits).share for bits in generators]
+    shares = [draw_crop(bits)[0] for bits in generators]
     assert 0.61 < np.mean(np.array(shares) == 0) < 0.73
     shrunk = [share for share in shares if share]
     assert np.abs(np.quantile(shrunk, [0.25, 0.5, 0.75]) - [0.25, 0.5, 0.75]).max() < 0.08
@@ -181,11 +189,11 @@ def write_pairs(folder, channels: int, size: int) -> None:
                 write_png(folder / split / side / f"{index}.png", pixels)
 
 
-@pytest.mark.parametrize(("channels", "crop"), [(1, "whole"), (1, "random"), (3, "random")])
-def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, channels, crop):
-    write_pairs(tmp_path / "data", channels, 40 if crop == "random" else 16)
-    values = {"data": str(tmp_path / "data"), "out": "out", "optim": {"images": 8}, "crop": crop}
-    values["task"] = {"size": 16, "native": crop == "random"}
+@pytest.mark.parametrize(("channels", "how"), [(1, "whole"), (1, "random"), (3, "random")])
+def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, channels, how):
+    write_pairs(tmp_path / "data", channels, 40 if how == "random" else 16)
+    values = {"data": str(tmp_path / "data"), "out": "out", "optim": {"images": 8}, "crop": how}
+    values["task"] = {"size": 16, "native": how == "random"}
     batches = []
     for memory in (1, 0):
         config = build_config(values, [f"data_memory_gb={memory}"], task="paired")
@@ -201,7 +209,7 @@ def test_both_images_of_a_pair_are_cropped_alike_in_memory_or_not(tmp_path, chan
             expected = 255 - (grey(image)[..., None] if channels == 1 else image)
             found = condition.permute(1, 2, 0).numpy().astype(int)
             # A grey that was shrunk differs from the grey of what was shrunk by rounding.
-            assert np.abs(found - expected).max() <= (1 if crop == "random" else 0)
+            assert np.abs(found - expected).max() <= (1 if how == "random" else 0)
     assert all(map(torch.equal, *batches))
 
 

@@ -9,13 +9,12 @@ import torch
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.perceptual import LEAST_SIDE
-from caflow_cli.training.losses import (
+from caflow_cli.training.phases import (
     LossModule,
     checkerboard,
     guide_loss,
     image_loss,
     likelihood,
-    likelihood_and_samples,
     perceptual_distance,
     sample_loss,
 )
@@ -34,7 +33,7 @@ def square(x, w):
 def test_the_loss_is_equation_9_and_a_weight_of_log_p_of_y(model, batch, holes, of_holes):
     """λ is relative to the dimensions of the target, also where the condition has four channels."""
     model, batch = holes if of_holes else (model, batch)
-    terms = model(*batch.points)
+    terms = model(*batch[:3])
     loss = LossModule(model, likelihood(0.25))(*batch)
     bits = -float(terms.log_prob.mean()) / (DIMS * math.log(2))
     total = -float((terms.log_prob + 0.25 * terms.cond_log_prob).mean()) / (DIMS * math.log(2))
@@ -101,7 +100,7 @@ def test_what_is_compared_is_the_antithetic_mean_as_the_task_composes_it(holes, 
 def test_the_flows_learn_from_samples_and_from_the_likelihood_of_all(holes):
     model, batch = holes
     model, losses = copy.deepcopy(model), sample_loss(square, 0.5)
-    loss = likelihood_and_samples(0.25, 3.0, losses)(model, batch)
+    loss = likelihood(0.25, losses, 3.0)(model, batch)
     plain = likelihood(0.25)(model, batch)
     two = batch.seeds >= 0
     assert int(two.sum()) == 2

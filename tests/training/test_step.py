@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from caflow_cli.errors import CaflowError
 from caflow_cli.training import OptimConfig, RunConfig, SamplesConfig
-from caflow_cli.training.loop import Trainer
-from caflow_cli.training.losses import guide_loss, image_loss
 from caflow_cli.training.optim import has_orthogonal_steps, named_parameters
+from caflow_cli.training.phases import guide_loss, image_loss
+from caflow_cli.training.trainer import Trainer
 
 BATCH = 6
 
@@ -125,7 +125,7 @@ def test_a_state_finds_its_moments_by_name_whatever_the_groups(model, batch, tmp
     state = tmp_path / "state" / "step-00000000"
     moments = {name.rpartition(".")[0] for name in load_file(state / "optimizer.safetensors")}
     assert moments == named_parameters(model).keys()
-    other.states.load(state)
+    other.load(state)
     assert len(first.rule.param_groups) > len(other.rule.param_groups)
     theirs = named_parameters(other.model)
     for name, parameter in named_parameters(first.model).items():
@@ -142,7 +142,7 @@ def test_a_run_goes_back_to_the_last_state_of_its_phase_whose_next_loss_was_good
     def goes_back(step):
         """Twenty bad steps in a row after so many steps."""
         guard.bad_in_a_row, progress.step = 20, step + 19
-        return one.states.roll_back()
+        return one.roll_back()
 
     assert not goes_back(0)  # nowhere to go
     for step in range(1, 6):
@@ -184,11 +184,11 @@ def test_a_state_whose_next_loss_was_bad_is_passed_over_and_one_of_no_phase_refu
     assert (other.progress.step, other.progress.phase, other.guard) == (2, 1, one.guard)
     assert learned(weights(one), other) == set()
     other.guard.bad_in_a_row, other.progress.step = 20, 21  # the step after state 2 was bad
-    assert other.states.roll_back()
+    assert other.roll_back()
     assert other.guard.returned_to == 1
     assert learned(weights(one), other)
     shorter = trainer(guided_model, guide_first=0.0, out=tmp_path)
     shorter.phases = shorter.phases[:1]
-    with pytest.raises(CaflowError, match="of phase 2, and this config has 1") as caught:
+    with pytest.raises(CaflowError, match="cannot resume from") as caught:
         shorter.restore()
     assert caught.value.exit_code == 2

@@ -169,8 +169,8 @@ def _config(given: Run) -> RunConfig:
 def _preview(config: RunConfig, resume: bool, console: Console) -> None:
     """Print the sizes of a run's data and model. CaflowError for what the run would refuse."""
     from ...training.data import open_dataset
+    from ...training.loop import check_new, check_unchanged, starting_model
     from ...training.optim import named_parameters
-    from ...training.state import check_new, check_unchanged, starting_model
 
     check_new(Path(config.out), resume)
     if resume:

@@ -1,0 +1,332 @@
+"""What a run trains, how it makes a step, and its states.
+
+A state is safetensors and JSON in one folder, which is renamed into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from .. import devices
+from ..errors import CaflowError, check_usage, usage_error
+from ..images import atomic_write
+from ..layers import ActNorm
+from ..model import CAFlow
+from .config import RunConfig
+from .data import Batch
+from .log import Progress, StepFigures, on_main_process, sum_over_processes
+from .optim import (
+    EMA,
+    Guard,
+    Muon,
+    checkpoint_activations,
+    compile_steps,
+    named_parameters,
+    parameter_groups,
+    use_bf16,
+)
+from .phases import Loss, LossModule, Phase, perceptual_distance, phases_of
+
+_BETAS, _CLIP = (0.9, 0.99), 1.0  # of Adam, and of the gradient's norm
+_RECORD = "state.json"
+_ROLLBACKS = 5  # to one and the same state; then training fails
+
+
+class Trainer:
+    """The state of a run: model, average, optimiser, guard, phases, progress.
+
+    A step is the same, up to rounding, however its batch is divided among processes and parts.
+
+    Raises:
+        CaflowError: The batch cannot be divided, there is no compiler, or LPIPS cannot be had.
+    """
+
+    def __init__(self, model: CAFlow, accelerator: Accelerator, config: RunConfig) -> None:
+        optim, processes, device = config.optim, accelerator.num_processes, accelerator.device
+        share = processes * optim.accumulate
+        check_usage(
+            optim.batch_size % share == 0,
+            f"a batch of {optim.batch_size} cannot be divided among {processes} ranks and "
+            f"{optim.accumulate} parts",
+            f"--batch-size {-(-optim.batch_size // share) * share}",
+        )
+        if optim.compile:
+            devices.check_compiler(device)
+        use_bf16(model, optim.bf16)
+        checkpoint_activations(model, optim.checkpoint_activations)
+        model.to(device).train()
+        self.model, self.accelerator, self.config = model, accelerator, config
+
+        perceptual = partial(
+            perceptual_distance, config.perceptual_weights, device, config.task.size, optim.bf16
+        )
+        self.phases = phases_of(optim, model.config.flow, config.samples, perceptual)
+        self.progress = Progress(phase=self._next_phase(-1))
+        # Of one type everywhere: weights of processes may not drift apart.
+        net_type = devices.net_type(torch.float32, device, True, optim.bf16)
+        [many] = sum_over_processes(accelerator, [float(net_type is torch.bfloat16)])
+        groups = parameter_groups(model, self.phases, optim.method)
+        self.rule = Muon(groups, bf16=many == processes, lr=optim.lr, betas=_BETAS, fused=True)
+        self.ema = EMA(model, optim.ema)
+        self.guard = Guard()
+        self.out = Path(config.out)
+        self.saved_at = -1  # the step of the last state
+        self._parameters = list(model.parameters())
+        self._prepared: tuple[Phase, nn.Module] | None = None
+        self._compiled = False
+
+    @torch.no_grad()
+    def initialise(self, batch: Batch) -> None:
+        """Set actnorms that are not set yet, from the moments of the whole first batch.
+
+        This happens before the first step, so that the number of its parts makes no difference.
+        """
+        layers = (m for m in self.model.modules() if isinstance(m, ActNorm))
+        if not all(layer.is_initialized for layer in layers):
+            self.model(*map(self._place, batch[:3]))
+        if self.config.optim.compile and not self._compiled:
+            # Only now: initialising would be a second set of graphs.
+            compile_steps(self.model)
+            self._compiled = True
+
+    @property
+    def phase(self) -> Phase:
+        return self.phases[self.progress.phase]
+
+    def _next_phase(self, number: int) -> int:
+        """The number of the next phase of non-zero length after this one, or of the last."""
+        later = range(number + 1, len(self.phases))
+        long = (n for n in later if self.phases[n].begin < self.phases[n].end)
+        return next(long, len(self.phases) - 1)
+
+    def phase_ends(self, spent: float) -> bool:
+        return self.progress.phase + 1 < len(self.phases) and spent >= self.phase.end
+
+    def begin_next_phase(self, batch: Batch) -> None:
+        """Begin the next phase, with its first batch.
+
+        Actnorms are set from the present activations, which the phase before has changed. The
+        averaged weights start anew, and losses of another kind are forgotten.
+        """
+        self.progress.phase = self._next_phase(self.progress.phase)
+        self.progress.phase_began_at = self.progress.step
+        if not self.phase.guide_alone:
+            self.initialise(batch)
+        self.ema.updates = 0
+        self.guard.mean = None
+        self.progress.losses, self.progress.best = 0, math.inf
+
+    def step(
+        self, batch: Batch, lr: float, messages: Callable[[], Sequence[float]] = tuple
+    ) -> StepFigures:
+        """Make one step on the loss of the present phase, with clipping, guard and averaging.
+
+        Args:
+            batch: This process's share.
+            lr: The learning rate; parameters get their shares of it.
+            messages: Returns numbers that are summed over the processes in the same transfer.
+        """
+        for group in self.rule.param_groups:
+            group["lr"] = lr * group["shares"][self.progress.phase]
+        module = self._module()
+        parts = batch.split(self.config.optim.accumulate)
+        device = devices.float64_device(self.accelerator.device)
+        sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
+        for number, part in enumerate(parts, 1):
+            last = number == len(parts)
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
+                loss: Loss = module(*map(self._place, part))
+                (loss.loss / len(parts)).backward()
+                sums += devices.to_float64(torch.stack(loss).detach()) / len(parts)
+        clipped = torch.nn.utils.clip_grad_norm_(self._parameters, _CLIP)
+        # One look at the device per step.
+        *means, norm = torch.cat([sums, devices.to_float64(clipped)[None]]).tolist()
+        shares = [mean / self.accelerator.num_processes for mean in means]
+        summed = sum_over_processes(self.accelerator, [*shares, *messages()])
+        (total, bits, cond_bits, image), received = summed[:4], summed[4:]
+        taken = self.guard.accepts(total, norm)
+        if taken:
+            self.rule.step()
+            self.ema.update()
+        self.rule.zero_grad(set_to_none=True)
+        return StepFigures(total, bits, cond_bits, image, norm, taken, received)
+
+    def _module(self) -> nn.Module:
+        """The objective of the present phase, prepared for device and processes.
+
+        Parameters that do not learn have `requires_grad` off. `DistributedDataParallel` waits for
+        the parameters that need a gradient when it is created, so each phase has its own module.
+        """
+        phase = self.phase
+        if self._prepared is None or self._prepared[0] is not phase:
+            for name, parameter in named_parameters(self.model).items():
+                parameter.requires_grad_(phase.share(name, parameter) > 0)
+            if self._prepared is not None:
+                self._prepared = None
+                self.accelerator.free_memory()  # the buffers of the last phase's module
+            module = LossModule(self.model, phase.objective)
+            self._prepared = phase, self.accelerator.prepare_model(module)
+        return self._prepared[1]
+
+    def _place(self, x: Tensor) -> Tensor:
+        device = self.accelerator.device
+        layout = devices.memory_format(device) if x.ndim == 4 else torch.preserve_format
+        return x.to(device, memory_format=layout)
+
+    # --- states -----------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write a state, `state/step-NNNNNNNN`, whole or not at all, while other processes wait.
+
+        It and the one before stay. The older one is one of those that are written every so many
+        steps or as a phase begins. So the state to which a run goes back does not depend on when it
+        was interrupted.
+
+        Raises:
+            CaflowError: The folder cannot be written to. Older states do not change.
+        """
+        on_main_process(self.accelerator, self._write_state)
+        self.saved_at = self.progress.step
+
+    def _write_state(self) -> None:
+        final = self.out / "state" / f"step-{self.progress.step:08d}"
+        temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        moments = {
+            f"{name}.{moment}": value
+            for name, parameter in named_parameters(self.model).items()
+            for moment, value in self.rule.state.get(parameter, {}).items()
+        }
+        files = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.model.state_dict(),
+            "optimizer": moments,
+        }
+        record = {"guard": asdict(self.guard), "ema_updates": self.ema.updates}
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            for left in final.parent.glob(".step-*.tmp"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            temporary.mkdir()
+            for name, tensors in files.items():
+                plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+                atomic_write(temporary / f"{name}.safetensors", save(plain))
+            record |= asdict(self.progress)
+            atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
+            _drop(final)
+            temporary.rename(final)
+        except (OSError, CaflowError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CaflowError(
+                f"cannot write the state of step {self.progress.step}: {reason}",
+                f"free space, then: caflow train --out {self.out} --resume",
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        older = [state for state in states_of(self.out) if state != final]
+        regular = [state for state in older if self._is_regular(state)]
+        for state in older:
+            if state != (regular or older)[-1]:
+                _drop(state)
+
+    def restore(self) -> list[str]:
+        """Restore the newest readable state. Returns a note if there is a newer one.
+
+        Raises:
+            CaflowError: (exit 2) there is no state, or none fits.
+        """
+        failure: CaflowError | None = None
+        for state in reversed(states_of(self.out)):
+            try:
+                record = self.load(state)
+            except CaflowError as error:
+                failure = failure or error
+            else:
+                vars(self.guard).update(record["guard"])
+                vars(self.progress).update({name: record[name] for name in vars(self.progress)})
+                self.saved_at = self.progress.step
+                return [failure.message] if failure else []
+        raise failure or usage_error(
+            f"no state to resume in {str(self.out / 'state')!r}",
+            "leave --resume out, or start a new --out from the run's model with --init-from",
+        )
+
+    def roll_back(self) -> bool:
+        """Restore the weights of the last state whose next loss was good; the steps go on.
+
+        States that interrupts have made do not count, nor do those of an earlier phase, whose
+        losses are of another kind. False if there is none, or after 5 returns without success.
+        """
+        guard, progress = self.guard, self.progress
+        good = range(progress.phase_began_at, progress.step - guard.bad_in_a_row + 1)
+        states = [s for s in states_of(self.out) if _step(s) in good and self._is_regular(s)]
+        if not states:
+            return False
+        step = _step(states[-1])
+        guard.returns = guard.returns + 1 if step == guard.returned_to else 1
+        if guard.returns > _ROLLBACKS:
+            return False
+        guard.mean = self.load(states[-1])["guard"]["mean"]
+        guard.bad_in_a_row, guard.returned_to = 0, step
+        guard.rollbacks += 1
+        return True
+
+    def load(self, state: Path) -> dict[str, Any]:
+        """Restore model, average and optimiser. Returns the record of the rest.
+
+        Raises:
+            CaflowError: (exit 2) the state is damaged, or of another architecture.
+        """
+        try:
+            record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
+            self.model.load_state_dict(load_file(state / "model.safetensors"))
+            self.ema.model.load_state_dict(load_file(state / "ema.safetensors"))
+            self.ema.updates = record["ema_updates"]
+            self.phases[record["phase"]]
+            parameters = named_parameters(self.model)
+            self.rule.state.clear()
+            for key, value in load_file(state / "optimizer.safetensors").items():
+                name, _, moment = key.rpartition(".")
+                parameter = parameters[name]
+                # The fused optimiser walks memory: moments must have their parameter's layout.
+                own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
+                self.rule.state[parameter][moment] = own.copy_(value)
+            return record
+        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+            raise usage_error(
+                f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
+                "do not change [flow] of a run; for another model take a new --out and --init-from",
+            ) from error
+
+    def _is_regular(self, state: Path) -> bool:
+        step = _step(state)
+        return step % self.config.save_every == 0 or step == self.progress.phase_began_at
+
+
+def states_of(out: Path) -> list[Path]:
+    records = out.glob(f"state/step-*/{_RECORD}")
+    return sorted((record.parent for record in records), key=_step)  # oldest first
+
+
+def _step(state: Path) -> int:
+    return int(state.name.partition("-")[2])
+
+
+def _drop(state: Path) -> None:
+    with contextlib.suppress(OSError):
+        (state / _RECORD).unlink()  # first: no remaining part is taken for a state
+    shutil.rmtree(state, ignore_errors=True)
