@@ -121,6 +121,9 @@ def decode(source: str | Path | BinaryIO, name: str | None = None) -> Decoded:
     image, frames = _open(data, label)
     with image:
         low = _low_bytes(image, data, label)
+        hidden, tiles = image.info.get("transparency"), getattr(image, "tile", [])
+        if isinstance(hidden, int) and tiles:  # Pillow scales the grey alone to 8 bits
+            image.info["transparency"] = hidden * {"L;2": 85, "L;4": 17}.get(str(tiles[0].args), 1)
         _load(image, label)
         if image.mode == "F" or image.mode.startswith("I"):
             _check_range(image, label)

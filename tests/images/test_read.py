@@ -157,6 +157,25 @@ def test_alpha_is_apart_and_keeps_the_colours_that_it_hides():
     assert decode(io.BytesIO(opaque)).alpha is None
 
 
+@pytest.mark.parametrize(("bits", "step"), [(2, 85), (4, 17), (8, 1)])
+def test_the_transparent_grey_of_few_bits_is_that_level_alone(bits, step):
+    """Pillow scales the pixels, and not the level that is transparent."""
+    levels = np.arange(4, dtype=np.uint8)
+    packed = sum(int(v) << (bits * (3 - k)) for k, v in enumerate(levels))
+    row = packed.to_bytes(4 * bits // 8, "big")
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0))
+    data += chunk(b"tRNS", struct.pack(">H", 2)) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    found = decode(io.BytesIO(data + chunk(b"IEND", b"")))
+    assert found.rgb[0, :, 0].tolist() == (levels * step).tolist()
+    assert found.alpha.tolist() == [[255, 255, 0, 255]]
+
+
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
 def test_all_levels_of_16_bits_are_rounded_to_8(format):
     values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
