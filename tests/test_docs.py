@@ -85,5 +85,5 @@ def test_the_density_example_runs(capsys):
     page = (DOCS / "scores.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
     assert code.count("range(100)") == 1
-    exec(compile(code.replace("range(100)", "range(4)"), "docs/scores.md", "exec"), {})
+    exec(compile(code.replace("range(100)", "range(12)"), "docs/scores.md", "exec"), {})
     assert capsys.readouterr().out.count("\n") == 3

@@ -104,7 +104,6 @@ def test_a_measured_model_has_all_that_a_card_shows(
     value = record["likeliest"]["rmse"]
     assert f"| {value['mean']:.2f} ± {value['standard_error']:.2f} |" in card
     for text in (
-        "caflow evaluate --protocol sr4",
         "All **faces**.",
         "2 of 2 test images",
         "at τ 0.5",
