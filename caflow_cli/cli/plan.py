@@ -260,7 +260,7 @@ class Claims:
 
 
 class Sheet:
-    """A PNG with one row for each input, written when all are done: `--grid`, `--map`.
+    """A PNG with one row per input, written when all are done: `--grid`, `--uncertainty`, `--map`.
 
     Nothing is drawn where the option is not given, or the file exists and is kept.
     """

@@ -18,15 +18,15 @@ def latent_channels(image_channels: int, index: int, scales: int) -> int:
 
 
 class MultiScaleFlow(nn.Module):
-    """T(w) = [L_{n-1}, ..., L_0]. Each scale's output is split in halves, and one half goes on.
+    """T(w) = [L_0, ..., L_{n-1}], coarsest first.
 
-    The lists are indexed by i: element 0 is the coarsest, L_0. L_i has the shape
+    Each scale's output is split in halves, and one half goes on. L_i has the shape
     (B, `latent_channels(C, i, n)`, H / 2^(n-i), W / 2^(n-i)).
 
     Args:
         image_channels: C.
         scales: n.
-        hidden: Kernels of the nets of each scale, finest first. Its length is the number of scales.
+        hidden: Kernels of the nets of each scale, finest first.
         steps, bound: As in `Scale`, the same at every scale.
     """
 

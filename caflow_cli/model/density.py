@@ -121,8 +121,8 @@ class Density(nn.Module):
     def inverse(self, latents: Sequence[Tensor], cond: Condition) -> tuple[Tensor, Tensor]:
         """Compute v from its latents, L_0 first and each L_i from those below, and log p(v|y).
 
-        Latents at temperature τ are those of the model at temperature 1, so the log-density is
-        p(v|y), not that of the tempered distribution.
+        Latents at temperature τ are those of the model at temperature 1, so this is log p(v|y),
+        not that of the tempered distribution.
         """
         l, logdet = self.F.inverse(self._by_scale(latents), cond.flow)
         log_prob = sum((standard_normal_log_prob(z_j) for z_j in latents), -logdet)

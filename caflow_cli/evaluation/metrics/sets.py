@@ -53,7 +53,7 @@ def distances(
             value = fid(generated, reference)
         elif name == "coverage":
             value, extra[f"{label}_density"] = coverage(generated, reference)
-        else:
+        elif name == "kid":
             value, extra[f"{label}_subset_deviation"] = kid(generated, reference)
         values[label] = Estimate(value, None, len(generated))
     return values, extra
