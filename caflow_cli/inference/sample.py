@@ -95,7 +95,7 @@ class Candidate:
         """The composed image, uint8 (H, W, 3); a large one is composed at each access."""
         if self._image is not None:
             return self._image
-        image = self.request.image
+        image = self.request.image.copy()  # a hole's windows are filled in it
         for part, sample in zip(self.request.parts, self._samples, strict=False):
             image = part.compose(image, sample)
         return image

@@ -42,7 +42,7 @@ class Part(Protocol):
         """Compute the condition of an image, padded: uint8 (h, w, cond_channels)."""
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        """Put a sample of the model's size into the image."""
+        """Put a sample of the model's size into the image, which may itself be changed."""
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """Compute the pair (condition, target) that is scored, both of the model's size, from the

@@ -157,16 +157,16 @@ class HoleWindow:
     def condition(self, image: Pixels) -> Pixels:
         """The window's known pixels, shrunk and padded, of an image in which earlier parts are
         filled: uint8 (side, side, channels)."""
-        known, cells = self._shrink(self.window.of(image))
-        return pad(_marked(known, cells, self.channels), self.side)
+        return self._condition(self.window.of(image))
 
     def compose(self, image: Pixels, sample: Pixels) -> Pixels:
-        window, result = self.window, image.copy()
+        """Fill the hole in the image itself: a large one with many windows is never copied."""
+        window = self.window
         known, cells = self._shrink(window.of(image))
         # Outside the hole the sample is only nearly the image, and would show at its edge.
         patch = np.where(cells[..., None], sample[: window.height, : window.width], known)
-        window.of(result)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
-        return result
+        window.of(image)[self.hole] = resize(patch, *self.hole.shape)[self.hole]
+        return image
 
     def reduce(self, image: Pixels, target: Pixels) -> tuple[Pixels, Pixels]:
         """The windows of image and target at model scale, padded.
@@ -176,9 +176,9 @@ class HoleWindow:
         check_target(image, target, image.shape[:2], "the size of the condition")
         part = self.window.of(target)
         known, cells = self._shrink(part)
-        whole, before = resize(np.ascontiguousarray(part), *cells.shape), image.copy()
-        self.window.of(before)[self.earlier] = part[self.earlier]
-        return self.condition(before), pad(np.where(cells[..., None], whole, known), self.side)
+        whole = resize(np.ascontiguousarray(part), *cells.shape)
+        before = np.where(self.earlier[..., None], part, self.window.of(image))
+        return self._condition(before), pad(np.where(cells[..., None], whole, known), self.side)
 
     def spread(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Put a map at model scale on the window's pixels: (..., side, side) to (..., H, W).
@@ -195,6 +195,10 @@ class HoleWindow:
             counts = np.bincount(cell, minlength=cells).reshape(-1, *[1] * (values.ndim - 1))
             values = np.moveaxis((folded / counts)[cell], 0, axis)
         return values
+
+    def _condition(self, part: Pixels) -> Pixels:
+        known, cells = self._shrink(part)
+        return pad(_marked(known, cells, self.channels), self.side)
 
     def _shrink(self, part: Pixels) -> tuple[Pixels, Mask]:
         """Shrink the window's known pixels to model scale, and mark cells that touch the hole.

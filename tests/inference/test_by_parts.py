@@ -159,7 +159,7 @@ def test_a_part_that_diverged_is_resampled_and_the_next_takes_what_follows(model
     model = helpers.double_of(model, decode=spoiled)
     found = restore(model, image, 0.8, 3, seed=5, mask=mask, rank="none").ranked
     assert [one.redraws for one in found] == [0, 1, 0]
-    generator, expected = helpers.generator(6), image
+    generator, expected = helpers.generator(6), image.copy()
     for number, part in enumerate(task.parts(image, mask)):
         noise = model.latent_noise(generator, (SIZE, SIZE))
         if number == 1:

@@ -63,7 +63,7 @@ def test_any_size_is_taken_and_each_part_is_scored_under_its_own_condition(task,
     mask, before = mask_for(task, image), image.copy()
     height, width = task.model_size(image, mask)
     assert height % 16 == width % 16 == 0
-    result, conditions, parts = image, [], task.parts(image, mask)
+    result, conditions, parts = image.copy(), [], task.parts(image, mask)
     for number, part in enumerate(parts):
         conditions.append(part.condition(result))
         assert conditions[-1].shape == (height, width, task.cond_channels)
@@ -127,7 +127,7 @@ def test_a_sample_with_what_is_known_is_what_its_candidate_is_scored_as(task):
     condition = part.condition(image)
     sample = noise(64, 64, 2)
     known = image if task.name != "colorize" else np.repeat(condition, 3, axis=2)
-    expected = part.reduce(known, part.compose(known, sample))
+    expected = part.reduce(known, part.compose(known.copy(), sample))
     np.testing.assert_array_equal(expected[0], condition)
     np.testing.assert_array_equal(task.keep_known(condition, sample), expected[1])
 
