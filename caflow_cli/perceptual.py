@@ -66,33 +66,45 @@ def load_perceptual(kind: PerceptualNet, weights: str | Path | None = None) -> A
     import lpips
 
     weights = weights or os.environ.get(kind.variable) or None
-    try:
-        # torch.hub says on stdout, which is for results, that it downloads. Most weights that
-        # `lpips` would draw at random are of torchvision's classifiers, which it drops.
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), Uninitialised():
-            warnings.simplefilter("ignore")  # of how lpips calls torchvision
-            network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=weights is not None)
-    except OSError as error:  # URLError is one
-        raise CaflowError(
-            f"no LPIPS trunk: {kind.file} is not in torch's cache, and the download failed",
-            f"download https://download.pytorch.org/models/{kind.file} into "
-            f"{str(kind.cached.parent)!r}, or {kind.option} FILE (safetensors)",
-            EXIT_WEIGHTS,
-        ) from error
+    # Its trunk is read here: `lpips` would have torchvision open it as a pickle of anything.
+    with warnings.catch_warnings(), Uninitialised():
+        warnings.simplefilter("ignore")  # of how lpips calls torchvision
+        network = lpips.LPIPS(net=kind.net, verbose=False, pnet_rand=True)
+    wanted = {key for key in network.state_dict() if key.startswith("net.")}
+    hint = f"{kind.option} FILE, or {kind.variable}: {kind.name}'s trunk, keys net.slice*"
     if weights is not None:
-        hint = f"{kind.option} FILE, or {kind.variable}: {kind.name}'s trunk, keys net.slice*"
         try:
             tensors = load_file(weights)
         except (OSError, SafetensorError) as error:
             message = f"cannot read LPIPS trunk {str(weights)!r}"
             raise CaflowError(message, hint, EXIT_WEIGHTS) from error
-        wanted = {key for key in network.state_dict() if key.startswith("net.")}
-        if tensors.keys() != wanted:
+    else:
+        weights, url = kind.cached, f"https://download.pytorch.org/models/{kind.file}"
+        try:
+            # torch.hub says on stdout, which is for results, that it downloads.
+            with contextlib.redirect_stdout(io.StringIO()):
+                published = torch.hub.load_state_dict_from_url(
+                    url, map_location="cpu", check_hash=True, weights_only=True
+                )
+        except OSError as error:  # URLError is one
             raise CaflowError(
-                f"{str(weights)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
-                f"{len(wanted)} tensors match",
-                hint,
+                f"no LPIPS trunk: {kind.file} is not in torch's cache, and the download failed",
+                f"download {url} into {str(kind.cached.parent)!r}, or {kind.option} FILE "
+                "(safetensors)",
                 EXIT_WEIGHTS,
-            )
-        network.load_state_dict(tensors, strict=False)
+            ) from error
+        except Exception as error:  # whatever torch raises at a broken file
+            message = f"{str(kind.cached)!r} is not {kind.name}'s trunk as published"
+            raise CaflowError(message, "remove it, and try again", EXIT_WEIGHTS) from error
+        # `net.slice1.0.weight` is `features.0.weight` in torchvision.
+        names = {key: f"features.{key.split('.', 2)[2]}" for key in wanted}
+        tensors = {key: published[name] for key, name in names.items() if name in published}
+    if tensors.keys() != wanted:
+        raise CaflowError(
+            f"{str(weights)!r} is not {kind.name}'s trunk: {len(tensors.keys() & wanted)} of "
+            f"{len(wanted)} tensors match",
+            hint,
+            EXIT_WEIGHTS,
+        )
+    network.load_state_dict(tensors, strict=False)
     return network.eval().requires_grad_(False)

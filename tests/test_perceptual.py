@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+import lpips
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from caflow_cli.errors import EXIT_WEIGHTS, CaflowError
-from caflow_cli.perceptual import VGG, load_perceptual
+from caflow_cli.perceptual import ALEX, VGG, load_perceptual
 
 TRUNK = os.environ.get("CAFLOW_LPIPS_VGG_WEIGHTS")
 with_trunk = pytest.mark.skipif(not TRUNK, reason="CAFLOW_LPIPS_VGG_WEIGHTS is not set")
@@ -36,6 +37,32 @@ def test_a_file_that_is_no_such_trunk_is_refused(tmp_path):
         assert refused.value.exit_code == EXIT_WEIGHTS
         assert "--perceptual-weights" in refused.value.hint
         assert "CAFLOW_LPIPS_VGG_WEIGHTS" in refused.value.hint
+
+
+class Evil:
+    """A pickle that runs code when it is opened without care."""
+
+    def __reduce__(self):
+        return os.mkdir, ("opened",)
+
+
+def test_a_trunk_in_the_cache_is_read_as_weights_alone(monkeypatch, tmp_path):
+    monkeypatch.delenv("CAFLOW_LPIPS_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ALEX.cached.parent.mkdir()
+    torch.save({"features.0.weight": Evil()}, ALEX.cached)
+    with pytest.raises(CaflowError, match="is not AlexNet's trunk as published"):
+        load_perceptual(ALEX)
+    assert not (tmp_path / "opened").exists()
+    torch.save({}, ALEX.cached)
+    with pytest.raises(CaflowError, match="0 of 10 tensors match"):
+        load_perceptual(ALEX)
+    known = lpips.LPIPS(net="alex", verbose=False, pnet_rand=True).state_dict()
+    trunk = {k: v for k, v in known.items() if k.startswith("net.")}
+    torch.save({f"features.{k.split('.', 2)[2]}": v for k, v in trunk.items()}, ALEX.cached)
+    found = load_perceptual(ALEX).state_dict()
+    assert all(torch.equal(found[k], v) for k, v in trunk.items())
 
 
 def test_nothing_is_random_without_a_trunk(monkeypatch, tmp_path):
