@@ -143,9 +143,15 @@ class RunConfig:
         large = "32 or more, or checkerboard_weight to 0"
         for fits, name, value, wanted in (
             (not first or bool(self.flow.guides), "optim.guide_first", first, "0, or set a guide"),
+            (
+                not optim.checkerboard_weight or bool(self.flow.guides),
+                "optim.checkerboard_weight",
+                optim.checkerboard_weight,
+                "0, or set a guide",
+            ),
             (first + samples.share <= 1, "samples.share", samples.share, f"at most {1 - first:g}"),
             (self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"),
-            (as_read, "task.native", native, f"{not native} with --crop {self.crop}"),
+            (as_read, "task.native", native, f"{str(not native).lower()} with --crop {self.crop}"),
             (size % step == 0, "task.size", size, f"a multiple of {step}"),
             (not weight or size >= 32, "task.size", size, large),
         ):

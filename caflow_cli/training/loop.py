@@ -218,6 +218,11 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
             remove_leftovers(folder)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            if not (out / METRICS).exists():  # a run that never began leaves nothing
+                (out / ".lock").unlink()
+                lock.release()
+                out.rmdir()  # only if empty
         lock.release()
 
 
@@ -279,7 +284,13 @@ def check_unchanged(config: RunConfig) -> None:
         values = tomllib.loads(Path(config.out, "config.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    now, before = _fixed(config), _fixed(parse(RunConfig, upgrade(values)))
+    began = parse(RunConfig, upgrade(values))
+    check_usage(
+        not (began.flow.guides and values["optim"].get("guide_lr_share")),
+        f"the run in {config.out!r} trained its guide with the flows, which this version cannot",
+        f"start a new --out, with --init-from {config.out}",
+    )
+    now, before = _fixed(config), _fixed(began)
     for name, value in now.items():
         check_usage(
             value == before[name],

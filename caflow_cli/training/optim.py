@@ -183,7 +183,7 @@ class Guard:
 
     A step is bad, and is skipped, if its loss or the norm of its gradient is not finite, or if the
     loss lies more than 1 bit/dim above its running mean. After 20 bad steps in a row the run goes
-    back to a state (`States.roll_back`).
+    back to a state (`Trainer.roll_back`).
     """
 
     mean: float | None = None  # running mean of the loss, bits/dim; None: of another kind so far

@@ -252,12 +252,12 @@ class Trainer:
         failure: CaflowError | None = None
         for state in reversed(states_of(self.out)):
             try:
-                record = self.load(state)
+                progress, guard = self.load(state)
             except CaflowError as error:
                 failure = failure or error
             else:
-                vars(self.guard).update(record["guard"])
-                vars(self.progress).update({name: record[name] for name in vars(self.progress)})
+                vars(self.guard).update(guard)
+                vars(self.progress).update(progress)
                 self.saved_at = self.progress.step
                 return [failure.message] if failure else []
         raise failure or usage_error(
@@ -280,19 +280,21 @@ class Trainer:
         guard.returns = guard.returns + 1 if step == guard.returned_to else 1
         if guard.returns > _ROLLBACKS:
             return False
-        guard.mean = self.load(states[-1])["guard"]["mean"]
+        guard.mean = self.load(states[-1])[1]["mean"]
         guard.bad_in_a_row, guard.returned_to = 0, step
         guard.rollbacks += 1
         return True
 
-    def load(self, state: Path) -> dict[str, Any]:
-        """Restore model, average and optimiser. Returns the record of the rest.
+    def load(self, state: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Restore model, average and optimiser. Returns the fields of progress and of the guard.
 
         Raises:
             CaflowError: (exit 2) the state is damaged, or of another architecture.
         """
         try:
             record: dict[str, Any] = json.loads((state / _RECORD).read_text(encoding="utf-8"))
+            progress = {name: record[name] for name in vars(self.progress)}
+            guard = {"mean": record["guard"]["mean"], **record["guard"]}
             self.model.load_state_dict(load_file(state / "model.safetensors"))
             self.ema.model.load_state_dict(load_file(state / "ema.safetensors"))
             self.ema.updates = record["ema_updates"]
@@ -305,8 +307,15 @@ class Trainer:
                 # The fused optimiser walks memory: moments must have their parameter's layout.
                 own = torch.empty_like(parameter) if value.ndim else value.to(parameter.device)
                 self.rule.state[parameter][moment] = own.copy_(value)
-            return record
-        except (OSError, ValueError, LookupError, RuntimeError, SafetensorError) as error:
+            return progress, guard
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:
             raise usage_error(
                 f"cannot resume from {str(state)!r}: {' '.join(str(error).split())[:160]}",
                 "do not change [flow] of a run; for another model take a new --out and --init-from",

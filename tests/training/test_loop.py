@@ -157,6 +157,9 @@ def test_one_process_at_a_time_writes_a_folder_that_holds_no_run(photos, straigh
     with pytest.raises(CaflowError, match="cannot write to") as caught:
         train(config(photos, tmp_path / "file" / "run"))
     assert (caught.value.exit_code, caught.value.hint) == (2, "choose another --out")
+    with pytest.raises(CaflowError):
+        train(config(tmp_path / "gone", tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
 
 
 def test_init_from_starts_where_the_model_is_with_the_runs_own_task(photos, straight, tmp_path):
@@ -188,6 +191,14 @@ def guided(photos: Path, tmp_path_factory: pytest.TempPathFactory):
     out, seen = tmp_path_factory.mktemp("guided") / "run", []
     train(config(photos, out, *GUIDED), report=seen.append)
     return out, seen
+
+
+def test_a_run_whose_guide_learned_with_the_flows_is_refused(photos, guided, tmp_path):
+    written = shutil.copytree(guided[0], tmp_path / "run") / "config.toml"
+    text = re.sub("guide_first = .*", "guide_first = 0.0", written.read_text())
+    written.write_text(text.replace("[optim]", "[optim]\nguide_lr_share = 0.06"))
+    with pytest.raises(CaflowError, match="trained its guide with the flows"):
+        train(config(photos, tmp_path / "run", *GUIDED), resume=True)
 
 
 def test_the_guide_trains_first_and_a_larger_budget_does_not_bring_that_back(
