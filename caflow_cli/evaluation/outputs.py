@@ -52,7 +52,10 @@ def earlier_rows(settings: Settings, origin: str, names: Sequence[str]) -> dict[
         return {}
     head, *lines = log.read_text("utf-8").splitlines(keepends=True) or [""]
     if head and head.strip() != origin:
-        before = json.loads(head)
+        try:
+            before = dict(json.loads(head))
+        except (ValueError, TypeError):
+            before = {}
         changed = [key for key, value in json.loads(origin).items() if before.get(key) != value]
         raise usage_error(
             f"{str(log)!r} belongs to another run: {', '.join(changed)} differ",
@@ -80,7 +83,7 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
     if log is None:
         return
     lines = json.dumps(measured.row, allow_nan=False) + "\n"
-    if not log.exists():
+    if not (log.exists() and log.stat().st_size):
         lines = f"{origin}\n{lines}"
     try:
         make_folder(log.parent)

@@ -117,7 +117,7 @@ def _json(values: dict[str, Estimate]) -> dict[str, Any]:
 class Evaluation:
     """All results of an evaluation."""
 
-    form: str  # "model", "benchmark" or "sets"
+    form: str  # "model", "benchmark", "sets" or "lines"
     images: int
     metrics: list[str]  # labels: `fid:NAME` is not FID
     results: list[Result]

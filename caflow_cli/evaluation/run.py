@@ -60,8 +60,8 @@ def evaluate(
         settings: Fields of `Settings`: tau, candidates, keep, rank, seed, noise_samples,
             batch_size, split, limit, protocol, masks, weights, save_images, report, skip_existing.
             A temperature is a number, or a shape as text or `Temperature`; a sequence
-            of them is a sweep. What the set does not say is held out by the seed of the model's
-            training, so that its training saw none of it.
+            of them is a sweep. A split that the set does not have is held out by the seed of the
+            model's training, so that its training saw none of it.
 
     Examples:
         >>> import caflow_cli as caflow
@@ -195,6 +195,8 @@ class _Features:
     def finish(self, results: list[Result]) -> tuple[list[str], list[str]]:
         """Add the distances to the results: labels and notes."""
         sets, label, truths = self._run.sets, self._extractor.label, joined(self._truths)
+        if len(truths) < 2:
+            return [], [f"{', '.join(sets)} need two images or more; {len(truths)} was measured"]
         for result in results:
             what = result.cell if result.what == "model" else result.what
             if what in self._made:

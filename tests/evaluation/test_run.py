@@ -230,3 +230,6 @@ def test_an_interrupted_run_goes_on_to_the_same_end(models_32, true_pictures, tm
     assert log.read_text() == (tmp_path / "whole" / "images" / "evaluate.jsonl").read_text()
     with pytest.raises(CaflowError, match="to another run: seed differ"):
         run("broken", skip_existing=True, seed=1)
+    log.write_text("{")
+    with pytest.raises(CaflowError, match="to another run"):
+        run("broken", skip_existing=True)
