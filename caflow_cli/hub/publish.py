@@ -118,6 +118,9 @@ def prepare(
         )
     found = resolve(run, local=True)
     info, entry, content = read_info(found.path), entry_of(found), found.path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != found.sha256:
+        message = f"{run!r} was written anew while it was read"
+        raise CaflowError(message, "push it when training has ended", EXIT_WEIGHTS)
     card = Card(
         info.config,
         repo,
@@ -125,7 +128,7 @@ def prepare(
         data_terms or (entry.data if entry else ""),
         info.training,
         entry.metrics if entry else {},
-        hashlib.sha256(content).hexdigest(),
+        found.sha256,
     )
     return content, card
 

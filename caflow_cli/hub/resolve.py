@@ -125,6 +125,7 @@ def _from_hub(
     with hub_errors(name):
         cached = try_to_load_from_cache(repo, filename, revision=revision)
     path = Path(cached) if isinstance(cached, str) else None
+    digest = entry.sha256 if entry else None
     if path is None and local:
         pull = f"caflow models pull {name}"
         raise CaflowError(f"the model {name!r} is not in the cache", pull, EXIT_WEIGHTS)
@@ -138,9 +139,10 @@ def _from_hub(
                 "pip install --upgrade caflow-cli",
                 EXIT_WEIGHTS,
             )
+        digest = stated.etag if _SHA256.fullmatch(stated.etag or "") else digest
     if path is None or not (local or entry or _COMMIT.fullmatch(revision or "")):
         path = download()
-    digest, actual = entry.sha256 if entry else _stated(path), sha256_of(path)
+    digest, actual = digest or _stated(path), sha256_of(path)
     if digest not in (None, actual) and not local:
         with suppress(CaflowError):
             path = download(force_download=True)
@@ -202,7 +204,7 @@ def verify(name: str) -> Resolved:
     """Hash a model again, and compare its tensors with its config. Nothing is downloaded.
 
     Raises:
-        CaflowError: (exit 3) as for `resolve`, or the file is damaged.
+        CaflowError: (exit 3) as for `resolve`, or its tensors are not those of its config.
     """
     from ..model import CAFlow
     from ..model.pretrained import without_values
