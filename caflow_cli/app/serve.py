@@ -114,7 +114,7 @@ def serving(
                 css_paths=CSS,
                 app_kwargs={"middleware": [Middleware(_KnownHosts, host=host)]},
             )
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             message = f"cannot serve at {host or _LOCAL}:{port or '7860 and up'}: {error}"
             raise usage_error(message, "another --port, or --host 127.0.0.1") from error
         try:

@@ -67,9 +67,12 @@ def restore_all(
         task = None if console.command == "sample" else console.command
         model = load_model(given.model, given.device, console, task)
 
+        from ..devices import check_bf16
         from ..inference import task_of
 
         # Without a mask, inpaint fills what is transparent.
+        if sampling.precision == "bf16":
+            check_bf16(model.device)
         task_of(model).check_mask(mask is not None or task == "inpaint")
         if given.compile:
             model.compile_inference()

@@ -43,10 +43,10 @@ def as_image(image: ImageLike) -> Pixels:
         raise _refusal(f"an image is a {type(image).__name__}")
     if image.dtype != np.uint8:
         raise _refusal(f"an image is an array of {image.dtype}")
-    if image.ndim == 2:
-        image = image[..., None]
+    shape = image.shape
+    image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
-        raise _refusal(f"an image is an array of shape {image.shape}")
+        raise _refusal(f"an image is an array of shape {shape}")
     return np.repeat(image, 3, 2) if image.shape[2] == 1 else image
 
 

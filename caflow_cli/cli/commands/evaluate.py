@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...data.split import check_there, of_masks
-from ...errors import EXIT_FAILED, usage_error
+from ...errors import EXIT_FAILED, check_usage, usage_error
 from ...evaluation import METRICS, Weights
 from ...evaluation.protocols import PROTOCOLS
+from ...paths import exists
 from .. import options
 from ..console import Console, measuring
 from ..options import OUTPUT, expanded, option
@@ -184,7 +185,10 @@ def _check_form(
 ) -> None:
     """CaflowError (exit 2) unless it is clear what is measured, and all options are for that."""
     given = [form for form in (images, model.data, reference) if form is not None]
-    if len(given) != 1 or len(images or "ab") != 2:
+    if images is not None and len(images) != 2:
+        message = f"{len(images)} sets of images are given, not two"
+        raise usage_error(message, "caflow evaluate GENERATED REFERENCE")
+    if len(given) != 1:
         raise usage_error(
             "nothing to evaluate, or more than one thing: either --data, or two sets of images, "
             "or --reference",
@@ -238,8 +242,8 @@ def _compare(
 ) -> Evaluation:
     """Compare two sets of images, or what JSON lines on stdin name with the truth."""
     for path in images:
-        if path is not sys.stdin:
-            check_there(path)
+        there = path is sys.stdin or exists(path)
+        check_usage(there, f"no images at {path!r}", "give a folder, a zip or an image")
 
     from ...evaluation import compare
 

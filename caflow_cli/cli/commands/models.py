@@ -6,16 +6,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ...errors import EXIT_WEIGHTS, CaflowError
 from .. import options
 from ..options import Messages, expanded, option
-
-if TYPE_CHECKING:
-    pass
 
 models_app = typer.Typer(
     help="List, describe, check and pack models; use the Hub.", no_args_is_help=True

@@ -119,7 +119,7 @@ def test_a_default_metric_without_its_network_is_left_out(run, true_pictures, mo
     ("arguments", "message", "hint"),
     [
         ([], "nothing to evaluate", "--data"),
-        (["a"], "two sets of images", "GENERATED REFERENCE"),
+        (["a"], "1 sets of images are given", "GENERATED REFERENCE"),
         (["a", "b", "--data", "d"], "more than one thing", "--data"),
         (["a", "b", "--tau", "1"], "--tau is for a model on data", "--data"),
         (["a", "b", "-m", "3"], "--candidates is for a model", "--data"),
