@@ -1,1 +1,1 @@
-"""Long tests of the promises; README.md has the commands."""
+"""Long tests of the promises; CONTRIBUTING.md has the commands."""

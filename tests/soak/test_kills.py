@@ -1,4 +1,4 @@
-"""`kill -9` just before each change to a file, and what else may happen to a command at work.
+"""`kill -9` just before each change to a file.
 
 Random moments rarely fall between two system calls; here each such gap is hit. What is left is
 whole, and the same command, run again, ends as one that was never disturbed.
@@ -24,7 +24,7 @@ from caflow_cli.config import Config, FlowConfig, TaskConfig
 
 from .counts import SOAK, count
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, limits and mounts")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals of Linux")
 
 MAIN = "import sys; sys.argv[0] = 'caflow'; from caflow_cli.cli import main; main()"
 # Kills itself before change number argv[1], and writes each change into the file argv[2].
