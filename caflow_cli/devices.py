@@ -15,8 +15,6 @@ Metal has no float64. Float64 computations are moved to the CPU (`to_float64`), 
 log-likelihoods of a model on `mps` are tensors on the CPU.
 """
 
-from __future__ import annotations
-
 import ctypes
 import importlib.util
 import os

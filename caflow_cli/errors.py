@@ -1,7 +1,5 @@
 """The one error type that reaches users, also for lack of memory on any device."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Names of a package that are imported at their first use: importing it imports no torch."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Callable, Mapping

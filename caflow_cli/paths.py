@@ -4,8 +4,6 @@
 say. The code that opens the file reports the reason.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os.path
 import re

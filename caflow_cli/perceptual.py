@@ -1,7 +1,5 @@
 """LPIPS networks (Zhang et al. 2018): AlexNet for evaluation, VGG16 for training."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Inputs of the page: fields, an image, a painted hole, a drawn map; and limits."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

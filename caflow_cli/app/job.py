@@ -1,7 +1,5 @@
 """One image of one visitor: its candidates so far, and the files made of them."""
 
-from __future__ import annotations
-
 import html
 import json
 import shlex

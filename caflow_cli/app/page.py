@@ -1,7 +1,5 @@
 """The page, in Gradio. What it does is in `sessions`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Starting the page, so that nothing leaves the machine."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re

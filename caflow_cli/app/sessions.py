@@ -1,7 +1,5 @@
 """All that the page can do, without the page: one job for each visitor."""
 
-from __future__ import annotations
-
 import functools
 import html
 import os

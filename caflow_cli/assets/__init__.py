@@ -1,7 +1,5 @@
 """Files that come with the package: model weights and public-domain example images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import EXIT_USAGE, CaflowError

@@ -1,7 +1,5 @@
 """The program: commands, exit codes, and what an error looks like."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

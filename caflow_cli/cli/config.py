@@ -9,8 +9,6 @@ What is typed goes before the environment (`CAFLOW_SUPERRES_CANDIDATES`), the en
 this file, and this file before the built-in default.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import sys

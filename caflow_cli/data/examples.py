@@ -1,7 +1,5 @@
 """The examples of a split: images, or pairs, decoded at each visit or kept in memory."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Sets of images: folders, zips, manifests (CSV, JSON lines), and what `datasets` reads."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """The images of a set, whatever holds them, and which of them belong to a split."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

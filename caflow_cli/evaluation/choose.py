@@ -1,7 +1,5 @@
 """The temperature that a trained model samples at by default, chosen on validation images."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Images against images: two sets, or the outputs that JSON lines name and a set of truths."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence

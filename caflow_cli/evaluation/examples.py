@@ -1,7 +1,5 @@
 """Inputs derived from true images, baselines, and metrics that need the input."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Callable

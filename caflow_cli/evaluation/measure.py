@@ -1,7 +1,5 @@
 """Measuring images: candidates are sampled, scored, and compared with the truth."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,6 @@ and so on; in a sweep there is a folder for each setting. `REPORT/images/00012/`
 baseline, truth, candidates by rank and the error of the first.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath

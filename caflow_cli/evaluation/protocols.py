@@ -4,8 +4,6 @@ The paper's three tables measure images at the model's size. The others measure 
 their own size, as commands restore them.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The report of an evaluation: `index.html`, which makes no request, and `metrics.json`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from importlib import resources

@@ -12,8 +12,6 @@ JSON has no infinity, so the PSNR of equal images is None. A metric that is a ra
 a pair: numerator and denominator.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

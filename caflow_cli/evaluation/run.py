@@ -1,7 +1,5 @@
 """A model on a set of images: protocol, examples, candidates, rows, means, report."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """The map from pixels to the real line, for conditions that determine part of the image."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

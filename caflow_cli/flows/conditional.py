@@ -1,7 +1,5 @@
 """The conditional multi-scale flows F_i (paper section 4.2, equation 8)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ or drawn by a conditional flow. All densities are stated on this scale, where th
 value has unit width.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

@@ -1,7 +1,5 @@
 """The baseline of the paper: Dual-Glow's independent Gaussians (section 3.1, equation 6)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """A smooth fill of holes, from the pixels around them."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Pixels to the real line, for conditions that determine part of the target."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

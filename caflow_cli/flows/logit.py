@@ -1,7 +1,5 @@
 """Pixels to the real line by a logit (paper appendix A.1)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

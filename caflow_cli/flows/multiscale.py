@@ -1,7 +1,5 @@
 """The unconditional multi-scale flows R and T (paper section 4, appendix A.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Weight sharing between the conditional flows (paper appendix D)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

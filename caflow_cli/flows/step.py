@@ -1,7 +1,5 @@
 """Flow steps (paper appendix A.1, A.2), and the composition of layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -3,8 +3,6 @@
 `huggingface_hub` takes a second to import, so it is imported only where it is used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -3,8 +3,6 @@
 It is read strictly, because it decides which files are opened and downloaded.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Publishing: from a run to one small file and its manifest entry, and from there to the Hub."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import zlib

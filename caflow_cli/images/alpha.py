@@ -4,8 +4,6 @@ Files store straight (un-premultiplied) colours. The colour of a transparent pix
 and may be anything. A filter that reads it would mix it into visible pixels.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter

@@ -1,7 +1,5 @@
 """Conversion of decoded values to sRGB: colour spaces, profiles, alpha, 16 bits to 8."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from typing import Any

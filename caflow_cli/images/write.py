@@ -1,7 +1,5 @@
 """Encoding: the formats that are written, their limits, and what a file says about itself."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass

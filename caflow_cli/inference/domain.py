@@ -1,7 +1,5 @@
 """Whether an image is unlike those that a model was trained on, by statistics of its condition."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Samples and scores under conditions of one size: latents, tiles, divergence, resampling."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

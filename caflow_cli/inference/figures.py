@@ -1,7 +1,5 @@
 """Figures: sheets of candidates, and maps in colours beside their images."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

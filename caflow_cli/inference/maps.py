@@ -1,7 +1,5 @@
 """Score maps: the places of an image that its log-likelihood comes from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The candidates of an image, as `restore` gives them: kept, shown, and saved with provenance."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

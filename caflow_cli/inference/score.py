@@ -1,7 +1,5 @@
 """The likelihood of a pair of images, which `score` states and which ranks candidates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tiles: overlapping windows of one size that cover an image too large for memory."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Activation normalisation (paper section 2.1; Glow)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -6,8 +6,6 @@ weight, every ReLU and every sum. And oneDNN computes gradients of weights sever
 anything else where an image has few pixels; there a product of matrices takes its place.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

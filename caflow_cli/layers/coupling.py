@@ -1,7 +1,5 @@
 """Affine coupling (paper equations 3 and 5), and the affine injector (section 2.2)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The inference form of modules: everything that depends on weights alone is computed once."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import TypeVar

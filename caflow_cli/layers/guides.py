@@ -1,7 +1,5 @@
 """Guides: nets that predict the mean of every value from the whole condition."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The networks inside couplings and injectors, which need not be invertible; lists of modules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 

@@ -1,7 +1,5 @@
 """Normalisation over an image, and over all of an image that is read in parts."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

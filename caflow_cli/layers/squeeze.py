@@ -1,7 +1,5 @@
 """Squeeze: space to channels (paper appendix A.1)."""
 
-from __future__ import annotations
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Functions that all layers share: float64 sums, bounded scales, repeated conditions."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The model on 8-bit images: scores, draws, and the points between (paper sections 4.3, 4.4)."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from itertools import islice

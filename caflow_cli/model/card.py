@@ -1,7 +1,5 @@
 """The model card: the README.md that a model's Hub repository shows, made from `card.md`."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Equation 9 of the paper: log p(w|y), and its inverse from latents to images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

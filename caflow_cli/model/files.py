@@ -11,8 +11,6 @@ a header of 67 MB, and accepts keys that occur twice; so size and JSON are check
 Source: https://huggingface.co/docs/safetensors
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

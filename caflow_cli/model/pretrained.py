@@ -1,7 +1,5 @@
 """Models as files, as folders in the form of the Hub, and on the Hub."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType

@@ -3,8 +3,6 @@
 `docs/tasks.md` has the rule, whose numbers are used below. S is the model's side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple, TypeVar

@@ -1,8 +1,6 @@
 """The config of a training run, as frozen dataclasses: its `config.toml`, and how it follows from a
 user's file, settings, preset and task."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import dataclasses

@@ -1,7 +1,5 @@
 """Reports of a run: progress, `metrics.jsonl`, `curve.png`, and a tracker."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

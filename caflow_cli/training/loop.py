@@ -1,7 +1,5 @@
 """The training loop: from data to step to checkpoint; and the folder of a run."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import signal

@@ -1,7 +1,5 @@
 """The optimiser: parameter groups, Muon, averaged weights, and protection from bad steps."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import defaultdict

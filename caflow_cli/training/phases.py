@@ -1,7 +1,5 @@
 """The phases of a run: their losses, learning rates, trained parameters, and ends."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 A state is safetensors and JSON in one folder, which is renamed into place.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

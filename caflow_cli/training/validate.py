@@ -1,7 +1,5 @@
 """Validation: bits/dim of the averaged weights on fixed images, and grids of samples."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`caflow app`."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import suppress
 from typing import Annotated

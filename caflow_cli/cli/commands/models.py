@@ -1,7 +1,5 @@
 """`caflow models`: what there is, what it is, and the way to and from the Hub."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """`caflow superres`, `colorize`, `inpaint` and `sample`, which restore or sample images."""
 
-from __future__ import annotations
-
 from ...errors import check_usage
 from .. import options
 from ..masking import Masking

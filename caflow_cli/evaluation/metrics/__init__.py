@@ -4,8 +4,6 @@ Help, JSON and tables take their text from the catalogue. Nothing here knows tas
 importing the package imports no torch.
 """
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Networks that turn images into features for sets: Inception, AlexNet, or the caller's."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

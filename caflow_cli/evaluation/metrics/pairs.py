@@ -4,8 +4,6 @@ Those of batches take `images` and `references`, uint8 (B, 3, H, W), and return 
 raise a `CaflowError` if shapes or types differ, or if the images are too small.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable, Collection

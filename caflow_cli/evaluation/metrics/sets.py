@@ -14,8 +14,6 @@ from 0 up. If both sets have one distribution, then on average density is 1, and
 which is 0.97 for large sets of equal size, and above 0.999 if M is five times N.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
