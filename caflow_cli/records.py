@@ -18,14 +18,21 @@ import difflib
 import functools
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from .errors import check_usage, usage_error
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 _T = TypeVar("_T")
 _NAMES = {
@@ -162,3 +169,16 @@ def short(value: object) -> str:
     """A value as Python writes it, on one line of at most 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The values of a TOML file. CaflowError (exit 2), with the line, where there are none."""
+    text = ""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
+        end = f"line {text.count(chr(10)) + 1}"
+        reason = str(getattr(error, "strerror", error)).replace("end of document", end)
+        message = f"{str(path)!r} cannot be read: {reason}"
+        raise usage_error(message, "fix the file, or leave it out") from error

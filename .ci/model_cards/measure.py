@@ -61,8 +61,8 @@ def measure(
 
     sets = ("kid", "coverage", "diversity", "calibration")
     main = evaluate(f"tau {tau}", (*PAIRS, *sets), tau=tau, candidates=(1, m), keep=(1, m))
-    if main.failed:
-        raise main.failed[0].error
+    for error in main.failed.values():
+        raise error
     everything = _row(main, m, m)
     bits = evaluate("bits/dim", ("bpd",), noise_samples=NOISE_SAMPLES).results[-1]
     curve = []
@@ -133,7 +133,7 @@ def measure_whole(
         model, data, protocol=protocol, tau=taus, candidates=candidates, **settings
     )
     rows = [{"what": row.label.strip(), "values": _figures(row)} for row in found.results]
-    failed = [f"{failure.name}: {failure.error.message}" for failure in found.failed]
+    failed = [f"{name}: {error.message}" for name, error in found.failed.items()]
     one = {"name": data.stem, "pictures": found.images, "rows": rows, "failed": failed}
     head = {"schema": SCHEMA, "sha256": digest, "protocol": protocol}
     sets = json.loads(known.read_text("utf-8")) if known.exists() else {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import CaflowError, usage_error
+from ..errors import CaflowError, check_usage
 from ..images import Decoded, decode, stored_size
 from ..sampling import Sampling
 from ..tasks import Pixels, Task
@@ -44,19 +44,20 @@ class Limits:
 
     def check_candidates(self, count: int | None) -> None:
         """Refuse to draw more candidates than the page may."""
-        if count is not None and count > self.candidates:
-            raise usage_error(
-                f"{count} candidates are more than {self.candidates}",
-                f"draw up to {self.candidates} of one image",
-            )
+        check_usage(
+            count is None or count <= self.candidates,
+            f"{count} candidates are more than {self.candidates}",
+            f"draw up to {self.candidates} of one image",
+        )
 
 
 def read_upload(path: Path, limits: Limits, task: Task) -> Decoded:
     """Read an image as the commands do. CaflowError if it or what is made of it is too large."""
     smaller = "crop or shrink the image first, or start the app with"
     if path.stat().st_size > limits.megabytes << 20:
-        message = f"{path.name!r} has more than {limits.megabytes} MB"
-        raise CaflowError(message, f"{smaller} --max-megabytes")
+        raise CaflowError(
+            f"{path.name!r} has more than {limits.megabytes} MB", f"{smaller} --max-megabytes"
+        )
     given = made = stored_size(path.read_bytes(), path.name)
     if not task.needs_mask:
         made = task.model_size(np.broadcast_to(np.uint8(0), (*given, 3)))

@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 
 from ..images import Decoded, Encoder, write_png
-from ..inference import Candidate, Candidates, Drawing, task_of
-from ..inference.arguments import seen_by
-from ..inference.domain import far_note
-from ..inference.figures import spread_map, thumbnail
+from ..inference import (
+    Candidate,
+    Candidates,
+    Drawing,
+    far_note,
+    seen_by,
+    spread_map,
+    task_of,
+    thumbnail,
+)
 from ..model import CAFlow
 from ..sampling import Sampling
-from ..tasks import Pixels
-from ..tasks.base import as_read, resize
+from ..tasks import Pixels, as_read, resize
 
 # New values or properties of the page's components, by name; the others stay as they are.
 Update = dict[str, Any]
@@ -150,8 +155,11 @@ class Job:
             path = self.folder / f"spread_{len(self.ranked)}.png"
             chart, lines = spread_map(self.ranked, self.sampling.temperature)
             write_png(path, chart)
-            label = f"Where candidates differ: {'; '.join(lines)}"
-            spread = {"value": str(path), "visible": True, "label": label}
+            spread = {
+                "value": str(path),
+                "visible": True,
+                "label": f"Where candidates differ: {'; '.join(lines)}",
+            }
         drawn = len(self.ranked) + self.result.diverged
         words = ["caflow", self._command]
         words += ["--cond", self.name] if self._command == "sample" else [self.name]
@@ -165,7 +173,6 @@ class Job:
         }
 
     def _write(self, candidate: Candidate) -> str:
-        """Write a candidate as the command does. Returns the file's path."""
         assert self.result is not None
         record = json.dumps(self.result.provenance(candidate))
         data = Encoder("png").encode(*self.image.put_back(candidate.image, self.mask), record)

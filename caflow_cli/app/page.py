@@ -176,7 +176,6 @@ class Page:
         self.blocks.unload(self._leave)
 
     def _update(self, update: Update) -> dict[Any, Any]:
-        """New values of components, by component."""
         return {
             getattr(self, name): gr.update(**value) if isinstance(value, dict) else value
             for name, value in update.items()
@@ -208,9 +207,11 @@ class Page:
         if maps:
             brush = gr.Brush(max(1, round(0.6 * pixel)), colors=_INKS)
         label = "Draw the map" if maps else "Paint the hole"
-        value = Image.fromarray(found["canvas"])
-        canvas = gr.update(visible=True, value=value, label=label, brush=brush)
-        return {self.size: found["size"], self.canvas: canvas}
+        canvas = Image.fromarray(found["canvas"])
+        return {
+            self.size: found["size"],
+            self.canvas: gr.update(visible=True, value=canvas, label=label, brush=brush),
+        }
 
     def _choose_model(self, model: str, image: str | None) -> dict[Any, Any]:
         sampling = self.sessions.models.sampling(model)
@@ -223,7 +224,6 @@ class Page:
 
 
 def _name(request: gr.Request) -> str:
-    """The visitor's."""
     return str(request.session_hash)
 
 

@@ -35,8 +35,7 @@ class _KnownHosts:
         foreign = origin is not None and urlsplit(origin).netloc != host
         known = self._any or re.sub(r":\d+$", "", host) in self._names
         if scope["type"] == "http" and (foreign or not known):
-            start = {"type": "http.response.start", "status": 403, "headers": []}
-            await send(start)
+            await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b"another host or origin"})
         else:
             await self._app(scope, receive, send)
@@ -113,8 +112,10 @@ def serving(
                 app_kwargs={"middleware": [Middleware(_KnownHosts, host=host)]},
             )
         except (OSError, OverflowError) as error:
-            message = f"cannot serve at {host or _LOCAL}:{port or '7860 and up'}: {error}"
-            raise usage_error(message, "another --port, or --host 127.0.0.1") from error
+            raise usage_error(
+                f"cannot serve at {host or _LOCAL}:{port or '7860 and up'}: {error}",
+                "another --port, or --host 127.0.0.1",
+            ) from error
         try:
             yield url
         finally:

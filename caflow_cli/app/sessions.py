@@ -19,7 +19,7 @@ from ..errors import CaflowError, is_out_of_memory, memory_errors
 from ..hub.manifest import bundled_path, load_manifest
 from ..hub.resolve import load, resolve
 from ..images import Decoded
-from ..inference.figures import thumbnail
+from ..inference import thumbnail
 from ..model import CAFlow, read_info
 from ..sampling import Sampling
 from ..tasks import Pixels, get_task
@@ -99,9 +99,8 @@ class Sessions:
         if job is None:
             yield {"status": _error(CaflowError("nothing is drawn yet", "press Draw first"))}
             return
-        count = fields.candidates
-        if count is None:
-            count = self.models.sampling(job.id).candidates or 1
+        default = self.models.sampling(job.id).candidates or 1
+        count = default if fields.candidates is None else fields.candidates
         yield from self._run(session, job, count, fields.sampling.keep)
 
     def stop(self, session: str) -> None:
@@ -157,7 +156,6 @@ class Sessions:
         return str(example_path(EXAMPLES[self.models.tasks[model].name]))
 
     def _read(self, fields: Fields) -> tuple[str, Decoded, Pixels | None]:
-        """Name and input of a job, and its mask."""
         task = self.models.tasks[fields.model]
         if task.name == "paired" and any(layer[..., 3].any() for layer in fields.layers):
             return "map.png", drawn_map(fields.layers, self._below(fields)), None

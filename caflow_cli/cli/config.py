@@ -11,7 +11,6 @@ this file, and this file before the built-in default.
 
 import difflib
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import typer
 
 from ..errors import CaflowError, usage_error
 from ..paths import is_file
+from ..records import read_toml
 from .console import Console
 
 _Table = dict[str, Any]
@@ -28,23 +28,6 @@ def config_path() -> Path:
     """Where the file is: `CAFLOW_CONFIG`, else in the platform's folder for configuration."""
     given = os.environ.get("CAFLOW_CONFIG")
     return Path(given) if given else Path(typer.get_app_dir("caflow"), "config.toml")
-
-
-def read_toml(path: str | Path) -> _Table:
-    """The values of a TOML file. CaflowError (exit 2), with the line, where there are none."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    text = ""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        return tomllib.loads(text)
-    except (OSError, RecursionError, ValueError) as error:  # ValueError: not UTF-8, or not TOML
-        end = f"line {text.count(chr(10)) + 1}"
-        reason = str(getattr(error, "strerror", error)).replace("end of document", end)
-        message = f"{str(path)!r} cannot be read: {reason}"
-        raise usage_error(message, "fix the file, or leave it out") from error
 
 
 def defaults(group: Any) -> _Table:

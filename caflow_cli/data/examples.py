@@ -120,8 +120,9 @@ def open_split(
                 )
             return images
 
-        total = len(files.members) // (1 + paired)
-        yield Examples(part, seed if held_out else None, names, read, total)
+        yield Examples(
+            part, seed if held_out else None, names, read, len(files.members) // (1 + paired)
+        )
 
 
 def keep(examples: Examples, most: float, data: str) -> Examples:
@@ -149,8 +150,7 @@ def keep(examples: Examples, most: float, data: str) -> Examples:
             )
         return images
 
-    kept: dict[str, list[Pixels]] = {}
-    skipped: list[str] = []
+    kept, skipped = dict[str, list[Pixels]](), list[str]()
     taken, threads = 0, min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         # Few at a time: photographs of a camera take 36 MB each.

@@ -38,8 +38,7 @@ def open_folder(path: Path) -> ImageFiles:
 
 
 def _walk(root: Path, wanted: Callable[[str], bool]) -> list[str]:
-    found: list[str] = []
-    seen: set[str] = set()
+    found, seen = list[str](), set[str]()
     for folder, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:  # a link has led here
@@ -73,14 +72,18 @@ def open_zip(path: Path) -> Iterator[ImageFiles]:
             "--data FOLDER or --data FILE.zip",
         ) from error
     with archive:
-        infos = [e for e in archive.infolist() if _is_image(e.filename) and not e.is_dir()]
-        entries = {entry.filename: entry for entry in infos}
+        entries = {
+            entry.filename: entry
+            for entry in archive.infolist()
+            if _is_image(entry.filename) and not entry.is_dir()
+        }
         for name, entry in entries.items():
             # Results are written under the names of their inputs, and `zipfile` unpacks other kinds
             # all at once, perhaps a kilobyte to a gigabyte.
-            kinds = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
             check_usage(
-                not leads_out(name) and entry.compress_type in kinds and not entry.flag_bits & 1,
+                not leads_out(name)
+                and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+                and not entry.flag_bits & 1,
                 f"{str(path)!r} has a member {name!r} whose path leads out of it, or that is "
                 "encrypted, or not compressed by deflate",
                 "unpack it with care, and give the folder",
@@ -176,8 +179,7 @@ def _lay_out(
         columns: As of `_choose_columns`; two are a pair, in `A/` and `B/`.
     """
     sides = ("A/", "B/") if len(columns) == 2 else ("",)
-    found: dict[str, tuple[int, str]] = {}
-    taken: set[str] = set()
+    found, taken = dict[str, tuple[int, str]](), set[str]()
     for row, (split, text) in enumerate(rows):
         folder = f"{split}/" if split else ""
         path = PurePosixPath(text.replace("\\", "/"))
@@ -197,8 +199,7 @@ def _split_of(name: str) -> Split | None:
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = []
-    line = 0
+    rows, line = list[dict[str, str]](), 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if path.suffix.lower() == ".csv":

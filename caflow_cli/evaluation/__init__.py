@@ -3,8 +3,6 @@
 Importing this package imports no torch: the command line describes metrics without it.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import on_demand

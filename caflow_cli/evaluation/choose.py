@@ -6,7 +6,6 @@ from typing import Any
 
 from ..config import FlowConfig, Temperature
 from ..errors import EXIT_FAILED, CaflowError
-from ..inference.score import task_of
 from ..model import CAFlow
 from ..sampling import Sampling
 from .metrics import Weights
@@ -58,11 +57,6 @@ class Choice:
     baseline: str  # its name
     baseline_rmse: float | None  # None: no baseline, as of a single pair
 
-    @property
-    def useful(self) -> bool:
-        """Whether samples are nearer to the truths than the baseline."""
-        return None not in (self.rmse, self.baseline_rmse) and self.rmse < self.baseline_rmse  # type: ignore[operator]
-
     def as_json(self) -> dict[str, Any]:
         """The record of the choice, for a model's file."""
         return {
@@ -108,8 +102,7 @@ def choose_temperature(
         metrics, _ = measurable(("rmse", "lpips"), weights)
     own = Sampling().of(model.config).temperature
     tried = temperatures(model.config.flow) if "lpips" in metrics else [own]
-    found: dict[Temperature, dict[str, float]] = {}
-    images = 0
+    found: dict[Temperature, tuple[int, dict[str, float]]] = {}
     for place, tau in enumerate(tried):
 
         def part(done: int, total: int, place: int = place) -> None:
@@ -125,17 +118,17 @@ def choose_temperature(
             if error.exit_code != EXIT_FAILED:
                 raise
             continue
-        if measured.images > images:  # fewer, because samples diverged, do not count
-            found, images = {}, measured.images
-        if measured.images == images:
-            rows = {row.what: row.values for row in measured.results}
-            found[tau] = {f"{what} {n}": v.mean for what, of in rows.items() for n, v in of.items()}
-    baseline = BASELINES[task_of(model).name]
+        means = {f"{r.what} {n}": v.mean for r in measured.results for n, v in r.values.items()}
+        found[tau] = measured.images, means
+    baseline = BASELINES[model.config.task.name]
     if not found:
         return Choice(own, 0, None, None, baseline, None)
-    most = (1 + _ROOM) * min(means["model rmse"] for means in found.values())
-    fit = {tau: means for tau, means in found.items() if means["model rmse"] <= most}
+    images = max(count for count, _ in found.values())
+    whole = {tau: means for tau, (count, means) in found.items() if count == images}
+    most = (1 + _ROOM) * min(means["model rmse"] for means in whole.values())
+    fit = {tau: means for tau, means in whole.items() if means["model rmse"] <= most}
     tau = min(fit, key=lambda tau: (fit[tau].get("model lpips", 0.0), fit[tau]["model rmse"]))
-    means = fit[tau]
-    rmse, lpips, own_rmse = means["model rmse"], means.get("model lpips"), f"{baseline} rmse"
-    return Choice(tau, images, rmse, lpips, baseline, means.get(own_rmse))
+    rmse, lpips, baseline_rmse = map(
+        fit[tau].get, ("model rmse", "model lpips", f"{baseline} rmse")
+    )
+    return Choice(tau, images, rmse, lpips, baseline, baseline_rmse)

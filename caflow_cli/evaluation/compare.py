@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from ..data.examples import open_files
-from ..data.split import ImageFiles
-from ..errors import EXIT_FAILED, CaflowError, usage_error
+from ..errors import EXIT_FAILED, CaflowError, check_usage, usage_error
 from ..images import SUFFIXES, read_image
 from ..inference import to_batch
 from ..paths import is_file, without_ending
@@ -19,7 +18,7 @@ from .metrics import METRICS, Weights, choose_metrics
 from .metrics.features import joined, load_extractor
 from .metrics.pairs import measurable, pair_metrics
 from .metrics.sets import caution, distances
-from .result import Evaluation, Failure, Result, Row, estimates
+from .result import Evaluation, Result, Row, estimates
 from .run import Progress
 
 _COMPARED = [name for name, metric in METRICS.items() if metric.needs in ("pairs", "sets")]
@@ -72,10 +71,11 @@ def compare(
             count = len(lines) + len(failed)
         pairs: dict[str, list[str]] = {}
         if any(METRICS[name].needs == "pairs" for name in chosen):
-            if form == "lines":
-                pairs = _of_inputs(lines, true, str(reference), failed)
-            else:
-                pairs = _matched(made, true, str(generated), str(reference))
+            pairs = (
+                _of_inputs(lines, true, str(reference), failed)
+                if form == "lines"
+                else _matched(made, true, str(generated), str(reference))
+            )
         if not metrics:
             chosen, notes = measurable(chosen, weights)
         labels = [name for name in chosen if METRICS[name].needs == "pairs"]
@@ -97,12 +97,14 @@ def compare(
             try:
                 truth, images = load(true[name]), [load(made[one]) for one in results]
                 for image in images:
-                    if image.shape != truth.shape:
-                        message = f"{results[0]!r} is {_size(image)}, its reference {_size(truth)}"
-                        raise usage_error(message, "give images of one size")
+                    check_usage(
+                        image.shape == truth.shape,
+                        f"{results[0]!r} is {image.shape[1]}x{image.shape[0]}, its reference "
+                        f"{truth.shape[1]}x{truth.shape[0]}",
+                        "give images of one size",
+                    )
                 values = measure(to_batch(images), to_batch([truth] * len(images)))
-                row = {name: sum(of[name] for of in values) / len(values) for name in values[0]}
-                rows.append(row)
+                rows.append({n: sum(of[n] for of in values) / len(values) for n in values[0]})
             except CaflowError as error:
                 if error.exit_code != EXIT_FAILED:
                     raise
@@ -124,12 +126,18 @@ def compare(
             result.values |= distance
             labels += distance
             notes += caution(min(map(len, features)))
-    failures = [Failure(*one) for one in failed.items()]
     if not result.values:
-        first = failures[0].error
+        first = next(iter(failed.values()))
         raise CaflowError(f"no image could be measured: {first.message}", first.hint)
-    about = {"params": {"metrics": list(chosen)}}
-    return Evaluation(form, count, labels, [result], about, failed=failures, notes=notes)
+    return Evaluation(
+        form,
+        count,
+        labels,
+        [result],
+        {"params": {"metrics": list(chosen)}},
+        failed=failed,
+        notes=notes,
+    )
 
 
 def _open(stack: ExitStack, path: Path) -> _Set:
@@ -140,15 +148,15 @@ def _open(stack: ExitStack, path: Path) -> _Set:
     images: _Set = {}
     for member in sorted(files.members):
         name = str(PurePosixPath(member).with_suffix(""))
-        images[member if name in images else name] = partial(_read, files, member)
-    if not images:
-        known = ", ".join(sorted(SUFFIXES))
-        raise usage_error(f"no images in {str(path)!r}", f"give a folder or zip with {known} files")
+        images[member if name in images else name] = partial(
+            lambda one: read_image(io.BytesIO(files.read(one)), name=one), member
+        )
+    check_usage(
+        bool(images),
+        f"no images in {str(path)!r}",
+        f"give a folder or zip with {', '.join(sorted(SUFFIXES))} files",
+    )
     return images
-
-
-def _read(files: ImageFiles, member: str) -> Pixels:
-    return read_image(io.BytesIO(files.read(member)), name=member)
 
 
 def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[str, list[str]]:
@@ -176,12 +184,12 @@ def _matched(made: _Set, true: _Set, where_made: str, where_true: str) -> dict[s
                 "give a folder of results alone, as -o DIR/ makes it",
             )
     alone += [f"{where_true}/{name}" for name in sorted(found) if not found[name]]
-    if alone:
-        more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
-        raise usage_error(
-            f"{len(alone)} images without their pair: {', '.join(alone[:3])}{more}",
-            "give both folders the same names, whatever the suffix, or --metric fid",
-        )
+    more = f", and {len(alone) - 3} more" if len(alone) > 3 else ""
+    check_usage(
+        not alone,
+        f"{len(alone)} images without their pair: {', '.join(alone[:3])}{more}",
+        "give both folders the same names, whatever the suffix, or --metric fid",
+    )
     return found
 
 
@@ -201,8 +209,9 @@ def _outputs(lines: Iterable[str], failed: dict[str, CaflowError]) -> dict[str, 
                     str(error["message"]), str(error["hint"])
                 )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            message = f"line {number} of stdin is not a record of a restoring command"
-            raise usage_error(message, command) from error
+            raise usage_error(
+                f"line {number} of stdin is not a record of a restoring command", command
+            ) from error
     if not outputs and not failed:
         raise CaflowError("stdin names no images", command)
     return outputs
@@ -213,19 +222,19 @@ def _of_inputs(
 ) -> dict[str, list[str]]:
     """The outputs that belong to each image of `true`, by the name of the input alone."""
     names = {PurePosixPath(name).name: name for name in true}
-    if len(names) < len(true):
-        message = f"{where!r} has several images of one name, and inputs are matched by name"
-        raise usage_error(message, "give one folder of them as --reference")
+    check_usage(
+        len(names) == len(true),
+        f"{where!r} has several images of one name, and inputs are matched by name",
+        "give one folder of them as --reference",
+    )
     pairs: dict[str, list[str]] = {}
     for given, paths in outputs.items():
         stem = PurePosixPath(given.replace("\\", "/")).stem
         if stem in names:
             pairs.setdefault(names[stem], []).extend(paths)
         else:
-            message = f"{where!r} has no image {stem!r} for the input {given!r}"
-            failed[given] = CaflowError(message, "give the true images the names of the inputs")
+            failed[given] = CaflowError(
+                f"{where!r} has no image {stem!r} for the input {given!r}",
+                "give the true images the names of the inputs",
+            )
     return pairs
-
-
-def _size(image: Pixels) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"

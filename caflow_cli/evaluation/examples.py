@@ -14,9 +14,17 @@ from ..config import HOLE
 from ..data.examples import Examples, check_one_size
 from ..errors import EXIT_WEIGHTS, CaflowError
 from ..inference import to_batch
-from ..tasks import Colorize, Inpaint, Paired, Pixels, SuperRes, Task
-from ..tasks.base import grey, resize
-from ..tasks.holes import central_hole
+from ..tasks import (
+    Colorize,
+    Inpaint,
+    Paired,
+    Pixels,
+    SuperRes,
+    Task,
+    central_hole,
+    grey,
+    resize,
+)
 from .metrics.pairs import psnr
 
 _FILLS = {"telea": "INPAINT_TELEA", "navier-stokes": "INPAINT_NS"}  # of `cv2.inpaint`

@@ -9,7 +9,7 @@ import torch
 
 from ..config import Temperature
 from ..errors import CaflowError
-from ..inference import Candidate, Request, Sampler, Score, distances, order, task_of, to_batch
+from ..inference import Candidate, Request, Sampler, distances, order, task_of, to_batch
 from ..model import CAFlow
 from ..sampling import SEEDS
 from ..tasks import Pixels
@@ -19,6 +19,7 @@ from .result import Row, draws_of, ranked
 from .settings import Cell, Settings
 
 SEED_STEP = 1_000_003  # between the seeds of neighbouring images
+_OF_TRUTH = ("log_likelihood", "bits_per_dim", "standard_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,13 @@ class Measurer:
         if {"bpd", "likelihood"} & set(run.metrics):
             scores = sampler.score([one.truth for one in examples], run.noise_samples)
             for one, score in zip(found, scores, strict=True):
-                one.row["truth"] = _truth(score)
+                if score.log_likelihood is None:
+                    raise CaflowError(
+                        "large images are scored in tiles, which have no joint log-likelihood",
+                        "use a --model for smaller images, or leave bpd and likelihood out",
+                    )
+                figures = {name: getattr(score, name) for name in _OF_TRUTH}
+                one.row["truth"] = {k: v for k, v in figures.items() if v is not None}
         seeds = [(run.seed + SEED_STEP * one.index) % SEEDS for one in examples]
         for tau, m in run.draws:
             begun = time.perf_counter()
@@ -90,9 +97,8 @@ class Measurer:
         return found
 
     def _with_baselines(self, example: Example) -> Measured:
-        """A row with the figures of the baselines."""
-        found = Measured(example, {"index": example.index, "name": example.name, "draws": []})
-        found.row["baselines"] = {}
+        row: Row = {"index": example.index, "name": example.name, "draws": [], "baselines": {}}
+        found = Measured(example, row)
         for name in self.run.baselines(task_of(self.model).name):
             begun = time.perf_counter()
             image = restore_simply(name, example)
@@ -105,7 +111,6 @@ class Measurer:
     def _draws(
         self, one: Measured, tau: Temperature, drawn: list[Candidate], seconds: float
     ) -> Row:
-        """The candidates at a temperature, as a row has them."""
         run, images = self.run, one.drawn[-1]
         candidates: list[Row] = [
             {"k": one.k, "seed": one.seed, "log_likelihood": one.score.log_likelihood}
@@ -137,8 +142,9 @@ class Measurer:
             if m > 1 and "diversity" in run.metrics:
                 draws.setdefault("diversity", {})[str(m)] = diversity(stacked)
             if m > 1 and "calibration" in run.metrics:
-                shares = rank_histogram(stacked, truth, where).tolist()
-                draws.setdefault("ranks", {})[str(m)] = shares
+                draws.setdefault("ranks", {})[str(m)] = rank_histogram(
+                    stacked, truth, where
+                ).tolist()
         return draws
 
     def _values(self, example: Example, images: list[Pixels]) -> list[Row]:
@@ -155,18 +161,5 @@ class Measurer:
         return [{n: None if v == math.inf else v for n, v in one.items()} for one in known]
 
     def _seconds(self, example: Example, seconds: float) -> Row:
-        if "seconds" not in self.run.metrics:
-            return {}
-        return {"seconds": [seconds, math.prod(example.truth.shape[:2]) / 1e6]}
-
-
-def _truth(score: Score) -> Row:
-    if score.log_likelihood is None:
-        raise CaflowError(
-            "large images are scored in tiles, which have no joint log-likelihood",
-            "use a --model for smaller images, or leave bpd and likelihood out",
-        )
-    found = {name: getattr(score, name) for name in ("log_likelihood", "bits_per_dim")}
-    return found | (
-        {} if score.standard_error is None else {"standard_error": score.standard_error}
-    )
+        figures = [seconds, math.prod(example.truth.shape[:2]) / 1e6]
+        return {"seconds": figures} if "seconds" in self.run.metrics else {}

@@ -76,7 +76,16 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
             for path, image in zip(paths, measured.kept(cell), strict=True):
                 write_png(path, image)
     if settings.report is not None:
-        _write_gallery(settings, Path(settings.report), measured)
+        example, shown = measured.example, shown_cell(settings)
+        images = {"input": example.input, "truth": example.truth}
+        for image in list(measured.baselines.values())[:1]:
+            images["baseline"] = image
+        if shown is not None:
+            images |= {f"c{rank:02d}": one for rank, one in enumerate(measured.kept(shown), 1)}
+        folder = Path(settings.report) / "images" / f"{example.index:05d}"
+        make_folder(folder)
+        for name, image in images.items():
+            write_png(folder / f"{name}.png", image)
     log = settings.log
     if log is None:
         return
@@ -94,7 +103,6 @@ def write(settings: Settings, origin: str, measured: Measured) -> None:
 
 
 def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
-    """The files of an image's N kept candidates, best first."""
     folder = Path(settings.save_images or "")
     if len(settings.cells) > 1:
         setting = f"tau{cell.tau}_m{cell.m}_n{cell.n}".replace("/", "-")
@@ -103,17 +111,3 @@ def _paths(settings: Settings, cell: Cell, name: str) -> list[Path]:
     if cell.n == 1:
         return [path]
     return [path.with_stem(f"{path.stem}_{rank:0{digits}d}") for rank in range(1, cell.n + 1)]
-
-
-def _write_gallery(settings: Settings, report: Path, measured: Measured) -> None:
-    example, cell = measured.example, shown_cell(settings)
-    folder = report / "images" / f"{example.index:05d}"
-    images = {"input": example.input, "truth": example.truth}
-    for image in list(measured.baselines.values())[:1]:
-        images["baseline"] = image
-    if cell is not None:
-        kept = measured.kept(cell)
-        images |= {f"c{rank:02d}": image for rank, image in enumerate(kept, 1)}
-    make_folder(folder)
-    for name, image in images.items():
-        write_png(folder / f"{name}.png", image)

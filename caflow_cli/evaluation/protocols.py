@@ -57,8 +57,8 @@ class Protocol:
         }
 
     def as_json(self) -> dict[str, Any]:
-        record = {"name": self.name, "data": self.data, "reading": self.reading}
-        return record | ({"source": self.source} if self.source else {})
+        record = {key: getattr(self, key) for key in ("name", "data", "reading", "source")}
+        return {key: text for key, text in record.items() if text}
 
 
 PROTOCOLS = {

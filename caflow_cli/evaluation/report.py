@@ -48,7 +48,6 @@ def write_report(
 
 
 def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
-    """The part of the page about an image."""
     candidates = []
     ordered = [] if cell is None else ranked(draws_of(row, cell), cell)
     for place, c in enumerate(ordered, 1):
@@ -59,11 +58,17 @@ def _card(row: Row, cell: Cell | None, labels: Sequence[str]) -> dict[str, Any]:
         }
         texts = [f"seed {c['seed']}", *(f"{name} {text}" for name, text in figures.items())]
         nats = "" if c["log_likelihood"] is None else f"{c['log_likelihood']:,.0f} nats"
-        card = {"file": f"c{place:02d}.png", "label": f"#{place}", "nats": nats}
-        candidates.append({**card, "title": ", ".join(texts), "figures": figures})
-    folder = f"images/{row['index']:05d}"
+        candidates.append(
+            {
+                "file": f"c{place:02d}.png",
+                "label": f"#{place}",
+                "nats": nats,
+                "title": ", ".join(texts),
+                "figures": figures,
+            }
+        )
     return {
-        "folder": folder,
+        "folder": f"images/{row['index']:05d}",
         "candidates": candidates,
         "name": row["name"],
         "truth": row.get("truth"),

@@ -15,7 +15,7 @@ a pair: numerator and denominator.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -63,13 +63,6 @@ def estimate(values: Sequence[float | Sequence[float] | None]) -> Estimate:
         squares = np.square(pairs[:, 0] - ratio * pairs[:, 1]).sum()
         error = math.sqrt(squares * count / (count - 1)) / float(under)
     return Estimate(ratio, error, count)
-
-
-class Failure(NamedTuple):
-    """An image that could not be measured."""
-
-    name: str
-    error: CaflowError
 
 
 @dataclass
@@ -121,7 +114,7 @@ class Evaluation:
     results: list[Result]
     settings: dict[str, Any] = field(default_factory=dict)  # as JSON: task, data, params, ...
     gaps: list[dict[str, Any]] = field(default_factory=list)  # as JSON: truths beside candidates
-    failed: list[Failure] = field(default_factory=list)
+    failed: dict[str, CaflowError] = field(default_factory=dict)  # by the name of the image
     notes: list[str] = field(default_factory=list)  # what a reader of the numbers must know
 
     @property
@@ -165,7 +158,7 @@ class Evaluation:
             record["likelihood"] = self.gaps
         record["failed"] = [
             {"input": name, "error": {"code": e.exit_code, "message": e.message, "hint": e.hint}}
-            for name, e in self.failed
+            for name, e in self.failed.items()
         ]
         return record | {"notes": self.notes}
 
@@ -233,24 +226,22 @@ def summarise(
             result.extra["rank_histogram"] = ranks.mean(0).tolist()
             result.extra["coverage_50"] = estimate(shares).as_json()
         results.append(result)
-    gaps = []
-    if "likelihood" in metrics:
-        gaps = [_gap(rows, place) for place in range(len(rows[0]["draws"]))]
+    draws = rows[0]["draws"] if "likelihood" in metrics else ()
+    gaps = [_gap(rows, place) for place in range(len(draws))]
     for gap in gaps:
         cell = Cell(Temperature.of(gap["tau"]), gap["candidates"], 1)
         if cell.tau not in {one.tau for one in cells}:
-            above = Estimate(**gap["truth_above_all"])
-            results.append(Result("model", {"likelihood": above}, cell))
+            results.append(
+                Result("model", {"likelihood": Estimate(**gap["truth_above_all"])}, cell)
+            )
     return results, gaps
 
 
 def _figures(
     row: Row, cells: Sequence[Cell], metrics: Sequence[str]
 ) -> dict[tuple[str, Cell | None], Row]:
-    """The values of an image: of each baseline, of each setting, and of the truth."""
-    found: dict[tuple[str, Cell | None], Row] = {}
-    for name, values in row["baselines"].items():
-        found[name, None] = values
+    baselines = row["baselines"].items()
+    found: dict[tuple[str, Cell | None], Row] = {(name, None): one for name, one in baselines}
     for cell in cells:
         draws, m = draws_of(row, cell), str(cell.m)
         order, likelier = ranked(draws, cell), ranked(draws, cell._replace(rank="likelihood"))
@@ -258,16 +249,17 @@ def _figures(
         if "seconds" in draws:
             own["seconds"] = draws["seconds"]
         if "likelihood" in metrics:
-            above = row["truth"]["log_likelihood"] > likelier[0]["log_likelihood"]
-            own["likelihood"] = float(above)
+            own["likelihood"] = float(
+                row["truth"]["log_likelihood"] > likelier[0]["log_likelihood"]
+            )
         if m in draws.get("diversity", ()):
             own["diversity"] = draws["diversity"][m]
         if m in draws.get("ranks", ()):
             histogram = torch.tensor(draws["ranks"][m], dtype=torch.float64)
             own["calibration"] = central_share(histogram, 0.9)
-        if cell.m > cell.n and cell.rank != "likelihood":
-            found[LIKELIEST, cell] = _means(likelier[: cell.n])
         if cell.m > cell.n:
+            if cell.rank != "likelihood":
+                found[LIKELIEST, cell] = _means(likelier[: cell.n])
             found[ALL, cell] = _means(order)
     if "bpd" in metrics:
         found["truth", None] = {"bpd": row["truth"]["bits_per_dim"]}

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from ..data.examples import open_split
 from ..data.split import Role, of_masks
-from ..errors import CaflowError, usage_error
-from ..inference import estimator_of, task_of, to_batch
-from ..inference.sample import requests_at_a_time
+from ..errors import CaflowError, check_usage, usage_error
+from ..inference import estimator_of, requests_at_a_time, task_of, to_batch
 from ..model import CAFlow
 from ..tasks import Pixels, SuperRes, Task
 from ..version import __version__
@@ -27,7 +26,7 @@ from .metrics.sets import caution, distances, own_coverage
 from .outputs import earlier_rows, write
 from .protocols import BASELINES, Protocol
 from .report import write_report
-from .result import Estimate, Evaluation, Failure, Result, summarise
+from .result import Estimate, Evaluation, Result, summarise
 from .settings import Cell, Settings
 
 Progress = Callable[[int, int], None]  # images done, and in all; 0 in all: nobody knows
@@ -82,18 +81,18 @@ def evaluate(
     if not given.metrics:
         chosen, notes = measurable(run.metrics, run.weights)
         run = replace(run, metrics=chosen)
-    native = run.whole or model.config.task.native
-    side = None if native else model.config.task.size
+    side = None if run.whole or model.config.task.native else model.config.task.size
     with ExitStack() as stack:
         role: Role = "images" if task.derives_condition else "pairs"
         reader = stack.enter_context(
             open_split(data, run.split, side, role=role, seed=model.split_seed)
         )
         names = reader.names[: run.limit]
-        if len(names) < 2 and run.sets:
-            raise usage_error(
-                "a distance of sets needs two images", "leave out fid, kid and coverage"
-            )
+        check_usage(
+            len(names) > 1 or not run.sets,
+            "a distance of sets needs two images",
+            "leave out fid, kid and coverage",
+        )
         masks = None
         if run.masks is not None:
             with of_masks("--masks "):
@@ -117,9 +116,7 @@ def evaluate(
         measurer = Measurer(model, run, pairs, example)
         failed: dict[int, CaflowError] = {}
         left = [index for index in range(len(names)) if index not in rows]
-        step = 1
-        if side is not None:
-            step = requests_at_a_time((side, side), max(run.candidates), run.batch_size)
+        step = requests_at_a_time((side, side), max(run.candidates), run.batch_size) if side else 1
         for first in range(0, len(left), step):
             for index, one in measurer.attempt(left[first : first + step]):
                 if isinstance(one, CaflowError):
@@ -131,9 +128,9 @@ def evaluate(
                     rows[index] = one.row
                 if progress is not None:
                     progress(len(rows) + len(failed), len(names))
-    failures = [Failure(names[index], failed[index]) for index in sorted(failed)]
+    failures = {names[index]: error for index, error in sorted(failed.items())}
     if not rows:
-        error = failures[0].error if failures else CaflowError("there is none", "--data")
+        error = next(iter(failures.values()), CaflowError("there is none", "--data"))
         raise CaflowError(f"no image could be measured: {error.message}", error.hint)
     ordered = [rows[index] for index in sorted(rows)]
     results, gaps = summarise(ordered, run.cells, run.metrics)
@@ -150,19 +147,27 @@ def evaluate(
         if published and run.protocol.source:
             notes.append(f"published figures by the name of the set: {run.protocol.source}")
         notes += run.departures(len(rows))
-    form = "benchmark" if run.whole else "model"
-    found = Evaluation(form, len(rows), labels, results, about, gaps, failures, notes)
+    found = Evaluation(
+        "benchmark" if run.whole else "model",
+        len(rows),
+        labels,
+        results,
+        about,
+        gaps,
+        failures,
+        notes,
+    )
     if run.report is not None:
         write_report(Path(run.report), found, run, ordered, model.identity)
     return found
 
 
 def _check_protocol(protocol: Protocol, task: Task) -> None:
-    if task.name != protocol.task:
-        raise usage_error(
-            f"protocol {protocol.name} is for {protocol.task}, not {task.name}",
-            f"use a --model for {protocol.task}",
-        )
+    check_usage(
+        task.name == protocol.task,
+        f"protocol {protocol.name} is for {protocol.task}, not {task.name}",
+        f"use a --model for {protocol.task}",
+    )
     if protocol.factor and isinstance(task, SuperRes) and task.factor != protocol.factor:
         raise usage_error(
             f"protocol {protocol.name} enlarges {protocol.factor} times, the model {task.factor}",
@@ -181,7 +186,6 @@ class _Features:
         self._made: dict[str | Cell, list[Tensor]] = {}
 
     def add(self, measured: Measured) -> None:
-        """Add an image's truth, its baseline and its kept candidates."""
         made: dict[str | Cell, list[Pixels]] = {c: measured.kept(c) for c in self._run.cells}
         made |= {name: [image] for name, image in measured.baselines.items()}
         made.pop(BASELINES["paired"], None)  # the truths' own set

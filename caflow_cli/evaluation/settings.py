@@ -1,21 +1,17 @@
 """The settings of a model's evaluation, with their defaults and checks."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..config import Config, Temperature
+from ..data.split import Split
 from ..errors import check_usage, usage_error
 from ..sampling import Sampling, check_noise_samples, check_rank
 from .metrics import METRICS, Weights, choose_metrics
 from .protocols import BASELINES, Protocol, get_protocol
-
-if TYPE_CHECKING:
-    from ..data.split import Split
 
 
 class Cell(NamedTuple):
@@ -85,15 +81,19 @@ class Settings:
         for n in self.keep:
             Sampling(keep=n).check()
         check_noise_samples(self.noise_samples)
-        enough = self.limit is None or self.limit > 0
-        check_usage(enough, f"--limit is {self.limit}", "--limit 10")
-        message = f"protocol {paper.name} needs masks of damage"
-        hint = "--masks DIR, white where a hole is"
-        check_usage(bool(self.masks) or not paper.masks, message, hint)
-        message = "--masks is for --protocol repair"
-        check_usage(not self.masks or paper.masks, message, "--protocol repair, or no --masks")
+        check_usage(self.limit is None or self.limit > 0, f"--limit is {self.limit}", "--limit 10")
+        check_usage(
+            bool(self.masks) or not paper.masks,
+            f"protocol {paper.name} needs masks of damage",
+            "--masks DIR, white where a hole is",
+        )
+        check_usage(
+            not self.masks or paper.masks,
+            "--masks is for --protocol repair",
+            "--protocol repair, or no --masks",
+        )
 
-    def of(self, config: Config) -> Settings:
+    def of(self, config: Config) -> "Settings":
         """The settings for a model; what is open is filled in from it, else from its task.
 
         Raises:
@@ -111,8 +111,11 @@ class Settings:
             tau.of_latents(config.flow.latent_scales)
         least, most = min(found.keep), max(found.candidates)
         check_usage(least <= most, f"cannot keep {least} of {most} candidates", f"-m {least}")
-        varied = most > 1 or not {"diversity", "calibration"} & set(found.metrics)
-        check_usage(varied, "one candidate has no diversity or calibration", "-m 10")
+        check_usage(
+            most > 1 or not {"diversity", "calibration"} & set(found.metrics),
+            "one candidate has no diversity or calibration",
+            "-m 10",
+        )
         return found
 
     @property

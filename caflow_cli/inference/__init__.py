@@ -1,12 +1,13 @@
 """Inference: from an image to ranked candidates, and from a pair to its likelihood."""
 
-from .domain import describe_domain
+from .arguments import seen_by
+from .domain import describe_domain, far_note
 from .draw import to_batch
-from .figures import spread
+from .figures import spread, spread_map, thumbnail
 from .maps import Attribution, attribution, log_prob_map
 from .restore import Drawing, distances, order, restore, restore_images, score
 from .result import Candidates
-from .sample import Candidate, Request, Sampler
+from .sample import Candidate, Request, Sampler, requests_at_a_time
 from .score import Score, estimator_of, task_of
 
 __all__ = [
@@ -21,12 +22,17 @@ __all__ = [
     "describe_domain",
     "distances",
     "estimator_of",
+    "far_note",
     "log_prob_map",
     "order",
+    "requests_at_a_time",
     "restore",
     "restore_images",
     "score",
+    "seen_by",
     "spread",
+    "spread_map",
     "task_of",
+    "thumbnail",
     "to_batch",
 ]

@@ -6,9 +6,9 @@ import difflib
 from typing import TYPE_CHECKING
 
 from ..errors import check_usage, usage_error
-from .base import Part, Pixels, Place, Task, pad
+from .base import Part, Pixels, Place, Task, as_read, grey, pad, resize
 from .colorize import Colorize
-from .holes import MaskHoles
+from .holes import MaskHoles, central_hole
 from .inpaint import HoleWindow, Inpaint
 from .paired import Paired
 from .superres import SuperRes
@@ -30,9 +30,13 @@ __all__ = [
     "Place",
     "SuperRes",
     "Task",
+    "as_read",
+    "central_hole",
     "get_task",
+    "grey",
     "held_out_conditions",
     "pad",
+    "resize",
     "task_named",
 ]
 

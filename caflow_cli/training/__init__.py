@@ -3,8 +3,6 @@
 Importing this package imports no torch: a config is checked without it.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from ..lazy import on_demand

@@ -138,7 +138,6 @@ class RunConfig:
         step = math.lcm(self.flow.multiple, self.task.factor if task.name == "superres" else 1)
         as_read = task.derives_condition or native == (self.crop == "random")
         weight = max(optim.checkerboard_weight, samples.checkerboard_weight)
-        large = "32 or more, or checkerboard_weight to 0"
         for fits, name, value, wanted in (
             (not first or bool(self.flow.guides), "optim.guide_first", first, "0, or set a guide"),
             (
@@ -151,7 +150,12 @@ class RunConfig:
             (self.masks is None or task.needs_mask, "masks", self.masks, "nothing but for inpaint"),
             (as_read, "task.native", native, f"{str(not native).lower()} with --crop {self.crop}"),
             (size % step == 0, "task.size", size, f"a multiple of {step}"),
-            (not weight or size >= 32, "task.size", size, large),
+            (
+                not weight or size >= 32,
+                "task.size",
+                size,
+                "32 or more, or checkerboard_weight to 0",
+            ),
         ):
             require(fits, name, value, wanted)
 
@@ -263,16 +267,13 @@ def merged(values: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         table = values
         for part in tables:
             table = table.setdefault(part, {})
-            known = isinstance(table, dict)
-            check_usage(known, f"unknown config key {key!r}", "--set optim.lr=0.001")
-        table[name] = _value(text.strip())
+            check_usage(
+                isinstance(table, dict), f"unknown config key {key!r}", "--set optim.lr=0.001"
+            )
+        table[name] = text.strip()
+        with contextlib.suppress(ValueError, RecursionError):
+            table[name] = json.loads(table[name])
     return values
-
-
-def _value(text: str) -> Any:
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
-    return text
 
 
 def to_toml(config: RunConfig) -> str:

@@ -1,7 +1,5 @@
 """Training data: examples, crops, and batches that are keyed by seed and position in the stream."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator
@@ -129,8 +127,9 @@ def load_masks(data: str, split: Split, seed: int = 0) -> _Masks:
                 found.append((np.packbits(white), white.shape))
         check_damaged(skipped, masks, data)
     if not found:
-        hint = "paint white where a hole is, all else black"
-        raise CaflowError(f"masks: nothing is white in {data!r}", hint)
+        raise CaflowError(
+            f"masks: nothing is white in {data!r}", "paint white where a hole is, all else black"
+        )
     return found
 
 
@@ -181,7 +180,7 @@ class Batch(NamedTuple):
     noise: Tensor  # of w: uniform, or standard normal
     seeds: Tensor  # int64 (B,): of one in `SAMPLED` the seed of its samples, of the others -1
 
-    def split(self, count: int) -> list[Batch]:
+    def split(self, count: int) -> list["Batch"]:
         return [Batch(*part) for part in zip(*(x.tensor_split(count) for x in self), strict=True)]
 
 
@@ -225,7 +224,6 @@ class Batches:
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="caflow-examples")
 
     def __call__(self, step: int) -> Batch:
-        """This process's share of batch `step`."""
         if self._next is None or self._next[0] != step:
             self._next = step, self._thread.submit(self._make, step)
         batch = self._next[1].result()

@@ -158,8 +158,11 @@ class EventLog:
         )
         optim = self.config.optim
         if self.progress.step == 0 and optim.guide_first > 0 and optim.guide_perceptual == 0:
-            needs = f"VGG16 ({VGG.option} FILE) and images of {LEAST_SIDE} pixels"
-            notes = [f"the guide trains on L1 alone, without LPIPS, which needs {needs}", *notes]
+            notes = [
+                "the guide trains on L1 alone, without LPIPS, which needs VGG16 "
+                f"({VGG.option} FILE) and images of {LEAST_SIDE} pixels",
+                *notes,
+            ]
         for text in notes:
             self.write("note", text=text)
 

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from ..devices import select_device
 from ..errors import CaflowError, check_usage, usage_error
 from ..images import remove_leftovers
 from ..model import CAFlow, read_info, upgrade
-from ..records import parse
+from ..records import parse, read_toml
 from .config import RunConfig, to_toml
 from .data import Batches, open_dataset
 from .log import METRICS, Event, EventLog, RunSummary, on_main_process
@@ -205,11 +204,13 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
-        message = f"another process is training in {str(out)!r}"
-        raise usage_error(message, "stop it, or choose another --out") from error
+        raise usage_error(
+            f"another process is training in {str(out)!r}", "stop it, or choose another --out"
+        ) from error
     except OSError as error:
-        message = f"cannot write to {str(out)!r}: {error.strerror}"
-        raise usage_error(message, "choose another --out") from error
+        raise usage_error(
+            f"cannot write to {str(out)!r}: {error.strerror}", "choose another --out"
+        ) from error
     try:
         check_new(out, resume)  # now: another process may have finished a run just before
         for folder in (out, out / "samples"):
@@ -227,8 +228,11 @@ def open_run(out: Path, resume: bool) -> Iterator[None]:
 def check_new(out: Path, resume: bool) -> None:
     """Refuse a new run where there is one: CaflowError (exit 2). Nothing is written."""
     has_run = (out / METRICS).exists() and (bool(states_of(out)) or any(out.glob("*.safetensors")))
-    message, hint = f"{str(out)!r} holds a run already", "add --resume, or choose another --out"
-    check_usage(resume or not has_run, message, hint)
+    check_usage(
+        resume or not has_run,
+        f"{str(out)!r} holds a run already",
+        "add --resume, or choose another --out",
+    )
 
 
 def starting_model(config: RunConfig, resume: bool = False) -> CAFlow:
@@ -274,13 +278,9 @@ def check_unchanged(config: RunConfig) -> None:
         CaflowError: (exit 2) seed, method, task, flow or how examples are made of images differ, or
             the run would have other phases, or this version does not support the run.
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        values = tomllib.loads(Path(config.out, "config.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_toml(Path(config.out, "config.toml"))
+    except CaflowError:
         return
     began = parse(RunConfig, upgrade(values))
     check_usage(

@@ -59,8 +59,9 @@ def compile_steps(model: CAFlow, backend: str = "inductor") -> None:
     for module in model.modules():
         if isinstance(module, Step | ConditionalStep):
             # By its own `forward`: graphs of a class count apart against the compiler's limit.
-            compiled = torch.compile(module.forward, dynamic=False, backend=backend)
-            module.forward = compiled  # type: ignore[method-assign]
+            module.forward = torch.compile(  # type: ignore[method-assign]
+                module.forward, dynamic=False, backend=backend
+            )
 
 
 # --- Muon -----------------------------------------------------------------------------------------

@@ -252,8 +252,9 @@ class Phase:
     fast_width: int = _FAST_WIDTH  # a C×C matrix gets min(1, this / C) of the rate; 0: all of it
 
     def rate(self, step: int, spent: float, epoch: int) -> float:
-        progress = (spent - self.begin) / (self.end - self.begin)
-        return learning_rate(self.optim, step, progress, epoch)
+        return learning_rate(
+            self.optim, step, (spent - self.begin) / (self.end - self.begin), epoch
+        )
 
     def share(self, name: str, parameter: Tensor) -> float:
         """A parameter's share of the learning rate, by its name and value. 0: it does not learn.

@@ -143,8 +143,11 @@ class Trainer:
             group["lr"] = lr * group["shares"][self.progress.phase]
         module = self._module()
         parts = batch.split(self.config.optim.accumulate)
-        device = devices.float64_device(self.accelerator.device)
-        sums = torch.zeros(len(Loss._fields), dtype=torch.float64, device=device)
+        sums = torch.zeros(
+            len(Loss._fields),
+            dtype=torch.float64,
+            device=devices.float64_device(self.accelerator.device),
+        )
         for number, part in enumerate(parts, 1):
             last = number == len(parts)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(module):
@@ -214,7 +217,11 @@ class Trainer:
             "ema": self.ema.model.state_dict(),
             "optimizer": moments,
         }
-        record = {"guard": asdict(self.guard), "ema_updates": self.ema.updates}
+        record = {
+            "guard": asdict(self.guard),
+            "ema_updates": self.ema.updates,
+            **asdict(self.progress),
+        }
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             for left in final.parent.glob(".step-*.tmp"):  # by a run that was killed
@@ -223,7 +230,6 @@ class Trainer:
             for name, tensors in files.items():
                 plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
                 atomic_write(temporary / f"{name}.safetensors", save(plain))
-            record |= asdict(self.progress)
             atomic_write(temporary / _RECORD, json.dumps(record, indent=2).encode())
             _drop(final)
             temporary.rename(final)
@@ -320,13 +326,15 @@ class Trainer:
             ) from error
 
     def _is_regular(self, state: Path) -> bool:
-        step = _step(state)
-        return step % self.config.save_every == 0 or step == self.progress.phase_began_at
+        return (
+            _step(state) % self.config.save_every == 0
+            or _step(state) == self.progress.phase_began_at
+        )
 
 
 def states_of(out: Path) -> list[Path]:
-    records = out.glob(f"state/step-*/{_RECORD}")
-    return sorted((record.parent for record in records), key=_step)  # oldest first
+    states = (record.parent for record in out.glob(f"state/step-*/{_RECORD}"))
+    return sorted(states, key=_step)  # oldest first
 
 
 def _step(state: Path) -> int:

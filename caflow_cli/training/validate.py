@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ..config import Tau
 from ..images import atomic_write, make_folder, write_png
-from ..inference import describe_domain
-from ..inference.sample import Request, Sampler
+from ..inference import Request, Sampler, describe_domain
 from ..model import CAFlow, bits_per_dim
 from ..sampling import Sampling
 from ..tasks import get_task
@@ -99,7 +98,6 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
         **({} if fit.image is None else {"val_picture_loss": fit.image}),
     )
     targets, conditions = validation.val
-    enough = len(conditions) >= _LEAST_OF_DOMAIN
     record = {
         "data": os.fsencode(Path(config.data).name).decode(errors="replace"),
         "steps": progress.step,
@@ -111,7 +109,9 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
         "val_picture_loss": fit.image,
         "optim": asdict(config.optim),
         "samples": asdict(config.samples),
-        "domain": describe_domain(model, conditions) if enough else None,
+        "domain": (
+            describe_domain(model, conditions) if len(conditions) >= _LEAST_OF_DOMAIN else None
+        ),
     }
     # A broken model must not replace a good one.
     if math.isfinite(fit.val):
@@ -120,9 +120,12 @@ def _write(validation: Validation, model: CAFlow, log: EventLog, fit: Fit, bette
         model.save(out / "best.safetensors", record)
     if progress.validations % _GRID_EVERY == 0:
         make_folder(out / "samples")
-        tau = Sampling().of(model.config).temperature
         grid = sample_grid(
-            model, targets[:_GRID_IMAGES], conditions[:_GRID_IMAGES], tau, _GRID_CANDIDATES
+            model,
+            targets[:_GRID_IMAGES],
+            conditions[:_GRID_IMAGES],
+            Sampling().of(model.config).temperature,
+            _GRID_CANDIDATES,
         )
         write_png(out / "samples" / f"step-{progress.step:08d}.png", grid)
     atomic_write(out / "curve.png", draw_curve(read_events(out)))

@@ -39,8 +39,6 @@ def test_the_split_is_the_same_tomorrow(tmp_path):
     path = store(tmp_path, {f"{i:02}.png": flat(i) for i in range(60)})
     # Written down: a model's held-out images may not wander into its training set.
     assert (names(path, "val"), names(path, "test")) == (["40.png"], ["42.png"])
-    folder = store(tmp_path, {f"{i:02}.png": flat(i) for i in range(60)}, "folder")
-    assert all(names(path, split) == names(folder, split) for split in SPLITS)
 
 
 @kinds

@@ -80,7 +80,7 @@ def test_diversity_is_the_standard_deviation_among_candidates() -> None:
 
 def test_ranks_are_counted_and_ties_shared() -> None:
     candidates = (
-        torch.tensor([10, 20, 20, 30], dtype=torch.uint8).view(4, 1, 1, 1).repeat(1, 1, 1, 4)
+        torch.tensor([10, 20, 20, 30], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 1, 1, 4)
     )
     truth = torch.tensor([[[5, 20, 25, 255]]], dtype=torch.uint8)
     histogram = rank_histogram(candidates, truth)
@@ -114,10 +114,7 @@ def test_psnr_of_y_leaves_out_four_pixels_at_each_border() -> None:
     assert psnr_y(a, b).tolist() == pytest.approx([expected] * 2)
     c = a.clone()
     c[0, :, 4, 4] += 51  # the first pixel that is: one of 16 x 12
-    assert psnr_y(a, c).tolist() == [
-        pytest.approx(expected + 10 * math.log10(16 * 12)),
-        math.inf,
-    ]
+    assert psnr_y(a, c).tolist() == pytest.approx([expected + 10 * math.log10(16 * 12), math.inf])
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,7 @@ from helpers import smooth_image
 from caflow_cli.data.examples import open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
-from caflow_cli.evaluation.examples import (
-    colourfulness,
-    make_example,
-    psnr_hole,
-    restore_simply,
-)
+from caflow_cli.evaluation.examples import colourfulness, make_example, psnr_hole, restore_simply
 from caflow_cli.evaluation.metrics.pairs import FORMULAS
 from caflow_cli.evaluation.protocols import get_protocol
 from caflow_cli.images import read_image, write_png
@@ -30,9 +25,8 @@ def photos(tmp_path_factory):
     """Three images of three sizes."""
     folder = tmp_path_factory.mktemp("photos")
     for seed, (name, size) in enumerate(SIZES.items()):
-        write_png(
-            folder / f"{name}.png", smooth_image(1, 3, size, seed)[0].permute(1, 2, 0).numpy()
-        )
+        image = smooth_image(1, 3, size, seed)[0].permute(1, 2, 0).numpy()
+        write_png(folder / f"{name}.png", image)
     return folder
 
 

@@ -7,7 +7,6 @@ import shutil
 
 import pytest
 
-from caflow_cli.errors import CaflowError
 from caflow_cli.evaluation import evaluate
 
 METRICS = ("rmse", "psnr", "ssim", "bpd", "diversity", "calibration", "likelihood")
@@ -48,12 +47,3 @@ def test_everything_is_there_and_nothing_is_fetched(report):
     for _, label, texts in found.table:
         assert label in text
         assert all(f"<td>{value}</td>" in text for value in texts)
-
-
-def test_an_existing_report_is_kept(report, models_32, true_pictures):
-    folder, _ = report
-    before = (folder / "index.html").read_bytes()
-    with pytest.raises(CaflowError, match="exists") as caught:
-        evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, report=folder)
-    assert caught.value.exit_code == 2
-    assert (folder / "index.html").read_bytes() == before

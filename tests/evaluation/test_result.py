@@ -52,12 +52,8 @@ def test_the_likeliest_are_measured_and_differences_are_paired():
     assert gap["truth_above_all"]["mean"] == 0.5
     expected = ((-10 + 70 / 3) + (-25 + 22)) / 2
     assert gap["truth_minus_mean_candidate"]["mean"] == pytest.approx(expected)
-    histogram = gap["histogram"]
-    assert (histogram["edges"][0], histogram["edges"][-1], len(histogram["edges"])) == (
-        -30,
-        -10,
-        25,
-    )
+    histogram, edges = gap["histogram"], gap["histogram"]["edges"]
+    assert (edges[0], edges[-1], len(edges)) == (-30, -10, 25)
     assert (sum(histogram["truth"]), sum(histogram["candidates"])) == (2, 6)
     assert (histogram["truth"][-1], histogram["candidates"][0]) == (1, 1)
 

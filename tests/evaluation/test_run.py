@@ -111,7 +111,7 @@ def test_a_native_model_is_measured_on_whole_pairs_of_one_size(models_32, tmp_pa
     assert by_what(found)[0].values["rmse"].count == 2
     drawn = [read_image(file).shape[:2] for file in sorted(saved.rglob("*.png"))]
     assert drawn == targets[:2]
-    [(name, error)] = found.failed
+    [(name, error)] = found.failed.items()
     assert error.message == f"the images of the pair {name!r} are 64x32 and 32x16"
     assert found.settings["data"]["size"] is None
     assert "pairs, all, as they are" in (report / "index.html").read_text()
@@ -124,7 +124,7 @@ def test_a_damaged_image_is_left_out_by_name(models_32, true_pictures, tmp_path)
     write_png(data / "p3.png", np.zeros((16, 16, 3), np.uint8))  # smaller than the model's
     found = evaluate(models_32["superres"], data, ("rmse", "bpd"), candidates=2)
     assert found.images == 3
-    assert [name for name, _ in found.failed] == ["p2.png", "p3.png"]
+    assert list(found.failed) == ["p2.png", "p3.png"]
     assert found.settings["data"]["split"] == "all"
     # The others are what they are without it: seeds go by place.
     whole = evaluate(models_32["superres"], true_pictures, "rmse", candidates=2, limit=2)
@@ -149,7 +149,7 @@ def test_one_image_without_a_finite_score_does_not_take_its_batch_along(models_3
     model = copy.copy(models_32["superres"])
     model.__class__ = Failing
     found = evaluate(model, true_pictures, "bpd")
-    assert [name for name, _ in found.failed] == ["p1.png"]
+    assert list(found.failed) == ["p1.png"]
     assert found.images == 4
 
 

@@ -33,9 +33,8 @@ def test_two_sets_of_one_distribution_have_the_expected_values(generated: int):
     n, k, runs = 60, 5, 60
     found = []
     for run in range(runs):
-        both = torch.randn(
-            n + generated, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(run)
-        )
+        generator = torch.Generator().manual_seed(run)
+        both = torch.randn(n + generated, 8, dtype=torch.float64, generator=generator)
         found.append(coverage(both[n:], both[:n]))
     shares, densities = np.array(found).T
     expected = 1 - math.prod((n - s) / (n + generated - s) for s in range(1, k + 1))

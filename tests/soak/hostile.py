@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from caflow_cli.cli.config import read_toml
 from caflow_cli.config import Config, FlowConfig, TaskConfig
 from caflow_cli.data.examples import keep, open_split
 from caflow_cli.errors import CaflowError
 from caflow_cli.hub.manifest import load_manifest, manifest_path
 from caflow_cli.images import encode_png, read_image, read_provenance
 from caflow_cli.model import CAFlow
+from caflow_cli.records import read_toml
 from caflow_cli.training.config import build_config, to_toml
 
 from ..image_files import linear_profile, png_of_16_bits, tiff_of_16_bits

@@ -9,13 +9,7 @@ from helpers import small_config
 from torch import nn
 
 from caflow_cli.model import CAFlow
-from caflow_cli.training.optim import (
-    EMA,
-    Guard,
-    Muon,
-    has_orthogonal_steps,
-    orthogonal,
-)
+from caflow_cli.training.optim import EMA, Guard, Muon, has_orthogonal_steps, orthogonal
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

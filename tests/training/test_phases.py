@@ -97,9 +97,8 @@ def test_a_guide_trains_on_l1_and_then_on_lpips_and_is_fixed_afterwards(paramete
         for name, parameter in parameters.items():
             of_guide = name.startswith("A.guide.")
             assert (phase.share(name, parameter) > 0) == (of_guide == alone), name
-    assert [phase.rate(200, phase.begin, 0) for phase in (near, alike)] == pytest.approx(
-        [0.1, 0.05]
-    )
+    rates = [phase.rate(200, phase.begin, 0) for phase in (near, alike)]
+    assert rates == pytest.approx([0.1, 0.05])
     assert near.rate(200, near.end, 0) == pytest.approx(0.001)  # each has a schedule of its own
     assert flows.rate(200, 0.75, 0) == pytest.approx(0.01 + 0.99 / 2)
 

@@ -174,8 +174,8 @@ def evaluate_command(
     result = {**identity, **evaluation.as_json(), "elapsed_s": round(elapsed, 3)}
     console.result(result, table_lines(evaluation))
     console.detail(f"{evaluation.images} images in {elapsed:.1f} s")
-    for failure in evaluation.failed:
-        console.error(failure.error)
+    for error in evaluation.failed.values():
+        console.error(error)
     if evaluation.failed:
         raise typer.Exit(EXIT_FAILED)
 

@@ -16,8 +16,8 @@ from ...config import PRESETS, TASK_NAMES
 from ...data.split import check_there, of_masks
 from ...errors import memory_errors, usage_error
 from ...paths import is_file
+from ...records import read_toml
 from .. import options
-from ..config import read_toml
 from ..console import Console, duration
 from ..options import expanded, option
 
@@ -227,7 +227,7 @@ def _train(run: RunConfig, resume: bool, console: Console) -> None:
         console.note(
             f"validation images at τ {choice.tau}, one sample each ({choice.images}): "
             f"RMSE {choice.rmse:.2f}, {choice.baseline} {choice.baseline_rmse:.2f}"
-            + ("" if choice.useful else more)
+            + ("" if choice.rmse < choice.baseline_rmse else more)
         )
 
 

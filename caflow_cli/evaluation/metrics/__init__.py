@@ -5,20 +5,13 @@ importing the package imports no torch.
 """
 
 import difflib
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ...errors import usage_error
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["METRICS", "Metric", "Weights", "choose_metrics", "read_tables"]
+from ...records import read_toml
 
 
 @dataclass(frozen=True)
@@ -52,8 +45,7 @@ class Weights:
 
 def read_tables(path: Path) -> dict[str, dict[str, Any]]:
     """The tables of a TOML file, each with its name."""
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {name: {"name": name, **table} for name, table in tables.items()}
+    return {name: {"name": name, **table} for name, table in read_toml(path).items()}
 
 
 METRICS: dict[str, Metric] = {

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import EXIT_WEIGHTS, CaflowError, usage_error
+from ...errors import EXIT_WEIGHTS, CaflowError, check_usage, usage_error
 from . import Weights
 from .pairs import LpipsDistance
 
@@ -53,8 +53,11 @@ class Extractor:
 
 def joined(features: list[Tensor]) -> Tensor:
     """Features of several images, (N, d). CaflowError if an extractor of the caller's varies d."""
-    if len({one.shape[1] for one in features}) > 1:
-        raise usage_error("features of images differ in length", "give images of one size")
+    check_usage(
+        len({one.shape[1] for one in features}) < 2,
+        "features of images differ in length",
+        "give images of one size",
+    )
     return torch.cat(features) if features else torch.zeros(0, 1)
 
 

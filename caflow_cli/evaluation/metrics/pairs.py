@@ -236,6 +236,7 @@ def measurable(metrics: tuple[str, ...], weights: Weights) -> tuple[tuple[str, .
         try:
             load_perceptual(ALEX)
         except CaflowError as error:
-            note = f"lpips is left out: {error.message}; {error.hint}"
-            return tuple(name for name in metrics if name != "lpips"), [note]
+            return tuple(name for name in metrics if name != "lpips"), [
+                f"lpips is left out: {error.message}; {error.hint}"
+            ]
     return metrics, []

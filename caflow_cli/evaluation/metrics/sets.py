@@ -43,8 +43,7 @@ def distances(
     if least < 2:
         message = f"a set has {least} images, too few for a distance of sets"
         raise CaflowError(message, "give at least two, better 2,048")
-    values: dict[str, Estimate] = {}
-    extra: dict[str, float] = {}
+    values, extra = dict[str, Estimate](), dict[str, float]()
     for name in names:
         label = extractor.label(name)
         if name == "fid":
@@ -115,7 +114,6 @@ def own_coverage(generated: Tensor, reference: Tensor) -> float:
 
 
 def _radii(true: Tensor) -> Tensor:
-    """The radius of each truth's ball, (N,)."""
     k = min(_NEIGHBOURS, len(true) - 1)
     # A truth is its own nearest: hence k + 1.
     return torch.cat(
